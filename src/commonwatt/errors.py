@@ -1,0 +1,108 @@
+"""The one tree of errors.
+
+CommonwattError
+├── ConfigError            community.toml is wrong; carries every finding
+├── DataError              a profile, price or meter file cannot be used
+├── RecordError            a signed record cannot be accepted
+│   ├── SignatureError     the signature is not by the key that the record names
+│   └── SequenceError      a record number was used before
+├── MarketError            a mechanism cannot clear what it was given
+├── LedgerError            the chain refused, or does not hold what it should
+│   └── Reverted           a contract reverted; carries the custom error's name
+├── StoreError             the exchange's own file cannot be used
+└── VerificationError      a bill, a clearing or a chain does not prove what it claims
+
+Every error prints as one sentence that a person can act on. `exit_code` is what the shell sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class CommonwattError(Exception):
+    """Root of all errors that a user can cause or meet."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing wrong in a configuration: where (a dotted key path) and what, as a sentence."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class ConfigError(CommonwattError):
+    """A configuration has one or more findings; all of them are carried and printed."""
+
+    exit_code = 2
+
+    def __init__(self, source: str, findings: Sequence[Finding]) -> None:
+        self.source = source
+        self.findings = tuple(findings)
+        super().__init__(f"{source} has {len(self.findings)} problem{'s' if len(self.findings) != 1 else ''}")
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.args[0]}:", *(f"  {finding}" for finding in self.findings)])
+
+
+class DataError(CommonwattError):
+    """A profile, price or meter file is missing, malformed, or does not cover the period asked for."""
+
+    exit_code = 3
+
+
+class RecordError(CommonwattError):
+    """A record breaks a rule of its schema, or of the mandate it claims."""
+
+    exit_code = 4
+
+
+class SignatureError(RecordError):
+    """A signature does not recover to the key that the record names."""
+
+
+class SequenceError(RecordError):
+    """A record number was used before, or goes backwards."""
+
+
+class MarketError(CommonwattError):
+    """A mechanism was given something it cannot clear."""
+
+    exit_code = 5
+
+
+class LedgerError(CommonwattError):
+    """The chain refused a transaction or does not hold what it should."""
+
+    exit_code = 6
+
+
+class Reverted(LedgerError):
+    """A contract reverted.
+
+    `name` is the custom error's name, `arguments` its decoded values.
+    """
+
+    def __init__(self, name: str, arguments: Sequence[object] = (), *, doing: str = "the transaction") -> None:
+        self.name, self.arguments, self.doing = name, tuple(arguments), doing
+        values = ", ".join(map(str, self.arguments))
+        super().__init__(f"The contract refused {doing}: {name}({values}).")
+
+
+class StoreError(CommonwattError):
+    """The exchange's own file is missing, locked, from another run, or damaged."""
+
+    exit_code = 7
+
+
+class VerificationError(CommonwattError):
+    """A document does not prove what it claims."""
+
+    exit_code = 8

@@ -1,0 +1,106 @@
+"""Integers for energy and money, with every rounding direction stated.
+
+Energy is Wh, positive into the home. A price is micro-currency per kWh (0.32 EUR/kWh is 320 000).
+Money is micro-currency.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+MICRO: Final = 1_000_000
+WH_PER_KWH: Final = 1_000
+MAX_ORDER_WH: Final = 10**9
+"""Largest energy of one order [Wh]."""
+MAX_PRICE: Final = 10**12
+"""Largest price [micro-currency/kWh], a million currency units per kWh."""
+MAX_MONEY: Final = 2**63 - 1
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+def micro(amount: str) -> int:
+    """Exact micro-currency from a decimal text.
+
+    >>> micro("0.32")
+    320000
+
+    Raises ValueError when the text is no number or has more than six decimals.
+    """
+    try:
+        scaled = Decimal(amount) * MICRO
+    except InvalidOperation:
+        raise ValueError(f"'{amount}' is not a decimal number, such as \"0.32\"") from None
+    if not scaled.is_finite() or scaled != scaled.to_integral_value():
+        raise ValueError(f"'{amount}' has more than six decimals or is not finite")
+    return int(scaled)
+
+
+def decimal_text(amount: int, places: int = 6) -> str:
+    """Decimal text of a micro-amount, half away from zero at `places`.
+
+    >>> decimal_text(320000), decimal_text(-1234567, 2)
+    ('0.320000', '-1.23')
+    """
+    quotient = round_half_up(Fraction(abs(amount), 10 ** (6 - places)))
+    whole, part = divmod(quotient, 10**places)
+    sign = "-" if amount < 0 and quotient else ""
+    return f"{sign}{whole}.{part:0{places}d}" if places else f"{sign}{whole}"
+
+
+def payment(wh: int, price: int) -> int:
+    """Money for `wh` at `price`, rounded towards zero: wh·price // 1000.
+
+    Payer and payee use the same figure, so a payment never creates or destroys money.
+    The Settlement contract rounds in the same way.
+
+    >>> payment(547, 2_100_000)
+    1148700
+    """
+    magnitude = abs(wh) * price // WH_PER_KWH
+    return magnitude if wh >= 0 else -magnitude
+
+
+def round_half_up(value: Fraction) -> int:
+    """Nearest integer, halves upwards."""
+    return int((2 * value.numerator + value.denominator) // (2 * value.denominator))
+
+
+def wh_from_kw(kw: FloatArray, hours: float) -> IntArray:
+    """Integer Wh from average power, shape (..., slots) in [kW] and out [Wh].
+
+    The running total is rounded, not each slot, so the total over any prefix is within half a Wh
+    of the exact energy.
+    """
+    running = np.rint(np.cumsum(kw, axis=-1) * (hours * WH_PER_KWH)).astype(np.int64)
+    return np.diff(running, axis=-1, prepend=0)
+
+
+def largest_remainder(total: int, weights: IntArray) -> IntArray:
+    """Split `total` in proportion to `weights` >= 0 [same integer unit as `total`], exactly.
+
+    Floors first, then one unit each to the largest remainders; equal remainders go to the lower index.
+    A share never exceeds its weight when `total` <= sum of weights.
+
+    >>> largest_remainder(10, np.array([1, 1, 1])).tolist()
+    [4, 3, 3]
+    """
+    whole = int(weights.sum())
+    if whole == 0 or total == 0:
+        return np.zeros_like(weights)
+    if total * int(weights.max()) <= MAX_MONEY:
+        product = weights * np.int64(total)
+        shares, remainders = product // whole, product % whole
+    else:
+        exact = [divmod(int(weight) * total, whole) for weight in weights]
+        shares = np.array([share for share, _ in exact], dtype=np.int64)
+        remainders = np.array([rest for _, rest in exact], dtype=object)
+    missing = total - int(shares.sum())
+    shares[np.argsort(-remainders, kind="stable")[:missing]] += 1
+    return shares
