@@ -1,0 +1,84 @@
+"""Slots of the market day. UTC everywhere; local time only here and at the edges (gates, tariffs, bills).
+
+A local day has 96 quarter-hour slots, 92 on the day when clocks go forward and 100 when they go back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from commonwatt.units import IntArray
+
+
+@dataclass(frozen=True)
+class Slots:
+    """`count` consecutive market intervals of `seconds` each; the first starts at `start` [unix s, UTC]."""
+
+    start: int
+    count: int
+    seconds: int = 900
+
+    @property
+    def starts(self) -> IntArray:
+        """Start of each slot, shape (count,) [unix s]."""
+        return self.start + self.seconds * np.arange(self.count, dtype=np.int64)
+
+    @property
+    def end(self) -> int:
+        """End of the last slot [unix s]."""
+        return self.start + self.seconds * self.count
+
+    @property
+    def hours(self) -> float:
+        """Length of one slot [h]."""
+        return self.seconds / 3600
+
+    def shifted(self, seconds: int) -> Slots:
+        """The same number of slots, `seconds` later."""
+        return Slots(self.start + seconds, self.count, self.seconds)
+
+
+def local_days(first: date, days: int, timezone: str, seconds: int = 900) -> Slots:
+    """The slots of `days` local calendar days from `first` in `timezone`.
+
+    >>> local_days(date(2026, 3, 29), 1, "Europe/Berlin").count
+    92
+    >>> local_days(date(2026, 10, 25), 1, "Europe/Berlin").count
+    100
+    """
+    start, end = local_midnight(first, timezone), local_midnight(first + timedelta(days=days), timezone)
+    return Slots(start, (end - start) // seconds, seconds)
+
+
+def local_midnight(day: date, timezone: str) -> int:
+    """Start of the local `day` [unix s]."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(timezone)).timestamp())
+
+
+def local_clock(slots: Slots, timezone: str) -> NDArray[np.datetime64]:
+    """Wall-clock time at each slot's start, shape (count,), without zone [datetime64[s]].
+
+    An hour that the clocks skip does not occur; one that they repeat occurs twice.
+    """
+    zone = ZoneInfo(timezone)
+    offsets = [_utc_offset(zone, int(start)) for start in slots.starts]
+    return (slots.starts + np.array(offsets, dtype=np.int64)).astype("datetime64[s]")
+
+
+def standard_clock(slots: Slots, timezone: str) -> NDArray[np.datetime64]:
+    """As `local_clock`, without daylight saving time: the clock that the sun keeps, shape (count,)."""
+    zone = ZoneInfo(timezone)
+    middle = datetime.fromtimestamp(slots.start, UTC)
+    january, july = (datetime(middle.year, month, 1, tzinfo=zone).utcoffset() for month in (1, 7))
+    standard = min(january or timedelta(0), july or timedelta(0))
+    return (slots.starts + int(standard.total_seconds())).astype("datetime64[s]")
+
+
+def _utc_offset(zone: ZoneInfo, start: int) -> int:
+    offset = datetime.fromtimestamp(start, zone).utcoffset()
+    return int(offset.total_seconds()) if offset else 0
