@@ -1,0 +1,20 @@
+"""Keccak, keys, EIP-712 signatures and Merkle trees. Pure: no file, clock or chance."""
+
+from commonwatt.proof.keccak import keccak
+from commonwatt.proof.keys import Key, checksum_address, recover
+from commonwatt.proof.merkle import Tree, root_of
+from commonwatt.proof.typed import Domain, hash_struct, sign, type_hash, verify
+
+__all__ = [
+    "Domain",
+    "Key",
+    "Tree",
+    "checksum_address",
+    "hash_struct",
+    "keccak",
+    "recover",
+    "root_of",
+    "sign",
+    "type_hash",
+    "verify",
+]

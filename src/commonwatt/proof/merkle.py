@@ -1,0 +1,87 @@
+"""Ordered Merkle trees over records.
+
+Leaf = keccak(struct hash), node = keccak(left ‖ right); leaves are padded with zeros to the next power of two.
+A leaf is a hash of 32 bytes and a node a hash of 64, so a node cannot pass as a leaf. The root of one leaf is
+that leaf, the root of none is zero. `contracts/src/Merkle.sol` follows the same rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from commonwatt.proof.keccak import keccak
+from commonwatt.records.schema import ZERO_HASH
+
+
+def _zeros(levels: int) -> list[bytes]:
+    roots = [ZERO_HASH]
+    for _ in range(levels):
+        roots.append(keccak(roots[-1] + roots[-1]))
+    return roots
+
+
+# Root of an all-padding subtree, by height.
+_ZERO_ROOTS = _zeros(40)
+
+
+def leaf(struct_hash: bytes) -> bytes:
+    """Leaf of a record's struct hash, 32 bytes."""
+    return keccak(struct_hash)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """All levels of a tree, leaves first; padding is implied, not stored."""
+
+    levels: tuple[tuple[bytes, ...], ...]
+
+    @classmethod
+    def of(cls, struct_hashes: Sequence[bytes]) -> Tree:
+        """The tree over the records with these struct hashes, in this order."""
+        return cls.over(tuple(map(keccak, struct_hashes)))
+
+    @classmethod
+    def over(cls, leaves: tuple[bytes, ...]) -> Tree:
+        """The tree over these leaves."""
+        levels = [leaves]
+        while len(levels[-1]) > 1:
+            level = levels[-1]
+            if len(level) % 2:
+                level = (*level, _ZERO_ROOTS[len(levels) - 1])
+            pairs = zip(level[::2], level[1::2], strict=True)
+            levels.append(tuple([keccak(left + right) for left, right in pairs]))
+        return cls(tuple(levels))
+
+    @property
+    def root(self) -> bytes:
+        """Root, 32 bytes."""
+        return self.levels[-1][0] if self.levels[0] else ZERO_HASH
+
+    def proof(self, index: int) -> tuple[bytes, ...]:
+        """Siblings of the leaf at `index`, from the bottom.
+
+        Raises IndexError outside the tree.
+        """
+        if not 0 <= index < len(self.levels[0]):
+            raise IndexError(index)
+        siblings = []
+        for height, level in enumerate(self.levels[:-1]):
+            sibling = index ^ 1
+            siblings.append(level[sibling] if sibling < len(level) else _ZERO_ROOTS[height])
+            index >>= 1
+        return tuple(siblings)
+
+
+def root_of(struct_hash: bytes, index: int, proof: Sequence[bytes]) -> bytes:
+    """The root that a record at `index` with these siblings leads to; the verifier compares it.
+
+    An index outside the tree of that depth leads to zero, which no record has.
+    """
+    if not 0 <= index < 1 << len(proof):
+        return ZERO_HASH
+    node = leaf(struct_hash)
+    for sibling in proof:
+        node = keccak(sibling + node) if index & 1 else keccak(node + sibling)
+        index >>= 1
+    return node

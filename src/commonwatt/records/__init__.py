@@ -1,0 +1,155 @@
+"""The records that pass between rooms. Energy: Wh, positive into the home. See `schema` for what is made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from commonwatt.records.clearing import Check, Clearing, Proof, Trades
+from commonwatt.records.schema import I64, U8, U32, U64, ZERO_HASH, Address, Bytes32, Text
+
+__all__ = [
+    "BUY",
+    "SELL",
+    "ZERO_HASH",
+    "Check",
+    "Clearing",
+    "Mandate",
+    "Order",
+    "Post",
+    "Proof",
+    "Reading",
+    "Signed",
+    "Statement",
+    "Trade",
+    "Trades",
+]
+
+R_co = TypeVar("R_co", covariant=True)
+
+BUY: Final = 0
+SELL: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Mandate:
+    """A member's standing wish, signed once by its wallet; its agent acts within it.
+
+    member, agent : addresses of the wallet and of the agent's key
+    text : the same wish in words, as the wallet shows it
+    max_buy, min_sell : price limits [micro-currency/kWh]
+    buy_wh, sell_wh : most energy per slot and side [Wh]; 0 forbids the side
+    valid_from, valid_until : first instant and end of validity [unix s]
+    nonce : a member's newer mandate has a higher one
+    """
+
+    member: Address
+    agent: Address
+    text: Text
+    max_buy: U64
+    min_sell: U64
+    buy_wh: U64
+    sell_wh: U64
+    valid_from: U64
+    valid_until: U64
+    nonce: U64
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A wish to buy or sell in one slot, signed by the member or, within the mandate, by its agent.
+
+    side : BUY or SELL
+    wh : energy [Wh], > 0
+    limit : highest price to pay, lowest to accept [micro-currency/kWh]
+    slot : start of the slot [unix s]
+    expiry : the order is void from then on [unix s]
+    nonce : unique per member
+    """
+
+    member: Address
+    side: U8
+    wh: U64
+    limit: U64
+    slot: U64
+    expiry: U64
+    nonce: U64
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """Energy that one member buys from another in one slot.
+
+    number : place in the slot's list of trades
+    buyer, seller : member indices
+    wh : energy [Wh], > 0
+    price : [micro-currency/kWh]; the payment is `units.payment(wh, price)`
+    buy_order, sell_order : struct hash of the Order, or of the Mandate in a pool that needs no orders
+    """
+
+    slot: U64
+    revision: U32
+    number: U32
+    buyer: U32
+    seller: U32
+    wh: U64
+    price: U64
+    buy_order: Bytes32
+    sell_order: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a meter counted in one slot, signed by the meter.
+
+    wh_in, wh_out : energy from and to the grid [Wh]
+    sequence : strictly increasing per meter
+    """
+
+    meter: Address
+    slot: U64
+    wh_in: U64
+    wh_out: U64
+    sequence: U64
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One line of a member's account for a slot: a leaf of the statements tree.
+
+    index : 0, 1, … per member; the tree is sorted by (member, index) and ends with a sentinel member
+    wh : running sum of the member's local trades [Wh], positive = bought
+    money : running sum [lane unit], positive = credited to the member
+    trade, order, reading : struct hashes; zero where there is none
+    """
+
+    slot: U64
+    revision: U32
+    member: U32
+    index: U32
+    wh: I64
+    money: I64
+    trade: Bytes32
+    order: Bytes32
+    reading: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What the operators sign and the chain keeps of one settled slot: roots and the hash of the deltas."""
+
+    slot: U64
+    revision: U32
+    orders: Bytes32
+    readings: Bytes32
+    statements: Bytes32
+    deltas: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class Signed(Generic[R_co]):
+    """A record with its EIP-712 struct hash and signature, 65 bytes r‖s‖v."""
+
+    record: R_co
+    hash: bytes
+    signature: bytes
