@@ -1,0 +1,140 @@
+"""What exists: a community, its members and devices, its tariff and its market day. Frozen; made by `toml.parse`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import time
+
+from commonwatt.community.tariff import Tariff
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a home uses.
+
+    profile : name of a profile, such as "simbench:H0-A", or a column of the member's own file
+    annual_kwh : scale [kWh/a]; None keeps the measured size
+    """
+
+    profile: str
+    annual_kwh: float | None = None
+
+
+@dataclass(frozen=True)
+class PV:
+    """A photovoltaic plant. profile : its shape per kWp; kwp : peak power [kW]."""
+
+    profile: str
+    kwp: float
+
+
+@dataclass(frozen=True)
+class Battery:
+    """A battery.
+
+    kwh : capacity [kWh]; kw : charge and discharge power at the terminals [kW]
+    charge_efficiency, discharge_efficiency : each in (0, 1]
+    soc_min, soc_max, soc_start : state of charge as fractions of capacity
+    """
+
+    kwh: float
+    kw: float
+    charge_efficiency: float = 0.95
+    discharge_efficiency: float = 0.95
+    soc_min: float = 0.1
+    soc_max: float = 1.0
+    soc_start: float = 0.5
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a member's mandate allows its agent.
+
+    max_buy, min_sell : price limits [micro-currency/kWh]; None = the utility's price of the slot
+    buy_wh, sell_wh : most energy per slot and side [Wh]
+    """
+
+    max_buy: int | None = None
+    min_sell: int | None = None
+    buy_wh: int = 50_000
+    sell_wh: int = 50_000
+
+
+@dataclass(frozen=True)
+class Member:
+    """A household or other party.
+
+    index : place in the community, from 0; the ledger's member index
+    bus : where in the grid its connection is; None when no grid is given
+    collateral : what it pays in at the start [micro-currency]
+    wallet, meter : addresses; None = the simulation derives keys from the community's seed
+    """
+
+    index: int
+    id: str
+    load: Load
+    pv: PV | None = None
+    battery: Battery | None = None
+    terms: Terms = field(default_factory=Terms)
+    bus: str | None = None
+    collateral: int = 0
+    wallet: bytes | None = None
+    meter: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One mechanism of the market day.
+
+    gate : local time of gate closure on the day before; only for mechanisms of phase "ahead"
+    parameters : the mechanism's own, as in the file
+    """
+
+    name: str
+    mechanism: str
+    gate: time | None = None
+    parameters: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LedgerChoice:
+    """Where the community settles.
+
+    kind : "embedded" or "none"
+    window : challenge window between post and finalise [s]; grace : a post not finalised by then expires [s]
+    """
+
+    kind: str = "embedded"
+    window: int = 0
+    grace: int = 3600
+
+
+@dataclass(frozen=True)
+class Community:
+    """One community, valid in itself.
+
+    slot_seconds : length of a slot [s]
+    grid : name of a grid, such as "simbench:rural2", or None
+    profiles : path of the members' own meter file, relative to community.toml, or None
+    seed : of all simulated keys
+    digest : keccak of the canonical file, kept on the chain
+    """
+
+    name: str
+    currency: str
+    timezone: str
+    slot_seconds: int
+    members: tuple[Member, ...]
+    tariff: Tariff
+    market: tuple[Stage, ...]
+    ledger: LedgerChoice
+    digest: bytes
+    grid: str | None = None
+    profiles: str | None = None
+    seed: str = ""
+
+    @property
+    def hours(self) -> float:
+        """Length of a slot [h]."""
+        return self.slot_seconds / 3600

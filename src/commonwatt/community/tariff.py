@@ -1,0 +1,130 @@
+"""What a kWh costs with the utility, and what a local kWh pays beside its price.
+
+A kWh from the grid costs (retail + grid levies) with VAT; a kWh sold to the grid earns `feed_in`, without levies
+or VAT. A local kWh pays the seller its price and the buyer's utility bill (network_fee + local levies) with VAT;
+the price between neighbours itself bears no VAT. So a buyer gains as long as the price stays below
+`SlotPrices.ceiling`, and a seller above `SlotPrices.floor`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import time
+from fractions import Fraction
+
+import numpy as np
+
+from commonwatt.community.calendar import Slots, local_clock
+from commonwatt.errors import ConfigError, Finding
+from commonwatt.units import IntArray, round_half_up
+
+
+@dataclass(frozen=True)
+class Flat:
+    """One price at all times [micro-currency/kWh]."""
+
+    price: int
+
+
+@dataclass(frozen=True)
+class Band:
+    """A price [micro-currency/kWh] from the local time `start`, on `days` (0 = Monday), until the next band."""
+
+    start: time
+    price: int
+    days: frozenset[int] = frozenset(range(7))
+
+
+@dataclass(frozen=True)
+class TimeOfUse:
+    """Prices by local time of day and weekday. Every day of the week has a band that starts at 00:00."""
+
+    bands: tuple[Band, ...]
+
+
+@dataclass(frozen=True)
+class PriceFile:
+    """Prices from a file (timestamp, price per kWh), path relative to community.toml."""
+
+    path: str
+
+
+Rate = Flat | TimeOfUse | PriceFile
+
+
+@dataclass(frozen=True)
+class Levy:
+    """A named charge per kWh [micro-currency/kWh] on grid energy, on local energy, or on both."""
+
+    name: str
+    price: int
+    grid: bool = True
+    local: bool = True
+
+
+@dataclass(frozen=True)
+class Tariff:
+    """The utility's terms. network_fee : per local kWh [micro-currency/kWh]; vat : rate as an exact fraction."""
+
+    retail: Rate
+    feed_in: Rate
+    network_fee: int = 0
+    levies: tuple[Levy, ...] = ()
+    vat_name: str = "VAT"
+    vat: Fraction = Fraction(0)
+
+    def with_vat(self, amount: int) -> int:
+        """`amount` with VAT, rounded half up [same unit]."""
+        return round_half_up(amount * (1 + self.vat))
+
+    @property
+    def grid_levies(self) -> int:
+        """Sum of levies on a kWh from the grid [micro-currency/kWh]."""
+        return sum(levy.price for levy in self.levies if levy.grid)
+
+    @property
+    def local_charges(self) -> int:
+        """Network fee and levies on a local kWh, before VAT [micro-currency/kWh]."""
+        return self.network_fee + sum(levy.price for levy in self.levies if levy.local)
+
+
+@dataclass(frozen=True)
+class SlotPrices:
+    """Prices per slot, each shape (slots,) [micro-currency/kWh].
+
+    retail : the supplier's price as on the bill, before levies and VAT
+    feed_in : what the utility pays
+    ceiling : the most that a local kWh may cost so that its buyer is no worse off
+    floor : the least so that its seller is no worse off
+    gross : a kWh from the grid with everything
+    """
+
+    retail: IntArray
+    feed_in: IntArray
+    ceiling: IntArray
+    floor: IntArray
+    gross: IntArray
+
+
+def slot_prices(tariff: Tariff, retail: IntArray, feed_in: IntArray) -> SlotPrices:
+    """The corridor for local prices, from the utility's prices per slot, shape (slots,)."""
+    gross = np.array([tariff.with_vat(int(p) + tariff.grid_levies) for p in retail], dtype=np.int64)
+    ceiling = gross - tariff.with_vat(tariff.local_charges)
+    return SlotPrices(retail, feed_in, ceiling, feed_in, gross)
+
+
+def rate_per_slot(rate: Flat | TimeOfUse, slots: Slots, timezone: str) -> IntArray:
+    """Price of each slot by its local start, shape (slots,) [micro-currency/kWh]."""
+    if isinstance(rate, Flat):
+        return np.full(slots.count, rate.price, dtype=np.int64)
+    clock = local_clock(slots, timezone).astype("datetime64[m]").astype(np.int64)
+    minute, weekday = clock % 1440, (clock // 1440 + 3) % 7  # 1 January 1970 was a Thursday
+    prices = np.full(slots.count, -1, dtype=np.int64)
+    for band in sorted(rate.bands, key=lambda band: band.start):
+        on_days = np.isin(weekday, list(band.days))
+        prices[on_days & (minute >= band.start.hour * 60 + band.start.minute)] = band.price
+    if (prices < 0).any():
+        raise ConfigError(
+            "tariff", [Finding("tariff", "the time-of-use table leaves a time without a price")]
+        )
+    return prices
