@@ -1,0 +1,102 @@
+// Compiles the contracts into the artifacts that the Python client deploys.
+//
+//   node contracts/compile.mjs           write src/commonwatt/ledger/artifacts/*.json
+//   node contracts/compile.mjs --check   fail when they differ from a fresh compile
+//
+// The same sources give the same bytes on every machine: the compiler and OpenZeppelin are pinned by the lock file,
+// sources are named by their place in the project, never by a path of the machine, and the bytecode carries no hash of
+// its metadata, so that a comment cannot change it.
+
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import solc from "solc";
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+const ARTIFACTS = join(HERE, "..", "src", "commonwatt", "ledger", "artifacts");
+const CONTRACTS = ["Community", "CommunityToken", "Settlement"];
+
+const SETTINGS = {
+  evmVersion: "cancun",
+  metadata: { appendCBOR: false, bytecodeHash: "none" },
+  optimizer: { enabled: true, runs: 10_000 },
+  viaIR: false,
+};
+
+/** The text of a source by its name: ours are "src/...", the others are packages. */
+function read(name) {
+  const path = name.startsWith("src/") ? join(HERE, name) : join(HERE, "node_modules", name);
+  return readFileSync(path, "utf8");
+}
+
+/** One artifact per contract. */
+function compile() {
+  const sources = new Map(CONTRACTS.map((contract) => [`src/${contract}.sol`, read(`src/${contract}.sol`)]));
+  const input = {
+    language: "Solidity",
+    sources: Object.fromEntries([...sources].map(([name, content]) => [name, { content }])),
+    settings: { ...SETTINGS, outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } } },
+  };
+  const load = (name) => {
+    try {
+      sources.set(name, read(name));
+      return { contents: sources.get(name) };
+    } catch (error) {
+      return { error: error.message };
+    }
+  };
+  const output = JSON.parse(solc.compile(JSON.stringify(input), { import: load }));
+  if (output.errors?.length) fail(output.errors.map((error) => error.formattedMessage).join("\n"));
+
+  const sourceHash = hash(sources);
+  return CONTRACTS.map((contract) => {
+    const { abi, evm } = output.contracts[`src/${contract}.sol`][contract];
+    return {
+      contractName: contract,
+      abi,
+      bytecode: `0x${evm.bytecode.object}`,
+      deployedBytecode: `0x${evm.deployedBytecode.object}`,
+      compiler: { version: solc.version(), settings: SETTINGS },
+      sourceHash,
+    };
+  });
+}
+
+/** SHA-256 over all sources, imported ones included, sorted by name: name, zero byte, text, zero byte. */
+function hash(sources) {
+  const digest = createHash("sha256");
+  for (const name of [...sources.keys()].sort()) digest.update(`${name}\0${sources.get(name)}\0`);
+  return `0x${digest.digest("hex")}`;
+}
+
+/** JSON with sorted keys; the order within lists means something and stays. */
+function format(artifact) {
+  const sorted = (_, value) =>
+    value !== null && typeof value === "object" && !Array.isArray(value)
+      ? Object.fromEntries(Object.keys(value).sort().map((key) => [key, value[key]]))
+      : value;
+  return `${JSON.stringify(artifact, sorted, 2)}\n`;
+}
+
+function current(file) {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+function fail(message) {
+  console.error(message);
+  process.exit(1);
+}
+
+const artifacts = new Map(compile().map((artifact) => [join(ARTIFACTS, `${artifact.contractName}.json`), format(artifact)]));
+if (process.argv.includes("--check")) {
+  const stale = [...artifacts].filter(([file, text]) => current(file) !== text).map(([file]) => file.split(/[\\/]/).at(-1));
+  if (stale.length) fail(`The contracts changed, but ${stale.join(", ")} did not: run node contracts/compile.mjs.`);
+} else {
+  mkdirSync(ARTIFACTS, { recursive: true });
+  for (const [file, text] of artifacts) writeFileSync(file, text);
+}

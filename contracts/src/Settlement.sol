@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {Address} from "@openzeppelin/contracts/utils/Address.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+
+import {Community} from "./Community.sol";
+import {hashPost} from "./Hashing.sol";
+import {Lanes} from "./Lanes.sol";
+import {Operated} from "./Operated.sol";
+import {Post} from "./Records.sol";
+
+/// @title Settlement of a local electricity market
+/// @notice Holds the members' money and moves it once per slot, netted per member.
+///
+/// The way of a slot: operators `commit` to orders and trades before delivery; after the slot a quorum of operators
+/// signs a `Post` (what each member pays and receives, and the roots that prove it); once the window has passed anybody
+/// may `finalise` it, and only then balances change. A post that nobody finalised within the grace period has expired.
+///
+/// Units: a slot is the start of its interval in unix seconds (UTC). Balances, deltas and withdrawals are in lane
+/// units; one lane unit is `laneUnit` base units of the asset. Positive = credited to the member.
+contract Settlement is EIP712, Operated {
+    using Lanes for Lanes.Book;
+    using SafeERC20 for IERC20;
+
+    struct Posting {
+        /// EIP-712 digest of the post; it binds slot, revision, roots and deltas.
+        bytes32 digest;
+        /// Unix seconds.
+        uint64 postedAt;
+        bool finalised;
+    }
+
+    struct Withdrawal {
+        /// Lane units reserved.
+        uint64 lanes;
+        /// Unix seconds of the last request.
+        uint64 requestedAt;
+    }
+
+    /// @notice The money: an ERC-20 token, or the zero address for ether.
+    IERC20 public immutable asset;
+    /// @notice Base units of the asset in one lane unit.
+    uint256 public immutable laneUnit;
+    /// @notice Length of a slot in seconds.
+    uint64 public immutable slotSeconds;
+    /// @notice Seconds between a post and the first moment at which it can be finalised.
+    uint64 public immutable window;
+    /// @notice Seconds after the window in which a post can be finalised.
+    uint64 public immutable grace;
+
+    /// @notice What was committed for a slot: keccak256(abi.encode(orders, trades)); zero = nothing.
+    mapping(uint64 slot => bytes32) public commitments;
+    /// @notice The latest post of each revision of a slot.
+    mapping(uint64 slot => mapping(uint32 revision => Posting)) public posted;
+    /// @notice Unix seconds at which a root of bills was anchored; zero = never.
+    mapping(bytes32 root => uint64) public anchoredAt;
+    /// @notice What a member has asked to withdraw: lane units, and unix seconds of its last request.
+    mapping(uint32 member => Withdrawal) public requested;
+
+    Lanes.Book private _book;
+
+    event Deposited(uint32 indexed member, address indexed payer, uint64 lanes);
+    event WithdrawalRequested(uint32 indexed member, uint64 lanes, uint64 requestedAt);
+    event Withdrawn(uint32 indexed member, uint64 lanes);
+    event Committed(uint64 indexed slot, bytes32 orders, bytes32 trades);
+    event Posted(
+        uint64 indexed slot,
+        uint32 indexed revision,
+        bytes32 orders,
+        bytes32 readings,
+        bytes32 statements,
+        bytes32 deltas
+    );
+    event Finalised(uint64 indexed slot, uint32 indexed revision);
+    event Anchored(bytes32 indexed root);
+
+    /// @notice A lane unit, a slot and the grace period must be longer than nothing.
+    error InvalidTerms(uint256 laneUnit, uint64 slotSeconds, uint64 grace);
+    /// @notice Lists that belong together have different lengths.
+    error LengthMismatch(uint256 first, uint256 second);
+    /// @notice No member has this number.
+    error UnknownMember(uint32 member);
+    /// @notice What arrived is not what the lane units are worth, in base units.
+    error WrongAmount(uint256 received, uint256 expected);
+    /// @notice More lane units than the member holds free.
+    error InsufficientFree(uint32 member, uint64 free, uint64 lanes);
+    /// @notice The member has asked for nothing.
+    error NothingRequested(uint32 member);
+    /// @notice The withdrawal can be claimed only after this time (unix seconds).
+    error NotYetClaimable(uint32 member, uint256 claimableAfter);
+    /// @notice Slots start at multiples of `slotSeconds`.
+    error SlotMisaligned(uint64 slot, uint64 slotSeconds);
+    /// @notice Orders and trades are committed before the slot starts.
+    error SlotStarted(uint64 slot);
+    /// @notice A slot is committed once.
+    error AlreadyCommitted(uint64 slot);
+    /// @notice A slot is posted from this time on (unix seconds).
+    error SlotNotOver(uint64 slot, uint256 end);
+    /// @notice Orders and trades are not the committed ones; `committed` is zero when nothing was.
+    error CommitmentMismatch(uint64 slot, bytes32 committed, bytes32 given);
+    /// @notice The deltas are not those of the post.
+    error DeltasMismatch(bytes32 expected, bytes32 given);
+    /// @notice The revision is final or may still become so.
+    error AlreadyPosted(uint64 slot, uint32 revision);
+    /// @notice A revision corrects a final one.
+    error PreviousNotFinal(uint64 slot, uint32 revision);
+    /// @notice This is not what was posted; `expected` is zero when nothing was.
+    error NotPosted(uint64 slot, uint32 revision, bytes32 expected, bytes32 given);
+    /// @notice Nothing is applied twice.
+    error AlreadyFinal(uint64 slot, uint32 revision);
+    /// @notice The window is open until this time (unix seconds).
+    error NotYetFinal(uint64 slot, uint32 revision, uint256 finalFrom);
+    /// @notice The post could be finalised until this time (unix seconds).
+    error Expired(uint64 slot, uint32 revision, uint256 finalUntil);
+    /// @notice The root was anchored at this time (unix seconds).
+    error AlreadyAnchored(bytes32 root, uint64 anchoredAt);
+
+    /// @param community_ whose members hold balances and whose operators sign
+    /// @param asset_ ERC-20 token; the zero address for ether
+    /// @param laneUnit_ base units of the asset in one lane unit
+    /// @param slotSeconds_ length of a slot [s]
+    /// @param window_ time for objections to a post [s]
+    /// @param grace_ time to finalise after the window [s]
+    constructor(
+        Community community_,
+        IERC20 asset_,
+        uint256 laneUnit_,
+        uint64 slotSeconds_,
+        uint64 window_,
+        uint64 grace_
+    ) EIP712("Commonwatt", "1") Operated(community_) {
+        require(laneUnit_ != 0 && slotSeconds_ != 0 && grace_ != 0, InvalidTerms(laneUnit_, slotSeconds_, grace_));
+        asset = asset_;
+        laneUnit = laneUnit_;
+        slotSeconds = slotSeconds_;
+        window = window_;
+        grace = grace_;
+    }
+
+    // ---------------------------------------------------------------------------------------------- money in and out
+
+    /// @notice The caller, a member, pays in.
+    /// @param lanes lane units
+    function deposit(uint64 lanes) external payable {
+        _credit(community.memberOf(msg.sender), lanes);
+        _receive(lanes);
+    }
+
+    /// @notice The caller, anybody, pays in for members.
+    /// @param members numbers of members
+    /// @param lanes lane units for each
+    function depositFor(uint32[] calldata members, uint64[] calldata lanes) external payable {
+        require(members.length == lanes.length, LengthMismatch(members.length, lanes.length));
+        uint256 count = community.memberCount();
+        uint256 total = 0;
+        for (uint256 i = 0; i < members.length; ++i) {
+            require(members[i] < count, UnknownMember(members[i]));
+            total += lanes[i];
+            _credit(members[i], lanes[i]);
+        }
+        _receive(total);
+    }
+
+    /// @notice The calling member asks for more of its balance back. The amount stops being free at once; asking again
+    /// restarts the time for all of it.
+    /// @param lanes lane units, at most what is free
+    function requestWithdrawal(uint64 lanes) external {
+        uint32 member = community.memberOf(msg.sender);
+        uint64 free = freeOf(member);
+        require(lanes <= free, InsufficientFree(member, free, lanes));
+        Withdrawal storage withdrawal = requested[member];
+        withdrawal.lanes += lanes;
+        withdrawal.requestedAt = uint64(block.timestamp);
+        emit WithdrawalRequested(member, withdrawal.lanes, withdrawal.requestedAt);
+    }
+
+    /// @notice Pays the calling member what it asked for, or its whole balance if that is less by now. By the time that
+    /// this is possible, every post made before the request is final or expired.
+    function claimWithdrawal() external {
+        uint32 member = community.memberOf(msg.sender);
+        Withdrawal memory withdrawal = requested[member];
+        require(withdrawal.lanes != 0, NothingRequested(member));
+        uint256 claimableAfter = _expiry(withdrawal.requestedAt);
+        require(block.timestamp > claimableAfter, NotYetClaimable(member, claimableAfter));
+
+        uint64 balance = balanceOf(member);
+        uint64 lanes = withdrawal.lanes < balance ? withdrawal.lanes : balance;
+        delete requested[member];
+        _book.move(member, -int256(uint256(lanes)));
+        emit Withdrawn(member, lanes);
+        _pay(msg.sender, lanes);
+    }
+
+    // ------------------------------------------------------------------------------------------- the way of one slot
+
+    /// @notice Binds the operators to orders and trades of consecutive slots, before delivery.
+    /// @param firstSlot start of the first slot
+    /// @param orders root of the orders of each slot
+    /// @param trades root of the trades of each slot
+    function commit(uint64 firstSlot, bytes32[] calldata orders, bytes32[] calldata trades) external onlyOperator {
+        require(orders.length == trades.length, LengthMismatch(orders.length, trades.length));
+        require(firstSlot % slotSeconds == 0, SlotMisaligned(firstSlot, slotSeconds));
+        require(block.timestamp < firstSlot, SlotStarted(firstSlot));
+        uint64 slot = firstSlot;
+        for (uint256 i = 0; i < orders.length; ++i) {
+            require(commitments[slot] == 0, AlreadyCommitted(slot));
+            commitments[slot] = _commitment(orders[i], trades[i]);
+            emit Committed(slot, orders[i], trades[i]);
+            slot += slotSeconds;
+        }
+    }
+
+    /// @notice Publishes what a slot costs and earns each member. Only operators may, since signatures stay valid: an
+    /// outsider could otherwise put an expired post back into the place of its correction.
+    /// @param p the post
+    /// @param trades root of the trades as committed
+    /// @param deltas packed changes of the balances (see Lanes), in calldata for everybody to see
+    /// @param signatures of at least `threshold` operators over the post, ascending by signer
+    function post(Post calldata p, bytes32 trades, bytes calldata deltas, bytes[] calldata signatures)
+        external
+        onlyOperator
+    {
+        _requirePostable(p, trades);
+        _requireDeltas(p, deltas);
+        Lanes.check(deltas, community.memberCount());
+        bytes32 digest = _hashTypedDataV4(hashPost(p));
+        community.requireQuorum(digest, signatures);
+
+        posted[p.slot][p.revision] = Posting(digest, uint64(block.timestamp), false);
+        emit Posted(p.slot, p.revision, p.orders, p.readings, p.statements, p.deltas);
+    }
+
+    /// @notice Applies a post after its window. Anybody may.
+    /// @param p the post
+    /// @param deltas as posted
+    function finalise(Post calldata p, bytes calldata deltas) external {
+        Posting storage posting = posted[p.slot][p.revision];
+        bytes32 digest = _hashTypedDataV4(hashPost(p));
+        require(posting.digest == digest, NotPosted(p.slot, p.revision, posting.digest, digest));
+        require(!posting.finalised, AlreadyFinal(p.slot, p.revision));
+        uint256 finalFrom = uint256(posting.postedAt) + window;
+        require(block.timestamp >= finalFrom, NotYetFinal(p.slot, p.revision, finalFrom));
+        uint256 finalUntil = _expiry(posting.postedAt);
+        require(block.timestamp <= finalUntil, Expired(p.slot, p.revision, finalUntil));
+        _requireDeltas(p, deltas);
+
+        posting.finalised = true;
+        // Length and sum of these very deltas were checked by `post`; members are never fewer.
+        _book.applyAll(deltas);
+        emit Finalised(p.slot, p.revision);
+    }
+
+    /// @notice Dates a root of bills.
+    function anchor(bytes32 root) external onlyOperator {
+        require(anchoredAt[root] == 0, AlreadyAnchored(root, anchoredAt[root]));
+        anchoredAt[root] = uint64(block.timestamp);
+        emit Anchored(root);
+    }
+
+    // ----------------------------------------------------------------------------------------------------- questions
+
+    /// @notice Lane units that a member holds, requested ones included.
+    function balanceOf(uint32 member) public view returns (uint64) {
+        return _book.balanceOf(member);
+    }
+
+    /// @notice Lane units that a member holds and has not asked to withdraw: what its orders may cost.
+    function freeOf(uint32 member) public view returns (uint64) {
+        uint64 balance = balanceOf(member);
+        uint64 reserved = requested[member].lanes;
+        return balance > reserved ? balance - reserved : 0;
+    }
+
+    // --------------------------------------------------------------------------------------------------------- parts
+
+    function _requirePostable(Post calldata p, bytes32 trades) private view {
+        bytes32 given = _commitment(p.orders, trades);
+        bytes32 committed = commitments[p.slot];
+        require(given == committed, CommitmentMismatch(p.slot, committed, given));
+        uint256 end = uint256(p.slot) + slotSeconds;
+        require(block.timestamp >= end, SlotNotOver(p.slot, end));
+        require(p.revision == 0 || posted[p.slot][p.revision - 1].finalised, PreviousNotFinal(p.slot, p.revision));
+        Posting storage earlier = posted[p.slot][p.revision];
+        bool gone = !earlier.finalised && block.timestamp > _expiry(earlier.postedAt);
+        require(earlier.digest == 0 || gone, AlreadyPosted(p.slot, p.revision));
+    }
+
+    function _requireDeltas(Post calldata p, bytes calldata deltas) private pure {
+        bytes32 given = keccak256(deltas);
+        require(given == p.deltas, DeltasMismatch(p.deltas, given));
+    }
+
+    function _commitment(bytes32 orders, bytes32 trades) private pure returns (bytes32) {
+        return keccak256(abi.encode(orders, trades));
+    }
+
+    /// @dev Last second at which a post made at `time` can be finalised; sums of uint64 in uint256 cannot overflow.
+    function _expiry(uint64 time) private view returns (uint256) {
+        return uint256(time) + window + grace;
+    }
+
+    function _credit(uint32 member, uint64 lanes) private {
+        _book.move(member, int256(uint256(lanes)));
+        emit Deposited(member, msg.sender, lanes);
+    }
+
+    /// @dev Takes the asset from the caller. What arrives is measured: a token that keeps a fee on the way would leave
+    /// balances without cover.
+    function _receive(uint256 lanes) private {
+        uint256 expected = lanes * laneUnit;
+        uint256 received = msg.value;
+        if (address(asset) != address(0)) {
+            require(msg.value == 0, WrongAmount(msg.value, 0));
+            uint256 before = asset.balanceOf(address(this));
+            asset.safeTransferFrom(msg.sender, address(this), expected);
+            received = asset.balanceOf(address(this)) - before;
+        }
+        require(received == expected, WrongAmount(received, expected));
+    }
+
+    function _pay(address account, uint256 lanes) private {
+        uint256 amount = lanes * laneUnit;
+        if (address(asset) == address(0)) Address.sendValue(payable(account), amount);
+        else asset.safeTransfer(account, amount);
+    }
+}
