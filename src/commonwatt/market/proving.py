@@ -1,0 +1,120 @@
+"""Every clearing proves itself: the same checks for every mechanism, with the figures that show them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from commonwatt.errors import MarketError
+from commonwatt.market.interface import BOUNDS, Frame, Orders, Outcome, Positions
+from commonwatt.records import Check, Clearing, Proof, Trades
+from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, IntArray
+
+
+def proved(
+    name: str, frame: Frame, slot: int, given: Orders | Positions, outcome: Outcome, *, rational: bool
+) -> Clearing:
+    """The outcome of one slot as a Clearing with its proof.
+
+    Raises MarketError when a check fails: such a result is not to be settled.
+    """
+    trades = outcome.trades
+    bought, sold = declared(given, frame.members)
+    local = trades.position(frame.members)
+    grid = bought - sold - local
+    checks = (
+        _well_formed(trades, frame.members),
+        _balanced(bought, sold, grid),
+        _within(trades, bought, sold, frame.members),
+        _within_limits(trades, given, frame.members),
+        _paid(trades, frame.members),
+        *([_rational(trades, int(frame.ceiling[slot]), int(frame.floor[slot]))] if rational else []),
+    )
+    start = int(frame.starts[slot])
+    for check in checks:
+        if not check.holds:
+            raise MarketError(f"{name} broke its promise in slot {start}: {check.meaning} ({check.figure}).")
+    return Clearing(name, start, trades, outcome.prices, grid, Proof(checks), outcome.diagnostics)
+
+
+def declared(given: Orders | Positions, members: int) -> tuple[IntArray, IntArray]:
+    """What each member declared to buy and to sell, each shape (members,) [Wh] >= 0."""
+    bought, sold = np.zeros(members, dtype=np.int64), np.zeros(members, dtype=np.int64)
+    if isinstance(given, Positions):
+        return np.maximum(given.net, 0), np.maximum(-given.net, 0)
+    np.add.at(bought, given.member, np.maximum(given.net, 0))
+    np.add.at(sold, given.member, np.maximum(-given.net, 0))
+    return bought, sold
+
+
+def refuse_out_of_bounds(name: str, frame: Frame, inputs: tuple[Any, ...]) -> None:
+    """Raise MarketError unless every quantity and price is within the stated bounds."""
+    if len(inputs) != len(frame.starts):
+        raise MarketError(f"{name} needs one input per slot: {len(frame.starts)} slots, {len(inputs)} given.")
+    largest_price = max(map(int, np.abs(np.concatenate([frame.ceiling, frame.floor, [0]]))))
+    for given in inputs:
+        energy = given.net
+        if (len(energy) and int(np.abs(energy).max()) > MAX_ORDER_WH) or largest_price > MAX_PRICE:
+            raise MarketError(f"{name} was given a value out of bounds: {BOUNDS}.")
+        if isinstance(given, Orders) and len(energy):
+            if int(given.wh.min()) <= 0:
+                raise MarketError(f"{name} was given an order without energy.")
+            if int(given.limit.max()) > MAX_PRICE or int(given.limit.min()) < -MAX_PRICE:
+                raise MarketError(f"{name} was given a limit out of bounds: {BOUNDS}.")
+    # The bounds keep every product and total of up to nine thousand full orders below 2^63.
+    if frame.members and frame.members * MAX_ORDER_WH > MAX_MONEY:
+        raise MarketError(f"{name} cannot clear {frame.members} members: totals would overflow.")
+
+
+def _well_formed(trades: Trades, members: int) -> Check:
+    ends = np.concatenate([trades.buyer, trades.seller])
+    bad = int((trades.wh <= 0).sum() + (trades.buyer == trades.seller).sum())
+    bad += int(((ends < 0) | (ends >= members)).sum())
+    return Check("well-formed", bad == 0, bad, "trades without energy, with oneself, or of strangers")
+
+
+def _balanced(bought: IntArray, sold: IntArray, grid: IntArray) -> Check:
+    figure = sum(bought.tolist()) - sum(sold.tolist()) - sum(grid.tolist())
+    return Check("energy", figure == 0, figure, "Wh by which members and utility differ")
+
+
+def _within(trades: Trades, bought: IntArray, sold: IntArray, members: int) -> Check:
+    buys = np.bincount(trades.buyer, trades.wh, minlength=members).astype(np.int64)
+    sells = np.bincount(trades.seller, trades.wh, minlength=members).astype(np.int64)
+    excess = int(np.maximum(buys - bought, 0).sum() + np.maximum(sells - sold, 0).sum())
+    return Check("declared", excess == 0, excess, "Wh traded beyond what was declared")
+
+
+def _within_limits(trades: Trades, given: Orders | Positions, members: int) -> Check:
+    max_buy, min_sell = limits(given, members)
+    over = np.maximum(trades.price - max_buy[trades.buyer], 0)
+    under = np.maximum(min_sell[trades.seller] - trades.price, 0)
+    worst = int(max(over.max(initial=0), under.max(initial=0)))
+    return Check("limits", worst == 0, worst, "micro-currency/kWh beyond a member's price limit")
+
+
+def limits(given: Orders | Positions, members: int) -> tuple[IntArray, IntArray]:
+    """Highest buying and lowest selling limit of each member, each shape (members,) [micro-currency/kWh]."""
+    if isinstance(given, Positions):
+        return given.max_buy, given.min_sell
+    max_buy = np.full(members, -MAX_PRICE, dtype=np.int64)
+    min_sell = np.full(members, MAX_PRICE, dtype=np.int64)
+    buys = given.net > 0
+    np.maximum.at(max_buy, given.member[buys], given.limit[buys])
+    np.minimum.at(min_sell, given.member[~buys], given.limit[~buys])
+    return max_buy, min_sell
+
+
+def _paid(trades: Trades, members: int) -> Check:
+    credit = trades.credit(members)
+    exact = sum(wh * price // WH_PER_KWH for wh, price in zip(trades.wh.tolist(), trades.price.tolist(), strict=True))
+    received = sum(np.maximum(credit, 0).tolist()) + sum(np.minimum(credit, 0).tolist())
+    figure = abs(received) + abs(exact - sum(trades.payments.tolist()))
+    return Check("payments", figure == 0, figure, "micro-currency by which payments and receipts differ")
+
+
+def _rational(trades: Trades, ceiling: int, floor: int) -> Check:
+    loss = np.maximum(trades.price - ceiling, 0) + np.maximum(floor - trades.price, 0)
+    worst = int((loss * trades.wh // WH_PER_KWH).max(initial=0)) + int(loss.max(initial=0))
+    return Check("rational", worst == 0, worst, "micro-currency that a member loses against the utility alone")

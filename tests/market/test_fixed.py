@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from commonwatt.errors import MarketError
+from commonwatt.market import Frame, Orders, find
+from commonwatt.records import BUY, SELL
+
+FIXED = find("fixed")
+
+
+def frame(members=5, minutes=(540,), ceiling=300_000, floor=80_000, hours=1.0):
+    slots = len(minutes)
+    return Frame(
+        np.arange(slots, dtype=np.int64) * 3600,
+        np.array(minutes),
+        hours,
+        members,
+        np.full(slots, ceiling),
+        np.full(slots, floor),
+    )
+
+
+def orders(*rows):
+    member, side, wh, limit = np.array(rows, dtype=np.int64).reshape(-1, 4).T
+    return Orders(member, side, wh, limit)
+
+
+def deals(clearing):
+    trades = clearing.trades
+    return list(zip(trades.seller.tolist(), trades.buyer.tolist(), trades.wh.tolist(), strict=True))
+
+
+BOOK = orders(
+    (0, SELL, 900, 0), (1, SELL, 400, 0), (2, BUY, 300, 400_000), (3, BUY, 700, 400_000), (4, BUY, 500, 400_000)
+)
+
+
+def test_largest_surplus_serves_largest_remaining_demand_first():
+    (clearing,) = FIXED.clear(frame(), (BOOK,), {"price": "0.2"})
+    assert deals(clearing) == [(0, 3, 700), (0, 4, 200), (1, 2, 300), (1, 4, 100)]
+    assert clearing.grid.tolist() == [0, 0, 0, 0, 200]
+    assert clearing.trades.payments.tolist() == [140_000, 40_000, 60_000, 20_000]
+
+
+def test_full_fill_passes_over_demands_that_one_seller_cannot_serve_whole():
+    (clearing,) = FIXED.clear(frame(), (BOOK,), {"price": "0.2", "fill": "full"})
+    assert deals(clearing) == [(0, 3, 700), (1, 2, 300)]
+
+
+def test_sellers_below_the_least_excess_and_slots_outside_the_window_stay_out():
+    parameters = {"price": "0.2", "min_excess_kw": 0.5, "window": ["09:00", "17:00"]}
+    clearings = FIXED.clear(frame(minutes=(480, 540, 960, 1020)), (BOOK,) * 4, parameters)
+    assert [len(clearing.trades) for clearing in clearings] == [0, 2, 2, 0]
+    assert set(clearings[1].trades.seller.tolist()) == {0}
+
+
+def test_least_excess_is_power_not_energy():
+    (clearing,) = FIXED.clear(frame(hours=0.25), (BOOK,), {"price": "0.2", "min_excess_kw": 1.7})
+    assert set(clearing.trades.seller.tolist()) == {0}
+
+
+def test_limits_keep_members_out():
+    book = orders((0, SELL, 900, 210_000), (1, SELL, 400, 190_000), (2, BUY, 300, 199_999), (3, BUY, 700, 200_000))
+    (clearing,) = FIXED.clear(frame(), (book,), {"price": "0.2"})
+    assert deals(clearing) == [(1, 3, 400)]
+
+
+def test_share_of_the_days_average_is_rounded_down():
+    (clearing,) = FIXED.clear(frame(ceiling=2_333_333, floor=0), (BOOK,), {"share_of_average": "0.9"})
+    assert clearing.prices["local"] == 2_099_999
+
+
+def test_a_price_outside_the_corridor_breaks_the_promise_and_is_not_settled():
+    book = orders((0, SELL, 900, 0), (1, BUY, 700, 10**6))
+    with pytest.raises(MarketError, match="loses against the utility"):
+        FIXED.clear(frame(), (book,), {"price": "0.5"})
+
+
+@pytest.mark.parametrize(
+    ("parameters", "problem"),
+    [
+        ({}, "needs either price or share_of_average"),
+        ({"price": 0.2}, "in quotes"),
+        ({"price": "0.2", "fill": "half"}, "'partial' or 'full'"),
+        ({"price": "0.2", "prise": "0.2"}, "is not a parameter of fixed"),
+        ({"price": "0.2", "window": ["09:00"]}, "at least 2"),
+        ({"price": "0.2", "window": ["9", "25:00"]}, "local time"),
+        ({"price": "0.2", "min_excess_kw": -1.0}, "greater than or equal to 0"),
+    ],
+)
+def test_wrong_parameters_are_named(parameters, problem):
+    assert any(problem in sentence for _, sentence in FIXED.problems(parameters))
+
+
+def test_bounds_are_refused():
+    with pytest.raises(MarketError, match="out of bounds"):
+        FIXED.clear(frame(), (orders((0, SELL, 10**9 + 1, 0)),), {"price": "0.2"})
+    with pytest.raises(MarketError, match="without energy"):
+        FIXED.clear(frame(), (orders((0, SELL, 0, 0)),), {"price": "0.2"})
+
+
+@given(
+    st.lists(st.integers(-5_000, 5_000).filter(bool), min_size=1, max_size=30),
+    st.sampled_from(["partial", "full"]),
+)
+def test_any_book_clears_with_a_proof_and_partial_fill_leaves_no_match_behind(nets, fill):
+    book = orders(*((i, BUY if wh > 0 else SELL, abs(wh), 200_000) for i, wh in enumerate(nets)))
+    (clearing,) = FIXED.clear(frame(members=len(nets)), (book,), {"price": "0.2", "fill": fill})
+    assert clearing.proof.holds
+    left = clearing.grid
+    assert np.array_equal(left + clearing.trades.position(len(nets)), np.array(nets))
+    if fill == "partial":
+        assert not ((left > 0).any() and (left < 0).any())
