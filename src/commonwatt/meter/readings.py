@@ -1,0 +1,45 @@
+"""A meter signs what it counted; nobody believes a reading that is not its own, or that was seen before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from commonwatt.errors import RecordError, SequenceError
+from commonwatt.proof import Domain, Key, checksum_address, sign, verify
+from commonwatt.records import Reading, Signed
+from commonwatt.units import MAX_ORDER_WH
+
+
+@dataclass(frozen=True)
+class SimulatedMeter:
+    """A meter whose key is held by the simulation."""
+
+    key: Key
+    domain: Domain
+
+    def read(self, slot: int, net: int, sequence: int) -> Signed[Reading]:
+        """The signed reading of a slot [unix s] with net energy [Wh], positive = into the home."""
+        reading = Reading(self.key.address, slot, max(net, 0), max(-net, 0), sequence)
+        return sign(self.domain, reading, self.key)
+
+
+def accept(domain: Domain, signed: Signed[Reading], meter: bytes, slot: int, last_sequence: int) -> int:
+    """Check a reading of `meter` [address] for `slot` and return its net energy [Wh], positive = into the home.
+
+    The signature is checked before anything in the reading is believed. Raises SignatureError, SequenceError
+    (number used before) or RecordError (other slot, impossible energy).
+    """
+    verify(domain, signed, meter)
+    reading = signed.record
+    name = checksum_address(meter)
+    if reading.meter != meter:
+        raise RecordError(f"A reading signed by meter {name} names another meter.")
+    if reading.sequence <= last_sequence:
+        raise SequenceError(
+            f"Meter {name} sent reading number {reading.sequence} again; the next is {last_sequence + 1} or later."
+        )
+    if reading.slot != slot:
+        raise RecordError(f"Meter {name} reports slot {reading.slot} where slot {slot} is due.")
+    if max(reading.wh_in, reading.wh_out) > MAX_ORDER_WH:
+        raise RecordError(f"Meter {name} reports more than {MAX_ORDER_WH} Wh in one slot.")
+    return reading.wh_in - reading.wh_out
