@@ -1,0 +1,180 @@
+"""What the embedded chain takes from py-evm, in the shapes of `node`.
+
+Only this module and `embedded` import py-evm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import rlp
+from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI
+from eth.chains.base import Chain
+from eth.consensus.noproof import NoProofConsensus
+from eth.db.backends.base import BaseAtomicDB
+from eth.vm.forks.cancun import CancunVM
+from eth.vm.forks.cancun.constants import BLOB_TX_TYPE
+from eth.vm.forks.cancun.transactions import CancunTransactionBuilder
+from eth_typing import Address, BlockNumber
+
+from commonwatt.errors import LedgerError, SignatureError
+from commonwatt.ledger.node import Block, Log, Receipt
+from commonwatt.ledger.store import Store
+from commonwatt.proof.keccak import keccak
+from commonwatt.proof.keys import recover
+
+GENESIS_KEY = b"commonwatt:genesis"
+CHAIN_ID_KEY = b"commonwatt:chain-id"
+
+
+@dataclass(frozen=True)
+class Genesis:
+    """What a chain begins with: `balances` [wei] by address, the time of block 0, the limits that stay."""
+
+    chain_id: int
+    balances: Mapping[bytes, int] = field(default_factory=dict)
+    timestamp: int = 0
+    gas_limit: int = 100_000_000
+    base_fee: int = 7
+
+    @property
+    def digest(self) -> bytes:
+        """Tells two geneses apart, 32 bytes."""
+        accounts = sorted(self.balances.items())
+        return keccak(repr((self.chain_id, accounts, self.timestamp, self.gas_limit, self.base_fee)).encode())
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A transaction that waits for a block."""
+
+    transaction: SignedTransactionAPI
+    hash: bytes
+    sender: Address
+    cost: int
+    """Wei that it may take from its sender at most."""
+
+
+class Database(BaseAtomicDB):
+    """The store as py-evm wants it. Batches need nothing more: a block is one batch of the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getitem__(self, key: bytes) -> bytes:
+        value = self._store.get(key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key: bytes, value: bytes) -> None:
+        self._store.put(key, value)
+
+    def __delitem__(self, key: bytes) -> None:
+        self._store.put(key, None)
+
+    def _exists(self, key: bytes) -> bool:
+        return self._store.get(key) is not None
+
+    @contextmanager
+    def atomic_batch(self) -> Iterator[Any]:
+        yield self
+
+
+class _VM(CancunVM):
+    consensus_class = NoProofConsensus
+
+
+def chain_class(id_: int) -> type[Chain]:
+    """py-evm keeps the chain id in the class."""
+
+    class EthereumChain(Chain):
+        chain_id = id_
+        vm_configuration = ((BlockNumber(0), _VM),)
+
+    return EthereumChain
+
+
+def write_genesis(store: Store, genesis: Genesis) -> None:
+    """Block 0, its state and what tells this chain from another."""
+    accounts = {
+        Address(address): {"balance": balance, "nonce": 0, "code": b"", "storage": {}}
+        for address, balance in genesis.balances.items()
+    }
+    params = {
+        "difficulty": 0, "gas_limit": genesis.gas_limit, "timestamp": genesis.timestamp,
+        "base_fee_per_gas": genesis.base_fee,
+    }  # fmt: skip
+    chain_class(genesis.chain_id).from_genesis(Database(store), cast("Any", params), cast("Any", accounts))
+    store.put(GENESIS_KEY, genesis.digest)
+    store.put(CHAIN_ID_KEY, genesis.chain_id.to_bytes(32, "big"))
+    store.commit()
+
+
+def decode(raw: bytes) -> Queued:
+    """A raw transaction with its sender. Raises LedgerError."""
+    try:
+        transaction = CancunTransactionBuilder.decode(raw)
+        if transaction.type_id == BLOB_TX_TYPE:
+            raise LedgerError("Blob transactions are not carried by this chain.")
+        signed = keccak(transaction.get_message_for_signing())
+        r, s = transaction.r.to_bytes(32, "big"), transaction.s.to_bytes(32, "big")
+        sender = Address(recover(signed, r + s + bytes([27 + transaction.y_parity])))
+        cost = transaction.gas * transaction.max_fee_per_gas + transaction.value
+        return Queued(transaction, keccak(raw), sender, cost)
+    except LedgerError:
+        raise
+    except SignatureError as error:
+        raise LedgerError(f"The transaction is refused: {error}") from error
+    except Exception as error:  # rlp and py-evm raise many kinds for bytes that are no transaction
+        raise LedgerError(f"This is not a signed Ethereum transaction: {error}.") from error
+
+
+def block_of(header: BlockHeaderAPI, transactions: tuple[bytes, ...]) -> Block:
+    """A header and the hashes of its transactions."""
+    return Block(
+        number=header.block_number,
+        hash=header.hash,
+        parent=header.parent_hash,
+        timestamp=header.timestamp,
+        state_root=header.state_root,
+        gas_limit=header.gas_limit,
+        gas_used=header.gas_used,
+        base_fee=header.base_fee_per_gas or 0,
+        transactions=transactions,
+    )
+
+
+def read_receipts(chain: Chain, header: BlockHeaderAPI) -> tuple[ReceiptAPI, ...]:
+    """All receipts of a block."""
+    return chain.chaindb.get_receipts(header, CancunVM.get_receipt_builder())
+
+
+def receipt_of(
+    signed: SignedTransactionAPI,
+    hash_: bytes,
+    receipt: ReceiptAPI,
+    place: tuple[int, int],
+    used_before: int,
+    output: bytes,
+) -> Receipt:
+    """A receipt at (block, index); the chain keeps gas summed over the block, `used_before` is taken off."""
+    created = b""
+    if not signed.to and receipt.state_root:
+        created = keccak(rlp.encode([signed.sender, signed.nonce]))[12:]
+    return Receipt(
+        transaction=hash_, block=place[0], index=place[1], success=bool(receipt.state_root),
+        gas_used=receipt.gas_used - used_before, contract=created,
+        logs=tuple(logs_of(receipt, place[0], hash_)), output=output,
+    )  # fmt: skip
+
+
+def logs_of(receipt: ReceiptAPI, number: int, hash_: bytes) -> list[Log]:
+    """The events of a receipt."""
+    return [
+        Log(log.address, tuple(topic.to_bytes(32, "big") for topic in log.topics), log.data, number, hash_)
+        for log in receipt.logs
+    ]

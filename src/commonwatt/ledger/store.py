@@ -1,0 +1,158 @@
+"""Bytes to bytes in one SQLite file, whole batches at a time.
+
+Between two batches the writer keeps SQLite's write lock. That is what refuses a second writer, in any process
+and on any system, and what a killed process cannot leave behind; readers are not hindered (WAL).
+A killed process loses nothing that `commit` returned for. A power cut may lose the last batches, but
+never part of one (SQLite, `synchronous=NORMAL`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import OrderedDict
+from pathlib import Path
+
+from commonwatt.errors import LedgerError
+from commonwatt.proof.keccak import keccak
+
+# Marks the file as a chain of ours (PRAGMA application_id, "CWcn").
+_APPLICATION = 0x4357636E
+_HASH_LENGTH = 32
+# Entries, about 500 bytes each: the tries of a thousand members stay in memory.
+_CACHED = 1 << 15
+
+
+class Store:
+    """A key-value file.
+
+    A 32-byte key is the keccak hash of its value, as in Ethereum's tries; each such value is checked when
+    it is read from the file, so damage is noticed and never computed with.
+
+    Raises LedgerError when the file is missing, foreign, damaged, or open for writing elsewhere.
+    """
+
+    def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
+        self._name = str(path) if path else "the chain in memory"
+        self.read_only = read_only
+        self._version = 0
+        self._pending: dict[bytes, bytes | None] = {}
+        self._cache: OrderedDict[bytes, bytes] = OrderedDict()
+        if path is not None and read_only and not path.is_file():
+            raise LedgerError(f"There is no chain at {path}.")
+        try:
+            self._file = _connect(path, read_only)
+            try:
+                self._prepare()
+            except BaseException:
+                self._file.close()
+                raise
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value, or None."""
+        if key in self._pending:
+            return self._pending[key]
+        value = self._cache.get(key)
+        if value is not None:
+            self._cache.move_to_end(key)
+            return value
+        try:
+            row = self._file.execute("SELECT value FROM entries WHERE key = ?", (key,)).fetchone()
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+        if row is None:
+            return None
+        if len(key) == _HASH_LENGTH:
+            if keccak(row[0]) != key:
+                raise LedgerError(f"{self._name} is damaged: entry {key.hex()} does not have its hash.")
+            self._keep(key, row[0])
+        return bytes(row[0])
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """Set a value, or remove it with None; seen at once, kept with the next `commit`."""
+        self._pending[key] = value
+
+    def commit(self) -> None:
+        """Write everything that was put since the last commit, or nothing of it.
+
+        Raises LedgerError when the file cannot be written (disk full, say); the batch is then dropped.
+        """
+        if self.read_only:
+            raise LedgerError(f"{self._name} is open for reading only.")
+        pending, self._pending = self._pending, {}
+        gone = [(key,) for key, value in pending.items() if value is None]
+        set_ = [(key, value) for key, value in pending.items() if value is not None]
+        try:
+            if not self._file.in_transaction:  # an earlier commit failed and gave the lock back
+                self._lock()
+            self._file.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?)", set_)
+            self._file.executemany("DELETE FROM entries WHERE key = ?", gone)
+            self._file.execute("COMMIT")
+            self._lock()
+        except sqlite3.Error as error:
+            if self._file.in_transaction:
+                self._file.execute("ROLLBACK")
+            raise self._explain(error) from error
+        for key, value in set_:
+            if len(key) == _HASH_LENGTH:
+                self._keep(key, value)
+
+    def discard(self) -> None:
+        """Forget what was put since the last commit."""
+        self._pending.clear()
+
+    def close(self) -> None:
+        """Let go of the file; what is not committed is lost."""
+        self._pending.clear()
+        if self._file.in_transaction:
+            self._file.execute("ROLLBACK")
+        self._file.close()
+
+    def _prepare(self) -> None:
+        (application,) = self._file.execute("PRAGMA application_id").fetchone()
+        empty = not self._file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if application != _APPLICATION and not (empty and application == 0 and not self.read_only):
+            raise LedgerError(f"{self._name} is not a chain of Commonwatt.")
+        if self.read_only:
+            return
+        self._file.execute("PRAGMA journal_mode = WAL")
+        self._file.execute("PRAGMA synchronous = NORMAL")
+        self._lock()
+        self._file.execute(f"PRAGMA application_id = {_APPLICATION}")
+        self._file.execute(
+            "CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
+        )
+
+    def _lock(self) -> None:
+        """Take the write lock again; refuses for good once somebody else has written in the moment between."""
+        self._file.execute("BEGIN IMMEDIATE")
+        (version,) = self._file.execute("PRAGMA data_version").fetchone()
+        if version != (self._version or version):
+            self._file.execute("ROLLBACK")
+            raise LedgerError(f"{self._name} was changed by another process; open it again.")
+        self._version = version
+
+    def _keep(self, key: bytes, value: bytes) -> None:
+        self._cache[key] = value
+        if len(self._cache) > _CACHED:
+            self._cache.popitem(last=False)
+
+    def _explain(self, error: sqlite3.Error) -> LedgerError:
+        if "locked" in str(error):
+            return LedgerError(f"{self._name} is open in another process, which must stop first.")
+        return LedgerError(f"{self._name} cannot be used as a chain: {error}.")
+
+
+def _connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
+    # timeout 0: the writer never lets go of the lock for others, so waiting for it is pointless.
+    # Any thread may use the connection, one at a time.
+    if path is None:
+        return sqlite3.connect(":memory:", timeout=0, isolation_level=None, check_same_thread=False)
+    mode = "rwc"
+    if read_only:
+        # Without a log beside it the file is complete, and may lie on a medium that cannot be written.
+        complete = not path.with_name(f"{path.name}-wal").exists()
+        mode = "ro&immutable=1" if complete else "ro"
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None, check_same_thread=False)
