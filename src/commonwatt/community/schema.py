@@ -1,0 +1,276 @@
+"""The tables of community.toml: one strict model each. Their keys are explained in docs/community-toml.md."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from datetime import time
+from decimal import Decimal
+from difflib import get_close_matches
+from fractions import Fraction
+from typing import Annotated, Final, Literal, get_args
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
+
+from commonwatt.community.model import Battery, LedgerChoice, Terms
+from commonwatt.proof import checksum_address
+from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MAX_PRICE, micro
+
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: Final[tuple[Day, ...]] = get_args(Day)
+_SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+
+
+def _money(value: object) -> int:
+    """Micro-currency from a decimal text."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(f'money is written in quotes, so that no digit is lost: "{value}"')
+    if not isinstance(value, str):
+        raise ValueError('must be an amount of money in quotes, such as "0.32"')
+    money = micro(_decimal(value, "0.32"))
+    if money > MAX_MONEY // 9:  # so that a few such amounts may be added up
+        raise ValueError(f"'{value}' is more money than can be counted")
+    return money
+
+
+def _price(value: object) -> int:
+    price = _money(value)
+    if price > MAX_PRICE:
+        raise ValueError(f"'{value}' per kWh is beyond every price, which end at {MAX_PRICE // 10**6}")
+    return price
+
+
+def _rate(value: object) -> Fraction:
+    """A tax rate below 1."""
+    if not isinstance(value, str):
+        raise ValueError('must be a rate in quotes; 19 percent is "0.19"')
+    rate = Fraction(_decimal(value, "0.19"))
+    if rate >= 1:
+        raise ValueError(f"'{value}' is more than everything; 19 percent is \"0.19\"")
+    return rate
+
+
+def _decimal(text: str, example: str) -> str:
+    if not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text):
+        raise ValueError(f"'{text}' is not a decimal number, such as \"{example}\"")
+    if text.startswith("-") and Decimal(text):
+        raise ValueError(f"must not be below zero, but is {text}")
+    if len(text.partition(".")[2]) > 6 or len(text) > 24:
+        raise ValueError(f"'{text}' has too many digits; at most six may stand behind the point")
+    return text
+
+
+def _duration(value: object) -> int:
+    """Seconds from a text such as "15min"."""
+    found = re.fullmatch(r"([0-9]{1,6})(s|min|h|d)", value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError('must be a duration in quotes, such as "30s", "15min", "1h" or "2d"')
+    return int(found[1]) * _SECONDS[found[2]]
+
+
+def _slot(value: object) -> int:
+    seconds = _duration(value)
+    if seconds < 60 or 3600 % seconds:
+        raise ValueError(f'\'{value}\' does not divide the hour; write "5min", "15min", "30min" or "1h"')
+    return seconds
+
+
+def _clock(value: object) -> time:
+    if not isinstance(value, str) or not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
+        raise ValueError('must be a local time in quotes from "00:00" to "23:59", such as "12:00"')
+    return time.fromisoformat(value)
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (OSError, ValueError, LookupError):
+        raise ValueError(f"there is no timezone '{value}'{near(value, available_timezones())}") from None
+    return value
+
+
+def _address(value: object) -> bytes:
+    """20 bytes; a text with small and capital letters must bear the right checksum."""
+    if not isinstance(value, str) or not re.fullmatch(r"0x[0-9a-fA-F]{40}", value):
+        raise ValueError('must be an address in quotes: "0x" and 40 digits from 0 to 9 and a to f')
+    address = bytes.fromhex(value[2:])
+    if value not in (checksum_address(address), value.lower()):
+        raise ValueError("has a typing error: its capital letters do not fit its digits")
+    if not any(address):
+        raise ValueError("is the zero address, which nobody owns")
+    return address
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """A hint at the nearest of the `known` words, or nothing."""
+    matches = get_close_matches(word, sorted(known), n=1)
+    return f"; did you mean '{matches[0]}'?" if matches else ""
+
+
+Money = Annotated[int, BeforeValidator(_money)]
+Price = Annotated[int, BeforeValidator(_price)]
+Duration = Annotated[int, BeforeValidator(_duration)]
+Clock = Annotated[time, BeforeValidator(_clock)]
+Address = Annotated[bytes, BeforeValidator(_address)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+Size = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Efficiency = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+Wh = Annotated[int, Field(ge=0, le=MAX_ORDER_WH)]
+
+
+class Table(BaseModel):
+    """A table of the file: nothing is converted silently, and unknown keys are refused."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class CommunityTable(Table):
+    name: Annotated[Name, Field(description="what the community is called")]
+    currency: Annotated[
+        str,
+        StringConstraints(pattern=r"^[A-Z][A-Z0-9]{1,9}$"),
+        Field(description='short name of the money, such as "EUR"'),
+    ]
+    timezone: Annotated[str, AfterValidator(_timezone), Field(description='such as "Europe/Berlin"')]
+    slot: Annotated[int, BeforeValidator(_slot)] = 900
+    seed: Name | None = None
+    profiles: Name | None = None
+
+
+class GridTable(Table):
+    network: Annotated[Name, Field(description='name of a grid, such as "simbench:rural2"')]
+
+
+class BandTable(Table):
+    from_: Annotated[Clock, Field(alias="from", description="local time from which the price holds")]
+    price: Annotated[Price, Field(description="price per kWh")]
+    days: Annotated[list[Day], Field(min_length=1)] = list(DAYS)
+
+
+class PriceFileTable(Table):
+    file: Annotated[Name, Field(description="path of the price file")]
+
+
+def _complete(bands: list[BandTable]) -> list[BandTable]:
+    """A time-of-use table gives one price for each time of each weekday."""
+    starts = Counter((day, band.from_) for band in bands for day in band.days)
+    holes = [day for day in DAYS if (day, time(0)) not in starts]
+    if holes:
+        raise ValueError(f'has no price from "00:00" on {", ".join(holes)}')
+    for (day, start), count in starts.items():
+        if count > 1:
+            raise ValueError(f'has {count} prices from "{start:%H:%M}" on {day}')
+    return bands
+
+
+def _rate_kind(value: object) -> str:
+    return "<bands>" if isinstance(value, list) else "<file>" if isinstance(value, dict) else "<price>"
+
+
+RateValue = Annotated[
+    Annotated[Price, Tag("<price>")]
+    | Annotated[list[BandTable], AfterValidator(_complete), Tag("<bands>")]
+    | Annotated[PriceFileTable, Tag("<file>")],
+    Discriminator(_rate_kind),
+]
+
+
+class LevyTable(Table):
+    price: Annotated[Price, Field(description="charge per kWh")]
+    on: Literal["grid", "local", "both"] = "both"
+
+
+class VatTable(Table):
+    name: Name = "VAT"
+    rate: Annotated[Fraction, BeforeValidator(_rate), Field(description='tax rate, such as "0.19"')]
+
+
+class TariffTable(Table):
+    retail: Annotated[RateValue, Field(description="the utility's selling price per kWh")]
+    feed_in: Annotated[RateValue, Field(description="the utility's buying price per kWh")]
+    network_fee: Price = 0
+    levies: dict[str, LevyTable] = Field(default_factory=dict)
+    vat: VatTable = VatTable(rate="0")  # type: ignore[arg-type]
+
+
+class StageTable(Table):
+    """All keys beside these two are the mechanism's own parameters."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, JsonValue]
+
+    mechanism: Annotated[Name, Field(description='name of a market mechanism, such as "sdr"')]
+    gate: Clock | None = None
+
+
+class LedgerTable(Table):
+    kind: Literal["embedded", "none"] = LedgerChoice.kind  # type: ignore[assignment]
+    window: Duration = LedgerChoice.window
+    grace: Duration = LedgerChoice.grace
+
+
+class PVTable(Table):
+    profile: Annotated[Name, Field(description="name of the generation profile")]
+    kwp: Annotated[Size, Field(description="peak power in kW")]
+
+
+class BatteryTable(Table):
+    kwh: Annotated[Size, Field(description="capacity in kWh")]
+    kw: Annotated[Size, Field(description="charge and discharge power in kW")]
+    charge_efficiency: Efficiency = Battery.charge_efficiency
+    discharge_efficiency: Efficiency = Battery.discharge_efficiency
+    soc_min: Share = Battery.soc_min
+    soc_max: Share = Battery.soc_max
+    soc_start: Share = Battery.soc_start
+
+    @model_validator(mode="after")
+    def _in_order(self) -> BatteryTable:
+        if not self.soc_min <= self.soc_start <= self.soc_max:
+            limits = f"{self.soc_min}, {self.soc_start} and {self.soc_max}"
+            raise ValueError(f"soc_min, soc_start and soc_max must rise in this order, but are {limits}")
+        return self
+
+
+class MandateTable(Table):
+    max_buy: Price | None = None
+    min_sell: Price | None = None
+    buy_wh: Wh = Terms.buy_wh
+    sell_wh: Wh = Terms.sell_wh
+
+
+class MemberTable(Table):
+    load: Annotated[Name, Field(description="name of the profile of what the home uses")]
+    annual_kwh: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
+    pv: PVTable | None = None
+    battery: BatteryTable | None = None
+    mandate: MandateTable = MandateTable()
+    bus: Name | None = None
+    collateral: Money = 0
+    wallet: Address | None = None
+    meter: Address | None = None
+
+
+SECTIONS: Final = {
+    "community": CommunityTable,
+    "grid": GridTable,
+    "tariff": TariffTable,
+    "market": StageTable,
+    "ledger": LedgerTable,
+    "defaults": MemberTable,
+    "members": MemberTable,
+}
+"""The file's tables. Those under `market` and `members` are one per stage and one per member."""

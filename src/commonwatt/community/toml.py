@@ -1,0 +1,269 @@
+"""community.toml: its text in, every finding or a Community out. Pure: no file is opened here.
+
+    read the text  →  each table by itself  →  what the tables say together  →  Community
+
+A table with a finding is left out of the later steps, so that one mistake is reported once and all are reported.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from commonwatt.community import checks
+from commonwatt.community.model import PV, Battery, Community, LedgerChoice, Load, Member, Stage, Terms
+from commonwatt.community.schema import (
+    DAYS,
+    SECTIONS,
+    BandTable,
+    CommunityTable,
+    GridTable,
+    LedgerTable,
+    MemberTable,
+    PriceFileTable,
+    StageTable,
+    TariffTable,
+    near,
+)
+from commonwatt.community.sentences import findings_of, syntax_finding
+from commonwatt.community.tariff import Band, Flat, Levy, PriceFile, Rate, Tariff, TimeOfUse
+from commonwatt.errors import ConfigError, Finding
+from commonwatt.proof import keccak
+
+_NAME: Final = re.compile(r"[\w-]{1,40}")
+_ONE_MEMBER_ONLY: Final = ("wallet", "meter")
+_DEVICES: Final = ("pv", "battery")
+_ENOUGH_FOR_A_MEMBER: Final = {
+    "load": "any",
+    "pv": {"profile": "any", "kwp": 1.0},
+    "battery": {"kwh": 1.0, "kw": 1.0},
+}
+"""What [defaults] need not say, because a member says it."""
+
+T = TypeVar("T", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """As much of a file as could be read, and all that is wrong with it.
+
+    community : None when there is a finding
+    """
+
+    findings: tuple[Finding, ...]
+    community: Community | None = None
+    tariff: Tariff | None = None
+    market: tuple[Stage, ...] = ()
+    members: tuple[Member, ...] = ()
+    grid: str | None = None
+    profiles: str | None = None
+
+
+def parse(text: str, source: str) -> Community:
+    """The community that the text of a community.toml describes.
+
+    source : what to call the text in an error, such as its path
+    Raises ConfigError with every finding.
+    """
+    read = draft(text)
+    if read.community is None:
+        raise ConfigError(source, read.findings)
+    return read.community
+
+
+def draft(text: str) -> Draft:
+    """As `parse`, for who wants to look at a file with findings, or to add some."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        return Draft((syntax_finding(error, text),))
+    reader = _Reader(document)
+    reader.refuse_unknown_sections()
+    head = reader.section("community", CommunityTable)
+    grid = reader.section("grid", GridTable) if "grid" in document else None
+    tariff_table = reader.section("tariff", TariffTable)
+    ledger = reader.section("ledger", LedgerTable) if "ledger" in document else LedgerTable()
+    tariff = _tariff(tariff_table) if tariff_table else None
+    market, members = reader.stages(), reader.members()
+    network, profiles = grid.network if grid else None, head.profiles if head else None
+    reader.findings += [
+        *(checks.corridor(tariff) if tariff else ()),
+        *checks.stage_order(market),
+        *checks.addresses(members),
+        *(checks.buses(members, network) if grid or "grid" not in document else ()),
+        *(checks.own_profiles(members, profiles) if head else ()),
+    ]
+    community = None
+    if head and tariff and ledger and not reader.findings:
+        choice = LedgerChoice(ledger.kind, ledger.window, ledger.grace)
+        community = Community(
+            name=head.name,
+            currency=head.currency,
+            timezone=head.timezone,
+            slot_seconds=head.slot,
+            members=members,
+            tariff=tariff,
+            market=market,
+            ledger=choice,
+            digest=keccak(canonical(document)),
+            grid=network,
+            profiles=profiles,
+            seed=head.seed or head.name,
+        )
+    return Draft(tuple(reader.findings), community, tariff, market, members, network, profiles)
+
+
+def canonical(document: Mapping[str, Any]) -> bytes:
+    """The parsed file as bytes that do not depend on comments, spacing or the order of keys.
+
+    The order of members and stages means something and is kept.
+    """
+    listed = {key: list(document[key].items()) for key in ("members", "market") if key in document}
+    return json.dumps({**document, **listed}, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+@dataclass
+class _Reader:
+    document: dict[str, Any]
+    findings: list[Finding] = field(default_factory=list)
+
+    def refuse_unknown_sections(self) -> None:
+        for name in self.document:
+            if name not in SECTIONS:
+                self.findings.append(Finding(name, f"is not a table of this file{near(name, SECTIONS)}"))
+
+    def section(self, name: str, model: type[T]) -> T | None:
+        if name not in self.document:
+            self.findings.append(Finding(name, f"is missing: the file needs a table [{name}]"))
+            return None
+        return self.table(name, model, self.document[name])
+
+    def stages(self) -> tuple[Stage, ...]:
+        tables = self.tables("market", StageTable, self.entries("market", "[market.day_ahead]"))
+        return tuple(
+            Stage(name, table.mechanism, table.gate, dict(table.model_extra or {})) for name, table in tables.items()
+        )
+
+    def members(self) -> tuple[Member, ...]:
+        entries = self.entries("members", 'home-01 = { load = "simbench:H0-A" }')
+        if not entries and self.document.get("members", {}) == {}:
+            self.findings.append(Finding("members", "is missing: a community has at least one member"))
+        tables = self.tables("members", MemberTable, entries)
+        return tuple(_member(place, id_, table) for place, (id_, table) in enumerate(tables.items()))
+
+    def entries(self, section: str, example: str) -> dict[str, dict[str, Any]]:
+        """The named tables of a section; for members, completed by the defaults."""
+        raw = self.document.get(section, {})
+        if not isinstance(raw, dict):
+            self.findings.append(Finding(section, f"must hold one named table each, such as {example}"))
+            return {}
+        entries = {}
+        for name, own in raw.items():
+            if not _NAME.fullmatch(name):
+                self.findings.append(Finding(f"{section}.{name}", "a name has at most 40 letters, digits, '-' and '_'"))
+            elif not isinstance(own, dict):
+                self.findings.append(Finding(f"{section}.{name}", f"must be a table, such as {example}"))
+            else:
+                entries[name] = own
+        return entries
+
+    def tables(self, section: str, model: type[T], entries: Mapping[str, dict[str, Any]]) -> dict[str, T]:
+        defaults, wrong = self.defaults() if section == "members" else ({}, ())
+        tables = {}
+        for name, own in entries.items():
+            path = f"{section}.{name}"
+            before = len(self.findings)
+            table = self.table(path, model, _with_defaults(own, defaults))
+            if table is not None:
+                tables[name] = table
+            # What a wrong default would have given is not the member's to say.
+            excused = tuple(f"{path}.{key}" for key in wrong)
+            self.findings[before:] = [f for f in self.findings[before:] if not _missing_below(f, excused)]
+        return tables
+
+    def defaults(self) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """The usable defaults, and the dotted keys of the others."""
+        raw = self.document.get("defaults", {})
+        before = len(self.findings)
+        if isinstance(raw, dict):
+            self.findings += [
+                Finding(f"defaults.{key}", "belongs to one member and cannot be a default")
+                for key in _ONE_MEMBER_ONLY
+                if key in raw
+            ]
+        self.table("defaults", MemberTable, _with_defaults(raw, _ENOUGH_FOR_A_MEMBER))
+        wrong = tuple(finding.path.removeprefix("defaults.") for finding in self.findings[before:])
+        return _without(raw, wrong) if isinstance(raw, dict) else {}, wrong
+
+    def table(self, path: str, model: type[T], raw: object) -> T | None:
+        try:
+            return model.model_validate(raw)
+        except ValidationError as error:
+            self.findings += findings_of(error, path, model)
+            return None
+
+
+def _with_defaults(own: Any, defaults: Mapping[str, Any]) -> Any:
+    """`own` completed by `defaults`; a default for a device holds only where there is one."""
+    if not isinstance(own, dict):
+        return own
+    merged = {key: value for key, value in defaults.items() if key not in _DEVICES} | own
+    for key, default in defaults.items():
+        if isinstance(default, dict) and isinstance(own.get(key), dict):
+            merged[key] = {**default, **own[key]}
+    return merged
+
+
+def _without(table: Mapping[str, Any], wrong: tuple[str, ...], above: str = "") -> dict[str, Any]:
+    return {
+        key: _without(value, wrong, f"{above}{key}.") if isinstance(value, dict) else value
+        for key, value in table.items()
+        if f"{above}{key}" not in wrong
+    }
+
+
+def _missing_below(finding: Finding, paths: tuple[str, ...]) -> bool:
+    return finding.message.startswith("is missing") and any(f"{finding.path}.".startswith(f"{p}.") for p in paths)
+
+
+def _tariff(table: TariffTable) -> Tariff:
+    return Tariff(
+        retail=_rate(table.retail),
+        feed_in=_rate(table.feed_in),
+        network_fee=table.network_fee,
+        levies=tuple(
+            Levy(name, levy.price, grid=levy.on != "local", local=levy.on != "grid")
+            for name, levy in table.levies.items()
+        ),
+        vat_name=table.vat.name,
+        vat=table.vat.rate,
+    )
+
+
+def _rate(value: int | list[BandTable] | PriceFileTable) -> Rate:
+    if isinstance(value, int):
+        return Flat(value)
+    if isinstance(value, PriceFileTable):
+        return PriceFile(value.file)
+    return TimeOfUse(tuple(Band(b.from_, b.price, frozenset(map(DAYS.index, b.days))) for b in value))
+
+
+def _member(index: int, id_: str, table: MemberTable) -> Member:
+    return Member(
+        index=index,
+        id=id_,
+        load=Load(table.load, table.annual_kwh),
+        pv=PV(table.pv.profile, table.pv.kwp) if table.pv else None,
+        battery=Battery(**table.battery.model_dump()) if table.battery else None,
+        terms=Terms(**table.mandate.model_dump()),
+        bus=table.bus,
+        collateral=table.collateral,
+        wallet=table.wallet,
+        meter=table.meter,
+    )
