@@ -92,4 +92,5 @@ def curtail(net: IntArray, generation: IntArray, cap: IntArray) -> IntArray:
     net : energy at the meter without curtailment, positive = into the home
     cap : most feed-in allowed [Wh]; a home cannot hold back more than it generates
     """
-    return np.clip(-net - cap, 0, generation)
+    held_back: IntArray = np.minimum(np.maximum(-net - cap, 0), generation)
+    return held_back

@@ -1,0 +1,122 @@
+"""From the path of a community.toml to a Community that can run: its mechanisms, profiles, grid and files exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from commonwatt.community.checks import profile_names
+from commonwatt.community.model import Community, Member, Stage
+from commonwatt.community.tariff import PriceFile, Tariff
+from commonwatt.community.toml import Draft, draft
+from commonwatt.data import grid_names, read_grid
+from commonwatt.data.catalogue import find_profile, unknown
+from commonwatt.data.meterfile import UNIT_ENDING
+from commonwatt.errors import CommonwattError, ConfigError, DataError, Finding, MarketError
+from commonwatt.market import find
+
+
+def load(path: str | Path) -> Community:
+    """The community that the file `path` describes.
+
+    Raises ConfigError with every finding: those of `community.toml.parse`, and mechanisms, parameters, profiles, grids,
+    buses and files that do not exist.
+    """
+    path = Path(path)
+    try:
+        read = draft(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(str(path), [Finding("", "there is no such file")]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), [Finding("", f"cannot be read: {error}")]) from None
+    findings = [*read.findings, *_missing(read, path.parent)]
+    if findings or read.community is None:
+        raise ConfigError(str(path), findings)
+    return read.community
+
+
+def _missing(read: Draft, folder: Path) -> Iterator[Finding]:
+    for stage in read.market:
+        yield from _mechanism(stage)
+    if read.tariff:
+        yield from _price_files(read.tariff, folder)
+    if read.grid:
+        yield from _grid(read.grid, read.members)
+    yield from _profiles(read, folder)
+
+
+def _mechanism(stage: Stage) -> Iterator[Finding]:
+    path = f"market.{stage.name}"
+    try:
+        mechanism = find(stage.mechanism)
+    except MarketError as error:
+        yield _finding(f"{path}.mechanism", error)
+        return
+    if mechanism.phase == "ahead" and stage.gate is None:
+        yield Finding(f"{path}.gate", f'is missing: {mechanism.name} clears the day before; write gate = "12:00"')
+    if mechanism.phase == "after" and stage.gate is not None:
+        yield Finding(f"{path}.gate", f"has no meaning: {mechanism.name} clears after delivery")
+    for key, sentence in mechanism.problems(stage.parameters):
+        yield Finding(f"{path}.{key}" if key else path, sentence)
+
+
+def _price_files(tariff: Tariff, folder: Path) -> Iterator[Finding]:
+    for key, rate in (("retail", tariff.retail), ("feed_in", tariff.feed_in)):
+        if isinstance(rate, PriceFile) and not (folder / rate.path).is_file():
+            yield Finding(f"tariff.{key}.file", f"there is no file {folder / rate.path}")
+
+
+def _grid(network: str, members: tuple[Member, ...]) -> Iterator[Finding]:
+    if network not in grid_names():
+        yield _finding("grid.network", unknown("grid", network, grid_names()))
+        return
+    buses = read_grid(network).buses.name
+    for member in members:
+        if member.bus is not None and member.bus not in buses:
+            yield _finding(f"members.{member.id}.bus", unknown(f"bus in {network}", member.bus, buses))
+
+
+def _profiles(read: Draft, folder: Path) -> Iterator[Finding]:
+    own: tuple[str, ...] = ()
+    if read.profiles is not None:
+        try:
+            own = _meter_names(folder / read.profiles)
+        except (OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
+            missing = isinstance(error, FileNotFoundError)
+            yield Finding(
+                "community.profiles",
+                f"there is no file {folder / read.profiles}" if missing else f"cannot be read: {error}",
+            )
+    for member in read.members:
+        for key, name in profile_names(member):
+            path = f"members.{member.id}.{key}"
+            if ":" not in name:
+                if own and name not in own:
+                    yield _finding(path, unknown(f"column in {read.profiles}", name, own))
+                continue
+            try:
+                _, profile = find_profile(name)
+            except DataError as error:
+                yield _finding(path, error)
+                continue
+            wanted = "load" if key == "load" else "pv"
+            if profile.kind != wanted:
+                yield Finding(path, f"'{name}' is a {profile.kind} profile; a {wanted} profile is needed here")
+
+
+def _meter_names(path: Path) -> tuple[str, ...]:
+    """Names of the meters in a meter file, without their units; only its head is read."""
+    if path.suffix.lower() == ".parquet":
+        columns = list(pl.read_parquet_schema(path))
+    else:
+        with path.open(encoding="utf-8-sig") as lines:
+            head = lines.readline().strip()
+        columns = [column.strip('"') for column in head.split(";" if ";" in head else ",")]
+    return tuple(UNIT_ENDING.sub("", column) for column in columns[1:])
+
+
+def _finding(path: str, error: CommonwattError) -> Finding:
+    sentence = str(error).removesuffix(".")
+    return Finding(path, sentence[:1].lower() + sentence[1:])

@@ -1,0 +1,299 @@
+"""The steps of the way, as pure functions: no clock, file, socket or chance. Simulation and service drive the same.
+
+    forecast → declare → admit → clear → check → commit → deliver → settle → post        (bills: `exchange.bills`)
+
+Energy is Wh, positive into the home; prices are micro-currency/kWh; a slot is the unix time of its start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from commonwatt.community.calendar import Slots
+from commonwatt.devices import Fleet, curtail, plan, step
+from commonwatt.errors import RecordError
+from commonwatt.exchange.netting import affordable, pack_deltas
+from commonwatt.exchange.parties import Limits
+from commonwatt.exchange.statements import statements
+from commonwatt.exchange.states import Account, Cleared, Committed, Declared, Delivered, Flows, Posted
+from commonwatt.forecast import Forecaster
+from commonwatt.market import Frame, Mechanism, Orders, Positions
+from commonwatt.meter import accept
+from commonwatt.proof import Domain, Key, Tree, hash_struct, keccak, sign, verify
+from commonwatt.records import BUY, SELL, ZERO_HASH, Clearing, Mandate, Order, Post, Reading, Signed, Trade, Trades
+from commonwatt.units import MAX_ORDER_WH, WH_PER_KWH, FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What each home expects to use and to make, each shape (homes, slots) [Wh] >= 0."""
+
+    load: IntArray
+    generation: IntArray
+
+
+def forecast(
+    forecaster: Forecaster, load: IntArray, generation: IntArray, past: Slots, horizon: Slots, timezone: str
+) -> Forecast:
+    """Step 1. load, generation : each home's own history, shape (homes, past.count) [Wh]."""
+    return Forecast(
+        forecaster.predict(load, past, horizon, timezone), forecaster.predict(generation, past, horizon, timezone)
+    )
+
+
+def declare(
+    fleet: Fleet, soc: FloatArray, expected: Forecast, first: int, bounds: Limits, ceiling: IntArray, floor: IntArray
+) -> tuple[Orders, ...]:
+    """Step 2. Each agent plans its battery and orders what its plan leaves, within its mandate.
+
+    soc : state of charge now, shape (homes,) [Wh]; `expected` starts now
+    first : the first slot of `expected` that is for sale; ceiling, floor : prices from that slot on
+    Returns one Orders per slot from `first`; a home that needs nothing places none.
+    """
+    net = plan(fleet, soc, expected.load - expected.generation)[:, first:]
+    net = np.clip(net, -bounds.sell_wh[:, None], bounds.buy_wh[:, None])
+    return tuple(
+        _orders(net[:, slot], np.minimum(bounds.max_buy, ceiling[slot]), np.maximum(bounds.min_sell, floor[slot]))
+        for slot in range(net.shape[1])
+    )
+
+
+def _orders(net: IntArray, highest: IntArray, lowest: IntArray) -> Orders:
+    member = np.flatnonzero(net)
+    side = np.where(net[member] > 0, BUY, SELL)
+    limit = np.where(side == BUY, highest[member], lowest[member])
+    return Orders(member, side, np.abs(net[member]), limit)
+
+
+def sign_orders(
+    orders: Orders, slot: int, members: Sequence[bytes], agents: Sequence[Key], domain: Domain
+) -> tuple[Signed[Order], ...]:
+    """The orders of one slot, each signed by its member's agent. An order is void once its slot begins."""
+    rows = zip(orders.member.tolist(), orders.side.tolist(), orders.wh.tolist(), orders.limit.tolist(), strict=True)
+    return tuple(
+        sign(domain, Order(members[member], side, wh, limit, slot, slot, 2 * slot + side), agents[member])
+        for member, side, wh, limit in rows
+    )
+
+
+def admit(
+    slot: int,
+    signed: Sequence[Signed[Order]],
+    mandates: Mapping[bytes, tuple[int, Mandate]],
+    domain: Domain,
+    now: int,
+    free: IntArray,
+) -> tuple[Declared, IntArray]:
+    """The exchange believes an order only with its agent's signature, within the mandate and the free collateral.
+
+    mandates : by member address: (member index, mandate); its own signature was checked when it was filed
+    now : [unix s]; free : collateral not bound by other open orders, shape (members,) [micro-currency]
+    Returns the slot with its admitted orders, and the collateral that is left. A refused order harms nobody else.
+    """
+    free, admitted, rows, refused = free.copy(), [], [], []
+    seen: set[tuple[int, int]] = set()
+    for order in signed:
+        index, mandate = mandates.get(order.record.member, (-1, None))
+        try:
+            if mandate is None:
+                raise RecordError("the member is not known here")
+            verify(domain, order, mandate.agent)
+            _within_mandate(order.record, mandate, slot, now)
+            if (index, order.record.side) in seen:
+                raise RecordError("there is an order for this slot and side already")
+            cost = order.record.limit * order.record.wh // WH_PER_KWH if order.record.side == BUY else 0
+            if cost > free[index]:
+                raise RecordError(f"it may cost {cost} and only {free[index]} of collateral is free")
+        except RecordError as error:
+            refused.append((index, str(error)))
+            continue
+        free[index] -= cost
+        seen.add((index, order.record.side))
+        admitted.append(order)
+        rows.append((index, order.record.side, order.record.wh, order.record.limit))
+    columns = np.array(rows, dtype=np.int64).reshape(-1, 4).T
+    return Declared(slot, Orders(*columns), tuple(admitted), tuple(refused)), free
+
+
+def _within_mandate(order: Order, mandate: Mandate, slot: int, now: int) -> None:
+    most = mandate.buy_wh if order.side == BUY else mandate.sell_wh
+    if order.slot != slot or order.side not in (BUY, SELL):
+        raise RecordError("the order is for another slot or side")
+    if not 0 < order.wh <= most:
+        raise RecordError(f"the mandate allows at most {most} Wh on this side, the order has {order.wh}")
+    if order.limit > mandate.max_buy if order.side == BUY else order.limit < mandate.min_sell:
+        raise RecordError("the order's limit is outside the mandate")
+    if order.expiry <= now or not mandate.valid_from <= now < mandate.valid_until:
+        raise RecordError("the order or its mandate has expired")
+
+
+def clear(
+    mechanism: Mechanism[Orders], parameters: Mapping[str, object], frame: Frame, declared: Sequence[Declared]
+) -> tuple[Clearing, ...]:
+    """Step 3. Who trades with whom at what price, for every slot of the horizon; each clearing proves itself."""
+    return mechanism.clear(frame, tuple(slot.orders for slot in declared), parameters)
+
+
+class Wires(Protocol):
+    """What the grid check needs to know of the grid: how much of each slot's feed-in it carries."""
+
+    def feed_in_share(self, net: IntArray) -> FloatArray:
+        """net : planned energy at the homes, shape (members, slots) [Wh]; returns shape (slots,) in [0, 1]."""
+        ...
+
+
+def check(
+    declared: Sequence[Declared], clearings: Sequence[Clearing | None], wires: Wires | None, members: int
+) -> tuple[Cleared, ...]:
+    """Step 4. Where the wires cannot carry the planned feed-in, cap it and the trades that depend on it."""
+    planned = np.zeros((members, len(declared)), dtype=np.int64)
+    for place, slot in enumerate(declared):
+        np.add.at(planned[:, place], slot.orders.member, slot.orders.net)
+    shares = wires.feed_in_share(planned) if wires else np.ones(len(declared))
+    return tuple(
+        _capped(slot, clearing, planned[:, place], float(shares[place]))
+        for place, (slot, clearing) in enumerate(zip(declared, clearings, strict=True))
+    )
+
+
+def _capped(declared: Declared, clearing: Clearing | None, planned: IntArray, share: float) -> Cleared:
+    trades = clearing.trades if clearing else Trades()
+    if share >= 1:
+        return Cleared(declared, clearing, trades, np.full(len(planned), MAX_ORDER_WH, dtype=np.int64))
+    cap = np.floor(np.maximum(-planned, 0) * share).astype(np.int64)
+    wh = np.floor(trades.wh * share).astype(np.int64)
+    carried = Trades(trades.buyer, trades.seller, wh, trades.price).keep(wh > 0)
+    return Cleared(declared, clearing, carried, cap)
+
+
+def commit(cleared: Cleared) -> Committed:
+    """Step 5. The roots of a slot's orders and trades, for the chain before delivery."""
+    signed = cleared.declared.signed
+    by_side = {
+        (member, side): order.hash
+        for member, side, order in zip(
+            cleared.declared.orders.member.tolist(), cleared.declared.orders.side.tolist(), signed, strict=False
+        )
+    }
+    records = trade_records(
+        cleared.declared.slot,
+        cleared.trades,
+        [by_side.get((buyer, BUY), ZERO_HASH) for buyer in cleared.trades.buyer.tolist()],
+        [by_side.get((seller, SELL), ZERO_HASH) for seller in cleared.trades.seller.tolist()],
+    )
+    hashes = [hash_struct(record) for record in records]
+    return Committed(cleared, records, Tree.of([order.hash for order in signed]), Tree.of(hashes))
+
+
+def trade_records(
+    slot: int, trades: Trades, buy_orders: Sequence[bytes], sell_orders: Sequence[bytes], first: int = 0
+) -> tuple[Trade, ...]:
+    """Trades as records, numbered from `first`; with the struct hash of each end's order or mandate."""
+    columns = (trades.buyer, trades.seller, trades.wh, trades.price)
+    rows = zip(*(column.tolist() for column in columns), buy_orders, sell_orders, strict=True)
+    return tuple(Trade(slot, 0, first + number, *row) for number, row in enumerate(rows))
+
+
+def deliver(
+    fleet: Fleet, soc: FloatArray, load: IntArray, generation: IntArray, cap: IntArray
+) -> tuple[Flows, FloatArray]:
+    """Step 6, behind the meters: batteries act on what really happens, and feed-in above the cap is held back.
+
+    load, generation : shape (homes,) [Wh] >= 0; cap : most feed-in [Wh]
+    Returns the flows and the state of charge after the slot [Wh].
+    """
+    battery = step(fleet, soc, load - generation)
+    wanted = load - generation + battery.net
+    curtailed = curtail(wanted, generation, cap)
+    return Flows(load, generation, battery.charge, battery.discharge, curtailed, wanted + curtailed), battery.soc
+
+
+def believe(
+    committed: Committed, readings: Sequence[Signed[Reading]], meters: Sequence[bytes], last: IntArray, domain: Domain
+) -> Delivered:
+    """Step 6, at the exchange: every reading's signature, meter, slot and number.
+
+    meters : address by member index; last : each meter's last number, shape (members,)
+    Raises SignatureError, SequenceError or RecordError; nothing is taken from a refused reading.
+    """
+    slot = committed.cleared.declared.slot
+    net = [
+        accept(domain, reading, meter, slot, number)
+        for reading, meter, number in zip(readings, meters, last.tolist(), strict=True)
+    ]
+    return Delivered(committed, np.array(net, dtype=np.int64), tuple(readings))
+
+
+def settle(
+    delivered: Delivered,
+    mechanism: Mechanism[Positions] | None,
+    parameters: Mapping[str, object],
+    frame: Frame,
+    bounds: Limits,
+    free: IntArray,
+) -> tuple[Clearing | None, Account]:
+    """Step 7. What was delivered beside the day-ahead trades goes to the pool, what is left to the utility.
+
+    frame : of this one slot; free : collateral, shape (members,) [micro-currency]
+    The day-ahead trades stand as agreed; a home that delivered less buys the difference like everybody else.
+    """
+    ahead = delivered.committed.cleared.trades
+    pool, trades = None, ahead
+    if mechanism is not None:
+        (pool,) = mechanism.clear(frame, (_deviations(delivered.net, ahead, bounds, frame),), parameters)
+        columns = zip(_columns(ahead), _columns(pool.trades), strict=True)
+        trades = Trades(*(np.concatenate(pair) for pair in columns))
+    settled = affordable(trades, free)
+    final = Trades(trades.buyer, trades.seller, settled, trades.price)
+    local = final.position(frame.members)
+    return pool, Account(trades, settled, local, delivered.net - local, final.credit(frame.members))
+
+
+def _deviations(net: IntArray, ahead: Trades, bounds: Limits, frame: Frame) -> Positions:
+    """Metered minus agreed, as far as the mandates' energy limits leave room."""
+    nothing = np.zeros(frame.members, dtype=np.int64)
+    bought, sold = nothing.copy(), nothing.copy()
+    np.add.at(bought, ahead.buyer, ahead.wh)
+    np.add.at(sold, ahead.seller, ahead.wh)
+    room_to_buy, room_to_sell = np.maximum(bounds.buy_wh - bought, 0), np.maximum(bounds.sell_wh - sold, 0)
+    return Positions(np.clip(net - (bought - sold), -room_to_sell, room_to_buy), bounds.max_buy, bounds.min_sell)
+
+
+def _columns(trades: Trades) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    return trades.buyer, trades.seller, trades.wh, trades.price
+
+
+def post(delivered: Delivered, after: Clearing | None, account: Account, mandates: Sequence[bytes]) -> Posted:
+    """Step 7. The slot's statements and roots, ready for the operators' signatures.
+
+    mandates : struct hash by member index: under these, not under orders, members trade in the pool
+    """
+    committed = delivered.committed
+    slot, agreed = committed.cleared.declared.slot, len(committed.records)
+    pool = account.trades.keep(np.arange(len(account.trades)) >= agreed)
+    records = committed.records + trade_records(
+        slot,
+        pool,
+        [mandates[buyer] for buyer in pool.buyer.tolist()],
+        [mandates[seller] for seller in pool.seller.tolist()],
+        first=agreed,
+    )
+    hashes = [hash_struct(record) for record in records]
+    readings = [reading.hash for reading in delivered.readings]
+    lines = statements(slot, 0, account, records, hashes, readings)
+    tree = Tree.of([hash_struct(line) for line in lines])
+    deltas = pack_deltas(account.credit)
+    document = Post(slot, 0, committed.orders.root, Tree.of(readings).root, tree.root, keccak(deltas))
+    return Posted(delivered, after, account, records, lines, tree, deltas, document)
+
+
+def single_slot(frame: Frame, place: int) -> Frame:
+    """The frame of one of its slots."""
+    part: Any = slice(place, place + 1)
+    return Frame(
+        frame.starts[part], frame.minutes[part], frame.hours, frame.members, frame.ceiling[part], frame.floor[part]
+    )
