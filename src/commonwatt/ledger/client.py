@@ -1,0 +1,333 @@
+"""The community's contracts, spoken to through any node.
+
+Money is in lane units (see `Terms`), slots and times are unix seconds UTC. `at` is the time of the block that an
+embedded chain seals for the transaction; a remote node goes by its own clock.
+Every method that sends raises Reverted with the contract's custom error, or LedgerError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import rlp
+
+from commonwatt.errors import LedgerError
+from commonwatt.ledger.contracts import COMMUNITY, SETTLEMENT, TOKEN, contract, revert
+from commonwatt.ledger.node import ZERO_ADDRESS, CallReverted, Node, Receipt
+from commonwatt.ledger.wallet import sign_transaction
+from commonwatt.proof import Domain, Key, hash_struct, keccak, recover
+from commonwatt.records import ZERO_HASH, Post
+from commonwatt.units import IntArray
+
+# Members per transaction of a long list: about 10 M gas, below the 16.8 M that Ethereum allows (EIP-7825).
+_BATCH = 100
+# Storage of Settlement, see its variables: member => withdrawal, and the first word of the packed balances.
+_REQUESTED_SLOT = 5
+_BALANCES_SLOT = 6
+_LANE_BYTES = 8
+_LANES = 4
+# Most gas per transaction and per item of its list, about a quarter above what was measured on new storage.
+_GAS = {
+    "create": (8_000_000, 0),
+    "register": (100_000, 90_000),
+    "depositFor": (150_000, 40_000),
+    "commit": (80_000, 32_000),
+    "post": (250_000, 500),
+    "finalise": (150_000, 6_500),
+}
+_GAS_OTHER = 200_000
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where a community's contracts are, 20 bytes each; `token` is zero for an ether community."""
+
+    community: bytes
+    settlement: bytes
+    token: bytes = ZERO_ADDRESS
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is fixed when Settlement is created.
+
+    lane_unit : base units of the asset in one lane unit (a token of six decimals: 1; ether: 10^12 wei)
+    slot_seconds : length of a slot [s]
+    window : time for objections to a post [s]
+    grace : time to finalise after the window [s]
+    """
+
+    lane_unit: int
+    slot_seconds: int
+    window: int
+    grace: int
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """A member to be registered. `role` is the number in Community.Role; a zero `meter` means none yet."""
+
+    account: bytes
+    role: int
+    meter: bytes = ZERO_ADDRESS
+
+
+@dataclass(frozen=True)
+class Posting:
+    """A posted revision of a slot: the EIP-712 digest of its Post, the time of the post, whether it is applied."""
+
+    digest: bytes
+    posted_at: int
+    final: bool
+
+
+class _Call(NamedTuple):
+    """A transaction to be signed: `items` is the length of the list that its gas grows with."""
+
+    to: bytes
+    data: bytes
+    kind: str = ""
+    items: int = 0
+    value: int = 0
+
+
+class LedgerClient:
+    """A community's contracts, with the key that pays for and signs the transactions (an operator's)."""
+
+    def __init__(self, node: Node, key: Key, addresses: Addresses) -> None:
+        self.node = node
+        self.key = key
+        self.addresses = addresses
+        self.domain = Domain(node.chain_id, addresses.settlement)
+        """What the operators' signatures of a Post, and the members' of their orders, are bound to."""
+
+    @classmethod
+    def deploy(
+        cls,
+        node: Node,
+        key: Key,
+        *,
+        operators: Sequence[bytes],
+        threshold: int,
+        config: bytes,
+        members: Sequence[Enrolment],
+        terms: Terms,
+        token: tuple[str, str] | None,
+        at: int,
+    ) -> LedgerClient:
+        """Create a community's contracts and register its members; `key` is one of the operators.
+
+        config : hash of the canonical community file
+        token : name and symbol of the community's money; None for an ether community
+        """
+        nonce = node.nonce(key.address)
+        registrations = -(-len(members) // _BATCH)
+        community = created_address(key.address, nonce)
+        money = created_address(key.address, nonce + 1 + registrations) if token else ZERO_ADDRESS
+        settlement = created_address(key.address, nonce + 1 + registrations + bool(token))
+        create = contract(COMMUNITY).creation(operators, threshold, config)
+        calls = [_Call(b"", create, "create"), *_registrations(community, members)]
+        if token:
+            calls.append(_Call(b"", contract(TOKEN).creation(community, *token), "create"))
+        fixed = (terms.lane_unit, terms.slot_seconds, terms.window, terms.grace)
+        calls.append(_Call(b"", contract(SETTLEMENT).creation(community, money, *fixed), "create"))
+        client = cls(node, key, Addresses(community, settlement, money))
+        client._send(calls, at, "the creation of the community")
+        return client
+
+    # What operators do
+
+    def register(self, members: Sequence[Enrolment], *, at: int) -> None:
+        """Register more members; they are numbered on from the last one."""
+        self._send(list(_registrations(self.addresses.community, members)), at, "the registration of members")
+
+    def deposit_for(self, members: Sequence[int], lanes: Sequence[int], *, at: int) -> None:
+        """Pay in for members, by their numbers.
+
+        Ether comes from the client's own account. Tokens are minted for it: the operator has the members'
+        money outside the chain.
+        """
+        calls = []
+        amount = sum(lanes) * self.terms.lane_unit
+        if self.addresses.token != ZERO_ADDRESS:
+            token = contract(TOKEN).functions
+            calls.append(_Call(self.addresses.token, token["mint"].encode(self.key.address, amount)))
+            calls.append(_Call(self.addresses.token, token["approve"].encode(self.addresses.settlement, amount)))
+        for part in _parts(len(members)):
+            data = self._settlement("depositFor", members[part], lanes[part])
+            value = 0 if self.addresses.token != ZERO_ADDRESS else sum(lanes[part]) * self.terms.lane_unit
+            calls.append(_Call(self.addresses.settlement, data, "depositFor", len(members[part]), value))
+        self._send(calls, at, "the deposit")
+
+    def commit(self, first_slot: int, orders: Sequence[bytes], trades: Sequence[bytes], *, at: int) -> Receipt:
+        """Bind the operators to the roots of orders and trades of consecutive slots, before the first one starts."""
+        data = self._settlement("commit", first_slot, orders, trades)
+        return self._send_one(data, "commit", len(orders), at, f"the commitment of slot {first_slot}")
+
+    def post(self, post: Post, trades: bytes, deltas: bytes, signatures: Sequence[bytes], *, at: int) -> Receipt:
+        """Publish what a slot costs and earns each member, signed by enough operators.
+
+        trades : root of the trades, as committed
+        deltas : see `pack_deltas`
+        signatures : over `post` in this client's `domain`, 65 bytes each, in any order
+        """
+        digest = self.domain.digest(hash_struct(post))
+        ascending = sorted(signatures, key=lambda signature: recover(digest, signature))
+        data = self._settlement("post", _fields(post), trades, deltas, ascending)
+        return self._send_one(data, "post", len(deltas) // 4, at, f"the post of {_name(post)}")
+
+    def finalise(self, post: Post, deltas: bytes, *, at: int) -> Receipt:
+        """Apply a post after its window. Any key may."""
+        data = self._settlement("finalise", _fields(post), deltas)
+        return self._send_one(data, "finalise", len(deltas) // 4, at, f"the settlement of {_name(post)}")
+
+    def anchor(self, root: bytes, *, at: int) -> Receipt:
+        """Date a root of bills."""
+        return self._send_one(self._settlement("anchor", root), "", 0, at, "the anchor of the bills")
+
+    def pay(self, account: bytes, wei: int, *, at: int) -> Receipt:
+        """Send ether from the client's account, so that a member can pay for its own transactions [wei]."""
+        return self._send([_Call(account, b"", value=wei)], at, "the payment")[0]
+
+    # What members do, each with its own key
+
+    def request_withdrawal(self, member: Key, lanes: int, *, at: int) -> Receipt:
+        """Ask for some of the member's free balance; it stops being free at once."""
+        call = _Call(self.addresses.settlement, self._settlement("requestWithdrawal", lanes))
+        return self._send([call], at, "the request to withdraw", member)[0]
+
+    def claim_withdrawal(self, member: Key, *, at: int) -> Receipt:
+        """Pay the member what it asked for, once every post made before the request is final or expired."""
+        call = _Call(self.addresses.settlement, self._settlement("claimWithdrawal"))
+        return self._send([call], at, "the withdrawal", member)[0]
+
+    # What anybody may read
+
+    @cached_property
+    def terms(self) -> Terms:
+        """What was fixed when Settlement was created."""
+        names = ("laneUnit", "slotSeconds", "window", "grace")
+        return Terms(*(self._read(SETTLEMENT, name)[0] for name in names))
+
+    @property
+    def member_count(self) -> int:
+        """How many members are registered."""
+        return int(self._read(COMMUNITY, "memberCount")[0])
+
+    def member_of(self, account: bytes) -> int:
+        """Number of the member with this account. Raises Reverted NotAMember."""
+        return int(self._read(COMMUNITY, "memberOf", account)[0])
+
+    def balances(self) -> IntArray:
+        """Balance of every member, shape (members,) [lane units], requested withdrawals included.
+
+        Read word by word from storage, four members each, so that a thousand members take milliseconds.
+        Raises LedgerError when a balance is above 2^63 - 1.
+        """
+        count = self.member_count
+        slots = range(_BALANCES_SLOT, _BALANCES_SLOT + -(-count // _LANES))
+        words = self.node.storage(self.addresses.settlement, slots)
+        packed = b"".join(word.to_bytes(_LANES * _LANE_BYTES, "big") for word in words)
+        balances = np.frombuffer(packed, dtype=">i8")[:count].astype(np.int64)
+        if count and balances.min() < 0:
+            raise LedgerError(f"The balance of member {balances.argmin()} does not fit 63 bits.")
+        return balances
+
+    def requested(self) -> IntArray:
+        """What every member has asked to withdraw, shape (members,) [lane units]."""
+        keys = [keccak(n.to_bytes(32, "big") + _REQUESTED_SLOT.to_bytes(32, "big")) for n in range(self.member_count)]
+        words = self.node.storage(self.addresses.settlement, [int.from_bytes(key, "big") for key in keys])
+        # The word holds the lanes in its low 64 bits and the time of the request above them.
+        return np.array([word & (2**64 - 1) for word in words], dtype=np.int64)
+
+    def free_balances(self) -> IntArray:
+        """What every member's orders may cost, shape (members,) [lane units]."""
+        free: IntArray = np.maximum(self.balances() - self.requested(), 0)
+        return free
+
+    def commitment(self, slot: int) -> bytes | None:
+        """What is committed for a slot, keccak(orders ‖ trades); None when nothing is."""
+        (found,) = self._read(SETTLEMENT, "commitments", slot)
+        return None if found == ZERO_HASH else bytes(found)
+
+    def posted(self, slot: int, revision: int) -> Posting | None:
+        """The latest post of a revision, expired or not; None when there is none."""
+        digest, posted_at, final = self._read(SETTLEMENT, "posted", slot, revision)
+        return None if digest == ZERO_HASH else Posting(digest, posted_at, final)
+
+    def anchored_at(self, root: bytes) -> int | None:
+        """When a root of bills was anchored; None when it was not."""
+        return self._read(SETTLEMENT, "anchoredAt", root)[0] or None
+
+    # Inside
+
+    def _settlement(self, function: str, *values: object) -> bytes:
+        return contract(SETTLEMENT).functions[function].encode(*values)
+
+    def _read(self, name: str, view: str, *values: object) -> tuple[Any, ...]:
+        function = contract(name).functions[view]
+        to = self.addresses.community if name == COMMUNITY else self.addresses.settlement
+        try:
+            return function.outputs.decode(self.node.call(to, function.encode(*values)))
+        except CallReverted as error:
+            raise revert(error.data, f"the question {view}") from error
+
+    def _send_one(self, data: bytes, kind: str, items: int, at: int, doing: str) -> Receipt:
+        return self._send([_Call(self.addresses.settlement, data, kind, items)], at, doing)[0]
+
+    def _send(self, calls: Sequence[_Call], at: int, doing: str, key: Key | None = None) -> tuple[Receipt, ...]:
+        """Sign, submit and confirm; they execute in this order."""
+        key = key or self.key
+        nonce = self.node.nonce(key.address)
+        hashes = []
+        for index, call in enumerate(calls):
+            once, each = _GAS.get(call.kind, (_GAS_OTHER, 0))
+            raw = sign_transaction(
+                key, chain_id=self.node.chain_id, nonce=nonce + index, to=call.to, data=call.data, value=call.value,
+                gas=once + each * call.items,
+            )  # fmt: skip
+            hashes.append(self.node.submit(raw))
+        receipts = self.node.confirm(hashes, at)
+        for receipt in receipts:
+            if not receipt.success:
+                raise revert(receipt.output, doing)
+        return receipts
+
+
+def pack_deltas(deltas: IntArray) -> bytes:
+    """Changes of the balances as the contract takes them: big-endian int32 per member, dense from member 0.
+
+    deltas : shape (members,) [lane units], positive = credited. Raises LedgerError beyond ±(2^31 - 1).
+    """
+    if len(deltas) and np.abs(deltas).max() > np.iinfo(np.int32).max:
+        raise LedgerError("A member's change in one slot is above 2147483647 lane units; choose a larger lane unit.")
+    return deltas.astype(">i4").tobytes()
+
+
+def created_address(sender: bytes, nonce: int) -> bytes:
+    """Address of the contract that a transaction of `sender` with this nonce creates, 20 bytes."""
+    return keccak(rlp.encode([sender, nonce]))[12:]
+
+
+def _registrations(community: bytes, members: Sequence[Enrolment]) -> Iterator[_Call]:
+    for part in _parts(len(members)):
+        batch = members[part]
+        accounts, meters = [member.account for member in batch], [member.meter for member in batch]
+        data = contract(COMMUNITY).functions["register"].encode(accounts, meters, [member.role for member in batch])
+        yield _Call(community, data, "register", len(batch))
+
+
+def _parts(length: int) -> Iterator[slice]:
+    return (slice(first, min(first + _BATCH, length)) for first in range(0, length, _BATCH))
+
+
+def _fields(post: Post) -> tuple[object, ...]:
+    return post.slot, post.revision, post.orders, post.readings, post.statements, post.deltas
+
+
+def _name(post: Post) -> str:
+    return f"slot {post.slot}, revision {post.revision}"

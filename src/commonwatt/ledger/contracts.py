@@ -1,0 +1,172 @@
+"""The ABI of the community's contracts: calls, custom errors and events.
+
+The compiled contracts lie in `artifacts/`; `contracts/` of the repository holds their sources.
+Addresses are 20 bytes in calls, results and events, and EIP-55 text in errors, which people read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, cast
+
+from eth_abi.decoding import ContextFramesBytesIO, TupleDecoder
+from eth_abi.encoding import TupleEncoder
+from eth_abi.exceptions import DecodingError
+from eth_abi.registry import registry
+
+from commonwatt.errors import LedgerError, Reverted
+from commonwatt.ledger.node import Log, Receipt
+from commonwatt.proof.keccak import keccak
+from commonwatt.proof.keys import checksum_address
+
+COMMUNITY = "Community"
+SETTLEMENT = "Settlement"
+TOKEN = "CommunityToken"  # noqa: S105 (a contract, no secret)
+
+
+class Codec:
+    """Encoder and decoder of a fixed list of ABI types, made once."""
+
+    def __init__(self, parameters: Sequence[Mapping[str, Any]]) -> None:
+        self.names = tuple(str(parameter["name"]) for parameter in parameters)
+        self.types = tuple(_type(parameter) for parameter in parameters)
+        # eth-abi's classes carry no types.
+        encoder, decoder, self._stream = cast("Any", (TupleEncoder, TupleDecoder, ContextFramesBytesIO))
+        self._encoder = encoder(encoders=tuple(map(registry.get_encoder, self.types)))
+        self._decoder = decoder(decoders=tuple(map(registry.get_decoder, self.types)))
+
+    def encode(self, values: Sequence[object]) -> bytes:
+        """ABI encoding; addresses are 20 bytes, structs tuples."""
+        return bytes(self._encoder(values))
+
+    def decode(self, data: bytes) -> tuple[Any, ...]:
+        """Values with addresses as 20 bytes. Raises LedgerError."""
+        try:
+            values = self._decoder(self._stream(data))
+        except DecodingError as error:
+            raise LedgerError(f"The chain's answer does not fit the contract: {error}.") from error
+        return tuple(
+            bytes.fromhex(value[2:]) if type_ == "address" else value
+            for type_, value in zip(self.types, values, strict=True)
+        )
+
+
+class Function:
+    """One function of a contract."""
+
+    def __init__(self, entry: Mapping[str, Any]) -> None:
+        self.inputs = Codec(entry["inputs"])
+        self.outputs = Codec(entry["outputs"])
+        self.selector = _hash_signature(entry["name"], self.inputs)[:4]
+
+    def encode(self, *values: object) -> bytes:
+        """Calldata."""
+        return self.selector + self.inputs.encode(values)
+
+
+@dataclass(frozen=True)
+class Event:
+    """A decoded event of one of the contracts, with its place on the chain."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    log: Log
+
+
+class Contract:
+    """One compiled contract."""
+
+    def __init__(self, artifact: Mapping[str, Any]) -> None:
+        entries = artifact["abi"]
+        self.bytecode = bytes.fromhex(artifact["bytecode"].removeprefix("0x"))
+        self.functions = {entry["name"]: Function(entry) for entry in entries if entry["type"] == "function"}
+        self.errors = [(entry["name"], Codec(entry["inputs"])) for entry in entries if entry["type"] == "error"]
+        self.events = [_EventAbi(entry) for entry in entries if entry["type"] == "event"]
+        constructor = [entry["inputs"] for entry in entries if entry["type"] == "constructor"]
+        self._constructor = Codec(constructor[0] if constructor else [])
+
+    def creation(self, *values: object) -> bytes:
+        """Data of the transaction that creates the contract."""
+        return self.bytecode + self._constructor.encode(values)
+
+
+@cache
+def contract(name: str) -> Contract:
+    """A contract by its name. Raises LedgerError when the package holds no such artifact."""
+    try:
+        text = (files("commonwatt.ledger") / "artifacts" / f"{name}.json").read_text("utf-8")
+    except OSError as error:
+        raise LedgerError(f"The compiled contract {name} is missing from this installation.") from error
+    return Contract(json.loads(text))
+
+
+def revert(data: bytes, doing: str) -> LedgerError:
+    """The error that a contract's revert data means: Reverted with the custom error's name and values."""
+    if not data:
+        return LedgerError(f"The chain refused {doing} without a reason; it may have run out of gas.")
+    name, codec = _errors().get(data[:4], ("", None))
+    if codec is None:
+        return Reverted(f"0x{data.hex()}", doing=doing)
+    return Reverted(name, [_readable(value) for value in codec.decode(data[4:])], doing=doing)
+
+
+def events(receipt: Receipt) -> list[Event]:
+    """The events of a receipt that the contracts know, in order."""
+    return [event for log in receipt.logs if (event := decode_event(log))]
+
+
+def decode_event(log: Log) -> Event | None:
+    """The event that a log holds; None when no contract of ours has it."""
+    abi = _events().get(log.topics[0]) if log.topics else None
+    return abi.decode(log) if abi else None
+
+
+class _EventAbi:
+    def __init__(self, entry: Mapping[str, Any]) -> None:
+        self.name = str(entry["name"])
+        self.topic = _hash_signature(self.name, Codec(entry["inputs"]))
+        self._indexed = Codec([item for item in entry["inputs"] if item["indexed"]])
+        self._plain = Codec([item for item in entry["inputs"] if not item["indexed"]])
+
+    def decode(self, log: Log) -> Event:
+        indexed = self._indexed.decode(b"".join(log.topics[1:]))
+        arguments = dict(zip(self._indexed.names, indexed, strict=True))
+        arguments |= dict(zip(self._plain.names, self._plain.decode(log.data), strict=True))
+        return Event(self.name, arguments, log)
+
+
+@cache
+def _errors() -> dict[bytes, tuple[str, Codec]]:
+    """Of all contracts together: a revert passes through from the contract that was called by the called one."""
+    known = [("Error", Codec([{"name": "reason", "type": "string"}]))]
+    known += [("Panic", Codec([{"name": "code", "type": "uint256"}]))]
+    for name in (COMMUNITY, SETTLEMENT, TOKEN):
+        known += contract(name).errors
+    return {_hash_signature(name, codec)[:4]: (name, codec) for name, codec in known}
+
+
+@cache
+def _events() -> dict[bytes, _EventAbi]:
+    return {event.topic: event for name in (COMMUNITY, SETTLEMENT, TOKEN) for event in contract(name).events}
+
+
+def _hash_signature(name: str, codec: Codec) -> bytes:
+    return keccak(f"{name}({','.join(codec.types)})".encode())
+
+
+def _type(parameter: Mapping[str, Any]) -> str:
+    """Canonical type: a struct is the list of its members."""
+    kind = str(parameter["type"])
+    if not kind.startswith("tuple"):
+        return kind
+    return f"({','.join(map(_type, parameter['components']))}){kind.removeprefix('tuple')}"
+
+
+def _readable(value: object) -> object:
+    if not isinstance(value, bytes):
+        return value
+    return checksum_address(value) if len(value) == 20 else f"0x{value.hex()}"
