@@ -53,10 +53,11 @@ def main(wheel: str) -> None:
     check_summer_time(pv["Building_1.pv"])
     write("load", load)
     write("pv", {name: onto_standard_time(values) for name, values in pv.items()})
-    write(
-        "signal",
-        {"price": price["Electricity Pricing [$/kWh]"].to_numpy(), "carbon": carbon["kg_CO2/kWh"].to_numpy()},
-    )
+    signal = {
+        "price": price["Electricity Pricing [$/kWh]"].to_numpy(),
+        "carbon": carbon["kg_CO2/kWh"].to_numpy(),
+    }
+    write("signal", signal, np.float64)
     homes = pl.DataFrame(
         {
             "load": [f"citylearn:{name}" for name in schema],
@@ -107,8 +108,8 @@ def onto_standard_time(wall: np.ndarray) -> np.ndarray:
     return np.append(wall, 0.0)[rows + ~winter]
 
 
-def write(name: str, columns: dict[str, np.ndarray]) -> None:
-    frame = pl.DataFrame({key: np.maximum(values, 0.0).astype(np.float32) for key, values in columns.items()})
+def write(name: str, columns: dict[str, np.ndarray], number: type[np.floating] = np.float32) -> None:
+    frame = pl.DataFrame({key: np.maximum(values, 0.0).astype(number) for key, values in columns.items()})
     frame.write_parquet(ROOM / f"{name}.parquet", compression="zstd", compression_level=22, statistics=False)
 
 

@@ -1,0 +1,31 @@
+"""Data: the packaged load, PV, price and grid data, and the user's own meter files.
+
+    catalogue()                               what there is, for people and for `commonwatt data`
+    read_profiles(names, slots, timezone)     packaged series on the slots of any day
+    read_reactive, annual_kwh, read_homes     their reactive power, measured sizes, installed devices
+    read_grid(name), grid_names()             low-voltage grids
+    read_meter_file(path, slots, timezone)    the user's own measurements, checked
+
+How a day of another year finds its rows: `commonwatt.data.year`. Where the data come from: the NOTICE beside them.
+"""
+
+from commonwatt.data.catalogue import DataSet, Profile, catalogue
+from commonwatt.data.grids import GridTables, grid_names, read_grid
+from commonwatt.data.meterfile import MeterFile, read_meter_file
+from commonwatt.data.profiles import Home, annual_kwh, read_homes, read_profiles, read_reactive
+
+__all__ = [
+    "DataSet",
+    "GridTables",
+    "Home",
+    "MeterFile",
+    "Profile",
+    "annual_kwh",
+    "catalogue",
+    "grid_names",
+    "read_grid",
+    "read_homes",
+    "read_meter_file",
+    "read_profiles",
+    "read_reactive",
+]
