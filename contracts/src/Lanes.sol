@@ -58,10 +58,10 @@ library Lanes {
         // 2^32 members of 2^31 lane units each are far from the bounds of int256.
         unchecked {
             for (uint256 offset = 0; offset < deltas.length; offset += 32) {
-                uint256 eight = uint256(bytes32(deltas[offset:]));
-                for (; eight != 0; eight >>= 32) {
-                    sum += int32(uint32(eight));
-                }
+                // Signed, so that a shift extends the sign of the delta that it cuts out.
+                int256 eight = int256(uint256(bytes32(deltas[offset:])));
+                sum += (eight >> 224) + (eight << 32 >> 224) + (eight << 64 >> 224) + (eight << 96 >> 224);
+                sum += (eight << 128 >> 224) + (eight << 160 >> 224) + (eight << 192 >> 224) + (eight << 224 >> 224);
             }
         }
         if (sum != 0) revert DeltasNotZeroSum(sum);
@@ -73,7 +73,7 @@ library Lanes {
         unchecked {
             for (uint256 offset = 0; offset < deltas.length; offset += 16) {
                 // Converting a slice pads it with zeros: bytes after the end of the deltas cannot be read as deltas.
-                uint256 four = uint128(bytes16(deltas[offset:]));
+                bytes16 four = bytes16(deltas[offset:]);
                 if (four != 0) {
                     uint256 word = offset / 16;
                     book.words[word] = _movedWord(uint32(offset / 4), book.words[word], four);
@@ -84,30 +84,34 @@ library Lanes {
 
     /// @param first member of the word's lane 0
     /// @param word four balances
-    /// @param four four int32 deltas in the low 128 bits
-    function _movedWord(uint32 first, uint256 word, uint256 four) private pure returns (uint256 moved) {
-        // Shifts and indices are bounded by the four lanes of a word.
+    /// @param four four int32 deltas
+    function _movedWord(uint32 first, uint256 word, bytes16 four) private pure returns (uint256) {
+        // Shifts of a signed number extend the sign of the delta that they cut out.
+        int256 deltas = int256(uint256(bytes32(four)));
         unchecked {
-            for (uint32 lane = 0; lane < 4; ++lane) {
-                uint64 balance = uint64(word >> _shift(lane));
-                int256 delta = int32(uint32(four >> (96 - 32 * lane)));
-                moved = (moved << 64) | _moved(first + lane, balance, delta);
+            uint256 a = (word >> 192) + uint256(deltas >> 224);
+            uint256 b = (word >> 128 & LANE) + uint256(deltas << 32 >> 224);
+            uint256 c = (word >> 64 & LANE) + uint256(deltas << 64 >> 224);
+            uint256 d = (word & LANE) + uint256(deltas << 96 >> 224);
+            // One test for both faults in all lanes: a negative number has its high bits set.
+            if ((a | b | c | d) > LANE) {
+                for (uint32 lane = 0; lane < 4; ++lane) {
+                    _moved(first + lane, uint64(word >> _shift(lane)), deltas << 32 * lane >> 224);
+                }
             }
+            return a << 192 | b << 128 | c << 64 | d;
         }
     }
 
     /// @return the balance after the delta, below 2^64
     function _moved(uint32 member, uint64 balance, int256 delta) private pure returns (uint256) {
         int256 moved;
-        // A uint64 and a delta of at most 64 bits and a sign cannot leave int256.
+        // A uint64 and a delta of a few bits more cannot leave int256.
         unchecked {
             moved = int256(uint256(balance)) + delta;
         }
-        // One test for both faults: a negative number has its high bits set.
-        if (uint256(moved) > LANE) {
-            if (moved < 0) revert InsufficientCollateral(member, balance, delta);
-            revert LaneOverflow(member, balance, delta);
-        }
+        if (moved < 0) revert InsufficientCollateral(member, balance, delta);
+        if (uint256(moved) > LANE) revert LaneOverflow(member, balance, delta);
         return uint256(moved);
     }
 

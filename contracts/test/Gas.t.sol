@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {Post} from "../src/Records.sol";
+import {Base, Gas} from "./Base.sol";
+
+/// What a slot costs when all members trade, each step a transaction of its own, in a community that ran before. The
+/// figures appear with `-vv`; the ceilings are there so that a dearer change is noticed.
+/// forge-config: default.isolate = true
+contract GasTest is Base {
+    event log_named_uint(string what, uint256 gas);
+
+    function test_gas_of_a_slot_with_40_members() public {
+        measure(40);
+    }
+
+    function test_gas_of_a_slot_with_200_members() public {
+        measure(200);
+    }
+
+    function test_gas_of_a_slot_with_1000_members() public {
+        measure(1000);
+    }
+
+    function measure(uint256 members) private {
+        addMembers(members);
+        int32[] memory values = new int32[](members);
+        for (uint256 i = 0; i < members; i += 2) {
+            fund(i, 1_000_000_000);
+            fund(i + 1, 1_000_000_000);
+            // No byte of the deltas is zero, so that calldata is as dear as it gets.
+            values[i] = int32(uint32(0x01010101 + i % 200));
+            values[i + 1] = -values[i];
+        }
+        bytes memory deltas = pack(values);
+        Post memory p = postOf(SLOT, 0, deltas);
+
+        emit log_named_uint("members", members);
+        commit(SLOT);
+        emit log_named_uint("commit", lastGasBelow(56_000));
+        vm.warp(SLOT + SLOT_SECONDS);
+        post(p, deltas);
+        emit log_named_uint("post", lastGasBelow(108_000 + 130 * members));
+        vm.warp(SLOT + SLOT_SECONDS + WINDOW);
+        settlement.finalise(p, deltas);
+        emit log_named_uint("finalise", lastGasBelow(42_000 + 1_550 * members));
+    }
+
+    function lastGasBelow(uint256 ceiling) private view returns (uint256 total) {
+        total = vm.lastCallGas().total;
+        vm.assertTrue(total < ceiling);
+    }
+}

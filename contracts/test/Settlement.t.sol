@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+
+import {Community, NotAnOperator} from "../src/Community.sol";
+import {Lanes} from "../src/Lanes.sol";
+import {Post} from "../src/Records.sol";
+import {Settlement} from "../src/Settlement.sol";
+import {Base} from "./Base.sol";
+
+/// The way of a slot: commit, post, finalise.
+contract SettlementTest is Base {
+    uint64 private constant END = SLOT + SLOT_SECONDS;
+    uint64 private constant FINAL_FROM = END + WINDOW;
+    uint64 private constant FINAL_UNTIL = END + WINDOW + GRACE;
+
+    /// Member 0 pays 40 to member 1.
+    bytes private deltas = deltasOf(-40, 40);
+    Post private p = postOf(SLOT, 0, deltas);
+
+    function setUp() public override {
+        super.setUp();
+        addMembers(3);
+        fund(0, 100);
+        commit(SLOT);
+        vm.warp(END);
+    }
+
+    function assertBalances(uint64 first, uint64 second) private view {
+        vm.assertEq(settlement.balanceOf(0), first);
+        vm.assertEq(settlement.balanceOf(1), second);
+    }
+
+    function test_a_post_takes_effect_after_the_window() public {
+        post(p, deltas);
+        assertBalances(100, 0);
+        (bytes32 digest, uint64 postedAt, bool finalised) = settlement.posted(SLOT, 0);
+        vm.assertEq(digest, digestOf(p));
+        vm.assertEq(postedAt, END);
+        vm.assertTrue(!finalised);
+
+        vm.warp(FINAL_FROM);
+        settlement.finalise(p, deltas);
+        assertBalances(60, 40);
+        (,, finalised) = settlement.posted(SLOT, 0);
+        vm.assertTrue(finalised);
+    }
+
+    // Commit
+
+    function test_commit_covers_consecutive_slots() public {
+        bytes32[] memory orders = new bytes32[](3);
+        bytes32[] memory trades = new bytes32[](3);
+        for (uint256 i = 0; i < 3; ++i) {
+            (orders[i], trades[i]) = (bytes32(i), bytes32(i + 1));
+        }
+        uint64 first = END + SLOT_SECONDS;
+        vm.prank(operator);
+        settlement.commit(first, orders, trades);
+        for (uint64 i = 0; i < 3; ++i) {
+            vm.assertEq(settlement.commitments(first + i * SLOT_SECONDS), keccak256(abi.encode(orders[i], trades[i])));
+        }
+    }
+
+    function test_commit_is_refused_once_delivery_began_and_a_second_time() public {
+        bytes32[] memory roots = new bytes32[](1);
+        uint64[3] memory slots = [END, END + 1, SLOT];
+        bytes[3] memory reasons = [
+            abi.encodeWithSelector(Settlement.SlotStarted.selector, END),
+            abi.encodeWithSelector(Settlement.SlotMisaligned.selector, END + 1, SLOT_SECONDS),
+            abi.encodeWithSelector(Settlement.AlreadyCommitted.selector, SLOT)
+        ];
+        for (uint256 i = 0; i < 3; ++i) {
+            vm.warp(i == 2 ? SLOT - 1 : END);
+            vm.expectRevert(reasons[i]);
+            vm.prank(operator);
+            settlement.commit(slots[i], roots, roots);
+        }
+        vm.expectRevert(abi.encodeWithSelector(Settlement.LengthMismatch.selector, 1, 2));
+        vm.prank(operator);
+        settlement.commit(END, roots, new bytes32[](2));
+    }
+
+    // Post
+
+    function test_post_waits_for_the_end_of_the_slot() public {
+        vm.warp(END - 1);
+        expectPostRevert(p, deltas, abi.encodeWithSelector(Settlement.SlotNotOver.selector, SLOT, END));
+    }
+
+    function test_post_needs_the_committed_orders_and_trades() public {
+        bytes32 committed = keccak256(abi.encode(ORDERS, TRADES));
+        p.orders = keccak256("other orders");
+        bytes32 given = keccak256(abi.encode(p.orders, TRADES));
+        expectPostRevert(
+            p, deltas, abi.encodeWithSelector(Settlement.CommitmentMismatch.selector, SLOT, committed, given)
+        );
+        p = postOf(SLOT - SLOT_SECONDS, 0, deltas);
+        expectPostRevert(
+            p, deltas, abi.encodeWithSelector(Settlement.CommitmentMismatch.selector, p.slot, bytes32(0), committed)
+        );
+    }
+
+    function test_post_checks_its_deltas() public {
+        bytes memory other = deltasOf(-41, 41);
+        expectPostRevert(
+            p, other, abi.encodeWithSelector(Settlement.DeltasMismatch.selector, keccak256(deltas), keccak256(other))
+        );
+        bytes[3] memory wrong = [bytes(hex"ffffffd800000029"), hex"ffffff", hex"00000000000000000000000000000000"];
+        bytes[3] memory reasons = [
+            abi.encodeWithSelector(Lanes.DeltasNotZeroSum.selector, 1),
+            abi.encodeWithSelector(Lanes.DeltasMisaligned.selector, 3),
+            abi.encodeWithSelector(Lanes.DeltasTooLong.selector, 16, 3)
+        ];
+        for (uint256 i = 0; i < 3; ++i) {
+            expectPostRevert(postOf(SLOT, 0, wrong[i]), wrong[i], reasons[i]);
+        }
+    }
+
+    function test_a_slot_without_deltas_settles() public {
+        p = postOf(SLOT, 0, "");
+        post(p, "");
+        vm.warp(FINAL_FROM);
+        settlement.finalise(p, "");
+        assertBalances(100, 0);
+    }
+
+    function test_only_operators_commit_post_and_anchor() public {
+        bytes[] memory signatures = quorum(digestOf(p));
+        bytes memory reason = abi.encodeWithSelector(NotAnOperator.selector, address(this));
+        vm.expectRevert(reason);
+        settlement.commit(END, new bytes32[](1), new bytes32[](1));
+        vm.expectRevert(reason);
+        settlement.post(p, TRADES, deltas, signatures);
+        vm.expectRevert(reason);
+        settlement.anchor(ORDERS);
+    }
+
+    // Signatures
+
+    function expectSignaturesRevert(bytes[] memory signatures, bytes memory reason) private {
+        vm.expectRevert(reason);
+        vm.prank(operator);
+        settlement.post(p, TRADES, deltas, signatures);
+    }
+
+    function test_one_signature_is_too_few() public {
+        bytes[] memory signatures = new bytes[](1);
+        signatures[0] = signature(operatorKeys[0], digestOf(p));
+        expectSignaturesRevert(signatures, abi.encodeWithSelector(Community.TooFewSignatures.selector, 1, 2));
+    }
+
+    function test_all_three_signatures_may_be_given() public {
+        bytes[] memory signatures = new bytes[](3);
+        for (uint256 i = 0; i < 3; ++i) {
+            signatures[i] = signature(operatorKeys[i], digestOf(p));
+        }
+        vm.prank(operator);
+        settlement.post(p, TRADES, deltas, signatures);
+    }
+
+    function test_signers_ascend_and_nobody_counts_twice() public {
+        address first = vm.addr(operatorKeys[0]);
+        address second = vm.addr(operatorKeys[1]);
+        bytes[] memory signatures = quorum(digestOf(p));
+        (signatures[0], signatures[1]) = (signatures[1], signatures[0]);
+        expectSignaturesRevert(
+            signatures, abi.encodeWithSelector(Community.SignersNotAscending.selector, second, first)
+        );
+        signatures[0] = signatures[1];
+        expectSignaturesRevert(signatures, abi.encodeWithSelector(Community.SignersNotAscending.selector, first, first));
+    }
+
+    function test_malleable_and_broken_signatures_are_refused() public {
+        bytes[] memory signatures = quorum(digestOf(p));
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(operatorKeys[1], digestOf(p));
+        uint256 curveOrder = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141;
+        bytes32 mirrored = bytes32(curveOrder - uint256(s));
+        signatures[1] = abi.encodePacked(r, mirrored, v == 27 ? uint8(28) : uint8(27));
+        expectSignaturesRevert(signatures, abi.encodeWithSelector(ECDSA.ECDSAInvalidSignatureS.selector, mirrored));
+        signatures[1] = abi.encodePacked(r, s);
+        expectSignaturesRevert(signatures, abi.encodeWithSelector(ECDSA.ECDSAInvalidSignatureLength.selector, 64));
+        signatures[1] = abi.encodePacked(r, s, uint8(29));
+        expectSignaturesRevert(signatures, abi.encodeWithSelector(ECDSA.ECDSAInvalidSignature.selector));
+    }
+
+    function test_strangers_do_not_count(uint128 seed) public {
+        uint256 key = uint256(seed) + 0x1000;
+        bytes[] memory signatures = new bytes[](2);
+        bool strangerFirst = vm.addr(key) < vm.addr(operatorKeys[0]);
+        signatures[strangerFirst ? 0 : 1] = signature(key, digestOf(p));
+        signatures[strangerFirst ? 1 : 0] = signature(operatorKeys[0], digestOf(p));
+        expectSignaturesRevert(signatures, abi.encodeWithSelector(Community.SignerNotAnOperator.selector, vm.addr(key)));
+    }
+
+    /// A signature for another chain, contract or content recovers to somebody, but hardly to an operator.
+    function expectForeignDigestRevert(bytes32 digest) private {
+        bytes[] memory signatures = quorum(digest);
+        address first = ECDSA.recover(digestOf(p), signatures[0]);
+        expectSignaturesRevert(signatures, abi.encodeWithSelector(Community.SignerNotAnOperator.selector, first));
+    }
+
+    function test_signatures_hold_for_one_chain_contract_and_content() public {
+        expectForeignDigestRevert(digestOf(p, block.chainid + 1, address(settlement)));
+        expectForeignDigestRevert(digestOf(p, block.chainid, address(community)));
+        Post memory other = p;
+        other.statements = keccak256("other statements");
+        expectForeignDigestRevert(digestOf(other));
+    }
+
+    function test_signatures_do_not_follow_a_fork_to_another_chain_id() public {
+        bytes[] memory signatures = quorum(digestOf(p));
+        vm.chainId(block.chainid + 1);
+        address first = ECDSA.recover(digestOf(p), signatures[0]);
+        expectSignaturesRevert(signatures, abi.encodeWithSelector(Community.SignerNotAnOperator.selector, first));
+    }
+
+    // Once, in order, in time
+
+    function test_a_revision_is_posted_once() public {
+        post(p, deltas);
+        bytes memory reason = abi.encodeWithSelector(Settlement.AlreadyPosted.selector, SLOT, 0);
+        expectPostRevert(p, deltas, reason);
+        vm.warp(FINAL_UNTIL);
+        expectPostRevert(p, deltas, reason);
+        settlement.finalise(p, deltas);
+        vm.warp(uint256(FINAL_UNTIL) * 2);
+        expectPostRevert(p, deltas, reason);
+        expectFinaliseRevert(p, deltas, abi.encodeWithSelector(Settlement.AlreadyFinal.selector, SLOT, 0));
+        assertBalances(60, 40);
+    }
+
+    function test_finalising_has_its_time() public {
+        post(p, deltas);
+        vm.warp(FINAL_FROM - 1);
+        expectFinaliseRevert(p, deltas, abi.encodeWithSelector(Settlement.NotYetFinal.selector, SLOT, 0, FINAL_FROM));
+        vm.warp(FINAL_UNTIL + 1);
+        expectFinaliseRevert(p, deltas, abi.encodeWithSelector(Settlement.Expired.selector, SLOT, 0, FINAL_UNTIL));
+    }
+
+    function test_an_expired_post_gives_way_to_another() public {
+        post(p, deltas);
+        vm.warp(FINAL_UNTIL + 1);
+        bytes memory corrected = deltasOf(-30, 30);
+        Post memory second = postOf(SLOT, 0, corrected);
+        post(second, corrected);
+        vm.warp(uint256(FINAL_UNTIL) + 1 + WINDOW);
+        expectFinaliseRevert(
+            p, deltas, abi.encodeWithSelector(Settlement.NotPosted.selector, SLOT, 0, digestOf(second), digestOf(p))
+        );
+        settlement.finalise(second, corrected);
+        assertBalances(70, 30);
+    }
+
+    function test_an_expired_post_may_return() public {
+        post(p, deltas);
+        vm.warp(FINAL_UNTIL + 1);
+        post(p, deltas);
+        expectFinaliseRevert(
+            p, deltas, abi.encodeWithSelector(Settlement.NotYetFinal.selector, SLOT, 0, FINAL_UNTIL + 1 + WINDOW)
+        );
+        vm.warp(FINAL_UNTIL + 1 + WINDOW);
+        settlement.finalise(p, deltas);
+        assertBalances(60, 40);
+    }
+
+    function test_only_the_posted_can_be_finalised() public {
+        expectFinaliseRevert(
+            p, deltas, abi.encodeWithSelector(Settlement.NotPosted.selector, SLOT, 0, bytes32(0), digestOf(p))
+        );
+        post(p, deltas);
+        vm.warp(FINAL_FROM);
+        bytes memory other = deltasOf(-41, 41);
+        expectFinaliseRevert(
+            p, other, abi.encodeWithSelector(Settlement.DeltasMismatch.selector, keccak256(deltas), keccak256(other))
+        );
+    }
+
+    function test_revisions_follow_final_ones() public {
+        bytes memory correction = deltasOf(5, -5);
+        Post memory second = postOf(SLOT, 1, correction);
+        bytes memory reason = abi.encodeWithSelector(Settlement.PreviousNotFinal.selector, SLOT, 1);
+        expectPostRevert(second, correction, reason);
+        post(p, deltas);
+        expectPostRevert(second, correction, reason);
+        vm.warp(FINAL_FROM);
+        settlement.finalise(p, deltas);
+        post(second, correction);
+        vm.warp(FINAL_FROM + WINDOW);
+        settlement.finalise(second, correction);
+        assertBalances(65, 35);
+        expectPostRevert(
+            postOf(SLOT, 3, deltas), deltas, abi.encodeWithSelector(Settlement.PreviousNotFinal.selector, SLOT, 3)
+        );
+    }
+
+    function test_nobody_pays_more_than_it_holds() public {
+        deltas = deltasOf(-101, 101);
+        p = postOf(SLOT, 0, deltas);
+        post(p, deltas);
+        vm.warp(FINAL_FROM);
+        expectFinaliseRevert(p, deltas, abi.encodeWithSelector(Lanes.InsufficientCollateral.selector, 0, 100, -101));
+        // What was missing can still be paid in.
+        fund(0, 1);
+        settlement.finalise(p, deltas);
+        assertBalances(0, 101);
+    }
+
+    function test_no_balance_outgrows_its_lane() public {
+        fund(1, type(uint64).max);
+        post(p, deltas);
+        vm.warp(FINAL_FROM);
+        expectFinaliseRevert(p, deltas, abi.encodeWithSelector(Lanes.LaneOverflow.selector, 1, type(uint64).max, 40));
+    }
+
+    // The rest
+
+    function test_bills_are_dated_once() public {
+        vm.prank(operator);
+        settlement.anchor(ORDERS);
+        vm.assertEq(settlement.anchoredAt(ORDERS), END);
+        vm.warp(END + 1);
+        vm.expectRevert(abi.encodeWithSelector(Settlement.AlreadyAnchored.selector, ORDERS, END));
+        vm.prank(operator);
+        settlement.anchor(ORDERS);
+    }
+
+    function test_terms_must_make_sense() public {
+        uint256[3] memory laneUnits = [uint256(0), 1, 1];
+        uint64[3] memory slots = [uint64(900), 0, 900];
+        uint64[3] memory graces = [uint64(1), 1, 0];
+        for (uint256 i = 0; i < 3; ++i) {
+            vm.expectRevert(abi.encodeWithSelector(Settlement.InvalidTerms.selector, laneUnits[i], slots[i], graces[i]));
+            new Settlement(community, IERC20(address(0)), laneUnits[i], slots[i], 0, graces[i]);
+        }
+    }
+}
