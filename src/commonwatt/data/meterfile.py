@@ -66,13 +66,13 @@ def read_meter_file(path: str | Path, slots: Slots, timezone: str, *, unit: Unit
     starts = _starts(path, table[table.columns[0]], zone)
     step = _constant_step(path, starts, zone)
     needed = (starts + step > slots.start) & (starts < slots.end)
-    starts = starts[needed]
     kw = np.empty((len(meters), slots.count))
     for position, (column, (_, is_kwh)) in enumerate(zip(table.columns[1:], meters, strict=True)):
-        values = _numbers(path, table[column].filter(pl.Series(needed)), starts, zone)
-        _check_cover(path, column, starts[~np.isnan(values)], step, slots, zone)
-        power = values * (3600 / step) if is_kwh else values
-        kw[position] = resample(starts, power, step, slots)
+        values = _numbers(path, table[column].filter(pl.Series(needed)), starts[needed], zone)
+        missing = _slots_without_value(starts[needed][~np.isnan(values)], step, slots)
+        if len(missing):
+            raise _gap(path, column, missing, slots, (int(starts[0]), int(starts[-1]) + step), zone)
+        kw[position] = resample(starts[needed], values * (3600 / step if is_kwh else 1), step, slots)
     return MeterFile(tuple(name for name, _ in meters), kw)
 
 
@@ -191,20 +191,24 @@ def _numbers(path: Path, column: pl.Series, starts: IntArray, zone: ZoneInfo) ->
     return numbers.fill_null(np.nan).to_numpy()
 
 
-def _check_cover(path: Path, column: str, starts: IntArray, step: int, slots: Slots, zone: ZoneInfo) -> None:
-    """Every slot must lie within intervals that have a value; `starts` are theirs."""
+def _slots_without_value(starts: IntArray, step: int, slots: Slots) -> IntArray:
+    """Slots that do not lie wholly within intervals that have a value; `starts` are theirs."""
+    if not len(starts):
+        return np.arange(slots.count)
     edges = np.stack([starts, starts + step], axis=1).ravel()
     seconds_with_value = np.repeat(np.arange(len(starts) + 1) * step, 2)[1:-1]
     slot_edges = np.append(slots.starts, slots.end)
-    covered = (
-        np.diff(np.interp(slot_edges, edges, seconds_with_value)) if len(starts) else np.zeros(slots.count)
+    return np.flatnonzero(np.diff(np.interp(slot_edges, edges, seconds_with_value)) < slots.seconds)
+
+
+def _gap(
+    path: Path, column: str, missing: IntArray, slots: Slots, runs: tuple[int, int], zone: ZoneInfo
+) -> DataError:
+    first = _local(int(slots.starts[missing[0]]), zone)
+    return DataError(
+        f"{path}: column '{column}' lacks values for {len(missing)} of {slots.count} slots, first at {first}; "
+        f"the file runs from {_local(runs[0], zone)} to {_local(runs[1], zone)}."
     )
-    missing = np.flatnonzero(covered < slots.seconds)
-    if len(missing):
-        first = _local(int(slots.starts[missing[0]]), zone)
-        raise DataError(
-            f"{path}: column '{column}' lacks values for {len(missing)} of {slots.count} slots, first at {first}."
-        )
 
 
 def _local(instant: int, zone: ZoneInfo) -> str:
