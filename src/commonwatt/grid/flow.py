@@ -57,7 +57,7 @@ def power_flow(network: Network, p_kw: FloatArray, q_kvar: FloatArray | None = N
     q = np.zeros_like(p) if q_kvar is None else _checked(network, q_kvar, "reactive")
     if p.shape != q.shape:
         raise ValueError(f"active power has shape {p.shape}, reactive power {q.shape}")
-    return _solve(network, _model(network), p, q)
+    return _solve(_model(network), p, q)
 
 
 def lagging(p_kw: FloatArray, power_factor: float) -> FloatArray:
@@ -142,24 +142,28 @@ def _table(kind: str, ids: Iterable[int], **columns: Any) -> NDArray[Any]:
     return rows
 
 
-def _solve(network: Network, model: PowerGridModel, p: FloatArray, q: FloatArray) -> Flow:
+def _solve(model: PowerGridModel, p: FloatArray, q: FloatArray) -> Flow:
     from power_grid_model import ComponentType, DatasetType, initialize_array
 
     buses, slots = p.shape
     batch = initialize_array(DatasetType.update, "sym_load", (slots, buses))
     batch["id"], batch["p_specified"], batch["q_specified"] = LOAD + np.arange(buses), p.T * 1e3, q.T * 1e3
     branch = ["loading", "p_from", "p_to"]
-    wanted: dict[ComponentType, Any] = {ComponentType.node: ["u_pu"], ComponentType.line: branch}
-    if network.transformer is not None:
-        wanted[ComponentType.transformer] = branch
     found: Any = model.calculate_power_flow(
-        update_data={"sym_load": batch}, output_component_types=wanted, continue_on_batch_error=True
+        update_data={"sym_load": batch},
+        output_component_types={
+            ComponentType.node: ["u_pu"],
+            ComponentType.line: branch,
+            ComponentType.transformer: branch,
+        },
+        continue_on_batch_error=True,
     )
     solved = np.ones(slots, dtype=bool)
     if model.batch_error is not None:
         solved[model.batch_error.failed_scenarios] = False
-    line = found["line"]
-    transformer = found.get("transformer", {name: np.zeros((slots, 1)) for name in branch})
+    # The answer leaves out what the grid does not have.
+    none = dict.fromkeys(branch, np.zeros((slots, 0)))
+    line, transformer = found.get("line", none), found.get("transformer", none)
     loss_w = sum(part["p_from"].sum(axis=1) + part["p_to"].sum(axis=1) for part in (line, transformer))
 
     def known(values: FloatArray) -> FloatArray:
@@ -168,7 +172,7 @@ def _solve(network: Network, model: PowerGridModel, p: FloatArray, q: FloatArray
     return Flow(
         voltage=known(found["node"]["u_pu"].T),
         line_loading=known(line["loading"].T),
-        transformer_loading=known(transformer["loading"][:, 0]),
+        transformer_loading=known(transformer["loading"].max(axis=1, initial=0.0)),
         losses_kw=known(loss_w / 1e3),
         solved=solved,
     )
