@@ -46,7 +46,7 @@ def stage_order(market: Sequence[Stage]) -> list[Finding]:
         path, earlier = f"market.{stage.name}", ahead if stage.gate else after
         if earlier:
             kind = "with a gate, that is ahead of" if stage.gate else "without a gate, that is after"
-            findings.append(Finding(path, f"is a second stage {kind} delivery, beside {earlier}; keep one of them"))
+            findings.append(Finding(path, f"is a second stage {kind} delivery, beside {earlier}; there can be one"))
         elif stage.gate and after:
             findings.append(Finding(path, f"has a gate and so clears ahead of delivery; it must stand before {after}"))
         ahead, after = (stage.name, after) if stage.gate else (ahead, stage.name)

@@ -49,7 +49,7 @@ def _money(value: object) -> int:
 def _price(value: object) -> int:
     price = _money(value)
     if price > MAX_PRICE:
-        raise ValueError(f"'{value}' per kWh is beyond every price, which end at {MAX_PRICE // 10**6}")
+        raise ValueError(f"'{value}' is too high for a price per kWh; the highest is {MAX_PRICE // 10**6}")
     return price
 
 

@@ -14,7 +14,7 @@ from commonwatt.errors import Finding
 
 _SENTENCES: Final = {
     "string_type": "must be a text in quotes",
-    "int_type": "must be a whole number without quotes",
+    "int_type": "must be a whole number, without quotes or decimals",
     "int_from_float": "must be a whole number",
     "float_type": "must be a number without quotes",
     "bool_type": "must be true or false",
@@ -28,7 +28,7 @@ _SENTENCES: Final = {
     "finite_number": "must be a number, not {input}",
     "string_too_short": "must not be empty",
     "string_too_long": "is longer than {max_length} letters",
-    "string_pattern_mismatch": "'{input}' does not look right; write something like \"EUR\"",
+    "string_pattern_mismatch": 'must be a short name in capital letters, such as "EUR"',
     "too_short": "must not be empty",
     "literal_error": "'{input}' is not known here; write {expected}",
     "invalid-json-value": "must be a text, a number, true or false, or a list of them",
@@ -58,7 +58,7 @@ def syntax_finding(error: tomllib.TOMLDecodeError, text: str) -> Finding:
     """Where the text is no TOML, with line and column, both counted from 1."""
     problem, _, where = str(error).rpartition(" (at ")
     numbers = [int(number) for number in re.findall(r"\d+", where)]
-    lines = text.splitlines() or [""]
+    lines = text.split("\n")
     line, column = numbers if len(numbers) == 2 else (len(lines), len(lines[-1]) + 1)
     key = lines[min(line, len(lines)) - 1].partition("=")[0].strip().strip("[]")
     if problem.startswith(("Cannot overwrite", "Cannot declare", "Cannot mutate", "Duplicate inline table key")):

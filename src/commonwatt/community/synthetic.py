@@ -53,7 +53,7 @@ def village(homes: int, seed: int = 0) -> str:
 def _home(chance: list[float], number: int) -> str:
     """One home as an inline table, from its five numbers in [0, 1)."""
     size, roof, sun, storage, power = chance
-    # The minimum of the village is common and the maximum rare, as in most streets.
+    # Small homes are more common than large ones.
     annual_kwh = 1800 + 10 * round(520 * size * (0.4 + 0.6 * size))
     parts = [f'load = "simbench:{_LOADS[number % len(_LOADS)]}"', f"annual_kwh = {annual_kwh}"]
     if sun < 0.5:

@@ -83,6 +83,8 @@ def draft(text: str) -> Draft:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         return Draft((syntax_finding(error, text),))
+    except (ValueError, RecursionError):  # a number of thousands of digits, or as many nested brackets
+        return Draft((Finding("", "has a number or a list that is too long to be read"),))
     reader = _Reader(document)
     reader.refuse_unknown_sections()
     head = reader.section("community", CommunityTable)
@@ -197,6 +199,7 @@ class _Reader:
                 for key in _ONE_MEMBER_ONLY
                 if key in raw
             ]
+            raw = _without(raw, _ONE_MEMBER_ONLY)
         self.table("defaults", MemberTable, _with_defaults(raw, _ENOUGH_FOR_A_MEMBER))
         wrong = tuple(finding.path.removeprefix("defaults.") for finding in self.findings[before:])
         return _without(raw, wrong) if isinstance(raw, dict) else {}, wrong

@@ -9,6 +9,7 @@ import polars as pl
 
 from commonwatt.community.checks import profile_names
 from commonwatt.community.model import Community, Member, Stage
+from commonwatt.community.schema import near
 from commonwatt.community.tariff import PriceFile, Tariff
 from commonwatt.community.toml import Draft, draft
 from commonwatt.data import grid_names, read_grid
@@ -75,7 +76,8 @@ def _grid(network: str, members: tuple[Member, ...]) -> Iterator[Finding]:
     buses = read_grid(network).buses.name
     for member in members:
         if member.bus is not None and member.bus not in buses:
-            yield _finding(f"members.{member.id}.bus", unknown(f"bus in {network}", member.bus, buses))
+            message = f"there is no bus '{member.bus}' in {network}{near(member.bus, buses)}"
+            yield Finding(f"members.{member.id}.bus", message)
 
 
 def _profiles(read: Draft, folder: Path) -> Iterator[Finding]:
@@ -94,7 +96,7 @@ def _profiles(read: Draft, folder: Path) -> Iterator[Finding]:
             path = f"members.{member.id}.{key}"
             if ":" not in name:
                 if own and name not in own:
-                    yield _finding(path, unknown(f"column in {read.profiles}", name, own))
+                    yield Finding(path, f"'{name}' is not a column of {read.profiles}{near(name, own)}")
                 continue
             try:
                 _, profile = find_profile(name)

@@ -1,0 +1,185 @@
+"""community.toml: what is read, and what is said about a file that is wrong."""
+
+from __future__ import annotations
+
+import re
+from datetime import time
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from commonwatt.community.model import PV, Battery, LedgerChoice, Load, Stage, Terms
+from commonwatt.community.schema import (
+    SECTIONS,
+    BandTable,
+    BatteryTable,
+    LevyTable,
+    MandateTable,
+    PriceFileTable,
+    PVTable,
+    Table,
+    VatTable,
+)
+from commonwatt.community.tariff import Band, Flat, Levy, PriceFile, TimeOfUse
+from commonwatt.community.toml import draft, parse
+from commonwatt.errors import ConfigError
+
+HERE = Path(__file__).parent
+PAGE = HERE.parents[1] / "docs/community-toml.md"
+GOOD = (HERE / "good.toml").read_text()
+
+
+def broken_files() -> list[tuple[str, str, list[str]]]:
+    cases = (HERE / "broken.txt").read_text().split("\n\n")[1:]
+    unescaped = [case.strip("\n").replace("\\n", "\0").split("\n") for case in cases]
+    lines = [[line.replace("\0", "\n") for line in case] for case in unescaped]
+    return [(case[0][2:], case[1][2:], [line[2:] for line in case[2:]]) for case in lines]
+
+
+@pytest.mark.parametrize(("old", "new", "expected"), broken_files())
+def test_each_mistake_is_told_in_one_sentence(old: str, new: str, expected: list[str]) -> None:
+    assert GOOD.count(old) >= 1
+    broken = GOOD.replace(old, new, 1)
+    with pytest.raises(ConfigError) as caught:
+        parse(broken, "village.toml")
+    assert [str(finding) for finding in caught.value.findings] == expected
+    assert str(caught.value).startswith(f"village.toml has {len(expected)} problem")
+
+
+def test_all_mistakes_of_a_file_are_told_at_once() -> None:
+    wrong = GOOD.replace('"0.32"', "0.32").replace('"15min"', '"7min"').replace("kwp = 6.0", "kwp = 0")
+    wrong = wrong.replace("[ledger]\nwindow", "[ledger]\nwindows").replace('gate = "12:00"', 'gate = "12"')
+    paths = [finding.path for finding in draft(wrong).findings]
+    assert paths == [
+        "community.slot",
+        "tariff.retail",
+        "ledger.windows",
+        "market.day_ahead.gate",
+        "members.home-02.pv.kwp",
+    ]
+
+
+def test_a_wrong_default_is_told_once() -> None:
+    wrong = GOOD.replace("battery = { kw = 4.0 }", 'battery = { kw = "4" }').replace('"60"', "60")
+    assert [finding.path for finding in draft(wrong).findings] == ["defaults.battery.kw", "defaults.collateral"]
+
+
+def test_tables_that_are_no_tables() -> None:
+    text = 'community = 1\ngrid = []\ntariff = 1\nmarket = 2\nledger = "x"\ndefaults = 3\nmembers = 4\n'
+    assert {finding.path for finding in draft(text).findings} == set(SECTIONS)
+
+
+def test_an_empty_file_is_told_what_it_needs() -> None:
+    assert [str(finding) for finding in draft("# nothing yet\n").findings] == [
+        "community: is missing: the file needs a table [community]",
+        "tariff: is missing: the file needs a table [tariff]",
+        "members: is missing: a community has at least one member",
+    ]
+
+
+def test_a_good_file_is_read_to_the_last_key() -> None:
+    community = parse(GOOD, "good.toml")
+    assert (community.name, community.currency, community.timezone) == ("Lindenhof", "EUR", "Europe/Berlin")
+    assert (community.slot_seconds, community.grid, community.profiles) == (900, "simbench:rural2", None)
+    assert community.seed == "Lindenhof"
+    assert community.ledger == LedgerChoice("embedded", window=3600, grace=3600)
+    assert community.market == (
+        Stage("day_ahead", "fixed", time(12), {"price": "0.20"}),
+        Stage("real_time", "sdr"),
+    )
+    tariff = community.tariff
+    assert (tariff.retail, tariff.feed_in, tariff.network_fee) == (Flat(320_000), Flat(80_000), 20_000)
+    assert tariff.levies == (Levy("concession", 10_000, grid=True, local=False),)
+    assert (tariff.vat_name, tariff.vat) == ("VAT", Fraction(19, 100))
+    first, second, third = community.members
+    assert (first.id, first.index, first.load) == ("home-01", 0, Load("simbench:H0-A", 3200.0))
+    assert (second.pv, second.battery) == (PV("simbench:PV5", 6.0), None)
+    assert third.battery == Battery(7.0, 4.0)
+    assert {member.collateral for member in community.members} == {60_000_000}
+
+
+def test_defaults_complete_devices_and_mandates_but_give_no_devices() -> None:
+    text = GOOD.replace('collateral = "60"', 'mandate = { max_buy = "0.30", sell_wh = 0 }').replace(
+        "annual_kwh = 3200", 'mandate = { max_buy = "0.28" }, battery = { kwh = 5.0, kw = 1.0 }'
+    )
+    first, second, third = parse(text, "x").members
+    assert first.terms == Terms(max_buy=280_000, sell_wh=0)
+    assert second.terms == third.terms == Terms(max_buy=300_000, sell_wh=0)
+    assert (first.battery, second.battery) == (Battery(5.0, 1.0), None)
+
+
+def test_prices_by_time_of_day_and_from_a_file() -> None:
+    table = '[{ from = "00:00", price = "0.30" }, { from = "17:30", price = "0.41", days = ["mon", "sun"] }]'
+    text = GOOD.replace('"0.32"', table).replace('"0.08"', '{ file = "feed.csv" }')
+    tariff = parse(text, "x").tariff
+    assert tariff.retail == TimeOfUse((Band(time(0), 300_000), Band(time(17, 30), 410_000, frozenset({0, 6}))))
+    assert tariff.feed_in == PriceFile("feed.csv")
+
+
+def test_a_member_may_be_a_line_or_a_table_and_comments_do_not_matter() -> None:
+    line = 'home-03 = { bus = "LV2.101 Bus 5", load = "simbench:H0-G", battery = { kwh = 7.0 } }'
+    table = """
+        [members.home-03]   # the corner house
+        load = 'simbench:H0-G'
+        bus = "LV2.101 Bus 5"
+        battery.kwh = 7.0
+    """
+    assert line in GOOD
+    assert parse(GOOD.replace(line, table), "x") == parse(GOOD, "x")
+
+
+def test_the_digest_knows_values_and_the_order_of_members() -> None:
+    lines = GOOD.splitlines()
+    swapped = "\n".join([*lines[:-2], lines[-1], lines[-2]])
+    dearer = GOOD.replace('"0.32"', '"0.33"')
+    assert len({parse(text, "x").digest for text in (GOOD, swapped, dearer)}) == 3
+
+
+@given(st.integers(0, 10**12))
+def test_prices_are_exact(price: int) -> None:
+    text = f"{price // 10**6}.{price % 10**6:06d}"
+    rate = draft(GOOD.replace('"0.32"', f'"{text}"')).tariff
+    assert rate is not None
+    assert rate.retail == Flat(price)
+
+
+@given(st.integers(0, len(GOOD)), st.integers(0, 12), st.text(max_size=6))
+@example(GOOD.index("3200"), 4, "9" * 5000)
+@example(GOOD.index("3200"), 4, "[" * 5000)
+@example(GOOD.index("3200"), 4, "1" + "0" * 400)
+@example(GOOD.index("7.0"), 3, "1" + "0" * 400)
+def test_no_file_whatsoever_breaks_the_reader(start: int, length: int, inserted: str) -> None:
+    read = draft(GOOD[:start] + inserted + GOOD[start + length :])
+    assert (read.community is None) == bool(read.findings)
+    assert all(
+        finding.message and not re.search(r"[Ii]nput|pydantic|validat", str(finding)) for finding in read.findings
+    )
+
+
+EXPLAINED: list[tuple[str, type[Table]]] = [
+    *((f"## [{name}]", model) for name, model in SECTIONS.items() if name != "defaults"),
+    ("## [tariff]", BandTable),
+    ("## [tariff]", PriceFileTable),
+    ("### [tariff.levies]", LevyTable),
+    ("### [tariff.vat]", VatTable),
+    ("### pv", PVTable),
+    ("### battery", BatteryTable),
+    ("### mandate", MandateTable),
+]
+
+
+@pytest.mark.parametrize(("heading", "model"), EXPLAINED)
+def test_every_key_stands_in_the_page(heading: str, model: type[Table]) -> None:
+    part = re.split(r"\n##+ ", PAGE.read_text().partition(f"\n{heading}\n")[2])[0]
+    keys = {field.alias or name for name, field in model.model_fields.items()}
+    assert {key for key in keys if f"| `{key}` |" not in part} == set()
+
+
+def test_the_examples_of_the_page_are_right() -> None:
+    blocks = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    parse(blocks[0], str(PAGE))
+    for price in re.findall(r"^retail = .*?(?=\nretail|\Z)", blocks[1], re.MULTILINE | re.DOTALL):
+        assert draft(GOOD.replace('retail = "0.32"', price)).findings == ()
