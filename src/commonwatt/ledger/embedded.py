@@ -55,7 +55,8 @@ class EmbeddedChain:
     """A `Node` that seals its own blocks. Use it from one thread at a time.
 
     `path` None keeps the chain in memory. A new file needs a genesis; for an old one it may be left out, and
-    is compared when given. `read_only` never writes, and works beside the process that does.
+    is compared when given. `read_only` never changes it, and works beside the process that does: asking for
+    `head` steps forward to that process's last block, everything else is answered for the head last asked for.
 
     Raises LedgerError when the file cannot be opened, is foreign, damaged, or of another genesis.
     """

@@ -40,7 +40,7 @@ class Store:
         if path is not None and read_only and not path.is_file():
             raise LedgerError(f"There is no chain at {path}.")
         try:
-            self._file = _connect(path, read_only)
+            self._file = _connect(path, read_only=read_only)
             try:
                 self._prepare()
             except BaseException:
@@ -81,20 +81,20 @@ class Store:
         if self.read_only:
             raise LedgerError(f"{self._name} is open for reading only.")
         pending, self._pending = self._pending, {}
-        gone = [(key,) for key, value in pending.items() if value is None]
-        set_ = [(key, value) for key, value in pending.items() if value is not None]
+        removed = [(key,) for key, value in pending.items() if value is None]
+        given = [(key, value) for key, value in pending.items() if value is not None]
         try:
             if not self._file.in_transaction:  # an earlier commit failed and gave the lock back
                 self._lock()
-            self._file.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?)", set_)
-            self._file.executemany("DELETE FROM entries WHERE key = ?", gone)
+            self._file.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?)", given)
+            self._file.executemany("DELETE FROM entries WHERE key = ?", removed)
             self._file.execute("COMMIT")
             self._lock()
         except sqlite3.Error as error:
             if self._file.in_transaction:
                 self._file.execute("ROLLBACK")
             raise self._explain(error) from error
-        for key, value in set_:
+        for key, value in given:
             if len(key) == _HASH_LENGTH:
                 self._keep(key, value)
 
@@ -105,8 +105,6 @@ class Store:
     def close(self) -> None:
         """Let go of the file; what is not committed is lost."""
         self._pending.clear()
-        if self._file.in_transaction:
-            self._file.execute("ROLLBACK")
         self._file.close()
 
     def _prepare(self) -> None:
@@ -144,15 +142,27 @@ class Store:
         return LedgerError(f"{self._name} cannot be used as a chain: {error}.")
 
 
-def _connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
+def _connect(path: Path | None, *, read_only: bool) -> sqlite3.Connection:
+    if path is None:
+        return _open(":memory:")
+    name = path.absolute().as_uri()
+    if not read_only:
+        return _open(f"{name}?mode=rwc")
+    reader = _open(f"{name}?mode=ro")
+    log = path.with_name(f"{path.name}-wal")
+    try:
+        reader.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.OperationalError:
+        # Even a reader of a log writes beside the file, unless it is told that nobody can. Where nothing can be
+        # written that is so, and without a log the file is complete.
+        reader.close()
+        if log.exists() and log.stat().st_size:
+            raise
+        return _open(f"{name}?mode=ro&immutable=1")
+    return reader
+
+
+def _open(uri: str) -> sqlite3.Connection:
     # timeout 0: the writer never lets go of the lock for others, so waiting for it is pointless.
     # Any thread may use the connection, one at a time.
-    if path is None:
-        return sqlite3.connect(":memory:", timeout=0, isolation_level=None, check_same_thread=False)
-    mode = "rwc"
-    if read_only:
-        # Without a log beside it the file is complete, and may lie on a medium that cannot be written.
-        complete = not path.with_name(f"{path.name}-wal").exists()
-        mode = "ro&immutable=1" if complete else "ro"
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
     return sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None, check_same_thread=False)

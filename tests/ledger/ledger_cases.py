@@ -1,0 +1,16 @@
+"""Accounts, a genesis and transactions for the tests of the chain."""
+
+from __future__ import annotations
+
+from commonwatt.ledger.embedded import Genesis
+from commonwatt.ledger.wallet import sign_transaction
+from commonwatt.proof import Key
+
+ALICE, BOB = Key.derive(b"tests", "alice"), Key.derive(b"tests", "bob")
+ETHER = 10**18
+GENESIS = Genesis(chain_id=2024, balances={ALICE.address: 1000 * ETHER, BOB.address: ETHER}, timestamp=1000)
+
+
+def transfer(nonce: int, *, key: Key = ALICE, to: bytes = b"\x11" * 20, wei: int = 1, **changes: int) -> bytes:
+    fields = {"chain_id": GENESIS.chain_id, "gas": 21_000, "value": wei, "nonce": nonce, **changes}
+    return sign_transaction(key, to=to, **fields)

@@ -1,0 +1,221 @@
+"""The way of the money, through the real contracts on a real chain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from ledger_cases import ETHER
+
+from commonwatt.errors import LedgerError, Reverted
+from commonwatt.ledger.client import Addresses, Enrolment, LedgerClient, Posting, Terms, pack_deltas
+from commonwatt.ledger.contracts import contract, decode_event, events, revert
+from commonwatt.ledger.embedded import EmbeddedChain, Genesis
+from commonwatt.proof import Key, checksum_address, hash_struct, keccak
+from commonwatt.records import Post
+from commonwatt.units import IntArray
+
+OPERATORS = [Key.derive(b"tests", f"operator {n}") for n in range(3)]
+MEMBERS = [Key.derive(b"tests", f"member {n}") for n in range(7)]
+ENROLMENTS = [Enrolment(key.address, role=2, meter=keccak(key.address)[:20]) for key in MEMBERS]
+SLOT, START = 9_000, 8_000
+TOKEN_TERMS = Terms(lane_unit=1, slot_seconds=900, window=3600, grace=7200)
+ETHER_TERMS = replace(TOKEN_TERMS, lane_unit=10**12)
+ORDERS, TRADES, READINGS, STATEMENTS = (keccak(name) for name in (b"orders", b"trades", b"readings", b"statements"))
+
+
+def community(terms: Terms = TOKEN_TERMS) -> LedgerClient:
+    """Seven members with ten lane units each, of a token community unless the terms say ether."""
+    balances = {key.address: 100 * ETHER for key in (OPERATORS[0], OPERATORS[1], MEMBERS[0])}
+    chain = EmbeddedChain(None, Genesis(2024, balances))
+    client = LedgerClient.deploy(
+        chain, OPERATORS[0], operators=[key.address for key in OPERATORS], threshold=2, config=keccak(b"config"),
+        members=ENROLMENTS, terms=terms, token=("Euro of Wattstrasse", "EUR") if terms == TOKEN_TERMS else None,
+        at=START,
+    )  # fmt: skip
+    client.deposit_for(range(7), [10] * 7, at=START + 1)
+    return client
+
+
+def slot_post(client: LedgerClient, deltas: list[int], revision: int = 0) -> tuple[Post, bytes, list[bytes]]:
+    """A post of SLOT with the signatures of two operators."""
+    packed = pack_deltas(np.array(deltas))
+    post = Post(SLOT, revision, ORDERS, READINGS, STATEMENTS, keccak(packed))
+    digest = client.domain.digest(hash_struct(post))
+    return post, packed, [key.sign_digest(digest) for key in OPERATORS[:2]]
+
+
+def posted(client: LedgerClient, deltas: list[int]) -> tuple[Post, bytes]:
+    """Commit SLOT before it begins and post it one second after its end, at 9 901."""
+    client.commit(SLOT, [ORDERS], [TRADES], at=START + 2)
+    post, packed, signatures = slot_post(client, deltas)
+    client.post(post, TRADES, packed, signatures, at=9_901)
+    return post, packed
+
+
+@pytest.mark.parametrize("terms", [TOKEN_TERMS, ETHER_TERMS])
+def test_the_way_of_one_slot(terms: Terms) -> None:
+    client = community(terms)
+    assert client.terms == terms
+    assert client.member_count == 7
+    assert client.balances().tolist() == [10] * 7
+    assert client.commitment(SLOT) is client.posted(SLOT, 0) is None
+
+    post, deltas = posted(client, [-4, 0, 0, 0, 1, 2, 1])
+    digest = client.domain.digest(hash_struct(post))
+    assert client.commitment(SLOT) == keccak(ORDERS + TRADES)
+    assert client.posted(SLOT, 0) == Posting(digest, 9_901, final=False)
+    assert client.balances().tolist() == [10] * 7
+
+    receipt = client.finalise(post, deltas, at=9_901 + 3_600)
+    assert client.posted(SLOT, 0) == Posting(digest, 9_901, final=True)
+    assert client.balances().tolist() == [6, 10, 10, 10, 11, 12, 11]
+    (event,) = events(receipt)
+    assert (event.name, dict(event.arguments)) == ("Finalised", {"slot": SLOT, "revision": 0})
+
+    correction, deltas, signatures = slot_post(client, [1, -1], revision=1)
+    client.post(correction, TRADES, deltas, signatures, at=20_000)
+    client.finalise(correction, deltas, at=23_600)
+    assert client.balances().tolist() == [7, 9, 10, 10, 11, 12, 11]
+
+
+def test_balances_read_from_storage_are_the_contract_s_own() -> None:
+    client = community()
+    client.deposit_for([1, 2, 5], [2**62, 3, 2**40], at=START + 3)
+    client.request_withdrawal(MEMBERS[0], 4, at=START + 4)
+    ask = contract("Settlement").functions
+    settlement = client.addresses.settlement
+
+    def views(name: str) -> list[int]:
+        answers = [client.node.call(settlement, ask[name].encode(member)) for member in range(7)]
+        return [int.from_bytes(answer, "big") for answer in answers]
+
+    assert client.balances().tolist() == views("balanceOf")
+    assert client.free_balances().tolist() == views("freeOf")
+    assert client.requested().tolist() == [4, 0, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("terms", [TOKEN_TERMS, ETHER_TERMS])
+def test_a_member_withdraws(terms: Terms) -> None:
+    client = community(terms)
+    chain, member = client.node, MEMBERS[0]
+    client.request_withdrawal(member, 7, at=START + 10)
+    assert client.free_balances().tolist() == [3, 10, 10, 10, 10, 10, 10]
+    with pytest.raises(Reverted) as early:
+        client.claim_withdrawal(member, at=START + 100)
+    assert (early.value.name, early.value.arguments) == ("NotYetClaimable", (0, START + 10 + 10_800))
+    before = chain.balance(member.address)
+    receipt = client.claim_withdrawal(member, at=START + 10 + 10_801)
+    assert client.balances().tolist() == [3, 10, 10, 10, 10, 10, 10]
+    withdrawn = [event for event in events(receipt) if event.name == "Withdrawn"]
+    assert [dict(event.arguments) for event in withdrawn] == [{"member": 0, "lanes": 7}]
+    if terms == ETHER_TERMS:
+        assert chain.balance(member.address) == before + 7 * 10**12 - 7 * receipt.gas_used
+    else:
+        held = contract("CommunityToken").functions["balanceOf"].encode(member.address)
+        assert int.from_bytes(chain.call(client.addresses.token, held), "big") == 7
+
+
+def test_custom_errors_come_through_with_their_values() -> None:
+    client = community()
+    post, deltas = posted(client, [-4, 4])
+    outsider = LedgerClient(client.node, MEMBERS[0], client.addresses)
+    refused = [
+        ("AlreadyCommitted", [18_000], lambda: commit_twice(client)),
+        ("SlotStarted", [9_900], lambda: client.commit(9_900, [ORDERS], [TRADES], at=9_902)),
+        ("SlotMisaligned", [18_001, 900], lambda: client.commit(18_001, [ORDERS], [TRADES], at=9_903)),
+        ("NotAnOperator", [checksum_address(MEMBERS[0].address)], lambda: outsider.anchor(ORDERS, at=9_904)),
+        ("NotYetFinal", [SLOT, 0, 13_501], lambda: client.finalise(post, deltas, at=13_500)),
+        ("Expired", [SLOT, 0, 20_701], lambda: client.finalise(post, deltas, at=20_702)),
+        ("InsufficientFree", [0, 10, 11], lambda: client.request_withdrawal(MEMBERS[0], 11, at=21_000)),
+        ("InvalidAccount", [checksum_address(MEMBERS[0].address)], lambda: client.register(ENROLMENTS[:1], at=21_001)),
+        ("UnknownMember", [7], lambda: client.deposit_for([7], [1], at=21_002)),
+        ("NotAMember", [checksum_address(OPERATORS[0].address)], lambda: client.member_of(OPERATORS[0].address)),
+    ]
+    for name, arguments, act in refused:
+        with pytest.raises(Reverted) as error:
+            act()
+        assert (error.value.name, list(error.value.arguments)) == (name, arguments)
+    assert client.balances().tolist() == [10] * 7
+
+
+def commit_twice(client: LedgerClient) -> None:
+    for second in range(2):
+        client.commit(18_000, [ORDERS], [TRADES], at=9_901 + second)
+
+
+def test_a_post_needs_its_quorum_its_deltas_and_the_members_money() -> None:
+    client = community()
+    post, deltas = posted(client, [-11, 11])
+    with pytest.raises(Reverted, match=r"InsufficientCollateral\(0, 10, -11\)"):
+        client.finalise(post, deltas, at=13_600)
+    late, deltas, signatures = slot_post(client, [-1, 1])
+    with pytest.raises(Reverted, match="TooFewSignatures"):
+        client.post(late, TRADES, deltas, signatures[:1], at=30_000)
+    with pytest.raises(Reverted, match="DeltasMismatch"):
+        client.post(late, TRADES, pack_deltas(np.array([-2, 2])), signatures, at=30_001)
+    with pytest.raises(Reverted, match="CommitmentMismatch"):
+        client.post(late, ORDERS, deltas, signatures, at=30_002)
+    uneven, deltas, signatures = slot_post(client, [-1, 2])
+    with pytest.raises(Reverted, match=r"DeltasNotZeroSum\(1\)"):
+        client.post(uneven, TRADES, deltas, signatures, at=30_003)
+    # The first post has expired, so the slot can be posted again.
+    late, deltas, signatures = slot_post(client, [-1, 1])
+    client.post(late, TRADES, deltas, signatures[::-1], at=30_004)
+    client.finalise(late, deltas, at=30_004 + 3_600)
+    assert client.balances().tolist() == [9, 11, 10, 10, 10, 10, 10]
+
+
+def test_roots_of_bills_are_dated() -> None:
+    client = community()
+    assert client.anchored_at(ORDERS) is None
+    client.anchor(ORDERS, at=12_345)
+    assert client.anchored_at(ORDERS) == 12_345
+
+
+def test_members_join_later_and_events_tell_it() -> None:
+    client = community()
+    newcomer = Enrolment(b"\x77" * 20, role=1)
+    client.register([newcomer], at=9_000)
+    assert client.member_of(newcomer.account) == 7
+    assert client.balances().tolist() == [10] * 7 + [0]
+    assert client.pay(newcomer.account, 5, at=9_001).success
+    assert client.node.balance(newcomer.account) == 5
+    logs = client.node.logs(0, client.node.head.number, address=client.addresses.community)
+    registered = [event for log in logs if (event := decode_event(log)) and event.name == "MemberRegistered"]
+    assert [event.arguments["member"] for event in registered] == list(range(8))
+    assert registered[7].arguments == {"member": 7, "account": newcomer.account, "role": 1}
+
+
+def test_a_large_community_is_registered_in_parts() -> None:
+    chain = EmbeddedChain(None, Genesis(2024, {OPERATORS[0].address: 100 * ETHER}))
+    members = [Enrolment(keccak(bytes([n]))[:20], 1, keccak(bytes([n, 1]))[:20]) for n in range(201)]
+    client = LedgerClient.deploy(
+        chain, OPERATORS[0], operators=[OPERATORS[0].address], threshold=1, config=bytes(32), members=members,
+        terms=ETHER_TERMS, token=None, at=1,
+    )  # fmt: skip
+    client.deposit_for(range(201), range(201), at=2)
+    assert client.balances().tolist() == list(range(201))
+    assert client.member_of(members[200].account) == 200
+
+
+def test_deltas_are_packed_as_the_contract_reads_them() -> None:
+    assert pack_deltas(np.array([1, -2])).hex() == "00000001fffffffe"
+    assert pack_deltas(np.array([], dtype=np.int64)) == b""
+    too_large: IntArray = np.array([2**31, -(2**31)])
+    with pytest.raises(LedgerError, match="larger lane unit"):
+        pack_deltas(too_large)
+
+
+def test_unknown_reverts_keep_their_bytes() -> None:
+    assert str(revert(bytes.fromhex("12345678"), "it")) == "The contract refused it: 0x12345678()."
+    assert "out of gas" in str(revert(b"", "it"))
+    panic = bytes.fromhex("4e487b71") + (0x11).to_bytes(32, "big")
+    assert str(revert(panic, "it")) == "The contract refused it: Panic(17)."
+
+
+def test_a_wrong_address_is_no_community() -> None:
+    client = LedgerClient(EmbeddedChain(None, Genesis(2024)), OPERATORS[0], Addresses(b"\x01" * 20, b"\x02" * 20))
+    with pytest.raises(LedgerError, match="does not fit the contract"):
+        _ = client.terms
