@@ -18,7 +18,7 @@ import rlp
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.contracts import COMMUNITY, SETTLEMENT, TOKEN, contract, revert
 from commonwatt.ledger.node import ZERO_ADDRESS, CallReverted, Node, Receipt
-from commonwatt.ledger.wallet import sign_transaction
+from commonwatt.ledger.wallet import MAX_FEE, sign_transaction
 from commonwatt.proof import Domain, Key, hash_struct, keccak, recover
 from commonwatt.records import ZERO_HASH, Post
 from commonwatt.units import IntArray
@@ -283,12 +283,13 @@ class LedgerClient:
         """Sign, submit and confirm; they execute in this order."""
         key = key or self.key
         nonce = self.node.nonce(key.address)
+        max_fee = max(MAX_FEE, 2 * self.node.head.base_fee)
         hashes = []
         for index, call in enumerate(calls):
             once, each = _GAS.get(call.kind, (_GAS_OTHER, 0))
             raw = sign_transaction(
                 key, chain_id=self.node.chain_id, nonce=nonce + index, to=call.to, data=call.data, value=call.value,
-                gas=once + each * call.items,
+                gas=once + each * call.items, max_fee=max_fee,
             )  # fmt: skip
             hashes.append(self.node.submit(raw))
         receipts = self.node.confirm(hashes, at)

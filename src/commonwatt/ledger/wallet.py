@@ -9,7 +9,7 @@ from commonwatt.proof.keys import Key
 
 _TYPE = b"\x02"
 MAX_FEE = 10**9
-"""Wei per gas that a transaction of the client pays at most, 1 gwei; what it pays is the chain's base fee."""
+"""Wei per gas that a transaction offers at most unless told otherwise, 1 gwei; it pays the chain's base fee."""
 
 
 def sign_transaction(
