@@ -24,6 +24,8 @@ const SETTINGS = {
   viaIR: false,
 };
 
+const OUTPUTS = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "storageLayout"];
+
 /** The text of a source by its name: ours are "src/...", the others are packages. */
 function read(name) {
   const path = name.startsWith("src/") ? join(HERE, name) : join(HERE, "node_modules", name);
@@ -36,7 +38,7 @@ function compile() {
   const input = {
     language: "Solidity",
     sources: Object.fromEntries([...sources].map(([name, content]) => [name, { content }])),
-    settings: { ...SETTINGS, outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } } },
+    settings: { ...SETTINGS, outputSelection: { "*": { "*": OUTPUTS } } },
   };
   const load = (name) => {
     try {
@@ -51,12 +53,14 @@ function compile() {
 
   const sourceHash = hash(sources);
   return CONTRACTS.map((contract) => {
-    const { abi, evm } = output.contracts[`src/${contract}.sol`][contract];
+    const { abi, evm, storageLayout } = output.contracts[`src/${contract}.sol`][contract];
     return {
       contractName: contract,
       abi,
       bytecode: `0x${evm.bytecode.object}`,
       deployedBytecode: `0x${evm.deployedBytecode.object}`,
+      // Where the variables are: a client reads a thousand balances from storage, not by a thousand calls.
+      storage: Object.fromEntries(storageLayout.storage.map(({ label, slot }) => [label, Number(slot)])),
       compiler: { version: solc.version(), settings: SETTINGS },
       sourceHash,
     };
