@@ -24,7 +24,6 @@ from __future__ import annotations
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date, timedelta
-from math import gcd
 from typing import Final, Literal
 
 import numpy as np
@@ -95,10 +94,8 @@ class ProfileYear:
         Slots finer than a row share it, its power spread evenly; coarser ones average several rows.
         """
         reading = local_clock if clock == "wall" else standard_clock
-        offset = (
-            int(reading(Slots(slots.start, 1, slots.seconds), timezone).astype(np.int64)[0]) % self.seconds
-        )
-        part = gcd(slots.seconds, self.seconds, offset)
+        into_row = reading(slots, timezone).astype(np.int64) % self.seconds
+        part = int(np.gcd.reduce([slots.seconds, self.seconds, *np.unique(into_row).tolist()]))
         parts = slots.seconds // part
         fine = Slots(slots.start, slots.count * parts, part)
         return self.row_at(reading(fine, timezone)).reshape(slots.count, parts)
