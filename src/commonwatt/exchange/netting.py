@@ -11,6 +11,29 @@ LANE_MIN, LANE_MAX = -(2**31), 2**31 - 1
 """Range of one member's delta in a post [lane unit]."""
 
 
+def delivered(trades: Trades, net: IntArray) -> IntArray:
+    """How much of each day-ahead trade was really used and fed in, shape (trades,) [Wh] <= trades.wh.
+
+    net : metered energy, shape (members,) [Wh], positive = into the home. A buyer settles no more than it drew, a
+    seller no more than it fed in, trades in their order. So no member ever pays a neighbour for energy it did not use,
+    and nobody is worse off than with the utility alone, however wrong the forecast was.
+    """
+    drawn = _in_order(trades.buyer, trades.wh, np.maximum(net, 0))
+    return _in_order(trades.seller, drawn, np.maximum(-net, 0))
+
+
+def _in_order(member: IntArray, wh: IntArray, cap: IntArray) -> IntArray:
+    """Serve each member's trades in order until its cap [Wh] is used up."""
+    order = np.argsort(member, kind="stable")
+    running = np.cumsum(wh[order])
+    before = running - wh[order]
+    first = np.searchsorted(member[order], member[order], side="left")
+    room = cap[member[order]] - (before - before[first])
+    served = np.empty_like(wh)
+    served[order] = np.minimum(wh[order], np.maximum(room, 0))
+    return served
+
+
 def affordable(trades: Trades, free: IntArray) -> IntArray:
     """How much of each trade the members' free collateral covers, shape (trades,) [Wh] <= trades.wh.
 
@@ -18,7 +41,7 @@ def affordable(trades: Trades, free: IntArray) -> IntArray:
     first, as far as needed; what is cut meets the utility on both ends. A cut lowers the seller's income, so the
     search goes on until everyone can pay; each round only lowers trades, so it ends.
     """
-    settled = trades.wh.copy()
+    settled: IntArray = trades.wh.copy()
     members, free = len(free), np.maximum(free, 0)
     while True:
         credit = Trades(trades.buyer, trades.seller, settled, trades.price).credit(members)

@@ -16,7 +16,7 @@ import numpy as np
 from commonwatt.community.calendar import Slots
 from commonwatt.devices import Fleet, curtail, plan, step
 from commonwatt.errors import RecordError
-from commonwatt.exchange.netting import affordable, pack_deltas
+from commonwatt.exchange import netting
 from commonwatt.exchange.parties import Limits
 from commonwatt.exchange.statements import statements
 from commonwatt.exchange.states import Account, Cleared, Committed, Declared, Delivered, Flows, Posted
@@ -239,28 +239,28 @@ def settle(
     """Step 7. What was delivered beside the day-ahead trades goes to the pool, what is left to the utility.
 
     frame : of this one slot; free : collateral, shape (members,) [micro-currency]
-    The day-ahead trades stand as agreed; a home that delivered less buys the difference like everybody else.
+    A day-ahead trade settles as far as it was delivered; the rest, like all that was not foreseen, is a deviation.
     """
-    ahead = delivered.committed.cleared.trades
+    agreed = delivered.committed.cleared.trades
+    ahead = Trades(agreed.buyer, agreed.seller, netting.delivered(agreed, delivered.net), agreed.price)
     pool, trades = None, ahead
     if mechanism is not None:
         (pool,) = mechanism.clear(frame, (_deviations(delivered.net, ahead, bounds, frame),), parameters)
         columns = zip(_columns(ahead), _columns(pool.trades), strict=True)
         trades = Trades(*(np.concatenate(pair) for pair in columns))
-    settled = affordable(trades, free)
+    settled = netting.affordable(trades, free)
     final = Trades(trades.buyer, trades.seller, settled, trades.price)
+    trades = Trades(trades.buyer, trades.seller, np.concatenate([agreed.wh, trades.wh[len(agreed) :]]), trades.price)
     local = final.position(frame.members)
     return pool, Account(trades, settled, local, delivered.net - local, final.credit(frame.members))
 
 
 def _deviations(net: IntArray, ahead: Trades, bounds: Limits, frame: Frame) -> Positions:
-    """Metered minus agreed, as far as the mandates' energy limits leave room."""
-    nothing = np.zeros(frame.members, dtype=np.int64)
-    bought, sold = nothing.copy(), nothing.copy()
-    np.add.at(bought, ahead.buyer, ahead.wh)
-    np.add.at(sold, ahead.seller, ahead.wh)
-    room_to_buy, room_to_sell = np.maximum(bounds.buy_wh - bought, 0), np.maximum(bounds.sell_wh - sold, 0)
-    return Positions(np.clip(net - (bought - sold), -room_to_sell, room_to_buy), bounds.max_buy, bounds.min_sell)
+    """Metered minus settled day-ahead energy, as far as the mandates' energy limits leave room."""
+    position = ahead.position(frame.members)
+    room_to_buy = np.maximum(bounds.buy_wh - np.maximum(position, 0), 0)
+    room_to_sell = np.maximum(bounds.sell_wh - np.maximum(-position, 0), 0)
+    return Positions(np.clip(net - position, -room_to_sell, room_to_buy), bounds.max_buy, bounds.min_sell)
 
 
 def _columns(trades: Trades) -> tuple[IntArray, IntArray, IntArray, IntArray]:
@@ -286,7 +286,7 @@ def post(delivered: Delivered, after: Clearing | None, account: Account, mandate
     readings = [reading.hash for reading in delivered.readings]
     lines = statements(slot, 0, account, records, hashes, readings)
     tree = Tree.of([hash_struct(line) for line in lines])
-    deltas = pack_deltas(account.credit)
+    deltas = netting.pack_deltas(account.credit)
     document = Post(slot, 0, committed.orders.root, Tree.of(readings).root, tree.root, keccak(deltas))
     return Posted(delivered, after, account, records, lines, tree, deltas, document)
 

@@ -1,0 +1,69 @@
+"""What each member owes for a period, with the market and without it. Integers; every rounding stated.
+
+Per slot and member: energy from the utility at `retail` and to it at `feed_in`, each payment rounded down. Per period:
+network fee and levies on the summed energy, each rounded down; VAT on (energy + network fee + levies) as a whole,
+rounded half up. Network fee and local levies are on what a member takes from its neighbours net of what it
+sells in the same slot. Payments between neighbours bear no VAT and are on the ledger already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from commonwatt.community.tariff import SlotPrices, Tariff
+from commonwatt.units import WH_PER_KWH, IntArray, round_half_up
+
+
+@dataclass(frozen=True)
+class Charges:
+    """Amounts of all members, each shape (members,) [micro-currency], positive = the member owes.
+
+    grid_wh, feed_in_wh, local_wh : energy that the lines are for [Wh]
+    energy : from the utility; feed_in : paid by it, negative
+    neighbours : net payment to neighbours, on the ledger
+    fees : network fee and levies by name; vat
+    """
+
+    grid_wh: IntArray
+    feed_in_wh: IntArray
+    local_wh: IntArray
+    energy: IntArray
+    feed_in: IntArray
+    neighbours: IntArray
+    fees: Mapping[str, IntArray]
+    vat: IntArray
+
+    @property
+    def total(self) -> IntArray:
+        """What the member pays in all, shape (members,) [micro-currency]."""
+        total: IntArray = self.energy + self.feed_in + self.neighbours + self.vat + sum(self.fees.values())
+        return total
+
+
+def charges(tariff: Tariff, prices: SlotPrices, grid: IntArray, local: IntArray, credit: IntArray) -> Charges:
+    """The charges of a period.
+
+    grid : shape (members, slots) [Wh], positive = import; local : same shape [Wh], positive = bought
+    credit : received from neighbours, shape (members, slots) [micro-currency]
+    Without a market: grid = metered net, local = credit = 0.
+    """
+    imported, exported, taken = np.maximum(grid, 0), np.maximum(-grid, 0), np.maximum(local, 0)
+    energy = (imported * prices.retail // WH_PER_KWH).sum(axis=1)
+    feed_in = -(exported * prices.feed_in // WH_PER_KWH).sum(axis=1)
+    grid_wh, local_wh = imported.sum(axis=1), taken.sum(axis=1)
+    fees = {"network fee": local_wh * tariff.network_fee // WH_PER_KWH}
+    for levy in tariff.levies:
+        base = grid_wh * levy.grid + local_wh * levy.local
+        fees[levy.name] = base * levy.price // WH_PER_KWH
+    taxed = energy + sum(fees.values())
+    vat = np.array([vat_on(tariff.vat, amount) for amount in taxed.tolist()], dtype=np.int64)
+    return Charges(grid_wh, exported.sum(axis=1), local_wh, energy, feed_in, -credit.sum(axis=1), fees, vat)
+
+
+def vat_on(rate: Fraction, amount: int) -> int:
+    """VAT on an amount >= 0 [micro-currency], rounded half up."""
+    return round_half_up(rate * amount)

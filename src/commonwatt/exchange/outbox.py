@@ -1,0 +1,159 @@
+"""What the exchange tells the ledger, exactly once.
+
+Every message is keyed by (slot, revision) or by its root, and the chain is asked before anything is sent. So after a
+crash the messages of the last event can all be sent again, and only those that are missing take effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from commonwatt.community.model import Community
+from commonwatt.errors import LedgerError
+from commonwatt.exchange.parties import Keys
+from commonwatt.exchange.states import Posted
+from commonwatt.proof import Domain, Key, hash_struct, keccak
+from commonwatt.records import Post
+from commonwatt.units import IntArray
+
+if TYPE_CHECKING:
+    from commonwatt.ledger.client import LedgerClient
+    from commonwatt.ledger.embedded import EmbeddedChain
+
+CONSUMER: Final = 1
+PROSUMER: Final = 2
+_OPERATOR_WEI: Final = 10**24
+_ETHER: Final = ("ETH", "ETHER")
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A post with all that the contract wants to see. credit : shape (members,) [lane unit]."""
+
+    post: Post
+    trades: bytes
+    deltas: bytes
+    signature: bytes
+
+    @property
+    def credit(self) -> IntArray:
+        """Change of each balance, shape (members,) [lane unit]."""
+        return np.frombuffer(self.deltas, dtype=">i4").astype(np.int64)
+
+
+def outgoing(posted: Posted, domain: Domain, operator: Key) -> Outgoing:
+    """The post of a slot, signed by the operator."""
+    digest = domain.digest(hash_struct(posted.post))
+    return Outgoing(posted.post, posted.delivered.committed.trades.root, posted.deltas, operator.sign_digest(digest))
+
+
+def open_chain(path: Path | None, community: Community, keys: Keys, genesis_time: int) -> EmbeddedChain:
+    """The community's embedded chain, created when `path` does not exist. genesis_time [unix s]."""
+    from commonwatt.ledger.embedded import EmbeddedChain, Genesis
+
+    balances = {keys.operator.address: _OPERATOR_WEI}
+    if is_ether(community):
+        balances[keys.operator.address] += sum(member.collateral for member in community.members) * 10**12
+    return EmbeddedChain(path, Genesis(chain_id(community), balances, genesis_time))
+
+
+def chain_id(community: Community) -> int:
+    """A number for the community's own chain, far from those of public ones, from its file and seed."""
+    return 0x436F6D00000000 + int.from_bytes(keccak(b"chain" + community.digest)[:4], "big")
+
+
+def is_ether(community: Community) -> bool:
+    """Whether prices and balances are in ether instead of the community's token."""
+    return community.currency.upper() in _ETHER
+
+
+def found(chain: EmbeddedChain, community: Community, keys: Keys, at: int) -> LedgerClient:
+    """Create the contracts, register the members and pay in their collateral. at : [unix s]."""
+    from commonwatt.ledger.client import Enrolment, LedgerClient, Terms
+
+    members = [
+        Enrolment(wallet.address, PROSUMER if member.pv else CONSUMER, meter.address)
+        for member, wallet, meter in zip(community.members, keys.members, keys.meters, strict=True)
+    ]
+    ledger = community.ledger
+    ether = is_ether(community)
+    client = LedgerClient.deploy(
+        chain,
+        keys.operator,
+        operators=[keys.operator.address],
+        threshold=1,
+        config=community.digest,
+        members=members,
+        terms=Terms(10**12 if ether else 1, community.slot_seconds, ledger.window, ledger.grace),
+        token=None if ether else (f"{community.name} {community.currency}", community.currency),
+        at=at,
+    )
+    paying = [member for member in community.members if member.collateral]
+    if paying:
+        client.deposit_for([m.index for m in paying], [m.collateral for m in paying], at=at)
+    return client
+
+
+class Outbox:
+    """The exchange's side of the ledger. `pending` are posts that are not final yet, oldest first."""
+
+    def __init__(self, client: LedgerClient, pending: Sequence[Outgoing] = ()) -> None:
+        self.client = client
+        self.pending = list(pending)
+
+    def free(self) -> IntArray:
+        """What each member's orders may cost, shape (members,) [lane unit]: free balance less pending debits."""
+        free = self.client.free_balances()
+        for waiting in self.pending:
+            free += np.minimum(waiting.credit, 0)
+        return np.maximum(free, 0)
+
+    def commit(self, first_slot: int, orders: Sequence[bytes], trades: Sequence[bytes], at: int) -> None:
+        """Bind the exchange to the day's orders and trades. Raises LedgerError when others are committed."""
+        committed = self.client.commitment(first_slot)
+        if committed is None:
+            self.client.commit(first_slot, orders, trades, at=at)
+        elif committed != keccak(orders[0] + trades[0]):
+            raise LedgerError(f"The chain holds another commitment for slot {first_slot} than the exchange's file.")
+
+    def post(self, message: Outgoing, at: int) -> None:
+        """Publish a settled slot. Raises LedgerError when the chain holds another post under its key."""
+        key = (message.post.slot, message.post.revision)
+        posting = self.client.posted(*key)
+        if posting is None:
+            self.client.post(message.post, message.trades, message.deltas, [message.signature], at=at)
+        elif posting.digest != self.client.domain.digest(hash_struct(message.post)):
+            raise LedgerError(f"The chain holds another post of slot {key[0]} than the exchange's file.")
+        if posting is None or not posting.final:
+            self.pending.append(message)
+
+    def finalise_due(self, at: int) -> None:
+        """Apply every pending post whose window has passed at `at` [unix s]."""
+        window = self.client.terms.window
+        while self.pending:
+            message = self.pending[0]
+            posting = self.client.posted(message.post.slot, message.post.revision)
+            if posting is None or posting.posted_at + window > at + 1:
+                return
+            if not posting.final:
+                self.client.finalise(message.post, message.deltas, at=at)
+            self.pending.pop(0)
+
+    def finalise_all(self, at: int) -> int:
+        """Wait out every window, apply everything that is pending, and return the time then [unix s]."""
+        while self.pending:
+            message = self.pending[-1]
+            posting = self.client.posted(message.post.slot, message.post.revision)
+            at = max(at, (posting.posted_at if posting else at) + self.client.terms.window)
+            self.finalise_due(at)
+        return at
+
+    def anchor(self, root: bytes, at: int) -> None:
+        """Date the root of the bills."""
+        if self.client.anchored_at(root) is None:
+            self.client.anchor(root, at=at)

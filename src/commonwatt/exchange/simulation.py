@@ -1,0 +1,367 @@
+"""The batch runner: drives the steps of the way through simulated time, writes the store, tells the ledger.
+
+Time is a list of events. Gate closure of a local day: forecast, declare, clear, check, commit. End of a slot:
+deliver, settle, post, finalise. End of the period: the last windows pass and the bills are anchored. Each event is
+one transaction of the store, then its messages to the ledger; a run that was killed goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from commonwatt.community.calendar import Slots, local_clock, local_days
+from commonwatt.community.model import Community, Stage
+from commonwatt.devices import Fleet
+from commonwatt.errors import StoreError
+from commonwatt.exchange import persistence as persist
+from commonwatt.exchange import steps, world
+from commonwatt.exchange.outbox import Outbox, Outgoing, found, open_chain, outgoing
+from commonwatt.exchange.parties import Keys, Limits, limits, mandates, simulated_keys
+from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Flows, Posted
+from commonwatt.exchange.stopwatch import Stopwatch
+from commonwatt.exchange.store import Store
+from commonwatt.exchange.wires import wires_of
+from commonwatt.forecast import Forecaster, SeasonalNaive
+from commonwatt.market import Frame, Mechanism, Orders, find
+from commonwatt.meter import SimulatedMeter
+from commonwatt.proof import Domain, Tree
+from commonwatt.records import Mandate, Signed
+from commonwatt.units import MAX_MONEY, FloatArray
+
+LEDGERS: Final = ("embedded", "none")
+EXCHANGE_FILE: Final = "exchange.sqlite"
+LEDGER_FILE: Final = "ledger.sqlite"
+_DAY: Final = 86_400
+_HEAD_START: Final = 3600
+"""Between genesis and the first gate [s]: the community is created then."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Gate closure [unix s] for the slots of a local day."""
+
+    at: int
+    day: Slots
+
+
+@dataclass(frozen=True)
+class SlotEnd:
+    """End of a slot [unix s]. place : of the slot in the period."""
+
+    at: int
+    place: int
+
+
+def schedule(community: Community, start: date, days: int) -> list[Gate | SlotEnd]:
+    """All events of the period in order of time; a slot that ends at a gate is settled before it closes."""
+    events: list[Gate | SlotEnd] = []
+    for day in (start + timedelta(days=number) for number in range(days)):
+        slots = local_days(day, 1, community.timezone, community.slot_seconds)
+        events.append(Gate(world.gate_of(community, day), slots))
+    period = local_days(start, days, community.timezone, community.slot_seconds)
+    events += [SlotEnd(int(at) + period.seconds, place) for place, at in enumerate(period.starts)]
+    return sorted(events, key=lambda event: (event.at, isinstance(event, Gate)))
+
+
+class Simulation:
+    """One community over one period.
+
+    out : folder for the two files, which a later run continues; None keeps both in memory
+    ledger : "embedded", or "none" for the laboratory: no signatures, no chain, bills without proofs
+    Raises StoreError when `out` holds another run.
+    """
+
+    def __init__(
+        self,
+        community: Community,
+        folder: Path,
+        start: date,
+        days: int,
+        *,
+        ledger: str = "embedded",
+        out: Path | None = None,
+        forecaster: Forecaster | None = None,
+    ) -> None:
+        self.community, self.start, self.days, self.ledger, self.out = community, start, days, ledger, out
+        self.forecaster = forecaster or SeasonalNaive()
+        self.watch = Stopwatch()
+        with self.watch("read data"):
+            self.world = world.build(community, folder, start, days, self.forecaster.history_days)
+        self.events = schedule(community, start, days)
+        self.fleet = Fleet.of([member.battery for member in community.members], community.hours)
+        self.limits: Limits = limits(community, self.world.prices)
+        self.wires = wires_of(community)
+        self.ahead, self.after = _stages(community)
+        self.frame = self._frame()
+        if out:
+            out.mkdir(parents=True, exist_ok=True)
+        self.store = Store(out / EXCHANGE_FILE if out else None)
+        self.outbox: Outbox | None = None
+        self._open()
+
+    # Opening and resuming
+
+    def _open(self) -> None:
+        wanted = {
+            "community": self.community.digest.hex(),
+            "start": self.start.isoformat(),
+            "days": str(self.days),
+            "ledger": self.ledger,
+        }
+        found_values = self.store.values()
+        held = {key: found_values.get(key) for key in wanted}
+        if any(value is not None for value in held.values()) and held != wanted:
+            raise StoreError(
+                f"{self.out} holds another run ({held['start']}, {held['days']} days, ledger {held['ledger']}, or an "
+                "earlier version of the community's file); choose another folder or start it afresh."
+            )
+        self.keys: Keys | None = None
+        self.domain = Domain(0, bytes(20))
+        self.mandates: tuple[Signed[Mandate], ...] = ()
+        self.committed: dict[int, Committed] = {}
+        self.soc: FloatArray = self.fleet.start.copy()
+        self.done = -1
+        if self.ledger == "embedded":
+            with self.watch("found the community"):
+                self._open_ledger(found_values)
+        self.store.set_values({"version": "1", **wanted, **self._ledger_values()})
+        self._resume()
+
+    def _open_ledger(self, values: dict[str, str]) -> None:
+        from commonwatt.ledger.client import Addresses, LedgerClient
+
+        self.keys = simulated_keys(self.community)
+        path = self.out / LEDGER_FILE if self.out else None
+        if path and "settlement" not in values:
+            # Killed before the community was founded: nothing of value is in the file yet.
+            for leftover in path.parent.glob(f"{LEDGER_FILE}*"):
+                leftover.unlink()
+        genesis = self.events[0].at - _HEAD_START
+        self.chain = open_chain(path, self.community, self.keys, genesis)
+        if "settlement" in values:
+            addresses = [bytes.fromhex(values[name]) for name in ("community_contract", "settlement", "token")]
+            client = LedgerClient(self.chain, self.keys.operator, Addresses(*addresses))
+            self.founded_at_block = int(values["founded_at_block"])
+        else:
+            client = found(self.chain, self.community, self.keys, genesis + 1)
+            self.founded_at_block = self.chain.head.number
+        self.outbox = Outbox(client)
+        self.domain = client.domain
+        opening, end = self.events[0].at, self.world.period.end
+        self.mandates = mandates(self.community, self.keys, self.limits, self.domain, opening, end)
+        self.meters = tuple(SimulatedMeter(key, self.domain) for key in self.keys.meters)
+        self.by_member = {signed.record.member: (index, signed.record) for index, signed in enumerate(self.mandates)}
+
+    def _ledger_values(self) -> dict[str, str]:
+        if self.outbox is None:
+            return {}
+        addresses = self.outbox.client.addresses
+        return {
+            "community_contract": addresses.community.hex(),
+            "settlement": addresses.settlement.hex(),
+            "token": addresses.token.hex(),
+            "chain_id": str(self.domain.chain_id),
+            "founded_at_block": str(self.founded_at_block),
+        }
+
+    def _resume(self) -> None:
+        """Go back to the last event that the store holds whole, and tell the ledger what it may have missed."""
+        progress = persist.progress(self.store)
+        if progress is None:
+            with self.store.transaction() as connection:
+                persist.write_mandates(connection, self.mandates)
+            return
+        self.done, self.soc = progress
+        self.committed = persist.read_committed(self.store, self._next_place(), self.world.period)
+        if self.outbox is None:
+            return
+        event = self.events[self.done]
+        for message in self._unfinished():
+            self.outbox.post(message, event.at + 1)
+        if isinstance(event, Gate):
+            self._tell_commitments(event)
+        else:
+            self.outbox.finalise_due(event.at + 1)
+
+    def _unfinished(self) -> list[Outgoing]:
+        """Posts that the chain does not hold or has not applied, oldest first; they are applied in order."""
+        unfinished: list[Outgoing] = []
+        if self.outbox is None:
+            return unfinished
+        for message in reversed(persist.read_posts(self.store)):
+            posting = self.outbox.client.posted(message.post.slot, message.post.revision)
+            if posting and posting.final:
+                break
+            unfinished.insert(0, message)
+        return unfinished
+
+    # Running
+
+    @property
+    def members(self) -> int:
+        """Number of members."""
+        return len(self.community.members)
+
+    def run(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Every event that is not done yet, then the end of the period.
+
+        progress : called with the number of events done and of all events
+        """
+        for number in range(self.done + 1, len(self.events)):
+            event = self.events[number]
+            if isinstance(event, Gate):
+                self._close_gate(number, event)
+            else:
+                self._end_slot(number, event)
+            self.done = number
+            if progress:
+                progress(number + 1, len(self.events))
+        if self.outbox:
+            with self.watch("ledger"):
+                self.end = self.outbox.finalise_all(self.events[-1].at + 1)
+
+    def _close_gate(self, number: int, gate: Gate) -> None:
+        """Steps 1 to 5 for the slots of a local day."""
+        first = self._place(gate.day.start)
+        chosen = slice(first, first + gate.day.count)
+        ceiling, floor = self.world.prices.ceiling[chosen], self.world.prices.floor[chosen]
+        now = self._world_place(gate.at)
+        lead = self._world_place(gate.day.start) - now
+        with self.watch("forecast"):
+            expected = self._forecast(now, lead + gate.day.count)
+        with self.watch("declare"):
+            orders = steps.declare(self.fleet, self.soc, expected, lead, self.limits, ceiling, floor)
+        with self.watch("sign and admit orders"):
+            declared = self._admit(gate, orders)
+        with self.watch("clear"):
+            frame = _part(self.frame, chosen)
+            clearings: tuple[Any, ...] = (None,) * gate.day.count
+            if self.ahead:
+                stage, mechanism = self.ahead
+                clearings = steps.clear(mechanism, stage.parameters, frame, declared)
+        with self.watch("check the grid"):
+            cleared = steps.check(declared, clearings, self.wires, self.members)
+        with self.watch("commit"):
+            committed = tuple(steps.commit(slot) for slot in cleared) if self.outbox else _unsigned(cleared)
+        self.committed |= {slot.cleared.declared.slot: slot for slot in committed}
+        with self.watch("store"), self.store.transaction() as connection:
+            persist.write_gate(connection, number, gate.at, committed, self.soc)
+        if self.outbox:
+            with self.watch("ledger"):
+                self._tell_commitments(gate)
+
+    def _forecast(self, now: int, count: int) -> steps.Forecast:
+        slots = self.world.slots
+        first = max(0, now - self.forecaster.history_days * _DAY // slots.seconds)
+        past = Slots(slots.start + first * slots.seconds, now - first, slots.seconds)
+        horizon = Slots(slots.start + now * slots.seconds, count, slots.seconds)
+        seen = slice(first, now)
+        load, generation = self.world.load[:, seen], self.world.generation[:, seen]
+        return steps.forecast(self.forecaster, load, generation, past, horizon, self.community.timezone)
+
+    def _admit(self, gate: Gate, orders: tuple[Orders, ...]) -> list[Declared]:
+        starts = gate.day.starts.tolist()
+        if self.outbox is None or self.keys is None:
+            return [Declared(slot, wish, (), ()) for slot, wish in zip(starts, orders, strict=True)]
+        accounts = [signed.record.member for signed in self.mandates]
+        free, declared = self.outbox.free(), []
+        for slot, wish in zip(starts, orders, strict=True):
+            signed = steps.sign_orders(wish, slot, accounts, self.keys.agents, self.domain)
+            admitted, free = steps.admit(slot, signed, self.by_member, self.domain, gate.at, free)
+            declared.append(admitted)
+        return declared
+
+    def _end_slot(self, number: int, event: SlotEnd) -> None:
+        """Steps 6 and 7 for one slot."""
+        slot = event.at - self.world.period.seconds
+        committed = self.committed.pop(slot)
+        truth = self.world.first + event.place
+        with self.watch("deliver"):
+            load, generation = self.world.load[:, truth], self.world.generation[:, truth]
+            flows, soc = steps.deliver(self.fleet, self.soc, load, generation, committed.cleared.feed_in_cap)
+        with self.watch("sign and verify readings"):
+            delivered = self._read_meters(committed, flows, event.place)
+        with self.watch("settle"):
+            free = self.outbox.free() if self.outbox else np.full(self.members, MAX_MONEY // 2, dtype=np.int64)
+            frame = steps.single_slot(self.frame, event.place)
+            stage, mechanism = self.after or (None, None)
+            pool, account = steps.settle(
+                delivered, mechanism, stage.parameters if stage else {}, frame, self.limits, free
+            )
+        posted: Posted | None = None
+        message: Outgoing | None = None
+        if self.outbox and self.keys:
+            with self.watch("prove"):
+                posted = steps.post(delivered, pool, account, [mandate.hash for mandate in self.mandates])
+                message = outgoing(posted, self.domain, self.keys.operator)
+        with self.watch("store"), self.store.transaction() as connection:
+            persist.write_slot(connection, number, event.at, flows, delivered, pool, account, posted, message, soc)
+        self.soc = soc
+        if self.outbox and message:
+            with self.watch("ledger"):
+                self.outbox.post(message, event.at + 1)
+                self.outbox.finalise_due(event.at + 1)
+
+    def _read_meters(self, committed: Committed, flows: Flows, place: int) -> Delivered:
+        if self.outbox is None:
+            return Delivered(committed, flows.net, ())
+        slot = committed.cleared.declared.slot
+        readings = [
+            meter.read(slot, net, place + 1) for meter, net in zip(self.meters, flows.net.tolist(), strict=True)
+        ]
+        addresses = [meter.key.address for meter in self.meters]
+        last = np.full(self.members, place, dtype=np.int64)
+        return steps.believe(committed, readings, addresses, last, self.domain)
+
+    def _tell_commitments(self, gate: Gate) -> None:
+        roots = persist.read_commitments(self.store, gate.day)
+        if self.outbox:
+            self.outbox.commit(gate.day.start, [r[0] for r in roots], [r[1] for r in roots], gate.at + 1)
+
+    # Places
+
+    def _place(self, slot: int) -> int:
+        return (slot - self.world.period.start) // self.world.period.seconds
+
+    def _world_place(self, instant: int) -> int:
+        return -(-(instant - self.world.slots.start) // self.world.slots.seconds)
+
+    def _next_place(self) -> int:
+        done = [event.place for event in self.events[: self.done + 1] if isinstance(event, SlotEnd)]
+        return max(done, default=-1) + 1
+
+    def _frame(self) -> Frame:
+        period, prices = self.world.period, self.world.prices
+        minutes = local_clock(period, self.community.timezone).astype("datetime64[m]").astype(np.int64) % 1440
+        return Frame(period.starts, minutes, period.hours, self.members, prices.ceiling, prices.floor)
+
+
+def _stages(community: Community) -> Iterator[tuple[Stage, Mechanism[Any]] | None]:
+    """The ahead and the after stage, None where there is none."""
+    found_stages = {
+        mechanism.phase: (stage, mechanism) for stage in community.market for mechanism in [find(stage.mechanism)]
+    }
+    return iter((found_stages.get("ahead"), found_stages.get("after")))
+
+
+def _part(frame: Frame, chosen: slice) -> Frame:
+    return Frame(
+        frame.starts[chosen],
+        frame.minutes[chosen],
+        frame.hours,
+        frame.members,
+        frame.ceiling[chosen],
+        frame.floor[chosen],
+    )
+
+
+def _unsigned(cleared: tuple[Cleared, ...]) -> tuple[Committed, ...]:
+    """In the laboratory nothing is signed or committed."""
+    nothing = Tree(((),))
+    return tuple(Committed(slot, (), nothing, nothing) for slot in cleared)

@@ -1,0 +1,181 @@
+"""The exchange's own file: every order, trade, reading and statement root, and a journal of what was done when.
+
+SQLAlchemy Core on SQLite. Everything that one event of the market day produces is written in one transaction, before
+the ledger is told; whichever of the two files is ahead after a crash, (slot, revision) reconciles them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    create_engine,
+    event,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from commonwatt.errors import StoreError
+
+VERSION: Final = "1"
+
+_metadata = MetaData()
+
+
+def _table(
+    name: str, keys: Sequence[str], integers: Sequence[str], blobs: Sequence[str] = (), texts: Sequence[str] = ()
+) -> Table:
+    return Table(
+        name,
+        _metadata,
+        *(Column(key, Integer, primary_key=True, autoincrement=False) for key in keys),
+        *(Column(column, Integer, nullable=False) for column in integers),
+        *(Column(column, LargeBinary, nullable=False) for column in blobs),
+        *(Column(column, Text, nullable=False) for column in texts),
+        sqlite_with_rowid=False,
+        sqlite_strict=True,
+    )
+
+
+run = Table(
+    "run",
+    _metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    sqlite_strict=True,
+)
+mandates = _table(
+    "mandates",
+    ["member"],
+    ["max_buy", "min_sell", "buy_wh", "sell_wh", "valid_from", "valid_until", "nonce"],
+    ["account", "agent", "hash", "signature"],
+    ["text"],
+)
+orders = _table("orders", ["slot", "member", "side"], ["wh", "limit", "expiry", "nonce"], ["hash", "signature"])
+refusals = _table("refusals", ["slot", "number"], ["member"], [], ["reason"])
+clearings = _table("clearings", ["slot", "stage"], [], [], ["mechanism", "prices", "proof", "diagnostics"])
+trades = _table(
+    "trades",
+    ["slot", "revision", "number"],
+    ["stage", "buyer", "seller", "wh", "settled", "price"],
+    ["buy_order", "sell_order", "hash"],
+)
+readings = _table("readings", ["slot", "member"], ["wh_in", "wh_out", "sequence"], ["hash", "signature"])
+flows = _table(
+    "flows",
+    ["slot", "member"],
+    ["load", "generation", "charge", "discharge", "curtailed", "net", "ahead", "after", "grid", "credit"],
+)
+commitments = _table("commitments", ["slot"], ["gate"], ["orders", "trades"])
+posts = _table(
+    "posts",
+    ["slot", "revision"],
+    ["posted_at"],
+    ["orders", "trades", "readings", "statements", "deltas", "signature", "leaves"],
+)
+caps = _table("caps", ["slot"], [], ["feed_in"])
+progress = _table("progress", ["id"], ["event"], ["soc"])
+journal = _table("journal", ["event", "number"], ["time"], [], ["what", "detail"])
+
+
+class Store:
+    """The exchange's file, or memory when `path` is None. One process writes it.
+
+    Raises StoreError when the file is no store, of another version, in use, or damaged.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._name = str(path) if path else "the store in memory"
+        url = f"sqlite:///{path}" if path else "sqlite://"
+        self._engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False, "timeout": 5})
+        event.listen(self._engine, "connect", _configure)
+        try:
+            with self._engine.begin() as connection:
+                _metadata.create_all(connection)
+            found = self.values().setdefault("version", VERSION)
+        except (DatabaseError, SQLAlchemyError) as error:
+            self._engine.dispose()
+            reason = str(error).split("\n", 1)[0]
+            raise StoreError(f"{self._name} cannot be used as an exchange's store: {reason}") from None
+        if found != VERSION:
+            raise StoreError(f"{self._name} was written by another version ({found}) of Commonwatt.")
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """All or nothing."""
+        with self._engine.begin() as connection:
+            yield connection
+
+    def values(self) -> dict[str, str]:
+        """What the run is about: key and value."""
+        with self._engine.connect() as connection:
+            return {row.key: row.value for row in connection.execute(select(run))}
+
+    def set_values(self, values: Mapping[str, str]) -> None:
+        """Write what the run is about."""
+        with self.transaction() as connection:
+            for key, value in values.items():
+                connection.execute(insert(run).prefix_with("OR REPLACE"), {"key": key, "value": value})
+
+    def rows(self, table: Table, **equal: int) -> list[Any]:
+        """Rows of a table in the order of its key, where the named columns have these values."""
+        query = select(table).order_by(*table.primary_key.columns)
+        for column, value in equal.items():
+            query = query.where(table.c[column] == value)
+        with self._engine.connect() as connection:
+            return list(connection.execute(query))
+
+    def columns(self, table: Table, names: Sequence[str]) -> list[tuple[Any, ...]]:
+        """These columns of all rows, in the order of the key; plain tuples."""
+        wanted = ", ".join(f'"{name}"' for name in names)
+        keys = ", ".join(f'"{key.name}"' for key in table.primary_key.columns)
+        with self._engine.connect() as connection:
+            cursor = connection.exec_driver_sql(f'SELECT {wanted} FROM "{table.name}" ORDER BY {keys}')  # noqa: S608
+            return [tuple(row) for row in cursor.fetchall()]
+
+    def close(self) -> None:
+        """Release the file."""
+        self._engine.dispose()
+
+
+def add(connection: Connection, table: Table, rows: Iterable[Sequence[object]]) -> None:
+    """Insert rows given in the order of the table's columns; a key that is there already is an error."""
+    rows = list(rows)
+    if rows:
+        names = ", ".join(f'"{column.name}"' for column in table.columns)
+        marks = ", ".join("?" * len(table.columns))
+        statement = f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})'  # noqa: S608
+        connection.exec_driver_sql(statement, [tuple(row) for row in rows])
+
+
+def advance(connection: Connection, number: int, soc: bytes) -> None:
+    """Note that event `number` is done, with the batteries' state of charge after it."""
+    done = connection.execute(update(progress).where(progress.c.id == 0).values(event=number, soc=soc))
+    if done.rowcount == 0:
+        connection.execute(insert(progress).values(id=0, event=number, soc=soc))
+
+
+def note(connection: Connection, number: int, time: int, entries: Sequence[tuple[str, Mapping[str, object]]]) -> None:
+    """Append what event `number` did at `time` [unix s] to the journal."""
+    lines = [(number, place, time, what, json.dumps(dict(detail))) for place, (what, detail) in enumerate(entries)]
+    add(connection, journal, lines)
+
+
+def _configure(connection: Any, _: object) -> None:
+    # FULL: what the ledger is told must never be lost from this file, even when the power fails.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")

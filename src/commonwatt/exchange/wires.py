@@ -1,0 +1,38 @@
+"""The grid check of a community on a known network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from commonwatt.community.model import Community
+from commonwatt.data import read_grid
+from commonwatt.grid.check import curtail
+from commonwatt.grid.network import Network, network
+from commonwatt.units import WH_PER_KWH, FloatArray, IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class GridWires:
+    """A network with the homes at their buses. at : bus index of each home, shape (homes,); hours : of a slot."""
+
+    network: Network
+    at: IntArray
+    hours: float
+
+    def feed_in_share(self, net: IntArray) -> FloatArray:
+        """See `steps.Wires`. What imports alone overload cannot be cured by less feed-in and stays at 1."""
+        kw = net / (WH_PER_KWH * self.hours)
+        at_buses = self.network.total(self.at, kw)
+        exported = self.network.total(self.at, np.maximum(-kw, 0.0))
+        return curtail(self.network, at_buses, export_kw=exported).scale
+
+
+def wires_of(community: Community) -> GridWires | None:
+    """The wires that the community names; None when it names none."""
+    if community.grid is None:
+        return None
+    grid = network(read_grid(community.grid))
+    busbar = grid.buses[grid.transformer.lv_bus if grid.transformer else grid.slack]
+    return GridWires(grid, grid.at([member.bus or busbar for member in community.members]), community.hours)

@@ -1,0 +1,108 @@
+"""What really happens in a simulated community: load, generation and utility prices of every slot of the period."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from commonwatt.data.prices import read_price_file
+
+from commonwatt.community.calendar import Slots, local_days
+from commonwatt.community.model import Community
+from commonwatt.community.tariff import PriceFile, Rate, SlotPrices, rate_per_slot, slot_prices
+from commonwatt.data import annual_kwh, read_meter_file, read_profiles
+from commonwatt.errors import DataError
+from commonwatt.units import FloatArray, IntArray, wh_from_kw
+
+DEFAULT_GATE: Final = time(12)
+
+
+@dataclass(frozen=True)
+class World:
+    """The truth of a simulated period.
+
+    slots : the period and, before it, the history that the first forecast needs
+    first : place of the period's first slot in `slots`
+    load, generation : shape (homes, slots) [Wh] >= 0
+    prices : of the period's slots only
+    """
+
+    slots: Slots
+    first: int
+    load: IntArray
+    generation: IntArray
+    period: Slots
+    prices: SlotPrices
+
+
+def build(community: Community, folder: Path, start: date, days: int, history_days: int) -> World:
+    """Read everything that the simulation of `days` local days from `start` needs.
+
+    folder : of community.toml, for the files it names
+    history_days : whole days of history before the gate of the first day
+    Raises DataError when a file does not cover the period or its history.
+    """
+    period = local_days(start, days, community.timezone, community.slot_seconds)
+    begin = gate_of(community, start) - history_days * 86_400
+    lead = -(-(period.start - begin) // community.slot_seconds)
+    slots = Slots(period.start - lead * community.slot_seconds, lead + period.count, community.slot_seconds)
+    loads, generations = _power(community, folder, slots)
+    tariff = community.tariff
+    prices = slot_prices(
+        tariff,
+        _rate(tariff.retail, folder, period, community.timezone),
+        _rate(tariff.feed_in, folder, period, community.timezone),
+    )
+    return World(slots, lead, wh_from_kw(loads, slots.hours), wh_from_kw(generations, slots.hours), period, prices)
+
+
+def gate_of(community: Community, day: date) -> int:
+    """Gate closure for the local `day`: on the day before, at the first ahead stage's gate [unix s]."""
+    gate = next((stage.gate for stage in community.market if stage.gate is not None), DEFAULT_GATE)
+    return int(datetime.combine(day - timedelta(days=1), gate, ZoneInfo(community.timezone)).timestamp())
+
+
+def _power(community: Community, folder: Path, slots: Slots) -> tuple[FloatArray, FloatArray]:
+    """Load and generation of every home, each shape (homes, slots) [kW]."""
+    own = _own_meters(community, folder, slots)
+    loads, generations = np.zeros((2, len(community.members), slots.count))
+    packaged = {member.load.profile for member in community.members} | {
+        member.pv.profile for member in community.members if member.pv
+    }
+    names = sorted(name for name in packaged if ":" in name)
+    series = dict(zip(names, read_profiles(names, slots, community.timezone), strict=True)) if names else {}
+    sizes = [member.load.profile for member in community.members if member.load.annual_kwh is None]
+    measured = [name for name in sizes if ":" in name]
+    size = dict(zip(measured, annual_kwh(measured), strict=True)) if measured else {}
+    for member in community.members:
+        load, pv = member.load, member.pv
+        if ":" in load.profile:
+            scale = size[load.profile] if load.annual_kwh is None else load.annual_kwh
+            loads[member.index] = series[load.profile] * scale
+        else:
+            loads[member.index] = own[load.profile]
+        if pv:
+            generations[member.index] = series[pv.profile] * pv.kwp if ":" in pv.profile else own[pv.profile]
+    return loads, generations
+
+
+def _own_meters(community: Community, folder: Path, slots: Slots) -> dict[str, FloatArray]:
+    if community.profiles is None:
+        return {}
+    try:
+        meters = read_meter_file(folder / community.profiles, slots, community.timezone)
+    except DataError as error:
+        opened = datetime.fromtimestamp(slots.start, ZoneInfo(community.timezone))
+        raise DataError(f"{error} The simulation needs readings from {opened:%Y-%m-%d %H:%M} on: the forecast of the "
+                        "first day looks back that far.") from None  # fmt: skip
+    return dict(zip(meters.columns, meters.kw, strict=True))
+
+
+def _rate(rate: Rate, folder: Path, slots: Slots, timezone: str) -> IntArray:
+    if isinstance(rate, PriceFile):
+        return read_price_file(folder / rate.path, slots, timezone)
+    return rate_per_slot(rate, slots, timezone)
