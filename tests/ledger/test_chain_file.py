@@ -18,6 +18,7 @@ from ledger_cases import ALICE, BOB, GENESIS, transfer
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.embedded import EmbeddedChain
+from commonwatt.proof import keccak
 
 Open = Callable[..., EmbeddedChain]
 
@@ -222,13 +223,14 @@ def _fill(chain: EmbeddedChain) -> None:
 def test_a_full_disk_leaves_the_chain_at_its_head(path: Path, open_chain: Open) -> None:
     chain = open_chain()
     _grow(chain)
-    head = chain.head
     (pages,) = chain._store._file.execute("PRAGMA page_count").fetchone()
     chain._store._file.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(LedgerError, match="full"):
         _fill(chain)
-    assert _check(chain) >= head.number
     head = chain.head
+    assert chain.nonce(ALICE.address) == _check(chain) * len(_RECEIVERS)
+    lost = transfer(chain.nonce(ALICE.address), to=_RECEIVERS[0], wei=10**15)
+    assert chain.receipt(keccak(lost)) is None
     chain._store._file.execute("PRAGMA max_page_count = 1000000")
     _grow(chain)
     assert chain.head.parent == head.hash

@@ -126,6 +126,7 @@ class EmbeddedChain:
             self._store.commit()
         except BaseException:
             self._store.discard()
+            self._sealed = {}
             raise
         finally:
             self._load_head()
