@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commonwatt.errors import DataError
-from commonwatt.grid.check import EN_50160, Limits, check, curtail
+from commonwatt.grid.check import EN_50160, Limits, check_grid, curtail
 
 FEEDER = line_of(4)
 STATION = read_case(next(folder for folder in CASES if folder.name == "transformer"))[0]
@@ -20,7 +20,7 @@ def powers(*columns):
 
 
 def test_the_worst_of_each_slot_is_named():
-    found = check(FEEDER, powers((0, 0, 0, 30), (0, -10, 0, -60), (0, 0, 0, 0)))
+    found = check_grid(FEEDER, powers((0, 0, 0, 30), (0, -10, 0, -60), (0, 0, 0, 0)))
     assert found.ok.tolist() == [True, False, True]
     assert (found.v_low_bus[0], found.v_high_bus[0]) == (3, 0)
     assert (found.v_low_bus[1], found.v_high_bus[1], found.line[1]) == (0, 3, 0)
@@ -32,19 +32,19 @@ def test_the_worst_of_each_slot_is_named():
 
 def test_every_kind_of_violation_is_a_finding():
     thin = replace(FEEDER, lines=replace(FEEDER.lines, max_a=np.array([50.0, 500.0, 500.0])))
-    low, line, collapse = check(thin, powers((0, 0, 0, 50), (0, 9e3, 0, 0))).findings(thin)
+    low, line, collapse = check_grid(thin, powers((0, 0, 0, 50), (0, 9e3, 0, 0))).findings(thin)
     assert str(low).startswith("slot 0: 0.8")
     assert str(low).endswith(" pu at bus 'bus 3', at least 0.9 needed")
     assert str(line).startswith("slot 0: line 0 loaded to 1")
-    assert str(collapse) == "slot 1: more power than the wires can carry at any voltage"
-    heavy = check(STATION, powers((0, 170.0)), Limits(v_min=0.5))
+    assert str(collapse) == "slot 1: no solution: the voltage would collapse"
+    heavy = check_grid(STATION, powers((0, 170.0)), Limits(v_min=0.5))
     assert heavy.findings(STATION)[0].message.startswith("transformer loaded to 1")
     assert heavy.line.tolist() == [-1]
     assert heavy.line_loading.tolist() == [0.0]
 
 
 def test_a_slot_without_solution_is_not_ok_and_has_no_worst_bus():
-    found = check(FEEDER, powers((0, 9e3, 0, 0)))
+    found = check_grid(FEEDER, powers((0, 9e3, 0, 0)))
     assert not found.ok[0]
     assert (found.v_low_bus[0], found.v_high_bus[0], found.line[0]) == (-1, -1, -1)
     assert np.isnan([found.v_low[0], found.line_loading[0], found.transformer_loading[0]]).all()
@@ -105,13 +105,15 @@ def test_homes_at_one_bus_are_curtailed_by_what_each_exports():
     assert as_homes.scale[0] > as_net.scale[0]
 
 
-def test_a_wrong_export_is_refused():
+def test_wrong_arguments_are_refused():
     with pytest.raises(DataError, match="negative"):
         curtail(FEEDER, QUIET, export_kw=QUIET - 1)
     with pytest.raises(DataError, match="not finite"):
         curtail(FEEDER, QUIET, export_kw=QUIET * np.nan)
     with pytest.raises(ValueError, match="shape"):
         curtail(FEEDER, QUIET, export_kw=np.zeros((4, 2)))
+    with pytest.raises(ValueError, match="tolerance"):
+        curtail(FEEDER, QUIET, tolerance=0.0)
     with pytest.raises(DataError, match="active power at bus 'bus 0' in slot 0"):
         curtail(FEEDER, QUIET * np.nan)
 
@@ -126,7 +128,7 @@ def test_curtailment_is_feasible_and_the_largest(seed, buses):
     cut = curtail(network, p, tolerance=tolerance)
     assert cut.after.ok.all()
     assert np.array_equal(cut.scale == 1, cut.before.ok)
-    more = check(network, p * np.minimum(cut.scale + tolerance, 1))
+    more = check_grid(network, p * np.minimum(cut.scale + tolerance, 1))
     assert not more.ok[cut.scale < 1].any()
     assert (cut.scale >= 0).all()
 

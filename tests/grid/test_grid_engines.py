@@ -6,7 +6,7 @@ from grid_cases import CASES, read_case
 
 from commonwatt.data import grid_names, read_grid
 from commonwatt.grid.flow import power_flow
-from commonwatt.grid.network import network
+from commonwatt.grid.network import Network
 
 pytest.importorskip("opendssdirect")
 import dss_engine
@@ -24,7 +24,7 @@ def test_opendss_agrees_with_the_case(folder):
 def test_opendss_agrees_on_simbench(name):
     """From load alone to sun alone; tolerances as in cases/simbench_rural1."""
     tables = read_grid(name)
-    grid, share = network(tables), np.linspace(0.0, 1.0, 5)
+    grid, share = Network.of(tables), np.linspace(0.0, 1.0, 5)
     load, pv = tables.loads, tables.pv
     p = grid.total(load.bus, np.outer(load.kw, 1 - share)) - grid.total(pv.bus, np.outer(pv.kw, share))
     q = grid.total(load.bus, np.outer(load.kvar, 1 - share))

@@ -26,7 +26,7 @@ def test_reference_case(folder):
 
 @given(
     r=st.floats(0.01, 0.5),
-    x=st.floats(0.0, 0.5),
+    x=st.just(0.0) | st.floats(1e-6, 0.5),
     share=st.floats(-0.9, 0.9),
     angle=st.floats(-1.0, 1.0),
 )
@@ -71,6 +71,11 @@ def test_two_homes_on_a_ring_share_the_current():
     loading = power_flow(replace(radial, lines=lines), np.array([[0.0], [1.0], [0.0]])).line_loading[:, 0]
     assert loading[0] == pytest.approx(2 * loading[1], rel=1e-9)
     assert loading[1] == pytest.approx(loading[2], rel=1e-9)
+
+
+def test_powers_at_the_end_of_the_floats_are_nothing():
+    flow = power_flow(line_of(2), np.array([[0.0], [40.0]]), np.array([[0.0], [1e-308]]))
+    assert flow.solved.all()
 
 
 def test_no_slots():

@@ -6,7 +6,7 @@ from grid_cases import CASES, line_of, read_case
 
 from commonwatt.data import grid_names, read_grid
 from commonwatt.errors import ConfigError
-from commonwatt.grid.network import Lines, network
+from commonwatt.grid.network import Lines, Network
 
 FEEDER = line_of(4)
 STATION = read_case(next(folder for folder in CASES if folder.name == "transformer"))[0]
@@ -100,13 +100,13 @@ def test_an_unknown_bus_is_named_with_its_home():
 
 @pytest.mark.parametrize("name", grid_names())
 def test_packaged_grids_are_valid(name):
-    grid = network(read_grid(name))
+    grid = Network.of(read_grid(name))
     assert grid.name == name
     assert grid.kv[grid.slack] == max(grid.kv)
 
 
 def test_a_tap_on_the_low_side_raises_the_low_voltage():
     tables = read_grid("simbench:rural1")
-    low = network(replace(tables, transformer=replace(tables.transformer, tap=1, tap_percent=2.0, tap_side="lv")))
+    low = Network.of(replace(tables, transformer=replace(tables.transformer, tap=1, tap_percent=2.0, tap_side="lv")))
     assert low.transformer.lv_kv == pytest.approx(0.408)
     assert low.transformer.tap_percent == 0

@@ -70,7 +70,7 @@ class GridCheck:
     def _violations(self, network: Network, slot: int) -> Iterator[str]:
         limits, low, high = self.limits, self.v_low[slot], self.v_high[slot]
         if np.isnan(low):
-            yield "more power than the wires can carry at any voltage"
+            yield "no solution: the voltage would collapse"
         if low < limits.v_min:
             bus = network.buses[self.v_low_bus[slot]]
             yield f"{low:.4f} pu at bus '{bus}', at least {limits.v_min:g} needed"
@@ -89,7 +89,8 @@ class Curtailment:
 
     scale : fraction of each home's export that is allowed, shape (slots,) in [0, 1]; 1 = nobody is touched
     p_kw : power at each bus after that, shape (buses, slots) [kW], positive = consumption
-    before, after : the check without and with it; where `after` is not ok, imports are the cause
+    before, after : the check without and with it; where `after` is not ok, no curtailment helps: the imports, or
+        the voltage that the utility holds, are the cause
     """
 
     scale: FloatArray
@@ -98,7 +99,7 @@ class Curtailment:
     after: GridCheck
 
 
-def check(
+def check_grid(
     network: Network, p_kw: FloatArray, limits: Limits = EN_50160, *, q_kvar: FloatArray | None = None
 ) -> GridCheck:
     """Power flow of every slot against `limits`.
@@ -127,7 +128,7 @@ def curtail(
     tolerance : of the fraction
 
     A scale s makes the power p + (1 - s) export. It is acceptable when everything is within `limits` or, where
-    the imports alone (s = 0) already break a limit, no worse than they do: what imports cause is reported in
+    the imports alone (s = 0) already break a limit, no worse than they do: what they cause is reported in
     `after`, not repaired. s is 1 where that is acceptable, else found by bisection between s = 0, which always
     is, and s = 1, for all such slots in one batch. The result is an acceptable s, and s + `tolerance` is not.
     (Voltages and currents are nearly linear in s, so the acceptable s form one interval and s is the largest.)
@@ -144,9 +145,11 @@ def curtail(
     export = np.maximum(-p, 0.0) if export_kw is None else np.asarray(export_kw, dtype=np.float64)
     if export.shape != p.shape:
         raise ValueError(f"power has shape {p.shape}, export {export.shape}")
-    if not np.all((export >= 0) & np.isfinite(export) | np.isnan(p)):
+    if not 0 < tolerance < 1:
+        raise ValueError(f"a tolerance lies between 0 and 1, not {tolerance}")
+    before = check_grid(network, p, limits, q_kvar=q_kvar)
+    if not np.all((export >= 0) & np.isfinite(export)):
         raise DataError("An export is negative or not finite.")
-    before = check(network, p, limits, q_kvar=q_kvar)
     tried = np.flatnonzero(~before.ok)
     if not len(tried):
         return Curtailment(np.ones(p.shape[1]), p, before, before)
@@ -158,7 +161,7 @@ def curtail(
     scale = np.ones(p.shape[1])
     scale[tried] = _largest(flow, limits, len(tried), tolerance)
     curtailed = p + (1 - scale) * export
-    return Curtailment(scale, curtailed, before, check(network, curtailed, limits, q_kvar=q_kvar))
+    return Curtailment(scale, curtailed, before, check_grid(network, curtailed, limits, q_kvar=q_kvar))
 
 
 def _largest(flow: Callable[[FloatArray], Flow], limits: Limits, slots: int, tolerance: float) -> FloatArray:

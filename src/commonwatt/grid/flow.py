@@ -35,7 +35,8 @@ class Flow:
     transformer_loading : apparent power at the more loaded side over the rating, shape (slots,) [1];
         zero without a transformer
     losses_kw : of lines and transformer, its no-load loss included, shape (slots,) [kW]
-    solved : shape (slots,); false where the flow asked for is more than the wires can carry at any voltage
+    solved : shape (slots,); false where Newton's method finds nothing: beyond the collapse of the voltage, or so
+        near to it (below about half) that no home would be served either
     """
 
     voltage: FloatArray
@@ -79,7 +80,8 @@ def _checked(network: Network, power: FloatArray, kind: str) -> FloatArray:
     if not np.isfinite(values).all():
         bus, slot = np.argwhere(~np.isfinite(values))[0]
         raise DataError(f"The {kind} power at bus '{network.buses[bus]}' in slot {slot} is not a finite number.")
-    return values
+    # A nanowatt; power-grid-model 1.12 takes the matrix for singular when a power is near 1e-308.
+    return np.where(np.abs(values) < 1e-12, 0.0, values)
 
 
 def _model(network: Network) -> PowerGridModel:

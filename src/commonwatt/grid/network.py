@@ -89,6 +89,41 @@ class Network:
             raise ConfigError(f"grid {self.name}", findings)
         object.__setattr__(self, "_place", {bus: place for place, bus in enumerate(self.buses)})
 
+    @classmethod
+    def of(cls, tables: Any) -> Network:
+        """The network of one grid as `commonwatt.data.read_grid` gives it, or of anything with the same attributes.
+
+        tables : has `name`; `buses` with name, kv; `lines` and `transformer` with the fields of the classes
+            above, but for the tap: `tap` steps of `tap_percent` on `tap_side` ("hv" or "lv"), and with
+            `transformer.source_pu`. Any, not a protocol of thirty properties: rooms do not know each other, and
+            a test holds these two together.
+
+        Raises as the class.
+        """
+        lines, t = tables.lines, tables.transformer
+        tap = t.tap * t.tap_percent
+        on_lv = t.tap_side == "lv"
+        return cls(
+            name=tables.name,
+            buses=tuple(tables.buses.name),
+            kv=tables.buses.kv,
+            lines=Lines(lines.from_bus, lines.to_bus, lines.r_ohm, lines.x_ohm, lines.max_a, lines.c_nf),
+            slack=t.hv_bus,
+            slack_pu=t.source_pu,
+            transformer=Transformer(
+                hv_bus=t.hv_bus,
+                lv_bus=t.lv_bus,
+                kva=t.kva,
+                hv_kv=t.hv_kv,
+                lv_kv=t.lv_kv * (1 + tap / 100) if on_lv else t.lv_kv,
+                vk_percent=t.vk_percent,
+                vkr_percent=t.vkr_percent,
+                iron_kw=t.iron_kw,
+                i0_percent=t.i0_percent,
+                tap_percent=0.0 if on_lv else tap,
+            ),
+        )
+
     def at(self, buses: Sequence[str]) -> IntArray:
         """Bus index of each home, shape (homes,), from the id of its bus.
 
@@ -111,40 +146,6 @@ class Network:
         total = np.zeros((len(self.buses), power.shape[1]))
         np.add.at(total, at, power)
         return total
-
-
-def network(tables: Any) -> Network:
-    """The network of one grid as `commonwatt.data.read_grid` gives it, or of anything with the same attributes.
-
-    tables : has `name`; `buses` with name, kv; `lines` and `transformer` with the fields of the classes above,
-        but for the tap: `tap` steps of `tap_percent` on `tap_side` ("hv" or "lv"); `transformer.source_pu`.
-        Any, not a protocol of forty properties: the rooms do not know each other, a test holds them together.
-
-    Raises as `Network`.
-    """
-    lines, t = tables.lines, tables.transformer
-    tap = t.tap * t.tap_percent
-    on_lv = t.tap_side == "lv"
-    return Network(
-        name=tables.name,
-        buses=tuple(tables.buses.name),
-        kv=tables.buses.kv,
-        lines=Lines(lines.from_bus, lines.to_bus, lines.r_ohm, lines.x_ohm, lines.max_a, lines.c_nf),
-        slack=t.hv_bus,
-        slack_pu=t.source_pu,
-        transformer=Transformer(
-            hv_bus=t.hv_bus,
-            lv_bus=t.lv_bus,
-            kva=t.kva,
-            hv_kv=t.hv_kv,
-            lv_kv=t.lv_kv * (1 + tap / 100) if on_lv else t.lv_kv,
-            vk_percent=t.vk_percent,
-            vkr_percent=t.vkr_percent,
-            iron_kw=t.iron_kw,
-            i0_percent=t.i0_percent,
-            tap_percent=0.0 if on_lv else tap,
-        ),
-    )
 
 
 def _findings(network: Network) -> Iterator[Finding]:
