@@ -3,13 +3,15 @@
 from math import hypot, sqrt
 
 import numpy as np
-import opendssdirect as dss
 
 
 def solve(network, p_kw, q_kvar):
     """Voltage of each bus, shape (buses, slots) [pu], and losses, shape (slots,) [kW]."""
+    # Imported here, since doctest reads this file where OpenDSS is not installed too.
+    import opendssdirect as dss
+
     dss.Text.Commands(list(script(network)))
-    slots = [solve_slot(network, p, q) for p, q in zip(p_kw.T, q_kvar.T, strict=True)]
+    slots = [solve_slot(dss, network, p, q) for p, q in zip(p_kw.T, q_kvar.T, strict=True)]
     voltage, losses = zip(*slots, strict=True)
     return np.array(voltage).T, np.array(losses)
 
@@ -52,7 +54,7 @@ def script(network):
     yield "set tolerance=1e-12 maxiterations=1000"
 
 
-def solve_slot(network, p, q):
+def solve_slot(dss, network, p, q):
     dss.Text.Commands([f"load.p{bus}.kw={kw!r}" for bus, kw in enumerate(p.tolist())])
     dss.Text.Commands([f"load.p{bus}.kvar={kvar!r}" for bus, kvar in enumerate(q.tolist())])
     dss.Text.Command("solve")

@@ -97,6 +97,13 @@ def test_feed_in_is_curtailed_beside_a_violation_by_imports():
     assert (cut.after.v_low < 0.9).all()
 
 
+def test_exports_that_change_nothing_are_untouched():
+    """The utility's own voltage is too high; a plant at its busbar moves it by no more than the source's stiffness."""
+    cut = curtail(replace(FEEDER, slack_pu=1.12), powers((-1000, 0, 0, 0)))
+    assert cut.scale.tolist() == [1]
+    assert not cut.after.ok[0]
+
+
 def test_homes_at_one_bus_are_curtailed_by_what_each_exports():
     """One home exports 100 kW, another takes 40: the fraction belongs to the 100, not to the net 60."""
     net, export = powers((0, 0, 0, -60)), powers((0, 0, 0, 100))

@@ -1,5 +1,6 @@
 """Our engine against OpenDSS, where it is installed."""
 
+import dss_engine
 import numpy as np
 import pytest
 from grid_cases import CASES, read_case
@@ -9,7 +10,6 @@ from commonwatt.grid.flow import power_flow
 from commonwatt.grid.network import Network
 
 pytest.importorskip("opendssdirect")
-import dss_engine
 
 
 @pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
