@@ -1,0 +1,1 @@
+"""Published case studies, run through this package's own mechanisms and compared with what was printed."""
