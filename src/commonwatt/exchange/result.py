@@ -20,6 +20,7 @@ from commonwatt.exchange.persistence import AHEAD
 from commonwatt.units import MICRO, WH_PER_KWH, IntArray
 
 if TYPE_CHECKING:
+    from commonwatt.exchange.bills import Anchored
     from commonwatt.exchange.simulation import Simulation
 
 FLOWS = ("load", "generation", "charge", "discharge", "curtailed", "net", "ahead", "after", "grid")
@@ -53,6 +54,7 @@ class Result:
         self.community = simulation.community
         self.period = simulation.world.period
         self.prices_micro = simulation.world.prices
+        self.bills: Anchored
 
     @property
     def seconds(self) -> dict[str, float]:

@@ -19,10 +19,11 @@ from commonwatt.community.calendar import Slots, local_clock, local_days
 from commonwatt.community.model import Community, Stage
 from commonwatt.devices import Fleet
 from commonwatt.errors import StoreError
+from commonwatt.exchange import bills, steps, world
 from commonwatt.exchange import persistence as persist
-from commonwatt.exchange import steps, world
 from commonwatt.exchange.outbox import Outbox, Outgoing, found, open_chain, outgoing
 from commonwatt.exchange.parties import Keys, Limits, limits, mandates, simulated_keys
+from commonwatt.exchange.result import Result
 from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Flows, Posted
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
@@ -208,8 +209,8 @@ class Simulation:
         """Number of members."""
         return len(self.community.members)
 
-    def run(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Every event that is not done yet, then the end of the period.
+    def run(self, progress: Callable[[int, int], None] | None = None) -> Result:
+        """Every event that is not done yet, then the end of the period: the last windows pass, bills are anchored.
 
         progress : called with the number of events done and of all events
         """
@@ -222,9 +223,17 @@ class Simulation:
             self.done = number
             if progress:
                 progress(number + 1, len(self.events))
+        end = self.events[-1].at + 1
         if self.outbox:
             with self.watch("ledger"):
-                self.end = self.outbox.finalise_all(self.events[-1].at + 1)
+                end = self.outbox.finalise_all(end)
+        result = Result(self)
+        with self.watch("bill"):
+            result.bills = bills.anchored(bills.bills(result))
+        if self.outbox:
+            with self.watch("ledger"):
+                self.outbox.anchor(result.bills.tree.root, end + 1)
+        return result
 
     def _close_gate(self, number: int, gate: Gate) -> None:
         """Steps 1 to 5 for the slots of a local day."""
@@ -323,6 +332,12 @@ class Simulation:
         roots = persist.read_commitments(self.store, gate.day)
         if self.outbox:
             self.outbox.commit(gate.day.start, [r[0] for r in roots], [r[1] for r in roots], gate.at + 1)
+
+    def close(self) -> None:
+        """Release both files."""
+        self.store.close()
+        if self.outbox:
+            self.chain.close()
 
     # Places
 

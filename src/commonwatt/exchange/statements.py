@@ -6,47 +6,59 @@ last leaf against the delta, a member passed over a gap.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
 
-from commonwatt.exchange.states import Account
 from commonwatt.records import ZERO_HASH, Statement, Trade
+from commonwatt.units import payment
 
 SENTINEL_MEMBER: Final = 2**32 - 1
 
 
-def statements(
-    slot: int,
-    revision: int,
-    account: Account,
-    records: Sequence[Trade],
-    hashes: Sequence[bytes],
-    readings: Sequence[bytes],
-) -> tuple[Statement, ...]:
-    """The leaves of a slot's statements tree.
+class Line(NamedTuple):
+    """A trade as it settles: its record, that record's struct hash, and the energy that counts [Wh]."""
 
-    records, hashes : the slot's trades and their struct hashes, in the account's order
-    readings : struct hash of each member's reading, by member index
-    """
-    involved: list[list[int]] = [[] for _ in readings]
-    for number, record in enumerate(records):
-        involved[record.buyer].append(number)
-        involved[record.seller].append(number)
-    settled = account.settled.tolist()
-    paid = (account.settled * account.trades.price // 1000).tolist()
-    lines: list[Statement] = []
-    for member, numbers in enumerate(involved):
-        reading = readings[member]
-        if not numbers:
-            lines.append(Statement(slot, revision, member, 0, 0, 0, ZERO_HASH, ZERO_HASH, reading))
-            continue
-        wh = money = 0
-        for index, number in enumerate(numbers):
-            record = records[number]
-            if record.buyer == member:
-                wh, money, order = wh + settled[number], money - paid[number], record.buy_order
-            else:
-                wh, money, order = wh - settled[number], money + paid[number], record.sell_order
-            lines.append(Statement(slot, revision, member, index, wh, money, hashes[number], order, reading))
-    lines.append(Statement(slot, revision, SENTINEL_MEMBER, 0, 0, 0, ZERO_HASH, ZERO_HASH, ZERO_HASH))
-    return tuple(lines)
+    trade: Trade
+    hash: bytes
+    settled: int
+
+
+def statements(slot: int, revision: int, lines: Sequence[Line], readings: Sequence[bytes]) -> tuple[Statement, ...]:
+    """The leaves of a slot's statements tree. readings : struct hash of each member's reading, by member index."""
+    own = by_member(lines, len(readings))
+    leaves = [
+        leaf
+        for member, reading in enumerate(readings)
+        for leaf in member_statements(slot, revision, member, own[member], reading)
+    ]
+    return (*leaves, sentinel(slot, revision))
+
+
+def by_member(lines: Iterable[Line], members: int) -> list[list[Line]]:
+    """Each member's lines, in the order of the trades."""
+    own: list[list[Line]] = [[] for _ in range(members)]
+    for line in lines:
+        own[line.trade.buyer].append(line)
+        own[line.trade.seller].append(line)
+    return own
+
+
+def member_statements(
+    slot: int, revision: int, member: int, lines: Sequence[Line], reading: bytes
+) -> Iterator[Statement]:
+    """One member's leaves with running sums; a single leaf without a trade when it had none."""
+    if not lines:
+        yield Statement(slot, revision, member, 0, 0, 0, ZERO_HASH, ZERO_HASH, reading)
+    wh = money = 0
+    for index, (trade, trade_hash, settled) in enumerate(lines):
+        paid = payment(settled, trade.price)
+        if trade.buyer == member:
+            wh, money, order = wh + settled, money - paid, trade.buy_order
+        else:
+            wh, money, order = wh - settled, money + paid, trade.sell_order
+        yield Statement(slot, revision, member, index, wh, money, trade_hash, order, reading)
+
+
+def sentinel(slot: int, revision: int) -> Statement:
+    """The leaf after the last member's."""
+    return Statement(slot, revision, SENTINEL_MEMBER, 0, 0, 0, ZERO_HASH, ZERO_HASH, ZERO_HASH)

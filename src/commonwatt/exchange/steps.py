@@ -18,7 +18,7 @@ from commonwatt.devices import Fleet, curtail, plan, step
 from commonwatt.errors import RecordError
 from commonwatt.exchange import netting
 from commonwatt.exchange.parties import Limits
-from commonwatt.exchange.statements import statements
+from commonwatt.exchange.statements import Line, statements
 from commonwatt.exchange.states import Account, Cleared, Committed, Declared, Delivered, Flows, Posted
 from commonwatt.forecast import Forecaster
 from commonwatt.market import Frame, Mechanism, Orders, Positions
@@ -284,11 +284,12 @@ def post(delivered: Delivered, after: Clearing | None, account: Account, mandate
     )
     hashes = [hash_struct(record) for record in records]
     readings = [reading.hash for reading in delivered.readings]
-    lines = statements(slot, 0, account, records, hashes, readings)
-    tree = Tree.of([hash_struct(line) for line in lines])
+    lines = [Line(*line) for line in zip(records, hashes, account.settled.tolist(), strict=True)]
+    leaves = statements(slot, 0, lines, readings)
+    tree = Tree.of([hash_struct(leaf) for leaf in leaves])
     deltas = netting.pack_deltas(account.credit)
     document = Post(slot, 0, committed.orders.root, Tree.of(readings).root, tree.root, keccak(deltas))
-    return Posted(delivered, after, account, records, lines, tree, deltas, document)
+    return Posted(delivered, after, account, records, leaves, tree, deltas, document)
 
 
 def single_slot(frame: Frame, place: int) -> Frame:

@@ -8,8 +8,7 @@ import numpy as np
 
 from commonwatt.community.model import Community
 from commonwatt.data import read_grid
-from commonwatt.grid.check import curtail
-from commonwatt.grid.network import Network, network
+from commonwatt.grid import Network, curtail
 from commonwatt.units import WH_PER_KWH, FloatArray, IntArray
 
 
@@ -33,6 +32,6 @@ def wires_of(community: Community) -> GridWires | None:
     """The wires that the community names; None when it names none."""
     if community.grid is None:
         return None
-    grid = network(read_grid(community.grid))
+    grid = Network.of(read_grid(community.grid))
     busbar = grid.buses[grid.transformer.lv_bus if grid.transformer else grid.slack]
     return GridWires(grid, grid.at([member.bus or busbar for member in community.members]), community.hours)

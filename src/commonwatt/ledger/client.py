@@ -222,6 +222,10 @@ class LedgerClient:
         """Number of the member with this account. Raises Reverted NotAMember."""
         return int(self._read(COMMUNITY, "memberOf", account)[0])
 
+    def member_of_meter(self, meter: bytes) -> int:
+        """Number of the member with this meter [address]. Raises Reverted UnknownMeter."""
+        return int(self._read(COMMUNITY, "memberOfMeter", meter)[0])
+
     def balances(self) -> IntArray:
         """Balance of every member, shape (members,) [lane units], requested withdrawals included.
 
