@@ -26,9 +26,12 @@ contract Life is Base {
     constructor() {
         setUp();
         addMembers(MEMBERS);
+        for (uint256 i = 0; i < MEMBERS; ++i) {
+            deposit(i, 20_000_000);
+        }
     }
 
-    function deposit(uint256 member, uint32 lanes) external {
+    function deposit(uint256 member, uint32 lanes) public {
         member %= MEMBERS;
         fund(member, lanes);
         paidIn += lanes;
@@ -55,7 +58,7 @@ contract Life is Base {
         _model[member] -= int256(got);
     }
 
-    /// Each member but the last pays at most a quarter of 2^26 lane units; the last one closes the sum.
+    /// Five members pay or receive up to 2^23 lane units each; the last one closes the sum.
     function settle(int24[5] calldata values) external {
         while (_nextSlot <= block.timestamp) _nextSlot += SLOT_SECONDS;
         uint64 slot = _nextSlot;
@@ -76,12 +79,17 @@ contract Life is Base {
         post(next.post, next.deltas);
     }
 
-    /// Succeeds exactly if the time is right and everybody can pay.
-    function finalise(uint256 index, uint16 later) external {
+    /// Succeeds exactly if the time is right and everybody can pay; what is tried once is not tried again.
+    /// @param later seconds after the post, if that is still to come
+    function finalise(uint256 index, uint64 later) external {
         if (_pending.length == 0) return;
-        vm.warp(block.timestamp + later % (WINDOW + GRACE));
+        later %= WINDOW + GRACE + 1000;
         index %= _pending.length;
         Pending memory chosen = _pending[index];
+        _pending[index] = _pending[_pending.length - 1];
+        _pending.pop();
+        if (block.timestamp < chosen.postedAt + later) vm.warp(chosen.postedAt + later);
+
         bool expected =
             block.timestamp >= chosen.postedAt + WINDOW && block.timestamp <= chosen.postedAt + WINDOW + GRACE;
         for (uint256 i = 0; i < MEMBERS; ++i) {
@@ -92,8 +100,6 @@ contract Life is Base {
             for (uint256 i = 0; i < MEMBERS; ++i) {
                 _model[i] += chosen.values[i];
             }
-            _pending[index] = _pending[_pending.length - 1];
-            _pending.pop();
             settled += 1;
         } catch {
             vm.assertTrue(!expected);
