@@ -117,7 +117,8 @@ def chain_notes(study: SainiStudy) -> tuple[str, ...]:
         f"{forgery.attempts} hash attempts on proofs they find {_faults(forgery.faults)}.",
         'Repaired: the proof is the smallest n for which SHA-256 of "hash of the block without its proof:n" starts '
         f"with 0000. The chain takes {_big(repair.attempts)} attempts (published rule: "
-        f"{_big(repair.attempts_published)}). The same forgery shows {_faults(repair.faults)}; to hide it takes {_big(repair.attempts_to_forge)} attempts.",
+        f"{_big(repair.attempts_published)}). The same forgery shows {_faults(repair.faults)}; to hide it takes "
+        f"{_big(repair.attempts_to_forge)} attempts.",
         "That is a price, not a protection: whoever can mine the chain can mine it again. A community's history is "
         "safe by signatures and by others who hold a copy.",
     )
