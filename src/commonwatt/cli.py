@@ -136,7 +136,10 @@ def demo(*, out: Path = Path("commonwatt-demo"), json_path: JsonPath = None) -> 
 
     from commonwatt.exchange.api import simulate as run
 
-    with as_file(files("commonwatt.study") / "cases" / "village.toml") as file, _progress(quiet=json_path == "-") as report:
+    with (
+        as_file(files("commonwatt.study") / "cases" / "village.toml") as file,
+        _progress(quiet=json_path == "-") as report,
+    ):
         result = run(file, DEMO_START, 1, ledger="embedded", out=out, fresh=True, progress=report)
     _show(result, out, json_path)
 
@@ -202,7 +205,9 @@ def day(*, homes: int = 100, ledger: str = "embedded", json_path: JsonPath = Non
     if json_path:
         _write_json(figures, json_path)
     if json_path != "-":
-        print(f"{homes} homes, one day, ledger {ledger}: {figures['cpu_seconds']:.1f} s CPU, {figures['rss_mb']:.0f} MB")
+        print(
+            f"{homes} homes, one day, ledger {ledger}: {figures['cpu_seconds']:.1f} s CPU, {figures['rss_mb']:.0f} MB"
+        )
         for step, seconds in figures["steps"].items():
             print(f"  {step:28} {seconds:8.2f} s")
 
@@ -250,7 +255,12 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("market day", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -41,10 +41,16 @@ def trace(result: Result) -> list[tuple[str, str]]:
     agreed = f"{'order' if trade.stage == AHEAD else 'mandate'} {_short(trade.sell_order)}"
     meter = checksum_address(sim.meters[trade.seller].key.address)[:14]
     lines = [
-        ("trade", f"{seller.id} → {buyer.id}: {kwh:.3f} kWh at {price:.4f} = {paid:.4f} {currency}, {local:%d %b %H:%M}"),
+        (
+            "trade",
+            f"{seller.id} → {buyer.id}: {kwh:.3f} kWh at {price:.4f} = {paid:.4f} {currency}, {local:%d %b %H:%M}",
+        ),
         ("agreed", f"by the seller's signed {agreed}; trade {_short(trade.hash)}"),
         ("metered", f"meter {meter}… signed reading no. {reading.sequence}: {reading.wh_out} Wh out"),
-        ("stated", f"leaf {position} of {len(slot.tree.levels[0])}, {len(slot.tree.proof(position))} hashes to the root"),
+        (
+            "stated",
+            f"leaf {position} of {len(slot.tree.levels[0])}, {len(slot.tree.proof(position))} hashes to the root",
+        ),
         ("posted", f"statements root {_short(slot.post.statements)} in block {blocks['Posted']}"),
         ("settled", f"block {final.number}, hash 0x{final.hash.hex()}"),
     ]

@@ -6,15 +6,17 @@ without a gap; the reading is the member's own meter's; the rest was priced and 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from commonwatt.errors import CommonwattError, VerificationError
+from commonwatt.errors import CommonwattError, LedgerError, VerificationError
 from commonwatt.exchange.bills import FORMAT, content_hash, grid_line
 from commonwatt.exchange.charges import vat_on
-from commonwatt.proof import checksum_address, hash_struct, root_of, verify
+from commonwatt.proof import Key, checksum_address, hash_struct, root_of, verify
 from commonwatt.records import ZERO_HASH, Post, Reading, Signed, Statement, Trade
 from commonwatt.records.schema import Record, schema
 from commonwatt.units import WH_PER_KWH, payment
@@ -209,3 +211,28 @@ def _bytes(text: str) -> bytes:
     if not text.startswith("0x"):
         raise ValueError(f"'{text}' is not 0x-hex")
     return bytes.fromhex(text[2:])
+
+
+def open_and_verify(bill: Path, ledger: Path) -> Verified:
+    """Check the bill in the file `bill` against the chain in the file `ledger`, which is opened for reading only.
+
+    Raises VerificationError when the bill does not prove what it claims, LedgerError when there is no such chain.
+    """
+    from commonwatt.ledger.client import Addresses, LedgerClient
+    from commonwatt.ledger.embedded import EmbeddedChain
+
+    try:
+        document = json.loads(bill.read_text(encoding="utf-8"))
+        contracts = document["content"]["ledger"]
+        addresses = Addresses(_bytes(contracts["community"]), _bytes(contracts["settlement"]))
+    except OSError as error:
+        raise VerificationError(f"{bill} cannot be read: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise VerificationError(f"{bill} is no bill with proofs: {error}.") from None
+    if not ledger.exists():
+        raise LedgerError(f"There is no chain at {ledger}; name its file with --ledger.")
+    with EmbeddedChain(ledger, read_only=True) as chain:
+        try:
+            return verify_bill(document, LedgerClient(chain, Key(b"\x01" * 32), addresses))
+        except LedgerError as error:
+            raise VerificationError(f"{bill.name}: {error}") from None
