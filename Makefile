@@ -1,0 +1,84 @@
+PYTHON ?= python3
+VENV ?= .venv
+# For `make lock`: LOCK_OPTIONS=--upgrade takes newer versions, otherwise those in the lock stay.
+LOCK_OPTIONS ?=
+
+BIN := $(VENV)/bin
+CORE := $(VENV)/core.stamp
+DEV := $(VENV)/dev.stamp
+NODE := contracts/node_modules/.package-lock.json
+# A release is taken a week after it appears, when a bad one has usually been noticed.
+LOCK := $(BIN)/uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --exclude-newer "7 days" --custom-compile-command "make lock" --quiet $(LOCK_OPTIONS)
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes --requirement
+# The project's own files, in place; its back end is in the lock.
+INSTALL_SELF := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-contracts check bench docs contracts lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
+
+demo: $(CORE) ## Run a day of a village: trade, settle on its chain, prove a bill
+	@$(BIN)/commonwatt demo
+
+test: $(DEV) ## Run all tests; those of the contracts when Node is there
+	$(BIN)/pytest
+	@if node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' 2>/dev/null; \
+	then $(MAKE) --no-print-directory test-contracts; \
+	else echo "Node 20 or newer was not found: the contracts' own tests were left out."; fi
+
+test-contracts: $(NODE) ## Test the contracts with forge and compare the artifacts with a fresh compile
+	node contracts/compile.mjs --check
+	npm test --prefix contracts
+
+check: $(DEV) ## Check style, types and the doors between the rooms
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(CORE) ## Measure this machine, one JSON per benchmark in build/bench/
+	@mkdir -p build/bench
+	@for script in benchmarks/*.py; do \
+	echo "$$script"; $(BIN)/python $$script > build/bench/$$(basename $$script .py).json || exit 1; done
+
+docs: $(DEV) ## Build the documentation into site/ and run its examples
+	$(BIN)/pytest tests/test_docs.py
+	$(BIN)/zensical build --clean --strict
+
+contracts: $(NODE) ## Compile the contracts into the package
+	node contracts/compile.mjs
+
+lock: $(DEV) ## Write requirements/ anew from pyproject.toml
+	$(LOCK) --output-file requirements/core.txt
+	$(LOCK) --extra test --extra check --extra docs --constraint requirements/core.txt --output-file requirements/dev.txt
+
+clean: ## Remove all that was made here
+	rm -rf $(VENV) build dist site contracts/node_modules contracts/out contracts/cache
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	echo "Commonwatt needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo missing)."; \
+	echo "Name another one: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+# pip itself skips what is installed, so a changed lock costs only its changes.
+$(CORE): requirements/core.txt pyproject.toml | $(BIN)/python
+	@echo "Installing Commonwatt into $(VENV): about 50 packages, once"
+	@$(INSTALL) requirements/core.txt
+	@$(INSTALL_SELF)
+	@touch $@
+
+$(DEV): requirements/dev.txt $(CORE)
+	@echo "Installing the tools for tests, checks and documentation into $(VENV)"
+	@$(INSTALL) requirements/dev.txt
+	@touch $@
+
+$(NODE): contracts/package-lock.json
+	npm ci --prefix contracts
+	@touch $@
