@@ -100,14 +100,11 @@ def write_slot(
 
 
 def _note_cuts(connection: Connection, slot: int, settled: IntArray, agreed: IntArray) -> None:
-    """Day-ahead trades stand in the store since the gate; those that a member could not pay are corrected."""
-    for number in np.flatnonzero(settled != agreed).tolist():
-        t = tables.trades
-        connection.execute(
-            t.update()
-            .where(t.c.slot == slot, t.c.revision == 0, t.c.number == number)
-            .values(settled=int(settled[number]))
-        )
+    """Day-ahead trades stand in the store since the gate; now it is known how much of each was delivered and paid."""
+    changed = np.flatnonzero(settled != agreed).tolist()
+    if changed:
+        statement = "UPDATE trades SET settled = ? WHERE slot = ? AND revision = 0 AND number = ?"
+        connection.exec_driver_sql(statement, [(int(settled[number]), slot, number) for number in changed])
 
 
 def _order_rows(declared: Declared) -> Iterator[tuple[object, ...]]:

@@ -15,12 +15,12 @@ import polars as pl
 
 from commonwatt.community.calendar import local_clock
 from commonwatt.exchange import store as tables
+from commonwatt.exchange.bills import Anchored, anchored, bills
 from commonwatt.exchange.charges import Charges, charges
 from commonwatt.exchange.persistence import AHEAD
 from commonwatt.units import MICRO, WH_PER_KWH, IntArray
 
 if TYPE_CHECKING:
-    from commonwatt.exchange.bills import Anchored
     from commonwatt.exchange.simulation import Simulation
 
 FLOWS = ("load", "generation", "charge", "discharge", "curtailed", "net", "ahead", "after", "grid")
@@ -54,7 +54,6 @@ class Result:
         self.community = simulation.community
         self.period = simulation.world.period
         self.prices_micro = simulation.world.prices
-        self.bills: Anchored
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -163,6 +162,11 @@ class Result:
                 "saving": (without - with_market) / MICRO,
             }
         )
+
+    @cached_property
+    def bills(self) -> Anchored:
+        """Every member's bill, and the tree whose root is on the chain."""
+        return anchored(bills(self))
 
     @cached_property
     def ledger(self) -> LedgerFigures | None:

@@ -19,8 +19,8 @@ from commonwatt.community.calendar import Slots, local_clock, local_days
 from commonwatt.community.model import Community, Stage
 from commonwatt.devices import Fleet
 from commonwatt.errors import StoreError
-from commonwatt.exchange import bills, steps, world
 from commonwatt.exchange import persistence as persist
+from commonwatt.exchange import steps, world
 from commonwatt.exchange.outbox import Outbox, Outgoing, found, open_chain, outgoing
 from commonwatt.exchange.parties import Keys, Limits, limits, mandates, simulated_keys
 from commonwatt.exchange.result import Result
@@ -229,9 +229,9 @@ class Simulation:
                 end = self.outbox.finalise_all(end)
         result = Result(self)
         with self.watch("bill"):
-            result.bills = bills.anchored(bills.bills(result))
+            _ = result.charges, result.charges_without_market
         if self.outbox:
-            with self.watch("ledger"):
+            with self.watch("anchor the bills"):
                 self.outbox.anchor(result.bills.tree.root, end + 1)
         return result
 

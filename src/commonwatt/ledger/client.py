@@ -30,6 +30,8 @@ _REQUESTED_SLOT = 5
 _BALANCES_SLOT = 6
 _LANE_BYTES = 8
 _LANES = 4
+_WITHDRAWAL_REQUESTED = keccak(b"WithdrawalRequested(uint32,uint64,uint64)")
+_WITHDRAWN = keccak(b"Withdrawn(uint32,uint64)")
 # Most gas per transaction and per item of its list, about a quarter above what was measured on new storage.
 _GAS = {
     "create": (8_000_000, 0),
@@ -104,6 +106,8 @@ class LedgerClient:
         self.addresses = addresses
         self.domain = Domain(node.chain_id, addresses.settlement)
         """What the operators' signatures of a Post, and the members' of their orders, are bound to."""
+        self._requested: IntArray | None = None
+        self._requested_at = 0
 
     @classmethod
     def deploy(
@@ -242,11 +246,23 @@ class LedgerClient:
         return balances
 
     def requested(self) -> IntArray:
-        """What every member has asked to withdraw, shape (members,) [lane units]."""
-        keys = [keccak(n.to_bytes(32, "big") + _REQUESTED_SLOT.to_bytes(32, "big")) for n in range(self.member_count)]
-        words = self.node.storage(self.addresses.settlement, [int.from_bytes(key, "big") for key in keys])
-        # The word holds the lanes in its low 64 bits and the time of the request above them.
-        return np.array([word & (2**64 - 1) for word in words], dtype=np.int64)
+        """What every member has asked to withdraw, shape (members,) [lane units].
+
+        The storage of all members is read only when an event since the last call says that something changed.
+        """
+        head = self.node.head.number
+        count = self.member_count
+        changed = self._requested is None or len(self._requested) != count
+        for topic in (_WITHDRAWAL_REQUESTED, _WITHDRAWN):
+            settlement = self.addresses.settlement
+            changed = changed or bool(self.node.logs(self._requested_at + 1, head, settlement, topic))
+        self._requested_at = head
+        if self._requested is None or changed:
+            keys = [keccak(n.to_bytes(32, "big") + _REQUESTED_SLOT.to_bytes(32, "big")) for n in range(count)]
+            words = self.node.storage(self.addresses.settlement, [int.from_bytes(key, "big") for key in keys])
+            # The word holds the lanes in its low 64 bits and the time of the request above them.
+            self._requested = np.array([word & (2**64 - 1) for word in words], dtype=np.int64)
+        return self._requested.copy()
 
     def free_balances(self) -> IntArray:
         """What every member's orders may cost, shape (members,) [lane units]."""
