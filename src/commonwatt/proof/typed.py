@@ -5,10 +5,12 @@ Source: EIP-712, https://eips.ethereum.org/EIPS/eip-712. Records hold no nested 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TypeVar
+from operator import attrgetter
+from typing import Any, TypeVar
 
 from commonwatt.errors import RecordError, SignatureError
 from commonwatt.proof.keccak import keccak
@@ -64,9 +66,7 @@ def verify(domain: Domain, signed: Signed[R], signer: bytes) -> bytes:
     found = recover(domain.digest(struct_hash), signed.signature)
     if found != signer:
         name = type(signed.record).__name__
-        raise SignatureError(
-            f"The {name} is signed by {checksum_address(found)}, not by {checksum_address(signer)}."
-        )
+        raise SignatureError(f"The {name} is signed by {checksum_address(found)}, not by {checksum_address(signer)}.")
     return struct_hash
 
 
@@ -78,41 +78,83 @@ def type_hash(record: type[Record]) -> bytes:
 
 @cache
 def _encoder(record: type[Record]) -> Callable[[Record], bytes]:
+    """All words of a record in one call of `struct`; only a refusal looks for the field at fault."""
+    words = [_WORDS[column.type] for column in schema(record)]
+    types = tuple(word.type for word in words)
+    sizes = [(place, word.size) for place, word in enumerate(words) if word.size]
+    prepared = [(place, word.prepare) for place, word in enumerate(words) if word.prepare]
+    values_of = attrgetter(*(column.name for column in schema(record)))
+    pack = struct.Struct(">32s" + "".join(word.code for word in words)).pack
     head = type_hash(record)
-    encoders = tuple(
-        (field.name, _word(record.__name__, field.label, field.type)) for field in schema(record)
-    )
 
     def encode(value: Record) -> bytes:
-        return head + b"".join([word(getattr(value, name)) for name, word in encoders])
+        values = list(values_of(value))
+        if tuple(map(type, values)) != types:
+            raise _refusal(value)
+        for place, size in sizes:
+            if len(values[place]) != size:
+                raise _refusal(value)
+        try:
+            for place, prepare in prepared:
+                values[place] = prepare(values[place])
+            return pack(head, *values)
+        except (struct.error, ValueError):
+            raise _refusal(value) from None
 
     return encode
 
 
-def _word(record: str, label: str, kind: str) -> Callable[[object], bytes]:
-    """Encoder of one value into its 32-byte word."""
+def _refusal(record: Record) -> RecordError:
+    name = type(record).__name__
+    for column in schema(type(record)):
+        value = getattr(record, column.name)
+        if not _WORDS[column.type].holds(value):
+            return RecordError(f"{name}.{column.label} is {column.type} and cannot hold {value!r}.")
+    raise AssertionError(f"{name} was refused, but every field fits")  # the two ways of checking disagree
 
-    def fail(value: object) -> RecordError:
-        return RecordError(f"{record}.{label} is {kind} and cannot hold {value!r}.")
 
-    if kind == "string":
-        return lambda value: keccak(str(value).encode())
-    if kind in ("bytes32", "address"):
-        size = 32 if kind == "bytes32" else 20
+@dataclass(frozen=True)
+class _Word:
+    """How values of one EIP-712 type become a 32-byte word.
 
-        def fixed(value: object) -> bytes:
-            if type(value) is not bytes or len(value) != size:
-                raise fail(value)
-            return value.rjust(32, b"\0")
+    type : Python type; nothing else is taken, not even a bool for an int
+    code : format of `struct`, which refuses an integer out of range
+    size : exact length of bytes; `struct` would cut or pad them without a word
+    prepare : what is done before; raises ValueError or struct.error when the value does not fit
+    """
 
-        return fixed
-    signed = kind.startswith("int")
-    bits = int(kind.removeprefix("u").removeprefix("int"))
-    low, high = (-(1 << bits - 1), 1 << bits - 1) if signed else (0, 1 << bits)
+    type: type[Any]
+    code: str
+    size: int = 0
+    prepare: Callable[[Any], bytes] | None = None
 
-    def integer(value: object) -> bytes:
-        if type(value) is not int or not low <= value < high:
-            raise fail(value)
-        return value.to_bytes(32, "big", signed=signed)
+    def holds(self, value: Any) -> bool:
+        """Whether the value fits."""
+        if type(value) is not self.type or (self.size and len(value) != self.size):
+            return False
+        try:
+            struct.pack(">" + self.code, self.prepare(value) if self.prepare else value)
+        except (struct.error, ValueError):
+            return False
+        return True
 
-    return integer
+
+def _sign_extended(value: int) -> bytes:
+    fill = value >> 63
+    return _FOUR_INT64(fill, fill, fill, value)
+
+
+def _text_hash(value: str) -> bytes:
+    return keccak(value.encode())
+
+
+_FOUR_INT64 = struct.Struct(">4q").pack
+_WORDS = {
+    "uint8": _Word(int, "31xB"),
+    "uint32": _Word(int, "28xI"),
+    "uint64": _Word(int, "24xQ"),
+    "int64": _Word(int, "32s", prepare=_sign_extended),
+    "address": _Word(bytes, "12x20s", 20),
+    "bytes32": _Word(bytes, "32s", 32),
+    "string": _Word(str, "32s", prepare=_text_hash),
+}
