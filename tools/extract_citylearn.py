@@ -63,12 +63,8 @@ def main(wheel: str) -> None:
             "load": [f"citylearn:{name}" for name in schema],
             "pv": [f"citylearn:{name}.pv" for name in schema],
             "pv_kwp": [entry["pv"]["attributes"]["nominal_power"] for entry in schema.values()],
-            "battery_kwh": [
-                entry["electrical_storage"]["attributes"]["capacity"] for entry in schema.values()
-            ],
-            "battery_kw": [
-                entry["electrical_storage"]["attributes"]["nominal_power"] for entry in schema.values()
-            ],
+            "battery_kwh": [entry["electrical_storage"]["attributes"]["capacity"] for entry in schema.values()],
+            "battery_kw": [entry["electrical_storage"]["attributes"]["nominal_power"] for entry in schema.values()],
         }
     )
     homes.write_parquet(ROOM / "homes.parquet", compression="zstd", compression_level=22)

@@ -57,9 +57,7 @@ def extract_loads(source: Path) -> None:
     heat_pumps = [name for name in names if name.startswith(("Air_", "Soil_"))]
     loads = [name for name in names if name not in heat_pumps]
     if len(names) != 50:
-        raise SystemExit(
-            f"{len(names)} low-voltage load profiles instead of 50: another version of SimBench?"
-        )
+        raise SystemExit(f"{len(names)} low-voltage load profiles instead of 50: another version of SimBench?")
     if any((table[f"{name}_pload"] != table[f"{name}_qload"]).any() for name in heat_pumps):
         raise SystemExit("Heat pumps have a reactive profile of their own: it must be written too.")
     active = {name: onto_grid(table[f"{name}_pload"].to_numpy(), rows) for name in loads}
@@ -101,9 +99,7 @@ def extract_grids(simbench) -> None:
             frame = pl.DataFrame(columns)
             tables.setdefault(name, []).append(frame.insert_column(0, pl.Series("grid", [grid] * len(frame))))
     for name, frames in tables.items():
-        pl.concat(frames).write_parquet(
-            ROOM / f"grid_{name}.parquet", compression="zstd", compression_level=22
-        )
+        pl.concat(frames).write_parquet(ROOM / f"grid_{name}.parquet", compression="zstd", compression_level=22)
 
 
 def grid_tables(net) -> dict[str, dict[str, object]]:

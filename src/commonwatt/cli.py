@@ -44,8 +44,8 @@ def check(file: Path) -> None:
     batteries = sum(member.battery is not None for member in community.members)
     stages = ", ".join(f"{stage.name} = {stage.mechanism}" for stage in community.market) or "utility only"
     print(
-        f"{file} is fine: {community.name}, {len(community.members)} members ({pv} with PV, {batteries} with a battery), "
-        f"market {stages}, ledger {community.ledger.kind}."
+        f"{file} is fine: {community.name}, {len(community.members)} members ({pv} with PV, "
+        f"{batteries} with a battery), market {stages}, ledger {community.ledger.kind}."
     )
 
 
@@ -163,8 +163,8 @@ def verify(bill: Path, *, ledger: Path | None = None) -> None:
     found = open_and_verify(bill, ledger or bill.resolve().parent.parent / "ledger.sqlite")
     owes = "owes" if found.total >= 0 else "receives"
     print(
-        f"{bill.name} is proved by the chain: {found.member} {owes} {decimal_text(abs(found.total), 2)} {found.currency}; "
-        f"{found.lines} lines in {found.slots} slots lead to settled posts."
+        f"{bill.name} is proved by the chain: {found.member} {owes} {decimal_text(abs(found.total), 2)} "
+        f"{found.currency}; {found.lines} lines in {found.slots} slots lead to settled posts."
     )
 
 
@@ -250,7 +250,7 @@ def _show(result: Result, out: Path | None, json_path: str | None) -> None:
 def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr."""
     if quiet:
-        yield lambda done, total: None
+        yield lambda *_: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn

@@ -90,9 +90,7 @@ class Reverted(LedgerError):
     `name` is the custom error's name, `arguments` its decoded values.
     """
 
-    def __init__(
-        self, name: str, arguments: Sequence[object] = (), *, doing: str = "the transaction"
-    ) -> None:
+    def __init__(self, name: str, arguments: Sequence[object] = (), *, doing: str = "the transaction") -> None:
         self.name, self.arguments, self.doing = name, tuple(arguments), doing
         values = ", ".join(map(str, self.arguments))
         super().__init__(f"The contract refused {doing}: {name}({values}).")

@@ -93,9 +93,7 @@ def test_the_repeated_hour_given_once_is_summer_time_and_leaves_a_gap(tmp_path: 
     slots = local_days(date(2026, 10, 25), 1, BERLIN)
     once = list(dict.fromkeys(quarter_hours(slots)))
 
-    with pytest.raises(
-        DataError, match=r"'home_kwh' lacks .* 4 of 100 slots, first at 2026-10-25 02:00 CET;"
-    ):
+    with pytest.raises(DataError, match=r"'home_kwh' lacks .* 4 of 100 slots, first at 2026-10-25 02:00 CET;"):
         read_meter_file(write(tmp_path, once), slots, BERLIN)
 
 
@@ -232,9 +230,7 @@ def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
     lead=st.integers(0, 3600),
     watts=st.lists(st.integers(0, 20_000), min_size=250, max_size=250),
 )
-def test_resampling_preserves_energy(
-    source_minutes: int, slot_minutes: int, lead: int, watts: list[int]
-) -> None:
+def test_resampling_preserves_energy(source_minutes: int, slot_minutes: int, lead: int, watts: list[int]) -> None:
     """Each slot holds the energy of its seconds, counted one by one."""
     step = source_minutes * 60
     kw = np.array(watts) / 1000

@@ -81,9 +81,7 @@ def test_simbench_pv_is_moved_from_utc() -> None:
 
 def test_citylearn_homes_are_the_published_rows() -> None:
     slots = Slots(at("2016-08-01T00:00", CALIFORNIA).start, 15, 3600)
-    (load,) = read_profiles(["citylearn:Building_1"], slots, CALIFORNIA) * annual_kwh(
-        ["citylearn:Building_1"]
-    )
+    (load,) = read_profiles(["citylearn:Building_1"], slots, CALIFORNIA) * annual_kwh(["citylearn:Building_1"])
     (pv,) = read_profiles(["citylearn:Building_1.pv"], slots, CALIFORNIA)
 
     np.testing.assert_allclose(load[[0, 1, 2, 12]], [2.2758, 0.851166667, 0.8346, 0.764433333], rtol=1e-6)
@@ -114,9 +112,7 @@ def test_annual_energy_as_published() -> None:
     [(["simbench:PV4", "simbench:PV5"], BERLIN, 9.5), (["citylearn:Building_1.pv"], CALIFORNIA, -117.4)],
 )
 @pytest.mark.parametrize("month", [1, 3, 4, 6, 7, 10, 11, 12])
-def test_the_sun_is_highest_at_solar_noon_all_year(
-    names: list[str], zone: str, longitude: float, month: int
-) -> None:
+def test_the_sun_is_highest_at_solar_noon_all_year(names: list[str], zone: str, longitude: float, month: int) -> None:
     """The centre of generation of a month lies near 12:00 mean solar time; a wrong clock is an hour off."""
     slots = local_days(date(2026, month, 2), 26, zone)
     power = read_profiles(names, slots, zone).mean(axis=0)
@@ -130,9 +126,7 @@ def test_offices_open_at_the_same_wall_clock_before_and_after_the_change() -> No
         slots = local_days(first, 5, BERLIN)
         (power,) = read_profiles(["simbench:G1-A"], slots, BERLIN)
         clock = local_clock(slots, BERLIN).astype(np.int64) % 86_400 / 3600
-        return float(
-            np.mean([power[clock == hour].mean() > power.max() / 4 for hour in np.arange(5, 9, 0.25)])
-        )
+        return float(np.mean([power[clock == hour].mean() > power.max() / 4 for hour in np.arange(5, 9, 0.25)]))
 
     assert opening(date(2026, 3, 23)) == pytest.approx(opening(date(2026, 3, 30)), abs=0.13)
 

@@ -51,9 +51,7 @@ def test_a_profile_year_may_begin_in_august() -> None:
 def test_no_other_complete_day_is_nearer(year: ProfileYear, day: date) -> None:
     like = year.day_like(day)
     everything = [year.first + timedelta(days=number) for number in range(year.days)]
-    month_day = (
-        (2, 28) if (day.month, day.day) == (2, 29) and year is AUGUST_TO_JULY else (day.month, day.day)
-    )
+    month_day = (2, 28) if (day.month, day.day) == (2, 29) and year is AUGUST_TO_JULY else (day.month, day.day)
     same = next(d for d in everything if (d.month, d.day) == month_day)
     allowed = [d for d in everything if d.weekday() == day.weekday() and d not in year.incomplete]
 

@@ -124,7 +124,5 @@ def rate_per_slot(rate: Flat | TimeOfUse, slots: Slots, timezone: str) -> IntArr
         on_days = np.isin(weekday, list(band.days))
         prices[on_days & (minute >= band.start.hour * 60 + band.start.minute)] = band.price
     if (prices < 0).any():
-        raise ConfigError(
-            "tariff", [Finding("tariff", "the time-of-use table leaves a time without a price")]
-        )
+        raise ConfigError("tariff", [Finding("tariff", "the time-of-use table leaves a time without a price")])
     return prices

@@ -105,9 +105,7 @@ def find_profile(name: str) -> tuple[DataSet, Profile]:
 def unknown(thing: str, name: str, known: Collection[str]) -> DataError:
     """The error for a name that is not among `known`: it lists up to three near ones."""
     tails = {each.partition(":")[2]: each for each in known}
-    near = [tails[tail] for tail in get_close_matches(name.rpartition(":")[2], tails, n=3)] or sorted(known)[
-        :3
-    ]
+    near = [tails[tail] for tail in get_close_matches(name.rpartition(":")[2], tails, n=3)] or sorted(known)[:3]
     return DataError(f"There is no {thing} '{name}'; the nearest are {', '.join(near)}.")
 
 
@@ -138,9 +136,7 @@ def _simbench() -> DataSet:
         licence="ODbL 1.0",
         source="Meinecke et al., SimBench, Energies 13 (2020) 3290, DOI 10.3390/en13123290",
         # 27 March has no hour from 02:00, 30 October has it twice.
-        year=ProfileYear(
-            date(2016, 1, 1), 366, 900, incomplete=frozenset({date(2016, 3, 27), date(2016, 10, 30)})
-        ),
+        year=ProfileYear(date(2016, 1, 1), 366, 900, incomplete=frozenset({date(2016, 3, 27), date(2016, 10, 30)})),
         profiles=_profiles("simbench", tables),
     )
 
@@ -157,9 +153,7 @@ def _citylearn() -> DataSet:
         licence="MIT",
         source="CityLearn 2.1.2, citylearn_challenge_2022_phase_all",
         # Days of the American change of clocks: the source gives them 24 hours like any other.
-        year=ProfileYear(
-            date(2016, 8, 1), 365, 3600, incomplete=frozenset({date(2016, 11, 6), date(2017, 3, 12)})
-        ),
+        year=ProfileYear(date(2016, 8, 1), 365, 3600, incomplete=frozenset({date(2016, 11, 6), date(2017, 3, 12)})),
         profiles=_profiles("citylearn", tables)
         + tuple(Profile(f"citylearn:{table.kind}", table.kind, table) for table in signals),
     )

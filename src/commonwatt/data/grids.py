@@ -144,6 +144,4 @@ def _table(name: str) -> pl.DataFrame:
 
 def _columns(table: pl.DataFrame) -> dict[str, Any]:
     """Text as tuples, numbers as arrays."""
-    return {
-        column.name: tuple(column) if column.dtype == pl.String else column.to_numpy() for column in table
-    }
+    return {column.name: tuple(column) if column.dtype == pl.String else column.to_numpy() for column in table}

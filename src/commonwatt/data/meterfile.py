@@ -101,9 +101,7 @@ def _open(path: Path) -> pl.DataFrame:
         else:
             raise DataError(f"{path} is neither a .csv nor a .parquet file.")
     except (OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
-        reason = (
-            "there is no such file" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
-        )
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
         raise DataError(f"{path} cannot be read: {reason}.") from None
     if table.width < 2 or table.height < 2:
         raise DataError(f"{path} needs a column of times, a column per meter and at least two rows.")
@@ -201,9 +199,7 @@ def _slots_without_value(starts: IntArray, step: int, slots: Slots) -> IntArray:
     return np.flatnonzero(np.diff(np.interp(slot_edges, edges, seconds_with_value)) < slots.seconds)
 
 
-def _gap(
-    path: Path, column: str, missing: IntArray, slots: Slots, runs: tuple[int, int], zone: ZoneInfo
-) -> DataError:
+def _gap(path: Path, column: str, missing: IntArray, slots: Slots, runs: tuple[int, int], zone: ZoneInfo) -> DataError:
     first = _local(int(slots.starts[missing[0]]), zone)
     return DataError(
         f"{path}: column '{column}' lacks values for {len(missing)} of {slots.count} slots, first at {first}; "

@@ -91,8 +91,7 @@ def read_homes() -> tuple[Home, ...]:
     table = pl.read_parquet(FOLDER / "citylearn/homes.parquet")
     measured = annual_kwh(table["load"].to_list())
     return tuple(
-        Home(annual_kwh=float(kwh), **row)
-        for row, kwh in zip(table.iter_rows(named=True), measured, strict=True)
+        Home(annual_kwh=float(kwh), **row) for row, kwh in zip(table.iter_rows(named=True), measured, strict=True)
     )
 
 

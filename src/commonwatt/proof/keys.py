@@ -57,9 +57,7 @@ def recover(digest: bytes, signature: bytes) -> bytes:
     if signature[32:64] > _HALF_ORDER_BYTES:
         raise SignatureError("The signature has a high s value and is refused because it could be altered.")
     try:
-        public = PublicKey.from_signature_and_message(
-            signature[:64] + bytes([signature[64] - 27]), digest, hasher=None
-        )
+        public = PublicKey.from_signature_and_message(signature[:64] + bytes([signature[64] - 27]), digest, hasher=None)
     except Exception as error:  # coincurve raises bare Exception for some malformed signatures
         raise SignatureError("The signature belongs to no key.") from error
     return _address(public)
