@@ -20,11 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from commonwatt.ledger.client import Enrolment, LedgerClient, Terms, pack_deltas
+from commonwatt.ledger.client import Enrolment, LedgerClient, Terms
 from commonwatt.ledger.embedded import EmbeddedChain, Genesis
 from commonwatt.ledger.wallet import sign_transaction
 from commonwatt.proof import Key, hash_struct, keccak
 from commonwatt.records import Post
+from commonwatt.records.deltas import pack_deltas
 from commonwatt.units import FloatArray
 
 _KEYS = [Key.derive(b"benchmark", f"operator {number}") for number in range(2)]

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from ledger_cases import ETHER
 
-from commonwatt.errors import LedgerError, Reverted
-from commonwatt.ledger.client import Addresses, Enrolment, LedgerClient, Posting, Terms, pack_deltas
+from commonwatt.errors import LedgerError, RecordError, Reverted
+from commonwatt.ledger.client import Addresses, Enrolment, LedgerClient, Posting, Terms
 from commonwatt.ledger.contracts import contract, decode_event, events, revert
 from commonwatt.ledger.embedded import EmbeddedChain, Genesis
 from commonwatt.proof import Key, checksum_address, hash_struct, keccak
 from commonwatt.records import Post
+from commonwatt.records.deltas import pack_deltas
 from commonwatt.units import IntArray
 
 OPERATORS = [Key.derive(b"tests", f"operator {n}") for n in range(3)]
@@ -204,7 +205,7 @@ def test_deltas_are_packed_as_the_contract_reads_them() -> None:
     assert pack_deltas(np.array([1, -2])).hex() == "00000001fffffffe"
     assert pack_deltas(np.array([], dtype=np.int64)) == b""
     too_large: IntArray = np.array([2**31, -(2**31)])
-    with pytest.raises(LedgerError, match="larger lane unit"):
+    with pytest.raises(RecordError, match="larger lane unit"):
         pack_deltas(too_large)
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from commonwatt.records import Trades
+from commonwatt.records.deltas import DELTA_MAX, DELTA_MIN
 from commonwatt.units import WH_PER_KWH, IntArray
-
-LANE_MIN, LANE_MAX = -(2**31), 2**31 - 1
-"""Range of one member's delta in a post [lane unit]."""
 
 
 def delivered(trades: Trades, net: IntArray) -> IntArray:
@@ -45,8 +43,8 @@ def affordable(trades: Trades, free: IntArray) -> IntArray:
     members, free = len(free), np.maximum(free, 0)
     while True:
         credit = Trades(trades.buyer, trades.seller, settled, trades.price).credit(members)
-        short = np.maximum(np.maximum(-free, LANE_MIN) - credit, 0)
-        excess = np.maximum(credit - LANE_MAX, 0)
+        short = np.maximum(np.maximum(-free, DELTA_MIN) - credit, 0)
+        excess = np.maximum(credit - DELTA_MAX, 0)
         if not short.any() and not excess.any():
             return settled
         for member in np.flatnonzero(short):
@@ -67,8 +65,3 @@ def _cut(trades: Trades, settled: IntArray, mine: np.typing.NDArray[np.bool_], n
         needed -= paid - kept * price // WH_PER_KWH
         if needed <= 0:
             return
-
-
-def pack_deltas(credit: IntArray) -> bytes:
-    """Deltas as the contract reads them: one big-endian int32 per member."""
-    return credit.astype(">i4").tobytes()

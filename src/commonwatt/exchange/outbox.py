@@ -19,6 +19,7 @@ from commonwatt.exchange.parties import Keys
 from commonwatt.exchange.states import Posted
 from commonwatt.proof import Domain, Key, hash_struct, keccak
 from commonwatt.records import Post
+from commonwatt.records.deltas import unpack_deltas
 from commonwatt.units import IntArray
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Outgoing:
     @property
     def credit(self) -> IntArray:
         """Change of each balance, shape (members,) [lane unit]."""
-        return np.frombuffer(self.deltas, dtype=">i4").astype(np.int64)
+        return unpack_deltas(self.deltas)
 
 
 def outgoing(posted: Posted, domain: Domain, operator: Key) -> Outgoing:

@@ -25,6 +25,7 @@ from commonwatt.market import Frame, Mechanism, Orders, Positions
 from commonwatt.meter import accept
 from commonwatt.proof import Domain, Key, Tree, hash_struct, keccak, sign, verify
 from commonwatt.records import BUY, SELL, ZERO_HASH, Clearing, Mandate, Order, Post, Reading, Signed, Trade, Trades
+from commonwatt.records.deltas import pack_deltas
 from commonwatt.units import MAX_ORDER_WH, WH_PER_KWH, FloatArray, IntArray
 
 
@@ -287,7 +288,7 @@ def post(delivered: Delivered, after: Clearing | None, account: Account, mandate
     lines = [Line(*line) for line in zip(records, hashes, account.settled.tolist(), strict=True)]
     leaves = statements(slot, 0, lines, readings)
     tree = Tree.of([hash_struct(leaf) for leaf in leaves])
-    deltas = netting.pack_deltas(account.credit)
+    deltas = pack_deltas(account.credit)
     document = Post(slot, 0, committed.orders.root, Tree.of(readings).root, tree.root, keccak(deltas))
     return Posted(delivered, after, account, records, leaves, tree, deltas, document)
 

@@ -176,7 +176,7 @@ class LedgerClient:
         """Publish what a slot costs and earns each member, signed by enough operators.
 
         trades : root of the trades, as committed
-        deltas : see `pack_deltas`
+        deltas : see `records.deltas.pack_deltas`
         signatures : over `post` in this client's `domain`, 65 bytes each, in any order
         """
         digest = self.domain.digest(hash_struct(post))
@@ -317,16 +317,6 @@ class LedgerClient:
             if not receipt.success:
                 raise revert(receipt.output, doing)
         return receipts
-
-
-def pack_deltas(deltas: IntArray) -> bytes:
-    """Changes of the balances as the contract takes them: big-endian int32 per member, dense from member 0.
-
-    deltas : shape (members,) [lane units], positive = credited. Raises LedgerError beyond ±(2^31 - 1).
-    """
-    if len(deltas) and np.abs(deltas).max() > np.iinfo(np.int32).max:
-        raise LedgerError("A member's change in one slot is above 2147483647 lane units; choose a larger lane unit.")
-    return deltas.astype(">i4").tobytes()
 
 
 def created_address(sender: bytes, nonce: int) -> bytes:
