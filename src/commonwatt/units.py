@@ -34,11 +34,12 @@ def micro(amount: str) -> int:
     Raises ValueError when the text is no number or has more than six decimals.
     """
     try:
-        scaled = Decimal(amount) * MICRO
-    except InvalidOperation:
+        value = Fraction(Decimal(amount))
+    except (InvalidOperation, ValueError, OverflowError):
         raise ValueError(f"'{amount}' is not a decimal number, such as \"0.32\"") from None
-    if not scaled.is_finite() or scaled != scaled.to_integral_value():
-        raise ValueError(f"'{amount}' has more than six decimals or is not finite")
+    scaled = value * MICRO
+    if scaled.denominator != 1:
+        raise ValueError(f"'{amount}' has more than six decimals")
     return int(scaled)
 
 

@@ -1,0 +1,56 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from commonwatt.units import decimal_text, largest_remainder, micro, payment, round_half_up, wh_from_kw
+
+
+@given(st.integers(-(10**15), 10**15))
+def test_money_survives_text(amount):
+    assert micro(decimal_text(amount)) == amount
+
+
+@pytest.mark.parametrize("text", ["0.0000001", "x", "", "nan", "inf", "1e-9", "0." + "3" * 40])
+def test_what_is_no_exact_amount_is_refused(text):
+    with pytest.raises(ValueError, match=r"decimal number|six decimals"):
+        micro(text)
+
+
+@pytest.mark.parametrize(
+    ("amount", "places", "text"), [(-4, 2, "0.00"), (5_000, 2, "0.01"), (-5_000, 2, "-0.01"), (1_999_999, 0, "2")]
+)
+def test_text_rounds_half_away_from_zero_and_knows_no_minus_zero(amount, places, text):
+    assert decimal_text(amount, places) == text
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9))
+def test_a_payment_is_rounded_towards_zero_for_both_ends(wh, price):
+    exact = Fraction(wh * price, 1000)
+    assert exact - 1 < payment(wh, price) <= exact
+    assert payment(-wh, price) == -payment(wh, price)
+
+
+@given(st.fractions(min_value=-1000, max_value=1000))
+def test_halves_go_up(value):
+    assert value - Fraction(1, 2) < round_half_up(value) <= value + Fraction(1, 2)
+
+
+@given(st.lists(st.floats(0, 50), min_size=1, max_size=200), st.sampled_from([0.25, 0.5, 1.0]))
+def test_whole_wh_never_drift_from_the_exact_energy(kw, hours):
+    wh = wh_from_kw(np.array(kw), hours)
+    drift = np.cumsum(wh) - np.cumsum(np.array(kw)) * hours * 1000
+    assert np.abs(drift).max() <= 0.5 + 1e-6
+
+
+@given(st.lists(st.integers(0, 10**12), min_size=1, max_size=50), st.data())
+def test_shares_are_exact_and_within_one_unit_of_proportion(weights, data):
+    whole = sum(weights)
+    total = data.draw(st.integers(0, whole))
+    shares = largest_remainder(total, np.array(weights, dtype=np.int64)).tolist()
+    assert sum(shares) == (total if whole else 0)
+    for share, weight in zip(shares, weights, strict=True):
+        assert share <= weight
+        assert abs(share - Fraction(total * weight, whole or 1)) < 1
