@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Final
 
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.result import Result
-from commonwatt.exchange.simulation import EXCHANGE_FILE, LEDGER_FILE, LEDGERS, Simulation
+from commonwatt.exchange.simulation import LEDGERS, Simulation
+
+_EARLIEST: Final = date(1971, 1, 1)
+"""Unix time is not negative, nor is that of the history before the first day."""
+_LATEST: Final = date(2199, 12, 31)
+_MOST_DAYS: Final = 36_525
 
 
 def simulate(
@@ -37,16 +43,20 @@ def simulate(
     folder = Path(out) if out else None
     problems = [
         *([] if chosen in LEDGERS else [Finding("ledger", f"is one of {', '.join(LEDGERS)}, not '{chosen}'")]),
-        *([] if days >= 1 else [Finding("days", f"is at least 1, not {days}")]),
+        *([] if 1 <= days <= _MOST_DAYS else [Finding("days", f"is from 1 to {_MOST_DAYS}, not {days}")]),
     ]
     try:
         first = date.fromisoformat(start) if isinstance(start, str) else start
     except ValueError:
         problems.append(Finding("start", f"is a date such as 2026-06-15, not '{start}'"))
+    else:
+        if not _EARLIEST <= first <= _LATEST:
+            problems.append(Finding("start", f"is a day from {_EARLIEST} to {_LATEST}, not {first}"))
     if problems:
         raise ConfigError("The request", problems)
-    if folder and fresh:
-        for name in (EXCHANGE_FILE, LEDGER_FILE):
-            for leftover in folder.glob(f"{name}*"):
-                leftover.unlink()
-    return Simulation(community, Path(file).parent, first, days, ledger=chosen, out=folder).run(progress)
+    simulation = Simulation(community, Path(file).parent, first, days, ledger=chosen, out=folder, fresh=fresh)
+    try:
+        return simulation.run(progress)
+    except BaseException:
+        simulation.close()
+        raise

@@ -133,26 +133,20 @@ class Outbox:
         if posting is None or not posting.final:
             self.pending.append(message)
 
-    def finalise_due(self, at: int) -> None:
-        """Apply every pending post whose window has passed at `at` [unix s]."""
+    def finalise_due(self, at: int | None = None) -> None:
+        """Apply every pending post whose window has passed at `at` [unix s], or all of them when `at` is None.
+
+        Each is applied at the end of its own window, however late it is now, because a post expires after its grace.
+        """
         window = self.client.terms.window
         while self.pending:
             message = self.pending[0]
             posting = self.client.posted(message.post.slot, message.post.revision)
-            if posting is None or posting.posted_at + window > at + 1:
+            if posting is None or (at is not None and posting.posted_at + window > at):
                 return
             if not posting.final:
-                self.client.finalise(message.post, message.deltas, at=at)
+                self.client.finalise(message.post, message.deltas, at=posting.posted_at + window)
             self.pending.pop(0)
-
-    def finalise_all(self, at: int) -> int:
-        """Wait out every window, apply everything that is pending, and return the time then [unix s]."""
-        while self.pending:
-            message = self.pending[-1]
-            posting = self.client.posted(message.post.slot, message.post.revision)
-            at = max(at, (posting.posted_at if posting else at) + self.client.terms.window)
-            self.finalise_due(at)
-        return at
 
     def anchor(self, root: bytes, at: int) -> None:
         """Date the root of the bills."""

@@ -6,7 +6,7 @@ live community each of them stays with its owner, and the exchange knows address
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -83,6 +83,5 @@ def mandates(
 
 
 def _worded(draft: Mandate, community: Community) -> Mandate:
-    from dataclasses import replace
-
-    return replace(draft, text=mandate_text(draft, community.currency, community.timezone))
+    text = mandate_text(draft, community.currency, community.timezone, community.slot_seconds)
+    return replace(draft, text=text)

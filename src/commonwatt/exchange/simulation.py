@@ -7,18 +7,19 @@ one transaction of the store, then its messages to the ledger; a run that was ki
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from math import gcd
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from commonwatt.community.calendar import Slots, local_clock, local_days
 from commonwatt.community.model import Community, Stage
 from commonwatt.devices import Fleet
-from commonwatt.errors import StoreError
+from commonwatt.errors import ConfigError, Finding, StoreError
 from commonwatt.exchange import persistence as persist
 from commonwatt.exchange import steps, world
 from commonwatt.exchange.outbox import Outbox, Outgoing, found, open_chain, outgoing
@@ -26,14 +27,17 @@ from commonwatt.exchange.parties import Keys, Limits, limits, mandates, simulate
 from commonwatt.exchange.result import Result
 from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Flows, Posted
 from commonwatt.exchange.stopwatch import Stopwatch
-from commonwatt.exchange.store import Store
+from commonwatt.exchange.store import VERSION, Store, set_values
 from commonwatt.exchange.wires import wires_of
 from commonwatt.forecast import Forecaster, SeasonalNaive
 from commonwatt.market import Frame, Mechanism, Orders, find
 from commonwatt.meter import SimulatedMeter
 from commonwatt.proof import Domain, Tree
 from commonwatt.records import Mandate, Signed
-from commonwatt.units import MAX_MONEY, FloatArray
+from commonwatt.units import MAX_MONEY, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from commonwatt.ledger.embedded import EmbeddedChain
 
 LEDGERS: Final = ("embedded", "none")
 EXCHANGE_FILE: Final = "exchange.sqlite"
@@ -75,7 +79,8 @@ class Simulation:
 
     out : folder for the two files, which a later run continues; None keeps both in memory
     ledger : "embedded", or "none" for the laboratory: no signatures, no chain, bills without proofs
-    Raises StoreError when `out` holds another run.
+    fresh : drop the run that `out` holds; not before everything that the new one needs has been read
+    Raises StoreError when `out` holds another run or cannot be written.
     """
 
     def __init__(
@@ -87,6 +92,7 @@ class Simulation:
         *,
         ledger: str = "embedded",
         out: Path | None = None,
+        fresh: bool = False,
         forecaster: Forecaster | None = None,
     ) -> None:
         self.community, self.start, self.days, self.ledger, self.out = community, start, days, ledger, out
@@ -94,6 +100,8 @@ class Simulation:
         self.watch = Stopwatch()
         with self.watch("read data"):
             self.world = world.build(community, folder, start, days, self.forecaster.history_days)
+        if ledger == "embedded":
+            _refuse_unaligned(community, self.world.period)
         self.events = schedule(community, start, days)
         self.fleet = Fleet.of([member.battery for member in community.members], community.hours)
         self.limits: Limits = limits(community, self.world.prices)
@@ -101,10 +109,15 @@ class Simulation:
         self.ahead, self.after = _stages(community)
         self.frame = self._frame()
         if out:
-            out.mkdir(parents=True, exist_ok=True)
+            _make_folder(out, fresh=fresh)
         self.store = Store(out / EXCHANGE_FILE if out else None)
+        self.chain: EmbeddedChain | None = None
         self.outbox: Outbox | None = None
-        self._open()
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
 
     # Opening and resuming
 
@@ -115,13 +128,18 @@ class Simulation:
             "days": str(self.days),
             "ledger": self.ledger,
         }
-        found_values = self.store.values()
-        held = {key: found_values.get(key) for key in wanted}
-        if any(value is not None for value in held.values()) and held != wanted:
+        values = self.store.values()
+        held = {key: values.get(key) for key in wanted}
+        begun = "settlement" in values or persist.progress(self.store) is not None
+        if begun and held != wanted:
             raise StoreError(
                 f"{self.out} holds another run ({held['start']}, {held['days']} days, ledger {held['ledger']}, or an "
                 "earlier version of the community's file); choose another folder or start it afresh."
             )
+        if not begun:
+            # Before the chain is made: a chain without these values was made by somebody else.
+            with self.store.transaction() as connection:
+                set_values(connection, {"version": VERSION, **wanted})
         self.keys: Keys | None = None
         self.domain = Domain(0, bytes(20))
         self.mandates: tuple[Signed[Mandate], ...] = ()
@@ -130,8 +148,11 @@ class Simulation:
         self.done = -1
         if self.ledger == "embedded":
             with self.watch("found the community"):
-                self._open_ledger(found_values)
-        self.store.set_values({"version": "1", **wanted, **self._ledger_values()})
+                self._open_ledger(values)
+        if not begun:
+            with self.store.transaction() as connection:
+                set_values(connection, self._ledger_values())
+                persist.write_mandates(connection, self.mandates)
         self._resume()
 
     def _open_ledger(self, values: dict[str, str]) -> None:
@@ -139,10 +160,11 @@ class Simulation:
 
         self.keys = simulated_keys(self.community)
         path = self.out / LEDGER_FILE if self.out else None
+        if path:
+            _refuse_half_a_run(path, values)
         if path and "settlement" not in values:
             # Killed before the community was founded: nothing of value is in the file yet.
-            for leftover in path.parent.glob(f"{LEDGER_FILE}*"):
-                leftover.unlink()
+            _remove(path)
         genesis = self.events[0].at - _HEAD_START
         self.chain = open_chain(path, self.community, self.keys, genesis)
         if "settlement" in values:
@@ -175,32 +197,38 @@ class Simulation:
         """Go back to the last event that the store holds whole, and tell the ledger what it may have missed."""
         progress = persist.progress(self.store)
         if progress is None:
-            with self.store.transaction() as connection:
-                persist.write_mandates(connection, self.mandates)
             return
         self.done, self.soc = progress
         self.committed = persist.read_committed(self.store, self._next_place(), self.world.period)
         if self.outbox is None:
             return
-        event = self.events[self.done]
-        for message in self._unfinished():
-            self.outbox.post(message, event.at + 1)
-        if isinstance(event, Gate):
-            self._tell_commitments(event)
-        else:
-            self.outbox.finalise_due(event.at + 1)
+        messages = {message.post.slot: message for message in persist.read_posts(self.store)}
+        for event in self.events[self._first_untold(self.outbox, messages) : self.done + 1]:
+            self._tell(event, messages.get(event.at - self.world.period.seconds))
 
-    def _unfinished(self) -> list[Outgoing]:
-        """Posts that the chain does not hold or has not applied, oldest first; they are applied in order."""
-        unfinished: list[Outgoing] = []
+    def _first_untold(self, outbox: Outbox, messages: Mapping[int, Outgoing]) -> int:
+        """Place of the event after the last one whose post is final; the ledger was told everything before it."""
+        for number in range(self.done, -1, -1):
+            event = self.events[number]
+            if isinstance(event, SlotEnd):
+                message = messages[event.at - self.world.period.seconds]
+                posting = outbox.client.posted(message.post.slot, message.post.revision)
+                if posting and posting.final:
+                    return number + 1
+        return 0
+
+    def _tell(self, event: Gate | SlotEnd, message: Outgoing | None) -> None:
+        """What the ledger is told of an event. Repeated, it has no second effect, and the same blocks come of it."""
         if self.outbox is None:
-            return unfinished
-        for message in reversed(persist.read_posts(self.store)):
-            posting = self.outbox.client.posted(message.post.slot, message.post.revision)
-            if posting and posting.final:
-                break
-            unfinished.insert(0, message)
-        return unfinished
+            return
+        with self.watch("ledger"):
+            self.outbox.finalise_due(event.at)
+            if isinstance(event, Gate):
+                roots = persist.read_commitments(self.store, event.day)
+                self.outbox.commit(event.day.start, [r[0] for r in roots], [r[1] for r in roots], event.at + 1)
+            elif message:
+                self.outbox.post(message, event.at + 1)
+                self.outbox.finalise_due(event.at + 1)
 
     # Running
 
@@ -216,6 +244,9 @@ class Simulation:
         """
         for number in range(self.done + 1, len(self.events)):
             event = self.events[number]
+            if self.outbox:
+                with self.watch("ledger"):
+                    self.outbox.finalise_due(event.at)
             if isinstance(event, Gate):
                 self._close_gate(number, event)
             else:
@@ -223,16 +254,15 @@ class Simulation:
             self.done = number
             if progress:
                 progress(number + 1, len(self.events))
-        end = self.events[-1].at + 1
         if self.outbox:
             with self.watch("ledger"):
-                end = self.outbox.finalise_all(end)
+                self.outbox.finalise_due()
         result = Result(self)
         with self.watch("bill"):
             _ = result.charges, result.charges_without_market
         if self.outbox:
             with self.watch("anchor the bills"):
-                self.outbox.anchor(result.bills.tree.root, end + 1)
+                self.outbox.anchor(result.bills.tree.root, self.events[-1].at + 2)
         return result
 
     def _close_gate(self, number: int, gate: Gate) -> None:
@@ -261,9 +291,7 @@ class Simulation:
         self.committed |= {slot.cleared.declared.slot: slot for slot in committed}
         with self.watch("store"), self.store.transaction() as connection:
             persist.write_gate(connection, number, gate.at, committed, self.soc)
-        if self.outbox:
-            with self.watch("ledger"):
-                self._tell_commitments(gate)
+        self._tell(gate, None)
 
     def _forecast(self, now: int, count: int) -> steps.Forecast:
         slots = self.world.slots
@@ -279,12 +307,20 @@ class Simulation:
         if self.outbox is None or self.keys is None:
             return [Declared(slot, wish, (), ()) for slot, wish in zip(starts, orders, strict=True)]
         accounts = [signed.record.member for signed in self.mandates]
-        free, declared = self.outbox.free(), []
+        free = np.maximum(self.outbox.free() - self._owed(), 0)
+        declared = []
         for slot, wish in zip(starts, orders, strict=True):
             signed = steps.sign_orders(wish, slot, accounts, self.keys.agents, self.domain)
             admitted, free = steps.admit(slot, signed, self.by_member, self.domain, gate.at, free)
             declared.append(admitted)
         return declared
+
+    def _owed(self) -> IntArray:
+        """What members still have to pay for what they bought ahead, shape (members,) [lane unit]."""
+        owed = np.zeros(self.members, dtype=np.int64)
+        for slot in self.committed.values():
+            np.add.at(owed, slot.cleared.trades.buyer, slot.cleared.trades.payments)
+        return owed
 
     def _end_slot(self, number: int, event: SlotEnd) -> None:
         """Steps 6 and 7 for one slot."""
@@ -312,10 +348,7 @@ class Simulation:
         with self.watch("store"), self.store.transaction() as connection:
             persist.write_slot(connection, number, event.at, flows, delivered, pool, account, posted, message, soc)
         self.soc = soc
-        if self.outbox and message:
-            with self.watch("ledger"):
-                self.outbox.post(message, event.at + 1)
-                self.outbox.finalise_due(event.at + 1)
+        self._tell(event, message)
 
     def _read_meters(self, committed: Committed, flows: Flows, place: int) -> Delivered:
         if self.outbox is None:
@@ -328,15 +361,10 @@ class Simulation:
         last = np.full(self.members, place, dtype=np.int64)
         return steps.believe(committed, readings, addresses, last, self.domain)
 
-    def _tell_commitments(self, gate: Gate) -> None:
-        roots = persist.read_commitments(self.store, gate.day)
-        if self.outbox:
-            self.outbox.commit(gate.day.start, [r[0] for r in roots], [r[1] for r in roots], gate.at + 1)
-
     def close(self) -> None:
         """Release both files."""
         self.store.close()
-        if self.outbox:
+        if self.chain:
             self.chain.close()
 
     # Places
@@ -355,6 +383,43 @@ class Simulation:
         period, prices = self.world.period, self.world.prices
         minutes = local_clock(period, self.community.timezone).astype("datetime64[m]").astype(np.int64) % 1440
         return Frame(period.starts, minutes, period.hours, self.members, prices.ceiling, prices.floor)
+
+
+def _make_folder(out: Path, *, fresh: bool) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if fresh:
+            for name in (EXCHANGE_FILE, LEDGER_FILE):
+                _remove(out / name)
+    except OSError as error:
+        raise StoreError(f"{out} cannot be used as a folder for the run: {error.strerror}.") from None
+
+
+def _remove(file: Path) -> None:
+    """Delete a database with what SQLite keeps beside it."""
+    for part in file.parent.glob(f"{file.name}*"):
+        part.unlink()
+
+
+def _refuse_unaligned(community: Community, period: Slots) -> None:
+    """The contract counts slots from the epoch, so that no two overlap; a local midnight must begin one of them."""
+    if period.start % period.seconds:
+        fitting = gcd(period.start, period.seconds) // 60
+        message = (
+            f"of {period.seconds // 60} min does not fit {community.timezone}: on the ledger's clock its midnight lies "
+            f'between two slots; write slot = "{fitting}min", or run without a ledger'
+        )
+        raise ConfigError(f"The community {community.name}", [Finding("community.slot", message)])
+
+
+def _refuse_half_a_run(ledger: Path, values: Mapping[str, str]) -> None:
+    """Store and ledger go together; neither is made anew beside the other."""
+    if ledger.exists() and not values:
+        raise StoreError(
+            f"{ledger} is there without its {EXCHANGE_FILE}; put that back, choose another folder or start it afresh."
+        )
+    if "settlement" in values and not ledger.exists():
+        raise StoreError(f"{ledger} is missing; put it back, choose another folder or start the run afresh.")
 
 
 def _stages(community: Community) -> Iterator[tuple[Stage, Mechanism[Any]] | None]:

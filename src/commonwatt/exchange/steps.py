@@ -26,7 +26,7 @@ from commonwatt.meter import accept
 from commonwatt.proof import Domain, Key, Tree, hash_struct, keccak, sign, verify
 from commonwatt.records import BUY, SELL, ZERO_HASH, Clearing, Mandate, Order, Post, Reading, Signed, Trade, Trades
 from commonwatt.records.deltas import pack_deltas
-from commonwatt.units import MAX_ORDER_WH, WH_PER_KWH, FloatArray, IntArray
+from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ def declare(
 
     soc : state of charge now, shape (homes,) [Wh]; `expected` starts now
     first : the first slot of `expected` that is for sale; ceiling, floor : prices from that slot on
-    Returns one Orders per slot from `first`; a home that needs nothing places none.
+    Returns one Orders per slot from `first`; a home that needs nothing places none, and neither does one whom a local
+    kWh could only help if it were paid for taking it, because fees are above the utility's price.
     """
     net = plan(fleet, soc, expected.load - expected.generation)[:, first:]
     net = np.clip(net, -bounds.sell_wh[:, None], bounds.buy_wh[:, None])
@@ -67,7 +68,8 @@ def _orders(net: IntArray, highest: IntArray, lowest: IntArray) -> Orders:
     member = np.flatnonzero(net)
     side = np.where(net[member] > 0, BUY, SELL)
     limit = np.where(side == BUY, highest[member], lowest[member])
-    return Orders(member, side, np.abs(net[member]), limit)
+    useful = limit >= 0
+    return Orders(member[useful], side[useful], np.abs(net[member])[useful], limit[useful])
 
 
 def sign_orders(
@@ -128,6 +130,8 @@ def _within_mandate(order: Order, mandate: Mandate, slot: int, now: int) -> None
         raise RecordError(f"the mandate allows at most {most} Wh on this side, the order has {order.wh}")
     if order.limit > mandate.max_buy if order.side == BUY else order.limit < mandate.min_sell:
         raise RecordError("the order's limit is outside the mandate")
+    if order.limit > MAX_PRICE:
+        raise RecordError(f"a price is at most {MAX_PRICE} micro-currency/kWh, the order's limit is {order.limit}")
     if order.expiry <= now or not mandate.valid_from <= now < mandate.valid_until:
         raise RecordError("the order or its mandate has expired")
 

@@ -26,12 +26,14 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from commonwatt.errors import StoreError
 
 VERSION: Final = "1"
+# Marks the file as a store of ours (PRAGMA application_id, "CWex").
+_APPLICATION: Final = 0x43576578
 
 _metadata = MetaData()
 
@@ -93,63 +95,83 @@ journal = _table("journal", ["event", "number"], ["time"], [], ["what", "detail"
 
 
 class Store:
-    """The exchange's file, or memory when `path` is None. One process writes it.
+    """The exchange's file, or memory when `path` is None. One process has it open, nobody else beside it.
 
-    Raises StoreError when the file is no store, of another version, in use, or damaged.
+    Every method raises StoreError when the file is no store, of another version, in use, damaged, or when it cannot be
+    written.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._name = str(path) if path else "the store in memory"
         url = f"sqlite:///{path}" if path else "sqlite://"
-        self._engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False, "timeout": 5})
+        self._engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False, "timeout": 1})
         event.listen(self._engine, "connect", _configure)
         try:
-            with self._engine.begin() as connection:
-                _metadata.create_all(connection)
-            found = self.values().setdefault("version", VERSION)
-        except (DatabaseError, SQLAlchemyError) as error:
-            self._engine.dispose()
-            reason = str(error).split("\n", 1)[0]
-            raise StoreError(f"{self._name} cannot be used as an exchange's store: {reason}") from None
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self) -> None:
+        with self.transaction() as connection:
+            application = connection.exec_driver_sql("PRAGMA application_id").scalar()
+            empty = not connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
+            if application != _APPLICATION and not (empty and application == 0):
+                raise StoreError(f"{self._name} is not an exchange's store.")
+            # Before the first table: a process killed among the tables leaves a store and not a stranger's file.
+            connection.exec_driver_sql(f"PRAGMA application_id = {_APPLICATION}")
+            _metadata.create_all(connection)
+        found = self.values().get("version", VERSION)
         if found != VERSION:
             raise StoreError(f"{self._name} was written by another version ({found}) of Commonwatt.")
 
     @contextmanager
+    def _usable(self) -> Iterator[None]:
+        """Whatever the database reports becomes one sentence."""
+        try:
+            yield
+        except SQLAlchemyError as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            if "locked" in str(cause):
+                raise StoreError(f"{self._name} is open in another process, which must stop first.") from error
+            raise StoreError(f"{self._name} cannot be used as an exchange's store: {cause}.") from error
+
+    @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """All or nothing."""
-        with self._engine.begin() as connection:
+        with self._usable(), self._engine.begin() as connection:
             yield connection
 
     def values(self) -> dict[str, str]:
         """What the run is about: key and value."""
-        with self._engine.connect() as connection:
+        with self._usable(), self._engine.connect() as connection:
             return {row.key: row.value for row in connection.execute(select(run))}
-
-    def set_values(self, values: Mapping[str, str]) -> None:
-        """Write what the run is about."""
-        with self.transaction() as connection:
-            for key, value in values.items():
-                connection.execute(insert(run).prefix_with("OR REPLACE"), {"key": key, "value": value})
 
     def rows(self, table: Table, **equal: int) -> list[Any]:
         """Rows of a table in the order of its key, where the named columns have these values."""
         query = select(table).order_by(*table.primary_key.columns)
         for column, value in equal.items():
             query = query.where(table.c[column] == value)
-        with self._engine.connect() as connection:
+        with self._usable(), self._engine.connect() as connection:
             return list(connection.execute(query))
 
     def columns(self, table: Table, names: Sequence[str]) -> list[tuple[Any, ...]]:
         """These columns of all rows, in the order of the key; plain tuples."""
         wanted = ", ".join(f'"{name}"' for name in names)
         keys = ", ".join(f'"{key.name}"' for key in table.primary_key.columns)
-        with self._engine.connect() as connection:
+        with self._usable(), self._engine.connect() as connection:
             cursor = connection.exec_driver_sql(f'SELECT {wanted} FROM "{table.name}" ORDER BY {keys}')  # noqa: S608
             return [tuple(row) for row in cursor.fetchall()]
 
     def close(self) -> None:
         """Release the file."""
         self._engine.dispose()
+
+
+def set_values(connection: Connection, values: Mapping[str, str]) -> None:
+    """Write what the run is about; a key that is there already gets the new value."""
+    for key, value in values.items():
+        connection.execute(insert(run).prefix_with("OR REPLACE"), {"key": key, "value": value})
 
 
 def add(connection: Connection, table: Table, rows: Iterable[Sequence[object]]) -> None:
@@ -176,6 +198,7 @@ def note(connection: Connection, number: int, time: int, entries: Sequence[tuple
 
 
 def _configure(connection: Any, _: object) -> None:
+    # EXCLUSIVE, before the first access: two processes must not work on one run. A killed process lets go of the lock.
     # FULL: what the ledger is told must never be lost from this file, even when the power fails.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")

@@ -7,6 +7,7 @@ without a gap; the reading is the member's own meter's; the rest was priced and 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -72,8 +73,8 @@ def _require(holds: bool, otherwise: str) -> None:
 
 def _anchored(content: Any, anchor: Any, client: LedgerClient) -> int:
     _require(content["format"] == FORMAT, f"The bill's format is not {FORMAT}.")
-    root, index = _bytes(anchor["root"]), anchor["index"]
-    siblings = [_bytes(sibling) for sibling in anchor["siblings"]]
+    root, index = _bytes(anchor["root"], 32), anchor["index"]
+    siblings = [_bytes(sibling, 32) for sibling in anchor["siblings"]]
     _require(
         root_of(content_hash(content), index, siblings) == root,
         "The bill's content is not what was anchored: at least one figure in it was changed.",
@@ -88,9 +89,11 @@ def _anchored(content: Any, anchor: Any, client: LedgerClient) -> int:
 def _member(content: Any, client: LedgerClient) -> int:
     ledger, member = content["ledger"], content["member"]
     _require(ledger["chainId"] == client.node.chain_id, "The bill belongs to another chain.")
-    _require(_bytes(ledger["settlement"]) == client.addresses.settlement, "The bill names another settlement contract.")
     _require(
-        client.member_of(_bytes(member["account"])) == member["index"],
+        _bytes(ledger["settlement"], 20) == client.addresses.settlement, "The bill names another settlement contract."
+    )
+    _require(
+        client.member_of(_bytes(member["account"], 20)) == member["index"],
         "The chain knows another member at this account.",
     )
     return int(member["index"])
@@ -107,8 +110,8 @@ def _slot(line: Any, proof: Any, member: int, client: LedgerClient) -> int:
     """Check one slot of the bill; returns the number of proved lines."""
     slot = line["slot"]
     post = _record(Post, proof["post"])
-    posting = client.posted(slot, post.revision)
     digest = client.domain.digest(hash_struct(post))
+    posting = client.posted(slot, post.revision)
     _require(
         post.slot == slot and posting is not None and posting.digest == digest, f"Slot {slot}: this was not posted."
     )
@@ -132,7 +135,7 @@ def _slot(line: Any, proof: Any, member: int, client: LedgerClient) -> int:
 
 def _leaf(leaf: Any, post: Post) -> Statement:
     statement = _record(Statement, leaf["statement"])
-    siblings = [_bytes(sibling) for sibling in leaf["siblings"]]
+    siblings = [_bytes(sibling, 32) for sibling in leaf["siblings"]]
     root = root_of(hash_struct(statement), leaf["position"], siblings)
     _require(root == post.statements, f"Slot {post.slot}: a line does not lead to the posted statements.")
     return statement
@@ -140,7 +143,7 @@ def _leaf(leaf: Any, post: Post) -> Statement:
 
 def _reading(given: Any, slot: int, member: int, client: LedgerClient) -> Reading:
     reading = _record(Reading, {key: value for key, value in given.items() if key != "signature"})
-    verify(client.domain, Signed(reading, b"", _bytes(given["signature"])), reading.meter)
+    verify(client.domain, Signed(reading, b"", _bytes(given["signature"], 65)), reading.meter)
     _require(reading.slot == slot, f"Slot {slot}: the reading is of another slot.")
     owner = client.member_of_meter(reading.meter)
     _require(owner == member, f"Slot {slot}: meter {checksum_address(reading.meter)} is not this member's.")
@@ -200,16 +203,17 @@ def _record(kind: type[R], given: Mapping[str, Any]) -> R:
     """A record from its JSON; every field, nothing else."""
     fields = schema(kind)
     _require(sorted(given) == sorted(field.label for field in fields), f"A {kind.__name__} has other fields.")
+    sizes = {"bytes32": 32, "address": 20}
     values = {
-        field.name: _bytes(given[field.label]) if field.type in ("bytes32", "address") else given[field.label]
+        field.name: _bytes(given[field.label], sizes[field.type]) if field.type in sizes else given[field.label]
         for field in fields
     }
     return kind(**values)
 
 
-def _bytes(text: str) -> bytes:
-    if not text.startswith("0x"):
-        raise ValueError(f"'{text}' is not 0x-hex")
+def _bytes(text: str, size: int) -> bytes:
+    if not re.fullmatch(f"0x[0-9a-f]{{{2 * size}}}", text):
+        raise ValueError(f"'{text[:80]}' is not 0x and {2 * size} digits from 0 to 9 and a to f")
     return bytes.fromhex(text[2:])
 
 
@@ -218,21 +222,23 @@ def open_and_verify(bill: Path, ledger: Path) -> Verified:
 
     Raises VerificationError when the bill does not prove what it claims, LedgerError when there is no such chain.
     """
-    from commonwatt.ledger.client import Addresses, LedgerClient
-    from commonwatt.ledger.embedded import EmbeddedChain
-
     try:
         document = json.loads(bill.read_text(encoding="utf-8"))
         contracts = document["content"]["ledger"]
-        addresses = Addresses(_bytes(contracts["community"]), _bytes(contracts["settlement"]))
+        found = _bytes(contracts["community"], 20), _bytes(contracts["settlement"], 20)
     except OSError as error:
         raise VerificationError(f"{bill} cannot be read: {error.strerror}.") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise VerificationError(f"{bill} is no bill with proofs: {error}.") from None
+    # Not before the bill is read: py-evm raises Python's limit of recursion so far that a bill nested on purpose
+    # would end the process.
+    from commonwatt.ledger.client import Addresses, LedgerClient
+    from commonwatt.ledger.embedded import EmbeddedChain
+
     if not ledger.exists():
         raise LedgerError(f"There is no chain at {ledger}; name its file with --ledger.")
     with EmbeddedChain(ledger, read_only=True) as chain:
         try:
-            return verify_bill(document, LedgerClient(chain, Key(b"\x01" * 32), addresses))
+            return verify_bill(document, LedgerClient(chain, Key(b"\x01" * 32), Addresses(*found)))
         except LedgerError as error:
             raise VerificationError(f"{bill.name}: {error}") from None

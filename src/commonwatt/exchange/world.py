@@ -9,12 +9,12 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from commonwatt.data.prices import read_price_file
 
 from commonwatt.community.calendar import Slots, local_days
 from commonwatt.community.model import Community
 from commonwatt.community.tariff import PriceFile, Rate, SlotPrices, rate_per_slot, slot_prices
 from commonwatt.data import annual_kwh, read_meter_file, read_profiles
+from commonwatt.data.prices import read_price_file
 from commonwatt.errors import DataError
 from commonwatt.units import FloatArray, IntArray, wh_from_kw
 
