@@ -24,13 +24,12 @@ SHADES: Final = (0.14, 0.32, 0.52, 0.76, 1.0)
 def savings_svg(result: Result, width: float = WIDE, *, standalone: bool = True) -> str:
     """What each home saved, sorted, homes with and without PV apart [currency]."""
     homes, currency = result.homes.sort(["saving", "home"], descending=[True, False]), result.community.currency
-    keys = [Key("with PV", "own"), Key("without PV", "grid"), Key("has a battery", "battery")]
+    named = len(homes) <= NAMED_HOMES
+    keys = [Key("with PV", "own"), Key("without PV", "grid"), *([Key("has a battery", "battery")] if named else [])]
     swatches, head = svg.legend(keys, 8, 4, width - 16)
     rows = homes.to_dicts()
-    if len(rows) > NAMED_HOMES:
-        body, height = _thin_bars(rows, currency, width, head)
-    else:
-        body, height = _named_bars(rows, currency, width, head)
+    draw = _named_bars if named else _thin_bars
+    body, height = draw(rows, currency, width, head)
     description = f"Sorted; from {rows[0]['saving']:.2f} to {rows[-1]['saving']:.2f} {currency}."
     return svg.plot(
         width, height, f"Saved by each home, {currency}", description, swatches, body, standalone=standalone

@@ -48,17 +48,24 @@ class Screen:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """The parts from top to bottom."""
+        from rich.console import Group
+        from rich.constrain import Constrain
+
         width = min(options.max_width, WIDEST)
+        yield Constrain(Group(*self._parts(width)), width)
+
+    def _parts(self, width: int) -> Iterator[RenderableType]:
         yield from _community(self.result)
         yield from _section("Energy", width)
         yield from _energy(self.result, width)
-        yield from _section(f"What each home paid, alone and with the market, {self.result.community.currency}", width)
+        currency = self.result.community.currency
+        yield from _section(f"What each home paid, alone and with the market, {currency}", width)
         yield from _homes(self.result, width)
         yield from _section("Ledger", width)
         yield from _ledger(self.result)
         if self.trace:
             yield from _section("One delivery, from meter reading to block hash", width)
-            yield _grid([(label, line) for label, line in self.trace], width)
+            yield _grid(self.trace, width)
 
 
 def _section(title: str, width: int) -> Iterator[RenderableType]:
@@ -169,7 +176,7 @@ def _homes(result: Result, width: int) -> Iterator[RenderableType]:
     if len(rows) > LISTED:
         order = sorted(rows, key=lambda row: (-row[3], row[0]))
         rows = order[:ENDS] + order[-ENDS:]
-        note = f"Shown: of {len(order)} homes the {ENDS} that saved most and the {ENDS} that saved least. "
+        note = f"Shown: of {len(order)} homes the {ENDS} that saved most and the {ENDS} that saved least."
     names = min(NAME_LENGTH, max(4, *(len(row[0]) for row in rows)))
     digits = [max(6, *(len(f"{row[k]:.2f}") + 1 for row in rows)) for k in (1, 2, 3)]
     cell = names + sum(digits)
@@ -187,7 +194,9 @@ def _homes(result: Result, width: int) -> Iterator[RenderableType]:
             written.append(f"{row[3]:>z{digits[2]}.2f}", "green" if row[3] >= 0 else "red")
         yield written
     found = figures(result)
-    total = Text(f"{note}All: ")
+    if note:
+        yield Text(note, style="dim")
+    total = Text("All: ")
     total.append(f"{decimal_text(found.bill_without_market, 2)} alone, ")
     total.append(f"{decimal_text(found.bill, 2)} with", "bold").append(" the market; saved ")
     yield total.append(f"{decimal_text(found.saved, 2)}", "bold green" if found.saved >= 0 else "bold red")

@@ -1,0 +1,82 @@
+"""One terminal screen: it fits, and it says what the tables say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+from rich.console import Console
+
+from commonwatt.exchange.result import Result
+from commonwatt.exchange.trace import trace
+from commonwatt.study.metrics import figures
+from commonwatt.study.screen import render, summary
+from commonwatt.units import decimal_text
+
+TRACE = (("trade", "home-1 → home-2: 0.290 kWh"), ("settled", f"block 159, hash 0x{'ab' * 32}"))
+
+
+def screen(result: Result, width: int, lines: Sequence[tuple[str, str]] = TRACE) -> list[str]:
+    """The screen's lines as plain text."""
+    console = Console(width=width, color_system=None, highlight=False)
+    with console.capture() as captured:
+        console.print(render(result, lines))
+    return captured.get().splitlines()
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+@pytest.mark.parametrize("run", ["small", "week", "large", "nasty", "silent"])
+def test_the_screen_fits(run: str, width: int, request: pytest.FixtureRequest) -> None:
+    lines = screen(request.getfixturevalue(run), width)
+    assert max(map(len, lines)) <= min(width, 100)
+    assert len(lines) <= 45
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_every_home_of_a_small_community_is_on_it(small: Result, width: int) -> None:
+    text = "\n".join(screen(small, width))
+    assert all(home in text for home in small.homes["home"])
+    assert decimal_text(figures(small).saved, 2) in text
+
+
+def test_a_large_community_shows_those_who_saved_most_and_least(large: Result) -> None:
+    text = "\n".join(screen(large, 100))
+    order = large.homes.sort("saving", descending=True)["home"].to_list()
+    assert order[0] in text
+    assert order[-1] in text
+    assert order[40] not in text
+
+
+def test_bars_fill_the_line_and_can_be_read_without_colour(week: Result) -> None:
+    bars = [line for line in screen(week, 100) if set(line) <= set("█▓▒░") and line]
+    assert [len(bar) for bar in bars] == [100, 100]
+
+
+def test_without_a_ledger_the_screen_says_so(small: Result) -> None:
+    assert any(line.startswith("none: nothing was signed") for line in screen(small, 100, ()))
+
+
+def test_a_delivery_is_traced_to_its_block(with_ledger: Result) -> None:
+    text = "".join(line.strip() for line in screen(with_ledger, 100, trace(with_ledger)))
+    assert "= deposits ✓" in text
+    assert with_ledger.simulation.outbox is not None
+    blocks = with_ledger.simulation.outbox.client.node
+    assert any(f"hash 0x{blocks.block(number).hash.hex()}" in text for number in range(1, blocks.head.number + 1))
+
+
+def test_the_summary_is_plain_and_exact(with_ledger: Result) -> None:
+    told, found = json.loads(json.dumps(summary(with_ledger))), figures(with_ledger)
+    assert told["energy_wh"]["traded"] == with_ledger.trades["settled_wh"].sum()
+    assert told["money"]["saving"] == {"micro": found.saved, "text": decimal_text(found.saved)}
+    assert sum(home["bill"]["micro"] for home in told["homes"]) == told["money"]["bill"]["micro"]
+    assert told["ledger"]["books_close"] is True
+    assert told["period"]["until"] - told["period"]["from"] == 86_400
+    assert set(told["cpu_seconds"]) == set(with_ledger.seconds)
+
+
+def test_the_summary_of_a_run_without_trade_or_ledger(silent: Result) -> None:
+    told = summary(silent)
+    assert told["ledger"] is None
+    assert told["trades"] == 0
+    assert told["shares"]["local_share"] is None
