@@ -26,7 +26,7 @@ demo: $(CORE) ## Run a day of a village: trade, settle on its chain, prove a bil
 
 test: $(DEV) ## Run all tests; those of the contracts when Node is there
 	$(BIN)/pytest
-	@if node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' 2>/dev/null; \
+	@if node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; \
 	then $(MAKE) --no-print-directory test-contracts; \
 	else echo "Node 20 or newer was not found: the contracts' own tests were left out."; fi
 
@@ -61,8 +61,8 @@ clean: ## Remove all that was made here
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	echo "Commonwatt needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo missing)."; \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	echo "Commonwatt needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo missing)."; \
 	echo "Name another one: make PYTHON=python3.12 ..."; exit 1; }
 	@echo "Making $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV)
