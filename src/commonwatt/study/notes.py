@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from commonwatt.community.model import Stage
 from commonwatt.community.tariff import Flat, PriceFile, Rate
 from commonwatt.data import catalogue
+from commonwatt.forecast import Forecaster, SeasonalNaive
 from commonwatt.market import find
 from commonwatt.units import decimal_text
 
@@ -22,17 +24,19 @@ def notes(result: Result) -> list[tuple[str, str]]:
     """The notes as (subject, text)."""
     community, tariff = result.community, result.community.tariff
     unit = f"{community.currency}/kWh"
-    levies = [f"{levy.name} {_price(levy.price)} on {_base(levy.grid, levy.local)}" for levy in tariff.levies]
+    levies = [
+        f"{levy.name.replace('_', ' ')} {_price(levy.price)} on {_base(levy.grid, levy.local)}"
+        for levy in tariff.levies
+    ]
     charges = [f"network fee {_price(tariff.network_fee)} on local kWh", *levies]
     vat = f"; {tariff.vat_name} {float(100 * tariff.vat):g} %" if tariff.vat else ""
     return [
-        *((_title(stage.name), _mechanism(stage.mechanism)) for stage in community.market),
-        ("Tariff", f"retail {_rate(tariff.retail)} and feed-in {_rate(tariff.feed_in)} {unit}; "
-                   f"{', '.join(charges)} {unit}{vat}."),
+        *((_title(stage.name), _mechanism(stage)) for stage in community.market),
+        ("Tariff", f"in {unit}: retail {_rate(tariff.retail)}, feed-in {_rate(tariff.feed_in)}, "
+                   f"{', '.join(charges)}{vat}."),
         ("Grid", f"{community.grid}; planned feed-in that its wires cannot carry is held back." if community.grid
          else "not modelled: the wires carry everything."),
-        ("Forecast", "each home's own history, of the same hour and kind of day; orders follow the forecast and bills "
-                     "what the meters counted."),
+        ("Forecast", f"{_forecaster(result.simulation.forecaster)}; orders follow the forecast, bills the meters."),
         *_data(result),
         ("Rounding", "Energy is whole Wh and money whole micro-units. Each payment is rounded down, equally for payer "
                      "and payee; VAT is rounded half up once per bill. Figures on this page are rounded for display "
@@ -47,11 +51,23 @@ def notes(result: Result) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def _mechanism(name: str) -> str:
-    mechanism = find(name)
-    when = "clears before delivery" if mechanism.phase == "ahead" else "clears what the meters counted"
-    promise = "" if mechanism.rational else "; it does not promise that nobody is worse off than with the utility"
-    return f"{name} ({mechanism.source}), {when}{promise}."
+def _mechanism(stage: Stage) -> str:
+    mechanism = find(stage.mechanism)
+    when = f", gate {stage.gate:%H:%M} on the day before" if stage.gate else ""
+    when = f"before delivery{when}" if mechanism.phase == "ahead" else "what the meters counted"
+    settings = ", ".join(f"{key} {_setting(value)}" for key, value in stage.parameters.items())
+    promise = "" if mechanism.rational else " It does not promise that nobody is worse off than with the utility."
+    return f"{mechanism.name} ({mechanism.source}), clears {when}{'; ' + settings if settings else ''}.{promise}"
+
+
+def _setting(value: object) -> str:
+    return " to ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _forecaster(forecaster: Forecaster) -> str:
+    if isinstance(forecaster, SeasonalNaive):
+        return f"each home's own series at the same local time {forecaster.days} days before"
+    return type(forecaster).__name__
 
 
 def _title(stage: str) -> str:

@@ -134,7 +134,7 @@ def _plots(result: Result) -> list[str]:
                 f"less than the utility's price even with the charges on a local kWh. Faint: nothing was "
                 f"traded.{means}"),
         _figure(result, savings_svg, f"What each home saved, {currency}",
-                "Against the same day's energy bought from and sold to the utility alone, with the same devices."),
+                "Against the same metered energy, bought from and sold to the utility alone."),
         _figure(result, flows_svg, "Who delivered to whom, kWh",
                 "Every settled trade, summed over the period; at the end of each row its sum."),
     ]  # fmt: skip
