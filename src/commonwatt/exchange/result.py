@@ -128,6 +128,12 @@ class Result:
         return frame.with_columns(_utc("slot"))
 
     @cached_property
+    def proofs(self) -> tuple[int, int, int]:
+        """Number of clearings, of the checks that came with them, and of those that hold."""
+        proofs = [json.loads(row.proof) for row in self.simulation.store.rows(tables.clearings)]
+        return len(proofs), sum(map(len, proofs)), sum(check["holds"] for proof in proofs for check in proof)
+
+    @cached_property
     def charges(self) -> Charges:
         """What each member owes with the market [micro-currency]."""
         a = self.arrays

@@ -242,18 +242,10 @@ class Simulation:
 
         progress : called with the number of events done and of all events
         """
-        for number in range(self.done + 1, len(self.events)):
-            event = self.events[number]
-            if self.outbox:
-                with self.watch("ledger"):
-                    self.outbox.finalise_due(event.at)
-            if isinstance(event, Gate):
-                self._close_gate(number, event)
-            else:
-                self._end_slot(number, event)
-            self.done = number
+        while self.done + 1 < len(self.events):
+            self.advance()
             if progress:
-                progress(number + 1, len(self.events))
+                progress(self.done + 1, len(self.events))
         if self.outbox:
             with self.watch("ledger"):
                 self.outbox.finalise_due()
@@ -264,6 +256,19 @@ class Simulation:
             with self.watch("anchor the bills"):
                 self.outbox.anchor(result.bills.tree.root, self.events[-1].at + 2)
         return result
+
+    def advance(self) -> None:
+        """The next event that is not done yet."""
+        number = self.done + 1
+        event = self.events[number]
+        if self.outbox:
+            with self.watch("ledger"):
+                self.outbox.finalise_due(event.at)
+        if isinstance(event, Gate):
+            self._close_gate(number, event)
+        else:
+            self._end_slot(number, event)
+        self.done = number
 
     def _close_gate(self, number: int, gate: Gate) -> None:
         """Steps 1 to 5 for the slots of a local day."""

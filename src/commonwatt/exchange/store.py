@@ -118,8 +118,9 @@ class Store:
             empty = not connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
             if application != _APPLICATION and not (empty and application == 0):
                 raise StoreError(f"{self._name} is not an exchange's store.")
-            # Before the first table: a process killed among the tables leaves a store and not a stranger's file.
-            connection.exec_driver_sql(f"PRAGMA application_id = {_APPLICATION}")
+            if empty:
+                # Before the first table: a process killed among the tables leaves a store and not a stranger's file.
+                connection.exec_driver_sql(f"PRAGMA application_id = {_APPLICATION}")
             _metadata.create_all(connection)
         found = self.values().get("version", VERSION)
         if found != VERSION:

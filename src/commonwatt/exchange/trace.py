@@ -1,4 +1,4 @@
-"""One kilowatt-hour, from meter reading to block hash: the largest trade of a run with everything that proves it."""
+"""From meter reading to block hash: one delivery of a run with everything that proves it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,19 @@ if TYPE_CHECKING:
 
 
 def trace(result: Result) -> list[tuple[str, str]]:
-    """The way of the largest settled trade as (step, what happened); empty without trades or without a ledger."""
+    """The way of the largest settled day-ahead trade, or else pool trade, as (step, what happened).
+
+    Empty without trades or without a ledger.
+    """
     sim = result.simulation
     if sim.outbox is None:
         return []
-    rows = sim.store.columns(tables.trades, ("settled", "slot", "number"))
-    if not rows or max(rows)[0] == 0:
+    rows = sim.store.columns(tables.trades, ("settled", "stage", "slot", "number"))
+    settled = [row for row in rows if row[0] > 0]
+    if not settled:
         return []
-    _, at, number = max(rows, key=lambda row: (row[0], -row[1], -row[2]))
+    # A day-ahead trade passes every step; among them the largest, and of equals the first.
+    _, _, at, number = min(settled, key=lambda row: (row[1] != AHEAD, -row[0], row[2], row[3]))
     slot = Slot(sim.store, at)
     trade = next(t for t in sim.store.rows(tables.trades, slot=at) if t.number == number)
     seller, buyer = (result.community.members[index] for index in (trade.seller, trade.buyer))

@@ -1,0 +1,96 @@
+"""A small community and what the tests of the exchange ask of its runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from commonwatt.exchange.bills import proven
+from commonwatt.exchange.checking import load
+from commonwatt.exchange.result import Result
+from commonwatt.exchange.simulation import Simulation
+
+START = "2026-06-15"
+HEAD = """
+[community]
+name = "Five homes"
+currency = "EUR"
+timezone = "Europe/Berlin"
+slot = "1h"
+"""
+TARIFF = """
+[tariff]
+retail = "0.27"
+feed_in = "0.08"
+network_fee = "0.02"
+vat = { rate = "0.19" }
+
+[tariff.levies]
+electricity_tax = { price = "0.0205", on = "grid" }
+concession_fee = { price = "0.0132" }
+"""
+AHEAD = """
+[market.day_ahead]
+mechanism = "fixed"
+gate = "12:00"
+price = "0.20"
+"""
+AFTER = """
+[market.real_time]
+mechanism = "sdr"
+"""
+MEMBERS = """
+[defaults]
+collateral = "20"
+
+[members]
+sun = { load = "simbench:H0-A", annual_kwh = 2000, pv = { profile = "simbench:PV1", kwp = 8 }, \
+battery = { kwh = 5, kw = 2.5 } }
+roof = { load = "simbench:H0-B", annual_kwh = 3000, pv = { profile = "simbench:PV3", kwp = 5 } }
+flat = { load = "simbench:H0-C", annual_kwh = 4000 }
+shop = { load = "simbench:H0-G", annual_kwh = 6000 }
+poor = { load = "simbench:H0-L", annual_kwh = 5000, collateral = "0.05" }
+"""
+COMMUNITY = HEAD + TARIFF + AHEAD + AFTER + MEMBERS
+POOR = 4
+"""Index of the member whose collateral lasts for a few trades only."""
+
+
+def written(folder: Path, text: str = COMMUNITY) -> Path:
+    """The community's file in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "community.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def snapshot(result: Result) -> dict[str, Any]:
+    """Everything that a run leaves behind, short enough to compare: head of the chain, balances, bills, tables."""
+    outbox = result.simulation.outbox
+    assert outbox
+    bills = json.dumps(list(proven(result, result.bills)))
+    return {
+        "head": outbox.client.node.head.hash.hex(),
+        "balances": outbox.client.balances().tolist(),
+        "bills": hashlib.sha256(bills.encode()).hexdigest(),
+        "waiting": len(outbox.pending),
+    }
+
+
+def tables(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of the exchange's file, by table; nobody may have it open."""
+    with sqlite3.connect(folder / "exchange.sqlite") as file:
+        names = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        rows = {name: file.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall() for name in names}  # noqa: S608
+    file.close()
+    return rows
+
+
+def begin(folder: Path, text: str = COMMUNITY, days: int = 1, start: str = START) -> Simulation:
+    """A run that has not begun to move, with its files in `folder`/out; one event at a time by `advance`."""
+    file = written(folder, text)
+    return Simulation(load(file), folder, date.fromisoformat(start), days, out=folder / "out")

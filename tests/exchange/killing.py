@@ -1,0 +1,111 @@
+"""A process that runs simulations in forks of itself and kills them, on order: one JSON per line in, one out.
+
+It imports everything once and reads no data itself, so a fork is ready at once and has no threads to miss.
+An order has `file` and `out`, and at most one of
+  statement : die before the n-th SQL statement of either database
+  seconds : be killed from outside after so long
+  call : [module, qualified name, n, "before" or "after"]: die at the n-th call of a function
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import os
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from exchange_cases import START, snapshot
+
+import commonwatt.exchange.verify
+import commonwatt.ledger.client
+import commonwatt.ledger.embedded  # noqa: F401
+from commonwatt.exchange.api import simulate
+
+
+def main() -> None:
+    for line in sys.stdin:
+        order = json.loads(line)
+        child = os.fork()
+        if not child:
+            live(order)
+        if "seconds" in order:
+            time.sleep(order["seconds"])
+            os.kill(child, signal.SIGKILL)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        print(json.dumps({"killed": code == -signal.SIGKILL, "code": code}), flush=True)
+
+
+def live(order: dict[str, Any]) -> None:
+    """Run until the end or until death; what came out is written beside `out`."""
+    said: dict[str, Any]
+    try:
+        count = count_statements(order.get("statement"))
+        if "call" in order:
+            die_at_call(*order["call"])
+        out = Path(order["out"])
+        result = simulate(order["file"], START, 1, out=out)
+        said = {"statements": count(), **snapshot(result)}
+        result.simulation.close()
+        out.with_suffix(".json").write_text(json.dumps(said))
+        os._exit(0)
+    except BaseException as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        os._exit(1)
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def count_statements(last: int | None) -> Callable[[], int]:
+    """Watch every database that is opened from now on; die before statement number `last`."""
+    seen = 0
+
+    def executed(_: str) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == last:
+            die()
+
+    connect = sqlite3.connect
+
+    def watched(*arguments: Any, **named: Any) -> sqlite3.Connection:
+        connection = connect(*arguments, **named)
+        connection.set_trace_callback(executed)
+        return connection
+
+    sqlite3.connect = sqlite3.dbapi2.connect = watched  # type: ignore[assignment]
+    return lambda: seen
+
+
+def die_at_call(module: str, name: str, number: int, when: str) -> None:
+    owner: Any = importlib.import_module(module)
+    *path, last = name.split(".")
+    for part in path:
+        owner = getattr(owner, part)
+    function, calls = getattr(owner, last), 0
+
+    @functools.wraps(function)
+    def watched(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if (calls, when) == (number, "before"):
+            die()
+        answer = function(*arguments, **named)
+        if (calls, when) == (number, "after"):
+            die()
+        return answer
+
+    raw = vars(owner).get(last)
+    setattr(owner, last, staticmethod(watched) if isinstance(raw, classmethod | staticmethod) else watched)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,261 @@
+"""A run that is killed at any moment goes on as if nothing had been: same chain, same store, same bills."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+from exchange_cases import COMMUNITY, START, begin, snapshot, tables, written
+
+import commonwatt
+from commonwatt.errors import LedgerError, StoreError
+from commonwatt.exchange.api import simulate
+from commonwatt.ledger.embedded import EmbeddedChain
+from commonwatt.ledger.node import Block
+
+# With a challenge window, so that posts wait for two slots and are finalised apart from their own slot.
+TEXT = COMMUNITY + '\n[ledger]\nwindow = "2h"\n'
+Order = dict[str, Any]
+
+SIMULATION, OUTBOX, CLIENT, CHAIN, STORE, PERSISTENCE = (
+    f"commonwatt.{name}"
+    for name in ("exchange.simulation", "exchange.outbox", "ledger.client", "ledger.embedded", "exchange.store",
+                 "exchange.persistence")
+)  # fmt: skip
+MOMENTS: dict[str, list[Any]] = {
+    "before the community is founded": [SIMULATION, "open_chain", 1, "before"],
+    "with an empty chain": [SIMULATION, "open_chain", 1, "after"],
+    "between contracts and deposits": [CLIENT, "LedgerClient.deposit_for", 1, "before"],
+    "founded on the chain, unknown to the store": [SIMULATION, "found", 1, "after"],
+    "among the mandates": [PERSISTENCE, "write_mandates", 1, "after"],
+    "founded, before the first gate": [SIMULATION, "Simulation._close_gate", 1, "before"],
+    "within the gate's transaction": [PERSISTENCE, "write_gate", 1, "after"],
+    "gate in the store, not on the chain": [OUTBOX, "Outbox.commit", 1, "before"],
+    "gate on the chain": [OUTBOX, "Outbox.commit", 1, "after"],
+    "after the first slot's flows": [STORE, "add", 8, "before"],
+    "within a slot's transaction": [PERSISTENCE, "write_slot", 9, "after"],
+    "slot in the store, not on the chain": [OUTBOX, "Outbox.post", 10, "before"],
+    "slot posted": [CLIENT, "LedgerClient.post", 11, "after"],
+    "before a slot is final": [CLIENT, "LedgerClient.finalise", 12, "before"],
+    "a slot is final": [CLIENT, "LedgerClient.finalise", 12, "after"],
+    "while a block is sealed": [CHAIN, "EmbeddedChain._execute", 30, "after"],
+    "last slots wait for their windows": [CLIENT, "LedgerClient.finalise", 23, "before"],
+    "everything final, bills not anchored": [OUTBOX, "Outbox.anchor", 1, "before"],
+    "bills anchored": [OUTBOX, "Outbox.anchor", 1, "after"],
+}
+
+
+class Killer:
+    """One process of `killing.py`."""
+
+    def __init__(self) -> None:
+        here = Path(__file__).parent
+        paths = [str(Path(commonwatt.__file__).parents[1]), str(here), os.environ.get("PYTHONPATH", "")]
+        self.process = subprocess.Popen(
+            [sys.executable, str(here / "killing.py")],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def __call__(self, order: Order) -> Order:
+        assert self.process.stdin
+        assert self.process.stdout
+        print(json.dumps(order), file=self.process.stdin, flush=True)
+        return dict(json.loads(self.process.stdout.readline()))
+
+    def close(self) -> None:
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe
+            pipe.close()
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Callable[[Callable[[Killer, Any], None], list[Any]], None]]:
+    """Runs something for each of many things, two at a time, each with a killer of its own."""
+    killers = [Killer(), Killer()]
+    free: SimpleQueue[Killer] = SimpleQueue()
+    for killer in killers:
+        free.put(killer)
+
+    def run(what: Callable[[Killer, Any], None], many: list[Any]) -> None:
+        def one(thing: Any) -> None:
+            killer = free.get()
+            try:
+                what(killer, thing)
+            finally:
+                free.put(killer)
+
+        with ThreadPoolExecutor(len(killers)) as workers:
+            for finished in [workers.submit(one, thing) for thing in many]:
+                finished.result()
+
+    yield run
+    for killer in killers:
+        killer.close()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a run that nobody kills leaves behind, and where."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    file, killer = written(folder, TEXT), Killer()
+    answer = killer({"file": str(file), "out": str(folder / "out")})
+    killer.close()
+    assert answer == {"killed": False, "code": 0}
+    said = json.loads((folder / "out.json").read_text())
+    return {"file": file, "out": folder / "out", "said": said, "tables": tables(folder / "out")}
+
+
+def survive(killer: Killer, undisturbed: dict[str, Any], out: Path, deaths: list[Order]) -> int:
+    """Kill one run again and again, let it finish, and compare; returns how often it died."""
+    order = {"file": str(undisturbed["file"]), "out": str(out)}
+    died = 0
+    for death in deaths:
+        answer = killer(order | death)
+        assert answer["killed"] or answer["code"] == 0
+        died += answer["killed"]
+    assert killer(order)["code"] == 0
+    said = json.loads(out.with_suffix(".json").read_text())
+    assert said | {"statements": 0} == undisturbed["said"] | {"statements": 0}
+    assert tables(out) == undisturbed["tables"]
+    shutil.rmtree(out)
+    return died
+
+
+def test_a_run_killed_at_a_telling_moment_ends_like_any_other(
+    pool: Any, undisturbed: dict[str, Any], tmp_path: Path
+) -> None:
+    def one(killer: Killer, moment: str) -> None:
+        assert survive(killer, undisturbed, tmp_path / moment, [{"call": MOMENTS[moment]}]) == 1
+
+    pool(one, list(MOMENTS))
+
+
+def test_a_run_killed_at_random_statements_ends_like_any_other(
+    pool: Any, undisturbed: dict[str, Any], tmp_path: Path
+) -> None:
+    rng, statements, deaths = random.Random(11), undisturbed["said"]["statements"], []  # noqa: S311
+    assert statements > 1000
+
+    def one(killer: Killer, number: int) -> None:
+        # Each life of the process is a part of the run, so several deaths in a row fall into one run.
+        lives = [{"statement": rng.randint(1, statements // (1 + number % 4))} for _ in range(1 + number % 4)]
+        deaths.append(survive(killer, undisturbed, tmp_path / str(number), lives))
+
+    pool(one, list(range(14)))
+    assert sum(deaths) >= 25
+
+
+def test_a_run_killed_from_outside_ends_like_any_other(pool: Any, undisturbed: dict[str, Any], tmp_path: Path) -> None:
+    rng, deaths = random.Random(12), []  # noqa: S311
+
+    def one(killer: Killer, number: int) -> None:
+        lives = [{"seconds": rng.uniform(0.02, 0.6)} for _ in range(3)]
+        deaths.append(survive(killer, undisturbed, tmp_path / str(number), lives))
+
+    pool(one, list(range(6)))
+    assert sum(deaths) >= 15
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Copies of both files after the gate, after 12 slots and at the end."""
+    folder = tmp_path_factory.mktemp("stages")
+    copies = {}
+    for name, events in (("gate", 1), ("noon", 13), ("end", 25)):
+        simulation = begin(folder, TEXT)
+        while simulation.done + 1 < events:
+            simulation.advance()
+        if name == "end":
+            simulation.run()
+        simulation.close()
+        copies[name] = Path(shutil.copytree(folder / "out", folder / name))
+    copies["file"] = folder / "community.toml"
+    return copies
+
+
+@pytest.mark.parametrize(("store", "ledger"), [("noon", "gate"), ("end", "gate"), ("end", "noon"), ("noon", "noon")])
+def test_a_ledger_that_is_behind_is_told_everything_again(
+    stages: dict[str, Path], undisturbed: dict[str, Any], tmp_path: Path, store: str, ledger: str
+) -> None:
+    shutil.copy(stages[store] / "exchange.sqlite", tmp_path)
+    shutil.copy(stages[ledger] / "ledger.sqlite", tmp_path)
+    result = simulate(stages["file"], START, 1, out=tmp_path)
+    assert snapshot(result) == {key: undisturbed["said"][key] for key in snapshot(result)}
+    result.simulation.close()
+    assert tables(tmp_path) == undisturbed["tables"]
+
+
+@pytest.mark.parametrize(("store", "ledger"), [("gate", "noon"), ("gate", "end")])
+def test_a_ledger_that_is_ahead_is_left_as_it_is_when_the_way_differs(
+    stages: dict[str, Path], tmp_path: Path, store: str, ledger: str
+) -> None:
+    """Its balances already hold later slots, so a poor member may be let do what it was refused, or the reverse."""
+    shutil.copy(stages[store] / "exchange.sqlite", tmp_path)
+    shutil.copy(stages[ledger] / "ledger.sqlite", tmp_path)
+    with pytest.raises(LedgerError, match=r"The chain holds another post of slot [0-9]+ than the exchange's file"):
+        simulate(stages["file"], START, 1, out=tmp_path)
+    assert head(tmp_path) == head(stages[ledger])
+
+
+def test_a_ledger_that_is_ahead_is_caught_up_with_when_all_can_pay(tmp_path: Path) -> None:
+    text = TEXT.replace('collateral = "0.05"', 'collateral = "20"')
+    early, late = begin(tmp_path / "early", text), begin(tmp_path / "late", text)
+    for simulation, events in ((early, 8), (late, 20)):
+        for _ in range(events):
+            simulation.advance()
+        simulation.close()
+    shutil.copy(tmp_path / "early" / "out" / "exchange.sqlite", tmp_path / "late" / "out")
+    said = []
+    for name in ("early", "late"):
+        result = simulate(tmp_path / name / "community.toml", START, 1, out=tmp_path / name / "out")
+        said.append(snapshot(result))
+        result.simulation.close()
+    assert said[0] == said[1]
+
+
+def head(folder: Path) -> Block:
+    with EmbeddedChain(folder / "ledger.sqlite", read_only=True) as chain:
+        return chain.head
+
+
+@pytest.mark.parametrize(
+    ("missing", "kept", "sentence"),
+    [
+        ("exchange.sqlite", "ledger.sqlite", "ledger.sqlite is there without its exchange.sqlite; put that back"),
+        ("ledger.sqlite", "exchange.sqlite", "ledger.sqlite is missing; put it back"),
+    ],
+)
+def test_neither_file_is_made_anew_beside_the_other(
+    stages: dict[str, Path], tmp_path: Path, missing: str, kept: str, sentence: str
+) -> None:
+    folder = Path(shutil.copytree(stages["noon"], tmp_path / "out"))
+    (folder / missing).unlink()
+    before = (folder / kept).read_bytes()
+    with pytest.raises(StoreError, match=re.escape(sentence)):
+        simulate(stages["file"], START, 1, out=folder)
+    assert (folder / kept).read_bytes() == before
+    result = simulate(stages["file"], START, 1, out=folder, fresh=True)
+    result.simulation.close()
+
+
+def test_two_processes_never_work_on_one_run(stages: dict[str, Path], tmp_path: Path) -> None:
+    file = written(tmp_path, TEXT)
+    first = begin(tmp_path, TEXT)
+    first.advance()
+    with pytest.raises(StoreError, match="is open in another process"):
+        simulate(file, START, 1, out=tmp_path / "out")
+    first.advance()
+    first.close()
