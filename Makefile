@@ -57,7 +57,7 @@ lock: $(DEV) ## Write requirements/ anew from pyproject.toml
 	$(LOCK) --extra test --extra check --extra docs --constraint requirements/core.txt --output-file requirements/dev.txt
 
 clean: ## Remove all that was made here
-	rm -rf $(VENV) build dist site contracts/node_modules contracts/out contracts/cache
+	rm -rf $(VENV) build commonwatt-demo dist site contracts/node_modules contracts/out contracts/cache
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(BIN)/python:
