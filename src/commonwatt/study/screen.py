@@ -152,6 +152,10 @@ def _energy(result: Result, width: int) -> Iterator[RenderableType]:
     for name in ("local_share", "self_sufficiency", "self_consumption"):
         line.append(f" · {NAMES[name]} {_percent(getattr(found, name))}", "not bold")
     yield line
+    clearings, checks, holding = result.proofs
+    verdict = "all hold ✓" if checks == holding else f"{checks - holding} do not hold"
+    if clearings:
+        yield Text(f"{clearings} clearings with {checks} checks: {verdict}", "green" if checks == holding else "red")
 
 
 def _bar(layers: dict[str, int], width: int) -> RenderableType:
