@@ -1,0 +1,154 @@
+"""Trades to balances, for any trades: what was delivered, what can be paid, what the statements say."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from commonwatt.community.tariff import Flat, Levy, Tariff, slot_prices
+from commonwatt.exchange.charges import charges
+from commonwatt.exchange.netting import affordable, delivered
+from commonwatt.exchange.statements import SENTINEL_MEMBER, Line, statements
+from commonwatt.records import ZERO_HASH, Trade, Trades
+from commonwatt.records.deltas import DELTA_MAX, DELTA_MIN
+from commonwatt.units import IntArray, payment
+
+MEMBERS = 5
+prices = st.integers(0, 400_000)
+
+
+@st.composite
+def trade_lists(draw: st.DrawFn, largest: int = 20_000) -> Trades:
+    pairs = st.tuples(st.integers(0, MEMBERS - 1), st.integers(0, MEMBERS - 1)).filter(lambda ends: ends[0] != ends[1])
+    rows = draw(st.lists(st.tuples(pairs, st.integers(1, largest), prices), max_size=15))
+    columns = [(*ends, wh, price) for ends, wh, price in rows]
+    return Trades(*np.array(columns, dtype=np.int64).reshape(-1, 4).T)
+
+
+def of(trades: Trades, wh: IntArray) -> Trades:
+    return Trades(trades.buyer, trades.seller, wh, trades.price)
+
+
+def per_member(ends: IntArray, wh: IntArray) -> IntArray:
+    return np.bincount(ends, weights=wh, minlength=MEMBERS).astype(np.int64)
+
+
+nets = st.lists(st.integers(-30_000, 30_000), min_size=MEMBERS, max_size=MEMBERS).map(np.array)
+moneys = st.lists(st.integers(-5, 3_000_000), min_size=MEMBERS, max_size=MEMBERS).map(np.array)
+
+
+@given(trade_lists(), nets)
+@settings(max_examples=300)
+def test_no_buyer_settles_more_than_it_drew_and_no_seller_more_than_it_fed_in(trades: Trades, net: IntArray) -> None:
+    wh = delivered(trades, net)
+    assert ((wh >= 0) & (wh <= trades.wh)).all()
+    assert (per_member(trades.buyer, wh) <= np.maximum(net, 0)).all()
+    assert (per_member(trades.seller, wh) <= np.maximum(-net, 0)).all()
+
+
+@given(trade_lists())
+def test_what_was_delivered_as_agreed_settles_whole(trades: Trades) -> None:
+    bought, sold = per_member(trades.buyer, trades.wh), per_member(trades.seller, trades.wh)
+    one_sided = (bought == 0) | (sold == 0)
+    if one_sided.all():
+        assert (delivered(trades, bought - sold) == trades.wh).all()
+
+
+@given(trade_lists(), nets)
+def test_earlier_trades_are_served_first(trades: Trades, net: IntArray) -> None:
+    """A seller that delivered in part serves its first trades whole, then one in part, then none."""
+    buyers_drew = np.where(net < 0, net, 10**6)
+    wh = delivered(trades, buyers_drew)
+    for seller in range(MEMBERS):
+        mine = [(w, t) for w, t, s in zip(wh, trades.wh, trades.seller, strict=True) if s == seller]
+        cut = [place for place, (settled, agreed) in enumerate(mine) if settled < agreed]
+        if cut and buyers_drew[seller] < 0 and not (np.isin(trades.buyer, np.flatnonzero(net < 0))).any():
+            assert all(settled == 0 for settled, _ in mine[cut[0] + 1 :])
+
+
+@given(trade_lists(), moneys)
+@settings(max_examples=300)
+def test_everybody_can_pay_what_settles(trades: Trades, free: IntArray) -> None:
+    wh = affordable(trades, free)
+    credit = of(trades, wh).credit(MEMBERS)
+    assert ((wh >= 0) & (wh <= trades.wh)).all()
+    assert (credit >= -np.maximum(free, 0)).all()
+    assert credit.sum() == 0
+
+
+@given(trade_lists(), moneys)
+def test_who_can_pay_loses_nothing_unless_its_partner_cannot(trades: Trades, free: IntArray) -> None:
+    credit = trades.credit(MEMBERS)
+    if (credit >= -np.maximum(free, 0)).all():
+        assert (affordable(trades, free) == trades.wh).all()
+    rich = affordable(trades, np.full(MEMBERS, 10**12))
+    assert (rich == trades.wh).all()
+
+
+@given(trade_lists(largest=10**9))
+def test_no_balance_changes_by_more_than_the_contract_can_read(trades: Trades) -> None:
+    wh = affordable(trades, np.full(MEMBERS, 2**62))
+    credit = of(trades, wh).credit(MEMBERS)
+    assert credit.min(initial=0) >= DELTA_MIN
+    assert credit.max(initial=0) <= DELTA_MAX
+
+
+def test_a_seller_may_spend_in_a_slot_what_it_earns_in_it() -> None:
+    trades = Trades(*np.array([[0, 1, 1000, 200_000], [1, 2, 1000, 150_000]]).T)
+    assert affordable(trades, np.array([200_000, 0, 0])).tolist() == [1000, 1000]
+    # Without the buyer's money the chain falls: the seller has earned nothing to spend.
+    assert affordable(trades, np.array([0, 0, 0])).tolist() == [0, 0]
+
+
+def test_the_last_purchase_is_cut_first_and_only_as_far_as_needed() -> None:
+    trades = Trades(*np.array([[0, 1, 1000, 200_000], [0, 2, 1000, 100_000]]).T)
+    assert affordable(trades, np.array([250_000, 0, 0])).tolist() == [1000, 500]
+    assert affordable(trades, np.array([100_000, 0, 0])).tolist() == [500, 0]
+
+
+@given(trade_lists(), st.data())
+def test_statements_run_without_a_gap_and_end_in_the_balance(trades: Trades, data: st.DataObject) -> None:
+    settled = np.array([data.draw(st.integers(0, wh)) for wh in trades.wh.tolist()], dtype=np.int64)
+    lines = [
+        Line(Trade(900, 0, number, *row, bytes([1]) * 32, bytes([2]) * 32), bytes([number + 1]) * 32, wh)
+        for number, (*row, wh) in enumerate(
+            zip(*(c.tolist() for c in (trades.buyer, trades.seller, trades.wh, trades.price, settled)), strict=True)
+        )
+    ]
+    leaves = statements(900, 0, lines, [bytes([3]) * 32] * MEMBERS)
+    keys = [(leaf.member, leaf.index) for leaf in leaves]
+    assert keys == sorted(set(keys))
+    assert leaves[-1].member == SENTINEL_MEMBER
+    final = of(trades, settled)
+    for member in range(MEMBERS):
+        own = [leaf for leaf in leaves if leaf.member == member]
+        assert [leaf.index for leaf in own] == list(range(len(own)))
+        assert (own[-1].wh, own[-1].money) == (final.position(MEMBERS)[member], final.credit(MEMBERS)[member])
+        if own[0].trade == ZERO_HASH:
+            assert len(own) == 1
+            assert member not in (*trades.buyer, *trades.seller)
+
+
+flows = st.lists(st.integers(-20_000, 20_000), min_size=6, max_size=6)
+
+
+@given(st.lists(flows, min_size=2, max_size=2), prices, prices, st.integers(0, 50_000), st.integers(0, 99))
+def test_charges_are_the_sum_of_their_lines_and_of_each_slot(
+    grid: list[list[int]], retail: int, feed_in: int, fee: int, vat: int
+) -> None:
+    tariff = Tariff(Flat(retail), Flat(feed_in), fee, (Levy("levy", 20_500),), "VAT", Fraction(vat, 100))
+    prices = slot_prices(tariff, np.full(6, retail), np.full(6, feed_in))
+    net, nothing = np.array(grid), np.zeros((2, 6), dtype=np.int64)
+    found = charges(tariff, prices, net, nothing, nothing)
+    for member, row in enumerate(grid):
+        energy = sum(payment(wh, retail) for wh in row if wh > 0)
+        levy = sum(wh for wh in row if wh > 0) * 20_500 // 1000
+        tax = Fraction(vat, 100) * (energy + levy)
+        assert found.energy[member] == energy
+        assert found.feed_in[member] == sum(payment(wh, feed_in) for wh in row if wh < 0)
+        assert abs(found.vat[member] - tax) <= Fraction(1, 2)
+        assert found.total[member] == energy + found.feed_in[member] + levy + found.vat[member]
+        assert found.fees["network fee"][member] == found.neighbours[member] == 0
