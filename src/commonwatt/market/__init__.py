@@ -7,10 +7,10 @@ from typing import Any
 
 from commonwatt.errors import MarketError
 from commonwatt.market.fixed import FIXED
-from commonwatt.market.interface import Frame, Mechanism, Orders, Outcome, Parameters, Positions
+from commonwatt.market.interface import Events, Frame, Mechanism, Orders, Outcome, Parameters, Positions
 from commonwatt.market.sdr import SDR
 
-__all__ = ["MECHANISMS", "Frame", "Mechanism", "Orders", "Outcome", "Parameters", "Positions", "find"]
+__all__ = ["MECHANISMS", "Events", "Frame", "Mechanism", "Orders", "Outcome", "Parameters", "Positions", "find"]
 
 MECHANISMS: dict[str, Mechanism[Any]] = {mechanism.name: mechanism for mechanism in (FIXED, SDR)}
 

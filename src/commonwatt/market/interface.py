@@ -66,7 +66,34 @@ class Positions:
     min_sell: IntArray
 
 
-I = TypeVar("I", Orders, Positions)  # noqa: E741  (I as in input)
+@dataclass(frozen=True)
+class Events:
+    """What happened to the order book of one slot, in order of arrival; columns, each shape (events,).
+
+    kind : ADD, AMEND or CANCEL
+    order : number of the order; ADD brings a new one, the others name an existing one
+    member, side, wh, limit : as in Orders; of an AMEND the new values, of a CANCEL not looked at
+    time : arrival [unix s], never decreasing; expiry : the order is void from then on [unix s]
+    """
+
+    kind: IntArray
+    order: IntArray
+    member: IntArray
+    side: IntArray
+    wh: IntArray
+    limit: IntArray
+    time: IntArray
+    expiry: IntArray
+
+    @property
+    def net(self) -> IntArray:
+        """Signed energy per event, shape (events,) [Wh], positive = buy."""
+        return np.where(self.side == BUY, self.wh, -self.wh)
+
+
+ADD, AMEND, CANCEL = 0, 1, 2
+
+I = TypeVar("I", Orders, Positions, Events)  # noqa: E741  (I as in input)
 
 
 class Parameters(BaseModel):

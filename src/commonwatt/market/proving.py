@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from commonwatt.errors import MarketError
-from commonwatt.market.interface import BOUNDS, Frame, Orders, Outcome, Positions
-from commonwatt.records import Check, Clearing, Proof, Trades
+from commonwatt.market.interface import AMEND, BOUNDS, CANCEL, Events, Frame, Orders, Outcome, Positions
+from commonwatt.records import BUY, Check, Clearing, Proof, Trades
 from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, IntArray
 
 
 def proved(
-    name: str, frame: Frame, slot: int, given: Orders | Positions, outcome: Outcome, *, rational: bool
+    name: str, frame: Frame, slot: int, given: Orders | Positions | Events, outcome: Outcome, *, rational: bool
 ) -> Clearing:
     """The outcome of one slot as a Clearing with its proof.
 
@@ -38,14 +38,32 @@ def proved(
     return Clearing(name, start, trades, outcome.prices, grid, Proof(checks), outcome.diagnostics)
 
 
-def declared(given: Orders | Positions, members: int) -> tuple[IntArray, IntArray]:
+def declared(given: Orders | Positions | Events, members: int) -> tuple[IntArray, IntArray]:
     """What each member declared to buy and to sell, each shape (members,) [Wh] >= 0."""
     bought, sold = np.zeros(members, dtype=np.int64), np.zeros(members, dtype=np.int64)
     if isinstance(given, Positions):
         return np.maximum(given.net, 0), np.maximum(-given.net, 0)
+    if isinstance(given, Events):
+        given = standing(given)
     np.add.at(bought, given.member, np.maximum(given.net, 0))
     np.add.at(sold, given.member, np.maximum(-given.net, 0))
     return bought, sold
+
+
+def standing(events: Events) -> Orders:
+    """Every order of a book at the largest energy and the furthest limit that it ever had."""
+    orders: dict[int, tuple[int, int, int, int]] = {}
+    columns = (events.kind, events.order, events.member, events.side, events.wh, events.limit)
+    for kind, order, member, side, wh, limit in zip(*(column.tolist() for column in columns), strict=True):
+        if kind == CANCEL:
+            continue
+        if kind == AMEND and order in orders:
+            member, side, most, furthest = orders[order]
+            better = max(limit, furthest) if side == BUY else min(limit, furthest)
+            orders[order] = (member, side, max(wh, most), better)
+        elif order not in orders:
+            orders[order] = (member, side, wh, limit)
+    return Orders(*np.array(list(orders.values()), dtype=np.int64).reshape(-1, 4).T)
 
 
 def refuse_out_of_bounds(name: str, frame: Frame, inputs: tuple[Any, ...]) -> None:
@@ -86,7 +104,7 @@ def _within(trades: Trades, bought: IntArray, sold: IntArray, members: int) -> C
     return Check("declared", excess == 0, excess, "Wh traded beyond what was declared")
 
 
-def _within_limits(trades: Trades, given: Orders | Positions, members: int) -> Check:
+def _within_limits(trades: Trades, given: Orders | Positions | Events, members: int) -> Check:
     max_buy, min_sell = limits(given, members)
     over = np.maximum(trades.price - max_buy[trades.buyer], 0)
     under = np.maximum(min_sell[trades.seller] - trades.price, 0)
@@ -94,10 +112,12 @@ def _within_limits(trades: Trades, given: Orders | Positions, members: int) -> C
     return Check("limits", worst == 0, worst, "micro-currency/kWh beyond a member's price limit")
 
 
-def limits(given: Orders | Positions, members: int) -> tuple[IntArray, IntArray]:
+def limits(given: Orders | Positions | Events, members: int) -> tuple[IntArray, IntArray]:
     """Highest buying and lowest selling limit of each member, each shape (members,) [micro-currency/kWh]."""
     if isinstance(given, Positions):
         return given.max_buy, given.min_sell
+    if isinstance(given, Events):
+        given = standing(given)
     max_buy = np.full(members, -MAX_PRICE, dtype=np.int64)
     min_sell = np.full(members, MAX_PRICE, dtype=np.int64)
     buys = given.net > 0
