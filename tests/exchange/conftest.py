@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,21 +15,25 @@ from commonwatt.exchange.result import Result
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Result]:
-    """One day of the small community, settled on its chain, files beside it."""
-    folder = tmp_path_factory.mktemp("run")
-    result = simulate(written(folder), START, 1, out=folder / "out")
+    """One day of the small community, settled on a chain in memory."""
+    result = simulate(written(tmp_path_factory.mktemp("run")), START, 1)
     yield result
     result.simulation.close()
-
-
-@pytest.fixture(scope="session")
-def ledger(run: Result) -> Path:
-    """The chain's file of that day; its writer is still there."""
-    assert run.simulation.out
-    return run.simulation.out / "ledger.sqlite"
 
 
 @pytest.fixture(scope="session")
 def bills(run: Result) -> list[dict[str, Any]]:
     """All bills of that day with their proofs."""
     return list(proven(run, run.bills))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the same day with both files, closed, and the bills in bills/0.json and so on."""
+    folder = tmp_path_factory.mktemp("finished")
+    result = simulate(written(folder), START, 1, out=folder / "out")
+    (folder / "out" / "bills").mkdir()
+    for number, bill in enumerate(proven(result, result.bills)):
+        (folder / "out" / "bills" / f"{number}.json").write_text(json.dumps(bill), encoding="utf-8")
+    result.simulation.close()
+    return folder / "out"

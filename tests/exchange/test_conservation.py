@@ -136,12 +136,12 @@ def test_the_chain_has_two_blocks_per_slot(run: Result) -> None:
     assert run.ledger.gas_per_trade == run.ledger.gas_settlement / run.ledger.trades
 
 
-def test_the_same_run_twice_gives_the_same_chain_and_the_same_bills(run: Result, tmp_path: Any) -> None:
+def test_the_same_run_in_files_gives_the_same_chain_and_the_same_bills(run: Result, tmp_path: Any) -> None:
     from exchange_cases import snapshot, written
 
     from commonwatt.exchange.api import simulate
 
-    again = simulate(written(tmp_path), START, 1)  # in memory
+    again = simulate(written(tmp_path), START, 1, out=tmp_path / "out")
     assert snapshot(again) == snapshot(run)
     again.simulation.close()
 
