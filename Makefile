@@ -40,10 +40,10 @@ check: $(DEV) ## Check style, types and the doors between the rooms
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(CORE) ## Measure this machine, one JSON per benchmark in build/bench/
-	@mkdir -p build/bench
+bench: $(CORE) ## Measure this machine, one JSON per benchmark in benchmarks/results/
 	@for script in benchmarks/*.py; do \
-	echo "$$script"; $(BIN)/python $$script > build/bench/$$(basename $$script .py).json || exit 1; done
+	echo "$$script"; $(BIN)/python $$script > build.json && mv build.json benchmarks/results/$$(basename $$script .py).json \
+	|| { rm -f build.json; exit 1; }; done
 
 docs: $(DEV) ## Build the documentation into site/ and run its examples
 	$(BIN)/pytest tests/test_docs.py
@@ -54,7 +54,7 @@ contracts: $(NODE) ## Compile the contracts into the package
 
 lock: $(DEV) ## Write requirements/ anew from pyproject.toml
 	$(LOCK) --output-file requirements/core.txt
-	$(LOCK) --extra test --extra check --extra docs --constraint requirements/core.txt --output-file requirements/dev.txt
+	$(LOCK) --extra test --extra check --extra docs --extra fast --extra solve --constraint requirements/core.txt --output-file requirements/dev.txt
 
 clean: ## Remove all that was made here
 	rm -rf $(VENV) build commonwatt-demo dist site contracts/node_modules contracts/out contracts/cache

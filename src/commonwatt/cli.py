@@ -27,7 +27,10 @@ bench_app = App(name="bench", help="Measure this machine.")
 app.command(study_app)
 app.command(bench_app)
 
-JsonPath = Annotated[str | None, Parameter(name="--json", help="Write the figures as JSON to this file; - for stdout.")]
+JsonPath = Annotated[
+    str | None,
+    Parameter(name="--json", allow_leading_hyphen=True, help="Write the figures as JSON to this file; - for stdout."),
+]
 DEMO_START = "2026-06-15"
 
 

@@ -19,6 +19,8 @@ class Key:
 
     def __init__(self, secret: bytes) -> None:
         try:
+            if len(secret) != 32:
+                raise ValueError
             self._private = PrivateKey(secret)
         except ValueError:
             raise SignatureError("A private key is 32 bytes between 1 and the order of secp256k1.") from None

@@ -76,9 +76,9 @@ class Tree:
 def root_of(struct_hash: bytes, index: int, proof: Sequence[bytes]) -> bytes:
     """The root that a record at `index` with these siblings leads to; the verifier compares it.
 
-    An index outside the tree of that depth leads to zero, which no record has.
+    What is no hash, and an index outside the tree of that depth, lead to zero, which no record has.
     """
-    if not 0 <= index < 1 << len(proof):
+    if len(struct_hash) != 32 or not 0 <= index < 1 << len(proof):
         return ZERO_HASH
     node = leaf(struct_hash)
     for sibling in proof:

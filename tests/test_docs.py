@@ -1,0 +1,59 @@
+"""What README.md and docs/ say must be there: links, commands, options, examples."""
+
+import doctest
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from commonwatt.cli import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+SHELL = re.compile(r"^```(?:sh|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#\s]+)")
+TARGET = re.compile(r"^([a-z-]+):", re.MULTILINE)
+
+
+def commands(page):
+    """The words of each command in the page's shell fences, without comments."""
+    for fence in SHELL.findall(page.read_text("utf-8")):
+        for line in fence.replace("\\\n", " ").splitlines():
+            if words := shlex.split(line.removeprefix("$ "), comments=True):
+                yield words
+
+
+@each_page
+def test_links_lead_to_files(page):
+    targets = [target for target in LINK.findall(page.read_text("utf-8")) if "://" not in target]
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@each_page
+def test_commands_exist_with_these_options(page):
+    for program, *arguments in commands(page):
+        if Path(program).name == "commonwatt":
+            # Parsed, not run; an unknown command or option raises.
+            app.parse_args(arguments, exit_on_error=False, print_error=False)
+
+
+@each_page
+def test_make_targets_exist(page):
+    targets = set(TARGET.findall((ROOT / "Makefile").read_text("utf-8")))
+    named = {words[1] for words in commands(page) if words[0] == "make" and len(words) > 1}
+    assert named <= targets
+
+
+@each_page
+def test_examples_give_what_they_show(page, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert doctest.testfile(str(page), module_relative=False).failed == 0
+
+
+def test_every_page_is_in_the_navigation():
+    navigation = (ROOT / "mkdocs.yml").read_text("utf-8")
+    pages = [page.relative_to(ROOT / "docs").as_posix() for page in PAGES[1:]]
+    assert [page for page in pages if f": {page}\n" not in navigation] == []
