@@ -1,0 +1,214 @@
+"""Every kind of market day: other stages, other clocks, other tariffs, other money, weak wires."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from exchange_cases import AFTER, AHEAD, COMMUNITY, HEAD, MEMBERS, START, TARIFF, begin, written
+
+from commonwatt.errors import ConfigError
+from commonwatt.exchange import store as tables
+from commonwatt.exchange.api import simulate
+from commonwatt.exchange.bills import proven
+from commonwatt.exchange.result import Result
+from commonwatt.exchange.verify import verify_bill
+
+
+def assert_whole(result: Result) -> None:
+    """What holds for every run with a ledger."""
+    a, outbox = result.arrays, result.simulation.outbox
+    assert (a["load"] - a["generation"] + a["curtailed"] + a["charge"] - a["discharge"] == a["net"]).all()
+    assert (a["ahead"] + a["after"] + a["grid"] == a["net"]).all()
+    assert (a["credit"].sum(axis=0) == 0).all()
+    for part in ("grid", "ahead", "after"):
+        assert (a[part] * np.sign(a["net"]) >= 0).all()
+    saving = result.charges_without_market.total - result.charges.total
+    assert (saving >= -result.trades.height - result.period.count - 1).all()
+    if outbox:
+        assert result.ledger
+        assert result.ledger.balances == result.ledger.deposits
+        for bill in proven(result, result.bills):
+            verify_bill(bill, outbox.client)
+    result.simulation.close()
+
+
+@pytest.mark.parametrize(
+    ("stages", "used"), [(AHEAD, {"ahead"}), (AFTER, {"after"}), ("", set())], ids=["fixed", "sdr", "utility only"]
+)
+def test_a_day_with_some_stages_only(tmp_path: Path, stages: str, used: set[str]) -> None:
+    result = simulate(written(tmp_path, HEAD + TARIFF + stages + MEMBERS), START, 1)
+    assert set(result.trades["stage"]) == used
+    assert result.arrays["ahead"].any() == ("ahead" in used)
+    assert result.arrays["after"].any() == ("after" in used)
+    if not used:
+        assert (result.charges.total == result.charges_without_market.total).all()
+    assert_whole(result)
+
+
+@pytest.mark.parametrize(
+    ("start", "slot", "slots"),
+    [("2026-03-29", "1h", 23), ("2026-10-25", "1h", 25), ("2026-03-29", "15min", 92), ("2026-10-25", "15min", 100)],
+)
+def test_days_on_which_the_clocks_change(tmp_path: Path, start: str, slot: str, slots: int) -> None:
+    ledger = "embedded" if slot == "1h" else "none"
+    text = COMMUNITY.replace('slot = "1h"', f'slot = "{slot}"')
+    result = simulate(written(tmp_path, text), start, 1, ledger=ledger)
+    assert result.period.count == slots
+    assert result.flows.height == 5 * slots
+    local = result.slots["local"].to_list()
+    assert local[0] == datetime.fromisoformat(start)
+    hours = [clock.hour for clock in local]
+    per_hour = 4 if slot == "15min" else 1
+    assert hours.count(2) == {92: 0, 23: 0, 100: 2 * per_hour, 25: 2}[slots]
+    assert_whole(result)
+
+
+def test_two_days_in_a_row_over_a_change_of_clocks_and_a_restart(tmp_path: Path) -> None:
+    simulation = begin(tmp_path, days=2, start="2026-10-24")
+    assert len(simulation.events) == 24 + 25 + 2
+    for _ in range(30):
+        simulation.advance()
+    simulation.close()
+    result = simulate(tmp_path / "community.toml", "2026-10-24", 2, out=tmp_path / "out")
+    assert result.period.count == 49
+    assert_whole(result)
+
+
+def test_the_battery_s_charge_goes_on_from_day_to_day(tmp_path: Path) -> None:
+    result = simulate(written(tmp_path), START, 2, ledger="none")
+    battery = result.community.members[0].battery
+    assert battery
+    a = result.arrays
+    stored = battery.kwh * 1000 * battery.soc_start + np.cumsum(
+        battery.charge_efficiency * a["charge"][0] - a["discharge"][0] / battery.discharge_efficiency
+    )
+    assert stored.min() >= battery.kwh * 1000 * battery.soc_min - 1e-6
+    assert stored.max() <= battery.kwh * 1000 * battery.soc_max + 1e-6
+    assert stored[23] != battery.kwh * 1000 * battery.soc_start
+    result.simulation.close()
+
+
+def test_prices_by_time_of_use_bound_each_slot(tmp_path: Path) -> None:
+    table = (
+        'retail = [{ from = "00:00", price = "0.20" }, { from = "06:00", price = "0.30" }, '
+        '{ from = "12:00", price = "0.15", days = ["mon"] }, { from = "18:00", price = "0.40" }]'
+    )
+    result = simulate(written(tmp_path, COMMUNITY.replace('retail = "0.27"', table)), START, 1)
+    by_hour = result.prices_micro.retail.tolist()
+    assert [by_hour[hour] for hour in (0, 5, 6, 11, 12, 17, 18, 23)] == [
+        200_000, 200_000, 300_000, 300_000, 150_000, 150_000, 400_000, 400_000,
+    ]  # fmt: skip
+    assert result.trades.height > 0
+    prices = result.trades.join(result.slots, on="slot")
+    assert (prices["price"] <= prices["ceiling"]).all()
+    assert_whole(result)
+
+
+def test_a_price_file_may_make_local_energy_worthless_for_hours(tmp_path: Path) -> None:
+    """At noon the utility asks less than fee and levies on a local kWh: nobody trades, and the day goes on."""
+    first = datetime(2026, 6, 14)  # noqa: DTZ001
+    rows = [
+        f"{first + timedelta(hours=hour):%Y-%m-%dT%H:%M},{'0.01' if 10 <= hour % 24 < 15 else '0.27'}"
+        for hour in range(72)
+    ]
+    text = COMMUNITY.replace('retail = "0.27"', 'retail = { file = "prices.csv" }').replace(
+        'network_fee = "0.02"', 'network_fee = "0.05"'
+    )
+    written(tmp_path, text).with_name("prices.csv").write_text("\n".join(["time,price", *rows]) + "\n")
+    result = simulate(tmp_path / "community.toml", START, 1)
+    closed = result.prices_micro.ceiling < result.prices_micro.floor
+    assert (result.prices_micro.ceiling[10:15] < 0).all()
+    assert closed.tolist() == [10 <= hour < 15 for hour in range(24)]
+    assert (result.arrays["ahead"] + result.arrays["after"])[:, closed].any() == 0
+    assert (result.arrays["ahead"] + result.arrays["after"])[:, ~closed].any()
+    assert_whole(result)
+
+
+def test_a_community_may_settle_in_ether(tmp_path: Path) -> None:
+    result = simulate(written(tmp_path, COMMUNITY.replace('currency = "EUR"', 'currency = "ETH"')), START, 1)
+    outbox = result.simulation.outbox
+    assert outbox
+    client = outbox.client
+    assert client.addresses.token == bytes(20)
+    assert client.terms.lane_unit == 10**12
+    assert result.arrays["credit"].any()
+    # The contract holds the members' ether, to the wei.
+    assert client.node.balance(client.addresses.settlement) == 80_050_000 * 10**12
+    key = result.simulation.keys.members[0] if result.simulation.keys else None
+    assert key
+    at = client.node.head.timestamp
+    client.pay(key.address, 10**18, at=at + 1)
+    client.request_withdrawal(key, 1_000_000, at=at + 2)
+    before = client.node.balance(key.address)
+    client.claim_withdrawal(key, at=at + 10_000)
+    assert client.node.balance(key.address) - before > 0.99 * 10**18
+    assert client.node.balance(client.addresses.settlement) == 79_050_000 * 10**12
+    result.simulation.close()
+
+
+def test_slots_that_the_ledger_cannot_count_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    text = COMMUNITY.replace("Europe/Berlin", "Asia/Kolkata")
+    file = written(tmp_path, text)
+    with pytest.raises(ConfigError, match='write slot = "30min", or run without a ledger'):
+        simulate(file, START, 1, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert_whole(simulate(file, START, 1, ledger="none"))
+    assert_whole(simulate(written(tmp_path, text.replace('"1h"', '"30min"')), START, 1))
+
+
+# A sunny street at the far end of a weak rural grid: at noon its wires cannot carry what the roofs make.
+SUNNY = (
+    HEAD
+    + '\n[grid]\nnetwork = "simbench:rural1"\n'
+    + TARIFF
+    + AHEAD
+    + AFTER
+    + '\n[defaults]\ncollateral = "50"\nload = "simbench:H0-A"\nmandate = { sell_wh = 500000 }\n\n[members]\n'
+)
+
+
+def sunny(kwp: float) -> str:
+    from commonwatt.data import read_grid
+
+    buses = [bus for bus in read_grid("simbench:rural1").buses.name if "LV" in bus][-8:]
+    plant = f', annual_kwh = 2500, pv = {{ profile = "simbench:PV1", kwp = {kwp} }}'
+    homes = [
+        f'home{number} = {{ bus = "{bus}"{plant if number < 6 else ", annual_kwh = 20000"} }}'
+        for number, bus in enumerate(buses)
+    ]
+    return SUNNY + "\n".join(homes) + "\n"
+
+
+def test_where_the_wires_are_weak_feed_in_is_held_back_and_trades_with_it(tmp_path: Path) -> None:
+    result = simulate(written(tmp_path, sunny(200)), START, 1)
+    a, sim = result.arrays, result.simulation
+    caps = {row.slot: np.frombuffer(row.feed_in, dtype=np.int64) for row in sim.store.rows(tables.caps)}
+    cap = np.array([caps[slot] for slot in result.period.starts.tolist()]).T
+    weak = cap.max(axis=0) < 500_000
+    assert weak.any()
+    assert not weak.all()
+    assert (np.maximum(-a["net"], 0) <= cap).all()
+    assert a["curtailed"][:, weak].sum() > 0
+    assert (a["curtailed"][:, ~weak] == 0).all()
+    assert (a["curtailed"] <= a["generation"]).all()
+    starts = result.period.starts[weak].tolist()
+    assert any(row[0] in starts for row in sim.store.columns(tables.trades, ("slot", "stage")) if row[1] == 0)
+    sold = sim.store.columns(tables.orders, ("slot", "member", "side", "wh"))
+    for slot, trades in result.trades.filter(result.trades["stage"] == "ahead").group_by("slot"):
+        start = int(slot[0].timestamp())  # type: ignore[union-attr]
+        for seller, agreed in trades.group_by("seller").agg(pl.col("wh").sum()).iter_rows():
+            member = next(m.index for m in result.community.members if m.id == seller)
+            (offered,) = (row[3] for row in sold if row[:3] == (start, member, 1))
+            assert agreed <= min(caps[start][member], offered)
+    assert_whole(result)
+
+
+def test_small_roofs_pass_the_same_wires(tmp_path: Path) -> None:
+    result = simulate(written(tmp_path, sunny(8)), START, 1, ledger="none")
+    assert result.arrays["generation"].sum() > 0
+    assert result.arrays["curtailed"].sum() == 0
+    assert_whole(result)
