@@ -13,28 +13,12 @@ from datetime import time
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from commonwatt.market.interface import Frame, Mechanism, Orders, Outcome, Parameters
+from commonwatt.market.parameters import Clock, Money
 from commonwatt.records import BUY, Trades
-from commonwatt.units import MICRO, WH_PER_KWH, micro
-
-
-def _money(value: object) -> int:
-    if not isinstance(value, str):
-        raise ValueError('is a decimal number in quotes, such as "0.20"')
-    return micro(value)
-
-
-def _clock(value: object) -> time:
-    try:
-        return time.fromisoformat(str(value))
-    except ValueError:
-        raise ValueError('is a local time such as "09:00"') from None
-
-
-Money = Annotated[int, BeforeValidator(_money)]
-Clock = Annotated[time, BeforeValidator(_clock)]
+from commonwatt.units import MICRO, WH_PER_KWH
 
 
 class FixedParameters(Parameters):

@@ -1,0 +1,29 @@
+"""Types of parameters as an operator writes them in community.toml or on the shell."""
+
+from __future__ import annotations
+
+from datetime import time
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+from commonwatt.units import micro
+
+
+def _money(value: object) -> int:
+    if not isinstance(value, str):
+        raise ValueError('is a decimal number in quotes, such as "0.20"')
+    return micro(value)
+
+
+def _clock(value: object) -> time:
+    try:
+        return time.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError('is a local time such as "09:00"') from None
+
+
+Money = Annotated[int, BeforeValidator(_money)]
+"""A decimal text such as "0.20" [currency or currency/kWh], held in micro-units."""
+Clock = Annotated[time, BeforeValidator(_clock)]
+"""A local time such as "09:00"."""
