@@ -95,6 +95,8 @@ def largest_remainder(total: int, weights: IntArray) -> IntArray:
     whole = int(weights.sum())
     if whole == 0 or total == 0:
         return np.zeros_like(weights)
+    if total == whole:
+        return weights.copy()
     if total * int(weights.max()) <= MAX_MONEY:
         product = weights * np.int64(total)
         shares, remainders = product // whole, product % whole
@@ -102,6 +104,10 @@ def largest_remainder(total: int, weights: IntArray) -> IntArray:
         exact = [divmod(int(weight) * total, whole) for weight in weights]
         shares = np.array([share for share, _ in exact], dtype=np.int64)
         remainders = np.array([rest for _, rest in exact], dtype=object)
-    missing = total - int(shares.sum())
-    shares[np.argsort(-remainders, kind="stable")[:missing]] += 1
+    if missing := total - int(shares.sum()):
+        # The remainder that is just large enough, found without sorting a million of them.
+        least = np.partition(remainders, len(remainders) - missing)[len(remainders) - missing]
+        above = remainders > least
+        shares[above] += 1
+        shares[np.flatnonzero(remainders == least)[: missing - int(above.sum())]] += 1
     return shares

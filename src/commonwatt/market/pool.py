@@ -1,0 +1,109 @@
+"""What all pools share: one local price, a share for everyone, and who takes from whom.
+
+A pool publishes a buying and a selling price that mix local energy with the utility's. It is written here as what
+it is: bilateral trades at one local price, and the rest with the utility. With local energy m = min(supply, demand):
+
+    sell = (local·m + floor·(supply − m)) / supply
+    buy  = (local·m + ceiling·(demand − m)) / demand
+
+Every buyer takes the same share of its demand from neighbours, every seller sells the same share of its supply to
+them. So what buyers pay is what sellers and the utility receive, exactly, for any local price: no account stands
+between members. A pool's own file is only its price, and `sharing_key` its shares.
+Shares are by largest remainder, ties to the lower member index; the local price is rounded half up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+
+from commonwatt.market.interface import Frame, Outcome, Positions
+from commonwatt.records import Trades
+from commonwatt.units import IntArray, largest_remainder, round_half_up
+
+LocalPrice = Callable[[int, int, int, int], Fraction]
+"""(supply, demand [Wh], ceiling, floor) to the exact local price [micro-currency/kWh], within floor and ceiling."""
+
+Share = Callable[[IntArray, IntArray], tuple[IntArray, IntArray]]
+"""(demand, supply) to how much of each is local, all shape (members,) [Wh], both results with one sum."""
+
+
+def pro_rata(demand: IntArray, supply: IntArray) -> tuple[IntArray, IntArray]:
+    """The scarcer side is local as a whole, the other in proportion."""
+    local = min(int(demand.sum()), int(supply.sum()))
+    return largest_remainder(local, demand), largest_remainder(local, supply)
+
+
+def clear(
+    frame: Frame, inputs: tuple[Positions, ...], local_price: LocalPrice, share: Share = pro_rata
+) -> tuple[Outcome, ...]:
+    """Clear each slot by itself."""
+    bounds = zip(frame.ceiling.tolist(), frame.floor.tolist(), strict=True)
+    return tuple(
+        _clear(positions, ceiling, floor, local_price, share)
+        for positions, (ceiling, floor) in zip(inputs, bounds, strict=True)
+    )
+
+
+def _clear(positions: Positions, ceiling: int, floor: int, local_price: LocalPrice, share: Share) -> Outcome:
+    net = positions.net if ceiling >= floor else np.zeros_like(positions.net)
+    demand, supply, local = agreeable(net, positions, lambda *energy: local_price(*energy, ceiling, floor))
+    wanted, offered, price = int(demand.sum()), int(supply.sum()), round_half_up(local)
+    buyer, seller, wh = pair(*share(demand, supply))
+    trades = Trades(buyer, seller, wh, np.full(len(wh), price, dtype=np.int64))
+    sell, buy = blended(local, int(wh.sum()), offered, wanted, ceiling, floor)
+    prices = {"sell": round_half_up(sell), "buy": round_half_up(buy)}
+    return Outcome(trades, prices, {"supply_wh": offered, "demand_wh": wanted})
+
+
+def agreeable(
+    net: IntArray, positions: Positions, local_price: Callable[[int, int], Fraction]
+) -> tuple[IntArray, IntArray, Fraction]:
+    """Leave out members whose limits the price would break, until it breaks none; who is out stays out.
+
+    net : shape (members,) [Wh]; local_price : (supply, demand) to the exact price
+    Returns the demand and the supply of the others, each shape (members,) [Wh] >= 0, and their exact price.
+    """
+    while True:
+        demand, supply = np.maximum(net, 0), np.maximum(-net, 0)
+        wanted, offered = int(demand.sum()), int(supply.sum())
+        local = local_price(offered, wanted)
+        price = round_half_up(local)
+        unwilling = ((net > 0) & (positions.max_buy < price)) | ((net < 0) & (positions.min_sell > price))
+        if not (unwilling.any() and wanted and offered):
+            return demand, supply, local
+        net = np.where(unwilling, 0, net)
+
+
+def blended(
+    local: Fraction, local_wh: int, supply: int, demand: int, ceiling: int, floor: int
+) -> tuple[Fraction, Fraction]:
+    """Exact selling and buying price of the pool [micro-currency/kWh]; the local price where nobody is on a side.
+
+    >>> [float(price) for price in blended(Fraction(80_000), 1, 1, 2, 200_000, 50_000)]
+    [80000.0, 140000.0]
+    """
+    sold = Fraction(local_wh, supply) if supply else Fraction(1)
+    bought = Fraction(local_wh, demand) if demand else Fraction(1)
+    return local * sold + floor * (1 - sold), local * bought + ceiling * (1 - bought)
+
+
+def pair(demand: IntArray, supply: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """Who takes from whom when both sides, in index order, are laid along one line of energy.
+
+    demand, supply : shape (members,) [Wh] >= 0 with equal sums
+    Returns buyer, seller, wh, each shape (pairs,); there are fewer pairs than buyers and sellers together.
+    """
+    buyers, sellers = np.flatnonzero(demand), np.flatnonzero(supply)
+    ends = np.concatenate([np.cumsum(demand[buyers]), np.cumsum(supply[sellers])])
+    # A stable sort merges the two rising runs; of two equal ends it keeps the buyer's first.
+    order = np.argsort(ends, kind="stable")
+    cuts = ends[order]
+    of_buyer = order < len(buyers)
+    first = np.diff(cuts, prepend=0) > 0
+    # At the first place of each cut, as many ends of either side lie before it as people are served by then.
+    buyer = buyers[(np.cumsum(of_buyer) - of_buyer)[first]]
+    seller = sellers[(np.cumsum(~of_buyer) - ~of_buyer)[first]]
+    return buyer, seller, np.diff(cuts[first], prepend=0)
