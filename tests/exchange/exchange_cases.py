@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import commonwatt
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.result import Result
@@ -94,3 +98,30 @@ def begin(folder: Path, text: str = COMMUNITY, days: int = 1, start: str = START
     """A run that has not begun to move, with its files in `folder`/out; one event at a time by `advance`."""
     file = written(folder, text)
     return Simulation(load(file), folder, date.fromisoformat(start), days, out=folder / "out")
+
+
+SOURCE = str(Path(commonwatt.__file__).parents[1])
+
+
+class Forks:
+    """A process of `forking.py`: answers an order when the fork that carried it out has ended."""
+
+    def __init__(self) -> None:
+        here = Path(__file__).parent
+        self.process = subprocess.Popen(
+            [sys.executable, str(here / "forking.py")],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([SOURCE, str(here)]), "COLUMNS": "200"},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def __call__(self, order: dict[str, Any]) -> dict[str, Any]:
+        assert self.process.stdin
+        assert self.process.stdout
+        print(json.dumps(order), file=self.process.stdin, flush=True)
+        return dict(json.loads(self.process.stdout.readline()))
+
+    def close(self) -> None:
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe
+            pipe.close()
+        self.process.wait()

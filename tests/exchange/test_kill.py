@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,9 +13,8 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
-from exchange_cases import COMMUNITY, START, begin, snapshot, tables, written
+from exchange_cases import COMMUNITY, START, Forks, begin, snapshot, tables, written
 
-import commonwatt
 from commonwatt.errors import LedgerError, StoreError
 from commonwatt.exchange.api import simulate
 from commonwatt.ledger.embedded import EmbeddedChain
@@ -56,40 +52,15 @@ MOMENTS: dict[str, list[Any]] = {
 }
 
 
-class Killer:
-    """One process of `killing.py`."""
-
-    def __init__(self) -> None:
-        here = Path(__file__).parent
-        paths = [str(Path(commonwatt.__file__).parents[1]), str(here), os.environ.get("PYTHONPATH", "")]
-        self.process = subprocess.Popen(
-            [sys.executable, str(here / "killing.py")],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    def __call__(self, order: Order) -> Order:
-        assert self.process.stdin
-        assert self.process.stdout
-        print(json.dumps(order), file=self.process.stdin, flush=True)
-        return dict(json.loads(self.process.stdout.readline()))
-
-    def close(self) -> None:
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe
-            pipe.close()
-        self.process.wait()
-
-
 @pytest.fixture(scope="module")
-def pool() -> Iterator[Callable[[Callable[[Killer, Any], None], list[Any]], None]]:
+def pool() -> Iterator[Callable[[Callable[[Forks, Any], None], list[Any]], None]]:
     """Runs something for each of many things, two at a time, each with a killer of its own."""
-    killers = [Killer(), Killer()]
-    free: SimpleQueue[Killer] = SimpleQueue()
+    killers = [Forks(), Forks()]
+    free: SimpleQueue[Forks] = SimpleQueue()
     for killer in killers:
         free.put(killer)
 
-    def run(what: Callable[[Killer, Any], None], many: list[Any]) -> None:
+    def run(what: Callable[[Forks, Any], None], many: list[Any]) -> None:
         def one(thing: Any) -> None:
             killer = free.get()
             try:
@@ -110,7 +81,7 @@ def pool() -> Iterator[Callable[[Callable[[Killer, Any], None], list[Any]], None
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a run that nobody kills leaves behind, and where."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    file, killer = written(folder, TEXT), Killer()
+    file, killer = written(folder, TEXT), Forks()
     answer = killer({"file": str(file), "out": str(folder / "out")})
     killer.close()
     assert answer == {"killed": False, "code": 0}
@@ -118,7 +89,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {"file": file, "out": folder / "out", "said": said, "tables": tables(folder / "out")}
 
 
-def survive(killer: Killer, undisturbed: dict[str, Any], out: Path, deaths: list[Order]) -> int:
+def survive(killer: Forks, undisturbed: dict[str, Any], out: Path, deaths: list[Order]) -> int:
     """Kill one run again and again, let it finish, and compare; returns how often it died."""
     order = {"file": str(undisturbed["file"]), "out": str(out)}
     died = 0
@@ -137,7 +108,7 @@ def survive(killer: Killer, undisturbed: dict[str, Any], out: Path, deaths: list
 def test_a_run_killed_at_a_telling_moment_ends_like_any_other(
     pool: Any, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
-    def one(killer: Killer, moment: str) -> None:
+    def one(killer: Forks, moment: str) -> None:
         assert survive(killer, undisturbed, tmp_path / moment, [{"call": MOMENTS[moment]}]) == 1
 
     pool(one, list(MOMENTS))
@@ -149,7 +120,7 @@ def test_a_run_killed_at_random_statements_ends_like_any_other(
     rng, statements, deaths = random.Random(11), undisturbed["said"]["statements"], []  # noqa: S311
     assert statements > 1000
 
-    def one(killer: Killer, number: int) -> None:
+    def one(killer: Forks, number: int) -> None:
         # Each life of the process is a part of the run, so several deaths in a row fall into one run.
         lives = [{"statement": rng.randint(1, statements // (1 + number % 4))} for _ in range(1 + number % 4)]
         deaths.append(survive(killer, undisturbed, tmp_path / str(number), lives))
@@ -161,7 +132,7 @@ def test_a_run_killed_at_random_statements_ends_like_any_other(
 def test_a_run_killed_from_outside_ends_like_any_other(pool: Any, undisturbed: dict[str, Any], tmp_path: Path) -> None:
     rng, deaths = random.Random(12), []  # noqa: S311
 
-    def one(killer: Killer, number: int) -> None:
+    def one(killer: Forks, number: int) -> None:
         lives = [{"seconds": rng.uniform(0.02, 0.6)} for _ in range(3)]
         deaths.append(survive(killer, undisturbed, tmp_path / str(number), lives))
 

@@ -113,14 +113,16 @@ class Store:
             raise
 
     def _prepare(self) -> None:
-        with self.transaction() as connection:
+        with self._usable(), self._engine.connect() as connection:
             application = connection.exec_driver_sql("PRAGMA application_id").scalar()
             empty = not connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
             if application != _APPLICATION and not (empty and application == 0):
                 raise StoreError(f"{self._name} is not an exchange's store.")
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
             if empty:
                 # Before the first table: a process killed among the tables leaves a store and not a stranger's file.
                 connection.exec_driver_sql(f"PRAGMA application_id = {_APPLICATION}")
+        with self.transaction() as connection:
             _metadata.create_all(connection)
         found = self.values().get("version", VERSION)
         if found != VERSION:
@@ -201,5 +203,5 @@ def note(connection: Connection, number: int, time: int, entries: Sequence[tuple
 def _configure(connection: Any, _: object) -> None:
     # EXCLUSIVE, before the first access: two processes must not work on one run. A killed process lets go of the lock.
     # FULL: what the ledger is told must never be lost from this file, even when the power fails.
-    for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("locking_mode=EXCLUSIVE", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")

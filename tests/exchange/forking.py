@@ -1,7 +1,8 @@
-"""A process that runs simulations in forks of itself and kills them, on order: one JSON per line in, one out.
+"""A process that does things in forks of itself, on order, and may kill them: one JSON per line in, one out.
 
 It imports everything once and reads no data itself, so a fork is ready at once and has no threads to miss.
-An order has `file` and `out`, and at most one of
+An order is `shell`, the command line's arguments; its answer has what was said on stdout and stderr. Or it has `file`
+and `out` of a simulation, and at most one of
   statement : die before the n-th SQL statement of either database
   seconds : be killed from outside after so long
   call : [module, qualified name, n, "before" or "after"]: die at the n-th call of a function
@@ -17,15 +18,19 @@ import signal
 import sqlite3
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from exchange_cases import START, snapshot
 
+import commonwatt.cli
 import commonwatt.exchange.verify
 import commonwatt.ledger.client
-import commonwatt.ledger.embedded  # noqa: F401
+import commonwatt.ledger.embedded
+import commonwatt.study.outputs
+import commonwatt.study.screen
 from commonwatt.exchange.api import simulate
 
 
@@ -34,12 +39,32 @@ def main() -> None:
         order = json.loads(line)
         child = os.fork()
         if not child:
+            if "shell" in order:
+                command(order["shell"], order["said"])
             live(order)
         if "seconds" in order:
             time.sleep(order["seconds"])
             os.kill(child, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         print(json.dumps({"killed": code == -signal.SIGKILL, "code": code}), flush=True)
+
+
+def command(arguments: list[str], said: str) -> None:
+    """The command line, as its own process would run it; what it says goes to two files."""
+    for stream in (sys.stdout, sys.stderr):
+        target = os.open(f"{said}.{stream.fileno()}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(target, stream.fileno())
+    sys.argv = ["commonwatt", *arguments]
+    code = 0
+    try:
+        commonwatt.cli.main()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    os._exit(code)
 
 
 def live(order: dict[str, Any]) -> None:

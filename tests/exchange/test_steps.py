@@ -1,0 +1,222 @@
+"""The pure steps: what the exchange believes and refuses, and what holds for any forecast."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from commonwatt.community.calendar import Slots
+from commonwatt.community.model import Battery
+from commonwatt.community.tariff import Flat, Tariff, slot_prices
+from commonwatt.devices import Fleet
+from commonwatt.errors import CommonwattError, RecordError, SequenceError, SignatureError
+from commonwatt.exchange import steps
+from commonwatt.exchange.charges import charges
+from commonwatt.exchange.parties import Limits
+from commonwatt.exchange.states import Committed
+from commonwatt.market import Frame, find
+from commonwatt.meter import SimulatedMeter
+from commonwatt.proof import Domain, Key, sign
+from commonwatt.records import BUY, SELL, Mandate, Order, Reading, Signed
+from commonwatt.units import MAX_ORDER_WH, IntArray
+
+SLOT, NOW, HOUR = 1_800_000_000, 1_799_900_000, 3600
+DOMAIN = Domain(7, b"\x07" * 20)
+WALLETS, AGENTS, METERS = ([Key.derive(role, str(n)) for n in range(4)] for role in (b"wallet", b"agent", b"meter"))
+MANDATES = {
+    wallet.address: (
+        number,
+        Mandate(wallet.address, agent.address, "", 300_000, 80_000, 5_000, 4_000, NOW - 10, NOW + 10**6, 1),
+    )
+    for number, (wallet, agent) in enumerate(zip(WALLETS, AGENTS, strict=True))
+}
+FREE = np.array([10**6, 10**6, 10**6, 100])
+
+
+def order(member: int = 0, *, key: Key | None = None, domain: Domain = DOMAIN, **changes: Any) -> Signed[Order]:
+    fields = {"side": BUY, "wh": 1000, "limit": 200_000, "slot": SLOT, "expiry": SLOT, "nonce": 1} | changes
+    return sign(domain, Order(WALLETS[member].address, **fields), key or AGENTS[member])
+
+
+def forged(signed: Signed[Order], **changes: Any) -> Signed[Order]:
+    return Signed(replace(signed.record, **changes), signed.hash, signed.signature)
+
+
+GOOD = [order(1), order(2, side=SELL, wh=3000, limit=90_000)]
+
+
+def test_good_orders_are_admitted_and_bind_collateral() -> None:
+    declared, free = steps.admit(SLOT, GOOD, MANDATES, DOMAIN, NOW, FREE)
+    assert declared.orders.member.tolist() == [1, 2]
+    assert declared.orders.net.tolist() == [1000, -3000]
+    assert declared.signed == tuple(GOOD)
+    assert (FREE - free).tolist() == [0, 200_000, 0, 0]
+
+
+REFUSED = {
+    "signed by a stranger": (order(key=Key.derive(b"stranger", "")), "is signed by"),
+    "signed by another member's agent": (order(key=AGENTS[1]), "is signed by"),
+    "signed for another chain": (order(domain=Domain(8, b"\x07" * 20)), "is signed by"),
+    "with a signature of zeros": (replace(order(), signature=bytes(65)), "65 bytes r, s, v with v 27 or 28"),
+    "with half a signature": (replace(order(), signature=order().signature[:32]), "A signature is 65 bytes"),
+    "with more energy than was signed": (forged(order(), wh=1001), "is signed by"),
+    "with another limit than was signed": (forged(order(), limit=200_001), "is signed by"),
+    "of somebody who is no member": (order(key=AGENTS[0], wh=1), ""),
+    "above the mandate's energy": (order(wh=5001), "at most 5000 Wh on this side, the order has 5001"),
+    "above the mandate's energy to sell": (order(side=SELL, wh=4001, limit=90_000), "at most 4000 Wh"),
+    "above the mandate's price": (order(limit=300_001), "limit is outside the mandate"),
+    "below the mandate's price": (order(side=SELL, limit=79_999), "limit is outside the mandate"),
+    "asking a price that no market counts": (order(side=SELL, limit=2**63), "a price is at most"),
+    "without energy": (order(wh=0), "the order has 0"),
+    "with negative energy": (forged(order(), wh=-1), "cannot hold -1"),
+    "of no side": (order(side=2), "another slot or side"),
+    "for the next slot": (order(slot=SLOT + HOUR), "another slot or side"),
+    "that has expired": (order(expiry=NOW), "has expired"),
+    "that costs more than the member has": (order(3, wh=1), "it may cost 200 and only 100 of collateral is free"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_an_order_is_refused_with_its_reason_and_harms_nobody(kind: str) -> None:
+    bad, reason = REFUSED[kind]
+    if kind == "of somebody who is no member":
+        bad = forged(bad, member=b"\x99" * 20)
+        reason = "the member is not known here"
+    for place in (0, 1, 2):
+        orders = [*GOOD[:place], bad, *GOOD[place:]]
+        declared, free = steps.admit(SLOT, orders, MANDATES, DOMAIN, NOW, FREE)
+        assert declared.signed == tuple(GOOD)
+        assert (FREE - free).tolist() == [0, 200_000, 0, 0]
+        ((member, told),) = declared.refused
+        assert reason in told
+        assert member in (-1, 0, 3)
+
+
+def test_a_second_order_for_the_same_slot_and_side_is_refused() -> None:
+    again = order(1, nonce=2, wh=500)
+    declared, free = steps.admit(SLOT, [*GOOD, again, GOOD[0]], MANDATES, DOMAIN, NOW, FREE)
+    assert declared.signed == tuple(GOOD)
+    assert [reason for _, reason in declared.refused] == ["there is an order for this slot and side already"] * 2
+    assert free[1] == FREE[1] - 200_000
+
+
+def test_a_mandate_that_is_over_or_not_begun_allows_nothing() -> None:
+    for now in (NOW - 11, NOW + 10**6):
+        declared, _ = steps.admit(SLOT, [order(slot=SLOT, expiry=2 * SLOT)], MANDATES, DOMAIN, now, FREE)
+        assert [reason for _, reason in declared.refused] == ["the order or its mandate has expired"]
+
+
+# Readings
+
+
+def committed() -> Committed:
+    declared, _ = steps.admit(SLOT, [order(0), order(1, side=SELL, limit=90_000)], MANDATES, DOMAIN, NOW, FREE)
+    (cleared,) = steps.check([declared], [None], None, 2)
+    return steps.commit(cleared)
+
+
+def readings() -> list[Signed[Reading]]:
+    return [SimulatedMeter(METERS[member], DOMAIN).read(SLOT, net, 5) for member, net in enumerate((900, -700))]
+
+
+ADDRESSES = [key.address for key in METERS[:2]]
+LAST = np.array([4, 4])
+
+
+def test_good_readings_are_believed() -> None:
+    delivered = steps.believe(committed(), readings(), ADDRESSES, LAST, DOMAIN)
+    assert delivered.net.tolist() == [900, -700]
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "reason"),
+    [
+        (SimulatedMeter(METERS[1], DOMAIN).read(SLOT, -700, 4), SequenceError, "sent reading number 4 again"),
+        (SimulatedMeter(METERS[1], DOMAIN).read(SLOT - HOUR, -700, 5), RecordError, "reports slot"),
+        (SimulatedMeter(METERS[0], DOMAIN).read(SLOT, -700, 5), SignatureError, "is signed by"),
+        (SimulatedMeter(METERS[1], Domain(8, b"")).read(SLOT, -700, 5), SignatureError, "is signed by"),
+        (SimulatedMeter(METERS[1], DOMAIN).read(SLOT, -MAX_ORDER_WH - 1, 5), RecordError, "reports more than"),
+        (replace(readings()[1], signature=b""), SignatureError, "65 bytes"),
+    ],
+)
+def test_a_reading_is_refused_with_its_reason_and_the_slot_goes_on_with_the_right_one(
+    bad: Signed[Reading], error: type[CommonwattError], reason: str
+) -> None:
+    slot, good = committed(), readings()
+    with pytest.raises(error, match=reason):
+        steps.believe(slot, [good[0], bad], ADDRESSES, LAST, DOMAIN)
+    assert steps.believe(slot, good, ADDRESSES, LAST, DOMAIN).net.tolist() == [900, -700]
+
+
+# Any forecast
+
+HOMES = 4
+TARIFF = Tariff(Flat(300_000), Flat(80_000), network_fee=20_000, vat=Fraction(19, 100))
+FLEET = Fleet.of([Battery(5, 2.5), None, Battery(8, 4), None], 1.0)
+BOUNDS = Limits(*(np.full(HOMES, value) for value in (400_000, 0, 50_000, 50_000)))
+one_home = st.lists(st.integers(0, 20_000), min_size=3, max_size=3)
+table = st.lists(one_home, min_size=HOMES, max_size=HOMES).map(lambda rows: np.array(rows, dtype=np.int64))
+
+
+@given(table, table, table, table, st.integers(80_000, 330_000), st.booleans(), st.lists(st.integers(0, 10**6)))
+@settings(max_examples=150, deadline=None)
+def test_nobody_is_worse_off_than_with_the_utility_alone_whatever_was_forecast(
+    load: IntArray, generation: IntArray, load_expected: IntArray, made_expected: IntArray,
+    price: int, pool: bool, poor: list[int],
+) -> None:  # fmt: skip
+    """From wish to account through the pure steps; the truth has nothing to do with what was expected."""
+    starts = Slots(SLOT, 3, HOUR).starts
+    prices = slot_prices(TARIFF, np.full(3, 300_000), np.full(3, 80_000))
+    frame = Frame(starts, np.zeros(3, dtype=np.int64), 1.0, HOMES, prices.ceiling, prices.floor)
+    expected = steps.Forecast(load_expected, made_expected)
+    orders = steps.declare(FLEET, FLEET.start, expected, 0, BOUNDS, prices.ceiling, prices.floor)
+    declared = [steps.Declared(int(slot), wish, (), ()) for slot, wish in zip(starts, orders, strict=True)]
+    clearings = steps.clear(find("fixed"), {"price": f"{price / 10**6:.6f}"}, frame, declared)
+    free = np.array([poor[n] if n < len(poor) else 10**9 for n in range(HOMES)])
+    soc, found, trades = FLEET.start, [], np.zeros(HOMES, dtype=np.int64)
+    for place, cleared in enumerate(steps.check(declared, clearings, None, HOMES)):
+        flows, soc = steps.deliver(FLEET, soc, load[:, place], generation[:, place], cleared.feed_in_cap)
+        assert (flows.load - flows.generation + flows.charge - flows.discharge == flows.net).all()
+        delivered = steps.Delivered(steps.Committed(cleared, (), None, None), flows.net, ())  # type: ignore[arg-type]
+        mechanism = find("sdr") if pool else None
+        _, account = steps.settle(delivered, mechanism, {}, steps.single_slot(frame, place), BOUNDS, free)
+        assert (account.local + account.grid == flows.net).all()
+        assert (account.local * np.sign(flows.net) >= 0).all()
+        assert (account.grid * np.sign(flows.net) >= 0).all()
+        assert account.local.sum() == account.credit.sum() == 0
+        assert (account.credit >= -free).all()
+        assert (account.settled <= account.trades.wh).all()
+        np.add.at(trades, account.trades.seller, 1)
+        found.append((flows.net, account.local, account.grid, account.credit))
+        free = free + account.credit
+    net, local, grid, credit = (np.array(rows).T for rows in zip(*found, strict=True))
+    with_market = charges(TARIFF, prices, grid, local, credit)
+    alone = charges(TARIFF, prices, net, np.zeros_like(net), np.zeros_like(net))
+    # A seller loses less than a micro-unit per trade and one per slot, where payments are rounded down. A buyer pays
+    # at most half a micro-unit per kWh more, by which the ceiling may be rounded up, and VAT is rounded once.
+    allowed = trades + 3 + np.maximum(local, 0).sum(axis=1) // 1000 + 2
+    assert (with_market.total - alone.total <= allowed).all()
+
+
+def test_a_home_that_may_not_trade_orders_nothing() -> None:
+    bounds = replace(BOUNDS, buy_wh=np.array([0, 50_000, 0, 50_000]), sell_wh=np.array([0, 50_000, 50_000, 0]))
+    load = np.array([[9000], [9000], [0], [0]])
+    made = np.array([[0], [0], [20_000], [20_000]])
+    ceiling, floor = np.array([280_000]), np.array([80_000])
+    (orders,) = steps.declare(FLEET, FLEET.low, steps.Forecast(load, made), 0, bounds, ceiling, floor)
+    assert orders.member.tolist() == [1, 2]
+    assert orders.side.tolist() == [BUY, SELL]
+
+
+def test_no_order_is_placed_where_fees_eat_more_than_the_utility_s_price() -> None:
+    load, made = np.array([[9000], [9000], [0], [0]]), np.array([[0], [0], [20_000], [20_000]])
+    ceiling, floor = np.array([-10_000]), np.array([80_000])
+    (orders,) = steps.declare(FLEET, FLEET.low, steps.Forecast(load, made), 0, BOUNDS, ceiling, floor)
+    assert orders.side.tolist() == [SELL, SELL]
+    steps.sign_orders(orders, SLOT, [key.address for key in WALLETS], AGENTS, DOMAIN)
