@@ -1,5 +1,7 @@
 """A clearing that breaks its promise is refused, whichever promise it breaks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,8 @@ def test_an_honest_clearing_carries_the_figures_of_its_checks():
         ((0, 0, 100, 100_000), "with oneself"),
         ((0, 2, 0, 100_000), "without energy"),
         ((0, 2, -5, 100_000), "without energy"),
+        ((3, 2, 100, 100_000), "of strangers"),
+        ((-1, 2, 100, 100_000), "of strangers"),
         ((0, 2, 100, 250_001), "price limit"),
         ((0, 2, 100, 89_999), "price limit"),
     ],
@@ -70,6 +74,16 @@ def test_payments_beyond_64_bits_are_found():
     given = Positions(np.array([10**9, -(10**9)]), np.full(2, MAX_PRICE), np.zeros(2, dtype=np.int64))
     with pytest.raises(MarketError, match="payments"):
         proved("test", frame, 0, given, Outcome(trades((0, 1, 10**9, MAX_PRICE))), rational=True)
+
+
+def test_payments_that_leave_64_bits_only_in_a_members_total_are_found():
+    frame = Frame(np.array([0]), np.array([0]), 1.0, 2, np.array([MAX_PRICE]), np.array([0]))
+    given = Positions(np.array([10**9, -(10**9)]), np.full(2, MAX_PRICE), np.zeros(2, dtype=np.int64))
+    # Each payment fits, and so would the wrapped totals of buyer and seller, which differ by sign only.
+    rows = [(0, 1, 9_000_000, MAX_PRICE)] * 1_030
+    with pytest.raises(MarketError, match="payments"):
+        proved("test", frame, 0, replace(given, net=given.net * 10), Outcome(trades(*rows)), rational=True)
+    assert proved("test", frame, 0, given, Outcome(trades(*rows[:111])), rational=True).proof.holds
 
 
 def test_a_mechanism_of_ones_own_is_checked_like_any_other():

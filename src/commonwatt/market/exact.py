@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from commonwatt.units import MAX_MONEY, IntArray
 
 _HALF = 32
@@ -16,6 +14,7 @@ _PRICE_HALF = 20
 def exact_sum(values: IntArray) -> int:
     """Sum without overflow; each half of the bits is added by itself.
 
+    >>> import numpy as np
     >>> exact_sum(np.array([2**62, 2**62, 2**62]))
     13835058055282163712
     """
@@ -25,6 +24,7 @@ def exact_sum(values: IntArray) -> int:
 def exact_dot(wh: IntArray, price: IntArray) -> int:
     """Sum of wh·price for energy and prices within the bounds of `units`, without overflow.
 
+    >>> import numpy as np
     >>> exact_dot(np.array([10**9, 10**9]), np.array([10**12, 10**12]))
     2000000000000000000000
     """

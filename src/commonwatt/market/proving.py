@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from commonwatt.errors import MarketError
+from commonwatt.market.exact import exact_sum
 from commonwatt.market.interface import AMEND, BOUNDS, CANCEL, Events, Frame, Orders, Outcome, Positions
 from commonwatt.records import BUY, Check, Clearing, Proof, Trades
 from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, IntArray
@@ -20,22 +21,29 @@ def proved(
     Raises MarketError when a check fails: such a result is not to be settled.
     """
     trades = outcome.trades
+    formed = _well_formed(trades, frame.members)
+    # The other checks count by member, so a stranger among the trades must not reach them.
+    _insist(name, frame, slot, formed)
     bought, sold = declared(given, frame.members)
     local = trades.position(frame.members)
     grid = bought - sold - local
     checks = (
-        _well_formed(trades, frame.members),
+        formed,
         _balanced(bought, sold, grid),
         _within(trades, bought, sold, frame.members),
         _within_limits(trades, given, frame.members),
         _paid(trades, frame.members),
         *([_rational(trades, int(frame.ceiling[slot]), int(frame.floor[slot]))] if rational else []),
     )
-    start = int(frame.starts[slot])
     for check in checks:
-        if not check.holds:
-            raise MarketError(f"{name} broke its promise in slot {start}: {check.meaning} ({check.figure}).")
-    return Clearing(name, start, trades, outcome.prices, grid, Proof(checks), outcome.diagnostics)
+        _insist(name, frame, slot, check)
+    return Clearing(name, int(frame.starts[slot]), trades, outcome.prices, grid, Proof(checks), outcome.diagnostics)
+
+
+def _insist(name: str, frame: Frame, slot: int, check: Check) -> None:
+    if not check.holds:
+        start = int(frame.starts[slot])
+        raise MarketError(f"{name} broke its promise in slot {start}: {check.meaning} ({check.figure}).")
 
 
 def declared(given: Orders | Positions | Events, members: int) -> tuple[IntArray, IntArray]:
@@ -93,7 +101,7 @@ def _well_formed(trades: Trades, members: int) -> Check:
 
 
 def _balanced(bought: IntArray, sold: IntArray, grid: IntArray) -> Check:
-    figure = sum(bought.tolist()) - sum(sold.tolist()) - sum(grid.tolist())
+    figure = exact_sum(bought) - exact_sum(sold) - exact_sum(grid)
     return Check("energy", figure == 0, figure, "Wh by which members and utility differ")
 
 
@@ -128,10 +136,21 @@ def limits(given: Orders | Positions | Events, members: int) -> tuple[IntArray, 
 
 def _paid(trades: Trades, members: int) -> Check:
     credit = trades.credit(members)
-    exact = sum(wh * price // WH_PER_KWH for wh, price in zip(trades.wh.tolist(), trades.price.tolist(), strict=True))
-    received = sum(np.maximum(credit, 0).tolist()) + sum(np.minimum(credit, 0).tolist())
-    figure = abs(received) + abs(exact - sum(trades.payments.tolist()))
+    largest = max(abs(int(trades.price.max(initial=0))), abs(int(trades.price.min(initial=0))))
+    # No product and no total can leave 64 bits below this bound; above it, every payment is counted again.
+    safe = largest * int(trades.wh.max(initial=0)) * max(1, len(trades)) <= MAX_MONEY
+    figure = abs(exact_sum(credit)) if safe else _misstated(trades, credit)
     return Check("payments", figure == 0, figure, "micro-currency by which payments and receipts differ")
+
+
+def _misstated(trades: Trades, credit: IntArray) -> int:
+    """Micro-currency by which the members' credits differ from what the trades come to, in unbounded integers."""
+    exact = [0] * len(credit)
+    columns = (trades.buyer, trades.seller, trades.wh, trades.price)
+    for buyer, seller, wh, price in zip(*(column.tolist() for column in columns), strict=True):
+        exact[buyer] -= wh * price // WH_PER_KWH
+        exact[seller] += wh * price // WH_PER_KWH
+    return sum(abs(right - written) for right, written in zip(exact, credit.tolist(), strict=True))
 
 
 def _rational(trades: Trades, ceiling: int, floor: int) -> Check:
