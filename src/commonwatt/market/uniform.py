@@ -1,0 +1,57 @@
+"""`uniform`: a periodic double auction in which everyone who trades pays or receives one price.
+
+Also called call auction or pay-as-clear: the auction of day-ahead exchanges, and among the designs compared for local
+markets. It is known in the field; the rule and its cases are defined here and in `curves`:
+
+    energy  the largest that maximises Σ bid − Σ ask over the energy that trades
+    price   the middle of all prices that clear it, rounded down to the micro-unit
+    fill    whole when better than the price; at the price in proportion to the energy ordered
+
+Buyers and sellers, each in order of member index, are laid along one line of energy to say who serves whom; under one
+price nobody cares. What a member would sell to itself is left with it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from commonwatt.market import curves
+from commonwatt.market.interface import Frame, Mechanism, Orders, Outcome, Parameters
+from commonwatt.market.sdr import pair
+from commonwatt.records import Trades
+from commonwatt.units import IntArray
+
+
+class UniformParameters(Parameters):
+    """`uniform` has no parameters."""
+
+
+def rule(frame: Frame, inputs: tuple[Orders, ...], _: UniformParameters) -> tuple[Outcome, ...]:
+    """Clear each slot by itself."""
+    bounds = zip(frame.ceiling.tolist(), frame.floor.tolist(), strict=True)
+    return tuple(_auction(orders, frame.members, *corridor) for orders, corridor in zip(inputs, bounds, strict=True))
+
+
+def _auction(orders: Orders, members: int, ceiling: int, floor: int) -> Outcome:
+    book = curves.admit(orders, ceiling, floor)
+    meeting = curves.meet(book.bids, book.asks)
+    if not meeting.wh:
+        return Outcome(diagnostics={"case": meeting.case, **book.refused})
+    bought = book.bids.filled(meeting.price, meeting.wh)
+    sold = book.asks.filled(meeting.price, meeting.wh)
+    figures = curves.welfare(book, meeting, bought, sold)
+    buyer, seller, wh = pair(_of_members(book.bids, bought, members), _of_members(book.asks, sold, members))
+    trades = Trades(buyer, seller, wh, np.full(len(wh), meeting.price, dtype=np.int64))
+    return Outcome(trades.keep(buyer != seller), {"local": meeting.price}, figures)
+
+
+def _of_members(side: curves.Side, wh: IntArray, members: int) -> IntArray:
+    """What the orders of each member come to, shape (members,) [Wh]."""
+    total = np.zeros(members, dtype=np.int64)
+    np.add.at(total, side.member, wh)
+    return total
+
+
+UNIFORM = Mechanism(
+    "uniform", "ahead", Orders, UniformParameters, rule, "periodic double auction, as known in the field"
+)
