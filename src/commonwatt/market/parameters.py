@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import time
+from fractions import Fraction
 from typing import Annotated
 
 from pydantic import BeforeValidator
 
-from commonwatt.units import micro
+from commonwatt.units import MICRO, micro
 
 
 def _money(value: object) -> int:
@@ -23,7 +24,16 @@ def _clock(value: object) -> time:
         raise ValueError('is a local time such as "09:00"') from None
 
 
+def _portion(value: object) -> Fraction:
+    portion = Fraction(_money(value), MICRO)
+    if not 0 <= portion <= 1:
+        raise ValueError('is a decimal number from "0" to "1"')
+    return portion
+
+
 Money = Annotated[int, BeforeValidator(_money)]
 """A decimal text such as "0.20" [currency or currency/kWh], held in micro-units."""
 Clock = Annotated[time, BeforeValidator(_clock)]
 """A local time such as "09:00"."""
+Portion = Annotated[Fraction, BeforeValidator(_portion)]
+"""A decimal text from "0" to "1", exact."""

@@ -24,7 +24,10 @@ from commonwatt.records import Trades
 from commonwatt.units import IntArray, largest_remainder, round_half_up
 
 LocalPrice = Callable[[int, int, int, int], Fraction]
-"""(supply, demand [Wh], ceiling, floor) to the exact local price [micro-currency/kWh], within floor and ceiling."""
+"""(supply, demand [Wh], ceiling, floor) to the exact local price [micro-currency/kWh].
+
+Where it lies above the ceiling or below the floor somebody would be worse off, and nothing is local.
+"""
 
 Share = Callable[[IntArray, IntArray], tuple[IntArray, IntArray]]
 """(demand, supply) to how much of each is local, all shape (members,) [Wh], both results with one sum."""
@@ -34,6 +37,10 @@ def pro_rata(demand: IntArray, supply: IntArray) -> tuple[IntArray, IntArray]:
     """The scarcer side is local as a whole, the other in proportion."""
     local = min(int(demand.sum()), int(supply.sum()))
     return largest_remainder(local, demand), largest_remainder(local, supply)
+
+
+def _nothing(demand: IntArray, supply: IntArray) -> tuple[IntArray, IntArray]:
+    return np.zeros_like(demand), np.zeros_like(supply)
 
 
 def clear(
@@ -49,9 +56,11 @@ def clear(
 
 def _clear(positions: Positions, ceiling: int, floor: int, local_price: LocalPrice, share: Share) -> Outcome:
     net = positions.net if ceiling >= floor else np.zeros_like(positions.net)
-    demand, supply, local = agreeable(net, positions, lambda *energy: local_price(*energy, ceiling, floor))
+    demand, supply, local = agreeable(
+        net, positions, lambda offered, wanted: local_price(offered, wanted, ceiling, floor)
+    )
     wanted, offered, price = int(demand.sum()), int(supply.sum()), round_half_up(local)
-    buyer, seller, wh = pair(*share(demand, supply))
+    buyer, seller, wh = pair(*(share if floor <= local <= ceiling else _nothing)(demand, supply))
     trades = Trades(buyer, seller, wh, np.full(len(wh), price, dtype=np.int64))
     sell, buy = blended(local, int(wh.sum()), offered, wanted, ceiling, floor)
     prices = {"sell": round_half_up(sell), "buy": round_half_up(buy)}

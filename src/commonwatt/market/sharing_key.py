@@ -1,0 +1,96 @@
+"""`sharing-key`: local energy by the allocation keys that energy communities use by law today.
+
+In each slot every member is allocated a part of what the others feed in, and never more than it consumes itself:
+
+    dynamic:  a_i = min(S · d_i / Σd, d_i)
+    static:   a_i = min(S · k_i,      d_i)      with agreed shares Σk <= 1
+
+S is the supply, d_i the demand of member i. What a static share leaves unused goes to the grid, even when another
+member could use it; the dynamic key leaves nothing unused that somebody needs. Sellers give in proportion to what they
+feed in. The price between members is the community's own agreement.
+
+Source: the keys per quarter hour and the limit of one's own consumption are Austria's (§ 16a ElWOG 2010 and the
+energy communities, as the national coordination office explains them). docs/mechanisms/sharing-key.md says what is
+law where, and what is assumed.
+Static shares of the supply are by largest remainder, ties to the lower member index.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import partial
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BeforeValidator, model_validator
+
+from commonwatt.errors import MarketError
+from commonwatt.market import pool
+from commonwatt.market.interface import Frame, Mechanism, Outcome, Parameters, Positions
+from commonwatt.market.parameters import Money
+from commonwatt.units import MICRO, IntArray, largest_remainder, micro
+
+
+def _shares(value: object) -> tuple[int, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise ValueError('are decimal numbers, such as "0.5, 0.3, 0.2" or ["0.5", "0.3", "0.2"]')
+    shares = tuple(micro(part.strip()) for part in parts)
+    if min(shares, default=0) < 0 or sum(shares) > MICRO:
+        raise ValueError("are not negative and at most 1 together")
+    return shares
+
+
+class SharingKeyParameters(Parameters):
+    """Parameters of `sharing-key`.
+
+    key : "dynamic" = in proportion to consumption in the slot, "static" = agreed shares
+    shares : of a static key, one per member in the order of community.toml; without them all are equal
+    price : between members [currency/kWh]; without it the middle of the utility's two prices
+    """
+
+    key: Literal["dynamic", "static"] = "dynamic"
+    shares: Annotated[tuple[int, ...], BeforeValidator(_shares)] | None = None
+    price: Money | None = None
+
+    @model_validator(mode="after")
+    def _shares_are_static(self) -> SharingKeyParameters:
+        if self.shares is not None and self.key != "static":
+            raise ValueError('shares need key = "static"')
+        return self
+
+
+def rule(frame: Frame, inputs: tuple[Positions, ...], parameters: SharingKeyParameters) -> tuple[Outcome, ...]:
+    """Clear each slot by itself."""
+    share = pool.pro_rata if parameters.key == "dynamic" else partial(static, *static_key(frame.members, parameters))
+    return pool.clear(frame, inputs, partial(local_price, parameters.price), share)
+
+
+def static_key(members: int, parameters: SharingKeyParameters) -> tuple[IntArray, int]:
+    """The agreed shares, shape (members,), and what they are parts of."""
+    if parameters.shares is None:
+        return np.ones(members, dtype=np.int64), max(1, members)
+    if len(parameters.shares) != members:
+        raise MarketError(f"sharing-key has {len(parameters.shares)} shares for {members} members.")
+    return np.array(parameters.shares, dtype=np.int64), MICRO
+
+
+def static(key: IntArray, whole: int, demand: IntArray, supply: IntArray) -> tuple[IntArray, IntArray]:
+    """Local part of demand and supply, each shape (members,) [Wh], by shares `key` / `whole` of the supply.
+
+    >>> [side.tolist() for side in static(np.array([1, 1, 0]), 2, np.array([500, 200, 0]), np.array([0, 0, 600]))]
+    [[300, 200, 0], [0, 0, 500]]
+    """
+    allocated = largest_remainder(int(supply.sum()) * int(key.sum()) // whole, key)
+    taken = np.minimum(allocated, demand)
+    return taken, largest_remainder(int(taken.sum()), supply)
+
+
+def local_price(price: int | None, _supply: int, _demand: int, ceiling: int, floor: int) -> Fraction:
+    """Price between members [micro-currency/kWh]."""
+    return Fraction(ceiling + floor, 2) if price is None else Fraction(price)
+
+
+SHARING_KEY = Mechanism(
+    "sharing-key", "after", Positions, SharingKeyParameters, rule, "Austria, § 16a ElWOG 2010 and energy communities"
+)
