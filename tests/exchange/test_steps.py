@@ -59,6 +59,18 @@ def test_good_orders_are_admitted_and_bind_collateral() -> None:
     assert (FREE - free).tolist() == [0, 200_000, 0, 0]
 
 
+def test_it_does_not_matter_in_which_order_orders_come() -> None:
+    both = [*GOOD, order(1, side=SELL, limit=90_000), order(0)]
+    declared, free = steps.admit(SLOT, both, MANDATES, DOMAIN, NOW, FREE)
+    again, left = steps.admit(SLOT, both[::-1], MANDATES, DOMAIN, NOW, FREE)
+    assert declared.signed == again.signed
+    assert [(o.record.member, o.record.side) for o in declared.signed] == [
+        (WALLETS[member].address, side) for member, side in ((0, BUY), (1, BUY), (1, SELL), (2, SELL))
+    ]
+    assert (declared.orders.member == again.orders.member).all()
+    assert (free == left).all()
+
+
 REFUSED = {
     "signed by a stranger": (order(key=Key.derive(b"stranger", "")), "is signed by"),
     "signed by another member's agent": (order(key=AGENTS[1]), "is signed by"),

@@ -95,10 +95,11 @@ def admit(
 
     mandates : by member address: (member index, mandate); its own signature was checked when it was filed
     now : [unix s]; free : collateral not bound by other open orders, shape (members,) [micro-currency]
-    Returns the slot with its admitted orders, and the collateral that is left. A refused order harms nobody else.
+    Returns the slot with its admitted orders by member and side, and the collateral that is left. A refused order harms
+    nobody else.
     """
-    free, admitted, rows, refused = free.copy(), [], [], []
-    seen: set[tuple[int, int]] = set()
+    free, refused = free.copy(), []
+    admitted: dict[tuple[int, int], Signed[Order]] = {}
     for order in signed:
         index, mandate = mandates.get(order.record.member, (-1, None))
         try:
@@ -106,7 +107,7 @@ def admit(
                 raise RecordError("the member is not known here")
             verify(domain, order, mandate.agent)
             _within_mandate(order.record, mandate, slot, now)
-            if (index, order.record.side) in seen:
+            if (index, order.record.side) in admitted:
                 raise RecordError("there is an order for this slot and side already")
             cost = order.record.limit * order.record.wh // WH_PER_KWH if order.record.side == BUY else 0
             if cost > free[index]:
@@ -115,11 +116,12 @@ def admit(
             refused.append((index, str(error)))
             continue
         free[index] -= cost
-        seen.add((index, order.record.side))
-        admitted.append(order)
-        rows.append((index, order.record.side, order.record.wh, order.record.limit))
+        admitted[index, order.record.side] = order
+    # Whatever order they came in: the tree of orders must be the same when it is built again from the store.
+    places = sorted(admitted)
+    rows = [(*place, admitted[place].record.wh, admitted[place].record.limit) for place in places]
     columns = np.array(rows, dtype=np.int64).reshape(-1, 4).T
-    return Declared(slot, Orders(*columns), tuple(admitted), tuple(refused)), free
+    return Declared(slot, Orders(*columns), tuple(admitted[place] for place in places), tuple(refused)), free
 
 
 def _within_mandate(order: Order, mandate: Mandate, slot: int, now: int) -> None:
