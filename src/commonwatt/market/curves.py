@@ -48,9 +48,9 @@ class Side:
     wh: IntArray
     limit: IntArray
 
-    def only(self, mask: NDArray[np.bool_]) -> Side:
-        """The orders where `mask` is true."""
-        return Side(self.sign, self.member[mask], self.wh[mask], self.limit[mask])
+    def only(self, which: NDArray[np.bool_] | IntArray) -> Side:
+        """The orders where a mask is true, or at places, in that order."""
+        return Side(self.sign, self.member[which], self.wh[which], self.limit[which])
 
     def ranked(self) -> IntArray:
         """Places of the orders from the best limit on; equal limits in the order given."""
@@ -77,12 +77,13 @@ class Book:
 
 @dataclass(frozen=True)
 class Meeting:
-    """Where the curves meet: traded energy [Wh] and the prices that clear it [micro-currency/kWh]."""
+    """Where the curves meet: traded energy [Wh], the prices that clear it and the limit of the last ask that trades."""
 
     case: str
     wh: int = 0
     low: int = 0
     high: int = 0
+    last_ask: int = 0
 
     @property
     def price(self) -> int:
@@ -100,12 +101,8 @@ def admit(orders: Orders, ceiling: int, floor: int) -> Book:
     if refused:
         refused = {"refused": len(refused), **refused}
     within, buys = ~(above | below), orders.side == BUY
-    bids, asks = within & buys, within & ~buys
-    return Book(
-        Side(1, orders.member[bids], orders.wh[bids], orders.limit[bids]),
-        Side(-1, orders.member[asks], orders.wh[asks], orders.limit[asks]),
-        refused,
-    )
+    columns = (orders.member, orders.wh, orders.limit)
+    return Book(Side(1, *columns).only(within & buys), Side(-1, *columns).only(within & ~buys), refused)
 
 
 def meet(bids: Side, asks: Side) -> Meeting:
@@ -125,7 +122,7 @@ def meet(bids: Side, asks: Side) -> Meeting:
     low = last_ask if next_bid is None else max(last_ask, next_bid)
     high = last_bid if next_ask is None else min(last_bid, next_ask)
     case = "bids-shared" if next_bid == last_bid else "asks-shared" if next_ask == last_ask else "between"
-    return Meeting(case, energy, low, high)
+    return Meeting(case, energy, low, high, last_ask)
 
 
 def _around(limit: IntArray, until: IntArray, energy: int) -> tuple[int, int | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 from commonwatt.units import MAX_MONEY, IntArray
 
@@ -32,6 +32,9 @@ def exact_dot(wh: IntArray, price: IntArray) -> int:
     return (exact_sum(wh * (price >> _PRICE_HALF)) << _PRICE_HALF) + exact_sum(wh * low)
 
 
-def wide(bound: int, *arrays: IntArray) -> tuple[Any, ...]:
+def wide(bound: int, *arrays: IntArray) -> tuple[IntArray, ...]:
     """The arrays as they are, or with unbounded integers when a result may reach `bound` and leave 64 bits."""
-    return arrays if bound <= MAX_MONEY else tuple(array.astype(object) for array in arrays)
+    if bound <= MAX_MONEY:
+        return arrays
+    # numpy computes with Python's integers in the same expressions; only the type's name differs.
+    return cast("tuple[IntArray, ...]", tuple(array.astype(object) for array in arrays))

@@ -20,7 +20,7 @@ import numpy as np
 from commonwatt.market import curves
 from commonwatt.market.exact import exact_dot, exact_sum
 from commonwatt.market.interface import Frame, Mechanism, Orders, Outcome, Parameters
-from commonwatt.market.sdr import pair
+from commonwatt.market.pool import pair
 from commonwatt.records import Trades
 from commonwatt.units import IntArray
 
