@@ -77,3 +77,11 @@ struct Post {
 }
 
 bytes32 constant POST_TYPEHASH = keccak256("Post(uint64 slot,uint32 revision,bytes32 orders,bytes32 readings,bytes32 statements,bytes32 deltas)");
+
+struct Anchor {
+    uint64 start;
+    uint64 until;
+    bytes32 bills;
+}
+
+bytes32 constant ANCHOR_TYPEHASH = keccak256("Anchor(uint64 start,uint64 until,bytes32 bills)");

@@ -7,10 +7,10 @@ import {Address} from "@openzeppelin/contracts/utils/Address.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
 import {Community} from "./Community.sol";
-import {hashPost} from "./Hashing.sol";
+import {hashAnchor, hashPost} from "./Hashing.sol";
 import {Lanes} from "./Lanes.sol";
 import {Operated} from "./Operated.sol";
-import {Post} from "./Records.sol";
+import {Anchor, Post} from "./Records.sol";
 
 /// @title Settlement of a local electricity market
 /// @notice Holds the members' money and moves it once per slot, netted per member.
@@ -18,6 +18,7 @@ import {Post} from "./Records.sol";
 /// The way of a slot: operators `commit` to orders and trades before delivery; after the slot a quorum of operators
 /// signs a `Post` (what each member pays and receives, and the roots that prove it); once the window has passed anybody
 /// may `finalise` it, and only then balances change. A post that nobody finalised within the grace period has expired.
+/// At the end of a period a quorum signs the root of its bills, which is anchored once and for all.
 ///
 /// Units: a slot is the start of its interval in unix seconds (UTC). Balances, deltas and withdrawals are in lane
 /// units; one lane unit is `laneUnit` base units of the asset. Positive = credited to the member.
@@ -55,8 +56,8 @@ contract Settlement is EIP712, Operated {
     mapping(uint64 slot => bytes32) public commitments;
     /// @notice The latest post of each revision of a slot.
     mapping(uint64 slot => mapping(uint32 revision => Posting)) public posted;
-    /// @notice Unix seconds at which a root of bills was anchored; zero = never.
-    mapping(bytes32 root => uint64) public anchoredAt;
+    /// @notice Root of the bills of the period from `start` to `until` (unix seconds); zero = none was anchored.
+    mapping(uint64 start => mapping(uint64 until => bytes32)) public anchored;
     /// @notice What a member has asked to withdraw: lane units, and unix seconds of its last request.
     mapping(uint32 member => Withdrawal) public requested;
 
@@ -75,7 +76,9 @@ contract Settlement is EIP712, Operated {
         bytes32 deltas
     );
     event Finalised(uint64 indexed slot, uint32 indexed revision);
-    event Anchored(bytes32 indexed root);
+    /// @notice The bills of a period stand. Periods may overlap: whoever relies on a bill looks here for others that
+    /// cover the same time.
+    event Anchored(uint64 indexed start, uint64 indexed until, bytes32 bills);
 
     /// @notice A lane unit, a slot and the grace period must be longer than nothing.
     error InvalidTerms(uint256 laneUnit, uint64 slotSeconds, uint64 grace);
@@ -115,8 +118,10 @@ contract Settlement is EIP712, Operated {
     error NotYetFinal(uint64 slot, uint32 revision, uint256 finalFrom);
     /// @notice The post could be finalised until this time (unix seconds).
     error Expired(uint64 slot, uint32 revision, uint256 finalUntil);
-    /// @notice The root was anchored at this time (unix seconds).
-    error AlreadyAnchored(bytes32 root, uint64 anchoredAt);
+    /// @notice A period starts before it ends, and the root of its bills is not zero.
+    error InvalidAnchor(uint64 start, uint64 until, bytes32 bills);
+    /// @notice The period's bills were anchored; `bills` is the root that stands.
+    error AlreadyAnchored(uint64 start, uint64 until, bytes32 bills);
 
     /// @param community_ whose members hold balances and whose operators sign
     /// @param asset_ ERC-20 token; the zero address for ether
@@ -253,11 +258,23 @@ contract Settlement is EIP712, Operated {
         emit Finalised(p.slot, p.revision);
     }
 
-    /// @notice Dates a root of bills.
-    function anchor(bytes32 root) external onlyOperator {
-        require(anchoredAt[root] == 0, AlreadyAnchored(root, anchoredAt[root]));
-        anchoredAt[root] = uint64(block.timestamp);
-        emit Anchored(root);
+    /// @notice Fixes the bills of a period, once: the root that stands can be neither changed nor anchored again. Only
+    /// operators may, since signatures stay valid: an outsider could otherwise choose among drafts that were signed.
+    ///
+    /// Start and end together name a period. One that overlaps it is another period and allowed: a month's bills do not
+    /// forbid a year's. Two roots may therefore cover the same hour, but both show as `Anchored`.
+    /// @param period start and end, and the root of the bills
+    /// @param signatures of at least `threshold` operators over the anchor, ascending by signer
+    function anchor(Anchor calldata period, bytes[] calldata signatures) external onlyOperator {
+        (uint64 start, uint64 until, bytes32 bills) = (period.start, period.until, period.bills);
+        // A root of zero would read as none, and could be followed by another.
+        require(start < until && bills != 0, InvalidAnchor(start, until, bills));
+        bytes32 standing = anchored[start][until];
+        require(standing == 0, AlreadyAnchored(start, until, standing));
+        community.requireQuorum(_hashTypedDataV4(hashAnchor(period)), signatures);
+
+        anchored[start][until] = bills;
+        emit Anchored(start, until, bills);
     }
 
     // ----------------------------------------------------------------------------------------------------- questions

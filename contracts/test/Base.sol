@@ -5,7 +5,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
 import {Community} from "../src/Community.sol";
 import {CommunityToken} from "../src/CommunityToken.sol";
-import {POST_TYPEHASH, Post} from "../src/Records.sol";
+import {ANCHOR_TYPEHASH, Anchor, POST_TYPEHASH, Post} from "../src/Records.sol";
 import {Settlement} from "../src/Settlement.sol";
 
 /// What the last call cost; only `total` matters here.
@@ -26,6 +26,7 @@ interface Vm {
     function assertTrue(bool condition) external pure;
     function chainId(uint256 id) external;
     function deal(address account, uint256 amount) external;
+    function expectEmit(address emitter) external;
     function expectRevert(bytes calldata reason) external;
     function lastCallGas() external view returns (Gas memory);
     function prank(address sender) external;
@@ -131,7 +132,18 @@ abstract contract Base {
         return digestOf(p, block.chainid, address(settlement));
     }
 
+    function digestOf(Anchor memory period) internal view returns (bytes32) {
+        bytes32 body = keccak256(abi.encode(ANCHOR_TYPEHASH, period.start, period.until, period.bills));
+        return digestOf(body, block.chainid, address(settlement));
+    }
+
     function digestOf(Post memory p, uint256 chainId, address verifier) internal pure returns (bytes32) {
+        bytes32 body =
+            keccak256(abi.encode(POST_TYPEHASH, p.slot, p.revision, p.orders, p.readings, p.statements, p.deltas));
+        return digestOf(body, chainId, verifier);
+    }
+
+    function digestOf(bytes32 body, uint256 chainId, address verifier) private pure returns (bytes32) {
         bytes32 domain = keccak256(
             abi.encode(
                 keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
@@ -141,8 +153,6 @@ abstract contract Base {
                 verifier
             )
         );
-        bytes32 body =
-            keccak256(abi.encode(POST_TYPEHASH, p.slot, p.revision, p.orders, p.readings, p.statements, p.deltas));
         return keccak256(abi.encodePacked(hex"1901", domain, body));
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-import {Post} from "../src/Records.sol";
+import {Anchor, Post} from "../src/Records.sol";
 import {Base, Gas} from "./Base.sol";
 
 /// What a slot costs when all members trade, each step a transaction of its own, in a community that ran before. The
@@ -20,6 +20,14 @@ contract GasTest is Base {
 
     function test_gas_of_a_slot_with_1000_members() public {
         measure(1000);
+    }
+
+    function test_gas_of_a_period_s_bills() public {
+        Anchor memory period = Anchor(SLOT, SLOT + 30 days, keccak256("bills"));
+        bytes[] memory signatures = quorum(digestOf(period));
+        vm.prank(operator);
+        settlement.anchor(period, signatures);
+        emit log_named_uint("anchor", lastGasBelow(80_000));
     }
 
     function measure(uint256 members) private {

@@ -6,7 +6,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
 import {Community, NotAnOperator} from "../src/Community.sol";
 import {Lanes} from "../src/Lanes.sol";
-import {Post} from "../src/Records.sol";
+import {Anchor, Post} from "../src/Records.sol";
 import {Settlement} from "../src/Settlement.sol";
 import {Base} from "./Base.sol";
 
@@ -19,6 +19,8 @@ contract SettlementTest is Base {
     /// Member 0 pays 40 to member 1.
     bytes private deltas = deltasOf(-40, 40);
     Post private p = postOf(SLOT, 0, deltas);
+    /// The bills of one day.
+    Anchor private period = Anchor(SLOT, SLOT + 1 days, keccak256("bills"));
 
     function setUp() public override {
         super.setUp();
@@ -129,13 +131,14 @@ contract SettlementTest is Base {
 
     function test_only_operators_commit_post_and_anchor() public {
         bytes[] memory signatures = quorum(digestOf(p));
+        bytes[] memory agreed = quorum(digestOf(period));
         bytes memory reason = abi.encodeWithSelector(NotAnOperator.selector, address(this));
         vm.expectRevert(reason);
         settlement.commit(END, new bytes32[](1), new bytes32[](1));
         vm.expectRevert(reason);
         settlement.post(p, TRADES, deltas, signatures);
         vm.expectRevert(reason);
-        settlement.anchor(ORDERS);
+        settlement.anchor(period, agreed);
     }
 
     // Signatures
@@ -315,17 +318,104 @@ contract SettlementTest is Base {
         expectFinaliseRevert(p, deltas, abi.encodeWithSelector(Lanes.LaneOverflow.selector, 1, type(uint64).max, 40));
     }
 
-    // The rest
+    // Bills
 
-    function test_bills_are_dated_once() public {
+    function anchor(Anchor memory bills) private {
+        bytes[] memory signatures = quorum(digestOf(bills));
         vm.prank(operator);
-        settlement.anchor(ORDERS);
-        vm.assertEq(settlement.anchoredAt(ORDERS), END);
-        vm.warp(END + 1);
-        vm.expectRevert(abi.encodeWithSelector(Settlement.AlreadyAnchored.selector, ORDERS, END));
-        vm.prank(operator);
-        settlement.anchor(ORDERS);
+        settlement.anchor(bills, signatures);
     }
+
+    function expectAnchorRevert(Anchor memory bills, bytes[] memory signatures, bytes memory reason) private {
+        vm.expectRevert(reason);
+        vm.prank(operator);
+        settlement.anchor(bills, signatures);
+    }
+
+    function test_a_period_s_bills_are_anchored() public {
+        vm.assertEq(settlement.anchored(period.start, period.until), bytes32(0));
+        vm.expectEmit(address(settlement));
+        emit Settlement.Anchored(period.start, period.until, period.bills);
+        anchor(period);
+        vm.assertEq(settlement.anchored(period.start, period.until), period.bills);
+    }
+
+    function test_a_period_s_bills_are_anchored_once() public {
+        anchor(period);
+        bytes memory reason =
+            abi.encodeWithSelector(Settlement.AlreadyAnchored.selector, period.start, period.until, period.bills);
+        expectAnchorRevert(period, quorum(digestOf(period)), reason);
+        Anchor memory other = Anchor(period.start, period.until, keccak256("other bills"));
+        expectAnchorRevert(other, quorum(digestOf(other)), reason);
+        vm.warp(uint256(END) * 2);
+        expectAnchorRevert(other, quorum(digestOf(other)), reason);
+        vm.assertEq(settlement.anchored(period.start, period.until), period.bills);
+    }
+
+    function test_bills_need_a_quorum() public {
+        bytes[] memory signatures = new bytes[](1);
+        expectAnchorRevert(period, new bytes[](0), abi.encodeWithSelector(Community.TooFewSignatures.selector, 0, 2));
+        signatures[0] = signature(operatorKeys[0], digestOf(period));
+        expectAnchorRevert(period, signatures, abi.encodeWithSelector(Community.TooFewSignatures.selector, 1, 2));
+
+        address first = vm.addr(operatorKeys[0]);
+        signatures = quorum(digestOf(period));
+        signatures[1] = signatures[0];
+        expectAnchorRevert(
+            period, signatures, abi.encodeWithSelector(Community.SignersNotAscending.selector, first, first)
+        );
+        vm.assertEq(settlement.anchored(period.start, period.until), bytes32(0));
+    }
+
+    /// Each field is part of what is signed, so a signature for one period and root is none for another.
+    function test_signatures_hold_for_one_period_and_root() public {
+        Anchor[3] memory others = [
+            Anchor(period.start - 1, period.until, period.bills),
+            Anchor(period.start, period.until + 1, period.bills),
+            Anchor(period.start, period.until, keccak256("other bills"))
+        ];
+        bytes[] memory signatures = quorum(digestOf(period));
+        for (uint256 i = 0; i < 3; ++i) {
+            address stranger = ECDSA.recover(digestOf(others[i]), signatures[0]);
+            expectAnchorRevert(
+                others[i], signatures, abi.encodeWithSelector(Community.SignerNotAnOperator.selector, stranger)
+            );
+        }
+    }
+
+    function test_a_period_starts_before_it_ends_and_has_bills() public {
+        Anchor[4] memory wrong = [
+            Anchor(SLOT, SLOT, period.bills),
+            Anchor(SLOT + 1, SLOT, period.bills),
+            Anchor(type(uint64).max, 0, period.bills),
+            Anchor(period.start, period.until, 0)
+        ];
+        for (uint256 i = 0; i < 4; ++i) {
+            bytes memory reason = abi.encodeWithSelector(
+                Settlement.InvalidAnchor.selector, wrong[i].start, wrong[i].until, wrong[i].bills
+            );
+            expectAnchorRevert(wrong[i], quorum(digestOf(wrong[i])), reason);
+        }
+    }
+
+    function test_other_periods_may_overlap() public {
+        Anchor[4] memory others = [
+            Anchor(period.start, period.until + 1, keccak256("longer")),
+            Anchor(period.start + 1, period.until, keccak256("shorter")),
+            Anchor(period.until, period.until + 1 days, keccak256("next")),
+            Anchor(0, type(uint64).max, period.bills)
+        ];
+        anchor(period);
+        for (uint256 i = 0; i < 4; ++i) {
+            vm.expectEmit(address(settlement));
+            emit Settlement.Anchored(others[i].start, others[i].until, others[i].bills);
+            anchor(others[i]);
+            vm.assertEq(settlement.anchored(others[i].start, others[i].until), others[i].bills);
+        }
+        vm.assertEq(settlement.anchored(period.start, period.until), period.bills);
+    }
+
+    // The rest
 
     function test_terms_must_make_sense() public {
         uint256[3] memory laneUnits = [uint256(0), 1, 1];

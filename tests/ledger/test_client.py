@@ -9,11 +9,12 @@ import pytest
 from ledger_cases import ETHER
 
 from commonwatt.errors import LedgerError, RecordError, Reverted
-from commonwatt.ledger.client import Addresses, Enrolment, LedgerClient, Posting, Terms
+from commonwatt.ledger.client import Addresses, Enrolment, LedgerClient, Posting, Terms, created_address
 from commonwatt.ledger.contracts import contract, decode_event, events, revert
 from commonwatt.ledger.embedded import EmbeddedChain, Genesis
-from commonwatt.proof import Key, checksum_address, hash_struct, keccak
-from commonwatt.records import Post
+from commonwatt.ledger.wallet import sign_transaction
+from commonwatt.proof import Key, checksum_address, hash_struct, keccak, recover
+from commonwatt.records import Anchor, Post
 from commonwatt.records.deltas import pack_deltas
 from commonwatt.units import IntArray
 
@@ -24,16 +25,20 @@ SLOT, START = 9_000, 8_000
 TOKEN_TERMS = Terms(lane_unit=1, slot_seconds=900, window=3600, grace=7200)
 ETHER_TERMS = replace(TOKEN_TERMS, lane_unit=10**12)
 ORDERS, TRADES, READINGS, STATEMENTS = (keccak(name) for name in (b"orders", b"trades", b"readings", b"statements"))
+DAY = Anchor(SLOT, SLOT + 86_400, keccak(b"bills"))
 
 
-def community(terms: Terms = TOKEN_TERMS) -> LedgerClient:
-    """Seven members with ten lane units each, of a token community unless the terms say ether."""
+def community(terms: Terms = TOKEN_TERMS, operators: tuple[bytes, ...] = ()) -> LedgerClient:
+    """Seven members with ten lane units each, of a token community unless the terms say ether.
+
+    operators : addresses of more operators than the three
+    """
     balances = {key.address: 100 * ETHER for key in (OPERATORS[0], OPERATORS[1], MEMBERS[0])}
     chain = EmbeddedChain(None, Genesis(2024, balances))
     client = LedgerClient.deploy(
-        chain, OPERATORS[0], operators=[key.address for key in OPERATORS], threshold=2, config=keccak(b"config"),
-        members=ENROLMENTS, terms=terms, token=("Euro of Wattstrasse", "EUR") if terms == TOKEN_TERMS else None,
-        at=START,
+        chain, OPERATORS[0], operators=[*(key.address for key in OPERATORS), *operators], threshold=2,
+        config=keccak(b"config"), members=ENROLMENTS, terms=terms,
+        token=("Euro of Wattstrasse", "EUR") if terms == TOKEN_TERMS else None, at=START,
     )  # fmt: skip
     client.deposit_for(range(7), [10] * 7, at=START + 1)
     return client
@@ -45,6 +50,11 @@ def slot_post(client: LedgerClient, deltas: list[int], revision: int = 0) -> tup
     post = Post(SLOT, revision, ORDERS, READINGS, STATEMENTS, keccak(packed))
     digest = client.domain.digest(hash_struct(post))
     return post, packed, [key.sign_digest(digest) for key in OPERATORS[:2]]
+
+
+def signed(client: LedgerClient, period: Anchor, keys: list[Key]) -> list[bytes]:
+    digest = client.domain.digest(hash_struct(period))
+    return [key.sign_digest(digest) for key in keys]
 
 
 def posted(client: LedgerClient, deltas: list[int]) -> tuple[Post, bytes]:
@@ -126,7 +136,7 @@ def test_custom_errors_come_through_with_their_values() -> None:
         ("AlreadyCommitted", [18_000], lambda: commit_twice(client)),
         ("SlotStarted", [9_900], lambda: client.commit(9_900, [ORDERS], [TRADES], at=9_902)),
         ("SlotMisaligned", [18_001, 900], lambda: client.commit(18_001, [ORDERS], [TRADES], at=9_903)),
-        ("NotAnOperator", [checksum_address(MEMBERS[0].address)], lambda: outsider.anchor(ORDERS, at=9_904)),
+        ("NotAnOperator", [checksum_address(MEMBERS[0].address)], lambda: outsider.anchor(DAY, [], at=9_904)),
         ("NotYetFinal", [SLOT, 0, 13_501], lambda: client.finalise(post, deltas, at=13_500)),
         ("Expired", [SLOT, 0, 20_701], lambda: client.finalise(post, deltas, at=20_702)),
         ("InsufficientFree", [0, 10, 11], lambda: client.request_withdrawal(MEMBERS[0], 11, at=21_000)),
@@ -168,11 +178,142 @@ def test_a_post_needs_its_quorum_its_deltas_and_the_members_money() -> None:
     assert client.balances().tolist() == [9, 11, 10, 10, 10, 10, 10]
 
 
-def test_roots_of_bills_are_dated() -> None:
+def test_bills_of_a_period_are_anchored() -> None:
     client = community()
-    assert client.anchored_at(ORDERS) is None
-    client.anchor(ORDERS, at=12_345)
-    assert client.anchored_at(ORDERS) == 12_345
+    assert client.anchored(DAY.start, DAY.until) is None
+    # In any order: one of the two does not ascend.
+    for number, period in enumerate((DAY, replace(DAY, until=DAY.until + 1))):
+        signatures = signed(client, period, OPERATORS[:2])[:: 1 - 2 * number]
+        receipt = client.anchor(period, signatures, at=12_345 + number)
+        (event,) = events(receipt)
+        assert (event.name, dict(event.arguments)) == (
+            "Anchored", {"start": period.start, "until": period.until, "bills": period.bills},
+        )  # fmt: skip
+        assert client.anchored(period.start, period.until) == period.bills
+    assert client.anchored(DAY.start, DAY.until - 1) is client.anchored(DAY.until, DAY.start) is None
+
+
+def test_bills_of_a_period_are_anchored_once_and_by_a_quorum() -> None:
+    client = community()
+    other = replace(DAY, bills=keccak(b"other bills"))
+    backwards = Anchor(DAY.until, DAY.start, DAY.bills)
+    nothing = replace(DAY, bills=bytes(32))
+
+    def refusal(period: Anchor, signatures: list[bytes]) -> tuple[str, list[object]]:
+        with pytest.raises(Reverted) as error:
+            client.anchor(period, signatures, at=12_000)
+        return error.value.name, list(error.value.arguments)
+
+    assert refusal(DAY, []) == ("TooFewSignatures", [0, 2])
+    assert refusal(DAY, signed(client, DAY, OPERATORS[:1])) == ("TooFewSignatures", [1, 2])
+    assert refusal(DAY, signed(client, DAY, OPERATORS[:1] * 2))[0] == "SignersNotAscending"
+    assert refusal(DAY, signed(client, DAY, [OPERATORS[0], MEMBERS[0]]))[0] == "SignerNotAnOperator"
+    assert refusal(DAY, signed(client, other, OPERATORS[:2]))[0] == "SignerNotAnOperator"
+    for wrong in (backwards, replace(DAY, until=DAY.start), nothing):
+        expected = [wrong.start, wrong.until, f"0x{wrong.bills.hex()}"]
+        assert refusal(wrong, signed(client, wrong, OPERATORS[:2])) == ("InvalidAnchor", expected)
+    assert client.anchored(DAY.start, DAY.until) is None
+
+    client.anchor(DAY, signed(client, DAY, OPERATORS), at=13_000)
+    standing = [DAY.start, DAY.until, f"0x{DAY.bills.hex()}"]
+    for second in (DAY, other):
+        assert refusal(second, signed(client, second, OPERATORS[1:])) == ("AlreadyAnchored", standing)
+    assert client.anchored(DAY.start, DAY.until) == DAY.bills
+
+
+def test_an_anchor_of_many_operators_has_gas_enough() -> None:
+    keys = [Key.derive(b"tests", f"operator {n}") for n in range(40)]
+    client = community(operators=tuple(key.address for key in keys[3:]))
+    assert client.anchor(DAY, signed(client, DAY, keys), at=12_345).success
+
+
+def test_the_deltas_of_a_post_are_in_its_transaction() -> None:
+    client = community()
+    assert client.posted_deltas(SLOT, 0) is None
+    post, deltas = posted(client, [-4, 0, 0, 0, 1, 2, 1])
+    assert client.posted_deltas(SLOT, 0) == deltas
+    assert client.posted_deltas(SLOT, 1) is client.posted_deltas(SLOT + 900, 0) is None
+    client.finalise(post, deltas, at=13_501)
+
+    # Revisions that come after the first look; one has no deltas at all.
+    for revision, changes in ((1, [1, -1]), (2, [])):
+        post, more, signatures = slot_post(client, changes, revision)
+        client.post(post, TRADES, more, signatures, at=20_000 * revision)
+        client.finalise(post, more, at=20_000 * revision + 3_600)
+        assert client.posted_deltas(SLOT, revision) == more == pack_deltas(np.array(changes, dtype=np.int64))
+    assert client.posted_deltas(SLOT, 0) == deltas
+    fresh = LedgerClient(client.node, MEMBERS[0], client.addresses)
+    assert [fresh.posted_deltas(SLOT, revision) for revision in range(4)] == [
+        deltas,
+        pack_deltas(np.array([1, -1])),
+        b"",
+        None,
+    ]
+
+
+def test_the_deltas_of_an_expired_post_give_way_to_the_later_ones() -> None:
+    client = community()
+    _, deltas = posted(client, [-1, 1])
+    assert client.posted_deltas(SLOT, 0) == deltas
+    post, later, signatures = slot_post(client, [-2, 2])
+    with pytest.raises(Reverted, match="AlreadyPosted"):
+        client.post(post, TRADES, later, signatures, at=10_000)
+    assert client.posted_deltas(SLOT, 0) == deltas
+    client.post(post, TRADES, later, signatures, at=30_000)
+    fresh = LedgerClient(client.node, MEMBERS[0], client.addresses)
+    assert client.posted_deltas(SLOT, 0) == fresh.posted_deltas(SLOT, 0) == later
+
+
+def test_deltas_cannot_be_hidden_by_an_odd_encoding() -> None:
+    client = community()
+    client.commit(SLOT, [ORDERS], [TRADES], at=START + 2)
+    post, deltas, signatures = slot_post(client, [-4, 4])
+    client.posted_deltas(SLOT, 0)
+    data = post_data(client, post, deltas, signatures)
+    padded = deltas + bytes(24)
+    assert data.count(padded) == 1
+    execute(client, OPERATORS[0], client.addresses.settlement, data.replace(padded, deltas + b"\xff" * 24), at=9_901)
+    assert client.posted(SLOT, 0) is not None
+    assert client.posted_deltas(SLOT, 0) == deltas
+
+
+def test_deltas_that_a_contract_posted_are_not_guessed() -> None:
+    sender = OPERATORS[1]
+    relay = created_address(sender.address, 0)
+    client = community(operators=(relay,))
+    # Calls the settlement with what follows the first word of its calldata.
+    code = bytes.fromhex(
+        f"602036036020_5f37_5f5f_60203603_5f5f_73{client.addresses.settlement.hex()}_5af100".replace("_", "")
+    )
+    create = bytes.fromhex(f"60{len(code):02x}8060095f395ff3") + code
+    execute(client, sender, b"", create, at=START + 2)
+    assert client.node.code(relay) == code
+
+    client.commit(SLOT, [ORDERS], [TRADES], at=START + 3)
+    post, deltas, signatures = slot_post(client, [-4, 4])
+    execute(client, sender, relay, bytes(32) + post_data(client, post, deltas, signatures), at=9_901)
+    posting = client.posted(SLOT, 0)
+    assert posting is not None
+    assert posting.digest == client.domain.digest(hash_struct(post))
+    assert client.posted_deltas(SLOT, 0) is None
+
+
+def post_data(client: LedgerClient, post: Post, deltas: bytes, signatures: list[bytes]) -> bytes:
+    """Calldata of a post of SLOT by the first two operators."""
+    digest = client.domain.digest(hash_struct(post))
+    ascending = sorted(signatures, key=lambda signature: recover(digest, signature))
+    fields = (post.slot, post.revision, post.orders, post.readings, post.statements, post.deltas)
+    return contract("Settlement").functions["post"].encode(fields, TRADES, deltas, ascending)
+
+
+def execute(client: LedgerClient, key: Key, to: bytes, data: bytes, *, at: int) -> None:
+    """Send a transaction that the client would not make."""
+    chain = client.node
+    raw = sign_transaction(
+        key, chain_id=chain.chain_id, nonce=chain.nonce(key.address), to=to, data=data, gas=500_000,
+    )  # fmt: skip
+    (receipt,) = chain.confirm([chain.submit(raw)], at)
+    assert receipt.success
 
 
 def test_members_join_later_and_events_tell_it() -> None:

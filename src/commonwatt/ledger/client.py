@@ -16,11 +16,12 @@ import numpy as np
 import rlp
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.contracts import COMMUNITY, SETTLEMENT, TOKEN, contract, revert
+from commonwatt.ledger.contracts import COMMUNITY, SETTLEMENT, TOKEN, contract, decode_event, revert
 from commonwatt.ledger.node import ZERO_ADDRESS, CallReverted, Node, Receipt
 from commonwatt.ledger.wallet import MAX_FEE, sign_transaction
 from commonwatt.proof import Domain, Key, hash_struct, keccak, recover
-from commonwatt.records import ZERO_HASH, Post
+from commonwatt.records import ZERO_HASH, Anchor, Post
+from commonwatt.records.schema import Record, schema
 from commonwatt.units import IntArray
 
 # Members per transaction of a long list: about 10 M gas, below the 16.8 M that Ethereum allows (EIP-7825).
@@ -32,6 +33,7 @@ _LANE_BYTES = 8
 _LANES = 4
 _WITHDRAWAL_REQUESTED = keccak(b"WithdrawalRequested(uint32,uint64,uint64)")
 _WITHDRAWN = keccak(b"Withdrawn(uint32,uint64)")
+_POSTED = keccak(b"Posted(uint64,uint32,bytes32,bytes32,bytes32,bytes32)")
 # Most gas per transaction and per item of its list, about a quarter above what was measured on new storage.
 _GAS = {
     "create": (8_000_000, 0),
@@ -40,6 +42,7 @@ _GAS = {
     "commit": (80_000, 32_000),
     "post": (250_000, 500),
     "finalise": (150_000, 6_500),
+    "anchor": (70_000, 11_000),
 }
 _GAS_OTHER = 200_000
 
@@ -105,9 +108,12 @@ class LedgerClient:
         self.key = key
         self.addresses = addresses
         self.domain = Domain(node.chain_id, addresses.settlement)
-        """What the operators' signatures of a Post, and the members' of their orders, are bound to."""
+        """What the operators' signatures of a Post or Anchor, and the members' of their orders, are bound to."""
         self._requested: IntArray | None = None
         self._requested_at = 0
+        self._posts: dict[tuple[int, int], tuple[bytes, bytes]] = {}
+        """By slot and revision: the transaction that posted it last, and the hash of its deltas."""
+        self._posts_at = 0
 
     @classmethod
     def deploy(
@@ -179,9 +185,7 @@ class LedgerClient:
         deltas : see `records.deltas.pack_deltas`
         signatures : over `post` in this client's `domain`, 65 bytes each, in any order
         """
-        digest = self.domain.digest(hash_struct(post))
-        ascending = sorted(signatures, key=lambda signature: recover(digest, signature))
-        data = self._settlement("post", _fields(post), trades, deltas, ascending)
+        data = self._settlement("post", _fields(post), trades, deltas, self._ascending(post, signatures))
         return self._send_one(data, "post", len(deltas) // 4, at, f"the post of {_name(post)}")
 
     def finalise(self, post: Post, deltas: bytes, *, at: int) -> Receipt:
@@ -189,9 +193,13 @@ class LedgerClient:
         data = self._settlement("finalise", _fields(post), deltas)
         return self._send_one(data, "finalise", len(deltas) // 4, at, f"the settlement of {_name(post)}")
 
-    def anchor(self, root: bytes, *, at: int) -> Receipt:
-        """Date a root of bills."""
-        return self._send_one(self._settlement("anchor", root), "", 0, at, "the anchor of the bills")
+    def anchor(self, period: Anchor, signatures: Sequence[bytes], *, at: int) -> Receipt:
+        """Fix the bills of a period, signed by enough operators; no other root for the same period can follow.
+
+        signatures : over `period` in this client's `domain`, 65 bytes each, in any order
+        """
+        data = self._settlement("anchor", _fields(period), self._ascending(period, signatures))
+        return self._send_one(data, "anchor", len(signatures), at, "the anchor of the bills")
 
     def pay(self, account: bytes, wei: int, *, at: int) -> Receipt:
         """Send ether from the client's account, so that a member can pay for its own transactions [wei]."""
@@ -279,11 +287,39 @@ class LedgerClient:
         digest, posted_at, final = self._read(SETTLEMENT, "posted", slot, revision)
         return None if digest == ZERO_HASH else Posting(digest, posted_at, final)
 
-    def anchored_at(self, root: bytes) -> int | None:
-        """When a root of bills was anchored; None when it was not."""
-        return self._read(SETTLEMENT, "anchoredAt", root)[0] or None
+    def posted_deltas(self, slot: int, revision: int) -> bytes | None:
+        """The packed deltas of the latest post of a revision, expired or not, out of the transaction that posted it.
+
+        None when there is no post, or when the transaction's data does not hold them, since a contract made the call.
+        What is returned has the hash that the chain announced.
+        """
+        self._note_posts()
+        transaction, expected = self._posts.get((slot, revision), (b"", b""))
+        found = self.node.transaction(transaction) if transaction else None
+        deltas = _deltas_of(found.data) if found else b""
+        return deltas if keccak(deltas) == expected else None
+
+    def anchored(self, start: int, until: int) -> bytes | None:
+        """Root of the bills of the period from `start` to `until` [unix s]; None when none is anchored."""
+        (bills,) = self._read(SETTLEMENT, "anchored", start, until)
+        return None if bills == ZERO_HASH else bytes(bills)
 
     # Inside
+
+    def _note_posts(self) -> None:
+        """Look for posts in the blocks that came since the last look, so that every block is read once."""
+        head = self.node.head.number
+        for log in self.node.logs(self._posts_at + 1, head, self.addresses.settlement, _POSTED):
+            event = decode_event(log)
+            if event:
+                place = event.arguments["slot"], event.arguments["revision"]
+                self._posts[place] = log.transaction, event.arguments["deltas"]
+        self._posts_at = head
+
+    def _ascending(self, record: Record, signatures: Sequence[bytes]) -> list[bytes]:
+        """The signatures in the order that the contract asks for: by the signers' addresses."""
+        digest = self.domain.digest(hash_struct(record))
+        return sorted(signatures, key=lambda signature: recover(digest, signature))
 
     def _settlement(self, function: str, *values: object) -> bytes:
         return contract(SETTLEMENT).functions[function].encode(*values)
@@ -336,8 +372,22 @@ def _parts(length: int) -> Iterator[slice]:
     return (slice(first, min(first + _BATCH, length)) for first in range(0, length, _BATCH))
 
 
-def _fields(post: Post) -> tuple[object, ...]:
-    return post.slot, post.revision, post.orders, post.readings, post.statements, post.deltas
+def _fields(record: Record) -> tuple[object, ...]:
+    """A record as the contracts take its struct."""
+    return tuple(getattr(record, field.name) for field in schema(type(record)))
+
+
+def _deltas_of(data: bytes) -> bytes:
+    """The packed deltas in the calldata of `post`; of other data, bytes that mean nothing.
+
+    Read as the contract reads them. eth-abi would refuse what the contract takes, such as padding that is not zero,
+    and whoever posts could so hide the deltas.
+    """
+    arguments = data[4:]
+    # Six words of the Post, one of the trades; the next one says where the deltas are.
+    start = int.from_bytes(arguments[7 * 32 : 8 * 32], "big")
+    length = int.from_bytes(arguments[start : start + 32], "big")
+    return arguments[start + 32 : start + 32 + length]
 
 
 def _name(post: Post) -> str:

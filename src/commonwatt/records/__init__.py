@@ -12,6 +12,7 @@ __all__ = [
     "BUY",
     "SELL",
     "ZERO_HASH",
+    "Anchor",
     "Check",
     "Clearing",
     "Mandate",
@@ -144,6 +145,19 @@ class Post:
     readings: Bytes32
     statements: Bytes32
     deltas: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """What the operators sign and the chain keeps of one period's bills.
+
+    start, until : first instant and end of the period [unix s], start < until
+    bills : root of the tree of the bills
+    """
+
+    start: U64
+    until: U64
+    bills: Bytes32
 
 
 @dataclass(frozen=True, slots=True)
