@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -93,7 +93,7 @@ class Events:
 
 ADD, AMEND, CANCEL = 0, 1, 2
 
-I = TypeVar("I", Orders, Positions, Events)  # noqa: E741  (I as in input)
+I = TypeVar("I")  # noqa: E741  (I as in input: Orders, Positions, Events, or what a mechanism's own proof takes)
 
 
 class Parameters(BaseModel):
@@ -104,11 +104,15 @@ class Parameters(BaseModel):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a mechanism's own rule yields for one slot, before it is proved."""
+    """What a mechanism's own rule yields for one slot, before it is proved.
+
+    evidence : what the mechanism's own proof needs beside the trades, such as the multipliers of an optimum
+    """
 
     trades: Trades = field(default_factory=Trades)
     prices: Mapping[str, int] = field(default_factory=dict)
     diagnostics: Mapping[str, int | float | str] = field(default_factory=dict)
+    evidence: object = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,9 @@ class Mechanism(Generic[I]):
     phase : "ahead" clears a horizon before delivery; "after" one slot from what the meters counted
     rational : it promises that nobody is worse off than with the utility alone
     rule : (frame, one input per slot, parameters) to one Outcome per slot; pure and deterministic
+    proof : of a mechanism whose slots hang together (batteries); its rule takes a single input for the whole horizon,
+        and (name, frame, inputs, outcomes, parameters) gives the Clearings, or raises MarketError. None = each slot
+        is proved by itself
     """
 
     name: str
@@ -127,6 +134,7 @@ class Mechanism(Generic[I]):
     rule: Callable[[Frame, tuple[I, ...], Any], tuple[Outcome, ...]]
     source: str
     rational: bool = True
+    proof: Callable[[str, Frame, tuple[I, ...], tuple[Outcome, ...], Any], tuple[Clearing, ...]] | None = None
 
     def problems(self, parameters: Mapping[str, object]) -> list[tuple[str, str]]:
         """What is wrong with `parameters`: (key, sentence) each; empty when nothing is."""
@@ -145,10 +153,13 @@ class Mechanism(Generic[I]):
         """
         from commonwatt.market.proving import proved, refuse_out_of_bounds
 
+        chosen = self.parameters.model_validate(dict(parameters or {}))
+        if self.proof is not None:
+            return self.proof(self.name, frame, inputs, self.rule(frame, inputs, chosen), chosen)
         refuse_out_of_bounds(self.name, frame, inputs)
-        outcomes = self.rule(frame, inputs, self.parameters.model_validate(dict(parameters or {})))
+        outcomes = self.rule(frame, inputs, chosen)
         return tuple(
-            proved(self.name, frame, slot, inputs[slot], outcome, rational=self.rational)
+            proved(self.name, frame, slot, cast(Any, inputs[slot]), outcome, rational=self.rational)
             for slot, outcome in enumerate(outcomes)
         )
 

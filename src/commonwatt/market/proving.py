@@ -21,9 +21,9 @@ def proved(
     Raises MarketError when a check fails: such a result is not to be settled.
     """
     trades = outcome.trades
-    formed = _well_formed(trades, frame.members)
+    formed = well_formed(trades, frame.members)
     # The other checks count by member, so a stranger among the trades must not reach them.
-    _insist(name, frame, slot, formed)
+    insist(name, frame, slot, formed)
     bought, sold = declared(given, frame.members)
     local = trades.position(frame.members)
     grid = bought - sold - local
@@ -32,15 +32,16 @@ def proved(
         _balanced(bought, sold, grid),
         _within(trades, bought, sold, frame.members),
         _within_limits(trades, given, frame.members),
-        _paid(trades, frame.members),
+        paid(trades, frame.members),
         *([_rational(trades, int(frame.ceiling[slot]), int(frame.floor[slot]))] if rational else []),
     )
     for check in checks:
-        _insist(name, frame, slot, check)
+        insist(name, frame, slot, check)
     return Clearing(name, int(frame.starts[slot]), trades, outcome.prices, grid, Proof(checks), outcome.diagnostics)
 
 
-def _insist(name: str, frame: Frame, slot: int, check: Check) -> None:
+def insist(name: str, frame: Frame, slot: int, check: Check) -> None:
+    """Raise MarketError unless the check holds."""
     if not check.holds:
         start = int(frame.starts[slot])
         raise MarketError(f"{name} broke its promise in slot {start}: {check.meaning} ({check.figure}).")
@@ -93,7 +94,8 @@ def refuse_out_of_bounds(name: str, frame: Frame, inputs: tuple[Any, ...]) -> No
         raise MarketError(f"{name} cannot clear {frame.members} members: totals would overflow.")
 
 
-def _well_formed(trades: Trades, members: int) -> Check:
+def well_formed(trades: Trades, members: int) -> Check:
+    """Each trade has energy and two different members."""
     ends = np.concatenate([trades.buyer, trades.seller])
     bad = int((trades.wh <= 0).sum() + (trades.buyer == trades.seller).sum())
     bad += int(((ends < 0) | (ends >= members)).sum())
@@ -134,7 +136,8 @@ def limits(given: Orders | Positions | Events, members: int) -> tuple[IntArray, 
     return max_buy, min_sell
 
 
-def _paid(trades: Trades, members: int) -> Check:
+def paid(trades: Trades, members: int) -> Check:
+    """What the ones pay, the others receive, and no product of energy and price overflowed."""
     credit = trades.credit(members)
     largest = max(abs(int(trades.price.max(initial=0))), abs(int(trades.price.min(initial=0))))
     # No product and no total can leave 64 bits below this bound; above it, every payment is counted again.

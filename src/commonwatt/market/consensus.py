@@ -1,0 +1,144 @@
+"""The market of `bilateral`: all homes' and all routes' steps at once, until a certified gap.
+
+With the home's step solved, t and y of both ends follow from its price, and one round is
+
+    μ = price of each home's balance, with wanted = Σ_out ẑ − Σ_in ẑ + weight·μ      ẑ = z + θ·(z − z_before)
+    z = clip( z + (μ_buyer − μ_seller − γ)/(2ρ), 0, most )
+
+(θ = 1, or the ratio of the old to the new ρ after a change). It is the same iteration, written without the copies: work
+and memory grow with the routes and not with the pairs of homes, and an agent that exchanges the copies (see
+`bilateral_agent`) finds the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from commonwatt.market.bilateral_step import Store, Ways, price_of_balance, price_of_steps
+from commonwatt.market.households import Households
+from commonwatt.market.trading import Routes
+from commonwatt.units import FloatArray
+
+
+@dataclass(frozen=True)
+class Round:
+    """Where the iteration stands.
+
+    flow : shape (routes,) [kW]; price : of each home's energy, shape (homes, slots) [currency/kWh]
+    primal : largest difference of an end's copy from its route [kW]; dual : largest move of a price by the routes
+    """
+
+    number: int
+    flow: FloatArray
+    price: FloatArray
+    primal: float
+    dual: float
+    penalty: float
+
+
+@dataclass(frozen=True)
+class Start:
+    """What all agents agree on before the first round, from public figures.
+
+    price : first price of all homes [currency/kWh]; penalty : ρ [currency/kWh per kW]
+    """
+
+    price: float
+    penalty: float
+
+    @classmethod
+    def of(cls, homes: Households, routes: Routes) -> Start:
+        """The middle of the prices that can occur, and their range over a usual flow."""
+        edges = [homes.b + homes.a * homes.p_min, homes.b + homes.a * homes.p_max]
+        prices = [edge[homes.p_max > homes.p_min] for edge in edges]
+        prices += [price[np.isfinite(price)] for price in (homes.retail, homes.feed_in)]
+        known = np.concatenate(prices) if any(len(price) for price in prices) else np.array([0.0, 1.0])
+        spread = float(known.max() - known.min()) or max(abs(float(known[0])), 1.0)
+        usual = float(np.median(routes.most)) if len(routes.most) else 1.0
+        return cls(float(known.max() + known.min()) / 2, spread / max(usual, 1e-9))
+
+
+class Balance:
+    """All homes' steps, with the batteries' state between them."""
+
+    def __init__(self, homes: Households, hours: float, penalty: float) -> None:
+        has_battery = (homes.capacity > 0) & (homes.power > 0)
+        rising = ((homes.feed_in >= 0) & (homes.feed_in <= homes.retail) & np.isfinite(homes.retail)).all(axis=1)
+        simple = ~has_battery & rising & (homes.p_max == homes.p_min)
+        groups = (has_battery, simple, ~has_battery & ~simple)
+        self.rows, self.simple, self.others = (np.flatnonzero(group) for group in groups)
+        self._ways, self._steps, self._other_ways = (
+            Ways.of(homes.take(rows)) for rows in (self.rows, self.simple, self.others)
+        )
+        self.store = Store.of(homes.take(self.rows), hours, penalty) if len(self.rows) else None
+        self._apart = self._moved = np.zeros(0)
+
+    def price(self, weight: FloatArray, wanted: FloatArray) -> FloatArray:
+        """Each home's price, shape (homes, slots); the batteries move on."""
+        price = np.empty_like(wanted)
+        price[self.simple] = price_of_steps(self._steps, weight[self.simple], wanted[self.simple])
+        if len(self.others):
+            price[self.others] = price_of_balance(self._other_ways, weight[self.others], wanted[self.others])
+        if self.store is not None:
+            rows, store = self.rows, self.store
+            price[rows] = price_of_balance(self._ways, weight[rows], wanted[rows], store)
+            response = store.respond(price[rows])
+            self.store = store.agree(response)
+            self._apart, self._moved = response - self.store.x, self.store.penalty * (self.store.x - store.x)
+        return price
+
+    def residuals(self) -> tuple[float, float]:
+        """Of the batteries' splitting: primal [kW] and dual [currency/kWh]."""
+        return float(np.abs(self._apart).max(initial=0.0)), float(np.abs(self._moved).max(initial=0.0))
+
+    def adapt(self) -> None:
+        """Move the batteries' penalty towards equal relative residuals."""
+        if (store := self.store) is not None:
+            self.store = store.rescaled(_ratio(self._apart, self._moved, store.x, store.penalty * store.dual))
+
+
+def rounds(
+    homes: Households, routes: Routes, start: Start, hours: float, *, every: int, adaptive: bool = True
+) -> Iterator[Round]:
+    """Iterate for ever; after each `every` rounds show where it stands and then, if `adaptive`, move the penalties.
+
+    They move towards equal relative residuals, and ever less often, so that they settle.
+    """
+    count, slots = homes.shape
+    at_seller, at_buyer = routes.seller * slots + routes.slot, routes.buyer * slots + routes.slot
+    ends = [np.bincount(end, minlength=count * slots) for end in (at_seller, at_buyer)]
+    degree, gamma, most = (ends[0] + ends[1]).reshape(homes.shape), routes.gamma, routes.most
+    balance, penalty = Balance(homes, hours, start.penalty), start.penalty
+    price = np.full(homes.shape, start.price)
+    flow, expected, number = np.zeros(len(gamma)), np.zeros(len(gamma)), 0
+    while True:
+        number += 1
+        earlier, before, weight = price, flow, degree / penalty
+        price = balance.price(weight, routes.sold(expected, homes.shape) + weight * earlier)
+        level = price.ravel()
+        flow = np.clip(before + (level[at_buyer] - level[at_seller] - gamma) / (2 * penalty), 0.0, most)
+        was_expected, expected = expected, 2 * flow - before
+        if number % every:
+            continue
+        fall = ((earlier - price) / penalty).ravel()
+        apart = np.concatenate([was_expected - flow + fall[at_seller], was_expected - flow - fall[at_buyer]])
+        moved = penalty * (flow - before)
+        residuals = (float(np.abs(apart).max(initial=0.0)), float(np.abs(moved).max(initial=0.0)))
+        yield Round(number, flow, price, *map(max, residuals, balance.residuals()), penalty)
+        if adaptive and (number // every).bit_count() == 1:
+            ratio = _ratio(apart, np.sqrt(2.0) * moved, np.sqrt(2.0) * flow, price)
+            penalty *= ratio
+            expected = flow + (flow - before) / ratio
+            balance.adapt()
+
+
+def _ratio(apart: FloatArray, moved: FloatArray, primal: FloatArray, dual: FloatArray) -> float:
+    """What to multiply a penalty by: the root of the quotient of relative residuals; 1 within a factor of two."""
+    least = 1e-12
+    sizes = [float(np.sqrt(np.square(values).sum())) for values in (apart, primal, moved, dual)]
+    quotient = max(sizes[0] / max(sizes[1], least), least) / max(sizes[2] / max(sizes[3], least), least)
+    ratio = min(max(quotient**0.5, 0.2), 5.0)
+    return 1.0 if 0.5 < ratio < 2.0 else ratio
