@@ -5,18 +5,49 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonwatt.units import decimal_text, largest_remainder, micro, payment, round_half_up, wh_from_kw
+from commonwatt.units import MAX_MONEY, decimal_text, largest_remainder, micro, payment, round_half_up, wh_from_kw
 
 
 @given(st.integers(-(10**15), 10**15))
 def test_money_survives_text(amount):
-    assert micro(decimal_text(amount)) == amount
+    assert micro(decimal_text(amount), -MAX_MONEY, MAX_MONEY) == amount
 
 
-@pytest.mark.parametrize("text", ["0.0000001", "x", "", "nan", "inf", "1e-9", "0." + "3" * 40])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0.0000001",
+        "x",
+        "",
+        "nan",
+        "inf",
+        "1e-9",
+        "1e400000000",
+        "0." + "3" * 40,
+        "9" * 5000,
+        "+1",
+        " 1",
+        "1_0",
+        "٣",
+        ".5",
+    ],
+)
 def test_what_is_no_exact_amount_is_refused(text):
-    with pytest.raises(ValueError, match=r"decimal number|six decimals"):
+    with pytest.raises(ValueError, match=r"decimal number|too many digits"):
         micro(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "bounds", "sentence"),
+    [
+        ("1000000.000001", (), "too high; the highest is 1000000"),
+        ("-1000000.000001", (), "less than -1000000"),
+        ("-0.1", (0,), "must not be below zero, but is -0.1"),
+    ],
+)
+def test_money_has_bounds(text, bounds, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        micro(text, *bounds)
 
 
 @pytest.mark.parametrize(

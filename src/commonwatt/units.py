@@ -6,7 +6,7 @@ Money is micro-currency.
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+import re
 from fractions import Fraction
 from typing import Final
 
@@ -20,27 +20,36 @@ MAX_ORDER_WH: Final = 10**9
 MAX_PRICE: Final = 10**12
 """Largest price [micro-currency/kWh], a million currency units per kWh."""
 MAX_MONEY: Final = 2**63 - 1
+_LONGEST_AMOUNT: Final = 24
+"""Characters of an amount of money in a text."""
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-def micro(amount: str) -> int:
-    """Exact micro-currency from a decimal text.
+def micro(amount: str, least: int = -MAX_PRICE, most: int = MAX_PRICE) -> int:
+    """Exact micro-currency from a decimal text in plain notation, the only way that money is read from a text.
 
     >>> micro("0.32")
     320000
 
-    Raises ValueError when the text is no number or has more than six decimals.
+    Raises ValueError, a sentence without its subject, when the text is no decimal number, is longer than 24 characters,
+    has more than six decimals, or is not between `least` and `most` [micro-currency].
     """
-    try:
-        value = Fraction(Decimal(amount))
-    except (InvalidOperation, ValueError, OverflowError):
-        raise ValueError(f"'{amount}' is not a decimal number, such as \"0.32\"") from None
-    scaled = value * MICRO
-    if scaled.denominator != 1:
-        raise ValueError(f"'{amount}' has more than six decimals")
-    return int(scaled)
+    found = re.fullmatch(r"(-?)([0-9]+)(?:\.([0-9]+))?", amount[: _LONGEST_AMOUNT + 1])
+    if found is None:
+        raise ValueError(f"'{amount[:40]}' is not a decimal number, such as \"0.32\"")
+    sign, whole, part = found[1], found[2], found[3] or ""
+    if len(amount) > _LONGEST_AMOUNT or len(part) > 6:
+        raise ValueError(f"'{amount[:40]}' has too many digits; at most six may stand behind the point")
+    value = int(f"{sign}{whole}{part:0<6}")
+    if value < least:
+        raise ValueError(
+            f"is {amount}, less than {decimal_text(least, 0)}" if least else f"must not be below zero, but is {amount}"
+        )
+    if value > most:
+        raise ValueError(f"'{amount}' is too high; the highest is {most // MICRO}")
+    return value
 
 
 def decimal_text(amount: int, places: int = 6) -> str:

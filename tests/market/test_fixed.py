@@ -83,6 +83,10 @@ def test_a_price_outside_the_corridor_breaks_the_promise_and_is_not_settled():
     [
         ({}, "needs either price or share_of_average"),
         ({"price": 0.2}, "in quotes"),
+        ({"price": "1e400000000"}, "is not a decimal number"),
+        ({"price": "1000001"}, "too high"),
+        ({"price": "-0.2"}, "must not be below zero"),
+        ({"share_of_average": "-0.2"}, "must not be below zero"),
         ({"price": "0.2", "fill": "half"}, "'partial' or 'full'"),
         ({"price": "0.2", "prise": "0.2"}, "is not a parameter of fixed"),
         ({"price": "0.2", "window": ["09:00"]}, "at least 2"),

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from datetime import time
-from decimal import Decimal
 from difflib import get_close_matches
 from fractions import Fraction
 from typing import Annotated, Final, Literal, get_args
@@ -27,50 +26,40 @@ from pydantic import (
 
 from commonwatt.community.model import Battery, LedgerChoice, Terms
 from commonwatt.proof import checksum_address
-from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MAX_PRICE, micro
+from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MICRO, micro
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: Final[tuple[Day, ...]] = get_args(Day)
 _SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+_MOST_MONEY: Final = MAX_MONEY // 9
+"""Highest amount of money [micro-currency], so that a few such amounts may be added up."""
 
 
 def _money(value: object) -> int:
     """Micro-currency from a decimal text."""
+    return micro(_quoted(value), 0, _MOST_MONEY)
+
+
+def _price(value: object) -> int:
+    return micro(_quoted(value), 0)
+
+
+def _quoted(value: object) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise ValueError(f'money is written in quotes, so that no digit is lost: "{value}"')
     if not isinstance(value, str):
         raise ValueError('must be an amount of money in quotes, such as "0.32"')
-    money = micro(_decimal(value, "0.32"))
-    if money > MAX_MONEY // 9:  # so that a few such amounts may be added up
-        raise ValueError(f"'{value}' is more money than can be counted")
-    return money
-
-
-def _price(value: object) -> int:
-    price = _money(value)
-    if price > MAX_PRICE:
-        raise ValueError(f"'{value}' is too high for a price per kWh; the highest is {MAX_PRICE // 10**6}")
-    return price
+    return value
 
 
 def _rate(value: object) -> Fraction:
     """A tax rate below 1."""
     if not isinstance(value, str):
         raise ValueError('must be a rate in quotes; 19 percent is "0.19"')
-    rate = Fraction(_decimal(value, "0.19"))
+    rate = Fraction(micro(value, 0), MICRO)
     if rate >= 1:
         raise ValueError(f"'{value}' is more than everything; 19 percent is \"0.19\"")
     return rate
-
-
-def _decimal(text: str, example: str) -> str:
-    if not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text):
-        raise ValueError(f"'{text}' is not a decimal number, such as \"{example}\"")
-    if text.startswith("-") and Decimal(text):
-        raise ValueError(f"must not be below zero, but is {text}")
-    if len(text.partition(".")[2]) > 6 or len(text) > 24:
-        raise ValueError(f"'{text}' has too many digits; at most six may stand behind the point")
-    return text
 
 
 def _duration(value: object) -> int:
@@ -79,6 +68,12 @@ def _duration(value: object) -> int:
     if found is None:
         raise ValueError('must be a duration in quotes, such as "30s", "15min", "1h" or "2d"')
     return int(found[1]) * _SECONDS[found[2]]
+
+
+def _some_time(seconds: int) -> int:
+    if not seconds:
+        raise ValueError("must be longer than nothing: a posted settlement that is not finalised within it expires")
+    return seconds
 
 
 def _slot(value: object) -> int:
@@ -220,7 +215,7 @@ class StageTable(Table):
 class LedgerTable(Table):
     kind: Literal["embedded", "none"] = LedgerChoice.kind  # type: ignore[assignment]
     window: Duration = LedgerChoice.window
-    grace: Duration = LedgerChoice.grace
+    grace: Annotated[Duration, AfterValidator(_some_time)] = LedgerChoice.grace
 
 
 class PVTable(Table):

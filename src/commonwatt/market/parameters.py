@@ -11,10 +11,14 @@ from pydantic import BeforeValidator
 from commonwatt.units import MICRO, micro
 
 
-def _money(value: object) -> int:
+def _quoted(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError('is a decimal number in quotes, such as "0.20"')
-    return micro(value)
+    return value
+
+
+def _money(value: object) -> int:
+    return micro(_quoted(value), 0)
 
 
 def _clock(value: object) -> time:
@@ -25,14 +29,14 @@ def _clock(value: object) -> time:
 
 
 def _portion(value: object) -> Fraction:
-    portion = Fraction(_money(value), MICRO)
+    portion = Fraction(micro(_quoted(value)), MICRO)
     if not 0 <= portion <= 1:
         raise ValueError('is a decimal number from "0" to "1"')
     return portion
 
 
 Money = Annotated[int, BeforeValidator(_money)]
-"""A decimal text such as "0.20" [currency or currency/kWh], held in micro-units."""
+"""A decimal text such as "0.20" >= 0 [currency or currency/kWh], held in micro-units."""
 Clock = Annotated[time, BeforeValidator(_clock)]
 """A local time such as "09:00"."""
 Portion = Annotated[Fraction, BeforeValidator(_portion)]

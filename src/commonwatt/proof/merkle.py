@@ -2,7 +2,7 @@
 
 Leaf = keccak(struct hash), node = keccak(left ‖ right); leaves are padded with zeros to the next power of two.
 A leaf is a hash of 32 bytes and a node a hash of 64, so a node cannot pass as a leaf. The root of one leaf is
-that leaf, the root of none is zero. `contracts/src/Merkle.sol` follows the same rules.
+that leaf, the root of none is zero.
 """
 
 from __future__ import annotations
