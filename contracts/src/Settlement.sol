@@ -47,6 +47,9 @@ contract Settlement is EIP712, Operated {
     uint256 public immutable laneUnit;
     /// @notice Length of a slot in seconds.
     uint64 public immutable slotSeconds;
+    /// @notice Seconds by which slots start later than multiples of `slotSeconds`: half an hour, say, for hourly slots in
+    /// a time zone that is half an hour off. One offset for all slots, so that no two overlap.
+    uint64 public immutable slotOffset;
     /// @notice Seconds between a post and the first moment at which it can be finalised.
     uint64 public immutable window;
     /// @notice Seconds after the window in which a post can be finalised.
@@ -80,8 +83,8 @@ contract Settlement is EIP712, Operated {
     /// cover the same time.
     event Anchored(uint64 indexed start, uint64 indexed until, bytes32 bills);
 
-    /// @notice A lane unit, a slot and the grace period must be longer than nothing.
-    error InvalidTerms(uint256 laneUnit, uint64 slotSeconds, uint64 grace);
+    /// @notice A lane unit, a slot and the grace period must be longer than nothing, and the offset shorter than a slot.
+    error InvalidTerms(uint256 laneUnit, uint64 slotSeconds, uint64 slotOffset, uint64 grace);
     /// @notice Lists that belong together have different lengths.
     error LengthMismatch(uint256 first, uint256 second);
     /// @notice No member has this number.
@@ -94,7 +97,7 @@ contract Settlement is EIP712, Operated {
     error NothingRequested(uint32 member);
     /// @notice The withdrawal can be claimed only after this time (unix seconds).
     error NotYetClaimable(uint32 member, uint256 claimableAfter);
-    /// @notice Slots start at multiples of `slotSeconds`.
+    /// @notice Slots start `slotOffset` after multiples of `slotSeconds`.
     error SlotMisaligned(uint64 slot, uint64 slotSeconds);
     /// @notice Orders and trades are committed before the slot starts.
     error SlotStarted(uint64 slot);
@@ -127,6 +130,7 @@ contract Settlement is EIP712, Operated {
     /// @param asset_ ERC-20 token; the zero address for ether
     /// @param laneUnit_ base units of the asset in one lane unit
     /// @param slotSeconds_ length of a slot [s]
+    /// @param slotOffset_ how much later than multiples of that slots start [s]
     /// @param window_ time for objections to a post [s]
     /// @param grace_ time to finalise after the window [s]
     constructor(
@@ -134,13 +138,18 @@ contract Settlement is EIP712, Operated {
         IERC20 asset_,
         uint256 laneUnit_,
         uint64 slotSeconds_,
+        uint64 slotOffset_,
         uint64 window_,
         uint64 grace_
     ) EIP712("Commonwatt", "1") Operated(community_) {
-        require(laneUnit_ != 0 && slotSeconds_ != 0 && grace_ != 0, InvalidTerms(laneUnit_, slotSeconds_, grace_));
+        require(
+            laneUnit_ != 0 && slotOffset_ < slotSeconds_ && grace_ != 0,
+            InvalidTerms(laneUnit_, slotSeconds_, slotOffset_, grace_)
+        );
         asset = asset_;
         laneUnit = laneUnit_;
         slotSeconds = slotSeconds_;
+        slotOffset = slotOffset_;
         window = window_;
         grace = grace_;
     }
@@ -207,7 +216,7 @@ contract Settlement is EIP712, Operated {
     /// @param trades root of the trades of each slot
     function commit(uint64 firstSlot, bytes32[] calldata orders, bytes32[] calldata trades) external onlyOperator {
         require(orders.length == trades.length, LengthMismatch(orders.length, trades.length));
-        require(firstSlot % slotSeconds == 0, SlotMisaligned(firstSlot, slotSeconds));
+        require(firstSlot % slotSeconds == slotOffset, SlotMisaligned(firstSlot, slotSeconds));
         require(block.timestamp < firstSlot, SlotStarted(firstSlot));
         uint64 slot = firstSlot;
         for (uint256 i = 0; i < orders.length; ++i) {

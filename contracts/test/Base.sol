@@ -75,7 +75,7 @@ abstract contract Base {
     }
 
     function _settle(IERC20 asset, uint256 laneUnit) internal returns (Settlement) {
-        return new Settlement(community, asset, laneUnit, SLOT_SECONDS, WINDOW, GRACE);
+        return new Settlement(community, asset, laneUnit, SLOT_SECONDS, 0, WINDOW, GRACE);
     }
 
     // Members

@@ -418,12 +418,26 @@ contract SettlementTest is Base {
     // The rest
 
     function test_terms_must_make_sense() public {
-        uint256[3] memory laneUnits = [uint256(0), 1, 1];
-        uint64[3] memory slots = [uint64(900), 0, 900];
-        uint64[3] memory graces = [uint64(1), 1, 0];
-        for (uint256 i = 0; i < 3; ++i) {
-            vm.expectRevert(abi.encodeWithSelector(Settlement.InvalidTerms.selector, laneUnits[i], slots[i], graces[i]));
-            new Settlement(community, IERC20(address(0)), laneUnits[i], slots[i], 0, graces[i]);
+        uint256[4] memory laneUnits = [uint256(0), 1, 1, 1];
+        uint64[4] memory slots = [uint64(900), 0, 900, 900];
+        uint64[4] memory offsets = [uint64(0), 0, 0, 900];
+        uint64[4] memory graces = [uint64(1), 1, 0, 1];
+        for (uint256 i = 0; i < 4; ++i) {
+            vm.expectRevert(
+                abi.encodeWithSelector(Settlement.InvalidTerms.selector, laneUnits[i], slots[i], offsets[i], graces[i])
+            );
+            new Settlement(community, IERC20(address(0)), laneUnits[i], slots[i], offsets[i], 0, graces[i]);
         }
+    }
+
+    function test_slots_of_a_time_zone_half_an_hour_off_start_at_its_hours() public {
+        Settlement kolkata = new Settlement(community, IERC20(address(0)), 1, 3600, 1800, 0, 1);
+        bytes32[] memory roots = new bytes32[](1);
+        vm.warp(1);
+        vm.prank(operator);
+        kolkata.commit(5400, roots, roots);
+        vm.expectRevert(abi.encodeWithSelector(Settlement.SlotMisaligned.selector, 7200, 3600));
+        vm.prank(operator);
+        kolkata.commit(7200, roots, roots);
     }
 }

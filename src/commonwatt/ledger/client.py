@@ -61,7 +61,7 @@ class Terms:
     """What is fixed when Settlement is created.
 
     lane_unit : base units of the asset in one lane unit (a token of six decimals: 1; ether: 10^12 wei)
-    slot_seconds : length of a slot [s]
+    slot_seconds : length of a slot [s]; slots start slot_offset [s] after multiples of it
     window : time for objections to a post [s]
     grace : time to finalise after the window [s]
     """
@@ -70,6 +70,7 @@ class Terms:
     slot_seconds: int
     window: int
     grace: int
+    slot_offset: int = 0
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class LedgerClient:
         calls = [_Call(b"", create, "create"), *_registrations(community, members)]
         if token:
             calls.append(_Call(b"", contract(TOKEN).creation(community, *token), "create"))
-        fixed = (terms.lane_unit, terms.slot_seconds, terms.window, terms.grace)
+        fixed = (terms.lane_unit, terms.slot_seconds, terms.slot_offset, terms.window, terms.grace)
         calls.append(_Call(b"", contract(SETTLEMENT).creation(community, money, *fixed), "create"))
         client = cls(node, key, Addresses(community, settlement, money))
         client._send(calls, at, "the creation of the community")
@@ -222,7 +223,7 @@ class LedgerClient:
     @cached_property
     def terms(self) -> Terms:
         """What was fixed when Settlement was created."""
-        names = ("laneUnit", "slotSeconds", "window", "grace")
+        names = ("laneUnit", "slotSeconds", "window", "grace", "slotOffset")
         return Terms(*(self._read(SETTLEMENT, name)[0] for name in names))
 
     @property
