@@ -17,7 +17,7 @@ from commonwatt.exchange import store as tables
 from commonwatt.exchange.charges import Charges
 from commonwatt.exchange.proofs import prover
 from commonwatt.proof import Tree, keccak
-from commonwatt.records import Reading, Trade
+from commonwatt.records import Mandate, Order, Reading, Signed, Trade
 from commonwatt.records.schema import as_json
 from commonwatt.units import WH_PER_KWH
 
@@ -71,6 +71,7 @@ def bills(result: Result) -> list[dict[str, Any]]:
                 "id": member.id,
                 "account": _hex(sim.mandates[member.index].record.member) if client else None,
             },
+            "mandate": _signed(sim.mandates[member.index]) if client else None,
             "slots": lines[member.index],
             "charges": charge_lines(result.charges, member.index),
             "total": int(result.charges.total[member.index]),
@@ -110,6 +111,7 @@ def _slots(result: Result) -> Iterator[list[dict[str, Any]]]:
     readings = _by_slot(sim.store.columns(tables.readings, ("slot", "wh_in", "wh_out", "sequence", "signature")))
     names = ("slot", "revision", "number", "buyer", "seller", "wh", "price", "buy_order", "sell_order", "settled")
     trades = _by_slot(sim.store.columns(tables.trades, names))
+    orders = _orders(result)
     grid = result.arrays["grid"]
     meters = [meter.key.address for meter in sim.meters] if sim.outbox else []
     for place, slot in enumerate(result.period.starts.tolist()):
@@ -117,8 +119,8 @@ def _slots(result: Result) -> Iterator[list[dict[str, Any]]]:
         for row in trades.get(slot, ()):
             record, settled = Trade(slot, *row[:-1]), row[-1]
             line = {**as_json(record), "settledWh": settled, "payment": settled * record.price // WH_PER_KWH}
-            own[record.buyer].append(line)
-            own[record.seller].append(line)
+            own[record.buyer].append({**line, "order": orders.get(record.buy_order)})
+            own[record.seller].append({**line, "order": orders.get(record.sell_order)})
         retail, feed_in = int(prices.retail[place]), int(prices.feed_in[place])
         counted = readings.get(slot)
         yield [
@@ -126,22 +128,37 @@ def _slots(result: Result) -> Iterator[list[dict[str, Any]]]:
                 "slot": slot,
                 "reading": _reading(meters[member], slot, counted[member]) if counted else None,
                 "trades": own[member],
-                "grid": grid_line(wh, retail, feed_in),
+                "prices": {"retail": retail, "feedIn": feed_in},
+                "grid": {"wh": wh, "amount": grid_amount(wh, retail, feed_in)},
             }
             for member, wh in enumerate(grid[:, place].tolist())
         ]
 
 
-def grid_line(wh: int, retail: int, feed_in: int) -> dict[str, int]:
-    """What the utility supplies or takes in a slot: its price, and the amount that the member owes for it."""
-    price = retail if wh >= 0 else feed_in
-    amount = abs(wh) * price // WH_PER_KWH
-    return {"wh": wh, "price": price, "amount": amount if wh >= 0 else -amount}
+def grid_amount(wh: int, retail: int, feed_in: int) -> int:
+    """What a member owes the utility for a slot [micro-currency]: positive for import, negative for feed-in."""
+    return wh * retail // WH_PER_KWH if wh >= 0 else -(-wh * feed_in // WH_PER_KWH)
+
+
+def _orders(result: Result) -> dict[bytes, dict[str, Any]]:
+    """Every signed order by its struct hash, as JSON with its signature."""
+    sim = result.simulation
+    names = ("hash", "member", "side", "wh", "limit", "slot", "expiry", "nonce", "signature")
+    accounts = [signed.record.member for signed in sim.mandates]
+    return {
+        order_hash: {**as_json(Order(accounts[member], *values)), "signature": _hex(signature)}
+        for order_hash, member, *values, signature in sim.store.columns(tables.orders, names)
+        if order_hash
+    }
 
 
 def _reading(meter: bytes, slot: int, row: Sequence[Any]) -> dict[str, Any]:
     wh_in, wh_out, sequence, signature = row
     return {**as_json(Reading(meter, slot, wh_in, wh_out, sequence)), "signature": _hex(signature)}
+
+
+def _signed(signed: Signed[Mandate]) -> dict[str, Any]:
+    return {**as_json(signed.record), "signature": _hex(signed.signature)}
 
 
 def _by_slot(rows: Sequence[tuple[Any, ...]]) -> dict[int, list[tuple[Any, ...]]]:

@@ -18,7 +18,7 @@ from commonwatt.errors import LedgerError
 from commonwatt.exchange.parties import Keys
 from commonwatt.exchange.states import Posted
 from commonwatt.proof import Domain, Key, hash_struct, keccak
-from commonwatt.records import Post
+from commonwatt.records import Anchor, Post
 from commonwatt.records.deltas import unpack_deltas
 from commonwatt.units import IntArray
 
@@ -73,8 +73,8 @@ def is_ether(community: Community) -> bool:
     return community.currency.upper() in _ETHER
 
 
-def found(chain: EmbeddedChain, community: Community, keys: Keys, at: int) -> LedgerClient:
-    """Create the contracts, register the members and pay in their collateral. at : [unix s]."""
+def found(chain: EmbeddedChain, community: Community, keys: Keys, first_slot: int, at: int) -> LedgerClient:
+    """Create the contracts, register the members and pay in their collateral. first_slot, at : [unix s]."""
     from commonwatt.ledger.client import Enrolment, LedgerClient, Terms
 
     members = [
@@ -90,7 +90,13 @@ def found(chain: EmbeddedChain, community: Community, keys: Keys, at: int) -> Le
         threshold=1,
         config=community.digest,
         members=members,
-        terms=Terms(10**12 if ether else 1, community.slot_seconds, ledger.window, ledger.grace),
+        terms=Terms(
+            lane_unit=10**12 if ether else 1,
+            slot_seconds=community.slot_seconds,
+            window=ledger.window,
+            grace=ledger.grace,
+            slot_offset=first_slot % community.slot_seconds,
+        ),
         token=None if ether else (f"{community.name} {community.currency}", community.currency),
         at=at,
     )
@@ -148,7 +154,11 @@ class Outbox:
                 self.client.finalise(message.post, message.deltas, at=posting.posted_at + window)
             self.pending.pop(0)
 
-    def anchor(self, root: bytes, at: int) -> None:
-        """Date the root of the bills."""
-        if self.client.anchored_at(root) is None:
-            self.client.anchor(root, at=at)
+    def anchor(self, period: Anchor, operator: Key, at: int) -> None:
+        """Fix the root of a period's bills. Raises LedgerError when the chain holds other bills of the period."""
+        held = self.client.anchored(period.start, period.until)
+        if held is None:
+            signature = operator.sign_digest(self.client.domain.digest(hash_struct(period)))
+            self.client.anchor(period, [signature], at=at)
+        elif held != period.bills:
+            raise LedgerError("The chain holds other bills of this period than the exchange's file.")

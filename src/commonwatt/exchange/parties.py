@@ -6,14 +6,15 @@ live community each of them stays with its owner, and the exchange knows address
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from commonwatt.community.mandate import mandate_text
+from commonwatt.community.mandate import check_mandate, mandate_text
 from commonwatt.community.model import Community
 from commonwatt.community.tariff import SlotPrices
-from commonwatt.proof import Domain, Key, sign
+from commonwatt.proof import Domain, Key, sign, verify
 from commonwatt.records import Mandate, Signed
 from commonwatt.units import IntArray
 
@@ -85,3 +86,14 @@ def mandates(
 def _worded(draft: Mandate, community: Community) -> Mandate:
     text = mandate_text(draft, community.currency, community.timezone, community.slot_seconds)
     return replace(draft, text=text)
+
+
+def filed(signed: Sequence[Signed[Mandate]], community: Community, domain: Domain) -> dict[bytes, tuple[int, Mandate]]:
+    """The mandates as the exchange files them, by member address: (member index, mandate).
+
+    Raises SignatureError when the member's own wallet did not sign, RecordError when words and numbers differ.
+    """
+    for mandate in signed:
+        verify(domain, mandate, mandate.record.member)
+        check_mandate(mandate.record, community.currency, community.timezone, community.slot_seconds)
+    return {mandate.record.member: (index, mandate.record) for index, mandate in enumerate(signed)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from commonwatt.errors import StoreError
 from commonwatt.exchange import store as tables
+from commonwatt.exchange.persistence import AHEAD
 from commonwatt.exchange.statements import Line, by_member, member_statements, sentinel
 from commonwatt.exchange.store import Store
 from commonwatt.proof import Tree, keccak
@@ -28,7 +30,10 @@ class Slot:
         self.post = Post(slot, row.revision, row.orders, row.readings, row.statements, keccak(row.deltas))
         self.tree = Tree.over(tuple(row.leaves[at : at + 32] for at in range(0, len(row.leaves), 32)))
         self.readings = [reading.hash for reading in store.rows(tables.readings, slot=slot)]
-        self.own = by_member(_lines(store, slot), len(self.readings))
+        self.reading_tree = Tree.of(self.readings)
+        rows_of_trades = store.rows(tables.trades, slot=slot)
+        self.committed = Tree.of([trade.hash for trade in rows_of_trades if trade.stage == AHEAD])
+        self.own = by_member(_lines(slot, rows_of_trades), len(self.readings))
         counts = [max(1, len(lines)) for lines in self.own]
         self.first = np.concatenate([[0], np.cumsum(counts)]).tolist()
 
@@ -40,14 +45,30 @@ class Slot:
         return list(lines)
 
     def of(self, member: int) -> dict[str, Any]:
-        """The proof of the member's lines, and of the next member's first: so nothing is left out between."""
-        lines = [self._leaf(self.first[member] + place, line) for place, line in enumerate(self.statements(member))]
-        after = self._leaf(self.first[member + 1], self.statements(member + 1)[0])
-        return {"post": as_json(self.post), "lines": lines, "next": after}
+        """What proves the member's slot: its lines and the leaves before and after them, so that nothing is left out;
+        each day-ahead trade's way to the root that was committed before delivery; the reading's to its root.
+        """
+        first = self.first[member]
+        before = self._leaf(first - 1, self.statements(member - 1)[-1]) if first else None
+        lines = [self._leaf(first + place, line) for place, line in enumerate(self.statements(member))]
+        numbers = [line.trade.number for line in self.own[member]]
+        agreed = len(self.committed.levels[0])
+        return {
+            "post": as_json(self.post),
+            "before": before,
+            "lines": lines,
+            "after": self._leaf(self.first[member + 1], self.statements(member + 1)[0]),
+            "trades": f"0x{self.committed.root.hex()}",
+            "committed": [_siblings(self.committed, number) if number < agreed else None for number in numbers],
+            "reading": _siblings(self.reading_tree, member),
+        }
 
     def _leaf(self, position: int, statement: Statement) -> dict[str, Any]:
-        siblings = [f"0x{sibling.hex()}" for sibling in self.tree.proof(position)]
-        return {"statement": as_json(statement), "position": position, "siblings": siblings}
+        return {"statement": as_json(statement), "position": position, "siblings": _siblings(self.tree, position)}
+
+
+def _siblings(tree: Tree, position: int) -> list[str]:
+    return [f"0x{sibling.hex()}" for sibling in tree.proof(position)]
 
 
 def prover(store: Store) -> Any:
@@ -55,12 +76,12 @@ def prover(store: Store) -> Any:
     return lru_cache(maxsize=400)(lambda slot: Slot(store, slot))
 
 
-def _lines(store: Store, slot: int) -> list[Line]:
+def _lines(slot: int, rows: Sequence[Any]) -> list[Line]:
     return [
         Line(
             Trade(slot, t.revision, t.number, t.buyer, t.seller, t.wh, t.price, t.buy_order, t.sell_order),
             t.hash,
             t.settled,
         )
-        for t in store.rows(tables.trades, slot=slot)
+        for t in rows
     ]

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from math import gcd
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,11 +18,11 @@ import numpy as np
 from commonwatt.community.calendar import Slots, local_clock, local_days
 from commonwatt.community.model import Community, Stage
 from commonwatt.devices import Fleet
-from commonwatt.errors import ConfigError, Finding, StoreError
+from commonwatt.errors import StoreError
 from commonwatt.exchange import persistence as persist
 from commonwatt.exchange import steps, world
 from commonwatt.exchange.outbox import Outbox, Outgoing, found, open_chain, outgoing
-from commonwatt.exchange.parties import Keys, Limits, limits, mandates, simulated_keys
+from commonwatt.exchange.parties import Keys, Limits, filed, limits, mandates, simulated_keys
 from commonwatt.exchange.result import Result
 from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Flows, Posted
 from commonwatt.exchange.stopwatch import Stopwatch
@@ -33,7 +32,7 @@ from commonwatt.forecast import Forecaster, SeasonalNaive
 from commonwatt.market import Frame, Mechanism, Orders, find
 from commonwatt.meter import SimulatedMeter
 from commonwatt.proof import Domain, Tree
-from commonwatt.records import Mandate, Signed
+from commonwatt.records import Anchor, Mandate, Signed
 from commonwatt.units import MAX_MONEY, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -100,8 +99,6 @@ class Simulation:
         self.watch = Stopwatch()
         with self.watch("read data"):
             self.world = world.build(community, folder, start, days, self.forecaster.history_days)
-        if ledger == "embedded":
-            _refuse_unaligned(community, self.world.period)
         self.events = schedule(community, start, days)
         self.fleet = Fleet.of([member.battery for member in community.members], community.hours)
         self.limits: Limits = limits(community, self.world.prices)
@@ -172,14 +169,14 @@ class Simulation:
             client = LedgerClient(self.chain, self.keys.operator, Addresses(*addresses))
             self.founded_at_block = int(values["founded_at_block"])
         else:
-            client = found(self.chain, self.community, self.keys, genesis + 1)
+            client = found(self.chain, self.community, self.keys, self.world.period.start, genesis + 1)
             self.founded_at_block = self.chain.head.number
         self.outbox = Outbox(client)
         self.domain = client.domain
         opening, end = self.events[0].at, self.world.period.end
         self.mandates = mandates(self.community, self.keys, self.limits, self.domain, opening, end)
         self.meters = tuple(SimulatedMeter(key, self.domain) for key in self.keys.meters)
-        self.by_member = {signed.record.member: (index, signed.record) for index, signed in enumerate(self.mandates)}
+        self.by_member = filed(self.mandates, self.community, self.domain)
 
     def _ledger_values(self) -> dict[str, str]:
         if self.outbox is None:
@@ -252,9 +249,10 @@ class Simulation:
         result = Result(self)
         with self.watch("bill"):
             _ = result.charges, result.charges_without_market
-        if self.outbox:
+        if self.outbox and self.keys:
             with self.watch("anchor the bills"):
-                self.outbox.anchor(result.bills.tree.root, self.events[-1].at + 2)
+                period = Anchor(self.world.period.start, self.world.period.end, result.bills.tree.root)
+                self.outbox.anchor(period, self.keys.operator, self.events[-1].at + 2)
         return result
 
     def advance(self) -> None:
@@ -280,7 +278,7 @@ class Simulation:
         with self.watch("forecast"):
             expected = self._forecast(now, lead + gate.day.count)
         with self.watch("declare"):
-            orders = steps.declare(self.fleet, self.soc, expected, lead, self.limits, ceiling, floor)
+            orders, planned = steps.declare(self.fleet, self.soc, expected, lead, self.limits, ceiling, floor)
         with self.watch("sign and admit orders"):
             declared = self._admit(gate, orders)
         with self.watch("clear"):
@@ -290,7 +288,7 @@ class Simulation:
                 stage, mechanism = self.ahead
                 clearings = steps.clear(mechanism, stage.parameters, frame, declared)
         with self.watch("check the grid"):
-            cleared = steps.check(declared, clearings, self.wires, self.members)
+            cleared = steps.check(declared, clearings, self.wires, planned)
         with self.watch("commit"):
             committed = tuple(steps.commit(slot) for slot in cleared) if self.outbox else _unsigned(cleared)
         self.committed |= {slot.cleared.declared.slot: slot for slot in committed}
@@ -404,17 +402,6 @@ def _remove(file: Path) -> None:
     """Delete a database with what SQLite keeps beside it."""
     for part in file.parent.glob(f"{file.name}*"):
         part.unlink()
-
-
-def _refuse_unaligned(community: Community, period: Slots) -> None:
-    """The contract counts slots from the epoch, so that no two overlap; a local midnight must begin one of them."""
-    if period.start % period.seconds:
-        fitting = gcd(period.start, period.seconds) // 60
-        message = (
-            f"of {period.seconds // 60} min does not fit {community.timezone}: on the ledger's clock its midnight lies "
-            f'between two slots; write slot = "{fitting}min", or run without a ledger'
-        )
-        raise ConfigError(f"The community {community.name}", [Finding("community.slot", message)])
 
 
 def _refuse_half_a_run(ledger: Path, values: Mapping[str, str]) -> None:

@@ -1,7 +1,8 @@
-"""A slot's states as types: Declared → Cleared → Committed → Delivered → Posted → Settled.
+"""A slot's states as types: Declared → Cleared → Committed → Delivered → Posted.
 
 Each holds the one before it and what the step added, so a step cannot be handed a slot that is not ready for it.
-Where the laboratory runs without signatures and ledger, the tuples of signed records are empty.
+Whether a post is settled is for the chain to say, so there is no type that claims it. Where the laboratory runs
+without signatures and ledger, the tuples of signed records are empty.
 """
 
 from __future__ import annotations
@@ -105,11 +106,3 @@ class Posted:
     tree: Tree
     deltas: bytes
     post: Post
-
-
-@dataclass(frozen=True)
-class Settled:
-    """A posted slot whose deltas the chain has applied. block : number of the block that did."""
-
-    posted: Posted
-    block: int

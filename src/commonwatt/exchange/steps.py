@@ -48,20 +48,22 @@ def forecast(
 
 def declare(
     fleet: Fleet, soc: FloatArray, expected: Forecast, first: int, bounds: Limits, ceiling: IntArray, floor: IntArray
-) -> tuple[Orders, ...]:
+) -> tuple[tuple[Orders, ...], IntArray]:
     """Step 2. Each agent plans its battery and orders what its plan leaves, within its mandate.
 
     soc : state of charge now, shape (homes,) [Wh]; `expected` starts now
     first : the first slot of `expected` that is for sale; ceiling, floor : prices from that slot on
-    Returns one Orders per slot from `first`; a home that needs nothing places none, and neither does one whom a local
-    kWh could only help if it were paid for taking it, because fees are above the utility's price.
+    Returns one Orders per slot from `first`, and the whole planned net energy, shape (homes, slots) [Wh], which the
+    wires must carry. A home that needs nothing places no order, and neither does one whom a local kWh could only help
+    if it were paid for taking it, because fees are above the utility's price.
     """
-    net = plan(fleet, soc, expected.load - expected.generation)[:, first:]
-    net = np.clip(net, -bounds.sell_wh[:, None], bounds.buy_wh[:, None])
-    return tuple(
+    planned = plan(fleet, soc, expected.load - expected.generation)[:, first:]
+    net = np.clip(planned, -bounds.sell_wh[:, None], bounds.buy_wh[:, None])
+    orders = tuple(
         _orders(net[:, slot], np.minimum(bounds.max_buy, ceiling[slot]), np.maximum(bounds.min_sell, floor[slot]))
         for slot in range(net.shape[1])
     )
+    return orders, planned
 
 
 def _orders(net: IntArray, highest: IntArray, lowest: IntArray) -> Orders:
@@ -154,12 +156,14 @@ class Wires(Protocol):
 
 
 def check(
-    declared: Sequence[Declared], clearings: Sequence[Clearing | None], wires: Wires | None, members: int
+    declared: Sequence[Declared], clearings: Sequence[Clearing | None], wires: Wires | None, planned: IntArray
 ) -> tuple[Cleared, ...]:
-    """Step 4. Where the wires cannot carry the planned feed-in, cap it and the trades that depend on it."""
-    planned = np.zeros((members, len(declared)), dtype=np.int64)
-    for place, slot in enumerate(declared):
-        np.add.at(planned[:, place], slot.orders.member, slot.orders.net)
+    """Step 4. Where the wires cannot carry the planned feed-in, cap it and the trades that depend on it.
+
+    planned : net energy of all homes, whether they trade it or not, shape (homes, slots) [Wh]
+    In such a slot every home may feed in the same share of what it planned, and no more if the sun surprises it. What
+    nobody planned in other slots is not limited: that is for the inverters' own protection.
+    """
     shares = wires.feed_in_share(planned) if wires else np.ones(len(declared))
     return tuple(
         _capped(slot, clearing, planned[:, place], float(shares[place]))
