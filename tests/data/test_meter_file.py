@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from commonwatt.community.calendar import Slots, local_clock, local_days
 from commonwatt.data import read_meter_file
-from commonwatt.data.meterfile import resample
+from commonwatt.data.timefile import resample
 from commonwatt.errors import DataError
 
 BERLIN = "Europe/Berlin"
@@ -170,6 +170,8 @@ def test_an_hour_that_stands_three_times_is_a_duplicate(tmp_path: Path) -> None:
         ("-0.2", r"'home_kwh' has '-0.2' at 2026-03-02 01:00 CET, which is negative"),
         ("much", r"'home_kwh' has 'much' at 2026-03-02 01:00 CET, which is not a number"),
         ("inf", r"'home_kwh' has 'inf' at 2026-03-02 01:00 CET, which is not a number"),
+        ("250001", r"'home_kwh' has '250001' at 2026-03-02 01:00 CET, which is more than 1000000 kW"),
+        ("1e300", r"'home_kwh' has '1e300' at 2026-03-02 01:00 CET, which is more than 1000000 kW"),
     ],
 )
 def test_values_that_cannot_be_energy(tmp_path: Path, value: str, message: str) -> None:
@@ -196,6 +198,7 @@ def test_parquet_columns_must_be_numbers(tmp_path: Path) -> None:
         (["time,a_kw", ",1", "2026-03-02T00:00,1"], r"row 1 has 'None'"),
         (["time,a_kw", "2026-03-02T00:00,1"], r"at least two rows"),
         (["time", "2026-03-02T00:00", "2026-03-02T00:15"], r"a column per meter"),
+        (["time\ta_kw", "2026-03-02T00:00\t1", "2026-03-02T00:15\t1"], r"separated by commas or semicolons"),
         (["time,a_kw,a_kwh", "2026-03-02T00:00,1,1", "2026-03-02T00:15,1,1"], r"'a' has 2 columns"),
         (["time,a_kw,a_kw", "2026-03-02T00:00,1,1", "2026-03-02T00:15,1,1"], r"'a' has 2 columns"),
         (["time,a_kw", "2026-03-02T00:00,1,1", "2026-03-02T00:15,1"], r"cannot be read"),

@@ -5,6 +5,7 @@
     read_reactive, annual_kwh, read_homes     their reactive power, measured sizes, installed devices
     read_grid(name), grid_names()             low-voltage grids
     read_meter_file(path, slots, timezone)    the user's own measurements, checked
+    prices.read_price_file(…)                 the user's own prices, likewise
 
 How a day of another year finds its rows: `commonwatt.data.year`. Where the data come from: the NOTICE beside them.
 """

@@ -7,21 +7,28 @@ from pathlib import Path
 import numpy as np
 
 from commonwatt.community.calendar import Slots
+from commonwatt.data.timefile import TimeFile
 from commonwatt.errors import DataError
-from commonwatt.units import MICRO, IntArray
+from commonwatt.units import MAX_PRICE, MICRO, IntArray
 
 
 def read_price_file(path: str | Path, slots: Slots, timezone: str) -> IntArray:
     """Price of each slot, shape (slots.count,) [micro-currency/kWh], rounded half to even.
 
-    The file is read like a meter file (`commonwatt.data.meterfile`): first column the time at which each price begins,
-    second the price [currency/kWh]. A slot that spans several prices takes their average.
-    Raises DataError as `read_meter_file`, and when the file has more than one price column.
+    The file is a `commonwatt.data.timefile`: first column the time at which each price begins, second the price
+    [currency/kWh], whatever its name, from 0 to 1 000 000. A slot that spans several prices takes their average.
+    Raises DataError, one sentence that names the file and the place.
     """
-    from commonwatt.data.meterfile import read_meter_file
-
-    prices = read_meter_file(path, slots, timezone, unit="kW").kw
-    if len(prices) != 1:
-        raise DataError(f"{path} has {len(prices)} price columns; one is needed.")
-    scaled: IntArray = np.rint(prices[0] * MICRO).astype(np.int64)
+    file = TimeFile.read(path, timezone, "a column of prices")
+    if len(file.columns) != 1:
+        raise DataError(f"{file.path} has {len(file.columns)} price columns; one is needed.")
+    most = MAX_PRICE // MICRO
+    prices = file.on_slots(
+        file.columns[0],
+        slots,
+        most,
+        "is negative; prices below zero are not supported, write 0",
+        f"is more than the highest price per kWh, {most}",
+    )
+    scaled: IntArray = np.rint(prices * MICRO).astype(np.int64)
     return scaled
