@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, Token
 
-from commonwatt.errors import CommonwattError
+from commonwatt.errors import CommonwattError, ConfigError, Finding, OutputError
 
 if TYPE_CHECKING:
     from commonwatt.exchange.result import Result
@@ -27,10 +28,40 @@ bench_app = App(name="bench", help="Measure this machine.")
 app.command(study_app)
 app.command(bench_app)
 
+
+def _can_be_written(_type: object, path: str | None) -> None:
+    """Before a long run, not after it."""
+    if path in (None, "-"):
+        return
+    file = Path(path)
+    there = file.exists()
+    try:
+        file.open("a", encoding="utf-8").close()
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}.") from None
+    if not there:
+        file.unlink()
+
+
+def _whole(_type: object, tokens: Sequence[Token]) -> int:
+    """A whole number; nothing is rounded."""
+    (token,) = tokens
+    if not re.fullmatch(r"-?[0-9]{1,18}", token.value):
+        name = (token.keyword or "the number").lstrip("-")
+        raise ConfigError("The request", [Finding(name, f"is a whole number, not '{token.value}'")])
+    return int(token.value)
+
+
 JsonPath = Annotated[
     str | None,
-    Parameter(name="--json", allow_leading_hyphen=True, help="Write the figures as JSON to this file; - for stdout."),
+    Parameter(
+        name="--json",
+        allow_leading_hyphen=True,
+        validator=_can_be_written,
+        help="Write the figures as JSON to this file; - for stdout.",
+    ),
 ]
+Whole = Annotated[int, Parameter(converter=_whole, allow_leading_hyphen=True)]
 DEMO_START = "2026-06-15"
 
 
@@ -92,7 +123,7 @@ def simulate(
     file: Path,
     *,
     start: str = DEMO_START,
-    days: int = 1,
+    days: Whole = 1,
     ledger: str | None = None,
     out: Path | None = None,
     fresh: bool = False,
@@ -171,6 +202,81 @@ def verify(bill: Path, *, ledger: Path | None = None) -> None:
     )
 
 
+@app.command
+def clear(
+    mechanism: str,
+    file: Path,
+    *,
+    retail: str | None = None,
+    feed_in: str | None = None,
+    param: Annotated[
+        list[str] | None, Parameter(help="A parameter of the mechanism, as key=value; repeatable.")
+    ] = None,
+    json_path: JsonPath = None,
+) -> None:
+    """Clear one slot from a file by any mechanism.
+
+    Example: commonwatt clear uniform orders.csv --retail 0.32 --feed-in 0.08
+
+    Parameters
+    ----------
+    mechanism
+        Name of a mechanism, such as uniform or sdr.
+    file
+        CSV with the columns member,net_wh (positive buys) or order,member,side,wh,limit.
+    retail
+        The utility's selling price per kWh; without it nobody buys from a utility.
+    feed_in
+        The utility's buying price per kWh.
+    """
+    from commonwatt.exchange.oneslot import clear_file
+
+    pairs = [text.partition("=") for text in param or []]
+    found = clear_file(mechanism, file, retail, feed_in, {key: value for key, _, value in pairs})
+    if json_path:
+        _write_json(found, json_path)
+    if json_path == "-":
+        return
+    for trade in found["trades"]:
+        print(f"{trade['seller']} → {trade['buyer']}: {trade['wh']} Wh at {trade['price']}")
+    prices = ", ".join(f"{name} {price}" for name, price in found["prices"].items()) or "none"
+    grid = found["grid"]
+    print(f"prices: {prices}; from the utility {grid['import_wh']} Wh, to it {grid['export_wh']} Wh; all checks hold")
+
+
+@app.command
+def compare(
+    file: Path, *, mechanisms: str = "all", start: str = DEMO_START, days: int = 1, json_path: JsonPath = None
+) -> None:
+    """Run the same days under every market design and compare what comes of it.
+
+    Example: commonwatt compare examples/village.toml --mechanisms sdr,uniform --days 2
+
+    Parameters
+    ----------
+    file
+        The community file.
+    mechanisms
+        all, or names separated by commas.
+    start
+        First local day.
+    days
+        Number of local days.
+    """
+    from commonwatt.study.compare import as_json, render
+    from commonwatt.study.compare import compare as run
+
+    names = "all" if mechanisms == "all" else [name.strip() for name in mechanisms.split(",")]
+    with _progress(quiet=json_path == "-") as report:
+        found = run(file, start, days, names, report)
+    if json_path:
+        _write_json(as_json(found), json_path)
+    if json_path != "-":
+        from rich.console import Console
+
+        Console(highlight=False).print(render(found))
+
+
 @study_app.command
 def saini(*, json_path: JsonPath = None) -> None:
     """Five homes in India (Energies 2023, 16, 1253): its tables beside ours, its chain checked hash by hash.
@@ -189,7 +295,7 @@ def saini(*, json_path: JsonPath = None) -> None:
 
 
 @bench_app.command
-def day(*, homes: int = 100, ledger: str = "embedded", json_path: JsonPath = None) -> None:
+def day(*, homes: Whole = 100, ledger: str = "embedded", json_path: JsonPath = None) -> None:
     """One day of a synthetic village, every step: CPU seconds and memory, step by step.
 
     Example: commonwatt bench day --homes 100 --json -
@@ -224,6 +330,9 @@ def main() -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(0)
+    except OSError as error:
+        print(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.", file=sys.stderr)
+        sys.exit(OutputError.exit_code)
     except KeyboardInterrupt:
         print("Interrupted; a run with --out goes on from here.", file=sys.stderr)
         sys.exit(130)

@@ -21,7 +21,7 @@ from commonwatt.exchange.parties import Limits
 from commonwatt.exchange.statements import Line, statements
 from commonwatt.exchange.states import Account, Cleared, Committed, Declared, Delivered, Flows, Posted
 from commonwatt.forecast import Forecaster
-from commonwatt.market import Frame, Mechanism, Orders, Positions
+from commonwatt.market import Events, Frame, Mechanism, Orders, Positions, as_events
 from commonwatt.meter import accept
 from commonwatt.proof import Domain, Key, Tree, hash_struct, keccak, sign, verify
 from commonwatt.records import BUY, SELL, ZERO_HASH, Clearing, Mandate, Order, Post, Reading, Signed, Trade, Trades
@@ -141,10 +141,15 @@ def _within_mandate(order: Order, mandate: Mandate, slot: int, now: int) -> None
 
 
 def clear(
-    mechanism: Mechanism[Orders], parameters: Mapping[str, object], frame: Frame, declared: Sequence[Declared]
+    mechanism: Mechanism[Any], parameters: Mapping[str, object], frame: Frame, declared: Sequence[Declared]
 ) -> tuple[Clearing, ...]:
-    """Step 3. Who trades with whom at what price, for every slot of the horizon; each clearing proves itself."""
-    return mechanism.clear(frame, tuple(slot.orders for slot in declared), parameters)
+    """Step 3. Who trades with whom at what price, for every slot of the horizon; each clearing proves itself.
+
+    An order book sees the orders arrive one after the other, by member.
+    """
+    orders = tuple(slot.orders for slot in declared)
+    inputs = tuple(map(as_events, orders)) if mechanism.needs is Events else orders
+    return mechanism.clear(frame, inputs, parameters)
 
 
 class Wires(Protocol):

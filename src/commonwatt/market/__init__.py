@@ -6,13 +6,36 @@ from difflib import get_close_matches
 from typing import Any
 
 from commonwatt.errors import MarketError
+from commonwatt.market.coalition import COALITION
+from commonwatt.market.continuous import CONTINUOUS, as_events
 from commonwatt.market.fixed import FIXED
 from commonwatt.market.interface import Events, Frame, Mechanism, Orders, Outcome, Parameters, Positions
+from commonwatt.market.listings import LISTINGS
+from commonwatt.market.mid_market import MID_MARKET
+from commonwatt.market.pay_as_bid import PAY_AS_BID
 from commonwatt.market.sdr import SDR
+from commonwatt.market.sdr_compensated import SDR_COMPENSATED
+from commonwatt.market.sharing_key import SHARING_KEY
+from commonwatt.market.uniform import UNIFORM
 
-__all__ = ["MECHANISMS", "Events", "Frame", "Mechanism", "Orders", "Outcome", "Parameters", "Positions", "find"]
+__all__ = [
+    "MECHANISMS",
+    "Events",
+    "Frame",
+    "Mechanism",
+    "Orders",
+    "Outcome",
+    "Parameters",
+    "Positions",
+    "as_events",
+    "find",
+]
 
-MECHANISMS: dict[str, Mechanism[Any]] = {mechanism.name: mechanism for mechanism in (FIXED, SDR)}
+_ALL = (
+    FIXED, LISTINGS, COALITION, UNIFORM, PAY_AS_BID, CONTINUOUS, SDR, SDR_COMPENSATED, MID_MARKET, SHARING_KEY
+)  # fmt: skip
+
+MECHANISMS: dict[str, Mechanism[Any]] = {mechanism.name: mechanism for mechanism in _ALL}
 
 
 def find(name: str) -> Mechanism[Any]:
