@@ -189,6 +189,8 @@ def _solve(value: Any, upper: Any, rows: list[tuple[IntArray, Any, bool]]) -> fl
     highspy = _highs()
     solver = highspy.Highs()
     solver.silent()
+    # A row per slot leaves nothing to simplify, and looking for it takes thirty times as long as solving.
+    solver.setOptionValue("presolve", "off")
     count, none = len(value), np.zeros(0)
     solver.addCols(count, -value, np.zeros(count), upper, 0, np.zeros(0, dtype=np.int32), np.zeros(0, np.int32), none)
     for index, coefficients, equality in rows:
