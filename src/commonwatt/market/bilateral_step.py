@@ -103,7 +103,7 @@ class Store:
         low = np.concatenate([0.0 * power, np.repeat(homes.low[:, None] / hours, slots - 1, axis=1)], axis=1)
         high = np.concatenate([power, np.repeat(homes.high[:, None] / hours, slots - 1, axis=1)], axis=1)
         x = np.concatenate([0.0 * power, np.repeat(start[:, None], slots - 1, axis=1)], axis=1)
-        return cls(x, np.zeros_like(x), inverse, ends, low, high, into, out, homes.wear[:, None], penalty)
+        return cls(x, np.zeros_like(x), inverse.astype(float), ends, low, high, into, out, homes.wear[:, None], penalty)
 
     def ways(self, slots: int) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Charging less and discharging more as the price rises: begin, end, length as in Ways, and charge at full."""
@@ -174,7 +174,8 @@ def price_of_balance(ways: Ways, weight: FloatArray, wanted: FloatArray, store: 
 
     def excess(price: FloatArray) -> FloatArray:
         share = np.clip((price[:, :, None] - begin) / (end - begin), 0.0, 1.0)
-        return np.einsum("hsw,hsw->hs", share, length) + weight * price - missing
+        over: FloatArray = np.einsum("hsw,hsw->hs", share, length) + weight * price - missing
+        return over
 
     bends = np.sort(np.concatenate([begin, end], axis=2), axis=2)
     count = bends.shape[2]

@@ -101,7 +101,14 @@ class Balance:
 
 
 def rounds(
-    homes: Households, routes: Routes, start: Start, hours: float, *, every: int, adaptive: bool = True
+    homes: Households,
+    routes: Routes,
+    start: Start,
+    hours: float,
+    *,
+    every: int,
+    adaptive: bool = True,
+    compiled: bool = False,
 ) -> Iterator[Round]:
     """Iterate for ever; after each `every` rounds show where it stands and then, if `adaptive`, move the penalties.
 
@@ -126,8 +133,10 @@ def rounds(
         fall = ((earlier - price) / penalty).ravel()
         apart = np.concatenate([was_expected - flow + fall[at_seller], was_expected - flow - fall[at_buyer]])
         moved = penalty * (flow - before)
-        residuals = (float(np.abs(apart).max(initial=0.0)), float(np.abs(moved).max(initial=0.0)))
-        yield Round(number, flow, price, *map(max, residuals, balance.residuals()), penalty)
+        within = balance.residuals()
+        primal = max(float(np.abs(apart).max(initial=0.0)), within[0])
+        dual = max(float(np.abs(moved).max(initial=0.0)), within[1])
+        yield Round(number, flow, price, primal, dual, penalty)
         if adaptive and (number // every).bit_count() == 1:
             ratio = _ratio(apart, np.sqrt(2.0) * moved, np.sqrt(2.0) * flow, price)
             penalty *= ratio

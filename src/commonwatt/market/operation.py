@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from commonwatt.market.households import Households
-from commonwatt.units import FloatArray
+from commonwatt.units import FloatArray, IntArray
 
 CHORDS = 24
 PENALTY = 1e5
@@ -41,7 +41,10 @@ class Operation:
 
 
 def operate(homes: Households, sold: FloatArray, hours: float) -> Operation:
-    """The cheapest plan of each home that sells `sold`, shape (homes, slots) [kW], to its neighbours (negative: buys)."""
+    """The cheapest plan of each home that sells `sold` to its neighbours.
+
+    sold : shape (homes, slots) [kW], negative = bought
+    """
     need = homes.load - homes.pv + sold
     charge, discharge = np.zeros(homes.shape), np.zeros(homes.shape)
     rows = np.flatnonzero((homes.capacity > 0) & (homes.power > 0))
@@ -71,7 +74,7 @@ def least_cost(homes: Households, price: FloatArray, hours: float) -> FloatArray
         + held_back * np.minimum(price, 0)
         + device * (0.5 * homes.a[:, None] * device + homes.b[:, None] - price)
     )
-    cost = per_slot.sum(axis=1) * hours
+    cost: FloatArray = per_slot.sum(axis=1) * hours
     rows = np.flatnonzero((homes.capacity > 0) & (homes.power > 0))
     if len(rows):
         cost[rows] += _arbitrage(homes.take(rows), price[rows], hours)
@@ -81,7 +84,8 @@ def least_cost(homes: Households, price: FloatArray, hours: float) -> FloatArray
 def _device_response(homes: Households, price: FloatArray) -> FloatArray:
     a, b = homes.a[:, None], homes.b[:, None]
     inner = np.where(a > 0, (price - b) / np.where(a > 0, a, 1.0), np.where(price > b, np.inf, -np.inf))
-    return np.clip(inner, homes.p_min[:, None], homes.p_max[:, None])
+    output: FloatArray = np.clip(inner, homes.p_min[:, None], homes.p_max[:, None])
+    return output
 
 
 def _merit(homes: Households, need: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -106,7 +110,7 @@ def _merit(homes: Households, need: FloatArray) -> tuple[FloatArray, FloatArray]
     return np.stack(prices, axis=2), np.stack(lengths, axis=2)
 
 
-def _fill(lengths: FloatArray, order: FloatArray, amount: FloatArray) -> FloatArray:
+def _fill(lengths: FloatArray, order: IntArray, amount: FloatArray) -> FloatArray:
     """How much of each way is used when the first `amount` in merit order is, same shape as lengths."""
     ordered = np.take_along_axis(lengths, order, axis=-1)
     before = np.cumsum(ordered, axis=-1) - ordered
@@ -133,7 +137,7 @@ def _dispatch(
 
 
 def _curved_device(
-    homes: Households, need: FloatArray, prices: FloatArray, lengths: FloatArray, order: FloatArray
+    homes: Households, need: FloatArray, prices: FloatArray, lengths: FloatArray, order: IntArray
 ) -> FloatArray:
     """Output of the devices with a > 0: where their marginal cost meets the merit order of the rest."""
     if not (homes.a > 0).any():
@@ -194,7 +198,8 @@ def _arbitrage(homes: Households, price: FloatArray, hours: float) -> FloatArray
     change = _path(homes, slopes, lengths)
     order = np.argsort(slopes, axis=2, kind="stable")
     used = _fill(lengths, order, change + lengths[:, :, 0])
-    return ((slopes * used).sum(axis=2) - (price - wear) * most[:, None]).sum(axis=1)
+    cost: FloatArray = ((slopes * used).sum(axis=2) - (price - wear) * most[:, None]).sum(axis=1)
+    return cost
 
 
 def _path(homes: Households, slopes: FloatArray, lengths: FloatArray) -> FloatArray:

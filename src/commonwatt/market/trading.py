@@ -9,7 +9,7 @@ of the field, the paper could not be read.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
@@ -76,7 +76,9 @@ class Routes:
         """Sold less bought of each home, shape (homes, slots), when `flow`, shape (routes,), flows."""
         homes, slots = shape
         out = np.bincount(self.seller * slots + self.slot, flow, minlength=homes * slots)
-        return (out - np.bincount(self.buyer * slots + self.slot, flow, minlength=homes * slots)).reshape(shape)
+        into = np.bincount(self.buyer * slots + self.slot, flow, minlength=homes * slots)
+        net: FloatArray = (out - into).astype(float).reshape(shape)
+        return net
 
 
 def distance_preference(distance: FloatArray, gamma_max: float) -> FloatArray:
@@ -114,18 +116,15 @@ def routes(homes: Households, graph: Graph, gamma: Sequence[tuple[FloatArray, Fl
     flexible = (free | (homes.p_max > homes.p_min))[:, None]
     may_sell = np.where(flexible | (surplus > 0), surplus + homes.power[:, None] + homes.p_max[:, None], 0.0)
     may_buy = np.where(flexible | (surplus <= 0), homes.power[:, None] - surplus - homes.p_min[:, None], 0.0)
-    columns: list[list[FloatArray]] = []
+    parts = []
     for slot, (first_gamma, second_gamma) in enumerate(gamma):
-        both = (
-            (graph.first, graph.second, first_gamma, second_gamma),
-            (graph.second, graph.first, second_gamma, first_gamma),
-        )
-        seller, buyer, seller_gamma, buyer_gamma = (np.concatenate(pair) for pair in zip(*both, strict=True))
+        seller = np.concatenate([graph.first, graph.second])
+        buyer = np.concatenate([graph.second, graph.first])
+        seller_gamma = np.concatenate([first_gamma, second_gamma])
+        buyer_gamma = np.concatenate([second_gamma, first_gamma])
         most = np.minimum(may_sell[seller, slot], may_buy[buyer, slot])
         used = np.flatnonzero(most > 0)
         used = used[np.lexsort((buyer[used], seller[used]))]
-        columns.append([np.full(len(used), slot), *(c[used] for c in (seller, buyer, seller_gamma, buyer_gamma, most))])
-    slot_, seller, buyer, seller_gamma, buyer_gamma, most = (
-        np.concatenate(part) for part in zip(*columns, strict=True)
-    )
-    return Routes(*(c.astype(np.int64) for c in (slot_, seller, buyer)), seller_gamma, buyer_gamma, most)
+        at = np.full(len(used), slot, dtype=np.int64)
+        parts.append(Routes(at, seller[used], buyer[used], seller_gamma[used], buyer_gamma[used], most[used]))
+    return Routes(**{c.name: np.concatenate([getattr(part, c.name) for part in parts]) for c in fields(Routes)})
