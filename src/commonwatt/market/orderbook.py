@@ -95,8 +95,10 @@ class Book:
         row = self._row[order] = self._row_at_place[-1] = len(self._state)
         self._member.append(member)
         self._side.append(side)
-        for column in (self._wh, self._left, self._limit, self._expiry):
-            column.append(0)
+        self._wh.append(0)
+        self._left.append(0)
+        self._limit.append(0)
+        self._expiry.append(0)
         self._place.append(-1)
         self._state.append(_REFUSED)
         return row
@@ -115,9 +117,11 @@ class Book:
         if limit != self._limit[row] or wh >= self._wh[row]:
             side = self._side[row]
             signed = limit if side else -limit
-            left = self._trade(row, left, -signed)
-            if left < 0:
-                return _SELF_TRADE
+            queue = self._queues[1 - side]
+            if queue and queue[0] >> BITS <= -signed:
+                left = self._trade(row, left, -signed, queue)
+                if left < 0:
+                    return _SELF_TRADE
             self._limit[row] = limit
             if left:
                 place = self._place[row] = self.events - 1
@@ -128,28 +132,26 @@ class Book:
         self._wh[row], self._left[row], self._expiry[row] = wh, left, expiry
         return 0
 
-    def _trade(self, taker: int, left: int, reach: int) -> int:
+    def _trade(self, taker: int, left: int, reach: int, queue: list[int]) -> int:
         """Energy left after trading with all that crosses, or -1: the member's own order is in the way."""
-        queue = self._queues[1 - self._side[taker]]
-        if not queue or queue[0] >> BITS > reach:
-            return left
-        places, lefts, fills, first = self._place, self._left, self._fills, len(self._fills)
+        places, lefts, states, expiries = self._place, self._left, self._state, self._expiry
+        fills, first, member, now = self._fills, len(self._fills), self._member[taker], self.now
         while left and queue and queue[0] >> BITS <= reach:
             place = queue[0] & LOW
             maker = self._row_at_place[place]
-            if places[maker] != place or self._state[maker] or self._expiry[maker] <= self.now:
+            if places[maker] != place or states[maker] or expiries[maker] <= now:
                 heappop(queue)
                 continue
-            if self._member[maker] == self._member[taker]:
+            if self._member[maker] == member:
                 self._undo(first, queue)
                 return -1
-            wh = min(lefts[maker], left)
+            wh = lefts[maker] if lefts[maker] < left else left
             left -= wh
             lefts[maker] -= wh
             fills += (self.events - 1, maker, taker, wh, self._limit[maker])
             if not lefts[maker]:
                 heappop(queue)
-                self._state[maker] = _FILLED
+                states[maker] = _FILLED
         return left
 
     def _undo(self, first: int, queue: list[int]) -> None:
