@@ -20,7 +20,7 @@ from commonwatt.market import orderbook_fast
 from commonwatt.market.book_result import BookResult, Reason
 from commonwatt.market.interface import ADD, CANCEL, Events, Frame, Mechanism, Orders, Outcome, Parameters
 from commonwatt.market.orderbook import ANYBODY, Book
-from commonwatt.market.proving import proved, refuse_out_of_bounds
+from commonwatt.market.proving import insist, proved, refuse_out_of_bounds
 from commonwatt.records import BUY, Check, Clearing, Proof
 from commonwatt.units import MAX_MONEY, MAX_PRICE, IntArray
 
@@ -153,9 +153,7 @@ def _proof(
     clearings = []
     for slot, (outcome, (given, checks)) in enumerate(zip(outcomes, shown, strict=True)):
         for check in checks:
-            if not check.holds:
-                start = int(frame.starts[slot])
-                raise MarketError(f"{name} broke its promise in slot {start}: {check.meaning} ({check.figure}).")
+            insist(name, frame, slot, check)
         clearing = proved(name, frame, slot, given, outcome, rational=True)
         clearings.append(replace(clearing, proof=Proof(clearing.proof.checks + checks)))
     return tuple(clearings)
