@@ -10,6 +10,7 @@ CommonwattError
 ├── LedgerError            the chain refused, or does not hold what it should
 │   └── Reverted           a contract reverted; carries the custom error's name
 ├── StoreError             the exchange's own file cannot be used
+├── OutputError            a file that was asked for cannot be written
 └── VerificationError      a bill, a clearing or a chain does not prove what it claims
 
 Every error prints as one sentence that a person can act on. `exit_code` is what the shell sees.
@@ -100,6 +101,12 @@ class StoreError(CommonwattError):
     """The exchange's own file is missing, locked, from another run, or damaged."""
 
     exit_code = 7
+
+
+class OutputError(CommonwattError):
+    """A report, a table or a file of figures that was asked for cannot be written."""
+
+    exit_code = 9
 
 
 class VerificationError(CommonwattError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 
 from commonwatt.community.synthetic import village
 from commonwatt.community.toml import parse
-from commonwatt.errors import ConfigError
+from commonwatt.errors import ConfigError, DataError, StoreError
 from commonwatt.exchange.checking import load
+from commonwatt.exchange.simulation import Simulation
+from commonwatt.exchange.world import build
 
 HERE = Path(__file__).parent
 EXAMPLES = sorted((HERE.parents[1] / "examples").glob("*.toml"))
@@ -79,13 +82,92 @@ def test_what_does_not_exist_is_told_along_with_the_rest(tmp_path: Path) -> None
 
 def test_columns_of_the_communitys_own_meter_file(tmp_path: Path) -> None:
     (tmp_path / "meters.csv").write_text("timestamp,corner house [kWh],roof_kw\n")
-    text = GOOD.replace('slot = "15min"', 'profiles = "meters.csv"').replace("simbench:H0-A", "corner house")
+    scaled = GOOD.replace('slot = "15min"', 'profiles = "meters.csv"').replace("simbench:H0-A", "corner house")
+    text = scaled.replace(", annual_kwh = 3200", "")
     path = tmp_path / "community.toml"
+    path.write_text(scaled)
+    with pytest.raises(
+        ConfigError, match=r"home-01\.annual_kwh: has no effect: the values of 'corner house' .* as they"
+    ):
+        load(path)
     path.write_text(text.replace("simbench:PV5", "roof"))
     assert load(path).members[0].load.profile == "corner house"
     path.write_text(text.replace("simbench:PV5", "rof"))
     with pytest.raises(ConfigError, match=r"'rof' is not a column of meters\.csv; did you mean 'roof'"):
         load(path)
+
+
+def test_a_meter_file_whose_columns_cannot_be_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "meters.csv").write_text("timestamp\troof_kw\n")
+    path = tmp_path / "community.toml"
+    path.write_text(GOOD.replace('slot = "15min"', 'profiles = "meters.csv"'))
+    with pytest.raises(ConfigError, match=r"community\.profiles: .* separated by commas or semicolons"):
+        load(path)
+
+
+OWN_MARKET = """
+from commonwatt.market import MECHANISMS
+MINE = MECHANISMS["sdr"]
+"""
+
+
+@pytest.fixture
+def with_files(tmp_path: Path) -> Path:
+    """A community that names a meter file, two price files and a mechanism of its own."""
+    hours = [f"2026-06-{day:02}T{hour:02}:00" for day in range(1, 18) for hour in range(24)]
+    for name, column, value in (("meters", "flat_kw", 0.5), ("retail", "price", 0.3), ("feed_in", "price", 0.08)):
+        (tmp_path / f"{name}.csv").write_text("\n".join([f"time,{column}", *(f"{time},{value}" for time in hours)]))
+    (tmp_path / "market.py").write_text(OWN_MARKET)
+    text = GOOD.replace('slot = "15min"', 'slot = "1h"\nprofiles = "meters.csv"').replace('"sdr"', '"market.py:MINE"')
+    text = text.replace('load = "simbench:H0-A", annual_kwh = 3200', 'load = "flat"')
+    text = text.replace('"0.32"', '{ file = "retail.csv" }').replace('"0.08"', '{ file = "feed_in.csv" }')
+    path = tmp_path / "community.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", ["meters.csv", "retail.csv", "feed_in.csv", "market.py"])
+def test_the_digest_covers_every_file_that_is_named(with_files: Path, name: str) -> None:
+    before = load(with_files).digest
+    assert load(with_files).digest == before != parse(with_files.read_text(), "x").digest
+    with (with_files.parent / name).open("a") as file:
+        file.write("\n")
+    assert load(with_files).digest != before
+
+
+def test_a_run_does_not_go_on_with_another_file(with_files: Path, tmp_path: Path) -> None:
+    prices = tmp_path / "retail.csv"
+
+    def run() -> None:
+        simulation = Simulation(load(with_files), tmp_path, date(2026, 6, 15), 1, ledger="none", out=tmp_path / "out")
+        simulation.advance()
+        simulation.close()
+
+    # The market's own mechanism is looked up by the exchange; the files are what this is about.
+    with_files.write_text(with_files.read_text().replace("market.py:MINE", "sdr"))
+    run()
+    run()
+    prices.write_text(prices.read_text().replace("0.3", "0.31"))
+    with pytest.raises(StoreError, match="holds another run"):
+        run()
+
+
+def test_a_mechanism_of_ones_own_that_cannot_be_used(with_files: Path) -> None:
+    (with_files.parent / "market.py").write_text("MINE = 1")
+    with pytest.raises(ConfigError, match=r"market\.real_time\.mechanism: .* has no Mechanism called 'MINE'"):
+        load(with_files)
+    (with_files.parent / "market.py").unlink()
+    with pytest.raises(ConfigError, match=r"market\.real_time\.mechanism: there is no file .*market\.py"):
+        load(with_files)
+
+
+def test_a_price_file_dearer_than_the_highest_price_with_vat(with_files: Path) -> None:
+    prices = with_files.parent / "retail.csv"
+    prices.write_text(prices.read_text().replace(",0.3", ",900000"))
+    with pytest.raises(
+        DataError, match=r"retail\.csv: a kWh at 900000\.00 costs 1071000\.01 .* highest price is 1000000"
+    ):
+        build(load(with_files), with_files.parent, date(2026, 6, 15), 1, 7)
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

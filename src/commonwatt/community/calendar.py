@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from commonwatt.errors import ConfigError, Finding
 from commonwatt.units import IntArray
 
 
@@ -46,13 +47,25 @@ class Slots:
 def local_days(first: date, days: int, timezone: str, seconds: int = 900) -> Slots:
     """The slots of `days` local calendar days from `first` in `timezone`.
 
+    Raises ConfigError when one of the days did not exist there or is no whole number of slots.
+
     >>> local_days(date(2026, 3, 29), 1, "Europe/Berlin").count
     92
     >>> local_days(date(2026, 10, 25), 1, "Europe/Berlin").count
     100
     """
-    start, end = local_midnight(first, timezone), local_midnight(first + timedelta(days=days), timezone)
-    return Slots(start, (end - start) // seconds, seconds)
+    dates = [first + timedelta(days=number) for number in range(days + 1)]
+    midnights = [local_midnight(day, timezone) for day in dates]
+    for day, start, end in zip(dates, midnights, midnights[1:], strict=False):
+        if start == end:
+            raise ConfigError("The request", [Finding("start", f"the calendar of {timezone} has no day {day}")])
+        if (end - start) % seconds:
+            message = (
+                f"of {seconds // 60} min does not fit {timezone}: its day {day} has {(end - start) / 60:g} min, which "
+                "is no whole number of slots"
+            )
+            raise ConfigError("The request", [Finding("community.slot", message)])
+    return Slots(midnights[0], (midnights[-1] - midnights[0]) // seconds, seconds)
 
 
 def local_midnight(day: date, timezone: str) -> int:

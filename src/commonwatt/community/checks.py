@@ -2,19 +2,49 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import time
 
 from commonwatt.community.model import Member, Stage
-from commonwatt.community.schema import DAYS
-from commonwatt.community.tariff import Flat, PriceFile, Tariff, TimeOfUse
+from commonwatt.community.schema import DAYS, PLAIN_NAME, PLAIN_NAME_RULE
+from commonwatt.community.tariff import BILL_LINES, Flat, PriceFile, Tariff, TimeOfUse
 from commonwatt.errors import Finding
 from commonwatt.proof import checksum_address
-from commonwatt.units import decimal_text
+from commonwatt.units import MAX_PRICE, decimal_text
+
+
+def levy_names(tariff: Tariff) -> list[Finding]:
+    """Each line of a bill has a name of its own, whatever the case of its letters."""
+    lines = {_folded(name): f"'{name}' is a line of every bill" for name in BILL_LINES}
+    lines.setdefault(_folded(tariff.vat_name), f"'{tariff.vat_name}' is the name of the VAT")
+    findings = []
+    for levy in tariff.levies:
+        path, line = f"tariff.levies.{levy.name}", _folded(levy.name)
+        if not PLAIN_NAME.fullmatch(levy.name):
+            findings.append(Finding(path, PLAIN_NAME_RULE))
+        elif line in lines:
+            findings.append(Finding(path, f"{lines[line]}; a levy needs a name of its own"))
+        lines.setdefault(line, f"'{levy.name}' is another levy")
+    return findings
+
+
+def member_names(members: Sequence[Member]) -> list[Finding]:
+    """No two members differ only in the case or the coding of letters: a bill's file is called like its member."""
+    seen: dict[str, str] = {}
+    findings = []
+    for member in members:
+        other = seen.setdefault(_folded(member.id), member.id)
+        if other != member.id:
+            findings.append(Finding(f"members.{member.id}", f"cannot be told from '{other}' as the name of a file"))
+    return findings
 
 
 def corridor(tariff: Tariff) -> list[Finding]:
     """At each time a local price must be able to help both sides; prices from a file cannot be seen here."""
+    high = _too_high(tariff)
+    if high:
+        return [high]
     if isinstance(tariff.retail, PriceFile) or isinstance(tariff.feed_in, PriceFile):
         return []
     local = tariff.with_vat(tariff.local_charges)
@@ -35,6 +65,24 @@ def corridor(tariff: Tariff) -> list[Finding]:
                 )
             ]
     return []
+
+
+def _too_high(tariff: Tariff) -> Finding | None:
+    """No price of a kWh exceeds the highest that is counted, with everything."""
+    local = tariff.with_vat(tariff.local_charges)
+    if local > MAX_PRICE:
+        message = (
+            f"and levies on a local kWh come to {_plain(local)} with VAT; the highest price is {_plain(MAX_PRICE)}"
+        )
+        return Finding("tariff.network_fee", message)
+    if isinstance(tariff.retail, PriceFile):
+        return None
+    retail = max(_price_at(tariff.retail, day, clock) for day, clock in _changes(tariff.retail))
+    gross = tariff.with_vat(retail + tariff.grid_levies)
+    if gross > MAX_PRICE:
+        message = f"is {_plain(retail)}, with levies and VAT {_plain(gross)}; the highest price is {_plain(MAX_PRICE)}"
+        return Finding("tariff.retail", message)
+    return None
 
 
 def stage_order(market: Sequence[Stage]) -> list[Finding]:
@@ -100,6 +148,19 @@ def own_profiles(members: Sequence[Member], profiles: str | None) -> list[Findin
     ]
 
 
+def own_sizes(members: Sequence[Member]) -> list[Finding]:
+    """A column of the community's own meter file is not scaled."""
+    return [
+        Finding(
+            f"members.{member.id}.annual_kwh",
+            f"has no effect: the values of '{member.load.profile}' in the community's own meter file are taken as they "
+            "are; leave it out",
+        )
+        for member in members
+        if ":" not in member.load.profile and member.load.annual_kwh is not None
+    ]
+
+
 def profile_names(member: Member) -> list[tuple[str, str]]:
     """(key, profile) of each profile that a member uses."""
     load = [("load", member.load.profile)]
@@ -116,6 +177,10 @@ def _price_at(rate: Flat | TimeOfUse, day: int, clock: time) -> int:
     if isinstance(rate, Flat):
         return rate.price
     return max((b.start, b.price) for b in rate.bands if day in b.days and b.start <= clock)[1]
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _plain(amount: int) -> str:

@@ -127,6 +127,11 @@ Efficiency = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Wh = Annotated[int, Field(ge=0, le=MAX_ORDER_WH)]
 
 
+PLAIN_NAME: Final = re.compile(r"[\w-]{1,40}")
+PLAIN_NAME_RULE: Final = "a name has at most 40 letters, digits, '-' and '_'"
+"""Of members, stages and levies."""
+
+
 class Table(BaseModel):
     """A table of the file: nothing is converted silently, and unknown keys are refused."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import time
 from fractions import Fraction
+from typing import Final
 
 import numpy as np
 
@@ -60,6 +61,11 @@ class Levy:
     price: int
     grid: bool = True
     local: bool = True
+
+
+NETWORK_FEE: Final = "network fee"
+BILL_LINES: Final = ("energy from the utility", "energy fed in", "neighbours", NETWORK_FEE, "VAT")
+"""Lines that a bill has beside the levies; none of these is called like one of them."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ A table with a finding is left out of the later steps, so that one mistake is re
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,8 @@ from commonwatt.community import checks
 from commonwatt.community.model import PV, Battery, Community, LedgerChoice, Load, Member, Stage, Terms
 from commonwatt.community.schema import (
     DAYS,
+    PLAIN_NAME,
+    PLAIN_NAME_RULE,
     SECTIONS,
     BandTable,
     CommunityTable,
@@ -36,7 +37,6 @@ from commonwatt.community.tariff import Band, Flat, Levy, PriceFile, Rate, Tarif
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.proof import keccak
 
-_NAME: Final = re.compile(r"[\w-]{1,40}")
 _ONE_MEMBER_ONLY: Final = ("wallet", "meter")
 _DEVICES: Final = ("pv", "battery")
 _ENOUGH_FOR_A_MEMBER: Final = {
@@ -95,11 +95,14 @@ def draft(text: str) -> Draft:
     market, members = reader.stages(), reader.members()
     network, profiles = grid.network if grid else None, head.profiles if head else None
     reader.findings += [
+        *(checks.levy_names(tariff) if tariff else ()),
         *(checks.corridor(tariff) if tariff else ()),
         *checks.stage_order(market),
+        *checks.member_names(members),
         *checks.addresses(members),
         *(checks.buses(members, network) if grid or "grid" not in document else ()),
         *(checks.own_profiles(members, profiles) if head else ()),
+        *(checks.own_sizes(members) if profiles else ()),
     ]
     community = None
     if head and tariff and ledger and not reader.findings:
@@ -167,8 +170,8 @@ class _Reader:
             return {}
         entries = {}
         for name, own in raw.items():
-            if not _NAME.fullmatch(name):
-                self.findings.append(Finding(f"{section}.{name}", "a name has at most 40 letters, digits, '-' and '_'"))
+            if not PLAIN_NAME.fullmatch(name):
+                self.findings.append(Finding(f"{section}.{name}", PLAIN_NAME_RULE))
             elif not isinstance(own, dict):
                 self.findings.append(Finding(f"{section}.{name}", f"must be a table, such as {example}"))
             else:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from commonwatt.community.synthetic import village
+from commonwatt.errors import ConfigError, Finding
 from commonwatt.exchange.api import simulate
 
 
@@ -22,7 +23,11 @@ def bench_day(
     """CPU seconds of this process [s], wall time [s] and largest memory [MB] of one day with every step.
 
     Store and ledger are on disk. Imports are included: they are part of what a user waits for.
+
+    Raises ConfigError when there is no home.
     """
+    if homes < 1:
+        raise ConfigError("The request", [Finding("homes", f"is 1 or more, not {homes}")])
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "village.toml"
         file.write_text(village(homes), encoding="utf-8")

@@ -14,7 +14,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from commonwatt.community.tariff import SlotPrices, Tariff
+from commonwatt.community.tariff import NETWORK_FEE, SlotPrices, Tariff
 from commonwatt.units import WH_PER_KWH, IntArray, round_half_up
 
 
@@ -25,7 +25,7 @@ class Charges:
     grid_wh, feed_in_wh, local_wh : energy that the lines are for [Wh]
     energy : from the utility; feed_in : paid by it, negative
     neighbours : net payment to neighbours, on the ledger
-    fees : network fee and levies by name; vat
+    fees : network fee and levies by name, which community.toml has checked to be all different; vat
     """
 
     grid_wh: IntArray
@@ -55,7 +55,7 @@ def charges(tariff: Tariff, prices: SlotPrices, grid: IntArray, local: IntArray,
     energy = (imported * prices.retail // WH_PER_KWH).sum(axis=1)
     feed_in = -(exported * prices.feed_in // WH_PER_KWH).sum(axis=1)
     grid_wh, local_wh = imported.sum(axis=1), taken.sum(axis=1)
-    fees = {"network fee": local_wh * tariff.network_fee // WH_PER_KWH}
+    fees = {NETWORK_FEE: local_wh * tariff.network_fee // WH_PER_KWH}
     for levy in tariff.levies:
         base = grid_wh * levy.grid + local_wh * levy.local
         fees[levy.name] = base * levy.price // WH_PER_KWH

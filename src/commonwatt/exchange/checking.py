@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -16,11 +17,11 @@ from commonwatt.data import grid_names, read_grid
 from commonwatt.data.catalogue import find_profile, unknown
 from commonwatt.data.meterfile import UNIT_ENDING
 from commonwatt.errors import CommonwattError, ConfigError, DataError, Finding, MarketError
-from commonwatt.market import find
+from commonwatt.exchange.plugins import charter, resolve
 
 
 def load(path: str | Path) -> Community:
-    """The community that the file `path` describes.
+    """The community that the file `path` describes; its digest covers all files that the file names.
 
     Raises ConfigError with every finding: those of `community.toml.parse`, and mechanisms, parameters, profiles, grids,
     buses and files that do not exist.
@@ -35,12 +36,15 @@ def load(path: str | Path) -> Community:
     findings = [*read.findings, *_missing(read, path.parent)]
     if findings or read.community is None:
         raise ConfigError(str(path), findings)
-    return read.community
+    try:
+        return replace(read.community, digest=charter(read.community, path.parent))
+    except OSError as error:
+        raise ConfigError(str(path), [Finding("", f"{error.filename} cannot be read: {error.strerror}")]) from None
 
 
 def _missing(read: Draft, folder: Path) -> Iterator[Finding]:
     for stage in read.market:
-        yield from _mechanism(stage)
+        yield from _mechanism(stage, folder)
     if read.tariff:
         yield from _price_files(read.tariff, folder)
     if read.grid:
@@ -48,10 +52,10 @@ def _missing(read: Draft, folder: Path) -> Iterator[Finding]:
     yield from _profiles(read, folder)
 
 
-def _mechanism(stage: Stage) -> Iterator[Finding]:
+def _mechanism(stage: Stage, folder: Path) -> Iterator[Finding]:
     path = f"market.{stage.name}"
     try:
-        mechanism = find(stage.mechanism)
+        mechanism = resolve(stage.mechanism, folder)
     except MarketError as error:
         yield _finding(f"{path}.mechanism", error)
         return
@@ -85,6 +89,9 @@ def _profiles(read: Draft, folder: Path) -> Iterator[Finding]:
     if read.profiles is not None:
         try:
             own = _meter_names(folder / read.profiles)
+            if not own:
+                message = f"{folder / read.profiles} has no meter; its columns are separated by commas or semicolons"
+                yield Finding("community.profiles", message)
         except (OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
             missing = isinstance(error, FileNotFoundError)
             yield Finding(
@@ -116,7 +123,7 @@ def _meter_names(path: Path) -> tuple[str, ...]:
         with path.open(encoding="utf-8-sig") as lines:
             head = lines.readline().strip()
         columns = [column.strip('"') for column in head.split(";" if ";" in head else ",")]
-    return tuple(UNIT_ENDING.sub("", column) for column in columns[1:])
+    return tuple(UNIT_ENDING.sub("", column.strip()) for column in columns[1:])
 
 
 def _finding(path: str, error: CommonwattError) -> Finding:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from commonwatt.community.calendar import Slots, local_days
+from commonwatt.community.calendar import Slots, local_days, local_midnight
 from commonwatt.community.model import Community
 from commonwatt.community.tariff import PriceFile, Rate, SlotPrices, rate_per_slot, slot_prices
 from commonwatt.data import annual_kwh, read_meter_file, read_profiles
 from commonwatt.data.prices import read_price_file
 from commonwatt.errors import DataError
-from commonwatt.units import FloatArray, IntArray, wh_from_kw
+from commonwatt.units import MAX_PRICE, MICRO, FloatArray, IntArray, decimal_text, wh_from_kw
 
 DEFAULT_GATE: Final = time(12)
 
@@ -51,19 +51,19 @@ def build(community: Community, folder: Path, start: date, days: int, history_da
     lead = -(-(period.start - begin) // community.slot_seconds)
     slots = Slots(period.start - lead * community.slot_seconds, lead + period.count, community.slot_seconds)
     loads, generations = _power(community, folder, slots)
-    tariff = community.tariff
-    prices = slot_prices(
-        tariff,
-        _rate(tariff.retail, folder, period, community.timezone),
-        _rate(tariff.feed_in, folder, period, community.timezone),
-    )
+    prices = _prices(community, folder, period)
     return World(slots, lead, wh_from_kw(loads, slots.hours), wh_from_kw(generations, slots.hours), period, prices)
 
 
 def gate_of(community: Community, day: date) -> int:
-    """Gate closure for the local `day`: on the day before, at the first ahead stage's gate [unix s]."""
+    """Gate closure for the local `day`: on the day before, at the first ahead stage's gate [unix s].
+
+    The day before is the one that was; where a calendar leaves one out, that is two dates earlier.
+    """
+    zone = ZoneInfo(community.timezone)
+    before = datetime.fromtimestamp(local_midnight(day, community.timezone) - 1, zone).date()
     gate = next((stage.gate for stage in community.market if stage.gate is not None), DEFAULT_GATE)
-    return int(datetime.combine(day - timedelta(days=1), gate, ZoneInfo(community.timezone)).timestamp())
+    return int(datetime.combine(before, gate, zone).timestamp())
 
 
 def _power(community: Community, folder: Path, slots: Slots) -> tuple[FloatArray, FloatArray]:
@@ -100,6 +100,19 @@ def _own_meters(community: Community, folder: Path, slots: Slots) -> dict[str, F
         raise DataError(f"{error} The simulation needs readings from {opened:%Y-%m-%d %H:%M} on: the forecast of the "
                         "first day looks back that far.") from None  # fmt: skip
     return dict(zip(meters.columns, meters.kw, strict=True))
+
+
+def _prices(community: Community, folder: Path, period: Slots) -> SlotPrices:
+    tariff = community.tariff
+    retail, feed_in = (_rate(rate, folder, period, community.timezone) for rate in (tariff.retail, tariff.feed_in))
+    prices = slot_prices(tariff, retail, feed_in)
+    # What community.toml says itself was checked there.
+    if isinstance(tariff.retail, PriceFile) and (highest := int(prices.gross.max())) > MAX_PRICE:
+        raise DataError(
+            f"{folder / tariff.retail.path}: a kWh at {decimal_text(int(retail.max()), 2)} costs "
+            f"{decimal_text(highest, 2)} with levies and VAT; the highest price is {MAX_PRICE // MICRO}."
+        )
+    return prices
 
 
 def _rate(rate: Rate, folder: Path, slots: Slots, timezone: str) -> IntArray:

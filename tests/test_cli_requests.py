@@ -1,0 +1,69 @@
+"""What is asked for on the shell and cannot be: one sentence before anything runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from commonwatt import cli
+
+FIVE_HOMES = Path(__file__).parents[1] / "examples" / "five-homes.toml"
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    def run(code: int, *arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["commonwatt", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        said = capsys.readouterr()
+        assert caught.value.code == code, said
+        assert said.out == ""
+        return said.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("bench", "day", "--homes", "0"), "homes: is 1 or more, not 0"),
+        (("bench", "day", "--homes", "-1"), "homes: is 1 or more, not -1"),
+        (("bench", "day", "--homes", "1.9"), "homes: is a whole number, not '1.9'"),
+        (("simulate", FIVE_HOMES, "--days", "1.5"), "days: is a whole number, not '1.5'"),
+        (("simulate", FIVE_HOMES, "--days", "-1"), "days: is from 1 to 36525, not -1"),
+    ],
+)
+def test_numbers_are_not_rounded(refused, arguments, sentence):
+    assert sentence in refused(2, *arguments)
+
+
+@pytest.mark.parametrize(
+    "command", [("simulate", FIVE_HOMES), ("demo",), ("study", "saini"), ("bench", "day"), ("data",)]
+)
+def test_figures_that_cannot_be_written_stop_a_run_before_it(refused, monkeypatch, tmp_path, command):
+    monkeypatch.setattr("commonwatt.exchange.api.simulate", lambda *_, **__: pytest.fail("it was run"))
+    assert refused(9, *command, "--json", tmp_path / "no" / "x.json").endswith(
+        "cannot be written: No such file or directory.\n"
+    )
+    assert "cannot be written: Is a directory." in refused(9, *command, "--json", tmp_path)
+
+
+def test_asking_leaves_no_file_and_harms_none(refused, tmp_path):
+    kept, new = tmp_path / "kept.json", tmp_path / "new.json"
+    kept.write_text("{}")
+    for path in (kept, new):
+        refused(2, "bench", "day", "--homes", "0", "--json", path)
+    assert kept.read_text() == "{}"
+    assert not new.exists()
+
+
+def test_outputs_that_cannot_be_written_end_in_a_sentence(refused, monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError(28, "No space left on device", str(tmp_path / "report.html"))
+
+    monkeypatch.setattr("commonwatt.study.outputs.write_outputs", full)
+    said = refused(9, "simulate", FIVE_HOMES, "--ledger", "none", "--out", tmp_path / "out")
+    assert said.splitlines()[-1] == f"{tmp_path / 'report.html'} cannot be used: No space left on device."
