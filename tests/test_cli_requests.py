@@ -33,6 +33,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         (("bench", "day", "--homes", "-1"), "homes: is 1 or more, not -1"),
         (("bench", "day", "--homes", "1.9"), "homes: is a whole number, not '1.9'"),
         (("simulate", FIVE_HOMES, "--days", "1.5"), "days: is a whole number, not '1.5'"),
+        (("compare", FIVE_HOMES, "--days", "1.5"), "days: is a whole number, not '1.5'"),
         (("simulate", FIVE_HOMES, "--days", "-1"), "days: is from 1 to 36525, not -1"),
     ],
 )

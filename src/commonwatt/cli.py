@@ -246,7 +246,7 @@ def clear(
 
 @app.command
 def compare(
-    file: Path, *, mechanisms: str = "all", start: str = DEMO_START, days: int = 1, json_path: JsonPath = None
+    file: Path, *, mechanisms: str = "all", start: str = DEMO_START, days: Whole = 1, json_path: JsonPath = None
 ) -> None:
     """Run the same days under every market design and compare what comes of it.
 
