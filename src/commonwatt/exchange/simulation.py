@@ -23,13 +23,14 @@ from commonwatt.exchange import persistence as persist
 from commonwatt.exchange import steps, world
 from commonwatt.exchange.outbox import Outbox, Outgoing, found, open_chain, outgoing
 from commonwatt.exchange.parties import Keys, Limits, filed, limits, mandates, simulated_keys
+from commonwatt.exchange.plugins import resolve
 from commonwatt.exchange.result import Result
 from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Flows, Posted
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import VERSION, Store, set_values
 from commonwatt.exchange.wires import wires_of
 from commonwatt.forecast import Forecaster, SeasonalNaive
-from commonwatt.market import Frame, Mechanism, Orders, find
+from commonwatt.market import Frame, Mechanism, Orders
 from commonwatt.meter import SimulatedMeter
 from commonwatt.proof import Domain, Tree
 from commonwatt.records import Anchor, Mandate, Signed
@@ -103,7 +104,7 @@ class Simulation:
         self.fleet = Fleet.of([member.battery for member in community.members], community.hours)
         self.limits: Limits = limits(community, self.world.prices)
         self.wires = wires_of(community)
-        self.ahead, self.after = _stages(community)
+        self.ahead, self.after = _stages(community, folder)
         self.frame = self._frame()
         if out:
             _make_folder(out, fresh=fresh)
@@ -414,10 +415,12 @@ def _refuse_half_a_run(ledger: Path, values: Mapping[str, str]) -> None:
         raise StoreError(f"{ledger} is missing; put it back, choose another folder or start the run afresh.")
 
 
-def _stages(community: Community) -> Iterator[tuple[Stage, Mechanism[Any]] | None]:
+def _stages(community: Community, folder: Path) -> Iterator[tuple[Stage, Mechanism[Any]] | None]:
     """The ahead and the after stage, None where there is none."""
     found_stages = {
-        mechanism.phase: (stage, mechanism) for stage in community.market for mechanism in [find(stage.mechanism)]
+        mechanism.phase: (stage, mechanism)
+        for stage in community.market
+        for mechanism in [resolve(stage.mechanism, folder)]
     }
     return iter((found_stages.get("ahead"), found_stages.get("after")))
 

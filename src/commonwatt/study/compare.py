@@ -87,6 +87,8 @@ def compare(
     """
     community, folder = load(file), Path(file).parent
     names = list(MECHANISMS) if mechanisms == "all" else list(mechanisms)
+    if days < 1:
+        raise ConfigError("The request", [Finding("days", f"is at least 1, not {days}")])
     try:
         first = date.fromisoformat(start) if isinstance(start, str) else start
         for name in names:

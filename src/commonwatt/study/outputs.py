@@ -28,5 +28,5 @@ def write_outputs(result: Result, out: Path) -> None:
 
 
 def bill_name(index: int, member: str) -> str:
-    """File name of a member's bill; ids that are no plain file names get their number instead."""
-    return f"{member}.json" if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", member) else f"member-{index}.json"
+    """File name of a member's bill; ids that are no plain file names get their number instead, as no id can begin."""
+    return f"{member}.json" if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", member) else f"_{index}.json"
