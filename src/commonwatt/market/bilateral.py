@@ -27,7 +27,7 @@ from commonwatt.market.operation import operate
 from commonwatt.market.repair import Certificate, certify, fair_prices, livable, whole, without
 from commonwatt.market.trading import Routes
 from commonwatt.records import Trades
-from commonwatt.units import MICRO, WH_PER_KWH, IntArray
+from commonwatt.units import WH_PER_KWH, IntArray
 
 EVERY = 50
 """Rounds between two looks at the gap."""
@@ -71,7 +71,7 @@ def solve(given: Neighbourhood, routes: Routes, parameters: BilateralParameters,
     for now in looks:
         wh = livable(homes, routes, whole(routes, now.flow, hours), hours)
         best = _better(best, certify(homes, routes, wh, now.price, hours), hours)
-        done = best.livable(hours) and best.gap * MICRO <= parameters.gap
+        done = best.livable(hours) and best.near(homes, parameters.gap)
         if done and _polished(now, len(wh)):
             price, short = fair_prices(routes, best, alone, hours)
             if not short.any():
@@ -79,7 +79,7 @@ def solve(given: Neighbourhood, routes: Routes, parameters: BilateralParameters,
             # Who cannot be helped by its partners does not trade; what that costs may be within the gap.
             fewer = without(best, routes, homes, short, hours)
             price, short = fair_prices(routes, fewer, alone, hours)
-            if not short.any() and fewer.gap * MICRO <= parameters.gap:
+            if not short.any() and fewer.near(homes, parameters.gap):
                 return Solution(fewer, price, now, converged=True)
         if now.number >= parameters.iterations:
             break
@@ -140,7 +140,7 @@ def _diagnostics(solution: Solution, routes: Routes) -> dict[str, int | float | 
     return {
         "converged": int(solution.converged),
         "unmet_kw": found.unmet,
-        "gap": found.gap if found.unmet == 0 or solution.converged else 1.0,
+        "gap": found.gap if solution.converged or found.unmet < 1e-6 else 1.0,
         "cost": found.cost,
         "bound": found.bound,
         "preferences": preferences,

@@ -10,7 +10,7 @@ from commonwatt.market.interface import Frame, Outcome
 from commonwatt.market.neighbourhood import BilateralParameters, Neighbourhood
 from commonwatt.market.operation import Operation, operate
 from commonwatt.market.proving import insist, paid, well_formed
-from commonwatt.market.repair import gains, lower_bound
+from commonwatt.market.repair import gains, lower_bound, near_enough
 from commonwatt.market.trading import Routes
 from commonwatt.records import Check, Clearing, Proof, Trades
 from commonwatt.units import MICRO, WH_PER_KWH, FloatArray, IntArray, wh_from_kw
@@ -83,13 +83,14 @@ def _horizon(
     cost = float(operation.cost.sum() + (routes.gamma * wh).sum() / WH_PER_KWH)
     apart = cost - lower_bound(homes, routes, evidence.price, hours)
     scale = max(abs(cost), float(np.abs(operation.cost).sum()) / 100, 1 / MICRO)
+    near = near_enough(apart, scale, homes, parameters.gap)
     millionths = int(np.ceil(MICRO * apart / scale)) if apart > 1 / MICRO else 0
     return (
         Check(
             "able", unmet <= 1 and strangers == 0, max(unmet, strangers), "Wh traded that a home can not make or use"
         ),
         Check("rational", loss == 0, loss, "micro-currency that a member loses against the utility alone"),
-        Check("gap", millionths <= parameters.gap, millionths, "millionths of the cost above the bound on the optimum"),
+        Check("gap", near, millionths, "millionths of the cost above the bound on the optimum"),
     )
 
 

@@ -57,7 +57,7 @@ class Start:
         prices += [price[np.isfinite(price)] for price in (homes.retail, homes.feed_in)]
         known = np.concatenate(prices) if any(len(price) for price in prices) else np.array([0.0, 1.0])
         spread = float(known.max() - known.min()) or max(abs(float(known[0])), 1.0)
-        usual = float(np.median(routes.most)) if len(routes.most) else 1.0
+        usual = float(routes.most.mean()) if len(routes.most) else 1.0
         return cls(float(known.max() + known.min()) / 2, spread / max(usual, 1e-9))
 
 

@@ -96,6 +96,12 @@ class Households:
         """Export limit, shape (homes, slots) [kW]; zero without a utility."""
         return np.where(np.isfinite(self.feed_in), np.minimum(self.export_limit, UNLIMITED)[:, None], 0.0)
 
+    @property
+    def dearest(self) -> FloatArray:
+        """The largest price that the home itself knows, without sign, shape (homes,) [currency/kWh]."""
+        retail = np.where(np.isfinite(self.retail), np.abs(self.retail), 0.0).max(axis=1, initial=0.0)
+        return np.maximum.reduce([retail, *(np.abs(self.b + self.a * p) for p in (self.p_min, self.p_max))])
+
     def findings(self, hours: float) -> list[Finding]:
         """What is wrong with these homes, naming row and field; empty when nothing is."""
         found: list[Finding] = []

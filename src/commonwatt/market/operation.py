@@ -4,8 +4,9 @@ Given trades, a home's slot is a merit order: export forgone, PV held back, devi
 length, so that the cost of feeding the battery is convex and piecewise linear. The battery couples the slots; its
 cost-to-go over the state of charge is convex and piecewise linear too, and one step back in time merges two sorted
 lists of slopes (an infimal convolution). Nothing is iterated, so the result is the optimum itself, to rounding.
-A device with a quadratic cost (a > 0) is exact without a battery; beside a battery its curve is taken as CHORDS
-pieces for the battery's plan only, which is then feasible and dearer by less than the curve leaves the chords.
+A device with a quadratic cost (a > 0) is exact without a battery. Beside a battery its curve is taken as CHORDS pieces
+for the battery's plan only, planned again with the pieces REFINED around the plan before; so that plan is feasible, and
+dearer than the optimum by less than the curve leaves its chords.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from commonwatt.market.households import Households
 from commonwatt.units import FloatArray, IntArray
 
 CHORDS = 24
+REFINED = 3
 PENALTY = 1e5
 """Price of energy that a home lacks or cannot get rid of [currency/kWh]; such a plan is no plan, see `unmet`."""
 
@@ -49,10 +51,7 @@ def operate(homes: Households, sold: FloatArray, hours: float) -> Operation:
     charge, discharge = np.zeros(homes.shape), np.zeros(homes.shape)
     rows = np.flatnonzero((homes.capacity > 0) & (homes.power > 0))
     if len(rows):
-        with_battery = homes.take(rows)
-        change = _plan(with_battery, need[rows], hours)
-        charge[rows] = np.maximum(change, 0) / (with_battery.charging[:, None] * hours)
-        discharge[rows] = np.maximum(-change, 0) * with_battery.discharging[:, None] / hours
+        charge[rows], discharge[rows] = _batteries(homes.take(rows), need[rows], hours)
     return _dispatch(homes, need + charge - discharge, charge, discharge, hours)
 
 
@@ -160,18 +159,39 @@ def _curved_device(
     return np.where(homes.a[:, None] > 0, output, 0.0)
 
 
-def _plan(homes: Households, need: FloatArray, hours: float) -> FloatArray:
-    """Change of the state of charge in every slot of the cheapest plan, shape (homes, slots) [kWh]."""
+def _batteries(homes: Households, need: FloatArray, hours: float) -> tuple[FloatArray, FloatArray]:
+    """Charge and discharge of the cheapest plan, shape (homes, slots) [kW]; all homes have a battery."""
+    curved = np.flatnonzero((homes.a > 0) & (homes.p_max > homes.p_min))
+    span = (homes.p_max - homes.p_min)[:, None, None]
+    knots = homes.p_min[:, None, None] + span * np.linspace(0.0, 1.0, CHORDS + 1)
+    knots = np.broadcast_to(np.where(homes.a[:, None, None] > 0, knots, 0.0), (*homes.shape, CHORDS + 1))
+    into, out = homes.charging[:, None] * hours, homes.discharging[:, None] / hours
+    change = _plan(homes, need, knots if (homes.a > 0).any() else None, hours)
+    width = 1.0 / CHORDS
+    for _ in range(REFINED if len(curved) else 0):
+        some, wanted = homes.take(curved), need[curved]
+        charge, discharge = np.maximum(change[curved], 0) / into[curved], np.maximum(-change[curved], 0) * out[curved]
+        device = _dispatch(some, wanted + charge - discharge, charge, discharge, hours).device[:, :, None]
+        near = device + width * span[curved] * np.linspace(-1.0, 1.0, CHORDS + 1)
+        near = np.clip(near, some.p_min[:, None, None], some.p_max[:, None, None])
+        finer = np.sort(np.concatenate([knots[curved][:, :, ::4], near], axis=2), axis=2)
+        change[curved] = _plan(some, wanted, finer, hours)
+        width *= 3.0 / CHORDS
+    return np.maximum(change, 0) / into, np.maximum(-change, 0) * out
+
+
+def _plan(homes: Households, need: FloatArray, knots: FloatArray | None, hours: float) -> FloatArray:
+    """Change of the state of charge in every slot of the cheapest plan, shape (homes, slots) [kWh].
+
+    knots : shape (homes, slots, any), where the chords of the devices' curves meet; None = no device has a curve
+    """
     prices, lengths = _merit(homes, need)
     least = np.where(homes.a > 0, 0.0, homes.p_min)[:, None] - lengths[:, :, :3].sum(axis=2) - need
-    if (homes.a > 0).any():
-        step = np.where(homes.a > 0, (homes.p_max - homes.p_min) / CHORDS, 0.0)[:, None]
-        middle = homes.p_min[:, None] + step * (np.arange(CHORDS) + 0.5)
-        shape = (*homes.shape, CHORDS)
-        slopes = np.broadcast_to((homes.b[:, None] + homes.a[:, None] * middle)[:, None, :], shape)
+    if knots is not None:
+        slopes = homes.b[:, None, None] + homes.a[:, None, None] * (knots[:, :, 1:] + knots[:, :, :-1]) / 2
         prices = np.concatenate([prices, slopes], axis=2)
-        lengths = np.concatenate([lengths, np.broadcast_to(step[:, :, None], shape)], axis=2)
-        least = least + np.where(homes.a > 0, homes.p_min, 0.0)[:, None]
+        lengths = np.concatenate([lengths, np.diff(knots, axis=2)], axis=2)
+        least = least + knots[:, :, 0]
     order = np.argsort(prices, axis=2, kind="stable")
     prices, lengths = np.take_along_axis(prices, order, axis=2), np.take_along_axis(lengths, order, axis=2)
     until = least[:, :, None] + np.cumsum(lengths, axis=2)

@@ -44,6 +44,10 @@ class Certificate:
     scale: float
     unmet: float
 
+    def near(self, homes: Households, gap: int) -> bool:
+        """Whether the gap is small enough."""
+        return near_enough(self.cost - self.bound, self.scale, homes, gap)
+
     def livable(self, hours: float) -> bool:
         """Whether every home can live with the trades, to a Wh."""
         return self.unmet * hours * WH_PER_KWH <= 1.0
@@ -67,6 +71,14 @@ def certify(homes: Households, routes: Routes, wh: IntArray, price: FloatArray, 
     bound, _, best = max(bounds, key=lambda found: found[:2])
     scale = max(abs(cost), float(np.abs(operation.cost).sum()) / 100)
     return Certificate(wh, best, operation, cost, bound, scale, float(np.abs(operation.unmet).max(initial=0.0)))
+
+
+def near_enough(apart: float, scale: float, homes: Households, gap: int) -> bool:
+    """Whether cost and bound differ by `gap` millionths at most, or by less than a Wh of each home at its dearest.
+
+    Whole Wh cannot come nearer than the second in a market of a few hundred Wh.
+    """
+    return apart <= max(scale * gap / MICRO, float(homes.dearest.sum()) / WH_PER_KWH, 1 / MICRO)
 
 
 def lower_bound(homes: Households, routes: Routes, price: FloatArray, hours: float) -> float:
@@ -109,15 +121,29 @@ def livable(homes: Households, routes: Routes, wh: IntArray, hours: float) -> In
         unmet = np.rint(operate(homes, sold, hours).unmet * (hours * WH_PER_KWH)).astype(np.int64)
         if not unmet.any():
             break
-        for end, other in ((routes.seller, 1), (routes.buyer, -1)):
-            trouble = np.maximum(other * unmet[end, routes.slot], 0)
-            total = np.zeros(homes.shape, dtype=np.int64)
-            np.add.at(total, (end, routes.slot), wh)
-            share = -(-wh * trouble // np.maximum(total[end, routes.slot], 1))
-            wh = wh - np.minimum(wh, share)
-            left = np.maximum(other * unmet - total, 0)
-            wh = _extended(routes, wh, left, routes.buyer if other == 1 else routes.seller)
+        for end, sign in ((routes.seller, 1), (routes.buyer, -1)):
+            trouble = np.maximum(sign * unmet, 0)
+            cut, total = _shares(end, routes.slot, wh, trouble)
+            other = routes.buyer if sign == 1 else routes.seller
+            wh = _extended(routes, wh - cut, np.maximum(trouble - total, 0), other)
     return wh
+
+
+def _shares(end: IntArray, slot: IntArray, wh: IntArray, trouble: IntArray) -> tuple[IntArray, IntArray]:
+    """`trouble`, shape (homes, slots), or all there is, in proportion over each home's trades; and all there is."""
+    homes, slots = trouble.shape
+    cell = end * slots + slot
+    order = np.argsort(cell, kind="stable")
+    until = np.cumsum(wh[order])
+    first = np.searchsorted(cell[order], np.arange(homes * slots))
+    before = np.concatenate([[0], until])[first]
+    total = np.bincount(cell, wh, homes * slots).astype(np.int64)
+    upto = until - before[cell[order]]
+    part = np.minimum(trouble.ravel(), total)[cell[order]]
+    whole_ = np.maximum(total, 1)[cell[order]]
+    cut = np.empty_like(wh)
+    cut[order] = upto * part // whole_ - (upto - wh[order]) * part // whole_
+    return cut, total.reshape(trouble.shape)
 
 
 def _extended(routes: Routes, wh: IntArray, missing: IntArray, end: IntArray) -> IntArray:

@@ -18,6 +18,8 @@ from commonwatt.market.households import Households
 from commonwatt.units import FloatArray, IntArray
 
 Surplus = Literal["product", "match"]
+LEAST_KW = 1e-6
+"""A route that carries less can carry no whole Wh."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def routes(homes: Households, graph: Graph, gamma: Sequence[tuple[FloatArray, Fl
         seller_gamma = np.concatenate([first_gamma, second_gamma])
         buyer_gamma = np.concatenate([second_gamma, first_gamma])
         most = np.minimum(may_sell[seller, slot], may_buy[buyer, slot])
-        used = np.flatnonzero(most > 0)
+        used = np.flatnonzero(most > LEAST_KW)
         used = used[np.lexsort((buyer[used], seller[used]))]
         at = np.full(len(used), slot, dtype=np.int64)
         parts.append(Routes(at, seller[used], buyer[used], seller_gamma[used], buyer_gamma[used], most[used]))
