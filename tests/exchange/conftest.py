@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange_cases import START, written
+from exchange_cases import START, begin, written
 
 from commonwatt.exchange.api import simulate
 from commonwatt.exchange.bills import proven
@@ -36,4 +37,26 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, bill in enumerate(proven(result, result.bills)):
         (folder / "out" / "bills" / f"{number}.json").write_text(json.dumps(bill), encoding="utf-8")
     result.simulation.close()
+    return folder / "out"
+
+
+@pytest.fixture(scope="session")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the chain of that day before its first event."""
+    folder = tmp_path_factory.mktemp("founded")
+    begin(folder).close()
+    return folder / "out"
+
+
+@pytest.fixture(scope="session")
+def unanchored(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the same day with everything final and no bills anchored."""
+    folder = tmp_path_factory.mktemp("unanchored")
+    shutil.copytree(founded, folder / "out")
+    simulation = begin(folder)
+    while simulation.done + 1 < len(simulation.events):
+        simulation.advance()
+    assert simulation.outbox
+    simulation.outbox.finalise_due()
+    simulation.close()
     return folder / "out"

@@ -8,23 +8,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+from exchange_cases import written
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commonwatt.community.calendar import Slots
-from commonwatt.community.model import Battery
+from commonwatt.community.model import Battery, Community
 from commonwatt.community.tariff import Flat, Tariff, slot_prices
 from commonwatt.devices import Fleet
 from commonwatt.errors import CommonwattError, RecordError, SequenceError, SignatureError
 from commonwatt.exchange import steps
 from commonwatt.exchange.charges import charges
-from commonwatt.exchange.parties import Limits
+from commonwatt.exchange.checking import load
+from commonwatt.exchange.parties import Keys, Limits, filed, mandates, simulated_keys
 from commonwatt.exchange.states import Committed
 from commonwatt.market import Frame, find
 from commonwatt.meter import SimulatedMeter
 from commonwatt.proof import Domain, Key, sign
 from commonwatt.records import BUY, SELL, Mandate, Order, Reading, Signed
-from commonwatt.units import MAX_ORDER_WH, IntArray
+from commonwatt.units import MAX_ORDER_WH, FloatArray, IntArray
 
 SLOT, NOW, HOUR = 1_800_000_000, 1_799_900_000, 3600
 DOMAIN = Domain(7, b"\x07" * 20)
@@ -124,12 +126,76 @@ def test_a_mandate_that_is_over_or_not_begun_allows_nothing() -> None:
         assert [reason for _, reason in declared.refused] == ["the order or its mandate has expired"]
 
 
+# Mandates
+
+
+@pytest.fixture(scope="module")
+def community(tmp_path_factory: pytest.TempPathFactory) -> Community:
+    return load(written(tmp_path_factory.mktemp("community")))
+
+
+@pytest.fixture(scope="module")
+def keys(community: Community) -> Keys:
+    return simulated_keys(community)
+
+
+@pytest.fixture(scope="module")
+def papers(community: Community, keys: Keys) -> tuple[Signed[Mandate], ...]:
+    bounds = Limits(*(np.full(5, value) for value in (300_000, 80_000, 50_000, 50_000)))
+    return mandates(community, keys, bounds, DOMAIN, NOW, NOW + 10**6)
+
+
+def test_mandates_are_filed_by_the_members_account(
+    papers: tuple[Signed[Mandate], ...], community: Community, keys: Keys
+) -> None:
+    found = filed(papers, community, DOMAIN)
+    assert list(found) == [key.address for key in keys.members]
+    assert [index for index, _ in found.values()] == [0, 1, 2, 3, 4]
+    assert [mandate for _, mandate in found.values()] == [paper.record for paper in papers]
+
+
+def test_a_forged_mandate_is_not_filed(papers: tuple[Signed[Mandate], ...], community: Community, keys: Keys) -> None:
+    paper = papers[2].record
+    for bad, reason in (
+        (sign(DOMAIN, paper, keys.agents[2]), "is signed by"),
+        (sign(DOMAIN, paper, keys.operator), "is signed by"),
+        (sign(DOMAIN, paper, keys.members[1]), "is signed by"),
+        (sign(Domain(8, DOMAIN.contract), paper, keys.members[2]), "is signed by"),
+        (forged_mandate(papers[2], max_buy=paper.max_buy + 1), "is signed by"),
+        (forged_mandate(papers[2], agent=keys.operator.address), "is signed by"),
+        (forged_mandate(papers[2], text=paper.text + " "), "is signed by"),
+        (replace(papers[2], signature=bytes(65)), "65 bytes r, s, v with v 27 or 28"),
+    ):
+        with pytest.raises(SignatureError, match=reason):
+            filed([*papers[:2], bad, *papers[3:]], community, DOMAIN)
+
+
+def forged_mandate(signed: Signed[Mandate], **changes: Any) -> Signed[Mandate]:
+    return Signed(replace(signed.record, **changes), signed.hash, signed.signature)
+
+
+def test_a_mandate_whose_words_are_not_its_numbers_is_not_filed_even_when_it_is_signed(
+    papers: tuple[Signed[Mandate], ...], community: Community, keys: Keys
+) -> None:
+    paper = papers[2].record
+    for changes in (
+        {"max_buy": paper.max_buy + 1}, {"min_sell": 0}, {"buy_wh": 10**6}, {"sell_wh": 0}, {"text": ""},
+        {"agent": keys.operator.address}, {"text": paper.text.replace("50 000", "500")},
+    ):  # fmt: skip
+        misled = sign(DOMAIN, replace(paper, **changes), keys.members[2])
+        with pytest.raises(RecordError, match="words of the mandate do not say what its numbers say"):
+            filed([*papers[:2], misled, *papers[3:]], community, DOMAIN)
+    backwards = sign(DOMAIN, replace(paper, valid_until=paper.valid_from), keys.members[2])
+    with pytest.raises(RecordError, match="ends before it begins"):
+        filed([backwards], community, DOMAIN)
+
+
 # Readings
 
 
 def committed() -> Committed:
     declared, _ = steps.admit(SLOT, [order(0), order(1, side=SELL, limit=90_000)], MANDATES, DOMAIN, NOW, FREE)
-    (cleared,) = steps.check([declared], [None], None, 2)
+    (cleared,) = steps.check([declared], [None], None, np.array([[1000], [-1000]]))
     return steps.commit(cleared)
 
 
@@ -166,6 +232,52 @@ def test_a_reading_is_refused_with_its_reason_and_the_slot_goes_on_with_the_righ
     assert steps.believe(slot, good, ADDRESSES, LAST, DOMAIN).net.tolist() == [900, -700]
 
 
+# The wires
+
+
+class HalfWires:
+    """They carry half of what is fed in, and note what they were asked to carry."""
+
+    def feed_in_share(self, net: IntArray) -> FloatArray:
+        self.net = net
+        return np.full(net.shape[1], 0.5)
+
+
+def test_the_plan_that_the_wires_must_carry_is_not_cut_by_the_mandates() -> None:
+    bounds = replace(BOUNDS, buy_wh=np.full(HOMES, 100), sell_wh=np.array([0, 0, 100, 50_000]))
+    load, made = np.array([[9000], [9000], [0], [0]]), np.array([[0], [0], [20_000], [20_000]])
+    ceiling, floor = np.array([280_000]), np.array([80_000])
+    low = np.zeros(HOMES)  # nothing to take from the batteries, and here none that could take anything
+    fleet = Fleet.of([None] * HOMES, 1.0)
+    (orders,), planned = steps.declare(fleet, low, steps.Forecast(load, made), 0, bounds, ceiling, floor)
+    assert orders.net.tolist() == [100, 100, -100, -20_000]
+    assert planned.tolist() == [[9000], [9000], [-20_000], [-20_000]]
+
+
+def test_a_home_that_may_not_sell_is_capped_by_its_plan_and_not_to_nothing() -> None:
+    # Homes 1 and 2 plan to feed in 3000 Wh each; home 1 may not sell, so only home 2 has an order and a trade.
+    planned = np.array([[2000], [-3000], [-3000]])
+    signed = [order(0, wh=2000), order(2, side=SELL, wh=3000, limit=90_000)]
+    declared, _ = steps.admit(SLOT, signed, MANDATES, DOMAIN, NOW, FREE)
+    frame = Frame(*(np.array([n]) for n in (SLOT, 0)), 1.0, 3, np.array([300_000]), np.array([80_000]))
+    clearings = steps.clear(find("fixed"), {"price": "0.2"}, frame, [declared])
+    wires = HalfWires()
+    (cleared,) = steps.check([declared], clearings, wires, planned)
+    assert wires.net.tolist() == planned.tolist()
+    assert cleared.feed_in_cap.tolist() == [0, 1500, 1500]
+    assert cleared.trades.wh.tolist() == [1000]
+    fleet = Fleet.of([None] * 3, 1.0)
+    load, made = np.array([2000, 0, 0]), np.array([0, 3000, 1000])
+    flows, _ = steps.deliver(fleet, np.zeros(3), load, made, cleared.feed_in_cap)
+    assert flows.net.tolist() == [2000, -1500, -1000]
+    assert flows.curtailed.tolist() == [0, 1500, 0]
+
+
+def test_wires_that_carry_everything_cap_nothing() -> None:
+    (cleared,) = steps.check([committed().cleared.declared], [None], None, np.array([[1000], [-1000]]))
+    assert (cleared.feed_in_cap == MAX_ORDER_WH).all()
+
+
 # Any forecast
 
 HOMES = 4
@@ -187,12 +299,12 @@ def test_nobody_is_worse_off_than_with_the_utility_alone_whatever_was_forecast(
     prices = slot_prices(TARIFF, np.full(3, 300_000), np.full(3, 80_000))
     frame = Frame(starts, np.zeros(3, dtype=np.int64), 1.0, HOMES, prices.ceiling, prices.floor)
     expected = steps.Forecast(load_expected, made_expected)
-    orders = steps.declare(FLEET, FLEET.start, expected, 0, BOUNDS, prices.ceiling, prices.floor)
+    orders, planned = steps.declare(FLEET, FLEET.start, expected, 0, BOUNDS, prices.ceiling, prices.floor)
     declared = [steps.Declared(int(slot), wish, (), ()) for slot, wish in zip(starts, orders, strict=True)]
     clearings = steps.clear(find("fixed"), {"price": f"{price / 10**6:.6f}"}, frame, declared)
     free = np.array([poor[n] if n < len(poor) else 10**9 for n in range(HOMES)])
     soc, found, trades = FLEET.start, [], np.zeros(HOMES, dtype=np.int64)
-    for place, cleared in enumerate(steps.check(declared, clearings, None, HOMES)):
+    for place, cleared in enumerate(steps.check(declared, clearings, None, planned)):
         flows, soc = steps.deliver(FLEET, soc, load[:, place], generation[:, place], cleared.feed_in_cap)
         assert (flows.load - flows.generation + flows.charge - flows.discharge == flows.net).all()
         delivered = steps.Delivered(steps.Committed(cleared, (), None, None), flows.net, ())  # type: ignore[arg-type]
@@ -221,7 +333,7 @@ def test_a_home_that_may_not_trade_orders_nothing() -> None:
     load = np.array([[9000], [9000], [0], [0]])
     made = np.array([[0], [0], [20_000], [20_000]])
     ceiling, floor = np.array([280_000]), np.array([80_000])
-    (orders,) = steps.declare(FLEET, FLEET.low, steps.Forecast(load, made), 0, bounds, ceiling, floor)
+    (orders,), _ = steps.declare(FLEET, FLEET.low, steps.Forecast(load, made), 0, bounds, ceiling, floor)
     assert orders.member.tolist() == [1, 2]
     assert orders.side.tolist() == [BUY, SELL]
 
@@ -229,6 +341,6 @@ def test_a_home_that_may_not_trade_orders_nothing() -> None:
 def test_no_order_is_placed_where_fees_eat_more_than_the_utility_s_price() -> None:
     load, made = np.array([[9000], [9000], [0], [0]]), np.array([[0], [0], [20_000], [20_000]])
     ceiling, floor = np.array([-10_000]), np.array([80_000])
-    (orders,) = steps.declare(FLEET, FLEET.low, steps.Forecast(load, made), 0, BOUNDS, ceiling, floor)
+    (orders,), _ = steps.declare(FLEET, FLEET.low, steps.Forecast(load, made), 0, BOUNDS, ceiling, floor)
     assert orders.side.tolist() == [SELL, SELL]
     steps.sign_orders(orders, SLOT, [key.address for key in WALLETS], AGENTS, DOMAIN)

@@ -19,8 +19,8 @@ from commonwatt.errors import CommonwattError, LedgerError, VerificationError
 from commonwatt.exchange.bills import FORMAT, content_hash, grid_amount
 from commonwatt.exchange.charges import vat_on
 from commonwatt.exchange.verify_slot import check_slot, record, require, to_bytes
-from commonwatt.proof import Key, root_of, verify
-from commonwatt.records import Mandate, Signed
+from commonwatt.proof import Key, hash_struct, root_of, verify
+from commonwatt.records import Anchor, Mandate, Signed
 from commonwatt.units import MAX_PRICE, WH_PER_KWH
 
 if TYPE_CHECKING:
@@ -74,8 +74,9 @@ def _anchored(content: Any, anchor: Any, client: LedgerClient) -> None:
         root_of(content_hash(content), index, siblings) == root,
         "The bill's content is not what was anchored: at least one figure in it was changed.",
     )
-    period = content["period"]
-    anchored = client.anchored(period["from"], period["until"])
+    period = Anchor(content["period"]["from"], content["period"]["until"], root)
+    hash_struct(period)  # refuses what cannot be asked for
+    anchored = client.anchored(period.start, period.until)
     require(anchored is not None, "The chain holds no bills of this period.")
     require(anchored == root, "The chain holds other bills of this period.")
     require(index == content["member"]["index"], "The bill stands at another member's place.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from commonwatt.errors import VerificationError
 from commonwatt.proof import checksum_address, hash_struct, keccak, root_of, verify
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from commonwatt.ledger.client import LedgerClient
 
 R = TypeVar("R", bound=Record)
+LAST_REVISION: Final = 2**32 - 1
 
 
 def require(holds: bool, otherwise: str) -> None:
@@ -45,12 +46,12 @@ def check_slot(line: Any, proof: Any, member: int, mandate: Mandate, client: Led
 
 def _final(post: Post, slot: int, client: LedgerClient) -> None:
     """The post is on the chain, applied, and the last revision of its slot."""
-    posting = client.posted(slot, post.revision)
     digest = client.domain.digest(hash_struct(post))
+    posting = client.posted(post.slot, post.revision)
     known = posting is not None and posting.digest == digest and post.slot == slot
     require(known, f"Slot {slot}: this was not posted.")
     require(posting is not None and posting.final, f"Slot {slot}: the post is not final yet.")
-    later = client.posted(slot, post.revision + 1)
+    later = client.posted(slot, post.revision + 1) if post.revision < LAST_REVISION else None
     require(later is None or not later.final, f"Slot {slot}: a later revision has corrected this one.")
 
 

@@ -1,0 +1,203 @@
+"""A dishonest operator, who holds every key of its own: it changes what the exchange holds and tells the chain that."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from commonwatt.exchange import persistence as persist
+from commonwatt.exchange import store as tables
+from commonwatt.exchange.bills import anchored, bills, proven
+from commonwatt.exchange.outbox import Outbox
+from commonwatt.exchange.persistence import AHEAD
+from commonwatt.exchange.proofs import Slot
+from commonwatt.exchange.result import Result
+from commonwatt.exchange.simulation import Gate
+from commonwatt.exchange.statements import SENTINEL_MEMBER
+from commonwatt.exchange.store import Store
+from commonwatt.ledger.client import LedgerClient
+from commonwatt.ledger.embedded import EmbeddedChain
+from commonwatt.proof import Key, Tree, hash_struct, keccak
+from commonwatt.records import Anchor, Order, Post, Statement, Trade
+from commonwatt.records.deltas import pack_deltas
+from commonwatt.records.schema import Record
+
+Bill = dict[str, Any]
+
+
+def signed(client: LedgerClient, record: Record, key: Key) -> bytes:
+    return key.sign_digest(client.domain.digest(hash_struct(record)))
+
+
+def anchor(client: LedgerClient, operator: Key, contents: list[Bill]) -> list[dict[str, Any]]:
+    """Put the root of these bills on the chain, for the period that the first one names; returns each one's anchor."""
+    tree = anchored(contents).tree
+    period = next(content["period"] for content in contents if content)
+    record = Anchor(period["from"], period["until"], tree.root)
+    client.anchor(record, [signed(client, record, operator)], at=client.node.head.timestamp + 1)
+    return [
+        {"root": _hex(tree.root), "index": index, "siblings": [_hex(sibling) for sibling in tree.proof(index)]}
+        for index in range(len(contents))
+    ]
+
+
+class Dishonest:
+    """An honest day in a folder of its own: change the store, then `tell` the chain, then ask for the bills.
+
+    run : the honest day; unanchored : its files
+    chain : file of a chain that knows the contracts and nothing of the day, or not all of it
+    """
+
+    def __init__(self, run: Result, unanchored: Path, chain: Path, folder: Path) -> None:
+        shutil.copy(unanchored / "exchange.sqlite", folder / "exchange.sqlite")
+        shutil.copy(chain, folder / "ledger.sqlite")
+        honest = run.simulation
+        assert honest.outbox
+        assert honest.keys
+        self.keys = honest.keys
+        self.store = Store(folder / "exchange.sqlite")
+        self.chain = EmbeddedChain(folder / "ledger.sqlite")
+        self.client = LedgerClient(self.chain, self.keys.operator, honest.outbox.client.addresses)
+        self.simulation = copy.copy(honest)
+        self.simulation.store, self.simulation.outbox = self.store, Outbox(self.client)
+        self._slots: dict[int, Slot] = {}
+
+    def close(self) -> None:
+        self.store.close()
+        self.chain.close()
+
+    # What the exchange holds
+
+    def write(self, statement: str, *values: object) -> None:
+        with self.store.transaction() as connection:
+            connection.exec_driver_sql(statement, values)
+
+    def trade(self, **equal: int) -> Any:
+        """The first trade with these values that settled in part, and not the poor member's."""
+        rows = self.store.rows(tables.trades, **equal)
+        return next(row for row in rows if row.settled > 50 and row.buyer != 4)
+
+    def order(self, slot: int, member: int, side: int) -> Any:
+        (row,) = self.store.rows(tables.orders, slot=slot, member=member, side=side)
+        return row
+
+    def change_trade(self, row: Any, **changes: Any) -> None:
+        """Other values for a trade, with its right hash."""
+        names = ("slot", "revision", "number", "buyer", "seller", "wh", "price", "buy_order", "sell_order")
+        record = Trade(*(changes.get(name, getattr(row, name)) for name in names))
+        values = {**changes, "hash": hash_struct(record)}
+        self.write(
+            f"UPDATE trades SET {', '.join(f'{name} = ?' for name in values)} WHERE slot = ? AND number = ?",  # noqa: S608
+            *values.values(), row.slot, row.number,
+        )  # fmt: skip
+
+    def change_order(self, row: Any, key: Key, **changes: Any) -> bytes:
+        """Other values for an order, signed by `key`; returns its hash."""
+        account = self.simulation.mandates[row.member].record.member
+        fields = ("side", "wh", "limit", "slot", "expiry", "nonce")
+        record = Order(account, *(changes.get(name, getattr(row, name)) for name in fields))
+        values = {**changes, "hash": hash_struct(record), "signature": signed(self.client, record, key)}
+        names = ", ".join(f'"{name}" = ?' for name in values)
+        self.write(
+            f"UPDATE orders SET {names} WHERE slot = ? AND member = ? AND side = ?",  # noqa: S608
+            *values.values(), row.slot, row.member, row.side,
+        )  # fmt: skip
+        return hash_struct(record)
+
+    def slot(self, at: int) -> Slot:
+        """What proves the slot; the bills are proved by this very object."""
+        if at not in self._slots:
+            self._slots[at] = Slot(self.store, at)
+        return self._slots[at]
+
+    def recommit(self, at: int) -> None:
+        """At the gate already: the roots of the slot's orders and trades as they are now."""
+        orders = Tree.of([order.hash for order in self.store.rows(tables.orders, slot=at)]).root
+        rows = self.store.rows(tables.trades, slot=at)
+        trades = Tree.of([row.hash for row in rows if row.stage == AHEAD]).root
+        for table in ("commitments", "posts"):
+            self.write(f"UPDATE {table} SET orders = ?, trades = ? WHERE slot = ?", orders, trades, at)  # noqa: S608
+
+    def restate(self, at: int, hidden: tuple[Statement, ...] = ()) -> None:
+        """Statements, deltas and account of the slot from its trades, as an honest exchange would make them.
+
+        hidden : leaves before all others, which nobody is shown
+        """
+        slot = self.slot(at)
+        members = range(len(slot.own))
+        own = [slot.statements(member) for member in members]
+        leaves = [*hidden, *(line for lines in own for line in lines), *slot.statements(len(own))]
+        assert leaves[-1].member == SENTINEL_MEMBER
+        counts = [len(lines) for lines in own]
+        slot.first = (len(hidden) + np.concatenate([[0], np.cumsum(counts)])).tolist()
+        slot.tree = Tree.of([hash_struct(leaf) for leaf in leaves])
+        money = np.array([own[member][-1].money for member in members])
+        for leaf in hidden:
+            money[leaf.member] += leaf.money
+        for member, lines in enumerate(own):
+            self.write(
+                "UPDATE flows SET ahead = ?, after = 0, grid = net - ?, credit = ? WHERE slot = ? AND member = ?",
+                lines[-1].wh, lines[-1].wh, lines[-1].money, at, member,
+            )  # fmt: skip
+        self.change_post(at, statements=slot.tree.root, deltas=pack_deltas(money))
+        self.write("UPDATE posts SET leaves = ? WHERE slot = ?", b"".join(slot.tree.levels[0]), at)
+
+    def change_post(self, at: int, **changes: bytes) -> None:
+        """Other roots or deltas in the slot's post."""
+        names = ", ".join(f"{name} = ?" for name in changes)
+        self.write(f"UPDATE posts SET {names} WHERE slot = ?", *changes.values(), at)  # noqa: S608
+        (row,) = self.store.rows(tables.posts, slot=at)
+        self.slot(at).post = Post(at, 0, row.orders, row.readings, row.statements, keccak(row.deltas))
+
+    # What it tells
+
+    def tell(self, without: tuple[int, ...] = ()) -> None:
+        """The whole day as the store has it, with the operator's signature to every post, but for some slots."""
+        outbox = self.simulation.outbox
+        assert outbox
+        seconds = self.simulation.world.period.seconds
+        messages = {message.post.slot: message for message in persist.read_posts(self.store)}
+        for event in self.simulation.events:
+            outbox.finalise_due(event.at)
+            if isinstance(event, Gate):
+                roots = persist.read_commitments(self.store, event.day)
+                if self.client.commitment(event.day.start) is None:
+                    outbox.commit(event.day.start, [r[0] for r in roots], [r[1] for r in roots], event.at + 1)
+                continue
+            message = messages[event.at - seconds]
+            if message.post.slot not in without and self.client.posted(message.post.slot, 0) is None:
+                signature = signed(self.client, message.post, self.keys.operator)
+                outbox.post(replace(message, signature=signature), event.at + 1)
+                outbox.finalise_due(event.at + 1)
+        outbox.finalise_due()
+
+    def correct(self, post: Post, deltas: bytes, *, finalise: bool = True) -> None:
+        """A later revision of a slot."""
+        at = self.client.node.head.timestamp + 1
+        (row,) = self.store.rows(tables.posts, slot=post.slot)
+        self.client.post(post, row.trades, deltas, [signed(self.client, post, self.keys.operator)], at=at)
+        if finalise:
+            self.client.finalise(post, deltas, at=at + self.client.terms.window)
+
+    def bills(self, story: Callable[[list[Bill]], None] | None = None) -> list[Bill]:
+        """Every bill, anchored, with its proofs. story : changes the contents before they are anchored."""
+        result = Result(self.simulation)
+        contents = bills(result)
+        if story:
+            story(contents)
+        anchors = anchor(self.client, self.keys.operator, contents)
+        found = list(proven(result, anchored(contents)))
+        for member, bill in enumerate(found):
+            assert bill["anchor"] == anchors[member]
+            bill["proofs"] |= {str(at): slot.of(member) for at, slot in self._slots.items()}
+        return found
+
+
+def _hex(value: bytes) -> str:
+    return f"0x{value.hex()}"

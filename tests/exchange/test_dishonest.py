@@ -1,0 +1,407 @@
+"""An exchange that cheats while it runs: its bills are anchored and prove themselves, but for the one thing it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from dishonest import Bill, Dishonest
+
+from commonwatt.errors import LedgerError, VerificationError
+from commonwatt.exchange import store as tables
+from commonwatt.exchange.persistence import AFTER, AHEAD
+from commonwatt.exchange.proofs import Slot
+from commonwatt.exchange.result import Result
+from commonwatt.exchange.verify import verify_bill
+from commonwatt.proof import Key, Tree, hash_struct, keccak
+from commonwatt.records import BUY, SELL, ZERO_HASH, Order, Post, Statement
+from commonwatt.records.deltas import pack_deltas, unpack_deltas
+from commonwatt.records.schema import as_json
+
+SUN, ROOF, FLAT, SHOP, POOR = range(5)
+NOTHING = f"0x{ZERO_HASH.hex()}"
+Open = Callable[..., Dishonest]
+
+
+@pytest.fixture(scope="module")
+def noon(run: Result) -> int:
+    """A slot with day-ahead trades, of which some are settled."""
+    return int(run.period.starts[13])
+
+
+@pytest.fixture(scope="module")
+def later(run: Result) -> int:
+    """A slot without day-ahead trades, in which flat and shop buy from sun in the pool."""
+    return int(run.period.starts[14])
+
+
+@pytest.fixture(scope="module")
+def waiting(
+    run: Result, founded: Path, unanchored: Path, noon: int, later: int, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The file of a chain that was told everything but these two slots."""
+    folder = tmp_path_factory.mktemp("waiting")
+    exchange = Dishonest(run, unanchored, founded / "ledger.sqlite", folder)
+    exchange.tell(without=(noon, later))
+    exchange.close()
+    return folder / "ledger.sqlite"
+
+
+@pytest.fixture
+def open_(run: Result, founded: Path, unanchored: Path, waiting: Path, tmp_path: Path) -> Iterator[Open]:
+    """An exchange to cheat with in those two slots, or before the gate in all."""
+    opened = []
+
+    def opening(*, before_the_gate: bool = False) -> Dishonest:
+        chain = founded / "ledger.sqlite" if before_the_gate else waiting
+        opened.append(Dishonest(run, unanchored, chain, tmp_path))
+        return opened[-1]
+
+    yield opening
+    for exchange in opened:
+        exchange.close()
+
+
+def refused(exchange: Dishonest, bill: Bill, sentence: str) -> None:
+    with pytest.raises(VerificationError, match=sentence):
+        verify_bill(bill, exchange.client)
+
+
+def believed(exchange: Dishonest, bills: list[Bill], *members: int) -> None:
+    for member in members:
+        assert verify_bill(bills[member], exchange.client).total == bills[member]["content"]["total"]
+
+
+def line_of(content: Bill, at: int) -> Any:
+    return next(line for line in content["slots"] if line["slot"] == at)
+
+
+def proof_of(bill: Bill, at: int) -> Any:
+    return bill["proofs"][str(at)]
+
+
+def test_who_only_tells_the_day_again_is_believed(open_: Open, noon: int) -> None:
+    exchange = open_(before_the_gate=True)
+    exchange.recommit(noon)
+    exchange.restate(noon)
+    exchange.tell()
+    believed(exchange, exchange.bills(), SUN, ROOF, FLAT, SHOP, POOR)
+
+
+# Money
+
+
+def test_money_moved_that_the_bill_does_not_show(open_: Open, noon: int) -> None:
+    exchange = open_()
+    (row,) = exchange.store.rows(tables.posts, slot=noon)
+    moved = unpack_deltas(row.deltas) + np.array([-100_000, 0, 0, 100_000, 0])
+    exchange.change_post(noon, deltas=pack_deltas(moved))
+    exchange.tell()
+    bills = exchange.bills()
+    refused(exchange, bills[SUN], "the ledger moved -?[0-9]+, the lines add up to")
+    refused(exchange, bills[SHOP], "the ledger moved -?[0-9]+, the lines add up to")
+    believed(exchange, bills, ROOF, FLAT, POOR)
+
+
+def test_lines_of_the_member_that_stand_elsewhere_in_the_tree(open_: Open, later: int) -> None:
+    exchange = open_()
+    trade = exchange.trade(slot=later, buyer=SHOP)
+    hidden = tuple(line for line in exchange.slot(later).statements(SHOP) if line.trade == trade.hash)
+    exchange.write("DELETE FROM trades WHERE slot = ? AND number = ?", later, trade.number)
+    exchange.slot(later).own[SHOP], exchange.slot(later).own[SUN] = [], exchange.slot(later).own[SUN][:1]
+    against = Statement(later, 0, SUN, 1, 0, -hidden[0].money, trade.hash, trade.sell_order, ZERO_HASH)
+    exchange.restate(later, (*hidden, against))
+    exchange.tell()
+    bills = exchange.bills()
+    assert not line_of(bills[SHOP]["content"], later)["trades"]
+    refused(exchange, bills[SHOP], r"the ledger moved -[0-9]+, the lines add up to 0")
+    proof = proof_of(bills[SUN], later)
+    proof["before"] = None
+    refused(exchange, bills[SUN], "the line before the first is missing")
+    siblings = [f"0x{sibling.hex()}" for sibling in exchange.slot(later).tree.proof(1)]
+    proof["before"] = {"statement": as_json(against), "position": 1, "siblings": siblings}
+    refused(exchange, bills[SUN], "a line is missing at the beginning")
+    believed(exchange, bills, FLAT, POOR)
+
+
+def test_a_trade_that_is_listed_twice(open_: Open, later: int) -> None:
+    exchange = open_()
+    trade, slot = exchange.trade(slot=later, buyer=SHOP), exchange.slot(later)
+    for member in (SUN, SHOP):
+        lines = slot.own[member]
+        slot.own[member] = [line for line in lines for _ in range(1 + (line.hash == trade.hash))]
+    exchange.restate(later)
+
+    def twice(contents: list[Bill]) -> None:
+        for member in (SUN, SHOP):
+            trades = line_of(contents[member], later)["trades"]
+            place = next(place for place, line in enumerate(trades) if line["number"] == trade.number)
+            trades.insert(place, trades[place])
+
+    exchange.tell()
+    bills = exchange.bills(twice)
+    refused(exchange, bills[SHOP], "a trade stands twice, or out of order")
+    refused(exchange, bills[SUN], "a trade stands twice, or out of order")
+    believed(exchange, bills, FLAT, POOR)
+
+
+# Trades
+
+
+def test_a_day_ahead_trade_dearer_than_it_was_committed(open_: Open, noon: int) -> None:
+    exchange = open_()
+    honest = Slot(exchange.store, noon).committed
+    trade = exchange.trade(slot=noon, stage=AHEAD)
+    exchange.change_trade(trade, price=trade.price + 20_000)
+    exchange.restate(noon)
+    exchange.tell()
+    bills = exchange.bills()
+    for member in (trade.buyer, trade.seller):
+        bill = bills[member]
+        refused(exchange, bill, "these are not the orders and trades that were committed before delivery")
+        # With the root that was committed, and the way that led there.
+        proof = proof_of(bill, noon)
+        proof["trades"] = f"0x{honest.root.hex()}"
+        numbers = [line["number"] for line in line_of(bill["content"], noon)["trades"]]
+        proof["committed"] = [
+            [f"0x{sibling.hex()}" for sibling in honest.proof(number)] if old else None
+            for number, old in zip(numbers, proof["committed"], strict=True)
+        ]
+        refused(exchange, bill, "a day-ahead trade is not the one that was committed before delivery")
+        # As if it came from the pool.
+        proof["committed"] = [None] * len(numbers)
+        refused(exchange, bill, "a trade by order was not committed before delivery")
+
+
+def test_an_order_used_for_a_trade_after_delivery(open_: Open, later: int) -> None:
+    """Nothing was committed, but shop's order lay there: the pool's trade is put under it."""
+    exchange = open_()
+    trade = exchange.trade(slot=later, buyer=SHOP)
+    assert trade.number == 1
+    assert trade.stage == AFTER
+    exchange.change_trade(trade, buy_order=exchange.order(later, SHOP, BUY).hash)
+    exchange.restate(later)
+    exchange.tell()
+    bill = exchange.bills()[SHOP]
+    refused(exchange, bill, "a trade by order was not committed before delivery")
+    # The root of no trades is zero, and so is what a place outside the tree leads to.
+    proof = proof_of(bill, later)
+    assert proof["trades"] == NOTHING
+    proof["committed"] = [[]]
+    refused(exchange, bill, "a day-ahead trade is not the one that was committed before delivery")
+    proof["committed"] = []
+    refused(exchange, bill, "there are more proofs than trades, or fewer")
+
+
+def test_a_pool_trade_without_order_or_mandate(open_: Open, later: int) -> None:
+    exchange = open_()
+    trade = exchange.trade(slot=later, buyer=SHOP)
+    exchange.change_trade(trade, buy_order=ZERO_HASH)
+    exchange.restate(later)
+    exchange.tell()
+    bills = exchange.bills()
+    refused(exchange, bills[SHOP], "a trade without the member's order or mandate")
+    believed(exchange, bills, SUN, FLAT)
+
+
+def test_a_price_beyond_the_mandate(open_: Open, later: int) -> None:
+    """The seller gets more, and does not mind."""
+    exchange = open_()
+    trade = exchange.trade(slot=later, buyer=SHOP)
+    exchange.change_trade(trade, price=exchange.simulation.mandates[SHOP].record.max_buy + 1)
+    exchange.restate(later)
+    exchange.tell()
+    bills = exchange.bills()
+    refused(exchange, bills[SHOP], "a price beyond what the member allowed")
+    believed(exchange, bills, SUN, FLAT)
+
+
+def test_a_price_beyond_an_order_and_more_energy_than_another(open_: Open, noon: int) -> None:
+    """Both are committed before delivery."""
+    exchange = open_(before_the_gate=True)
+    dear, large = (exchange.trade(slot=noon, stage=AHEAD, buyer=buyer) for buyer in (FLAT, SHOP))
+    exchange.change_trade(dear, price=exchange.order(noon, FLAT, BUY).limit + 1)
+    most = exchange.order(noon, SHOP, BUY).wh
+    exchange.change_trade(large, wh=most + 1, settled=most + 1)
+    exchange.recommit(noon)
+    exchange.restate(noon)
+    exchange.tell()
+    bills = exchange.bills()
+    refused(exchange, bills[FLAT], "a price beyond what the member allowed")
+    believed(exchange, bills, dear.seller)
+    refused(exchange, bills[SHOP], "more energy than the member allowed")
+    refused(exchange, bills[large.seller], "more energy than the member allowed")
+
+
+def test_an_agent_s_order_beyond_the_mandate(open_: Open, noon: int) -> None:
+    """The agent signs whatever the exchange likes; the member signed the mandate."""
+    exchange = open_(before_the_gate=True)
+    trade = exchange.trade(slot=noon, stage=AHEAD)
+    most = exchange.simulation.mandates[trade.buyer].record.max_buy
+    agent = exchange.keys.agents[trade.buyer]
+    order = exchange.change_order(exchange.order(noon, trade.buyer, BUY), agent, limit=most + 1000)
+    exchange.change_trade(trade, price=most + 1000, buy_order=order)
+    exchange.recommit(noon)
+    exchange.restate(noon)
+    exchange.tell()
+    bills = exchange.bills()
+    refused(exchange, bills[trade.buyer], "a price beyond what the member allowed")
+    believed(exchange, bills, trade.seller)
+
+
+@pytest.mark.parametrize("extra", [1, 40_000])
+def test_energy_that_the_member_never_used(open_: Open, later: int, extra: int) -> None:
+    """Within the mandate, but more than the meter counted: the rest would be fed in again for less."""
+    exchange = open_()
+    trade = exchange.trade(slot=later, buyer=SHOP)
+    (net,) = (row.net for row in exchange.store.rows(tables.flows, slot=later, member=SHOP))
+    exchange.change_trade(trade, wh=net + extra, settled=net + extra)
+    exchange.restate(later)
+    exchange.tell()
+    bills = exchange.bills()
+    assert line_of(bills[SHOP]["content"], later)["grid"]["wh"] == -extra
+    refused(exchange, bills[SHOP], "more local energy than the meter counted")
+
+
+def test_an_order_signed_by_somebody_else(open_: Open, noon: int) -> None:
+    exchange = open_(before_the_gate=True)
+    signers = {FLAT: Key.derive(b"stranger", ""), SHOP: exchange.keys.agents[FLAT]}
+    for member, key in signers.items():
+        order = exchange.order(noon, member, BUY)
+        assert exchange.change_order(order, key) == order.hash
+    exchange.tell()
+    bills = exchange.bills()
+    for member in signers:
+        refused(exchange, bills[member], "The Order is signed by")
+    believed(exchange, bills, ROOF, SUN)
+
+
+def test_an_order_that_is_not_for_this_trade(open_: Open, noon: int) -> None:
+    exchange = open_(before_the_gate=True)
+    flat, shop = (exchange.trade(slot=noon, stage=AHEAD, buyer=buyer) for buyer in (FLAT, SHOP))
+    assert (flat.seller, shop.seller) == (ROOF, SUN)
+    of_flat = exchange.store.rows(tables.orders, member=FLAT, side=BUY)
+    of_another_slot = next(order.hash for order in of_flat if order.slot != noon)
+    exchange.change_trade(flat, buy_order=of_another_slot, sell_order=ZERO_HASH)
+    exchange.change_trade(shop, buy_order=shop.sell_order, sell_order=ZERO_HASH)
+    exchange.recommit(noon)
+    exchange.restate(noon)
+    exchange.tell()
+    shown = exchange.order(noon, ROOF, SELL)
+
+    def show(contents: list[Bill]) -> None:
+        """Roof's right order, which the trade does not name."""
+        (line,) = (line for line in line_of(contents[ROOF], noon)["trades"] if line["number"] == flat.number)
+        account = exchange.simulation.mandates[ROOF].record.member
+        record = Order(account, SELL, shown.wh, shown.limit, noon, shown.expiry, shown.nonce)
+        line["order"] = {**as_json(record), "signature": f"0x{shown.signature.hex()}"}
+
+    bills = exchange.bills(show)
+    refused(exchange, bills[FLAT], "a trade under an order that is not the member's for it")
+    refused(exchange, bills[SHOP], "The Order is signed by")  # sun's agent
+    refused(exchange, bills[ROOF], "a trade under an order that is not the member's for it")
+    refused(exchange, bills[SUN], "a day-ahead trade without the member's order")
+
+
+def test_an_order_to_sell_under_which_is_bought(open_: Open, noon: int) -> None:
+    exchange = open_(before_the_gate=True)
+    trade = exchange.trade(slot=noon, stage=AHEAD, buyer=FLAT)
+    agent = exchange.keys.agents[FLAT]
+    consent = exchange.change_order(exchange.order(noon, FLAT, BUY), agent, side=SELL, limit=trade.price)
+    exchange.change_trade(trade, buy_order=consent)
+    exchange.recommit(noon)
+    exchange.restate(noon)
+    exchange.tell()
+    bills = exchange.bills()
+    refused(exchange, bills[FLAT], "a trade under an order that is not the member's for it")
+    believed(exchange, bills, trade.seller)
+
+
+# Roots of nothing
+
+
+def test_a_root_of_readings_that_is_of_nothing(open_: Open, noon: int) -> None:
+    exchange = open_()
+    exchange.change_post(noon, readings=keccak(b"anything"))
+    exchange.tell()
+    for bill in exchange.bills():
+        refused(exchange, bill, "the reading does not lead to the posted readings")
+
+
+def test_no_readings(open_: Open, noon: int) -> None:
+    """The root of an empty tree is zero, and so is what a place outside of a tree leads to."""
+    exchange = open_()
+    exchange.change_post(noon, readings=ZERO_HASH)
+    exchange.tell()
+    for bill in exchange.bills():
+        assert proof_of(bill, noon)["post"]["readings"] == NOTHING
+        proof_of(bill, noon)["reading"] = []
+        refused(exchange, bill, "the reading does not lead to the posted readings")
+
+
+def test_no_statements(open_: Open, noon: int) -> None:
+    exchange = open_()
+    exchange.change_post(noon, statements=ZERO_HASH)
+    exchange.tell()
+    bill = exchange.bills()[FLAT]
+    proof = proof_of(bill, noon)
+    for leaf in (proof["before"], *proof["lines"], proof["after"]):
+        leaf["siblings"] = []
+    refused(exchange, bill, "a line does not lead to the posted statements")
+
+
+# Later revisions
+
+
+def corrected(exchange: Dishonest, at: int) -> Post:
+    """A second revision that moves nothing."""
+    return replace(exchange.slot(at).post, revision=1, deltas=keccak(pack_deltas(np.zeros(5, dtype=np.int64))))
+
+
+def test_a_bill_that_a_later_revision_has_corrected(open_: Open, noon: int) -> None:
+    exchange = open_()
+    exchange.tell()
+    bills = exchange.bills()
+    post, nothing = corrected(exchange, noon), bytes(20)
+    exchange.correct(post, nothing, finalise=False)
+    believed(exchange, bills, FLAT)  # it may still expire
+    exchange.client.finalise(post, nothing, at=exchange.client.node.head.timestamp + 1)
+    for bill in bills:
+        refused(exchange, bill, "a later revision has corrected this one")
+
+
+def test_a_revision_that_hides_what_the_one_before_it_moved(open_: Open, later: int) -> None:
+    """First money is moved, then a correction states that nothing was traded, and moves nothing back."""
+    exchange = open_()
+    exchange.tell()
+    (paid,) = (row.credit for row in exchange.store.rows(tables.flows, slot=later, member=SHOP))
+    assert paid < 0
+    exchange.write("DELETE FROM trades WHERE slot = ?", later)
+    slot = exchange.slot(later)
+    slot.own, slot.post = [[] for _ in slot.own], replace(slot.post, revision=1)
+    leaves = [line for member in range(6) for line in slot.statements(member)]
+    slot.tree, slot.first = Tree.of([hash_struct(leaf) for leaf in leaves]), list(range(6))
+    slot.post = replace(corrected(exchange, later), statements=slot.tree.root)
+    exchange.correct(slot.post, bytes(20))
+    exchange.write("UPDATE flows SET ahead = 0, after = 0, grid = net, credit = 0 WHERE slot = ?", later)
+    bills = exchange.bills()
+    refused(exchange, bills[SHOP], f"the ledger moved {paid}, the lines add up to 0")
+    believed(exchange, bills, ROOF)
+
+
+def test_a_second_set_of_bills_for_the_same_period(open_: Open) -> None:
+    exchange = open_()
+    exchange.tell()
+    bills = exchange.bills()
+
+    def dearer(contents: list[Bill]) -> None:
+        for content in contents:
+            content["total"] += 1_000_000
+
+    with pytest.raises(LedgerError, match="AlreadyAnchored"):
+        exchange.bills(dearer)
+    believed(exchange, bills, SUN, ROOF, FLAT, SHOP, POOR)
