@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 from exchange_cases import AFTER, AHEAD, COMMUNITY, HEAD, MEMBERS, START, TARIFF, begin, written
 
-from commonwatt.errors import ConfigError
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.api import simulate
 from commonwatt.exchange.bills import proven
@@ -172,8 +171,10 @@ def sunny(kwp: float) -> str:
 
     buses = [bus for bus in read_grid("simbench:rural1").buses.name if "LV" in bus][-8:]
     plant = f', annual_kwh = 2500, pv = {{ profile = "simbench:PV1", kwp = {kwp} }}'
+    # The first one may not sell; its roof loads the wires all the same.
+    terms = [", mandate = { sell_wh = 0 }", *[""] * 7]
     homes = [
-        f'home{number} = {{ bus = "{bus}"{plant if number < 6 else ", annual_kwh = 20000"} }}'
+        f'home{number} = {{ bus = "{bus}"{plant if number < 6 else ", annual_kwh = 20000"}{terms[number]} }}'
         for number, bus in enumerate(buses)
     ]
     return SUNNY + "\n".join(homes) + "\n"
@@ -191,6 +192,9 @@ def test_where_the_wires_are_weak_feed_in_is_held_back_and_trades_with_it(tmp_pa
     assert a["curtailed"][:, weak].sum() > 0
     assert (a["curtailed"][:, ~weak] == 0).all()
     assert (a["curtailed"] <= a["generation"]).all()
+    assert (a["ahead"][0] >= 0).all()
+    assert (cap[0, weak] > 0).any()
+    assert (a["net"][0, weak] < 0).any()
     starts = result.period.starts[weak].tolist()
     assert any(row[0] in starts for row in sim.store.columns(tables.trades, ("slot", "stage")) if row[1] == 0)
     sold = sim.store.columns(tables.orders, ("slot", "member", "side", "wh"))
