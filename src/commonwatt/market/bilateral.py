@@ -19,8 +19,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from commonwatt.errors import MarketError
+from commonwatt.market import consensus_fast
 from commonwatt.market.bilateral_proof import Evidence, prove
-from commonwatt.market.consensus import Round, Start, rounds
+from commonwatt.market.consensus import KERNELS, Round, Start, rounds
 from commonwatt.market.interface import Frame, Mechanism, Outcome
 from commonwatt.market.neighbourhood import BilateralParameters, Neighbourhood
 from commonwatt.market.operation import operate
@@ -66,8 +67,9 @@ def solve(given: Neighbourhood, routes: Routes, parameters: BilateralParameters,
     homes = given.homes
     alone = operate(homes, np.zeros(homes.shape), hours)
     best: Certificate | None = None
+    kernels = consensus_fast.compiled() if parameters.compiled else KERNELS
     start = Start.of(homes, routes)
-    looks = rounds(homes, routes, start, hours, every=EVERY, adaptive=parameters.adaptive, compiled=parameters.compiled)
+    looks = rounds(homes, routes, start, hours, every=EVERY, adaptive=parameters.adaptive, kernels=kernels)
     for now in looks:
         wh = livable(homes, routes, whole(routes, now.flow, hours), hours)
         best = _better(best, certify(homes, routes, wh, now.price, hours), hours)

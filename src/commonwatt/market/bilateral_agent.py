@@ -58,7 +58,7 @@ class Agent:
         self._rows = {int(other): np.flatnonzero(neighbour == other) for other in np.unique(neighbour)}
         self._balance = Balance(itself, hours, start.penalty)
         self._weight: FloatArray = np.bincount(routes.slot, minlength=itself.shape[1])[None, :] / float(start.penalty)
-        self._flow = self._copy = np.zeros(len(neighbour))
+        self.flow = self._copy = np.zeros(len(neighbour))
         # Duals of the two copies: a kWh is worth the first price to everyone.
         self._seller_dual = np.full(len(neighbour), -start.price)
         self._buyer_dual = np.full(len(neighbour), start.price)
@@ -85,10 +85,10 @@ class Agent:
         self._asked = True
         mine = np.where(self._sells, self._seller_dual, self._buyer_dual)
         slots = self._weight.shape[1]
-        asked = self._sign * (self._flow - mine / self._penalty)
+        asked = self._sign * (self.flow - mine / self._penalty)
         wanted = np.bincount(self.routes.slot, asked, minlength=slots)[None, :].astype(float)
         price = self._balance.price(self._weight, wanted)[0]
-        self._copy = self._flow - (mine + self._sign * price[self.routes.slot]) / self._penalty
+        self._copy = self.flow - (mine + self._sign * price[self.routes.slot]) / self._penalty
         return {other: self._copy[rows] for other, rows in self._rows.items()}
 
     def _take(self, received: Mapping[int, FloatArray]) -> None:
@@ -105,13 +105,13 @@ class Agent:
         self._seller_dual = self._seller_dual + self._penalty * (sold - flow)
         self._buyer_dual = self._buyer_dual + self._penalty * (bought - flow)
         apart = max(float(np.abs(copy - flow).max(initial=0.0)) for copy in (sold, bought))
-        moved = self._penalty * float(np.abs(flow - self._flow).max(initial=0.0))
+        moved = self._penalty * float(np.abs(flow - self.flow).max(initial=0.0))
         within = self._balance.residuals()
-        self.primal, self.dual, self._flow = max(apart, within[0]), max(moved, within[1]), flow
+        self.primal, self.dual, self.flow = max(apart, within[0]), max(moved, within[1]), flow
 
     def deals(self) -> dict[int, Deal]:
         """What is agreed with each neighbour; the other end has the same, bit for bit."""
-        wh = np.rint(self._flow * (self.hours * WH_PER_KWH)).astype(np.int64)
+        wh = np.rint(self.flow * (self.hours * WH_PER_KWH)).astype(np.int64)
         to_seller = self.routes.seller_gamma - self._seller_dual
         to_buyer = self._buyer_dual - self.routes.buyer_gamma
         price = np.rint(MICRO * (to_seller + to_buyer) / 2).astype(np.int64)

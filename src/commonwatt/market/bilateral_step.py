@@ -18,6 +18,7 @@ state of charge keeps within its bounds, and a projection makes the three agree 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +26,7 @@ import numpy as np
 from commonwatt.market.households import Households
 from commonwatt.units import FloatArray
 
+Solve = Callable[[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray], FloatArray]
 JUMP = 1e-9
 """Width given to a step in a supply curve [currency/kWh], so that every curve has an inverse."""
 
@@ -157,20 +159,30 @@ def price_of_steps(ways: Ways, weight: FloatArray, wanted: FloatArray) -> FloatA
     return bounded
 
 
-def price_of_balance(ways: Ways, weight: FloatArray, wanted: FloatArray, store: Store | None = None) -> FloatArray:
-    """The price at which each home's energy balances: supply(μ) + weight·μ = wanted; all shape (homes, slots).
-
-    The curve bends at known prices only: the bend below the solution is found by bisection over the sorted bends,
-    and between two bends the curve is straight. So it is exact and takes as many steps for every home.
-    """
+def price_of_balance(
+    ways: Ways, weight: FloatArray, wanted: FloatArray, store: Store | None = None, solve: Solve | None = None
+) -> FloatArray:
+    """The price at which each home's energy balances: supply(μ) + weight·μ = wanted; all shape (homes, slots)."""
     begin, end, length, least = ways.begin, ways.end, ways.length, ways.least
     if store is not None:
         first, last, more, at_full = store.ways(wanted.shape[1])
         begin, end = np.concatenate([begin, first], axis=2), np.concatenate([end, last], axis=2)
         length, least = np.concatenate([length, more], axis=2), least - at_full
+    price = (solve or balance)(begin, end, length, np.maximum(weight, JUMP), wanted - least)
+    # Without neighbours the curve may not cross at all, such as where there is nothing to use or to make.
     alone = weight <= 0
-    weight = np.maximum(weight, JUMP)
-    missing = wanted - least
+    price[alone] = np.clip(price[alone], begin[alone].min(axis=1), end[alone].max(axis=1))
+    return price
+
+
+def balance(
+    begin: FloatArray, end: FloatArray, length: FloatArray, weight: FloatArray, missing: FloatArray
+) -> FloatArray:
+    """Where Σ ways + weight·μ = missing, shape (homes, slots); begin, end, length : shape (homes, slots, ways).
+
+    The curve bends at known prices only: the bend below the solution is found by bisection over the sorted bends,
+    and between two bends the curve is straight. So it is exact and takes as many steps for every home.
+    """
 
     def excess(price: FloatArray) -> FloatArray:
         share = np.clip((price[:, :, None] - begin) / (end - begin), 0.0, 1.0)
@@ -180,8 +192,8 @@ def price_of_balance(ways: Ways, weight: FloatArray, wanted: FloatArray, store: 
     bends = np.sort(np.concatenate([begin, end], axis=2), axis=2)
     count = bends.shape[2]
     bends = np.concatenate([bends[:, :, :1] - 1.0, bends, bends[:, :, -1:] + 1.0], axis=2)
-    below = np.zeros(wanted.shape, dtype=np.int64)
-    above = np.full(wanted.shape, count + 1)
+    below = np.zeros(missing.shape, dtype=np.int64)
+    above = np.full(missing.shape, count + 1)
     for _ in range((count + 1).bit_length()):
         middle = (below + above) // 2
         low = excess(np.take_along_axis(bends, middle[:, :, None], axis=2)[:, :, 0]) <= 0
@@ -189,7 +201,6 @@ def price_of_balance(ways: Ways, weight: FloatArray, wanted: FloatArray, store: 
     left = np.take_along_axis(bends, below[:, :, None], axis=2)[:, :, 0]
     right = np.take_along_axis(bends, above[:, :, None], axis=2)[:, :, 0]
     at_left, at_right = excess(left), excess(right)
-    # Beyond the last bend the curve goes on straight, hence no clipping where there are neighbours.
-    price = left - at_left * (right - left) / np.maximum(at_right - at_left, 1e-300)
-    bounded: FloatArray = np.where(alone, np.clip(price, bends[:, :, 1], bends[:, :, -2]), price)
-    return bounded
+    # Beyond the last bend the curve goes on straight, hence no clipping.
+    price: FloatArray = left - at_left * (right - left) / np.maximum(at_right - at_left, 1e-300)
+    return price

@@ -12,15 +12,16 @@ and memory grow with the routes and not with the pairs of homes, and an agent th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from commonwatt.market.bilateral_step import Store, Ways, price_of_balance, price_of_steps
+from commonwatt.market.bilateral_step import Solve, Store, Ways, balance, price_of_balance, price_of_steps
 from commonwatt.market.households import Households
 from commonwatt.market.trading import Routes
-from commonwatt.units import FloatArray
+from commonwatt.units import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,44 @@ class Start:
         return cls(float(known.max() + known.min()) / 2, spread / max(usual, 1e-9))
 
 
+class Kernels(NamedTuple):
+    """The two inner loops: `bilateral_step.balance` and `move`, or what a compiler makes of them."""
+
+    balance: Solve
+    move: Callable[..., tuple[FloatArray, FloatArray]]
+
+
+def move(
+    before: FloatArray,
+    level: FloatArray,
+    at_seller: IntArray,
+    at_buyer: IntArray,
+    gamma: FloatArray,
+    most: FloatArray,
+    penalty: float,
+) -> tuple[FloatArray, FloatArray]:
+    """The routes' step, shape (routes,), and what each home and slot is expected to sell next.
+
+    level : price of each home and slot, shape (homes · slots,), where at_seller and at_buyer point
+    """
+    flow = np.clip(before + (level[at_buyer] - level[at_seller] - gamma) / (2 * penalty), 0.0, most)
+    return flow, _net(2 * flow - before, at_seller, at_buyer, len(level))
+
+
+def _net(flow: FloatArray, at_seller: IntArray, at_buyer: IntArray, cells: int) -> FloatArray:
+    out, into = (np.bincount(end, flow, cells).astype(float) for end in (at_seller, at_buyer))
+    net: FloatArray = out - into
+    return net
+
+
+KERNELS = Kernels(balance, move)
+
+
 class Balance:
     """All homes' steps, with the batteries' state between them."""
 
-    def __init__(self, homes: Households, hours: float, penalty: float) -> None:
+    def __init__(self, homes: Households, hours: float, penalty: float, solve: Solve = balance) -> None:
+        self._solve = solve
         has_battery = (homes.capacity > 0) & (homes.power > 0)
         rising = ((homes.feed_in >= 0) & (homes.feed_in <= homes.retail) & np.isfinite(homes.retail)).all(axis=1)
         simple = ~has_battery & rising & (homes.p_max == homes.p_min)
@@ -81,10 +116,12 @@ class Balance:
         price = np.empty_like(wanted)
         price[self.simple] = price_of_steps(self._steps, weight[self.simple], wanted[self.simple])
         if len(self.others):
-            price[self.others] = price_of_balance(self._other_ways, weight[self.others], wanted[self.others])
+            price[self.others] = price_of_balance(
+                self._other_ways, weight[self.others], wanted[self.others], None, self._solve
+            )
         if self.store is not None:
             rows, store = self.rows, self.store
-            price[rows] = price_of_balance(self._ways, weight[rows], wanted[rows], store)
+            price[rows] = price_of_balance(self._ways, weight[rows], wanted[rows], store, self._solve)
             response = store.respond(price[rows])
             self.store = store.agree(response)
             self._apart, self._moved = response - self.store.x, self.store.penalty * (self.store.x - store.x)
@@ -108,7 +145,7 @@ def rounds(
     *,
     every: int,
     adaptive: bool = True,
-    compiled: bool = False,
+    kernels: Kernels = KERNELS,
 ) -> Iterator[Round]:
     """Iterate for ever; after each `every` rounds show where it stands and then, if `adaptive`, move the penalties.
 
@@ -118,30 +155,30 @@ def rounds(
     at_seller, at_buyer = routes.seller * slots + routes.slot, routes.buyer * slots + routes.slot
     ends = [np.bincount(end, minlength=count * slots) for end in (at_seller, at_buyer)]
     degree, gamma, most = (ends[0] + ends[1]).reshape(homes.shape), routes.gamma, routes.most
-    balance, penalty = Balance(homes, hours, start.penalty), start.penalty
+    balances, penalty = Balance(homes, hours, start.penalty, kernels.balance), start.penalty
     price = np.full(homes.shape, start.price)
-    flow, expected, number = np.zeros(len(gamma)), np.zeros(len(gamma)), 0
+    flow = before = np.zeros(len(gamma))
+    expected, theta, number = np.zeros(count * slots), 1.0, 0
     while True:
         number += 1
-        earlier, before, weight = price, flow, degree / penalty
-        price = balance.price(weight, routes.sold(expected, homes.shape) + weight * earlier)
-        level = price.ravel()
-        flow = np.clip(before + (level[at_buyer] - level[at_seller] - gamma) / (2 * penalty), 0.0, most)
-        was_expected, expected = expected, 2 * flow - before
+        earlier, weight, last_before, last_theta, theta = price, degree / penalty, before, theta, 1.0
+        price = balances.price(weight, expected.reshape(homes.shape) + weight * earlier)
+        before = flow
+        flow, expected = kernels.move(before, price.ravel(), at_seller, at_buyer, gamma, most, penalty)
         if number % every:
             continue
+        step = before + last_theta * (before - last_before) - flow
         fall = ((earlier - price) / penalty).ravel()
-        apart = np.concatenate([was_expected - flow + fall[at_seller], was_expected - flow - fall[at_buyer]])
-        moved = penalty * (flow - before)
-        within = balance.residuals()
+        apart = np.concatenate([step + fall[at_seller], step - fall[at_buyer]])
+        moved, within = penalty * (flow - before), balances.residuals()
         primal = max(float(np.abs(apart).max(initial=0.0)), within[0])
         dual = max(float(np.abs(moved).max(initial=0.0)), within[1])
         yield Round(number, flow, price, primal, dual, penalty)
         if adaptive and (number // every).bit_count() == 1:
             ratio = _ratio(apart, np.sqrt(2.0) * moved, np.sqrt(2.0) * flow, price)
-            penalty *= ratio
-            expected = flow + (flow - before) / ratio
-            balance.adapt()
+            penalty, theta = penalty * ratio, 1 / ratio
+            expected = _net(flow + theta * (flow - before), at_seller, at_buyer, count * slots)
+            balances.adapt()
 
 
 def _ratio(apart: FloatArray, moved: FloatArray, primal: FloatArray, dual: FloatArray) -> float:

@@ -100,7 +100,10 @@ class Households:
     def dearest(self) -> FloatArray:
         """The largest price that the home itself knows, without sign, shape (homes,) [currency/kWh]."""
         retail = np.where(np.isfinite(self.retail), np.abs(self.retail), 0.0).max(axis=1, initial=0.0)
-        return np.maximum.reduce([retail, *(np.abs(self.b + self.a * p) for p in (self.p_min, self.p_max))])
+        known: FloatArray = np.maximum.reduce(
+            [retail, *(np.abs(self.b + self.a * p) for p in (self.p_min, self.p_max))]
+        )
+        return known
 
     def findings(self, hours: float) -> list[Finding]:
         """What is wrong with these homes, naming row and field; empty when nothing is."""

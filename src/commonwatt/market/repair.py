@@ -140,9 +140,9 @@ def _shares(end: IntArray, slot: IntArray, wh: IntArray, trouble: IntArray) -> t
     total = np.bincount(cell, wh, homes * slots).astype(np.int64)
     upto = until - before[cell[order]]
     part = np.minimum(trouble.ravel(), total)[cell[order]]
-    whole_ = np.maximum(total, 1)[cell[order]]
+    all_of_it = np.maximum(total, 1)[cell[order]]
     cut = np.empty_like(wh)
-    cut[order] = upto * part // whole_ - (upto - wh[order]) * part // whole_
+    cut[order] = upto * part // all_of_it - (upto - wh[order]) * part // all_of_it
     return cut, total.reshape(trouble.shape)
 
 
