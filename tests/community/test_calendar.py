@@ -11,7 +11,7 @@ import pytest
 from commonwatt.community.calendar import local_days, local_midnight
 from commonwatt.community.toml import parse
 from commonwatt.errors import ConfigError
-from commonwatt.exchange.simulation import schedule
+from commonwatt.exchange.events import schedule
 from commonwatt.exchange.world import gate_of
 
 GOOD = (Path(__file__).parent / "good.toml").read_text()

@@ -14,11 +14,11 @@ import numpy as np
 from commonwatt.exchange import persistence as persist
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.bills import anchored, bills, proven
+from commonwatt.exchange.events import Gate
 from commonwatt.exchange.outbox import Outbox
 from commonwatt.exchange.persistence import AHEAD
 from commonwatt.exchange.proofs import Slot
 from commonwatt.exchange.result import Result
-from commonwatt.exchange.simulation import Gate
 from commonwatt.exchange.statements import SENTINEL_MEMBER
 from commonwatt.exchange.store import Store
 from commonwatt.ledger.client import LedgerClient

@@ -9,7 +9,8 @@ import pytest
 from exchange_cases import COMMUNITY, begin
 
 from commonwatt.errors import Reverted
-from commonwatt.exchange.simulation import Gate, Simulation, SlotEnd
+from commonwatt.exchange.events import Gate, SlotEnd
+from commonwatt.exchange.simulation import Simulation
 from commonwatt.exchange.verify import verify_bill
 from commonwatt.ledger.client import LedgerClient
 from commonwatt.units import IntArray

@@ -8,19 +8,20 @@ one transaction of the store, then its messages to the ledger; a run that was ki
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from commonwatt.community.calendar import Slots, local_clock, local_days
+from commonwatt.community.calendar import Slots, local_clock
 from commonwatt.community.model import Community, Stage
 from commonwatt.devices import Fleet
 from commonwatt.errors import StoreError
 from commonwatt.exchange import persistence as persist
 from commonwatt.exchange import steps, world
+from commonwatt.exchange.events import Gate, SlotEnd, schedule
+from commonwatt.exchange.folder import EXCHANGE_FILE, LEDGER_FILE, make_folder, refuse_half_a_run, remove
 from commonwatt.exchange.outbox import Outbox, Outgoing, found, open_chain, outgoing
 from commonwatt.exchange.parties import Keys, Limits, filed, limits, mandates, simulated_keys
 from commonwatt.exchange.plugins import resolve
@@ -40,38 +41,9 @@ if TYPE_CHECKING:
     from commonwatt.ledger.embedded import EmbeddedChain
 
 LEDGERS: Final = ("embedded", "none")
-EXCHANGE_FILE: Final = "exchange.sqlite"
-LEDGER_FILE: Final = "ledger.sqlite"
 _DAY: Final = 86_400
 _HEAD_START: Final = 3600
 """Between genesis and the first gate [s]: the community is created then."""
-
-
-@dataclass(frozen=True)
-class Gate:
-    """Gate closure [unix s] for the slots of a local day."""
-
-    at: int
-    day: Slots
-
-
-@dataclass(frozen=True)
-class SlotEnd:
-    """End of a slot [unix s]. place : of the slot in the period."""
-
-    at: int
-    place: int
-
-
-def schedule(community: Community, start: date, days: int) -> list[Gate | SlotEnd]:
-    """All events of the period in order of time; a slot that ends at a gate is settled before it closes."""
-    events: list[Gate | SlotEnd] = []
-    for day in (start + timedelta(days=number) for number in range(days)):
-        slots = local_days(day, 1, community.timezone, community.slot_seconds)
-        events.append(Gate(world.gate_of(community, day), slots))
-    period = local_days(start, days, community.timezone, community.slot_seconds)
-    events += [SlotEnd(int(at) + period.seconds, place) for place, at in enumerate(period.starts)]
-    return sorted(events, key=lambda event: (event.at, isinstance(event, Gate)))
 
 
 class Simulation:
@@ -107,7 +79,7 @@ class Simulation:
         self.ahead, self.after = _stages(community, folder)
         self.frame = self._frame()
         if out:
-            _make_folder(out, fresh=fresh)
+            make_folder(out, fresh=fresh)
         self.store = Store(out / EXCHANGE_FILE if out else None)
         self.chain: EmbeddedChain | None = None
         self.outbox: Outbox | None = None
@@ -159,10 +131,10 @@ class Simulation:
         self.keys = simulated_keys(self.community)
         path = self.out / LEDGER_FILE if self.out else None
         if path:
-            _refuse_half_a_run(path, values)
+            refuse_half_a_run(path, values)
         if path and "settlement" not in values:
             # Killed before the community was founded: nothing of value is in the file yet.
-            _remove(path)
+            remove(path)
         genesis = self.events[0].at - _HEAD_START
         self.chain = open_chain(path, self.community, self.keys, genesis)
         if "settlement" in values:
@@ -387,32 +359,6 @@ class Simulation:
         period, prices = self.world.period, self.world.prices
         minutes = local_clock(period, self.community.timezone).astype("datetime64[m]").astype(np.int64) % 1440
         return Frame(period.starts, minutes, period.hours, self.members, prices.ceiling, prices.floor)
-
-
-def _make_folder(out: Path, *, fresh: bool) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        if fresh:
-            for name in (EXCHANGE_FILE, LEDGER_FILE):
-                _remove(out / name)
-    except OSError as error:
-        raise StoreError(f"{out} cannot be used as a folder for the run: {error.strerror}.") from None
-
-
-def _remove(file: Path) -> None:
-    """Delete a database with what SQLite keeps beside it."""
-    for part in file.parent.glob(f"{file.name}*"):
-        part.unlink()
-
-
-def _refuse_half_a_run(ledger: Path, values: Mapping[str, str]) -> None:
-    """Store and ledger go together; neither is made anew beside the other."""
-    if ledger.exists() and not values:
-        raise StoreError(
-            f"{ledger} is there without its {EXCHANGE_FILE}; put that back, choose another folder or start it afresh."
-        )
-    if "settlement" in values and not ledger.exists():
-        raise StoreError(f"{ledger} is missing; put it back, choose another folder or start the run afresh.")
 
 
 def _stages(community: Community, folder: Path) -> Iterator[tuple[Stage, Mechanism[Any]] | None]:
