@@ -38,9 +38,12 @@ def deals_of_processes(given, parameters, count, hours):
     reports, processes = [], []
     for agent, own in zip(agents, pipes, strict=True):
         here, there = context.Pipe(duplex=False)
-        processes.append(context.Process(target=live, args=(agent, own, count, there)))
+        # Daemons end with the test, so that one that fails does not leave its neighbours waiting.
+        processes.append(context.Process(target=live, args=(agent, own, count, there), daemon=True))
         processes[-1].start()
         reports.append(here)
+    for home, report in enumerate(reports):
+        assert report.poll(120), f"home {home} did not report"
     found = [report.recv() for report in reports]
     for process in processes:
         process.join(30)
