@@ -67,7 +67,8 @@ def test_without_preferences_there_is_the_pools_one_price():
         ({"preference": "distance", "roles": "free"}, {}),
         ({"preference": "surplus"}, {"export_limit": 1.0}),
         ({"preference": "surplus", "surplus": "match", "graph": "nearest", "neighbours": 3, "roles": "free"}, {}),
-        ({"roles": "free"}, {"import_limit": 2.5, "export_limit": 0.5, "curtail": False, "b": 0.12, "p_max": 1.5}),
+        ({"roles": "free"}, {"import_limit": 4.0, "curtail": False, "b": 0.12, "p_max": 1.5}),
+        ({"preference": "distance", "roles": "free"}, {"import_limit": 3.0, "export_limit": 0.5}),
         ({"roles": "free"}, {"a": 0.1, "b": 0.05, "p_max": 1.5, "p_min": -0.3}),
     ],
 )
