@@ -108,7 +108,9 @@ def test_any_book_clears_with_a_proof_and_even_shares(rows, pricing, reserve):
     bids = [row for row in rows if row[1] == BUY and least <= row[3] <= CEILING]
     offered, wanted = sum(row[2] for row in sellers), sum(row[2] for row in bids)
     assert figures["sold_wh"] == min(offered, wanted)
-    assert figures.get("share_error", 0) <= 2 * (CEILING - FLOOR) // 1000 + len(trades)
+    # What a member on both sides keeps for itself is not pooled, so only then may shares differ by more than rounding.
+    if not {row[0] for row in rows if row[1] == BUY} & {row[0] for row in rows if row[1] != BUY}:
+        assert figures.get("share_error", 0) <= 2 * (CEILING - FLOOR) // 1000 + len(trades)
 
 
 @settings(max_examples=500, deadline=None)
