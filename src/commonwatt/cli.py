@@ -223,7 +223,8 @@ def clear(
     mechanism
         Name of a mechanism, such as uniform or sdr.
     file
-        CSV with the columns member,net_wh (positive buys) or order,member,side,wh,limit.
+        CSV with the columns member,net_wh (positive buys) or order,member,side,wh,limit; for bilateral JSON with
+        agents and links.
     retail
         The utility's selling price per kWh; without it nobody buys from a utility.
     feed_in
@@ -241,6 +242,8 @@ def clear(
         print(f"{trade['seller']} → {trade['buyer']}: {trade['wh']} Wh at {trade['price']}")
     prices = ", ".join(f"{name} {price}" for name, price in found["prices"].items()) or "none"
     grid = found["grid"]
+    if not found["diagnostics"].get("converged", 1):
+        print("not converged: nobody trades, everyone meets the utility")
     print(f"prices: {prices}; from the utility {grid['import_wh']} Wh, to it {grid['export_wh']} Wh; all checks hold")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from commonwatt.errors import ConfigError
 from commonwatt.exchange.oneslot import clear_file
-from commonwatt.market import MECHANISMS, Orders, Positions
+from commonwatt.market import MECHANISMS, Events, Neighbourhood, Orders, Positions
 
 POSITIONS = "member,net_wh\na,500\nb,300\nc,-400\nd,0\n"
 ORDERS = "order,member,side,wh,limit\n1,a,buy,500,0.30\n2,b,buy,300,0.20\n3,c,sell,400,0.10\n4,d,sell,0,0.10\n"
@@ -21,7 +22,10 @@ def written(folder: Path, text: str) -> Path:
     return file
 
 
-@pytest.mark.parametrize("name", MECHANISMS)
+FROM_TABLES = [name for name, mechanism in MECHANISMS.items() if mechanism.needs in (Orders, Positions, Events)]
+
+
+@pytest.mark.parametrize("name", FROM_TABLES)
 @pytest.mark.parametrize("text", [POSITIONS, ORDERS])
 def test_every_mechanism_clears_every_kind_of_file(tmp_path: Path, name: str, text: str) -> None:
     found = clear_file(name, written(tmp_path, text), "0.32", "0.08", NEEDS.get(name, {}))
@@ -80,4 +84,104 @@ def test_wrong_prices_and_parameters_are_named(tmp_path: Path) -> None:
 
 
 def test_the_inputs_that_mechanisms_need_are_known() -> None:
-    assert {mechanism.needs for mechanism in MECHANISMS.values()} >= {Orders, Positions}
+    assert {mechanism.needs for mechanism in MECHANISMS.values()} >= {Orders, Positions, Events, Neighbourhood}
+
+
+AGENTS = [
+    {"id": "pv", "a": 1, "b": 2, "p_min": 0, "p_max": 10},
+    {"id": "shop", "a": 1, "b": 8, "p_min": -5, "p_max": 0},
+    {"id": "mill", "a": 1, "b": 10, "p_min": -5, "p_max": 0},
+]
+
+
+def agents(folder: Path, agents: object = AGENTS, **more: object) -> Path:
+    return written(folder, json.dumps({"agents": agents, **more}))
+
+
+def test_agents_without_links_find_the_one_price_of_a_pool(tmp_path: Path) -> None:
+    found = clear_file("bilateral", agents(tmp_path), None, None, {"gap": "0.000001"})
+    assert {trade["price"] for trade in found["trades"]} == {"6.666667"}
+    assert {trade["seller"] for trade in found["trades"]} == {"pv"}
+    assert sum(trade["wh"] for trade in found["trades"]) == pytest.approx(4667, abs=1)
+    assert found["grid"] == {"import_wh": 0, "export_wh": 0}
+    assert found["proof"]["holds"]
+    assert found["diagnostics"]["converged"] == 1
+
+
+def test_a_utility_bounds_what_agents_pay(tmp_path: Path) -> None:
+    found = clear_file("bilateral", agents(tmp_path), "5", "1", {"roles": "free"})
+    # At 5 the pv makes 3 kW for neighbours; shop takes 3 kW at a marginal value of 5, mill 5 kW, the rest from outside.
+    assert sum(trade["wh"] for trade in found["trades"]) == pytest.approx(3000, abs=2)
+    assert found["grid"] == {"import_wh": pytest.approx(5000, abs=3), "export_wh": 0}
+    only_buys = clear_file("bilateral", agents(tmp_path, AGENTS[:1]), None, "5", {})
+    assert only_buys["grid"] == {"import_wh": 0, "export_wh": 3000}
+
+
+def test_only_linked_agents_trade(tmp_path: Path) -> None:
+    links = [{"a": "shop", "b": "pv", "preference": 0.5}]
+    found = clear_file("bilateral", agents(tmp_path, links=links), None, None, {})
+    # p + 2 = 8 − q less both ends' preference of 0.5, and p = q.
+    assert [(t["buyer"], t["seller"], t["wh"], t["price"]) for t in found["trades"]] == [
+        ("shop", "pv", 2500, "5.000000")
+    ]
+
+
+def test_an_island_that_cannot_serve_its_load_trades_nothing_and_says_so(tmp_path: Path) -> None:
+    needy = [{**AGENTS[1], "p_max": -1}, {**AGENTS[2], "p_max": -1}]
+    found = clear_file("bilateral", agents(tmp_path, needy), None, None, {"iterations": "200"})
+    assert found["trades"] == []
+    assert found["diagnostics"]["converged"] == 0
+    assert found["diagnostics"]["unmet_kw"] >= 1
+    assert found["diagnostics"]["iterations"] == 200
+    json.dumps(found, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([], "is a list of agents with id"),
+        ([{**AGENTS[0], "a": float("nan")}], "agents[0].a: is a number; it is not NaN"),
+        ([{**AGENTS[0], "b": float("inf")}], "agents[0].b: is a number; it is not Infinity"),
+        ([{**AGENTS[0], "p_max": None}], "agents[0].p_max: is a number; it is missing"),
+        ([{**AGENTS[0], "p_max": True}], "agents[0].p_max: is a number; it is not true"),
+        ([{**AGENTS[0], "p_max": 1e9}], "agents[0].p_max: is at most 1e+06 without sign"),
+        ([{**AGENTS[0], "a": -1}], "agent 'pv', a: is negative"),
+        ([{**AGENTS[0], "p_min": 11}], "agent 'pv', p_min: is above p_max"),
+        ([AGENTS[0], AGENTS[0]], "agents[1].id: 'pv' is there already"),
+        ([{**AGENTS[0], "id": 7}], "agents[0].id: is a name in quotes"),
+        ([{**AGENTS[0], "colour": "red"}], "agents[0].colour: is not known here; known are a, b, id, p_max, p_min"),
+        (["pv"], "agents[0]: is an object with a, b, id, p_max, p_min"),
+    ],
+)
+def test_agents_that_cannot_be_used_are_named(tmp_path: Path, given: object, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        clear_file("bilateral", agents(tmp_path, given), None, None, {})
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("links", "told"),
+    [
+        ({}, "links: is a list of links"),
+        ([{"a": "pv", "b": "nobody"}], 'links[0].b: there is no agent "nobody"'),
+        ([{"a": "pv", "b": ["shop"]}], 'links[0].b: there is no agent ["shop"]'),
+        ([{"a": "pv", "b": "pv"}], "links[0]: joins 'pv' with itself"),
+        ([{"a": "pv", "b": "shop", "preference": -1}], "links[0].preference: is 0 or more, not -1"),
+        ([{"a": "pv", "b": "shop"}, {"a": "shop", "b": "pv"}], "which are joined already"),
+    ],
+)
+def test_links_that_cannot_be_used_are_named(tmp_path: Path, links: object, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        clear_file("bilateral", agents(tmp_path, links=links), None, None, {})
+    assert told in str(caught.value)
+
+
+def test_the_wrong_kind_of_file_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is not JSON"):
+        clear_file("bilateral", written(tmp_path, POSITIONS), None, None, {})
+    with pytest.raises(ConfigError, match="the first line is 'member,net_wh' or"):
+        clear_file("sdr", agents(tmp_path), "0.3", "0.1", {})
+    with pytest.raises(ConfigError, match="is an object with agents, links"):
+        clear_file("bilateral", written(tmp_path, "[1]"), None, None, {})
+    with pytest.raises(ConfigError, match="is not JSON"):
+        clear_file("bilateral", written(tmp_path, "[" * 100_000), None, None, {})

@@ -19,7 +19,8 @@ from typing import Any, Final
 import numpy as np
 
 from commonwatt.errors import ConfigError, Finding
-from commonwatt.market import Events, Frame, Mechanism, Orders, Positions, as_events, find
+from commonwatt.exchange.agentsfile import read_agents
+from commonwatt.market import Events, Frame, Mechanism, Neighbourhood, Orders, Positions, as_events, find
 from commonwatt.records import BUY, SELL, Clearing
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, decimal_text, micro
 
@@ -48,18 +49,29 @@ def clear_file(
     Raises ConfigError with all findings, or MarketError.
     """
     mechanism = find(name)
-    ceiling, floor = _corridor(retail, feed_in)
+    bounds = _corridor(retail, feed_in)
     typed = {key: _typed(mechanism, key, value) for key, value in parameters.items()}
     problems = [Finding(f"--param {key}" if key else "--param", text) for key, text in mechanism.problems(typed)]
     if problems:
         raise ConfigError(f"The request to {name}", problems)
+    members, given = _input(mechanism, file, *bounds)
+    zero, (ceiling, floor) = np.zeros(1, dtype=np.int64), _limits(*bounds)
+    frame = Frame(zero, zero, hours, len(members), np.array([ceiling]), np.array([floor]))
+    (clearing,) = mechanism.clear(frame, (given,), typed)
+    return as_json(clearing, members)
+
+
+def _input(
+    mechanism: Mechanism[Any], file: Path, retail: int | None, feed_in: int | None
+) -> tuple[tuple[str, ...], Any]:
+    """The members' names and what the mechanism clears, from the kind of file that it takes."""
+    if mechanism.needs is Neighbourhood:
+        return read_agents(file, retail, feed_in)
+    if mechanism.needs not in (Orders, Positions, Events):
+        text = f"{mechanism.name} clears whole days of a community; use 'commonwatt simulate' or 'commonwatt compare'"
+        raise ConfigError(f"The request to {mechanism.name}", [Finding("", text)])
     slot = read_slot(file)
-    frame = Frame(
-        np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64), hours, len(slot.members),
-        np.array([ceiling]), np.array([floor]),
-    )  # fmt: skip
-    (clearing,) = mechanism.clear(frame, (as_input(mechanism, slot, ceiling, floor),), typed)
-    return as_json(clearing, slot.members)
+    return slot.members, as_input(mechanism, slot, *_limits(retail, feed_in))
 
 
 def read_slot(file: Path) -> Slot:
@@ -186,19 +198,27 @@ def as_json(clearing: Clearing, members: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _corridor(retail: str | None, feed_in: str | None) -> tuple[int, int]:
-    findings, bounds = [], [MAX_PRICE, -MAX_PRICE]
+def _corridor(retail: str | None, feed_in: str | None) -> tuple[int | None, int | None]:
+    """Both prices [micro-currency/kWh]. Raises ConfigError."""
+    findings = []
+    prices: list[int | None] = [None, None]
     for place, (name, text) in enumerate((("--retail", retail), ("--feed-in", feed_in))):
         if text is not None:
             try:
-                bounds[place] = micro(text)
+                prices[place] = micro(text, -MAX_PRICE, MAX_PRICE)
             except ValueError as error:
                 findings.append(Finding(name, str(error)))
-    if not findings and bounds[0] < bounds[1]:
+    highest, lowest = _limits(*prices)
+    if not findings and highest < lowest:
         findings.append(Finding("--retail", f"is {retail}, less than --feed-in with {feed_in}"))
     if findings:
         raise ConfigError("The request", findings)
-    return bounds[0], bounds[1]
+    return prices[0], prices[1]
+
+
+def _limits(retail: int | None, feed_in: int | None) -> tuple[int, int]:
+    """Ceiling and floor of a local price: whoever has no utility has no bound but that of all prices."""
+    return MAX_PRICE if retail is None else retail, -MAX_PRICE if feed_in is None else feed_in
 
 
 def _typed(mechanism: Mechanism[Any], key: str, text: str) -> object:

@@ -6,12 +6,14 @@ from difflib import get_close_matches
 from typing import Any
 
 from commonwatt.errors import MarketError
+from commonwatt.market.bilateral import BILATERAL
 from commonwatt.market.coalition import COALITION
 from commonwatt.market.continuous import CONTINUOUS, as_events
 from commonwatt.market.fixed import FIXED
 from commonwatt.market.interface import Events, Frame, Mechanism, Orders, Outcome, Parameters, Positions
 from commonwatt.market.listings import LISTINGS
 from commonwatt.market.mid_market import MID_MARKET
+from commonwatt.market.neighbourhood import Neighbourhood
 from commonwatt.market.pay_as_bid import PAY_AS_BID
 from commonwatt.market.sdr import SDR
 from commonwatt.market.sdr_compensated import SDR_COMPENSATED
@@ -23,6 +25,7 @@ __all__ = [
     "Events",
     "Frame",
     "Mechanism",
+    "Neighbourhood",
     "Orders",
     "Outcome",
     "Parameters",
@@ -32,7 +35,8 @@ __all__ = [
 ]
 
 _ALL = (
-    FIXED, LISTINGS, COALITION, UNIFORM, PAY_AS_BID, CONTINUOUS, SDR, SDR_COMPENSATED, MID_MARKET, SHARING_KEY
+    FIXED, LISTINGS, COALITION, UNIFORM, PAY_AS_BID, CONTINUOUS, BILATERAL,
+    SDR, SDR_COMPENSATED, MID_MARKET, SHARING_KEY,
 )  # fmt: skip
 
 MECHANISMS: dict[str, Mechanism[Any]] = {mechanism.name: mechanism for mechanism in _ALL}

@@ -22,9 +22,10 @@ from commonwatt.errors import MarketError
 from commonwatt.market import consensus_fast
 from commonwatt.market.bilateral_proof import Evidence, prove
 from commonwatt.market.consensus import KERNELS, Round, Start, rounds
+from commonwatt.market.households import Households
 from commonwatt.market.interface import Frame, Mechanism, Outcome
 from commonwatt.market.neighbourhood import BilateralParameters, Neighbourhood
-from commonwatt.market.operation import operate
+from commonwatt.market.operation import Operation, operate
 from commonwatt.market.repair import Certificate, certify, fair_prices, livable, whole, without
 from commonwatt.market.trading import Routes
 from commonwatt.records import Trades
@@ -75,14 +76,9 @@ def solve(given: Neighbourhood, routes: Routes, parameters: BilateralParameters,
         best = _better(best, certify(homes, routes, wh, now.price, hours), hours)
         done = best.livable(hours) and best.near(homes, parameters.gap)
         if done and _polished(now, len(wh)):
-            price, short = fair_prices(routes, best, alone, hours)
-            if not short.any():
-                return Solution(best, price, now, converged=True)
-            # Who cannot be helped by its partners does not trade; what that costs may be within the gap.
-            fewer = without(best, routes, homes, short, hours)
-            price, short = fair_prices(routes, fewer, alone, hours)
-            if not short.any() and fewer.near(homes, parameters.gap):
-                return Solution(fewer, price, now, converged=True)
+            fair, price = _fair(best, routes, homes, alone, hours)
+            if fair.livable(hours) and fair.near(homes, parameters.gap):
+                return Solution(fair, price, now, converged=True)
         if now.number >= parameters.iterations:
             break
     if best is None:
@@ -97,6 +93,17 @@ def _better(best: Certificate | None, found: Certificate, hours: float) -> Certi
     higher = best if best.bound > found.bound else found
     lower = best if (best.livable(hours), -best.cost) > (found.livable(hours), -found.cost) else found
     return replace(lower, bound=higher.bound, price=higher.price)
+
+
+def _fair(
+    found: Certificate, routes: Routes, homes: Households, alone: Operation, hours: float
+) -> tuple[Certificate, IntArray]:
+    """The plan and its prices without the trades of homes that their partners cannot spare from a loss."""
+    price, short = fair_prices(routes, found, alone, hours)
+    while short.any():
+        found = without(found, routes, homes, short, hours)
+        price, short = fair_prices(routes, found, alone, hours)
+    return found, price
 
 
 def _polished(now: Round, routes: int) -> bool:

@@ -74,11 +74,13 @@ def certify(homes: Households, routes: Routes, wh: IntArray, price: FloatArray, 
 
 
 def near_enough(apart: float, scale: float, homes: Households, gap: int) -> bool:
-    """Whether cost and bound differ by `gap` millionths at most, or by less than a Wh of each home at its dearest.
+    """Whether cost and bound differ by `gap` millionths at most, or by less than a Wh a home at the dearest price.
 
-    Whole Wh cannot come nearer than the second in a market of a few hundred Wh.
+    Whole Wh cannot come nearer than the second in a market of a few hundred Wh: what rounding keeps from a seller may
+    be missed by whoever values it most.
     """
-    return apart <= max(scale * gap / MICRO, float(homes.dearest.sum()) / WH_PER_KWH, 1 / MICRO)
+    whole = homes.shape[0] * float(homes.dearest.max(initial=0.0)) / WH_PER_KWH
+    return apart <= max(scale * gap / MICRO, whole, 1 / MICRO)
 
 
 def lower_bound(homes: Households, routes: Routes, price: FloatArray, hours: float) -> float:
