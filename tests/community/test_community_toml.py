@@ -16,6 +16,7 @@ from commonwatt.community.schema import (
     SECTIONS,
     BandTable,
     BatteryTable,
+    HeatPumpTable,
     LevyTable,
     MandateTable,
     PriceFileTable,
@@ -111,6 +112,13 @@ def test_defaults_complete_devices_and_mandates_but_give_no_devices() -> None:
     assert (first.battery, second.battery) == (Battery(5.0, 1.0), None)
 
 
+def test_a_heat_pump_comes_on_top_of_the_load() -> None:
+    pump = 'heat_pump = { profile = "simbench:Air_Parallel_1", annual_kwh = 3000 }, annual_kwh = 3200'
+    first, second, _ = parse(GOOD.replace("annual_kwh = 3200", pump), "x").members
+    assert first.loads == (Load("simbench:H0-A", 3200.0), Load("simbench:Air_Parallel_1", 3000.0))
+    assert second.loads == (second.load,)
+
+
 def test_prices_by_time_of_day_and_from_a_file() -> None:
     table = '[{ from = "00:00", price = "0.30" }, { from = "17:30", price = "0.41", days = ["mon", "sun"] }]'
     text = GOOD.replace('"0.32"', table).replace('"0.08"', '{ file = "feed.csv" }')
@@ -165,6 +173,7 @@ EXPLAINED: list[tuple[str, type[Table]]] = [
     ("## [tariff]", PriceFileTable),
     ("### [tariff.levies]", LevyTable),
     ("### [tariff.vat]", VatTable),
+    ("### heat_pump", HeatPumpTable),
     ("### pv", PVTable),
     ("### battery", BatteryTable),
     ("### mandate", MandateTable),

@@ -152,19 +152,20 @@ def own_sizes(members: Sequence[Member]) -> list[Finding]:
     """A column of the community's own meter file is not scaled."""
     return [
         Finding(
-            f"members.{member.id}.annual_kwh",
-            f"has no effect: the values of '{member.load.profile}' in the community's own meter file are taken as they "
+            f"members.{member.id}.{key}annual_kwh",
+            f"has no effect: the values of '{load.profile}' in the community's own meter file are taken as they "
             "are; leave it out",
         )
         for member in members
-        if ":" not in member.load.profile and member.load.annual_kwh is not None
+        for key, load in zip(("", "heat_pump."), member.loads, strict=False)
+        if ":" not in load.profile and load.annual_kwh is not None
     ]
 
 
 def profile_names(member: Member) -> list[tuple[str, str]]:
     """(key, profile) of each profile that a member uses."""
-    load = [("load", member.load.profile)]
-    return [*load, ("pv.profile", member.pv.profile)] if member.pv else load
+    loads = list(zip(("load", "heat_pump.profile"), (load.profile for load in member.loads), strict=False))
+    return [*loads, ("pv.profile", member.pv.profile)] if member.pv else loads
 
 
 def _changes(*rates: Flat | TimeOfUse) -> Iterator[tuple[int, time]]:

@@ -11,7 +11,7 @@ from commonwatt.community.tariff import Tariff
 
 @dataclass(frozen=True)
 class Load:
-    """What a home uses.
+    """What a home, or its heat pump, uses.
 
     profile : name of a profile, such as "simbench:H0-A", or a column of the member's own file
     annual_kwh : scale [kWh/a]; None keeps the measured size
@@ -66,6 +66,7 @@ class Member:
     """A household or other party.
 
     index : place in the community, from 0; the ledger's member index
+    heat_pump : used on top of `load`, or None
     bus : where in the grid its connection is; None when no grid is given
     collateral : what it pays in at the start [micro-currency]
     wallet, meter : addresses; None = the simulation derives keys from the community's seed
@@ -74,6 +75,7 @@ class Member:
     index: int
     id: str
     load: Load
+    heat_pump: Load | None = None
     pv: PV | None = None
     battery: Battery | None = None
     terms: Terms = field(default_factory=Terms)
@@ -81,6 +83,11 @@ class Member:
     collateral: int = 0
     wallet: bytes | None = None
     meter: bytes | None = None
+
+    @property
+    def loads(self) -> tuple[Load, ...]:
+        """All that it uses."""
+        return (self.load, self.heat_pump) if self.heat_pump else (self.load,)
 
 
 @dataclass(frozen=True)

@@ -228,6 +228,11 @@ class PVTable(Table):
     kwp: Annotated[Size, Field(description="peak power in kW")]
 
 
+class HeatPumpTable(Table):
+    profile: Annotated[Name, Field(description="name of the profile of what the heat pump uses")]
+    annual_kwh: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
+
+
 class BatteryTable(Table):
     kwh: Annotated[Size, Field(description="capacity in kWh")]
     kw: Annotated[Size, Field(description="charge and discharge power in kW")]
@@ -255,6 +260,7 @@ class MandateTable(Table):
 class MemberTable(Table):
     load: Annotated[Name, Field(description="name of the profile of what the home uses")]
     annual_kwh: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
+    heat_pump: HeatPumpTable | None = None
     pv: PVTable | None = None
     battery: BatteryTable | None = None
     mandate: MandateTable = MandateTable()

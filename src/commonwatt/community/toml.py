@@ -38,9 +38,10 @@ from commonwatt.errors import ConfigError, Finding
 from commonwatt.proof import keccak
 
 _ONE_MEMBER_ONLY: Final = ("wallet", "meter")
-_DEVICES: Final = ("pv", "battery")
+_DEVICES: Final = ("heat_pump", "pv", "battery")
 _ENOUGH_FOR_A_MEMBER: Final = {
     "load": "any",
+    "heat_pump": {"profile": "any"},
     "pv": {"profile": "any", "kwp": 1.0},
     "battery": {"kwh": 1.0, "kw": 1.0},
 }
@@ -265,6 +266,7 @@ def _member(index: int, id_: str, table: MemberTable) -> Member:
         index=index,
         id=id_,
         load=Load(table.load, table.annual_kwh),
+        heat_pump=Load(table.heat_pump.profile, table.heat_pump.annual_kwh) if table.heat_pump else None,
         pv=PV(table.pv.profile, table.pv.kwp) if table.pv else None,
         battery=Battery(**table.battery.model_dump()) if table.battery else None,
         terms=Terms(**table.mandate.model_dump()),

@@ -110,7 +110,7 @@ def _profiles(read: Draft, folder: Path) -> Iterator[Finding]:
             except DataError as error:
                 yield _finding(path, error)
                 continue
-            wanted = "load" if key == "load" else "pv"
+            wanted = "pv" if key == "pv.profile" else "load"
             if profile.kind != wanted:
                 yield Finding(path, f"'{name}' is a {profile.kind} profile; a {wanted} profile is needed here")
 

@@ -70,22 +70,20 @@ def _power(community: Community, folder: Path, slots: Slots) -> tuple[FloatArray
     """Load and generation of every home, each shape (homes, slots) [kW]."""
     own = _own_meters(community, folder, slots)
     loads, generations = np.zeros((2, len(community.members), slots.count))
-    packaged = {member.load.profile for member in community.members} | {
-        member.pv.profile for member in community.members if member.pv
-    }
+    every = [load for member in community.members for load in member.loads]
+    packaged = {load.profile for load in every} | {member.pv.profile for member in community.members if member.pv}
     names = sorted(name for name in packaged if ":" in name)
     series = dict(zip(names, read_profiles(names, slots, community.timezone), strict=True)) if names else {}
-    sizes = [member.load.profile for member in community.members if member.load.annual_kwh is None]
-    measured = [name for name in sizes if ":" in name]
+    measured = [load.profile for load in every if load.annual_kwh is None and ":" in load.profile]
     size = dict(zip(measured, annual_kwh(measured), strict=True)) if measured else {}
     for member in community.members:
-        load, pv = member.load, member.pv
-        if ":" in load.profile:
-            scale = size[load.profile] if load.annual_kwh is None else load.annual_kwh
-            loads[member.index] = series[load.profile] * scale
-        else:
-            loads[member.index] = own[load.profile]
-        if pv:
+        for load in member.loads:
+            if ":" in load.profile:
+                scale = size[load.profile] if load.annual_kwh is None else load.annual_kwh
+                loads[member.index] += series[load.profile] * scale
+            else:
+                loads[member.index] += own[load.profile]
+        if pv := member.pv:
             generations[member.index] = series[pv.profile] * pv.kwp if ":" in pv.profile else own[pv.profile]
     return loads, generations
 
