@@ -1,6 +1,6 @@
 """What the embedded chain takes from py-evm, in the shapes of `node`.
 
-Only this module and `embedded` import py-evm.
+Only this module, `reader` and those that make blocks import py-evm.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from commonwatt.proof.keys import recover
 
 GENESIS_KEY = b"commonwatt:genesis"
 CHAIN_ID_KEY = b"commonwatt:chain-id"
+_OUTPUT_KEY = b"commonwatt:output:"
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,44 @@ def decode(raw: bytes) -> Queued:
         raise LedgerError(f"The transaction is refused: {error}") from error
     except Exception as error:  # rlp and py-evm raise many kinds for bytes that are no transaction
         raise LedgerError(f"This is not a signed Ethereum transaction: {error}.") from error
+
+
+def problem_of(queued: Queued, chain_id: int, gas_limit: int, base_fee: int) -> str | None:
+    """Why a transaction can be in no block of this chain now, whatever its sender's account holds.
+
+    These are py-evm's checks when it executes, and the chain id, which it does not check.
+    """
+    transaction = queued.transaction
+    if transaction.chain_id != chain_id:
+        return f"it is signed for chain {transaction.chain_id}, this is chain {chain_id}"
+    if transaction.gas < transaction.intrinsic_gas:
+        return f"its gas of {transaction.gas} is below the {transaction.intrinsic_gas} it needs at least"
+    if transaction.gas > gas_limit:
+        return f"its gas of {transaction.gas} is above a block's {gas_limit}"
+    if transaction.max_priority_fee_per_gas > transaction.max_fee_per_gas:
+        return "its tip is above its highest fee"
+    if transaction.max_fee_per_gas < base_fee:
+        return f"its highest fee of {transaction.max_fee_per_gas} wei is below the base fee of {base_fee}"
+    return None
+
+
+def unaffordable(queued: Queued, balance: int, nonce: int, waiting: int) -> str | None:
+    """Why the sender's account does not allow a transaction.
+
+    balance : what the account holds [wei]
+    nonce : the next one, queued transactions counted
+    waiting : what those may cost [wei]
+    """
+    if queued.transaction.nonce != nonce:
+        return f"its nonce is {queued.transaction.nonce}, the account's next one is {nonce}"
+    if waiting + queued.cost > balance:
+        return f"the account holds {balance} wei and its queued transactions may cost {waiting + queued.cost}"
+    return None
+
+
+def output_key(block: bytes, transaction: bytes) -> bytes:
+    """Where the store keeps what a failed transaction gave back, which no receipt holds."""
+    return _OUTPUT_KEY + block + transaction
 
 
 def block_of(header: BlockHeaderAPI, transactions: tuple[bytes, ...]) -> Block:

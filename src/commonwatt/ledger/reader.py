@@ -1,0 +1,262 @@
+"""What a chain's file holds, read at any block that it knows.
+
+The canonical chain is what py-evm's own entries say (head, block by number, transaction by hash); whoever writes
+blocks keeps them. State, transactions and receipts of a block are found by its header, so a block beside the
+canonical chain can be read by its hash as long as the file has it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI, StateAPI
+from eth.exceptions import HeaderNotFound, PyEVMError, Revert, TransactionNotFound
+from eth.vm.forks.cancun.transactions import CancunTransactionBuilder
+from eth.vm.forks.london.blocks import LondonBlockHeader
+from eth.vm.forks.london.headers import calculate_expected_base_fee_per_gas
+from eth.vm.message import Message
+from eth_bloom.bloom import BloomFilter
+from eth_typing import Address, BlockNumber, Hash32
+from eth_utils.exceptions import ValidationError
+from trie.exceptions import MissingTrieNode
+
+from commonwatt.errors import LedgerError
+from commonwatt.ledger.evm import (
+    CHAIN_ID_KEY,
+    Database,
+    block_of,
+    chain_class,
+    logs_of,
+    output_key,
+    read_receipts,
+    receipt_of,
+)
+from commonwatt.ledger.node import ZERO_ADDRESS, Block, CallReverted, Log, Receipt, Transaction
+from commonwatt.ledger.store import Store
+
+At = int | bytes | None
+"""A block: by its number on the canonical chain, by its hash, or None for the head."""
+
+_BLOCKS_KEPT = 8
+# A state remembers every account and contract that it was asked for; after so many questions a new one is begun.
+_QUESTIONS = 4096
+
+
+class UnknownBlock(LedgerError):
+    """The file has no such block."""
+
+
+class Reader:
+    """The read side of a chain. Use it from one thread at a time.
+
+    `name` is what errors call the chain. Every method raises LedgerError when a part that must be there is not.
+    """
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._name = name
+        self._chain_id = int.from_bytes(store.get(CHAIN_ID_KEY) or b"", "big")
+        self._chain = chain_class(self._chain_id)(Database(store))
+        self._receipts: OrderedDict[bytes, tuple[ReceiptAPI, ...]] = OrderedDict()
+        self.step()
+
+    def step(self) -> None:
+        """Go on to the head that the file names now."""
+        with self._whole():
+            head = self._chain.get_canonical_head()
+            self._head = head
+            self._head_state: StateAPI | None = None
+            self._questions = 0
+            self._head_block = self._block(head)
+            self._next_base_fee = calculate_expected_base_fee_per_gas(cast("LondonBlockHeader", head))
+
+    # The chain
+
+    @property
+    def chain_id(self) -> int:
+        """The number that every transaction of this chain is signed for."""
+        return self._chain_id
+
+    @property
+    def head(self) -> Block:
+        """The last block; of a file open for reading, the last one that its writer has finished."""
+        if self._store.read_only:
+            self.step()
+        return self._head_block
+
+    @property
+    def next_base_fee(self) -> int:
+        """Wei per gas that the block after the head will ask for."""
+        return self._next_base_fee
+
+    def header(self, at: At = None) -> BlockHeaderAPI:
+        """A whole header. Raises UnknownBlock."""
+        if at is None:
+            return self._head
+        with self._whole():
+            try:
+                if isinstance(at, bytes):
+                    return self._chain.get_block_header_by_hash(Hash32(at))
+                if at <= self._head.block_number:
+                    return self._chain.get_canonical_block_header_by_number(BlockNumber(at))
+            except (HeaderNotFound, ValidationError):
+                pass
+        raise UnknownBlock(f"{self._name} has no block {f'0x{at.hex()}' if isinstance(at, bytes) else at}.")
+
+    def canonical(self, header: BlockHeaderAPI) -> bool:
+        """Whether a block lies on the canonical chain."""
+        try:
+            return self.header(header.block_number).hash == header.hash
+        except UnknownBlock:
+            return False
+
+    def block(self, at: At) -> Block:
+        """A block. Raises UnknownBlock."""
+        with self._whole():
+            return self._block(self.header(at))
+
+    def transactions(self, header: BlockHeaderAPI) -> tuple[SignedTransactionAPI, ...]:
+        """A block's transactions in order of execution."""
+        with self._whole():
+            return tuple(self._chain.chaindb.get_block_transactions(header, CancunTransactionBuilder))
+
+    def receipts(self, header: BlockHeaderAPI) -> tuple[ReceiptAPI, ...]:
+        """A block's receipts as the chain keeps them, with the gas summed over the block."""
+        kept = self._receipts.get(header.hash)
+        if kept is None:
+            with self._whole():
+                kept = self._receipts[header.hash] = read_receipts(self._chain, header)
+            if len(self._receipts) > _BLOCKS_KEPT:
+                self._receipts.popitem(last=False)
+        return kept
+
+    def place(self, transaction: bytes) -> tuple[int, int] | None:
+        """Number of the canonical block that holds a transaction, and its index there; None when none does."""
+        with self._whole():
+            try:
+                return self._chain.get_canonical_transaction_index(Hash32(transaction))
+            except TransactionNotFound:
+                return None
+
+    def receipt(self, transaction: bytes) -> Receipt | None:
+        """The receipt; None while no block holds the transaction."""
+        place = self.place(transaction)
+        if place is None:
+            return None
+        header = self.header(place[0])
+        with self._whole():
+            signed = self._chain.get_canonical_transaction_by_index(BlockNumber(place[0]), place[1])
+            receipts = self.receipts(header)
+            used = receipts[place[1] - 1].gas_used if place[1] else 0
+            output = self._store.get(output_key(header.hash, transaction)) or b""
+            return receipt_of(signed, transaction, receipts[place[1]], place, used, output)
+
+    def transaction(self, transaction: bytes) -> Transaction | None:
+        """The transaction by its hash; None while no block holds it."""
+        place = self.place(transaction)
+        if place is None:
+            return None
+        with self._whole():
+            signed = self._chain.get_canonical_transaction_by_index(BlockNumber(place[0]), place[1])
+            return Transaction(
+                hash=transaction, sender=signed.sender, to=signed.to, nonce=signed.nonce, value=signed.value,
+                gas=signed.gas, data=signed.data, block=place[0], index=place[1],
+            )  # fmt: skip
+
+    def logs(self, first: int, last: int, address: bytes | None = None, topic: bytes | None = None) -> list[Log]:
+        """Events of the canonical blocks `first` to `last`, both included, oldest first.
+
+        Blocks whose bloom filter excludes `address` or `topic` are passed over.
+        """
+        wanted = [item for item in (address, topic) if item is not None]
+        found: list[Log] = []
+        with self._whole():
+            for number in range(first, min(last, self.head.number) + 1):
+                header = self.header(number)
+                if not header.bloom or any(item not in BloomFilter(header.bloom) for item in wanted):
+                    continue
+                hashes = self._chain.chaindb.get_block_transaction_hashes(header)
+                for hash_, receipt in zip(hashes, read_receipts(self._chain, header), strict=True):
+                    found += [
+                        log
+                        for log in logs_of(receipt, number, hash_)
+                        if address in (None, log.address) and topic in (None, *log.topics[:1])
+                    ]
+        return found
+
+    # The state after a block
+
+    def call(self, to: bytes, data: bytes, sender: bytes = ZERO_ADDRESS, at: At = None) -> bytes:
+        """Run a view of a contract on a block's state, at that block's time; changes nothing.
+
+        Raises CallReverted with the contract's data, LedgerError when it fails in another way.
+        """
+        header = self.header(at)
+        with self._state(header) as state:
+            message = Message(
+                gas=header.gas_limit, to=Address(to), sender=Address(sender), value=0, data=data,
+                code=state.get_code(Address(to)),
+            )  # fmt: skip
+            context = state.get_transaction_context_class()(gas_price=0, origin=Address(sender))
+            snapshot = state.snapshot()
+            try:
+                computation = state.computation_class.apply_message(state, message, context)
+            finally:
+                state.revert(snapshot)
+        if computation.is_success:
+            return computation.output
+        if isinstance(computation.error, Revert):
+            raise CallReverted(computation.output)
+        raise LedgerError(f"The call of 0x{to.hex()} failed: {computation.error!r}.")
+
+    def nonce(self, address: bytes, at: At = None) -> int:
+        """Number of the account's next transaction."""
+        with self._state(self.header(at)) as state:
+            return state.get_nonce(Address(address))
+
+    def balance(self, address: bytes, at: At = None) -> int:
+        """Ether of an account [wei]."""
+        with self._state(self.header(at)) as state:
+            return state.get_balance(Address(address))
+
+    def code(self, address: bytes, at: At = None) -> bytes:
+        """Code of a contract; empty for any other account."""
+        with self._state(self.header(at)) as state:
+            return state.get_code(Address(address))
+
+    def storage(self, address: bytes, slots: Sequence[int], at: At = None) -> list[int]:
+        """Words of a contract's storage, as unsigned integers."""
+        with self._state(self.header(at)) as state:
+            return [state.get_storage(Address(address), slot) for slot in slots]
+
+    # Inside
+
+    @contextmanager
+    def _state(self, header: BlockHeaderAPI) -> Iterator[StateAPI]:
+        """The state after a block. The head's is kept from one question to the next."""
+        with self._whole():
+            if header.hash != self._head.hash:
+                yield self._new_state(header)
+                return
+            self._questions += 1
+            if self._head_state is None or self._questions > _QUESTIONS:
+                self._head_state, self._questions = self._new_state(header), 0
+            yield self._head_state
+
+    def _new_state(self, header: BlockHeaderAPI) -> StateAPI:
+        vm: Any = self._chain.get_vm(header)
+        return cast("StateAPI", vm.state)
+
+    def _block(self, header: BlockHeaderAPI) -> Block:
+        return block_of(header, self._chain.chaindb.get_block_transaction_hashes(header))
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Any part of the chain that is not there means a damaged file."""
+        try:
+            yield
+        except (PyEVMError, MissingTrieNode) as error:
+            raise LedgerError(f"{self._name} is damaged: {error}.") from error
