@@ -41,22 +41,25 @@ def simulate(
     community = load(file)
     chosen = ledger or community.ledger.kind
     folder = Path(out) if out else None
-    problems = [
-        *([] if chosen in LEDGERS else [Finding("ledger", f"is one of {', '.join(LEDGERS)}, not '{chosen}'")]),
-        *([] if 1 <= days <= _MOST_DAYS else [Finding("days", f"is from 1 to {_MOST_DAYS}, not {days}")]),
-    ]
-    try:
-        first = date.fromisoformat(start) if isinstance(start, str) else start
-    except ValueError:
-        problems.append(Finding("start", f"is a date such as 2026-06-15, not '{start}'"))
-    else:
-        if not _EARLIEST <= first <= _LATEST:
-            problems.append(Finding("start", f"is a day from {_EARLIEST} to {_LATEST}, not {first}"))
-    if problems:
-        raise ConfigError("The request", problems)
+    problems = [] if chosen in LEDGERS else [Finding("ledger", f"is one of {', '.join(LEDGERS)}, not '{chosen}'")]
+    first, wrong = first_day(start, days)
+    if problems or wrong:
+        raise ConfigError("The request", [*problems, *wrong])
     simulation = Simulation(community, Path(file).parent, first, days, ledger=chosen, out=folder, fresh=fresh)
     try:
         return simulation.run(progress)
     except BaseException:
         simulation.close()
         raise
+
+
+def first_day(start: str | date, days: int) -> tuple[date, list[Finding]]:
+    """The first local day of a request, and what is wrong with it or with the number of days."""
+    problems = [] if 1 <= days <= _MOST_DAYS else [Finding("days", f"is from 1 to {_MOST_DAYS}, not {days}")]
+    try:
+        first = date.fromisoformat(start) if isinstance(start, str) else start
+    except ValueError:
+        return _EARLIEST, [*problems, Finding("start", f"is a date such as 2026-06-15, not '{start}'")]
+    if not _EARLIEST <= first <= _LATEST:
+        problems.append(Finding("start", f"is a day from {_EARLIEST} to {_LATEST}, not {first}"))
+    return first, problems

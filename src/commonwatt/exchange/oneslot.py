@@ -50,7 +50,7 @@ def clear_file(
     """
     mechanism = find(name)
     bounds = _corridor(retail, feed_in)
-    typed = {key: _typed(mechanism, key, value) for key, value in parameters.items()}
+    typed = {key: from_text(mechanism, key, value) for key, value in parameters.items()}
     problems = [Finding(f"--param {key}" if key else "--param", text) for key, text in mechanism.problems(typed)]
     if problems:
         raise ConfigError(f"The request to {name}", problems)
@@ -221,7 +221,7 @@ def _limits(retail: int | None, feed_in: int | None) -> tuple[int, int]:
     return MAX_PRICE if retail is None else retail, -MAX_PRICE if feed_in is None else feed_in
 
 
-def _typed(mechanism: Mechanism[Any], key: str, text: str) -> object:
+def from_text(mechanism: Mechanism[Any], key: str, text: str) -> object:
     """A parameter's text as the mechanism's own types want it: JSON where that fits, else the text."""
     try:
         value = json.loads(text)
