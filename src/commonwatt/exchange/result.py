@@ -133,6 +133,11 @@ class Result:
         proofs = [json.loads(row.proof) for row in self.simulation.store.rows(tables.clearings)]
         return len(proofs), sum(map(len, proofs)), sum(check["holds"] for proof in proofs for check in proof)
 
+    def diagnostics(self, stage: str) -> list[dict[str, Any]]:
+        """What the clearings of a stage, "ahead" or "after", say of themselves, slot by slot."""
+        rows = self.simulation.store.rows(tables.clearings)
+        return [json.loads(row.diagnostics) for row in rows if (row.stage == AHEAD) == (stage == "ahead")]
+
     @cached_property
     def charges(self) -> Charges:
         """What each member owes with the market [micro-currency]."""
