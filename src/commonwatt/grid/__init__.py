@@ -4,9 +4,11 @@ Network.of(read_grid("simbench:rural2"))   the grid; `at` and `total` bring home
 power_flow(network, p_kw)                  voltages, loadings and losses of all slots
 check_grid(network, p_kw)                  the same against `Limits`: worst bus and line of each slot
 curtail(network, p_kw)                     the largest common fraction of export that is feasible
+electrical_distance(network, at)           impedance between each two homes
 """
 
 from commonwatt.grid.check import EN_50160, Curtailment, GridCheck, Limits, check_grid, curtail
+from commonwatt.grid.distance import electrical_distance
 from commonwatt.grid.flow import Flow, lagging, power_flow
 from commonwatt.grid.network import Lines, Network, Transformer
 
@@ -21,6 +23,7 @@ __all__ = [
     "Transformer",
     "check_grid",
     "curtail",
+    "electrical_distance",
     "lagging",
     "power_flow",
 ]
