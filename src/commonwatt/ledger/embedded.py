@@ -15,11 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from eth.abc import ComputationAPI, ReceiptAPI
 from eth_utils.exceptions import ValidationError
-from trie.hexary import HexaryTrie
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.evm import (
@@ -27,12 +24,11 @@ from commonwatt.ledger.evm import (
     Genesis,
     Queued,
     decode,
-    output_key,
     problem_of,
-    receipt_of,
     unaffordable,
     write_genesis,
 )
+from commonwatt.ledger.execution import Execution
 from commonwatt.ledger.node import ZERO_ADDRESS, Block, Receipt
 from commonwatt.ledger.reader import At, Reader
 from commonwatt.ledger.store import Store
@@ -88,49 +84,26 @@ class EmbeddedChain(Reader):
             raise
         finally:
             self.step()
-            # py-evm's tries share one cache whose entries hold on to the tries of old blocks.
-            HexaryTrie._cached_create_node_to_db_mapping.cache_clear()
         for queued in left:
             self._queue(queued)
         return self._head_block
 
     def _execute(self, queue: Sequence[Queued], timestamp: int) -> list[Queued]:
         """Run a block and put it into the store; returns what did not fit."""
-        header = self._chain.create_header_from_parent(
-            self._head, timestamp=timestamp, gas_limit=self._head.gas_limit, coinbase=ZERO_ADDRESS
-        )
-        vm: Any = self._chain.get_vm(header)
+        run = Execution(self._chain, self._head, timestamp=timestamp)
         self._refused, self._sealed = {}, {}
-        done: list[Queued] = []
-        receipts: list[ReceiptAPI] = []
-        computations: list[ComputationAPI] = []
         for queued in queue:
-            if header.gas_used + queued.transaction.gas > header.gas_limit:
+            if not run.fits(queued):
                 break
             try:
-                receipt, computation = vm.apply_transaction(header, queued.transaction)
+                run.apply(queued)
             except ValidationError as error:  # `submit` let it in, but the base fee has risen since
                 self._refused[queued.hash] = str(error)
-                continue
-            header = vm.add_receipt_to_header(header, receipt)
-            done.append(queued)
-            receipts.append(receipt)
-            computations.append(computation)
-        transactions = [queued.transaction for queued in done]
-        filled = vm.set_block_transactions_and_withdrawals(vm.get_block(), header, transactions, receipts)
-        block = vm.mine_block(filled).block  # ends the state and validates the block
+        block = run.close()
         # Chain.persist_block would read the block back, and Chain.import_block would execute it again.
         self._chain.chaindb.persist_block(block)
-        used = 0
-        for index, (queued, receipt, computation) in enumerate(zip(done, receipts, computations, strict=True)):
-            output = computation.output if computation.is_error else b""
-            if output:
-                self._store.put(output_key(block.hash, queued.hash), output)
-            self._sealed[queued.hash] = receipt_of(
-                queued.transaction, queued.hash, receipt, (block.number, index), used, output
-            )
-            used = receipt.gas_used
-        return list(queue[len(done) + len(self._refused) :])
+        self._sealed = run.receipts(self._store, block.number, block.hash)
+        return list(queue[len(run.done) + len(self._refused) :])
 
     def close(self) -> None:
         """Let go of the file; queued transactions are lost."""

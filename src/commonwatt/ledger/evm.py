@@ -28,6 +28,8 @@ from commonwatt.proof.keys import recover
 
 GENESIS_KEY = b"commonwatt:genesis"
 CHAIN_ID_KEY = b"commonwatt:chain-id"
+EXTRA_DATA_BYTES = 4096
+"""The most that a header's extra data holds."""
 _OUTPUT_KEY = b"commonwatt:output:"
 
 
@@ -40,12 +42,15 @@ class Genesis:
     timestamp: int = 0
     gas_limit: int = 100_000_000
     base_fee: int = 7
+    extra_data: bytes = b""
+    """Of block 0: a network's chain holds there what its members agreed on, by its hash."""
 
     @property
     def digest(self) -> bytes:
         """Tells two geneses apart, 32 bytes."""
         accounts = sorted(self.balances.items())
-        return keccak(repr((self.chain_id, accounts, self.timestamp, self.gas_limit, self.base_fee)).encode())
+        numbers = (self.chain_id, accounts, self.timestamp, self.gas_limit, self.base_fee)
+        return keccak(repr(numbers).encode() + self.extra_data)
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,8 @@ class Database(BaseAtomicDB):
 
 class _VM(CancunVM):
     consensus_class = NoProofConsensus
+    # The seal of a network's block and what its sealer claims.
+    extra_data_max_bytes = EXTRA_DATA_BYTES
 
 
 def chain_class(id_: int) -> type[Chain]:
@@ -107,7 +114,7 @@ def write_genesis(store: Store, genesis: Genesis) -> None:
     }
     params = {
         "difficulty": 0, "gas_limit": genesis.gas_limit, "timestamp": genesis.timestamp,
-        "base_fee_per_gas": genesis.base_fee,
+        "base_fee_per_gas": genesis.base_fee, "extra_data": genesis.extra_data,
     }  # fmt: skip
     chain_class(genesis.chain_id).from_genesis(Database(store), cast("Any", params), cast("Any", accounts))
     store.put(GENESIS_KEY, genesis.digest)
