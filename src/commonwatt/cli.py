@@ -249,35 +249,42 @@ def clear(
 
 @app.command
 def compare(
-    file: Path, *, mechanisms: str = "all", start: str = DEMO_START, days: Whole = 1, json_path: JsonPath = None
+    file: Path,
+    *,
+    mechanisms: str = "all",
+    start: str = DEMO_START,
+    days: Whole = 1,
+    json_path: JsonPath = None,
 ) -> None:
     """Run the same days under every market design and compare what comes of it.
 
-    Example: commonwatt compare examples/village.toml --mechanisms sdr,uniform --days 2
+    Example: commonwatt compare examples/village.toml --mechanisms sdr,uniform+sdr,my_market.py:MINE --days 2
 
     Parameters
     ----------
     file
         The community file.
     mechanisms
-        all, or names separated by commas.
+        all, or designs separated by commas: a name, file.py:NAME, name:parameter=value, or several joined by +.
     start
         First local day.
     days
         Number of local days.
     """
-    from commonwatt.study.compare import as_json, render
+    from commonwatt.study.compare import as_json
     from commonwatt.study.compare import compare as run
+    from commonwatt.study.compare_table import WIDEST, Screen
 
     names = "all" if mechanisms == "all" else [name.strip() for name in mechanisms.split(",")]
-    with _progress(quiet=json_path == "-") as report:
+    with _progress(quiet=json_path == "-", task="designs") as report:
         found = run(file, start, days, names, report)
     if json_path:
         _write_json(as_json(found), json_path)
     if json_path != "-":
         from rich.console import Console
 
-        Console(highlight=False).print(render(found))
+        # What is not a terminal has no width; the table has one.
+        Console(highlight=False, width=None if sys.stdout.isatty() else WIDEST).print(Screen(found))
 
 
 @study_app.command
@@ -295,6 +302,38 @@ def saini(*, json_path: JsonPath = None) -> None:
         from rich.console import Console
 
         Console(highlight=False).print(render(study))
+
+
+@study_app.command
+def residential(*, days: Whole = 7, out: Path | None = None, json_path: JsonPath = None) -> None:
+    """A neighbourhood in summer and winter: bilateral trading by surplus or by distance against the utility alone.
+
+    Example: commonwatt study residential --out study
+
+    Parameters
+    ----------
+    days
+        Days of each season, from 1 to 28.
+    out
+        Folder for the page with the plots.
+    """
+    from commonwatt.study.residential import run
+    from commonwatt.study.residential_page import as_json, page, render
+
+    with _progress(quiet=json_path == "-", task="weeks") as report:
+        study = run(days, report)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "residential.html").write_text(page(study), encoding="utf-8")
+    if json_path:
+        _write_json(as_json(study), json_path)
+    if json_path != "-":
+        from rich.console import Console
+
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+        console.print(render(study))
+        if out:
+            console.print(f"Page: {out / 'residential.html'}")
 
 
 @bench_app.command
@@ -362,7 +401,7 @@ def _show(result: Result, out: Path | None, json_path: str | None) -> None:
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+def _progress(*, quiet: bool, task: str = "market day") -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr."""
     if quiet:
         yield lambda *_: None
@@ -377,8 +416,8 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("market day", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        added = bar.add_task(task, total=None)
+        yield lambda done, total: bar.update(added, completed=done, total=total)
 
 
 def _write_json(value: Any, path: str) -> None:

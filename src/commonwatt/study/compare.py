@@ -2,52 +2,66 @@
 
 A design of phase *ahead* trades on the day-ahead forecast and settles what is delivered; one of phase *after* shares
 what was metered. Nothing else differs between the rows, so what differs in their figures is the design.
+
+Every saving is against one run without any local market, in which each home meets the utility alone and its battery
+serves only itself. A design that plans batteries for the neighbourhood is so measured by all that it changes.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import date
-from datetime import time as clock
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from commonwatt.community.model import Community, Stage
-from commonwatt.errors import ConfigError, Finding, MarketError
+from commonwatt.community.model import Community
+from commonwatt.errors import ConfigError, MarketError
+from commonwatt.exchange.api import first_day
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.result import Result
 from commonwatt.exchange.simulation import Simulation
-from commonwatt.market import MECHANISMS, find
-from commonwatt.study.indices import Zhou, gini, jain, peak_to_average, zhou
+from commonwatt.forecast import Forecaster
+from commonwatt.study.claims import Claim
+from commonwatt.study.compare_designs import Design, designs
+from commonwatt.study.indices import Zhou, gini, jain, peak_to_average, possible_gain, zhou
 from commonwatt.study.metrics import connection_point, local_share, self_consumption, self_sufficiency
-from commonwatt.units import MICRO, WH_PER_KWH
+from commonwatt.study.network_use import Wiring
+from commonwatt.units import MICRO, WH_PER_KWH, FloatArray
 
-BASELINE: Final = "utility only"
-GATE: Final = clock(12)
+BASELINE: Final = Design("utility only", ())
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Row:
     """One design on these days. Money in currency units, energy in kWh, power in kW.
 
-    gap : share of the possible gain that was missed; the possible gain is that of sharing each slot's smaller side
-        at the distance between ceiling and floor
-    proofs_hold : of all checks of all its clearings
+    bill, saved : of all homes; least_saved : of the home that saved least. Against the run without a market
+    gap : share of the possible gain that was missed, given what the meters counted (`indices.possible_gain`)
+    plan_gap : of a design that plans: cost of its plan over the certified bound, relative, worst day; None otherwise
+    local_kwh : between neighbours; price : mean of it [currency/kWh]
+    peak_kw : highest import at the connection point
+    losses_kwh : in the wires; distance_ohm : mean electrical distance of a traded kWh; both None without a grid
+    stored_kwh : in the batteries at the end, more than without a market
+    proofs : clearings; checks : all their checks, of which `holding` hold; unsolved : clearings without a plan
     seconds : CPU time of the run [s]
+    saved_by_home : in the community's order; price_by_slot, import_kw_by_slot : None where nothing was traded
     """
 
     design: str
     phase: str
     bill: float
     saved: float
-    gap: float | None
     least_saved: float
+    gap: float | None
+    plan_gap: float | None
     local_kwh: float
     trades: int
+    price: float | None
     local_share: float | None
     self_consumption: float | None
     self_sufficiency: float | None
@@ -56,21 +70,42 @@ class Row:
     jain: float | None
     gini: float | None
     zhou: Zhou
+    losses_kwh: float | None
+    distance_ohm: float | None
+    stored_kwh: float
     proofs: int
-    proofs_hold: bool
+    checks: int
+    holding: int
+    unsolved: int
     seconds: float
+    saved_by_home: tuple[float, ...]
+    price_by_slot: tuple[float | None, ...]
+    import_kw_by_slot: tuple[float, ...]
+
+    @property
+    def proofs_hold(self) -> bool:
+        """Whether every check of every clearing holds."""
+        return self.checks == self.holding
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All rows, the baseline first, and the designs that could not be run here with the reason."""
+    """All rows, the baseline first, and the designs that could not be run here with the reason.
+
+    clock : local time at which each slot starts; wires : name of the grid, if there is one
+    claims : a paper's claims beside what came out here, if they were put to the test
+    """
 
     community: str
     currency: str
     start: str
     days: int
+    homes: tuple[str, ...]
+    clock: tuple[str, ...]
+    wires: str | None
     rows: tuple[Row, ...]
     left_out: Mapping[str, str]
+    claims: tuple[Claim, ...] = ()
 
 
 def compare(
@@ -78,152 +113,153 @@ def compare(
     start: str | date,
     days: int = 1,
     mechanisms: Sequence[str] | str = "all",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Comparison:
-    """Run every applicable mechanism on the same days of the community in `file`.
+    """Run every design on the same days of the community in `file`.
 
-    mechanisms : names, or "all"; a mechanism that the file sets up keeps the file's parameters
-    Raises ConfigError for what the caller can mend.
+    mechanisms : "all", or names as in `compare_designs`
+    progress : called with how much is done and of how much
+    Raises ConfigError or DataError for what the caller can mend; what cannot run in this community is left out.
     """
     community, folder = load(file), Path(file).parent
-    names = list(MECHANISMS) if mechanisms == "all" else list(mechanisms)
-    if days < 1:
-        raise ConfigError("The request", [Finding("days", f"is at least 1, not {days}")])
+    first, chosen = _request(community, folder, start, days, mechanisms)
+    count = len(chosen) + 1
+    with ran(community, folder, first, days, BASELINE, _share(progress, 0, count)) as baseline:
+        wiring = Wiring.of(community)
+        rows, left_out = [row(baseline, baseline, BASELINE, wiring)], {}
+        for number, design in enumerate(chosen, 1):
+            try:
+                with ran(community, folder, first, days, design, _share(progress, number, count)) as result:
+                    rows.append(row(result, baseline, design, wiring))
+            except Exception as error:
+                left_out[design.name] = _reason(error, design)
+        return Comparison(
+            community=community.name,
+            currency=community.currency,
+            start=first.isoformat(),
+            days=days,
+            homes=tuple(member.id for member in community.members),
+            clock=tuple(baseline.slots["local"].dt.strftime("%Y-%m-%dT%H:%M").to_list()),
+            wires=community.grid,
+            rows=tuple(rows),
+            left_out=left_out,
+        )
+
+
+def _request(
+    community: Community, folder: Path, start: str | date, days: int, mechanisms: Sequence[str] | str
+) -> tuple[date, tuple[Design, ...]]:
+    """Everything that is wrong with a request is said at once."""
+    first, findings = first_day(start, days)
     try:
-        first = date.fromisoformat(start) if isinstance(start, str) else start
-        for name in names:
-            find(name)
-    except ValueError:
-        raise ConfigError("The request", [Finding("start", f"is a date such as 2026-06-15, not '{start}'")]) from None
-    rows, left_out = [_run(community, folder, first, days, ())], {}
-    for done, name in enumerate(names, 1):
-        try:
-            rows.append(_run(community, folder, first, days, _stages(community, name), name))
-        except (MarketError, ConfigError) as error:
-            left_out[name] = str(error).splitlines()[-1].strip()
-        if progress:
-            progress(done, len(names))
-    return Comparison(community.name, community.currency, first.isoformat(), days, tuple(rows), left_out)
+        chosen = designs(community, folder, mechanisms)
+    except ConfigError as error:
+        raise ConfigError("The request", [*findings, *error.findings]) from None
+    if findings:
+        raise ConfigError("The request", findings)
+    return first, chosen
 
 
-def _stages(community: Community, name: str) -> tuple[Stage, ...]:
-    """The market day with this mechanism alone, with the parameters of the file or plain ones."""
-    mechanism = find(name)
-    given = next((stage.parameters for stage in community.market if stage.mechanism == name), None)
-    parameters = given if given is not None else plain_parameters(name)
-    problems = mechanism.problems(parameters)
-    if problems:
-        raise ConfigError(name, [Finding(key, text) for key, text in problems])
-    return (Stage(mechanism.phase, name, GATE if mechanism.phase == "ahead" else None, parameters),)
+def _share(progress: Progress | None, number: int, count: int) -> Progress | None:
+    """What the run with this number reports of all of them."""
+    return progress and (lambda done, total: progress(number * total + done, count * total))
 
 
-def plain_parameters(name: str) -> dict[str, object]:
-    """What a mechanism is compared with when the community's file says nothing: one price halfway."""
-    if "share_of_average" in find(name).parameters.model_fields:
-        return {"share_of_average": "0.6"}
-    return {}
+def _reason(error: Exception, design: Design) -> str:
+    """Why a design is left out: it cannot clear this community, or the community's own code fails."""
+    if isinstance(error, MarketError | ConfigError):
+        return str(error).splitlines()[-1].strip()
+    if design.own:
+        return f"its code ends with {type(error).__name__}: {error}"
+    raise error
 
 
-def _run(
-    community: Community, folder: Path, start: date, days: int, stages: tuple[Stage, ...], name: str = BASELINE
-) -> Row:
-    begin = time.process_time()
-    simulation = Simulation(replace(community, market=stages), folder, start, days, ledger="none")
+@contextmanager
+def ran(
+    community: Community,
+    folder: Path,
+    start: date,
+    days: int,
+    design: Design,
+    progress: Progress | None = None,
+    forecaster: Forecaster | None = None,
+) -> Iterator[Result]:
+    """These days under one design, in memory and without a ledger."""
+    changed = replace(community, market=design.stages)
+    simulation = Simulation(changed, folder, start, days, ledger="none", forecaster=forecaster)
     try:
-        return row(simulation.run(), name, time.process_time() - begin)
+        yield simulation.run(progress)
     finally:
         simulation.close()
 
 
-def row(result: Result, name: str, seconds: float) -> Row:
-    """The figures of one run."""
-    a, prices = result.arrays, result.prices_micro
+def row(result: Result, baseline: Result, design: Design, wiring: Wiring | None) -> Row:
+    """The figures of one run. baseline : the same days without a local market."""
+    a, alone, trades = result.arrays, baseline.arrays, result.trades
     local = a["ahead"] + a["after"]
-    savings = (result.charges_without_market.total - result.charges.total) / MICRO
-    demand, supply = np.maximum(a["net"], 0).sum(axis=0), np.maximum(-a["net"], 0).sum(axis=0)
-    room = np.maximum(prices.ceiling - prices.floor, 0) / (MICRO * WH_PER_KWH)
-    possible = float((np.minimum(demand, supply) * room).sum())
+    savings = (baseline.charges.total - result.charges.total) / MICRO
+    possible, room = possible_gain(a["net"], result.prices_micro)
     gained = float((np.maximum(local, 0).sum(axis=0) * room).sum())
+    traded = float(np.maximum(local, 0).sum()) / WH_PER_KWH
     imported, _ = connection_point(a["net"])
+    kw = imported / (WH_PER_KWH * result.period.hours)
     sufficiency = self_sufficiency(a["load"], a["net"])
     clearings, checks, holding = result.proofs
-    stages = result.community.market
+    paid, energy, said = *_by_slot(result), result.diagnostics("ahead")
     return Row(
-        design=name,
-        phase=find(stages[0].mechanism).phase if stages else "",
+        design=design.name,
+        phase=design.phase,
         bill=float(result.charges.total.sum()) / MICRO,
         saved=float(savings.sum()),
-        gap=1 - gained / possible if possible else None,
         least_saved=float(savings.min()),
-        local_kwh=float(np.maximum(local, 0).sum()) / WH_PER_KWH,
-        trades=int((result.trades["settled_wh"] > 0).sum()),
+        gap=1 - gained / possible if possible else None,
+        plan_gap=max((found["gap"] for found in said if "gap" in found), default=None),
+        local_kwh=traded,
+        trades=int((trades["settled_wh"] > 0).sum()),
+        price=round(float(paid.sum() / energy.sum()), 6) if energy.sum() else None,
         local_share=local_share(local, a["grid"]),
         self_consumption=self_consumption(a["generation"] - a["curtailed"], a["net"]),
         self_sufficiency=sufficiency,
-        peak_kw=float(imported.max()) / WH_PER_KWH / result.period.hours,
+        peak_kw=float(kw.max()),
         peak_to_average=peak_to_average(imported),
         jain=jain(savings),
         gini=gini(savings),
-        zhou=zhou(savings, possible, a["net"], a["grid"], sufficiency),
+        zhou=zhou(savings, possible_gain(alone["net"], result.prices_micro)[0], alone["net"], a["grid"], sufficiency),
+        losses_kwh=wiring.losses_kwh(a["net"]) if wiring else None,
+        distance_ohm=wiring.mean_distance(trades) if wiring else None,
+        stored_kwh=_stored(result) - _stored(baseline),
         proofs=clearings,
-        proofs_hold=checks == holding,
-        seconds=round(seconds, 3),
+        checks=checks,
+        holding=holding,
+        unsolved=sum(found.get("converged") == 0 for found in said),
+        seconds=round(sum(result.seconds.values()), 3),
+        saved_by_home=tuple(savings.tolist()),
+        price_by_slot=tuple(
+            round(p / e, 6) if e else None for p, e in zip(paid.tolist(), energy.tolist(), strict=True)
+        ),
+        import_kw_by_slot=tuple(kw.tolist()),
     )
+
+
+def _by_slot(result: Result) -> tuple[FloatArray, FloatArray]:
+    """What was paid between neighbours, and for how much energy, each shape (slots,) [currency], [kWh]."""
+    settled = result.trades["settled_wh"].to_numpy() / WH_PER_KWH
+    seconds = result.trades["slot"].dt.epoch("s").to_numpy()
+    place = (seconds - result.period.start) // result.period.seconds
+    count = result.period.count
+    paid = np.bincount(place, settled * result.trades["price"].to_numpy(), count)
+    return paid.astype(float), np.bincount(place, settled, count).astype(float)
+
+
+def _stored(result: Result) -> float:
+    """Energy in all batteries at the end [kWh]."""
+    return float(result.simulation.soc.sum()) / WH_PER_KWH
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
     """The comparison as plain JSON."""
-    return asdict(comparison)
-
-
-def render(comparison: Comparison) -> Any:
-    """The table for the terminal."""
-    from rich.console import Group
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left")
-    heads = (
-        "design",
-        "bill",
-        "saved",
-        "gap",
-        "local kWh",
-        "trades",
-        "jain",
-        "gini",
-        "Zhou",
-        "least saved",
-        "proofs",
-        "s",
-    )
-    for place, head in enumerate(heads):
-        table.add_column(head, justify="right" if place else "left", no_wrap=True)
-    for each in comparison.rows:
-        table.add_row(
-            each.design,
-            f"{each.bill:.2f}",
-            f"{each.saved:.2f}",
-            f"{each.least_saved:.2f}",
-            _share(each.gap),
-            f"{each.local_kwh:.1f}",
-            str(each.trades),
-            _figure(each.jain),
-            _figure(each.gini),
-            f"{each.zhou.overall:.2f}",
-            "✓" if each.proofs_hold else "broken",
-        )
-    head = f"{comparison.community}, {comparison.days} day(s) from {comparison.start}; money in {comparison.currency}"
-    head += (
-        "\nbill and saved: of all homes; least: of the home that saved least; gap: share of the possible gain missed"
-    )
-    head += "\nkWh: between neighbours; Zhou: mean of six indices; proof: whether every check of every clearing holds"
-    notes = [f"left out: {name}: {reason}" for name, reason in comparison.left_out.items()]
-    return Group(head, table, *notes)
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.0f} %"
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+    found = asdict(comparison)
+    for each, line in zip(comparison.rows, found["rows"], strict=True):
+        line["zhou"]["overall"] = each.zhou.overall
+        line["proofs_hold"] = each.proofs_hold
+    return found

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from commonwatt.units import FloatArray, IntArray
+from commonwatt.community.tariff import SlotPrices
+from commonwatt.units import MICRO, WH_PER_KWH, FloatArray, IntArray
 
 
 def jain(values: FloatArray) -> float | None:
@@ -44,11 +45,26 @@ def peak_to_average(power: IntArray) -> float | None:
     return float(power.max()) / mean if mean else None
 
 
+def possible_gain(net: IntArray, prices: SlotPrices) -> tuple[float, FloatArray]:
+    """Most that a community can gain by sharing this energy [currency], and what a kWh is worth in each slot.
+
+        Σ_slots min(Σ_i max(net_i, 0), Σ_i max(−net_i, 0)) · max(ceiling − floor, 0)
+
+    net : what each home exchanges at its meter, shape (members, slots) [Wh]; second result : shape (slots,)
+    [currency/Wh]. With the energies given, a kWh between any two neighbours replaces one bought from the utility and
+    one sold to it, so this is the welfare of the central optimum (`market.optimum`) as long as no mandate's limit is
+    narrower than the utility's prices. It does not ask what batteries could do otherwise.
+    """
+    demand, supply = np.maximum(net, 0).sum(axis=0), np.maximum(-net, 0).sum(axis=0)
+    room = np.maximum(prices.ceiling - prices.floor, 0) / (MICRO * WH_PER_KWH)
+    return float((np.minimum(demand, supply) * room).sum()), room
+
+
 @dataclass(frozen=True)
 class Zhou:
-    """Zhou's six, each at most 1, higher is better; None where it is not defined.
+    """Zhou's six, higher is better; None where it is not defined. Each is at most 1 while no battery is moved.
 
-    value_tapping : saved, of what could be saved
+    value_tapping : saved, of what could be saved by sharing alone
     participation : share of members that are better off
     equality : 1 − Gini of the savings
     energy_balance : 1 − Σ|net|_market / Σ|net|_alone, at what members exchange with the utility
@@ -65,12 +81,12 @@ class Zhou:
 
     @property
     def overall(self) -> float:
-        """Mean of the six with equal weights; an index that is not defined counts as 0."""
+        """Mean of the six with equal weights, each kept within 0 and 1; one that is not defined counts as 0."""
         six = (
             self.value_tapping, self.participation, self.equality, self.energy_balance, self.flatness,
             self.self_sufficiency,
         )  # fmt: skip
-        return sum(value or 0.0 for value in six) / len(six)
+        return sum(min(max(value or 0.0, 0.0), 1.0) for value in six) / len(six)
 
 
 def zhou(
@@ -79,7 +95,8 @@ def zhou(
     """The six indices.
 
     savings : per member [currency]; possible : most that the community could save [currency]
-    alone, with_market : what each member exchanges with the utility, shape (members, slots) [Wh]
+    alone, with_market : what each member exchanges with the utility, shape (members, slots) [Wh]; `alone` is of the
+        run without a market
     """
     exchanged, still = np.abs(alone).sum(axis=0), np.abs(with_market).sum(axis=0)
     spread = float(exchanged.std())

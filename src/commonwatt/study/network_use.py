@@ -1,0 +1,53 @@
+"""What a market does to the wires: losses by power flow, and how far traded energy is from its buyer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from commonwatt.community.model import Community
+from commonwatt.exchange.wires import GridWires, wires_of
+from commonwatt.grid import electrical_distance, power_flow
+from commonwatt.units import WH_PER_KWH, FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """The wires of a community with its homes on them. distance : shape (homes, homes) [ohm]; homes : by their index"""
+
+    wires: GridWires
+    distance: FloatArray
+    homes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, community: Community) -> Wiring | None:
+        """None when the community names no grid."""
+        wires = wires_of(community)
+        if wires is None:
+            return None
+        homes = tuple(member.id for member in community.members)
+        return cls(wires, electrical_distance(wires.network, wires.at), homes)
+
+    def losses_kwh(self, net: IntArray) -> float | None:
+        """Of lines and transformer over all slots; None where a slot has no power flow: the voltage collapses.
+
+        net : metered energy of the homes, shape (homes, slots) [Wh]; reactive power is left out
+        """
+        kw = net / (WH_PER_KWH * self.wires.hours)
+        flow = power_flow(self.wires.network, self.wires.network.total(self.wires.at, kw))
+        return float(flow.losses_kw.sum()) * self.wires.hours if flow.solved.all() else None
+
+    def mean_distance(self, trades: pl.DataFrame) -> float | None:
+        """Σ wh·distance / Σ wh of settled trades [ohm]; None when nothing was traded.
+
+        A trade says who pays whom. Current flows as the meters say, however the trades are paired: of two designs with
+        the same metered energy, the one with the longer trades does not lose more in the wires.
+        """
+        wh = trades["settled_wh"].to_numpy()
+        if not wh.sum():
+            return None
+        place = {home: index for index, home in enumerate(self.homes)}
+        ends = [trades[end].replace_strict(place, return_dtype=pl.Int64).to_numpy() for end in ("buyer", "seller")]
+        return float(np.average(self.distance[ends[0], ends[1]], weights=wh))
