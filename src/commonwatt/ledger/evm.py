@@ -5,12 +5,14 @@ Only this module, `reader` and those that make blocks import py-evm.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import rlp
+from eth import EVM_RECURSION_LIMIT
 from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI
 from eth.chains.base import Chain
 from eth.consensus.noproof import NoProofConsensus
@@ -25,6 +27,10 @@ from commonwatt.ledger.node import Block, Log, Receipt
 from commonwatt.ledger.store import Store
 from commonwatt.proof.keccak import keccak
 from commonwatt.proof.keys import recover
+
+# py-evm needs this depth for calls of calls; py_ecc, which it imports, asks for eight times as much. With that, JSON
+# nested deep enough would run over the end of the machine's stack and end the process.
+sys.setrecursionlimit(EVM_RECURSION_LIMIT)
 
 GENESIS_KEY = b"commonwatt:genesis"
 CHAIN_ID_KEY = b"commonwatt:chain-id"
@@ -62,6 +68,7 @@ class Queued:
     sender: Address
     cost: int
     """Wei that it may take from its sender at most."""
+    raw: bytes
 
 
 class Database(BaseAtomicDB):
@@ -106,6 +113,17 @@ def chain_class(id_: int) -> type[Chain]:
     return EthereumChain
 
 
+def begin(store: Store, name: str, genesis: Genesis | None) -> None:
+    """Write block 0 into an empty file; check that another one begins with it."""
+    digest = store.get(GENESIS_KEY)
+    if digest is None:
+        if genesis is None:
+            raise LedgerError(f"{name} is empty; a new chain needs a genesis.")
+        write_genesis(store, genesis)
+    elif genesis is not None and genesis.digest != digest:
+        raise LedgerError(f"{name} was begun with another genesis.")
+
+
 def write_genesis(store: Store, genesis: Genesis) -> None:
     """Block 0, its state and what tells this chain from another."""
     accounts = {
@@ -132,7 +150,7 @@ def decode(raw: bytes) -> Queued:
         r, s = transaction.r.to_bytes(32, "big"), transaction.s.to_bytes(32, "big")
         sender = Address(recover(signed, r + s + bytes([27 + transaction.y_parity])))
         cost = transaction.gas * transaction.max_fee_per_gas + transaction.value
-        return Queued(transaction, keccak(raw), sender, cost)
+        return Queued(transaction, keccak(raw), sender, cost, raw)
     except LedgerError:
         raise
     except SignatureError as error:
@@ -172,6 +190,11 @@ def unaffordable(queued: Queued, balance: int, nonce: int, waiting: int) -> str 
     if waiting + queued.cost > balance:
         return f"the account holds {balance} wei and its queued transactions may cost {waiting + queued.cost}"
     return None
+
+
+def refusal(queued: Queued, problem: str) -> LedgerError:
+    """The error that tells a transaction's sender why it is not taken."""
+    return LedgerError(f"The transaction of 0x{queued.sender.hex()} is refused: {problem}.")
 
 
 def output_key(block: bytes, transaction: bytes) -> bytes:
