@@ -19,15 +19,7 @@ from pathlib import Path
 from eth_utils.exceptions import ValidationError
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.evm import (
-    GENESIS_KEY,
-    Genesis,
-    Queued,
-    decode,
-    problem_of,
-    unaffordable,
-    write_genesis,
-)
+from commonwatt.ledger.evm import Genesis, Queued, begin, decode, problem_of, refusal, unaffordable
 from commonwatt.ledger.execution import Execution
 from commonwatt.ledger.node import ZERO_ADDRESS, Block, Receipt
 from commonwatt.ledger.reader import At, Reader
@@ -50,7 +42,7 @@ class EmbeddedChain(Reader):
         name = str(path) if path else "the chain in memory"
         store = Store(path, read_only=read_only)
         try:
-            _begin(store, name, genesis)
+            begin(store, name, genesis)
             super().__init__(store, name)
             self._pending: list[Queued] = []
             self._waiting: dict[bytes, tuple[int, int]] = {}
@@ -140,7 +132,7 @@ class EmbeddedChain(Reader):
         problem = problem_of(queued, self._chain_id, self._head.gas_limit, self._next_base_fee)
         problem = problem or unaffordable(queued, self.balance(queued.sender), nonce, cost)
         if problem:
-            raise LedgerError(f"The transaction of 0x{queued.sender.hex()} is refused: {problem}.")
+            raise refusal(queued, problem)
 
     def confirm(self, transactions: Sequence[bytes], timestamp: int) -> tuple[Receipt, ...]:
         """Seal blocks at `timestamp`, or one second after the head when that is later, until these are in.
@@ -171,14 +163,3 @@ class EmbeddedChain(Reader):
         """Number of the account's next transaction; of the head, queued ones counted."""
         waiting, _ = self._waiting.get(address, (0, 0)) if at is None else (0, 0)
         return super().nonce(address, at) + waiting
-
-
-def _begin(store: Store, name: str, genesis: Genesis | None) -> None:
-    """Write block 0 into an empty file; check that another one begins with it."""
-    digest = store.get(GENESIS_KEY)
-    if digest is None:
-        if genesis is None:
-            raise LedgerError(f"{name} is empty; a new chain needs a genesis.")
-        write_genesis(store, genesis)
-    elif genesis is not None and genesis.digest != digest:
-        raise LedgerError(f"{name} was begun with another genesis.")

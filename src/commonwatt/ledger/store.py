@@ -102,6 +102,11 @@ class Store:
         """Forget what was put since the last commit."""
         self._pending.clear()
 
+    def take(self) -> dict[bytes, bytes | None]:
+        """What was put since the last commit; the store forgets it. Who wants it kept puts it again."""
+        pending, self._pending = self._pending, {}
+        return pending
+
     def close(self) -> None:
         """Let go of the file; what is not committed is lost."""
         self._pending.clear()

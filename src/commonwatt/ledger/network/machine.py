@@ -1,0 +1,413 @@
+"""A node without its wires: messages and the time go in, messages come out.
+
+Whoever drives the machine gives it what arrives (`receive`), the time once a second or so (`tick`), and calls
+`work` as long as it is `busy`; it sends what these return. Nothing here reads a clock or opens a socket, so many
+machines run in one test on a simulated network.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from commonwatt.errors import LedgerError
+from commonwatt.ledger.evm import Queued
+from commonwatt.ledger.evm import decode as decode_transaction
+from commonwatt.ledger.network.block import InvalidBlock, decode_block
+from commonwatt.ledger.network.consensus import Header
+from commonwatt.ledger.network.messages import (
+    MAX_BLOCKS,
+    Blocks,
+    GetBlocks,
+    Message,
+    MessageError,
+    NewBlock,
+    Status,
+    Transactions,
+    decode,
+    encode,
+)
+from commonwatt.ledger.network.peers import Patience, Peers
+from commonwatt.ledger.network.pool import Pool
+from commonwatt.ledger.network.tree import Added, Draft, TooEarly, Tree, UnknownParent
+from commonwatt.proof.keys import Key, checksum_address
+
+STATUS_EVERY = 5
+"""Seconds between two messages that tell peers where the chain ends."""
+POOL_EVERY = 30
+"""Seconds between two messages that hold what waits in the pool, for whoever missed it."""
+DRAFT_LASTS = 10
+"""Seconds after which a search for a seal begins anew on a block with the transactions that came since."""
+_BATCH_BYTES = 256 << 10
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A message for a peer."""
+
+    peer: bytes
+    payload: bytes
+
+
+@dataclass
+class _Sync:
+    """Blocks on their way from one peer: asked for in batches, validated one by one."""
+
+    peer: bytes
+    request: int
+    deadline: int
+    last: Header | None = None
+    """The newest block of the peer's branch that is here."""
+    claimed: Status | None = None
+    """Where the peer's chain ended when it answered; None while an answer is awaited."""
+    queue: deque[bytes] = field(default_factory=deque)
+    progress: bool = False
+    """Whether the answer brought anything."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """A seal that is searched for, since `since`."""
+
+    draft: Draft
+    since: int
+
+
+class Machine:
+    """One node. `key` is the member that seals; `log` takes one line per event."""
+
+    def __init__(self, tree: Tree, key: Key | None, log: Log, patience: Patience | None = None) -> None:
+        self.tree = tree
+        self.pool = Pool(tree.chain_id, tree.head.gas_limit)
+        self.peers = Peers(patience or Patience())
+        self.search: Search | None = None
+        """Set while a worker should look for a seal; it changes when another one is wanted."""
+        self.sealing = True
+        """Whether the node seals by itself when its turn comes."""
+        self.on_block: list[Callable[[Added], None]] = []
+        self.on_transaction: list[Callable[[Queued], None]] = []
+        self._key = key
+        self._log = log
+        self._sync: _Sync | None = None
+        self._requests = 0
+        self._told = self._shared = 0
+        self._out: list[Outgoing] = []
+
+    # Peers
+
+    def join(self, peer: bytes, now: int) -> list[Outgoing]:
+        """Connect a peer and tell it where the chain ends; one that is banned stays out."""
+        if self.peers.join(peer, now):
+            self._log(f"peer {_name(peer)} joined")
+            self._send(peer, self.status())
+            self._share([queued.raw for queued in self.pool.waiting()], [peer])
+        return self._sent()
+
+    def leave(self, peer: bytes) -> None:
+        """Disconnect a peer."""
+        if self.peers.leave(peer):
+            self._log(f"peer {_name(peer)} left")
+            self._forget_sync(peer)
+
+    def receive(self, peer: bytes, payload: bytes, now: int) -> list[Outgoing]:
+        """A message of a connected peer, whose signature the wire has checked."""
+        known = self.peers.connected.get(peer)
+        if known is None:
+            return []
+        if not known.spend(1 + len(payload) // 1024, now, self.peers.patience):
+            self._drop(peer, "it floods", now)
+            return []
+        try:
+            self._handle(peer, decode(payload), now)
+        except MessageError as error:
+            self._drop(peer, f"it sent {error}", now)
+        except InvalidBlock as error:
+            self._drop(peer, str(error), now)
+        return self._sent()
+
+    def _handle(self, peer: bytes, message: Message, now: int) -> None:
+        match message:
+            case Status():
+                self.peers.connected[peer].status = message
+                self._follow(now)
+            case NewBlock():
+                self._take_block(peer, message.raw, now)
+            case Transactions():
+                self._take_transactions(peer, message.raw, now)
+            case GetBlocks():
+                blocks = tuple(self.tree.after(message.known, MAX_BLOCKS, _BATCH_BYTES))
+                self._send(peer, Blocks(message.request, blocks, self.status()))
+            case Blocks():
+                self._take_answer(peer, message, now)
+
+    def status(self) -> Status:
+        """Where this node's chain ends."""
+        head = self.tree.head
+        return Status(head.hash, head.number, self.tree.score(head.hash))
+
+    # Time
+
+    def tick(self, now: int) -> list[Outgoing]:
+        """Time has come to `now`."""
+        if self._sync and not self._sync.queue and now > self._sync.deadline:
+            self._log(f"peer {_name(self._sync.peer)} did not answer")
+            self.peers.connected[self._sync.peer].resting = now + 3 * self.peers.patience.answer
+            self._sync = None
+        self._follow(now)
+        if self.sealing and not self._sync:
+            self.produce(now)
+        if now - self._told >= STATUS_EVERY:
+            self._told = now
+            self._tell(self.status())
+        if now - self._shared >= POOL_EVERY:
+            self._shared = now
+            self.pool.expire(now)
+            self._share([queued.raw for queued in self.pool.waiting()], list(self.peers.connected))
+        return self._sent()
+
+    @property
+    def busy(self) -> bool:
+        """Whether blocks wait to be validated."""
+        return bool(self._sync and self._sync.queue)
+
+    @property
+    def syncing(self) -> bool:
+        """Whether the node is behind a peer and fetches its blocks."""
+        return self._sync is not None
+
+    def work(self, now: int) -> list[Outgoing]:
+        """Validate one of the blocks that wait."""
+        sync = self._sync
+        if sync and sync.queue:
+            try:
+                self._take_next(sync, now)
+            except InvalidBlock as error:
+                self._drop(sync.peer, str(error), now)
+            except UnknownParent:
+                self._drop(sync.peer, "its blocks do not follow each other", now)
+            except TooEarly as error:
+                self._log(f"peer {_name(sync.peer)} is ahead of this node's clock: {error}")
+                self._sync = None
+        return self._sent()
+
+    # Transactions
+
+    def submit(self, raw: bytes, now: int) -> bytes:
+        """Take a transaction of a user of this node; returns its hash. It is sent with the next messages.
+
+        Raises LedgerError that names the cause when it is refused.
+        """
+        queued = decode_transaction(raw)
+        self._admit(queued, now)
+        self._share([raw], list(self.peers.connected))
+        return queued.hash
+
+    def account(self, address: bytes) -> tuple[int, int]:
+        """Next nonce and balance [wei] after the head."""
+        return self.tree.nonce(address), self.tree.balance(address)
+
+    def _admit(self, queued: Queued, now: int) -> None:
+        self.pool.add(queued, self.account, self.tree.next_base_fee, now)
+        for listener in self.on_transaction:
+            listener(queued)
+
+    def _take_transactions(self, peer: bytes, raws: tuple[bytes, ...], now: int) -> None:
+        new = []
+        for raw in raws:
+            try:
+                queued = decode_transaction(raw)
+            except LedgerError as error:
+                self._drop(peer, f"it sent a transaction that is none: {error}", now)
+                break
+            try:
+                if queued.hash not in self.pool:
+                    self._admit(queued, now)
+                    new.append(raw)
+            except LedgerError:  # another node's pool may hold what this one has no use for
+                continue
+        self._share(new, [other for other in self.peers.connected if other != peer])
+
+    def _share(self, raws: list[bytes], peers: list[bytes]) -> None:
+        """Send transactions in messages of moderate length."""
+        batch: list[bytes] = []
+        size = 0
+        for raw in raws:
+            batch.append(raw)
+            size += len(raw)
+            if size > _BATCH_BYTES or raw is raws[-1]:
+                for peer in peers:
+                    self._send(peer, Transactions(tuple(batch)))
+                batch, size = [], 0
+
+    # Blocks
+
+    def produce(self, now: int) -> Header | None:
+        """Seal the next block when it is this node's turn, or begin to search for its seal."""
+        parent = self.tree.past.header(self.tree.head.hash)
+        if self._key is None or not self._search_is_due(parent, now):
+            return None
+        turn = self.tree.engine.turn(parent, self.tree.past, self._key.address, now)
+        if turn is None or turn.at > now:
+            return None
+        passed: set[bytes] = set()
+        candidates = self.pool.best(self.account, self.tree.next_base_fee, passed)
+        draft = self.tree.draft(turn, now, candidates, passed)
+        seal = self.tree.engine.seal(draft.unsealed, turn, self._key)
+        if seal is None:
+            self.search = Search(draft, now)
+            return None
+        return self._seal(draft, seal, now)
+
+    def found(self, unsealed: bytes, seal: bytes, now: int) -> Header | None:
+        """A seal that was searched for; one that came too late is passed over."""
+        if self.search is None or self.search.draft.unsealed != unsealed:
+            return None
+        return self._seal(self.search.draft, seal, now)
+
+    def _search_is_due(self, parent: Header, now: int) -> bool:
+        search = self.search
+        return (
+            search is None
+            or search.draft.header.parent_hash != parent.hash
+            or (now - search.since >= DRAFT_LASTS and len(self.pool) > len(search.draft.run.done))
+        )
+
+    def _seal(self, draft: Draft, seal: bytes, now: int) -> Header | None:
+        self.search = None
+        try:
+            added = self.tree.seal(draft, seal)
+        except InvalidBlock as error:
+            self._log(f"this node's own block is refused: {error}")
+            return None
+        self._log(f"sealed block {_label(added.block)} with {len(draft.run.done)} transactions")
+        self._settle(added, now)
+        self._tell(NewBlock(self.tree.encoded(added.block.hash)))
+        return added.block
+
+    def _take_block(self, peer: bytes, raw: bytes, now: int) -> None:
+        try:
+            added = self.tree.add(raw, now)
+        except UnknownParent:
+            if self._sync is None:
+                self._ask(peer, None, now)
+            return
+        except TooEarly as error:
+            self._log(f"a block from {_name(peer)} must wait: {error}")
+            return
+        if added:
+            self._log(f"took block {_label(added.block)} from {_name(peer)}")
+            self._settle(added, now)
+            self._tell(NewBlock(raw), but=peer)
+
+    def _settle(self, added: Added, now: int) -> None:
+        """The pool after a block: what it holds goes, what its branch does not hold comes back."""
+        if added.moved:
+            self.search = None
+            self.pool.settle(added.senders, self.account)
+            back = []
+            for raw in added.returned:
+                try:
+                    self._admit(decode_transaction(raw), now)
+                    back.append(raw)
+                except LedgerError as error:
+                    self._log(f"a transaction of a block that left the chain is gone: {error}")
+            if added.returned:
+                self._log(f"the chain changed to block {_label(added.block)}; {len(back)} transactions wait again")
+                self._share(back, list(self.peers.connected))
+        for listener in self.on_block:
+            listener(added)
+
+    # Catching up
+
+    def _follow(self, now: int) -> None:
+        """Ask the peer that claims the best chain for it, when it is better than this one."""
+        best = None if self._sync else self.peers.best(now)
+        if best is None:
+            return
+        peer, claim = best
+        mine = self.status()
+        if self.tree.knows(claim.head):
+            self._believe(peer, claim, now)
+        elif (-claim.score, claim.head) < (-mine.score, mine.head):
+            self._ask(peer, None, now)
+
+    def _ask(self, peer: bytes, last: Header | None, now: int) -> None:
+        self._requests += 1
+        known = ([last.hash] if last else []) + self.tree.locator()
+        self._sync = _Sync(peer, self._requests, now + self.peers.patience.answer, last)
+        self._send(peer, GetBlocks(self._requests, tuple(known)))
+
+    def _take_answer(self, peer: bytes, answer: Blocks, now: int) -> None:
+        sync = self._sync
+        if sync is None or (sync.peer, sync.request) != (peer, answer.request) or sync.claimed:
+            return  # it comes too late
+        self.peers.connected[peer].status = sync.claimed = answer.status
+        self.peers.connected[peer].tokens = self.peers.patience.burst
+        sync.queue.extend(answer.blocks)
+        if not sync.queue:
+            self._end_answer(sync, answer.status, now)
+
+    def _take_next(self, sync: _Sync, now: int) -> None:
+        raw = sync.queue.popleft()
+        added = self.tree.add(raw, now)
+        block = added.block if added else decode_block(raw).seen
+        sync.progress |= added is not None or sync.last is None or block.number > sync.last.number
+        sync.last = block
+        if added:
+            self._settle(added, now)
+        if not sync.queue and sync.claimed:
+            self._end_answer(sync, sync.claimed, now)
+
+    def _end_answer(self, sync: _Sync, claim: Status, now: int) -> None:
+        """All blocks of an answer are here: it is the whole branch, or there is more, or the peer lied."""
+        self._sync = None
+        if self.tree.knows(claim.head):
+            self._believe(sync.peer, claim, now)
+            if sync.last:
+                self._log(f"caught up with {_name(sync.peer)} at block {claim.number}")
+                self._tell(self.status(), but=sync.peer)
+            self._follow(now)
+        elif sync.progress:
+            self._ask(sync.peer, sync.last, now)
+        else:
+            self._drop(sync.peer, f"it claims block {claim.number} and does not send it", now)
+
+    def _believe(self, peer: bytes, claim: Status, now: int) -> None:
+        """Compare what a peer says of a block that is here; take it for its head no more once it is."""
+        number, score = self.tree.header(claim.head).block_number, self.tree.score(claim.head)
+        if (claim.number, claim.score) != (number, score):
+            self._drop(peer, f"it lies about its head: block {number} has the score {score}, not {claim.score}", now)
+
+    # Sending
+
+    def _drop(self, peer: bytes, reason: str, now: int) -> None:
+        self._log(f"dropped peer {_name(peer)} for {self.peers.patience.ban} s: {reason.rstrip('.')}")
+        self.peers.ban(peer, now)
+        self._forget_sync(peer)
+
+    def _forget_sync(self, peer: bytes) -> None:
+        if self._sync and self._sync.peer == peer:
+            self._sync = None
+
+    def _tell(self, message: Message, but: bytes | None = None) -> None:
+        for peer in self.peers.connected:
+            if peer != but:
+                self._send(peer, message)
+
+    def _send(self, peer: bytes, message: Message) -> None:
+        self._out.append(Outgoing(peer, encode(message)))
+
+    def _sent(self) -> list[Outgoing]:
+        sent, self._out = self._out, []
+        return sent
+
+
+def _name(peer: bytes) -> str:
+    return checksum_address(peer)[:10]
+
+
+def _label(block: Header) -> str:
+    return f"{block.number} (0x{block.hash.hex()[:8]})"

@@ -1,0 +1,85 @@
+"""What a node knows of its peers, and when it has had enough of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from commonwatt.ledger.network.messages import Status
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How much a node bears.
+
+    burst, rate : messages that a peer may send at once, and per second thereafter; each KiB counts as one more
+    ban : seconds for which a peer that broke a rule is not listened to
+    answer : seconds in which a request is answered
+    silence : seconds after which what a peer said of its chain is no longer believed
+    """
+
+    burst: int = 4000
+    rate: int = 500
+    ban: int = 600
+    answer: int = 10
+    silence: int = 60
+
+
+@dataclass
+class Peer:
+    """One peer."""
+
+    heard: int
+    tokens: float
+    status: Status | None = None
+    resting: int = 0
+    """Time before which it is asked for nothing, because it did not answer."""
+
+    def spend(self, cost: int, now: int, patience: Patience) -> bool:
+        """Take a message's cost from what the peer may send; False when it is used up."""
+        self.tokens = min(patience.burst, self.tokens + (now - self.heard) * patience.rate) - cost
+        self.heard = now
+        return self.tokens >= 0
+
+
+@dataclass
+class Peers:
+    """Those that are connected, and those that are not listened to for a while."""
+
+    patience: Patience
+    connected: dict[bytes, Peer] = field(default_factory=dict)
+    banned: dict[bytes, int] = field(default_factory=dict)
+
+    def join(self, key: bytes, now: int) -> bool:
+        """Connect a peer; False when it is banned or connected already."""
+        if self.is_banned(key, now) or key in self.connected:
+            return False
+        self.connected[key] = Peer(heard=now, tokens=self.patience.burst)
+        return True
+
+    def leave(self, key: bytes) -> bool:
+        """Disconnect a peer; False when it was not connected."""
+        return self.connected.pop(key, None) is not None
+
+    def ban(self, key: bytes, now: int) -> None:
+        """Disconnect a peer and listen to it no more for the time of a ban."""
+        self.leave(key)
+        self.banned[key] = now + self.patience.ban
+
+    def is_banned(self, key: bytes, now: int) -> bool:
+        """Whether a peer's ban lasts."""
+        if self.banned.get(key, now) > now:
+            return True
+        self.banned.pop(key, None)
+        return False
+
+    def best(self, now: int) -> tuple[bytes, Status] | None:
+        """The peer that claims most work; of equals, the one whose head has the lowest hash, then the lowest key."""
+        claims = [
+            (-peer.status.score, peer.status.head, key, peer.status)
+            for key, peer in self.connected.items()
+            if peer.status and peer.resting <= now and now - peer.heard <= self.patience.silence
+        ]
+        if not claims:
+            return None
+        _, _, key, status = min(claims, key=lambda claim: claim[:3])
+        return key, status

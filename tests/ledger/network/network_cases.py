@@ -1,0 +1,162 @@
+"""Nodes in one process, on simulated time and wires that lose, delay and cut."""
+
+# ruff: noqa: ARG002 - the simplest engine needs less than the protocol gives it.
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from commonwatt.ledger.evm import Genesis
+from commonwatt.ledger.network.consensus import Consensus, Header, History, SealError, Turn
+from commonwatt.ledger.network.machine import Machine, Outgoing
+from commonwatt.ledger.network.peers import Patience
+from commonwatt.ledger.network.tree import Tree
+from commonwatt.ledger.wallet import sign_transaction
+from commonwatt.proof import Key, recover
+
+ETHER = 10**18
+START = 1_000_000
+ALICE, BOB = Key.derive(b"network tests", "alice"), Key.derive(b"network tests", "bob")
+MEMBERS = [Key.derive(b"network tests", f"member {number}") for number in range(4)]
+GENESIS = Genesis(
+    2024, {ALICE.address: 1000 * ETHER, BOB.address: 1000 * ETHER}, START, gas_limit=10_000_000, extra_data=b"tests"
+)
+
+
+@dataclass(frozen=True)
+class Rota:
+    """The simplest engine: members seal in turn, each other one may a period later; a signature is the seal."""
+
+    members: Sequence[bytes]
+    period: int = 5
+    paid: int = 0
+    name: str = "rota"
+
+    def turn(self, parent: Header, history: History, member: bytes, now: int) -> Turn | None:
+        if member not in self.members:
+            return None
+        return Turn(
+            parent.timestamp + self.period * (1 + self._rank(parent.number + 1, member)), b"", member, self.paid
+        )
+
+    def check(self, header: Header, history: History) -> None:
+        if header.coinbase not in self.members:
+            raise SealError(f"0x{header.coinbase.hex()} is no member")
+        if recover(header.unsealed, header.seal) != header.coinbase:
+            raise SealError("its seal is not by its sealer")
+        rank = self._rank(header.number, header.coinbase)
+        if header.timestamp < history.header(header.parent).timestamp + self.period * (1 + rank):
+            raise SealError("its sealer's turn had not come")
+
+    def weight(self, header: Header, history: History) -> int:
+        return len(self.members) - self._rank(header.number, header.coinbase)
+
+    def reward(self, header: Header) -> int:
+        return self.paid
+
+    def seal(self, unsealed: bytes, turn: Turn, key: Key) -> bytes | None:
+        return key.sign_digest(unsealed)
+
+    def _rank(self, number: int, member: bytes) -> int:
+        return (self.members.index(member) - number) % len(self.members)
+
+
+def rota(count: int = 3, **options: int) -> Rota:
+    return Rota([key.address for key in MEMBERS[:count]], **options)
+
+
+def transfer(nonce: int, *, key: Key = ALICE, to: bytes = b"\x11" * 20, wei: int = 1, **changes: int) -> bytes:
+    fields = {"chain_id": GENESIS.chain_id, "gas": 21_000, "value": wei, "nonce": nonce, **changes}
+    return sign_transaction(key, to=to, **fields)
+
+
+@dataclass
+class Network:
+    """Machines by their keys' addresses, and the wires between them.
+
+    loss : share of messages that never arrive
+    delay : longest time of a message on its way [s]
+    """
+
+    engine: Consensus
+    keys: Sequence[Key] = tuple(MEMBERS[:3])
+    loss: float = 0.0
+    delay: int = 0
+    seed: int = 1
+    now: int = START
+    machines: dict[bytes, Machine] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+    cut: set[frozenset[bytes]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._rng = random.Random(self.seed)  # noqa: S311
+        self._due: list[tuple[int, int, bytes, Outgoing]] = []
+        self._count = 0
+        for key in self.keys:
+            self.start(key)
+
+    def start(self, key: Key, path: Path | None = None, *, seals: bool = True) -> Machine:
+        """A node joins all that run."""
+        tree = Tree(path, GENESIS, self.engine)
+        name = key.address.hex()[:4]
+        machine = Machine(tree, key if seals else None, lambda line: self.log.append(f"{name} {line}"), Patience())
+        for other, running in self.machines.items():
+            self.post(other, running.join(key.address, self.now))
+            self.post(key.address, machine.join(other, self.now))
+        self.machines[key.address] = machine
+        return machine
+
+    def stop(self, key: Key) -> None:
+        """A node is gone; nobody is told."""
+        self.machines.pop(key.address).tree.close()
+
+    def part(self, *groups: Sequence[Key]) -> None:
+        """Cut every wire between nodes of different groups."""
+        for index, group in enumerate(groups):
+            for other in groups[index + 1 :]:
+                self.cut |= {frozenset((one.address, two.address)) for one in group for two in other}
+
+    def heal(self) -> None:
+        self.cut.clear()
+
+    def post(self, sender: bytes, messages: list[Outgoing]) -> None:
+        for message in messages:
+            if frozenset((sender, message.peer)) in self.cut or self._rng.random() < self.loss:
+                continue
+            self._count += 1
+            self._due.append((self.now + self._rng.randint(0, self.delay), self._count, sender, message))
+
+    def run(self, seconds: int) -> Network:
+        for _ in range(seconds):
+            self.now += 1
+            for address, machine in list(self.machines.items()):
+                self.post(address, machine.tick(self.now))
+            self.settle()
+        return self
+
+    def settle(self) -> None:
+        """Deliver what is due until nobody has anything to say."""
+        while True:
+            due = sorted(message for message in self._due if message[0] <= self.now)
+            if not due and not any(machine.busy for machine in self.machines.values()):
+                return
+            self._due = [message for message in self._due if message[0] > self.now]
+            for _, _, sender, message in due:
+                receiver = self.machines.get(message.peer)
+                if receiver:
+                    self.post(message.peer, receiver.receive(sender, message.payload, self.now))
+            for address, machine in self.machines.items():
+                while machine.busy:
+                    self.post(address, machine.work(self.now))
+
+    @property
+    def heads(self) -> set[bytes]:
+        return {machine.tree.head.hash for machine in self.machines.values()}
+
+    def lines(self, part: str) -> list[str]:
+        return [line for line in self.log if part in line]
+
+    def __iter__(self) -> Iterator[Machine]:
+        return iter(self.machines.values())
