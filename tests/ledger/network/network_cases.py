@@ -10,7 +10,8 @@ from pathlib import Path
 
 from commonwatt.ledger.evm import Genesis
 from commonwatt.ledger.network.consensus import Consensus, Header, History, SealError, Turn
-from commonwatt.ledger.network.machine import Machine, Outgoing
+from commonwatt.ledger.network.machine import Machine
+from commonwatt.ledger.network.outbox import Outgoing
 from commonwatt.ledger.network.peers import Patience
 from commonwatt.ledger.network.tree import Tree
 from commonwatt.ledger.wallet import sign_transaction

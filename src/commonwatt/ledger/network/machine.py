@@ -20,14 +20,15 @@ from commonwatt.ledger.network.messages import (
     MAX_BLOCKS,
     Blocks,
     GetBlocks,
+    Hello,
     Message,
     MessageError,
     NewBlock,
     Status,
     Transactions,
     decode,
-    encode,
 )
+from commonwatt.ledger.network.outbox import BATCH_BYTES, Outbox, Outgoing
 from commonwatt.ledger.network.peers import Patience, Peers
 from commonwatt.ledger.network.pool import Pool
 from commonwatt.ledger.network.tree import Added, Draft, TooEarly, Tree, UnknownParent
@@ -39,17 +40,8 @@ POOL_EVERY = 30
 """Seconds between two messages that hold what waits in the pool, for whoever missed it."""
 DRAFT_LASTS = 10
 """Seconds after which a search for a seal begins anew on a block with the transactions that came since."""
-_BATCH_BYTES = 256 << 10
 
 Log = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Outgoing:
-    """A message for a peer."""
-
-    peer: bytes
-    payload: bytes
 
 
 @dataclass
@@ -85,6 +77,8 @@ class Machine:
         self.peers = Peers(patience or Patience())
         self.search: Search | None = None
         """Set while a worker should look for a seal; it changes when another one is wanted."""
+        self.url = ""
+        """Where this node can be reached; peers are told when it is known."""
         self.sealing = True
         """Whether the node seals by itself when its turn comes."""
         self.on_block: list[Callable[[Added], None]] = []
@@ -94,7 +88,7 @@ class Machine:
         self._sync: _Sync | None = None
         self._requests = 0
         self._told = self._shared = 0
-        self._out: list[Outgoing] = []
+        self._out = Outbox()
 
     # Peers
 
@@ -102,9 +96,11 @@ class Machine:
         """Connect a peer and tell it where the chain ends; one that is banned stays out."""
         if self.peers.join(peer, now):
             self._log(f"peer {_name(peer)} joined")
-            self._send(peer, self.status())
-            self._share([queued.raw for queued in self.pool.waiting()], [peer])
-        return self._sent()
+            if self.url:
+                self._out.send(Hello(self.url), [peer])
+            self._out.send(self.status(), [peer])
+            self._out.share([queued.raw for queued in self.pool.waiting()], [peer])
+        return self._out.take()
 
     def leave(self, peer: bytes) -> None:
         """Disconnect a peer."""
@@ -126,10 +122,12 @@ class Machine:
             self._drop(peer, f"it sent {error}", now)
         except InvalidBlock as error:
             self._drop(peer, str(error), now)
-        return self._sent()
+        return self._out.take()
 
     def _handle(self, peer: bytes, message: Message, now: int) -> None:
         match message:
+            case Hello():
+                self.peers.connected[peer].url = message.url
             case Status():
                 self.peers.connected[peer].status = message
                 self._follow(now)
@@ -138,8 +136,8 @@ class Machine:
             case Transactions():
                 self._take_transactions(peer, message.raw, now)
             case GetBlocks():
-                blocks = tuple(self.tree.after(message.known, MAX_BLOCKS, _BATCH_BYTES))
-                self._send(peer, Blocks(message.request, blocks, self.status()))
+                blocks = tuple(self.tree.after(message.known, MAX_BLOCKS, BATCH_BYTES))
+                self._out.send(Blocks(message.request, blocks, self.status()), [peer])
             case Blocks():
                 self._take_answer(peer, message, now)
 
@@ -161,12 +159,12 @@ class Machine:
             self.produce(now)
         if now - self._told >= STATUS_EVERY:
             self._told = now
-            self._tell(self.status())
+            self._out.send(self.status(), self.peers.connected)
         if now - self._shared >= POOL_EVERY:
             self._shared = now
             self.pool.expire(now)
-            self._share([queued.raw for queued in self.pool.waiting()], list(self.peers.connected))
-        return self._sent()
+            self._out.share([queued.raw for queued in self.pool.waiting()], list(self.peers.connected))
+        return self._out.take()
 
     @property
     def busy(self) -> bool:
@@ -191,7 +189,7 @@ class Machine:
             except TooEarly as error:
                 self._log(f"peer {_name(sync.peer)} is ahead of this node's clock: {error}")
                 self._sync = None
-        return self._sent()
+        return self._out.take()
 
     # Transactions
 
@@ -202,7 +200,7 @@ class Machine:
         """
         queued = decode_transaction(raw)
         self._admit(queued, now)
-        self._share([raw], list(self.peers.connected))
+        self._out.share([raw], list(self.peers.connected))
         return queued.hash
 
     def account(self, address: bytes) -> tuple[int, int]:
@@ -228,19 +226,7 @@ class Machine:
                     new.append(raw)
             except LedgerError:  # another node's pool may hold what this one has no use for
                 continue
-        self._share(new, [other for other in self.peers.connected if other != peer])
-
-    def _share(self, raws: list[bytes], peers: list[bytes]) -> None:
-        """Send transactions in messages of moderate length."""
-        batch: list[bytes] = []
-        size = 0
-        for raw in raws:
-            batch.append(raw)
-            size += len(raw)
-            if size > _BATCH_BYTES or raw is raws[-1]:
-                for peer in peers:
-                    self._send(peer, Transactions(tuple(batch)))
-                batch, size = [], 0
+        self._out.share(new, self._others(peer))
 
     # Blocks
 
@@ -284,7 +270,7 @@ class Machine:
             return None
         self._log(f"sealed block {_label(added.block)} with {len(draft.run.done)} transactions")
         self._settle(added, now)
-        self._tell(NewBlock(self.tree.encoded(added.block.hash)))
+        self._out.send(NewBlock(self.tree.encoded(added.block.hash)), self.peers.connected)
         return added.block
 
     def _take_block(self, peer: bytes, raw: bytes, now: int) -> None:
@@ -300,7 +286,7 @@ class Machine:
         if added:
             self._log(f"took block {_label(added.block)} from {_name(peer)}")
             self._settle(added, now)
-            self._tell(NewBlock(raw), but=peer)
+            self._out.send(NewBlock(raw), self._others(peer))
 
     def _settle(self, added: Added, now: int) -> None:
         """The pool after a block: what it holds goes, what its branch does not hold comes back."""
@@ -316,7 +302,7 @@ class Machine:
                     self._log(f"a transaction of a block that left the chain is gone: {error}")
             if added.returned:
                 self._log(f"the chain changed to block {_label(added.block)}; {len(back)} transactions wait again")
-                self._share(back, list(self.peers.connected))
+                self._out.share(back, list(self.peers.connected))
         for listener in self.on_block:
             listener(added)
 
@@ -338,7 +324,7 @@ class Machine:
         self._requests += 1
         known = ([last.hash] if last else []) + self.tree.locator()
         self._sync = _Sync(peer, self._requests, now + self.peers.patience.answer, last)
-        self._send(peer, GetBlocks(self._requests, tuple(known)))
+        self._out.send(GetBlocks(self._requests, tuple(known)), [peer])
 
     def _take_answer(self, peer: bytes, answer: Blocks, now: int) -> None:
         sync = self._sync
@@ -368,7 +354,7 @@ class Machine:
             self._believe(sync.peer, claim, now)
             if sync.last:
                 self._log(f"caught up with {_name(sync.peer)} at block {claim.number}")
-                self._tell(self.status(), but=sync.peer)
+                self._out.send(self.status(), self._others(sync.peer))
             self._follow(now)
         elif sync.progress:
             self._ask(sync.peer, sync.last, now)
@@ -392,17 +378,8 @@ class Machine:
         if self._sync and self._sync.peer == peer:
             self._sync = None
 
-    def _tell(self, message: Message, but: bytes | None = None) -> None:
-        for peer in self.peers.connected:
-            if peer != but:
-                self._send(peer, message)
-
-    def _send(self, peer: bytes, message: Message) -> None:
-        self._out.append(Outgoing(peer, encode(message)))
-
-    def _sent(self) -> list[Outgoing]:
-        sent, self._out = self._out, []
-        return sent
+    def _others(self, peer: bytes) -> list[bytes]:
+        return [other for other in self.peers.connected if other != peer]
 
 
 def _name(peer: bytes) -> str:

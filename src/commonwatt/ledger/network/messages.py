@@ -1,4 +1,4 @@
-"""What nodes say to each other: five messages, each one RLP list that begins with its name.
+"""What nodes say to each other: six messages, each one RLP list that begins with its name.
 
 A message that is too long, has other fields, or fields of other kinds is refused before anything is done with it.
 """
@@ -17,12 +17,20 @@ MAX_MESSAGE_BYTES = 2 * MAX_BLOCK_BYTES
 MAX_BLOCKS = 256
 """The most blocks that one answer holds."""
 _HASH, _NUMBER, _SCORE = 32, 8, 64
+_URL = 256
 _MOST_HASHES = 128
 _MOST_TRANSACTIONS = 4096
 
 
 class MessageError(LedgerError):
     """Bytes from a peer that are no message."""
+
+
+@dataclass(frozen=True)
+class Hello:
+    """Where a node can be reached."""
+
+    url: str
 
 
 @dataclass(frozen=True)
@@ -65,13 +73,15 @@ class Blocks:
     status: Status
 
 
-Message = Status | NewBlock | Transactions | GetBlocks | Blocks
+Message = Hello | Status | NewBlock | Transactions | GetBlocks | Blocks
 
 
 def encode(message: Message) -> bytes:
     """The bytes of a message."""
     fields: list[Any]
     match message:
+        case Hello():
+            fields = [b"hello", message.url.encode()]
         case Status():
             fields = [b"status", *_status_fields(message)]
         case NewBlock():
@@ -91,6 +101,8 @@ def decode(payload: bytes) -> Message:
         raise MessageError(f"a message of {len(payload)} bytes, more than {MAX_MESSAGE_BYTES}")
     try:
         match rlp.decode(payload):
+            case [b"hello", bytes(url)] if len(url) <= _URL and url.startswith((b"http://", b"https://")):
+                return Hello(url.decode("ascii"))
             case [b"status", *fields]:
                 return _status(fields)
             case [b"block", bytes(raw)]:

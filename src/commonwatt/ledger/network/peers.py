@@ -30,6 +30,8 @@ class Peer:
 
     heard: int
     tokens: float
+    url: str = ""
+    """Where it can be reached; empty when it did not say."""
     status: Status | None = None
     resting: int = 0
     """Time before which it is asked for nothing, because it did not answer."""

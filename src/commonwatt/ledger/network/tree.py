@@ -94,10 +94,15 @@ class Past:
         """A header by its hash. Raises UnknownBlock."""
         found = self._headers.get(hash)
         if found is None:
-            found = self._headers[hash] = seen(self._tree.header(hash))
-            if len(self._headers) > _HEADERS_KEPT:
-                self._headers.popitem(last=False)
+            found = seen(self._tree.header(hash))
+            self.keep(found)
         return found
+
+    def keep(self, header: Header) -> None:
+        """Remember a header of the file; the oldest ones are forgotten."""
+        self._headers[header.hash] = header
+        if len(self._headers) > _HEADERS_KEPT:
+            self._headers.popitem(last=False)
 
     def words(self, hash: bytes, address: bytes, slots: Sequence[int]) -> list[int]:  # noqa: A002
         """Words of a contract's storage after a block."""
@@ -145,7 +150,7 @@ class Tree(Reader):
             with self._whole():
                 self._check(sealed, now)
                 run = self._execute(sealed)
-                return self._keep(sealed.header, run)
+                return self._keep(sealed.header, sealed.seen, run)
         except InvalidBlock as error:
             if error.lasting:
                 self._refuse(sealed.seen.hash, str(error))
@@ -236,11 +241,12 @@ class Tree(Reader):
         """Keep a draft that is sealed now. Raises InvalidBlock when the engine does not take the seal."""
         header = draft.header.copy(extra_data=extra_data(draft.turn.claim, seal))
         try:
-            self.engine.check(seen(header), self.past)
+            block = seen(header)
+            self.engine.check(block, self.past)
             for key, value in draft.writes.items():
                 self._store.put(key, value)
             with self._whole():
-                return self._keep(header, draft.run)
+                return self._keep(header, block, draft.run)
         except SealError as error:
             raise InvalidBlock(str(error).rstrip(".")) from error
         finally:
@@ -300,9 +306,8 @@ class Tree(Reader):
     def _withdrawals(self, header: BlockHeaderAPI) -> tuple[WithdrawalAPI, ...]:
         return tuple(self._chain.chaindb.get_block_withdrawals(header))
 
-    def _keep(self, header: BlockHeaderAPI, run: Execution) -> Added:
+    def _keep(self, header: BlockHeaderAPI, block: Header, run: Execution) -> Added:
         """Write a block whose state the store holds; switch the chain to it when it is the best."""
-        block = seen(header)
         score = self.score(block.parent) + self.engine.weight(block, self.past)
         self._store.put(block.hash, rlp.encode(header))
         self._store.put(_SCORE_KEY + block.hash, score.to_bytes((score.bit_length() + 7) // 8, "big"))
@@ -311,6 +316,7 @@ class Tree(Reader):
         if (score, -int.from_bytes(block.hash, "big")) > self._rank():
             added = self._switch(header, block)
         self._store.commit()
+        self.past.keep(block)
         if added.moved:
             self.step()
         return added

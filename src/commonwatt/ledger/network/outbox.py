@@ -1,0 +1,47 @@
+"""Messages on their way out of a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from commonwatt.ledger.network.messages import Message, Transactions, encode
+
+BATCH_BYTES = 256 << 10
+"""Transactions and blocks are sent in messages of about this length."""
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A message for a peer."""
+
+    peer: bytes
+    payload: bytes
+
+
+class Outbox:
+    """What a machine says until its driver takes it away."""
+
+    def __init__(self) -> None:
+        self._out: list[Outgoing] = []
+
+    def send(self, message: Message, peers: Iterable[bytes]) -> None:
+        """A message for each of these peers."""
+        payload = encode(message)
+        self._out += [Outgoing(peer, payload) for peer in peers]
+
+    def share(self, raws: Sequence[bytes], peers: Sequence[bytes]) -> None:
+        """Raw transactions for each of these peers."""
+        batch: list[bytes] = []
+        for raw in raws:
+            if batch and sum(map(len, batch)) + len(raw) > BATCH_BYTES:
+                self.send(Transactions(tuple(batch)), peers)
+                batch = []
+            batch.append(raw)
+        if batch:
+            self.send(Transactions(tuple(batch)), peers)
+
+    def take(self) -> list[Outgoing]:
+        """All that is to be sent now."""
+        taken, self._out = self._out, []
+        return taken
