@@ -1,11 +1,17 @@
+"""One price for the day: the paper's hours, every switch, and a plain search beside the short cuts."""
+
+import json
+
 import numpy as np
 import pytest
-from hypothesis import given
+from auction_cases import CASES, books, clear
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commonwatt.errors import MarketError
 from commonwatt.market import Frame, Orders, find
 from commonwatt.records import BUY, SELL
+from commonwatt.units import decimal_text, micro
 
 FIXED = find("fixed")
 
@@ -30,6 +36,28 @@ def orders(*rows):
 def deals(clearing):
     trades = clearing.trades
     return list(zip(trades.seller.tolist(), trades.buyer.tolist(), trades.wh.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("fill", ["partial", "full"])
+def test_the_papers_hours(fill):
+    known, expected = (
+        json.loads((CASES / "fixed-five-homes" / f"{part}.json").read_text("utf-8")) for part in ("input", "expected")
+    )
+    names, slots = known["members"], known["slots"]
+    nets = [slot["net_wh"] for slot in slots]
+    nets[1][names.index("C3")] = known["demand_of_C3_at_9"][fill]
+    prices = {"ceiling": micro(known["retail"]), "floor": micro(known["feed_in"])}
+    given_slots = tuple(
+        orders(*((i, BUY if wh > 0 else SELL, abs(wh), micro("2.10")) for i, wh in enumerate(net) if wh))
+        for net in nets
+    )
+    day = frame(len(names), [slot["hour"] * 60 for slot in slots], **prices, hours=known["slot_hours"])
+    clearings = FIXED.clear(day, given_slots, known["parameters"] | {"fill": fill})
+    found = []
+    for clearing in clearings:
+        money = [decimal_text(paid // 1000 * 1000, 3) for paid in clearing.trades.payments.tolist()]
+        found.append([[names[s], names[b], wh, m] for (s, b, wh), m in zip(deals(clearing), money, strict=True)])
+    assert found == expected["trades"]
 
 
 BOOK = orders(
@@ -105,14 +133,62 @@ def test_bounds_are_refused():
         FIXED.clear(frame(), (orders((0, SELL, 0, 0)),), {"price": "0.2"})
 
 
-@given(
-    st.lists(st.integers(-5_000, 5_000).filter(bool), min_size=1, max_size=30),
-    st.sampled_from(["partial", "full"]),
-)
-def test_any_book_clears_with_a_proof_and_partial_fill_leaves_no_match_behind(nets, fill):
-    book = orders(*((i, BUY if wh > 0 else SELL, abs(wh), 200_000) for i, wh in enumerate(nets)))
-    (clearing,) = FIXED.clear(frame(members=len(nets)), (book,), {"price": "0.2", "fill": fill})
-    assert clearing.proof.holds
+def test_nobody_sells_to_itself():
+    rows = [(0, SELL, 900, 0), (0, BUY, 800, 10**6), (1, BUY, 300, 10**6), (2, SELL, 100, 0)]
+    for fill, expected in (("partial", [(0, 1, 300), (2, 0, 100)]), ("full", [(0, 1, 300)])):
+        assert deals(clear(FIXED, rows, {"price": "0.2", "fill": fill})) == expected
+
+
+def test_no_order_and_one_order_do_not_trade():
+    for rows in ([], [(0, BUY, 500, 300_000)], [(0, SELL, 500, 0)]):
+        assert deals(clear(FIXED, rows, {"price": "0.2"})) == []
+
+
+def plain(rows, price, whole):
+    """The same by looking through all demands for every deal."""
+    left = {member: wh for member, side, wh, limit in rows if side == BUY and limit >= price}
+    found = []
+    for surplus, seller in sorted((-wh, member) for member, side, wh, limit in rows if side == SELL and limit <= price):
+        rest = -surplus
+        while fits := [(-wh, m) for m, wh in left.items() if m != seller and wh and rest and (wh <= rest or not whole)]:
+            minus_demand, buyer = min(fits)
+            wh = min(rest, -minus_demand)
+            found.append((seller, buyer, wh))
+            rest -= wh
+            left[buyer] -= wh
+    return found, sum(wh > 0 for wh in left.values())
+
+
+prices = st.sampled_from([80_000, 80_001, 150_000, 200_000, 300_000])
+fills = st.sampled_from(["partial", "full"])
+
+
+@settings(max_examples=500)
+@given(books(), prices, fills)
+def test_the_short_cuts_find_what_a_plain_search_finds(rows, price, fill):
+    parameters = {"price": decimal_text(price), "fill": fill}
+    clearing = clear(FIXED, rows, parameters, members=12)
+    assert (deals(clearing), clearing.diagnostics["unserved"]) == plain(rows, price, fill == "full")
+    assert set(clearing.trades.price.tolist()) <= {price}
+
+
+@settings(max_examples=500)
+@given(books(), prices, fills, st.permutations(range(12)))
+def test_who_the_members_are_changes_nothing_but_ties(rows, price, fill, names):
+    """Of equal energies the lower member comes first; which of them is left with what is all that it decides."""
+    rows = [row for i, row in enumerate(rows) if row[0] not in {other[0] for other in rows[:i]}]
+    parameters = {"price": decimal_text(price), "fill": fill}
+    before = clear(FIXED, rows, parameters, members=12)
+    after = clear(FIXED, [(names[m], *rest) for m, *rest in rows], parameters, members=12)
+    assert sorted(after.grid.tolist()) == sorted(before.grid.tolist())
+    assert sorted(after.trades.wh.tolist()) == sorted(before.trades.wh.tolist())
+
+
+@settings(max_examples=500)
+@given(st.lists(st.integers(-5_000, 5_000).filter(bool), min_size=1, max_size=30), fills)
+def test_partial_fill_leaves_no_match_behind(nets, fill):
+    rows = [(i, BUY if wh > 0 else SELL, abs(wh), 200_000) for i, wh in enumerate(nets)]
+    clearing = clear(FIXED, rows, {"price": "0.2", "fill": fill})
     left = clearing.grid
     assert np.array_equal(left + clearing.trades.position(len(nets)), np.array(nets))
     if fill == "partial":

@@ -2,13 +2,14 @@
 
 Source: Saini, Purohit, Kumar, Al-Sumaiti, Energies 2023, 16, 1253, DOI 10.3390/en16031253, section 4.2.
 The paper states the price, the window, the least excess and "first trade the one that has higher demand"; it
-leaves open whether a seller may serve part of a demand, so that is the switch `fill`.
+leaves open whether a seller may serve part of a demand, so that is the switch `fill`. Nobody sells to itself.
 Ties go to the lower member index. Payments are rounded down to the micro-unit.
 """
 
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left
 from datetime import time
 from typing import Annotated, Literal
 
@@ -19,6 +20,11 @@ from commonwatt.market.interface import Frame, Mechanism, Orders, Outcome, Param
 from commonwatt.market.parameters import Clock, Money
 from commonwatt.records import BUY, Trades
 from commonwatt.units import MICRO, WH_PER_KWH
+
+_Ranked = tuple[int, int]
+"""Energy with its sign turned, so that the largest comes first, and the member [Wh, index]."""
+_Deal = tuple[int, int, int]
+"""Buyer, seller and energy [index, index, Wh]."""
 
 
 class FixedParameters(Parameters):
@@ -71,7 +77,7 @@ def in_window(frame: Frame, parameters: FixedParameters) -> list[bool]:
 
 
 def _match(orders: Orders, price: int, parameters: FixedParameters, hours: float) -> Outcome:
-    """Sellers in order of surplus; each serves the largest demand that remains, again and again."""
+    """Sellers in order of surplus; each serves the largest demand of others that remains, again and again."""
     least_wh = parameters.min_excess_kw * hours * WH_PER_KWH
     rows = zip(*(column.tolist() for column in (orders.member, orders.side, orders.wh, orders.limit)), strict=True)
     demands, surpluses = [], []
@@ -80,44 +86,59 @@ def _match(orders: Orders, price: int, parameters: FixedParameters, hours: float
             demands.append((-wh, member))
         elif side != BUY and limit <= price and wh >= least_wh:
             surpluses.append((-wh, member))
-    heapq.heapify(demands)
-    serve = _serve_partial if parameters.fill == "partial" else _serve_full
-    deals: list[tuple[int, int, int]] = []
-    for minus_surplus, seller in sorted(surpluses):
-        if not demands:
-            break
-        serve(seller, -minus_surplus, demands, deals)
-    return Outcome(_trades(deals, price), {"local": price}, {"sellers": len(surpluses), "unserved": len(demands)})
+    serve = _in_parts if parameters.fill == "partial" else _whole
+    deals, unserved = serve(sorted(surpluses), sorted(demands))
+    return Outcome(_trades(deals, price), {"local": price}, {"sellers": len(surpluses), "unserved": unserved})
 
 
-def _serve_partial(
-    seller: int, surplus: int, demands: list[tuple[int, int]], deals: list[tuple[int, int, int]]
-) -> None:
-    while surplus and demands:
-        minus_demand, buyer = demands[0]
-        wh = min(surplus, -minus_demand)
-        deals.append((buyer, seller, wh))
-        surplus -= wh
-        if wh == -minus_demand:
-            heapq.heappop(demands)
-        else:
-            heapq.heapreplace(demands, (minus_demand + wh, buyer))
+def _in_parts(surpluses: list[_Ranked], demands: list[_Ranked]) -> tuple[list[_Deal], int]:
+    """The deals when a seller may serve part of a demand, and how many demands are left."""
+    deals: list[_Deal] = []
+    for minus_surplus, seller in surpluses:
+        surplus, own = -minus_surplus, None
+        while surplus and demands:
+            minus_demand, buyer = demands[0]
+            if buyer == seller:
+                own = heapq.heappop(demands)
+                continue
+            wh = min(surplus, -minus_demand)
+            deals.append((buyer, seller, wh))
+            surplus -= wh
+            if wh == -minus_demand:
+                heapq.heappop(demands)
+            else:
+                heapq.heapreplace(demands, (minus_demand + wh, buyer))
+        if own:
+            heapq.heappush(demands, own)
+    return deals, len(demands)
 
 
-def _serve_full(seller: int, surplus: int, demands: list[tuple[int, int]], deals: list[tuple[int, int, int]]) -> None:
-    passed_over = []
-    while surplus and demands:
-        minus_demand, buyer = heapq.heappop(demands)
-        if -minus_demand > surplus:
-            passed_over.append((minus_demand, buyer))
-            continue
-        deals.append((buyer, seller, -minus_demand))
-        surplus += minus_demand
-    for demand in passed_over:
-        heapq.heappush(demands, demand)
+def _whole(surpluses: list[_Ranked], demands: list[_Ranked]) -> tuple[list[_Deal], int]:
+    """The deals when a demand is served whole or not at all, and how many demands are left."""
+    deals: list[_Deal] = []
+    sizes = [minus_demand for minus_demand, _ in demands]
+    # From each demand the next that is not served, by short cuts: nobody walks along served ones twice.
+    following = list(range(len(demands) + 1))
+
+    def unserved(at: int) -> int:
+        while following[at] != at:
+            following[at] = following[following[at]]
+            at = following[at]
+        return at
+
+    for minus_surplus, seller in surpluses:
+        at = unserved(bisect_left(sizes, minus_surplus))
+        while at < len(demands):
+            minus_demand, buyer = demands[at]
+            if buyer != seller:
+                deals.append((buyer, seller, -minus_demand))
+                minus_surplus -= minus_demand
+                following[at] = at + 1
+            at = unserved(max(at + 1, bisect_left(sizes, minus_surplus)))
+    return deals, len(demands) - len(deals)
 
 
-def _trades(deals: list[tuple[int, int, int]], price: int) -> Trades:
+def _trades(deals: list[_Deal], price: int) -> Trades:
     if not deals:
         return Trades()
     buyer, seller, wh = np.array(deals, dtype=np.int64).T
