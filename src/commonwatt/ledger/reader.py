@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
-from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI, StateAPI
+from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI, StateAPI, WithdrawalAPI
 from eth.exceptions import HeaderNotFound, PyEVMError, Revert, TransactionNotFound
 from eth.vm.forks.cancun.transactions import CancunTransactionBuilder
 from eth.vm.forks.london.blocks import LondonBlockHeader
@@ -122,6 +122,11 @@ class Reader:
         """A block's transactions in order of execution."""
         with self._whole():
             return tuple(self._chain.chaindb.get_block_transactions(header, CancunTransactionBuilder))
+
+    def withdrawals(self, header: BlockHeaderAPI) -> tuple[WithdrawalAPI, ...]:
+        """What a block pays to its sealer (EIP-4895)."""
+        with self._whole():
+            return tuple(self._chain.chaindb.get_block_withdrawals(header))
 
     def receipts(self, header: BlockHeaderAPI) -> tuple[ReceiptAPI, ...]:
         """A block's receipts as the chain keeps them, with the gas summed over the block."""

@@ -3,7 +3,7 @@
 Between two batches the writer keeps SQLite's write lock. That is what refuses a second writer, in any process
 and on any system, and what a killed process cannot leave behind; readers are not hindered (WAL).
 A killed process loses nothing that `commit` returned for. A power cut may lose the last batches, but
-never part of one (SQLite, `synchronous=NORMAL`).
+never part of one (SQLite, `synchronous=NORMAL`), unless the store is told to be durable.
 """
 
 from __future__ import annotations
@@ -28,12 +28,15 @@ class Store:
     A 32-byte key is the keccak hash of its value, as in Ethereum's tries; each such value is checked when
     it is read from the file, so damage is noticed and never computed with.
 
+    `durable` keeps a committed batch through a power cut too, at the price of waiting for the disk each time.
+
     Raises LedgerError when the file is missing, foreign, damaged, or open for writing elsewhere.
     """
 
-    def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path | None, *, read_only: bool = False, durable: bool = False) -> None:
         self._name = str(path) if path else "the chain in memory"
         self.read_only = read_only
+        self._durable = durable
         self._version = 0
         self._pending: dict[bytes, bytes | None] = {}
         self._cache: OrderedDict[bytes, bytes] = OrderedDict()
@@ -120,7 +123,7 @@ class Store:
         if self.read_only:
             return
         self._file.execute("PRAGMA journal_mode = WAL")
-        self._file.execute("PRAGMA synchronous = NORMAL")
+        self._file.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
         self._lock()
         self._file.execute(f"PRAGMA application_id = {_APPLICATION}")
         self._file.execute(

@@ -34,6 +34,7 @@ class Rota:
     period: int = 5
     paid: int = 0
     name: str = "rota"
+    exclusive: bool = False
 
     def turn(self, parent: Header, history: History, member: bytes, now: int) -> Turn | None:
         if member not in self.members:

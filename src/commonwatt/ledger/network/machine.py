@@ -141,6 +141,10 @@ class Machine:
             case Blocks():
                 self._take_answer(peer, message, now)
 
+    def sent(self) -> list[Outgoing]:
+        """What `submit`, `produce` and `found` want to send."""
+        return self._out.take()
+
     def status(self) -> Status:
         """Where this node's chain ends."""
         head = self.tree.head
@@ -236,7 +240,7 @@ class Machine:
         if self._key is None or not self._search_is_due(parent, now):
             return None
         turn = self.tree.engine.turn(parent, self.tree.past, self._key.address, now)
-        if turn is None or turn.at > now:
+        if turn is None or turn.at > now or (self.tree.engine.exclusive and parent.number < self.tree.sealed):
             return None
         passed: set[bytes] = set()
         candidates = self.pool.best(self.account, self.tree.next_base_fee, passed)
@@ -307,6 +311,11 @@ class Machine:
             listener(added)
 
     # Catching up
+
+    def follow(self, now: int) -> list[Outgoing]:
+        """Ask for the best chain of the peers now, not with the next tick."""
+        self._follow(now)
+        return self._out.take()
 
     def _follow(self, now: int) -> None:
         """Ask the peer that claims the best chain for it, when it is better than this one."""

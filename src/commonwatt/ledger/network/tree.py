@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import rlp
-from eth.abc import BlockHeaderAPI, WithdrawalAPI
+from eth.abc import BlockHeaderAPI
 from eth.db.chain import ChainDB
 from eth.db.schema import SchemaV1
 from eth_utils.exceptions import ValidationError
@@ -39,6 +39,7 @@ from commonwatt.ledger.store import Store
 MAX_DRIFT = 15
 """Seconds that a block's time may be ahead of a node's clock."""
 _SCORE_KEY = b"commonwatt:score:"
+_SEALED_KEY = b"commonwatt:sealed"
 # The header beside the transactions, its extra data and all.
 _HEADER_BYTES = 8192
 _HEADERS_KEPT = 4096
@@ -117,7 +118,8 @@ class Tree(Reader):
 
     def __init__(self, path: Path | None, genesis: Genesis, engine: Consensus) -> None:
         name = str(path) if path else "the chain in memory"
-        store = Store(path)
+        # Whoever must not seal a height twice may not forget after a power cut that it has.
+        store = Store(path, durable=engine.exclusive)
         try:
             begin(store, name, genesis)
             super().__init__(store, name)
@@ -243,6 +245,7 @@ class Tree(Reader):
         try:
             block = seen(header)
             self.engine.check(block, self.past)
+            self._store.put(_SEALED_KEY, block.number.to_bytes(8, "big"))
             for key, value in draft.writes.items():
                 self._store.put(key, value)
             with self._whole():
@@ -251,6 +254,11 @@ class Tree(Reader):
             raise InvalidBlock(str(error).rstrip(".")) from error
         finally:
             self._store.discard()
+
+    @property
+    def sealed(self) -> int:
+        """Number of the last block that this node sealed; 0 before the first."""
+        return int.from_bytes(self._store.get(_SEALED_KEY) or b"", "big")
 
     # The chain among the blocks
 
@@ -269,9 +277,7 @@ class Tree(Reader):
 
     def encoded(self, hash_: bytes) -> bytes:
         """A known block as nodes send it. Raises UnknownBlock."""
-        header = self.header(hash_)
-        raw = [transaction.encode() for transaction in self.transactions(header)]
-        return encode_block(rlp.encode(header), raw, self._withdrawals(header))
+        return encoded(self, self.header(hash_))
 
     def after(self, known: Sequence[bytes], count: int, size: int) -> list[bytes]:
         """Encoded blocks of the chain after the first of the hashes that lies on it, or after the genesis.
@@ -302,9 +308,6 @@ class Tree(Reader):
             return None
         header = self.header(hash_)
         return int(header.block_number) if self.canonical(header) else None
-
-    def _withdrawals(self, header: BlockHeaderAPI) -> tuple[WithdrawalAPI, ...]:
-        return tuple(self._chain.chaindb.get_block_withdrawals(header))
 
     def _keep(self, header: BlockHeaderAPI, block: Header, run: Execution) -> Added:
         """Write a block whose state the store holds; switch the chain to it when it is the best."""
@@ -351,3 +354,9 @@ class Tree(Reader):
             joined.append(parent)
         left = [self.header(number) for number in range(parent.block_number + 1, self._head.block_number + 1)]
         return joined[::-1], left
+
+
+def encoded(reader: Reader, header: BlockHeaderAPI) -> bytes:
+    """A block of a file as nodes send it."""
+    raw = [transaction.encode() for transaction in reader.transactions(header)]
+    return encode_block(rlp.encode(header), raw, reader.withdrawals(header))

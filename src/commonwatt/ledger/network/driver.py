@@ -1,0 +1,283 @@
+"""A machine in the real world: the clock, HTTP to other nodes, the worker that searches for seals.
+
+Each peer has a queue. What is in it is posted to the peer's URL, or handed out in the answer to the peer's own next
+request when its URL is not known, so that a node behind a router may take part too. A message that cannot be
+delivered is lost; the next status makes up for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+
+from commonwatt.errors import LedgerError
+from commonwatt.ledger.network.machine import Log, Machine, Search
+from commonwatt.ledger.network.messages import MAX_MESSAGE_BYTES
+from commonwatt.ledger.network.outbox import Outgoing
+from commonwatt.ledger.network.wire import MAX_BODY_BYTES, Wire, WireError, pack, unpack
+from commonwatt.proof.keys import checksum_address
+
+if TYPE_CHECKING:
+    from commonwatt.ledger.network.miner import Miner
+
+_TICK = 0.2
+_RECONNECT = 5.0
+_TIMEOUT = 10.0
+_QUEUED = 256
+
+
+class _Link:
+    """Messages for one peer."""
+
+    def __init__(self) -> None:
+        self.queue: deque[bytes] = deque(maxlen=_QUEUED)
+        self.ready = asyncio.Event()
+        self.lost = False
+        self.task: asyncio.Task[None] | None = None
+
+    def take(self) -> list[bytes]:
+        """The messages of one request."""
+        taken: list[bytes] = []
+        size = 0
+        while self.queue and (not taken or size + len(self.queue[0]) < MAX_MESSAGE_BYTES):
+            taken.append(self.queue.popleft())
+            size += len(taken[-1]) + 256
+        return taken
+
+
+class Driver:
+    """Runs one node on an event loop. Everything of the node happens on that loop's thread.
+
+    allowed : addresses of the nodes that may take part
+    urls : where to look for nodes at the start, and again when they are lost
+    """
+
+    def __init__(
+        self, machine: Machine, wire: Wire, allowed: Iterable[bytes], urls: Iterable[str], log: Log,
+        clock: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        self.machine = machine
+        self.allowed = set(allowed)
+        self.urls = list(dict.fromkeys(url.rstrip("/") for url in urls))
+        self.failure: LedgerError | None = None
+        self.on_failure: Callable[[], None] = lambda: None
+        self._wire = wire
+        self._log = log
+        self._clock = clock
+        self._links: dict[bytes, _Link] = {}
+        self._found_at: dict[bytes, str] = {}
+        self._left: set[bytes] = set()
+        self._more = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._miner: Miner | None = None
+        self._searching: Search | None = None
+
+    @property
+    def now(self) -> int:
+        """Unix seconds."""
+        return int(self._clock())
+
+    @property
+    def address(self) -> bytes:
+        """By which other nodes know this one."""
+        return self._wire.address
+
+    async def __aenter__(self) -> Driver:
+        self._client = httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False)
+        self._tasks = [asyncio.create_task(loop()) for loop in (self._ticks, self._works, self._connects)]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        tasks = self._tasks + [link.task for link in self._links.values() if link.task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._client.aclose()
+        if self._miner:
+            self._miner.close()
+        self.machine.tree.close()
+
+    # What others ask
+
+    def gossip(self, body: bytes) -> bytes:
+        """Envelopes of a peer in, envelopes for it out. Raises WireError."""
+        sender = self._open(body)
+        if sender is None:
+            return pack([])
+        return self._pack(sender, self._link(sender).take())
+
+    def _open(self, body: bytes) -> bytes | None:
+        now, senders = self._clock(), set()
+        for envelope in unpack(body):
+            sender, payload = self._wire.open(envelope, self.allowed - self._left, now)
+            senders.add(sender)
+            self.send(self.machine.join(sender, int(now)))
+            if sender not in self.machine.peers.connected:
+                raise WireError(f"0x{sender.hex()} is not listened to for a while.")
+            with self._fatal():
+                self.send(self.machine.receive(sender, payload, int(now)))
+        self._more.set()
+        return senders.pop() if len(senders) == 1 else None
+
+    # What the node says
+
+    def send(self, messages: Iterable[Outgoing]) -> None:
+        """Put messages on their way."""
+        for message in messages:
+            link = self._link(message.peer)
+            link.queue.append(message.payload)
+            link.ready.set()
+
+    def submit(self, raw: bytes) -> bytes:
+        """A transaction of a user of this node; returns its hash. Raises LedgerError that names the cause."""
+        hash_ = self.machine.submit(raw, self.now)
+        self.send(self.machine.sent())
+        return hash_
+
+    async def connect(self, url: str) -> bytes:
+        """Find out who is at a URL and connect; returns its address. Raises LedgerError."""
+        url = url.rstrip("/")
+        try:
+            answer = await self._client.get(f"{url}/node")
+            found = answer.raise_for_status().json()
+            address, genesis = (bytes.fromhex(found[name][2:]) for name in ("address", "genesis"))
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
+            raise LedgerError(f"There is no node at {url}: {error or type(error).__name__}.") from None
+        if genesis != self.machine.tree.genesis:
+            raise LedgerError(f"The node at {url} is of a chain with another genesis.")
+        if address == self.address:
+            raise LedgerError(f"The node at {url} is this node.")
+        if address not in self.allowed:
+            raise LedgerError(f"The node at {url}, {checksum_address(address)}, does not belong to this network.")
+        self._left.discard(address)
+        self._found_at[address] = url
+        if url not in self.urls:
+            self.urls.append(url)
+        self.send(self.machine.join(address, self.now))
+        return address
+
+    def disconnect(self, address: bytes) -> None:
+        """Have nothing to do with a node until it is connected again."""
+        self._left.add(address)
+        url = self._found_at.pop(address, None)
+        self.urls = [other for other in self.urls if other != url]
+        self.machine.leave(address)
+        link = self._links.pop(address, None)
+        if link and link.task:
+            link.task.cancel()
+
+    # Loops
+
+    async def _ticks(self) -> None:
+        while True:
+            with self._fatal():
+                self._seek()
+                self.send(self.machine.tick(self.now))
+            self._more.set()
+            await asyncio.sleep(_TICK)
+
+    async def _works(self) -> None:
+        """Validate what waits, block by block, and let others have the loop between two blocks."""
+        while True:
+            await self._more.wait()
+            self._more.clear()
+            while self.machine.busy and not self.failure:
+                with self._fatal():
+                    self.send(self.machine.work(self.now))
+                await asyncio.sleep(0)
+            with self._fatal():
+                self._seek()
+
+    async def _connects(self) -> None:
+        complained: set[str] = set()
+        while True:
+            for url in self.urls:
+                known = {self._found_at[peer] for peer in self.machine.peers.connected if peer in self._found_at}
+                if url in known:
+                    continue
+                try:
+                    await self.connect(url)
+                    complained.discard(url)
+                except LedgerError as error:
+                    if url not in complained:
+                        self._log(str(error))
+                        complained.add(url)
+            await asyncio.sleep(_RECONNECT)
+
+    async def _posts(self, peer: bytes, link: _Link) -> None:
+        while True:
+            await link.ready.wait()
+            link.ready.clear()
+            url = self._url(peer)
+            while url and (payloads := link.take()):
+                try:
+                    await self._post(url, peer, payloads)
+                    link.lost = False
+                except (httpx.HTTPError, WireError) as error:
+                    if not link.lost:
+                        self._log(f"peer {checksum_address(peer)[:10]} at {url} does not take messages: {error}")
+                    link.lost = True
+                    await asyncio.sleep(1)
+
+    async def _post(self, url: str, peer: bytes, payloads: list[bytes]) -> None:
+        body = b""
+        async with self._client.stream("POST", f"{url}/gossip", content=self._pack(peer, payloads)) as answer:
+            async for part in answer.aiter_bytes():
+                body += part
+                if len(body) > MAX_BODY_BYTES:
+                    raise WireError("The answer is too long.")
+        if answer.status_code != httpx.codes.OK:
+            raise WireError(body[:200].decode(errors="replace"))
+        self._open(body)
+
+    # Seals that are searched for
+
+    def _seek(self) -> None:
+        """Let the worker search for what the machine wants now, and take what it has found."""
+        if self._miner and (found := self._miner.found()):
+            self.machine.found(*found, self.now)
+            self.send(self.machine.sent())
+        if self.machine.search is self._searching:
+            return
+        self._searching = self.machine.search
+        if self._searching is None:
+            if self._miner:
+                self._miner.stop()
+            return
+        if self._miner is None:
+            from commonwatt.ledger.network.miner import Miner
+
+            self._miner = Miner()
+        draft = self._searching.draft
+        self._miner.search(draft.unsealed, draft.turn.claim)
+
+    # Inside
+
+    @contextmanager
+    def _fatal(self) -> Iterator[None]:
+        """A node whose file cannot be read or written must stop."""
+        try:
+            yield
+        except LedgerError as error:
+            self.failure = self.failure or error
+            self.on_failure()
+
+    def _link(self, peer: bytes) -> _Link:
+        link = self._links.get(peer)
+        if link is None:
+            link = self._links[peer] = _Link()
+            link.task = asyncio.create_task(self._posts(peer, link))
+        return link
+
+    def _url(self, peer: bytes) -> str:
+        known = self.machine.peers.connected.get(peer)
+        return self._found_at.get(peer) or (known.url if known else "")
+
+    def _pack(self, peer: bytes, payloads: list[bytes]) -> bytes:
+        return pack([self._wire.wrap(peer, payload, self._clock()) for payload in payloads])

@@ -1,0 +1,81 @@
+"""A node's HTTP side.
+
+GET /node      who this is: its address, the hash of its chain's genesis, how it agrees
+POST /gossip   envelopes of other nodes, see `wire`
+and the verbs of `verbs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from commonwatt.ledger.network import verbs
+from commonwatt.ledger.network.driver import Driver
+from commonwatt.ledger.network.wire import MAX_BODY_BYTES, WireError
+
+_CONNECTIONS = 256
+
+
+def application(driver: Driver, more: Sequence[BaseRoute] = ()) -> Starlette:
+    """The node as a web application; it runs as long as the application does."""
+
+    @asynccontextmanager
+    async def running(_: Starlette) -> AsyncIterator[None]:
+        async with driver:
+            yield
+
+    own = [Route("/node", _node(driver)), Route("/gossip", _gossip(driver), methods=["POST"])]
+    return Starlette(routes=[*own, *verbs.routes(driver), *more], lifespan=running)
+
+
+def serve(driver: Driver, host: str, port: int, more: Sequence[BaseRoute] = ()) -> None:
+    """Run a node until it is interrupted or fails. Raises the LedgerError that it failed with."""
+    config = uvicorn.Config(
+        application(driver, more), host=host, port=port, log_level="warning", access_log=False,
+        limit_concurrency=_CONNECTIONS, timeout_graceful_shutdown=3, server_header=False,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    driver.on_failure = stop
+    server.run()
+    if driver.failure:
+        raise driver.failure
+
+
+def _node(driver: Driver) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(_: Request) -> Response:
+        tree = driver.machine.tree
+        return JSONResponse(
+            {
+                "address": f"0x{driver.address.hex()}",
+                "genesis": f"0x{tree.genesis.hex()}",
+                "consensus": tree.engine.name,
+            }
+        )
+
+    return answer
+
+
+def _gossip(driver: Driver) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        body = bytearray()
+        async for part in request.stream():
+            body += part
+            if len(body) > MAX_BODY_BYTES:
+                return PlainTextResponse("The body is too long.", 413)
+        try:
+            return Response(driver.gossip(bytes(body)), media_type="application/octet-stream")
+        except WireError as error:
+            return PlainTextResponse(str(error), 403)
+
+    return answer
