@@ -59,25 +59,28 @@ def test_no_battery_passes_its_limits_and_every_wh_is_stored_lost_or_given_back(
 
 @given(homes, days)
 def test_many_homes_at_once_are_each_home_alone(homes: list[Battery | None], net_load: IntArray) -> None:
-    together = plan(Fleet.of(homes, 0.25), Fleet.of(homes, 0.25).start, net_load)
+    together, soc = plan(Fleet.of(homes, 0.25), Fleet.of(homes, 0.25).start, net_load)
     for home, battery in enumerate(homes):
         alone = Fleet.of([battery], 0.25)
-        assert plan(alone, alone.start, net_load[[home]]).tolist() == [together[home].tolist()]
+        net, charge = plan(alone, alone.start, net_load[[home]])
+        assert (net.tolist(), charge.tolist()) == ([together[home].tolist()], [soc[home]])
 
 
 @given(homes, days)
 def test_a_plan_is_what_happens_when_the_forecast_is_right(homes: list[Battery | None], net_load: IntArray) -> None:
     fleet = Fleet.of(homes, 1.0)
-    planned, soc = plan(fleet, fleet.start, net_load), fleet.start
+    (planned, expected), soc = plan(fleet, fleet.start, net_load), fleet.start
     for slot in range(SLOTS):
         taken = step(fleet, soc, net_load[:, slot])
         assert (planned[:, slot] == net_load[:, slot] + taken.net).all()
         soc = taken.soc
+    assert (soc == expected).all()
 
 
 def test_a_home_without_a_battery_passes_everything_on() -> None:
     fleet = Fleet.of([None], 1.0)
-    assert plan(fleet, fleet.start, np.array([[5, -5, 0]])).tolist() == [[5, -5, 0]]
+    net, charge = plan(fleet, fleet.start, np.array([[5, -5, 0]]))
+    assert (net.tolist(), charge.tolist()) == ([[5, -5, 0]], [0])
 
 
 def test_a_cycle_by_hand() -> None:

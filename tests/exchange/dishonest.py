@@ -16,7 +16,6 @@ from commonwatt.exchange import store as tables
 from commonwatt.exchange.bills import anchored, bills, proven
 from commonwatt.exchange.events import Gate
 from commonwatt.exchange.outbox import Outbox
-from commonwatt.exchange.persistence import AHEAD
 from commonwatt.exchange.proofs import Slot
 from commonwatt.exchange.result import Result
 from commonwatt.exchange.statements import SENTINEL_MEMBER
@@ -29,6 +28,8 @@ from commonwatt.records.deltas import pack_deltas
 from commonwatt.records.schema import Record
 
 Bill = dict[str, Any]
+DAY_AHEAD, REAL_TIME = 0, 1
+"""Numbers of the stages."""
 
 
 def signed(client: LedgerClient, record: Record, key: Key) -> bytes:
@@ -120,7 +121,7 @@ class Dishonest:
         """At the gate already: the roots of the slot's orders and trades as they are now."""
         orders = Tree.of([order.hash for order in self.store.rows(tables.orders, slot=at)]).root
         rows = self.store.rows(tables.trades, slot=at)
-        trades = Tree.of([row.hash for row in rows if row.stage == AHEAD]).root
+        trades = Tree.of([row.hash for row in rows if row.stage == DAY_AHEAD]).root
         for table in ("commitments", "posts"):
             self.write(f"UPDATE {table} SET orders = ?, trades = ? WHERE slot = ?", orders, trades, at)  # noqa: S608
 

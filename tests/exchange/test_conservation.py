@@ -60,7 +60,7 @@ def test_the_tables_say_what_the_arrays_say(run: Result) -> None:
         mine = settled.filter(pl.col("buyer") == member.id)["settled_wh"].sum()
         assert mine == run.homes.filter(pl.col("home") == member.id)["bought_wh"].item()
     assert (run.trades["settled_wh"] <= run.trades["wh"]).all()
-    assert set(run.trades["stage"]) == {"ahead", "after"}
+    assert set(run.trades["stage"]) == {"day_ahead", "real_time"}
 
 
 def test_the_price_of_every_trade_lies_between_feed_in_and_retail(run: Result) -> None:

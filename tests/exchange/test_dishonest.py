@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dishonest import Bill, Dishonest
+from dishonest import DAY_AHEAD, REAL_TIME, Bill, Dishonest
 
 from commonwatt.errors import LedgerError, VerificationError
 from commonwatt.exchange import store as tables
-from commonwatt.exchange.persistence import AFTER, AHEAD
 from commonwatt.exchange.proofs import Slot
 from commonwatt.exchange.result import Result
 from commonwatt.exchange.verify import verify_bill
@@ -155,7 +154,7 @@ def test_a_trade_that_is_listed_twice(open_: Open, later: int) -> None:
 def test_a_day_ahead_trade_dearer_than_it_was_committed(open_: Open, noon: int) -> None:
     exchange = open_()
     honest = Slot(exchange.store, noon).committed
-    trade = exchange.trade(slot=noon, stage=AHEAD)
+    trade = exchange.trade(slot=noon, stage=DAY_AHEAD)
     exchange.change_trade(trade, price=trade.price + 20_000)
     exchange.restate(noon)
     exchange.tell()
@@ -182,7 +181,7 @@ def test_an_order_used_for_a_trade_after_delivery(open_: Open, later: int) -> No
     exchange = open_()
     trade = exchange.trade(slot=later, buyer=SHOP)
     assert trade.number == 1
-    assert trade.stage == AFTER
+    assert trade.stage == REAL_TIME
     exchange.change_trade(trade, buy_order=exchange.order(later, SHOP, BUY).hash)
     exchange.restate(later)
     exchange.tell()
@@ -223,7 +222,7 @@ def test_a_price_beyond_the_mandate(open_: Open, later: int) -> None:
 def test_a_price_beyond_an_order_and_more_energy_than_another(open_: Open, noon: int) -> None:
     """Both are committed before delivery."""
     exchange = open_(before_the_gate=True)
-    dear, large = (exchange.trade(slot=noon, stage=AHEAD, buyer=buyer) for buyer in (FLAT, SHOP))
+    dear, large = (exchange.trade(slot=noon, stage=DAY_AHEAD, buyer=buyer) for buyer in (FLAT, SHOP))
     exchange.change_trade(dear, price=exchange.order(noon, FLAT, BUY).limit + 1)
     most = exchange.order(noon, SHOP, BUY).wh
     exchange.change_trade(large, wh=most + 1, settled=most + 1)
@@ -240,7 +239,7 @@ def test_a_price_beyond_an_order_and_more_energy_than_another(open_: Open, noon:
 def test_an_agent_s_order_beyond_the_mandate(open_: Open, noon: int) -> None:
     """The agent signs whatever the exchange likes; the member signed the mandate."""
     exchange = open_(before_the_gate=True)
-    trade = exchange.trade(slot=noon, stage=AHEAD)
+    trade = exchange.trade(slot=noon, stage=DAY_AHEAD)
     most = exchange.simulation.mandates[trade.buyer].record.max_buy
     agent = exchange.keys.agents[trade.buyer]
     order = exchange.change_order(exchange.order(noon, trade.buyer, BUY), agent, limit=most + 1000)
@@ -282,7 +281,7 @@ def test_an_order_signed_by_somebody_else(open_: Open, noon: int) -> None:
 
 def test_an_order_that_is_not_for_this_trade(open_: Open, noon: int) -> None:
     exchange = open_(before_the_gate=True)
-    flat, shop = (exchange.trade(slot=noon, stage=AHEAD, buyer=buyer) for buyer in (FLAT, SHOP))
+    flat, shop = (exchange.trade(slot=noon, stage=DAY_AHEAD, buyer=buyer) for buyer in (FLAT, SHOP))
     assert (flat.seller, shop.seller) == (ROOF, SUN)
     of_flat = exchange.store.rows(tables.orders, member=FLAT, side=BUY)
     of_another_slot = next(order.hash for order in of_flat if order.slot != noon)
@@ -309,7 +308,7 @@ def test_an_order_that_is_not_for_this_trade(open_: Open, noon: int) -> None:
 
 def test_an_order_to_sell_under_which_is_bought(open_: Open, noon: int) -> None:
     exchange = open_(before_the_gate=True)
-    trade = exchange.trade(slot=noon, stage=AHEAD, buyer=FLAT)
+    trade = exchange.trade(slot=noon, stage=DAY_AHEAD, buyer=FLAT)
     agent = exchange.keys.agents[FLAT]
     consent = exchange.change_order(exchange.order(noon, FLAT, BUY), agent, side=SELL, limit=trade.price)
     exchange.change_trade(trade, buy_order=consent)

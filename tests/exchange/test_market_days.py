@@ -36,13 +36,15 @@ def assert_whole(result: Result) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stages", "used"), [(AHEAD, {"ahead"}), (AFTER, {"after"}), ("", set())], ids=["fixed", "sdr", "utility only"]
+    ("stages", "used"),
+    [(AHEAD, {"day_ahead"}), (AFTER, {"real_time"}), ("", set())],
+    ids=["fixed", "sdr", "utility only"],
 )
 def test_a_day_with_some_stages_only(tmp_path: Path, stages: str, used: set[str]) -> None:
     result = simulate(written(tmp_path, HEAD + TARIFF + stages + MEMBERS), START, 1)
     assert set(result.trades["stage"]) == used
-    assert result.arrays["ahead"].any() == ("ahead" in used)
-    assert result.arrays["after"].any() == ("after" in used)
+    assert result.arrays["ahead"].any() == ("day_ahead" in used)
+    assert result.arrays["after"].any() == ("real_time" in used)
     if not used:
         assert (result.charges.total == result.charges_without_market.total).all()
     assert_whole(result)
@@ -183,7 +185,7 @@ def sunny(kwp: float) -> str:
 def test_where_the_wires_are_weak_feed_in_is_held_back_and_trades_with_it(tmp_path: Path) -> None:
     result = simulate(written(tmp_path, sunny(200)), START, 1)
     a, sim = result.arrays, result.simulation
-    caps = {row.slot: np.frombuffer(row.feed_in, dtype=np.int64) for row in sim.store.rows(tables.caps)}
+    caps = {row.slot: np.frombuffer(row.feed_in_cap, dtype=np.int64) for row in sim.store.rows(tables.plans)}
     cap = np.array([caps[slot] for slot in result.period.starts.tolist()]).T
     weak = cap.max(axis=0) < 500_000
     assert weak.any()
@@ -198,7 +200,7 @@ def test_where_the_wires_are_weak_feed_in_is_held_back_and_trades_with_it(tmp_pa
     starts = result.period.starts[weak].tolist()
     assert any(row[0] in starts for row in sim.store.columns(tables.trades, ("slot", "stage")) if row[1] == 0)
     sold = sim.store.columns(tables.orders, ("slot", "member", "side", "wh"))
-    for slot, trades in result.trades.filter(result.trades["stage"] == "ahead").group_by("slot"):
+    for slot, trades in result.trades.filter(result.trades["stage"] == "day_ahead").group_by("slot"):
         start = int(slot[0].timestamp())  # type: ignore[union-attr]
         for seller, agreed in trades.group_by("seller").agg(pl.col("wh").sum()).iter_rows():
             member = next(m.index for m in result.community.members if m.id == seller)

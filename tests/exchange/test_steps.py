@@ -21,6 +21,8 @@ from commonwatt.exchange import steps
 from commonwatt.exchange.charges import charges
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.parties import Keys, Limits, filed, mandates, simulated_keys
+from commonwatt.exchange.planning import Outlook, declare
+from commonwatt.exchange.stages import ActiveStage
 from commonwatt.exchange.states import Committed
 from commonwatt.market import Frame, find
 from commonwatt.meter import SimulatedMeter
@@ -195,8 +197,13 @@ def test_a_mandate_whose_words_are_not_its_numbers_is_not_filed_even_when_it_is_
 
 def committed() -> Committed:
     declared, _ = steps.admit(SLOT, [order(0), order(1, side=SELL, limit=90_000)], MANDATES, DOMAIN, NOW, FREE)
-    (cleared,) = steps.check([declared], [None], None, np.array([[1000], [-1000]]))
+    (cleared,) = steps.check(steps.clear([], frame_of(2), [declared]), None, np.array([[1000], [-1000]]))
     return steps.commit(cleared)
+
+
+def frame_of(members: int) -> Frame:
+    """One hour at SLOT."""
+    return Frame(*(np.array([n]) for n in (SLOT, 0)), 1.0, members, np.array([300_000]), np.array([80_000]))
 
 
 def readings() -> list[Signed[Reading]]:
@@ -246,12 +253,10 @@ class HalfWires:
 def test_the_plan_that_the_wires_must_carry_is_not_cut_by_the_mandates() -> None:
     bounds = replace(BOUNDS, buy_wh=np.full(HOMES, 100), sell_wh=np.array([0, 0, 100, 50_000]))
     load, made = np.array([[9000], [9000], [0], [0]]), np.array([[0], [0], [20_000], [20_000]])
-    ceiling, floor = np.array([280_000]), np.array([80_000])
-    low = np.zeros(HOMES)  # nothing to take from the batteries, and here none that could take anything
     fleet = Fleet.of([None] * HOMES, 1.0)
-    (orders,), planned = steps.declare(fleet, low, steps.Forecast(load, made), 0, bounds, ceiling, floor)
-    assert orders.net.tolist() == [100, 100, -100, -20_000]
-    assert planned.tolist() == [[9000], [9000], [-20_000], [-20_000]]
+    plan = declare(outlook(load, made, fleet), bounds)
+    assert plan.orders[0].net.tolist() == [100, 100, -100, -20_000]
+    assert plan.net.tolist() == [[9000], [9000], [-20_000], [-20_000]]
 
 
 def test_a_home_that_may_not_sell_is_capped_by_its_plan_and_not_to_nothing() -> None:
@@ -259,22 +264,21 @@ def test_a_home_that_may_not_sell_is_capped_by_its_plan_and_not_to_nothing() -> 
     planned = np.array([[2000], [-3000], [-3000]])
     signed = [order(0, wh=2000), order(2, side=SELL, wh=3000, limit=90_000)]
     declared, _ = steps.admit(SLOT, signed, MANDATES, DOMAIN, NOW, FREE)
-    frame = Frame(*(np.array([n]) for n in (SLOT, 0)), 1.0, 3, np.array([300_000]), np.array([80_000]))
-    clearings = steps.clear(find("fixed"), {"price": "0.2"}, frame, [declared])
     wires = HalfWires()
-    (cleared,) = steps.check([declared], clearings, wires, planned)
+    agreed = steps.clear([ActiveStage(0, find("fixed"), {"price": "0.2"})], frame_of(3), [declared])
+    (cleared,) = steps.check(agreed, wires, planned)
     assert wires.net.tolist() == planned.tolist()
     assert cleared.feed_in_cap.tolist() == [0, 1500, 1500]
     assert cleared.trades.wh.tolist() == [1000]
     fleet = Fleet.of([None] * 3, 1.0)
     load, made = np.array([2000, 0, 0]), np.array([0, 3000, 1000])
-    flows, _ = steps.deliver(fleet, np.zeros(3), load, made, cleared.feed_in_cap)
+    flows, _ = steps.deliver(fleet, np.zeros(3), load, made, cleared)
     assert flows.net.tolist() == [2000, -1500, -1000]
     assert flows.curtailed.tolist() == [0, 1500, 0]
 
 
 def test_wires_that_carry_everything_cap_nothing() -> None:
-    (cleared,) = steps.check([committed().cleared.declared], [None], None, np.array([[1000], [-1000]]))
+    (cleared,) = steps.check([committed().cleared], None, np.array([[1000], [-1000]]))
     assert (cleared.feed_in_cap == MAX_ORDER_WH).all()
 
 
@@ -284,6 +288,14 @@ HOMES = 4
 TARIFF = Tariff(Flat(300_000), Flat(80_000), network_fee=20_000, vat=Fraction(19, 100))
 FLEET = Fleet.of([Battery(5, 2.5), None, Battery(8, 4), None], 1.0)
 BOUNDS = Limits(*(np.full(HOMES, value) for value in (400_000, 0, 50_000, 50_000)))
+
+
+def outlook(load: IntArray, made: IntArray, fleet: Fleet = FLEET, ceiling: int = 280_000) -> Outlook:
+    """One slot before which the batteries are empty."""
+    prices = np.array([ceiling]), np.array([80_000])
+    return Outlook(steps.Forecast(load, made), fleet, fleet.low, *prices, 1.0)
+
+
 one_home = st.lists(st.integers(0, 20_000), min_size=3, max_size=3)
 table = st.lists(one_home, min_size=HOMES, max_size=HOMES).map(lambda rows: np.array(rows, dtype=np.int64))
 
@@ -299,17 +311,17 @@ def test_nobody_is_worse_off_than_with_the_utility_alone_whatever_was_forecast(
     prices = slot_prices(TARIFF, np.full(3, 300_000), np.full(3, 80_000))
     frame = Frame(starts, np.zeros(3, dtype=np.int64), 1.0, HOMES, prices.ceiling, prices.floor)
     expected = steps.Forecast(load_expected, made_expected)
-    orders, planned = steps.declare(FLEET, FLEET.start, expected, 0, BOUNDS, prices.ceiling, prices.floor)
-    declared = [steps.Declared(int(slot), wish, (), ()) for slot, wish in zip(starts, orders, strict=True)]
-    clearings = steps.clear(find("fixed"), {"price": f"{price / 10**6:.6f}"}, frame, declared)
+    plan = declare(Outlook(expected, FLEET, FLEET.start, prices.ceiling, prices.floor, 1.0), BOUNDS)
+    declared = [steps.Declared(int(slot), wish, (), ()) for slot, wish in zip(starts, plan.orders, strict=True)]
+    ahead = [ActiveStage(0, find("fixed"), {"price": f"{price / 10**6:.6f}"})]
+    after = [ActiveStage(1, find("sdr"), {})] if pool else []
     free = np.array([poor[n] if n < len(poor) else 10**9 for n in range(HOMES)])
     soc, found, trades = FLEET.start, [], np.zeros(HOMES, dtype=np.int64)
-    for place, cleared in enumerate(steps.check(declared, clearings, None, planned)):
-        flows, soc = steps.deliver(FLEET, soc, load[:, place], generation[:, place], cleared.feed_in_cap)
+    for place, cleared in enumerate(steps.check(steps.clear(ahead, frame, declared), None, plan.net)):
+        flows, soc = steps.deliver(FLEET, soc, load[:, place], generation[:, place], cleared)
         assert (flows.load - flows.generation + flows.charge - flows.discharge == flows.net).all()
         delivered = steps.Delivered(steps.Committed(cleared, (), None, None), flows.net, ())  # type: ignore[arg-type]
-        mechanism = find("sdr") if pool else None
-        _, account = steps.settle(delivered, mechanism, {}, steps.single_slot(frame, place), BOUNDS, free)
+        _, account = steps.settle(delivered, after, steps.part(frame, slice(place, place + 1)), BOUNDS, free)
         assert (account.local + account.grid == flows.net).all()
         assert (account.local * np.sign(flows.net) >= 0).all()
         assert (account.grid * np.sign(flows.net) >= 0).all()
@@ -332,15 +344,13 @@ def test_a_home_that_may_not_trade_orders_nothing() -> None:
     bounds = replace(BOUNDS, buy_wh=np.array([0, 50_000, 0, 50_000]), sell_wh=np.array([0, 50_000, 50_000, 0]))
     load = np.array([[9000], [9000], [0], [0]])
     made = np.array([[0], [0], [20_000], [20_000]])
-    ceiling, floor = np.array([280_000]), np.array([80_000])
-    (orders,), _ = steps.declare(FLEET, FLEET.low, steps.Forecast(load, made), 0, bounds, ceiling, floor)
+    (orders,) = declare(outlook(load, made), bounds).orders
     assert orders.member.tolist() == [1, 2]
     assert orders.side.tolist() == [BUY, SELL]
 
 
 def test_no_order_is_placed_where_fees_eat_more_than_the_utility_s_price() -> None:
     load, made = np.array([[9000], [9000], [0], [0]]), np.array([[0], [0], [20_000], [20_000]])
-    ceiling, floor = np.array([-10_000]), np.array([80_000])
-    (orders,), _ = steps.declare(FLEET, FLEET.low, steps.Forecast(load, made), 0, BOUNDS, ceiling, floor)
+    (orders,) = declare(outlook(load, made, ceiling=-10_000), BOUNDS).orders
     assert orders.side.tolist() == [SELL, SELL]
     steps.sign_orders(orders, SLOT, [key.address for key in WALLETS], AGENTS, DOMAIN)

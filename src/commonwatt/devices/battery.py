@@ -1,6 +1,7 @@
 """Batteries of all homes at once, in whole Wh at their terminals so that every Wh is accounted for.
 
-The dispatch is self-consumption: charge from surplus, discharge into deficit, never trade with the grid by itself.
+The dispatch holds the meter at a target as far as the battery can: charge from what is more than wanted there,
+discharge into what is less. A target of zero is self-consumption, which never trades with the grid by itself.
 State of charge s [Wh], charge c and discharge d at the terminals:
 
     s' = s + η_c·c − d/η_d,   s_min <= s' <= s_max,   0 <= c, d <= P·Δt
@@ -67,7 +68,7 @@ def step(fleet: Fleet, soc: FloatArray, net_load: IntArray) -> Step:
     """Charge from surplus or discharge into deficit for one slot.
 
     soc : state of charge before, shape (homes,) [Wh]
-    net_load : load minus generation, shape (homes,) [Wh], positive = deficit
+    net_load : load minus generation minus the target at the meter, shape (homes,) [Wh], positive = deficit
     """
     room = np.floor(np.maximum(fleet.high - soc, 0.0) / fleet.charging).astype(np.int64)
     stored = np.floor(np.maximum(soc - fleet.low, 0.0) * fleet.discharging).astype(np.int64)
@@ -76,14 +77,18 @@ def step(fleet: Fleet, soc: FloatArray, net_load: IntArray) -> Step:
     return Step(charge, discharge, soc + fleet.charging * charge - discharge / fleet.discharging)
 
 
-def plan(fleet: Fleet, soc: FloatArray, net_load: IntArray) -> IntArray:
-    """Net energy at the meter if the homes met this net load, shape (homes, slots) [Wh], positive = into the home."""
+def plan(fleet: Fleet, soc: FloatArray, net_load: IntArray) -> tuple[IntArray, FloatArray]:
+    """Net energy beside the target if the homes met this net load, and the state of charge after it.
+
+    net_load : load minus generation minus target, shape (homes, slots) [Wh]
+    Returns shapes (homes, slots) [Wh], positive = into the home, and (homes,) [Wh].
+    """
     net = np.empty_like(net_load)
     for slot in range(net_load.shape[1]):
         taken = step(fleet, soc, net_load[:, slot])
         net[:, slot] = net_load[:, slot] + taken.net
         soc = taken.soc
-    return net
+    return net, soc
 
 
 def curtail(net: IntArray, generation: IntArray, cap: IntArray) -> IntArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 from sqlalchemy import Connection
@@ -18,8 +19,13 @@ from commonwatt.proof import Tree, hash_struct, keccak
 from commonwatt.records import ZERO_HASH, Clearing, Mandate, Post, Signed, Trade, Trades
 from commonwatt.units import FloatArray, IntArray
 
-AHEAD, AFTER = 0, 1
-"""Stage numbers in the tables `clearings` and `trades`."""
+STAGES_AHEAD: Final = "stages_ahead"
+"""Value of the run: how many stages of the market day clear ahead of delivery. They are its first."""
+
+
+def stages_ahead(store: Store) -> int:
+    """How many stages clear ahead of delivery: trades of a stage with a lower number are committed before."""
+    return int(store.values()[STAGES_AHEAD])
 
 
 def write_mandates(connection: Connection, mandates: Sequence[Signed[Mandate]]) -> None:
@@ -32,8 +38,13 @@ def write_mandates(connection: Connection, mandates: Sequence[Signed[Mandate]]) 
     add(connection, tables.mandates, rows)
 
 
-def write_gate(connection: Connection, number: int, at: int, committed: Sequence[Committed], soc: FloatArray) -> None:
-    """All that gate closure, event `number` at `at` [unix s], decided for its slots."""
+def write_gate(
+    connection: Connection, number: int, at: int, committed: Sequence[Committed], ahead: Sequence[int], soc: FloatArray
+) -> None:
+    """All that gate closure, event `number` at `at` [unix s], decided for its slots.
+
+    ahead : numbers of the stages ahead of delivery
+    """
     refused = 0
     for slot in committed:
         cleared, declared = slot.cleared, slot.cleared.declared
@@ -45,11 +56,14 @@ def write_gate(connection: Connection, number: int, at: int, committed: Sequence
             [(start, place, member, reason) for place, (member, reason) in enumerate(declared.refused)],
         )
         refused += len(declared.refused)
-        if cleared.ahead:
-            add(connection, tables.clearings, [_clearing_row(cleared.ahead, AHEAD)])
-        add(connection, tables.caps, [(start, cleared.feed_in_cap.tobytes())])
+        add(connection, tables.clearings, map(_clearing_row, cleared.ahead, ahead))
+        add(connection, tables.plans, [(start, cleared.target.tobytes(), cleared.feed_in_cap.tobytes())])
         add(connection, tables.commitments, [(start, at, slot.orders.root, slot.trades.root)])
-        add(connection, tables.trades, _trade_rows(start, AHEAD, cleared.trades, cleared.trades.wh, slot.records))
+        add(
+            connection,
+            tables.trades,
+            _trade_rows(start, cleared.trades, cleared.stage, cleared.trades.wh, slot.records),
+        )
     trades = sum(len(slot.cleared.trades) for slot in committed)
     entry = {"slots": len(committed), "trades": trades, "refused": refused}
     note(connection, number, at, [("gate closed", entry)])
@@ -62,13 +76,17 @@ def write_slot(
     at: int,
     flows: Flows,
     delivered: Delivered,
-    pool: Clearing | None,
+    pools: Sequence[Clearing],
+    after: Sequence[int],
     account: Account,
     posted: Posted | None,
     message: Outgoing | None,
     soc: FloatArray,
 ) -> None:
-    """All that the end of a slot, event `number` at `at` [unix s], brought."""
+    """All that the end of a slot, event `number` at `at` [unix s], brought.
+
+    pools, after : clearings and numbers of the stages after delivery
+    """
     cleared = delivered.committed.cleared
     slot, agreed = cleared.declared.slot, len(cleared.trades)
     ahead = Trades(
@@ -81,11 +99,11 @@ def write_slot(
     values = zip(*(column.tolist() for column in columns), strict=True)
     add(connection, tables.flows, [(slot, member, *row) for member, row in enumerate(values)])
     add(connection, tables.readings, _reading_rows(delivered))
-    if pool:
-        add(connection, tables.clearings, [_clearing_row(pool, AFTER)])
-    after = account.trades.keep(np.arange(len(account.trades)) >= agreed)
+    add(connection, tables.clearings, map(_clearing_row, pools, after))
+    new = account.trades.keep(np.arange(len(account.trades)) >= agreed)
     records = posted.records[agreed:] if posted else ()
-    add(connection, tables.trades, _trade_rows(slot, AFTER, after, account.settled[agreed:], records, agreed))
+    settled = account.settled[agreed:]
+    add(connection, tables.trades, _trade_rows(slot, new, account.stage[agreed:], settled, records, agreed))
     _note_cuts(connection, slot, account.settled[:agreed], cleared.trades.wh)
     if posted and message:
         post, leaves = posted.post, b"".join(posted.tree.levels[0])
@@ -133,14 +151,14 @@ def _clearing_row(clearing: Clearing, stage: int) -> tuple[object, ...]:
 
 
 def _trade_rows(
-    slot: int, stage: int, trades: Trades, settled: IntArray, records: Sequence[Trade], first: int = 0
+    slot: int, trades: Trades, stage: IntArray, settled: IntArray, records: Sequence[Trade], first: int = 0
 ) -> Iterator[tuple[object, ...]]:
-    columns = (trades.buyer, trades.seller, trades.wh, settled, trades.price)
+    columns = (stage, trades.buyer, trades.seller, trades.wh, settled, trades.price)
     for place, row in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
         ends = (ZERO_HASH, ZERO_HASH, ZERO_HASH)
         if records:
             ends = (records[place].buy_order, records[place].sell_order, hash_struct(records[place]))
-        yield (slot, 0, first + place, stage, *row, *ends)
+        yield (slot, 0, first + place, *row, *ends)
 
 
 def progress(store: Store) -> tuple[int, FloatArray] | None:
@@ -164,9 +182,10 @@ def _committed(store: Store, slot: int) -> Committed:
     columns = np.array([(o.member, o.side, o.wh, o.limit) for o in orders], dtype=np.int64).reshape(-1, 4).T
     declared = Declared(slot, Orders(*columns), (), ())
     rows = store.rows(tables.trades, slot=slot)
-    trades = Trades(*np.array([(t.buyer, t.seller, t.wh, t.price) for t in rows], dtype=np.int64).reshape(-1, 4).T)
-    (cap,) = store.rows(tables.caps, slot=slot)
-    cleared = Cleared(declared, None, trades, np.frombuffer(cap.feed_in, dtype=np.int64))
+    table = np.array([(t.buyer, t.seller, t.wh, t.price, t.stage) for t in rows], dtype=np.int64).reshape(-1, 5).T
+    (plan,) = store.rows(tables.plans, slot=slot)
+    target, cap = (np.frombuffer(column, dtype=np.int64) for column in (plan.target, plan.feed_in_cap))
+    cleared = Cleared(declared, (), Trades(*table[:4]), table[4], target, cap)
     signed = [o.hash for o in orders if o.hash]
     records = tuple(
         Trade(slot, t.revision, t.number, t.buyer, t.seller, t.wh, t.price, t.buy_order, t.sell_order)

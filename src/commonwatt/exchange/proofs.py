@@ -10,7 +10,7 @@ import numpy as np
 
 from commonwatt.errors import StoreError
 from commonwatt.exchange import store as tables
-from commonwatt.exchange.persistence import AHEAD
+from commonwatt.exchange.persistence import stages_ahead
 from commonwatt.exchange.statements import Line, by_member, member_statements, sentinel
 from commonwatt.exchange.store import Store
 from commonwatt.proof import Tree, keccak
@@ -32,7 +32,8 @@ class Slot:
         self.readings = [reading.hash for reading in store.rows(tables.readings, slot=slot)]
         self.reading_tree = Tree.of(self.readings)
         rows_of_trades = store.rows(tables.trades, slot=slot)
-        self.committed = Tree.of([trade.hash for trade in rows_of_trades if trade.stage == AHEAD])
+        ahead = stages_ahead(store)
+        self.committed = Tree.of([trade.hash for trade in rows_of_trades if trade.stage < ahead])
         self.own = by_member(_lines(slot, rows_of_trades), len(self.readings))
         counts = [max(1, len(lines)) for lines in self.own]
         self.first = np.concatenate([[0], np.cumsum(counts)]).tolist()

@@ -14,10 +14,11 @@ import numpy as np
 import polars as pl
 
 from commonwatt.community.calendar import local_clock
+from commonwatt.community.model import Stage
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.bills import Anchored, anchored, bills
 from commonwatt.exchange.charges import Charges, charges
-from commonwatt.exchange.persistence import AHEAD
+from commonwatt.exchange.persistence import stages_ahead
 from commonwatt.units import MICRO, WH_PER_KWH, IntArray
 
 if TYPE_CHECKING:
@@ -80,7 +81,10 @@ class Result:
 
     @cached_property
     def slots(self) -> pl.DataFrame:
-        """One row per slot: the community's sums, what was traded, imported and exported, and the prices."""
+        """One row per slot: the community's sums, what was traded, imported and exported, and the prices.
+
+        A price of a stage is in the column stage_price, such as real_time_buy.
+        """
         a = self.arrays
         sums = {
             f"{name}_wh": a[name].sum(axis=0) for name in ("load", "generation", "charge", "discharge", "curtailed")
@@ -94,10 +98,21 @@ class Result:
         table = table.with_columns(**{k: pl.Series(v / MICRO) for k, v in prices.items()})
         return table.join(self._clearing_prices(), on="slot", how="left")
 
+    @cached_property
+    def local_prices(self) -> dict[str, tuple[Stage, str]]:
+        """The columns of `slots` that are prices of a stage: the stage, and what its mechanism calls the price."""
+        stages = self.community.market
+        found = {
+            (row.stage, name): None
+            for row in self.simulation.store.rows(tables.clearings)
+            for name in json.loads(row.prices)
+        }
+        return {f"{stages[stage].name}_{name}": (stages[stage], name) for stage, name in sorted(found)}
+
     def _clearing_prices(self) -> pl.DataFrame:
         rows: dict[int, dict[str, Any]] = {int(s): {"slot": int(s)} for s in self.period.starts}
         for row in self.simulation.store.rows(tables.clearings):
-            stage = "ahead" if row.stage == AHEAD else "after"
+            stage = self.community.market[row.stage].name
             for name, price in json.loads(row.prices).items():
                 rows[row.slot][f"{stage}_{name}"] = price / MICRO
         frame = pl.from_dicts(list(rows.values()), infer_schema_length=None)
@@ -105,16 +120,20 @@ class Result:
 
     @cached_property
     def trades(self) -> pl.DataFrame:
-        """One row per trade: slot, stage, number, seller, buyer, wh agreed, settled_wh, price, payment."""
+        """One row per trade: slot, phase ("ahead" of delivery or "after"), name of the stage, number, seller, buyer,
+        wh agreed, settled_wh, price, payment.
+        """
         names = ("slot", "stage", "number", "seller", "buyer", "wh", "settled", "price")
         rows = self.simulation.store.columns(tables.trades, names)
         columns = np.array(rows, dtype=np.int64).reshape(-1, len(names)).T
         slot, stage, number, seller, buyer, wh, settled, price = columns
         ids = np.array([member.id for member in self.community.members], dtype=object)
-        stages = np.array(["ahead", "after"], dtype=object)
+        stages = np.array([stage.name for stage in self.community.market], dtype=object)
+        phases = np.array(["ahead" if stage.gate else "after" for stage in self.community.market], dtype=object)
         frame = pl.DataFrame(
             {
                 "slot": slot,
+                "phase": pl.Series(phases[stage].tolist(), dtype=pl.String),
                 "stage": pl.Series(stages[stage].tolist(), dtype=pl.String),
                 "number": number,
                 "seller": pl.Series(ids[seller].tolist(), dtype=pl.String),
@@ -133,10 +152,10 @@ class Result:
         proofs = [json.loads(row.proof) for row in self.simulation.store.rows(tables.clearings)]
         return len(proofs), sum(map(len, proofs)), sum(check["holds"] for proof in proofs for check in proof)
 
-    def diagnostics(self, stage: str) -> list[dict[str, Any]]:
-        """What the clearings of a stage, "ahead" or "after", say of themselves, slot by slot."""
-        rows = self.simulation.store.rows(tables.clearings)
-        return [json.loads(row.diagnostics) for row in rows if (row.stage == AHEAD) == (stage == "ahead")]
+    def diagnostics(self, phase: str) -> list[dict[str, Any]]:
+        """What the clearings of the stages "ahead" of delivery or "after" it say of themselves, slot by slot."""
+        rows, ahead = self.simulation.store.rows(tables.clearings), stages_ahead(self.simulation.store)
+        return [json.loads(row.diagnostics) for row in rows if (row.stage < ahead) == (phase == "ahead")]
 
     @cached_property
     def charges(self) -> Charges:

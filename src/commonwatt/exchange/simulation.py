@@ -7,15 +7,15 @@ one transaction of the store, then its messages to the ledger; a run that was ki
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from commonwatt.community.calendar import Slots, local_clock
-from commonwatt.community.model import Community, Stage
+from commonwatt.community.model import Community
 from commonwatt.devices import Fleet
 from commonwatt.errors import StoreError
 from commonwatt.exchange import persistence as persist
@@ -24,14 +24,16 @@ from commonwatt.exchange.events import Gate, SlotEnd, schedule
 from commonwatt.exchange.folder import EXCHANGE_FILE, LEDGER_FILE, make_folder, refuse_half_a_run, remove
 from commonwatt.exchange.outbox import Outbox, Outgoing, found, open_chain, outgoing
 from commonwatt.exchange.parties import Keys, Limits, filed, limits, mandates, simulated_keys
+from commonwatt.exchange.planning import Outlook, Plan, agree, declare, expected_charge
 from commonwatt.exchange.plugins import resolve
 from commonwatt.exchange.result import Result
+from commonwatt.exchange.stages import ActiveStage
 from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Flows, Posted
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import VERSION, Store, set_values
 from commonwatt.exchange.wires import wires_of
 from commonwatt.forecast import Forecaster, SeasonalNaive
-from commonwatt.market import Frame, Mechanism, Orders
+from commonwatt.market import Frame, Orders
 from commonwatt.meter import SimulatedMeter
 from commonwatt.proof import Domain, Tree
 from commonwatt.records import Anchor, Mandate, Signed
@@ -77,6 +79,7 @@ class Simulation:
         self.limits: Limits = limits(community, self.world.prices)
         self.wires = wires_of(community)
         self.ahead, self.after = _stages(community, folder)
+        self.distance = self.wires.distance if self.wires and any(stage.over_horizon for stage in self.ahead) else None
         self.frame = self._frame()
         if out:
             make_folder(out, fresh=fresh)
@@ -109,7 +112,7 @@ class Simulation:
         if not begun:
             # Before the chain is made: a chain without these values was made by somebody else.
             with self.store.transaction() as connection:
-                set_values(connection, {"version": VERSION, **wanted})
+                set_values(connection, {"version": VERSION, persist.STAGES_AHEAD: str(len(self.ahead)), **wanted})
         self.keys: Keys | None = None
         self.domain = Domain(0, bytes(20))
         self.mandates: tuple[Signed[Mandate], ...] = ()
@@ -245,29 +248,43 @@ class Simulation:
         """Steps 1 to 5 for the slots of a local day."""
         first = self._place(gate.day.start)
         chosen = slice(first, first + gate.day.count)
-        ceiling, floor = self.world.prices.ceiling[chosen], self.world.prices.floor[chosen]
         now = self._world_place(gate.at)
         lead = self._world_place(gate.day.start) - now
         with self.watch("forecast"):
             expected = self._forecast(now, lead + gate.day.count)
-        with self.watch("declare"):
-            orders, planned = steps.declare(self.fleet, self.soc, expected, lead, self.limits, ceiling, floor)
+        frame = steps.part(self.frame, chosen)
+        with self.watch("plan"):
+            plan = self._plan(frame, expected, lead)
         with self.watch("sign and admit orders"):
-            declared = self._admit(gate, orders)
+            declared = self._admit(gate, plan.orders)
         with self.watch("clear"):
-            frame = _part(self.frame, chosen)
-            clearings: tuple[Any, ...] = (None,) * gate.day.count
-            if self.ahead:
-                stage, mechanism = self.ahead
-                clearings = steps.clear(mechanism, stage.parameters, frame, declared)
+            cleared = steps.clear(self.ahead, frame, declared, plan.agreed)
         with self.watch("check the grid"):
-            cleared = steps.check(declared, clearings, self.wires, planned)
+            cleared = steps.check(cleared, self.wires, plan.net)
+            cleared = steps.steer(cleared, plan.charge) if plan.agreed else cleared
         with self.watch("commit"):
             committed = tuple(steps.commit(slot) for slot in cleared) if self.outbox else _unsigned(cleared)
         self.committed |= {slot.cleared.declared.slot: slot for slot in committed}
         with self.watch("store"), self.store.transaction() as connection:
-            persist.write_gate(connection, number, gate.at, committed, self.soc)
+            ahead = [stage.number for stage in self.ahead]
+            persist.write_gate(connection, number, gate.at, committed, ahead, self.soc)
         self._tell(gate, None)
+
+    def _plan(self, frame: Frame, expected: steps.Forecast, lead: int) -> Plan:
+        """What agents wish or agree for the slots of `frame`, the last ones of `expected`."""
+        today, day = expected.parted(lead)
+        soc = expected_charge(self.fleet, self.soc, today, self._targets(frame, lead))
+        outlook = Outlook(day, self.fleet, soc, frame.ceiling, frame.floor, frame.hours, self.distance)
+        if self.ahead and self.ahead[0].over_horizon:
+            return agree(self.ahead[0], frame, outlook, self.limits, more=len(self.ahead) > 1)
+        return declare(outlook, self.limits)
+
+    def _targets(self, frame: Frame, lead: int) -> IntArray:
+        """What batteries hold the meters at in the `lead` slots before the frame, shape (members, lead) [Wh]."""
+        before = frame.starts[0] - self.world.period.seconds * np.arange(lead, 0, -1)
+        none = np.zeros(self.members, dtype=np.int64)
+        known = [self.committed[slot].cleared.target if slot in self.committed else none for slot in before.tolist()]
+        return np.array(known, dtype=np.int64).reshape(lead, self.members).T
 
     def _forecast(self, now: int, count: int) -> steps.Forecast:
         slots = self.world.slots
@@ -305,24 +322,24 @@ class Simulation:
         truth = self.world.first + event.place
         with self.watch("deliver"):
             load, generation = self.world.load[:, truth], self.world.generation[:, truth]
-            flows, soc = steps.deliver(self.fleet, self.soc, load, generation, committed.cleared.feed_in_cap)
+            flows, soc = steps.deliver(self.fleet, self.soc, load, generation, committed.cleared)
         with self.watch("sign and verify readings"):
             delivered = self._read_meters(committed, flows, event.place)
         with self.watch("settle"):
             free = self.outbox.free() if self.outbox else np.full(self.members, MAX_MONEY // 2, dtype=np.int64)
-            frame = steps.single_slot(self.frame, event.place)
-            stage, mechanism = self.after or (None, None)
-            pool, account = steps.settle(
-                delivered, mechanism, stage.parameters if stage else {}, frame, self.limits, free
-            )
+            frame = steps.part(self.frame, slice(event.place, event.place + 1))
+            pools, account = steps.settle(delivered, self.after, frame, self.limits, free)
         posted: Posted | None = None
         message: Outgoing | None = None
         if self.outbox and self.keys:
             with self.watch("prove"):
-                posted = steps.post(delivered, pool, account, [mandate.hash for mandate in self.mandates])
+                posted = steps.post(delivered, pools, account, [mandate.hash for mandate in self.mandates])
                 message = outgoing(posted, self.domain, self.keys.operator)
         with self.watch("store"), self.store.transaction() as connection:
-            persist.write_slot(connection, number, event.at, flows, delivered, pool, account, posted, message, soc)
+            after = [stage.number for stage in self.after]
+            persist.write_slot(
+                connection, number, event.at, flows, delivered, pools, after, account, posted, message, soc
+            )
         self.soc = soc
         self._tell(event, message)
 
@@ -361,25 +378,14 @@ class Simulation:
         return Frame(period.starts, minutes, period.hours, self.members, prices.ceiling, prices.floor)
 
 
-def _stages(community: Community, folder: Path) -> Iterator[tuple[Stage, Mechanism[Any]] | None]:
-    """The ahead and the after stage, None where there is none."""
-    found_stages = {
-        mechanism.phase: (stage, mechanism)
-        for stage in community.market
-        for mechanism in [resolve(stage.mechanism, folder)]
-    }
-    return iter((found_stages.get("ahead"), found_stages.get("after")))
-
-
-def _part(frame: Frame, chosen: slice) -> Frame:
-    return Frame(
-        frame.starts[chosen],
-        frame.minutes[chosen],
-        frame.hours,
-        frame.members,
-        frame.ceiling[chosen],
-        frame.floor[chosen],
-    )
+def _stages(community: Community, folder: Path) -> tuple[list[ActiveStage], list[ActiveStage]]:
+    """The stages ahead of delivery and those after it, each in the order of the day."""
+    stages = [
+        ActiveStage(number, resolve(stage.mechanism, folder), stage.parameters)
+        for number, stage in enumerate(community.market)
+    ]
+    ahead, after = ([stage for stage in stages if stage.mechanism.phase == phase] for phase in ("ahead", "after"))
+    return ahead, after
 
 
 def _unsigned(cleared: tuple[Cleared, ...]) -> tuple[Committed, ...]:

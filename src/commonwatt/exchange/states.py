@@ -30,16 +30,20 @@ class Declared:
 
 @dataclass(frozen=True)
 class Cleared:
-    """What the day-ahead market agreed.
+    """What the stages ahead of delivery agreed.
 
-    ahead : the clearing of the mechanism, or None in a community without one
-    trades : the agreed trades after the grid check
+    ahead : the clearing of each of these stages; they stay as they were cleared
+    trades : the agreed trades that orders and wires carry, stage by stage
+    stage : which stage of the market day made each trade, shape (trades,)
+    target : what each home's battery holds its meter at as far as it can, shape (members,) [Wh]
     feed_in_cap : most feed-in per home that the wires carry, shape (members,) [Wh]
     """
 
     declared: Declared
-    ahead: Clearing | None
+    ahead: tuple[Clearing, ...]
     trades: Trades
+    stage: IntArray
+    target: IntArray
     feed_in_cap: IntArray
 
 
@@ -81,13 +85,15 @@ class Delivered:
 class Account:
     """The money of one slot, netted per member.
 
-    trades : all trades, day-ahead first; settled : Wh of each that the ledger settles, shape (trades,)
+    trades : all trades, day-ahead first; stage : which stage of the market day made each, shape (trades,)
+    settled : Wh of each that the ledger settles, shape (trades,)
     local : settled local energy, shape (members,) [Wh], positive = bought
     grid : what is left to the utility, shape (members,) [Wh], positive = import
     credit : change of each balance, shape (members,) [micro-currency]; its sum is zero
     """
 
     trades: Trades
+    stage: IntArray
     settled: IntArray
     local: IntArray
     grid: IntArray
@@ -96,10 +102,13 @@ class Account:
 
 @dataclass(frozen=True)
 class Posted:
-    """What the operators sign: the account, its statements and their roots."""
+    """What the operators sign: the account, its statements and their roots.
+
+    after : the clearing of each stage after delivery
+    """
 
     delivered: Delivered
-    after: Clearing | None
+    after: tuple[Clearing, ...]
     account: Account
     records: tuple[Trade, ...]
     statements: tuple[Statement, ...]

@@ -1,6 +1,6 @@
 """The steps of the way, as pure functions: no clock, file, socket or chance. Simulation and service drive the same.
 
-    forecast → declare → admit → clear → check → commit → deliver → settle → post        (bills: `exchange.bills`)
+    forecast → plan → admit → clear → check → commit → deliver → settle → post   (`exchange.planning`, `exchange.bills`)
 
 Energy is Wh, positive into the home; prices are micro-currency/kWh; a slot is the unix time of its start.
 """
@@ -8,20 +8,22 @@ Energy is Wh, positive into the home; prices are micro-currency/kWh; a slot is t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from commonwatt.community.calendar import Slots
-from commonwatt.devices import Fleet, curtail, plan, step
+from commonwatt.devices import Fleet, curtail, step
 from commonwatt.errors import RecordError
 from commonwatt.exchange import netting
+from commonwatt.exchange.agreements import joined, left, ordered, within
 from commonwatt.exchange.parties import Limits
+from commonwatt.exchange.stages import ActiveStage
 from commonwatt.exchange.statements import Line, statements
 from commonwatt.exchange.states import Account, Cleared, Committed, Declared, Delivered, Flows, Posted
 from commonwatt.forecast import Forecaster
-from commonwatt.market import Events, Frame, Mechanism, Orders, Positions, as_events
+from commonwatt.market import Events, Frame, Orders, Positions, as_events
 from commonwatt.meter import accept
 from commonwatt.proof import Domain, Key, Tree, hash_struct, keccak, sign, verify
 from commonwatt.records import BUY, SELL, ZERO_HASH, Clearing, Mandate, Order, Post, Reading, Signed, Trade, Trades
@@ -36,6 +38,11 @@ class Forecast:
     load: IntArray
     generation: IntArray
 
+    def parted(self, first: int) -> tuple[Forecast, Forecast]:
+        """The `first` slots, and the rest."""
+        before, after = ((self.load[:, some], self.generation[:, some]) for some in (slice(first), slice(first, None)))
+        return Forecast(*before), Forecast(*after)
+
 
 def forecast(
     forecaster: Forecaster, load: IntArray, generation: IntArray, past: Slots, horizon: Slots, timezone: str
@@ -44,34 +51,6 @@ def forecast(
     return Forecast(
         forecaster.predict(load, past, horizon, timezone), forecaster.predict(generation, past, horizon, timezone)
     )
-
-
-def declare(
-    fleet: Fleet, soc: FloatArray, expected: Forecast, first: int, bounds: Limits, ceiling: IntArray, floor: IntArray
-) -> tuple[tuple[Orders, ...], IntArray]:
-    """Step 2. Each agent plans its battery and orders what its plan leaves, within its mandate.
-
-    soc : state of charge now, shape (homes,) [Wh]; `expected` starts now
-    first : the first slot of `expected` that is for sale; ceiling, floor : prices from that slot on
-    Returns one Orders per slot from `first`, and the whole planned net energy, shape (homes, slots) [Wh], which the
-    wires must carry. A home that needs nothing places no order, and neither does one whom a local kWh could only help
-    if it were paid for taking it, because fees are above the utility's price.
-    """
-    planned = plan(fleet, soc, expected.load - expected.generation)[:, first:]
-    net = np.clip(planned, -bounds.sell_wh[:, None], bounds.buy_wh[:, None])
-    orders = tuple(
-        _orders(net[:, slot], np.minimum(bounds.max_buy, ceiling[slot]), np.maximum(bounds.min_sell, floor[slot]))
-        for slot in range(net.shape[1])
-    )
-    return orders, planned
-
-
-def _orders(net: IntArray, highest: IntArray, lowest: IntArray) -> Orders:
-    member = np.flatnonzero(net)
-    side = np.where(net[member] > 0, BUY, SELL)
-    limit = np.where(side == BUY, highest[member], lowest[member])
-    useful = limit >= 0
-    return Orders(member[useful], side[useful], np.abs(net[member])[useful], limit[useful])
 
 
 def sign_orders(
@@ -141,15 +120,46 @@ def _within_mandate(order: Order, mandate: Mandate, slot: int, now: int) -> None
 
 
 def clear(
-    mechanism: Mechanism[Any], parameters: Mapping[str, object], frame: Frame, declared: Sequence[Declared]
-) -> tuple[Clearing, ...]:
+    stages: Sequence[ActiveStage], frame: Frame, declared: Sequence[Declared], agreed: Sequence[Clearing] = ()
+) -> tuple[Cleared, ...]:
     """Step 3. Who trades with whom at what price, for every slot of the horizon; each clearing proves itself.
 
-    An order book sees the orders arrive one after the other, by member.
+    stages : those ahead of delivery; each clears what the ones before it left open of the same orders
+    agreed : clearings of a first stage in which agents agreed before they ordered
+    A trade that no admitted order carries falls away, and both ends meet the utility.
     """
-    orders = tuple(slot.orders for slot in declared)
-    inputs = tuple(map(as_events, orders)) if mechanism.needs is Events else orders
-    return mechanism.clear(frame, inputs, parameters)
+    orders = [slot.orders for slot in declared]
+    found: list[list[Clearing]] = [[] for _ in declared]
+    carried: list[list[Trades]] = [[] for _ in declared]
+    for stage in stages:
+        clearings = agreed if stage.over_horizon else stage.clear(frame, _inputs(stage, orders))
+        for slot, clearing in enumerate(clearings):
+            trades = within(clearing.trades, ordered(orders[slot], frame.members))
+            orders[slot] = left(orders[slot], trades, frame.members)
+            found[slot].append(clearing)
+            carried[slot].append(trades)
+    return tuple(
+        Cleared(
+            declared[slot],
+            tuple(found[slot]),
+            joined(*carried[slot]),
+            _made_by(stages, carried[slot]),
+            np.zeros(frame.members, dtype=np.int64),
+            np.full(frame.members, MAX_ORDER_WH, dtype=np.int64),
+        )
+        for slot in range(len(declared))
+    )
+
+
+def _made_by(stages: Sequence[ActiveStage], parts: Sequence[Trades]) -> IntArray:
+    """Number of the stage that made each trade, where each stage made a part of them, shape (trades,)."""
+    numbers = [stage.number for stage, part in zip(stages, parts, strict=True) for _ in range(len(part))]
+    return np.array(numbers, dtype=np.int64)
+
+
+def _inputs(stage: ActiveStage, orders: Sequence[Orders]) -> tuple[Orders | Events, ...]:
+    """An order book sees the orders arrive one after the other, by member."""
+    return tuple(map(as_events, orders)) if stage.mechanism.needs is Events else tuple(orders)
 
 
 class Wires(Protocol):
@@ -160,30 +170,37 @@ class Wires(Protocol):
         ...
 
 
-def check(
-    declared: Sequence[Declared], clearings: Sequence[Clearing | None], wires: Wires | None, planned: IntArray
-) -> tuple[Cleared, ...]:
+def check(cleared: Sequence[Cleared], wires: Wires | None, planned: IntArray) -> tuple[Cleared, ...]:
     """Step 4. Where the wires cannot carry the planned feed-in, cap it and the trades that depend on it.
 
     planned : net energy of all homes, whether they trade it or not, shape (homes, slots) [Wh]
     In such a slot every home may feed in the same share of what it planned, and no more if the sun surprises it. What
     nobody planned in other slots is not limited: that is for the inverters' own protection.
     """
-    shares = wires.feed_in_share(planned) if wires else np.ones(len(declared))
-    return tuple(
-        _capped(slot, clearing, planned[:, place], float(shares[place]))
-        for place, (slot, clearing) in enumerate(zip(declared, clearings, strict=True))
-    )
+    shares = wires.feed_in_share(planned) if wires else np.ones(len(cleared))
+    return tuple(_capped(slot, planned[:, place], float(shares[place])) for place, slot in enumerate(cleared))
 
 
-def _capped(declared: Declared, clearing: Clearing | None, planned: IntArray, share: float) -> Cleared:
-    trades = clearing.trades if clearing else Trades()
+def _capped(cleared: Cleared, planned: IntArray, share: float) -> Cleared:
     if share >= 1:
-        return Cleared(declared, clearing, trades, np.full(len(planned), MAX_ORDER_WH, dtype=np.int64))
+        return cleared
+    trades = cleared.trades
     cap = np.floor(np.maximum(-planned, 0) * share).astype(np.int64)
     wh = np.floor(trades.wh * share).astype(np.int64)
     carried = Trades(trades.buyer, trades.seller, wh, trades.price).keep(wh > 0)
-    return Cleared(declared, clearing, carried, cap)
+    return replace(cleared, trades=carried, stage=cleared.stage[wh > 0], feed_in_cap=cap)
+
+
+def steer(cleared: Sequence[Cleared], charge: IntArray) -> tuple[Cleared, ...]:
+    """Step 4 where agents agreed over the whole horizon: their batteries follow the plan.
+
+    charge : what the plan takes from the grid into batteries, shape (homes, slots) [Wh]
+    A battery holds its home's meter at what the home agreed with its neighbours, plus this charge. So it helps to
+    keep what was agreed when the day turns out otherwise, and never deals with the utility beyond the plan.
+    """
+    return tuple(
+        replace(slot, target=slot.trades.position(len(charge)) + charge[:, place]) for place, slot in enumerate(cleared)
+    )
 
 
 def commit(cleared: Cleared) -> Committed:
@@ -215,16 +232,17 @@ def trade_records(
 
 
 def deliver(
-    fleet: Fleet, soc: FloatArray, load: IntArray, generation: IntArray, cap: IntArray
+    fleet: Fleet, soc: FloatArray, load: IntArray, generation: IntArray, cleared: Cleared
 ) -> tuple[Flows, FloatArray]:
     """Step 6, behind the meters: batteries act on what really happens, and feed-in above the cap is held back.
 
-    load, generation : shape (homes,) [Wh] >= 0; cap : most feed-in [Wh]
+    load, generation : shape (homes,) [Wh] >= 0
     Returns the flows and the state of charge after the slot [Wh].
     """
-    battery = step(fleet, soc, load - generation)
+    target = np.maximum(cleared.target, -cleared.feed_in_cap)
+    battery = step(fleet, soc, load - generation - target)
     wanted = load - generation + battery.net
-    curtailed = curtail(wanted, generation, cap)
+    curtailed = curtail(wanted, generation, cleared.feed_in_cap)
     return Flows(load, generation, battery.charge, battery.discharge, curtailed, wanted + curtailed), battery.soc
 
 
@@ -245,45 +263,45 @@ def believe(
 
 
 def settle(
-    delivered: Delivered,
-    mechanism: Mechanism[Positions] | None,
-    parameters: Mapping[str, object],
-    frame: Frame,
-    bounds: Limits,
-    free: IntArray,
-) -> tuple[Clearing | None, Account]:
-    """Step 7. What was delivered beside the day-ahead trades goes to the pool, what is left to the utility.
+    delivered: Delivered, stages: Sequence[ActiveStage], frame: Frame, bounds: Limits, free: IntArray
+) -> tuple[tuple[Clearing, ...], Account]:
+    """Step 7. What was delivered beside the day-ahead trades goes to the pools, what is left to the utility.
 
+    stages : those after delivery; each shares what the ones before it left
     frame : of this one slot; free : collateral, shape (members,) [micro-currency]
     A day-ahead trade settles as far as it was delivered; the rest, like all that was not foreseen, is a deviation.
     """
-    agreed = delivered.committed.cleared.trades
-    ahead = Trades(agreed.buyer, agreed.seller, netting.delivered(agreed, delivered.net), agreed.price)
-    pool, trades = None, ahead
-    if mechanism is not None:
-        (pool,) = mechanism.clear(frame, (_deviations(delivered.net, ahead, bounds, frame),), parameters)
-        columns = zip(_columns(ahead), _columns(pool.trades), strict=True)
-        trades = Trades(*(np.concatenate(pair) for pair in columns))
+    cleared = delivered.committed.cleared
+    agreed, pools = cleared.trades, list[Clearing]()
+    trades = Trades(agreed.buyer, agreed.seller, netting.delivered(agreed, delivered.net), agreed.price)
+    for stage in stages:
+        (pool,) = stage.clear(frame, (_deviations(delivered.net, trades, bounds, frame),))
+        pools.append(pool)
+        trades = joined(trades, pool.trades)
+    made_by = _made_by(stages, [pool.trades for pool in pools])
     settled = netting.affordable(trades, free)
     final = Trades(trades.buyer, trades.seller, settled, trades.price)
-    trades = Trades(trades.buyer, trades.seller, np.concatenate([agreed.wh, trades.wh[len(agreed) :]]), trades.price)
+    wh = np.concatenate([agreed.wh, trades.wh[len(agreed) :]])
     local = final.position(frame.members)
-    return pool, Account(trades, settled, local, delivered.net - local, final.credit(frame.members))
+    return tuple(pools), Account(
+        Trades(trades.buyer, trades.seller, wh, trades.price),
+        np.concatenate([cleared.stage, made_by]),
+        settled,
+        local,
+        delivered.net - local,
+        final.credit(frame.members),
+    )
 
 
-def _deviations(net: IntArray, ahead: Trades, bounds: Limits, frame: Frame) -> Positions:
-    """Metered minus settled day-ahead energy, as far as the mandates' energy limits leave room."""
-    position = ahead.position(frame.members)
+def _deviations(net: IntArray, settled: Trades, bounds: Limits, frame: Frame) -> Positions:
+    """Metered minus settled energy, as far as the mandates' energy limits leave room."""
+    position = settled.position(frame.members)
     room_to_buy = np.maximum(bounds.buy_wh - np.maximum(position, 0), 0)
     room_to_sell = np.maximum(bounds.sell_wh - np.maximum(-position, 0), 0)
     return Positions(np.clip(net - position, -room_to_sell, room_to_buy), bounds.max_buy, bounds.min_sell)
 
 
-def _columns(trades: Trades) -> tuple[IntArray, IntArray, IntArray, IntArray]:
-    return trades.buyer, trades.seller, trades.wh, trades.price
-
-
-def post(delivered: Delivered, after: Clearing | None, account: Account, mandates: Sequence[bytes]) -> Posted:
+def post(delivered: Delivered, after: tuple[Clearing, ...], account: Account, mandates: Sequence[bytes]) -> Posted:
     """Step 7. The slot's statements and roots, ready for the operators' signatures.
 
     mandates : struct hash by member index: under these, not under orders, members trade in the pool
@@ -308,9 +326,13 @@ def post(delivered: Delivered, after: Clearing | None, account: Account, mandate
     return Posted(delivered, after, account, records, leaves, tree, deltas, document)
 
 
-def single_slot(frame: Frame, place: int) -> Frame:
-    """The frame of one of its slots."""
-    part: Any = slice(place, place + 1)
-    return Frame(
-        frame.starts[part], frame.minutes[part], frame.hours, frame.members, frame.ceiling[part], frame.floor[part]
+def part(frame: Frame, chosen: slice) -> Frame:
+    """The frame of some of its slots."""
+    some: Any = chosen
+    return replace(
+        frame,
+        starts=frame.starts[some],
+        minutes=frame.minutes[some],
+        ceiling=frame.ceiling[some],
+        floor=frame.floor[some],
     )

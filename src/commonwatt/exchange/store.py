@@ -31,7 +31,7 @@ from sqlalchemy.pool import StaticPool
 
 from commonwatt.errors import StoreError
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 # Marks the file as a store of ours (PRAGMA application_id, "CWex").
 _APPLICATION: Final = 0x43576578
 
@@ -89,7 +89,7 @@ posts = _table(
     ["posted_at"],
     ["orders", "trades", "readings", "statements", "deltas", "signature", "leaves"],
 )
-caps = _table("caps", ["slot"], [], ["feed_in"])
+plans = _table("plans", ["slot"], [], ["target", "feed_in_cap"])
 progress = _table("progress", ["id"], ["event"], ["soc"])
 journal = _table("journal", ["event", "number"], ["time"], [], ["what", "detail"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from commonwatt.exchange import store as tables
-from commonwatt.exchange.persistence import AHEAD
+from commonwatt.exchange.persistence import stages_ahead
 from commonwatt.exchange.proofs import Slot
 from commonwatt.proof import checksum_address
 from commonwatt.units import MICRO, payment
@@ -28,7 +28,8 @@ def trace(result: Result) -> list[tuple[str, str]]:
     if not settled:
         return []
     # A day-ahead trade passes every step; among them the largest, and of equals the first.
-    _, _, at, number = min(settled, key=lambda row: (row[1] != AHEAD, -row[0], row[2], row[3]))
+    ahead = stages_ahead(sim.store)
+    _, _, at, number = min(settled, key=lambda row: (row[1] >= ahead, -row[0], row[2], row[3]))
     slot = Slot(sim.store, at)
     trade = next(t for t in sim.store.rows(tables.trades, slot=at) if t.number == number)
     seller, buyer = (result.community.members[index] for index in (trade.seller, trade.buyer))
@@ -43,7 +44,7 @@ def trace(result: Result) -> list[tuple[str, str]]:
     price = trade.price / MICRO
     paid = payment(trade.settled, trade.price) / MICRO
     local = result.slots.filter(result.slots["slot"].dt.timestamp("ms") == at * 1000)["local"][0]
-    agreed = f"{'order' if trade.stage == AHEAD else 'mandate'} {_short(trade.sell_order)}"
+    agreed = f"{'order' if trade.stage < ahead else 'mandate'} {_short(trade.sell_order)}"
     meter = checksum_address(sim.meters[trade.seller].key.address)[:14]
     lines = [
         (
@@ -59,7 +60,7 @@ def trace(result: Result) -> list[tuple[str, str]]:
         ("posted", f"statements root {_short(slot.post.statements)} in block {blocks['Posted']}"),
         ("settled", f"block {final.number}, hash 0x{final.hash.hex()}"),
     ]
-    if trade.stage == AHEAD:
+    if trade.stage < ahead:
         block = client.node.block(blocks["Committed"])
         hours = (at - block.timestamp) / 3600
         lines.insert(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -59,7 +60,11 @@ class Hours:
 
 def hours_axis(result: Result, *, narrow: bool) -> Hours:
     """All slots of a few days, or the average day of a longer period, by local time."""
-    clock: list[Any] = result.slots["local"].to_list()
+    return clock_axis(result.slots["local"].to_list(), narrow=narrow)
+
+
+def clock_axis(clock: Sequence[datetime], *, narrow: bool) -> Hours:
+    """The same from the local time at which each slot starts."""
     days = len({moment.date() for moment in clock})
     if days > DAYS_IN_FULL:
         times = sorted({moment.time() for moment in clock})
@@ -117,7 +122,7 @@ def _mirrored(
     upper, lower = np.sum([*up.values()], axis=0), np.sum([*down.values()], axis=0)
     y = Scale(-float(lower.max()), float(upper.max()) or 1.0, height - 46, head + 32)
     x = Scale(0, axis.count, left, right)
-    parts = [swatches, grid_lines(y, left, right, "", 8), _time_ticks(axis, x, height - 26, centred=bars)]
+    parts = [swatches, grid_lines(y, left, right, "", 8), time_ticks(axis, x, height - 26, centred=bars)]
     for stack in ({k: v for k, v in up.items() if k in down}, {name: -layer for name, layer in down.items()}):
         for name, (near, far) in zip(stack, svg.stack(list(stack.values())), strict=True):
             if (near == far).all():
@@ -125,7 +130,7 @@ def _mirrored(
             shape = _bars if bars else _area
             parts.append(tag("path", svg.hint(LABELS[name]), d=shape(x, y, near, far), class_=name))
     if not bars:
-        parts += [tag("path", d=_line(x, y, edge), class_="edge") for edge in (upper, -lower)]
+        parts += [tag("path", d=step_path(x, y, edge), class_="edge") for edge in (upper, -lower)]
     parts.append(tag("path", d=f"M{left} {svg.number(y(0))}H{right}", class_="axis"))
     parts.append(text(left, head + 20, "↑ where the homes' energy came from", "soft small"))
     parts.append(text(left, height - 32, "↓ where the roofs' energy went", "soft small"))
@@ -137,35 +142,39 @@ def prices_svg(result: Result, width: float = WIDE, *, standalone: bool = True) 
     """Local prices between the feed-in price and the ceiling [currency/kWh]; bold where energy was traded."""
     axis, slots, currency = hours_axis(result, narrow=width < PHONE), result.slots, result.community.currency
     tariff = {name: axis.mean(slots[name].to_numpy()) for name in TARIFF_LINES}
-    local = {name: axis.mean(_floats(slots[name])) for name in slots.columns if name.startswith(("ahead_", "after_"))}
+    local = {name: axis.mean(_floats(slots[name])) for name in result.local_prices}
     keys = [Key(label, class_, "line") for label, class_ in TARIFF_LINES.values()]
-    looks = {name: _price_look(name, list(local)) for name in local}
+    looks = _price_looks(result)
     keys = [Key(label, class_, "line") for label, class_ in looks.values()] + keys
     swatches, head = svg.legend(keys, 8, 4, width - 16)
     left, right, height = 44.0, width - 12.0, head + (220.0 if width < PHONE else 270.0)
     highest = max(float(np.nanmax(line)) for line in (*tariff.values(), *local.values()))
     lowest = min(0.0, *(float(np.nanmin(line)) for line in (*tariff.values(), *local.values())))
     y, x = Scale(lowest, 1.06 * highest or 1.0, height - 26, head + 30), Scale(0, axis.count, left, right)
-    parts = [swatches, grid_lines(y, left, right, f"{currency}/kWh", 6), _time_ticks(axis, x, height - 26)]
+    parts = [swatches, grid_lines(y, left, right, f"{currency}/kWh", 6), time_ticks(axis, x, height - 26)]
     parts.append(tag("path", d=_area(x, y, tariff["feed_in"], tariff["ceiling"]), class_="band"))
     for name, line in tariff.items():
-        parts.append(tag("path", svg.hint(TARIFF_LINES[name][0]), d=_line(x, y, line), class_=TARIFF_LINES[name][1]))
+        parts.append(
+            tag("path", svg.hint(TARIFF_LINES[name][0]), d=step_path(x, y, line), class_=TARIFF_LINES[name][1])
+        )
     for name, line in local.items():
         label, class_ = looks[name]
-        traded = np.isfinite(axis.mean(np.where(_traded(result, name.partition("_")[0]), 1.0, np.nan)))
-        parts.append(tag("path", d=_line(x, y, line), class_=f"{class_} faint"))
+        traded = np.isfinite(axis.mean(np.where(_traded(result, result.local_prices[name][0].name), 1.0, np.nan)))
+        parts.append(tag("path", d=step_path(x, y, line), class_=f"{class_} faint"))
         bold = np.where(traded, line, np.nan)
-        parts.append(tag("path", svg.hint(label), d=_line(x, y, bold), class_=class_))
+        parts.append(tag("path", svg.hint(label), d=step_path(x, y, bold), class_=class_))
     description = "The shaded band is where both neighbours gain. Faint: a price at which nothing was traded."
     return svg.plot(width, height, f"Prices, {currency}/kWh", description, *parts, standalone=standalone)
 
 
-def _price_look(name: str, names: Sequence[str]) -> tuple[str, str]:
-    """Label and classes of a mechanism's price; the first of a stage is drawn whole, others dashed."""
-    stage, _, kind = name.partition("_")
-    first = next(other for other in names if other.startswith(stage)) == name
-    label = {"ahead": "day-ahead", "after": "real-time pool"}[stage]
-    return f"{label}: {kind}", f"line {stage}{'' if first else ' dash'}"
+def _price_looks(result: Result) -> dict[str, tuple[str, str]]:
+    """Label and classes of each local price; the first ahead of delivery and after it is whole, others are dashed."""
+    looks: dict[str, tuple[str, str]] = {}
+    for column, (stage, name) in result.local_prices.items():
+        phase = "ahead" if stage.gate else "after"
+        first = not any(class_.startswith(f"line {phase}") for _, class_ in looks.values())
+        looks[column] = f"{stage.name.replace('_', ' ')}: {name}", f"line {phase}{'' if first else ' dash'}"
+    return looks
 
 
 def _traded(result: Result, stage: str) -> np.typing.NDArray[np.bool_]:
@@ -191,7 +200,7 @@ def grid_lines(y: Scale, left: float, right: float, unit: str, count: int) -> st
     return "".join(parts)
 
 
-def _time_ticks(axis: Hours, x: Scale, bottom: float, *, centred: bool = False) -> str:
+def time_ticks(axis: Hours, x: Scale, bottom: float, *, centred: bool = False) -> str:
     """Local times below the plot; `centred` on a bar instead of at a slot's start."""
     parts = []
     for place, label in axis.ticks:
@@ -203,7 +212,7 @@ def _time_ticks(axis: Hours, x: Scale, bottom: float, *, centred: bool = False) 
     return "".join(parts)
 
 
-def _line(x: Scale, y: Scale, values: FloatArray) -> str:
+def step_path(x: Scale, y: Scale, values: FloatArray) -> str:
     """Path data of a step line with gaps where values are NaN."""
     known = np.isfinite(values)
     cuts = np.flatnonzero(np.diff(np.concatenate([[False], known, [False]])))
