@@ -74,12 +74,16 @@ class Peers:
         self.banned.pop(key, None)
         return False
 
+    def heard(self, now: int) -> list[bytes]:
+        """Peers that have said something not long ago."""
+        return [key for key, peer in self.connected.items() if now - peer.heard <= self.patience.silence]
+
     def best(self, now: int) -> tuple[bytes, Status] | None:
         """The peer that claims most work; of equals, the one whose head has the lowest hash, then the lowest key."""
         claims = [
             (-peer.status.score, peer.status.head, key, peer.status)
-            for key, peer in self.connected.items()
-            if peer.status and peer.resting <= now and now - peer.heard <= self.patience.silence
+            for key, peer in ((key, self.connected[key]) for key in self.heard(now))
+            if peer.status and peer.resting <= now
         ]
         if not claims:
             return None

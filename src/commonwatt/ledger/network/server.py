@@ -7,8 +7,10 @@ and the verbs of `verbs`.
 
 from __future__ import annotations
 
+import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import uvicorn
 from starlette.applications import Starlette
@@ -16,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from commonwatt.errors import LedgerError
 from commonwatt.ledger.network import verbs
 from commonwatt.ledger.network.driver import Driver
 from commonwatt.ledger.network.wire import MAX_BODY_BYTES, WireError
@@ -36,10 +39,19 @@ def application(driver: Driver, more: Sequence[BaseRoute] = ()) -> Starlette:
 
 
 def serve(driver: Driver, host: str, port: int, more: Sequence[BaseRoute] = ()) -> None:
-    """Run a node until it is interrupted or fails. Raises the LedgerError that it failed with."""
+    """Run a node until it is interrupted or fails.
+
+    Raises LedgerError: what it failed with, or that it cannot listen there.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family)
+    except OSError as error:
+        driver.machine.tree.close()
+        raise LedgerError(f"The node cannot listen at {host}:{port}: {error.strerror}.") from None
     config = uvicorn.Config(
-        application(driver, more), host=host, port=port, log_level="warning", access_log=False,
-        limit_concurrency=_CONNECTIONS, timeout_graceful_shutdown=3, server_header=False,
+        application(driver, more), log_level="warning", access_log=False, limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=3, server_header=False,
     )  # fmt: skip
     server = uvicorn.Server(config)
 
@@ -47,7 +59,10 @@ def serve(driver: Driver, host: str, port: int, more: Sequence[BaseRoute] = ()) 
         server.should_exit = True
 
     driver.on_failure = stop
-    server.run()
+    # Once it has stopped, uvicorn raises the signal again for whoever handled it before.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
     if driver.failure:
         raise driver.failure
 

@@ -33,6 +33,7 @@ Verb = Callable[[Driver, Request], Awaitable[tuple[int, dict[str, Any]]]]
 def routes(driver: Driver) -> list[Route]:
     """Routes of the verbs."""
     verbs: dict[str, tuple[Verb, list[str]]] = {
+        "status": (status, ["GET"]),
         "connect_node": (connect_node, ["POST"]),
         "get_chain": (get_chain, ["GET"]),
         "add_transaction": (add_transaction, ["POST"]),
@@ -40,6 +41,22 @@ def routes(driver: Driver) -> list[Route]:
         "replace_chain": (replace_chain, ["GET", "POST"]),
     }
     return [Route(f"/{name}", _local(driver, verb), methods=methods) for name, (verb, methods) in verbs.items()]
+
+
+async def status(driver: Driver, request: Request) -> tuple[int, dict[str, Any]]:  # noqa: ARG001
+    """Where the node's chain ends, whom it hears, what waits."""
+    machine = driver.machine
+    head = machine.tree.head
+    return 200, {
+        "chain": machine.tree.chain_id,
+        "consensus": machine.tree.engine.name,
+        "block": head.number,
+        "hash": f"0x{head.hash.hex()}",
+        "time": head.timestamp,
+        "peers": [checksum_address(peer) for peer in machine.peers.heard(driver.now)],
+        "waiting": len(machine.pool),
+        "syncing": machine.syncing,
+    }
 
 
 async def connect_node(driver: Driver, request: Request) -> tuple[int, dict[str, Any]]:

@@ -1,0 +1,86 @@
+"""A node as a process: its parts put together, run until it is interrupted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from commonwatt.errors import LedgerError
+from commonwatt.ledger.network.driver import Driver
+from commonwatt.ledger.network.genesis import read
+from commonwatt.ledger.network.machine import Machine
+from commonwatt.ledger.network.server import serve
+from commonwatt.ledger.network.tree import Tree
+from commonwatt.ledger.network.wire import Wire
+from commonwatt.proof.keys import Key, checksum_address
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an operator decides.
+
+    peers : URLs of other nodes
+    url : where others reach this one
+    allowed : nodes that may take part beside those of the genesis
+    admit, remove : votes of an authority
+    seals : whether the node seals blocks by itself
+    """
+
+    genesis: Path
+    key: Key
+    file: Path
+    host: str
+    port: int
+    peers: tuple[str, ...] = ()
+    url: str = ""
+    allowed: tuple[bytes, ...] = ()
+    admit: tuple[bytes, ...] = ()
+    remove: tuple[bytes, ...] = ()
+    seals: bool = True
+
+
+def run(setting: Setting, say: Callable[[str], None]) -> None:
+    """Run a node until it is interrupted. Raises LedgerError when it cannot start or must stop."""
+
+    def log(line: str) -> None:
+        say(f"{datetime.now(UTC):%H:%M:%S} {line}")
+
+    agreement = read(setting.genesis)
+    member = setting.key.address in agreement.table.members
+    engine = agreement.engine(setting.key if member else None)
+    wishes = {**dict.fromkeys(setting.admit, True), **dict.fromkeys(setting.remove, False)}
+    if wishes:
+        if not hasattr(engine, "wishes"):
+            raise LedgerError(f"There are no votes in a network by {engine.name}.")
+        engine.wishes.update(wishes)
+    tree = Tree(setting.file, agreement.chain, engine)
+    machine = Machine(tree, setting.key, log)
+    machine.sealing = setting.seals and setting.key.address not in agreement.table.readers
+    machine.url = setting.url
+    allowed = agreement.nodes | set(setting.allowed) | set(setting.admit)
+    driver = Driver(machine, Wire(setting.key, tree.genesis), allowed, setting.peers, log, time.time)
+    head = tree.head
+    log(
+        f"node {checksum_address(setting.key.address)} at {setting.host}:{setting.port}, chain {tree.chain_id}, "
+        f"{engine.name}, block {head.number} (0x{head.hash.hex()[:8]})"
+    )
+    serve(driver, setting.host, setting.port)
+    log("stopped")
+
+
+def ask_status(url: str) -> dict[str, Any]:
+    """What a node on this machine says of itself. Raises LedgerError."""
+    import httpx
+
+    try:
+        answer = httpx.get(f"{url.rstrip('/')}/status", timeout=5, trust_env=False)
+        found = answer.raise_for_status().json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise LedgerError(f"There is no node that answers at {url}: {error}.") from None
+    if not isinstance(found, dict):
+        raise LedgerError(f"There is no node that answers at {url}.")
+    return found
