@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter, Token
 
+from commonwatt.chain_cli import app as chain_app
 from commonwatt.errors import CommonwattError, ConfigError, Finding, OutputError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ study_app = App(name="study", help="Published cases, reproduced and compared.")
 bench_app = App(name="bench", help="Measure this machine.")
 app.command(study_app)
 app.command(bench_app)
+app.command(chain_app)
 
 
 def _can_be_written(_type: object, path: str | None) -> None:
@@ -254,11 +256,13 @@ def compare(
     mechanisms: str = "all",
     start: str = DEMO_START,
     days: Whole = 1,
+    table2: bool = False,
+    out: Path | None = None,
     json_path: JsonPath = None,
 ) -> None:
     """Run the same days under every market design and compare what comes of it.
 
-    Example: commonwatt compare examples/village.toml --mechanisms sdr,uniform+sdr,my_market.py:MINE --days 2
+    Example: commonwatt compare examples/village.toml --mechanisms sdr,uniform+sdr,my_market.py:MINE --out compared
 
     Parameters
     ----------
@@ -270,6 +274,10 @@ def compare(
         First local day.
     days
         Number of local days.
+    table2
+        Put a review's claims about auctions and schedules to the test too; some minutes.
+    out
+        Folder for the report with its plots, and for the table as CSV.
     """
     from commonwatt.study.compare import as_json
     from commonwatt.study.compare import compare as run
@@ -278,6 +286,15 @@ def compare(
     names = "all" if mechanisms == "all" else [name.strip() for name in mechanisms.split(",")]
     with _progress(quiet=json_path == "-", task="designs") as report:
         found = run(file, start, days, names, report)
+    if table2:
+        from commonwatt.study.table2 import put_to_the_test
+
+        with _progress(quiet=json_path == "-", task="claims") as report:
+            found = put_to_the_test(file, found, report)
+    if out:
+        from commonwatt.study.compare_report import write_comparison
+
+        page = write_comparison(found, out)
     if json_path:
         _write_json(as_json(found), json_path)
     if json_path != "-":
@@ -285,6 +302,8 @@ def compare(
 
         # What is not a terminal has no width; the table has one.
         Console(highlight=False, width=None if sys.stdout.isatty() else WIDEST).print(Screen(found))
+        if out:
+            print(f"Report: {page}")
 
 
 @study_app.command

@@ -93,6 +93,7 @@ class Comparison:
     """All rows, the baseline first, and the designs that could not be run here with the reason.
 
     clock : local time at which each slot starts; wires : name of the grid, if there is one
+    ceiling, floor : of a local price in each slot, so that nobody is worse off [currency/kWh]
     claims : a paper's claims beside what came out here, if they were put to the test
     """
 
@@ -102,6 +103,8 @@ class Comparison:
     days: int
     homes: tuple[str, ...]
     clock: tuple[str, ...]
+    ceiling: tuple[float, ...]
+    floor: tuple[float, ...]
     wires: str | None
     rows: tuple[Row, ...]
     left_out: Mapping[str, str]
@@ -140,6 +143,8 @@ def compare(
             days=days,
             homes=tuple(member.id for member in community.members),
             clock=tuple(baseline.slots["local"].dt.strftime("%Y-%m-%dT%H:%M").to_list()),
+            ceiling=tuple((baseline.prices_micro.ceiling / MICRO).tolist()),
+            floor=tuple((baseline.prices_micro.floor / MICRO).tolist()),
             wires=community.grid,
             rows=tuple(rows),
             left_out=left_out,

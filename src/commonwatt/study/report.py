@@ -45,10 +45,15 @@ def report_html(result: Result) -> str:
         _way(trace(result)),
         f"<h2>How this was computed</h2>{_facts(notes(result))}",
     ]
+    return html_page(f"{name}: {escape(period_text(result))}", sections)
+
+
+def html_page(title: str, sections: Sequence[str]) -> str:
+    """A page that holds everything itself. title, sections : markup"""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f'<meta name="generator" content="Commonwatt"><title>{name}: {escape(period_text(result))}</title>'
+        f'<meta name="generator" content="Commonwatt"><title>{title}</title>'
         f"<style>{STYLE}{CSS.read_text(encoding='utf-8')}</style></head>\n<body>\n"
         + "\n".join(sections)
         + "\n</body></html>\n"
@@ -125,24 +130,25 @@ def _plots(result: Result) -> list[str]:
     means = " Means over the days at each time of day." if average else ""
     up = "Above the line, where the homes' power came from; below it, where the roofs' power went"
     return [
-        _figure(result, balance_svg, f"Power{' over the average day' if average else ''}, kW",
+        plot_figure(result, balance_svg, f"Power{' over the average day' if average else ''}, kW",
                 f"{up}{average}. What was used under the same roof and between neighbours is mirrored; batteries and "
                 "the utility even out the rest."),
-        *([_figure(result, days_svg, "Day by day, kWh", "The same balance for each day.")] if days > 1 else []),
-        _figure(result, prices_svg, f"Prices, {currency}/kWh",
+        *([plot_figure(result, days_svg, "Day by day, kWh", "The same balance for each day.")] if days > 1 else []),
+        plot_figure(result, prices_svg, f"Prices, {currency}/kWh",
                 f"In the shaded band both neighbours gain: the seller gets more than for feed-in, and the buyer pays "
                 f"less than the utility's price even with the charges on a local kWh. Faint: nothing was "
                 f"traded.{means}"),
-        _figure(result, savings_svg, f"What each home saved, {currency}",
+        plot_figure(result, savings_svg, f"What each home saved, {currency}",
                 "Against the same metered energy, bought from and sold to the utility alone."),
-        _figure(result, flows_svg, "Who delivered to whom, kWh",
+        plot_figure(result, flows_svg, "Who delivered to whom, kWh",
                 "Every settled trade, summed over the period; at the end of each row its sum."),
     ]  # fmt: skip
 
 
-def _figure(result: Result, plot: Callable[..., str], title: str, caption: str) -> str:
-    wide = plot(result, standalone=False).replace('class="plot"', 'class="plot desk"', 1)
-    narrow = plot(result, PHONE_WIDTH, standalone=False).replace('class="plot"', 'class="plot phone"', 1)
+def plot_figure(shown: Any, plot: Callable[..., str], title: str, caption: str) -> str:
+    """A plot of what is shown under a heading, in its wide and in its narrow form."""
+    wide = plot(shown, standalone=False).replace('class="plot"', 'class="plot desk"', 1)
+    narrow = plot(shown, PHONE_WIDTH, standalone=False).replace('class="plot"', 'class="plot phone"', 1)
     return f"<h2>{title}</h2><figure><figcaption>{caption}</figcaption>{wide}{narrow}</figure>"
 
 
