@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -261,10 +262,13 @@ class Driver:
 
     @contextmanager
     def _fatal(self) -> Iterator[None]:
-        """A node whose file cannot be read or written must stop."""
+        """A node stops when its file cannot be read or written, and rather than go on after a fault of its own."""
         try:
             yield
-        except LedgerError as error:
+        except Exception as error:
+            if not isinstance(error, LedgerError):
+                traceback.print_exc()
+                error = LedgerError(f"The node met a fault of its own and stops: {error!r}.")
             self.failure = self.failure or error
             self.on_failure()
 

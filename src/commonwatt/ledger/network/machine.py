@@ -121,7 +121,7 @@ class Machine:
         except MessageError as error:
             self._drop(peer, f"it sent {error}", now)
         except InvalidBlock as error:
-            self._drop(peer, str(error), now)
+            self._drop(peer, f"its block is refused: {error}", now)
         return self._out.take()
 
     def _handle(self, peer: bytes, message: Message, now: int) -> None:
@@ -187,7 +187,7 @@ class Machine:
             try:
                 self._take_next(sync, now)
             except InvalidBlock as error:
-                self._drop(sync.peer, str(error), now)
+                self._drop(sync.peer, f"its block is refused: {error}", now)
             except UnknownParent:
                 self._drop(sync.peer, "its blocks do not follow each other", now)
             except TooEarly as error:
@@ -272,7 +272,7 @@ class Machine:
         except InvalidBlock as error:
             self._log(f"this node's own block is refused: {error}")
             return None
-        self._log(f"sealed block {_label(added.block)} with {len(draft.run.done)} transactions")
+        self._log(f"sealed block {_label(added.block)} with transactions: {len(draft.run.done)}")
         self._settle(added, now)
         self._out.send(NewBlock(self.tree.encoded(added.block.hash)), self.peers.connected)
         return added.block
