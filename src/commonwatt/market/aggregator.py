@@ -10,25 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from commonwatt.errors import MarketError
 
 V = TypeVar("V")
+V_contra = TypeVar("V_contra", contravariant=True)
 
 
-class State(Protocol[V]):
+class State(Protocol[V_contra]):
     """What everyone may read between two rounds."""
 
     @property
     def solved(self) -> bool:
         """Whether no further round is needed."""
 
-    def after(self, values: Mapping[int, V]) -> Self:
+    def after(self, values: Mapping[int, V_contra]) -> Self:
         """The state after a round in which the members sent `values`."""
 
 
-S = TypeVar("S", bound=State)  # type: ignore[type-arg]
+S = TypeVar("S", bound="State[Any]")
 
 
 class Aggregator(Generic[V, S]):

@@ -1,0 +1,158 @@
+"""`schedule`: the devices of all homes on a feeder are dispatched together, within what its wires carry.
+
+After Münsing, Mather, Moura, CCTA 2017 (the paper could not be read; model, data and the contract are from its public
+code): a decentralised optimal power flow in which homes keep their devices to themselves and a contract coordinates.
+Together they minimise
+
+    Σ_slots Δt·( retail·import − feed_in·export at node 0 )  +  Σ_homes ( wear + Δt·(a/2·p² + b·p) )
+
+over batteries, devices, PV held back, shapable and deferrable loads, with the branch flow's voltages and currents in
+their limits. Two blocks take turns (ADMM): every home's own step (`schedule_step`), and that of the wires, which is the
+aggregator's (`schedule_network`). The rounds end with whole-Wh plans that every home can do, that keep the limits in
+the exact flow, and that are certified to cost at most `gap` more than the least (`schedule_bound`). If that does not
+come about, nobody trades, and the outcome says so. What homes give and take in a slot is traded at a price between
+those of their nodes, within what the utility asks and pays; the rest meets the utility.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import Field
+
+from commonwatt.errors import MarketError
+from commonwatt.market.interface import Frame, Mechanism, Outcome, Parameters
+from commonwatt.market.parameters import Money
+from commonwatt.market.schedule_bound import Duals, bound
+from commonwatt.market.schedule_input import Dispatch
+from commonwatt.market.schedule_network import Offer, Wires
+from commonwatt.market.schedule_proof import Evidence, Verdict, prove, traded
+from commonwatt.market.schedule_step import Local, island
+from commonwatt.units import MICRO, FloatArray
+
+EVERY = 50
+"""Rounds between two looks at the plans."""
+
+
+class ScheduleParameters(Parameters):
+    """Parameters of `schedule`.
+
+    gap : stop when the certified gap is this part of the cost at most; iterations : give up after as many
+    """
+
+    gap: Money = 1000
+    iterations: int = Field(default=2000, ge=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """What the rounds came to; verdict : on the last plan; last : the offer after them."""
+
+    verdict: Verdict
+    last: Offer
+    converged: bool
+
+
+def rule(frame: Frame, inputs: tuple[Dispatch, ...], parameters: ScheduleParameters) -> tuple[Outcome, ...]:
+    """Clear the whole horizon at once; `inputs` holds one Dispatch."""
+    given = _admitted(frame, inputs)
+    solution = solve(given, parameters, frame.hours)
+    evidence = Evidence(solution.verdict.plan, solution.verdict.duals, solution.converged)
+    figures = _diagnostics(solution, frame.hours)
+    if not solution.converged:
+        return tuple(Outcome(diagnostics=figures, evidence=evidence) for _ in frame.starts)
+    price = evidence.price(given)
+    net = solution.verdict.net
+    return tuple(
+        Outcome(traded(frame, slot, net[:, slot], price[:, slot]), _named(price[:, slot]), figures, evidence)
+        for slot in range(len(frame.starts))
+    )
+
+
+def solve(given: Dispatch, parameters: ScheduleParameters, hours: float) -> Solution:
+    """Go round until a plan is certified, or give up."""
+    wires, homes, highest = Wires.of(given), island(given.homes), -np.inf
+    for offer, local in rounds(given, parameters.iterations, hours):
+        plan = local.plan()
+        for duals in Duals.near(offer, plan.net, local.full, local.price):
+            found = bound(wires, homes, given.flexible, duals, hours)
+            if not np.isfinite(highest) or found > highest:
+                best, highest = duals, found
+        verdict = Verdict.on(given, plan, best, hours)
+        if verdict.holds and verdict.near(parameters.gap):
+            return Solution(verdict, offer, converged=True)
+    return Solution(verdict, offer, converged=False)
+
+
+def rounds(given: Dispatch, most: int, hours: float) -> Iterator[tuple[Offer, Local]]:
+    """The first `most` rounds; where they stand after each `EVERY` and at the end."""
+    offer, local = Offer.first(Wires.of(given), penalty(given)), Local(given.homes, given.flexible, hours)
+    everyone = np.arange(len(given.node))
+    for number in range(1, most + 1):
+        offer = offer.after_all(local.answer(offer.to(everyone)))
+        if number % EVERY == 0 or number == most:
+            yield offer, local
+
+
+def penalty(given: Dispatch) -> float:
+    """ρ: the range of the prices that can occur over a usual power [currency/kWh per kW]."""
+    homes = given.homes
+    movable = homes.p_max > homes.p_min
+    edges = [(homes.b + homes.a * p)[movable] for p in (homes.p_min, homes.p_max)]
+    known = np.concatenate([given.retail, given.feed_in, *edges])
+    spread = float(known.max() - known.min())
+    spread = max(spread, 0.1 * float(np.abs(known).max()), 1 / MICRO)
+    usual = float((homes.load + homes.pv).mean()) or float((homes.p_max - homes.p_min + homes.power).mean())
+    return spread / (usual or 1.0)
+
+
+def _admitted(frame: Frame, inputs: tuple[Dispatch, ...]) -> Dispatch:
+    """The one input. Raises MarketError naming what is wrong with it."""
+    if len(inputs) != 1:
+        raise MarketError("schedule takes one Dispatch for the whole horizon.")
+    (given,) = inputs
+    if given.homes.shape != (frame.members, len(frame.starts)):
+        raise MarketError(
+            f"schedule was given {given.homes.shape} homes and slots for a frame of "
+            f"{(frame.members, len(frame.starts))}."
+        )
+    if found := given.findings(frame.hours):
+        raise MarketError("schedule cannot clear this: " + "; ".join(map(str, found)) + ".")
+    return given
+
+
+def _named(price: FloatArray) -> dict[str, int]:
+    """Of the homes' nodes in one slot [micro-currency/kWh]."""
+    named = {"lowest": price.min(), "mean": price.mean(), "highest": price.max()}
+    return {name: round(float(value)) for name, value in named.items()}
+
+
+def _diagnostics(solution: Solution, hours: float) -> dict[str, int | float | str]:
+    verdict, last = solution.verdict, solution.last
+    flowing = verdict.figures(hours) if verdict.flow.solved.all() else {}
+    return {
+        "converged": int(solution.converged),
+        "gap": verdict.gap if verdict.holds else 1.0,
+        "cost": verdict.cost,
+        "bound": verdict.bound if np.isfinite(verdict.bound) else "none",
+        "iterations": last.number,
+        "primal_residual_kw": last.primal,
+        "dual_residual_per_kwh": last.dual,
+        "penalty": last.penalty,
+        "breach_kw": verdict.breach,
+        **flowing,
+    }
+
+
+SCHEDULE = Mechanism(
+    "schedule",
+    "ahead",
+    Dispatch,
+    ScheduleParameters,
+    rule,
+    "Münsing, Mather, Moura 2017 (from their public code); branch flow after Baran, Wu 1989 and Farivar, Low 2013",
+    rational=False,
+    proof=prove,
+)

@@ -1,0 +1,264 @@
+"""The wires' side of `schedule`: what the network would like the homes to take, and at what nodal prices.
+
+A round ends with the plan nearest to the homes' own that the wires carry at least cost, each slot by itself:
+
+    z = argmin  utility's cost of supply(z) − price·z + ρ/2·(net − z)²       low <= v(z) <= high,  l(z) <= most²
+    price ← price + ρ·(net − z)
+
+with supply, voltages and currents from the exact branch flow at the z before (`feeder.flow`) and its slopes there, so
+that a fixed point is exact. Its solution is a price of each node: the utility's price times what one more kWh there
+costs in supply, losses included, plus what the limits in force make of it. The price after the round is that price: the
+dual of the node's balance. All of it is public arithmetic that a contract or anyone else can repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from commonwatt.errors import MarketError
+from commonwatt.market.feeder import Feeder, flow, slopes
+from commonwatt.market.schedule_input import Dispatch
+from commonwatt.market.schedule_step import Ask
+from commonwatt.units import FloatArray, IntArray
+
+MARGIN = 2e-5
+"""How far within its limits the network is planned [pu of squared voltage], so that whole Wh keep them."""
+REFRESH, SETTLE = 10, 300
+"""Rounds between two computations of the slopes, and before deferrable loads keep their starts."""
+STEPS, CLOSE = 200, 1e-10
+"""Steps of the active-set method at most, and what counts as within a limit [pu]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Wires:
+    """What the network's side knows: the feeder, who is where, reactive power, the utility's prices.
+
+    node : shape (homes,); q : shape (nodes, slots) [pu]; retail, feed_in : shape (slots,) [currency/kWh]
+    """
+
+    feeder: Feeder
+    node: IntArray
+    q: FloatArray
+    retail: FloatArray
+    feed_in: FloatArray
+
+    @classmethod
+    def of(cls, given: Dispatch) -> Wires:
+        """Of a whole input; nothing of the homes' devices is looked at."""
+        nothing = np.zeros((given.feeder.nodes, len(given.retail)))
+        wires = cls(given.feeder, given.node, nothing, given.retail, given.feed_in)
+        return replace(wires, q=wires.at_nodes(given.reactive))
+
+    @cached_property
+    def homes_at(self) -> FloatArray:
+        """How many homes there are at each node, shape (nodes, 1)."""
+        count: FloatArray = np.bincount(self.node, minlength=self.feeder.nodes).astype(float)[:, None]
+        return count
+
+    @cached_property
+    def watched(self) -> tuple[FloatArray, FloatArray]:
+        """Limits of squared voltages and of squared currents, each shape (2·nodes,) [pu]; node 0 has none."""
+        feeder = self.feeder
+        none = np.full(feeder.nodes, np.inf)
+        low, high = np.full(feeder.nodes, feeder.low**2 + MARGIN), np.full(feeder.nodes, feeder.high**2 - MARGIN)
+        low[0], high[0] = -np.inf, np.inf
+        return np.concatenate([low, -none]), np.concatenate([high, feeder.most**2])
+
+    def at_nodes(self, power: FloatArray) -> FloatArray:
+        """Sum over the homes of each node, shape (nodes, slots) [pu], of `power`, shape (homes, slots) [kW or kvar]."""
+        total = np.zeros((self.feeder.nodes, power.shape[1]))
+        np.add.at(total, self.node, power / self.feeder.base_kva)
+        return total
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """The network near what nodes take, in [pu].
+
+    taken : shape (nodes, slots); supply : shape (slots,); state : squared voltages, then currents, (2·nodes, slots)
+    slope, rows : of supply and of state by what nodes take, shape (nodes, slots) and (slots, 2·nodes, nodes)
+    """
+
+    taken: FloatArray
+    supply: FloatArray
+    slope: FloatArray
+    state: FloatArray
+    rows: FloatArray
+
+    @classmethod
+    def at(cls, wires: Wires, taken: FloatArray, before: Linear | None) -> Linear:
+        """Near `taken`, with the slopes of `before` if there is one."""
+        now = flow(wires.feeder, taken, wires.q)
+        if not now.solved.all():
+            # Beyond the collapse of the voltage there is nothing to go by; the slopes where nothing flows lead back.
+            now = flow(wires.feeder, np.where(now.solved, taken, 0.0), np.where(now.solved, wires.q, 0.0))
+        supply = taken.sum(axis=0) + now.losses(wires.feeder)
+        state = np.concatenate([now.v, now.l])
+        if before is not None:
+            return cls(taken, supply, before.slope, state, before.rows)
+        at = slopes(wires.feeder, now)
+        return cls(taken, supply, at.supply, state, np.concatenate([at.v, at.l], axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class Offer:
+    """What everyone may read between two rounds.
+
+    wanted : what the network would like each home to take, shape (homes, slots) [kW]
+    price : at each node, shape (nodes, slots) [currency/kWh]; penalty : ρ [currency/kWh per kW]
+    supply_price, limit_price : the duals behind it, of the utility's supply, shape (slots,) [currency/kWh], and of the
+        limits in `Wires.watched`, shape (2·nodes, slots) [currency/kWh per pu], above zero where the upper one holds
+    primal, dual : largest |net − wanted| [kW] and ρ·|change of wanted| [currency/kWh]
+    settled : deferrable loads are to keep the start that has the most weight
+    """
+
+    wires: Wires
+    wanted: FloatArray
+    price: FloatArray
+    penalty: float
+    linear: Linear
+    supply_price: FloatArray
+    limit_price: FloatArray
+    tolerance: tuple[float, float] = (0.0, 0.0)
+    number: int = 0
+    primal: float = np.inf
+    dual: float = np.inf
+    settled: bool = False
+
+    @classmethod
+    def first(cls, wires: Wires, penalty: float, tolerance: tuple[float, float] = (0.0, 0.0)) -> Offer:
+        """Nothing flows, and a kWh is worth the middle of the utility's prices.
+
+        tolerance : residuals at which the rounds end [kW, currency/kWh]
+        """
+        shape = (wires.feeder.nodes, len(wires.retail))
+        middle = (wires.retail + wires.feed_in) / 2
+        linear = Linear.at(wires, np.zeros(shape), None)
+        wanted, price = np.zeros((len(wires.node), shape[1])), np.tile(middle, (shape[0], 1))
+        return cls(wires, wanted, price, penalty, linear, middle, np.zeros((2 * shape[0], shape[1])), tolerance)
+
+    @property
+    def solved(self) -> bool:
+        """Whether both residuals are within the tolerance."""
+        return self.settled and self.primal <= self.tolerance[0] and self.dual <= self.tolerance[1]
+
+    def to(self, homes: IntArray) -> Ask:
+        """What these homes are told."""
+        return Ask(self.wanted[homes], self.price[self.wires.node[homes]], self.penalty, self.settled)
+
+    def after(self, nets: Mapping[int, FloatArray]) -> Offer:
+        """The offer after a round in which home n sent nets[n], shape (slots,) [kW].
+
+        Raises MarketError when a home's net is no row of numbers.
+        """
+        for home, net in nets.items():
+            if np.shape(net) != (len(self.supply_price),) or not np.isfinite(net).all():
+                raise MarketError(f"Home {home} sent no row of {len(self.supply_price)} numbers.")
+        return self.after_all(np.stack([nets[home] for home in range(len(self.wires.node))]))
+
+    def after_all(self, net: FloatArray) -> Offer:
+        """The same with what all homes plan to take, shape (homes, slots) [kW]."""
+        wires = self.wires
+        per_unit = self.penalty * wires.feeder.base_kva
+        target = wires.at_nodes(net) + wires.homes_at * self.price / per_unit
+        price, supply_price, limit_price = prices(wires, self.linear, target, per_unit, self.limit_price)
+        wanted = net + (self.price - price)[wires.node] / self.penalty
+        apart, moved = net - wanted, self.penalty * (wanted - self.wanted)
+        number = self.number + 1
+        return replace(
+            self,
+            wanted=wanted,
+            price=price,
+            supply_price=supply_price,
+            limit_price=limit_price,
+            linear=Linear.at(wires, wires.at_nodes(wanted), self.linear if number % REFRESH else None),
+            number=number,
+            settled=number >= SETTLE,
+            primal=float(np.abs(apart).max(initial=0.0)),
+            dual=float(np.abs(moved).max(initial=0.0)),
+        )
+
+
+def prices(
+    wires: Wires, near: Linear, target: FloatArray, penalty: float, before: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Nodal prices, and the duals of supply and of limits, of the network's step.
+
+    target : what the nodes would take at a price of zero, shape (nodes, slots) [pu]; penalty : [currency/kWh per pu]
+    before : duals of the limits in the round before, shape (2·nodes, slots)
+    """
+    give = wires.homes_at / penalty
+    taken = near.supply + (near.slope * (target - near.taken)).sum(axis=0)
+    response = (near.slope**2 * give).sum(axis=0)
+    supply_price = np.clip(taken / np.maximum(response, 1e-300), wires.feed_in, wires.retail)
+    price = near.slope * supply_price
+    limit_price = np.zeros_like(before)
+    low, high = wires.watched
+    state = near.state + np.einsum("trn,nt->rt", near.rows, target - give * price - near.taken)
+    beyond = ((state > high[:, None]) | (state < low[:, None])).any(axis=0)
+    for slot in np.flatnonzero(beyond | before.any(axis=0)).tolist():
+        step = _Step(
+            np.vstack([near.slope[:, slot], near.rows[slot]]),
+            np.concatenate([[near.supply[slot]], near.state[:, slot]]),
+            target[:, slot] - near.taken[:, slot],
+            give[:, 0],
+        )
+        found = step.duals(wires, slot, before[:, slot])
+        supply_price[slot], limit_price[:, slot], price[:, slot] = found[0], found[1:], found @ step.rows
+    return price, supply_price, limit_price
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """One slot of the network's step where limits are in force, by its duals; node arrays in [pu].
+
+    rows : slopes of supply and of what is watched, shape (1 + 2·nodes, nodes); state : their values, shape (rows,)
+    free : what the nodes would take at a price of zero, from where the slopes are taken; give : less per unit of price
+    """
+
+    rows: FloatArray
+    state: FloatArray
+    free: FloatArray
+    give: FloatArray
+
+    def duals(self, wires: Wires, slot: int, before: FloatArray) -> FloatArray:
+        """The price of supply, then the duals of what is watched, shape (rows,): an active-set method from `before`."""
+        low, high = (np.concatenate([[0.0], limit]) for limit in wires.watched)
+        side = np.concatenate([[0.0], np.sign(before)])
+        for _ in range(STEPS):
+            duals = self._held(np.flatnonzero(side), np.where(side > 0, high, low), wires, slot)
+            wrong = duals * side
+            wrong[0] = 0.0
+            if (worst := int(np.argmin(wrong))) and wrong[worst] < 0:
+                side[worst] = 0.0
+                continue
+            state = self.state + self.rows @ (self.free - self.give * (duals @ self.rows))
+            beyond = np.maximum(state - high, low - state)
+            beyond[0] = 0.0
+            beyond[side != 0] = 0.0
+            if beyond[worst := int(np.argmax(beyond))] <= CLOSE or not self.rows[worst] @ (
+                self.give * self.rows[worst]
+            ):
+                break
+            side[worst] = 1.0 if state[worst] > high[worst] else -1.0
+        return np.where(duals * side >= 0, duals, 0.0)
+
+    def _held(self, held: IntArray, limit: FloatArray, wires: Wires, slot: int) -> FloatArray:
+        """The duals with which these rows are at their limits, and supply is nothing or at one of its prices."""
+        all_rows = np.concatenate([[0], held])
+        rows = self.rows[all_rows]
+        matrix = (rows * self.give) @ rows.T
+        matrix[np.diag_indices_from(matrix)] *= 1 + 1e-10
+        wanted = self.state[all_rows] + rows @ self.free - limit[all_rows]
+        found = np.linalg.solve(matrix, wanted)
+        inside = min(max(float(found[0]), wires.feed_in[slot]), wires.retail[slot])
+        if inside != found[0]:
+            found[0] = inside
+            found[1:] = np.linalg.solve(matrix[1:, 1:], wanted[1:] - matrix[1:, 0] * inside)
+        duals = np.zeros(len(self.state))
+        duals[all_rows] = found
+        return duals

@@ -1,0 +1,186 @@
+"""The proof of `schedule`: plans, flow, cost and bound found anew from the inputs, the trades and the evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from commonwatt.market.feeder import Flow, flow
+from commonwatt.market.interface import Frame, Outcome
+from commonwatt.market.operation import operate
+from commonwatt.market.pool import pair, pro_rata
+from commonwatt.market.proving import insist, paid, well_formed
+from commonwatt.market.repair import near_enough
+from commonwatt.market.schedule_bound import Duals, bound
+from commonwatt.market.schedule_input import Dispatch
+from commonwatt.market.schedule_network import Wires
+from commonwatt.market.schedule_plan import Plan
+from commonwatt.market.schedule_step import island
+from commonwatt.records import Check, Clearing, Proof, Trades
+from commonwatt.units import MICRO, WH_PER_KWH, FloatArray, IntArray, wh_from_kw
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What shows that trades belong to a good schedule: the homes' plans and the prices that bound the cost.
+
+    converged : whether the mechanism claims anything at all; if not, there are no trades
+    """
+
+    plan: Plan
+    duals: Duals
+    converged: bool
+
+    def price(self, given: Dispatch) -> FloatArray:
+        """At the homes' nodes, shape (homes, slots) [micro-currency/kWh]."""
+        at_homes: FloatArray = np.rint(self.duals.p[given.node] * MICRO)
+        return at_homes
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What a plan comes to in whole Wh.
+
+    net : what each home takes, shape (homes, slots) [Wh]; flow : of that
+    breach : how far any home is beyond a limit of its own [kW]
+    outside : how far any node is beyond a limit of its voltage [pu], overload : any line beyond its current [pu]
+    cost, bound : of the plan, and below that of any [currency]
+    scale : what the gap is relative to: |cost|, or a hundredth of the costs without sign if that is more
+    """
+
+    given: Dispatch
+    plan: Plan
+    duals: Duals
+    net: IntArray
+    flow: Flow
+    breach: float
+    outside: float
+    overload: float
+    cost: float
+    bound: float
+    scale: float
+    hours: float
+
+    @classmethod
+    def on(cls, given: Dispatch, plan: Plan, duals: Duals, hours: float) -> Verdict:
+        """Of this plan and these duals, nothing taken for granted."""
+        homes, feeder, wires = island(given.homes), given.feeder, Wires.of(given)
+        net = wh_from_kw(plan.net, hours)
+        flowing = flow(feeder, wires.at_nodes(net / (WH_PER_KWH * hours)), wires.q)
+        magnitude, current = np.sqrt(np.maximum(flowing.v, 0.0)), np.sqrt(flowing.l)
+        outside = np.maximum(feeder.low - magnitude, magnitude - feeder.high)[1:].max(initial=0.0)
+        overload = (current - feeder.most[:, None])[1:].max(initial=0.0)
+        solved = bool(flowing.solved.all())
+        supply = flowing.P[0] * feeder.base_kva
+        met = np.where(supply > 0, given.retail, given.feed_in) * supply * hours
+        own = plan.cost(homes, hours)
+        cost = float(own.sum() + met.sum())
+        breach = float(plan.breach(homes, given.flexible, hours).max(initial=0.0))
+        scale = max(abs(cost), float(np.abs(own).sum() + np.abs(met).sum()) / 100)
+        outside, overload = (float(value) if solved else np.inf for value in (outside, overload))
+        least = bound(wires, homes, given.flexible, duals, hours)
+        return cls(given, plan, duals, net, flowing, breach, outside, overload, cost, least, scale, hours)
+
+    @property
+    def holds(self) -> bool:
+        """Whether homes and wires can live with it: homes to a Wh, wires exactly."""
+        return self.breach * self.hours * WH_PER_KWH <= 1.0 and self.outside <= 0.0 and self.overload <= 0.0
+
+    @property
+    def gap(self) -> float:
+        """Relative distance of cost from bound; says nothing about a plan that does not hold."""
+        apart = self.cost - self.bound
+        return apart / self.scale if self.scale > 0 else (0.0 if apart < 1 / MICRO else np.inf)
+
+    def near(self, gap: int) -> bool:
+        """Whether cost and bound differ by `gap` millionths at most, or by less than a Wh a home."""
+        return near_enough(self.cost - self.bound, self.scale, self.given.homes, gap)
+
+    def figures(self, hours: float) -> dict[str, float]:
+        """What the wires do, and what nodal prices leave with them: Σ price·net less the utility's [currency]."""
+        feeder, duals, kw = self.given.feeder, self.duals, self.net / (WH_PER_KWH * hours)
+        magnitude = np.sqrt(self.flow.v)
+        met = (duals.p[0] * self.flow.P[0]).sum() * feeder.base_kva
+        return {
+            "losses_kwh": float(self.flow.losses(feeder).sum() * feeder.base_kva * hours),
+            "lowest_voltage": float(magnitude.min()),
+            "highest_voltage": float(magnitude.max()),
+            "network_rent": float((duals.p[self.given.node] * kw).sum() - met) * hours,
+        }
+
+
+def traded(frame: Frame, slot: int, net: IntArray, price: FloatArray) -> Trades:
+    """Who takes from whom in one slot: the scarcer side as a whole, the other in proportion.
+
+    net : shape (homes,) [Wh]; price : at their nodes [micro-currency/kWh]
+    A trade's price is the middle of its ends', within [floor, ceiling]; where these are no range, nobody trades.
+    """
+    ceiling, floor = int(frame.ceiling[slot]), int(frame.floor[slot])
+    if ceiling < floor:
+        return Trades()
+    buyer, seller, wh = pair(*pro_rata(np.maximum(net, 0), np.maximum(-net, 0)))
+    middle = np.rint((price[buyer] + price[seller]) / 2).astype(np.int64)
+    return Trades(buyer, seller, wh, np.clip(middle, floor, ceiling))
+
+
+def prove(
+    name: str, frame: Frame, inputs: tuple[Dispatch, ...], outcomes: tuple[Outcome, ...], parameters: object
+) -> tuple[Clearing, ...]:
+    """The horizon's Clearings. Raises MarketError when a check fails."""
+    given, members = inputs[0], frame.members
+    evidence = outcomes[0].evidence
+    claimed = isinstance(evidence, Evidence) and evidence.converged
+    if isinstance(evidence, Evidence) and claimed:
+        verdict = Verdict.on(given, evidence.plan, evidence.duals, frame.hours)
+        net, price, horizon = verdict.net, evidence.price(given), _horizon(verdict, int(getattr(parameters, "gap", 0)))
+    else:
+        net, price, horizon = alone(given, frame.hours), np.zeros(given.homes.shape), ()
+    clearings = []
+    for slot, outcome in enumerate(outcomes):
+        trades = outcome.trades
+        insist(name, frame, slot, well_formed(trades, members))
+        wanted = traded(frame, slot, net[:, slot], price[:, slot]) if claimed else Trades()
+        position = trades.position(members)
+        between = int(position.sum())
+        checks = (
+            well_formed(trades, members),
+            Check("energy", between == 0, between, "Wh by which members' purchases and sales differ"),
+            paid(trades, members),
+            _as_planned(trades, wanted),
+            *horizon,
+        )
+        for check in checks:
+            insist(name, frame, slot, check)
+        grid, start = net[:, slot] - position, int(frame.starts[slot])
+        clearings.append(Clearing(name, start, trades, outcome.prices, grid, Proof(checks), outcome.diagnostics))
+    return tuple(clearings)
+
+
+def _as_planned(trades: Trades, wanted: Trades) -> Check:
+    same = all(np.array_equal(getattr(trades, each.name), getattr(wanted, each.name)) for each in fields(Trades))
+    differing = abs(int(trades.wh.sum()) - int(wanted.wh.sum()))
+    return Check("planned", same, differing, "Wh traded other than the plans and their nodal prices say")
+
+
+def _horizon(verdict: Verdict, gap: int) -> tuple[Check, ...]:
+    """The checks of the horizon as a whole; each slot carries them."""
+    breach = int(min(verdict.breach * verdict.hours * WH_PER_KWH, MICRO))
+    outside, overload = (
+        int(np.ceil(min(max(value, 0.0), 1.0) * MICRO)) for value in (verdict.outside, verdict.overload)
+    )
+    apart = verdict.gap if np.isfinite(verdict.gap) else 1.0
+    return (
+        Check("able", breach <= 1, breach, "Wh beyond what a home's devices or connection can do"),
+        Check("voltage", outside == 0, outside, "millionths of the voltage beyond its limits"),
+        Check("current", overload == 0, overload, "millionths of the base current beyond a line's limit"),
+        Check("gap", verdict.near(gap), int(np.ceil(apart * MICRO)), "millionths of the cost above the bound"),
+    )
+
+
+def alone(given: Dispatch, hours: float) -> IntArray:
+    """What homes take without a schedule, shape (homes, slots) [Wh]: flexible loads at once, all else at its best."""
+    homes = given.homes
+    load = homes.load + given.flexible.at_once(homes.shape[1], hours)
+    plan = operate(replace(homes, load=load), np.zeros(homes.shape), hours)
+    return wh_from_kw(plan.grid, hours)

@@ -1,0 +1,249 @@
+"""The homes' side of `schedule`: one home on its own device, or all homes at once.
+
+In every round a home is told what the wires would like it to take and the price at its node, and answers with what it
+plans to take:
+
+    net = argmin  own cost + price·net + ρ/2·(net − wanted)²     within its devices' limits and its connection's
+
+As in `bilateral_step`, devices that couple slots are split: their powers answer, within their limits, to one price μ
+per home and slot at which the home balances, and a projection, kept beside them with its dual, brings back what couples
+the slots: the battery's level (`Store`), the energy of a shapable load, the shape of a deferrable one. A deferrable
+load's start is a weight on each possible start, at least 0 and in all 1 (the increments of a start indicator that never
+falls), until `settle` takes the heaviest; a plan takes the heaviest at any time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from commonwatt.market.bilateral_step import JUMP, Store, Ways, balance
+from commonwatt.market.households import UNLIMITED, Households
+from commonwatt.market.schedule_input import Flexible
+from commonwatt.market.schedule_plan import Plan, deferred, feasible
+from commonwatt.units import FloatArray, IntArray
+
+OF_BATTERY = 3
+"""Place of the battery's two ways: PV held back, device and connection before, shapable and deferrable load after."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """What a home is told in a round: wanted : shape (homes, slots) [kW]; price : at their nodes, same shape.
+
+    penalty : ρ [currency/kWh per kW]; settled : deferrable loads are to keep the start that has the most weight
+    """
+
+    wanted: FloatArray
+    price: FloatArray
+    penalty: float
+    settled: bool
+
+
+def island(homes: Households) -> Households:
+    """The same homes without a utility of their own: it is met at node 0."""
+    none = np.full(homes.shape, np.inf)
+    return replace(homes, retail=none, feed_in=-none)
+
+
+@dataclass(frozen=True)
+class Load:
+    """A load's power, split; arrays shape (rows, slots) [kW].
+
+    x, dual : what keeps to what couples the slots, and the scaled dual of its equality with what answers to a price
+    most : largest power
+    """
+
+    x: FloatArray
+    dual: FloatArray
+    most: FloatArray
+
+    def ramp(self, penalty: float) -> tuple[FloatArray, FloatArray]:
+        """Prices between which it goes from `most` down to nothing."""
+        end = penalty * (self.x - self.dual)
+        return end - penalty * self.most, end
+
+    def respond(self, price: FloatArray, penalty: float) -> FloatArray:
+        """What it would take at this price."""
+        taken: FloatArray = np.clip(self.x - self.dual - price / penalty, 0.0, self.most)
+        return taken
+
+
+@dataclass(frozen=True)
+class Shapable(Load):
+    """energy : of each row [kW of all slots together]."""
+
+    energy: FloatArray
+
+    def agree(self, response: FloatArray) -> Shapable:
+        """After the projection onto the loads with this energy, and the dual step."""
+        target = response + self.dual
+        x = filled(target, self.most, self.energy)
+        return replace(self, x=x, dual=target - x)
+
+
+@dataclass(frozen=True)
+class Deferrable(Load):
+    """weight, weight_dual, allowed : shape (rows, starts); weights add up to 1 where they are allowed.
+
+    started : shape (rows, starts, slots), what is taken after each start; inverse : of 1 + started·startedᵀ;
+    in units of each row's largest power, `size`, shape (rows, 1) [kW]
+    """
+
+    weight: FloatArray
+    weight_dual: FloatArray
+    allowed: FloatArray
+    started: FloatArray
+    inverse: FloatArray
+    size: FloatArray
+
+    @classmethod
+    def of(cls, flexible: Flexible, slots: int) -> Deferrable:
+        """Weights spread over all starts."""
+        size = flexible.profile.max(axis=1)[:, None]
+        started = flexible.started(slots) / size[:, :, None]
+        allowed = flexible.allowed(slots).astype(float)
+        weight = allowed / allowed.sum(axis=1, keepdims=True)
+        inverse = np.linalg.inv(np.eye(started.shape[1]) + np.einsum("hst,hut->hsu", started, started))
+        x = np.einsum("hs,hst->ht", weight, started) * size
+        most = np.where(allowed[:, :, None] > 0, started, 0.0).max(axis=1) * size
+        return cls(x, np.zeros_like(x), most, weight, np.zeros_like(weight), allowed, started, inverse, size)
+
+    def agree(self, response: FloatArray) -> Deferrable:
+        """After the projection onto powers that follow from weights, and the dual step."""
+        near = filled(self.weight - self.weight_dual, self.allowed, np.ones(len(self.weight)))
+        target, wanted = response + self.dual, near + self.weight_dual
+        pull = wanted + np.einsum("hst,ht->hs", self.started, target / self.size)
+        weight = np.einsum("hsu,hu->hs", self.inverse, pull)
+        x = np.einsum("hs,hst->ht", weight, self.started) * self.size
+        return replace(self, x=x, dual=target - x, weight=weight, weight_dual=wanted - weight)
+
+    @property
+    def start(self) -> IntArray:
+        """The heaviest start of each row, the earliest of equals."""
+        heaviest: IntArray = np.argmax(np.where(self.allowed > 0, np.round(self.weight, 6), -np.inf), axis=1)
+        return heaviest
+
+
+def filled(target: FloatArray, most: FloatArray, total: FloatArray) -> FloatArray:
+    """What is nearest to `target`, is between 0 and `most` and adds up to `total`; shape (rows, any), total (rows,)."""
+    end = np.maximum(most - target, -target + JUMP)
+    lift = balance(
+        -target[:, None, :], end[:, None, :], most[:, None, :], np.full((len(target), 1), JUMP), total[:, None]
+    )
+    nearest: FloatArray = np.clip(target + lift, 0.0, most)
+    return nearest
+
+
+class Local:
+    """Homes' own side of the rounds; what they make, use and store stays here.
+
+    homes : of these homes only; hours : of a slot
+    """
+
+    def __init__(self, homes: Households, flexible: Flexible, hours: float) -> None:
+        self.homes, self.flexible, self.hours = island(homes), flexible, hours
+        count, slots = homes.shape
+        limits = (homes.import_limit, homes.export_limit)
+        self._most, self._least = (np.minimum(limit, UNLIMITED)[:, None] for limit in limits)
+        self._batteries = np.flatnonzero((homes.capacity > 0) & (homes.power > 0))
+        self._shapables = np.flatnonzero(flexible.energy > 0)
+        self._deferrables = np.flatnonzero(flexible.profile.any(axis=1))
+        self._penalty = 1.0
+        self._store = Store.of(homes.take(self._batteries), hours, self._penalty)
+        some = flexible.take(self._shapables)
+        most, energy = some.most(slots), some.energy / hours
+        even = filled(np.zeros_like(most), most, energy)
+        self._shapable = Shapable(even, np.zeros_like(even), most, energy)
+        self._deferrable = Deferrable.of(flexible.take(self._deferrables), slots)
+        self._start = np.full(count, -1)
+        self._constant()
+        self.price = self.net = np.zeros((count, slots))
+        self._used = np.zeros((count, slots, 2))
+
+    def _constant(self) -> None:
+        """Ways that stay the same; room for the others."""
+        ways, shape = Ways.of(self.homes), (*self.homes.shape, OF_BATTERY + 4)
+        self._begin, self._end, self._length = np.zeros(shape), np.full(shape, JUMP), np.zeros(shape)
+        for own, given in ((self._begin, ways.begin), (self._end, ways.end), (self._length, ways.length)):
+            own[:, :, :2] = given[:, :, [0, 3]]
+        self._length[:, :, 2] = self._most + self._least
+        self._length[self._batteries, :, OF_BATTERY : OF_BATTERY + 2] = self.homes.power[self._batteries, None, None]
+        self._length[self._shapables, :, -2] = self._shapable.most
+        self._length[self._deferrables, :, -1] = self._deferrable.most
+        self._fixed = ways.least.copy()
+        self._fixed[self._batteries] -= self.homes.power[self._batteries, None]
+        self._fixed -= self._length[:, :, -2:].sum(axis=2) + self._least
+        self._fixed -= deferred(self.flexible, self._start, self.homes.shape[1])
+
+    def _settle(self) -> None:
+        """Start every deferrable load when it has the most weight; from now on it is load."""
+        self._start[self._deferrables] = self._deferrable.start
+        self._deferrables = self._deferrables[:0]
+        self._deferrable = Deferrable.of(self.flexible.take(self._deferrables), self.homes.shape[1])
+        self._constant()
+
+    def answer(self, ask: Ask) -> FloatArray:
+        """What the homes plan to take, shape (homes, slots) [kW]."""
+        wanted, price, penalty = ask.wanted, ask.price, ask.penalty
+        if ask.settled and len(self._deferrables):
+            self._settle()
+        self._rescale(penalty)
+        begin, end = self._begin, self._end
+        begin[:, :, 2] = price - penalty * (self._least + wanted)
+        end[:, :, 2] = price + penalty * (self._most - wanted)
+        if len(rows := self._batteries):
+            first, last, *_ = self._store.ways(wanted.shape[1])
+            begin[rows, :, OF_BATTERY : OF_BATTERY + 2], end[rows, :, OF_BATTERY : OF_BATTERY + 2] = first, last
+        for rows, load, way in ((self._shapables, self._shapable, -2), (self._deferrables, self._deferrable, -1)):
+            if len(rows):
+                begin[rows, :, way], end[rows, :, way] = load.ramp(penalty)
+        np.maximum(end, begin + JUMP, out=end)
+        level = balance(begin, end, self._length, np.full(wanted.shape, JUMP), -self._fixed)
+        level = np.clip(level, begin.min(axis=2), end.max(axis=2))
+        share = np.clip((level[:, :, None] - begin[:, :, :2]) / (end[:, :, :2] - begin[:, :, :2]), 0.0, 1.0)
+        self._used = share * self._length[:, :, :2]
+        self.price, self.net = level, np.clip(wanted + (level - price) / penalty, -self._least, self._most)
+        self._agree(level)
+        return self.net
+
+    @property
+    def full(self) -> np.typing.NDArray[np.bool_]:
+        """Where a home's connection carries all it can, shape (homes, slots)."""
+        return (self.net >= self._most) | (self.net <= -self._least)
+
+    def _agree(self, level: FloatArray) -> None:
+        if len(rows := self._batteries):
+            self._store = self._store.agree(self._store.respond(level[rows]))
+        if len(rows := self._shapables):
+            self._shapable = self._shapable.agree(self._shapable.respond(level[rows], self._penalty))
+        if len(rows := self._deferrables):
+            self._deferrable = self._deferrable.agree(self._deferrable.respond(level[rows], self._penalty))
+
+    def _rescale(self, penalty: float) -> None:
+        """Duals are kept in money when the penalty changes."""
+        factor = penalty / self._penalty
+        if factor == 1:
+            return
+        self._penalty, load, other = penalty, self._shapable, self._deferrable
+        self._store = self._store.rescaled(factor)
+        self._shapable = replace(load, dual=load.dual / factor)
+        self._deferrable = replace(other, dual=other.dual / factor, weight_dual=other.weight_dual / factor)
+
+    def plan(self) -> Plan:
+        """What the homes would do now, exactly within the limits of every device."""
+        homes, slots = self.homes, self.homes.shape[1]
+        battery, shapable, start = np.zeros(homes.shape), np.zeros(homes.shape), self._start.copy()
+        if len(rows := self._batteries):
+            charge, discharge = self._store.x[:, :slots], self._store.x[:, slots : 2 * slots]
+            into, out = homes.charging[rows, None], homes.discharging[rows, None]
+            change = into * charge - discharge / out
+            battery[rows] = np.where(change > 0, change / into, change * out)
+        shapable[self._shapables] = self._shapable.x
+        start[self._deferrables] = self._deferrable.start
+        curtailed = homes.curtail[:, None] * homes.pv - self._used[:, :, 0]
+        device = homes.p_min[:, None] + self._used[:, :, 1]
+        charge, discharge = np.maximum(battery, 0.0), np.maximum(-battery, 0.0)
+        wish = Plan(self.net, charge, discharge, device, curtailed, shapable, start)
+        return feasible(homes, self.flexible, wish, self.hours)
