@@ -59,13 +59,14 @@ class Plan:
     orders : of each slot
     net : whole energy at the meters, traded or not, which the wires must carry, shape (homes, slots) [Wh]
     agreed : clearings, where agents agreed over the whole horizon before they ordered; else empty
-    charge : what batteries then take from the grid, shape (homes, slots) [Wh] >= 0
+    grid : what batteries then hold the meters at beside what was agreed, shape (homes, slots) [Wh]: what they take
+        from the utility, or the whole exchange with it
     """
 
     orders: tuple[Orders, ...]
     net: IntArray
     agreed: tuple[Clearing, ...]
-    charge: IntArray
+    grid: IntArray
 
 
 def declare(outlook: Outlook, bounds: Limits) -> Plan:
@@ -91,10 +92,11 @@ def _orders(net: IntArray, highest: IntArray, lowest: IntArray) -> Orders:
     return Orders(member[useful], side[useful], np.abs(net[member])[useful], limit[useful])
 
 
-def agree(stage: ActiveStage, frame: Frame, outlook: Outlook, bounds: Limits, *, more: bool) -> Plan:
+def agree(stage: ActiveStage, frame: Frame, outlook: Outlook, bounds: Limits, *, more: bool, firm: bool) -> Plan:
     """Step 2 where agents agree over the whole horizon at once, and step 3 of this stage.
 
     more : other stages ahead of delivery follow
+    firm : batteries will hold to the whole plan, even where the day turns out otherwise
     Raises MarketError when the mechanism can not clear this.
     """
     clearings = stage.clear(frame, (_input(stage.mechanism, outlook),))
@@ -106,7 +108,7 @@ def agree(stage: ActiveStage, frame: Frame, outlook: Outlook, bounds: Limits, *,
     grid = np.stack([clearing.grid for clearing in clearings], axis=1)
     net = grid + np.stack([clearing.trades.position(frame.members) for clearing in clearings], axis=1)
     into_batteries = net - outlook.expected.load + outlook.expected.generation
-    return Plan(orders, net, clearings, np.maximum(np.minimum(into_batteries, grid), 0))
+    return Plan(orders, net, clearings, grid if firm else np.maximum(np.minimum(into_batteries, grid), 0))
 
 
 def neighbourhood(outlook: Outlook) -> Neighbourhood:

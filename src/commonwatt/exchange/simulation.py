@@ -54,6 +54,7 @@ class Simulation:
     out : folder for the two files, which a later run continues; None keeps both in memory
     ledger : "embedded", or "none" for the laboratory: no signatures, no chain, bills without proofs
     fresh : drop the run that `out` holds; not before everything that the new one needs has been read
+    firm : for the laboratory: batteries hold to all that was planned over the horizon, not only to what was agreed
     Raises StoreError when `out` holds another run or cannot be written.
     """
 
@@ -68,9 +69,10 @@ class Simulation:
         out: Path | None = None,
         fresh: bool = False,
         forecaster: Forecaster | None = None,
+        firm: bool = False,
     ) -> None:
         self.community, self.start, self.days, self.ledger, self.out = community, start, days, ledger, out
-        self.forecaster = forecaster or SeasonalNaive()
+        self.forecaster, self.firm = forecaster or SeasonalNaive(), firm
         self.watch = Stopwatch()
         with self.watch("read data"):
             self.world = world.build(community, folder, start, days, self.forecaster.history_days)
@@ -261,7 +263,7 @@ class Simulation:
             cleared = steps.clear(self.ahead, frame, declared, plan.agreed)
         with self.watch("check the grid"):
             cleared = steps.check(cleared, self.wires, plan.net)
-            cleared = steps.steer(cleared, plan.charge) if plan.agreed else cleared
+            cleared = steps.steer(cleared, plan.grid) if plan.agreed else cleared
         with self.watch("commit"):
             committed = tuple(steps.commit(slot) for slot in cleared) if self.outbox else _unsigned(cleared)
         self.committed |= {slot.cleared.declared.slot: slot for slot in committed}
@@ -273,10 +275,12 @@ class Simulation:
     def _plan(self, frame: Frame, expected: steps.Forecast, lead: int) -> Plan:
         """What agents wish or agree for the slots of `frame`, the last ones of `expected`."""
         today, day = expected.parted(lead)
-        soc = expected_charge(self.fleet, self.soc, today, self._targets(frame, lead))
+        soc = self.soc
+        if frame.starts[0] > self.world.period.start:  # before it nothing moves
+            soc = expected_charge(self.fleet, soc, today, self._targets(frame, lead))
         outlook = Outlook(day, self.fleet, soc, frame.ceiling, frame.floor, frame.hours, self.distance)
         if self.ahead and self.ahead[0].over_horizon:
-            return agree(self.ahead[0], frame, outlook, self.limits, more=len(self.ahead) > 1)
+            return agree(self.ahead[0], frame, outlook, self.limits, more=len(self.ahead) > 1, firm=self.firm)
         return declare(outlook, self.limits)
 
     def _targets(self, frame: Frame, lead: int) -> IntArray:

@@ -191,15 +191,15 @@ def _capped(cleared: Cleared, planned: IntArray, share: float) -> Cleared:
     return replace(cleared, trades=carried, stage=cleared.stage[wh > 0], feed_in_cap=cap)
 
 
-def steer(cleared: Sequence[Cleared], charge: IntArray) -> tuple[Cleared, ...]:
+def steer(cleared: Sequence[Cleared], grid: IntArray) -> tuple[Cleared, ...]:
     """Step 4 where agents agreed over the whole horizon: their batteries follow the plan.
 
-    charge : what the plan takes from the grid into batteries, shape (homes, slots) [Wh]
-    A battery holds its home's meter at what the home agreed with its neighbours, plus this charge. So it helps to
-    keep what was agreed when the day turns out otherwise, and never deals with the utility beyond the plan.
+    grid : what the plan takes from the utility into batteries, shape (homes, slots) [Wh]
+    A battery holds its home's meter at what the home agreed with its neighbours, plus this. So it helps to keep what
+    was agreed when the day turns out otherwise, and never deals with the utility beyond the plan.
     """
     return tuple(
-        replace(slot, target=slot.trades.position(len(charge)) + charge[:, place]) for place, slot in enumerate(cleared)
+        replace(slot, target=slot.trades.position(len(grid)) + grid[:, place]) for place, slot in enumerate(cleared)
     )
 
 
