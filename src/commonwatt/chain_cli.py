@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from commonwatt.errors import ConfigError, Finding
+from commonwatt.errors import ConfigError, Finding, LedgerError
 
 app = App(name="chain", help="The community's own chain: nodes, ways to agree, proof of a file.")
 
@@ -136,6 +136,7 @@ def node(
     seal
         Whether the node seals blocks by itself; --no-seal leaves that to mine_block.
     """
+    _needs_http()
     from commonwatt.ledger.network.running import Setting, run
     from commonwatt.ledger.network.setup import read_key
 
@@ -162,6 +163,7 @@ def status(where: str) -> None:
         The node's file, or its URL such as http://127.0.0.1:8545.
     """
     if re.match(r"https?://", where):
+        _needs_http()
         from commonwatt.ledger.network.running import ask_status
 
         for name, value in ask_status(where).items():
@@ -213,9 +215,17 @@ def demo(*, consensus: Kind = "poa") -> None:
     consensus
         How the nodes agree.
     """
+    _needs_http()
     from commonwatt.ledger.network.demo import demo as show
 
     show(consensus, lambda line: print(line, flush=True))
+
+
+def _needs_http() -> None:
+    from importlib.util import find_spec
+
+    if not all(map(find_spec, ("httpx", "starlette", "uvicorn"))):
+        raise LedgerError('A node needs further packages; install them with: pip install "commonwatt[node]"')
 
 
 def _endpoint(text: str) -> tuple[str, int]:
