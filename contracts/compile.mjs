@@ -15,7 +15,7 @@ import solc from "solc";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const ARTIFACTS = join(HERE, "..", "src", "commonwatt", "ledger", "artifacts");
-const CONTRACTS = ["Community", "CommunityToken", "Settlement"];
+const CONTRACTS = ["Community", "CommunityToken", "Settlement", "Stake"];
 
 const SETTINGS = {
   evmVersion: "cancun",
