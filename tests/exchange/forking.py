@@ -4,8 +4,9 @@ It imports everything once and reads no data itself, so a fork is ready at once 
 An order is `shell`, the command line's arguments; its answer has what was said on stdout and stderr. Or it has `file`
 and `out` of a simulation, and at most one of
   statement : die before the n-th SQL statement of either database
-  seconds : be killed from outside after so long
+  after : be killed from outside after so many seconds
   call : [module, qualified name, n, "before" or "after"]: die at the n-th call of a function
+The answer says whether the fork was killed, its exit code, and how many seconds it lived.
 """
 
 from __future__ import annotations
@@ -36,17 +37,18 @@ from commonwatt.exchange.api import simulate
 
 def main() -> None:
     for line in sys.stdin:
-        order = json.loads(line)
+        order, born = json.loads(line), time.monotonic()
         child = os.fork()
         if not child:
             if "shell" in order:
                 command(order["shell"], order["said"])
             live(order)
-        if "seconds" in order:
-            time.sleep(order["seconds"])
+        if "after" in order:
+            time.sleep(order["after"])
             os.kill(child, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        print(json.dumps({"killed": code == -signal.SIGKILL, "code": code}), flush=True)
+        answer = {"killed": code == -signal.SIGKILL, "code": code, "seconds": time.monotonic() - born}
+        print(json.dumps(answer), flush=True)
 
 
 def command(arguments: list[str], said: str) -> None:
