@@ -24,8 +24,8 @@ help: ## Show this list
 demo: $(CORE) ## Run a day of a village: trade, settle on its chain, prove a bill
 	@$(BIN)/commonwatt demo
 
-test: $(DEV) ## Run all tests; those of the contracts when Node is there
-	$(BIN)/pytest
+test: $(DEV) ## Run all tests on all cores; those of the contracts when Node is there
+	$(BIN)/pytest --numprocesses auto --dist worksteal
 	@if node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; \
 	then $(MAKE) --no-print-directory test-contracts; \
 	else echo "Node 20 or newer was not found: the contracts' own tests were left out."; fi
