@@ -106,8 +106,8 @@ class Feeder:
         ]
         if not (np.isfinite(self.base_kva) and self.base_kva > 0):
             found.append(Finding("feeder.base_kva", "is not a number above zero"))
-        if not LEAST_VOLTAGE < self.low <= self.source <= self.high < 2:
-            found.append(Finding("feeder.source", "low, source and high are not voltages in rising order"))
+        if not (LEAST_VOLTAGE < self.low < self.high < 2 and LEAST_VOLTAGE < self.source < 2):
+            found.append(Finding("feeder.low", "low, high and source are not voltages near 1, low below high"))
         reached = self._reached()
         found += [
             Finding(f"feeder.parent[{node}]", "has no path to node 0") for node in np.flatnonzero(~reached).tolist()
