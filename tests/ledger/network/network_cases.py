@@ -8,7 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from commonwatt.ledger.evm import Genesis
+import rlp
+from eth.abc import BlockHeaderAPI
+
+from commonwatt.ledger.evm import Genesis, decode
+from commonwatt.ledger.network.block import encode_block, extra_data
 from commonwatt.ledger.network.consensus import Consensus, Header, History, SealError, Turn
 from commonwatt.ledger.network.machine import Machine
 from commonwatt.ledger.network.outbox import Outgoing
@@ -162,3 +166,31 @@ class Network:
 
     def __iter__(self) -> Iterator[Machine]:
         return iter(self.machines.values())
+
+
+def new_tree(engine: Consensus | None = None, path: Path | None = None) -> Tree:
+    return Tree(path, GENESIS, engine or rota())
+
+
+def grow(tree: Tree, *raws: bytes, key: Key | None = None, at: int | None = None, **changes: object) -> bytes:
+    """Seal a block on the head with a member's key, by default that of the member in turn; returns its bytes.
+
+    With `changes` of header fields the block is forged, sealed all the same, and not kept.
+    """
+    parent = tree.past.header(tree.head.hash)
+    key = key or MEMBERS[(parent.number + 1) % len(tree.engine.members)]  # type: ignore[attr-defined]
+    turn = tree.engine.turn(parent, tree.past, key.address, 0)
+    assert turn
+    draft = tree.draft(turn, at or turn.at, map(decode, raws), set())
+    if changes:
+        return reseal(draft.header, key, raws, **changes)
+    seal = tree.engine.seal(draft.unsealed, turn, key)
+    assert seal
+    return tree.encoded(tree.seal(draft, seal).block.hash)
+
+
+def reseal(header: BlockHeaderAPI, key: Key, raws: Sequence[bytes], **changes: object) -> bytes:
+    """A block whose header was changed, with a good seal."""
+    unsealed = header.copy(**{"extra_data": extra_data(b""), **changes})
+    sealed = unsealed.copy(extra_data=extra_data(b"", key.sign_digest(unsealed.hash)))
+    return encode_block(rlp.encode(sealed), raws, [])
