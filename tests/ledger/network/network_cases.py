@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import rlp
 from eth.abc import BlockHeaderAPI
@@ -73,7 +74,7 @@ def rota(count: int = 3, **options: int) -> Rota:
     return Rota([key.address for key in MEMBERS[:count]], **options)
 
 
-def transfer(nonce: int, *, key: Key = ALICE, to: bytes = b"\x11" * 20, wei: int = 1, **changes: int) -> bytes:
+def transfer(nonce: int, *, key: Key = ALICE, to: bytes = b"\x11" * 20, wei: int = 1, **changes: Any) -> bytes:
     fields = {"chain_id": GENESIS.chain_id, "gas": 21_000, "value": wei, "nonce": nonce, **changes}
     return sign_transaction(key, to=to, **fields)
 
