@@ -14,13 +14,20 @@ from eth.abc import BlockHeaderAPI
 
 from commonwatt.ledger.evm import Genesis, decode
 from commonwatt.ledger.network.block import encode_block, extra_data
-from commonwatt.ledger.network.consensus import Consensus, Header, History, SealError, Turn
+from commonwatt.ledger.network.consensus import (
+    Consensus,
+    Header,
+    History,
+    SealError,
+    Turn,
+    check_signature,
+)
 from commonwatt.ledger.network.machine import Machine
 from commonwatt.ledger.network.outbox import Outgoing
 from commonwatt.ledger.network.peers import Patience
 from commonwatt.ledger.network.tree import Tree
 from commonwatt.ledger.wallet import sign_transaction
-from commonwatt.proof import Key, recover
+from commonwatt.proof import Key
 
 ETHER = 10**18
 START = 1_000_000
@@ -51,8 +58,7 @@ class Rota:
     def check(self, header: Header, history: History) -> None:
         if header.coinbase not in self.members:
             raise SealError(f"0x{header.coinbase.hex()} is no member")
-        if recover(header.unsealed, header.seal) != header.coinbase:
-            raise SealError("its seal is not by its sealer")
+        check_signature(header, header.unsealed)
         rank = self._rank(header.number, header.coinbase)
         if header.timestamp < history.header(header.parent).timestamp + self.period * (1 + rank):
             raise SealError("its sealer's turn had not come")

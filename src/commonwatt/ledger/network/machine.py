@@ -7,9 +7,8 @@ machines run in one test on a simulated network.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.evm import Queued
@@ -29,7 +28,7 @@ from commonwatt.ledger.network.messages import (
     decode,
 )
 from commonwatt.ledger.network.outbox import BATCH_BYTES, Outbox, Outgoing
-from commonwatt.ledger.network.peers import Patience, Peers
+from commonwatt.ledger.network.peers import Patience, Peers, Sync
 from commonwatt.ledger.network.pool import Pool
 from commonwatt.ledger.network.tree import Added, Draft, TooEarly, Tree, UnknownParent
 from commonwatt.proof.keys import Key, checksum_address
@@ -42,22 +41,6 @@ DRAFT_LASTS = 10
 """Seconds after which a search for a seal begins anew on a block with the transactions that came since."""
 
 Log = Callable[[str], None]
-
-
-@dataclass
-class _Sync:
-    """Blocks on their way from one peer: asked for in batches, validated one by one."""
-
-    peer: bytes
-    request: int
-    deadline: int
-    last: Header | None = None
-    """The newest block of the peer's branch that is here."""
-    claimed: Status | None = None
-    """Where the peer's chain ended when it answered; None while an answer is awaited."""
-    queue: deque[bytes] = field(default_factory=deque)
-    progress: bool = False
-    """Whether the answer brought anything."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +68,7 @@ class Machine:
         self.on_transaction: list[Callable[[Queued], None]] = []
         self._key = key
         self._log = log
-        self._sync: _Sync | None = None
+        self._sync: Sync | None = None
         self._requests = 0
         self._told = self._shared = 0
         self._out = Outbox()
@@ -282,7 +265,7 @@ class Machine:
             added = self.tree.add(raw, now)
         except UnknownParent:
             if self._sync is None:
-                self._ask(peer, None, now)
+                self._ask(peer, now)
             return
         except TooEarly as error:
             self._log(f"a block from {_name(peer)} must wait: {error}")
@@ -327,12 +310,16 @@ class Machine:
         if self.tree.knows(claim.head):
             self._believe(peer, claim, now)
         elif (-claim.score, claim.head) < (-mine.score, mine.head):
-            self._ask(peer, None, now)
+            self._ask(peer, now)
 
-    def _ask(self, peer: bytes, last: Header | None, now: int) -> None:
+    def _ask(self, peer: bytes, now: int, before: Sync | None = None) -> None:
+        """Ask a peer for its chain, from where its answer `before` ended."""
         self._requests += 1
-        known = ([last.hash] if last else []) + self.tree.locator()
-        self._sync = _Sync(peer, self._requests, now + self.peers.patience.answer, last)
+        sync = self._sync = Sync(peer, self._requests, now + self.peers.patience.answer)
+        known = self.tree.locator()
+        if before and before.last:
+            sync.last, sync.highest = before.last, before.highest
+            known.insert(0, before.last.hash)
         self._out.send(GetBlocks(self._requests, tuple(known)), [peer])
 
     def _take_answer(self, peer: bytes, answer: Blocks, now: int) -> None:
@@ -345,36 +332,37 @@ class Machine:
         if not sync.queue:
             self._end_answer(sync, answer.status, now)
 
-    def _take_next(self, sync: _Sync, now: int) -> None:
+    def _take_next(self, sync: Sync, now: int) -> None:
         raw = sync.queue.popleft()
         added = self.tree.add(raw, now)
         block = added.block if added else decode_block(raw).seen
-        sync.progress |= added is not None or sync.last is None or block.number > sync.last.number
-        sync.last = block
+        sync.progress |= added is not None or block.number > sync.highest
+        sync.last, sync.highest = block, max(sync.highest, block.number)
         if added:
             self._settle(added, now)
         if not sync.queue and sync.claimed:
             self._end_answer(sync, sync.claimed, now)
 
-    def _end_answer(self, sync: _Sync, claim: Status, now: int) -> None:
+    def _end_answer(self, sync: Sync, claim: Status, now: int) -> None:
         """All blocks of an answer are here: it is the whole branch, or there is more, or the peer lied."""
         self._sync = None
         if self.tree.knows(claim.head):
-            self._believe(sync.peer, claim, now)
-            if sync.last:
+            if self._believe(sync.peer, claim, now) and sync.last:
                 self._log(f"caught up with {_name(sync.peer)} at block {claim.number}")
                 self._out.send(self.status(), self._others(sync.peer))
             self._follow(now)
         elif sync.progress:
-            self._ask(sync.peer, sync.last, now)
+            self._ask(sync.peer, now, sync)
         else:
             self._drop(sync.peer, f"it claims block {claim.number} and does not send it", now)
 
-    def _believe(self, peer: bytes, claim: Status, now: int) -> None:
-        """Compare what a peer says of a block that is here; take it for its head no more once it is."""
+    def _believe(self, peer: bytes, claim: Status, now: int) -> bool:
+        """Compare what a peer says of a block that is here; drop the peer when it is not so."""
         number, score = self.tree.header(claim.head).block_number, self.tree.score(claim.head)
         if (claim.number, claim.score) != (number, score):
             self._drop(peer, f"it lies about its head: block {number} has the score {score}, not {claim.score}", now)
+            return False
+        return True
 
     # Sending
 

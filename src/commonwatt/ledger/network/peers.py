@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
+from commonwatt.ledger.network.consensus import Header
 from commonwatt.ledger.network.messages import Status
 
 
@@ -89,3 +91,21 @@ class Peers:
             return None
         _, _, key, status = min(claims, key=lambda claim: claim[:3])
         return key, status
+
+
+@dataclass
+class Sync:
+    """Blocks on their way from one peer: asked for in batches, validated one by one."""
+
+    peer: bytes
+    request: int
+    deadline: int
+    last: Header | None = None
+    """The newest block of the peer's branch that is here."""
+    highest: int = 0
+    """Number of the highest block that it has sent, so that it cannot send the same ones for ever."""
+    claimed: Status | None = None
+    """Where the peer's chain ended when it answered; None while an answer is awaited."""
+    queue: deque[bytes] = field(default_factory=deque)
+    progress: bool = False
+    """Whether the answer brought anything."""
