@@ -10,18 +10,22 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
+import rlp
 from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI, StateAPI, WithdrawalAPI
-from eth.exceptions import HeaderNotFound, PyEVMError, Revert, TransactionNotFound
+from eth.exceptions import HeaderNotFound, PyEVMError, TransactionNotFound
+from eth.rlp.accounts import Account
+from eth.vm.chain_context import ChainContext
 from eth.vm.forks.cancun.transactions import CancunTransactionBuilder
 from eth.vm.forks.london.blocks import LondonBlockHeader
 from eth.vm.forks.london.headers import calculate_expected_base_fee_per_gas
-from eth.vm.message import Message
 from eth_bloom.bloom import BloomFilter
 from eth_typing import Address, BlockNumber, Hash32
 from eth_utils.exceptions import ValidationError
 from trie.exceptions import MissingTrieNode
+from trie.hexary import HexaryTrie
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.evm import (
@@ -35,7 +39,9 @@ from commonwatt.ledger.evm import (
     receipt_of,
 )
 from commonwatt.ledger.node import ZERO_ADDRESS, Block, CallReverted, Log, Receipt, Transaction
+from commonwatt.ledger.question import Answer, Guard, Question, QuestionVM, ask, estimate
 from commonwatt.ledger.store import Store
+from commonwatt.proof.keccak import keccak
 
 At = int | bytes | None
 """A block: by its number on the canonical chain, by its hash, or None for the head."""
@@ -47,6 +53,21 @@ _QUESTIONS = 4096
 
 class UnknownBlock(LedgerError):
     """The file has no such block."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """An account after a block, zeros when there is none, with encoded nodes from the root down.
+
+    words : slot, its word, and the nodes that lead to it from `storage_root`
+    """
+
+    nonce: int
+    balance: int
+    code_hash: bytes
+    storage_root: bytes
+    path: tuple[bytes, ...]
+    words: tuple[tuple[int, int, tuple[bytes, ...]], ...]
 
 
 class Reader:
@@ -199,23 +220,22 @@ class Reader:
 
         Raises CallReverted with the contract's data, LedgerError when it fails in another way.
         """
-        header = self.header(at)
-        with self._state(header) as state:
-            message = Message(
-                gas=header.gas_limit, to=Address(to), sender=Address(sender), value=0, data=data,
-                code=state.get_code(Address(to)),
-            )  # fmt: skip
-            context = state.get_transaction_context_class()(gas_price=0, origin=Address(sender))
-            snapshot = state.snapshot()
-            try:
-                computation = state.computation_class.apply_message(state, message, context)
-            finally:
-                state.revert(snapshot)
-        if computation.is_success:
-            return computation.output
-        if isinstance(computation.error, Revert):
-            raise CallReverted(computation.output)
-        raise LedgerError(f"The call of 0x{to.hex()} failed: {computation.error!r}.")
+        answer = self.ask(Question(self.header(at).gas_limit, to, sender, data), at)
+        if answer.reverted:
+            raise CallReverted(answer.output)
+        if answer.error:
+            raise LedgerError(f"The call of 0x{to.hex()} failed: {answer.error}.")
+        return answer.output
+
+    def ask(self, question: Question, at: At = None, guard: Guard | None = None) -> Answer:
+        """Run a transaction on a block's state that comes into no block; see `question.ask`."""
+        with self._state(self.header(at)) as state:
+            return ask(state, question, guard)
+
+    def estimate(self, question: Question, at: At = None, guard: Guard | None = None) -> int:
+        """Gas that suffices for a transaction; see `question.estimate`."""
+        with self._state(self.header(at)) as state:
+            return estimate(state, question, guard)
 
     def nonce(self, address: bytes, at: At = None) -> int:
         """Number of the account's next transaction."""
@@ -237,7 +257,31 @@ class Reader:
         with self._state(self.header(at)) as state:
             return [state.get_storage(Address(address), slot) for slot in slots]
 
+    def proof(self, address: bytes, slots: Sequence[int], at: At = None) -> Proof:
+        """An account and words of its storage, with the nodes that lead to them from the block's state root.
+
+        Source: EIP-1186, https://eips.ethereum.org/EIPS/eip-1186
+        """
+        header = self.header(at)
+        with self._whole():
+            path, leaf = self._path(header.state_root, address)
+            account = rlp.decode(leaf, sedes=Account) if leaf else Account()
+            words = [
+                (slot, rlp.decode(word, sedes=rlp.sedes.big_endian_int) if word else 0, nodes)
+                for slot in slots
+                for nodes, word in [self._path(account.storage_root, slot.to_bytes(32, "big"))]
+            ]
+        return Proof(account.nonce, account.balance, account.code_hash, account.storage_root, path, tuple(words))
+
     # Inside
+
+    def _path(self, root: bytes, key: bytes) -> tuple[tuple[bytes, ...], bytes]:
+        """The trie's nodes from the root towards a key, encoded, and the value there; empty when it holds none."""
+        trie: Any = HexaryTrie(Database(self._store), root)
+        hashed = keccak(key)
+        nodes = [rlp.encode(node) for node in trie.get_proof(hashed)]
+        # A node of less than 32 bytes stands inside its parent, and is there already.
+        return tuple(node for index, node in enumerate(nodes) if index == 0 or len(node) >= 32), trie[hashed]
 
     @contextmanager
     def _state(self, header: BlockHeaderAPI) -> Iterator[StateAPI]:
@@ -252,8 +296,9 @@ class Reader:
             yield self._head_state
 
     def _new_state(self, header: BlockHeaderAPI) -> StateAPI:
-        vm: Any = self._chain.get_vm(header)
-        return cast("StateAPI", vm.state)
+        chaindb = self._chain.chaindb
+        before = QuestionVM.get_prev_hashes(header.parent_hash, chaindb)
+        return QuestionVM.build_state(chaindb.db, header, ChainContext(self._chain_id), before or ())
 
     def _block(self, header: BlockHeaderAPI) -> Block:
         return block_of(header, self._chain.chaindb.get_block_transaction_hashes(header))

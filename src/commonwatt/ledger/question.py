@@ -1,0 +1,188 @@
+"""Calls and estimates: transactions that are run on a block's state and never come into a block.
+
+A question is bounded in gas by who asks and in time by a guard, a function that is called again and again while the
+code runs and raises when it has run for too long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from eth.abc import ComputationAPI, MessageAPI, SignedTransactionAPI, StateAPI
+from eth.exceptions import Revert, VMError
+from eth.vm.forks.berlin.transactions import calculate_txn_intrinsic_gas_berlin
+from eth.vm.forks.cancun import CancunVM
+from eth.vm.forks.cancun.computation import CancunComputation
+from eth.vm.forks.cancun.state import CancunState
+from eth_typing import Address
+
+from commonwatt.errors import LedgerError
+from commonwatt.ledger.node import ZERO_ADDRESS
+
+Guard = Callable[[], None]
+
+_JUMPDEST = 0x5B
+_PAIRING = bytes(19) + b"\x08"
+_PAIR_BYTES = 192
+# A pairing check of py_ecc takes a third of a second per pair, and nothing can interrupt it.
+_MAX_PAIRS = 4
+_CALL_STIPEND = 2300
+# An estimate may be this much above the least gas that suffices; every halving runs the code again.
+_TOLERANCE = 0.015
+
+
+@dataclass(frozen=True)
+class Question:
+    """A transaction without signature. `to` empty creates a contract from `data`; `gas_price` 0 costs nothing."""
+
+    gas: int
+    to: bytes = b""
+    sender: bytes = ZERO_ADDRESS
+    data: bytes = b""
+    value: int = 0
+    gas_price: int = 0
+    access_list: Sequence[tuple[bytes, Sequence[int]]] = ()
+
+    # What py-evm asks of a transaction
+
+    @property
+    def intrinsic_gas(self) -> int:
+        """Gas that it needs before any code runs."""
+        return calculate_txn_intrinsic_gas_berlin(cast("SignedTransactionAPI", self))
+
+    @property
+    def max_fee_per_gas(self) -> int:
+        """Wei per gas."""
+        return self.gas_price
+
+    @property
+    def max_priority_fee_per_gas(self) -> int:
+        """Wei per gas."""
+        return self.gas_price
+
+    @property
+    def type_id(self) -> None:
+        """That of a legacy transaction."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a question. `output` of a failure is what the contract gave back."""
+
+    output: bytes
+    gas_used: int
+    """Gas that the transaction would pay for."""
+    error: str = ""
+    """Why it failed; empty when it did not."""
+    reverted: bool = False
+
+
+class EstimateFailed(LedgerError):
+    """The transaction would fail with any gas; `answer` says how."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        super().__init__(f"The transaction would fail: {answer.error}.")
+
+
+class _Computation(CancunComputation):
+    """Calls the guard where code can come again: at every jump's target and every call."""
+
+    @classmethod
+    def apply_message(
+        cls, state: StateAPI, message: MessageAPI, transaction_context: Any, parent_computation: Any = None
+    ) -> ComputationAPI:
+        cast("_State", state).guard()
+        return super().apply_message(state, message, transaction_context, parent_computation)
+
+
+def _jump_target(computation: ComputationAPI) -> None:
+    cast("_State", computation.state).guard()
+    CancunComputation.opcodes[_JUMPDEST](computation=computation)
+
+
+def _pairing(computation: ComputationAPI) -> ComputationAPI:
+    if len(computation.msg.data) > _MAX_PAIRS * _PAIR_BYTES:
+        raise LedgerError(f"This node answers no question with a pairing check of more than {_MAX_PAIRS} pairs.")
+    return cast("ComputationAPI", CancunComputation.get_precompiles()[Address(_PAIRING)](computation))
+
+
+_Computation.opcodes = {**CancunComputation.opcodes, _JUMPDEST: cast("Any", _jump_target)}
+_Computation._precompiles = {**CancunComputation.get_precompiles(), Address(_PAIRING): _pairing}
+
+
+class _State(CancunState):
+    computation_class = _Computation
+    guard: Guard = staticmethod(lambda: None)
+
+
+class QuestionVM(CancunVM):
+    """The rules of the chain, with a state that questions can be put to."""
+
+    _state_class = _State
+
+
+def ask(state: StateAPI, question: Question, guard: Guard | None = None) -> Answer:
+    """Run a question; the state is as before afterwards.
+
+    Raises LedgerError when the sender cannot pay or the gas is too little to begin, and what `guard` raises.
+    """
+    cost = question.value + question.gas * question.gas_price
+    balance = state.get_balance(Address(question.sender))
+    if cost > balance:
+        raise LedgerError(f"insufficient funds: the account holds {balance} wei and this may cost {cost}.")
+    if question.gas < question.intrinsic_gas:
+        raise LedgerError(f"Its gas of {question.gas} is below the {question.intrinsic_gas} it needs at least.")
+    cast("_State", state).guard = guard or _State.guard
+    executor: Any = state.get_transaction_executor()
+    snapshot = state.snapshot()
+    try:
+        message = executor.build_evm_message(question)
+        computation = executor.build_computation(message, question)
+        return _answer(question, computation)
+    finally:
+        state.revert(snapshot)
+        state.clear_transient_storage()
+        cast("_State", state).guard = _State.guard
+
+
+def _answer(question: Question, computation: ComputationAPI) -> Answer:
+    used = question.gas - computation.get_gas_remaining()
+    used -= CancunVM.calculate_net_gas_refund(used, computation.get_gas_refund())
+    if computation.is_success:
+        return Answer(computation.output, used)
+    reverted = isinstance(computation.error, Revert)
+    error = "execution reverted" if reverted else _reason(computation.error)
+    return Answer(computation.output, used, error, reverted)
+
+
+def _reason(error: VMError) -> str:
+    """py-evm's words begin with the kind of error for some, and are only a number for others."""
+    return f"{type(error).__name__} {error}".strip()
+
+
+def estimate(state: StateAPI, question: Question, guard: Guard | None = None) -> int:
+    """Gas that suffices for a transaction, at most 1.5 % above the least, and never above `question.gas`.
+
+    Raises EstimateFailed when even that is too little, and as `ask` does.
+    """
+
+    def suffices(gas: int) -> bool:
+        return gas >= question.intrinsic_gas and not ask(state, replace(question, gas=gas), guard).error
+
+    if question.to and not question.data and not state.get_code(Address(question.to)):
+        return question.intrinsic_gas if suffices(question.intrinsic_gas) else question.gas
+    answer = ask(state, question, guard)
+    if answer.error:
+        raise EstimateFailed(answer)
+    low, high = answer.gas_used - 1, question.gas
+    # A call passes on 63 of 64 parts of its gas at most, so what a deep call needs is more than what it uses.
+    likely = (answer.gas_used + _CALL_STIPEND) * 64 // 63
+    if likely < high:
+        low, high = (low, likely) if suffices(likely) else (likely, high)
+    while low + 1 < high and high - low > high * _TOLERANCE:
+        middle = min((low + high) // 2, 2 * low)
+        low, high = (low, middle) if suffices(middle) else (middle, high)
+    return high
