@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from commonwatt.ledger.network.consensus import (
 from commonwatt.ledger.network.machine import Machine
 from commonwatt.ledger.network.outbox import Outgoing
 from commonwatt.ledger.network.peers import Patience
+from commonwatt.ledger.network.pow import attempt
 from commonwatt.ledger.network.tree import Tree
 from commonwatt.ledger.wallet import sign_transaction
 from commonwatt.proof import Key
@@ -89,14 +90,17 @@ def transfer(nonce: int, *, key: Key = ALICE, to: bytes = b"\x11" * 20, wei: int
 class Network:
     """Machines by their keys' addresses, and the wires between them.
 
+    engine : of each node, or what makes one for a node's key
+    hashes : tried per second by each node that searches for a seal
     loss : share of messages that never arrive
     delay : longest time of a message on its way [s]
     """
 
-    engine: Consensus
+    engine: Consensus | Callable[[Key], Consensus]
     keys: Sequence[Key] = tuple(MEMBERS[:3])
     loss: float = 0.0
     delay: int = 0
+    hashes: int = 0
     seed: int = 1
     now: int = START
     machines: dict[bytes, Machine] = field(default_factory=dict)
@@ -107,12 +111,13 @@ class Network:
         self._rng = random.Random(self.seed)  # noqa: S311
         self._due: list[tuple[int, int, bytes, Outgoing]] = []
         self._count = 0
+        self._tried: dict[bytes, int] = {}
         for key in self.keys:
             self.start(key)
 
     def start(self, key: Key, path: Path | None = None, *, seals: bool = True) -> Machine:
         """A node joins all that run."""
-        tree = Tree(path, GENESIS, self.engine)
+        tree = Tree(path, GENESIS, self.engine(key) if callable(self.engine) else self.engine)
         name = key.address.hex()[:4]
         machine = Machine(tree, key if seals else None, lambda line: self.log.append(f"{name} {line}"), Patience())
         for other, running in self.machines.items():
@@ -146,8 +151,20 @@ class Network:
             self.now += 1
             for address, machine in list(self.machines.items()):
                 self.post(address, machine.tick(self.now))
+                self._search(address, machine)
             self.settle()
         return self
+
+    def _search(self, address: bytes, machine: Machine) -> None:
+        if machine.search is None:
+            return
+        draft = machine.search.draft
+        start = self._tried.get(draft.unsealed, 0)
+        self._tried[draft.unsealed] = start + self.hashes
+        seal = attempt(draft.unsealed, int.from_bytes(draft.turn.claim, "big"), start, self.hashes)
+        if seal:
+            machine.found(draft.unsealed, seal, self.now)
+            self.post(address, machine.sent())
 
     def settle(self) -> None:
         """Deliver what is due until nobody has anything to say."""
