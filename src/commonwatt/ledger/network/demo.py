@@ -38,9 +38,12 @@ from commonwatt.proof.keys import Key, checksum_address
 
 _HOST = "127.0.0.1"
 _CHAIN_ID = 2024
-_WAYS = {"poa": ("authority", 1), "pow": ("work", 2), "pos": ("stake", 1)}
-"""What each way proves, and its period [s]."""
-_HASHES = 300_000
+_WAYS: dict[str, tuple[str, int, dict[str, Any]]] = {
+    "poa": ("authority", 1, {}),
+    "pow": ("work", 2, {"hashes": 300_000}),
+    "pos": ("stake", 1, {"secrets": 4096}),
+}
+"""What each way proves, its period [s], and what suits a minute on one machine."""
 _PATIENCE = 40.0
 _PAID_IN = 100_000_000
 _PRICE = 200_000
@@ -51,8 +54,8 @@ Say = Callable[[str], None]
 
 def demo(kind: str, say: Say) -> None:
     """Show a network by one consensus. Raises LedgerError when a step does not come about."""
-    what, period = _WAYS[kind]
-    with tempfile.TemporaryDirectory() as name, _nodes(Path(name), kind, period) as nodes:
+    what, period, _ = _WAYS[kind]
+    with tempfile.TemporaryDirectory() as name, _nodes(Path(name), kind) as nodes:
         say(f"three nodes agree by proof of {what}, a block every {period} s or so:")
         for node in nodes.all:
             say(f"  {node.name} = {checksum_address(node.key.address)} at {node.url}")
@@ -110,12 +113,13 @@ class _Node:
 class _Nodes:
     """The three of them, and the wires of the third."""
 
-    def __init__(self, folder: Path, kind: str, period: int) -> None:
+    def __init__(self, folder: Path, kind: str) -> None:
         keys = [new_key() for _ in range(3)]
         self.forger = new_key()
         self.genesis = folder / GENESIS_FILE
         addresses = [checksum_address(key.address) for key in keys]
-        table = consensus_table(kind, period, keys) | ({"hashes": _HASHES} if kind == "pow" else {})
+        _, period, more = _WAYS[kind]
+        table = consensus_table(kind, period, keys, **more)
         document = {
             "chain_id": _CHAIN_ID, "time": int(time.time()), "consensus": table, "members": addresses,
             "readers": [checksum_address(self.forger.address)], "balances": dict.fromkeys(addresses, str(10**21)),
@@ -236,8 +240,8 @@ def _forgery(nodes: _Nodes, say: Say) -> None:
 
 
 @contextmanager
-def _nodes(folder: Path, kind: str, period: int) -> Iterator[_Nodes]:
-    nodes = _Nodes(folder, kind, period)
+def _nodes(folder: Path, kind: str) -> Iterator[_Nodes]:
+    nodes = _Nodes(folder, kind)
     with nodes.wires:
         try:
             yield nodes

@@ -80,6 +80,7 @@ class PosTable(Table):
     window: int = Field(100, ge=1, le=10_000, description="blocks that age and reputation look back")
     day: int = Field(86_400, ge=60, le=10**7, description="seconds for which a table of tokens holds")
     contract: Address | None = Field(None, description="address of the contract Stake")
+    secrets: int = Field(1 << 20, ge=1, le=1 << 24, description="blocks that a member's hash chain lasts for")
     stakes: dict[Address, StakeTable] = Field(
         min_length=1, max_length=_MOST_MEMBERS, description="the members' hash chains and tokens at the beginning"
     )
@@ -224,4 +225,4 @@ def _stake_engine(table: PosTable, network: bytes, key: Key | None) -> Consensus
         network=network, members=members, contract=table.contract, alpha=table.alpha, beta=table.beta,
         gamma=table.gamma, draw=table.draw, period=table.period, window=table.window, day=table.day,
     )  # fmt: skip
-    return Pos(rules, [HashChain.derive(key)] if key else [])
+    return Pos(rules, [HashChain.derive(key, length=table.secrets)] if key else [])

@@ -11,7 +11,7 @@ from typing import Any
 
 from commonwatt.errors import LedgerError, OutputError, SignatureError
 from commonwatt.ledger.network.genesis import parse
-from commonwatt.ledger.network.hash_chain import HashChain
+from commonwatt.ledger.network.hash_chain import LENGTH, HashChain
 from commonwatt.proof.keys import Key, checksum_address
 
 GENESIS_FILE = "genesis.json"
@@ -32,11 +32,12 @@ def new_network(folder: Path, document: Mapping[str, Any], keys: Sequence[Key]) 
     return [write_key(folder / f"node-{number}.key", key) for number, key in enumerate(keys, 1)]
 
 
-def consensus_table(kind: str, period: int, keys: Sequence[Key]) -> dict[str, Any]:
-    """A consensus table with the defaults; members of a network by stake begin with equal tokens."""
-    table: dict[str, Any] = {"kind": kind, "period": period}
+def consensus_table(kind: str, period: int, keys: Sequence[Key], **more: Any) -> dict[str, Any]:
+    """A consensus table, with the defaults but for `more`; members of a network by stake begin with equal tokens."""
+    table: dict[str, Any] = {"kind": kind, "period": period, **more}
     if kind == "pos":
-        tips = {checksum_address(key.address): HashChain.derive(key).tip for key in keys}
+        length = table.setdefault("secrets", LENGTH)
+        tips = {checksum_address(key.address): HashChain.derive(key, length=length).tip for key in keys}
         table["stakes"] = {address: {"tip": f"0x{tip.hex()}", "tokens": 100} for address, tip in tips.items()}
     return table
 
