@@ -64,8 +64,6 @@ class Machine:
         """Where this node can be reached; peers are told when it is known."""
         self.sealing = True
         """Whether the node seals by itself when its turn comes."""
-        self.on_block: list[Callable[[Added], None]] = []
-        self.on_transaction: list[Callable[[Queued], None]] = []
         self._key = key
         self._log = log
         self._sync: Sync | None = None
@@ -159,9 +157,10 @@ class Machine:
         return bool(self._sync and self._sync.queue)
 
     @property
-    def syncing(self) -> bool:
-        """Whether the node is behind a peer and fetches its blocks."""
-        return self._sync is not None
+    def highest(self) -> int | None:
+        """Number of the last block of the peer whose chain is being fetched; None when none is."""
+        peer = self.peers.connected.get(self._sync.peer) if self._sync else None
+        return peer.status.number if peer and peer.status else None
 
     def work(self, now: int) -> list[Outgoing]:
         """Validate one of the blocks that wait."""
@@ -196,8 +195,6 @@ class Machine:
 
     def _admit(self, queued: Queued, now: int) -> None:
         self.pool.add(queued, self.account, self.tree.next_base_fee, now)
-        for listener in self.on_transaction:
-            listener(queued)
 
     def _take_transactions(self, peer: bytes, raws: tuple[bytes, ...], now: int) -> None:
         new = []
@@ -290,8 +287,6 @@ class Machine:
             if added.returned:
                 self._log(f"the chain changed to block {_label(added.block)}; {len(back)} transactions wait again")
                 self._out.share(back, list(self.peers.connected))
-        for listener in self.on_block:
-            listener(added)
 
     # Catching up
 

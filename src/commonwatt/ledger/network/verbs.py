@@ -55,7 +55,7 @@ async def status(driver: Driver, request: Request) -> tuple[int, dict[str, Any]]
         "time": head.timestamp,
         "peers": [checksum_address(peer) for peer in machine.peers.heard(driver.now)],
         "waiting": len(machine.pool),
-        "syncing": machine.syncing,
+        "syncing": machine.highest is not None,
     }
 
 
@@ -110,7 +110,7 @@ async def replace_chain(driver: Driver, request: Request) -> tuple[int, dict[str
     machine = driver.machine
     before = machine.tree.head.hash
     driver.send(machine.follow(driver.now))
-    await _until(lambda: not machine.syncing)
+    await _until(lambda: machine.highest is None)
     replaced = machine.tree.head.hash != before
     message = "The chain was replaced by a better one." if replaced else "The chain is the best one already."
     return 200, {"message": message, "replaced": replaced, "length": machine.tree.head.number + 1}

@@ -1,0 +1,157 @@
+"""Speed of a node's chain on this machine, as JSON: blocks made, blocks validated, a latecomer that catches up.
+
+    python benchmarks/network.py > network.json
+
+Time is simulated and messages go from hand to hand, so what is measured is the work of the nodes alone: signatures,
+execution, state, SQLite in the temporary directory. Signing of the transactions is outside the clock. Everything runs
+on one core; where the machine has other work, `cpu` (this process alone) tells more than `wall`.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from commonwatt.ledger.evm import Genesis
+from commonwatt.ledger.network.machine import Machine
+from commonwatt.ledger.network.poa import Poa
+from commonwatt.ledger.network.pool import Limits
+from commonwatt.ledger.network.tree import Tree
+from commonwatt.ledger.wallet import sign_transaction
+from commonwatt.proof import Key, keccak
+
+PERIOD = 5
+SINGLE, FULL, LONG = 500, 2_000, 10_000
+MEMBER, READER, RICH = (Key.derive(b"benchmark", name) for name in ("member", "reader", "rich"))
+GENESIS = Genesis(1, {RICH.address: 10**24}, gas_limit=10_000_000)
+
+
+class Node:
+    """A machine whose tree is a file."""
+
+    def __init__(self, path: Path, key: Key | None) -> None:
+        self.tree = Tree(path, GENESIS, Poa([MEMBER.address], period=PERIOD))
+        self.machine = Machine(self.tree, key, lambda _: None)
+        self.machine.pool.limits = Limits(count=1 << 16, per_sender=1 << 16)
+        self.now = 0
+
+    def seal(self) -> None:
+        """The next block, at its time."""
+        self.now += PERIOD
+        self.machine.tick(self.now)
+
+
+class Clock:
+    """Wall clock and this process's processor time [s] of a block of code."""
+
+    wall = cpu = 0.0
+
+    def rate(self, count: int) -> dict[str, float]:
+        """`count` per second."""
+        return {"wall": round(count / self.wall, 1), "cpu": round(count / self.cpu, 1)}
+
+
+@contextmanager
+def timed() -> Iterator[Clock]:
+    """Measure what is inside."""
+    clock, wall, cpu = Clock(), time.perf_counter(), time.process_time()
+    yield clock
+    clock.wall, clock.cpu = time.perf_counter() - wall, time.process_time() - cpu
+
+
+def transfer(nonce: int) -> bytes:
+    """One of many transfers to 250 accounts."""
+    to = keccak(bytes([nonce % 250]))[:20]
+    return sign_transaction(RICH, chain_id=1, nonce=nonce, to=to, gas=21_000, value=1)
+
+
+def blocks(folder: Path) -> dict[str, object]:
+    """Blocks with one transfer each and full ones: made by one node, admission included, and validated by another."""
+    node, other = Node(folder / "made.db", MEMBER), Node(folder / "validated.db", None)
+    raw = [transfer(nonce) for nonce in range(SINGLE + FULL)]
+    with timed() as single:
+        for each in raw[:SINGLE]:
+            node.machine.submit(each, node.now)
+            node.seal()
+    with timed() as full:
+        for each in raw[SINGLE:]:
+            node.machine.submit(each, node.now)
+        while len(node.machine.pool):
+            node.seal()
+    made = [node.tree.encoded(node.tree.header(number).hash) for number in range(1, node.tree.head.number + 1)]
+    with timed() as single_again:
+        for each in made[:SINGLE]:
+            other.tree.add(each, node.now)
+    with timed() as full_again:
+        for each in made[SINGLE:]:
+            other.tree.add(each, node.now)
+    if other.tree.head != node.tree.head:
+        raise SystemExit("the two nodes do not have the same chain")
+    return {
+        "single_transaction_blocks_per_second": {"made": single.rate(SINGLE), "validated": single_again.rate(SINGLE)},
+        "transfers_per_second_in_full_blocks": {"made": full.rate(FULL), "validated": full_again.rate(FULL)},
+        "transfers_in_a_full_block": GENESIS.gas_limit // 21_000,
+    }
+
+
+def catching_up(folder: Path) -> dict[str, object]:
+    """A latecomer fetches a long chain, one transfer in each block, and its memory on the way [MB]."""
+    node = Node(folder / "long.db", MEMBER)
+    for nonce in range(LONG):
+        node.machine.submit(transfer(nonce), node.now)
+        node.seal()
+    late = Node(folder / "late.db", READER)
+    memory = []
+    with timed() as clock:
+        node.machine.join(READER.address, node.now)
+        _carry(late, node, late.machine.join(MEMBER.address, node.now))
+        _carry(late, node, node.machine.tick(node.now + 5))
+        while late.machine.busy:
+            _carry(late, node, late.machine.work(node.now))
+            if late.tree.head.number % 1_000 == 0:
+                memory.append(round(_memory()))
+    if late.tree.head != node.tree.head:
+        raise SystemExit("the latecomer does not have the same chain")
+    return {
+        "blocks": LONG, "seconds": {"wall": round(clock.wall, 1), "cpu": round(clock.cpu, 1)},
+        "memory_mb_every_1000_blocks": memory,
+        "file_mb": round(sum(file.stat().st_size for file in folder.glob("late.db*")) / 1e6, 1),
+    }  # fmt: skip
+
+
+def _carry(late: Node, node: Node, messages: list) -> None:  # type: ignore[type-arg]
+    """Hand messages to and fro until nobody says anything more."""
+    while messages:
+        message, *messages = messages
+        receiver, sender = (node, READER) if message.peer == MEMBER.address else (late, MEMBER)
+        messages += receiver.machine.receive(sender.address, message.payload, node.now)
+
+
+def _memory() -> float:
+    """Memory of this process that is in use [MB]."""
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    return pages * 4096 / 1e6
+
+
+def main() -> None:
+    """Print all figures with machine and date."""
+    with tempfile.TemporaryDirectory() as name:
+        figures = {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
+            **blocks(Path(name)),
+            "catching_up": catching_up(Path(name)),
+        }
+    json.dump(figures, sys.stdout, indent=2)
+    print()
+
+
+if __name__ == "__main__":
+    main()
