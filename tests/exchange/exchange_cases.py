@@ -43,8 +43,27 @@ mechanism = "fixed"
 gate = "12:00"
 price = "0.20"
 """
+BILATERAL = """
+[market.neighbours]
+mechanism = "bilateral"
+gate = "12:00"
+roles = "free"
+"""
 AFTER = """
 [market.real_time]
+mechanism = "sdr"
+"""
+LISTINGS = """
+[market.board]
+mechanism = "listings"
+gate = "12:00"
+"""
+POOLS = """
+[market.key]
+mechanism = "sharing-key"
+key = "static"
+
+[market.rest]
 mechanism = "sdr"
 """
 MEMBERS = """

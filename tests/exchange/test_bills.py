@@ -225,11 +225,11 @@ def busy_slot(bill: Bill) -> Any:
 
 
 def ahead_slot(bill: Bill) -> Any:
-    """A slot whose first trade was made the day ahead and delivered."""
+    """A slot whose first trade was made the day ahead, beside others, and delivered."""
     return next(
         line
         for line in bill["content"]["slots"]
-        if line["trades"] and line["trades"][0]["order"] and line["trades"][0]["settledWh"] > 0
+        if line["trades"] and line["trades"][0]["settledWh"] > 0 and bill["proofs"][str(line["slot"])]["committed"][0]
     )
 
 

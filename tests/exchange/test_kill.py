@@ -11,7 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange_cases import COMMUNITY, START, Forks, begin, snapshot, tables, written
+from exchange_cases import (
+    BILATERAL,
+    COMMUNITY,
+    HEAD,
+    LISTINGS,
+    MEMBERS,
+    POOLS,
+    START,
+    TARIFF,
+    Forks,
+    begin,
+    snapshot,
+    tables,
+    written,
+)
 
 from commonwatt.errors import LedgerError, StoreError
 from commonwatt.exchange.api import simulate
@@ -19,7 +33,8 @@ from commonwatt.ledger.embedded import EmbeddedChain
 from commonwatt.ledger.node import Block
 
 # With a challenge window, so that posts wait for two slots and are finalised apart from their own slot.
-TEXT = COMMUNITY + '\n[ledger]\nwindow = "2h"\n'
+WINDOW = '\n[ledger]\nwindow = "2h"\n'
+TEXT = COMMUNITY + WINDOW
 Order = dict[str, Any]
 
 SIMULATION, OUTBOX, CLIENT, CHAIN, STORE, PERSISTENCE = (
@@ -61,8 +76,18 @@ def killer() -> Iterator[Forks]:
 @pytest.fixture(scope="module")
 def undisturbed(killer: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a run that nobody kills leaves behind, where, and how long it took [s]."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    file = written(folder, TEXT)
+    return left_alone(killer, tmp_path_factory.mktemp("undisturbed"), TEXT)
+
+
+@pytest.fixture(scope="module")
+def planned(killer: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The same of a day of several stages whose batteries follow what was agreed at the gate."""
+    text = HEAD + TARIFF + BILATERAL + LISTINGS + POOLS + MEMBERS + WINDOW
+    return left_alone(killer, tmp_path_factory.mktemp("planned"), text)
+
+
+def left_alone(killer: Forks, folder: Path, text: str) -> dict[str, Any]:
+    file = written(folder, text)
     answer = killer({"file": str(file), "out": str(folder / "out")})
     assert (answer["killed"], answer["code"]) == (False, 0)
     said, seconds = json.loads((folder / "out.json").read_text()), answer["seconds"]
@@ -90,6 +115,23 @@ def test_a_run_killed_at_a_telling_moment_ends_like_any_other(
     killer: Forks, undisturbed: dict[str, Any], tmp_path: Path, moment: str
 ) -> None:
     assert survive(killer, undisturbed, tmp_path / "out", [{"call": MOMENTS[moment]}]) == 1
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "within the gate's transaction",
+        "gate on the chain",
+        "within a slot's transaction",
+        "slot posted",
+        "last slots wait for their windows",
+    ],
+)
+def test_a_day_whose_batteries_follow_a_plan_ends_like_any_other(
+    killer: Forks, planned: dict[str, Any], tmp_path: Path, moment: str
+) -> None:
+    assert survive(killer, planned, tmp_path / "out", [{"call": MOMENTS[moment]}]) == 1
+    assert {row[3] for row in planned["tables"]["trades"]} == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize("number", range(12))

@@ -86,18 +86,22 @@ def _too_high(tariff: Tariff) -> Finding | None:
 
 
 def stage_order(market: Sequence[Stage]) -> list[Finding]:
-    """At most one stage ahead of delivery (it has a gate), then at most one after it."""
+    """The stages ahead of delivery come first and share one gate; those after delivery follow."""
     findings = []
-    ahead: str | None = None
-    after: str | None = None
+    ahead: Stage | None = None
+    after: Stage | None = None
     for stage in market:
-        path, earlier = f"market.{stage.name}", ahead if stage.gate else after
-        if earlier:
-            kind = "with a gate, that is ahead of" if stage.gate else "without a gate, that is after"
-            findings.append(Finding(path, f"is a second stage {kind} delivery, beside {earlier}; there can be one"))
-        elif stage.gate and after:
-            findings.append(Finding(path, f"has a gate and so clears ahead of delivery; it must stand before {after}"))
-        ahead, after = (stage.name, after) if stage.gate else (ahead, stage.name)
+        path = f"market.{stage.name}"
+        if stage.gate is None:
+            after = stage
+        elif after:
+            text = f"has a gate and so clears ahead of delivery; it must stand before {after.name}"
+            findings.append(Finding(path, text))
+        elif ahead and ahead.gate and ahead.gate != stage.gate:
+            text = f"is {stage.gate:%H:%M}, and that of {ahead.name} is {ahead.gate:%H:%M}; orders close but once a day"
+            findings.append(Finding(f"{path}.gate", text))
+        else:
+            ahead = stage
     return findings
 
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from commonwatt.exchange import netting
 from commonwatt.exchange.parties import Limits
 from commonwatt.market import Orders
 from commonwatt.records import BUY, SELL, Clearing, Trades
-from commonwatt.units import MAX_PRICE
+from commonwatt.units import MAX_PRICE, IntArray
 
 
 def agreed_orders(clearing: Clearing, bounds: Limits, highest: int, lowest: int, *, more: bool) -> Orders:
@@ -45,8 +44,21 @@ def within(trades: Trades, bounds: Limits) -> Trades:
     allowed = trades.keep(
         (trades.price <= bounds.max_buy[trades.buyer]) & (trades.price >= np.maximum(bounds.min_sell, 0)[trades.seller])
     )
-    wh = netting.served(allowed, bounds.buy_wh, bounds.sell_wh)
+    wh = _served(allowed, bounds.buy_wh, bounds.sell_wh)
     return Trades(allowed.buyer, allowed.seller, wh, allowed.price).keep(wh > 0)
+
+
+def _served(trades: Trades, most_bought: IntArray, most_sold: IntArray) -> IntArray:
+    """Each trade in its order, as far as both ends have room. most_bought, most_sold : shape (members,) [Wh]"""
+    bought, sold = (np.bincount(end, trades.wh, len(most_sold)) for end in (trades.buyer, trades.seller))
+    if (bought <= most_bought).all() and (sold <= most_sold).all():
+        return trades.wh
+    to_buy, to_sell, served = most_bought.tolist(), most_sold.tolist(), []
+    for buyer, seller, wanted in zip(trades.buyer.tolist(), trades.seller.tolist(), trades.wh.tolist(), strict=True):
+        wh = min(wanted, to_buy[buyer], to_sell[seller])
+        to_buy[buyer], to_sell[seller] = to_buy[buyer] - wh, to_sell[seller] - wh
+        served.append(wh)
+    return np.array(served, dtype=np.int64)
 
 
 def ordered(orders: Orders, members: int) -> Limits:

@@ -17,7 +17,9 @@ from commonwatt.data import grid_names, read_grid
 from commonwatt.data.catalogue import find_profile, unknown
 from commonwatt.data.meterfile import UNIT_ENDING
 from commonwatt.errors import CommonwattError, ConfigError, DataError, Finding, MarketError
+from commonwatt.exchange.planning import lacking
 from commonwatt.exchange.plugins import charter, resolve
+from commonwatt.exchange.stages import ActiveStage
 
 
 def load(path: str | Path) -> Community:
@@ -42,9 +44,22 @@ def load(path: str | Path) -> Community:
         raise ConfigError(str(path), [Finding("", f"{error.filename} cannot be read: {error.strerror}")]) from None
 
 
+def active_stages(community: Community, folder: Path) -> tuple[list[ActiveStage], list[ActiveStage]]:
+    """The stages ahead of delivery and those after it, each in the order of the day. Raises MarketError."""
+    stages = [
+        ActiveStage(number, resolve(stage.mechanism, folder), stage.parameters)
+        for number, stage in enumerate(community.market)
+    ]
+    ahead, after = ([stage for stage in stages if stage.mechanism.phase == phase] for phase in ("ahead", "after"))
+    if late := next((stage.mechanism.name for stage in stages if stage.over_horizon and stage.number), None):
+        raise MarketError(f"{late} clears the whole day at once; it must be the first stage.")
+    return ahead, after
+
+
 def _missing(read: Draft, folder: Path) -> Iterator[Finding]:
-    for stage in read.market:
+    for place, stage in enumerate(read.market):
         yield from _mechanism(stage, folder)
+        yield from _over_horizon(read, place, folder)
     if read.tariff:
         yield from _price_files(read.tariff, folder)
     if read.grid:
@@ -65,6 +80,28 @@ def _mechanism(stage: Stage, folder: Path) -> Iterator[Finding]:
         yield Finding(f"{path}.gate", f"has no meaning: {mechanism.name} clears after delivery")
     for key, sentence in mechanism.problems(stage.parameters):
         yield Finding(f"{path}.{key}" if key else path, sentence)
+
+
+def _over_horizon(read: Draft, place: int, folder: Path) -> Iterator[Finding]:
+    """A mechanism that clears the whole day at once comes first, and needs what the file must give."""
+    stage = read.market[place]
+    path = f"market.{stage.name}"
+    try:
+        mechanism = resolve(stage.mechanism, folder)
+    except MarketError:
+        return
+    if mechanism.problems(stage.parameters) or not ActiveStage(place, mechanism, stage.parameters).over_horizon:
+        return
+    if place:
+        first = read.market[0].name
+        yield Finding(
+            f"{path}.mechanism", f"{mechanism.name} clears the whole day at once; it must stand before {first}"
+        )
+    try:
+        for missing in lacking(mechanism, stage.parameters, wired=read.grid is not None):
+            yield Finding(path, f"needs {missing}")
+    except MarketError as error:
+        yield _finding(f"{path}.mechanism", error)
 
 
 def _price_files(tariff: Tariff, folder: Path) -> Iterator[Finding]:

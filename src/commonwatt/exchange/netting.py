@@ -16,15 +16,8 @@ def delivered(trades: Trades, net: IntArray) -> IntArray:
     seller no more than it fed in, trades in their order. So no member ever pays a neighbour for energy it did not use,
     and nobody is worse off than with the utility alone, however wrong the forecast was.
     """
-    return served(trades, np.maximum(net, 0), np.maximum(-net, 0))
-
-
-def served(trades: Trades, most_bought: IntArray, most_sold: IntArray) -> IntArray:
-    """How much of each trade the members' totals allow, trades in their order, shape (trades,) [Wh] <= trades.wh.
-
-    most_bought, most_sold : shape (members,) [Wh] >= 0
-    """
-    return _in_order(trades.seller, _in_order(trades.buyer, trades.wh, most_bought), most_sold)
+    drawn = _in_order(trades.buyer, trades.wh, np.maximum(net, 0))
+    return _in_order(trades.seller, drawn, np.maximum(-net, 0))
 
 
 def _in_order(member: IntArray, wh: IntArray, cap: IntArray) -> IntArray:

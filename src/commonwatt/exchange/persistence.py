@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from commonwatt.community.calendar import Slots
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.outbox import Outgoing
+from commonwatt.exchange.stages import ActiveStage
 from commonwatt.exchange.states import Account, Cleared, Committed, Declared, Delivered, Flows, Posted
 from commonwatt.exchange.store import Store, add, advance, note
 from commonwatt.market import Orders
@@ -39,11 +40,16 @@ def write_mandates(connection: Connection, mandates: Sequence[Signed[Mandate]]) 
 
 
 def write_gate(
-    connection: Connection, number: int, at: int, committed: Sequence[Committed], ahead: Sequence[int], soc: FloatArray
+    connection: Connection,
+    number: int,
+    at: int,
+    committed: Sequence[Committed],
+    ahead: Sequence[ActiveStage],
+    soc: FloatArray,
 ) -> None:
     """All that gate closure, event `number` at `at` [unix s], decided for its slots.
 
-    ahead : numbers of the stages ahead of delivery
+    ahead : the stages ahead of delivery
     """
     refused = 0
     for slot in committed:
@@ -77,7 +83,7 @@ def write_slot(
     flows: Flows,
     delivered: Delivered,
     pools: Sequence[Clearing],
-    after: Sequence[int],
+    after: Sequence[ActiveStage],
     account: Account,
     posted: Posted | None,
     message: Outgoing | None,
@@ -85,7 +91,7 @@ def write_slot(
 ) -> None:
     """All that the end of a slot, event `number` at `at` [unix s], brought.
 
-    pools, after : clearings and numbers of the stages after delivery
+    pools : clearings of the stages `after` delivery
     """
     cleared = delivered.committed.cleared
     slot, agreed = cleared.declared.slot, len(cleared.trades)
@@ -142,12 +148,12 @@ def _reading_rows(delivered: Delivered) -> Iterator[tuple[object, ...]]:
         yield (r.slot, member, r.wh_in, r.wh_out, r.sequence, signed.hash, signed.signature)
 
 
-def _clearing_row(clearing: Clearing, stage: int) -> tuple[object, ...]:
+def _clearing_row(clearing: Clearing, stage: ActiveStage) -> tuple[object, ...]:
     proof = [
         {"name": c.name, "holds": c.holds, "figure": c.figure, "meaning": c.meaning} for c in clearing.proof.checks
     ]
     texts = (json.dumps(dict(clearing.prices)), json.dumps(proof), json.dumps(dict(clearing.diagnostics)))
-    return (clearing.slot, stage, clearing.mechanism, *texts)
+    return (clearing.slot, stage.number, clearing.mechanism, *texts)
 
 
 def _trade_rows(

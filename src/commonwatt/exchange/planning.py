@@ -6,20 +6,22 @@ the whole horizon, and each orders what it agreed to (`agree`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from commonwatt.devices import Fleet, plan
-from commonwatt.errors import Finding, MarketError
+from commonwatt.errors import MarketError
 from commonwatt.exchange.agreements import agreed_orders
 from commonwatt.exchange.parties import Limits
 from commonwatt.exchange.stages import ActiveStage
 from commonwatt.exchange.steps import Forecast
+from commonwatt.grid import Network, electrical_distance
 from commonwatt.market import Frame, Mechanism, Neighbourhood, Orders
 from commonwatt.market.households import Households
+from commonwatt.market.neighbourhood import BilateralParameters
 from commonwatt.records import BUY, SELL, Clearing
 from commonwatt.units import MICRO, WH_PER_KWH, FloatArray, IntArray
 
@@ -40,7 +42,8 @@ class Outlook:
     fleet, soc : the batteries, and their expected state of charge at the first slot, shape (homes,) [Wh]
     ceiling, floor : of a local price, shape (slots,) [micro-currency/kWh]
     hours : length of a slot [h]
-    distance : between homes along the wires, shape (homes, homes) [ohm]; None = the wires are not known
+    network : the wires; None = they are not known
+    at : bus index of each home in the network, shape (homes,)
     """
 
     expected: Forecast
@@ -49,7 +52,8 @@ class Outlook:
     ceiling: IntArray
     floor: IntArray
     hours: float
-    distance: FloatArray | None = None
+    network: Network | None = None
+    at: IntArray | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ def agree(stage: ActiveStage, frame: Frame, outlook: Outlook, bounds: Limits, *,
     firm : batteries will hold to the whole plan, even where the day turns out otherwise
     Raises MarketError when the mechanism can not clear this.
     """
-    clearings = stage.clear(frame, (_input(stage.mechanism, outlook),))
+    clearings = stage.clear(frame, (_input(stage.mechanism).make(outlook),))
     prices = zip(frame.ceiling.tolist(), frame.floor.tolist(), strict=True)
     orders = tuple(
         agreed_orders(clearing, bounds, ceiling, floor, more=more)
@@ -133,30 +137,45 @@ def neighbourhood(outlook: Outlook) -> Neighbourhood:
         charging=fleet.charging,
         discharging=fleet.discharging,
     )
-    return Neighbourhood(homes, distance=outlook.distance)
+    if outlook.network is None or outlook.at is None:
+        return Neighbourhood(homes)
+    return Neighbourhood(homes, distance=electrical_distance(outlook.network, outlook.at))
 
 
-INPUTS: Mapping[type, Callable[[Outlook], Any]] = {Neighbourhood: neighbourhood}
-"""What makes the input of a mechanism over the horizon, by the type that the mechanism needs."""
+def _neighbourhood_lacks(parameters: BilateralParameters, *, wired: bool) -> Iterator[str]:
+    if not wired and (parameters.preference == "distance" or parameters.graph == "nearest"):
+        yield "distances along the wires, which [grid] and each member's bus would give"
+    if parameters.preference == "matrix":
+        yield "a matrix of preferences, which this file cannot give"
+    if parameters.graph == "links":
+        yield "links between homes, which this file cannot give"
 
 
-def _input(mechanism: Mechanism[Any], outlook: Outlook) -> Any:
+@dataclass(frozen=True)
+class HorizonInput:
+    """How the input of a mechanism over the horizon comes from what agents expect.
+
+    lacks : (parameters, wired: whether the community's grid is known) to what is missing for these parameters
+    """
+
+    make: Callable[[Outlook], Any]
+    lacks: Callable[..., Iterator[str]]
+
+
+INPUTS: Mapping[type, HorizonInput] = {Neighbourhood: HorizonInput(neighbourhood, _neighbourhood_lacks)}
+"""By the type that the mechanism needs."""
+
+
+def _input(mechanism: Mechanism[Any]) -> HorizonInput:
     if mechanism.needs not in INPUTS:
         raise MarketError(f"{mechanism.name} needs a {mechanism.needs.__name__}, which is not known of a community.")
-    return INPUTS[mechanism.needs](outlook)
+    return INPUTS[mechanism.needs]
 
 
-def lacking(mechanism: Mechanism[Any], parameters: Mapping[str, object], *, wired: bool) -> list[Finding]:
-    """What a mechanism over the horizon must know for these parameters and does not.
+def lacking(mechanism: Mechanism[Any], parameters: Mapping[str, object], *, wired: bool) -> list[str]:
+    """What a mechanism over the horizon needs with these parameters and a community does not have.
 
     wired : whether the community's grid is known
     Raises MarketError when such a mechanism can not run here at all.
     """
-    none, day = np.zeros(2), np.zeros((2, 1), dtype=np.int64)
-    fleet = Fleet(np.zeros(2, dtype=np.int64), none, none, none, none + 1, none + 1)
-    distance = np.zeros((2, 2)) if wired else None
-    outlook = Outlook(Forecast(day, day), fleet, none, day[0] + MICRO, day[0], 1.0, distance)
-    chosen: Any = mechanism.parameters.model_validate(dict(parameters))
-    found = chosen.findings(_input(mechanism, outlook)) if hasattr(chosen, "findings") else []
-    reasons = {"distance": "distances along the wires, which [grid] and each member's bus would give"}
-    return [Finding("", f"needs {reasons.get(f.path, f'{f.path}, which this file cannot give')}") for f in found]
+    return list(_input(mechanism).lacks(mechanism.parameters.model_validate(dict(parameters)), wired=wired))

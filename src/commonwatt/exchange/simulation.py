@@ -8,6 +8,7 @@ one transaction of the store, then its messages to the ledger; a run that was ki
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,14 +21,13 @@ from commonwatt.devices import Fleet
 from commonwatt.errors import StoreError
 from commonwatt.exchange import persistence as persist
 from commonwatt.exchange import steps, world
+from commonwatt.exchange.checking import active_stages
 from commonwatt.exchange.events import Gate, SlotEnd, schedule
 from commonwatt.exchange.folder import EXCHANGE_FILE, LEDGER_FILE, make_folder, refuse_half_a_run, remove
 from commonwatt.exchange.outbox import Outbox, Outgoing, found, open_chain, outgoing
 from commonwatt.exchange.parties import Keys, Limits, filed, limits, mandates, simulated_keys
 from commonwatt.exchange.planning import Outlook, Plan, agree, declare, expected_charge
-from commonwatt.exchange.plugins import resolve
 from commonwatt.exchange.result import Result
-from commonwatt.exchange.stages import ActiveStage
 from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Flows, Posted
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import VERSION, Store, set_values
@@ -80,8 +80,7 @@ class Simulation:
         self.fleet = Fleet.of([member.battery for member in community.members], community.hours)
         self.limits: Limits = limits(community, self.world.prices)
         self.wires = wires_of(community)
-        self.ahead, self.after = _stages(community, folder)
-        self.distance = self.wires.distance if self.wires and any(stage.over_horizon for stage in self.ahead) else None
+        self.ahead, self.after = active_stages(community, folder)
         self.frame = self._frame()
         if out:
             make_folder(out, fresh=fresh)
@@ -268,8 +267,7 @@ class Simulation:
             committed = tuple(steps.commit(slot) for slot in cleared) if self.outbox else _unsigned(cleared)
         self.committed |= {slot.cleared.declared.slot: slot for slot in committed}
         with self.watch("store"), self.store.transaction() as connection:
-            ahead = [stage.number for stage in self.ahead]
-            persist.write_gate(connection, number, gate.at, committed, ahead, self.soc)
+            persist.write_gate(connection, number, gate.at, committed, self.ahead, self.soc)
         self._tell(gate, None)
 
     def _plan(self, frame: Frame, expected: steps.Forecast, lead: int) -> Plan:
@@ -278,7 +276,9 @@ class Simulation:
         soc = self.soc
         if frame.starts[0] > self.world.period.start:  # before it nothing moves
             soc = expected_charge(self.fleet, soc, today, self._targets(frame, lead))
-        outlook = Outlook(day, self.fleet, soc, frame.ceiling, frame.floor, frame.hours, self.distance)
+        outlook = Outlook(day, self.fleet, soc, frame.ceiling, frame.floor, frame.hours)
+        if self.wires:
+            outlook = replace(outlook, network=self.wires.network, at=self.wires.at)
         if self.ahead and self.ahead[0].over_horizon:
             return agree(self.ahead[0], frame, outlook, self.limits, more=len(self.ahead) > 1, firm=self.firm)
         return declare(outlook, self.limits)
@@ -340,9 +340,8 @@ class Simulation:
                 posted = steps.post(delivered, pools, account, [mandate.hash for mandate in self.mandates])
                 message = outgoing(posted, self.domain, self.keys.operator)
         with self.watch("store"), self.store.transaction() as connection:
-            after = [stage.number for stage in self.after]
             persist.write_slot(
-                connection, number, event.at, flows, delivered, pools, after, account, posted, message, soc
+                connection, number, event.at, flows, delivered, pools, self.after, account, posted, message, soc
             )
         self.soc = soc
         self._tell(event, message)
@@ -380,16 +379,6 @@ class Simulation:
         period, prices = self.world.period, self.world.prices
         minutes = local_clock(period, self.community.timezone).astype("datetime64[m]").astype(np.int64) % 1440
         return Frame(period.starts, minutes, period.hours, self.members, prices.ceiling, prices.floor)
-
-
-def _stages(community: Community, folder: Path) -> tuple[list[ActiveStage], list[ActiveStage]]:
-    """The stages ahead of delivery and those after it, each in the order of the day."""
-    stages = [
-        ActiveStage(number, resolve(stage.mechanism, folder), stage.parameters)
-        for number, stage in enumerate(community.market)
-    ]
-    ahead, after = ([stage for stage in stages if stage.mechanism.phase == phase] for phase in ("ahead", "after"))
-    return ahead, after
 
 
 def _unsigned(cleared: tuple[Cleared, ...]) -> tuple[Committed, ...]:

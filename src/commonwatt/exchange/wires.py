@@ -8,7 +8,7 @@ import numpy as np
 
 from commonwatt.community.model import Community
 from commonwatt.data import read_grid
-from commonwatt.grid import Network, curtail, electrical_distance
+from commonwatt.grid import Network, curtail
 from commonwatt.units import WH_PER_KWH, FloatArray, IntArray
 
 
@@ -19,11 +19,6 @@ class GridWires:
     network: Network
     at: IntArray
     hours: float
-
-    @property
-    def distance(self) -> FloatArray:
-        """Between the homes along the wires, shape (homes, homes) [ohm]."""
-        return electrical_distance(self.network, self.at)
 
     def feed_in_share(self, net: IntArray) -> FloatArray:
         """See `steps.Wires`. What imports alone overload cannot be cured by less feed-in and stays at 1."""
