@@ -31,7 +31,7 @@ from commonwatt.study.residential import (
     study,
 )
 from commonwatt.study.residential_claims import claims
-from commonwatt.study.residential_page import as_json, page, render
+from commonwatt.study.residential_page import VERDICTS, as_json, page, render
 
 CASE = Path(str(files("commonwatt.study"))) / "cases" / "residential.toml"
 HOMES = (0, 2, 3, 6, 8)
@@ -129,3 +129,17 @@ def test_hindsight_sees_what_comes_and_errs_as_much_as_told() -> None:
 def test_days_out_of_range(days: int) -> None:
     with pytest.raises(ConfigError, match="days: is from 1 to 28"):
         run(days)
+
+
+def test_the_page_shows_what_was_measured() -> None:
+    root = Path(__file__).parents[2]
+    measured = json.loads((root / "benchmarks" / "results" / "residential.json").read_text(encoding="utf-8"))
+    text = (root / "docs" / "studies" / "residential.md").read_text(encoding="utf-8")
+    shown = {
+        name: [
+            [cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines() if "---" not in line
+        ]
+        for name, block in re.findall(r"<!-- begin (\w+) -->\n(.*?)<!-- end -->", text, re.DOTALL)
+    }
+    verdicts = [[c["name"], c["case"], VERDICTS[c["holds"]], c["found"]] for c in measured["claims"]]
+    assert shown == {**measured["tables"], "claims": [["", "case", "verdict", "what came out"], *verdicts]}

@@ -55,7 +55,7 @@ class Scenario:
     @property
     def title(self) -> str:
         """In words."""
-        return f"{self.season}, {self.heating}, forecast {self.forecast}"
+        return f"{self.season}, {self.heating}, {self.forecast}"
 
 
 @dataclass(frozen=True)

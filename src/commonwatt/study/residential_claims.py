@@ -51,9 +51,7 @@ def _cost(study: Residential) -> Iterator[Claim]:
         saved = _share(1 - with_market.cost.sum() / base.cost.sum())
         found = f"all homes together pay {saved} less"
         if len(losers):
-            worst = int(np.argmax(more))
-            names_ = names(study.community, losers.tolist())
-            found += f"; {names_} pay more, {study.community.members[worst].id} most, by {more[worst]:.2f}"
+            found += f"; up to {more.max():.2f} more for {names(study.community, losers.tolist())}"
         yield Claim("T1", "every home's cost is no higher", PAPER, title, not len(losers), found)
 
 

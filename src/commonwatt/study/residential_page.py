@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from html import escape
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from commonwatt.study.report import CSS
@@ -61,11 +62,17 @@ def sensitivity(study: Residential) -> Iterator[tuple[str, ...]]:
 
 
 SENSITIVITY: Final = ("strategy", "γ_max / spread", "ahead kWh", "price", "cost")
-CLAIMS: Final = ("", "claim", "source", "case", "verdict", "what came out")
+CLAIMS: Final = ("case", "verdict", "what came out")
+
+
+def tests(study: Residential) -> Iterator[tuple[str, list[Claim]]]:
+    """(heading, its cases) of each claim."""
+    for (name, claim, source), cases in groupby(claims(study), lambda each: (each.name, each.claim, each.source)):
+        yield f"{name}: {claim} ({source})", list(cases)
 
 
 def _claim(found: Claim) -> tuple[str, ...]:
-    return found.name, found.claim, found.source, found.case, VERDICTS[found.holds], found.found
+    return found.case, VERDICTS[found.holds], found.found
 
 
 def as_json(study: Residential) -> dict[str, Any]:
@@ -77,7 +84,9 @@ def as_json(study: Residential) -> dict[str, Any]:
     for run in runs:
         run["price_by_hour"] = [None if price != price else price for price in run["price_by_hour"]]
     homes = [member.id for member in study.community.members]
-    return {"days": study.days, "homes": homes, "runs": runs, "claims": [asdict(found) for found in claims(study)]}
+    tables = {"runs": [COLUMNS, *rows(study)], "sensitivity": [SENSITIVITY, *sensitivity(study)]}
+    found = [asdict(claim) for claim in claims(study)]
+    return {"days": study.days, "homes": homes, "tables": tables, "claims": found, "runs": runs}
 
 
 def render(study: Residential) -> RenderableType:
@@ -94,19 +103,22 @@ def render(study: Residential) -> RenderableType:
             found.add_row(*row)
         return found
 
-    colours = {True: "green", False: "red", None: "dim"}
-    verdicts = Text()
-    for found in claims(study):
-        verdicts.append(f"{VERDICTS[found.holds]:5} ", style=colours[found.holds])
-        verdicts.append(f"{found.name} {found.claim} ({found.source}); {found.case}: {found.found}\n")
+    def verdicts() -> Iterator[RenderableType]:
+        colours = {True: "green", False: "red", None: "dim"}
+        for heading, cases in tests(study):
+            yield Text(f"\n{heading}", style="bold")
+            body = Table(box=None, pad_edge=False, show_header=False)
+            for found in cases:
+                body.add_row(Text(VERDICTS[found.holds], style=colours[found.holds]), found.case, found.found)
+            yield body
+
     currency, count = study.community.currency, len(study.community.members)
     return Group(
         Text(f"{count} homes, {study.days} days a season; cost of all homes in {currency}", style="bold"),
         table(COLUMNS, rows(study), 2),
         Text("\nHow far neighbours are preferred: the summer week in hindsight", style="bold"),
         table(SENSITIVITY, sensitivity(study), 1),
-        Text("\nThe claims", style="bold"),
-        verdicts,
+        *verdicts(),
     )
 
 
@@ -122,7 +134,7 @@ def page(study: Residential) -> str:
         _table(COLUMNS, rows(study), 2),
         "<h2>The claims</h2><p>From the abstract of paper 001, from what is recalled of the paper, and from a sister "
         "paper; nothing is tuned to them.</p>",
-        _table(CLAIMS, map(_claim, claims(study)), 6),
+        *(f"<h3>{escape(heading)}</h3>{_table(CLAIMS, map(_claim, cases), 3)}" for heading, cases in tests(study)),
         *(_season(study, season) for season in SEASONS),
         "<h2>How far neighbours are preferred</h2><p>The summer week in hindsight, by the largest preference.</p>",
         _table(SENSITIVITY, sensitivity(study), 1),
@@ -131,7 +143,9 @@ def page(study: Residential) -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}{CSS.read_text(encoding='utf-8')}"
-        "td.word{white-space:normal;min-width:9em}</style></head>\n<body>\n" + "\n".join(parts) + "\n</body></html>\n"
+        "td.word{white-space:normal}th.word{text-align:left}</style></head>\n<body>\n"
+        + "\n".join(parts)
+        + "\n</body></html>\n"
     )
 
 
@@ -167,7 +181,10 @@ def _table(heads: tuple[str, ...], body: Iterator[tuple[str, ...]], words: int) 
         kind = " class='word' style='text-align:left'" if place < words else ""
         return f"<td{kind}>{escape(value)}</td>"
 
-    head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in heads)
+    head = "".join(
+        f"<th scope='col'{' class=word' if place < words else ''}>{escape(name)}</th>"
+        for place, name in enumerate(heads)
+    )
     lines = "".join(f"<tr>{''.join(cell(place, value) for place, value in enumerate(row))}</tr>" for row in body)
     return f"<div class='scroll' tabindex='0'><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
 

@@ -1,0 +1,12 @@
+"""The whole residential study, with its time: `python benchmarks/residential.py`, JSON out. About five minutes."""
+
+from _measure import clocks, show
+
+from commonwatt.study.residential import run
+from commonwatt.study.residential_page import as_json
+
+begun = clocks()
+found = as_json(run())
+wall, cpu = (end - start for start, end in zip(begun, clocks(), strict=True))
+del found["runs"]
+show({"wall": round(wall, 1), "cpu": round(cpu, 1), **found}, "polars")
