@@ -1,53 +1,53 @@
-"""The same random orders through our auctions, two public simulators and a linear programme; JSON on stdout.
+"""The same random orders through our mechanisms for orders, two public simulators and two solvers; JSON on stdout.
 
-Times are process times [s], medians of some repetitions, so that a busy machine disturbs them little. Ours include the
-checks that every clearing carries. The peers run in virtual environments of their own, made once under build/peers/;
-where pip cannot install one, it is left out with a message.
+Ours include the checks that every clearing carries. Each other program runs in a process of its own on the same
+orders, and what it needs before it can clear is not timed. The simulators' virtual environments are made once under
+build/peers/; where pip cannot install one, it is left out with a message. The solvers are those of the extra `solve`.
 """
 
 from __future__ import annotations
 
 import json
-import statistics
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _measure import REPEAT, show, timed
 
-from commonwatt.market import Frame, Mechanism, Orders
-from commonwatt.market.coalition import COALITION
-from commonwatt.market.pay_as_bid import PAY_AS_BID
-from commonwatt.market.uniform import UNIFORM
+from commonwatt.market import MECHANISMS, Frame, Orders
 from commonwatt.records import BUY
 
 CEILING, FLOOR, SEED = 300_000, 80_000, 20260101
 SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
+OURS: dict[str, dict[str, object]] = {
+    "uniform": {}, "pay-as-bid": {}, "coalition": {}, "fixed": {"price": "0.19"}, "listings": {}
+}  # fmt: skip
 HERE = Path(__file__).parent
 BUILD = HERE.parent / "build" / "peers"
-# Script, what pip installs for it, the most orders it is given, repetitions.
-PEERS = {
-    "assume pay_as_clear": ("assume_clearing.py", "assume-framework==0.6.0", 10_000, 5),
-    "pymarket muda": ("pymarket_muda.py", "pymarket==0.7.6", 5_000, 3),
-    "highs welfare": ("highs_welfare.py", "highspy==1.15.1", 10_000, 5),
+# Script, what pip installs for it (nothing: it is here), the sizes it is given.
+PEERS: dict[str, tuple[str, str | None, tuple[int, ...]]] = {
+    "assume pay_as_clear": ("assume_clearing.py", "assume-framework==0.6.0", SIZES[:3]),
+    "pymarket muda": ("pymarket_muda.py", "pymarket==0.7.6", SIZES[:3]),
+    "HiGHS": ("highs_welfare.py", None, SIZES[:3]),
+    "Clarabel": ("clarabel_welfare.py", None, SIZES[:4]),
 }
 
 
 def main() -> None:
-    """Ours at all sizes, then each peer as far as it goes."""
+    """Ours at all sizes, then each other program as far as it goes."""
     found: dict[str, Any] = {"seed": SEED, "ours": [], "peers": {}}
-    for size in SIZES:
-        found["ours"] += [ours(mechanism, size) for mechanism in (UNIFORM, PAY_AS_BID, COALITION)]
-    for name, (script, package, most, repetitions) in PEERS.items():
+    for name in OURS:
         print(name, file=sys.stderr)
-        python = environment(Path(script).stem, package)
-        sizes = sorted({size for size in SIZES if size <= most} | {most})
-        runs = [peer(python, script, size, repetitions) for size in sizes] if python else []
-        found["peers"][name] = {"package": package, "runs": runs or "left out: pip could not install it"}
-    json.dump(found, sys.stdout, indent=2)
-    print()
+        found["ours"] += [ours(name, size) for size in SIZES]
+    for name, (script, package, sizes) in PEERS.items():
+        print(name, file=sys.stderr)
+        python = environment(Path(script).stem, package) if package else Path(sys.executable)
+        runs = [peer(python, script, size) for size in sizes] if python else []
+        found["peers"][name] = runs or "left out: pip could not install it"
+    show(found)
 
 
 def orders(size: int) -> Orders:
@@ -57,17 +57,14 @@ def orders(size: int) -> Orders:
     return Orders(np.arange(size), side, wh, rng.integers(FLOOR, CEILING + 1, size))
 
 
-def ours(mechanism: Mechanism[Any], size: int) -> dict[str, Any]:
-    """Median of five clearings with their proof."""
+def ours(name: str, size: int) -> dict[str, Any]:
+    """Clearings with their proof."""
     frame = Frame(np.array([0]), np.array([0]), 0.25, size, np.array([CEILING]), np.array([FLOOR]))
-    book, times = orders(size), []
-    for _ in range(5):
-        begin = time.process_time()
-        (clearing,) = mechanism.clear(frame, (book,))
-        times.append(time.process_time() - begin)
+    book = orders(size)
+    seconds, (clearing,) = timed(lambda: (book,), lambda given: MECHANISMS[name].clear(frame, given, OURS[name]))
     figures = {key: clearing.diagnostics[key] for key in ("surplus", "gap") if key in clearing.diagnostics}
     trades = {"trades": len(clearing.trades), "traded_wh": int(clearing.trades.wh.sum())}
-    return {"mechanism": mechanism.name, "orders": size, "seconds": statistics.median(times)} | trades | figures
+    return {"mechanism": name, "orders": size, "seconds": seconds} | trades | figures
 
 
 def environment(name: str, package: str) -> Path | None:
@@ -84,18 +81,17 @@ def environment(name: str, package: str) -> Path | None:
     return python
 
 
-def peer(python: Path, script: str, size: int, repetitions: int) -> dict[str, Any]:
-    """Median of some runs, each in a process of its own, on the same orders."""
+def peer(python: Path, script: str, size: int) -> dict[str, Any]:
+    """Another program's medians and what traded, on the same orders."""
     book = orders(size)
-    rows = json.dumps(list(zip((book.side == BUY).tolist(), book.wh.tolist(), book.limit.tolist(), strict=True)))
-    command = [str(python), str(HERE / "peers" / script)]
-    runs = [
-        json.loads(
-            subprocess.run(command, input=rows, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
-        )
-        for _ in range(repetitions)
-    ]
-    return runs[-1] | {"orders": size, "seconds": statistics.median(run["seconds"] for run in runs)}
+    rows = list(zip((book.side == BUY).tolist(), book.wh.tolist(), book.limit.tolist(), strict=True))
+    run = subprocess.run(
+        [str(python), str(HERE / "peers" / script)],
+        input=json.dumps([rows, REPEAT]),
+        env={**os.environ, "PYTHONPATH": str(HERE)},
+        stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    return dict(json.loads(run.stdout.splitlines()[-1]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Order events per second of the book, in plain Python and compiled, and listings; CPU seconds, JSON on stdout.
+"""Order events per second of the book, in plain Python and compiled; JSON on stdout.
 
 Events: 60 % additions, 20 % amendments, 20 % cancellations of recent orders, 1 000 members, limits that cross often,
 expiries from soon to late. The figures include all that happens between columns of events and the result's columns.
@@ -6,21 +6,13 @@ expiries from soon to late. The figures include all that happens between columns
 
 from __future__ import annotations
 
-import json
-import statistics
-import sys
-import time
-from collections.abc import Callable
 from importlib.util import find_spec
 
 import numpy as np
+from _measure import median, show
 
-from commonwatt.market import Events, Orders
+from commonwatt.market import Events
 from commonwatt.market.continuous import run_book
-from commonwatt.market.interface import Frame
-from commonwatt.market.listings import LISTINGS
-
-REPEAT = 5
 
 
 def main() -> None:
@@ -28,14 +20,10 @@ def main() -> None:
     small, large = stream(200_000), stream(1_000_000)
     figures: dict[str, object] = {"python": rate(small, compiled=False)}
     if find_spec("numba") is not None:
-        begin = time.process_time()
-        compiled = run_book(small, compiled=True)
-        figures["compilation_seconds"] = round(time.process_time() - begin, 2)
+        figures["compilation"] = median(lambda: run_book(small, compiled=True), repeat=1)
         figures["compiled"] = rate(large, compiled=True)
-        figures["same_result"] = compiled.same_as(run_book(small, compiled=False))
-    figures["listings"] = {"orders": 100_000, "seconds": round(median(listings), 3)}
-    json.dump(figures, sys.stdout, indent=2)
-    print()
+        figures["same_result"] = run_book(small, compiled=True).same_as(run_book(small, compiled=False))
+    show(figures, "numba")
 
 
 def stream(count: int) -> Events:
@@ -52,35 +40,17 @@ def stream(count: int) -> Events:
     return Events(kind, order, member, side, chance.integers(1, 2_000, count), limit, seconds, expiry)
 
 
-def rate(events: Events, *, compiled: bool) -> dict[str, int]:
+def rate(events: Events, *, compiled: bool) -> dict[str, object]:
     """Events per CPU second, and what the book made of them."""
     result = run_book(events, compiled=compiled)
     seconds = median(lambda: run_book(events, compiled=compiled))
     return {
         "events": len(events.kind),
-        "events_per_second": round(len(events.kind) / seconds),
+        "seconds": seconds,
+        "events_per_second": round(len(events.kind) / seconds["cpu"]),
         "fills": len(result.fills.wh),
         "refused": len(result.refusals),
     }
-
-
-def listings() -> None:
-    """100 000 orders, half of them listings, proved."""
-    chance, members = np.random.default_rng(7), 100_000
-    limit = chance.integers(80_000, 300_000, members)
-    orders = Orders(np.arange(members), chance.integers(0, 2, members), chance.integers(1, 2_000, members), limit)
-    one = np.array([0])
-    LISTINGS.clear(Frame(one, one, 0.25, members, np.array([300_000]), np.array([80_000])), (orders,))
-
-
-def median(run: Callable[[], object]) -> float:
-    """CPU seconds of one run; other processes on the machine do not count, though they slow its memory."""
-    times = []
-    for _ in range(REPEAT):
-        begin = time.process_time()
-        run()
-        times.append(time.process_time() - begin)
-    return statistics.median(times)
 
 
 if __name__ == "__main__":

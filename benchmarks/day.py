@@ -1,35 +1,42 @@
-"""One market day of 100 and of 1 000 homes, with and without ledger, each in a process of its own; JSON on stdout."""
+"""One market day of 100 and of 1 000 homes, with and without ledger, each in a process of its own; JSON on stdout.
+
+Of five runs the one with the median processor time is shown whole. Runs come one after the other, so that they do not
+disturb each other.
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-import time
+from typing import Any
 
-RUNS = ((100, "none"), (1000, "none"), (100, "embedded"), (1000, "embedded"))
+from _measure import REPEAT, median, show
+
+DAYS = ((100, "none"), (1000, "none"), (100, "embedded"), (1000, "embedded"))
 
 
 def main() -> None:
-    """Run them one after the other, so that they do not disturb each other."""
-    figures = []
-    for homes, ledger in RUNS:
-        command = [sys.executable, "-m", "commonwatt.cli", "bench", "day", "--homes", str(homes), "--ledger", ledger]
-        print(" ".join(command[2:]), file=sys.stderr)
-        run = subprocess.run([*command, "--json", "-"], capture_output=True, text=True, check=True)
-        figures.append(json.loads(run.stdout))
-    json.dump({"days": figures, "help_seconds": help_seconds()}, sys.stdout, indent=2)
-    print()
+    """Measure and print."""
+    show({"days": [day(homes, ledger) for homes, ledger in DAYS], "help": median(tell)})
 
 
-def help_seconds() -> float:
-    """Wall time of `commonwatt --help`, the best of five [s]."""
-    times = []
-    for _ in range(5):
-        begin = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "commonwatt.cli", "--help"], capture_output=True, check=True)
-        times.append(time.perf_counter() - begin)
-    return round(min(times), 3)
+def day(homes: int, ledger: str) -> dict[str, Any]:
+    """The median of some runs, by processor time."""
+    command = [sys.executable, "-m", "commonwatt.cli", "bench", "day", "--homes", str(homes), "--ledger", ledger]
+    print(" ".join(command[2:]), file=sys.stderr)
+    runs = [
+        subprocess.run([*command, "--json", "-"], stdout=subprocess.PIPE, text=True, check=True) for _ in range(REPEAT)
+    ]
+    figures = sorted((json.loads(run.stdout) for run in runs), key=lambda found: found["cpu_seconds"])
+    return {"runs": REPEAT} | {
+        key: value for key, value in figures[REPEAT // 2].items() if key not in ("machine", "date")
+    }
+
+
+def tell() -> None:
+    """`commonwatt --help`; of its time only the wall clock's is this one's."""
+    subprocess.run([sys.executable, "-m", "commonwatt.cli", "--help"], capture_output=True, check=True)
 
 
 if __name__ == "__main__":

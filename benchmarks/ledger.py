@@ -1,24 +1,18 @@
-"""Speed of the embedded chain on this machine, as JSON.
-
-    python benchmarks/ledger.py > ledger.json
+"""Speed of the embedded chain; JSON on stdout.
 
 The chain is a file in the temporary directory. Signing is outside the clock, admission (nonce, balance,
 signature) and the write to the file are inside. A settlement is post and finalise of one slot in which every
-member's balance changes, two operators signing. Everything runs on one core; where the machine has other work,
-`cpu` (this process alone) tells more than `wall`.
+member's balance changes, two operators signing. Everything runs on one core.
 """
 
 from __future__ import annotations
 
-import json
-import platform
 import resource
 import tempfile
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from _measure import clocks, show
 
 from commonwatt.ledger.client import Enrolment, LedgerClient, Terms
 from commonwatt.ledger.embedded import EmbeddedChain, Genesis
@@ -34,7 +28,7 @@ _GENESIS = Genesis(1, {key.address: 10**24 for key in _KEYS})
 
 def _clocks() -> FloatArray:
     """Wall clock and this process's processor time [s]."""
-    return np.array([time.perf_counter(), time.process_time()])
+    return np.array(clocks())
 
 
 def _both(figures: FloatArray, places: int) -> dict[str, float]:
@@ -109,16 +103,14 @@ def settlement(folder: Path, members: int, slots: int = 5) -> dict[str, object]:
 
 
 def main() -> None:
-    """Print all figures with machine and date."""
+    """Measure and print."""
     with tempfile.TemporaryDirectory() as name:
         figures = {
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
             **transfers(Path(name)),
             "settlements": [settlement(Path(name), members) for members in (40, 200, 1_000)],
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         }
-    print(json.dumps(figures, indent=2))
+    show(figures, "py-evm", "coincurve")
 
 
 if __name__ == "__main__":

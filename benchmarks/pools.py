@@ -1,25 +1,18 @@
-"""Speed of the pools and of the central optimum on this machine, as JSON.
-
-    python benchmarks/pools.py > pools.json
+"""Speed of the pools and of the central optimum; JSON on stdout.
 
 One slot of a million members with seeded, random net energy. `shares` is the price and every member's local energy,
-`trades` who takes from whom as well, `proved` the whole way through `Mechanism.clear` with its proof. Medians. `cpu` is
-this process alone and says more than `wall` where the machine has other work; all runs on one core.
+`trades` who takes from whom as well, `proved` the whole way through `Mechanism.clear` with its proof.
 """
 
 from __future__ import annotations
 
-import json
-import platform
 import resource
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime
 from fractions import Fraction
 from functools import partial
 from typing import Any
 
 import numpy as np
+from _measure import median, show
 
 from commonwatt.market import pool, sdr, sdr_compensated
 from commonwatt.market.bill_sharing import share_bill
@@ -51,17 +44,6 @@ MECHANISMS: dict[str, tuple[Mechanism[Any], dict[str, object]]] = {
 }
 
 
-def median(run: Callable[[], object], times: int = 5) -> dict[str, float]:
-    """Median wall clock and processor time of `run` [s]."""
-    taken = []
-    for _ in range(times):
-        begun = time.perf_counter(), time.process_time()
-        run()
-        taken.append((time.perf_counter() - begun[0], time.process_time() - begun[1]))
-    wall, cpu = np.median(taken, axis=0).round(4).tolist()
-    return {"wall": wall, "cpu": cpu}
-
-
 def pools(frame: Frame, positions: Positions) -> dict[str, object]:
     """Each pool at each stage."""
     key = static_key(MEMBERS, SharingKeyParameters(key="static"))
@@ -77,7 +59,7 @@ def pools(frame: Frame, positions: Positions) -> dict[str, object]:
         figures[name] = {
             "shares": median(shares),
             "trades": median(partial(mechanism.rule, frame, (positions,), valid)),
-            "proved": median(partial(mechanism.clear, frame, (positions,), parameters), 3),
+            "proved": median(partial(mechanism.clear, frame, (positions,), parameters)),
         }
     return figures
 
@@ -94,7 +76,7 @@ def optima(rng: np.random.Generator, sizes: tuple[int, ...] = (1_000, 10_000)) -
             {
                 "orders": size,
                 "merit_order": median(partial(optimum, frame, 0, orders)),
-                "highs": median(partial(by_solver, frame, [orders]), 3),
+                "highs": median(partial(by_solver, frame, [orders])),
                 "relative_difference": abs(solved - exact) / exact,
             }
         )
@@ -102,7 +84,7 @@ def optima(rng: np.random.Generator, sizes: tuple[int, ...] = (1_000, 10_000)) -
 
 
 def main() -> None:
-    """Print all figures with machine and date."""
+    """Measure and print."""
     rng = np.random.default_rng(7)
     net = rng.integers(-3_000, 4_000, MEMBERS)
     frame = Frame(np.array([0]), np.array([0]), 0.25, MEMBERS, np.array([CEILING]), np.array([FLOOR]))
@@ -111,8 +93,6 @@ def main() -> None:
     month = rng.integers(-3_000, 4_000, (1_000, 30 * 96))
     prices = np.full(month.shape[1], CEILING), np.full(month.shape[1], FLOOR)
     figures = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
         "members": MEMBERS,
         "pools_any_price": pools(frame, any_price),
         "pools_with_limits": pools(frame, Positions(net, *limits)),
@@ -120,7 +100,7 @@ def main() -> None:
         "optimum": optima(rng),
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
-    print(json.dumps(figures, indent=2))
+    show(figures, "highspy")
 
 
 if __name__ == "__main__":

@@ -1,33 +1,37 @@
-"""Solve the orders on stdin as a linear programme with HiGHS; seconds and the optimum on stdout, as JSON."""
+"""Orders as a linear programme with HiGHS: maximise Σ bid·x − Σ ask·y, Σ x = Σ y, nobody beyond its order."""
 
 from __future__ import annotations
 
-import json
-import sys
-import time
+from typing import Any
 
 import highspy
 import numpy as np
+from _measure import Row, compete
 
 
-def main() -> None:
-    """Maximise Σ bid·x − Σ ask·y with Σ x = Σ y and nobody beyond its order. Building the model is not timed."""
-    buys, wh, limit = np.array(json.load(sys.stdin), dtype=np.float64).T
-    sign = np.where(buys > 0, 1.0, -1.0)
+def prepare(rows: list[Row]) -> Any:
+    """The solver with the programme in it."""
+    buys, wh, limit = np.array(rows, dtype=np.float64).T
+    sign, every = np.where(buys > 0, 1.0, -1.0), np.arange(len(rows), dtype=np.int32)
     solver = highspy.Highs()
     solver.silent()
     solver.addVars(len(wh), np.zeros(len(wh)), wh)
-    every = np.arange(len(wh), dtype=np.int32)
     solver.changeColsCost(len(wh), every, sign * limit)
     solver.addRow(0.0, 0.0, len(wh), every, sign)
     solver.changeObjectiveSense(highspy.ObjSense.kMaximize)
-    begin = time.process_time()
+    return solver
+
+
+def run(solver: Any) -> Any:
+    """Solve it."""
     solver.run()
-    seconds = time.process_time() - begin
-    energy = float(np.array(solver.getSolution().col_value)[buys > 0].sum())
-    surplus = round(solver.getObjectiveValue()) // 1000
-    json.dump({"seconds": seconds, "bought_wh": energy, "sold_wh": energy, "surplus": surplus}, sys.stdout)
+    return solver
+
+
+def read(solver: Any, _: int) -> Any:
+    """The energy of each order."""
+    return np.array(solver.getSolution().col_value).tolist()
 
 
 if __name__ == "__main__":
-    main()
+    compete("highspy", prepare, run, read)

@@ -1,31 +1,34 @@
-"""Clear the orders on stdin with pymarket's MUDA; seconds and what traded on stdout, as JSON."""
+"""Orders through pymarket's MUDA. It splits the bids by chance; the seed is fixed."""
 
 from __future__ import annotations
 
-import json
-import sys
-import time
+from typing import Any
 
 import numpy as np
 import pymarket
+from _measure import Row, compete
 
 
-def main() -> None:
-    """Accepting the bids is not timed. MUDA splits the bids by chance; the seed is fixed."""
-    rows = json.load(sys.stdin)
+def prepare(rows: list[Row]) -> Any:
+    """A market that has accepted the bids."""
     market = pymarket.Market()
     for user, (buys, wh, limit) in enumerate(rows):
         market.accept_bid(float(wh), float(limit), user, bool(buys), 0)
-    begin = time.process_time()
-    transactions, _ = market.run("muda", r=np.random.RandomState(1))
-    seconds = time.process_time() - begin
-    table = transactions.get_df()
-    done = list(zip(table["bid"].tolist(), table["quantity"].tolist(), strict=True))
-    bought = sum(wh for row, wh in done if rows[row][0])
-    sold = sum(wh for row, wh in done if not rows[row][0])
-    surplus = sum(wh * rows[row][2] * (1 if rows[row][0] else -1) for row, wh in done) // 1000
-    json.dump({"seconds": seconds, "bought_wh": bought, "sold_wh": sold, "surplus": surplus}, sys.stdout)
+    return market
+
+
+def run(market: Any) -> Any:
+    """Clear them."""
+    return market.run("muda", r=np.random.RandomState(1))
+
+
+def read(found: Any, orders: int) -> list[float]:
+    """The quantity of each bid in the table of transactions."""
+    energy, table = [0.0] * orders, found[0].get_df()
+    for row, wh in zip(table["bid"].tolist(), table["quantity"].tolist(), strict=True):
+        energy[row] += wh
+    return energy
 
 
 if __name__ == "__main__":
-    main()
+    compete("pymarket", prepare, run, read)
