@@ -13,12 +13,11 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import rlp
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.contracts import COMMUNITY, SETTLEMENT, TOKEN, contract, decode_event, revert
 from commonwatt.ledger.node import ZERO_ADDRESS, CallReverted, Node, Receipt
-from commonwatt.ledger.wallet import MAX_FEE, sign_transaction
+from commonwatt.ledger.wallet import MAX_FEE, created_address, sign_transaction
 from commonwatt.proof import Domain, Key, hash_struct, keccak, recover
 from commonwatt.records import ZERO_HASH, Anchor, Post
 from commonwatt.records.schema import Record, schema
@@ -354,11 +353,6 @@ class LedgerClient:
             if not receipt.success:
                 raise revert(receipt.output, doing)
         return receipts
-
-
-def created_address(sender: bytes, nonce: int) -> bytes:
-    """Address of the contract that a transaction of `sender` with this nonce creates, 20 bytes."""
-    return keccak(rlp.encode([sender, nonce]))[12:]
 
 
 def _registrations(community: bytes, members: Sequence[Enrolment]) -> Iterator[_Call]:

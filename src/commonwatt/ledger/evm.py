@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import rlp
 from eth import EVM_RECURSION_LIMIT
 from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI
 from eth.chains.base import Chain
@@ -25,6 +24,7 @@ from eth_typing import Address, BlockNumber
 from commonwatt.errors import LedgerError, SignatureError
 from commonwatt.ledger.node import Block, Log, Receipt
 from commonwatt.ledger.store import Store
+from commonwatt.ledger.wallet import created_address
 from commonwatt.proof.keccak import keccak
 from commonwatt.proof.keys import recover
 
@@ -233,7 +233,7 @@ def receipt_of(
     """A receipt at (block, index); the chain keeps gas summed over the block, `used_before` is taken off."""
     created = b""
     if not signed.to and receipt.state_root:
-        created = keccak(rlp.encode([signed.sender, signed.nonce]))[12:]
+        created = created_address(signed.sender, signed.nonce)
     return Receipt(
         transaction=hash_, block=place[0], index=place[1], success=bool(receipt.state_root),
         gas_used=receipt.gas_used - used_before, contract=created,

@@ -92,7 +92,7 @@ class Reader:
             self._head_state: StateAPI | None = None
             self._questions = 0
             self._head_block = self._block(head)
-            self._next_base_fee = calculate_expected_base_fee_per_gas(cast("LondonBlockHeader", head))
+            self._next_base_fee = self.base_fee_after(head)
 
     # The chain
 
@@ -112,6 +112,10 @@ class Reader:
     def next_base_fee(self) -> int:
         """Wei per gas that the block after the head will ask for."""
         return self._next_base_fee
+
+    def base_fee_after(self, header: BlockHeaderAPI) -> int:
+        """Wei per gas that a block after this one asks for."""
+        return calculate_expected_base_fee_per_gas(cast("LondonBlockHeader", header))
 
     def header(self, at: At = None) -> BlockHeaderAPI:
         """A whole header. Raises UnknownBlock."""

@@ -1,4 +1,4 @@
-"""Signing of Ethereum transactions of type 2 (EIP-1559)."""
+"""Signing of Ethereum transactions of type 2 (EIP-1559), and the addresses that they create."""
 
 from __future__ import annotations
 
@@ -33,3 +33,8 @@ def sign_transaction(
     signature = key.sign_digest(keccak(_TYPE + rlp.encode(fields)))
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
     return _TYPE + bytes(rlp.encode([*fields, signature[64] - 27, r, s]))
+
+
+def created_address(sender: bytes, nonce: int) -> bytes:
+    """Address of the contract that a transaction of `sender` with this nonce creates, 20 bytes."""
+    return keccak(rlp.encode([sender, nonce]))[12:]
