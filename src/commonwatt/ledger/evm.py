@@ -186,9 +186,11 @@ def unaffordable(queued: Queued, balance: int, nonce: int, waiting: int) -> str 
     waiting : what those may cost [wei]
     """
     if queued.transaction.nonce != nonce:
-        return f"its nonce is {queued.transaction.nonce}, the account's next one is {nonce}"
+        # Wallets look for these words, and for "insufficient funds", to explain them in their own.
+        side = "low" if queued.transaction.nonce < nonce else "high"
+        return f"its nonce is {queued.transaction.nonce}, the account's next one is {nonce} (nonce too {side})"
     if waiting + queued.cost > balance:
-        return f"the account holds {balance} wei and its queued transactions may cost {waiting + queued.cost}"
+        return f"insufficient funds, the account holds {balance} wei and its queued transactions may cost {waiting + queued.cost}"
     return None
 
 

@@ -35,7 +35,7 @@ class Limits:
     request: int = 1 << 20
     response: int = 32 << 20
     batch: int = 100
-    seconds: float = 5.0
+    seconds: float = 2.0
     gas: int = 1 << 24
     blocks: int = 10_000
     events: int = 10_000

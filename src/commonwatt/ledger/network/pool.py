@@ -118,7 +118,7 @@ class Pool:
             least = before + -(-before * self.limits.bump // 100)
             if offer < least:
                 return (
-                    f"another one with nonce {queued.transaction.nonce} waits,"
+                    f"replacement transaction underpriced, another one with nonce {queued.transaction.nonce} waits,"
                     f" and to replace it the {name} must be at least {least} wei"
                 )
         return None
