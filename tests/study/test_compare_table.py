@@ -86,6 +86,18 @@ def test_what_was_left_out_and_what_found_no_plan_is_said(comparison: Comparison
     assert "uniform found no plan in 96 of 96 slots" in said
 
 
+def test_batteries_that_end_emptier_are_said_with_their_worth(comparison: Comparison) -> None:
+    emptied = replace(comparison.rows[1], stored_kwh=-10.0)
+    changed = replace(comparison, rows=(comparison.rows[0], emptied))
+    said = " ".join(line.strip() for line in printed(changed, WIDEST))
+    low, high = 10 * min(comparison.floor), 10 * max(comparison.ceiling)
+    assert (
+        f"uniform ends with 10.0 kWh less in the batteries than the utility alone, worth {low:.2f} to {high:.2f}"
+        in said
+    )
+    assert not any("in the batteries than" in line for line in printed(comparison, WIDEST))
+
+
 def test_the_csv_has_every_figure(comparison: Comparison, tmp_path: Path) -> None:
     path = tmp_path / "comparison.csv"
     write_csv(comparison, path)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
 
 WIDEST: Final = 120
+WORTH_SAYING: Final = 0.1
+"""A smaller difference of the batteries' energy is not mentioned [kWh]."""
 Value = float | int | str | None
 
 
@@ -89,7 +91,7 @@ def columns(comparison: Comparison) -> list[Column]:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """What a reader has to know beside the figures: designs left out, and days without a plan."""
+    """What a reader has to know beside the figures: designs left out, days without a plan, batteries left emptier."""
     lines = [f"left out: {name}: {reason}" for name, reason in comparison.left_out.items()]
     slots = len(comparison.clock)
     lines += [
@@ -97,7 +99,17 @@ def notes(comparison: Comparison) -> list[str]:
         for row in comparison.rows
         if row.unsolved
     ]
-    return lines
+    return lines + [_stored(row, comparison) for row in comparison.rows if abs(row.stored_kwh) >= WORTH_SAYING]
+
+
+def _stored(row: Row, comparison: Comparison) -> str:
+    """Energy that a design takes from the batteries lowers its bill, and what it leaves there does not."""
+    low, high = (abs(row.stored_kwh) * price for price in (min(comparison.floor), max(comparison.ceiling)))
+    less = "less" if row.stored_kwh < 0 else "more"
+    return (
+        f"{row.design} ends with {abs(row.stored_kwh):.1f} kWh {less} in the batteries than the utility alone, "
+        f"worth {low:.2f} to {high:.2f} {comparison.currency}, which its savings do not count"
+    )
 
 
 def write_csv(comparison: Comparison, path: Path) -> None:

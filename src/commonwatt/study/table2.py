@@ -15,20 +15,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.plugins import resolve
-from commonwatt.market import MECHANISMS
+from commonwatt.market import MECHANISMS, Mechanism
+from commonwatt.market.schedule import SCHEDULE as DISPATCH
 from commonwatt.study.claims import Cell, Claim
 from commonwatt.study.compare import Comparison, Progress
 from commonwatt.study.compare_designs import designs
 from commonwatt.study.table2_day import Day
 from commonwatt.study.table2_error import ERRORS, SEEDS, Margin, margins
-from commonwatt.study.table2_outage import HOMES, Outage, crashes, outages
+from commonwatt.study.table2_outage import EXCHANGE, HOMES, Outage, crashes, outages
 from commonwatt.study.table2_size import AUCTION, POOL, SCHEDULE, SIZES, TIMES, Taken, kind, taken
 
-CRASHED: Final = ("uniform", "sdr")
+MEASURED: Final[dict[str, Mechanism[Any]]] = {**MECHANISMS, DISPATCH.name: DISPATCH}
+CRASHED: Final = ("uniform", "sdr", "bilateral")
 Sizes = dict[str, tuple[Taken, ...]]
 
 
@@ -65,7 +67,7 @@ def measure_sizes() -> Sizes:
     """What each mechanism of the package takes for villages of all `SIZES`."""
     days = [Day.of(homes) for homes in SIZES]
     found: Sizes = {}
-    for name, mechanism in MECHANISMS.items():
+    for name, mechanism in MEASURED.items():
         each = [took for day in days if (took := taken(mechanism, day))]
         found |= {name: tuple(each)} if len(each) == len(days) else {}
     return found
@@ -75,7 +77,7 @@ def throughput(sizes: Sizes) -> Claim:
     """Orders cleared per second."""
     largest = {name: each[-1] for name, each in sizes.items()}
     rows = tuple(
-        (name, kind(MECHANISMS[name]), each.cleared, round(each.seconds, 4), round(each.rate), each.rounds)
+        (name, kind(MEASURED[name]), each.cleared, round(each.seconds, 4), round(each.rate), each.rounds)
         for name, each in largest.items()
     )
     slow, fast = (min(_of(largest, AUCTION), key=lambda n: largest[n].rate),
@@ -92,21 +94,20 @@ def throughput(sizes: Sizes) -> Claim:
         f"process, median of {TIMES}. A round is one time that members send something and wait.",
         heads=("design", "kind", "orders", "CPU s", "orders/s", "rounds"),
         rows=rows,
-        finding=f"{verdict}: the slowest auction, {slow}, clears {_times(factor)} the orders per second of {fast}. "
-        f"As for lying idle: a day-ahead auction waits once for all slots of a day, twice with sealed bids, and {fast} "
-        f"{largest[fast].rounds} times, though its energy flows as planned afterwards, as an auction's does too.",
+        finding=f"{verdict}: the slowest auction, {slow}, clears {_times(factor)} the orders per second of the fastest "
+        f"schedule, {fast}. They do not do the same: a schedule also plans batteries. As for lying idle: a day-ahead "
+        f"auction waits once for all slots of a day, twice with sealed bids, and {fast} {largest[fast].rounds} times.",
     )
 
 
 def power_failure(fallen: Sequence[Outage]) -> Claim:
     """Outage in mid-round."""
-    parties = [outage for outage in fallen if not outage.who.startswith("the exchange")]
-    stopped = [outage for outage in fallen if outage.who.startswith("the exchange")]
-    auctions = [outage for outage in parties if outage.design != "bilateral"]
-    (plan,) = [outage for outage in parties if outage.design == "bilateral"]
-    kept = [outage.left / outage.undisturbed for outage in auctions]
-    whole = sum(outage.left == outage.undisturbed for outage in stopped)
-    verdict = "not confirmed" if min(kept) > plan.left / plan.undisturbed else "confirmed"
+    kept = {
+        which: [100 * each.left / each.undisturbed for each in fallen if each.kind == which and each.undisturbed]
+        for which in (AUCTION, SCHEDULE, EXCHANGE)
+    }
+    whole = sum(share == 100 for share in kept[EXCHANGE])
+    verdict = "not confirmed" if min(kept[AUCTION]) > max(kept[SCHEDULE]) else "confirmed"
     return Claim(
         title="Impact of power failure",
         auction="high",
@@ -120,10 +121,10 @@ def power_failure(fallen: Sequence[Outage]) -> Claim:
             (each.design, each.who, round(each.undisturbed, 1), round(each.left, 1), each.outcome) for each in fallen
         ),
         finding=f"For a failure in mid-round the table is {verdict}: with half of the parties silent the auctions keep "
-        f"{100 * min(kept):.0f} to {100 * max(kept):.0f} % of their energy, and the iteration of bilateral "
-        f"{100 * plan.left / plan.undisturbed:.0f} %, because it needs an answer from everyone in every round. "
-        f"Of {len(stopped)} stops of the exchange, {whole} change nothing, whichever the design: what counts is "
-        "whether a round's end is stored, which an auction held the day before does as a schedule does.",
+        f"{_range(kept[AUCTION])} % of their energy and the schedules {_range(kept[SCHEDULE])} %, as these need "
+        f"everyone's answer in every round. Of {len(kept[EXCHANGE])} stops of the exchange, {whole} change nothing, "
+        "whichever the design: what counts is whether the end of a round is stored, and an auction of the day before "
+        "stores it as a schedule does.",
     )
 
 
@@ -133,11 +134,15 @@ def more_nodes(sizes: Sizes) -> Claim:
     for name, (small, *_, large) in sizes.items():
         per_home = (round(each.messages / each.homes) for each in (small, large))
         times = (round(1000 * each.seconds, 1) for each in (small, large))
-        rows.append((name, kind(MECHANISMS[name]), *per_home, *times, round(large.partners)))
-    plan = next(name for name in sizes if kind(MECHANISMS[name]) == SCHEDULE)
-    small, large = sizes[plan][0], sizes[plan][-1]
+        rows.append((name, kind(MEASURED[name]), *per_home, *times, round(large.partners)))
     few, many = sizes["coalition"][0], sizes["coalition"][-1]
-    confirmed = large.messages / small.messages > many.messages / few.messages
+    plans = {name: each for name, each in sizes.items() if kind(MEASURED[name]) == SCHEDULE}
+    grows = {name: _per_home(each[-1]) > 2 * _per_home(each[0]) for name, each in plans.items()}
+    said = "; ".join(
+        f"in {name} {_per_home(each[0]):.0f}, then {_per_home(each[-1]):.0f}, with {each[0].partners:.0f} other homes, "
+        f"then with {each[-1].partners:.0f}"
+        for name, each in plans.items()
+    )
     return Claim(
         title="Addition of nodes",
         auction="easy",
@@ -150,10 +155,9 @@ def more_nodes(sizes: Sizes) -> Claim:
                f"CPU ms, {SIZES[0]} homes", f"CPU ms, {SIZES[-1]} homes", "partners"),
         rows=tuple(rows),
         finding="No design had to be changed or set up anew for more homes. In the auctions a home does not notice "
-        f"them: it sends {_per_home(few)} messages a day, then {_per_home(many)} in coalition. In {plan} it sends "
-        f"{_per_home(small)}, then {_per_home(large)}, and talks to {small.partners:.0f} others, then to "
-        f"{large.partners:.0f}. The table is {'confirmed' if confirmed else 'not confirmed'} as to messages, not as to "
-        "set-up.",
+        f"them: it exchanges {_per_home(few):.0f} messages a day, then {_per_home(many):.0f} in coalition; {said}. As "
+        f"to messages, the table is confirmed for {', '.join(n for n in grows if grows[n]) or 'none'} and not for "
+        f"{', '.join(n for n in grows if not grows[n]) or 'none'}.",
     )  # fmt: skip
 
 
@@ -193,12 +197,17 @@ def _table_or_text(worst: dict[str, float]) -> str:
     return f"Between auctions and schedules that speaks for the {right} and against the {wrong}. "
 
 
-def _per_home(each: Taken) -> str:
-    return f"{each.messages / each.homes:.0f}"
+def _per_home(each: Taken) -> float:
+    return each.messages / each.homes
 
 
 def _of(largest: dict[str, Taken], which: str) -> list[str]:
-    return [name for name in largest if kind(MECHANISMS[name]) == which]
+    return [name for name in largest if kind(MEASURED[name]) == which]
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = (f"{value:.0f}" for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
 
 
 def _times(factor: float) -> str:

@@ -14,11 +14,13 @@ import numpy as np
 from commonwatt.community.synthetic import village
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.checking import load
+from commonwatt.exchange.feeders import feeder_named
+from commonwatt.exchange.planning import Outlook, neighbourhood
 from commonwatt.exchange.result import Result
+from commonwatt.exchange.steps import Forecast
 from commonwatt.market import Events, Frame, Mechanism, Neighbourhood, Orders, Positions, as_events
-from commonwatt.market.households import Households
+from commonwatt.market.schedule_input import Dispatch
 from commonwatt.study.compare import BASELINE, ran
-from commonwatt.units import MICRO, WH_PER_KWH
 
 START: Final = date(2026, 6, 15)
 SLOT_SECONDS: Final = 3600
@@ -26,12 +28,15 @@ SLOT_SECONDS: Final = 3600
 
 @dataclass(frozen=True)
 class Day:
-    """orders, positions : one per slot; the orders are the agents' own, from their forecasts."""
+    """orders, positions : one per slot; the orders are the agents' own, from their forecasts.
+
+    outlook : what homes can do, for mechanisms over the whole day; they are told the day as it comes
+    """
 
     frame: Frame
     orders: tuple[Orders, ...]
     positions: tuple[Positions, ...]
-    neighbourhood: Neighbourhood
+    outlook: Outlook
 
     @classmethod
     def of(cls, homes: int) -> Day:
@@ -41,17 +46,31 @@ class Day:
             file.write_text(village(homes), encoding="utf-8")
             community = replace(load(file), slot_seconds=SLOT_SECONDS)
             with ran(community, file.parent, START, 1, BASELINE) as result:
-                return cls(result.simulation.frame, _orders(result), _positions(result), _neighbourhood(result))
+                return cls(result.simulation.frame, _orders(result), _positions(result), _outlook(result))
 
     def given(self, mechanism: Mechanism[Any]) -> tuple[Any, ...] | None:
-        """The day's input to a mechanism; None when it needs something that a village without wires does not have."""
+        """The day's input to a mechanism; None when it needs something else than these."""
         if mechanism.needs is Orders:
             return self.orders
         if mechanism.needs is Events:
             return tuple(map(as_events, self.orders))
         if mechanism.needs is Positions:
             return self.positions
-        return (self.neighbourhood,) if mechanism.needs is Neighbourhood else None
+        if mechanism.needs is Neighbourhood:
+            return (self.neighbourhood,)
+        return (self.dispatch,) if mechanism.needs is Dispatch else None
+
+    @property
+    def neighbourhood(self) -> Neighbourhood:
+        """The homes as `bilateral` takes them."""
+        return neighbourhood(self.outlook)
+
+    @property
+    def dispatch(self) -> Dispatch:
+        """The homes as `schedule` takes them, one after the other at the nodes of the IEEE feeder of 33 buses."""
+        feeder, node = feeder_named("ieee33")
+        homes = self.neighbourhood.homes
+        return Dispatch.of(feeder, node[1 + np.arange(homes.shape[0]) % (len(node) - 1)], homes)
 
     @property
     def wishes(self) -> int:
@@ -73,12 +92,7 @@ def _positions(result: Result) -> tuple[Positions, ...]:
     return tuple(Positions(net, bounds.max_buy, bounds.min_sell) for net in result.arrays["net"].T)
 
 
-def _neighbourhood(result: Result) -> Neighbourhood:
+def _outlook(result: Result) -> Outlook:
     a, prices, fleet = result.arrays, result.prices_micro, result.simulation.fleet
-    kw, hours = {name: a[name] / (WH_PER_KWH * result.period.hours) for name in ("load", "generation")}, WH_PER_KWH
-    battery = {name: getattr(fleet, name) / hours for name in ("low", "start", "high", "power")}
-    efficiency = {"charging": fleet.charging, "discharging": fleet.discharging}
-    money = {"retail": prices.ceiling / MICRO, "feed_in": prices.floor / MICRO}
-    return Neighbourhood(
-        Households.of(kw["load"], pv=kw["generation"], capacity=battery["high"], **battery, **efficiency, **money)
-    )
+    day = Forecast(a["load"], a["generation"])
+    return Outlook(day, fleet, fleet.start, prices.ceiling, prices.floor, result.period.hours)

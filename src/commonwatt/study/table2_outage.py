@@ -1,7 +1,7 @@
 """Half of the parties fall silent in the middle of a round, or the exchange itself does: what is left of the trade.
 
-Nothing is estimated: the sealed bids go through `market.sealed`, the neighbours' proposals through
-`market.bilateral_agent`, the order book through its own mechanism, and the exchange is stopped and started on its file.
+Nothing is estimated: sealed bids go through `market.sealed`, neighbours' proposals through `market.bilateral_agent`,
+homes' plans to `market.aggregator`, orders into `continuous`, and the exchange is stopped and started on its file.
 """
 
 from __future__ import annotations
@@ -22,31 +22,39 @@ from commonwatt.exchange.checking import load
 from commonwatt.exchange.simulation import Simulation
 from commonwatt.forecast import Forecaster, SeasonalNaive
 from commonwatt.market import Neighbourhood, Orders, as_events
+from commonwatt.market.aggregator import Aggregator
 from commonwatt.market.bilateral_agent import Agent, routes_of
 from commonwatt.market.coalition import COALITION
 from commonwatt.market.consensus import Start
 from commonwatt.market.continuous import CONTINUOUS
 from commonwatt.market.neighbourhood import BilateralParameters
+from commonwatt.market.schedule import SCHEDULE, penalty
+from commonwatt.market.schedule_network import Offer, Wires
+from commonwatt.market.schedule_step import Local, island
 from commonwatt.market.sealed import NONCE_BYTES, Announcement, Bid, Committing, seal
 from commonwatt.market.uniform import UNIFORM
 from commonwatt.records import BUY, SELL, Clearing
-from commonwatt.study.compare_designs import Design, designs
+from commonwatt.study.compare_designs import designs
 from commonwatt.study.table2_day import SLOT_SECONDS, START, Day
+from commonwatt.study.table2_size import AUCTION
+from commonwatt.study.table2_size import SCHEDULE as PLAN
 from commonwatt.units import WH_PER_KWH, FloatArray, IntArray
 
 HOMES: Final = 16
+EXCHANGE: Final = "exchange"
 MOST_ROUNDS: Final = 3000
 """After so many rounds without agreement, agents give up."""
 
 
 @dataclass(frozen=True)
 class Outage:
-    """What came of one outage.
+    """What came of one outage. kind : of what fails, AUCTION, SCHEDULE or EXCHANGE
 
     undisturbed, left : energy traded between homes without the outage and with it [kWh]
     """
 
     design: str
+    kind: str
     who: str
     undisturbed: float
     left: float
@@ -60,6 +68,7 @@ def outages(day: Day) -> Iterator[Outage]:
     yield sealed_bids(day, silent)
     yield order_book(day, silent)
     yield neighbours(day, silent)
+    yield contract(day, silent)
 
 
 def call_auction(day: Day, silent: IntArray) -> Outage:
@@ -68,6 +77,7 @@ def call_auction(day: Day, silent: IntArray) -> Outage:
     lost = sum(len(all_.wh) - len(kept.wh) for all_, kept in zip(day.orders, rest, strict=True))
     return Outage(
         "uniform",
+        AUCTION,
         "half of the members, before the gate",
         _kwh(UNIFORM.clear(day.frame, day.orders)),
         _kwh(UNIFORM.clear(day.frame, rest)),
@@ -81,6 +91,7 @@ def sealed_bids(day: Day, silent: IntArray) -> Outage:
     unopened, sealed = sum(found[1] for found in opened), sum(found[2] for found in opened)
     return Outage(
         "coalition, sealed bids",
+        AUCTION,
         "half of the buyers, between commit and reveal",
         _kwh(COALITION.clear(day.frame, day.orders)),
         _kwh(COALITION.clear(day.frame, tuple(found[0] for found in opened))),
@@ -115,6 +126,7 @@ def order_book(day: Day, silent: IntArray) -> Outage:
     lost = day.wishes - sum(len(orders.wh) for orders in cut)
     return Outage(
         "continuous",
+        AUCTION,
         "half of the members, when half of the orders are in",
         _kwh(CONTINUOUS.clear(day.frame, tuple(map(as_events, arrivals)))),
         _kwh(CONTINUOUS.clear(day.frame, tuple(map(as_events, cut)))),
@@ -139,11 +151,43 @@ def neighbours(day: Day, silent: IntArray) -> Outage:
     again, anew, _ = negotiate(Neighbourhood(given.homes.take(rest)), hours)
     return Outage(
         "bilateral",
+        PLAN,
         f"half of the homes, in round {rounds // 2} of {rounds}",
         undisturbed,
         left,
         f"{stopped} of {len(partnered)} homes left that had a partner stop for want of an answer; started again among "
         f"themselves, they agree on {anew:.1f} kWh after {again} rounds",
+    )
+
+
+def contract(day: Day, silent: IntArray) -> Outage:
+    """Homes send their plans to the aggregator; half-way to a schedule the silent send none."""
+    given, hours = day.dispatch, day.frame.hours
+    whole = SCHEDULE.clear(day.frame, (given,))
+    rounds = int(whole[0].diagnostics["iterations"])
+    homes = range(day.frame.members)
+    agents = [Local(island(given.homes.take([home])), given.flexible.take([home]), hours) for home in homes]
+    aggregator: Aggregator[FloatArray, Offer] = Aggregator(homes, Offer.first(Wires.of(given), penalty(given)))
+    for number in range(1, rounds // 2 + 1):
+        offer = aggregator.state
+        for home in np.setdiff1d(homes, silent if number == rounds // 2 else []).tolist():
+            aggregator.submit(home, agents[home].answer(offer.to(np.array([home])))[0], number)
+    waiting = len(aggregator.waiting)
+    rest = np.setdiff1d(homes, silent)
+    alone = replace(
+        given, node=given.node[rest], homes=given.homes.take(rest), reactive=given.reactive[rest],
+        flexible=given.flexible.take(rest),
+    )  # fmt: skip
+    anew = SCHEDULE.clear(replace(day.frame, members=len(rest)), (alone,))
+    return Outage(
+        "schedule",
+        PLAN,
+        f"half of the homes, in round {rounds // 2} of {rounds}",
+        _kwh(whole),
+        0.0 if waiting else _kwh(whole),
+        f"round {aggregator.iteration} does not end: the aggregator waits for {waiting} of {len(homes)} homes; started "
+        f"again with a list of the others, it finds {_kwh(anew):.1f} kWh after "
+        f"{int(anew[0].diagnostics['iterations'])} rounds",
     )
 
 
@@ -191,7 +235,7 @@ class PowerCut(Exception):
     """The exchange stops."""
 
 
-class _Cut(SeasonalNaive):
+class _PowerCutAtGate(SeasonalNaive):
     """A forecaster under which the power goes while the gate closes, before anything of it is stored."""
 
     def predict(self, *_: Any, **__: Any) -> IntArray:
@@ -207,14 +251,18 @@ def crashes(names: Sequence[str], homes: int = HOMES) -> Iterator[Outage]:
         community = replace(load(file), slot_seconds=SLOT_SECONDS)
         for design in designs(community, file.parent, names):
             changed = replace(community, market=design.stages)
+            bills, undisturbed = _finish(_simulation(changed, file.parent))
             for moment, events in (("while it clears", 0), ("after the gate", 1), ("in the middle of the day", 13)):
-                yield _crash(changed, file.parent, design, moment, events)
+                again, left = _finish(_cut(changed, file.parent, f"{design.name} {events}", events))
+                differ = int(np.abs(again - bills).max())
+                outcome = f"started again on its file; largest difference of a bill: {differ} micro-units"
+                yield Outage(design.name, EXCHANGE, f"the exchange, {moment}", undisturbed, left, outcome)
 
 
-def _crash(community: Community, folder: Path, design: Design, moment: str, events: int) -> Outage:
-    out = folder / f"{design.name} {events}"
-    bills, undisturbed = _finish(_simulation(community, folder))
-    cut = _simulation(community, folder, out, SeasonalNaive() if events else _Cut())
+def _cut(community: Community, folder: Path, name: str, events: int) -> Simulation:
+    """A run that stopped after so many events, or, if none, within the first; opened again on its file."""
+    out = folder / name
+    cut = _simulation(community, folder, out, SeasonalNaive() if events else _PowerCutAtGate())
     try:
         for _ in range(max(events, 1)):
             cut.advance()
@@ -222,15 +270,7 @@ def _crash(community: Community, folder: Path, design: Design, moment: str, even
         pass
     finally:
         cut.close()
-    again, left = _finish(_simulation(community, folder, out))
-    differ = int(np.abs(again - bills).max())
-    return Outage(
-        design.name,
-        f"the exchange, {moment}",
-        undisturbed,
-        left,
-        f"started again on its file; largest difference of a bill: {differ} micro-units",
-    )
+    return _simulation(community, folder, out)
 
 
 def _simulation(
