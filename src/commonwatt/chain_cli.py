@@ -108,6 +108,9 @@ def node(
     admit: Addresses = None,
     remove: Addresses = None,
     seal: bool = True,
+    rpc: Literal["local", "readers", "open", "off"] = "local",
+    name: Annotated[list[str] | None, Parameter(negative="")] = None,
+    origin: Annotated[list[str] | None, Parameter(negative="")] = None,
 ) -> None:
     """Run a node until it is interrupted; one line per event.
 
@@ -135,6 +138,13 @@ def node(
         poa: vote against an authority; repeatable.
     seal
         Whether the node seals blocks by itself; --no-seal leaves that to mine_block.
+    rpc
+        Whom JSON-RPC answers: programs on this machine, requests signed with a node's key, whoever can reach it, or
+        nobody.
+    name
+        A name by which wallets call this node, beside localhost; repeatable.
+    origin
+        A page that may ask from a browser, such as https://example.org; repeatable.
     """
     _needs_http()
     from commonwatt.ledger.network.running import Setting, run
@@ -145,7 +155,7 @@ def node(
         Setting(
             genesis=genesis, key=read_key(key), file=file, host=host, port=port, peers=tuple(peer or ()), url=url,
             allowed=_addresses("allow", allow), admit=_addresses("admit", admit), remove=_addresses("remove", remove),
-            seals=seal,
+            seals=seal, rpc=rpc, names=tuple(name or ()), origins=tuple(origin or ()),
         ),
         lambda line: print(line, flush=True),
     )  # fmt: skip
@@ -224,7 +234,7 @@ def demo(*, consensus: Kind = "poa") -> None:
 def _needs_http() -> None:
     from importlib.util import find_spec
 
-    if not all(map(find_spec, ("httpx", "starlette", "uvicorn"))):
+    if not all(map(find_spec, ("httpx", "starlette", "uvicorn", "websockets"))):
         raise LedgerError('A node needs further packages; install them with: pip install "commonwatt[node]"')
 
 

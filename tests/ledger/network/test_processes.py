@@ -15,6 +15,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.sync.client import connect
+
+from commonwatt.ledger.network.setup import read_key
+from commonwatt.ledger.rpc_readers import HEADER, signed_header
 
 COMMONWATT = [sys.executable, "-W", "error", "-m", "commonwatt.cli"]
 
@@ -96,6 +100,37 @@ def test_a_node_is_asked_stopped_and_started_twice(village: Path) -> None:
         assert process.wait(20) == 0
     assert (village / "log").read_text("utf-8").endswith(" stopped\n")
     assert "There is no node that answers" in chain("status", f"http://127.0.0.1:{port}", code=6)
+
+
+def test_wallets_ask_a_node_and_are_told_of_its_blocks(village: Path) -> None:
+    port = free_port()
+    with node(village, port) as process:
+        reach(port, 1)
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
+        assert httpx.post(f"http://127.0.0.1:{port}/", json=asked, trust_env=False).json()["result"] == "0x7e8"
+        elsewhere = httpx.post(f"http://127.0.0.1:{port}/", json=asked, headers={"host": "evil"}, trust_env=False)
+        assert elsewhere.status_code == 403
+        with connect(f"ws://127.0.0.1:{port}/", proxy=None) as socket:
+            socket.send(json.dumps({**asked, "method": "eth_subscribe", "params": ["newHeads"]}))
+            name = json.loads(socket.recv(10))["result"]
+            numbers = [json.loads(socket.recv(20))["params"] for _ in range(2)]
+        assert [told["subscription"] for told in numbers] == [name, name]
+        first, second = (int(told["result"]["number"], 16) for told in numbers)
+        assert second == first + 1
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def test_a_node_may_answer_its_readers_only(village: Path) -> None:
+    port = free_port()
+    with node(village, port, "--rpc", "readers"):
+        reach(port, 1)
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_blockNumber", "params": []}).encode()
+        url, kind = f"http://127.0.0.1:{port}/", {"content-type": "application/json"}
+        assert httpx.post(url, content=body, headers=kind, trust_env=False).status_code == 401
+        key = read_key(village / "node-1.key")
+        signed = {HEADER: signed_header(key, f"127.0.0.1:{port}", body, int(time.time()))}
+        assert int(httpx.post(url, content=body, headers=kind | signed, trust_env=False).json()["result"], 16) >= 1
 
 
 def test_a_file_that_was_changed_is_not_proved(village: Path) -> None:

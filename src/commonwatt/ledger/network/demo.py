@@ -22,7 +22,6 @@ import rlp
 from eth.db.trie import make_trie_root_and_nodes
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.client import created_address
 from commonwatt.ledger.contracts import COMMUNITY, TOKEN, contract
 from commonwatt.ledger.network.block import encode_block
 from commonwatt.ledger.network.genesis import read
@@ -33,7 +32,7 @@ from commonwatt.ledger.network.verify import verify
 from commonwatt.ledger.network.wire import Wire, pack
 from commonwatt.ledger.reader import Reader
 from commonwatt.ledger.store import Store
-from commonwatt.ledger.wallet import sign_transaction
+from commonwatt.ledger.wallet import created_address, sign_transaction
 from commonwatt.proof.keys import Key, checksum_address
 
 _HOST = "127.0.0.1"

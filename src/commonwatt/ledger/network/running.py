@@ -7,16 +7,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Mount
 
 from commonwatt.errors import LedgerError
+from commonwatt.ledger.network.access import LocalOnly
+from commonwatt.ledger.network.backend import NodeBackend
 from commonwatt.ledger.network.driver import Driver
 from commonwatt.ledger.network.genesis import read
 from commonwatt.ledger.network.machine import Machine
 from commonwatt.ledger.network.server import serve
 from commonwatt.ledger.network.tree import Tree
 from commonwatt.ledger.network.wire import Wire
+from commonwatt.ledger.rpc import Service
+from commonwatt.ledger.rpc_app import LOCAL, Access, routes
+from commonwatt.ledger.rpc_readers import Readers
 from commonwatt.proof.keys import Key, checksum_address
+
+Rpc = Literal["local", "readers", "open", "off"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,9 @@ class Setting:
     allowed : nodes that may take part beside those of the genesis
     admit, remove : votes of an authority
     seals : whether the node seals blocks by itself
+    rpc : whom JSON-RPC answers: programs on this machine, holders of a node's key, whoever can reach it, or nobody
+    names : by which wallets call the node, beside those of this machine
+    origins : pages that may ask from a browser
     """
 
     genesis: Path
@@ -41,6 +54,9 @@ class Setting:
     admit: tuple[bytes, ...] = ()
     remove: tuple[bytes, ...] = ()
     seals: bool = True
+    rpc: Rpc = "local"
+    names: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
 
 
 def run(setting: Setting, say: Callable[[str], None]) -> None:
@@ -68,8 +84,20 @@ def run(setting: Setting, say: Callable[[str], None]) -> None:
         f"node {checksum_address(setting.key.address)} at {setting.host}:{setting.port}, chain {tree.chain_id}, "
         f"{engine.name}, block {head.number} (0x{head.hash.hex()[:8]})"
     )
-    serve(driver, setting.host, setting.port)
+    serve(driver, setting.host, setting.port, _rpc(driver, setting))
     log("stopped")
+
+
+def _rpc(driver: Driver, setting: Setting) -> list[BaseRoute]:
+    """JSON-RPC at the root, as the operator wants it."""
+    if setting.rpc == "off":
+        return []
+    readers = Readers(driver.allowed | {driver.address}, time.time) if setting.rpc == "readers" else None
+    access = Access(hosts=(*LOCAL, *setting.names), origins=setting.origins, readers=readers)
+    service = Service(NodeBackend(driver))
+    if setting.rpc != "local":
+        return routes(service, access)
+    return [Mount("/", LocalOnly(Starlette(routes=routes(service, access))))]
 
 
 def ask_status(url: str) -> dict[str, Any]:

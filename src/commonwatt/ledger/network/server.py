@@ -24,6 +24,7 @@ from commonwatt.ledger.network.driver import Driver
 from commonwatt.ledger.network.wire import MAX_BODY_BYTES, WireError
 
 _CONNECTIONS = 256
+_WS_BYTES = 1 << 20
 
 
 def application(driver: Driver, more: Sequence[BaseRoute] = ()) -> Starlette:
@@ -51,7 +52,7 @@ def serve(driver: Driver, host: str, port: int, more: Sequence[BaseRoute] = ()) 
         raise LedgerError(f"The node cannot listen at {host}:{port}: {error.strerror}.") from None
     config = uvicorn.Config(
         application(driver, more), log_level="warning", access_log=False, limit_concurrency=_CONNECTIONS,
-        timeout_graceful_shutdown=3, server_header=False,
+        timeout_graceful_shutdown=3, server_header=False, ws="websockets-sansio", ws_max_size=_WS_BYTES,
     )  # fmt: skip
     server = uvicorn.Server(config)
 

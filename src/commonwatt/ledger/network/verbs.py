@@ -17,7 +17,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from commonwatt.errors import LedgerError
+from commonwatt.ledger.network.access import is_local
 from commonwatt.ledger.network.driver import Driver
+from commonwatt.ledger.rpc_app import Access
 from commonwatt.proof.keys import checksum_address
 
 MOST_BLOCKS = 100
@@ -25,7 +27,6 @@ MOST_BLOCKS = 100
 _MAX_BODY = 1 << 20
 _MOST_NODES = 100
 _PATIENCE = 30.0
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 Verb = Callable[[Driver, Request], Awaitable[tuple[int, dict[str, Any]]]]
 
@@ -156,9 +157,8 @@ def _local(driver: Driver, verb: Verb) -> Callable[[Request], Awaitable[Response
 def _is_local(request: Request) -> bool:
     """No other machine, and no web page: neither by its own request nor by a name that leads to this machine."""
     return (
-        request.client is not None
-        and request.client.host in _LOOPBACK
-        and request.url.hostname in _LOOPBACK
+        is_local(request)
+        and Access().problem(request.headers) is None
         and "origin" not in request.headers
         and request.headers.get("sec-fetch-site", "none") == "none"
     )
