@@ -12,7 +12,7 @@ from commonwatt.proof.keys import Key
 
 LENGTH = 1 << 20
 """Blocks that a chain lasts for: half a year of a member with a block each 15 seconds. Made in about a second."""
-_STEP = 1024
+_STEP = 64
 
 
 class HashChain:

@@ -18,8 +18,8 @@ class Miner:
     """One worker.
 
     A driver gives it what to search for (`search`, `stop`) and asks for what it found, when `connection` is readable
-    or now and then. A result that `search` or `stop` has overtaken is never handed out. Raises LedgerError when the worker
-    was ended by somebody else.
+    or now and then. A result that `search` or `stop` has overtaken is never handed out. Both raise LedgerError when
+    somebody else has ended the worker.
     """
 
     def __init__(self) -> None:

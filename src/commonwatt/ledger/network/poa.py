@@ -120,7 +120,7 @@ class Poa:
         if header.coinbase not in council.authorities:
             raise SealError(f"0x{header.coinbase.hex()} is no authority")
         if header.coinbase in council.resting():
-            raise SealError(f"0x{header.coinbase.hex()} sealed one of the last {len(council.resting())} blocks")
+            raise SealError(f"0x{header.coinbase.hex()} sealed one of the last {len(council.authorities) // 2} blocks")
         check_time(header, self._earliest(parent, council, header.coinbase))
         vote = decode_vote(header)
         if vote and not vote.admit and council.authorities == (vote.candidate,):
