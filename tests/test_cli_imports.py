@@ -6,6 +6,7 @@ import sys
 import pytest
 
 HEAVY = {"coincurve", "eth", "eth_abi", "numpy", "polars", "power_grid_model", "pydantic", "sqlalchemy"}
+HEAVY |= {"httpx", "starlette", "uvicorn"}
 SCRIPT = """
 import sys
 from commonwatt.cli import main
@@ -18,7 +19,14 @@ finally:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["simulate", "--help"], ["study", "--help"], ["bench", "day", "--help"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["simulate", "--help"],
+        ["study", "--help"],
+        ["bench", "day", "--help"],
+        ["chain", "node", "--help"],
+    ],
     ids=" ".join,
 )
 def test_help_imports_nothing_heavy(arguments):

@@ -197,18 +197,19 @@ class Driver:
 
     async def _connects(self) -> None:
         complained: set[str] = set()
+
+        async def attempt(url: str) -> None:
+            try:
+                await self.connect(url)
+                complained.discard(url)
+            except LedgerError as error:
+                if url not in complained:
+                    self._log(str(error))
+                    complained.add(url)
+
         while True:
-            for url in self.urls:
-                known = {self._found_at[peer] for peer in self.machine.peers.connected if peer in self._found_at}
-                if url in known:
-                    continue
-                try:
-                    await self.connect(url)
-                    complained.discard(url)
-                except LedgerError as error:
-                    if url not in complained:
-                        self._log(str(error))
-                        complained.add(url)
+            known = {self._found_at.get(peer) for peer in self.machine.peers.connected}
+            await asyncio.gather(*(attempt(url) for url in self.urls if url not in known))
             await asyncio.sleep(_RECONNECT)
 
     async def _posts(self, peer: bytes, link: _Link) -> None:

@@ -37,6 +37,8 @@ STATUS_EVERY = 5
 """Seconds between two messages that tell peers where the chain ends."""
 POOL_EVERY = 30
 """Seconds between two messages that hold what waits in the pool, for whoever missed it."""
+ALONE_AFTER = 60
+"""Seconds that a node whose double seals are punished waits for others before it seals without them."""
 DRAFT_LASTS = 10
 """Seconds after which a search for a seal begins anew on a block with the transactions that came since."""
 
@@ -68,7 +70,7 @@ class Machine:
         self._log = log
         self._sync: Sync | None = None
         self._requests = 0
-        self._told = self._shared = 0
+        self._told = self._shared = self._began = 0
         self._out = Outbox()
 
     # Peers
@@ -140,7 +142,7 @@ class Machine:
             self.peers.connected[self._sync.peer].resting = now + 3 * self.peers.patience.answer
             self._sync = None
         self._follow(now)
-        if self.sealing and not self._sync:
+        if self.sealing and not self._sync and self._may_seal_alone(now):
             self.produce(now)
         if now - self._told >= STATUS_EVERY:
             self._told = now
@@ -236,6 +238,12 @@ class Machine:
         if self.search is None or self.search.draft.unsealed != unsealed:
             return None
         return self._seal(self.search.draft, seal, now)
+
+    def _may_seal_alone(self, now: int) -> bool:
+        """Where sealing a height twice is guilt, whoever has lost its file must first hear how far its chain was."""
+        self._began = self._began or now
+        heard = any(peer.status for peer in self.peers.connected.values())
+        return heard or not self.tree.engine.exclusive or now - self._began >= ALONE_AFTER
 
     def _search_is_due(self, parent: Header, now: int) -> bool:
         search = self.search

@@ -40,7 +40,7 @@ class Peer:
 
     def spend(self, cost: int, now: int, patience: Patience) -> bool:
         """Take a message's cost from what the peer may send; False when it is used up."""
-        self.tokens = min(patience.burst, self.tokens + (now - self.heard) * patience.rate) - cost
+        self.tokens = min(patience.burst, self.tokens + max(0, now - self.heard) * patience.rate) - cost
         self.heard = now
         return self.tokens >= 0
 
