@@ -218,7 +218,7 @@ def row(result: Result, baseline: Result, design: Design, wiring: Wiring | None)
         saved=float(savings.sum()),
         least_saved=float(savings.min()),
         gap=1 - gained / possible if possible else None,
-        plan_gap=max((found["gap"] for found in said if "gap" in found), default=None),
+        plan_gap=max((found["gap"] for found in said if "bound" in found), default=None),
         local_kwh=traded,
         trades=int((trades["settled_wh"] > 0).sum()),
         price=round(float(paid.sum() / energy.sum()), 6) if energy.sum() else None,

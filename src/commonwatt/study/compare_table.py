@@ -21,17 +21,21 @@ Value = float | int | str | None
 
 @dataclass(frozen=True)
 class Column:
-    """One figure of every row. key : in the CSV; head, meaning : for people; shown : as text"""
+    """One figure of every row. key : in the CSV; head, meaning : for people; shown : as text
+
+    none : a value that says nothing; a column of nothing else is not shown
+    """
 
     key: str
     head: str
     meaning: str
     value: Callable[[Row], Value]
     shown: Callable[[Row], str]
+    none: Value = None
 
     def says_something(self, rows: Sequence[Row]) -> bool:
         """Whether any row has this figure."""
-        return any(self.value(row) not in (None, 0.0) for row in rows)
+        return any(self.value(row) not in (None, self.none) for row in rows)
 
 
 def number(value: float | None, places: int = 2) -> str:
@@ -79,7 +83,7 @@ COLUMNS: Final = (
     Column("distance_ohm", "Ω", "mean electrical distance of a traded kWh", lambda r: r.distance_ohm,
            lambda r: number(r.distance_ohm, 3)),
     Column("stored_kwh", "stored", "in the batteries at the end, more than with the utility alone, kWh",
-           lambda r: round(r.stored_kwh, 2), lambda r: number(r.stored_kwh, 1)),
+           lambda r: round(r.stored_kwh, 2), lambda r: number(r.stored_kwh, 1), 0.0),
     Column("proofs", "proofs", "whether every check of every clearing holds", lambda r: r.proofs, _proofs),
     Column("seconds", "s", "CPU seconds of the run", lambda r: r.seconds, lambda r: number(r.seconds, 1)),
 )  # fmt: skip
