@@ -139,6 +139,18 @@ class Feeder:
             below[self.parent[node]] += below[node]
         return below
 
+    @cached_property
+    def drop(self) -> tuple[FloatArray, FloatArray]:
+        """By how much p and q of the column's node lower v of the row's, if nothing is lost; shape (nodes, nodes)."""
+        by_p, by_q = (2 * self.below.T @ (part[:, None] * self.below) for part in (self.r, self.x))
+        return by_p, by_q
+
+    def lossless(self, p: FloatArray, q: FloatArray) -> FloatArray:
+        """Squared voltages if nothing is lost, shape (nodes, slots) [pu]: never below those of the flow."""
+        by_p, by_q = self.drop
+        voltage: FloatArray = self.source**2 - by_p @ p - by_q @ q
+        return voltage
+
 
 def _tree(ends: IntArray) -> tuple[IntArray, IntArray]:
     """Parent of each node and the line that leads to it, -1 at node 0."""
@@ -220,7 +232,7 @@ def slopes(feeder: Feeder, at: Flow) -> Slopes:
     """The derivatives of the branch flow, from its equations differentiated."""
     below, count, up = feeder.below, feeder.nodes, np.maximum(feeder.parent, 0)
     r, x = feeder.r[:, None], feeder.x[:, None]
-    by_p, by_q = 2 * below.T @ (r * below), 2 * below.T @ (x * below)
+    by_p, by_q = feeder.drop
     by_l = below.T @ (2 * r * (below * feeder.r) + 2 * x * (below * feeder.x)) - below.T * (feeder.r**2 + feeder.x**2)
     P, Q, current, v = (each.T[:, :, None] for each in (at.P, at.Q, at.l, at.v))
     left = v[:, up] * np.eye(count) - current * by_l[up] - 2 * P * (below * feeder.r) - 2 * Q * (below * feeder.x)

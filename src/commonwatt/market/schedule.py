@@ -34,6 +34,8 @@ from commonwatt.units import MICRO, FloatArray
 
 EVERY = 50
 """Rounds between two looks at the plans."""
+PART = 0.3
+"""Of what the penalty is measured by; smaller parts make prices move faster, and too far where losses are high."""
 
 
 class ScheduleParameters(Parameters):
@@ -76,7 +78,7 @@ def solve(given: Dispatch, parameters: ScheduleParameters, hours: float) -> Solu
     wires, homes, highest = Wires.of(given), island(given.homes), -np.inf
     for offer, local in rounds(given, parameters.iterations, hours):
         plan = local.plan()
-        for duals in Duals.near(offer, plan.net, local.full, local.price):
+        for duals in Duals.near(offer, local.full, local.price):
             found = bound(wires, homes, given.flexible, duals, hours)
             if not np.isfinite(highest) or found > highest:
                 best, highest = duals, found
@@ -97,15 +99,17 @@ def rounds(given: Dispatch, most: int, hours: float) -> Iterator[tuple[Offer, Lo
 
 
 def penalty(given: Dispatch) -> float:
-    """ρ: the range of the prices that can occur over a usual power [currency/kWh per kW]."""
-    homes = given.homes
+    """ρ [currency/kWh per kW]: a part of the prices' range over a usual power, or of the losses' curve if that is more."""
+    homes, feeder = given.homes, given.feeder
     movable = homes.p_max > homes.p_min
     edges = [(homes.b + homes.a * p)[movable] for p in (homes.p_min, homes.p_max)]
     known = np.concatenate([given.retail, given.feed_in, *edges])
-    spread = float(known.max() - known.min())
-    spread = max(spread, 0.1 * float(np.abs(known).max()), 1 / MICRO)
+    highest = float(np.abs(known).max())
     usual = float((homes.load + homes.pv).mean()) or float((homes.p_max - homes.p_min + homes.power).mean())
-    return spread / (usual or 1.0)
+    spread = max(float(known.max() - known.min()), highest / 10) / (usual or 1.0)
+    at_homes = feeder.below[:, given.node]
+    curve = 2 * highest * float(np.linalg.norm(at_homes * np.sqrt(feeder.r)[:, None], 2)) ** 2 / feeder.base_kva
+    return PART * max(spread, curve, 1 / MICRO)
 
 
 def _admitted(frame: Frame, inputs: tuple[Dispatch, ...]) -> Dispatch:

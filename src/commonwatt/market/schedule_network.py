@@ -2,13 +2,18 @@
 
 A round ends with the plan nearest to the homes' own that the wires carry at least cost, each slot by itself:
 
-    z = argmin  utility's cost of supply(z) − price·z + ρ/2·(net − z)²       low <= v(z) <= high,  l(z) <= most²
+    z = argmin  utility's cost of supply(z) − price·z + ρ/2·(net − z)²
+                low² <= v(z),   v̂(z) <= high²,   l(z) <= most²
     price ← price + ρ·(net − z)
 
 with supply, voltages and currents from the exact branch flow at the z before (`feeder.flow`) and its slopes there, so
 that a fixed point is exact. Its solution is a price of each node: the utility's price times what one more kWh there
 costs in supply, losses included, plus what the limits in force make of it. The price after the round is that price: the
 dual of the node's balance. All of it is public arithmetic that a contract or anyone else can repeat.
+
+v̂ is the squared voltage as if nothing were lost. It is never below the real one, so the upper limit is kept with a
+small reserve; in return the problem has an exact convex form, from which `schedule_bound` follows (Gan, Li, Topcu, Low,
+IEEE Trans. Autom. Control 60 (2015) 72: without it, losses that nobody has would hold down a high voltage).
 """
 
 from __future__ import annotations
@@ -25,8 +30,8 @@ from commonwatt.market.schedule_input import Dispatch
 from commonwatt.market.schedule_step import Ask
 from commonwatt.units import FloatArray, IntArray
 
-MARGIN = 2e-5
-"""How far within its limits the network is planned [pu of squared voltage], so that whole Wh keep them."""
+SPARE_KW = 0.002
+"""How much each home may differ from its plan without a limit being broken, as whole Wh do [kW]."""
 REFRESH, SETTLE = 10, 300
 """Rounds between two computations of the slopes, and before deferrable loads keep their starts."""
 STEPS, CLOSE = 200, 1e-10
@@ -61,12 +66,13 @@ class Wires:
 
     @cached_property
     def watched(self) -> tuple[FloatArray, FloatArray]:
-        """Limits of squared voltages and of squared currents, each shape (2·nodes,) [pu]; node 0 has none."""
-        feeder = self.feeder
+        """Limits of v, of v̂ and of l, one after another, low and high, each shape (3·nodes,) [pu]; node 0 has none."""
+        feeder, spare = self.feeder, self.homes_at[:, 0] * SPARE_KW / self.feeder.base_kva
         none = np.full(feeder.nodes, np.inf)
-        low, high = np.full(feeder.nodes, feeder.low**2 + MARGIN), np.full(feeder.nodes, feeder.high**2 - MARGIN)
+        low, high = feeder.low**2 + feeder.drop[0] @ spare, np.full(feeder.nodes, feeder.high**2)
         low[0], high[0] = -np.inf, np.inf
-        return np.concatenate([low, -none]), np.concatenate([high, feeder.most**2])
+        most = np.maximum(feeder.most - feeder.below @ spare, feeder.most / 2)
+        return np.concatenate([low, -none, -none]), np.concatenate([none, high, most**2])
 
     def at_nodes(self, power: FloatArray) -> FloatArray:
         """Sum over the homes of each node, shape (nodes, slots) [pu], of `power`, shape (homes, slots) [kW or kvar]."""
@@ -79,8 +85,8 @@ class Wires:
 class Linear:
     """The network near what nodes take, in [pu].
 
-    taken : shape (nodes, slots); supply : shape (slots,); state : squared voltages, then currents, (2·nodes, slots)
-    slope, rows : of supply and of state by what nodes take, shape (nodes, slots) and (slots, 2·nodes, nodes)
+    taken : shape (nodes, slots); supply : shape (slots,); state : what is watched, shape (3·nodes, slots)
+    slope, rows : of supply and of state by what nodes take, shape (nodes, slots) and (slots, 3·nodes, nodes)
     """
 
     taken: FloatArray
@@ -97,11 +103,12 @@ class Linear:
             # Beyond the collapse of the voltage there is nothing to go by; the slopes where nothing flows lead back.
             now = flow(wires.feeder, np.where(now.solved, taken, 0.0), np.where(now.solved, wires.q, 0.0))
         supply = taken.sum(axis=0) + now.losses(wires.feeder)
-        state = np.concatenate([now.v, now.l])
+        state = np.concatenate([now.v, wires.feeder.lossless(taken, wires.q), now.l])
         if before is not None:
             return cls(taken, supply, before.slope, state, before.rows)
         at = slopes(wires.feeder, now)
-        return cls(taken, supply, at.supply, state, np.concatenate([at.v, at.l], axis=1))
+        lossless = np.broadcast_to(-wires.feeder.drop[0], at.v.shape)
+        return cls(taken, supply, at.supply, state, np.concatenate([at.v, lossless, at.l], axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +118,7 @@ class Offer:
     wanted : what the network would like each home to take, shape (homes, slots) [kW]
     price : at each node, shape (nodes, slots) [currency/kWh]; penalty : ρ [currency/kWh per kW]
     supply_price, limit_price : the duals behind it, of the utility's supply, shape (slots,) [currency/kWh], and of the
-        limits in `Wires.watched`, shape (2·nodes, slots) [currency/kWh per pu], above zero where the upper one holds
+        limits in `Wires.watched`, shape (3·nodes, slots) [currency/kWh per pu], above zero where the upper one holds
     primal, dual : largest |net − wanted| [kW] and ρ·|change of wanted| [currency/kWh]
     settled : deferrable loads are to keep the start that has the most weight
     """
@@ -139,7 +146,7 @@ class Offer:
         middle = (wires.retail + wires.feed_in) / 2
         linear = Linear.at(wires, np.zeros(shape), None)
         wanted, price = np.zeros((len(wires.node), shape[1])), np.tile(middle, (shape[0], 1))
-        return cls(wires, wanted, price, penalty, linear, middle, np.zeros((2 * shape[0], shape[1])), tolerance)
+        return cls(wires, wanted, price, penalty, linear, middle, np.zeros((3 * shape[0], shape[1])), tolerance)
 
     @property
     def solved(self) -> bool:
@@ -189,7 +196,7 @@ def prices(
     """Nodal prices, and the duals of supply and of limits, of the network's step.
 
     target : what the nodes would take at a price of zero, shape (nodes, slots) [pu]; penalty : [currency/kWh per pu]
-    before : duals of the limits in the round before, shape (2·nodes, slots)
+    before : duals of the limits in the round before, shape (3·nodes, slots)
     """
     give = wires.homes_at / penalty
     taken = near.supply + (near.slope * (target - near.taken)).sum(axis=0)
@@ -216,7 +223,7 @@ def prices(
 class _Step:
     """One slot of the network's step where limits are in force, by its duals; node arrays in [pu].
 
-    rows : slopes of supply and of what is watched, shape (1 + 2·nodes, nodes); state : their values, shape (rows,)
+    rows : slopes of supply and of what is watched, shape (1 + 3·nodes, nodes); state : their values, shape (rows,)
     free : what the nodes would take at a price of zero, from where the slopes are taken; give : less per unit of price
     """
 

@@ -34,7 +34,7 @@ class Evidence:
 
     def price(self, given: Dispatch) -> FloatArray:
         """At the homes' nodes, shape (homes, slots) [micro-currency/kWh]."""
-        at_homes: FloatArray = np.rint(self.duals.p[given.node] * MICRO)
+        at_homes: FloatArray = np.rint(self.duals.price(given.feeder)[given.node] * MICRO)
         return at_homes
 
 
@@ -106,7 +106,7 @@ class Verdict:
             "losses_kwh": float(self.flow.losses(feeder).sum() * feeder.base_kva * hours),
             "lowest_voltage": float(magnitude.min()),
             "highest_voltage": float(magnitude.max()),
-            "network_rent": float((duals.p[self.given.node] * kw).sum() - met) * hours,
+            "network_rent": float((duals.price(feeder)[self.given.node] * kw).sum() - met) * hours,
         }
 
 

@@ -85,39 +85,34 @@ class Shapable(Load):
 
 @dataclass(frozen=True)
 class Deferrable(Load):
-    """weight, weight_dual, allowed : shape (rows, starts); weights add up to 1 where they are allowed.
+    """weight, allowed : shape (rows, starts); weights add up to 1 where they are allowed.
 
-    started : shape (rows, starts, slots), what is taken after each start; inverse : of 1 + started·startedᵀ;
-    in units of each row's largest power, `size`, shape (rows, 1) [kW]
+    started : shape (rows, starts, slots), what is taken after each start [kW]
+    curve : largest eigenvalue of started·startedᵀ, shape (rows, 1) [kW²]
     """
 
     weight: FloatArray
-    weight_dual: FloatArray
     allowed: FloatArray
     started: FloatArray
-    inverse: FloatArray
-    size: FloatArray
+    curve: FloatArray
 
     @classmethod
     def of(cls, flexible: Flexible, slots: int) -> Deferrable:
         """Weights spread over all starts."""
-        size = flexible.profile.max(axis=1)[:, None]
-        started = flexible.started(slots) / size[:, :, None]
-        allowed = flexible.allowed(slots).astype(float)
+        started, allowed = flexible.started(slots), flexible.allowed(slots).astype(float)
         weight = allowed / allowed.sum(axis=1, keepdims=True)
-        inverse = np.linalg.inv(np.eye(started.shape[1]) + np.einsum("hst,hut->hsu", started, started))
-        x = np.einsum("hs,hst->ht", weight, started) * size
-        most = np.where(allowed[:, :, None] > 0, started, 0.0).max(axis=1) * size
-        return cls(x, np.zeros_like(x), most, weight, np.zeros_like(weight), allowed, started, inverse, size)
+        curve = np.linalg.eigvalsh(np.einsum("hst,hut->hsu", started, started))[:, -1:]
+        x = np.einsum("hs,hst->ht", weight, started)
+        most = (started * allowed[:, :, None]).max(axis=1)
+        return cls(x, np.zeros_like(x), most, weight, allowed, started, curve)
 
     def agree(self, response: FloatArray) -> Deferrable:
-        """After the projection onto powers that follow from weights, and the dual step."""
-        near = filled(self.weight - self.weight_dual, self.allowed, np.ones(len(self.weight)))
-        target, wanted = response + self.dual, near + self.weight_dual
-        pull = wanted + np.einsum("hst,ht->hs", self.started, target / self.size)
-        weight = np.einsum("hsu,hu->hs", self.inverse, pull)
-        x = np.einsum("hs,hst->ht", weight, self.started) * self.size
-        return replace(self, x=x, dual=target - x, weight=weight, weight_dual=wanted - weight)
+        """After a step towards the powers nearest to it that follow from weights, and the dual step."""
+        target = response + self.dual
+        pull = np.einsum("hst,ht->hs", self.started, target - self.x) / self.curve
+        weight = shares(self.weight + pull, self.allowed)
+        x = np.einsum("hs,hst->ht", weight, self.started)
+        return replace(self, x=x, dual=target - x, weight=weight)
 
     @property
     def start(self) -> IntArray:
@@ -133,6 +128,16 @@ def filled(target: FloatArray, most: FloatArray, total: FloatArray) -> FloatArra
         -target[:, None, :], end[:, None, :], most[:, None, :], np.full((len(target), 1), JUMP), total[:, None]
     )
     nearest: FloatArray = np.clip(target + lift, 0.0, most)
+    return nearest
+
+
+def shares(target: FloatArray, allowed: FloatArray) -> FloatArray:
+    """What is nearest to `target`, is at least 0, where allowed only, and adds up to 1; shape (rows, any)."""
+    inside = np.where(allowed > 0, target, -1e300)
+    falling = -np.sort(-inside, axis=1)
+    level = (np.cumsum(falling, axis=1) - 1) / np.arange(1, target.shape[1] + 1)
+    last = np.count_nonzero(falling > level, axis=1)[:, None] - 1
+    nearest: FloatArray = np.maximum(inside - np.take_along_axis(level, last, axis=1), 0.0)
     return nearest
 
 
@@ -229,7 +234,7 @@ class Local:
         self._penalty, load, other = penalty, self._shapable, self._deferrable
         self._store = self._store.rescaled(factor)
         self._shapable = replace(load, dual=load.dual / factor)
-        self._deferrable = replace(other, dual=other.dual / factor, weight_dual=other.weight_dual / factor)
+        self._deferrable = replace(other, dual=other.dual / factor)
 
     def plan(self) -> Plan:
         """What the homes would do now, exactly within the limits of every device."""
