@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -167,3 +168,18 @@ def test_a_node_whose_file_fails_stops_with_the_reason(node: Node) -> None:
     node.post("/gossip", content=pack([wire.wrap(MEMBERS[0].address, forged, time.time())]))
     assert stopped
     assert "cannot be used as a chain" in str(node.driver.failure)
+
+
+def test_strange_bodies_are_refused_and_the_node_goes_on(node: Node) -> None:
+    """Random bytes, and a good envelope with changed bytes, from anybody."""
+    rng = random.Random(5)  # noqa: S311
+    good = Wire(READER, node.machine.tree.genesis)
+    for number in range(1000):
+        body = rng.randbytes(rng.randrange(200))
+        if number % 2:
+            body = bytearray(pack([good.wrap(MEMBERS[0].address, encode(node.machine.status()), time.time())]))
+            body[rng.randrange(len(body))] ^= rng.randrange(1, 256)
+        assert node.post("/gossip", content=bytes(body)).status_code == 403
+    assert node.driver.failure is None
+    body = pack([good.wrap(MEMBERS[0].address, encode(node.machine.status()), time.time())])
+    assert node.post("/gossip", content=body).status_code == 200

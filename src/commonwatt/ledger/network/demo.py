@@ -43,7 +43,7 @@ _WAYS: dict[str, tuple[str, int, dict[str, Any]]] = {
     "pos": ("stake", 1, {"secrets": 4096}),
 }
 """What each way proves, its period [s], and what suits a minute on one machine."""
-_PATIENCE = 40.0
+_PATIENCE = 120.0
 _PAID_IN = 100_000_000
 _PRICE = 200_000
 """Micro-currency per kWh."""
