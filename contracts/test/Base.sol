@@ -143,7 +143,7 @@ abstract contract Base {
         return digestOf(body, chainId, verifier);
     }
 
-    function digestOf(bytes32 body, uint256 chainId, address verifier) private pure returns (bytes32) {
+    function digestOf(bytes32 body, uint256 chainId, address verifier) internal pure returns (bytes32) {
         bytes32 domain = keccak256(
             abi.encode(
                 keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),

@@ -26,6 +26,8 @@ from commonwatt.proof.keys import checksum_address
 COMMUNITY = "Community"
 SETTLEMENT = "Settlement"
 TOKEN = "CommunityToken"  # noqa: S105 (a contract, no secret)
+STAKE = "Stake"
+_ALL = (COMMUNITY, SETTLEMENT, TOKEN, STAKE)
 
 
 class Codec:
@@ -144,14 +146,14 @@ def _errors() -> dict[bytes, tuple[str, Codec]]:
     """Of all contracts together: a revert passes through from the contract that was called by the called one."""
     known = [("Error", Codec([{"name": "reason", "type": "string"}]))]
     known += [("Panic", Codec([{"name": "code", "type": "uint256"}]))]
-    for name in (COMMUNITY, SETTLEMENT, TOKEN):
+    for name in _ALL:
         known += contract(name).errors
     return {_hash_signature(name, codec)[:4]: (name, codec) for name, codec in known}
 
 
 @cache
 def _events() -> dict[bytes, _EventAbi]:
-    return {event.topic: event for name in (COMMUNITY, SETTLEMENT, TOKEN) for event in contract(name).events}
+    return {event.topic: event for name in _ALL for event in contract(name).events}
 
 
 def _hash_signature(name: str, codec: Codec) -> bytes:

@@ -1,9 +1,9 @@
 """A chain of headers in memory, and members who seal it, for the tests of the ways to agree."""
 
-# ruff: noqa: A002, ARG002 - the names that the protocol gives; one contract is enough.
+# ruff: noqa: A002, ARG002 - the protocol gives the names.
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,13 +43,12 @@ def hashed(header: Header, body: bytes = b"") -> Header:
 
 
 class Chain:
-    """A `History` of headers that were put into it; contracts hold what `storage` says of a block or its forebears."""
+    """A `History` of headers that were put into it, without any contract."""
 
     def __init__(self) -> None:
         blank = Header(0, b"", bytes(32), START, bytes(20), b"", b"", b"")
         self.genesis = self.head = hashed(blank)
         self._headers = {self.genesis.hash: self.genesis}
-        self.storage: dict[bytes, Mapping[int, int]] = {}
 
     def add(self, header: Header) -> Header:
         self._headers[header.hash] = self.head = header
@@ -61,10 +60,7 @@ class Chain:
         return self._headers[hash]
 
     def words(self, hash: bytes, address: bytes, slots: Sequence[int]) -> list[int]:
-        header = self.header(hash)
-        while header.hash not in self.storage and header.number:
-            header = self.header(header.parent)
-        return [self.storage.get(header.hash, {}).get(slot, 0) for slot in slots]
+        return [0] * len(slots)
 
 
 @dataclass
@@ -116,10 +112,15 @@ def refusal(engine: Consensus, header: Header, chain: Chain) -> str | None:
     return None
 
 
+def stake_members(tokens: Sequence[int], length: int = 256) -> tuple[dict[bytes, Entry], list[HashChain]]:
+    """Members with so many tokens, and their hash chains."""
+    chains = [HashChain.derive(key, length=length) for key in KEYS[: len(tokens)]]
+    rows = zip(KEYS, chains, tokens, strict=False)
+    return {key.address: Entry(own.tip, held) for key, own, held in rows}, chains
+
+
 def stake_nodes(tokens: Sequence[int], length: int = 256, **rules: Any) -> list[Node]:
-    """Nodes of a network by stake, one member each, with as many tokens."""
-    keys = KEYS[: len(tokens)]
-    chains = [HashChain.derive(key, length=length) for key in keys]
-    members = {key.address: Entry(own.tip, held) for key, own, held in zip(keys, chains, tokens, strict=True)}
+    """Nodes of a network by stake, one for each member."""
+    members, chains = stake_members(tokens, length)
     agreed = Rules(NETWORK, members, **rules)
-    return [Node(key, Pos(agreed, [own])) for key, own in zip(keys, chains, strict=True)]
+    return [Node(key, Pos(agreed, [own])) for key, own in zip(KEYS, chains, strict=False)]

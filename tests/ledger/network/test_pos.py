@@ -107,7 +107,7 @@ def test_a_chain_of_secrets_comes_to_its_end():
     assert refusal(reader, chain.head, chain) is None
 
 
-@given(st.integers(1, 300), st.binary(min_size=32, max_size=32))
+@given(st.integers(1, 150), st.binary(min_size=32, max_size=32))
 def test_secrets_lead_back_from_the_tip(length, start):
     own = HashChain(start, length)
     value = own.tip

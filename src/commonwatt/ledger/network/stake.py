@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from commonwatt.ledger.contracts import Codec, contract
+from commonwatt.ledger.contracts import STAKE, Codec, contract
 from commonwatt.ledger.network.consensus import History
 from commonwatt.proof.keccak import keccak
 from commonwatt.proof.keys import recover
 from commonwatt.proof.typed import Domain, hash_struct
 from commonwatt.records.schema import U64, Bytes32
 
-STAKE = "Stake"
 MEMBERS_SLOT, ENTRIES_SLOT = 2, 3
 """Where the compiler put the contract's `members` and `entries`."""
 _TABLE = Codec(
