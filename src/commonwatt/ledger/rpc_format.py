@@ -135,7 +135,7 @@ def receipts_json(reader: Reader, header: BlockHeaderAPI, only: int | None = Non
 def _receipt(signed: SignedTransactionAPI, header: BlockHeaderAPI, receipt: ReceiptAPI, used: int) -> Json:
     success = bool(receipt.state_root)
     sender = signed.sender
-    created = created_address(sender, signed.nonce) if success and not signed.to else None
+    created = None if signed.to else created_address(sender, signed.nonce)
     return {
         "type": hexed(_kind(signed)),
         "status": hexed(int(success)),
