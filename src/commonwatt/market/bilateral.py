@@ -26,7 +26,8 @@ from commonwatt.market.households import Households
 from commonwatt.market.interface import Frame, Mechanism, Outcome
 from commonwatt.market.neighbourhood import BilateralParameters, Neighbourhood
 from commonwatt.market.operation import Operation, operate
-from commonwatt.market.repair import Certificate, certify, fair_prices, livable, whole, without
+from commonwatt.market.repair import Certificate, certify, fair_prices, livable, without
+from commonwatt.market.rounding import whole
 from commonwatt.market.trading import Routes
 from commonwatt.records import Trades
 from commonwatt.units import WH_PER_KWH, IntArray

@@ -88,7 +88,7 @@ class BilateralParameters(Parameters):
     neighbours: int = Field(default=20, ge=1)
     roles: Literal["forecast", "free"] = "forecast"
     gap: Money = 1000
-    iterations: int = Field(default=5000, ge=1)
+    iterations: int = Field(default=10_000, ge=1)
     adaptive: bool = True
     compiled: bool = False
 

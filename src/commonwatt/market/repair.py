@@ -103,19 +103,6 @@ def near_prices(routes: Routes, price: FloatArray) -> list[FloatArray]:
     return [near.reshape(price.shape) for near in (price, lowered, raised, (lowered + raised) / 2)]
 
 
-def whole(routes: Routes, flow: FloatArray, hours: float) -> IntArray:
-    """Whole Wh, shape (routes,). The running total is rounded, so a seller's total is within a Wh; no Wh both ways."""
-    until = np.rint(np.cumsum(flow) * (hours * WH_PER_KWH)).astype(np.int64)
-    wh: IntArray = until - np.concatenate([[0], until[:-1]])
-    members = int(max(routes.seller.max(initial=0), routes.buyer.max(initial=0))) + 1
-    key = (routes.slot * members + routes.seller) * members + routes.buyer
-    reverse = (routes.slot * members + routes.buyer) * members + routes.seller
-    at = np.minimum(np.searchsorted(key, reverse), max(len(key) - 1, 0))
-    back = np.where(key[at] == reverse, wh[at], 0) if len(key) else wh
-    trimmed: IntArray = wh - np.minimum(wh, back)
-    return trimmed
-
-
 def livable(homes: Households, routes: Routes, wh: IntArray, hours: float) -> IntArray:
     """The trades, cut where a home could not live with them; where cutting does not help, it buys or sells more."""
     for _ in range(SWEEPS):
