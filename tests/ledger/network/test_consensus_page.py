@@ -1,0 +1,29 @@
+"""The page on the ways to agree says what was measured."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def page():
+    spec = importlib.util.spec_from_file_location("consensus_page", ROOT / "benchmarks" / "_consensus_page.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_tables_are_those_of_the_results(page):
+    assert dict(page.BLOCK.findall(page.PAGE.read_text("utf-8"))) == page.blocks()
+
+
+def test_the_numbers_to_reach_are_reached_in_the_results(page):
+    work = json.loads(page.RESULTS.read_text("utf-8"))["work"]
+    assert work["hashes_per_second"]["ratio"] >= 0.8
+    assert all(
+        page.furthest(case, work["block_times"]["period"]) <= 0.15 for case in work["block_times"]["cases"].values()
+    )
