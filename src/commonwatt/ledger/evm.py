@@ -190,7 +190,8 @@ def unaffordable(queued: Queued, balance: int, nonce: int, waiting: int) -> str 
         side = "low" if queued.transaction.nonce < nonce else "high"
         return f"its nonce is {queued.transaction.nonce}, the account's next one is {nonce} (nonce too {side})"
     if waiting + queued.cost > balance:
-        return f"insufficient funds, the account holds {balance} wei and its queued transactions may cost {waiting + queued.cost}"
+        cost = waiting + queued.cost
+        return f"insufficient funds, the account holds {balance} wei and its queued transactions may cost {cost}"
     return None
 
 
