@@ -119,7 +119,12 @@ def test_the_page_holds_everything_itself(any_found: Comparison) -> None:
 
 def test_claims_stand_beside_what_came_out(found: Comparison) -> None:
     text = comparison_html(replace(found, claims=(CLAIM,)))
-    for part in ("auction low, scheduling high", "<td>12 345</td>", "<td>–</td>", "put to the test"):
+    for part in (
+        "auction low, scheduling high",
+        "<td class='words'>uniform</td><td>12 345</td>",
+        "<td>–</td>",
+        "put to the test",
+    ):
         assert part in text
     assert "put to the test" not in comparison_html(found)
 
@@ -129,7 +134,7 @@ def test_what_no_design_changes_is_a_sentence_and_what_one_does_a_plot(found: Co
     assert "No design here changes it" in same
     assert "kWh under every design" in same
     baseline, first, *_ = found.rows
-    moved = replace(first, import_kw_by_slot=tuple(0.0 for _ in found.clock), losses_kwh=1.0)
+    moved = replace(first, import_kw_by_slot=tuple(0.0 for _ in found.clock), peak_kw=0.0, losses_kwh=1.0)
     changed = comparison_html(replace(found, rows=(baseline, moved)))
     assert "No design here changes it" not in changed
     assert "Network use: losses" in changed

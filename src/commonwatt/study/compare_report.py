@@ -109,11 +109,13 @@ def _wires(found: Comparison) -> Iterator[str]:
     """Peak and network use; what no design changes is said in a sentence."""
     first = found.rows[0]
     peak = "Highest mean import of a slot where the community meets the utility's grid."
-    if all(row.import_kw_by_slot == first.import_kw_by_slot for row in found.rows):
-        yield f"<h2>Peak</h2><p>{peak} No design here changes it: {number(first.peak_kw, 1)} kW. They share what was "
-        yield "metered; only a design that plans batteries moves energy in time.</p>"
+    moved = any(row.import_kw_by_slot != first.import_kw_by_slot for row in found.rows)
+    if all(row.peak_kw == first.peak_kw for row in found.rows):
+        why = "" if moved else " They share what was metered; only a design that plans batteries moves energy in time."
+        yield f"<h2>Peak</h2><p>{peak} No design here changes it: {number(first.peak_kw, 1)} kW.{why}</p>"
     else:
         yield plot_figure(found, peaks_svg, "Peak, kW", f"{peak} A design that plans batteries can change it.")
+    if moved:
         yield plot_figure(
             found, imports_svg, "Import over the day, kW",
             "One row for all designs with the same course. Shaded: the utility alone.",
@@ -149,7 +151,7 @@ def _proofs(found: Comparison) -> str:
 def _left_out(found: Comparison) -> Iterator[str]:
     lines = "".join(f"<li>{escape(line)}</li>" for line in notes(found))
     if lines:
-        yield f"<h2>What is missing</h2><ul>{lines}</ul>"
+        yield f"<h2>To be read with the figures</h2><ul>{lines}</ul>"
 
 
 def _claims(claims: Sequence[Claim]) -> Iterator[str]:
@@ -166,9 +168,7 @@ def _claims(claims: Sequence[Claim]) -> Iterator[str]:
         heads = "".join(
             f"<th scope='col'{_class(text)}>{escape(head)}</th>" for head, text in zip(claim.heads, words, strict=True)
         )
-        rows = "".join(
-            f"<tr>{''.join(f'<td>{escape(cell_text(cell))}</td>' for cell in row)}</tr>" for row in claim.rows
-        )
+        rows = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in claim.rows)
         yield (
             f"<h3>{escape(claim.title)}</h3><dl class='facts'><dt>its table</dt><dd>auction {escape(claim.auction)}, "
             f"scheduling {escape(claim.scheduling)}</dd><dt>its text</dt><dd>{escape(claim.reason)}</dd>"

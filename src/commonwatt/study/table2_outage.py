@@ -167,7 +167,7 @@ def contract(day: Day, silent: IntArray) -> Outage:
     rounds = int(whole[0].diagnostics["iterations"])
     homes = range(day.frame.members)
     agents = [Local(island(given.homes.take([home])), given.flexible.take([home]), hours) for home in homes]
-    aggregator: Aggregator[FloatArray, Offer] = Aggregator(homes, Offer.first(Wires.of(given), penalty(given)))
+    aggregator: Aggregator[FloatArray, Offer] = Aggregator(homes, Offer.first(Wires.of(given, hours), penalty(given)))
     for number in range(1, rounds // 2 + 1):
         offer = aggregator.state
         for home in np.setdiff1d(homes, silent if number == rounds // 2 else []).tolist():
