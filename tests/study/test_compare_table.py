@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from commonwatt.community.synthetic import village
+from commonwatt.study.claims import Claim
 from commonwatt.study.compare import Comparison, compare
 from commonwatt.study.compare_table import COLUMNS, WIDEST, Screen, columns, write_csv
 
@@ -96,6 +97,16 @@ def test_batteries_that_end_emptier_are_said_with_their_worth(comparison: Compar
         in said
     )
     assert not any("in the batteries than" in line for line in printed(comparison, WIDEST))
+
+
+def test_claims_are_printed_beside_what_came_out(comparison: Comparison) -> None:
+    claim = Claim("Speed", "low", "high", "idle", "a day", ("design",), (("uniform",),), "neither is")
+    lines = printed(replace(comparison, claims=(claim,)), WIDEST)
+    assert [line.strip() for line in lines[-3:]] == [
+        "Speed",
+        "a review's table 2: auction low, scheduling high",
+        "here: neither is",
+    ]
 
 
 def test_the_csv_has_every_figure(comparison: Comparison, tmp_path: Path) -> None:

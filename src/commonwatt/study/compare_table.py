@@ -147,6 +147,10 @@ class Screen:
         meanings = "; ".join(f"{column.head}: {column.meaning}" for column in shown if column.meaning)
         yield Constrain(Text(meanings, style="dim"), width)
         yield from (Constrain(Text(line), width) for line in notes(found))
+        for claim in found.claims:
+            yield Text(f"\n{claim.title}", style="bold")
+            yield Constrain(Text(f"a review's table 2: auction {claim.auction}, scheduling {claim.scheduling}"), width)
+            yield Constrain(Text(f"here: {claim.finding}"), width)
 
     def _block(self, shown: Sequence[Column]) -> RenderableType:
         from rich.table import Table
