@@ -195,6 +195,11 @@ class Flow:
         lost: FloatArray = feeder.r @ self.l
         return lost
 
+    def relief(self, feeder: Feeder, p: FloatArray, q: FloatArray) -> FloatArray:
+        """How much losses lower the squared voltages, shape (nodes, slots) [pu] >= 0; p, q : what flows."""
+        lowered: FloatArray = np.maximum(feeder.lossless(p, q) - self.v, 0.0)
+        return lowered
+
 
 def flow(feeder: Feeder, p: FloatArray, q: FloatArray) -> Flow:
     """The branch flow by sweeps, currents from the voltages before; p, q : shape (nodes, slots) [pu], taken."""

@@ -25,11 +25,11 @@ from pydantic import Field
 from commonwatt.errors import MarketError
 from commonwatt.market.interface import Frame, Mechanism, Outcome, Parameters
 from commonwatt.market.parameters import Money
-from commonwatt.market.schedule_bound import Duals, bound
+from commonwatt.market.schedule_bound import Duals
 from commonwatt.market.schedule_input import Dispatch
 from commonwatt.market.schedule_network import Offer, Wires
 from commonwatt.market.schedule_proof import Evidence, Verdict, prove, traded
-from commonwatt.market.schedule_step import Local, island
+from commonwatt.market.schedule_step import Local
 from commonwatt.units import MICRO, FloatArray
 
 EVERY = 50
@@ -75,22 +75,18 @@ def rule(frame: Frame, inputs: tuple[Dispatch, ...], parameters: ScheduleParamet
 
 def solve(given: Dispatch, parameters: ScheduleParameters, hours: float) -> Solution:
     """Go round until a plan is certified, or give up."""
-    wires, homes, highest = Wires.of(given), island(given.homes), -np.inf
+    best: tuple[Duals, ...] = ()
     for offer, local in rounds(given, parameters.iterations, hours):
-        plan = local.plan()
-        for duals in Duals.near(offer, local.full, local.price):
-            found = bound(wires, homes, given.flexible, duals, hours)
-            if not np.isfinite(highest) or found > highest:
-                best, highest = duals, found
-        verdict = Verdict.on(given, plan, best, hours)
+        verdict = Verdict.on(given, local.plan(), [*best, *Duals.near(offer, local.full, local.price)], hours)
         if verdict.holds and verdict.near(parameters.gap):
             return Solution(verdict, offer, converged=True)
+        best = (verdict.duals,)
     return Solution(verdict, offer, converged=False)
 
 
 def rounds(given: Dispatch, most: int, hours: float) -> Iterator[tuple[Offer, Local]]:
     """The first `most` rounds; where they stand after each `EVERY` and at the end."""
-    offer, local = Offer.first(Wires.of(given), penalty(given)), Local(given.homes, given.flexible, hours)
+    offer, local = Offer.first(Wires.of(given, hours), penalty(given)), Local(given.homes, given.flexible, hours)
     everyone = np.arange(len(given.node))
     for number in range(1, most + 1):
         offer = offer.after_all(local.answer(offer.to(everyone)))
@@ -99,7 +95,10 @@ def rounds(given: Dispatch, most: int, hours: float) -> Iterator[tuple[Offer, Lo
 
 
 def penalty(given: Dispatch) -> float:
-    """ρ [currency/kWh per kW]: a part of the prices' range over a usual power, or of the losses' curve if that is more."""
+    """ρ [currency/kWh per kW]: a part of the prices' range over a usual power, or of the losses' curve if higher.
+
+    The losses' curve is how fast a kW makes the next one dearer.
+    """
     homes, feeder = given.homes, given.feeder
     movable = homes.p_max > homes.p_min
     edges = [(homes.b + homes.a * p)[movable] for p in (homes.p_min, homes.p_max)]

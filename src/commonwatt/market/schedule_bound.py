@@ -8,10 +8,11 @@ is minimised over P, Q for given l, v by a parabola and is then linear in v:
     a = λ_parent − λ + 2rν      b = μ_parent − μ + 2xν      c = λr + μx − ν(r² + x²) + κ
 
 (κ >= 0 of a current's limit; c > 0, or no bound follows). ν is set from the leaves inwards so that v has the slope η,
-the dual of its lower limit, and costs η·low² then. The upper limit's dual, of the voltage as if nothing were lost, adds
-to the price of p and to nothing else. With each home's least cost at its node's price, the bound holds for any λ that
-lies between the utility's prices at node 0, any μ that is 0 there, and any duals >= 0 of limits; at the optimum's it is
-the optimum. So whoever has the inputs and these numbers can check it in one pass over the feeder.
+the dual of its lower limit, and costs η·low² then. The upper limit is on the voltage as if nothing were lost, which
+is never below the real one, less the relief that losses give in the plan that is judged; its dual adds to the price of
+p and to nothing else. With each home's least cost at its node's price, the bound holds for any λ that lies between the
+utility's prices at node 0, any μ that is 0 there, and any duals >= 0 of limits; at the optimum's it is the optimum. So
+whoever has the inputs and these numbers can check it in one pass over the feeder.
 """
 
 from __future__ import annotations
@@ -74,20 +75,20 @@ class Duals:
         return replace(exact, inner=inner), cls(flat, none, none, none, none, flat[wires.node])
 
 
-def bound(wires: Wires, homes: Households, flexible: Flexible, duals: Duals, hours: float) -> float:
+def bound(wires: Wires, homes: Households, flexible: Flexible, duals: Duals, relief: FloatArray, hours: float) -> float:
     """Least cost of any schedule [currency]; -inf when nothing follows from these duals.
 
-    homes : without a utility of their own
+    homes : without a utility of their own; relief : of squared voltages, shape (nodes, slots) [pu] >= 0
     """
     at_supply = (duals.p[0] >= wires.feed_in) & (duals.p[0] <= wires.retail)
     signed = all((limit >= 0).all() for limit in (duals.low, duals.high, duals.most))
     if not (at_supply.all() and signed and not duals.q[0].any()):
         return -np.inf
     own = least(homes, flexible, duals.inner, duals.price(wires.feeder)[wires.node], hours).sum()
-    return float(own + hours * wires.feeder.base_kva * _network(wires.feeder, wires.q, duals).sum())
+    return float(own + hours * wires.feeder.base_kva * _network(wires.feeder, wires.q, duals, relief).sum())
 
 
-def _network(feeder: Feeder, q: FloatArray, duals: Duals) -> FloatArray:
+def _network(feeder: Feeder, q: FloatArray, duals: Duals, relief: FloatArray) -> FloatArray:
     """The network's part of the bound, shape (slots,) [currency/kWh · pu]."""
     r, x, parent = feeder.r[:, None], feeder.x[:, None], np.maximum(feeder.parent, 0)
     down, across = duals.p[parent] - duals.p, duals.q[parent] - duals.q
@@ -102,7 +103,7 @@ def _network(feeder: Feeder, q: FloatArray, duals: Duals) -> FloatArray:
         with np.errstate(divide="ignore", invalid="ignore"):
             part = np.where((square <= 0) & (c >= 0), 0.0, np.where(c > 0, square / (4 * c), np.inf))
         outward[feeder.parent[node]] += nu + part
-    reactive = duals.q * q + duals.high * feeder.lossless(np.zeros_like(q), q)
+    reactive = duals.q * q + duals.high * (feeder.lossless(np.zeros_like(q), q) - relief)
     most = np.where(duals.most > 0, np.where(duals.most > 0, feeder.most[:, None], 0.0) ** 2 * duals.most, 0.0)
     limits = duals.low * feeder.low**2 - duals.high * feeder.high**2 - most
     part_of_all: FloatArray = (reactive + limits).sum(axis=0) - outward[0] * feeder.source**2

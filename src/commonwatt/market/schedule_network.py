@@ -3,7 +3,7 @@
 A round ends with the plan nearest to the homes' own that the wires carry at least cost, each slot by itself:
 
     z = argmin  utility's cost of supply(z) − price·z + ρ/2·(net − z)²
-                low² <= v(z),   v̂(z) <= high²,   l(z) <= most²
+                low² <= v(z) <= high²,   l(z) <= most²
     price ← price + ρ·(net − z)
 
 with supply, voltages and currents from the exact branch flow at the z before (`feeder.flow`) and its slopes there, so
@@ -11,9 +11,9 @@ that a fixed point is exact. Its solution is a price of each node: the utility's
 costs in supply, losses included, plus what the limits in force make of it. The price after the round is that price: the
 dual of the node's balance. All of it is public arithmetic that a contract or anyone else can repeat.
 
-v̂ is the squared voltage as if nothing were lost. It is never below the real one, so the upper limit is kept with a
-small reserve; in return the problem has an exact convex form, from which `schedule_bound` follows (Gan, Li, Topcu, Low,
-IEEE Trans. Autom. Control 60 (2015) 72: without it, losses that nobody has would hold down a high voltage).
+Against the upper limit the losses count as they are, not as they would change: v there moves with z as if nothing were
+lost. Otherwise it would pay to lose energy where the voltage is high, and no bound would follow (Gan, Li, Topcu, Low,
+IEEE Trans. Autom. Control 60 (2015) 72, from which this way of bounding is).
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from commonwatt.errors import MarketError
 from commonwatt.market.feeder import Feeder, flow, slopes
 from commonwatt.market.schedule_input import Dispatch
 from commonwatt.market.schedule_step import Ask
-from commonwatt.units import FloatArray, IntArray
+from commonwatt.units import WH_PER_KWH, FloatArray, IntArray
 
-SPARE_KW = 0.002
-"""How much each home may differ from its plan without a limit being broken, as whole Wh do [kW]."""
+SPARE_WH = 0.5
+"""How much each home may differ from its plan in a slot without a limit being broken, as whole Wh do [Wh]."""
 REFRESH, SETTLE = 10, 300
 """Rounds between two computations of the slopes, and before deferrable loads keep their starts."""
 STEPS, CLOSE = 200, 1e-10
@@ -43,6 +43,7 @@ class Wires:
     """What the network's side knows: the feeder, who is where, reactive power, the utility's prices.
 
     node : shape (homes,); q : shape (nodes, slots) [pu]; retail, feed_in : shape (slots,) [currency/kWh]
+    spare_kw : how much each home may differ from its plan without a limit being broken
     """
 
     feeder: Feeder
@@ -50,12 +51,13 @@ class Wires:
     q: FloatArray
     retail: FloatArray
     feed_in: FloatArray
+    spare_kw: float
 
     @classmethod
-    def of(cls, given: Dispatch) -> Wires:
+    def of(cls, given: Dispatch, hours: float) -> Wires:
         """Of a whole input; nothing of the homes' devices is looked at."""
         nothing = np.zeros((given.feeder.nodes, len(given.retail)))
-        wires = cls(given.feeder, given.node, nothing, given.retail, given.feed_in)
+        wires = cls(given.feeder, given.node, nothing, given.retail, given.feed_in, SPARE_WH / WH_PER_KWH / hours)
         return replace(wires, q=wires.at_nodes(given.reactive))
 
     @cached_property
@@ -66,10 +68,15 @@ class Wires:
 
     @cached_property
     def watched(self) -> tuple[FloatArray, FloatArray]:
-        """Limits of v, of v̂ and of l, one after another, low and high, each shape (3·nodes,) [pu]; node 0 has none."""
-        feeder, spare = self.feeder, self.homes_at[:, 0] * SPARE_KW / self.feeder.base_kva
+        """Lower limits of v, upper ones of v, and those of l, one after another; node 0 has none.
+
+        Returns low and high, each shape (3·nodes,) [pu].
+        """
+        feeder, spare = self.feeder, self.homes_at[:, 0] * self.spare_kw / self.feeder.base_kva
         none = np.full(feeder.nodes, np.inf)
-        low, high = feeder.low**2 + feeder.drop[0] @ spare, np.full(feeder.nodes, feeder.high**2)
+        low, high = (
+            square + feeder.drop[0] @ part for square, part in ((feeder.low**2, spare), (feeder.high**2, -spare))
+        )
         low[0], high[0] = -np.inf, np.inf
         most = np.maximum(feeder.most - feeder.below @ spare, feeder.most / 2)
         return np.concatenate([low, -none, -none]), np.concatenate([none, high, most**2])
@@ -103,7 +110,7 @@ class Linear:
             # Beyond the collapse of the voltage there is nothing to go by; the slopes where nothing flows lead back.
             now = flow(wires.feeder, np.where(now.solved, taken, 0.0), np.where(now.solved, wires.q, 0.0))
         supply = taken.sum(axis=0) + now.losses(wires.feeder)
-        state = np.concatenate([now.v, wires.feeder.lossless(taken, wires.q), now.l])
+        state = np.concatenate([now.v, now.v, now.l])
         if before is not None:
             return cls(taken, supply, before.slope, state, before.rows)
         at = slopes(wires.feeder, now)

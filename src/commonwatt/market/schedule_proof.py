@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -63,24 +64,28 @@ class Verdict:
     hours: float
 
     @classmethod
-    def on(cls, given: Dispatch, plan: Plan, duals: Duals, hours: float) -> Verdict:
-        """Of this plan and these duals, nothing taken for granted."""
-        homes, feeder, wires = island(given.homes), given.feeder, Wires.of(given)
+    def on(cls, given: Dispatch, plan: Plan, choice: Sequence[Duals], hours: float) -> Verdict:
+        """Of this plan and those of the duals that bound the cost best, nothing taken for granted."""
+        homes, feeder, wires = island(given.homes), given.feeder, Wires.of(given, hours)
         net = wh_from_kw(plan.net, hours)
-        flowing = flow(feeder, wires.at_nodes(net / (WH_PER_KWH * hours)), wires.q)
+        taken = wires.at_nodes(net / (WH_PER_KWH * hours))
+        flowing = flow(feeder, taken, wires.q)
         magnitude, current = np.sqrt(np.maximum(flowing.v, 0.0)), np.sqrt(flowing.l)
         outside = np.maximum(feeder.low - magnitude, magnitude - feeder.high)[1:].max(initial=0.0)
         overload = (current - feeder.most[:, None])[1:].max(initial=0.0)
         solved = bool(flowing.solved.all())
+        outside, overload = (float(value) if solved else np.inf for value in (outside, overload))
         supply = flowing.P[0] * feeder.base_kva
         met = np.where(supply > 0, given.retail, given.feed_in) * supply * hours
         own = plan.cost(homes, hours)
         cost = float(own.sum() + met.sum())
         breach = float(plan.breach(homes, given.flexible, hours).max(initial=0.0))
         scale = max(abs(cost), float(np.abs(own).sum() + np.abs(met).sum()) / 100)
-        outside, overload = (float(value) if solved else np.inf for value in (outside, overload))
-        least = bound(wires, homes, given.flexible, duals, hours)
-        return cls(given, plan, duals, net, flowing, breach, outside, overload, cost, least, scale, hours)
+        relief = flowing.relief(feeder, taken, wires.q)
+        bounds = [bound(wires, homes, given.flexible, duals, relief, hours) for duals in choice]
+        highest = int(np.argmax(bounds))
+        best = choice[highest], net, flowing, breach, outside, overload, cost, bounds[highest]
+        return cls(given, plan, *best, scale, hours)
 
     @property
     def holds(self) -> bool:
@@ -132,7 +137,7 @@ def prove(
     evidence = outcomes[0].evidence
     claimed = isinstance(evidence, Evidence) and evidence.converged
     if isinstance(evidence, Evidence) and claimed:
-        verdict = Verdict.on(given, evidence.plan, evidence.duals, frame.hours)
+        verdict = Verdict.on(given, evidence.plan, [evidence.duals], frame.hours)
         net, price, horizon = verdict.net, evidence.price(given), _horizon(verdict, int(getattr(parameters, "gap", 0)))
     else:
         net, price, horizon = alone(given, frame.hours), np.zeros(given.homes.shape), ()
