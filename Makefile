@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # For `make lock`: LOCK_OPTIONS=--upgrade takes newer versions, otherwise those in the lock stay.
 LOCK_OPTIONS ?=
+# For `make bench`: those that are run.
+BENCHMARKS ?= $(wildcard benchmarks/[a-z]*.py)
 
 BIN := $(VENV)/bin
 CORE := $(VENV)/core.stamp
@@ -40,10 +42,12 @@ check: $(DEV) ## Check style, types and the doors between the rooms
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(CORE) ## Measure this machine, one JSON per benchmark in benchmarks/results/
-	@for script in benchmarks/*.py; do \
-	echo "$$script"; $(BIN)/python $$script > build.json && mv build.json benchmarks/results/$$(basename $$script .py).json \
-	|| { rm -f build.json; exit 1; }; done
+bench: $(DEV) ## Measure this machine, one JSON per benchmark in benchmarks/results/
+	@mkdir -p build
+	@for script in $(BENCHMARKS); do \
+	echo "$$script"; $(BIN)/python $$script > build/bench.json \
+	&& mv build/bench.json benchmarks/results/$$(basename $$script .py).json || exit 1; done
+	@for page in benchmarks/_*page.py; do $(BIN)/python $$page || exit 1; done
 
 docs: $(DEV) ## Build the documentation into site/ and run its examples
 	$(BIN)/pytest tests/test_docs.py

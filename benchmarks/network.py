@@ -1,6 +1,4 @@
-"""Speed of a node's chain on this machine, as JSON: blocks made, blocks validated, a latecomer that catches up.
-
-    python benchmarks/network.py > network.json
+"""Speed of a node's chain: blocks made, blocks validated, a latecomer that catches up; JSON on stdout.
 
 Time is simulated and messages go from hand to hand, so what is measured is the work of the nodes alone: signatures,
 execution, state, SQLite in the temporary directory. Signing of the transactions is outside the clock. Everything runs
@@ -9,15 +7,12 @@ on one core; where the machine has other work, `cpu` (this process alone) tells 
 
 from __future__ import annotations
 
-import json
-import platform
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
+
+from _measure import clocks, show
 
 from commonwatt.ledger.evm import Genesis
 from commonwatt.ledger.network.machine import Machine
@@ -61,9 +56,9 @@ class Clock:
 @contextmanager
 def timed() -> Iterator[Clock]:
     """Measure what is inside."""
-    clock, wall, cpu = Clock(), time.perf_counter(), time.process_time()
+    clock, begun = Clock(), clocks()
     yield clock
-    clock.wall, clock.cpu = time.perf_counter() - wall, time.process_time() - cpu
+    clock.wall, clock.cpu = (end - start for start, end in zip(begun, clocks(), strict=True))
 
 
 def transfer(nonce: int) -> bytes:
@@ -141,16 +136,9 @@ def _memory() -> float:
 
 
 def main() -> None:
-    """Print all figures with machine and date."""
+    """Measure and print."""
     with tempfile.TemporaryDirectory() as name:
-        figures = {
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
-            **blocks(Path(name)),
-            "catching_up": catching_up(Path(name)),
-        }
-    json.dump(figures, sys.stdout, indent=2)
-    print()
+        show({**blocks(Path(name)), "catching_up": catching_up(Path(name))}, "py-evm", "coincurve")
 
 
 if __name__ == "__main__":
