@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import rlp
 from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI, StateAPI, WithdrawalAPI
+from eth.db.schema import SchemaV1
 from eth.exceptions import HeaderNotFound, PyEVMError, TransactionNotFound
 from eth.rlp.accounts import Account
 from eth.vm.chain_context import ChainContext
@@ -47,6 +48,8 @@ At = int | bytes | None
 """A block: by its number on the canonical chain, by its hash, or None for the head."""
 
 _BLOCKS_KEPT = 8
+# In an encoded header: the list's length, two hashes, an address, three hashes, the length of the bloom filter, itself.
+_BLOOM = slice(192, 448)
 # A state remembers every account and contract that it was asked for; after so many questions a new one is begun.
 _QUESTIONS = 4096
 
@@ -201,13 +204,13 @@ class Reader:
 
         Blocks whose bloom filter excludes `address` or `topic` are passed over.
         """
-        wanted = [item for item in (address, topic) if item is not None]
+        wanted = int(BloomFilter.from_iterable(item for item in (address, topic) if item is not None))
         found: list[Log] = []
         with self._whole():
-            for number in range(first, min(last, self.head.number) + 1):
-                header = self.header(number)
-                if not header.bloom or any(item not in BloomFilter(header.bloom) for item in wanted):
+            for number, bloom in self.blooms(first, min(last, self.head.number)):
+                if not bloom or bloom & wanted != wanted:
                     continue
+                header = self.header(number)
                 hashes = self._chain.chaindb.get_block_transaction_hashes(header)
                 for hash_, receipt in zip(hashes, read_receipts(self._chain, header), strict=True):
                     found += [
@@ -216,6 +219,15 @@ class Reader:
                         if address in (None, log.address) and topic in (None, *log.topics[:1])
                     ]
         return found
+
+    def blooms(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Numbers and bloom filters of canonical blocks, cut out of their headers, as decoding them takes long."""
+        for number in range(first, last + 1):
+            hash_ = self._store.get(SchemaV1.make_block_number_to_hash_lookup_key(BlockNumber(number)))
+            header = self._store.get(hash_[1:]) if hash_ else None  # behind the length of the encoded hash
+            if header is None:
+                raise UnknownBlock(f"{self._name} has no block {number}.")
+            yield number, int.from_bytes(header[_BLOOM], "big")
 
     # The state after a block
 

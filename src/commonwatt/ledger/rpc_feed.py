@@ -60,9 +60,8 @@ class LogQuery:
         wanted = [group for group in (self.addresses, *self.topics) if group]
         object.__setattr__(self, "blooms", tuple(tuple(map(_bloom, group)) for group in wanted))
 
-    def may_be_in(self, header: BlockHeaderAPI) -> bool:
-        """False when the bloom filter excludes the block."""
-        bloom = header.bloom
+    def may_be_in(self, bloom: int) -> bool:
+        """False when a block's bloom filter excludes it."""
         return bool(bloom) and all(any(bloom & bits == bits for bits in group) for group in self.blooms)
 
     def matches(self, log: Any) -> bool:
@@ -74,7 +73,7 @@ class LogQuery:
 
     def found(self, reader: Reader, header: BlockHeaderAPI, *, removed: bool = False) -> Iterator[dict[str, Any]]:
         """The wanted events of a block."""
-        if self.may_be_in(header):
+        if self.may_be_in(header.bloom):
             for log, written in logs_json(reader, header, removed=removed):
                 if self.matches(log):
                     yield written
@@ -108,18 +107,25 @@ def _bloom(item: bytes) -> int:
     return int(BloomFilter.from_iterable([item]))
 
 
-def range_of(query: LogQuery, reader: Reader, most: int) -> Iterator[BlockHeaderAPI]:
-    """Headers of the blocks that a query names; the head when it names none. Raises RpcError."""
+def search(query: LogQuery, reader: Reader, most: int, guard: Callable[[], None]) -> Iterator[dict[str, Any]]:
+    """The wanted events of the blocks that a query names, of the head when it names none. Raises RpcError.
+
+    `most` blocks at most; `guard` is called for each and raises when it has been too long.
+    """
     if query.hash is not None:
-        return iter([reader.header(query.hash)])
+        yield from query.found(reader, reader.header(query.hash))
+        return
     head = reader.header().block_number
     first, last = (_number(where, head) for where in (query.first, query.last))
     if first > last:
         raise RpcError(INVALID_PARAMS, f"The first block, {first}, is after the last, {last}.")
-    numbers = range(first, min(last, head) + 1)
-    if len(numbers) > most:
-        raise RpcError(LIMIT, f"These are {len(numbers)} blocks; ask for {most} at a time.")
-    return map(reader.header, numbers)
+    last = min(last, head)
+    if last - first >= most:
+        raise RpcError(LIMIT, f"These are {last - first + 1} blocks; ask for {most} at a time.")
+    for number, bloom in reader.blooms(first, last):
+        guard()
+        if query.may_be_in(bloom):
+            yield from query.found(reader, reader.header(number))
 
 
 def _number(where: Where | None, head: int) -> int:

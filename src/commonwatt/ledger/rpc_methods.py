@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any
 
 from eth.abc import BlockHeaderAPI
@@ -22,7 +22,7 @@ from commonwatt.ledger.rpc_feed import (
     LogWatch,
     PendingWatch,
     log_query,
-    range_of,
+    search,
     subscription,
 )
 from commonwatt.ledger.rpc_format import (
@@ -324,12 +324,10 @@ def _logs(asked: Asked, query: LogQuery) -> list[Json]:
 
 
 def _search(asked: Asked, query: LogQuery) -> list[Json]:
-    found: list[Json] = []
-    for header in range_of(query, asked.reader, asked.limits.blocks):
-        asked.guard()
-        found += query.found(asked.reader, header)
-        if len(found) > asked.limits.events:
-            raise RpcError(LIMIT, f"More than {asked.limits.events} events were found; ask for fewer blocks.")
+    events = search(query, asked.reader, asked.limits.blocks, asked.guard)
+    found = list(islice(events, asked.limits.events + 1))
+    if len(found) > asked.limits.events:
+        raise RpcError(LIMIT, f"More than {asked.limits.events} events were found; ask for fewer blocks.")
     return found
 
 

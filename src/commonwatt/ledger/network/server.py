@@ -46,7 +46,9 @@ def serve(driver: Driver, host: str, port: int, more: Sequence[BaseRoute] = ()) 
     """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family)
+        bound = socket.create_server((host, port), family=family)
+        # With the protocol's number asyncio sends at once; without, an answer may wait 40 ms for an acknowledgement.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=bound.detach())
     except OSError as error:
         driver.machine.tree.close()
         raise LedgerError(f"The node cannot listen at {host}:{port}: {error.strerror}.") from None

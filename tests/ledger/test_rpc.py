@@ -1,0 +1,416 @@
+"""JSON-RPC without a socket: the envelope, parameters, blocks and accounts, filters, limits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ledger_cases import ALICE, BOB, ETHER, transfer
+from rpc_cases import GENESIS, error, request, result, service
+
+from commonwatt.ledger.embedded import EmbeddedChain
+from commonwatt.ledger.rpc import Service
+from commonwatt.ledger.rpc_asked import METHODS, Limits
+from commonwatt.ledger.rpc_backend import AtOnce, Backend
+from commonwatt.ledger.rpc_values import quantity
+from commonwatt.ledger.wallet import created_address, sign_transaction
+from commonwatt.proof import keccak
+
+ALICE_, BOB_ = f"0x{ALICE.address.hex()}", f"0x{BOB.address.hex()}"
+TO = f"0x{'11' * 20}"
+UNKNOWN = f"0x{'77' * 32}"
+# A contract that logs its calldata's first word under topic 7 and keeps it in slot 0; zero makes it revert with "no".
+LOGGER = bytes.fromhex("5f3580156014575f52600760205fa15f515f55005b616e6f5f526002601efd")
+SEVEN = f"0x{7:064x}"
+TOO_LONG = "The request took more than 2000 seconds and was ended; ask for less at a time."
+
+
+def send(rpc: Service, raw: bytes) -> str:
+    return str(result(rpc, "eth_sendRawTransaction", f"0x{raw.hex()}"))
+
+
+def create(rpc: Service, code: bytes, nonce: int = 0) -> str:
+    """Address of a new contract of Alice's with this code."""
+    init = bytes([0x60, len(code), 0x80, 0x60, 0x09, 0x5F, 0x39, 0x5F, 0xF3]) + code
+    send(rpc, sign_transaction(ALICE, chain_id=GENESIS.chain_id, nonce=nonce, to=b"", gas=500_000, data=init))
+    return f"0x{created_address(ALICE.address, nonce).hex()}"
+
+
+def log(rpc: Service, contract: str, nonce: int, word: int) -> str:
+    to = bytes.fromhex(contract[2:])
+    data = word.to_bytes(32, "big")
+    return send(rpc, sign_transaction(ALICE, chain_id=GENESIS.chain_id, nonce=nonce, to=to, gas=100_000, data=data))
+
+
+def test_the_embedded_chain_and_a_standing_service_answer() -> None:
+    rpc = service()
+    backend: Backend = rpc.backend
+    assert backend.syncing is None
+    assert result(rpc, "eth_chainId") == hex(GENESIS.chain_id)
+    assert result(rpc, "net_version") == str(GENESIS.chain_id)
+    assert result(rpc, "eth_blockNumber") == "0x0"
+    assert result(rpc, "eth_syncing") is False
+    assert result(rpc, "net_listening") is True
+    assert result(rpc, "net_peerCount") == "0x0"
+    assert result(rpc, "eth_accounts") == []
+    assert result(rpc, "web3_clientVersion").startswith("commonwatt/")
+    assert result(rpc, "eth_gasPrice") == "0x7"
+    assert result(rpc, "eth_maxPriorityFeePerGas") == "0x0"
+
+
+# The envelope
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "told"),
+    [
+        (b"", -32700, "is not JSON"),
+        (b"{", -32700, "is not JSON"),
+        (b"\xff", -32700, "is not JSON"),
+        (b'{"id": NaN}', -32700, "NaN is no number"),
+        (b'{"id": %s}' % (b"9" * 5000), -32700, "is not JSON"),
+        (b"[" * 100_000, -32700, "nested more than 32 deep"),
+        (b'{"a":' * 100_000, -32700, "nested more than 32 deep"),
+        (b"[]", -32600, "at least one call"),
+        (b"7", -32600, "is an object"),
+        (b'{"method": "eth_chainId", "id": 1}', -32600, '"jsonrpc": "2.0"'),
+        (b'{"jsonrpc": "2.0", "method": 7, "id": 1}', -32600, '"method", which is text'),
+        (b'{"jsonrpc": "2.0", "method": "eth_chainId", "id": {}}', -32600, "id of a call"),
+        (b'{"jsonrpc": "2.0", "method": "eth_chainId", "id": 1e999}', -32600, "id of a call"),
+        (b'{"jsonrpc": "2.0", "method": "eth_sign", "id": 1}', -32601, "'eth_sign' does not exist"),
+        (b'{"jsonrpc": "2.0", "method": "eth_chainId", "id": 1, "params": {}}', -32602, "are a list"),
+        (b'{"jsonrpc": "2.0", "method": "eth_chainId", "id": 1, "params": [1]}', -32602, "the method's are: none"),
+        (b" " * ((1 << 20) + 1), -32600, "1048576 bytes at most"),
+    ],
+)
+def test_what_is_no_call_is_told_so(sent: bytes, code: int, told: str) -> None:
+    answer = json.loads(service().handle(sent) or b"")
+    assert answer["error"]["code"] == code
+    assert told in answer["error"]["message"]
+
+
+def test_brackets_in_text_do_not_nest() -> None:
+    text = "[" * 1000 + '\\"' + "{" * 1000
+    sent = json.dumps({"jsonrpc": "2.0", "id": text, "method": "eth_chainId"}).encode()
+    assert json.loads(service().handle(sent) or b"")["id"] == text
+
+
+def test_a_batch_is_answered_in_order_and_a_notification_not_at_all() -> None:
+    rpc = service()
+    calls: list[Any] = [
+        {"jsonrpc": "2.0", "id": "a", "method": "eth_chainId"},
+        {"jsonrpc": "2.0", "method": "eth_chainId"},
+        3,
+        {"jsonrpc": "2.0", "id": 2.5, "method": "nothing"},
+        {"jsonrpc": "2.0", "id": None, "method": "eth_blockNumber", "params": []},
+        {"jsonrpc": "2.0", "method": "nothing"},
+    ]
+    answers = json.loads(rpc.handle(json.dumps(calls).encode()) or b"")
+    assert [answer["id"] for answer in answers] == ["a", None, 2.5, None]
+    assert [answer.get("error", {}).get("code") for answer in answers] == [None, -32600, -32601, None]
+    assert rpc.handle(json.dumps(calls[1:2]).encode()) is None
+    assert rpc.handle(json.dumps(calls[1]).encode()) is None
+    long = json.loads(rpc.handle(json.dumps(calls[:1] * 101).encode()) or b"")
+    assert long["error"] == {"code": -32600, "message": "A batch holds 100 calls at most, not 101."}
+
+
+def test_an_answer_is_bounded_alone_and_in_a_batch() -> None:
+    rpc = service(Limits(response=3000))
+    call = {"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": ["latest", False]}
+    assert "result" in json.loads(rpc.handle(json.dumps(call).encode()) or b"")
+    first, second, _ = json.loads(rpc.handle(json.dumps([call] * 3).encode()) or b"")
+    assert "result" in first
+    assert second["error"]["code"] == -32005
+    alone = request(service(Limits(response=100)), "eth_getBlockByNumber", "latest", False)  # noqa: FBT003
+    assert "more than 100 bytes" in alone["error"]["message"]
+
+
+def test_a_fault_of_the_node_is_logged_and_answered(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(AtOnce):
+        def pending_nonce(self, address: bytes) -> int:
+            raise ZeroDivisionError(address)
+
+    rpc = Service(Broken(EmbeddedChain(None, GENESIS), lambda: 0))
+    answer = error(rpc, "eth_getTransactionCount", ALICE_, "pending")
+    assert answer == {"code": -32603, "message": "The node failed to answer; its log says why."}
+    assert "ZeroDivisionError" in caplog.text
+
+
+# Parameters
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "told"),
+    [
+        ("eth_getBalance", [], "0 parameters were given; the method's are: address, block"),
+        ("eth_getBalance", [ALICE_, "latest", 1], "3 parameters"),
+        ("eth_getBalance", ["0x12"], "address is not an address"),
+        ("eth_getBalance", [ALICE_[:-1] + "g"], "is not an address"),
+        ("eth_getBalance", [None], "is not an address"),
+        ("eth_getBalance", [ALICE_, "newest"], "block is not a block"),
+        ("eth_getBalance", [ALICE_, "0x01"], "without leading zeros"),
+        ("eth_getBalance", [ALICE_, 1], "is not a block"),
+        ("eth_getBalance", [ALICE_, {"blockHash": UNKNOWN, "blockNumber": "0x0"}], "is not a block: an object"),
+        ("eth_getBalance", [ALICE_, {"blockHash": "0x00"}], '"blockHash" that is not a hash'),
+        ("eth_getBlockByNumber", ["0x0", 1], "full is not true or false"),
+        ("eth_getBlockByHash", ["0x0", True], "block is not a hash"),
+        ("eth_getStorageAt", [ALICE_, "0x" + "0" * 63], "slot is not a number"),
+        ("eth_getStorageAt", [ALICE_, "0x1" + "0" * 64], "does not fit 256 bits"),
+        ("eth_sendRawTransaction", ["0x123"], "transaction is not bytes"),
+        ("eth_sendRawTransaction", [7], "transaction is not bytes"),
+        ("eth_call", [{"to": TO, "colour": "red"}], "has the unknown key 'colour'"),
+        ("eth_call", [{"to": TO, "data": "0x01", "input": "0x02"}], "that differ"),
+        ("eth_call", [{"gas": "12"}], '"gas" that is not a number'),
+        ("eth_call", [[]], "is not an object"),
+        ("eth_call", [{"accessList": [{"address": TO, "storageKeys": [1]}]}], "is not a number"),
+        ("eth_getLogs", [{"address": ["0x1"]}], '"address" that is not an address'),
+        ("eth_getLogs", [{"topics": [None] * 5}], '"topics" that has more than 4 items'),
+        ("eth_getLogs", [{"blockHash": UNKNOWN, "fromBlock": "0x0"}], '"blockHash" and also'),
+        ("eth_getLogs", [{"fromBlock": "0x2", "toBlock": "0x1"}], "The first block, 2, is after the last, 1"),
+        ("eth_feeHistory", ["0x1", "latest", [50, 10]], "percentiles do not ascend"),
+        ("eth_feeHistory", ["0x1", "latest", [101]], "are not numbers from 0 to 100"),
+        ("eth_feeHistory", [-1, "latest"], "count is not a number"),
+        ("eth_subscribe", ["news"], "kind is not newHeads, logs or newPendingTransactions"),
+    ],
+)
+def test_parameters_are_taken_strictly(method: str, params: list[Any], told: str) -> None:
+    answer = error(service(), method, *params)
+    assert answer["code"] == -32602
+    assert told in answer["message"]
+
+
+@given(st.integers(0, 2**256 - 1))
+def test_a_quantity_is_read_as_it_is_written(number: int) -> None:
+    assert quantity(hex(number)) == number
+
+
+# Blocks, transactions, accounts
+
+
+def test_a_block_its_transaction_and_receipt_agree() -> None:
+    rpc = service()
+    hash_ = send(rpc, transfer(0, wei=5, max_fee=100, tip=3))
+    block = result(rpc, "eth_getBlockByNumber", "latest", True)  # noqa: FBT003
+    assert block == result(rpc, "eth_getBlockByHash", block["hash"], True)  # noqa: FBT003
+    short = result(rpc, "eth_getBlockByNumber", "0x1", False)  # noqa: FBT003
+    assert short == {**block, "transactions": [hash_]}
+    (found,) = block["transactions"]
+    assert found == result(rpc, "eth_getTransactionByHash", hash_)
+    assert found == result(rpc, "eth_getTransactionByBlockNumberAndIndex", "0x1", "0x0")
+    assert found == result(rpc, "eth_getTransactionByBlockHashAndIndex", block["hash"], "0x0")
+    assert (found["from"], found["to"], found["value"], found["gasPrice"]) == (ALICE_, TO, "0x5", hex(10))
+    assert result(rpc, "eth_getBlockTransactionCountByHash", block["hash"]) == "0x1"
+    raw = bytes.fromhex(result(rpc, "eth_getRawTransactionByHash", hash_)[2:])
+    assert f"0x{keccak(raw).hex()}" == hash_
+    receipt = result(rpc, "eth_getTransactionReceipt", hash_)
+    assert [receipt] == result(rpc, "eth_getBlockReceipts", "0x1")
+    assert (receipt["status"], receipt["gasUsed"], receipt["effectiveGasPrice"]) == ("0x1", hex(21_000), hex(10))
+    # What the execution API demands of a block, sealed by work once, by another engine today.
+    assert (block["nonce"], block["difficulty"], block["uncles"]) == ("0x" + "00" * 8, "0x0", [])
+    assert result(rpc, "eth_getBalance", ALICE_) == hex(1000 * ETHER - 5 - 21_000 * 10)
+    assert result(rpc, "eth_getBalance", ALICE_, "0x0") == hex(1000 * ETHER)
+    assert result(rpc, "eth_getBalance", ALICE_, "earliest") == hex(1000 * ETHER)
+    by_hash = {"blockHash": block["hash"], "requireCanonical": True}
+    assert result(rpc, "eth_getTransactionCount", ALICE_, by_hash) == "0x1"
+    assert result(rpc, "eth_getTransactionCount", ALICE_, {"blockNumber": "0x0"}) == "0x0"
+
+
+def test_what_is_not_there_is_null_or_a_sentence() -> None:
+    rpc = service()
+    for method, params in (
+        ("eth_getBlockByNumber", ["0x7", False]),
+        ("eth_getBlockByNumber", ["finalized", False]),
+        ("eth_getBlockByHash", [UNKNOWN, True]),
+        ("eth_getBlockReceipts", ["0x7"]),
+        ("eth_getBlockTransactionCountByNumber", ["0x7"]),
+        ("eth_getTransactionByHash", [UNKNOWN]),
+        ("eth_getRawTransactionByHash", [UNKNOWN]),
+        ("eth_getTransactionReceipt", [UNKNOWN]),
+        ("eth_getTransactionByBlockNumberAndIndex", ["0x0", "0xffffffffffffffffffff"]),
+    ):
+        assert result(rpc, method, *params) is None, method
+    assert error(rpc, "eth_getBalance", ALICE_, "0x7") == {
+        "code": -32001,
+        "message": "the chain in memory has no block 7.",
+    }
+    assert error(rpc, "eth_getBalance", ALICE_, "safe")["message"] == "This chain has no final block; ask for latest."
+    assert error(rpc, "eth_getBalance", ALICE_, UNKNOWN)["code"] == -32001
+    assert error(rpc, "eth_getLogs", {"blockHash": UNKNOWN})["code"] == -32001
+
+
+def test_a_refused_transaction_says_why_in_words_that_wallets_know() -> None:
+    rpc = service()
+    send(rpc, transfer(0))
+    for raw, told in (
+        (transfer(0), "nonce too low"),
+        (transfer(9), "nonce too high"),
+        (transfer(1, wei=10**30), "insufficient funds"),
+        (transfer(1, chain_id=1), "signed for chain 1, this is chain 2024"),
+        (b"", "not a signed Ethereum transaction"),
+        (b"\x03" + bytes(100), "not a signed Ethereum transaction"),
+    ):
+        answer = error(rpc, "eth_sendRawTransaction", f"0x{raw.hex()}")
+        assert (answer["code"], told in answer["message"]) == (-32000, True), answer
+
+
+# Running code
+
+
+def test_calls_estimates_and_their_failures() -> None:
+    rpc = service()
+    contract = create(rpc, LOGGER)
+    word = f"0x{5:064x}"
+    assert result(rpc, "eth_call", {"to": contract, "data": word}) == "0x"
+    assert result(rpc, "eth_getStorageAt", contract, "0x0") == f"0x{0:064x}"
+    estimated = int(result(rpc, "eth_estimateGas", {"from": ALICE_, "to": contract, "input": word}), 16)
+    used = int(result(rpc, "eth_getTransactionReceipt", log(rpc, contract, 1, 5))["gasUsed"], 16)
+    assert used <= estimated <= used * 1.02
+    assert result(rpc, "eth_getStorageAt", contract, "0x0") == word
+    assert result(rpc, "eth_getCode", contract) == f"0x{LOGGER.hex()}"
+    reverted = {"code": 3, "message": "execution reverted", "data": "0x6e6f"}
+    for method in ("eth_call", "eth_estimateGas"):
+        assert error(rpc, method, {"to": contract, "data": f"0x{0:064x}"}) == reverted
+        assert "OutOfGas" in error(rpc, method, {"to": contract, "data": word, "gas": hex(22_000)})["message"]
+        assert "insufficient funds" in error(rpc, method, {"from": TO, "to": contract, "value": "0x1"})["message"]
+    assert "below the 21" in error(rpc, "eth_call", {"to": contract, "data": word, "gas": "0x1"})["message"]
+    assert result(rpc, "eth_estimateGas", {"from": ALICE_, "to": TO, "value": "0x1"}) == hex(21_000)
+    # The state of the head is as before all these questions.
+    assert result(rpc, "eth_getBalance", TO) == "0x0"
+
+
+def test_a_question_that_runs_on_is_ended() -> None:
+    ticks = iter(range(1_000_000))
+    rpc = service(Limits(seconds=2000), clock=lambda: next(ticks))
+    answer = error(rpc, "eth_call", {"data": "0x5b5f56", "gas": hex(2**60)})
+    assert answer == {"code": -32005, "message": TOO_LONG}
+    pairing = {"to": f"0x{8:040x}", "data": f"0x{bytes(192 * 5).hex()}"}
+    assert "pairing" in error(rpc, "eth_call", pairing)["message"]
+    assert result(rpc, "eth_call", {**pairing, "data": f"0x{bytes(192).hex()}"}) == f"0x{1:064x}"
+
+
+def test_calls_as_deep_as_the_rules_allow_come_back() -> None:
+    rpc = service()
+    contract = create(rpc, bytes.fromhex("5f5f5f5f5f305af1"))  # calls itself with all gas that is left
+    assert result(rpc, "eth_call", {"to": contract, "gas": hex(2**24)}) == "0x"
+
+
+# Filters, events
+
+
+def test_filters_give_each_thing_once() -> None:
+    rpc = service()
+    contract = create(rpc, LOGGER)
+    blocks, pending = result(rpc, "eth_newBlockFilter"), result(rpc, "eth_newPendingTransactionFilter")
+    events = result(rpc, "eth_newFilter", {"address": contract, "topics": [SEVEN]})
+    others = result(rpc, "eth_newFilter", {"address": [TO]})
+    hashes = [log(rpc, contract, nonce, nonce) for nonce in (1, 2)]
+    assert len(result(rpc, "eth_getFilterChanges", blocks)) == 2
+    assert result(rpc, "eth_getFilterChanges", pending) == hashes
+    found = result(rpc, "eth_getFilterChanges", events)
+    assert [(each["transactionHash"], int(each["data"], 16), each["removed"]) for each in found] == [
+        (hashes[0], 1, False),
+        (hashes[1], 2, False),
+    ]
+    for name in (blocks, pending, events, others):
+        assert result(rpc, "eth_getFilterChanges", name) == []
+    # A filter without blocks is about the head.
+    assert result(rpc, "eth_getFilterLogs", events) == found[1:]
+    assert error(rpc, "eth_getFilterLogs", blocks)["code"] == -32602
+    assert result(rpc, "eth_uninstallFilter", events) is True
+    assert result(rpc, "eth_uninstallFilter", events) is False
+    assert error(rpc, "eth_getFilterChanges", events) == {"code": -32000, "message": "filter not found"}
+
+
+def test_events_are_found_by_address_topic_and_block() -> None:
+    rpc = service()
+    contract = create(rpc, LOGGER)
+    for nonce in (1, 2, 3):
+        log(rpc, contract, nonce, 10 + nonce)
+
+    def words(**query: Any) -> list[int]:
+        return [int(each["data"], 16) for each in result(rpc, "eth_getLogs", {"fromBlock": "0x0", **query})]
+
+    assert words() == words(address=contract) == words(address=[TO, contract]) == [11, 12, 13]
+    assert words(topics=[SEVEN]) == words(topics=[[UNKNOWN, SEVEN]]) == words(topics=[None]) == [11, 12, 13]
+    assert words(topics=[UNKNOWN]) == words(topics=[SEVEN, None]) == words(address=TO) == []
+    assert words(fromBlock="0x3", toBlock="0x3") == [12]
+    assert words(fromBlock="0x4", toBlock="0xffff") == [13]
+    block = result(rpc, "eth_getBlockByNumber", "0x2", False)  # noqa: FBT003
+    (event,) = result(rpc, "eth_getLogs", {"blockHash": block["hash"]})
+    assert (event["logIndex"], event["transactionIndex"], event["blockNumber"]) == ("0x0", "0x0", "0x2")
+    assert error(service(Limits(blocks=0)), "eth_getLogs", {})["message"] == "These are 1 blocks; ask for 0 at a time."
+    few = Service(rpc.backend, Limits(events=2))
+    assert "More than 2 events" in error(few, "eth_getLogs", {"fromBlock": "0x0"})["message"]
+
+
+def test_filters_are_few_and_forgotten_when_nobody_polls() -> None:
+    time = [0.0]
+    rpc = service(Limits(filters=2), clock=lambda: time[0])
+    first, _ = result(rpc, "eth_newBlockFilter"), result(rpc, "eth_newBlockFilter")
+    assert error(rpc, "eth_newBlockFilter")["code"] == -32005
+    time[0] = 200
+    assert result(rpc, "eth_getFilterChanges", first) == []
+    time[0] = 400
+    assert result(rpc, "eth_newBlockFilter") != first
+    assert result(rpc, "eth_getFilterChanges", first) == []
+    time[0] = 701
+    assert error(rpc, "eth_getFilterChanges", first)["message"] == "filter not found"
+
+
+def test_subscriptions_need_a_connection_and_stay_on_it() -> None:
+    rpc = service(Limits(subscriptions=2))
+    assert error(rpc, "eth_subscribe", "newHeads") == {"code": -32601, "message": "Subscriptions need a WebSocket."}
+    one, other = rpc.connection(), rpc.connection()
+
+    def ask(method: str, *params: Any, connection: Any = one) -> Any:
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        return json.loads(rpc.handle(json.dumps(body).encode(), connection) or b"")
+
+    heads = ask("eth_subscribe", "newHeads")["result"]
+    ask("eth_subscribe", "newPendingTransactions")
+    assert ask("eth_subscribe", "logs", {})["error"]["code"] == -32005
+    assert ask("eth_unsubscribe", heads, connection=other)["result"] is False
+    hash_ = send(rpc, transfer(0))
+    told = [json.loads(message) for message in rpc.news(one)]
+    assert [each["method"] for each in told] == ["eth_subscription"] * 2
+    assert told[0]["params"]["subscription"] == heads
+    assert told[0]["params"]["result"]["number"] == "0x1"
+    assert told[1]["params"]["result"] == hash_
+    assert rpc.news(one) == rpc.news(other) == []
+    assert ask("eth_unsubscribe", heads)["result"] is True
+
+
+def test_fees_of_the_past() -> None:
+    rpc = service()
+    send(rpc, transfer(0, max_fee=100, tip=3))
+    send(rpc, transfer(1, max_fee=8, tip=3))
+    history = result(rpc, "eth_feeHistory", "0x2", "latest", [0, 100])
+    assert history["oldestBlock"] == "0x1"
+    assert history["baseFeePerGas"] == ["0x7"] * 3
+    assert history["gasUsedRatio"] == [21_000 / GENESIS.gas_limit] * 2
+    assert history["reward"] == [["0x3", "0x3"], ["0x1", "0x1"]]
+    assert result(rpc, "eth_feeHistory", 1000, "0x1")["oldestBlock"] == "0x0"
+    assert "reward" not in result(rpc, "eth_feeHistory", "0x1", "latest", None)
+
+
+# Documentation
+
+
+def test_every_method_and_limit_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "json-rpc.md").read_text("utf-8")
+    missing = [name for name in METHODS if f"`{name}`" not in page]
+    assert missing == []
+
+
+def test_a_file_that_another_process_writes_is_followed(path: Path, open_chain: Callable[..., EmbeddedChain]) -> None:
+    writer = open_chain()
+    reader = Service(AtOnce(open_chain(read_only=True), lambda: 0))
+    assert result(reader, "eth_blockNumber") == "0x0"
+    writer.seal(2000)
+    assert result(reader, "eth_blockNumber") == "0x1"
+    assert "reading only" in error(reader, "eth_sendRawTransaction", f"0x{transfer(0).hex()}")["message"]
