@@ -27,10 +27,10 @@ demo: $(CORE) ## Run a day of a village: trade, settle on its chain, prove a bil
 	@$(BIN)/commonwatt demo
 
 test: $(DEV) ## Run all tests on all cores; those of the contracts when Node is there
-	$(BIN)/pytest --numprocesses auto --dist worksteal
 	@if node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; \
 	then $(MAKE) --no-print-directory test-contracts; \
-	else echo "Node 20 or newer was not found: the contracts' own tests were left out."; fi
+	else echo "Node 20 or newer was not found: tests of the contracts and with Ethereum's tools are left out."; fi
+	$(BIN)/pytest --numprocesses auto --dist worksteal
 
 test-contracts: $(NODE) ## Test the contracts with forge and compare the artifacts with a fresh compile
 	node contracts/compile.mjs --check
