@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Parameter, Token
+from cyclopts import App, Parameter
 
 from commonwatt.chain_cli import app as chain_app
-from commonwatt.errors import CommonwattError, ConfigError, Finding, OutputError
+from commonwatt.cli_options import JsonPath, Whole, write_json
+from commonwatt.errors import CommonwattError, OutputError
 
 if TYPE_CHECKING:
     from commonwatt.exchange.result import Result
@@ -31,39 +30,6 @@ app.command(bench_app)
 app.command(chain_app)
 
 
-def _can_be_written(_type: object, path: str | None) -> None:
-    """Before a long run, not after it."""
-    if path in (None, "-"):
-        return
-    file = Path(path)
-    there = file.exists()
-    try:
-        file.open("a", encoding="utf-8").close()
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}.") from None
-    if not there:
-        file.unlink()
-
-
-def _whole(_type: object, tokens: Sequence[Token]) -> int:
-    """A whole number; nothing is rounded."""
-    (token,) = tokens
-    if not re.fullmatch(r"-?[0-9]{1,18}", token.value):
-        name = (token.keyword or "the number").lstrip("-")
-        raise ConfigError("The request", [Finding(name, f"is a whole number, not '{token.value}'")])
-    return int(token.value)
-
-
-JsonPath = Annotated[
-    str | None,
-    Parameter(
-        name="--json",
-        allow_leading_hyphen=True,
-        validator=_can_be_written,
-        help="Write the figures as JSON to this file; - for stdout.",
-    ),
-]
-Whole = Annotated[int, Parameter(converter=_whole, allow_leading_hyphen=True)]
 DEMO_START = "2026-06-15"
 
 
@@ -106,7 +72,7 @@ def data(*, json_path: JsonPath = None) -> None:
         for each in catalogue()
     ]
     if json_path:
-        _write_json({"sets": sets, "grids": list(grid_names())}, json_path)
+        write_json({"sets": sets, "grids": list(grid_names())}, json_path)
         return
     from rich.console import Console
 
@@ -237,7 +203,7 @@ def clear(
     pairs = [text.partition("=") for text in param or []]
     found = clear_file(mechanism, file, retail, feed_in, {key: value for key, _, value in pairs})
     if json_path:
-        _write_json(found, json_path)
+        write_json(found, json_path)
     if json_path == "-":
         return
     for trade in found["trades"]:
@@ -296,7 +262,7 @@ def compare(
 
         page = write_comparison(found, out)
     if json_path:
-        _write_json(as_json(found), json_path)
+        write_json(as_json(found), json_path)
     if json_path != "-":
         from rich.console import Console
 
@@ -316,7 +282,7 @@ def saini(*, json_path: JsonPath = None) -> None:
 
     study = run()
     if json_path:
-        _write_json(as_json(study), json_path)
+        write_json(as_json(study), json_path)
     if json_path != "-":
         from rich.console import Console
 
@@ -345,7 +311,7 @@ def residential(*, days: Whole = 7, out: Path | None = None, json_path: JsonPath
         out.mkdir(parents=True, exist_ok=True)
         (out / "residential.html").write_text(page(study), encoding="utf-8")
     if json_path:
-        _write_json(as_json(study), json_path)
+        write_json(as_json(study), json_path)
     if json_path != "-":
         from rich.console import Console
 
@@ -373,7 +339,7 @@ def day(*, homes: Whole = 100, ledger: str = "embedded", json_path: JsonPath = N
     with _progress(quiet=json_path == "-") as report:
         figures = bench_day(homes, DEMO_START, ledger, report)
     if json_path:
-        _write_json(figures, json_path)
+        write_json(figures, json_path)
     if json_path != "-":
         print(
             f"{homes} homes, one day, ledger {ledger}: {figures['cpu_seconds']:.1f} s CPU, {figures['rss_mb']:.0f} MB"
@@ -408,7 +374,7 @@ def _show(result: Result, out: Path | None, json_path: str | None) -> None:
     if out:
         write_outputs(result, out)
     if json_path:
-        _write_json(summary(result), json_path)
+        write_json(summary(result), json_path)
     if json_path != "-":
         from rich.console import Console
 
@@ -437,14 +403,6 @@ def _progress(*, quiet: bool, task: str = "market day") -> Iterator[Callable[[in
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         added = bar.add_task(task, total=None)
         yield lambda done, total: bar.update(added, completed=done, total=total)
-
-
-def _write_json(value: Any, path: str) -> None:
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    if path == "-":
-        sys.stdout.write(text)
-    else:
-        Path(path).write_text(text, encoding="utf-8")
 
 
 def _kinds(profiles: Any) -> list[str]:

@@ -1,0 +1,58 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter, Token
+
+from commonwatt.errors import ConfigError, Finding, OutputError
+
+
+def _can_be_written(_type: object, path: str | None) -> None:
+    """Before a long run, not after it."""
+    if path in (None, "-"):
+        return
+    file = Path(path)
+    there = file.exists()
+    try:
+        file.open("a", encoding="utf-8").close()
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}.") from None
+    if not there:
+        file.unlink()
+
+
+def _whole(_type: object, tokens: Sequence[Token]) -> int:
+    """A whole number; nothing is rounded."""
+    (token,) = tokens
+    if not re.fullmatch(r"-?[0-9]{1,18}", token.value):
+        name = (token.keyword or "the number").lstrip("-")
+        raise ConfigError("The request", [Finding(name, f"is a whole number, not '{token.value}'")])
+    return int(token.value)
+
+
+JsonPath = Annotated[
+    str | None,
+    Parameter(
+        name="--json",
+        allow_leading_hyphen=True,
+        validator=_can_be_written,
+        help="Write the figures as JSON to this file; - for stdout.",
+    ),
+]
+Whole = Annotated[int, Parameter(converter=_whole, allow_leading_hyphen=True)]
+
+
+def write_json(value: Any, path: str) -> None:
+    """Write figures to a file, or to stdout."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    if path == "-":
+        sys.stdout.write(text)
+    else:
+        Path(path).write_text(text, encoding="utf-8")
