@@ -2,6 +2,7 @@
 //
 //   node contracts/compile.mjs           write src/commonwatt/ledger/artifacts/*.json
 //   node contracts/compile.mjs --check   fail when they differ from a fresh compile
+//   node contracts/compile.mjs Stake     only those named
 //
 // The same sources give the same bytes on every machine: the compiler and OpenZeppelin are pinned by the lock file,
 // sources are named by their place in the project, never by a path of the machine, and the bytecode carries no hash of
@@ -32,9 +33,9 @@ function read(name) {
   return readFileSync(path, "utf8");
 }
 
-/** One artifact per contract. */
-function compile() {
-  const sources = new Map(CONTRACTS.map((contract) => [`src/${contract}.sol`, read(`src/${contract}.sol`)]));
+/** A contract's artifact; compiled alone, so that it depends on no source but those that it imports. */
+function compile(contract) {
+  const sources = new Map([[`src/${contract}.sol`, read(`src/${contract}.sol`)]]);
   const input = {
     language: "Solidity",
     sources: Object.fromEntries([...sources].map(([name, content]) => [name, { content }])),
@@ -51,23 +52,20 @@ function compile() {
   const output = JSON.parse(solc.compile(JSON.stringify(input), { import: load }));
   if (output.errors?.length) fail(output.errors.map((error) => error.formattedMessage).join("\n"));
 
-  const sourceHash = hash(sources);
-  return CONTRACTS.map((contract) => {
-    const { abi, evm, storageLayout } = output.contracts[`src/${contract}.sol`][contract];
-    return {
-      contractName: contract,
-      abi,
-      bytecode: `0x${evm.bytecode.object}`,
-      deployedBytecode: `0x${evm.deployedBytecode.object}`,
-      // Where the variables are: a client reads a thousand balances from storage, not by a thousand calls.
-      storage: Object.fromEntries(storageLayout.storage.map(({ label, slot }) => [label, Number(slot)])),
-      compiler: { version: solc.version(), settings: SETTINGS },
-      sourceHash,
-    };
-  });
+  const { abi, evm, storageLayout } = output.contracts[`src/${contract}.sol`][contract];
+  return {
+    contractName: contract,
+    abi,
+    bytecode: `0x${evm.bytecode.object}`,
+    deployedBytecode: `0x${evm.deployedBytecode.object}`,
+    // Where the variables are: a client reads a thousand balances from storage, not by a thousand calls.
+    storage: Object.fromEntries(storageLayout.storage.map(({ label, slot }) => [label, Number(slot)])),
+    compiler: { version: solc.version(), settings: SETTINGS },
+    sourceHash: hash(sources),
+  };
 }
 
-/** SHA-256 over all sources, imported ones included, sorted by name: name, zero byte, text, zero byte. */
+/** SHA-256 over the sources, imported ones included, sorted by name: name, zero byte, text, zero byte. */
 function hash(sources) {
   const digest = createHash("sha256");
   for (const name of [...sources.keys()].sort()) digest.update(`${name}\0${sources.get(name)}\0`);
@@ -96,7 +94,9 @@ function fail(message) {
   process.exit(1);
 }
 
-const artifacts = new Map(compile().map((artifact) => [join(ARTIFACTS, `${artifact.contractName}.json`), format(artifact)]));
+const named = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
+const chosen = named.length ? named : CONTRACTS;
+const artifacts = new Map(chosen.map((contract) => [join(ARTIFACTS, `${contract}.json`), format(compile(contract))]));
 if (process.argv.includes("--check")) {
   const stale = [...artifacts].filter(([file, text]) => current(file) !== text).map(([file]) => file.split(/[\\/]/).at(-1));
   if (stale.length) fail(`The contracts changed, but ${stale.join(", ")} did not: run node contracts/compile.mjs.`);

@@ -24,6 +24,14 @@ contract Community {
     struct Member {
         address account;
         Role role;
+        /// Unix seconds.
+        uint40 registeredAt;
+    }
+
+    struct Meter {
+        /// Member index plus one; zero = never registered.
+        uint32 number;
+        bool inService;
     }
 
     /// @notice How many operators must sign what concerns everybody's money.
@@ -36,9 +44,9 @@ contract Community {
     mapping(address account => bool) public isOperator;
 
     Member[] private _members;
-    /// @dev Member index plus one; zero = not registered.
+    /// @dev Member index plus one; zero = never registered. An account names one member for ever.
     mapping(address account => uint256) private _numberOfAccount;
-    mapping(address meter => uint256) private _numberOfMeter;
+    mapping(address meter => Meter) private _meters;
 
     event OperatorAppointed(address indexed operator);
     event MemberRegistered(uint32 indexed member, address indexed account, Role role);
@@ -53,7 +61,7 @@ contract Community {
     error LengthMismatch(uint256 first, uint256 second);
     /// @notice The zero address cannot be a member's account, and an account is registered once.
     error InvalidAccount(address account);
-    /// @notice The zero address cannot be a meter, and a meter belongs to one member.
+    /// @notice The zero address cannot be a meter, and a meter belongs to one member, for ever.
     error InvalidMeter(address meter);
     /// @notice A member needs a role.
     error MissingRole(address account);
@@ -113,10 +121,11 @@ contract Community {
         _addMeter(member, meter);
     }
 
-    /// @notice Takes a meter out of service. It may be registered again, also to another member.
+    /// @notice Takes a meter out of service. It may be registered again to the same member only, so that its readings
+    /// never fit two members.
     function revokeMeter(address meter) external onlyOperator {
         uint32 member = memberOfMeter(meter);
-        delete _numberOfMeter[meter];
+        _meters[meter].inService = false;
         emit MeterRevoked(member, meter);
     }
 
@@ -137,18 +146,37 @@ contract Community {
         return _members[member].role;
     }
 
+    /// @notice When a member was registered, in unix seconds.
+    function registeredAt(uint32 member) external view returns (uint40) {
+        require(member < _members.length, UnknownMember(member));
+        return _members[member].registeredAt;
+    }
+
     /// @notice Number of the member with this account.
-    function memberOf(address account) external view returns (uint32) {
+    function memberOf(address account) public view returns (uint32 member) {
+        member = everMemberOf(account);
+        require(_members[member].account == account, NotAMember(account));
+    }
+
+    /// @notice Number of the member that has this account now or had it before it lost the key: for what was signed
+    /// earlier.
+    function everMemberOf(address account) public view returns (uint32) {
         uint256 number = _numberOfAccount[account];
         require(number != 0, NotAMember(account));
         return uint32(number - 1);
     }
 
-    /// @notice Number of the member with this meter.
+    /// @notice Number of the member with this meter in service.
     function memberOfMeter(address meter) public view returns (uint32) {
-        uint256 number = _numberOfMeter[meter];
+        require(_meters[meter].inService, UnknownMeter(meter));
+        return _meters[meter].number - 1;
+    }
+
+    /// @notice Number of the member whose meter this is or was before it was taken out of service.
+    function everMemberOfMeter(address meter) public view returns (uint32) {
+        uint32 number = _meters[meter].number;
         require(number != 0, UnknownMeter(meter));
-        return uint32(number - 1);
+        return number - 1;
     }
 
     /// @notice Reverts unless at least `threshold` different operators signed the digest.
@@ -169,14 +197,15 @@ contract Community {
         require(account != address(0) && _numberOfAccount[account] == 0, InvalidAccount(account));
         require(role != Role.None, MissingRole(account));
         member = uint32(_members.length);
-        _members.push(Member(account, role));
+        _members.push(Member(account, role, uint40(block.timestamp)));
         _numberOfAccount[account] = _members.length;
         emit MemberRegistered(member, account, role);
     }
 
     function _addMeter(uint32 member, address meter) private {
-        require(_numberOfMeter[meter] == 0, InvalidMeter(meter));
-        _numberOfMeter[meter] = uint256(member) + 1;
+        Meter memory known = _meters[meter];
+        require(!known.inService && (known.number == 0 || known.number == member + 1), InvalidMeter(meter));
+        _meters[meter] = Meter(member + 1, true);
         emit MeterRegistered(member, meter);
     }
 }

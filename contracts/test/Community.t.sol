@@ -48,8 +48,23 @@ contract CommunityTest is Base {
         community.revokeMeter(address(20));
         vm.expectRevert(abi.encodeWithSelector(Community.UnknownMeter.selector, address(20)));
         community.memberOfMeter(address(20));
-        register(address(11), address(20), Community.Role.Prosumer);
-        vm.assertEq(community.memberOfMeter(address(20)), 1);
+        vm.assertEq(community.everMemberOfMeter(address(20)), 0);
+        expectRegisterRevert(
+            address(11),
+            address(20),
+            Community.Role.Prosumer,
+            abi.encodeWithSelector(Community.InvalidMeter.selector, address(20))
+        );
+        vm.prank(operator);
+        community.registerMeter(0, address(20));
+        vm.assertEq(community.memberOfMeter(address(20)), 0);
+    }
+
+    function test_the_time_of_registration_is_kept() public {
+        vm.warp(SLOT + 7);
+        register(address(10), address(0), Community.Role.Prosumer);
+        vm.assertEq(community.registeredAt(0), SLOT + 7);
+        vm.assertEq(community.everMemberOf(address(10)), 0);
     }
 
     function test_registration_refuses_what_is_not_a_member() public {
@@ -104,6 +119,10 @@ contract CommunityTest is Base {
         community.accountOf(0);
         vm.expectRevert(abi.encodeWithSelector(Community.UnknownMember.selector, 0));
         community.roleOf(0);
+        vm.expectRevert(abi.encodeWithSelector(Community.UnknownMember.selector, 0));
+        community.registeredAt(0);
+        vm.expectRevert(abi.encodeWithSelector(Community.UnknownMeter.selector, address(99)));
+        community.everMemberOfMeter(address(99));
     }
 
     function test_only_operators_register(address stranger) public {
