@@ -85,3 +85,27 @@ struct Anchor {
 }
 
 bytes32 constant ANCHOR_TYPEHASH = keccak256("Anchor(uint64 start,uint64 until,bytes32 bills)");
+
+struct Recovery {
+    uint32 member;
+    address account;
+    uint64 nonce;
+}
+
+bytes32 constant RECOVERY_TYPEHASH = keccak256("Recovery(uint32 member,address account,uint64 nonce)");
+
+struct Standing {
+    uint32 member;
+    uint8 active;
+    uint64 nonce;
+}
+
+bytes32 constant STANDING_TYPEHASH = keccak256("Standing(uint32 member,uint8 active,uint64 nonce)");
+
+struct Mint {
+    address to;
+    uint256 amount;
+    uint64 nonce;
+}
+
+bytes32 constant MINT_TYPEHASH = keccak256("Mint(address to,uint256 amount,uint64 nonce)");

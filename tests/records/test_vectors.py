@@ -48,7 +48,7 @@ def eth_account_message(vector):
 
 
 def test_every_signed_record_has_three_vectors():
-    signed = {"Anchor", "Mandate", "Order", "Post", "Reading", "Statement", "Trade"}
+    signed = {"Anchor", "Mandate", "Mint", "Order", "Post", "Reading", "Recovery", "Standing", "Statement", "Trade"}
     assert signed <= {*records.__all__}
     assert sorted(vector["record"] for vector in VECTORS) == sorted([*signed] * 3)
 

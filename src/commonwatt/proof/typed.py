@@ -144,6 +144,12 @@ def _sign_extended(value: int) -> bytes:
     return _FOUR_INT64(fill, fill, fill, value)
 
 
+def _uint256(value: int) -> bytes:
+    if not 0 <= value < 1 << 256:
+        raise ValueError(value)
+    return value.to_bytes(32, "big")
+
+
 def _text_hash(value: str) -> bytes:
     return keccak(value.encode())
 
@@ -153,6 +159,7 @@ _WORDS = {
     "uint8": _Word(int, "31xB"),
     "uint32": _Word(int, "28xI"),
     "uint64": _Word(int, "24xQ"),
+    "uint256": _Word(int, "32s", prepare=_uint256),
     "int64": _Word(int, "32s", prepare=_sign_extended),
     "address": _Word(bytes, "12x20s", 20),
     "bytes32": _Word(bytes, "32s", 32),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from commonwatt.records.clearing import Check, Clearing, Proof, Trades
+from commonwatt.records.membership import Mint, Recovery, Standing
 from commonwatt.records.schema import I64, U8, U32, U64, ZERO_HASH, Address, Bytes32, Text
 
 __all__ = [
@@ -16,11 +17,14 @@ __all__ = [
     "Check",
     "Clearing",
     "Mandate",
+    "Mint",
     "Order",
     "Post",
     "Proof",
     "Reading",
+    "Recovery",
     "Signed",
+    "Standing",
     "Statement",
     "Trade",
     "Trades",

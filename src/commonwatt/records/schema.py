@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Protocol, get_args, get_type_hints
 U8 = Annotated[int, "uint8"]
 U32 = Annotated[int, "uint32"]
 U64 = Annotated[int, "uint64"]
+U256 = Annotated[int, "uint256"]
 I64 = Annotated[int, "int64"]
 Address = Annotated[bytes, "address"]
 Bytes32 = Annotated[bytes, "bytes32"]
