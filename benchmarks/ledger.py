@@ -17,7 +17,7 @@ from _measure import clocks, show
 from commonwatt.ledger.client import Enrolment, LedgerClient, Terms
 from commonwatt.ledger.embedded import EmbeddedChain, Genesis
 from commonwatt.ledger.wallet import sign_transaction
-from commonwatt.proof import Key, hash_struct, keccak
+from commonwatt.proof import Key, hash_struct, keccak, sign
 from commonwatt.records import Post
 from commonwatt.records.deltas import pack_deltas
 from commonwatt.units import FloatArray
@@ -70,7 +70,9 @@ def settlement(folder: Path, members: int, slots: int = 5) -> dict[str, object]:
             members=enrolments, terms=terms, token=("Benchmark", "BEN"), at=1,
         )  # fmt: skip
         deployed = _clocks()
-        client.deposit_for(range(members), [10**6] * members, at=2)
+        issue = client.issue(10**6 * members)
+        signed = [sign(client.token_domain, issue, key).signature for key in _KEYS]
+        client.deposit_for(range(members), [10**6] * members, signatures=signed, at=2)
         deposited = _clocks()
         client.commit(900, [keccak(b"orders")] * 96, [keccak(b"trades")] * 96, at=3)
         committed = _clocks()

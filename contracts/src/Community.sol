@@ -5,6 +5,8 @@ import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
 /// @notice Only an operator of the community may do this.
 error NotAnOperator(address caller);
+/// @notice A signed record was used already, or another one comes first.
+error WrongNonce(uint64 nonce, uint64 expected);
 
 /// @title Who belongs to a community
 /// @notice Keeps the operators, the members with their roles, and the meters of the members. Members are numbered

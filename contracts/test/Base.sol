@@ -5,7 +5,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
 import {Community} from "../src/Community.sol";
 import {CommunityToken} from "../src/CommunityToken.sol";
-import {ANCHOR_TYPEHASH, Anchor, POST_TYPEHASH, Post} from "../src/Records.sol";
+import {ANCHOR_TYPEHASH, Anchor, MINT_TYPEHASH, Mint, POST_TYPEHASH, Post} from "../src/Records.sol";
 import {Settlement} from "../src/Settlement.sol";
 
 /// What the last call cost; only `total` matters here.
@@ -99,12 +99,22 @@ abstract contract Base {
 
     /// Lets a member pay in.
     function fund(uint256 member, uint64 lanes) internal {
-        vm.prank(operator);
-        token.mint(account(member), lanes * LANE_UNIT);
+        mint(account(member), lanes * LANE_UNIT);
         vm.prank(account(member));
         token.approve(address(settlement), type(uint256).max);
         vm.prank(account(member));
         settlement.deposit(lanes);
+    }
+
+    /// Lets two operators issue tokens.
+    function mint(address to, uint256 amount) internal {
+        Mint memory issue = Mint(to, amount, token.mints());
+        token.mint(issue, quorum(digestOf(issue)));
+    }
+
+    function digestOf(Mint memory issue) internal view returns (bytes32) {
+        bytes32 body = keccak256(abi.encode(MINT_TYPEHASH, issue.to, issue.amount, issue.nonce));
+        return digestOf(body, block.chainid, address(token));
     }
 
     // Posts

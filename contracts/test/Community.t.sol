@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
-
 import {Community, NotAnOperator} from "../src/Community.sol";
 import {Base} from "./Base.sol";
 
@@ -150,17 +148,5 @@ contract CommunityTest is Base {
         (twice[0], twice[1]) = (operator, operator);
         vm.expectRevert(abi.encodeWithSelector(Community.InvalidOperator.selector, operator));
         new Community(twice, 2, 0);
-    }
-
-    function test_only_operators_mint_and_holders_burn() public {
-        vm.expectRevert(abi.encodeWithSelector(NotAnOperator.selector, address(this)));
-        token.mint(address(this), 1);
-        vm.prank(operator);
-        token.mint(address(this), 5);
-        token.burn(2);
-        vm.assertEq(token.totalSupply(), 3);
-        vm.assertEq(token.decimals(), 6);
-        vm.expectRevert(abi.encodeWithSelector(IERC20Errors.ERC20InsufficientBalance.selector, address(this), 3, 4));
-        token.burn(4);
     }
 }

@@ -97,8 +97,7 @@ contract MoneyTest is Base {
     }
 
     function test_anybody_pays_in_for_members() public {
-        vm.prank(operator);
-        token.mint(address(this), 1000);
+        mint(address(this), 1000);
         token.approve(address(settlement), 1000);
         uint32[] memory members = new uint32[](3);
         uint64[] memory lanes = new uint64[](3);

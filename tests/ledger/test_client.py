@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +13,9 @@ from commonwatt.errors import LedgerError, RecordError, Reverted
 from commonwatt.ledger.client import Addresses, Enrolment, LedgerClient, Posting, Terms, created_address
 from commonwatt.ledger.contracts import contract, decode_event, events, revert
 from commonwatt.ledger.embedded import EmbeddedChain, Genesis
+from commonwatt.ledger.node import ZERO_ADDRESS
 from commonwatt.ledger.wallet import sign_transaction
-from commonwatt.proof import Key, checksum_address, hash_struct, keccak, recover
+from commonwatt.proof import Key, checksum_address, hash_struct, keccak, recover, sign
 from commonwatt.records import Anchor, Post
 from commonwatt.records.deltas import pack_deltas
 from commonwatt.units import IntArray
@@ -40,8 +42,17 @@ def community(terms: Terms = TOKEN_TERMS, operators: tuple[bytes, ...] = ()) -> 
         config=keccak(b"config"), members=ENROLMENTS, terms=terms,
         token=("Euro of Wattstrasse", "EUR") if terms == TOKEN_TERMS else None, at=START,
     )  # fmt: skip
-    client.deposit_for(range(7), [10] * 7, at=START + 1)
+    deposit(client, range(7), [10] * 7, at=START + 1)
     return client
+
+
+def deposit(client: LedgerClient, members: Sequence[int], lanes: Sequence[int], at: int) -> None:
+    """Pay in, with the signatures of two operators where tokens are minted for it."""
+    signatures: list[bytes] = []
+    if client.addresses.token != ZERO_ADDRESS:
+        issue = client.issue(sum(lanes))
+        signatures = [sign(client.token_domain, issue, key).signature for key in OPERATORS[:2]]
+    client.deposit_for(members, lanes, signatures=signatures, at=at)
 
 
 def slot_post(client: LedgerClient, deltas: list[int], revision: int = 0) -> tuple[Post, bytes, list[bytes]]:
@@ -93,7 +104,7 @@ def test_the_way_of_one_slot(terms: Terms) -> None:
 
 def test_balances_read_from_storage_are_the_contract_s_own() -> None:
     client = community()
-    client.deposit_for([1, 2, 5], [2**62, 3, 2**40], at=START + 3)
+    deposit(client, [1, 2, 5], [2**62, 3, 2**40], at=START + 3)
     client.request_withdrawal(MEMBERS[0], 4, at=START + 4)
     ask = contract("Settlement").functions
     settlement = client.addresses.settlement
@@ -128,6 +139,16 @@ def test_a_member_withdraws(terms: Terms) -> None:
         assert int.from_bytes(chain.call(client.addresses.token, held), "big") == 7
 
 
+def test_one_operator_alone_cannot_mint_where_two_must_sign() -> None:
+    client = community()
+    with pytest.raises(Reverted, match=r"TooFewSignatures\(1, 2\)"):
+        client.deposit_for([0], [1], at=START + 2)
+    old = client.issue(5)
+    deposit(client, [0], [5], at=START + 3)
+    assert (old.nonce, client.issue(5).nonce) == (1, 2)
+    assert client.balances().tolist() == [15] + [10] * 6
+
+
 def test_custom_errors_come_through_with_their_values() -> None:
     client = community()
     post, deltas = posted(client, [-4, 4])
@@ -141,7 +162,7 @@ def test_custom_errors_come_through_with_their_values() -> None:
         ("Expired", [SLOT, 0, 20_701], lambda: client.finalise(post, deltas, at=20_702)),
         ("InsufficientFree", [0, 10, 11], lambda: client.request_withdrawal(MEMBERS[0], 11, at=21_000)),
         ("InvalidAccount", [checksum_address(MEMBERS[0].address)], lambda: client.register(ENROLMENTS[:1], at=21_001)),
-        ("UnknownMember", [7], lambda: client.deposit_for([7], [1], at=21_002)),
+        ("UnknownMember", [7], lambda: deposit(client, [7], [1], at=21_002)),
         ("NotAMember", [checksum_address(OPERATORS[0].address)], lambda: client.member_of(OPERATORS[0].address)),
     ]
     for name, arguments, act in refused:

@@ -17,9 +17,10 @@ import numpy as np
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.contracts import COMMUNITY, SETTLEMENT, TOKEN, contract, decode_event, revert
 from commonwatt.ledger.node import ZERO_ADDRESS, CallReverted, Node, Receipt
+from commonwatt.ledger.quorum import ascending, mint
 from commonwatt.ledger.wallet import MAX_FEE, created_address, sign_transaction
-from commonwatt.proof import Domain, Key, hash_struct, keccak, recover
-from commonwatt.records import ZERO_HASH, Anchor, Post
+from commonwatt.proof import Domain, Key, keccak, sign
+from commonwatt.records import ZERO_HASH, Anchor, Mint, Post
 from commonwatt.records.schema import Record, schema
 from commonwatt.units import IntArray
 
@@ -42,6 +43,7 @@ _GAS = {
     "post": (250_000, 500),
     "finalise": (150_000, 6_500),
     "anchor": (70_000, 11_000),
+    "mint": (130_000, 11_000),
 }
 _GAS_OTHER = 200_000
 
@@ -109,6 +111,8 @@ class LedgerClient:
         self.addresses = addresses
         self.domain = Domain(node.chain_id, addresses.settlement)
         """What the operators' signatures of a Post or Anchor, and the members' of their orders, are bound to."""
+        self.token_domain = Domain(node.chain_id, addresses.token)
+        """What the operators' signatures of a Mint are bound to."""
         self._requested: IntArray | None = None
         self._requested_at = 0
         self._posts: dict[tuple[int, int], tuple[bytes, bytes]] = {}
@@ -155,18 +159,29 @@ class LedgerClient:
         """Register more members; they are numbered on from the last one."""
         self._send(list(_registrations(self.addresses.community, members)), at, "the registration of members")
 
-    def deposit_for(self, members: Sequence[int], lanes: Sequence[int], *, at: int) -> None:
+    def issue(self, lanes: int) -> Mint:
+        """What operators sign in `token_domain`, so that this client can pay in `lanes` lane units for members."""
+        return Mint(self.key.address, lanes * self.terms.lane_unit, self._read(TOKEN, "mints")[0])
+
+    def deposit_for(
+        self, members: Sequence[int], lanes: Sequence[int], *, at: int, signatures: Sequence[bytes] | None = None
+    ) -> None:
         """Pay in for members, by their numbers.
 
-        Ether comes from the client's own account. Tokens are minted for it: the operator has the members'
+        Ether comes from the client's own account. Tokens are minted for it: the operators have the members'
         money outside the chain.
+
+        signatures : of enough operators over `issue(sum(lanes))`, 65 bytes each, in any order; None = this client's
+            key is enough. An ether community needs none.
         """
         calls = []
-        amount = sum(lanes) * self.terms.lane_unit
         if self.addresses.token != ZERO_ADDRESS:
-            token = contract(TOKEN).functions
-            calls.append(_Call(self.addresses.token, token["mint"].encode(self.key.address, amount)))
-            calls.append(_Call(self.addresses.token, token["approve"].encode(self.addresses.settlement, amount)))
+            issue, domain = self.issue(sum(lanes)), self.token_domain
+            if signatures is None:
+                signatures = [sign(domain, issue, self.key).signature]
+            calls.append(_Call(self.addresses.token, mint(domain, issue, signatures), "mint", len(signatures)))
+            approve = contract(TOKEN).functions["approve"].encode(self.addresses.settlement, issue.amount)
+            calls.append(_Call(self.addresses.token, approve))
         for part in _parts(len(members)):
             data = self._settlement("depositFor", members[part], lanes[part])
             value = 0 if self.addresses.token != ZERO_ADDRESS else sum(lanes[part]) * self.terms.lane_unit
@@ -318,15 +333,14 @@ class LedgerClient:
 
     def _ascending(self, record: Record, signatures: Sequence[bytes]) -> list[bytes]:
         """The signatures in the order that the contract asks for: by the signers' addresses."""
-        digest = self.domain.digest(hash_struct(record))
-        return sorted(signatures, key=lambda signature: recover(digest, signature))
+        return ascending(self.domain, record, signatures)
 
     def _settlement(self, function: str, *values: object) -> bytes:
         return contract(SETTLEMENT).functions[function].encode(*values)
 
     def _read(self, name: str, view: str, *values: object) -> tuple[Any, ...]:
         function = contract(name).functions[view]
-        to = self.addresses.community if name == COMMUNITY else self.addresses.settlement
+        to = {COMMUNITY: self.addresses.community, TOKEN: self.addresses.token}.get(name, self.addresses.settlement)
         try:
             return function.outputs.decode(self.node.call(to, function.encode(*values)))
         except CallReverted as error:

@@ -30,10 +30,12 @@ from commonwatt.ledger.network.relay import Relays
 from commonwatt.ledger.network.setup import GENESIS_FILE, consensus_table, new_key, new_network, write_key
 from commonwatt.ledger.network.verify import verify
 from commonwatt.ledger.network.wire import Wire, pack
+from commonwatt.ledger.quorum import mint
 from commonwatt.ledger.reader import Reader
 from commonwatt.ledger.store import Store
 from commonwatt.ledger.wallet import created_address, sign_transaction
-from commonwatt.proof.keys import Key, checksum_address
+from commonwatt.proof import Domain, Key, checksum_address, sign
+from commonwatt.records import Mint
 
 _HOST = "127.0.0.1"
 _CHAIN_ID = 2024
@@ -149,6 +151,7 @@ class _Market:
         self._nodes, self._say = nodes, say
         self._keys = [node.key for node in nodes.all]
         self._nonces = [0, 0, 0]
+        self._mints = 0
         community = created_address(self._keys[0].address, 0)
         self._token = created_address(self._keys[0].address, 1)
         operators = [self._keys[0].address]
@@ -163,7 +166,7 @@ class _Market:
         for code in self._contracts:
             self._send(0, b"", code, 5_000_000)
         for key in self._keys:
-            self._send(0, self._token, self._call("mint", key.address, _PAID_IN))
+            self._send(0, self._token, self._minted(key.address))
         self._settled("the community's money is on the chain")
         self._say(f"the community's money is a contract on the chain; each home paid in {_money(_PAID_IN)}")
 
@@ -195,6 +198,13 @@ class _Market:
             return []
         found = (reader.call(self._token, self._call("balanceOf", key.address)) for key in self._keys)
         return [int.from_bytes(value, "big") for value in found]
+
+    def _minted(self, account: bytes) -> bytes:
+        """What a home paid in, issued by the only operator."""
+        domain, operator = Domain(_CHAIN_ID, self._token), self._keys[0]
+        issue = Mint(account, _PAID_IN, self._mints)
+        self._mints += 1
+        return mint(domain, issue, [sign(domain, issue, operator).signature])
 
     def _call(self, function: str, *values: object) -> bytes:
         return contract(TOKEN).functions[function].encode(*values)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from commonwatt.ledger.contracts import STAKE, Codec, contract
 from commonwatt.ledger.network.consensus import History
+from commonwatt.ledger.quorum import ascending
 from commonwatt.proof.keccak import keccak
-from commonwatt.proof.keys import recover
-from commonwatt.proof.typed import Domain, hash_struct
+from commonwatt.proof.typed import Domain
 from commonwatt.records.schema import U64, Bytes32
 
 MEMBERS_SLOT, ENTRIES_SLOT = 2, 3
@@ -72,9 +72,8 @@ def publish(domain: Domain, day: int, table: Table, signatures: Sequence[bytes])
     domain : of the contract
     signatures : of operators over `stakes(day, table)`, 65 bytes each, in any order
     """
-    digest = domain.digest(hash_struct(stakes(day, table)))
-    ascending = sorted(signatures, key=lambda signature: recover(digest, signature))
-    return contract(STAKE).functions["publish"].encode(day, *_columns(table), ascending)
+    ordered = ascending(domain, stakes(day, table), signatures)
+    return contract(STAKE).functions["publish"].encode(day, *_columns(table), ordered)
 
 
 def _columns(table: Table) -> tuple[list[bytes], list[bytes], list[int]]:
