@@ -166,7 +166,7 @@ class _Market:
         for code in self._contracts:
             self._send(0, b"", code, 5_000_000)
         for key in self._keys:
-            self._send(0, self._token, self._minted(key.address))
+            self._send(0, self._token, self._minted(key.address), 200_000)
         self._settled("the community's money is on the chain")
         self._say(f"the community's money is a contract on the chain; each home paid in {_money(_PAID_IN)}")
 
