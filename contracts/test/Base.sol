@@ -5,6 +5,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
 import {Community} from "../src/Community.sol";
 import {CommunityToken} from "../src/CommunityToken.sol";
+import {Members} from "../src/Members.sol";
 import {ANCHOR_TYPEHASH, Anchor, MINT_TYPEHASH, Mint, POST_TYPEHASH, Post} from "../src/Records.sol";
 import {Settlement} from "../src/Settlement.sol";
 
@@ -87,11 +88,11 @@ abstract contract Base {
     /// Registers `count` more members without meters.
     function addMembers(uint256 count) internal {
         address[] memory accounts = new address[](count);
-        Community.Role[] memory roles = new Community.Role[](count);
+        Members.Role[] memory roles = new Members.Role[](count);
         uint256 first = community.memberCount();
         for (uint256 i = 0; i < count; ++i) {
             accounts[i] = account(first + i);
-            roles[i] = Community.Role.Prosumer;
+            roles[i] = Members.Role.Prosumer;
         }
         vm.prank(operator);
         community.register(accounts, new address[](count), roles);

@@ -4,8 +4,8 @@ pragma solidity ^0.8.30;
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
-import {Community} from "../src/Community.sol";
 import {Lanes} from "../src/Lanes.sol";
+import {Members} from "../src/Members.sol";
 import {Post} from "../src/Records.sol";
 import {Settlement} from "../src/Settlement.sol";
 import {Base} from "./Base.sol";
@@ -116,7 +116,7 @@ contract MoneyTest is Base {
     }
 
     function test_strangers_cannot_pay_in_for_themselves() public {
-        vm.expectRevert(abi.encodeWithSelector(Community.NotAMember.selector, address(this)));
+        vm.expectRevert(abi.encodeWithSelector(Members.NotAMember.selector, address(this)));
         settlement.deposit(1);
     }
 
@@ -222,7 +222,7 @@ contract MoneyTest is Base {
     }
 
     function test_only_members_withdraw() public {
-        bytes memory reason = abi.encodeWithSelector(Community.NotAMember.selector, address(this));
+        bytes memory reason = abi.encodeWithSelector(Members.NotAMember.selector, address(this));
         vm.expectRevert(reason);
         settlement.requestWithdrawal(0);
         vm.expectRevert(reason);
@@ -247,8 +247,8 @@ contract MoneyTest is Base {
     function makeThief(IERC20 asset) private returns (Thief thief, uint32 member) {
         thief = new Thief(settlement, asset);
         address[] memory accounts = new address[](1);
-        Community.Role[] memory roles = new Community.Role[](1);
-        (accounts[0], roles[0]) = (address(thief), Community.Role.Consumer);
+        Members.Role[] memory roles = new Members.Role[](1);
+        (accounts[0], roles[0]) = (address(thief), Members.Role.Consumer);
         member = uint32(community.memberCount());
         vm.prank(operator);
         community.register(accounts, new address[](1), roles);

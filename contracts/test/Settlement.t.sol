@@ -4,8 +4,9 @@ pragma solidity ^0.8.30;
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
-import {Community, NotAnOperator} from "../src/Community.sol";
+import {NotAnOperator} from "../src/Community.sol";
 import {Lanes} from "../src/Lanes.sol";
+import {Operators} from "../src/Operators.sol";
 import {Anchor, Post} from "../src/Records.sol";
 import {Settlement} from "../src/Settlement.sol";
 import {Base} from "./Base.sol";
@@ -152,7 +153,7 @@ contract SettlementTest is Base {
     function test_one_signature_is_too_few() public {
         bytes[] memory signatures = new bytes[](1);
         signatures[0] = signature(operatorKeys[0], digestOf(p));
-        expectSignaturesRevert(signatures, abi.encodeWithSelector(Community.TooFewSignatures.selector, 1, 2));
+        expectSignaturesRevert(signatures, abi.encodeWithSelector(Operators.TooFewSignatures.selector, 1, 2));
     }
 
     function test_all_three_signatures_may_be_given() public {
@@ -170,10 +171,10 @@ contract SettlementTest is Base {
         bytes[] memory signatures = quorum(digestOf(p));
         (signatures[0], signatures[1]) = (signatures[1], signatures[0]);
         expectSignaturesRevert(
-            signatures, abi.encodeWithSelector(Community.SignersNotAscending.selector, second, first)
+            signatures, abi.encodeWithSelector(Operators.SignersNotAscending.selector, second, first)
         );
         signatures[0] = signatures[1];
-        expectSignaturesRevert(signatures, abi.encodeWithSelector(Community.SignersNotAscending.selector, first, first));
+        expectSignaturesRevert(signatures, abi.encodeWithSelector(Operators.SignersNotAscending.selector, first, first));
     }
 
     function test_malleable_and_broken_signatures_are_refused() public {
@@ -195,14 +196,14 @@ contract SettlementTest is Base {
         bool strangerFirst = vm.addr(key) < vm.addr(operatorKeys[0]);
         signatures[strangerFirst ? 0 : 1] = signature(key, digestOf(p));
         signatures[strangerFirst ? 1 : 0] = signature(operatorKeys[0], digestOf(p));
-        expectSignaturesRevert(signatures, abi.encodeWithSelector(Community.SignerNotAnOperator.selector, vm.addr(key)));
+        expectSignaturesRevert(signatures, abi.encodeWithSelector(Operators.SignerNotAnOperator.selector, vm.addr(key)));
     }
 
     /// A signature for another chain, contract or content recovers to somebody, but hardly to an operator.
     function expectForeignDigestRevert(bytes32 digest) private {
         bytes[] memory signatures = quorum(digest);
         address first = ECDSA.recover(digestOf(p), signatures[0]);
-        expectSignaturesRevert(signatures, abi.encodeWithSelector(Community.SignerNotAnOperator.selector, first));
+        expectSignaturesRevert(signatures, abi.encodeWithSelector(Operators.SignerNotAnOperator.selector, first));
     }
 
     function test_signatures_hold_for_one_chain_contract_and_content() public {
@@ -217,7 +218,7 @@ contract SettlementTest is Base {
         bytes[] memory signatures = quorum(digestOf(p));
         vm.chainId(block.chainid + 1);
         address first = ECDSA.recover(digestOf(p), signatures[0]);
-        expectSignaturesRevert(signatures, abi.encodeWithSelector(Community.SignerNotAnOperator.selector, first));
+        expectSignaturesRevert(signatures, abi.encodeWithSelector(Operators.SignerNotAnOperator.selector, first));
     }
 
     // Once, in order, in time
@@ -354,15 +355,15 @@ contract SettlementTest is Base {
 
     function test_bills_need_a_quorum() public {
         bytes[] memory signatures = new bytes[](1);
-        expectAnchorRevert(period, new bytes[](0), abi.encodeWithSelector(Community.TooFewSignatures.selector, 0, 2));
+        expectAnchorRevert(period, new bytes[](0), abi.encodeWithSelector(Operators.TooFewSignatures.selector, 0, 2));
         signatures[0] = signature(operatorKeys[0], digestOf(period));
-        expectAnchorRevert(period, signatures, abi.encodeWithSelector(Community.TooFewSignatures.selector, 1, 2));
+        expectAnchorRevert(period, signatures, abi.encodeWithSelector(Operators.TooFewSignatures.selector, 1, 2));
 
         address first = vm.addr(operatorKeys[0]);
         signatures = quorum(digestOf(period));
         signatures[1] = signatures[0];
         expectAnchorRevert(
-            period, signatures, abi.encodeWithSelector(Community.SignersNotAscending.selector, first, first)
+            period, signatures, abi.encodeWithSelector(Operators.SignersNotAscending.selector, first, first)
         );
         vm.assertEq(settlement.anchored(period.start, period.until), bytes32(0));
     }
@@ -378,7 +379,7 @@ contract SettlementTest is Base {
         for (uint256 i = 0; i < 3; ++i) {
             address stranger = ECDSA.recover(digestOf(others[i]), signatures[0]);
             expectAnchorRevert(
-                others[i], signatures, abi.encodeWithSelector(Community.SignerNotAnOperator.selector, stranger)
+                others[i], signatures, abi.encodeWithSelector(Operators.SignerNotAnOperator.selector, stranger)
             );
         }
     }

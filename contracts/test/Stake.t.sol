@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-import {Community} from "../src/Community.sol";
+import {Operators} from "../src/Operators.sol";
 import {Stake} from "../src/Stake.sol";
 import {Base} from "./Base.sol";
 
@@ -122,7 +122,7 @@ contract StakeTest is Base {
     function test_fewer_signatures_than_the_threshold_do_nothing() public {
         bytes[] memory signatures = new bytes[](1);
         signatures[0] = signature(operatorKeys[0], digest(today));
-        vm.expectRevert(abi.encodeWithSelector(Community.TooFewSignatures.selector, 1, 2));
+        vm.expectRevert(abi.encodeWithSelector(Operators.TooFewSignatures.selector, 1, 2));
         stake.publish(today, who, tips, tokens, signatures);
     }
 

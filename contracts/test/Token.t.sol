@@ -5,8 +5,9 @@ import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.so
 import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
-import {Community, WrongNonce} from "../src/Community.sol";
+import {WrongNonce} from "../src/Community.sol";
 import {CommunityToken} from "../src/CommunityToken.sol";
+import {Operators} from "../src/Operators.sol";
 import {Mint} from "../src/Records.sol";
 import {Base} from "./Base.sol";
 
@@ -35,11 +36,11 @@ contract TokenTest is Base {
         Mint memory issue = Mint(operator, 5, 0);
         bytes[] memory signatures = new bytes[](1);
         signatures[0] = signature(operatorKeys[0], digestOf(issue));
-        expectMintRevert(issue, signatures, abi.encodeWithSelector(Community.TooFewSignatures.selector, 1, 2));
+        expectMintRevert(issue, signatures, abi.encodeWithSelector(Operators.TooFewSignatures.selector, 1, 2));
         bytes[] memory twice = new bytes[](2);
         (twice[0], twice[1]) = (signatures[0], signatures[0]);
         expectMintRevert(
-            issue, twice, abi.encodeWithSelector(Community.SignersNotAscending.selector, operator, operator)
+            issue, twice, abi.encodeWithSelector(Operators.SignersNotAscending.selector, operator, operator)
         );
     }
 

@@ -164,7 +164,7 @@ class _Market:
     def open(self) -> None:
         """Create the contracts and pay in for each home."""
         for code in self._contracts:
-            self._send(0, b"", code, 5_000_000)
+            self._send(0, b"", code, 7_000_000)
         for key in self._keys:
             self._send(0, self._token, self._minted(key.address), 200_000)
         self._settled("the community's money is on the chain")
