@@ -45,7 +45,11 @@ abstract contract Members is Operators {
     /// @notice The account that is to replace a member's, and from when; zero = none.
     mapping(uint32 member => Replacement) public replacements;
 
-    Member[] internal _members;
+    /// @notice Number of members; the last one has the number `memberCount - 1`.
+    uint32 public memberCount;
+
+    /// @dev No array: its length would be read with each member.
+    mapping(uint256 number => Member) internal _members;
     /// @dev How many members of a role are active.
     mapping(Role => uint256) internal _active;
     /// @dev Member index plus one; zero = never registered. An account names one member for ever.
@@ -76,19 +80,21 @@ abstract contract Members is Operators {
     error UnknownMeter(address meter);
     /// @notice A member is suspended (0) or active (1), and is not yet what it shall be.
     error InvalidStanding(uint32 member, uint8 active);
+    /// @notice The member left or is suspended.
+    error NotActive(uint32 member);
     /// @notice Nobody asked to replace the member's account.
     error NoReplacement(uint32 member);
     /// @notice The account can be replaced only from this time on (unix seconds).
     error TooEarly(uint32 member, uint40 from);
 
     modifier known(uint32 member) {
-        require(member < _members.length, UnknownMember(member));
+        require(member < memberCount, UnknownMember(member));
         _;
     }
 
     // ----------------------------------------------------------------------------------------- registration, standing
 
-    /// @notice Registers members; the first gets the number `memberCount()`.
+    /// @notice Registers members; the first gets the number `memberCount`.
     /// @param accounts the members' accounts, which pay in and withdraw
     /// @param meters a meter of each member; the zero address = none yet
     /// @param roles the members' roles
@@ -167,11 +173,6 @@ abstract contract Members is Operators {
 
     // ------------------------------------------------------------------------------------------------------ questions
 
-    /// @notice Number of members; the last one has the number `memberCount() - 1`.
-    function memberCount() external view returns (uint256) {
-        return _members.length;
-    }
-
     /// @notice Account of a member.
     function accountOf(uint32 member) external view known(member) returns (address) {
         return _members[member].account;
@@ -203,6 +204,12 @@ abstract contract Members is Operators {
         require(_members[member].account == account, NotAMember(account));
     }
 
+    /// @notice Number of the member with this account, if it takes part.
+    function activeMemberOf(address account) external view returns (uint32 member) {
+        member = memberOf(account);
+        require(!_members[member].inactive, NotActive(member));
+    }
+
     /// @notice Number of the member that has this account now or had it before it lost the key: for what was signed
     /// earlier.
     function everMemberOf(address account) public view returns (uint32) {
@@ -231,9 +238,9 @@ abstract contract Members is Operators {
 
     function _addMember(address account, Role role) private returns (uint32 member) {
         require(role != Role.None, MissingRole(account));
-        member = uint32(_members.length);
+        member = memberCount++;
         _giveAccount(member, account);
-        _members.push(Member(account, role, uint40(block.timestamp), false, 0));
+        _members[member] = Member(account, role, uint40(block.timestamp), false, 0);
         _active[role] += 1;
         emit MemberRegistered(member, account, role);
     }

@@ -127,7 +127,7 @@ abstract contract Voting is Members {
     /// @dev How many members, which come first, were registered for as long as a vote lasts.
     function _voters() private view returns (uint32) {
         uint256 low = 0;
-        uint256 high = _members.length;
+        uint256 high = memberCount;
         while (low < high) {
             uint256 middle = (low + high) / 2;
             if (uint256(_members[middle].registeredAt) + parameters.votingTime <= block.timestamp) low = middle + 1;

@@ -181,7 +181,7 @@ contract VotingTest is Base {
         (wrong[3].votingTime, reasons[3]) = (1 days - 1, _parameters(50, 1 days - 1, 7 days));
         (wrong[4].recoveryTime, reasons[4]) = (30 days + 1, _parameters(50, 7 days, 30 days + 1));
         (wrong[5].admitted, reasons[5]) =
-            (operator, abi.encodeWithSelector(Operators.InvalidOperator.selector, operator));
+        (operator, abi.encodeWithSelector(Operators.InvalidOperator.selector, operator));
         (wrong[6].removed, reasons[6]) = (NEW, abi.encodeWithSelector(Operators.InvalidOperator.selector, NEW));
         (wrong[7].votingTime, reasons[7]) = (type(uint40).max, _parameters(50, type(uint40).max, 7 days));
         for (uint256 i = 0; i < 8; ++i) {
