@@ -1,71 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
 import {Members} from "../src/Members.sol";
 import {Offers} from "../src/Offers.sol";
 import {RECOVERY_TYPEHASH, Reading, Recovery} from "../src/Records.sol";
-import {OffersBase} from "./OffersBase.sol";
-
-/// A token that calls whoever sends or receives before it books, and may keep a fee.
-contract HookToken is ERC20("Hook", "HOOK") {
-    uint256 public fee;
-
-    function mint(address to, uint256 amount) external {
-        _mint(to, amount);
-    }
-
-    function setFee(uint256 fee_) external {
-        fee = fee_;
-    }
-
-    function _update(address from, address to, uint256 amount) internal override {
-        _tell(from);
-        _tell(to);
-        super._update(from, to, amount);
-        if (from != address(0) && fee != 0) super._update(to, address(0), fee);
-    }
-
-    /// Whoever does not listen is not told.
-    function _tell(address who) private {
-        (bool told,) = who.call(abi.encodeWithSignature("called()"));
-        told;
-    }
-}
-
-/// A member that calls the offers again while money moves.
-contract Robber {
-    Offers private immutable offers;
-    bytes private attack;
-    uint256 public attempts;
-    uint256 public successes;
-
-    constructor(Offers offers_, IERC20 asset) {
-        offers = offers_;
-        if (address(asset) != address(0)) asset.approve(address(offers_), type(uint256).max);
-    }
-
-    function run(bytes calldata call, bytes calldata attack_) external payable returns (bool done) {
-        attack = attack_;
-        (done,) = address(offers).call{value: msg.value}(call);
-    }
-
-    function called() public {
-        if (attack.length == 0) return;
-        bytes memory call = attack;
-        delete attack;
-        attempts += 1;
-        (bool done,) = address(offers).call(call);
-        if (done) successes += 1;
-    }
-
-    receive() external payable {
-        called();
-    }
-}
+import {HookToken, OffersBase, Robber} from "./OffersBase.sol";
 
 contract OffersTest is OffersBase {
     function test_energy_is_sold_delivered_and_paid() public {
@@ -428,42 +370,5 @@ contract OffersTest is OffersBase {
         rob(robber, post(offer(3000, 1000)), 3000);
         vm.assertEq(robber.attempts(), 1);
         vm.assertEq(address(robber).balance, 3000);
-    }
-}
-
-/// What a trade costs, each step a transaction of its own. The figures appear with `-vv`.
-/// forge-config: default.isolate = true
-contract OffersGasTest is OffersBase {
-    event log_named_uint(string what, uint256 gas);
-
-    /// Nobody traded before: every word of storage is new but the buyer's money and consent.
-    function test_gas_of_a_trade() public {
-        Offers.Offer memory o = offer(3000, 200_000);
-        mint(account(BUYER), 2 * offers.paymentOf(o.wh, o.price));
-        vm.prank(account(BUYER));
-        token.approve(address(offers), type(uint256).max);
-        Reading memory r = reading(2999);
-        bytes memory signed = signature(meterKey(SELLER), digestOf(r));
-
-        vm.prank(account(SELLER));
-        offers.post(o);
-        uint256 total = noted("post");
-        vm.prank(account(BUYER));
-        offers.buy(o, 200_000);
-        total += noted("buy");
-        vm.warp(END);
-        vm.prank(account(SELLER));
-        offers.release(o, r, signed);
-        total += noted("release");
-        emit log_named_uint("post + buy + release", total);
-        vm.assertTrue(total <= 220_000);
-        vm.prank(account(SELLER));
-        offers.fetch(list(o));
-        noted("fetch");
-    }
-
-    function noted(string memory what) private returns (uint256 gas) {
-        gas = vm.lastCallGas().total;
-        emit log_named_uint(what, gas);
     }
 }

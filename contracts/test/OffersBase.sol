@@ -1,11 +1,69 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
+import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
 import {Offers} from "../src/Offers.sol";
 import {READING_TYPEHASH, Reading} from "../src/Records.sol";
 import {Base} from "./Base.sol";
+
+/// A token that calls whoever sends or receives before it books, and may keep a fee.
+contract HookToken is ERC20("Hook", "HOOK") {
+    uint256 public fee;
+
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    function setFee(uint256 fee_) external {
+        fee = fee_;
+    }
+
+    function _update(address from, address to, uint256 amount) internal override {
+        _tell(from);
+        _tell(to);
+        super._update(from, to, amount);
+        if (from != address(0) && fee != 0) super._update(to, address(0), fee);
+    }
+
+    /// Whoever does not listen is not told.
+    function _tell(address who) private {
+        (bool told,) = who.call(abi.encodeWithSignature("called()"));
+        told;
+    }
+}
+
+/// A member that calls the offers again while money moves.
+contract Robber {
+    Offers private immutable offers;
+    bytes private attack;
+    uint256 public attempts;
+    uint256 public successes;
+
+    constructor(Offers offers_, IERC20 asset) {
+        offers = offers_;
+        if (address(asset) != address(0)) asset.approve(address(offers_), type(uint256).max);
+    }
+
+    function run(bytes calldata call, bytes calldata attack_) external payable returns (bool done) {
+        attack = attack_;
+        (done,) = address(offers).call{value: msg.value}(call);
+    }
+
+    function called() public {
+        if (attack.length == 0) return;
+        bytes memory call = attack;
+        delete attack;
+        attempts += 1;
+        (bool done,) = address(offers).call(call);
+        if (done) successes += 1;
+    }
+
+    receive() external payable {
+        called();
+    }
+}
 
 /// Three members with a meter each, who trade directly.
 abstract contract OffersBase is Base {
