@@ -147,7 +147,7 @@ def demo(*, out: Path = Path("commonwatt-demo"), json_path: JsonPath = None) -> 
 
 
 @app.command
-def verify(bill: Path, *, ledger: Path | None = None) -> None:
+def verify(bill: Path, *, ledger: str | None = None) -> None:
     """Check a bill against the chain alone; fails when a single digit was changed.
 
     Example: commonwatt verify commonwatt-demo/bills/home-05.json
@@ -157,7 +157,7 @@ def verify(bill: Path, *, ledger: Path | None = None) -> None:
     bill
         The bill, as written by simulate --out.
     ledger
-        The chain's file; the default is ledger.sqlite in the folder above the bill's.
+        The chain's file, or the URL of a node; the default is ledger.sqlite in the folder above the bill's.
     """
     from commonwatt.exchange.verify import open_and_verify
     from commonwatt.units import decimal_text

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time
+from typing import Final
 
 from commonwatt.community.tariff import Tariff
 
@@ -104,11 +106,19 @@ class Stage:
     parameters: Mapping[str, object] = field(default_factory=dict)
 
 
+LEDGERS: Final = "embedded, none, or a node's URL such as http://127.0.0.1:8545"
+
+
+def is_ledger(kind: str) -> bool:
+    """Whether this says where a community settles."""
+    return re.fullmatch(r"embedded|none|https?://[^\s@]{1,200}", kind) is not None
+
+
 @dataclass(frozen=True)
 class LedgerChoice:
     """Where the community settles.
 
-    kind : "embedded" or "none"
+    kind : "embedded", "none" or the URL of a node
     window : challenge window between post and finalise [s]; grace : a post not finalised by then expires [s]
     """
 

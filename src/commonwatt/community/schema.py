@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from commonwatt.community.model import Battery, LedgerChoice, Terms
+from commonwatt.community.model import LEDGERS, Battery, LedgerChoice, Terms, is_ledger
 from commonwatt.proof import checksum_address
 from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MICRO, micro
 
@@ -74,6 +74,12 @@ def _some_time(seconds: int) -> int:
     if not seconds:
         raise ValueError("must be longer than nothing: a posted settlement that is not finalised within it expires")
     return seconds
+
+
+def _ledger(kind: str) -> str:
+    if not is_ledger(kind):
+        raise ValueError(f"must be {LEDGERS}, not '{kind}'")
+    return kind
 
 
 def _slot(value: object) -> int:
@@ -218,7 +224,7 @@ class StageTable(Table):
 
 
 class LedgerTable(Table):
-    kind: Literal["embedded", "none"] = LedgerChoice.kind  # type: ignore[assignment]
+    kind: Annotated[str, AfterValidator(_ledger)] = LedgerChoice.kind
     window: Duration = LedgerChoice.window
     grace: Annotated[Duration, AfterValidator(_some_time)] = LedgerChoice.grace
 

@@ -7,10 +7,11 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
+from commonwatt.community.model import LEDGERS, is_ledger
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.result import Result
-from commonwatt.exchange.simulation import LEDGERS, Simulation
+from commonwatt.exchange.simulation import Simulation
 
 _EARLIEST: Final = date(1971, 1, 1)
 """Unix time is not negative, nor is that of the history before the first day."""
@@ -30,7 +31,7 @@ def simulate(
 ) -> Result:
     """Simulate the community of `file` for `days` local days from `start` (a date, or text such as "2026-06-15").
 
-    ledger : "embedded" or "none"; None takes what the file says
+    ledger : "embedded", "none" or the URL of a development node; None takes what the file says
     out : folder for the exchange's store and the ledger. A run that was interrupted goes on there; a finished one is
         read. None keeps both in memory.
     fresh : begin anew in `out`, dropping the run that is there
@@ -41,7 +42,7 @@ def simulate(
     community = load(file)
     chosen = ledger or community.ledger.kind
     folder = Path(out) if out else None
-    problems = [] if chosen in LEDGERS else [Finding("ledger", f"is one of {', '.join(LEDGERS)}, not '{chosen}'")]
+    problems = [] if is_ledger(chosen) else [Finding("ledger", f"is {LEDGERS}, not '{chosen}'")]
     first, wrong = first_day(start, days)
     if problems or wrong:
         raise ConfigError("The request", [*problems, *wrong])

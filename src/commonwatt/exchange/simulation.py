@@ -24,7 +24,8 @@ from commonwatt.exchange import steps, world
 from commonwatt.exchange.checking import active_stages
 from commonwatt.exchange.events import Gate, SlotEnd, schedule
 from commonwatt.exchange.folder import EXCHANGE_FILE, LEDGER_FILE, make_folder, refuse_half_a_run, remove
-from commonwatt.exchange.outbox import Outbox, Outgoing, found, open_chain, outgoing
+from commonwatt.exchange.nodes import open_node
+from commonwatt.exchange.outbox import Outbox, Outgoing, found, outgoing
 from commonwatt.exchange.parties import Keys, Limits, filed, limits, mandates, simulated_keys
 from commonwatt.exchange.planning import Outlook, Plan, agree, declare, expected_charge
 from commonwatt.exchange.result import Result
@@ -41,8 +42,8 @@ from commonwatt.units import MAX_MONEY, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from commonwatt.ledger.embedded import EmbeddedChain
+    from commonwatt.ledger.remote import RemoteNode
 
-LEDGERS: Final = ("embedded", "none")
 _DAY: Final = 86_400
 _HEAD_START: Final = 3600
 """Between genesis and the first gate [s]: the community is created then."""
@@ -52,7 +53,8 @@ class Simulation:
     """One community over one period.
 
     out : folder for the two files, which a later run continues; None keeps both in memory
-    ledger : "embedded", or "none" for the laboratory: no signatures, no chain, bills without proofs
+    ledger : "embedded", the URL of a node (see `nodes`), or "none" for the laboratory: no signatures, no chain, bills
+        without proofs
     fresh : drop the run that `out` holds; not before everything that the new one needs has been read
     firm : for the laboratory: batteries hold to all that was planned over the horizon, not only to what was agreed
     Raises StoreError when `out` holds another run or cannot be written.
@@ -85,7 +87,7 @@ class Simulation:
         if out:
             make_folder(out, fresh=fresh)
         self.store = Store(out / EXCHANGE_FILE if out else None)
-        self.chain: EmbeddedChain | None = None
+        self.node: EmbeddedChain | RemoteNode | None = None
         self.outbox: Outbox | None = None
         try:
             self._open()
@@ -120,7 +122,7 @@ class Simulation:
         self.committed: dict[int, Committed] = {}
         self.soc: FloatArray = self.fleet.start.copy()
         self.done = -1
-        if self.ledger == "embedded":
+        if self.ledger != "none":
             with self.watch("found the community"):
                 self._open_ledger(values)
         if not begun:
@@ -133,21 +135,21 @@ class Simulation:
         from commonwatt.ledger.client import Addresses, LedgerClient
 
         self.keys = simulated_keys(self.community)
-        path = self.out / LEDGER_FILE if self.out else None
+        path = self.out / LEDGER_FILE if self.out and self.ledger == "embedded" else None
         if path:
             refuse_half_a_run(path, values)
         if path and "settlement" not in values:
             # Killed before the community was founded: nothing of value is in the file yet.
             remove(path)
         genesis = self.events[0].at - _HEAD_START
-        self.chain = open_chain(path, self.community, self.keys, genesis)
-        if "settlement" in values:
-            addresses = [bytes.fromhex(values[name]) for name in ("community_contract", "settlement", "token")]
-            client = LedgerClient(self.chain, self.keys.operator, Addresses(*addresses))
+        held = [bytes.fromhex(values.get(name, "")) for name in ("community_contract", "settlement", "token")]
+        self.node = open_node(self.ledger, path, self.community, self.keys, genesis, held[1] or None)
+        if held[1]:
+            client = LedgerClient(self.node, self.keys.operator, Addresses(*held))
             self.founded_at_block = int(values["founded_at_block"])
         else:
-            client = found(self.chain, self.community, self.keys, self.world.period.start, genesis + 1)
-            self.founded_at_block = self.chain.head.number
+            client = found(self.node, self.community, self.keys, self.world.period.start, genesis + 1)
+            self.founded_at_block = self.node.head.number
         self.outbox = Outbox(client)
         self.domain = client.domain
         opening, end = self.events[0].at, self.world.period.end
@@ -360,8 +362,8 @@ class Simulation:
     def close(self) -> None:
         """Release both files."""
         self.store.close()
-        if self.chain:
-            self.chain.close()
+        if self.node:
+            self.node.close()
 
     # Places
 

@@ -161,8 +161,8 @@ def _sane(tariff: Any, slots: Sequence[Any]) -> None:
     require(0 <= Fraction(tariff["vat"]["rate"]) < 1, "The VAT is out of bounds.")
 
 
-def open_and_verify(bill: Path, ledger: Path) -> Verified:
-    """Check the bill in the file `bill` against the chain in the file `ledger`, which is opened for reading only.
+def open_and_verify(bill: Path, ledger: str | Path) -> Verified:
+    """Check the bill in the file `bill` against a chain: that of a node's URL, or in a file, which is only read.
 
     Raises VerificationError when the bill does not prove what it claims, LedgerError when there is no such chain.
     """
@@ -176,13 +176,11 @@ def open_and_verify(bill: Path, ledger: Path) -> Verified:
         raise VerificationError(f"{bill} is no bill with proofs: {error}.") from None
     # Not before the bill is read: py-evm raises Python's limit of recursion so far that a bill nested on purpose
     # would end the process.
+    from commonwatt.exchange.nodes import open_to_read
     from commonwatt.ledger.client import Addresses, LedgerClient
-    from commonwatt.ledger.embedded import EmbeddedChain
 
-    if not ledger.exists():
-        raise LedgerError(f"There is no chain at {ledger}; name its file with --ledger.")
-    with EmbeddedChain(ledger, read_only=True) as chain:
+    with open_to_read(str(ledger)) as node:
         try:
-            return verify_bill(document, LedgerClient(chain, Key(b"\x01" * 32), Addresses(*found)))
+            return verify_bill(document, LedgerClient(node, Key(b"\x01" * 32), Addresses(*found)))
         except LedgerError as error:
             raise VerificationError(f"{bill.name}: {error}") from None

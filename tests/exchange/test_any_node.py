@@ -1,0 +1,98 @@
+"""The same day on the embedded chain and on another Ethereum node: the same balances, and bills that it proves."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from exchange_cases import COMMUNITY, START, tables, written
+
+from commonwatt.errors import ConfigError, LedgerError, StoreError, VerificationError
+from commonwatt.exchange.api import simulate
+from commonwatt.exchange.result import Result
+from commonwatt.exchange.verify import open_and_verify
+from commonwatt.study.outputs import write_outputs
+
+sys.path.append(str(Path(__file__).parents[1] / "ledger"))
+from nodes import anvil
+
+BEFORE = 3600
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(tmp_path_factory.mktemp("day"), COMMUNITY)
+
+
+@pytest.fixture(scope="module")
+def embedded(file: Path) -> Iterator[Result]:
+    result = simulate(file, START, 1)
+    yield result
+    result.simulation.close()
+
+
+@pytest.fixture(scope="module")
+def url(embedded: Result) -> Iterator[str]:
+    with anvil(embedded.simulation.events[0].at - BEFORE) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def elsewhere(file: Path, url: str) -> Path:
+    """The folder of a run that was settled on anvil."""
+    out = file.parent / "out"
+    result = simulate(file, START, 1, ledger=url, out=out)
+    write_outputs(result, out)
+    result.simulation.close()
+    return out
+
+
+def test_both_engines_end_with_the_same_balances(file: Path, url: str, elsewhere: Path, embedded: Result) -> None:
+    again = simulate(file, START, 1, ledger=url, out=elsewhere)
+    mine, theirs = (result.simulation.outbox for result in (embedded, again))
+    assert mine
+    assert theirs
+    assert theirs.client.balances().tolist() == mine.client.balances().tolist()
+    assert embedded.ledger
+    assert again.ledger
+    assert (again.ledger.blocks, again.ledger.transactions) == (embedded.ledger.blocks, embedded.ledger.transactions)
+    # Signatures are for one chain, and cost more or less by their bytes that are zero.
+    assert again.ledger.gas == pytest.approx(embedded.ledger.gas, rel=1e-4)
+    again.simulation.close()
+
+
+def test_a_run_that_is_done_sends_nothing_more(file: Path, url: str, elsewhere: Path) -> None:
+    before = tables(elsewhere)
+    one = simulate(file, START, 1, ledger=url, out=elsewhere)
+    head = one.simulation.node.head if one.simulation.node else None
+    one.simulation.close()
+    two = simulate(file, START, 1, ledger=url, out=elsewhere)
+    assert two.simulation.node
+    assert two.simulation.node.head == head
+    two.simulation.close()
+    assert tables(elsewhere) == before
+
+
+def test_every_bill_is_proved_by_the_node(url: str, elsewhere: Path) -> None:
+    bills = sorted((elsewhere / "bills").glob("*.json"))
+    assert len(bills) > 2
+    for bill in bills:
+        assert open_and_verify(bill, url).lines > 0
+    forged = bills[0].with_suffix(".forged")
+    forged.write_text(bills[0].read_text("utf-8").replace('"total": ', '"total": 1', 1), "utf-8")
+    with pytest.raises(VerificationError):
+        open_and_verify(forged, url)
+    forged.unlink()
+
+
+def test_a_node_that_cannot_be_used_is_named_with_the_reason(file: Path, url: str, elsewhere: Path) -> None:
+    with pytest.raises(LedgerError, match="cannot be asked"):
+        simulate(file, START, 1, ledger="http://127.0.0.1:9")
+    with pytest.raises(LedgerError, match="after this run begins; start the node anew: anvil --no-mining"):
+        simulate(file, START, 1, ledger=url)
+    with pytest.raises(StoreError, match="holds another run"):
+        simulate(file, START, 1, ledger="embedded", out=elsewhere)
+    with pytest.raises(ConfigError, match="or a node's URL"):
+        simulate(file, START, 1, ledger="ftp://somewhere")

@@ -1,0 +1,40 @@
+"""Real nodes that tests start: anvil, the development node of Ethereum's tools."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from test_rpc_clients import node_tool
+
+from commonwatt.errors import LedgerError
+from commonwatt.ledger.remote import RemoteNode
+
+
+@contextmanager
+def anvil(timestamp: int, *options: str) -> Iterator[str]:
+    """URL of an anvil that begins at `timestamp` [unix s] and mines on command, fees as on Ethereum."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    command = [
+        node_tool("anvil"), "--port", str(port), "--timestamp", str(timestamp), "--hardfork", "cancun", "--no-mining",
+        "--order", "fifo", "--accounts", "0", "--silent", "--gas-limit", "100000000", "--chain-id", "4242", *options,
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    node = RemoteNode(url)
+    try:
+        for _ in range(200):
+            try:
+                assert node.chain_id == 4242
+                break
+            except LedgerError:
+                time.sleep(0.05)
+        yield url
+    finally:
+        node.close()
+        process.terminate()
+        process.wait()
