@@ -44,6 +44,7 @@ _GAS = {
     "finalise": (150_000, 6_500),
     "anchor": (70_000, 11_000),
     "mint": (130_000, 11_000),
+    "fetch": (150_000, 12_000),
 }
 _GAS_OTHER = 200_000
 
@@ -231,6 +232,18 @@ class LedgerClient:
         """Pay the member what it asked for, once every post made before the request is final or expired."""
         call = _Call(self.addresses.settlement, self._settlement("claimWithdrawal"))
         return self._send([call], at, "the withdrawal", member)[0]
+
+    # What any key does with another contract of the community
+
+    def send(
+        self, key: Key, to: bytes, data: bytes, doing: str, *, at: int, value: int = 0, kind: str = "", items: int = 0
+    ) -> Receipt:
+        """Send a transaction [value in wei] to the address `to`; empty creates a contract.
+
+        doing : what it is for, in the sentence that tells of a failure
+        kind, items : what its gas goes by, see `_GAS`
+        """
+        return self._send([_Call(to, data, kind, items, value)], at, doing, key)[0]
 
     # What anybody may read
 

@@ -27,7 +27,8 @@ COMMUNITY = "Community"
 SETTLEMENT = "Settlement"
 TOKEN = "CommunityToken"  # noqa: S105 (a contract, no secret)
 STAKE = "Stake"
-_ALL = (COMMUNITY, SETTLEMENT, TOKEN, STAKE)
+OFFERS = "Offers"
+_ALL = (COMMUNITY, SETTLEMENT, TOKEN, STAKE, OFFERS)
 
 
 class Codec:
