@@ -16,6 +16,7 @@ from _measure import clocks, show
 
 from commonwatt.ledger.client import Enrolment, LedgerClient, Terms
 from commonwatt.ledger.embedded import EmbeddedChain, Genesis
+from commonwatt.ledger.quorum import gate_of
 from commonwatt.ledger.wallet import sign_transaction
 from commonwatt.proof import Key, hash_struct, keccak, sign
 from commonwatt.records import Post
@@ -74,7 +75,9 @@ def settlement(folder: Path, members: int, slots: int = 5) -> dict[str, object]:
         signed = [sign(client.token_domain, issue, key).signature for key in _KEYS]
         client.deposit_for(range(members), [10**6] * members, signatures=signed, at=2)
         deposited = _clocks()
-        client.commit(900, [keccak(b"orders")] * 96, [keccak(b"trades")] * 96, at=3)
+        roots = [keccak(b"orders")] * 96, [keccak(b"trades")] * 96
+        gate = [sign(client.domain, gate_of(900, *roots), key).signature for key in _KEYS]
+        client.commit(900, *roots, gate, at=3)
         committed = _clocks()
         seconds, gas = [], []
         for slot in range(900, 900 * (slots + 1), 900):

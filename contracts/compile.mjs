@@ -16,7 +16,7 @@ import solc from "solc";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const ARTIFACTS = join(HERE, "..", "src", "commonwatt", "ledger", "artifacts");
-const CONTRACTS = ["Community", "CommunityToken", "Settlement", "Stake", "Offers"];
+const CONTRACTS = ["Community", "CommunityToken", "Disputes", "Settlement", "Stake", "Offers"];
 
 const SETTINGS = {
   evmVersion: "cancun",

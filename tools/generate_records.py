@@ -14,11 +14,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from commonwatt.proof import Domain, Key, hash_struct, sign, type_hash
-from commonwatt.records import Anchor, Mandate, Mint, Order, Post, Reading, Recovery, Standing, Statement, Trade
+from commonwatt.records import (
+    Anchor,
+    Gate,
+    Mandate,
+    Mint,
+    Order,
+    Post,
+    Reading,
+    Receipt,
+    Recovery,
+    Standing,
+    Statement,
+    Trade,
+)
 from commonwatt.records.schema import Field, Record, as_json, encode_type, schema
 
 ROOT = Path(__file__).parents[1]
-RECORDS: tuple[type[Record], ...] = (Mandate, Order, Reading, Trade, Statement, Post, Anchor, Recovery, Standing, Mint)
+RECORDS: tuple[type[Record], ...] = (
+    *(Mandate, Order, Receipt, Gate, Reading, Trade, Statement, Post, Anchor),
+    *(Recovery, Standing, Mint),
+)
 
 DOMAIN = Domain(chain_id=1337, contract=bytes.fromhex("c0" * 20))
 # The key of the vectors is published here, so it protects nothing.

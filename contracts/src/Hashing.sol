@@ -1,15 +1,87 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-import {ANCHOR_TYPEHASH, Anchor, POST_TYPEHASH, Post} from "./Records.sol";
+import {
+    ANCHOR_TYPEHASH,
+    Anchor,
+    GATE_TYPEHASH,
+    MANDATE_TYPEHASH,
+    Mandate,
+    ORDER_TYPEHASH,
+    Order,
+    POST_TYPEHASH,
+    Post,
+    READING_TYPEHASH,
+    RECEIPT_TYPEHASH,
+    Reading,
+    Receipt,
+    STATEMENT_TYPEHASH,
+    Statement,
+    TRADE_TYPEHASH,
+    Trade
+} from "./Records.sol";
 
-/// @notice EIP-712 `hashStruct` of a post. Every field is one static word, so the struct's ABI encoding is its
-/// EIP-712 encoding.
+// EIP-712 `hashStruct` of the records. Where every field is one static word, the struct's ABI encoding is its EIP-712
+// encoding.
+
+
 function hashPost(Post memory post) pure returns (bytes32) {
     return keccak256(abi.encode(POST_TYPEHASH, post));
 }
 
-/// @notice EIP-712 `hashStruct` of an anchor, whose fields are static words as well.
 function hashAnchor(Anchor memory period) pure returns (bytes32) {
     return keccak256(abi.encode(ANCHOR_TYPEHASH, period));
+}
+
+function hashStatement(Statement calldata statement) pure returns (bytes32) {
+    return keccak256(abi.encode(STATEMENT_TYPEHASH, statement));
+}
+
+function hashTrade(Trade calldata trade) pure returns (bytes32) {
+    return keccak256(abi.encode(TRADE_TYPEHASH, trade));
+}
+
+function hashOrder(Order calldata order) pure returns (bytes32) {
+    return keccak256(abi.encode(ORDER_TYPEHASH, order));
+}
+
+function hashReading(Reading calldata reading) pure returns (bytes32) {
+    return keccak256(abi.encode(READING_TYPEHASH, reading));
+}
+
+function hashReceipt(Receipt calldata receipt) pure returns (bytes32) {
+    return keccak256(abi.encode(RECEIPT_TYPEHASH, receipt));
+}
+
+/// @dev A text is hashed for itself. Two parts, because the stack cannot hold all fields at once.
+function hashMandate(Mandate calldata mandate) pure returns (bytes32) {
+    bytes memory who = abi.encode(MANDATE_TYPEHASH, mandate.member, mandate.agent, keccak256(bytes(mandate.text)));
+    bytes memory what = abi.encode(
+        mandate.maxBuy,
+        mandate.minSell,
+        mandate.buyWh,
+        mandate.sellWh,
+        mandate.validFrom,
+        mandate.validUntil,
+        mandate.nonce
+    );
+    return keccak256(bytes.concat(who, what));
+}
+
+/// @notice The `Gate` of consecutive slots.
+/// @param orders root of the orders of each slot
+/// @param trades root of the trades of each slot
+function hashGate(uint64 firstSlot, bytes32[] calldata orders, bytes32[] calldata trades) pure returns (bytes32) {
+    return keccak256(
+        abi.encode(
+            GATE_TYPEHASH, firstSlot, keccak256(abi.encodePacked(orders)), keccak256(abi.encodePacked(trades))
+        )
+    );
+}
+
+/// @notice What binds a settlement to the orders and trades of a slot.
+/// @param orders root of the orders
+/// @param trades root of the trades
+function commitmentOf(bytes32 orders, bytes32 trades) pure returns (bytes32) {
+    return keccak256(abi.encode(orders, trades));
 }

@@ -29,6 +29,22 @@ struct Order {
 
 bytes32 constant ORDER_TYPEHASH = keccak256("Order(address member,uint8 side,uint64 wh,uint64 limit,uint64 slot,uint64 expiry,uint64 nonce)");
 
+struct Receipt {
+    bytes32 order;
+    uint64 slot;
+    uint32 position;
+}
+
+bytes32 constant RECEIPT_TYPEHASH = keccak256("Receipt(bytes32 order,uint64 slot,uint32 position)");
+
+struct Gate {
+    uint64 slot;
+    bytes32 orders;
+    bytes32 trades;
+}
+
+bytes32 constant GATE_TYPEHASH = keccak256("Gate(uint64 slot,bytes32 orders,bytes32 trades)");
+
 struct Reading {
     address meter;
     uint64 slot;

@@ -2,23 +2,49 @@
 pragma solidity ^0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Address} from "@openzeppelin/contracts/utils/Address.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
 import {Community} from "./Community.sol";
-import {hashAnchor, hashPost} from "./Hashing.sol";
+import {commitmentOf, hashAnchor, hashGate, hashPost} from "./Hashing.sol";
 import {Lanes} from "./Lanes.sol";
 import {Operated} from "./Operated.sol";
 import {Anchor, Post} from "./Records.sol";
 
+/// @notice What is fixed when a settlement is created. Times are in seconds.
+struct Terms {
+    /// Base units of the asset in one lane unit.
+    uint256 laneUnit;
+    /// Length of a slot.
+    uint64 slotSeconds;
+    /// How much later than multiples of that slots start: half an hour, say, for hourly slots in a time zone that is
+    /// half an hour off. One offset for all slots, so that no two overlap.
+    uint64 slotOffset;
+    /// Time for objections to a post.
+    uint32 window;
+    /// Time to finalise after the window.
+    uint32 grace;
+    /// Time to answer what a member demands within the window.
+    uint32 answerTime;
+    /// Lane units that the sender of a post stakes on it; 0 = nothing.
+    uint64 bond;
+    /// The contract that judges objections.
+    address disputes;
+}
+
 /// @title Settlement of a local electricity market
 /// @notice Holds the members' money and moves it once per slot, netted per member.
 ///
-/// The way of a slot: operators `commit` to orders and trades before delivery; after the slot a quorum of operators
-/// signs a `Post` (what each member pays and receives, and the roots that prove it); once the window has passed anybody
-/// may `finalise` it, and only then balances change. A post that nobody finalised within the grace period has expired.
+/// The way of a slot: a quorum of operators signs its orders and trades and one of them `commit`s them before delivery;
+/// after the slot a quorum signs a `Post` (what each member pays and receives, and the roots that prove it); once the
+/// window has passed anybody may `finalise` it, and only then balances change. Until then whoever proves a fault to
+/// `disputes` has the post deleted, and is paid from the bond of the operator who sent it. A post that nobody finalised
+/// within the grace period has expired.
 /// At the end of a period a quorum signs the root of its bills, which is anchored once and for all.
+///
+/// The asset that is held is worth (sum of balances + sum of bonds + forfeited) lane units.
 ///
 /// Units: a slot is the start of its interval in unix seconds (UTC). Balances, deltas and withdrawals are in lane
 /// units; one lane unit is `laneUnit` base units of the asset. Positive = credited to the member.
@@ -30,8 +56,19 @@ contract Settlement is EIP712, Operated {
         /// EIP-712 digest of the post; it binds slot, revision, roots and deltas.
         bytes32 digest;
         /// Unix seconds.
-        uint64 postedAt;
+        uint40 postedAt;
+        /// Unix seconds until which a dispute keeps the post from being final; zero = none does.
+        uint40 heldUntil;
         bool finalised;
+        /// Who sent the post, and stands for it with its bond.
+        address poster;
+    }
+
+    struct Bond {
+        /// Lane units paid in.
+        uint64 lanes;
+        /// Posts of this operator that are neither final nor gone; each binds `bond` lane units.
+        uint32 open;
     }
 
     struct Withdrawal {
@@ -47,13 +84,18 @@ contract Settlement is EIP712, Operated {
     uint256 public immutable laneUnit;
     /// @notice Length of a slot in seconds.
     uint64 public immutable slotSeconds;
-    /// @notice Seconds by which slots start later than multiples of `slotSeconds`: half an hour, say, for hourly slots in
-    /// a time zone that is half an hour off. One offset for all slots, so that no two overlap.
+    /// @notice Seconds by which slots start later than multiples of `slotSeconds`.
     uint64 public immutable slotOffset;
     /// @notice Seconds between a post and the first moment at which it can be finalised.
-    uint64 public immutable window;
+    uint32 public immutable window;
     /// @notice Seconds after the window in which a post can be finalised.
-    uint64 public immutable grace;
+    uint32 public immutable grace;
+    /// @notice Seconds to answer what a member demands within the window.
+    uint32 public immutable answerTime;
+    /// @notice Lane units that an operator stakes on each of its posts until it is final or gone.
+    uint64 public immutable bond;
+    /// @notice The contract that judges objections to posts.
+    address public immutable disputes;
 
     /// @notice What was committed for a slot: keccak256(abi.encode(orders, trades)); zero = nothing.
     mapping(uint64 slot => bytes32) public commitments;
@@ -63,6 +105,12 @@ contract Settlement is EIP712, Operated {
     mapping(uint64 start => mapping(uint64 until => bytes32)) public anchored;
     /// @notice What a member has asked to withdraw: lane units, and unix seconds of its last request.
     mapping(uint32 member => Withdrawal) public requested;
+
+    /// @notice What was staked by whom. Whoever stakes may be no operator any more.
+    mapping(address operator => Bond) public bonds;
+    /// @notice Lane units of deleted posts' bonds that were paid to nobody and stay here for good: an operator who
+    /// proves its own fault before others do loses too.
+    uint256 public forfeited;
 
     Lanes.Book private _book;
 
@@ -78,13 +126,36 @@ contract Settlement is EIP712, Operated {
         bytes32 statements,
         bytes32 deltas
     );
+    event BondPlaced(address indexed operator, uint64 lanes);
+    event BondTaken(address indexed operator, uint64 lanes);
+    event Held(uint64 indexed slot, uint32 indexed revision, uint256 until);
+    /// @notice A fault was proved and the post deleted. `reward`: lane units paid to whoever proved it.
+    event Struck(uint64 indexed slot, uint32 indexed revision, address poster, address prover, uint64 reward);
+    event PostExpired(uint64 indexed slot, uint32 indexed revision);
     event Finalised(uint64 indexed slot, uint32 indexed revision);
     /// @notice The bills of a period stand. Periods may overlap: whoever relies on a bill looks here for others that
     /// cover the same time.
     event Anchored(uint64 indexed start, uint64 indexed until, bytes32 bills);
 
-    /// @notice A lane unit, a slot and the grace period must be longer than nothing, and the offset shorter than a slot.
-    error InvalidTerms(uint256 laneUnit, uint64 slotSeconds, uint64 slotOffset, uint64 grace);
+    /// @notice A lane unit, a slot and the grace period must be longer than nothing, the offset shorter than a slot, and
+    /// whoever has time to object leaves time to answer.
+    error InvalidTerms(Terms terms);
+    /// @notice Only the contract that judges objections may do this.
+    error NotDisputes(address caller);
+    /// @notice A bond is at most 2^64 - 1 lane units.
+    error BondOverflow(address operator, uint64 held, uint64 lanes);
+    /// @notice More than what the operator staked beyond its open posts, in lane units.
+    error BondBound(address operator, uint256 free, uint64 lanes);
+    /// @notice The operator must stake more to have one more open post, in lane units.
+    error InsufficientBond(address operator, uint64 staked, uint256 needed);
+    /// @notice Nothing to commit.
+    error EmptyCommitment(uint64 slot);
+    /// @notice A post carries a delta of at least one member.
+    error EmptyBatch(uint64 slot, uint32 revision);
+    /// @notice The post is not there or has not expired.
+    error NotExpired(uint64 slot, uint32 revision);
+    /// @notice Objections to the post had to come before this time (unix seconds).
+    error WindowOver(uint64 slot, uint32 revision, uint256 end);
     /// @notice Lists that belong together have different lengths.
     error LengthMismatch(uint256 first, uint256 second);
     /// @notice No member has this number.
@@ -126,32 +197,29 @@ contract Settlement is EIP712, Operated {
     /// @notice The period's bills were anchored; `bills` is the root that stands.
     error AlreadyAnchored(uint64 start, uint64 until, bytes32 bills);
 
+    modifier onlyDisputes() {
+        require(msg.sender == disputes, NotDisputes(msg.sender));
+        _;
+    }
+
     /// @param community_ whose members hold balances and whose operators sign
     /// @param asset_ ERC-20 token; the zero address for ether
-    /// @param laneUnit_ base units of the asset in one lane unit
-    /// @param slotSeconds_ length of a slot [s]
-    /// @param slotOffset_ how much later than multiples of that slots start [s]
-    /// @param window_ time for objections to a post [s]
-    /// @param grace_ time to finalise after the window [s]
-    constructor(
-        Community community_,
-        IERC20 asset_,
-        uint256 laneUnit_,
-        uint64 slotSeconds_,
-        uint64 slotOffset_,
-        uint64 window_,
-        uint64 grace_
-    ) EIP712("Commonwatt", "1") Operated(community_) {
-        require(
-            laneUnit_ != 0 && slotOffset_ < slotSeconds_ && grace_ != 0,
-            InvalidTerms(laneUnit_, slotSeconds_, slotOffset_, grace_)
-        );
+    /// @param terms what is fixed
+    constructor(Community community_, IERC20 asset_, Terms memory terms)
+        EIP712("Commonwatt", "1")
+        Operated(community_)
+    {
+        bool lasting = terms.laneUnit != 0 && terms.slotOffset < terms.slotSeconds && terms.grace != 0;
+        require(lasting && (terms.window == 0 || terms.answerTime != 0), InvalidTerms(terms));
         asset = asset_;
-        laneUnit = laneUnit_;
-        slotSeconds = slotSeconds_;
-        slotOffset = slotOffset_;
-        window = window_;
-        grace = grace_;
+        laneUnit = terms.laneUnit;
+        slotSeconds = terms.slotSeconds;
+        slotOffset = terms.slotOffset;
+        window = terms.window;
+        grace = terms.grace;
+        answerTime = terms.answerTime;
+        bond = terms.bond;
+        disputes = terms.disputes;
     }
 
     // ---------------------------------------------------------------------------------------------- money in and out
@@ -159,8 +227,23 @@ contract Settlement is EIP712, Operated {
     /// @notice The caller, a member, pays in.
     /// @param lanes lane units
     function deposit(uint64 lanes) external payable {
-        _credit(community.memberOf(msg.sender), lanes);
-        _receive(lanes);
+        _deposit(lanes);
+    }
+
+    /// @notice The caller, a member, pays in tokens whose transfer it allowed by a signature (ERC-2612).
+    /// @param lanes lane units
+    /// @param deadline as signed (unix seconds)
+    /// @param v of the signature
+    /// @param r of the signature
+    /// @param s of the signature
+    function depositWithPermit(uint64 lanes, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external {
+        IERC20Permit token = IERC20Permit(address(asset));
+        if (address(token) != address(0)) {
+            // Somebody else may have brought the same signature a moment ago; then the allowance is there already, and
+            // without one the deposit fails.
+            try token.permit(msg.sender, address(this), lanes * laneUnit, deadline, v, r, s) {} catch {}
+        }
+        _deposit(lanes);
     }
 
     /// @notice The caller, anybody, pays in for members.
@@ -192,12 +275,12 @@ contract Settlement is EIP712, Operated {
     }
 
     /// @notice Pays the calling member what it asked for, or its whole balance if that is less by now. By the time that
-    /// this is possible, every post made before the request is final or expired.
+    /// this is possible, every post made before the request is final or gone, however long it was held by a dispute.
     function claimWithdrawal() external {
         uint32 member = community.memberOf(msg.sender);
         Withdrawal memory withdrawal = requested[member];
         require(withdrawal.lanes != 0, NothingRequested(member));
-        uint256 claimableAfter = _expiry(withdrawal.requestedAt);
+        uint256 claimableAfter = uint256(withdrawal.requestedAt) + window + answerTime + window + grace;
         require(block.timestamp > claimableAfter, NotYetClaimable(member, claimableAfter));
 
         uint64 balance = balanceOf(member);
@@ -208,20 +291,49 @@ contract Settlement is EIP712, Operated {
         _pay(msg.sender, lanes);
     }
 
+    /// @notice The caller stakes on its posts to come.
+    /// @param lanes lane units
+    function placeBond(uint64 lanes) external payable {
+        uint64 held = bonds[msg.sender].lanes;
+        require(lanes <= type(uint64).max - held, BondOverflow(msg.sender, held, lanes));
+        bonds[msg.sender].lanes = held + lanes;
+        emit BondPlaced(msg.sender, lanes);
+        _receive(lanes);
+    }
+
+    /// @notice Pays the caller what it staked and no open post binds.
+    /// @param lanes lane units
+    function takeBond(uint64 lanes) external {
+        Bond storage staked = bonds[msg.sender];
+        uint256 free = staked.lanes - uint256(bond) * staked.open;
+        require(lanes <= free, BondBound(msg.sender, free, lanes));
+        staked.lanes -= lanes;
+        emit BondTaken(msg.sender, lanes);
+        _pay(msg.sender, lanes);
+    }
+
     // ------------------------------------------------------------------------------------------- the way of one slot
 
     /// @notice Binds the operators to orders and trades of consecutive slots, before delivery.
     /// @param firstSlot start of the first slot
     /// @param orders root of the orders of each slot
     /// @param trades root of the trades of each slot
-    function commit(uint64 firstSlot, bytes32[] calldata orders, bytes32[] calldata trades) external onlyOperator {
+    /// @param signatures of at least `threshold` operators over the `Gate` of these roots, ascending by signer
+    function commit(
+        uint64 firstSlot,
+        bytes32[] calldata orders,
+        bytes32[] calldata trades,
+        bytes[] calldata signatures
+    ) external onlyOperator {
         require(orders.length == trades.length, LengthMismatch(orders.length, trades.length));
+        require(orders.length != 0, EmptyCommitment(firstSlot));
         require(firstSlot % slotSeconds == slotOffset, SlotMisaligned(firstSlot, slotSeconds));
         require(block.timestamp < firstSlot, SlotStarted(firstSlot));
+        community.requireQuorum(_hashTypedDataV4(hashGate(firstSlot, orders, trades)), signatures);
         uint64 slot = firstSlot;
         for (uint256 i = 0; i < orders.length; ++i) {
             require(commitments[slot] == 0, AlreadyCommitted(slot));
-            commitments[slot] = _commitment(orders[i], trades[i]);
+            commitments[slot] = commitmentOf(orders[i], trades[i]);
             emit Committed(slot, orders[i], trades[i]);
             slot += slotSeconds;
         }
@@ -238,12 +350,16 @@ contract Settlement is EIP712, Operated {
         onlyOperator
     {
         _requirePostable(p, trades);
+        require(deltas.length != 0, EmptyBatch(p.slot, p.revision));
         _requireDeltas(p, deltas);
         Lanes.check(deltas, community.memberCount());
-        bytes32 digest = _hashTypedDataV4(hashPost(p));
+        bytes32 digest = _digest(p);
         community.requireQuorum(digest, signatures);
 
-        posted[p.slot][p.revision] = Posting(digest, uint64(block.timestamp), false);
+        // An expired post gives way.
+        if (posted[p.slot][p.revision].digest != 0) _unbind(posted[p.slot][p.revision].poster);
+        _bind(msg.sender);
+        posted[p.slot][p.revision] = Posting(digest, uint40(block.timestamp), 0, false, msg.sender);
         emit Posted(p.slot, p.revision, p.orders, p.readings, p.statements, p.deltas);
     }
 
@@ -251,20 +367,56 @@ contract Settlement is EIP712, Operated {
     /// @param p the post
     /// @param deltas as posted
     function finalise(Post calldata p, bytes calldata deltas) external {
-        Posting storage posting = posted[p.slot][p.revision];
-        bytes32 digest = _hashTypedDataV4(hashPost(p));
-        require(posting.digest == digest, NotPosted(p.slot, p.revision, posting.digest, digest));
-        require(!posting.finalised, AlreadyFinal(p.slot, p.revision));
-        uint256 finalFrom = uint256(posting.postedAt) + window;
+        Posting storage posting = _pending(p);
+        uint256 finalFrom = _finalFrom(posting);
         require(block.timestamp >= finalFrom, NotYetFinal(p.slot, p.revision, finalFrom));
-        uint256 finalUntil = _expiry(posting.postedAt);
-        require(block.timestamp <= finalUntil, Expired(p.slot, p.revision, finalUntil));
+        require(block.timestamp <= finalFrom + grace, Expired(p.slot, p.revision, finalFrom + grace));
         _requireDeltas(p, deltas);
 
         posting.finalised = true;
+        _unbind(posting.poster);
         // Length and sum of these very deltas were checked by `post`; members are never fewer.
         _book.applyAll(deltas);
         emit Finalised(p.slot, p.revision);
+    }
+
+    /// @notice Clears away an expired post, so that it no longer binds its sender's stake. Anybody may.
+    function expire(uint64 slot, uint32 revision) external {
+        Posting storage posting = posted[slot][revision];
+        require(posting.digest != 0 && _gone(posting), NotExpired(slot, revision));
+        _unbind(posting.poster);
+        delete posted[slot][revision];
+        emit PostExpired(slot, revision);
+    }
+
+    /// @notice Keeps a post from being final until what was demanded is answered and the answer can be objected to.
+    /// @param p the post, within its window
+    /// @return digest of the post
+    /// @return postedAt time of the post (unix seconds)
+    function hold(Post calldata p) external onlyDisputes returns (bytes32 digest, uint40 postedAt) {
+        Posting storage posting = _pending(p);
+        (digest, postedAt) = (posting.digest, posting.postedAt);
+        uint256 end = uint256(postedAt) + window;
+        require(block.timestamp < end, WindowOver(p.slot, p.revision, end));
+        // Later demands hold longer, so this only grows.
+        posting.heldUntil = uint40(block.timestamp + uint256(answerTime) + window);
+        emit Held(p.slot, p.revision, posting.heldUntil);
+    }
+
+    /// @notice Deletes a post that is not final. Half of its bond goes to the prover.
+    /// @param p the post
+    /// @param prover who showed the fault
+    function strike(Post calldata p, address prover) external onlyDisputes {
+        address poster = _pending(p).poster;
+        delete posted[p.slot][p.revision];
+        uint64 reward = bond / 2;
+        if (bond != 0) {
+            _unbind(poster);
+            bonds[poster].lanes -= bond;
+            forfeited += bond - reward;
+        }
+        emit Struck(p.slot, p.revision, poster, prover, reward);
+        if (reward != 0) _pay(prover, reward);
     }
 
     /// @notice Fixes the bills of a period, once: the root that stands can be neither changed nor anchored again. Only
@@ -303,15 +455,14 @@ contract Settlement is EIP712, Operated {
     // --------------------------------------------------------------------------------------------------------- parts
 
     function _requirePostable(Post calldata p, bytes32 trades) private view {
-        bytes32 given = _commitment(p.orders, trades);
+        bytes32 given = commitmentOf(p.orders, trades);
         bytes32 committed = commitments[p.slot];
         require(given == committed, CommitmentMismatch(p.slot, committed, given));
         uint256 end = uint256(p.slot) + slotSeconds;
         require(block.timestamp >= end, SlotNotOver(p.slot, end));
         require(p.revision == 0 || posted[p.slot][p.revision - 1].finalised, PreviousNotFinal(p.slot, p.revision));
         Posting storage earlier = posted[p.slot][p.revision];
-        bool gone = !earlier.finalised && block.timestamp > _expiry(earlier.postedAt);
-        require(earlier.digest == 0 || gone, AlreadyPosted(p.slot, p.revision));
+        require(earlier.digest == 0 || _gone(earlier), AlreadyPosted(p.slot, p.revision));
     }
 
     function _requireDeltas(Post calldata p, bytes calldata deltas) private pure {
@@ -319,13 +470,43 @@ contract Settlement is EIP712, Operated {
         require(given == p.deltas, DeltasMismatch(p.deltas, given));
     }
 
-    function _commitment(bytes32 orders, bytes32 trades) private pure returns (bytes32) {
-        return keccak256(abi.encode(orders, trades));
+    function _digest(Post calldata p) private view returns (bytes32) {
+        return _hashTypedDataV4(hashPost(p));
     }
 
-    /// @dev Last second at which a post made at `time` can be finalised; sums of uint64 in uint256 cannot overflow.
-    function _expiry(uint64 time) private view returns (uint256) {
-        return uint256(time) + window + grace;
+    /// @dev The posting of this very post, which is not final.
+    function _pending(Post calldata p) private view returns (Posting storage posting) {
+        posting = posted[p.slot][p.revision];
+        bytes32 digest = _digest(p);
+        require(posting.digest == digest, NotPosted(p.slot, p.revision, posting.digest, digest));
+        require(!posting.finalised, AlreadyFinal(p.slot, p.revision));
+    }
+
+    /// @dev First second at which a post can be finalised.
+    function _finalFrom(Posting storage posting) private view returns (uint256) {
+        uint256 end = uint256(posting.postedAt) + window;
+        return posting.heldUntil > end ? posting.heldUntil : end;
+    }
+
+    function _gone(Posting storage posting) private view returns (bool) {
+        return !posting.finalised && block.timestamp > _finalFrom(posting) + grace;
+    }
+
+    function _bind(address operator) private {
+        if (bond == 0) return;
+        Bond memory staked = bonds[operator];
+        uint256 needed = uint256(bond) * (uint256(staked.open) + 1);
+        require(staked.lanes >= needed, InsufficientBond(operator, staked.lanes, needed));
+        bonds[operator].open = staked.open + 1;
+    }
+
+    function _unbind(address operator) private {
+        if (bond != 0) bonds[operator].open -= 1;
+    }
+
+    function _deposit(uint64 lanes) private {
+        _credit(community.memberOf(msg.sender), lanes);
+        _receive(lanes);
     }
 
     function _credit(uint32 member, uint64 lanes) private {

@@ -6,8 +6,8 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Community} from "../src/Community.sol";
 import {CommunityToken} from "../src/CommunityToken.sol";
 import {Members} from "../src/Members.sol";
-import {ANCHOR_TYPEHASH, Anchor, MINT_TYPEHASH, Mint, POST_TYPEHASH, Post} from "../src/Records.sol";
-import {Settlement} from "../src/Settlement.sol";
+import {ANCHOR_TYPEHASH, Anchor, GATE_TYPEHASH, MINT_TYPEHASH, Mint, POST_TYPEHASH, Post} from "../src/Records.sol";
+import {Settlement, Terms} from "../src/Settlement.sol";
 
 /// What the last call cost; only `total` matters here.
 struct Gas {
@@ -41,8 +41,11 @@ abstract contract Base {
 
     uint256 internal constant LANE_UNIT = 10;
     uint64 internal constant SLOT_SECONDS = 900;
-    uint64 internal constant WINDOW = 3600;
-    uint64 internal constant GRACE = 7200;
+    uint32 internal constant WINDOW = 3600;
+    uint32 internal constant GRACE = 7200;
+    uint32 internal constant ANSWER_TIME = 1800;
+    /// Longest time between a request to withdraw and its end.
+    uint256 internal constant CLAIM_TIME = 2 * WINDOW + ANSWER_TIME + GRACE;
     /// The slot that most tests settle.
     uint64 internal constant SLOT = 1_800_000_000;
     bytes32 internal constant ORDERS = keccak256("orders");
@@ -75,8 +78,29 @@ abstract contract Base {
         settlement = _settle(IERC20(address(token)), LANE_UNIT);
     }
 
+    /// The contract that judges; one that nobody can call unless a test has another.
+    function judge() internal virtual returns (address) {
+        return address(0xD15);
+    }
+
+    /// Lane units for each open post.
+    function bond() internal pure virtual returns (uint64) {
+        return 0;
+    }
+
     function _settle(IERC20 asset, uint256 laneUnit) internal returns (Settlement) {
-        return new Settlement(community, asset, laneUnit, SLOT_SECONDS, 0, WINDOW, GRACE);
+        return new Settlement(
+            community, asset, Terms(laneUnit, SLOT_SECONDS, 0, WINDOW, GRACE, ANSWER_TIME, bond(), judge())
+        );
+    }
+
+    /// Lets the operator stake on so many posts.
+    function placeBonds(uint64 posts) internal {
+        mint(operator, posts * bond() * LANE_UNIT);
+        vm.prank(operator);
+        token.approve(address(settlement), type(uint256).max);
+        vm.prank(operator);
+        settlement.placeBond(posts * bond());
     }
 
     // Members
@@ -183,8 +207,19 @@ abstract contract Base {
         bytes32[] memory orders = new bytes32[](1);
         bytes32[] memory trades = new bytes32[](1);
         (orders[0], trades[0]) = (ORDERS, TRADES);
+        commit(slot, orders, trades);
+    }
+
+    function commit(uint64 slot, bytes32[] memory orders, bytes32[] memory trades) internal {
+        bytes[] memory signatures = quorum(gateDigest(slot, orders, trades));
         vm.prank(operator);
-        settlement.commit(slot, orders, trades);
+        settlement.commit(slot, orders, trades, signatures);
+    }
+
+    function gateDigest(uint64 slot, bytes32[] memory orders, bytes32[] memory trades) internal view returns (bytes32) {
+        bytes32 roots = keccak256(abi.encodePacked(orders));
+        bytes32 body = keccak256(abi.encode(GATE_TYPEHASH, slot, roots, keccak256(abi.encodePacked(trades))));
+        return digestOf(body, block.chainid, address(settlement));
     }
 
     function post(Post memory p, bytes memory deltas) internal {

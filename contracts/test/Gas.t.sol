@@ -10,6 +10,10 @@ import {Base, Gas} from "./Base.sol";
 contract GasTest is Base {
     event log_named_uint(string what, uint256 gas);
 
+    function bond() internal pure override returns (uint64) {
+        return 1_000_000;
+    }
+
     function test_gas_of_a_slot_with_40_members() public {
         measure(40);
     }
@@ -32,6 +36,7 @@ contract GasTest is Base {
 
     function measure(uint256 members) private {
         addMembers(members);
+        placeBonds(2);
         int32[] memory values = new int32[](members);
         for (uint256 i = 0; i < members; i += 2) {
             fund(i, 1_000_000_000);
@@ -45,13 +50,13 @@ contract GasTest is Base {
 
         emit log_named_uint("members", members);
         commit(SLOT);
-        emit log_named_uint("commit", lastGasBelow(56_000));
+        emit log_named_uint("commit", lastGasBelow(80_000));
         vm.warp(SLOT + SLOT_SECONDS);
         post(p, deltas);
-        emit log_named_uint("post", lastGasBelow(108_000 + 130 * members));
+        emit log_named_uint("post", lastGasBelow(140_000 + 130 * members));
         vm.warp(SLOT + SLOT_SECONDS + WINDOW);
         settlement.finalise(p, deltas);
-        emit log_named_uint("finalise", lastGasBelow(42_000 + 1_550 * members));
+        emit log_named_uint("finalise", lastGasBelow(55_000 + 1_550 * members));
     }
 
     function lastGasBelow(uint256 ceiling) private view returns (uint256 total) {

@@ -49,7 +49,7 @@ contract Life is Base {
         member %= uint32(MEMBERS);
         (uint64 lanes, uint64 requestedAt) = settlement.requested(member);
         if (lanes == 0) return;
-        if (block.timestamp <= requestedAt + WINDOW + GRACE) vm.warp(requestedAt + WINDOW + GRACE + 1);
+        if (block.timestamp <= requestedAt + CLAIM_TIME) vm.warp(requestedAt + CLAIM_TIME + 1);
         uint256 before = token.balanceOf(account(member));
         vm.prank(account(member));
         settlement.claimWithdrawal();

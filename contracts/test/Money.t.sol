@@ -168,7 +168,7 @@ contract MoneyTest is Base {
         settlement.requestWithdrawal(30);
         vm.assertEq(settlement.freeOf(0), 70);
         vm.assertEq(settlement.balanceOf(0), 100);
-        uint256 claimableAfter = block.timestamp + WINDOW + GRACE;
+        uint256 claimableAfter = block.timestamp + CLAIM_TIME;
         vm.warp(claimableAfter);
         expectRevertAs(account(0), abi.encodeWithSelector(Settlement.NotYetClaimable.selector, 0, claimableAfter));
         settlement.claimWithdrawal();
@@ -193,10 +193,10 @@ contract MoneyTest is Base {
         vm.assertEq(requestedAt, block.timestamp);
         expectRevertAs(account(0), abi.encodeWithSelector(Settlement.InsufficientFree.selector, 0, 0, 1));
         settlement.requestWithdrawal(1);
-        vm.warp(block.timestamp + GRACE + 1);
+        vm.warp(block.timestamp + CLAIM_TIME - WINDOW + 1);
         expectRevertAs(
             account(0),
-            abi.encodeWithSelector(Settlement.NotYetClaimable.selector, 0, uint256(requestedAt) + WINDOW + GRACE)
+            abi.encodeWithSelector(Settlement.NotYetClaimable.selector, 0, uint256(requestedAt) + CLAIM_TIME)
         );
         settlement.claimWithdrawal();
     }
@@ -214,7 +214,7 @@ contract MoneyTest is Base {
         vm.warp(block.timestamp + WINDOW + GRACE);
         settlement.finalise(p, deltas);
         vm.assertEq(settlement.freeOf(0), 0);
-        vm.warp(block.timestamp + 1);
+        vm.warp(block.timestamp + CLAIM_TIME + 1);
         vm.prank(account(0));
         settlement.claimWithdrawal();
         vm.assertEq(token.balanceOf(account(0)), 60 * LANE_UNIT);
@@ -236,7 +236,7 @@ contract MoneyTest is Base {
         settlement.deposit{value: 5e12}(5);
         vm.prank(account(0));
         settlement.requestWithdrawal(5);
-        vm.warp(block.timestamp + WINDOW + GRACE + 1);
+        vm.warp(block.timestamp + CLAIM_TIME + 1);
         vm.prank(account(0));
         settlement.claimWithdrawal();
         vm.assertEq(account(0).balance, 5e12);
@@ -256,7 +256,7 @@ contract MoneyTest is Base {
 
     function claimReentrantly(Thief thief, uint32 member) private {
         vm.assertTrue(thief.run(abi.encodeCall(Settlement.requestWithdrawal, (10))));
-        vm.warp(block.timestamp + WINDOW + GRACE + 1);
+        vm.warp(block.timestamp + CLAIM_TIME + 1);
         thief.arm(abi.encodeCall(Settlement.claimWithdrawal, ()));
         vm.assertTrue(thief.run(abi.encodeCall(Settlement.claimWithdrawal, ())));
         vm.assertEq(thief.attempts(), 1);

@@ -8,7 +8,7 @@ import {NotAnOperator} from "../src/Community.sol";
 import {Lanes} from "../src/Lanes.sol";
 import {Operators} from "../src/Operators.sol";
 import {Anchor, Post} from "../src/Records.sol";
-import {Settlement} from "../src/Settlement.sol";
+import {Settlement, Terms} from "../src/Settlement.sol";
 import {Base} from "./Base.sol";
 
 /// The way of a slot: commit, post, finalise.
@@ -39,15 +39,17 @@ contract SettlementTest is Base {
     function test_a_post_takes_effect_after_the_window() public {
         post(p, deltas);
         assertBalances(100, 0);
-        (bytes32 digest, uint64 postedAt, bool finalised) = settlement.posted(SLOT, 0);
+        (bytes32 digest, uint40 postedAt, uint40 heldUntil, bool finalised, address poster) = settlement.posted(SLOT, 0);
         vm.assertEq(digest, digestOf(p));
         vm.assertEq(postedAt, END);
+        vm.assertEq(heldUntil, 0);
+        vm.assertEq(poster, operator);
         vm.assertTrue(!finalised);
 
         vm.warp(FINAL_FROM);
         settlement.finalise(p, deltas);
         assertBalances(60, 40);
-        (,, finalised) = settlement.posted(SLOT, 0);
+        (,,, finalised,) = settlement.posted(SLOT, 0);
         vm.assertTrue(finalised);
     }
 
@@ -60,8 +62,7 @@ contract SettlementTest is Base {
             (orders[i], trades[i]) = (bytes32(i), bytes32(i + 1));
         }
         uint64 first = END + SLOT_SECONDS;
-        vm.prank(operator);
-        settlement.commit(first, orders, trades);
+        commit(first, orders, trades);
         for (uint64 i = 0; i < 3; ++i) {
             vm.assertEq(settlement.commitments(first + i * SLOT_SECONDS), keccak256(abi.encode(orders[i], trades[i])));
         }
@@ -77,13 +78,52 @@ contract SettlementTest is Base {
         ];
         for (uint256 i = 0; i < 3; ++i) {
             vm.warp(i == 2 ? SLOT - 1 : END);
-            vm.expectRevert(reasons[i]);
-            vm.prank(operator);
-            settlement.commit(slots[i], roots, roots);
+            expectCommitRevert(slots[i], roots, roots, reasons[i]);
         }
-        vm.expectRevert(abi.encodeWithSelector(Settlement.LengthMismatch.selector, 1, 2));
+        expectCommitRevert(
+            END, roots, new bytes32[](2), abi.encodeWithSelector(Settlement.LengthMismatch.selector, 1, 2)
+        );
+        bytes32[] memory none = new bytes32[](0);
+        expectCommitRevert(END, none, none, abi.encodeWithSelector(Settlement.EmptyCommitment.selector, END));
+    }
+
+    function expectCommitRevert(uint64 slot, bytes32[] memory orders, bytes32[] memory trades, bytes memory reason)
+        private
+    {
+        bytes[] memory signatures = quorum(gateDigest(slot, orders, trades));
+        vm.expectRevert(reason);
         vm.prank(operator);
-        settlement.commit(END, roots, new bytes32[](2));
+        settlement.commit(slot, orders, trades, signatures);
+    }
+
+    function test_commit_needs_a_quorum_over_these_slots_orders_and_trades() public {
+        uint64 first = END + SLOT_SECONDS;
+        bytes32[] memory orders = new bytes32[](2);
+        bytes32[] memory trades = new bytes32[](2);
+        orders[1] = ORDERS;
+        bytes32 digest = gateDigest(first, orders, trades);
+        bytes[] memory signatures = quorum(digest);
+        (bytes32[] memory fewer, bytes32[] memory other) = (new bytes32[](1), new bytes32[](2));
+        expectStranger(first + SLOT_SECONDS, orders, trades, signatures);
+        expectStranger(first, other, trades, signatures);
+        expectStranger(first, orders, orders, signatures);
+        expectStranger(first, fewer, fewer, signatures);
+
+        bytes[] memory one = new bytes[](1);
+        one[0] = signatures[0];
+        vm.expectRevert(abi.encodeWithSelector(Operators.TooFewSignatures.selector, 1, 2));
+        vm.prank(operator);
+        settlement.commit(first, orders, trades, one);
+    }
+
+    /// Signatures over something else recover to nobody who counts.
+    function expectStranger(uint64 slot, bytes32[] memory orders, bytes32[] memory trades, bytes[] memory signatures)
+        private
+    {
+        address stranger = ECDSA.recover(gateDigest(slot, orders, trades), signatures[0]);
+        vm.expectRevert(abi.encodeWithSelector(Operators.SignerNotAnOperator.selector, stranger));
+        vm.prank(operator);
+        settlement.commit(slot, orders, trades, signatures);
     }
 
     // Post
@@ -122,12 +162,8 @@ contract SettlementTest is Base {
         }
     }
 
-    function test_a_slot_without_deltas_settles() public {
-        p = postOf(SLOT, 0, "");
-        post(p, "");
-        vm.warp(FINAL_FROM);
-        settlement.finalise(p, "");
-        assertBalances(100, 0);
+    function test_an_empty_batch_is_refused() public {
+        expectPostRevert(postOf(SLOT, 0, ""), "", abi.encodeWithSelector(Settlement.EmptyBatch.selector, SLOT, 0));
     }
 
     function test_only_operators_commit_post_and_anchor() public {
@@ -135,7 +171,7 @@ contract SettlementTest is Base {
         bytes[] memory agreed = quorum(digestOf(period));
         bytes memory reason = abi.encodeWithSelector(NotAnOperator.selector, address(this));
         vm.expectRevert(reason);
-        settlement.commit(END, new bytes32[](1), new bytes32[](1));
+        settlement.commit(END, new bytes32[](1), new bytes32[](1), signatures);
         vm.expectRevert(reason);
         settlement.post(p, TRADES, deltas, signatures);
         vm.expectRevert(reason);
@@ -419,26 +455,26 @@ contract SettlementTest is Base {
     // The rest
 
     function test_terms_must_make_sense() public {
-        uint256[4] memory laneUnits = [uint256(0), 1, 1, 1];
-        uint64[4] memory slots = [uint64(900), 0, 900, 900];
-        uint64[4] memory offsets = [uint64(0), 0, 0, 900];
-        uint64[4] memory graces = [uint64(1), 1, 0, 1];
-        for (uint256 i = 0; i < 4; ++i) {
-            vm.expectRevert(
-                abi.encodeWithSelector(Settlement.InvalidTerms.selector, laneUnits[i], slots[i], offsets[i], graces[i])
-            );
-            new Settlement(community, IERC20(address(0)), laneUnits[i], slots[i], offsets[i], 0, graces[i]);
+        Terms[5] memory wrong = [
+            Terms(0, 900, 0, 1, 1, 1, 0, address(1)),
+            Terms(1, 0, 0, 1, 1, 1, 0, address(1)),
+            Terms(1, 900, 900, 1, 1, 1, 0, address(1)),
+            Terms(1, 900, 0, 1, 0, 1, 0, address(1)),
+            Terms(1, 900, 0, 1, 1, 0, 0, address(1))
+        ];
+        for (uint256 i = 0; i < 5; ++i) {
+            vm.expectRevert(abi.encodeWithSelector(Settlement.InvalidTerms.selector, wrong[i]));
+            new Settlement(community, IERC20(address(0)), wrong[i]);
         }
     }
 
     function test_slots_of_a_time_zone_half_an_hour_off_start_at_its_hours() public {
-        Settlement kolkata = new Settlement(community, IERC20(address(0)), 1, 3600, 1800, 0, 1);
+        settlement = new Settlement(community, IERC20(address(0)), Terms(1, 3600, 1800, 0, 1, 0, 0, address(0)));
         bytes32[] memory roots = new bytes32[](1);
         vm.warp(1);
-        vm.prank(operator);
-        kolkata.commit(5400, roots, roots);
-        vm.expectRevert(abi.encodeWithSelector(Settlement.SlotMisaligned.selector, 7200, 3600));
-        vm.prank(operator);
-        kolkata.commit(7200, roots, roots);
+        commit(5400, roots, roots);
+        expectCommitRevert(
+            7200, roots, roots, abi.encodeWithSelector(Settlement.SlotMisaligned.selector, 7200, 3600)
+        );
     }
 }

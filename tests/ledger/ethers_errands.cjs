@@ -2,7 +2,8 @@
 const { createRequire } = require("node:module");
 const { ethers } = createRequire(`${process.env.CONTRACTS}/package.json`)("ethers");
 
-const artifacts = JSON.parse(process.env.ARTIFACTS);
+const compiled = (name) => require(`${process.env.ARTIFACTS}/${name}.json`);
+const artifacts = { Community: compiled("Community"), Settlement: compiled("Settlement") };
 const http = new ethers.JsonRpcProvider(process.env.URL, undefined, { pollingInterval: 50 });
 const socket = new ethers.WebSocketProvider(process.env.URL.replace("http", "ws"));
 const signer = new ethers.NonceManager(new ethers.Wallet(process.env.KEY, http));
@@ -31,7 +32,7 @@ async function main() {
   const both = [alice, other.address];
   await (await community.register(both, both.map(() => ethers.ZeroAddress), [1, 1])).wait();
   found.members = String(await community.memberCount());
-  const settlement = await deploy("Settlement", await community.getAddress(), ethers.ZeroAddress, 10n ** 12n, 900, 0, 600, 86400);
+  const settlement = await deploy("Settlement", await community.getAddress(), ethers.ZeroAddress, [10n ** 12n, 900, 0, 600, 86400, 600, 0, ethers.ZeroAddress]);
 
   const heads = new Promise((done) => socket.once("block", done));
   const pending = new Promise((done) => socket.once("pending", done));
@@ -45,7 +46,7 @@ async function main() {
   const events = await settlement.queryFilter(settlement.filters.Deposited(1), 0, "latest");
   found.queried = events.map((event) => [String(event.args.member), String(event.args.lanes)]);
   found.balance = String(await settlement.balanceOf(1));
-  found.refused = await code(settlement.connect(other).commit.staticCall(900, [ethers.ZeroHash], [ethers.ZeroHash]));
+  found.refused = await code(settlement.connect(other).commit.staticCall(900, [ethers.ZeroHash], [ethers.ZeroHash], []));
 
   const receipts = [];
   for (const fee of [

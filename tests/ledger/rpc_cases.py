@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,13 @@ from commonwatt.ledger.rpc_asked import Limits
 from commonwatt.ledger.rpc_backend import AtOnce
 
 CONTRACTS = Path(__file__).parents[2] / "contracts"
+ARTIFACTS = CONTRACTS.parent / "src/commonwatt/ledger/artifacts"
 GENESIS = Genesis(chain_id=2024, balances={ALICE.address: 1000 * ETHER, BOB.address: 1000 * ETHER}, timestamp=1000)
 
 
 def artifact(name: str) -> dict[str, Any]:
     """A compiled contract of the package."""
-    return json.loads((files("commonwatt.ledger") / "artifacts" / f"{name}.json").read_text("utf-8"))
+    return json.loads((ARTIFACTS / f"{name}.json").read_text("utf-8"))
 
 
 def service(limits: Limits | None = None, clock: Any = time.monotonic) -> Service:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ledger_cases import ALICE, BOB, ETHER
-from rpc_cases import CONTRACTS, GENESIS, artifact, served, service
+from rpc_cases import ARTIFACTS, CONTRACTS, GENESIS, artifact, served, service
 from web3 import Web3
 from web3.exceptions import ContractCustomError, ContractLogicError, Web3RPCError
 
@@ -20,7 +20,7 @@ from commonwatt.ledger.contracts import contract, revert
 
 CARL = b"\xca" * 20
 LANE_UNIT = 10**12
-TERMS = [LANE_UNIT, 900, 0, 600, 86400]
+TERMS = (LANE_UNIT, 900, 0, 600, 86400, 600, 0, Web3.to_checksum_address(bytes(20)))
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_web3_deploys_pays_in_and_reads_events(web3: Web3) -> None:
     register = community.functions.register([alice, bob], [nobody, nobody], [1, 1])
     sent(web3, register.build_transaction(paid(web3)))
     assert community.functions.memberOf(bob).call() == 1
-    settlement = deployed(web3, "Settlement", community.address, nobody, *TERMS)
+    settlement = deployed(web3, "Settlement", community.address, nobody, TERMS)
 
     polled = settlement.events.Deposited.create_filter(from_block="latest")
     deposit = settlement.functions.deposit(5)
@@ -82,8 +82,8 @@ def test_web3_deploys_pays_in_and_reads_events(web3: Web3) -> None:
 def test_web3_learns_why_a_contract_refuses(web3: Web3) -> None:
     alice, bob = Web3.to_checksum_address(ALICE.address), Web3.to_checksum_address(BOB.address)
     community = deployed(web3, "Community", [alice], 1, bytes(32))
-    settlement = deployed(web3, "Settlement", community.address, Web3.to_checksum_address(bytes(20)), *TERMS)
-    commit = settlement.functions.commit(900, [bytes(32)], [bytes(32)])
+    settlement = deployed(web3, "Settlement", community.address, Web3.to_checksum_address(bytes(20)), TERMS)
+    commit = settlement.functions.commit(900, [bytes(32)], [bytes(32)], [])
     for ask in (commit.call, commit.estimate_gas):
         with pytest.raises(ContractCustomError) as refused:
             ask({"from": bob})
@@ -143,10 +143,9 @@ def test_ethers_over_http_and_websocket(url: str) -> None:
     node = node_tool("node")
     if not (CONTRACTS / "node_modules" / "ethers").is_dir():
         pytest.skip("`npm ci --prefix contracts` was not run")
-    compiled = {name: {key: artifact(name)[key] for key in ("abi", "bytecode")} for name in ("Community", "Settlement")}
     given = {
         "URL": url, "KEY": f"0x{ALICE.secret.hex()}", "OTHER": f"0x{BOB.secret.hex()}", "CONTRACTS": str(CONTRACTS),
-        "ARTIFACTS": json.dumps(compiled),
+        "ARTIFACTS": str(ARTIFACTS),
     }  # fmt: skip
     found = json.loads(run(node, str(Path(__file__).parent / "ethers_errands.cjs"), **given))
     assert found == {

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from commonwatt.community.tariff import Tariff
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.charges import Charges
 from commonwatt.exchange.proofs import prover
+from commonwatt.exchange.statements import place_of
 from commonwatt.proof import Tree, keccak
 from commonwatt.records import Mandate, Order, Reading, Signed, Trade
 from commonwatt.records.schema import as_json
@@ -115,19 +117,19 @@ def _slots(result: Result) -> Iterator[list[dict[str, Any]]]:
     grid = result.arrays["grid"]
     meters = [meter.key.address for meter in sim.meters] if sim.outbox else []
     for place, slot in enumerate(result.period.starts.tolist()):
-        own: list[list[dict[str, Any]]] = [[] for _ in result.community.members]
+        own: list[list[tuple[Any, dict[str, Any]]]] = [[] for _ in result.community.members]
         for row in trades.get(slot, ()):
             record, settled = Trade(slot, *row[:-1]), row[-1]
             line = {**as_json(record), "settledWh": settled, "payment": settled * record.price // WH_PER_KWH}
-            own[record.buyer].append({**line, "order": orders.get(record.buy_order)})
-            own[record.seller].append({**line, "order": orders.get(record.sell_order)})
+            for member, order in ((record.buyer, record.buy_order), (record.seller, record.sell_order)):
+                own[member].append((place_of(record, member), {**line, "order": orders.get(order)}))
         retail, feed_in = int(prices.retail[place]), int(prices.feed_in[place])
         counted = readings.get(slot)
         yield [
             {
                 "slot": slot,
                 "reading": _reading(meters[member], slot, counted[member]) if counted else None,
-                "trades": own[member],
+                "trades": [line for _, line in sorted(own[member], key=itemgetter(0))],
                 "prices": {"retail": retail, "feedIn": feed_in},
                 "grid": {"wh": wh, "amount": grid_amount(wh, retail, feed_in)},
             }

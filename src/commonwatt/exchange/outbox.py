@@ -17,7 +17,7 @@ from commonwatt.community.model import Community
 from commonwatt.errors import LedgerError
 from commonwatt.exchange.parties import Keys
 from commonwatt.exchange.states import Posted
-from commonwatt.proof import Domain, Key, hash_struct, keccak
+from commonwatt.proof import Domain, Key, hash_struct, keccak, sign
 from commonwatt.records import Anchor, Post
 from commonwatt.records.deltas import unpack_deltas
 from commonwatt.units import IntArray
@@ -25,6 +25,7 @@ from commonwatt.units import IntArray
 if TYPE_CHECKING:
     from commonwatt.ledger.client import LedgerClient
     from commonwatt.ledger.embedded import EmbeddedChain
+    from commonwatt.ledger.node import Node
 
 CONSUMER: Final = 1
 PROSUMER: Final = 2
@@ -73,7 +74,7 @@ def is_ether(community: Community) -> bool:
     return community.currency.upper() in _ETHER
 
 
-def found(chain: EmbeddedChain, community: Community, keys: Keys, first_slot: int, at: int) -> LedgerClient:
+def found(chain: Node, community: Community, keys: Keys, first_slot: int, at: int) -> LedgerClient:
     """Create the contracts, register the members and pay in their collateral. first_slot, at : [unix s]."""
     from commonwatt.ledger.client import Enrolment, LedgerClient, Terms
 
@@ -96,6 +97,7 @@ def found(chain: EmbeddedChain, community: Community, keys: Keys, first_slot: in
             window=ledger.window,
             grace=ledger.grace,
             slot_offset=first_slot % community.slot_seconds,
+            answer_time=ledger.window,
         ),
         token=None if ether else (f"{community.name} {community.currency}", community.currency),
         at=at,
@@ -124,7 +126,10 @@ class Outbox:
         """Bind the exchange to the day's orders and trades. Raises LedgerError when others are committed."""
         committed = self.client.commitment(first_slot)
         if committed is None:
-            self.client.commit(first_slot, orders, trades, at=at)
+            from commonwatt.ledger.quorum import gate_of
+
+            gate = sign(self.client.domain, gate_of(first_slot, orders, trades), self.client.key)
+            self.client.commit(first_slot, orders, trades, [gate.signature], at=at)
         elif committed != keccak(orders[0] + trades[0]):
             raise LedgerError(f"The chain holds another commitment for slot {first_slot} than the exchange's file.")
 
@@ -133,25 +138,35 @@ class Outbox:
         key = (message.post.slot, message.post.revision)
         posting = self.client.posted(*key)
         if posting is None:
+            self._stake(at)
             self.client.post(message.post, message.trades, message.deltas, [message.signature], at=at)
         elif posting.digest != self.client.domain.digest(hash_struct(message.post)):
             raise LedgerError(f"The chain holds another post of slot {key[0]} than the exchange's file.")
         if posting is None or not posting.final:
             self.pending.append(message)
 
+    def _stake(self, at: int) -> None:
+        """What one more open post needs and is not there yet."""
+        if bond := self.client.terms.bond:
+            lanes, posts = self.client.bond_of(self.client.key.address)
+            if (missing := bond * (posts + 1) - lanes) > 0:
+                self.client.place_bond(missing, at=at)
+
     def finalise_due(self, at: int | None = None) -> None:
         """Apply every pending post whose window has passed at `at` [unix s], or all of them when `at` is None.
 
-        Each is applied at the end of its own window, however late it is now, because a post expires after its grace.
+        Each is applied at the end of its own window, however late it is now, because a post expires after its grace;
+        one that a dispute holds, when it no longer does.
         """
         window = self.client.terms.window
         while self.pending:
             message = self.pending[0]
             posting = self.client.posted(message.post.slot, message.post.revision)
-            if posting is None or (at is not None and posting.posted_at + window > at):
+            due = 0 if posting is None else max(posting.posted_at + window, posting.held_until)
+            if posting is None or (at is not None and due > at):
                 return
             if not posting.final:
-                self.client.finalise(message.post, message.deltas, at=posting.posted_at + window)
+                self.client.finalise(message.post, message.deltas, at=due)
             self.pending.pop(0)
 
     def anchor(self, period: Anchor, operator: Key, at: int) -> None:

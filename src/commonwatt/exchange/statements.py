@@ -1,7 +1,8 @@
 """Statements of a slot: every member's trades with running sums, one leaf each, so that any fault is short to prove.
 
-Sorted by (member, index) and ended by a sentinel: a wrong sum is two adjacent leaves that disagree, a wrong delta a
-last leaf against the delta, a member passed over a gap.
+Sorted by member, within a member by order, purchases before sales, number of the trade, and ended by a sentinel: a
+wrong sum is two adjacent leaves that disagree, an order filled above its energy two leaves that are too far apart, a
+wrong delta a last leaf against the delta, a member passed over a gap.
 """
 
 from __future__ import annotations
@@ -35,12 +36,21 @@ def statements(slot: int, revision: int, lines: Sequence[Line], readings: Sequen
 
 
 def by_member(lines: Iterable[Line], members: int) -> list[list[Line]]:
-    """Each member's lines, in the order of the trades."""
+    """Each member's lines, in the order of its statements."""
     own: list[list[Line]] = [[] for _ in range(members)]
     for line in lines:
         own[line.trade.buyer].append(line)
         own[line.trade.seller].append(line)
-    return own
+    return [
+        sorted(mine, key=lambda line, member=member: place_of(line.trade, member))  # type: ignore[misc]
+        for member, mine in enumerate(own)
+    ]
+
+
+def place_of(trade: Trade, member: int) -> tuple[bytes, bool, int]:
+    """Where a trade stands among the member's: by the member's order, purchases before sales, number."""
+    buys = trade.buyer == member
+    return (trade.buy_order if buys else trade.sell_order, not buys, trade.number)
 
 
 def member_statements(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from commonwatt.errors import VerificationError
+from commonwatt.exchange.statements import place_of
 from commonwatt.proof import checksum_address, hash_struct, keccak, root_of, verify
 from commonwatt.records import BUY, SELL, ZERO_HASH, Mandate, Order, Post, Reading, Signed, Statement, Trade
 from commonwatt.records.deltas import unpack_deltas
@@ -102,8 +103,8 @@ def _reading(given: Any, siblings: Any, post: Post, member: int, client: LedgerC
 
 def _trades(given: Sequence[Any], post: Post, member: int) -> list[Trade]:
     trades = [record(Trade, _less(line, "settledWh", "payment", "order")) for line in given]
-    numbers = [trade.number for trade in trades]
-    require(numbers == sorted(set(numbers)), f"Slot {post.slot}: a trade stands twice, or out of order.")
+    places = [place_of(trade, member) for trade in trades]
+    require(places == sorted(set(places)), f"Slot {post.slot}: a trade stands twice, or out of order.")
     for trade in trades:
         here = (trade.slot, trade.revision) == (post.slot, post.revision)
         require(here, f"Slot {post.slot}: a trade of another slot or revision.")

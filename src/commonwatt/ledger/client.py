@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.contracts import COMMUNITY, SETTLEMENT, TOKEN, contract, decode_event, revert
+from commonwatt.ledger.contracts import COMMUNITY, DISPUTES, SETTLEMENT, TOKEN, contract, decode_event, revert
 from commonwatt.ledger.node import ZERO_ADDRESS, CallReverted, Node, Receipt
-from commonwatt.ledger.quorum import ascending, mint
+from commonwatt.ledger.quorum import ascending, gate_of, mint
 from commonwatt.ledger.wallet import MAX_FEE, created_address, sign_transaction
 from commonwatt.proof import Domain, Key, keccak, sign
 from commonwatt.records import ZERO_HASH, Anchor, Mint, Post
@@ -28,7 +28,7 @@ from commonwatt.units import IntArray
 _BATCH = 100
 # Storage of Settlement, see its variables: member => withdrawal, and the first word of the packed balances.
 _REQUESTED_SLOT = 5
-_BALANCES_SLOT = 6
+_BALANCES_SLOT = 8
 _LANE_BYTES = 8
 _LANES = 4
 _WITHDRAWAL_REQUESTED = keccak(b"WithdrawalRequested(uint32,uint64,uint64)")
@@ -39,8 +39,8 @@ _GAS = {
     "create": (8_000_000, 0),
     "register": (100_000, 90_000),
     "depositFor": (150_000, 40_000),
-    "commit": (80_000, 32_000),
-    "post": (250_000, 500),
+    "commit": (120_000, 32_000),
+    "post": (280_000, 500),
     "finalise": (150_000, 6_500),
     "anchor": (70_000, 11_000),
     "mint": (130_000, 11_000),
@@ -66,6 +66,8 @@ class Terms:
     slot_seconds : length of a slot [s]; slots start slot_offset [s] after multiples of it
     window : time for objections to a post [s]
     grace : time to finalise after the window [s]
+    answer_time : time to answer what a member demands within the window [s]; not zero unless the window is
+    bond : what the sender of a post stakes on it until it is final or gone [lane unit]
     """
 
     lane_unit: int
@@ -73,6 +75,8 @@ class Terms:
     window: int
     grace: int
     slot_offset: int = 0
+    answer_time: int = 1
+    bond: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,11 +90,18 @@ class Enrolment:
 
 @dataclass(frozen=True)
 class Posting:
-    """A posted revision of a slot: the EIP-712 digest of its Post, the time of the post, whether it is applied."""
+    """A posted revision of a slot.
+
+    digest : EIP-712 digest of its Post
+    posted_at : time of the post [unix s]
+    final : whether it is applied
+    held_until : until when a dispute keeps it from being applied [unix s]; 0 = none does
+    """
 
     digest: bytes
     posted_at: int
     final: bool
+    held_until: int = 0
 
 
 class _Call(NamedTuple):
@@ -143,13 +154,19 @@ class LedgerClient:
         registrations = -(-len(members) // _BATCH)
         community = created_address(key.address, nonce)
         money = created_address(key.address, nonce + 1 + registrations) if token else ZERO_ADDRESS
-        settlement = created_address(key.address, nonce + 1 + registrations + bool(token))
+        settlement, disputes = (
+            created_address(key.address, nonce + 1 + registrations + bool(token) + place) for place in (0, 1)
+        )
         create = contract(COMMUNITY).creation(operators, threshold, config)
         calls = [_Call(b"", create, "create"), *_registrations(community, members)]
         if token:
             calls.append(_Call(b"", contract(TOKEN).creation(community, *token), "create"))
-        fixed = (terms.lane_unit, terms.slot_seconds, terms.slot_offset, terms.window, terms.grace)
-        calls.append(_Call(b"", contract(SETTLEMENT).creation(community, money, *fixed), "create"))
+        fixed = (
+            terms.lane_unit, terms.slot_seconds, terms.slot_offset, terms.window, terms.grace, terms.answer_time,
+            terms.bond, disputes,
+        )  # fmt: skip
+        calls.append(_Call(b"", contract(SETTLEMENT).creation(community, money, fixed), "create"))
+        calls.append(_Call(b"", contract(DISPUTES).creation(settlement), "create"))
         client = cls(node, key, Addresses(community, settlement, money))
         client._send(calls, at, "the creation of the community")
         return client
@@ -175,23 +192,28 @@ class LedgerClient:
         signatures : of enough operators over `issue(sum(lanes))`, 65 bytes each, in any order; None = this client's
             key is enough. An ether community needs none.
         """
-        calls = []
-        if self.addresses.token != ZERO_ADDRESS:
-            issue, domain = self.issue(sum(lanes)), self.token_domain
-            if signatures is None:
-                signatures = [sign(domain, issue, self.key).signature]
-            calls.append(_Call(self.addresses.token, mint(domain, issue, signatures), "mint", len(signatures)))
-            approve = contract(TOKEN).functions["approve"].encode(self.addresses.settlement, issue.amount)
-            calls.append(_Call(self.addresses.token, approve))
+        calls = self._paid_from_outside(sum(lanes), signatures)
         for part in _parts(len(members)):
             data = self._settlement("depositFor", members[part], lanes[part])
             value = 0 if self.addresses.token != ZERO_ADDRESS else sum(lanes[part]) * self.terms.lane_unit
             calls.append(_Call(self.addresses.settlement, data, "depositFor", len(members[part]), value))
         self._send(calls, at, "the deposit")
 
-    def commit(self, first_slot: int, orders: Sequence[bytes], trades: Sequence[bytes], *, at: int) -> Receipt:
-        """Bind the operators to the roots of orders and trades of consecutive slots, before the first one starts."""
-        data = self._settlement("commit", first_slot, orders, trades)
+    def commit(
+        self,
+        first_slot: int,
+        orders: Sequence[bytes],
+        trades: Sequence[bytes],
+        signatures: Sequence[bytes],
+        *,
+        at: int,
+    ) -> Receipt:
+        """Bind the operators to the roots of orders and trades of consecutive slots, before the first one starts.
+
+        signatures : of enough operators over `gate_of(first_slot, orders, trades)` in this client's `domain`
+        """
+        signed = self._ascending(gate_of(first_slot, orders, trades), signatures)
+        data = self._settlement("commit", first_slot, orders, trades, signed)
         return self._send_one(data, "commit", len(orders), at, f"the commitment of slot {first_slot}")
 
     def post(self, post: Post, trades: bytes, deltas: bytes, signatures: Sequence[bytes], *, at: int) -> Receipt:
@@ -216,6 +238,12 @@ class LedgerClient:
         """
         data = self._settlement("anchor", _fields(period), self._ascending(period, signatures))
         return self._send_one(data, "anchor", len(signatures), at, "the anchor of the bills")
+
+    def place_bond(self, lanes: int, *, at: int, signatures: Sequence[bytes] | None = None) -> None:
+        """Stake on the posts that this client's key will send. The money comes as for `deposit_for`."""
+        value = 0 if self.addresses.token != ZERO_ADDRESS else lanes * self.terms.lane_unit
+        staked = _Call(self.addresses.settlement, self._settlement("placeBond", lanes), value=value)
+        self._send([*self._paid_from_outside(lanes, signatures), staked], at, "the bond")
 
     def pay(self, account: bytes, wei: int, *, at: int) -> Receipt:
         """Send ether from the client's account, so that a member can pay for its own transactions [wei]."""
@@ -250,8 +278,13 @@ class LedgerClient:
     @cached_property
     def terms(self) -> Terms:
         """What was fixed when Settlement was created."""
-        names = ("laneUnit", "slotSeconds", "window", "grace", "slotOffset")
+        names = ("laneUnit", "slotSeconds", "window", "grace", "slotOffset", "answerTime", "bond")
         return Terms(*(self._read(SETTLEMENT, name)[0] for name in names))
+
+    @cached_property
+    def disputes(self) -> bytes:
+        """The contract that judges objections to posts [address]."""
+        return bytes(self._read(SETTLEMENT, "disputes")[0])
 
     @property
     def member_count(self) -> int:
@@ -312,8 +345,8 @@ class LedgerClient:
 
     def posted(self, slot: int, revision: int) -> Posting | None:
         """The latest post of a revision, expired or not; None when there is none."""
-        digest, posted_at, final = self._read(SETTLEMENT, "posted", slot, revision)
-        return None if digest == ZERO_HASH else Posting(digest, posted_at, final)
+        digest, posted_at, held_until, final, _ = self._read(SETTLEMENT, "posted", slot, revision)
+        return None if digest == ZERO_HASH else Posting(digest, posted_at, final, held_until)
 
     def posted_deltas(self, slot: int, revision: int) -> bytes | None:
         """The packed deltas of the latest post of a revision, expired or not, out of the transaction that posted it.
@@ -326,6 +359,11 @@ class LedgerClient:
         found = self.node.transaction(transaction) if transaction else None
         deltas = _deltas_of(found.data) if found else b""
         return deltas if keccak(deltas) == expected else None
+
+    def bond_of(self, operator: bytes) -> tuple[int, int]:
+        """What an operator [address] has staked [lane units], and how many of its posts are open."""
+        lanes, posts = self._read(SETTLEMENT, "bonds", operator)
+        return int(lanes), int(posts)
 
     def anchored(self, start: int, until: int) -> bytes | None:
         """Root of the bills of the period from `start` to `until` [unix s]; None when none is anchored."""
@@ -347,6 +385,17 @@ class LedgerClient:
     def _ascending(self, record: Record, signatures: Sequence[bytes]) -> list[bytes]:
         """The signatures in the order that the contract asks for: by the signers' addresses."""
         return ascending(self.domain, record, signatures)
+
+    def _paid_from_outside(self, lanes: int, signatures: Sequence[bytes] | None) -> list[_Call]:
+        """Mint the tokens of a payment and let Settlement take them; an ether community needs neither."""
+        if self.addresses.token == ZERO_ADDRESS:
+            return []
+        issue, domain = self.issue(lanes), self.token_domain
+        if signatures is None:
+            signatures = [sign(domain, issue, self.key).signature]
+        approve = contract(TOKEN).functions["approve"].encode(self.addresses.settlement, issue.amount)
+        minted = _Call(self.addresses.token, mint(domain, issue, signatures), "mint", len(signatures))
+        return [minted, _Call(self.addresses.token, approve)]
 
     def _settlement(self, function: str, *values: object) -> bytes:
         return contract(SETTLEMENT).functions[function].encode(*values)

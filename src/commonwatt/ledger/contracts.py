@@ -27,8 +27,9 @@ COMMUNITY = "Community"
 SETTLEMENT = "Settlement"
 TOKEN = "CommunityToken"  # noqa: S105 (a contract, no secret)
 STAKE = "Stake"
+DISPUTES = "Disputes"
 OFFERS = "Offers"
-_ALL = (COMMUNITY, SETTLEMENT, TOKEN, STAKE, OFFERS)
+_ALL = (COMMUNITY, SETTLEMENT, DISPUTES, TOKEN, STAKE, OFFERS)
 
 
 class Codec:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from commonwatt.ledger.contracts import TOKEN, contract
-from commonwatt.proof import Domain, hash_struct, recover
-from commonwatt.records import Mint
+from commonwatt.proof import Domain, hash_struct, keccak, recover
+from commonwatt.records import Gate, Mint
 from commonwatt.records.schema import Record
 
 
@@ -24,3 +24,8 @@ def mint(domain: Domain, issue: Mint, signatures: Sequence[bytes]) -> bytes:
     """
     values = (issue.to, issue.amount, issue.nonce)
     return contract(TOKEN).functions["mint"].encode(values, ascending(domain, issue, signatures))
+
+
+def gate_of(first_slot: int, orders: Sequence[bytes], trades: Sequence[bytes]) -> Gate:
+    """What operators sign before delivery: the roots of orders and trades of consecutive slots."""
+    return Gate(first_slot, keccak(b"".join(orders)), keccak(b"".join(trades)))

@@ -16,12 +16,14 @@ __all__ = [
     "Anchor",
     "Check",
     "Clearing",
+    "Gate",
     "Mandate",
     "Mint",
     "Order",
     "Post",
     "Proof",
     "Reading",
+    "Receipt",
     "Recovery",
     "Signed",
     "Standing",
@@ -149,6 +151,32 @@ class Post:
     readings: Bytes32
     statements: Bytes32
     deltas: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What the operators sign before delivery: the roots of consecutive slots' orders and trades.
+
+    slot : start of the first slot [unix s]
+    orders, trades : keccak of all slots' roots in a row
+    """
+
+    slot: U64
+    orders: Bytes32
+    trades: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What operators sign when they accept an order: where it will stand in the slot's tree of orders.
+
+    order : struct hash of the Order
+    position : place of its leaf, from 0
+    """
+
+    order: Bytes32
+    slot: U64
+    position: U32
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+
+import {Community} from "./Community.sol";
+import {hashPost, hashStatement} from "./Hashing.sol";
+import {Proofs} from "./Proofs.sol";
+import {Post, Statement} from "./Records.sol";
+import {Settlement} from "./Settlement.sol";
+
+/// @notice A line of the statements and its way to their root.
+struct Leaf {
+    Statement statement;
+    /// Place among all leaves, from 0.
+    uint256 position;
+    /// From the bottom.
+    bytes32[] siblings;
+}
+
+/// @title What all disputes over posts need
+abstract contract Judge {
+    /// @dev Member of the leaf that ends the statements.
+    uint32 internal constant SENTINEL = type(uint32).max;
+    bytes32 private constant DOMAIN_TYPEHASH =
+        keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
+
+    /// @notice Whose posts are judged.
+    Settlement public immutable settlement;
+    /// @notice The community of that settlement.
+    Community public immutable community;
+
+    /// @notice What was shown agrees: it is no fault.
+    error NoFault(uint64 slot, uint32 revision, uint32 member);
+    /// @notice The line is of another slot or revision than the post.
+    error ForeignLine(uint64 slot, uint32 revision);
+    /// @notice Lines must stand side by side in one tree.
+    error NotAdjacent(uint256 first, uint256 second);
+    /// @notice So many lines do not show this.
+    error WrongLines(uint256 given, uint256 needed);
+    /// @notice Another record than the one that is named.
+    error OtherRecord(bytes32 named, bytes32 given);
+    /// @notice The line is another member's.
+    error OtherMember(uint32 expected, uint32 given);
+    /// @notice This is not what is posted and not final; `posted` is zero when nothing is.
+    error NotPending(uint64 slot, uint32 revision, bytes32 posted, bytes32 given);
+
+    constructor(Settlement settlement_) {
+        settlement = settlement_;
+        community = settlement_.community();
+    }
+
+    /// @dev Deletes the post, or reverts when `fault` is false.
+    function _strikeIf(bool fault, Post calldata p, uint32 member) internal {
+        require(fault, NoFault(p.slot, p.revision, member));
+        settlement.strike(p, msg.sender);
+    }
+
+    /// @dev A line of the post.
+    function _line(Post calldata p, Leaf calldata leaf) internal pure returns (Statement calldata statement) {
+        statement = leaf.statement;
+        _requireHere(p, statement);
+        Proofs.requireAt(hashStatement(statement), leaf.position, leaf.siblings, p.statements);
+    }
+
+    /// @dev Two lines of the post that stand side by side.
+    function _pair(Post calldata p, Leaf calldata first, Leaf calldata second)
+        internal
+        pure
+        returns (Statement calldata, Statement calldata)
+    {
+        bool adjacent = first.position + 1 == second.position && first.siblings.length == second.siblings.length;
+        require(adjacent, NotAdjacent(first.position, second.position));
+        return (_line(p, first), _line(p, second));
+    }
+
+    /// @dev A member's last line of the post, shown by the line of a higher member behind it.
+    function _last(Post calldata p, Leaf[] calldata ends) internal pure returns (Statement calldata last) {
+        require(ends.length == 2, WrongLines(ends.length, 2));
+        Statement calldata next;
+        (last, next) = _pair(p, ends[0], ends[1]);
+        require(next.member > last.member, OtherMember(last.member, next.member));
+    }
+
+    function _requireHere(Post calldata p, Statement calldata statement) internal pure {
+        bool here = statement.slot == p.slot && statement.revision == p.revision;
+        require(here, ForeignLine(statement.slot, statement.revision));
+    }
+
+    function _requireSame(bytes32 named, bytes32 given) internal pure {
+        require(named == given, OtherRecord(named, given));
+    }
+
+    /// @dev Whether this is or was the account of the member.
+    function _isAccountOf(uint32 member, address account) internal view returns (bool) {
+        try community.everMemberOf(account) returns (uint32 found) {
+            return found == member;
+        } catch {
+            return false;
+        }
+    }
+
+    /// @dev Whether this is or was a meter of the member.
+    function _isMeterOf(uint32 member, address meter) internal view returns (bool) {
+        try community.everMemberOfMeter(meter) returns (uint32 found) {
+            return found == member;
+        } catch {
+            return false;
+        }
+    }
+
+    /// @dev What is signed for a record: records are signed for the settlement, on the chain where this runs.
+    function _digest(bytes32 structHash) internal view returns (bytes32) {
+        bytes32 domain = keccak256(
+            abi.encode(DOMAIN_TYPEHASH, keccak256("Commonwatt"), keccak256("1"), block.chainid, address(settlement))
+        );
+        return MessageHashUtils.toTypedDataHash(domain, structHash);
+    }
+
+    /// @dev Digest and time of a post that is not final.
+    function _pending(Post calldata p) internal view returns (bytes32 digest, uint40 postedAt) {
+        bool finalised;
+        bytes32 posted;
+        (posted, postedAt,, finalised,) = settlement.posted(p.slot, p.revision);
+        digest = _digest(hashPost(p));
+        require(posted == digest && !finalised, NotPending(p.slot, p.revision, posted, digest));
+    }
+}
