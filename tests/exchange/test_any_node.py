@@ -35,7 +35,7 @@ def embedded(file: Path) -> Iterator[Result]:
 
 @pytest.fixture(scope="module")
 def url(embedded: Result) -> Iterator[str]:
-    with anvil(embedded.simulation.events[0].at - BEFORE) as running:
+    with anvil(embedded.simulation.events[0].at - BEFORE) as (running, _):
         yield running
 
 

@@ -15,8 +15,8 @@ from commonwatt.ledger.remote import RemoteNode
 
 
 @contextmanager
-def anvil(timestamp: int, *options: str) -> Iterator[str]:
-    """URL of an anvil that begins at `timestamp` [unix s] and mines on command, fees as on Ethereum."""
+def anvil(timestamp: int, *options: str) -> Iterator[tuple[str, int]]:
+    """URL and process of an anvil that begins at `timestamp` [unix s] and mines on command, fees as on Ethereum."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     command = [
@@ -33,7 +33,7 @@ def anvil(timestamp: int, *options: str) -> Iterator[str]:
                 break
             except LedgerError:
                 time.sleep(0.05)
-        yield url
+        yield url, process.pid
     finally:
         node.close()
         process.terminate()

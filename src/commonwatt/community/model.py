@@ -120,11 +120,13 @@ class LedgerChoice:
 
     kind : "embedded", "none" or the URL of a node
     window : challenge window between post and finalise [s]; grace : a post not finalised by then expires [s]
+    confirmations : blocks on top of a transaction's before a node's word for it is believed
     """
 
     kind: str = "embedded"
     window: int = 0
     grace: int = 3600
+    confirmations: int = 0
 
 
 @dataclass(frozen=True)

@@ -227,6 +227,7 @@ class LedgerTable(Table):
     kind: Annotated[str, AfterValidator(_ledger)] = LedgerChoice.kind
     window: Duration = LedgerChoice.window
     grace: Annotated[Duration, AfterValidator(_some_time)] = LedgerChoice.grace
+    confirmations: Annotated[int, Field(ge=0, le=100)] = LedgerChoice.confirmations
 
 
 class PVTable(Table):

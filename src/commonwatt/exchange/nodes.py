@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from commonwatt.ledger.remote import RemoteNode
 
 _OPERATOR_WEI = 10**24
+_FOUNDING = 1800
+"""How long after the genesis a community may still be founded, when it took several attempts [s]."""
 
 
 def open_node(
@@ -52,7 +54,7 @@ def _remote(url: str, community: Community, keys: Keys, genesis: int, settlement
     """A development node whose clock is set to the simulated one."""
     from commonwatt.ledger.remote import RemoteNode
 
-    node = RemoteNode(url)
+    node = RemoteNode(url, depth=community.ledger.confirmations)
     try:
         if not node.settable:
             raise LedgerError(
@@ -60,10 +62,11 @@ def _remote(url: str, community: Community, keys: Keys, genesis: int, settlement
                 f"follow the day: anvil --no-mining --timestamp {genesis}"
             )
         if settlement is not None:
+            node.drain(keys.operator.address)
             if not node.code(settlement):
                 raise LedgerError(f"{url} does not hold this run's contracts; is it another chain, or begun anew?")
         else:
-            if (now := node.head.timestamp) > genesis:
+            if (now := node.head.timestamp) > genesis + _FOUNDING:
                 raise LedgerError(
                     f"The last block at {url} is of {datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M} UTC, after this "
                     f"run begins; start the node anew: anvil --no-mining --timestamp {genesis}"

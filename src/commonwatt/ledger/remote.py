@@ -1,7 +1,7 @@
 """Any Ethereum node by its URL, asked over JSON-RPC (the execution API, https://ethereum.github.io/execution-apis/).
 
 A remote node goes by its own clock. A development node (anvil) whose mining is switched off lets its clock be set, so
-that a day can be simulated on it: there `confirm` mines a block at the time that it is given.
+that a day can be simulated on it: there `confirm` mines blocks from the time on that it is given.
 A transaction that the node has lost is sent again; the same bytes take effect once, however often they are sent.
 """
 
@@ -31,16 +31,23 @@ class RemoteNode:
 
     patience : how long a transaction may take to be in a block [s]
     depth : blocks on top of that block before it counts; what it held may otherwise still be reorganised away
+    timeout : of one request [s]
     sleep : how the time between two looks is spent, `time.sleep` unless told otherwise
     """
 
     def __init__(
-        self, url: str, *, patience: float = 60.0, depth: int = 0, sleep: Callable[[float], None] = time.sleep
+        self,
+        url: str,
+        *,
+        patience: float = 60.0,
+        depth: int = 0,
+        timeout: float = 10.0,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         import httpx
 
         self.url, self.patience, self.depth, self._sleep = url, patience, depth, sleep
-        self._http = httpx.Client(timeout=10.0)
+        self._http = httpx.Client(timeout=timeout)
         self._ids = itertools.count(1)
         self._sent: dict[bytes, bytes] = {}
         """By hash: transactions that were submitted and not seen in a block yet."""
@@ -86,16 +93,30 @@ class RemoteNode:
 
         Raises LedgerError when they are not within `patience`; they may take effect later all the same.
         """
-        if self.settable:
-            self._mine(timestamp)
         pause, waited = 0.01, 0.0
         while True:
+            if self.settable:
+                self._mine(timestamp)
             found = self._settled(transactions)
             if len(found) == len(transactions):
                 return tuple(found)
             if waited > self.patience:
                 missing = transactions[len(found)].hex()
                 raise LedgerError(f"{self.url} has had transaction 0x{missing} in no block for {self.patience:.0f} s.")
+            self._sleep(pause)
+            waited, pause = waited + pause, min(2 * pause, 0.5)
+
+    def drain(self, account: bytes) -> None:
+        """Wait until no transaction of the account is queued: what a run that was interrupted had sent takes effect first.
+
+        Raises LedgerError when that takes longer than `patience`.
+        """
+        pause, waited = 0.01, 0.0
+        while self.nonce(account) > _number(self._ask("eth_getTransactionCount", _hex(account), "latest")):
+            if waited > self.patience:
+                raise LedgerError(f"Transactions of 0x{account.hex()} wait at {self.url}, and no block takes them.")
+            if self.settable:
+                self._mine(0)
             self._sleep(pause)
             waited, pause = waited + pause, min(2 * pause, 0.5)
 

@@ -102,6 +102,7 @@ class Network:
     delay: int = 0
     hashes: int = 0
     seed: int = 1
+    genesis: Genesis = GENESIS
     now: int = START
     machines: dict[bytes, Machine] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
@@ -117,7 +118,7 @@ class Network:
 
     def start(self, key: Key, path: Path | None = None, *, seals: bool = True) -> Machine:
         """A node joins all that run."""
-        tree = Tree(path, GENESIS, self.engine(key) if callable(self.engine) else self.engine)
+        tree = Tree(path, self.genesis, self.engine(key) if callable(self.engine) else self.engine)
         name = key.address.hex()[:4]
         machine = Machine(tree, key if seals else None, lambda line: self.log.append(f"{name} {line}"), Patience())
         for other, running in self.machines.items():

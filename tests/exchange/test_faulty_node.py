@@ -1,0 +1,112 @@
+"""An exchange and a node that fail at random: transactions lost, chains reorganised, either one gone for a while.
+
+Every day ends with the balances of a day on which nothing failed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from exchange_cases import COMMUNITY, START, written
+
+from commonwatt.errors import LedgerError
+from commonwatt.exchange.api import simulate
+from commonwatt.ledger import remote
+from commonwatt.ledger.node import Receipt
+
+sys.path.append(str(Path(__file__).parents[1] / "ledger"))
+from nodes import anvil
+
+DEPTH = 6
+FAULTS = 200 if os.environ.get("COMMONWATT_SOAK") else 20
+TEXT = COMMUNITY + f"\n[ledger]\nconfirmations = {DEPTH}\n"
+
+
+class Killed(BaseException):
+    """The exchange dies here."""
+
+
+class Faulty(remote.RemoteNode):
+    """A node's client around which things go wrong, at most `left` times."""
+
+    rng = random.Random(2026)  # noqa: S311
+    left = FAULTS
+    happened: ClassVar[Counter[str]] = Counter()
+    process = 0
+
+    def __init__(self, url: str, **options: Any) -> None:
+        super().__init__(url, **options, timeout=0.5)
+
+    def submit(self, raw: bytes) -> bytes:
+        self._perhaps_die("killed before sending")
+        hash_ = super().submit(raw)
+        if self._strikes("transaction dropped"):
+            self._ask("anvil_dropTransaction", f"0x{hash_.hex()}")
+        self._perhaps_die("killed after sending")
+        return hash_
+
+    def confirm(self, transactions: Sequence[bytes], timestamp: int) -> tuple[Receipt, ...]:
+        if self._strikes("node silent"):
+            os.kill(Faulty.process, signal.SIGSTOP)
+        receipts = super().confirm(transactions, timestamp)
+        self._perhaps_die("killed after a block")
+        return receipts
+
+    def _mine(self, timestamp: int) -> None:
+        super()._mine(timestamp)
+        if self._strikes("reorganised"):
+            self._ask("anvil_reorg", self.rng.randint(1, min(DEPTH, self.head.number)), [])
+
+    def _strikes(self, fault: str) -> bool:
+        if not Faulty.left or self.rng.random() > 0.08:
+            return False
+        Faulty.left -= 1
+        Faulty.happened[fault] += 1
+        return True
+
+    def _perhaps_die(self, when: str) -> None:
+        if self._strikes(when):
+            raise Killed
+
+
+def test_every_day_ends_with_the_same_balances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = written(tmp_path, TEXT)
+    undisturbed = simulate(file, START, 1)
+    assert undisturbed.simulation.outbox
+    expected = undisturbed.simulation.outbox.client.balances().tolist()
+    opening = undisturbed.simulation.events[0].at - 3600
+    undisturbed.simulation.close()
+    monkeypatch.setattr(remote, "RemoteNode", Faulty)
+    days = 0
+    while Faulty.left:
+        days += 1
+        with anvil(opening) as (url, process):
+            Faulty.process = process
+            assert settled(file, url, tmp_path / f"day-{days}") == expected
+    assert sum(Faulty.happened.values()) == FAULTS
+    assert len(Faulty.happened) == 6
+
+
+def settled(file: Path, url: str, out: Path) -> list[int]:
+    """Run the day again and again until it ends; its balances."""
+    while True:
+        try:
+            result = simulate(file, START, 1, ledger=url, out=out)
+        except Killed:
+            continue
+        except LedgerError as error:
+            assert "cannot be asked" in str(error), error  # noqa: PT017
+            os.kill(Faulty.process, signal.SIGCONT)
+            continue
+        assert result.simulation.outbox
+        balances = result.simulation.outbox.client.balances().tolist()
+        result.simulation.close()
+        return balances
