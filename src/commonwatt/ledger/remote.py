@@ -107,7 +107,7 @@ class RemoteNode:
             waited, pause = waited + pause, min(2 * pause, 0.5)
 
     def drain(self, account: bytes) -> None:
-        """Wait until no transaction of the account is queued: what a run that was interrupted had sent takes effect first.
+        """Wait until no transaction of the account is queued, so that what an interrupted run had sent takes effect first.
 
         Raises LedgerError when that takes longer than `patience`.
         """
