@@ -8,7 +8,8 @@ import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
 import {Community} from "./Community.sol";
-import {READING_TYPEHASH, Reading} from "./Records.sol";
+import {hashReading} from "./Hashing.sol";
+import {Reading} from "./Records.sol";
 import {Settlement} from "./Settlement.sol";
 
 /// @title Direct trade between two members
@@ -249,7 +250,7 @@ contract Offers {
         require(reading.slot == offer.slot, WrongSlot(reading.slot, offer.slot));
         uint32 owner = community.memberOfMeter(reading.meter);
         require(owner == offer.seller, WrongMeter(reading.meter, offer.seller));
-        bytes32 digest = MessageHashUtils.toTypedDataHash(_domain(), keccak256(abi.encode(READING_TYPEHASH, reading)));
+        bytes32 digest = MessageHashUtils.toTypedDataHash(_domain(), hashReading(reading));
         address signer = ECDSA.recoverCalldata(digest, signature);
         require(signer == reading.meter, WrongSignature(signer, reading.meter));
     }

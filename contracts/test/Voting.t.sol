@@ -204,7 +204,12 @@ contract VotingTest is Base {
         community.execute(proposal);
     }
 
-    function test_a_post_of_a_removed_operator_is_finalised() public {
+    function bond() internal pure override returns (uint64) {
+        return 5;
+    }
+
+    function test_a_post_of_a_removed_operator_is_finalised_and_its_bond_returned() public {
+        placeBonds(1);
         fund(0, 100);
         fund(1, 100);
         uint64 slot = uint64(block.timestamp) / SLOT_SECONDS * SLOT_SECONDS + SLOT_SECONDS;
@@ -217,5 +222,8 @@ contract VotingTest is Base {
         vm.warp(block.timestamp + WINDOW);
         settlement.finalise(p, deltas);
         vm.assertEq(settlement.balanceOf(1), 140);
+        vm.prank(operator);
+        settlement.takeBond(bond());
+        vm.assertEq(token.balanceOf(operator), bond() * LANE_UNIT);
     }
 }
