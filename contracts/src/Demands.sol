@@ -3,15 +3,7 @@ pragma solidity ^0.8.30;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
-import {
-    commitmentOf,
-    hashMandate,
-    hashOrder,
-    hashReading,
-    hashReceipt,
-    hashStatement,
-    hashTrade
-} from "./Hashing.sol";
+import {commitmentOf, hashMandate, hashOrder, hashReading, hashReceipt, hashStatement, hashTrade} from "./Hashing.sol";
 import {Judge} from "./Judge.sol";
 import {Proofs} from "./Proofs.sol";
 import {Mandate, Order, Post, Reading, Receipt, Statement, Trade} from "./Records.sol";

@@ -40,8 +40,7 @@ abstract contract Faults is Judge {
     {
         Statement calldata line = _tradeLine(p, leaf, trade);
         _requireSame(line.order, hashMandate(mandate));
-        bool beyond =
-            trade.buyer == line.member ? trade.price > mandate.maxBuy : trade.price < mandate.minSell;
+        bool beyond = trade.buyer == line.member ? trade.price > mandate.maxBuy : trade.price < mandate.minSell;
         bool untimely = p.slot < mandate.validFrom || p.slot >= mandate.validUntil;
         _strikeIf(beyond || untimely || !_isAccountOf(line.member, mandate.member), p, line.member);
     }

@@ -24,7 +24,6 @@ import {
 // EIP-712 `hashStruct` of the records. Where every field is one static word, the struct's ABI encoding is its EIP-712
 // encoding.
 
-
 function hashPost(Post memory post) pure returns (bytes32) {
     return keccak256(abi.encode(POST_TYPEHASH, post));
 }
@@ -73,9 +72,7 @@ function hashMandate(Mandate calldata mandate) pure returns (bytes32) {
 /// @param trades root of the trades of each slot
 function hashGate(uint64 firstSlot, bytes32[] calldata orders, bytes32[] calldata trades) pure returns (bytes32) {
     return keccak256(
-        abi.encode(
-            GATE_TYPEHASH, firstSlot, keccak256(abi.encodePacked(orders)), keccak256(abi.encodePacked(trades))
-        )
+        abi.encode(GATE_TYPEHASH, firstSlot, keccak256(abi.encodePacked(orders)), keccak256(abi.encodePacked(trades)))
     );
 }
 

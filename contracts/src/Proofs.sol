@@ -35,13 +35,10 @@ library Proofs {
     /// @param first position of the first
     /// @param depth of the tree
     /// @param border siblings beside the range, level by level from the bottom, the left one before the right one
-    function requireRange(
-        bytes32[] memory nodes,
-        uint256 first,
-        uint256 depth,
-        bytes32[] calldata border,
-        bytes32 root
-    ) internal pure {
+    function requireRange(bytes32[] memory nodes, uint256 first, uint256 depth, bytes32[] calldata border, bytes32 root)
+        internal
+        pure
+    {
         bool inside = depth < 64 && first >> depth == 0 && (first + nodes.length - 1) >> depth == 0;
         require(inside, PositionOutside(first, depth));
         uint256 count = nodes.length;

@@ -209,7 +209,8 @@ contract Settlement is EIP712, Operated {
         EIP712("Commonwatt", "1")
         Operated(community_)
     {
-        bool lasting = terms.laneUnit != 0 && terms.slotOffset < terms.slotSeconds && terms.grace != 0;
+        bool lasting =
+            terms.laneUnit != 0 && terms.slotOffset < terms.slotSeconds && terms.grace != 0;
         require(lasting && (terms.window == 0 || terms.answerTime != 0), InvalidTerms(terms));
         asset = asset_;
         laneUnit = terms.laneUnit;
@@ -319,12 +320,10 @@ contract Settlement is EIP712, Operated {
     /// @param orders root of the orders of each slot
     /// @param trades root of the trades of each slot
     /// @param signatures of at least `threshold` operators over the `Gate` of these roots, ascending by signer
-    function commit(
-        uint64 firstSlot,
-        bytes32[] calldata orders,
-        bytes32[] calldata trades,
-        bytes[] calldata signatures
-    ) external onlyOperator {
+    function commit(uint64 firstSlot, bytes32[] calldata orders, bytes32[] calldata trades, bytes[] calldata signatures)
+        external
+        onlyOperator
+    {
         require(orders.length == trades.length, LengthMismatch(orders.length, trades.length));
         require(orders.length != 0, EmptyCommitment(firstSlot));
         require(firstSlot % slotSeconds == slotOffset, SlotMisaligned(firstSlot, slotSeconds));

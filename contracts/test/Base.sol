@@ -26,9 +26,11 @@ interface Vm {
     function assertEq(bytes32 left, bytes32 right) external pure;
     function assertTrue(bool condition) external pure;
     function chainId(uint256 id) external;
+    function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
     function deal(address account, uint256 amount) external;
     function expectEmit(address emitter) external;
     function expectRevert(bytes calldata reason) external;
+    function getNonce(address account) external view returns (uint64);
     function lastCallGas() external view returns (Gas memory);
     function prank(address sender) external;
     function sign(uint256 key, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
@@ -89,9 +91,10 @@ abstract contract Base {
     }
 
     function _settle(IERC20 asset, uint256 laneUnit) internal returns (Settlement) {
-        return new Settlement(
-            community, asset, Terms(laneUnit, SLOT_SECONDS, 0, WINDOW, GRACE, ANSWER_TIME, bond(), judge())
-        );
+        return
+            new Settlement(
+                community, asset, Terms(laneUnit, SLOT_SECONDS, 0, WINDOW, GRACE, ANSWER_TIME, bond(), judge())
+            );
     }
 
     /// Lets the operator stake on so many posts.

@@ -86,9 +86,7 @@ contract BondsTest is Base {
 
     function test_a_bond_fits_its_lane() public {
         placeBonds(1);
-        vm.expectRevert(
-            abi.encodeWithSelector(Settlement.BondOverflow.selector, operator, 501, type(uint64).max - 500)
-        );
+        vm.expectRevert(abi.encodeWithSelector(Settlement.BondOverflow.selector, operator, 501, type(uint64).max - 500));
         vm.prank(operator);
         settlement.placeBond(type(uint64).max - 500);
     }
@@ -120,8 +118,7 @@ contract BondsTest is Base {
         assertBond(0, 0);
         vm.assertEq(token.balanceOf(PROVER), 250 * LANE_UNIT);
         vm.assertEq(settlement.forfeited(), 251);
-        bytes memory reason =
-            abi.encodeWithSelector(Settlement.NotPosted.selector, SLOT, 0, bytes32(0), digestOf(p));
+        bytes memory reason = abi.encodeWithSelector(Settlement.NotPosted.selector, SLOT, 0, bytes32(0), digestOf(p));
         vm.expectRevert(reason);
         settlement.strike(p, PROVER);
         vm.warp(FINAL_FROM);

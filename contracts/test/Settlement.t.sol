@@ -473,8 +473,6 @@ contract SettlementTest is Base {
         bytes32[] memory roots = new bytes32[](1);
         vm.warp(1);
         commit(5400, roots, roots);
-        expectCommitRevert(
-            7200, roots, roots, abi.encodeWithSelector(Settlement.SlotMisaligned.selector, 7200, 3600)
-        );
+        expectCommitRevert(7200, roots, roots, abi.encodeWithSelector(Settlement.SlotMisaligned.selector, 7200, 3600));
     }
 }

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+
+import {Answer, Demands} from "../src/Demands.sol";
+import {Judge} from "../src/Judge.sol";
+import {Operators} from "../src/Operators.sol";
+import {Proofs} from "../src/Proofs.sol";
+import {Consent} from "../src/Demands.sol";
+import {RECEIPT_TYPEHASH, Receipt, Statement} from "../src/Records.sol";
+import {Settlement} from "../src/Settlement.sol";
+import {Batch} from "./Batch.sol";
+
+/// What is demanded is answered in full and genuine, or the post falls.
+contract DemandsTest is Batch {
+    function ask(uint32 member) private {
+        vm.prank(vm.addr(memberKey(member)));
+        disputes.demand(p, member);
+    }
+
+    function expectAnswerRevert(uint32 member, Answer memory a, bytes memory reason) private {
+        vm.expectRevert(reason);
+        disputes.answer(p, member, a);
+    }
+
+    function assertLapses(uint32 member) private {
+        vm.expectRevert(abi.encodeWithSelector(Demands.AnswerPending.selector, END + ANSWER_TIME));
+        disputes.lapse(p, member);
+        vm.warp(END + ANSWER_TIME + 1);
+        disputes.lapse(p, member);
+        (bytes32 digest,,,,) = settlement.posted(SLOT, 0);
+        vm.assertEq(digest, bytes32(0));
+        vm.assertEq(token.balanceOf(vm.addr(memberKey(member))), 250 * LANE_UNIT);
+    }
+
+    function test_every_member_of_an_honest_batch_is_answered() public {
+        seal();
+        for (uint32 i = 0; i < 4; ++i) {
+            ask(i);
+            disputes.answer(p, i, answerFor(i));
+        }
+        vm.warp(END + ANSWER_TIME + 1);
+        vm.expectRevert(abi.encodeWithSelector(Demands.AlreadyAnswered.selector));
+        disputes.lapse(p, 0);
+        // The answer can be objected to for a whole window.
+        (,, uint40 heldUntil,,) = settlement.posted(SLOT, 0);
+        vm.assertEq(heldUntil, END + ANSWER_TIME + WINDOW);
+    }
+
+    function test_a_member_without_trades_is_answered() public {
+        trades[2].buyer = 0;
+        agree();
+        book();
+        seal();
+        ask(1);
+        Answer memory a = answerFor(1);
+        vm.assertEq(a.trades.length, 0);
+        disputes.answer(p, 1, a);
+    }
+
+    function test_in_trees_as_deep_as_those_of_many_members() public {
+        more = 12;
+        seal();
+        ask(2);
+        disputes.answer(p, 2, answerFor(2));
+    }
+
+    function test_an_order_that_the_member_signed_itself() public {
+        seal();
+        ask(1);
+        Answer memory a = answerFor(1);
+        a.consents[0].orderSignature = signed(memberKey(1), hashOf(orders[1]));
+        a.consents[0].mandateSignature = "";
+        disputes.answer(p, 1, a);
+    }
+
+    function test_without_an_answer_the_post_falls_and_the_member_is_paid() public {
+        seal();
+        ask(3);
+        assertLapses(3);
+    }
+
+    function test_a_demand_has_its_time_its_member_and_is_made_once() public {
+        seal();
+        vm.expectRevert(abi.encodeWithSelector(Demands.NotTheMember.selector, 1, address(this)));
+        disputes.demand(p, 1);
+        ask(1);
+        vm.expectRevert(abi.encodeWithSelector(Demands.AlreadyDemanded.selector, END + ANSWER_TIME));
+        ask(1);
+        vm.expectRevert(abi.encodeWithSelector(Demands.NothingDemanded.selector));
+        disputes.lapse(p, 2);
+        Answer memory a = answerFor(1);
+        vm.warp(END + ANSWER_TIME + 1);
+        expectAnswerRevert(1, a, abi.encodeWithSelector(Demands.AnswerLate.selector, END + ANSWER_TIME));
+        vm.warp(END + WINDOW);
+        vm.expectRevert(abi.encodeWithSelector(Settlement.WindowOver.selector, SLOT, 0, END + WINDOW));
+        ask(2);
+    }
+
+    function test_a_post_that_returns_can_be_asked_again() public {
+        seal();
+        ask(1);
+        assertLapses(1);
+        vm.expectRevert(abi.encodeWithSelector(Judge.NotPending.selector, SLOT, 0, bytes32(0), digestOf(p)));
+        disputes.lapse(p, 1);
+        publish();
+        ask(1);
+        disputes.answer(p, 1, answerFor(1));
+    }
+
+    // Answers that are none
+
+    function test_forged_orders_and_mandates_cannot_be_answered() public {
+        seal();
+        ask(1);
+        Answer memory a = answerFor(1);
+        bytes memory honest = a.consents[0].orderSignature;
+        bytes32 order = hashOf(orders[1]);
+        address agent = vm.addr(agentKey(1));
+        a.consents[0].orderSignature = signed(operatorKeys[0], order);
+        expectAnswerRevert(1, a, foreign(agent, operator));
+        a.consents[0].orderSignature = signature(agentKey(1), digestOf(order, block.chainid, address(disputes)));
+        address other = ECDSA.recover(digestOf(order, block.chainid, address(settlement)), a.consents[0].orderSignature);
+        expectAnswerRevert(1, a, foreign(agent, other));
+        a.consents[0].orderSignature = honest;
+        a.consents[0].mandateSignature = signed(agentKey(1), hashOf(mandates[1]));
+        expectAnswerRevert(1, a, foreign(vm.addr(memberKey(1)), agent));
+        a.consents[0].mandate = mandates[0];
+        a.consents[0].mandateSignature = signed(memberKey(0), hashOf(mandates[0]));
+        expectAnswerRevert(1, a, foreign(vm.addr(memberKey(1)), vm.addr(memberKey(0))));
+        assertLapses(1);
+    }
+
+    function test_an_agent_s_order_beyond_its_mandate_cannot_be_answered() public {
+        seal();
+        ask(1);
+        Answer memory a = answerFor(1);
+        for (uint256 i = 0; i < 4; ++i) {
+            a.consents[0].mandate = mandates[1];
+            if (i == 0) a.consents[0].mandate.maxBuy = 249_999;
+            if (i == 1) a.consents[0].mandate.buyWh = 1999;
+            if (i == 2) a.consents[0].mandate.validFrom = SLOT + 1;
+            if (i == 3) a.consents[0].mandate.validUntil = SLOT;
+            bytes32 mandate = hashOf(a.consents[0].mandate);
+            a.consents[0].mandateSignature = signed(memberKey(1), mandate);
+            expectAnswerRevert(
+                1, a, abi.encodeWithSelector(Demands.OutsideMandate.selector, hashOf(orders[1]), mandate)
+            );
+        }
+    }
+
+    function test_another_member_s_order_cannot_be_answered() public {
+        orders[1].member = vm.addr(memberKey(0));
+        agree();
+        book();
+        seal();
+        ask(1);
+        expectAnswerRevert(
+            1, answerFor(1), abi.encodeWithSelector(Demands.NotTheMember.selector, 1, vm.addr(memberKey(0)))
+        );
+    }
+
+    function test_malleable_signatures_are_no_answer() public {
+        seal();
+        ask(1);
+        Answer memory a = answerFor(1);
+        (uint8 v, bytes32 r, bytes32 s) =
+            vm.sign(meterKey(1), digestOf(hashOf(readings[1]), block.chainid, address(settlement)));
+        bytes32 high = bytes32(0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141 - uint256(s));
+        a.readingSignature = abi.encodePacked(r, high, v == 27 ? uint8(28) : uint8(27));
+        expectAnswerRevert(1, a, abi.encodeWithSelector(ECDSA.ECDSAInvalidSignatureS.selector, high));
+    }
+
+    function test_forged_readings_cannot_be_answered() public {
+        seal();
+        ask(1);
+        Answer memory a = answerFor(1);
+        a.readingSignature = signed(operatorKeys[0], hashOf(readings[1]));
+        expectAnswerRevert(1, a, foreign(vm.addr(meterKey(1)), operator));
+    }
+
+    function test_a_trade_by_order_that_was_not_committed_cannot_be_answered() public {
+        committed = 2;
+        bytes32 order = hashOf(orders[1]);
+        agree();
+        trades[2].buyOrder = order;
+        trades[2].sellOrder = hashOf(orders[3]);
+        book();
+        seal();
+        ask(1);
+        Answer memory a = answerFor(1);
+        a.consents[0].order = orders[1];
+        a.consents[0].orderSignature = signed(agentKey(1), order);
+        vm.assertEq(a.committed[0].length, 0);
+        expectAnswerRevert(1, a, abi.encodeWithSelector(Proofs.PositionOutside.selector, 2, 0));
+    }
+
+    function test_lines_that_are_left_out_are_no_answer() public {
+        seal();
+        ask(0);
+        Answer memory a = answerFor(0);
+        Statement[] memory all = a.statements;
+        bytes memory reason = abi.encodeWithSelector(Demands.IncompleteLines.selector, 0);
+        // Without the line behind the last, and without a line of its own.
+        assembly {
+            mstore(all, sub(mload(all), 1))
+        }
+        expectAnswerRevert(0, a, reason);
+        assembly {
+            mstore(all, 1)
+        }
+        expectAnswerRevert(0, a, reason);
+        a = answerFor(2);
+        vm.prank(vm.addr(memberKey(2)));
+        disputes.demand(p, 2);
+        // The member's own line in place of the one before it.
+        a.statements[0] = a.statements[1];
+        expectAnswerRevert(2, a, abi.encodeWithSelector(Demands.IncompleteLines.selector, 2));
+    }
+
+    function test_lines_at_another_place_or_with_other_siblings_are_no_answer() public {
+        seal();
+        ask(2);
+        Answer memory a = answerFor(2);
+        a.border[0] = keccak256("another");
+        (bool done,) = address(disputes).call(abi.encodeCall(disputes.answer, (p, 2, a)));
+        vm.assertTrue(!done);
+        a = answerFor(2);
+        a.position -= 1;
+        (done,) = address(disputes).call(abi.encodeCall(disputes.answer, (p, 2, a)));
+        vm.assertTrue(!done);
+        a = answerFor(2);
+        a.depth = 1;
+        expectAnswerRevert(2, a, abi.encodeWithSelector(Proofs.PositionOutside.selector, a.position, 1));
+    }
+
+    function test_lists_must_be_complete() public {
+        seal();
+        ask(1);
+        Answer memory a = answerFor(1);
+        a.consents = new Consent[](0);
+        expectAnswerRevert(1, a, abi.encodeWithSelector(Demands.LengthMismatch.selector, 0, 1));
+        a = answerFor(1);
+        a.committed = new bytes32[][](0);
+        expectAnswerRevert(1, a, abi.encodeWithSelector(Demands.LengthMismatch.selector, 1, 0));
+    }
+
+    function foreign(address expected, address signer) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(Demands.ForeignSignature.selector, expected, signer);
+    }
+
+    // Orders
+
+    function receiptFor(uint256 order, uint32 position) private view returns (Receipt memory, bytes[] memory) {
+        Receipt memory receipt = Receipt(hashOf(orders[order]), SLOT, position);
+        return (receipt, quorum(receiptDigest(receipt)));
+    }
+
+    function receiptDigest(Receipt memory receipt) private view returns (bytes32) {
+        return digestOf(keccak256(abi.encode(RECEIPT_TYPEHASH, receipt)), block.chainid, address(settlement));
+    }
+
+    function test_an_accepted_order_is_shown() public {
+        seal();
+        (Receipt memory receipt, bytes[] memory signatures) = receiptFor(2, 2);
+        disputes.demandOrder(p, receipt, signatures);
+        vm.expectRevert(abi.encodeWithSelector(Demands.AlreadyDemanded.selector, END + ANSWER_TIME));
+        disputes.demandOrder(p, receipt, signatures);
+        bytes32[] memory siblings = siblingsOf(_orderHashes(), 1);
+        (bool done,) = address(disputes).call(abi.encodeCall(disputes.answerOrder, (p, receipt, siblings)));
+        vm.assertTrue(!done);
+        disputes.answerOrder(p, receipt, siblingsOf(_orderHashes(), 2));
+        vm.warp(END + ANSWER_TIME + 1);
+        vm.expectRevert(abi.encodeWithSelector(Demands.AlreadyAnswered.selector));
+        disputes.lapseOrder(p, receipt);
+    }
+
+    function test_an_accepted_order_that_is_missing_deletes_the_post() public {
+        seal();
+        orders[2].wh = 1;
+        (Receipt memory receipt, bytes[] memory signatures) = receiptFor(2, 2);
+        disputes.demandOrder(p, receipt, signatures);
+        vm.warp(END + ANSWER_TIME + 1);
+        disputes.lapseOrder(p, receipt);
+        (bytes32 digest,,,,) = settlement.posted(SLOT, 0);
+        vm.assertEq(digest, bytes32(0));
+        vm.assertEq(token.balanceOf(address(this)), 250 * LANE_UNIT);
+    }
+
+    function test_a_receipt_counts_for_its_slot_and_with_a_quorum() public {
+        seal();
+        (Receipt memory receipt, bytes[] memory signatures) = receiptFor(2, 2);
+        receipt.slot = SLOT + SLOT_SECONDS;
+        vm.expectRevert(abi.encodeWithSelector(Demands.ForeignReceipt.selector, SLOT, receipt.slot));
+        disputes.demandOrder(p, receipt, signatures);
+        receipt.slot = SLOT;
+        bytes[] memory single = new bytes[](1);
+        single[0] = signatures[0];
+        vm.expectRevert(abi.encodeWithSelector(Operators.TooFewSignatures.selector, 1, 2));
+        disputes.demandOrder(p, receipt, single);
+    }
+}
