@@ -114,7 +114,7 @@ class Dishonest:
     def slot(self, at: int) -> Slot:
         """What proves the slot; the bills are proved by this very object."""
         if at not in self._slots:
-            self._slots[at] = Slot(self.store, at)
+            self._slots[at] = Slot.stored(self.store, at)
         return self._slots[at]
 
     def recommit(self, at: int) -> None:

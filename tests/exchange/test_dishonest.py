@@ -153,7 +153,7 @@ def test_a_trade_that_is_listed_twice(open_: Open, later: int) -> None:
 
 def test_a_day_ahead_trade_dearer_than_it_was_committed(open_: Open, noon: int) -> None:
     exchange = open_()
-    honest = Slot(exchange.store, noon).committed
+    honest = Slot.stored(exchange.store, noon).committed
     trade = exchange.trade(slot=noon, stage=DAY_AHEAD)
     exchange.change_trade(trade, price=trade.price + 20_000)
     exchange.restate(noon)

@@ -121,12 +121,16 @@ class LedgerChoice:
     kind : "embedded", "none" or the URL of a node
     window : challenge window between post and finalise [s]; grace : a post not finalised by then expires [s]
     confirmations : blocks on top of a transaction's before a node's word for it is believed
+    answer : time for the operators to show what a member demands on the chain [s]; None = as long as the window
+    bond : what an operator stakes on each post until it is final [micro-currency]
     """
 
     kind: str = "embedded"
     window: int = 0
     grace: int = 3600
     confirmations: int = 0
+    answer: int | None = None
+    bond: int = 0
 
 
 @dataclass(frozen=True)

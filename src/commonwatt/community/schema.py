@@ -228,6 +228,8 @@ class LedgerTable(Table):
     window: Duration = LedgerChoice.window
     grace: Annotated[Duration, AfterValidator(_some_time)] = LedgerChoice.grace
     confirmations: Annotated[int, Field(ge=0, le=100)] = LedgerChoice.confirmations
+    answer: Annotated[Duration, Field(ge=1)] | None = None
+    bond: Money = LedgerChoice.bond
 
 
 class PVTable(Table):

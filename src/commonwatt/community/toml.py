@@ -107,7 +107,7 @@ def draft(text: str) -> Draft:
     ]
     community = None
     if head and tariff and ledger and not reader.findings:
-        choice = LedgerChoice(ledger.kind, ledger.window, ledger.grace, ledger.confirmations)
+        choice = LedgerChoice(**ledger.model_dump())
         community = Community(
             name=head.name,
             currency=head.currency,

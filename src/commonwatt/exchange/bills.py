@@ -19,12 +19,13 @@ from commonwatt.exchange.charges import Charges
 from commonwatt.exchange.proofs import prover
 from commonwatt.exchange.statements import place_of
 from commonwatt.proof import Tree, keccak
-from commonwatt.records import Mandate, Order, Reading, Signed, Trade
+from commonwatt.records import Order, Reading, Signed, Trade
 from commonwatt.records.schema import as_json
 from commonwatt.units import WH_PER_KWH
 
 if TYPE_CHECKING:
     from commonwatt.exchange.result import Result
+    from commonwatt.ledger.client import LedgerClient
 
 FORMAT: Final = "commonwatt-bill/1"
 
@@ -47,15 +48,7 @@ def bills(result: Result) -> list[dict[str, Any]]:
         for member, line in enumerate(slot_lines):
             lines[member].append(line)
     client = sim.outbox.client if sim.outbox else None
-    ledger = (
-        {
-            "chainId": client.node.chain_id,
-            "community": _hex(client.addresses.community),
-            "settlement": _hex(client.addresses.settlement),
-        }
-        if client
-        else None
-    )
+    ledger = ledger_of(client) if client else None
     common = {
         "format": FORMAT,
         "community": result.community.name,
@@ -73,7 +66,7 @@ def bills(result: Result) -> list[dict[str, Any]]:
                 "id": member.id,
                 "account": _hex(sim.mandates[member.index].record.member) if client else None,
             },
-            "mandate": _signed(sim.mandates[member.index]) if client else None,
+            "mandate": signed_json(sim.mandates[member.index]) if client else None,
             "slots": lines[member.index],
             "charges": charge_lines(result.charges, member.index),
             "total": int(result.charges.total[member.index]),
@@ -159,7 +152,14 @@ def _reading(meter: bytes, slot: int, row: Sequence[Any]) -> dict[str, Any]:
     return {**as_json(Reading(meter, slot, wh_in, wh_out, sequence)), "signature": _hex(signature)}
 
 
-def _signed(signed: Signed[Mandate]) -> dict[str, Any]:
+def ledger_of(client: LedgerClient) -> dict[str, Any]:
+    """Where the community's contracts are, as bills and excerpts name them."""
+    community, settlement = client.addresses.community, client.addresses.settlement
+    return {"chainId": client.node.chain_id, "community": _hex(community), "settlement": _hex(settlement)}
+
+
+def signed_json(signed: Signed[Any]) -> dict[str, Any]:
+    """A record with its signature."""
     return {**as_json(signed.record), "signature": _hex(signed.signature)}
 
 

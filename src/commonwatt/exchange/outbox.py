@@ -97,7 +97,8 @@ def found(chain: Node, community: Community, keys: Keys, first_slot: int, at: in
             window=ledger.window,
             grace=ledger.grace,
             slot_offset=first_slot % community.slot_seconds,
-            answer_time=ledger.window,
+            answer_time=ledger.window if ledger.answer is None else ledger.answer,
+            bond=ledger.bond,
         ),
         token=None if ether else (f"{community.name} {community.currency}", community.currency),
         at=at,
@@ -138,14 +139,14 @@ class Outbox:
         key = (message.post.slot, message.post.revision)
         posting = self.client.posted(*key)
         if posting is None:
-            self._stake(at)
+            self.stake(at)
             self.client.post(message.post, message.trades, message.deltas, [message.signature], at=at)
         elif posting.digest != self.client.domain.digest(hash_struct(message.post)):
             raise LedgerError(f"The chain holds another post of slot {key[0]} than the exchange's file.")
         if posting is None or not posting.final:
             self.pending.append(message)
 
-    def _stake(self, at: int) -> None:
+    def stake(self, at: int) -> None:
         """What one more open post needs and is not there yet."""
         if bond := self.client.terms.bond:
             lanes, posts = self.client.bond_of(self.client.key.address)

@@ -12,31 +12,50 @@ from commonwatt.errors import StoreError
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.persistence import stages_ahead
 from commonwatt.exchange.statements import Line, by_member, member_statements, sentinel
+from commonwatt.exchange.states import Posted
 from commonwatt.exchange.store import Store
-from commonwatt.proof import Tree, keccak
+from commonwatt.proof import Tree, hash_struct, keccak
 from commonwatt.records import Post, Statement, Trade
 from commonwatt.records.schema import as_json
 
 
 class Slot:
-    """Everything that proves one settled slot."""
+    """Everything that proves one posted slot.
 
-    def __init__(self, store: Store, slot: int) -> None:
+    tree : of the statements; readings : struct hash of each member's reading; committed : tree of the day-ahead trades
+    """
+
+    def __init__(
+        self, post: Post, tree: Tree, readings: Sequence[bytes], committed: Tree, lines: Sequence[Line]
+    ) -> None:
+        self.slot, self.post, self.tree, self.readings, self.committed = post.slot, post, tree, readings, committed
+        self.reading_tree = Tree.of(self.readings)
+        self.own = by_member(lines, len(self.readings))
+        counts = [max(1, len(lines)) for lines in self.own]
+        self.first = np.concatenate([[0], np.cumsum(counts)]).tolist()
+
+    @classmethod
+    def stored(cls, store: Store, slot: int) -> Slot:
+        """As the exchange keeps it. Raises StoreError when nothing is posted for the slot."""
         rows = store.rows(tables.posts, slot=slot)
         if not rows:
             raise StoreError(f"The store holds no post for slot {slot}.")
         row = rows[0]
-        self.slot = slot
-        self.post = Post(slot, row.revision, row.orders, row.readings, row.statements, keccak(row.deltas))
-        self.tree = Tree.over(tuple(row.leaves[at : at + 32] for at in range(0, len(row.leaves), 32)))
-        self.readings = [reading.hash for reading in store.rows(tables.readings, slot=slot)]
-        self.reading_tree = Tree.of(self.readings)
-        rows_of_trades = store.rows(tables.trades, slot=slot)
-        ahead = stages_ahead(store)
-        self.committed = Tree.of([trade.hash for trade in rows_of_trades if trade.stage < ahead])
-        self.own = by_member(_lines(slot, rows_of_trades), len(self.readings))
-        counts = [max(1, len(lines)) for lines in self.own]
-        self.first = np.concatenate([[0], np.cumsum(counts)]).tolist()
+        post = Post(slot, row.revision, row.orders, row.readings, row.statements, keccak(row.deltas))
+        tree = Tree.over(tuple(row.leaves[at : at + 32] for at in range(0, len(row.leaves), 32)))
+        readings = [reading.hash for reading in store.rows(tables.readings, slot=slot)]
+        trades, ahead = store.rows(tables.trades, slot=slot), stages_ahead(store)
+        committed = Tree.of([trade.hash for trade in trades if trade.stage < ahead])
+        return cls(post, tree, readings, committed, _lines(slot, trades))
+
+    @classmethod
+    def of_post(cls, posted: Posted) -> Slot:
+        """As it is posted."""
+        lines = zip(posted.records, posted.account.settled.tolist(), strict=True)
+        readings = [reading.hash for reading in posted.delivered.readings]
+        committed = posted.delivered.committed.trades
+        own = [Line(trade, hash_struct(trade), settled) for trade, settled in lines]
+        return cls(posted.post, posted.tree, readings, committed, own)
 
     def statements(self, member: int) -> list[Statement]:
         """The member's leaves; of the member after the last, the sentinel."""
@@ -74,7 +93,7 @@ def _siblings(tree: Tree, position: int) -> list[str]:
 
 def prover(store: Store) -> Any:
     """slot → Slot, remembering the last few hundred."""
-    return lru_cache(maxsize=400)(lambda slot: Slot(store, slot))
+    return lru_cache(maxsize=400)(lambda slot: Slot.stored(store, slot))
 
 
 def _lines(slot: int, rows: Sequence[Any]) -> list[Line]:

@@ -29,7 +29,7 @@ from commonwatt.exchange.outbox import Outbox, Outgoing, found, outgoing
 from commonwatt.exchange.parties import Keys, Limits, filed, limits, mandates, simulated_keys
 from commonwatt.exchange.planning import Outlook, Plan, agree, declare, expected_charge
 from commonwatt.exchange.result import Result
-from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Flows, Posted
+from commonwatt.exchange.states import Account, Cleared, Committed, Declared, Delivered, Flows, Posted
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import VERSION, Store, set_values
 from commonwatt.exchange.wires import wires_of
@@ -37,7 +37,7 @@ from commonwatt.forecast import Forecaster, SeasonalNaive
 from commonwatt.market import Frame, Orders
 from commonwatt.meter import SimulatedMeter
 from commonwatt.proof import Domain, Tree
-from commonwatt.records import Anchor, Mandate, Signed
+from commonwatt.records import Anchor, Clearing, Mandate, Signed
 from commonwatt.units import MAX_MONEY, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -339,7 +339,7 @@ class Simulation:
         message: Outgoing | None = None
         if self.outbox and self.keys:
             with self.watch("prove"):
-                posted = steps.post(delivered, pools, account, [mandate.hash for mandate in self.mandates])
+                posted = self._state(delivered, pools, account)
                 message = outgoing(posted, self.domain, self.keys.operator)
         with self.watch("store"), self.store.transaction() as connection:
             persist.write_slot(
@@ -347,6 +347,9 @@ class Simulation:
             )
         self.soc = soc
         self._tell(event, message)
+
+    def _state(self, delivered: Delivered, pools: tuple[Clearing, ...], account: Account) -> Posted:
+        return steps.post(delivered, pools, account, [mandate.hash for mandate in self.mandates])
 
     def _read_meters(self, committed: Committed, flows: Flows, place: int) -> Delivered:
         if self.outbox is None:

@@ -30,7 +30,7 @@ def trace(result: Result) -> list[tuple[str, str]]:
     # A day-ahead trade passes every step; among them the largest, and of equals the first.
     ahead = stages_ahead(sim.store)
     _, _, at, number = min(settled, key=lambda row: (row[1] >= ahead, -row[0], row[2], row[3]))
-    slot = Slot(sim.store, at)
+    slot = Slot.stored(sim.store, at)
     trade = next(t for t in sim.store.rows(tables.trades, slot=at) if t.number == number)
     seller, buyer = (result.community.members[index] for index in (trade.seller, trade.buyer))
     reading = next(r for r in sim.store.rows(tables.readings, slot=at) if r.member == trade.seller)

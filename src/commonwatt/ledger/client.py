@@ -43,10 +43,16 @@ _GAS = {
     "post": (280_000, 500),
     "finalise": (150_000, 6_500),
     "anchor": (70_000, 11_000),
+    "challenge": (700_000, 0),
+    "demand": (250_000, 0),
+    "answer": (600_000, 40_000),
     "mint": (130_000, 11_000),
     "fetch": (150_000, 12_000),
 }
 _GAS_OTHER = 200_000
+_UNDERPRICED = "replacement transaction underpriced"
+"""What nodes say of a transaction whose nonce another one has that offers as much."""
+_BIDS = 5
 
 
 @dataclass(frozen=True)
@@ -415,20 +421,28 @@ class LedgerClient:
         """Sign, submit and confirm; they execute in this order."""
         key = key or self.key
         nonce = self.node.nonce(key.address)
-        max_fee = max(MAX_FEE, 2 * self.node.head.base_fee)
-        hashes = []
-        for index, call in enumerate(calls):
-            once, each = _GAS.get(call.kind, (_GAS_OTHER, 0))
-            raw = sign_transaction(
-                key, chain_id=self.node.chain_id, nonce=nonce + index, to=call.to, data=call.data, value=call.value,
-                gas=once + each * call.items, max_fee=max_fee,
-            )  # fmt: skip
-            hashes.append(self.node.submit(raw))
+        hashes = [self._submit(call, key, nonce + index) for index, call in enumerate(calls)]
         receipts = self.node.confirm(hashes, at)
         for receipt in receipts:
             if not receipt.success:
                 raise revert(receipt.output, doing)
         return receipts
+
+    def _submit(self, call: _Call, key: Key, nonce: int) -> bytes:
+        """Sign and submit. What a killed run has left queued under this nonce is outbid, so that one of both counts."""
+        once, each = _GAS.get(call.kind, (_GAS_OTHER, 0))
+        fee = max(MAX_FEE, 2 * self.node.head.base_fee)
+        for attempt in range(_BIDS):
+            raw = sign_transaction(
+                key, chain_id=self.node.chain_id, nonce=nonce, to=call.to, data=call.data, value=call.value,
+                gas=once + each * call.items, max_fee=fee << attempt, tip=(1 << attempt) - 1,
+            )  # fmt: skip
+            try:
+                return self.node.submit(raw)
+            except LedgerError as error:
+                if _UNDERPRICED not in str(error):
+                    raise
+        raise LedgerError(f"Transaction {nonce} of 0x{key.address.hex()} waits at the node and cannot be outbid.")
 
 
 def _registrations(community: bytes, members: Sequence[Enrolment]) -> Iterator[_Call]:

@@ -107,18 +107,23 @@ class RemoteNode:
             waited, pause = waited + pause, min(2 * pause, 0.5)
 
     def drain(self, account: bytes) -> None:
-        """Wait until no transaction of the account is queued, so that what an interrupted run had sent takes effect first.
+        """Wait until all transactions of the account count, so that what a killed run had sent takes effect first.
 
         Raises LedgerError when that takes longer than `patience`.
         """
         pause, waited = 0.01, 0.0
-        while self.nonce(account) > _number(self._ask("eth_getTransactionCount", _hex(account), "latest")):
+        while self.nonce(account) > self._sent_by(account):
             if waited > self.patience:
                 raise LedgerError(f"Transactions of 0x{account.hex()} wait at {self.url}, and no block takes them.")
             if self.settable:
                 self._mine(0)
             self._sleep(pause)
             waited, pause = waited + pause, min(2 * pause, 0.5)
+
+    def _sent_by(self, account: bytes) -> int:
+        """How many transactions of the account count by now."""
+        deep = max(0, self.head.number - self.depth)
+        return _number(self._ask("eth_getTransactionCount", _hex(account), hex(deep)))
 
     def _settled(self, transactions: Sequence[bytes]) -> list[Receipt]:
         """Receipts as far as blocks hold the transactions deep enough; what the node has lost is sent again."""

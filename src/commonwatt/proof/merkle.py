@@ -72,6 +72,23 @@ class Tree:
             index >>= 1
         return tuple(siblings)
 
+    def border(self, first: int, count: int) -> tuple[bytes, ...]:
+        """Siblings beside the leaves `first` to `first + count - 1`, level by level from the bottom, left before right.
+
+        Raises IndexError outside the tree.
+        """
+        last = first + count - 1
+        if not 0 <= first <= last < len(self.levels[0]):
+            raise IndexError(first)
+        siblings = []
+        for height, level in enumerate(self.levels[:-1]):
+            if first & 1:
+                siblings.append(level[first - 1])
+            if not last & 1:
+                siblings.append(level[last + 1] if last + 1 < len(level) else _ZERO_ROOTS[height])
+            first, last = first >> 1, last >> 1
+        return tuple(siblings)
+
 
 def root_of(struct_hash: bytes, index: int, proof: Sequence[bytes]) -> bytes:
     """The root that a record at `index` with these siblings leads to; the verifier compares it.

@@ -1,0 +1,40 @@
+"""The operators' answer to a member's demand on the chain: all that was posted about it, with every signature."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from commonwatt.exchange.proofs import Slot
+from commonwatt.exchange.states import Posted
+from commonwatt.records import BUY, ZERO_HASH, Mandate, Order, Signed
+
+_NO_ORDER = Order(bytes(20), BUY, 0, 0, 0, 0, 0)
+
+
+def answer(posted: Posted, member: int, mandate: Signed[Mandate]) -> tuple[object, ...]:
+    """The contract's struct Answer, its fields in order; records as they are. mandate : the member's own"""
+    slot = Slot.of_post(posted)
+    own = slot.statements(member)
+    before = slot.statements(member - 1)[-1:] if member else []
+    lines = [*before, *own, slot.statements(member + 1)[0]]
+    first = slot.first[member] - len(before)
+    trades = [line.trade for line in slot.own[member]]
+    orders = {order.hash: order for order in posted.delivered.committed.cleared.declared.signed}
+    agreed = len(slot.committed.levels[0])
+    siblings = [slot.committed.proof(trade.number) if trade.number < agreed else () for trade in trades]
+    consents = [
+        _consent(orders.get(named), mandate)
+        for named, _ in groupby(line.order for line in own if line.trade != ZERO_HASH)
+    ]
+    reading = posted.delivered.readings[member]
+    return (
+        first, lines, len(slot.tree.levels) - 1, slot.tree.border(first, len(lines)), trades, slot.committed.root,
+        siblings, consents, reading.record, reading.signature, slot.reading_tree.proof(member),
+    )  # fmt: skip
+
+
+def _consent(order: Signed[Order] | None, mandate: Signed[Mandate]) -> tuple[object, ...]:
+    """An agent's order with the mandate that makes it one, or the mandate alone."""
+    if order is None:
+        return (_NO_ORDER, b"", mandate.record, mandate.signature)
+    return (order.record, order.signature, mandate.record, mandate.signature)

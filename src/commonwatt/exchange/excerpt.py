@@ -1,0 +1,52 @@
+"""What a member is shown of a posted slot while it can be challenged: the slot's part of a bill, before any bill.
+
+Its form is that of a bill without charges (docs/bill.md): `content` with `ledger`, `member`, `mandate` and one entry of
+`slots`, and `proofs` of that slot.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from commonwatt.exchange.bills import ledger_of, signed_json
+from commonwatt.exchange.proofs import Slot
+from commonwatt.exchange.statements import place_of
+from commonwatt.exchange.states import Posted
+from commonwatt.records import Mandate, Signed
+from commonwatt.records.schema import as_json
+from commonwatt.units import payment
+
+if TYPE_CHECKING:
+    from commonwatt.ledger.client import LedgerClient
+
+FORMAT: Final = "commonwatt-slot/1"
+
+
+def excerpt(posted: Posted, member: int, mandate: Signed[Mandate], client: LedgerClient) -> dict[str, Any]:
+    """Everything that the exchange holds of the member's slot. mandate : the member's own"""
+    declared = posted.delivered.committed.cleared.declared
+    orders = {order.hash: signed_json(order) for order in declared.signed}
+    reading = posted.delivered.readings[member]
+    own = []
+    for trade, settled in zip(posted.records, posted.account.settled.tolist(), strict=True):
+        if member in (trade.buyer, trade.seller):
+            consent = trade.buy_order if trade.buyer == member else trade.sell_order
+            line = {**as_json(trade), "settledWh": settled, "payment": payment(settled, trade.price)}
+            own.append((place_of(trade, member), {**line, "order": orders.get(consent)}))
+    slot = posted.post.slot
+    return {
+        "content": {
+            "format": FORMAT,
+            "ledger": ledger_of(client),
+            "member": {"index": member, "account": f"0x{mandate.record.member.hex()}"},
+            "mandate": signed_json(mandate),
+            "slots": [
+                {
+                    "slot": slot,
+                    "reading": signed_json(reading),
+                    "trades": [line for _, line in sorted(own, key=lambda each: each[0])],
+                }
+            ],
+        },
+        "proofs": {str(slot): Slot.of_post(posted).of(member)},
+    }

@@ -1,0 +1,223 @@
+"""A day on which the operator cheats twice, and what a home can do about it alone.
+
+In one slot a home is charged more for one trade than was agreed and committed; in a later one its lines are kept back.
+Both times the home's own data tell it, the chain deletes the post, the operator's bond pays, and the slot settles again
+as it should. What the members have at the end is compared with the same day under an honest operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from commonwatt.errors import LedgerError, Reverted
+from commonwatt.exchange import steps
+from commonwatt.exchange.api import first_day
+from commonwatt.exchange.checking import load
+from commonwatt.exchange.events import Gate, SlotEnd
+from commonwatt.exchange.excerpt import excerpt
+from commonwatt.exchange.faults import Chain, Fault, Promise, faults, promised
+from commonwatt.exchange.outbox import Outbox, Outgoing, outgoing
+from commonwatt.exchange.simulation import Simulation
+from commonwatt.exchange.states import Posted
+from commonwatt.ledger.contracts import decode_event, events
+from commonwatt.ledger.disputes import DisputesClient
+from commonwatt.ledger.node import Receipt
+from commonwatt.proof import Key
+from commonwatt.records import Trades
+from commonwatt.units import MICRO
+
+START: Final = "2026-06-15"
+_RAISED: Final = 50_000
+"""What is charged too much in the first slot [micro-currency/kWh]."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What somebody did and what came of it. gas : 0 where nothing was sent"""
+
+    who: str
+    says: str
+    gas: int = 0
+
+
+@dataclass(frozen=True)
+class Cheated:
+    """The day: its steps, and the members' balances [micro-currency] with and without the cheating."""
+
+    members: tuple[str, ...]
+    steps: tuple[Step, ...]
+    balances: tuple[int, ...]
+    honest: tuple[int, ...]
+    rewards: int
+    """What the bonds have paid the home [micro-currency]."""
+    bond_lost: int
+    """What they have cost the operator [micro-currency]."""
+
+    @property
+    def settled_right(self) -> bool:
+        """Whether every member has what the honest day gives it."""
+        return self.balances == self.honest
+
+
+class DishonestDay(Simulation):
+    """The honest day, but for two slots in which a false post goes to the chain first."""
+
+    def __init__(self, *arguments: Any, tell: Callable[[Step], None], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if self.outbox is None or self.keys is None:
+            raise LedgerError("An operator can only cheat where there is a ledger.")
+        self.client, self.operator, self.members_keys = self.outbox.client, self.keys.operator, self.keys.members
+        self.disputes = DisputesClient(self.client)
+        self._say = tell
+        self._posted: Posted | None = None
+        self._tricks = [self._overcharge, self._withhold]
+
+    def _state(self, *delivered: Any) -> Posted:
+        self._posted = super()._state(*delivered)
+        return self._posted
+
+    def _tell(self, event: Gate | SlotEnd, message: Outgoing | None) -> None:
+        posted = self._posted
+        if isinstance(event, SlotEnd) and posted and self._tricks:
+            victim = _victim(posted)
+            if victim is not None:
+                self._tricks.pop(0)(posted, *victim, event.at + 1)
+                super()._tell(event, message)
+                self._say(Step("operator", f"posts slot {posted.post.slot} again, as it was agreed"))
+                return
+        super()._tell(event, message)
+
+    def _overcharge(self, honest: Posted, number: int, member: int, at: int) -> None:
+        """One home pays more for one trade, and the post is consistent in itself."""
+        name, trade = self._name(member), honest.records[number]
+        false = self._with_price(honest, number, trade.price + _RAISED)
+        receipt = self._publish(false, at)
+        agreed, charged = (price / MICRO for price in (trade.price, trade.price + _RAISED))
+        self._say(Step("operator", f"posts slot {trade.slot} with {charged:.2f} instead of {agreed:.2f} "
+                                   f"for {name}'s trade {number}", receipt.gas_used))  # fmt: skip
+        found = self._look(false, member, promised(honest.delivered.committed, member))
+        for fault in found:
+            self._say(Step(name, f"sees in its own data: {fault.says}"))
+        receipt = self.disputes.challenge(
+            self._purse(member, at), found[0].function, false.post, found[0].arguments, at=at + 1
+        )
+        self._say(Step(name, f"proves it on the chain by {found[0].function}", receipt.gas_used))
+        self._say_struck(receipt, name)
+
+    def _withhold(self, honest: Posted, number: int, member: int, at: int) -> None:
+        """The home is not shown its lines of a post."""
+        name = self._name(member)
+        false = self._with_price(honest, number, honest.records[number].price + _RAISED)
+        receipt = self._publish(false, at)
+        self._say(Step("operator", f"posts slot {false.post.slot} and shows {name} nothing of it", receipt.gas_used))
+        key = self._purse(member, at)
+        receipt = self.disputes.demand(key, false.post, member, at=at + 1)
+        until = self.disputes.demanded()[-1]["until"]
+        self._say(Step(name, "demands its lines on the chain", receipt.gas_used))
+        try:
+            self.disputes.lapse(key, false.post, member, at=at + 2)
+        except Reverted as early:
+            self._say(Step(name, f"has to wait for the answer: {early.name}"))
+        receipt = self.disputes.lapse(key, false.post, member, at=until + 1)
+        self._say(Step(name, "has no answer in time and lets the post lapse", receipt.gas_used))
+        self._say_struck(receipt, name)
+
+    # What each of them does
+
+    def _publish(self, false: Posted, at: int) -> Receipt:
+        message = outgoing(false, self.domain, self.operator)
+        Outbox(self.client).stake(at)
+        return self.client.post(message.post, message.trades, message.deltas, [message.signature], at=at)
+
+    def _look(self, posted: Posted, member: int, promises: Mapping[int, Promise]) -> list[Fault]:
+        """What the home finds in what it is shown, with what it was promised at the gate."""
+        shown = excerpt(posted, member, self.mandates[member], self.client)
+        slot = posted.post.slot
+        (line,), proof = shown["content"]["slots"], shown["proofs"][str(slot)]
+        chain = Chain(self.domain, self.client.commitment(slot), self.client.posted_deltas(slot, 0) or b"")
+        return faults(line, proof, member, self.mandates[member].record, chain, promises)
+
+    def _purse(self, member: int, at: int) -> Key:
+        """The home's own key, with some ether for its transactions."""
+        key = self.members_keys[member]
+        self.client.pay(key.address, 10**18, at=at)
+        return key
+
+    def _with_price(self, posted: Posted, number: int, price: int) -> Posted:
+        """The same slot with another price for one trade; sums, deltas and roots follow."""
+        committed = posted.delivered.committed
+        records = list(committed.records)
+        records[number] = replace(records[number], price=price)
+        trades = posted.account.trades
+        prices = trades.price.copy()
+        prices[number] = price
+        settled = Trades(trades.buyer, trades.seller, posted.account.settled, prices)
+        account = replace(
+            posted.account,
+            trades=Trades(trades.buyer, trades.seller, trades.wh, prices),
+            credit=settled.credit(self.members),
+        )
+        delivered = replace(posted.delivered, committed=replace(committed, records=tuple(records)))
+        return steps.post(delivered, posted.after, account, [mandate.hash for mandate in self.mandates])
+
+    def _say_struck(self, receipt: Receipt, name: str) -> None:
+        struck = next(event for event in events(receipt) if event.name == "Struck")
+        reward = struck.arguments["reward"] / MICRO
+        currency = self.community.currency
+        self._say(Step("chain", f"deletes the post; the operator's bond pays {name} {reward:.2f} {currency}"))
+
+    def struck(self) -> list[int]:
+        """What each deleted post has paid [micro-currency]."""
+        logs = self.client.node.logs(1, self.client.node.head.number, self.client.addresses.settlement)
+        found = [event for log in logs if (event := decode_event(log)) and event.name == "Struck"]
+        return [event.arguments["reward"] for event in found]
+
+    def _name(self, member: int) -> str:
+        return self.community.members[member].id
+
+
+def _victim(posted: Posted) -> tuple[int, int] | None:
+    """Number of the largest day-ahead trade that was delivered, and its buyer; None in a slot without one."""
+    agreed = len(posted.delivered.committed.records)
+    settled = posted.account.settled[:agreed]
+    if not agreed or not settled.max():
+        return None
+    number = int(np.argmax(settled))
+    return number, posted.records[number].buyer
+
+
+def run(tell: Callable[[Step], None] | None = None) -> Cheated:
+    """Play both days. tell : called with each step as it is done"""
+    with as_file(files("commonwatt.study") / "cases" / "cheat.toml") as file:
+        community = load(file)
+        folder = Path(file).parent
+        steps_: list[Step] = []
+
+        def say(step: Step) -> None:
+            steps_.append(step)
+            if tell:
+                tell(step)
+
+        first, _ = first_day(START, 1)
+        honest = Simulation(community, folder, first, 1)
+        expected = _balances(honest)
+        honest.close()
+        dishonest = DishonestDay(community, folder, first, 1, tell=say)
+        balances = _balances(dishonest)
+        struck = dishonest.struck()
+        dishonest.close()
+    names = tuple(member.id for member in community.members)
+    lost = len(struck) * community.ledger.bond
+    return Cheated(names, tuple(steps_), balances, expected, sum(struck), lost)
+
+
+def _balances(day: Simulation) -> tuple[int, ...]:
+    """What each member has at the end of the day [micro-currency]."""
+    outbox = day.run().simulation.outbox
+    return tuple(outbox.client.balances().tolist()) if outbox else ()
