@@ -8,9 +8,13 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from commonwatt.chain_queries_cli import account, block, blocks, tx
 from commonwatt.errors import ConfigError, Finding, LedgerError
 
 app = App(name="chain", help="The community's own chain: nodes, ways to agree, proof of a file.")
+
+for query in (blocks, block, tx, account):
+    app.command(query)
 
 Kind = Literal["poa", "pow", "pos"]
 Addresses = Annotated[list[str] | None, Parameter(negative="")]
