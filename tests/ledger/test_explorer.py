@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import pairwise
@@ -13,7 +12,6 @@ import pytest
 from ledger_cases import ALICE, ETHER, GENESIS
 from test_client import MEMBERS, OPERATORS, START, community, posted
 
-from commonwatt import cli
 from commonwatt.errors import LedgerError, Reverted
 from commonwatt.ledger import explorer
 from commonwatt.ledger.client import LedgerClient
@@ -217,26 +215,6 @@ def test_a_contract_that_poses_as_a_settlement_changes_no_history() -> None:
 
 
 # The commands
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Runs `commonwatt chain`; gives what it printed, or said on stderr when it must fail."""
-
-    def run(*arguments: object, code: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["commonwatt", "chain", *map(str, arguments)])
-        try:
-            cli.main()
-            found = 0
-        except SystemExit as stopped:
-            found = int(stopped.code or 0)
-        said = capsys.readouterr()
-        assert found == code, said
-        # A wrong request has a line of its own before its findings.
-        assert said.err.count("\n") == {0: 0, 2: 2, 6: 1}[code]
-        return said.err if code else said.out
-
-    return run
 
 
 def test_commands_show_the_scene(scene: Path, asked: Callable[..., str]) -> None:
