@@ -247,8 +247,8 @@ def _view(reader: Reader, header: BlockHeaderAPI, index: int, signed: SignedTran
         hash=receipt.transaction, block=header.block_number, index=index, timestamp=header.timestamp,
         sender=signed.sender, to=signed.to, created=receipt.contract, nonce=signed.nonce, value=signed.value,
         gas=signed.gas, gas_used=receipt.gas_used, gas_price=price, fee=price * receipt.gas_used,
-        success=receipt.success, reason="" if receipt.success else _reason(receipt), call=decode_call(signed.data, creates=not signed.to),
-        events=tuple(_event(log) for log in receipt.logs),
+        success=receipt.success, reason="" if receipt.success else _reason(receipt),
+        call=decode_call(signed.data, creates=not signed.to), events=tuple(_event(log) for log in receipt.logs),
     )  # fmt: skip
 
 

@@ -262,7 +262,7 @@ class Machine:
             return None
         self._log(f"sealed block {_label(added.block)} with transactions: {len(draft.run.done)}")
         self._settle(added, now)
-        self._out.send(NewBlock(self.tree.encoded(added.block.hash)), self.peers.connected)
+        self._out.send(NewBlock(draft.encoded(self.tree.header(added.block.hash))), self.peers.connected)
         return added.block
 
     def _take_block(self, peer: bytes, raw: bytes, now: int) -> None:
