@@ -149,6 +149,9 @@ def what_was_changed_is_not_proved(village: Path, asked: Command) -> None:
         (["init", "x", "--member", "0x12"], "must be an address in quotes", 2),
         (["node", "missing.json", "--key", "missing.key"], "missing.key cannot be used", 6),
         (["verify", "missing.db", "--genesis", "missing.json"], "missing.json has 1 problem", 2),
+        (["tip", "missing.key"], "missing.key cannot be used", 6),
+        (["tip", "missing.key", "--number", "100"], "number: is from 0 to 99, not 100", 2),
+        (["node", "x", "--key", "x", "--hash-chains", "0"], "hash_chains: is from 1 to 100, not 0", 2),
         (["status", "missing.db"], "There is no chain at missing.db", 6),
     ],
 )
