@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import rlp
 from ledger_cases import SOAK
-from network_cases import BOB, MEMBERS, START, Network, grow, new_tree, rota, transfer
+from network_cases import ALICE, BOB, MEMBERS, START, Network, grow, new_tree, rota, transfer
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.network.machine import Machine
@@ -121,6 +121,21 @@ def test_peers_leave_and_come_back() -> None:
     net.run(30)
     assert len(net.heads) == 1
     assert len(net.lines(f"peer {_name(2)} left")) == 2
+
+
+def test_a_full_pool_is_shared_without_a_flood() -> None:
+    net = Network(rota()).run(2)
+    first = next(iter(net))
+    for key in (ALICE, BOB):
+        for nonce in range(40):
+            first.submit(transfer(nonce, key=key, wei=0, gas=2_000_000, data=bytes(100_000)), net.now)
+    assert first.pool.size > 8_000_000
+    first.sent()  # nobody hears of them yet
+    for machine in net:
+        machine.sealing = False
+    net.run(300)
+    assert net.lines("floods") == []
+    assert [len(machine.pool) for machine in net] == [80, 80, 80]
 
 
 # Peers that break the rules
