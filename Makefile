@@ -18,7 +18,7 @@ INSTALL_SELF := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-contracts check bench docs contracts lock clean
+.PHONY: help demo test test-contracts soak check bench docs contracts lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -35,6 +35,10 @@ test: $(DEV) ## Run all tests on all cores; those of the contracts when Node is 
 test-contracts: $(NODE) ## Test the contracts with forge and compare the artifacts with a fresh compile
 	node contracts/compile.mjs --check
 	npm test --prefix contracts
+
+soak: $(DEV) $(NODE) ## Test for longer, with other random examples each time
+	FOUNDRY_PROFILE=soak npm test --prefix contracts
+	COMMONWATT_SOAK=1 $(BIN)/pytest --numprocesses auto --dist worksteal --hypothesis-profile=soak
 
 check: $(DEV) ## Check style, types and the doors between the rooms
 	$(BIN)/ruff check

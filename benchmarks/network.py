@@ -14,16 +14,17 @@ from pathlib import Path
 
 from _measure import clocks, show
 
+from commonwatt.ledger.contracts import COMMUNITY, TOKEN, contract
 from commonwatt.ledger.evm import Genesis
 from commonwatt.ledger.network.machine import Machine
 from commonwatt.ledger.network.poa import Poa
 from commonwatt.ledger.network.pool import Limits
 from commonwatt.ledger.network.tree import Tree
-from commonwatt.ledger.wallet import sign_transaction
+from commonwatt.ledger.wallet import created_address, sign_transaction
 from commonwatt.proof import Key, keccak
 
 PERIOD = 5
-SINGLE, FULL, LONG = 500, 2_000, 10_000
+SINGLE, FULL, TOKENS, LONG = 500, 2_000, 1_000, 10_000
 MEMBER, READER, RICH = (Key.derive(b"benchmark", name) for name in ("member", "reader", "rich"))
 GENESIS = Genesis(1, {RICH.address: 10**24}, gas_limit=10_000_000)
 
@@ -67,33 +68,64 @@ def transfer(nonce: int) -> bytes:
     return sign_transaction(RICH, chain_id=1, nonce=nonce, to=to, gas=21_000, value=1)
 
 
-def blocks(folder: Path) -> dict[str, object]:
-    """Blocks with one transfer each and full ones: made by one node, admission included, and validated by another."""
-    node, other = Node(folder / "made.db", MEMBER), Node(folder / "validated.db", None)
-    raw = [transfer(nonce) for nonce in range(SINGLE + FULL)]
-    with timed() as single:
-        for each in raw[:SINGLE]:
+def money(first: int, count: int) -> tuple[list[bytes], list[bytes]]:
+    """Transactions that create a community's token and mint some, and `count` transfers of it to 250 accounts."""
+    community, token = (created_address(RICH.address, first + number) for number in range(2))
+    call = contract(TOKEN).functions
+    prepared = [
+        (b"", contract(COMMUNITY).creation([RICH.address], 1, bytes(32)), 5_000_000),
+        (b"", contract(TOKEN).creation(community, "Community money", "EUR"), 5_000_000),
+        (token, call["mint"].encode(RICH.address, count), 100_000),
+    ]
+    moves = [(token, call["transfer"].encode(keccak(bytes([n % 250]))[:20], 1), 60_000) for n in range(count)]
+    signed = [
+        sign_transaction(RICH, chain_id=1, nonce=nonce, to=to, gas=gas, data=data)
+        for nonce, (to, data, gas) in enumerate(prepared + moves, first)
+    ]
+    return signed[: len(prepared)], signed[len(prepared) :]
+
+
+def made(node: Node, raws: list[bytes], *, single: bool = False) -> tuple[Clock, list[bytes]]:
+    """Admit transactions and seal them, each in a block of its own or as many as fit; the time, and the blocks."""
+    first = node.tree.head.number + 1
+    with timed() as clock:
+        for each in raws:
             node.machine.submit(each, node.now)
-            node.seal()
-    with timed() as full:
-        for each in raw[SINGLE:]:
-            node.machine.submit(each, node.now)
+            if single:
+                node.seal()
         while len(node.machine.pool):
             node.seal()
-    made = [node.tree.encoded(node.tree.header(number).hash) for number in range(1, node.tree.head.number + 1)]
-    with timed() as single_again:
-        for each in made[:SINGLE]:
-            other.tree.add(each, node.now)
-    with timed() as full_again:
-        for each in made[SINGLE:]:
-            other.tree.add(each, node.now)
+    numbers = range(first, node.tree.head.number + 1)
+    return clock, [node.tree.encoded(node.tree.header(number).hash) for number in numbers]
+
+
+def validated(node: Node, blocks: list[bytes], now: int) -> Clock:
+    """Another node takes them over; the time."""
+    with timed() as clock:
+        for each in blocks:
+            node.tree.add(each, now)
+    return clock
+
+
+def blocks(folder: Path) -> dict[str, object]:
+    """Blocks with one transfer each, and full ones of ether and of tokens: made by one node, validated by another."""
+    node, other = Node(folder / "made.db", MEMBER), Node(folder / "validated.db", None)
+    raws = [transfer(nonce) for nonce in range(SINGLE + FULL)]
+    prepared, tokens = money(SINGLE + FULL, TOKENS)
+    rates = {}
+    for name, each, single in (
+        ("single_transaction_blocks_per_second", raws[:SINGLE], True),
+        ("transfers_per_second_in_full_blocks", raws[SINGLE:], False),
+        ("prepared", prepared, False),
+        ("token_transfers_per_second_in_full_blocks", tokens, False),
+    ):
+        clock, found = made(node, each, single=single)
+        again = validated(other, found, node.now)
+        rates[name] = {"made": clock.rate(len(each)), "validated": again.rate(len(each))}
     if other.tree.head != node.tree.head:
         raise SystemExit("the two nodes do not have the same chain")
-    return {
-        "single_transaction_blocks_per_second": {"made": single.rate(SINGLE), "validated": single_again.rate(SINGLE)},
-        "transfers_per_second_in_full_blocks": {"made": full.rate(FULL), "validated": full_again.rate(FULL)},
-        "transfers_in_a_full_block": GENESIS.gas_limit // 21_000,
-    }
+    del rates["prepared"]
+    return {**rates, "transfers_in_a_full_block": GENESIS.gas_limit // 21_000}
 
 
 def catching_up(folder: Path) -> dict[str, object]:

@@ -1,17 +1,23 @@
-"""Speed of JSON-RPC on the embedded chain; JSON on stdout.
+"""Speed of JSON-RPC on the embedded chain and on a node; JSON on stdout.
 
 The chain is a file in the temporary directory, behind HTTP in a process of its own; the client is one connection that
 sends one request after the other. A transaction's time runs from sending it until its receipt is there: admission,
-execution, a block, the write to the file, two requests. Signing is outside the clock.
+execution, a block, the write to the file, two requests. Signing is outside the clock. The embedded chain seals at once.
+A node of the network seals when its turn comes, each second here, so there a transaction that comes at any moment waits
+for half a second on average; the client asks for the receipt every ten milliseconds.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import random
 import socket
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +27,15 @@ from _measure import show
 
 from commonwatt.ledger.contracts import COMMUNITY, contract
 from commonwatt.ledger.embedded import EmbeddedChain, Genesis
+from commonwatt.ledger.network.setup import GENESIS_FILE, consensus_table, new_network
 from commonwatt.ledger.wallet import created_address, sign_transaction
-from commonwatt.proof import Key, keccak
+from commonwatt.proof import Key, checksum_address, keccak
 
 _KEY = Key.derive(b"benchmark", "rpc")
 _GENESIS = Genesis(1, {_KEY.address: 10**24})
 _PAPER_SECONDS = 2.0
+_PERIOD, _POLL = 1, 0.01
+"""Between a node's blocks, and between two questions for a receipt [s]."""
 
 
 def _serve(path: Path, listener: socket.socket) -> None:
@@ -41,6 +50,45 @@ def _serve(path: Path, listener: socket.socket) -> None:
     uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off")).run(sockets=[listener])
 
 
+@contextmanager
+def _embedded(folder: Path) -> Iterator[_Client]:
+    """A client of the embedded chain."""
+    # With the protocol's number asyncio sends at once; without, each answer may wait 40 ms for an acknowledgement.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        server = multiprocessing.get_context("spawn").Process(
+            target=_serve, args=(folder / "chain.db", listener), daemon=True
+        )
+        server.start()
+        client = _Client(listener.getsockname()[1])
+        client.ask("eth_chainId")
+        yield client
+        server.terminate()
+        server.join()
+
+
+@contextmanager
+def _node(folder: Path) -> Iterator[_Client]:
+    """A client of a node that is the only authority of its network."""
+    owner = checksum_address(_KEY.address)
+    document = {
+        "chain_id": 1, "time": int(time.time()), "consensus": consensus_table("poa", _PERIOD, [_KEY]),
+        "members": [owner], "readers": [], "balances": {owner: str(10**24)},
+    }  # fmt: skip
+    (key,) = new_network(folder, document, [_KEY])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    command = [sys.executable, "-m", "commonwatt.cli", "chain", "node", str(folder / GENESIS_FILE), "--key", str(key)]
+    command += ["--file", str(folder / "node.db"), "--listen", f"127.0.0.1:{port}"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+        client = _Client(port)
+        while not client.answers():
+            time.sleep(0.1)
+        yield client
+        server.terminate()
+
+
 class _Client:
     def __init__(self, port: int) -> None:
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60)
@@ -52,6 +100,13 @@ class _Client:
             raise SystemExit(f"{method}: {answer['error']}")
         return answer["result"]
 
+    def answers(self) -> bool:
+        """Whether the server has begun."""
+        try:
+            return bool(self.ask("eth_chainId"))
+        except httpx.TransportError:
+            return False
+
     def signed(self, to: bytes, data: bytes = b"", gas: int = 21_000, value: int = 0) -> str:
         raw = sign_transaction(_KEY, chain_id=1, nonce=self._nonce, to=to, gas=gas, data=data, value=value)
         self._nonce += 1
@@ -60,16 +115,22 @@ class _Client:
     def settle(self, raw: str) -> float:
         """Seconds until the receipt is there."""
         started = time.perf_counter()
-        receipt = self.ask("eth_getTransactionReceipt", self.ask("eth_sendRawTransaction", raw))
+        transaction = self.ask("eth_sendRawTransaction", raw)
+        while not (receipt := self.ask("eth_getTransactionReceipt", transaction)):
+            time.sleep(_POLL)
         if receipt["status"] != "0x1":
             raise SystemExit("A transaction failed.")
         return time.perf_counter() - started
 
 
-def latencies(client: _Client, count: int) -> dict[str, float]:
-    """From sending a transfer to its receipt [ms]."""
+def latencies(client: _Client, count: int, apart: float = 0.0) -> dict[str, float]:
+    """From sending a transfer to its receipt [ms]; each is sent after a random time of `apart` seconds at most."""
     raws = [client.signed(keccak(bytes([number % 250]))[:20], value=1) for number in range(count)]
-    times = 1000 * np.array([client.settle(raw) for raw in raws])
+    waits, found = random.Random(1), []  # noqa: S311
+    for raw in raws:
+        time.sleep(waits.uniform(0, apart))
+        found.append(1000 * client.settle(raw))
+    times = np.array(found)
     p50, p95, p99 = np.percentile(times, [50, 95, 99]).round(1).tolist()
     return {"transfers": count, "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "longest_ms": float(times.max().round(1))}
 
@@ -102,25 +163,18 @@ def requests(client: _Client, count: int) -> dict[str, float]:
 
 def main() -> None:
     """Measure and print."""
-    # With the protocol's number asyncio sends at once; without, each answer may wait 40 ms for an acknowledgement.
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    with tempfile.TemporaryDirectory() as name, listening as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        server = multiprocessing.get_context("spawn").Process(
-            target=_serve, args=(Path(name) / "chain.db", listener), daemon=True
-        )
-        server.start()
-        client = _Client(listener.getsockname()[1])
-        client.ask("eth_chainId")
-        figures = {
-            "transaction_to_receipt": latencies(client, 1000),
-            "paper_2_transaction_to_receipt_ms": 1000 * _PAPER_SECONDS,
-            "requests_per_second": requests(client, 400),
-        }
-        server.terminate()
-        server.join()
-    show(figures, "py-evm", "starlette", "uvicorn")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with _embedded(folder) as client:
+            figures: dict[str, Any] = {
+                "transaction_to_receipt": latencies(client, 1000),
+                "paper_2_transaction_to_receipt_ms": 1000 * _PAPER_SECONDS,
+                "requests_per_second": requests(client, 400),
+            }
+        with _node(folder) as client:
+            latency = latencies(client, 60, apart=_PERIOD)
+            figures["transaction_to_receipt_on_a_node"] = {"period_s": _PERIOD, **latency}
+        show(figures, "py-evm", "starlette", "uvicorn")
 
 
 if __name__ == "__main__":

@@ -8,13 +8,18 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from commonwatt.chain_queries_cli import account, block, blocks, tx
 from commonwatt.errors import ConfigError, Finding, LedgerError
 
 app = App(name="chain", help="The community's own chain: nodes, ways to agree, proof of a file.")
 
+for query in (blocks, block, tx, account):
+    app.command(query)
+
 Kind = Literal["poa", "pow", "pos"]
 Addresses = Annotated[list[str] | None, Parameter(negative="")]
 _HOST = "127.0.0.1"
+_MOST_CHAINS = 100
 
 
 @app.command
@@ -96,6 +101,31 @@ def key(file: Path) -> None:
 
 
 @app.command
+def tip(key: Path, *, number: int = 0, secrets: int = 1 << 20) -> None:
+    """Print the tip of a node's hash chain, which the network must know before the node seals by stake.
+
+    Example: commonwatt chain tip my-node.key
+
+    Parameters
+    ----------
+    key
+        The node's key file.
+    number
+        Which of its hash chains; the next one when this one is used up. One that was used is never published again.
+    secrets
+        Blocks that a chain lasts for, as genesis.json says.
+    """
+    from commonwatt.ledger.network.hash_chain import HashChain
+    from commonwatt.ledger.network.setup import read_key
+
+    if not 0 <= number < _MOST_CHAINS:
+        raise ConfigError("The request", [Finding("number", f"is from 0 to {_MOST_CHAINS - 1}, not {number}")])
+    if not 1 <= secrets <= 1 << 24:
+        raise ConfigError("The request", [Finding("secrets", f"are from 1 to {1 << 24}, not {secrets}")])
+    print(f"0x{HashChain.derive(read_key(key), number, secrets).tip.hex()}")
+
+
+@app.command
 def node(
     genesis: Path,
     *,
@@ -108,6 +138,7 @@ def node(
     admit: Addresses = None,
     remove: Addresses = None,
     seal: bool = True,
+    hash_chains: int = 1,
     rpc: Literal["local", "readers", "open", "off"] = "local",
     name: Annotated[list[str] | None, Parameter(negative="")] = None,
     origin: Annotated[list[str] | None, Parameter(negative="")] = None,
@@ -138,6 +169,8 @@ def node(
         poa: vote against an authority; repeatable.
     seal
         Whether the node seals blocks by itself; --no-seal leaves that to mine_block.
+    hash_chains
+        pos: how many of its hash chains the node holds; 2 once the operators publish the tip of the second one.
     rpc
         Whom JSON-RPC answers: programs on this machine, requests signed with a node's key, whoever can reach it, or
         nobody.
@@ -150,12 +183,14 @@ def node(
     from commonwatt.ledger.network.running import Setting, run
     from commonwatt.ledger.network.setup import read_key
 
+    if not 1 <= hash_chains <= _MOST_CHAINS:
+        raise ConfigError("The request", [Finding("hash_chains", f"is from 1 to {_MOST_CHAINS}, not {hash_chains}")])
     host, port = _endpoint(listen)
     run(
         Setting(
             genesis=genesis, key=read_key(key), file=file, host=host, port=port, peers=tuple(peer or ()), url=url,
             allowed=_addresses("allow", allow), admit=_addresses("admit", admit), remove=_addresses("remove", remove),
-            seals=seal, rpc=rpc, names=tuple(name or ()), origins=tuple(origin or ()),
+            seals=seal, hash_chains=hash_chains, rpc=rpc, names=tuple(name or ()), origins=tuple(origin or ()),
         ),
         lambda line: print(line, flush=True),
     )  # fmt: skip

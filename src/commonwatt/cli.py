@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
 from commonwatt.chain_cli import app as chain_app
-from commonwatt.cli_options import JsonPath, Whole, write_json
+from commonwatt.cli_options import JsonPath, Whole, progress, write_json
 from commonwatt.errors import CommonwattError, OutputError
+from commonwatt.study_cli import app as study_app
 
 if TYPE_CHECKING:
     from commonwatt.exchange.result import Result
@@ -23,7 +22,6 @@ app = App(
     "its proof.\n\nStart with: commonwatt demo",
     version_flags=["--version"],
 )
-study_app = App(name="study", help="Published cases, reproduced and compared.")
 bench_app = App(name="bench", help="Measure this machine.")
 app.command(study_app)
 app.command(bench_app)
@@ -118,7 +116,7 @@ def simulate(
     """
     from commonwatt.exchange.api import simulate as run
 
-    with _progress(quiet=json_path == "-") as report:
+    with progress(quiet=json_path == "-") as report:
         result = run(file, start, days, ledger=ledger, out=out, fresh=fresh, progress=report)
     _show(result, out, json_path)
 
@@ -140,7 +138,7 @@ def demo(*, out: Path = Path("commonwatt-demo"), json_path: JsonPath = None) -> 
 
     with (
         as_file(files("commonwatt.study") / "cases" / "village.toml") as file,
-        _progress(quiet=json_path == "-") as report,
+        progress(quiet=json_path == "-") as report,
     ):
         result = run(file, DEMO_START, 1, ledger="embedded", out=out, fresh=True, progress=report)
     _show(result, out, json_path)
@@ -250,12 +248,12 @@ def compare(
     from commonwatt.study.compare_table import WIDEST, Screen
 
     names = "all" if mechanisms == "all" else [name.strip() for name in mechanisms.split(",")]
-    with _progress(quiet=json_path == "-", task="designs") as report:
+    with progress(quiet=json_path == "-", task="designs") as report:
         found = run(file, start, days, names, report)
     if table2:
         from commonwatt.study.table2 import put_to_the_test
 
-        with _progress(quiet=json_path == "-", task="claims") as report:
+        with progress(quiet=json_path == "-", task="claims") as report:
             found = put_to_the_test(file, found, report)
     if out:
         from commonwatt.study.compare_report import write_comparison
@@ -270,55 +268,6 @@ def compare(
         Console(highlight=False, width=None if sys.stdout.isatty() else WIDEST).print(Screen(found))
         if out:
             print(f"Report: {page}")
-
-
-@study_app.command
-def saini(*, json_path: JsonPath = None) -> None:
-    """Five homes in India (Energies 2023, 16, 1253): its tables beside ours, its chain checked hash by hash.
-
-    Example: commonwatt study saini
-    """
-    from commonwatt.study.saini import as_json, render, run
-
-    study = run()
-    if json_path:
-        write_json(as_json(study), json_path)
-    if json_path != "-":
-        from rich.console import Console
-
-        Console(highlight=False).print(render(study))
-
-
-@study_app.command
-def residential(*, days: Whole = 7, out: Path | None = None, json_path: JsonPath = None) -> None:
-    """A neighbourhood in summer and winter: bilateral trading by surplus or by distance against the utility alone.
-
-    Example: commonwatt study residential --out study
-
-    Parameters
-    ----------
-    days
-        Days of each season, from 1 to 28.
-    out
-        Folder for the page with the plots.
-    """
-    from commonwatt.study.residential import run
-    from commonwatt.study.residential_page import as_json, page, render
-
-    with _progress(quiet=json_path == "-", task="weeks") as report:
-        study = run(days, report)
-    if out:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "residential.html").write_text(page(study), encoding="utf-8")
-    if json_path:
-        write_json(as_json(study), json_path)
-    if json_path != "-":
-        from rich.console import Console
-
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-        console.print(render(study))
-        if out:
-            console.print(f"Page: {out / 'residential.html'}")
 
 
 @bench_app.command
@@ -336,7 +285,7 @@ def day(*, homes: Whole = 100, ledger: str = "embedded", json_path: JsonPath = N
     """
     from commonwatt.exchange.bench import bench_day
 
-    with _progress(quiet=json_path == "-") as report:
+    with progress(quiet=json_path == "-") as report:
         figures = bench_day(homes, DEMO_START, ledger, report)
     if json_path:
         write_json(figures, json_path)
@@ -383,26 +332,6 @@ def _show(result: Result, out: Path | None, json_path: str | None) -> None:
         if out:
             console.print(f"Report: {out / 'report.html'}   Bills: {out / 'bills'}   Tables: {out / 'tables'}")
     result.simulation.close()
-
-
-@contextmanager
-def _progress(*, quiet: bool, task: str = "market day") -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr."""
-    if quiet:
-        yield lambda *_: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        added = bar.add_task(task, total=None)
-        yield lambda done, total: bar.update(added, completed=done, total=total)
 
 
 def _kinds(profiles: Any) -> list[str]:

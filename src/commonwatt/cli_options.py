@@ -1,11 +1,12 @@
-"""Options that several commands share."""
+"""What several commands share: options, JSON, the progress bar."""
 
 from __future__ import annotations
 
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,3 +57,23 @@ def write_json(value: Any, path: str) -> None:
         sys.stdout.write(text)
     else:
         Path(path).write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def progress(*, quiet: bool, task: str = "market day") -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr."""
+    if quiet:
+        yield lambda *_: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        added = bar.add_task(task, total=None)
+        yield lambda done, total: bar.update(added, completed=done, total=total)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 from commonwatt.ledger.embedded import Genesis
 from commonwatt.ledger.wallet import sign_transaction
 from commonwatt.proof import Key
 
 ALICE, BOB = Key.derive(b"tests", "alice"), Key.derive(b"tests", "bob")
 ETHER = 10**18
+SOAK = os.environ.get("COMMONWATT_SOAK") == "1"
+"""Whether tests of chance go on for as long as their numbers ask, as `make soak` has them, or for a part of it."""
 GENESIS = Genesis(chain_id=2024, balances={ALICE.address: 1000 * ETHER, BOB.address: ETHER}, timestamp=1000)
 
 

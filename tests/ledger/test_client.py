@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,13 +32,13 @@ ORDERS, TRADES, READINGS, STATEMENTS = (keccak(name) for name in (b"orders", b"t
 DAY = Anchor(SLOT, SLOT + 86_400, keccak(b"bills"))
 
 
-def community(terms: Terms = TOKEN_TERMS, operators: tuple[bytes, ...] = ()) -> LedgerClient:
+def community(terms: Terms = TOKEN_TERMS, operators: tuple[bytes, ...] = (), path: Path | None = None) -> LedgerClient:
     """Seven members with ten lane units each, of a token community unless the terms say ether.
 
     operators : addresses of more operators than the three
     """
     balances = {key.address: 100 * ETHER for key in (OPERATORS[0], OPERATORS[1], MEMBERS[0])}
-    chain = EmbeddedChain(None, Genesis(2024, balances))
+    chain = EmbeddedChain(path, Genesis(2024, balances))
     client = LedgerClient.deploy(
         chain, OPERATORS[0], operators=[*(key.address for key in OPERATORS), *operators], threshold=2,
         config=keccak(b"config"), members=ENROLMENTS, terms=terms,

@@ -25,6 +25,7 @@ from typing import Any
 import httpx
 import pytest
 import rlp
+from ledger_cases import SOAK
 from random_transactions import BALANCES, SENDERS, Transactions
 from rpc_cases import result
 from test_rpc_clients import node_tool
@@ -40,7 +41,7 @@ GENESIS = Genesis(
     chain_id=31337, balances=BALANCES, timestamp=1_700_000_000,
     gas_limit=30_000_000, base_fee=0,
 )  # fmt: skip
-COUNT = 1000
+COUNT = 1000 if SOAK else 200
 NOBODY = f"0x{'00' * 20}"
 
 
@@ -129,7 +130,7 @@ def trie_root(entries: dict[bytes, bytes]) -> bytes:
 
 @pytest.mark.filterwarnings("ignore:SELFDESTRUCT opcode:DeprecationWarning")
 @pytest.mark.parametrize(("seed", "plain"), [(2024, True), (2024, False)])
-def test_a_thousand_random_transactions_do_the_same_on_anvil(tmp_path: Path, *, seed: int, plain: bool) -> None:
+def test_random_transactions_do_the_same_on_anvil(tmp_path: Path, *, seed: int, plain: bool) -> None:
     chain = EmbeddedChain(None, GENESIS)
     service = Service(AtOnce(chain, lambda: 0))
     source, chance = Transactions(seed, GENESIS.chain_id), Random(seed)  # noqa: S311

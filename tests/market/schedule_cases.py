@@ -14,8 +14,8 @@ from commonwatt.market.schedule_input import Dispatch, Flexible
 def frame(given, hours=1.0):
     count, slots = given.homes.shape
     starts = np.arange(slots, dtype=np.int64) * int(3600 * hours)
-    prices = (np.rint(price * 1e6).astype(np.int64) for price in (given.retail, given.feed_in))
-    return Frame(starts, starts // 60 % 1440, hours, count, *prices)
+    prices = (np.rint(np.nan_to_num(price, posinf=1.0, neginf=0.0) * 1e6) for price in (given.retail, given.feed_in))
+    return Frame(starts, starts // 60 % 1440, hours, count, *(price.astype(np.int64) for price in prices))
 
 
 def clear(given, hours=1.0, **parameters):

@@ -124,7 +124,7 @@ def test_every_log_gives_a_proved_clearing(rows, outside):
     assert deals(again) == deals(clearing)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(books())
 def test_orders_of_a_slot_run_as_a_book_in_the_order_of_their_rows(rows):
     given_orders = orders(*rows)

@@ -136,7 +136,7 @@ def unit_by_unit(rows):
 small = books().map(lambda rows: [(member, side, min(wh, 20), limit) for member, side, wh, limit in rows])
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(small)
 def test_no_other_fills_are_worth_more(rows):
     best, energy = unit_by_unit(rows)
@@ -161,7 +161,7 @@ def test_any_book_clears_with_a_proof_and_an_optimum(rows):
         assert np.array_equal(clearing.grid + clearing.trades.position(12), declared)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(books())
 def test_under_one_price_better_orders_are_filled_whole_and_worse_ones_not_at_all(rows):
     clearing = clear(UNIFORM, rows, members=12)

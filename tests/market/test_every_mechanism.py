@@ -74,7 +74,7 @@ def test_promises_hold_and_the_result_is_the_same_again(name, rows):
 
 
 @by_slot
-@settings(max_examples=500)
+@settings(max_examples=100)
 @given(st.lists(st.sampled_from([BUY, SELL]), max_size=12), st.permutations(range(12)))
 def test_of_equal_members_no_more_trades_whoever_they_are(name, sides, names):
     rows = [(i, side, 700, 150_000) for i, side in enumerate(sides)]

@@ -97,7 +97,7 @@ def plain(rows, whole):
     return found
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(books(), st.sampled_from(["partial", "full"]))
 def test_the_tree_finds_what_a_plain_search_finds(rows, fill):
     clearing = clear(LISTINGS, rows, {"fill": fill})

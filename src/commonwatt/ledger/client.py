@@ -136,6 +136,9 @@ class LedgerClient:
         self._posts: dict[tuple[int, int], tuple[bytes, bytes]] = {}
         """By slot and revision: the transaction that posted it last, and the hash of its deltas."""
         self._posts_at = 0
+        self._answers: dict[tuple[object, ...], tuple[Any, ...]] = {}
+        """What contracts answered at the block `_answers_at`: the bills of a period ask the same again and again."""
+        self._answers_at = b""
 
     @classmethod
     def deploy(
@@ -407,6 +410,15 @@ class LedgerClient:
         return contract(SETTLEMENT).functions[function].encode(*values)
 
     def _read(self, name: str, view: str, *values: object) -> tuple[Any, ...]:
+        head = self.node.head.hash
+        if head != self._answers_at:
+            self._answers, self._answers_at = {}, head
+        question = name, view, *values
+        if question not in self._answers:
+            self._answers[question] = self._ask(name, view, *values)
+        return self._answers[question]
+
+    def _ask(self, name: str, view: str, *values: object) -> tuple[Any, ...]:
         function = contract(name).functions[view]
         to = {COMMUNITY: self.addresses.community, TOKEN: self.addresses.token}.get(name, self.addresses.settlement)
         try:

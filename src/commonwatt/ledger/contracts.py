@@ -51,7 +51,7 @@ class Codec:
         """Values with addresses as 20 bytes. Raises LedgerError."""
         try:
             values = self._decoder(self._stream(data))
-        except DecodingError as error:
+        except (DecodingError, UnicodeDecodeError) as error:  # the latter for a string that is no UTF-8
             raise LedgerError(f"The chain's answer does not fit the contract: {error}.") from error
         return tuple(
             bytes.fromhex(value[2:]) if type_ == "address" else value
@@ -81,6 +81,22 @@ class Event:
     log: Log
 
 
+@dataclass(frozen=True)
+class Call:
+    """A decoded call of a function of the contracts, or a creation: `function` is then empty.
+
+    contract : its name; empty when several have the function
+    """
+
+    contract: str
+    function: str
+    arguments: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        name = ".".join(filter(None, (self.contract, self.function)))
+        return f"{name}({', '.join(f'{key}={readable(value)}' for key, value in self.arguments.items())})"
+
+
 class Contract:
     """One compiled contract."""
 
@@ -91,11 +107,11 @@ class Contract:
         self.errors = [(entry["name"], Codec(entry["inputs"])) for entry in entries if entry["type"] == "error"]
         self.events = [_EventAbi(entry) for entry in entries if entry["type"] == "event"]
         constructor = [entry["inputs"] for entry in entries if entry["type"] == "constructor"]
-        self._constructor = Codec(constructor[0] if constructor else [])
+        self.constructor = Codec(constructor[0] if constructor else [])
 
     def creation(self, *values: object) -> bytes:
         """Data of the transaction that creates the contract."""
-        return self.bytecode + self._constructor.encode(values)
+        return self.bytecode + self.constructor.encode(values)
 
 
 @cache
@@ -115,7 +131,7 @@ def revert(data: bytes, doing: str) -> LedgerError:
     name, codec = _errors().get(data[:4], ("", None))
     if codec is None:
         return Reverted(f"0x{data.hex()}", doing=doing)
-    return Reverted(name, [_readable(value) for value in codec.decode(data[4:])], doing=doing)
+    return Reverted(name, [readable(value) for value in codec.decode(data[4:])], doing=doing)
 
 
 def events(receipt: Receipt) -> list[Event]:
@@ -127,6 +143,23 @@ def decode_event(log: Log) -> Event | None:
     """The event that a log holds; None when no contract of ours has it."""
     abi = _events().get(log.topics[0]) if log.topics else None
     return abi.decode(log) if abi else None
+
+
+def decode_call(data: bytes, *, creates: bool) -> Call | None:
+    """The call or creation that a transaction's data holds; None when it is none of the contracts'."""
+    if creates:
+        known = [name for name in _ALL if data.startswith(contract(name).bytecode)]
+        owner, function, codec = known[0] if known else "", "", contract(known[0]).constructor if known else None
+        data = data[len(contract(owner).bytecode) :] if known else b""
+    else:
+        owner, function, codec = _functions().get(data[:4], ("", "", None))
+        data = data[4:]
+    if codec is None:
+        return None
+    try:
+        return Call(owner, function, dict(zip(codec.names, codec.decode(data), strict=True)))
+    except LedgerError:  # of another contract, whose function has the same selector
+        return None
 
 
 class _EventAbi:
@@ -158,6 +191,16 @@ def _events() -> dict[bytes, _EventAbi]:
     return {event.topic: event for name in _ALL for event in contract(name).events}
 
 
+@cache
+def _functions() -> dict[bytes, tuple[str, str, Codec]]:
+    found: dict[bytes, tuple[str, str, Codec]] = {}
+    for owner in _ALL:
+        for name, function in contract(owner).functions.items():
+            shared = function.selector in found
+            found[function.selector] = ("" if shared else owner, name, function.inputs)
+    return found
+
+
 def _hash_signature(name: str, codec: Codec) -> bytes:
     return keccak(f"{name}({','.join(codec.types)})".encode())
 
@@ -170,7 +213,10 @@ def _type(parameter: Mapping[str, Any]) -> str:
     return f"({','.join(map(_type, parameter['components']))}){kind.removeprefix('tuple')}"
 
 
-def _readable(value: object) -> object:
+def readable(value: object) -> object:
+    """A decoded value for people: bytes in hexadecimal, addresses in EIP-55 text."""
+    if isinstance(value, list | tuple):
+        return [readable(item) for item in value]
     if not isinstance(value, bytes):
         return value
     return checksum_address(value) if len(value) == 20 else f"0x{value.hex()}"

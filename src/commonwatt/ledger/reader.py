@@ -179,13 +179,16 @@ class Reader:
         place = self.place(transaction)
         if place is None:
             return None
-        header = self.header(place[0])
         with self._whole():
             signed = self._chain.get_canonical_transaction_by_index(BlockNumber(place[0]), place[1])
-            receipts = self.receipts(header)
-            used = receipts[place[1] - 1].gas_used if place[1] else 0
-            output = self._store.get(output_key(header.hash, transaction)) or b""
-            return receipt_of(signed, transaction, receipts[place[1]], place, used, output)
+        return self.receipt_in(self.header(place[0]), place[1], signed)
+
+    def receipt_in(self, header: BlockHeaderAPI, index: int, signed: SignedTransactionAPI) -> Receipt:
+        """The receipt of a transaction whose place is known."""
+        receipts, hash_ = self.receipts(header), signed.hash
+        used = receipts[index - 1].gas_used if index else 0
+        output = self._store.get(output_key(header.hash, hash_)) or b""
+        return receipt_of(signed, hash_, receipts[index], (header.block_number, index), used, output)
 
     def transaction(self, transaction: bytes) -> Transaction | None:
         """The transaction by its hash; None while no block holds it."""

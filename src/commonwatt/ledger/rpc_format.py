@@ -56,7 +56,7 @@ def block_json(reader: Reader, header: BlockHeaderAPI, *, full: bool) -> Json:
         listed = [transaction_json(signed, header, index) for index, signed in enumerate(transactions)]
     return {
         **header_json(header),
-        "size": hexed(_size(header, transactions, withdrawals)),
+        "size": hexed(block_size(header, transactions, withdrawals)),
         "transactions": listed,
         "uncles": [],
         "withdrawals": [
@@ -190,7 +190,7 @@ def _kind(signed: Any) -> int:
     return signed.type_id or 0
 
 
-def _size(header: BlockHeaderAPI, transactions: Any, withdrawals: Any) -> int:
+def block_size(header: BlockHeaderAPI, transactions: Any, withdrawals: Any) -> int:
     """Bytes of the whole block, encoded."""
     # A legacy transaction stands in the block as a list, any other as bytes.
     bodies = [signed.encode() if _kind(signed) else rlp.decode(signed.encode()) for signed in transactions]

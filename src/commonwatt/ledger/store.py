@@ -105,6 +105,13 @@ class Store:
         """Forget what was put since the last commit."""
         self._pending.clear()
 
+    def hold(self) -> None:
+        """Let a reader see the file as it is now until it is closed, whatever the writer does meanwhile."""
+        try:
+            self._file.execute("BEGIN")
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+
     def take(self) -> dict[bytes, bytes | None]:
         """What was put since the last commit; the store forgets it. Who wants it kept puts it again."""
         pending, self._pending = self._pending, {}

@@ -9,9 +9,10 @@ Together they minimise
 over batteries, devices, PV held back, shapable and deferrable loads, with the branch flow's voltages and currents in
 their limits. Two blocks take turns (ADMM): every home's own step (`schedule_step`), and that of the wires, which is the
 aggregator's (`schedule_network`). The rounds end with whole-Wh plans that every home can do, that keep the limits in
-the exact flow, and that are certified to cost at most `gap` more than the least (`schedule_bound`). If that does not
-come about, nobody trades, and the outcome says so. What homes give and take in a slot is traded at a price between
-those of their nodes, within what the utility asks and pays; the rest meets the utility.
+the exact flow, and that are certified to cost at most `gap` more than the least (`schedule_bound`) with deferrable
+loads started when they are; what other starts could save at most is reported. If that does not come about, nobody
+trades, and the outcome says so. What homes give and take in a slot is traded at a price between those of their nodes,
+within what the utility asks and pays; the rest meets the utility.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def rule(frame: Frame, inputs: tuple[Dispatch, ...], parameters: ScheduleParamet
     """Clear the whole horizon at once; `inputs` holds one Dispatch."""
     given = _admitted(frame, inputs)
     solution = solve(given, parameters, frame.hours)
-    evidence = Evidence(solution.verdict.plan, solution.verdict.duals, solution.converged)
+    evidence = Evidence(solution.verdict.plan, solution.verdict.duals, solution.verdict.free, solution.converged)
     figures = _diagnostics(solution, frame.hours)
     if not solution.converged:
         return tuple(Outcome(diagnostics=figures, evidence=evidence) for _ in frame.starts)
@@ -76,11 +77,15 @@ def rule(frame: Frame, inputs: tuple[Dispatch, ...], parameters: ScheduleParamet
 def solve(given: Dispatch, parameters: ScheduleParameters, hours: float) -> Solution:
     """Go round until a plan is certified, or give up."""
     best: tuple[Duals, ...] = ()
+    free: tuple[Duals, ...] = ()
     for offer, local in rounds(given, parameters.iterations, hours):
-        verdict = Verdict.on(given, local.plan(), [*best, *Duals.near(offer, local.full, local.price)], hours)
-        if verdict.holds and verdict.near(parameters.gap):
+        near = Duals.near(offer, local.full, local.price)
+        verdict = Verdict.on(given, local.plan(), (*best, *near), (*free, *near), hours)
+        # Before the starts are settled, only a plan is good enough that no others could better.
+        near_enough = verdict.near(parameters.gap, freely=not offer.settled)
+        if verdict.holds and near_enough:
             return Solution(verdict, offer, converged=True)
-        best = (verdict.duals,)
+        best, free = (verdict.duals,), (verdict.free,)
     return Solution(verdict, offer, converged=False)
 
 
@@ -138,6 +143,7 @@ def _diagnostics(solution: Solution, hours: float) -> dict[str, int | float | st
     return {
         "converged": int(solution.converged),
         "gap": verdict.gap if verdict.holds else 1.0,
+        "gap_with_any_starts": verdict.free_gap if verdict.holds else 1.0,
         "cost": verdict.cost,
         "bound": verdict.bound if np.isfinite(verdict.bound) else "none",
         "iterations": last.number,

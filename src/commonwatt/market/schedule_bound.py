@@ -24,7 +24,7 @@ import numpy as np
 from commonwatt.market.feeder import Feeder, flow, slopes
 from commonwatt.market.households import Households
 from commonwatt.market.schedule_input import Flexible
-from commonwatt.market.schedule_network import Offer, Wires
+from commonwatt.market.schedule_network import LEAST_CURRENT, Offer, Wires
 from commonwatt.market.schedule_plan import least
 from commonwatt.units import FloatArray
 
@@ -59,9 +59,11 @@ class Duals:
         full, inner : where a home's connection is full, and what energy is worth within it then, shape (homes, slots)
         """
         wires = offer.wires
-        at = slopes(wires.feeder, flow(wires.feeder, wires.at_nodes(offer.wanted), wires.q))
+        flowing = flow(wires.feeder, wires.at_nodes(offer.wanted), wires.q)
+        at = slopes(wires.feeder, flowing)
         of_low, of_high, of_most = np.split(offer.limit_price, 3)
-        low, high, most = np.maximum(-of_low, 0.0), np.maximum(of_high, 0.0), np.maximum(of_most, 0.0)
+        low, high = np.maximum(-of_low, 0.0), np.maximum(of_high, 0.0)
+        most = np.maximum(of_most, 0.0) / (2 * np.maximum(np.sqrt(flowing.l), LEAST_CURRENT))
 
         def priced(supply: FloatArray, of_v: FloatArray, of_l: FloatArray) -> FloatArray:
             limits = np.einsum("trn,rt->nt", of_l, most) - np.einsum("trn,rt->nt", of_v, low)

@@ -3,7 +3,7 @@
 A round ends with the plan nearest to the homes' own that the wires carry at least cost, each slot by itself:
 
     z = argmin  utility's cost of supply(z) − price·z + ρ/2·(net − z)²
-                low² <= v(z) <= high²,   l(z) <= most²
+                low² <= v(z) <= high²,   √l(z) <= most
     price ← price + ρ·(net − z)
 
 with supply, voltages and currents from the exact branch flow at the z before (`feeder.flow`) and its slopes there, so
@@ -32,10 +32,13 @@ from commonwatt.units import WH_PER_KWH, FloatArray, IntArray
 
 SPARE_WH = 0.5
 """How much each home may differ from its plan in a slot without a limit being broken, as whole Wh do [Wh]."""
-REFRESH, SETTLE = 10, 300
+REFRESH, SETTLE = 10, 100
 """Rounds between two computations of the slopes, and before deferrable loads keep their starts."""
-STEPS, CLOSE = 200, 1e-10
-"""Steps of the active-set method at most, and what counts as within a limit [pu]."""
+SPAN, SLOW, NEAR = 50, 0.7, 1e-4
+"""Rounds after which the penalty doubles if the distance between homes and wires is still more than the one part of
+what it was in as many rounds before, and more than the other of what is wanted."""
+STEPS, CLOSE, LEAST_CURRENT = 200, 1e-10, 1e-9
+"""Steps of the active-set method at most, what counts as within a limit, and as a current at all [pu]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +71,7 @@ class Wires:
 
     @cached_property
     def watched(self) -> tuple[FloatArray, FloatArray]:
-        """Lower limits of v, upper ones of v, and those of l, one after another; node 0 has none.
+        """Lower limits of v, upper ones of v, and those of currents √l, one after another; node 0 has none.
 
         Returns low and high, each shape (3·nodes,) [pu].
         """
@@ -79,7 +82,7 @@ class Wires:
         )
         low[0], high[0] = -np.inf, np.inf
         most = np.maximum(feeder.most - feeder.below @ spare, feeder.most / 2)
-        return np.concatenate([low, -none, -none]), np.concatenate([none, high, most**2])
+        return np.concatenate([low, -none, -none]), np.concatenate([none, high, most])
 
     def at_nodes(self, power: FloatArray) -> FloatArray:
         """Sum over the homes of each node, shape (nodes, slots) [pu], of `power`, shape (homes, slots) [kW or kvar]."""
@@ -94,6 +97,8 @@ class Linear:
 
     taken : shape (nodes, slots); supply : shape (slots,); state : what is watched, shape (3·nodes, slots)
     slope, rows : of supply and of state by what nodes take, shape (nodes, slots) and (slots, 3·nodes, nodes)
+    along : direction (P, Q) of each current where the slopes were taken, shape (2, nodes, slots). A current is watched
+        along it: one that has turned round since is below its limit there, whatever the slopes say
     """
 
     taken: FloatArray
@@ -101,6 +106,7 @@ class Linear:
     slope: FloatArray
     state: FloatArray
     rows: FloatArray
+    along: FloatArray
 
     @classmethod
     def at(cls, wires: Wires, taken: FloatArray, before: Linear | None) -> Linear:
@@ -110,12 +116,39 @@ class Linear:
             # Beyond the collapse of the voltage there is nothing to go by; the slopes where nothing flows lead back.
             now = flow(wires.feeder, np.where(now.solved, taken, 0.0), np.where(now.solved, wires.q, 0.0))
         supply = taken.sum(axis=0) + now.losses(wires.feeder)
-        state = np.concatenate([now.v, now.v, now.l])
+        power = np.stack([now.P, now.Q])
+        along = before.along if before else power / np.maximum(np.hypot(*power), LEAST_CURRENT)
+        current = (along * power).sum(axis=0) / np.sqrt(now.v[np.maximum(wires.feeder.parent, 0)])
+        state = np.concatenate([now.v, now.v, current])
         if before is not None:
-            return cls(taken, supply, before.slope, state, before.rows)
+            return cls(taken, supply, before.slope, state, before.rows, along)
         at = slopes(wires.feeder, now)
         lossless = np.broadcast_to(-wires.feeder.drop[0], at.v.shape)
-        return cls(taken, supply, at.supply, state, np.concatenate([at.v, lossless, at.l], axis=1))
+        # A current, not its square: it moves with power evenly, also far from where it is now.
+        of_current = at.l / (2 * np.maximum(current, LEAST_CURRENT)).T[:, :, None]
+        return cls(taken, supply, at.supply, state, np.concatenate([at.v, lossless, of_current], axis=1), along)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """The penalty ρ [currency/kWh per kW]; it doubles when homes and wires have not come nearer for a while.
+
+    Where limits make prices steep, a small penalty lets plans swing about them without end.
+    apart, before : how far plans were from what was wanted, root mean square summed up over the rounds of this span so
+        far and over the whole span before [kW]
+    """
+
+    penalty: float
+    apart: float = 0.0
+    before: float = np.inf
+
+    def after(self, number: int, apart: FloatArray, wanted: FloatArray) -> Pace:
+        """After the round `number`."""
+        total = self.apart + float(np.sqrt(np.square(apart).mean()))
+        if number % SPAN:
+            return replace(self, apart=total)
+        near = SPAN * NEAR * float(np.sqrt(np.square(wanted).mean()))
+        return Pace(2 * self.penalty) if total > max(SLOW * self.before, near) else Pace(self.penalty, before=total)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +156,7 @@ class Offer:
     """What everyone may read between two rounds.
 
     wanted : what the network would like each home to take, shape (homes, slots) [kW]
-    price : at each node, shape (nodes, slots) [currency/kWh]; penalty : ρ [currency/kWh per kW]
+    price : at each node, shape (nodes, slots) [currency/kWh]
     supply_price, limit_price : the duals behind it, of the utility's supply, shape (slots,) [currency/kWh], and of the
         limits in `Wires.watched`, shape (3·nodes, slots) [currency/kWh per pu], above zero where the upper one holds
     primal, dual : largest |net − wanted| [kW] and ρ·|change of wanted| [currency/kWh]
@@ -133,7 +166,7 @@ class Offer:
     wires: Wires
     wanted: FloatArray
     price: FloatArray
-    penalty: float
+    pace: Pace
     linear: Linear
     supply_price: FloatArray
     limit_price: FloatArray
@@ -153,12 +186,17 @@ class Offer:
         middle = (wires.retail + wires.feed_in) / 2
         linear = Linear.at(wires, np.zeros(shape), None)
         wanted, price = np.zeros((len(wires.node), shape[1])), np.tile(middle, (shape[0], 1))
-        return cls(wires, wanted, price, penalty, linear, middle, np.zeros((3 * shape[0], shape[1])), tolerance)
+        return cls(wires, wanted, price, Pace(penalty), linear, middle, np.zeros((3 * shape[0], shape[1])), tolerance)
+
+    @property
+    def penalty(self) -> float:
+        """ρ [currency/kWh per kW]."""
+        return self.pace.penalty
 
     @property
     def solved(self) -> bool:
-        """Whether both residuals are within the tolerance."""
-        return self.settled and self.primal <= self.tolerance[0] and self.dual <= self.tolerance[1]
+        """Whether both residuals are within the tolerance after a round with settled loads."""
+        return self.number > SETTLE and self.primal <= self.tolerance[0] and self.dual <= self.tolerance[1]
 
     def to(self, homes: IntArray) -> Ask:
         """What these homes are told."""
@@ -187,6 +225,7 @@ class Offer:
             self,
             wanted=wanted,
             price=price,
+            pace=self.pace.after(number, apart, wanted),
             supply_price=supply_price,
             limit_price=limit_price,
             linear=Linear.at(wires, wires.at_nodes(wanted), self.linear if number % REFRESH else None),
@@ -266,13 +305,13 @@ class _Step:
         all_rows = np.concatenate([[0], held])
         rows = self.rows[all_rows]
         matrix = (rows * self.give) @ rows.T
-        matrix[np.diag_indices_from(matrix)] *= 1 + 1e-10
         wanted = self.state[all_rows] + rows @ self.free - limit[all_rows]
-        found = np.linalg.solve(matrix, wanted)
+        # Least squares: limits of neighbouring nodes can come to the same, and nothing moves an unused line's current.
+        found = np.linalg.lstsq(matrix, wanted, rcond=1e-12)[0]
         inside = min(max(float(found[0]), wires.feed_in[slot]), wires.retail[slot])
         if inside != found[0]:
             found[0] = inside
-            found[1:] = np.linalg.solve(matrix[1:, 1:], wanted[1:] - matrix[1:, 0] * inside)
+            found[1:] = np.linalg.lstsq(matrix[1:, 1:], wanted[1:] - matrix[1:, 0] * inside, rcond=1e-12)[0]
         duals = np.zeros(len(self.state))
         duals[all_rows] = found
         return duals

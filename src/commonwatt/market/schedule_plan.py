@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -75,6 +75,12 @@ def deferred(flexible: Flexible, start: IntArray, slots: int) -> FloatArray:
     started = flexible.started(slots)
     taken: FloatArray = started[np.arange(len(start)), np.clip(start, 0, started.shape[1] - 1)]
     return np.where((start >= 0)[:, None], taken, 0.0)
+
+
+def as_started(homes: Households, flexible: Flexible, start: IntArray) -> tuple[Households, Flexible]:
+    """The same with deferrable loads that start then as loads like any other."""
+    load = homes.load + deferred(flexible, start, homes.shape[1])
+    return replace(homes, load=load), replace(flexible, profile=np.zeros_like(flexible.profile))
 
 
 def _changes(homes: Households, power: FloatArray, hours: float) -> FloatArray:

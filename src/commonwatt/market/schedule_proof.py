@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from commonwatt.market.feeder import Flow, flow
+from commonwatt.market.feeder import Feeder, Flow, flow
 from commonwatt.market.interface import Frame, Outcome
 from commonwatt.market.operation import operate
 from commonwatt.market.pool import pair, pro_rata
@@ -16,7 +16,7 @@ from commonwatt.market.repair import near_enough
 from commonwatt.market.schedule_bound import Duals, bound
 from commonwatt.market.schedule_input import Dispatch
 from commonwatt.market.schedule_network import Wires
-from commonwatt.market.schedule_plan import Plan
+from commonwatt.market.schedule_plan import Plan, as_started
 from commonwatt.market.schedule_step import island
 from commonwatt.records import Check, Clearing, Proof, Trades
 from commonwatt.units import MICRO, WH_PER_KWH, FloatArray, IntArray, wh_from_kw
@@ -26,11 +26,13 @@ from commonwatt.units import MICRO, WH_PER_KWH, FloatArray, IntArray, wh_from_kw
 class Evidence:
     """What shows that trades belong to a good schedule: the homes' plans and the prices that bound the cost.
 
+    duals : of schedules with the deferrable loads' starts as planned; free : of schedules with any starts
     converged : whether the mechanism claims anything at all; if not, there are no trades
     """
 
     plan: Plan
     duals: Duals
+    free: Duals
     converged: bool
 
     def price(self, given: Dispatch) -> FloatArray:
@@ -46,13 +48,15 @@ class Verdict:
     net : what each home takes, shape (homes, slots) [Wh]; flow : of that
     breach : how far any home is beyond a limit of its own [kW]
     outside : how far any node is beyond a limit of its voltage [pu], overload : any line beyond its current [pu]
-    cost, bound : of the plan, and below that of any [currency]
-    scale : what the gap is relative to: |cost|, or a hundredth of the costs without sign if that is more
+    cost, bound, free_bound : of the plan, below that of any with the same starts of deferrable loads, and below that of
+        any at all [currency]; duals, free : those that show it
+    scale : what a gap is relative to: |cost|, or a hundredth of the costs without sign if that is more
     """
 
     given: Dispatch
     plan: Plan
     duals: Duals
+    free: Duals
     net: IntArray
     flow: Flow
     breach: float
@@ -60,32 +64,35 @@ class Verdict:
     overload: float
     cost: float
     bound: float
+    free_bound: float
     scale: float
     hours: float
 
     @classmethod
-    def on(cls, given: Dispatch, plan: Plan, choice: Sequence[Duals], hours: float) -> Verdict:
+    def on(
+        cls, given: Dispatch, plan: Plan, choice: Sequence[Duals], free_choice: Sequence[Duals], hours: float
+    ) -> Verdict:
         """Of this plan and those of the duals that bound the cost best, nothing taken for granted."""
         homes, feeder, wires = island(given.homes), given.feeder, Wires.of(given, hours)
         net = wh_from_kw(plan.net, hours)
-        taken = wires.at_nodes(net / (WH_PER_KWH * hours))
-        flowing = flow(feeder, taken, wires.q)
-        magnitude, current = np.sqrt(np.maximum(flowing.v, 0.0)), np.sqrt(flowing.l)
-        outside = np.maximum(feeder.low - magnitude, magnitude - feeder.high)[1:].max(initial=0.0)
-        overload = (current - feeder.most[:, None])[1:].max(initial=0.0)
-        solved = bool(flowing.solved.all())
-        outside, overload = (float(value) if solved else np.inf for value in (outside, overload))
-        supply = flowing.P[0] * feeder.base_kva
+        flowing = flow(feeder, wires.at_nodes(net / (WH_PER_KWH * hours)), wires.q)
+        outside, overload = _beyond(feeder, flowing)
+        # Whole Wh decide on limits; cost and bound are of the plan itself, or a gap could be one of rounding.
+        taken = wires.at_nodes(plan.net)
+        planned = flow(feeder, taken, wires.q)
+        supply = planned.P[0] * feeder.base_kva
         met = np.where(supply > 0, given.retail, given.feed_in) * supply * hours
         own = plan.cost(homes, hours)
         cost = float(own.sum() + met.sum())
         breach = float(plan.breach(homes, given.flexible, hours).max(initial=0.0))
         scale = max(abs(cost), float(np.abs(own).sum() + np.abs(met).sum()) / 100)
-        relief = flowing.relief(feeder, taken, wires.q)
-        bounds = [bound(wires, homes, given.flexible, duals, relief, hours) for duals in choice]
-        highest = int(np.argmax(bounds))
-        best = choice[highest], net, flowing, breach, outside, overload, cost, bounds[highest]
-        return cls(given, plan, *best, scale, hours)
+        relief = planned.relief(feeder, taken, wires.q)
+        kept, rest = as_started(homes, given.flexible, plan.start)
+        duals, bounded = _best(choice, lambda each: bound(wires, kept, rest, each, relief, hours))
+        free, freely = _best(free_choice, lambda each: bound(wires, homes, given.flexible, each, relief, hours))
+        return cls(
+            given, plan, duals, free, net, flowing, breach, outside, overload, cost, bounded, freely, scale, hours
+        )
 
     @property
     def holds(self) -> bool:
@@ -95,12 +102,21 @@ class Verdict:
     @property
     def gap(self) -> float:
         """Relative distance of cost from bound; says nothing about a plan that does not hold."""
-        apart = self.cost - self.bound
+        return self._relative(self.bound)
+
+    @property
+    def free_gap(self) -> float:
+        """The same from the bound on schedules with any starts of deferrable loads."""
+        return self._relative(self.free_bound)
+
+    def _relative(self, bounded: float) -> float:
+        apart = self.cost - bounded
         return apart / self.scale if self.scale > 0 else (0.0 if apart < 1 / MICRO else np.inf)
 
-    def near(self, gap: int) -> bool:
+    def near(self, gap: int, *, freely: bool = False) -> bool:
         """Whether cost and bound differ by `gap` millionths at most, or by less than a Wh a home."""
-        return near_enough(self.cost - self.bound, self.scale, self.given.homes, gap)
+        bounded = self.free_bound if freely else self.bound
+        return near_enough(self.cost - bounded, self.scale, self.given.homes, gap)
 
     def figures(self, hours: float) -> dict[str, float]:
         """What the wires do, and what nodal prices leave with them: Σ price·net less the utility's [currency]."""
@@ -113,6 +129,21 @@ class Verdict:
             "highest_voltage": float(magnitude.max()),
             "network_rent": float((duals.price(feeder)[self.given.node] * kw).sum() - met) * hours,
         }
+
+
+def _beyond(feeder: Feeder, flowing: Flow) -> tuple[float, float]:
+    """How far voltages and currents are beyond their limits [pu]; without end where nothing flows."""
+    if not flowing.solved.all():
+        return np.inf, np.inf
+    magnitude, current = np.sqrt(flowing.v), np.sqrt(flowing.l)
+    outside = np.maximum(feeder.low - magnitude, magnitude - feeder.high)[1:].max(initial=0.0)
+    return float(outside), float((current - feeder.most[:, None])[1:].max(initial=0.0))
+
+
+def _best(choice: Sequence[Duals], bounded: Callable[[Duals], float]) -> tuple[Duals, float]:
+    found = [bounded(each) for each in choice]
+    highest = int(np.argmax(found))
+    return choice[highest], found[highest]
 
 
 def traded(frame: Frame, slot: int, net: IntArray, price: FloatArray) -> Trades:
@@ -137,7 +168,7 @@ def prove(
     evidence = outcomes[0].evidence
     claimed = isinstance(evidence, Evidence) and evidence.converged
     if isinstance(evidence, Evidence) and claimed:
-        verdict = Verdict.on(given, evidence.plan, [evidence.duals], frame.hours)
+        verdict = Verdict.on(given, evidence.plan, [evidence.duals], [evidence.free], frame.hours)
         net, price, horizon = verdict.net, evidence.price(given), _horizon(verdict, int(getattr(parameters, "gap", 0)))
     else:
         net, price, horizon = alone(given, frame.hours), np.zeros(given.homes.shape), ()
@@ -152,8 +183,8 @@ def prove(
             well_formed(trades, members),
             Check("energy", between == 0, between, "Wh by which members' purchases and sales differ"),
             paid(trades, members),
-            _as_planned(trades, wanted),
             *horizon,
+            _as_planned(trades, wanted),
         )
         for check in checks:
             insist(name, frame, slot, check)

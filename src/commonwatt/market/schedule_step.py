@@ -26,6 +26,9 @@ from commonwatt.units import FloatArray, IntArray
 
 OF_BATTERY = 3
 """Place of the battery's two ways: PV held back, device and connection before, shapable and deferrable load after."""
+TURNS, INSIDE = 10, 0.1
+"""How often a home's devices and what couples their slots take turns within a round, and the penalty between them as a
+part of ρ: a home that answers nearly exactly saves many rounds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,6 +184,7 @@ class Local:
         self._fixed[self._batteries] -= self.homes.power[self._batteries, None]
         self._fixed -= self._length[:, :, -2:].sum(axis=2) + self._least
         self._fixed -= deferred(self.flexible, self._start, self.homes.shape[1])
+        self._coupled = np.unique(np.concatenate([self._batteries, self._shapables, self._deferrables]))
 
     def _settle(self) -> None:
         """Start every deferrable load when it has the most weight; from now on it is load."""
@@ -194,24 +198,33 @@ class Local:
         wanted, price, penalty = ask.wanted, ask.price, ask.penalty
         if ask.settled and len(self._deferrables):
             self._settle()
-        self._rescale(penalty)
-        begin, end = self._begin, self._end
-        begin[:, :, 2] = price - penalty * (self._least + wanted)
-        end[:, :, 2] = price + penalty * (self._most - wanted)
-        if len(rows := self._batteries):
-            first, last, *_ = self._store.ways(wanted.shape[1])
-            begin[rows, :, OF_BATTERY : OF_BATTERY + 2], end[rows, :, OF_BATTERY : OF_BATTERY + 2] = first, last
-        for rows, load, way in ((self._shapables, self._shapable, -2), (self._deferrables, self._deferrable, -1)):
-            if len(rows):
-                begin[rows, :, way], end[rows, :, way] = load.ramp(penalty)
-        np.maximum(end, begin + JUMP, out=end)
-        level = balance(begin, end, self._length, np.full(wanted.shape, JUMP), -self._fixed)
-        level = np.clip(level, begin.min(axis=2), end.max(axis=2))
-        share = np.clip((level[:, :, None] - begin[:, :, :2]) / (end[:, :, :2] - begin[:, :, :2]), 0.0, 1.0)
+        self._rescale(INSIDE * penalty)
+        self._begin[:, :, 2] = price - penalty * (self._least + wanted)
+        self._end[:, :, 2] = price + penalty * (self._most - wanted)
+        level = self._level(np.arange(len(wanted)))
+        if len(self._coupled):
+            self._agree(level)
+            for _ in range(TURNS - 1):
+                level[self._coupled] = self._level(self._coupled)
+                self._agree(level)
+        begin, end = self._begin[:, :, :2], self._end[:, :, :2]
+        share = np.clip((level[:, :, None] - begin) / (end - begin), 0.0, 1.0)
         self._used = share * self._length[:, :, :2]
         self.price, self.net = level, np.clip(wanted + (level - price) / penalty, -self._least, self._most)
-        self._agree(level)
         return self.net
+
+    def _level(self, homes: IntArray) -> FloatArray:
+        """The price at which each of these homes balances with its couplings as they are, shape (rows, slots)."""
+        if len(rows := self._batteries):
+            ways = slice(OF_BATTERY, OF_BATTERY + 2)
+            self._begin[rows, :, ways], self._end[rows, :, ways], *_ = self._store.ways(self.homes.shape[1])
+        for rows, load, way in ((self._shapables, self._shapable, -2), (self._deferrables, self._deferrable, -1)):
+            if len(rows):
+                self._begin[rows, :, way], self._end[rows, :, way] = load.ramp(self._penalty)
+        begin, length = self._begin[homes], self._length[homes]
+        end = np.maximum(self._end[homes], begin + JUMP)
+        level = balance(begin, end, length, np.full(begin.shape[:2], JUMP), -self._fixed[homes])
+        return np.clip(level, begin.min(axis=2), end.max(axis=2))
 
     @property
     def full(self) -> np.typing.NDArray[np.bool_]:

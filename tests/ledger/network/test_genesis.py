@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,22 @@ def test_a_new_network_can_be_read_and_begun(tmp_path: Path, kind: str) -> None:
     turn = engine.turn(parent, tree.past, key.address, 2000)
     assert turn
     assert turn.at <= 1002
+
+
+def test_a_member_goes_on_with_its_second_hash_chain(tmp_path: Path, asked: Callable[..., str]) -> None:
+    key = KEYS[0]
+    told = asked("tip", write_key(tmp_path / "key", key), "--number", 1, "--secrets", 64).strip()
+    table = consensus_table("pos", 2, [key], secrets=64)
+    assert table["stakes"][MEMBERS[0]]["tip"] != told
+    table["stakes"][MEMBERS[0]]["tip"] = told
+    agreement = parse(json.dumps(DOCUMENT | {"consensus": table, "members": MEMBERS[:1]}))
+    turns = []
+    for chains in (1, 2):
+        engine = agreement.engine(key, chains)
+        tree = Tree(None, agreement.chain, engine)
+        turns.append(engine.turn(tree.past.header(tree.genesis), tree.past, key.address, 2000))
+    assert turns[0] is None
+    assert turns[1]
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 import rlp
-from consensus_cases import KEYS, NETWORK, STRANGER, Chain, Node, grow, header_of, refusal, stake_nodes
+from consensus_cases import KEYS, NETWORK, STRANGER, Chain, Node, grow, hashed, header_of, refusal, stake_nodes
 from hypothesis import given
 from hypothesis import strategies as st
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.network.consensus import Header, SealError
+from commonwatt.ledger.network.consensus import Header, SealError, Turn
 from commonwatt.ledger.network.hash_chain import HashChain
 from commonwatt.ledger.network.pos import Claim, Pos, Rules, decode_claim
 from commonwatt.ledger.network.stake import Entry
@@ -83,10 +83,17 @@ def test_the_draw_is_the_same_whatever_else_a_sealer_puts_into_its_block():
 
 def test_the_claim_is_for_its_own_number():
     chain, nodes = Chain(), stake_nodes([1])
-    secret = decode_claim(nodes[0].make(chain)).secret
-    header = nodes[0].make(chain, claim=Claim(2, secret).encode())
-    # The seal is bound to the claim's number, so it is no signature of this block.
-    assert "not by" in (refusal(nodes[0].engine, header, chain) or "")
+    right = nodes[0].make(chain)
+    blank = replace(right, claim=replace(decode_claim(right), number=2).encode(), seal=b"")
+    # The engine would sign for the height that the claim names; here the height is right and the claim is not.
+    forged = hashed(
+        replace(blank, seal=nodes[0].engine.seal(hashed(blank).unsealed, turn_with(right.claim), nodes[0].key))
+    )
+    assert refusal(nodes[0].engine, forged, chain) == "its claim is for number 2"
+
+
+def turn_with(claim: bytes) -> Turn:
+    return Turn(0, claim, bytes(20))
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,12 @@ def test_a_night_without_miners_makes_the_work_no_cheaper_than_a_slow_block():
     assert [round(later / earlier, 3) for earlier, later in pairwise(targets)] == [1, 1, 1.625, 1, 1.625]
 
 
+def test_how_old_the_genesis_is_says_nothing_about_the_work():
+    chain, engine = Chain(), Pow(period=PERIOD, first_target=EASY)
+    chain.add(header_of(chain.head, chain.head.timestamp + 10**7, bytes(20), EASY.to_bytes(32, "big")))
+    assert engine.turn(chain.head, chain, KEYS[0].address, 0).claim == EASY.to_bytes(32, "big")
+
+
 @given(st.integers(1, MAX_TARGET), st.integers(1, 1000))
 def test_the_target_follows_powers_of_two(target, taken):
     after = adjusted(target, taken, PERIOD)

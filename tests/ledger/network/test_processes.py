@@ -9,32 +9,33 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from ledger_cases import SOAK
 from websockets.sync.client import connect
 
 from commonwatt.ledger.network.setup import read_key
 from commonwatt.ledger.rpc_readers import HEADER, signed_header
 
-COMMONWATT = [sys.executable, "-W", "error", "-m", "commonwatt.cli"]
-
-
-def chain(*arguments: str, code: int = 0) -> str:
-    run = subprocess.run([*COMMONWATT, "chain", *arguments], capture_output=True, text=True, timeout=600)
-    assert run.returncode == code, run.stderr
-    assert run.stderr.count("\n") == (1 if code else 0)
-    return run.stdout + run.stderr
+NODE = [sys.executable, "-W", "error", "-m", "commonwatt.cli", "chain", "node"]
+Command = Callable[..., str]
 
 
 @pytest.fixture
-def village(tmp_path: Path) -> Path:
+def village(tmp_path: Path, asked: Command) -> Path:
     """A network of one member, a block each second."""
-    chain("init", str(tmp_path / "net"), "--nodes", "1", "--period", "1")
+    asked("init", tmp_path / "net", "--nodes", 1, "--period", 1)
     return tmp_path / "net"
+
+
+@pytest.fixture
+def client() -> Iterator[httpx.Client]:
+    with httpx.Client(trust_env=False) as client:
+        yield client
 
 
 def free_port() -> int:
@@ -44,7 +45,7 @@ def free_port() -> int:
 
 @contextmanager
 def node(village: Path, port: int, *more: str) -> Iterator[subprocess.Popen[bytes]]:
-    command = [*COMMONWATT, "chain", "node", str(village / "genesis.json"), "--key", str(village / "node-1.key")]
+    command = [*NODE, str(village / "genesis.json"), "--key", str(village / "node-1.key")]
     command += ["--file", str(village / "chain.db"), "--listen", f"127.0.0.1:{port}", *more]
     with (village / "log").open("ab") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
@@ -54,12 +55,12 @@ def node(village: Path, port: int, *more: str) -> Iterator[subprocess.Popen[byte
                 process.kill()
 
 
-def reach(port: int, block: int) -> None:
+def reach(client: httpx.Client, port: int, block: int) -> None:
     """Wait until a node has a block."""
     deadline = time.monotonic() + 120
     while True:
         try:
-            if httpx.get(f"http://127.0.0.1:{port}/status", trust_env=False).json()["block"] >= block:
+            if client.get(f"http://127.0.0.1:{port}/status").json()["block"] >= block:
                 return
         except httpx.HTTPError:
             pass
@@ -67,91 +68,76 @@ def reach(port: int, block: int) -> None:
         time.sleep(0.05)
 
 
-def test_a_node_killed_at_random_moments_goes_on_from_its_file(village: Path) -> None:
+def test_a_node_killed_at_random_moments_goes_on_from_its_file(
+    village: Path, client: httpx.Client, asked: Command
+) -> None:
     rng = random.Random(3)  # noqa: S311
     block, port = 0, free_port()
-    for _ in range(3):
-        with node(village, port) as process:
-            reach(port, block + 1)
+    for _ in range(5 if SOAK else 2):
+        with node(village, port, "--rpc", "readers") as process:
+            reach(client, port, block + 1)
+            readers_only_are_answered(client, port, village)
             time.sleep(rng.random())
             process.send_signal(signal.SIGKILL)
             process.wait()
-        words = chain("status", str(village / "chain.db")).split()
+        words = asked("status", village / "chain.db").split()
         assert int(words[3].rstrip(",")) > block
         block = int(words[3].rstrip(","))
-    told = chain("verify", str(village / "chain.db"), "--genesis", str(village / "genesis.json"))
+    told = asked("verify", village / "chain.db", "--genesis", village / "genesis.json")
     assert f"is proved: {block} blocks" in told
 
 
-def test_a_node_is_asked_stopped_and_started_twice(village: Path) -> None:
+def readers_only_are_answered(client: httpx.Client, port: int, village: Path) -> None:
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_blockNumber", "params": []}).encode()
+    url, kind = f"http://127.0.0.1:{port}/", {"content-type": "application/json"}
+    assert client.post(url, content=body, headers=kind).status_code == 401
+    key = read_key(village / "node-1.key")
+    signed = {HEADER: signed_header(key, f"127.0.0.1:{port}", body, int(time.time()))}
+    assert int(client.post(url, content=body, headers=kind | signed).json()["result"], 16) >= 1
+
+
+def test_a_node_answers_refuses_a_second_one_and_stops(village: Path, client: httpx.Client, asked: Command) -> None:
     port = free_port()
     with node(village, port) as process:
-        reach(port, 1)
-        told = chain("status", f"http://127.0.0.1:{port}")
-        assert "consensus: poa" in told
-        arguments = ["--key", str(village / "node-1.key"), "--file", str(village / "chain.db")]
-        again = chain("node", str(village / "genesis.json"), *arguments, "--listen", f"127.0.0.1:{free_port()}", code=6)
+        reach(client, port, 2)
+        assert "consensus: poa" in asked("status", f"http://127.0.0.1:{port}")
+        wallets_are_told_of_blocks(client, port)
+        second = ["node", village / "genesis.json", "--key", village / "node-1.key", "--listen"]
+        again = asked(*second, f"127.0.0.1:{free_port()}", "--file", village / "chain.db", code=6)
         assert "is open in another process" in again
-        arguments[-1] = str(village / "other.db")
-        assert "cannot listen at" in chain(
-            "node", str(village / "genesis.json"), *arguments, "--listen", f"127.0.0.1:{port}", code=6
-        )
+        beside = asked(*second, f"127.0.0.1:{port}", "--file", village / "other.db", code=6)
+        assert "cannot listen at" in beside
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     assert (village / "log").read_text("utf-8").endswith(" stopped\n")
-    assert "There is no node that answers" in chain("status", f"http://127.0.0.1:{port}", code=6)
+    assert "There is no node that answers" in asked("status", f"http://127.0.0.1:{port}", code=6)
+    what_was_changed_is_not_proved(village, asked)
 
 
-def test_wallets_ask_a_node_and_are_told_of_its_blocks(village: Path) -> None:
-    port = free_port()
-    with node(village, port) as process:
-        reach(port, 1)
-        asked = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
-        assert httpx.post(f"http://127.0.0.1:{port}/", json=asked, trust_env=False).json()["result"] == "0x7e8"
-        elsewhere = httpx.post(f"http://127.0.0.1:{port}/", json=asked, headers={"host": "evil"}, trust_env=False)
-        assert elsewhere.status_code == 403
-        with connect(f"ws://127.0.0.1:{port}/", proxy=None) as socket:
-            socket.send(json.dumps({**asked, "method": "eth_subscribe", "params": ["newHeads"]}))
-            name = json.loads(socket.recv(60))["result"]
-            numbers = [json.loads(socket.recv(60))["params"] for _ in range(2)]
-        assert [told["subscription"] for told in numbers] == [name, name]
-        first, second = (int(told["result"]["number"], 16) for told in numbers)
-        assert second == first + 1
-        process.terminate()
-        assert process.wait(60) == 0
+def wallets_are_told_of_blocks(client: httpx.Client, port: int) -> None:
+    call = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
+    assert client.post(f"http://127.0.0.1:{port}/", json=call).json()["result"] == "0x7e8"
+    assert client.post(f"http://127.0.0.1:{port}/", json=call, headers={"host": "evil"}).status_code == 403
+    with connect(f"ws://127.0.0.1:{port}/", proxy=None) as socket:
+        socket.send(json.dumps({**call, "method": "eth_subscribe", "params": ["newHeads"]}))
+        name = json.loads(socket.recv(60))["result"]
+        told = [json.loads(socket.recv(60))["params"] for _ in range(2)]
+    assert [each["subscription"] for each in told] == [name, name]
+    first, second = (int(each["result"]["number"], 16) for each in told)
+    assert second == first + 1
 
 
-def test_a_node_may_answer_its_readers_only(village: Path) -> None:
-    port = free_port()
-    with node(village, port, "--rpc", "readers"):
-        reach(port, 1)
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_blockNumber", "params": []}).encode()
-        url, kind = f"http://127.0.0.1:{port}/", {"content-type": "application/json"}
-        assert httpx.post(url, content=body, headers=kind, trust_env=False).status_code == 401
-        key = read_key(village / "node-1.key")
-        signed = {HEADER: signed_header(key, f"127.0.0.1:{port}", body, int(time.time()))}
-        assert int(httpx.post(url, content=body, headers=kind | signed, trust_env=False).json()["result"], 16) >= 1
-
-
-def test_a_file_that_was_changed_is_not_proved(village: Path) -> None:
-    port = free_port()
-    with node(village, port) as process:
-        reach(port, 2)
-        process.terminate()
-        process.wait(60)
+def what_was_changed_is_not_proved(village: Path, asked: Command) -> None:
     genesis = json.loads((village / "genesis.json").read_text("utf-8"))
     other = village / "other.json"
-    other.write_text(json.dumps(genesis | {"chain_id": 5}), "utf-8")
-    told = chain("verify", str(village / "chain.db"), "--genesis", str(other), code=8)
-    assert "was begun with another genesis" in told
-    # The same members with another period: the blocks came too early.
-    other.write_text(json.dumps(genesis | {"consensus": {"kind": "poa", "period": 9}}), "utf-8")
-    assert "was begun with another genesis" in chain(
-        "verify", str(village / "chain.db"), "--genesis", str(other), code=8
-    )
+    # Another chain id; the same members with another period.
+    for change in ({"chain_id": 5}, {"consensus": {"kind": "poa", "period": 9}}):
+        other.write_text(json.dumps(genesis | change), "utf-8")
+        told = asked("verify", village / "chain.db", "--genesis", other, code=8)
+        assert "was begun with another genesis" in told
     data = (village / "chain.db").read_bytes()
     (village / "chain.db").write_bytes(data[: len(data) // 2])
-    told = chain("status", str(village / "chain.db"), code=6)
+    told = asked("status", village / "chain.db", code=6)
     assert "cannot be used as a chain" in told or "is damaged" in told
 
 
@@ -163,20 +149,23 @@ def test_a_file_that_was_changed_is_not_proved(village: Path) -> None:
         (["init", "x", "--member", "0x12"], "must be an address in quotes", 2),
         (["node", "missing.json", "--key", "missing.key"], "missing.key cannot be used", 6),
         (["verify", "missing.db", "--genesis", "missing.json"], "missing.json has 1 problem", 2),
+        (["tip", "missing.key"], "missing.key cannot be used", 6),
+        (["tip", "missing.key", "--number", "100"], "number: is from 0 to 99, not 100", 2),
+        (["node", "x", "--key", "x", "--hash-chains", "0"], "hash_chains: is from 1 to 100, not 0", 2),
         (["status", "missing.db"], "There is no chain at missing.db", 6),
     ],
 )
-def test_requests_that_are_wrong_are_told_why(tmp_path: Path, arguments: list[str], cause: str, code: int) -> None:
-    run = subprocess.run([*COMMONWATT, "chain", *arguments], capture_output=True, text=True, cwd=tmp_path)
-    assert run.returncode == code
-    assert cause in run.stderr
-    assert "Traceback" not in run.stderr
+def test_requests_that_are_wrong_are_told_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: Command, arguments: list[str], cause: str, code: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cause in asked(*arguments, code=code)
     assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize("consensus", ["poa", "pow", "pos"])
-def test_the_demonstration_succeeds(consensus: str) -> None:
-    told = chain("demo", "--consensus", consensus)
+def test_the_demonstration_succeeds(consensus: str, asked: Command) -> None:
+    told = asked("demo", "--consensus", consensus)
     assert told.count("buys") == 12
     assert "one chain" in told
     assert "no trade was lost" in told

@@ -168,6 +168,19 @@ def test_a_table_counts_from_the_day_after_it_was_published():
     assert refusal(fresh, published.head, published) is None
 
 
+def test_a_table_in_the_first_block_of_a_day_waits_another_day():
+    published = Published()
+    nodes = network(published, ROWS)
+    while (published.head.timestamp + 5) // DAY == TODAY:
+        grow(published, nodes, 1)
+    published.publish(TODAY, {KEYS[0].address: Entry(CHAINS[0].tip, 99)})
+    days(published, nodes)
+    assert published.read()[KEYS[0].address].tokens == 99
+    assert tokens(published, nodes) == [3, 2, 1]
+    days(published, nodes)
+    assert tokens(published, nodes) == [99, 0, 0]  # this table is the first: whoever is not in it is no member
+
+
 def test_members_join_and_leave_by_the_table():
     published = Published()
     nodes = network(published, {KEYS[0].address: ROWS[KEYS[0].address]})

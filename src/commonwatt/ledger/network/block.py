@@ -13,11 +13,13 @@ from eth.vm.forks.cancun.blocks import CancunBlockHeader
 from eth.vm.forks.shanghai.withdrawals import Withdrawal
 
 from commonwatt.errors import LedgerError
+from commonwatt.ledger import untrusted
 from commonwatt.ledger.evm import EXTRA_DATA_BYTES, Queued, decode
 from commonwatt.ledger.network.consensus import Header
 
 MAX_BLOCK_BYTES = 1 << 20
 """The longest block that a node makes or takes."""
+_MOST_ITEMS = MAX_BLOCK_BYTES // 8
 
 
 class InvalidBlock(LedgerError):
@@ -47,7 +49,7 @@ def decode_block(raw: bytes) -> Sealed:
     if len(raw) > MAX_BLOCK_BYTES:
         raise InvalidBlock(f"it has {len(raw)} bytes, more than {MAX_BLOCK_BYTES}", lasting=False)
     try:
-        fields, transactions, uncles, withdrawals = rlp.decode(raw)
+        fields, transactions, uncles, withdrawals = untrusted.decode(raw, _MOST_ITEMS)
         header = cast("CancunBlockHeader", CancunBlockHeader.deserialize(fields))
         paid = tuple(Withdrawal.deserialize(each) for each in withdrawals)
     except Exception as error:  # rlp raises many kinds for bytes that are no block

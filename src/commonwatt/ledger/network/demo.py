@@ -77,11 +77,12 @@ def demo(kind: str, say: Say) -> None:
 class _Node:
     """One process, with the file that it writes."""
 
-    def __init__(self, folder: Path, number: int, key: Key, port: int) -> None:
+    def __init__(self, folder: Path, number: int, key: Key, port: int, client: httpx.Client) -> None:
         self.name = f"node {number}"
         self.key, self.port = key, port
         self.url = f"http://{_HOST}:{port}"
         self.file, self.log = folder / f"node-{number}.sqlite", folder / f"node-{number}.log"
+        self._client = client
         self._reader: Reader | None = None
 
     def start(self, genesis: Path, peers: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -93,14 +94,17 @@ class _Node:
 
     def status(self) -> dict[str, Any]:
         try:
-            return dict(httpx.get(f"{self.url}/status", trust_env=False, timeout=10).json())
+            return dict(self._client.get(f"{self.url}/status").json())
         except (httpx.HTTPError, ValueError):
             return {"peers": [], "block": -1, "hash": ""}
 
     def submit(self, raw: bytes) -> None:
-        answer = httpx.post(f"{self.url}/add_transaction", json={"raw": f"0x{raw.hex()}"}, trust_env=False, timeout=30)
+        answer = self._client.post(f"{self.url}/add_transaction", json={"raw": f"0x{raw.hex()}"})
         if answer.is_error:
             raise LedgerError(answer.json()["message"])
+
+    def gossip(self, envelope: bytes) -> None:
+        self._client.post(f"{self.url}/gossip", content=pack([envelope]))
 
     def lines(self, part: str) -> list[str]:
         return [line for line in self.log.read_text("utf-8").splitlines() if part in line]
@@ -126,7 +130,8 @@ class _Nodes:
             "readers": [checksum_address(self.forger.address)], "balances": dict.fromkeys(addresses, str(10**21)),
         }  # fmt: skip
         new_network(folder, document, [])
-        self.all = [_Node(folder, number, key, _free_port()) for number, key in enumerate(keys, 1)]
+        self.client = client = httpx.Client(trust_env=False, timeout=30)
+        self.all = [_Node(folder, number, key, _free_port(), client) for number, key in enumerate(keys, 1)]
         for node in self.all:
             write_key(node.log.with_suffix(".key"), node.key)
         self.wires = Relays([node.port for node in self.all])
@@ -243,7 +248,7 @@ def _forgery(nodes: _Nodes, say: Say) -> None:
     say(f"somebody takes a trade out of block {header.block_number} and sends the rest with the block's own seal:")
     for node in nodes.all:
         envelope = wire.wrap(node.key.address, encode(NewBlock(block)), time.time())
-        httpx.post(f"{node.url}/gossip", content=pack([envelope]), trust_env=False, timeout=30)
+        node.gossip(envelope)
         _wait(f"{node.name} refuses the forged block", partial(node.lines, "refused"))
         say(f"  {node.name}: {node.lines('refused')[-1]}")
 
@@ -251,7 +256,7 @@ def _forgery(nodes: _Nodes, say: Say) -> None:
 @contextmanager
 def _nodes(folder: Path, kind: str) -> Iterator[_Nodes]:
     nodes = _Nodes(folder, kind)
-    with nodes.wires:
+    with nodes.client, nodes.wires:
         try:
             yield nodes
         finally:

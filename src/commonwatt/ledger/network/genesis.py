@@ -128,8 +128,12 @@ class Agreement:
         """Addresses of the nodes that belong to the network from its beginning."""
         return frozenset((*self.table.members, *self.table.readers))
 
-    def engine(self, key: Key | None = None) -> Consensus:
-        """A consensus engine for one node; `key` is the member's that seals there."""
+    def engine(self, key: Key | None = None, chains: int = 1) -> Consensus:
+        """A consensus engine for one node.
+
+        key : of the member that seals there
+        chains : how many of its hash chains it holds, for a network by stake
+        """
         match self.table.consensus:
             case PoaTable() as poa:
                 from commonwatt.ledger.network.poa import Poa
@@ -141,7 +145,7 @@ class Agreement:
                 target = (1 << 256) // pow_.hashes - 1
                 return Pow(period=pow_.period, first_target=target, reward=pow_.reward)
             case PosTable() as pos:
-                return _stake_engine(pos, self.chain.extra_data, key)
+                return _stake_engine(pos, self.chain.extra_data, key, chains)
 
 
 def read(path: Path) -> Agreement:
@@ -215,7 +219,7 @@ def _twice(name: str, addresses: list[bytes]) -> list[Finding]:
     ]
 
 
-def _stake_engine(table: PosTable, network: bytes, key: Key | None) -> Consensus:
+def _stake_engine(table: PosTable, network: bytes, key: Key | None, chains: int) -> Consensus:
     from commonwatt.ledger.network.hash_chain import HashChain
     from commonwatt.ledger.network.pos import Pos, Rules
     from commonwatt.ledger.network.stake import Entry
@@ -225,4 +229,5 @@ def _stake_engine(table: PosTable, network: bytes, key: Key | None) -> Consensus
         network=network, members=members, contract=table.contract, alpha=table.alpha, beta=table.beta,
         gamma=table.gamma, draw=table.draw, period=table.period, window=table.window, day=table.day,
     )  # fmt: skip
-    return Pos(rules, [HashChain.derive(key, length=table.secrets)] if key else [])
+    own = [HashChain.derive(key, number, table.secrets) for number in range(chains)] if key else []
+    return Pos(rules, own)

@@ -7,7 +7,7 @@ machines run in one test on a simulated network.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from commonwatt.errors import LedgerError
@@ -82,7 +82,7 @@ class Machine:
             if self.url:
                 self._out.send(Hello(self.url), [peer])
             self._out.send(self.status(), [peer])
-            self._out.share([queued.raw for queued in self.pool.waiting()], [peer])
+            self._share([queued.raw for queued in self.pool.waiting()], [peer], now)
         return self._out.take()
 
     def leave(self, peer: bytes) -> None:
@@ -96,7 +96,7 @@ class Machine:
         known = self.peers.connected.get(peer)
         if known is None:
             return []
-        if not known.spend(1 + len(payload) // 1024, now, self.peers.patience):
+        if not known.spend(len(payload), now, self.peers.patience):
             self._drop(peer, "it floods", now)
             return []
         try:
@@ -150,7 +150,10 @@ class Machine:
         if now - self._shared >= POOL_EVERY:
             self._shared = now
             self.pool.expire(now)
-            self._out.share([queued.raw for queued in self.pool.waiting()], list(self.peers.connected))
+            raws = [queued.raw for queued in self.pool.waiting()]
+            # Peers bear more than an eighth of a full pool at a time, so each time another eighth goes first.
+            first = len(raws) * (now // POOL_EVERY % 8) // 8
+            self._share(raws[first:] + raws[:first], list(self.peers.connected), now)
         return self._out.take()
 
     @property
@@ -188,7 +191,7 @@ class Machine:
         """
         queued = decode_transaction(raw)
         self._admit(queued, now)
-        self._out.share([raw], list(self.peers.connected))
+        self._share([raw], list(self.peers.connected), now)
         return queued.hash
 
     def account(self, address: bytes) -> tuple[int, int]:
@@ -212,7 +215,7 @@ class Machine:
                     new.append(raw)
             except LedgerError:  # another node's pool may hold what this one has no use for
                 continue
-        self._out.share(new, self._others(peer))
+        self._share(new, self._others(peer), now)
 
     # Blocks
 
@@ -262,7 +265,7 @@ class Machine:
             return None
         self._log(f"sealed block {_label(added.block)} with transactions: {len(draft.run.done)}")
         self._settle(added, now)
-        self._out.send(NewBlock(self.tree.encoded(added.block.hash)), self.peers.connected)
+        self._out.send(NewBlock(draft.encoded(self.tree.header(added.block.hash))), self.peers.connected)
         return added.block
 
     def _take_block(self, peer: bytes, raw: bytes, now: int) -> None:
@@ -294,7 +297,7 @@ class Machine:
                     self._log(f"a transaction of a block that left the chain is gone: {error}")
             if added.returned:
                 self._log(f"the chain changed to block {_label(added.block)}; {len(back)} transactions wait again")
-                self._out.share(back, list(self.peers.connected))
+                self._share(back, list(self.peers.connected), now)
 
     # Catching up
 
@@ -368,6 +371,11 @@ class Machine:
         return True
 
     # Sending
+
+    def _share(self, raws: Sequence[bytes], peers: Sequence[bytes], now: int) -> None:
+        """Transactions for peers that bear them now; the others hear of them when the pool is shared again."""
+        connected, patience = self.peers.connected, self.peers.patience
+        self._out.share(raws, peers, lambda peer, size: connected[peer].bears(size, now, patience))
 
     def _drop(self, peer: bytes, reason: str, now: int) -> None:
         self._log(f"dropped peer {_name(peer)} for {self.peers.patience.ban} s: {reason.rstrip('.')}")

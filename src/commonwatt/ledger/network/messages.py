@@ -11,6 +11,7 @@ from typing import Any, cast
 import rlp
 
 from commonwatt.errors import LedgerError
+from commonwatt.ledger import untrusted
 from commonwatt.ledger.network.block import MAX_BLOCK_BYTES
 
 MAX_MESSAGE_BYTES = 2 * MAX_BLOCK_BYTES
@@ -20,6 +21,7 @@ _HASH, _NUMBER, _SCORE = 32, 8, 64
 _URL = 256
 _MOST_HASHES = 128
 _MOST_TRANSACTIONS = 4096
+_MOST_ITEMS = _MOST_TRANSACTIONS + 16
 
 
 class MessageError(LedgerError):
@@ -100,7 +102,7 @@ def decode(payload: bytes) -> Message:
     if len(payload) > MAX_MESSAGE_BYTES:
         raise MessageError(f"a message of {len(payload)} bytes, more than {MAX_MESSAGE_BYTES}")
     try:
-        match rlp.decode(payload):
+        match untrusted.decode(payload, _MOST_ITEMS):
             case [b"hello", bytes(url)] if len(url) <= _URL and url.startswith((b"http://", b"https://")):
                 return Hello(url.decode("ascii"))
             case [b"status", *fields]:

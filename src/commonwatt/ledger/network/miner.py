@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -76,6 +77,8 @@ def _alive() -> Iterator[None]:
 
 def _work(connection: Connection) -> None:
     """Search for the last thing that was asked for, until the other end of the connection is gone."""
+    if hasattr(os, "nice"):
+        os.nice(10)  # the node itself goes first: found blocks must be heard of
     try:
         job: tuple[bytes, bytes] | None = None
         start = 0

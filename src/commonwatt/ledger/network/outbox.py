@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from commonwatt.ledger.network.messages import Message, Transactions, encode
@@ -30,18 +30,26 @@ class Outbox:
         payload = encode(message)
         self._out += [Outgoing(peer, payload) for peer in peers]
 
-    def share(self, raws: Sequence[bytes], peers: Sequence[bytes]) -> None:
-        """Raw transactions for each of these peers."""
-        batch: list[bytes] = []
-        for raw in raws:
-            if batch and sum(map(len, batch)) + len(raw) > BATCH_BYTES:
-                self.send(Transactions(tuple(batch)), peers)
-                batch = []
-            batch.append(raw)
-        if batch:
-            self.send(Transactions(tuple(batch)), peers)
+    def share(self, raws: Sequence[bytes], peers: Sequence[bytes], bears: Callable[[bytes, int], bool]) -> None:
+        """Raw transactions for each of these peers, as far as it `bears` a message of so many bytes."""
+        for batch in _batches(raws):
+            payload = encode(Transactions(batch))
+            self._out += [Outgoing(peer, payload) for peer in peers if bears(peer, len(payload))]
 
     def take(self) -> list[Outgoing]:
         """All that is to be sent now."""
         taken, self._out = self._out, []
         return taken
+
+
+def _batches(raws: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:
+    batch: list[bytes] = []
+    size = 0
+    for raw in raws:
+        if batch and size + len(raw) > BATCH_BYTES:
+            yield tuple(batch)
+            batch, size = [], 0
+        batch.append(raw)
+        size += len(raw)
+    if batch:
+        yield tuple(batch)

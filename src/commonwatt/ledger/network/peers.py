@@ -37,12 +37,31 @@ class Peer:
     status: Status | None = None
     resting: int = 0
     """Time before which it is asked for nothing, because it did not answer."""
+    room: float = 0.0
+    """What it still bears of transactions, as of the time `offered`."""
+    offered: int = 0
 
-    def spend(self, cost: int, now: int, patience: Patience) -> bool:
-        """Take a message's cost from what the peer may send; False when it is used up."""
-        self.tokens = min(patience.burst, self.tokens + max(0, now - self.heard) * patience.rate) - cost
+    def spend(self, size: int, now: int, patience: Patience) -> bool:
+        """Take a message of so many bytes from what the peer may send; False when that is used up."""
+        self.tokens = min(patience.burst, self.tokens + max(0, now - self.heard) * patience.rate) - _cost(size)
         self.heard = now
         return self.tokens >= 0
+
+    def bears(self, size: int, now: int, patience: Patience) -> bool:
+        """Whether a message of transactions may be sent to the peer, which would take more than it bears for a flood.
+
+        They get half of what it bears, so that blocks always find room.
+        """
+        gained = max(0, now - self.offered) * patience.rate / 2
+        self.room, self.offered = min(patience.burst / 2, self.room + gained), now
+        if self.room < _cost(size):
+            return False
+        self.room -= _cost(size)
+        return True
+
+
+def _cost(size: int) -> int:
+    return 1 + size // 1024
 
 
 @dataclass
@@ -57,7 +76,7 @@ class Peers:
         """Connect a peer; False when it is banned or connected already."""
         if self.is_banned(key, now) or key in self.connected:
             return False
-        self.connected[key] = Peer(heard=now, tokens=self.patience.burst)
+        self.connected[key] = Peer(now, self.patience.burst, room=self.patience.burst / 2, offered=now)
         return True
 
     def leave(self, key: bytes) -> bool:

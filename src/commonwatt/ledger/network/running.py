@@ -38,6 +38,7 @@ class Setting:
     allowed : nodes that may take part beside those of the genesis
     admit, remove : votes of an authority
     seals : whether the node seals blocks by itself
+    hash_chains : pos: how many of its own it holds; one until the operators publish the tip of its second one
     rpc : whom JSON-RPC answers: programs on this machine, holders of a node's key, whoever can reach it, or nobody
     names : by which wallets call the node, beside those of this machine
     origins : pages that may ask from a browser
@@ -54,6 +55,7 @@ class Setting:
     admit: tuple[bytes, ...] = ()
     remove: tuple[bytes, ...] = ()
     seals: bool = True
+    hash_chains: int = 1
     rpc: Rpc = "local"
     names: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
@@ -66,8 +68,8 @@ def run(setting: Setting, say: Callable[[str], None]) -> None:
         say(f"{datetime.now(UTC):%H:%M:%S} {line}")
 
     agreement = read(setting.genesis)
-    member = setting.key.address in agreement.table.members
-    engine = agreement.engine(setting.key if member else None)
+    seals = setting.key.address not in agreement.table.readers
+    engine = agreement.engine(setting.key if seals else None, setting.hash_chains)
     wishes = {**dict.fromkeys(setting.admit, True), **dict.fromkeys(setting.remove, False)}
     if wishes:
         if not hasattr(engine, "wishes"):
@@ -75,7 +77,7 @@ def run(setting: Setting, say: Callable[[str], None]) -> None:
         engine.wishes.update(wishes)
     tree = Tree(setting.file, agreement.chain, engine)
     machine = Machine(tree, setting.key, log)
-    machine.sealing = setting.seals and setting.key.address not in agreement.table.readers
+    machine.sealing = setting.seals and seals
     machine.url = setting.url
     allowed = agreement.nodes | set(setting.allowed) | set(setting.admit)
     driver = Driver(machine, Wire(setting.key, tree.genesis), allowed, setting.peers, log, time.time)

@@ -7,6 +7,7 @@ and the verbs of `verbs`.
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -14,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
@@ -24,6 +25,7 @@ from commonwatt.ledger.network.driver import Driver
 from commonwatt.ledger.network.wire import MAX_BODY_BYTES, WireError
 
 _CONNECTIONS = 256
+_BODY_SECONDS = 20.0
 _WS_BYTES = 1 << 20
 
 
@@ -87,10 +89,14 @@ def _node(driver: Driver) -> Callable[[Request], Awaitable[Response]]:
 def _gossip(driver: Driver) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > MAX_BODY_BYTES:
-                return PlainTextResponse("The body is too long.", 413)
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                async for part in request.stream():
+                    body += part
+                    if len(body) > MAX_BODY_BYTES:
+                        return PlainTextResponse("The body is too long.", 413)
+        except (TimeoutError, ClientDisconnect):
+            return PlainTextResponse("The body took too long to arrive.", 408)
         try:
             return Response(driver.gossip(bytes(body)), media_type="application/octet-stream")
         except WireError as error:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import rlp
-from eth.abc import BlockHeaderAPI
+from eth.abc import BlockHeaderAPI, SignedTransactionAPI
 from eth.db.chain import ChainDB
 from eth.db.schema import SchemaV1
+from eth_typing import Hash32
 from eth_utils.exceptions import ValidationError
 
 from commonwatt.errors import LedgerError
@@ -82,6 +83,11 @@ class Draft:
     def unsealed(self) -> bytes:
         """What the seal is for."""
         return bytes(self.header.hash)
+
+    def encoded(self, sealed: BlockHeaderAPI) -> bytes:
+        """The block as nodes send it, with its header that is sealed now."""
+        paid = reward_of(sealed.block_number, self.turn.coinbase, self.turn.reward)
+        return encode_block(rlp.encode(sealed), [queued.raw for queued in self.run.done], paid)
 
 
 class Past:
@@ -317,7 +323,7 @@ class Tree(Reader):
         run.receipts(self._store, block.number, block.hash)
         added = Added(block, moved=False)
         if (score, -int.from_bytes(block.hash, "big")) > self._rank():
-            added = self._switch(header, block)
+            added = self._switch(header, block, run.done)
         self._store.commit()
         self.past.keep(block)
         if added.moved:
@@ -327,8 +333,8 @@ class Tree(Reader):
     def _rank(self) -> tuple[int, int]:
         return self.score(self._head.hash), -int.from_bytes(self._head.hash, "big")
 
-    def _switch(self, header: BlockHeaderAPI, block: Header) -> Added:
-        """Make a block the head: names of the left branch go, those of the new one come."""
+    def _switch(self, header: BlockHeaderAPI, block: Header, inside: Sequence[Queued]) -> Added:
+        """Make a block with these transactions the head: names of the left branch go, those of the new one come."""
         joined, left = self._branches(header)
         gone: dict[bytes, bytes] = {}
         senders: set[bytes] = set()
@@ -340,10 +346,12 @@ class Tree(Reader):
                 ChainDB._remove_transaction_from_canonical_chain(self._db, signed.hash)
         for each in joined:
             ChainDB._add_block_number_to_hash_lookup(self._db, each)
-            for index, signed in enumerate(self.transactions(each)):
-                gone.pop(signed.hash, None)
-                senders.add(signed.sender)
-                ChainDB._add_transaction_to_canonical_chain(self._db, signed.hash, each, index)
+            # Those of the block itself need not be read back and their signatures not be checked again.
+            known: Sequence[Queued | SignedTransactionAPI] = inside if each is header else self.transactions(each)
+            for index, new in enumerate(known):
+                gone.pop(new.hash, None)
+                senders.add(new.sender)
+                ChainDB._add_transaction_to_canonical_chain(self._db, Hash32(new.hash), each, index)
         self._store.put(SchemaV1.make_canonical_head_hash_lookup_key(), block.hash)
         return Added(block, moved=True, returned=tuple(gone.values()), senders=frozenset(senders))
 

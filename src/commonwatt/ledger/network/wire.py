@@ -15,6 +15,7 @@ from typing import Any, cast
 import rlp
 
 from commonwatt.errors import LedgerError, SignatureError
+from commonwatt.ledger import untrusted
 from commonwatt.ledger.network.messages import MAX_MESSAGE_BYTES
 from commonwatt.proof.keccak import keccak
 from commonwatt.proof.keys import Key, recover
@@ -26,6 +27,9 @@ WINDOW = 60
 _MICRO = 10**6
 _DOMAIN = b"commonwatt gossip 1"
 _REMEMBERED = 1 << 16
+_FIELDS = 6
+"""Items of an envelope, itself among them."""
+_ENVELOPES = 4096
 
 
 class WireError(LedgerError):
@@ -55,7 +59,7 @@ class Wire:
     def _signed(self, envelope: bytes, now: float) -> tuple[bytes, int, bytes]:
         """Who sent an envelope, its counter and its payload."""
         try:
-            genesis, receiver, counter, payload, signature = rlp.decode(envelope)
+            genesis, receiver, counter, payload, signature = untrusted.decode(envelope, _FIELDS)
             number = int.from_bytes(counter, "big")
             whole = len(genesis) == 32 and len(receiver) == 20 and len(counter) <= 8 and isinstance(payload, bytes)
         except Exception as error:  # rlp raises many kinds for bytes that are no list
@@ -101,7 +105,7 @@ def unpack(body: bytes) -> tuple[bytes, ...]:
     if len(body) > MAX_BODY_BYTES:
         raise WireError(f"The body has {len(body)} bytes, more than {MAX_BODY_BYTES}.")
     try:
-        envelopes = rlp.decode(body)
+        envelopes = untrusted.decode(body, _ENVELOPES)
     except Exception as error:  # rlp raises many kinds for bytes that are no list
         raise WireError("The body holds no envelopes.") from error
     if not isinstance(envelopes, list) or not all(isinstance(envelope, bytes) for envelope in envelopes):

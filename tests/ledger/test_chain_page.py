@@ -1,0 +1,29 @@
+"""The pages on the chain say what was measured."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def page():
+    spec = importlib.util.spec_from_file_location("chain_page", ROOT / "benchmarks" / "_chain_page.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_figures_are_those_of_the_results(page):
+    found = [block for path in page.PAGES for block in page.BLOCK.findall(path.read_text("utf-8"))]
+    assert dict(found) == page.blocks()
+
+
+def test_the_numbers_to_reach_are_reached_in_the_results(page):
+    network, rpc = page.read("network"), page.read("rpc")
+    assert network["token_transfers_per_second_in_full_blocks"]["made"]["cpu"] >= 150
+    assert network["single_transaction_blocks_per_second"]["made"]["cpu"] >= 60
+    assert network["catching_up"]["seconds"]["cpu"] <= 300
+    assert rpc["transaction_to_receipt"]["p99_ms"] <= 250
