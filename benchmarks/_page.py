@@ -11,7 +11,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 BLOCK = re.compile(r"<!-- begin (\w+) -->\n(.*?)<!-- end -->\n", re.DOTALL)
-MEASURED = ("auctions", "pools", "continuous", "bilateral", "day")
+MEASURED = ("auctions", "pools", "continuous", "bilateral", "schedule", "day")
 SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
 Figures = dict[str, Any]
 
@@ -27,15 +27,16 @@ def main() -> None:
 
 def blocks() -> dict[str, str]:
     """What stands between the page's markers, by name."""
-    auctions, pools, book, bilateral, day = map(read, MEASURED)
+    auctions, pools, book, bilateral, schedule, day = map(read, MEASURED)
     return {
-        "targets": targets(auctions, pools, book, bilateral),
+        "targets": targets(auctions, pools, book, bilateral, schedule),
         "machines": machines(),
         "orders": orders(auctions),
         "worth": worth(auctions),
         "ours": ours(auctions),
         "pools": pool_table(pools),
         "bilateral": bilateral_table(bilateral),
+        "schedule": schedule_table(schedule),
         "day": day_table(day),
     }
 
@@ -45,7 +46,7 @@ def read(name: str) -> Figures:
     return dict(json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8")))
 
 
-def targets(auctions: Figures, pools: Figures, book: Figures, bilateral: Figures) -> str:
+def targets(auctions: Figures, pools: Figures, book: Figures, bilateral: Figures, schedule: Figures) -> str:
     """Each number to reach beside what was measured."""
     stages = [stage for kind in ("pools_any_price", "pools_with_limits") for stage in pools[kind].values()]
     rows: list[tuple[str, float, float]] = [
@@ -62,6 +63,7 @@ def targets(auctions: Figures, pools: Figures, book: Figures, bilateral: Figures
             (f"{name}, {way}", limit, max(case["seconds"]["cpu"] for case in markets(bilateral, homes, fast)))
             for way, limit, fast in (("numpy", plain, False), ("compiled", compiled, True))
         ]
+    rows += [(f"`schedule`, {run['feeder']}", 60, run["seconds"]["cpu"]) for run in schedule["feeders"]]
     lines = [(what, f"≤ {limit:g} s", f"{seconds(value)} s", said(value <= limit)) for what, limit, value in rows]
     for way, least in (("python", 300_000), ("compiled", 2_000_000)):
         rate = book[way]["events_per_second"]
@@ -187,6 +189,34 @@ def bilateral_table(bilateral: Figures) -> str:
         "certified gap",
         "above Clarabel's cost",
     )
+    return table(head, rows)
+
+
+def schedule_table(schedule: Figures) -> str:
+    """Ours and Clarabel on the same feeders, and how far voltages go."""
+    head = (
+        "feeder",
+        "buses",
+        "homes",
+        "seconds",
+        "Clarabel",
+        "certified gap",
+        "above Clarabel's cost",
+        "lowest, highest voltage",
+    )
+    rows = [
+        (
+            f"`{run['feeder']}`",
+            str(run["buses"]),
+            str(run["homes"]),
+            seconds(run["seconds"]["cpu"]),
+            seconds(run["centrally"]["seconds"]["cpu"]),
+            percent(run["gap"], 3),
+            percent(run["cost"] / run["centrally"]["cost"] - 1, 3),
+            f"{run['lowest_voltage']:.4f}, {run['highest_voltage']:.4f}",
+        )
+        for run in schedule["feeders"]
+    ]
     return table(head, rows)
 
 

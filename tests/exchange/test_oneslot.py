@@ -83,6 +83,11 @@ def test_wrong_prices_and_parameters_are_named(tmp_path: Path) -> None:
         clear_file("sdr", tmp_path / "nothing.csv", "0.2", "0.05", {})
 
 
+def test_what_clears_whole_days_on_wires_says_what_to_use_instead(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="schedule clears whole days of a community; use 'commonwatt simulate'"):
+        clear_file("schedule", written(tmp_path, POSITIONS), "0.3", "0.1", {})
+
+
 def test_the_inputs_that_mechanisms_need_are_known() -> None:
     assert {mechanism.needs for mechanism in MECHANISMS.values()} >= {Orders, Positions, Events, Neighbourhood}
 

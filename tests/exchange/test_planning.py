@@ -5,18 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commonwatt.community.model import Battery
+from commonwatt.data.grids import read_grid
 from commonwatt.devices import Fleet, step
+from commonwatt.errors import MarketError
 from commonwatt.exchange.agreements import agreed_orders, joined, left, ordered, within
 from commonwatt.exchange.parties import Limits
-from commonwatt.exchange.planning import Outlook, agree, expected_charge, neighbourhood
+from commonwatt.exchange.planning import Outlook, agree, dispatch, expected_charge, lacking, neighbourhood
 from commonwatt.exchange.stages import ActiveStage
 from commonwatt.exchange.states import Declared
 from commonwatt.exchange.steps import Forecast, clear, steer
+from commonwatt.grid import Network, power_flow
 from commonwatt.market import Frame, find
+from commonwatt.market.feeder import flow
 from commonwatt.records import Clearing, Proof, Trades
 from commonwatt.units import IntArray
 
@@ -50,6 +55,31 @@ def test_a_charge_that_rounding_put_beside_its_limits_is_within_them() -> None:
     load = np.full((HOMES, 2), 250)
     for soc in (499.9999999, 5000.0000001):
         assert neighbourhood(outlook(load, 0 * load, soc)).findings(0.25) == []
+
+
+def test_a_schedule_is_told_the_wires_with_the_limits_of_the_grid_check() -> None:
+    load = np.full((HOMES, 2), 250)
+    network = Network.of(read_grid("simbench:rural1"))
+    at = np.arange(1, 1 + HOMES)
+    given = dispatch(replace(outlook(load, 0 * load), network=network, at=at))
+    assert (given.feeder.low, given.feeder.high, given.feeder.nodes) == (0.9, 1.1, len(network.buses))
+    assert given.findings(0.25) == []
+    p = np.zeros((given.feeder.nodes, 1))
+    np.add.at(p, given.node, 5.0 / given.feeder.base_kva)
+    flows = flow(given.feeder, p, 0 * p)
+    exact = power_flow(network, network.total(at, np.full((HOMES, 1), 5.0)))
+    away = np.abs(np.sqrt(flows.v[given.node, 0]) - np.abs(exact.voltage[at, 0]))
+    assert away.max() < 1e-4
+
+
+def test_a_schedule_without_wires_is_a_finding() -> None:
+    load = np.full((HOMES, 2), 250)
+    assert lacking(find("schedule"), {}, wired=True) == []
+    assert lacking(find("schedule"), {}, wired=False) == [
+        "the community's wires, which [grid] and each member's bus would give"
+    ]
+    with pytest.raises(MarketError, match=r"schedule needs the community's wires: name its \[grid\]"):
+        dispatch(outlook(load, 0 * load))
 
 
 wh = st.lists(st.integers(-9000, 9000), min_size=3, max_size=3)

@@ -7,7 +7,7 @@ the whole horizon, and each orders what it agreed to (`agree`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,15 @@ from commonwatt.devices import Fleet, plan
 from commonwatt.errors import MarketError
 from commonwatt.exchange.agreements import agreed_orders
 from commonwatt.exchange.parties import Limits
+from commonwatt.exchange.radial import feeder_of
 from commonwatt.exchange.stages import ActiveStage
 from commonwatt.exchange.steps import Forecast
-from commonwatt.grid import Network, electrical_distance
+from commonwatt.grid import EN_50160, Network, electrical_distance
 from commonwatt.market import Frame, Mechanism, Neighbourhood, Orders
 from commonwatt.market.households import Households
+from commonwatt.market.interface import Parameters
 from commonwatt.market.neighbourhood import BilateralParameters
+from commonwatt.market.schedule_input import Dispatch
 from commonwatt.records import BUY, SELL, Clearing
 from commonwatt.units import MICRO, WH_PER_KWH, FloatArray, IntArray
 
@@ -151,6 +154,22 @@ def _neighbourhood_lacks(parameters: BilateralParameters, *, wired: bool) -> Ite
         yield "links between homes, which this file cannot give"
 
 
+def dispatch(outlook: Outlook) -> Dispatch:
+    """The same homes on their wires, with the voltages and currents that the grid check allows; no reactive power.
+
+    Raises MarketError when the wires are not known or have a loop.
+    """
+    if outlook.network is None or outlook.at is None:
+        raise MarketError("schedule needs the community's wires: name its [grid] and each member's bus.")
+    feeder, node = feeder_of(outlook.network, low=EN_50160.v_min, high=EN_50160.v_max)
+    return Dispatch.of(feeder, node[outlook.at], neighbourhood(replace(outlook, network=None)).homes)
+
+
+def _dispatch_lacks(parameters: Parameters, *, wired: bool) -> Iterator[str]:  # noqa: ARG001
+    if not wired:
+        yield "the community's wires, which [grid] and each member's bus would give"
+
+
 @dataclass(frozen=True)
 class HorizonInput:
     """How the input of a mechanism over the horizon comes from what agents expect.
@@ -162,7 +181,10 @@ class HorizonInput:
     lacks: Callable[..., Iterator[str]]
 
 
-INPUTS: Mapping[type, HorizonInput] = {Neighbourhood: HorizonInput(neighbourhood, _neighbourhood_lacks)}
+INPUTS: Mapping[type, HorizonInput] = {
+    Neighbourhood: HorizonInput(neighbourhood, _neighbourhood_lacks),
+    Dispatch: HorizonInput(dispatch, _dispatch_lacks),
+}
 """By the type that the mechanism needs."""
 
 

@@ -15,6 +15,7 @@ from commonwatt.market.listings import LISTINGS
 from commonwatt.market.mid_market import MID_MARKET
 from commonwatt.market.neighbourhood import Neighbourhood
 from commonwatt.market.pay_as_bid import PAY_AS_BID
+from commonwatt.market.schedule import SCHEDULE
 from commonwatt.market.sdr import SDR
 from commonwatt.market.sdr_compensated import SDR_COMPENSATED
 from commonwatt.market.sharing_key import SHARING_KEY
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 _ALL = (
-    FIXED, LISTINGS, COALITION, UNIFORM, PAY_AS_BID, CONTINUOUS, BILATERAL,
+    FIXED, LISTINGS, COALITION, UNIFORM, PAY_AS_BID, CONTINUOUS, BILATERAL, SCHEDULE,
     SDR, SDR_COMPENSATED, MID_MARKET, SHARING_KEY,
 )  # fmt: skip
 

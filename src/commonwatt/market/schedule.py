@@ -46,7 +46,7 @@ class ScheduleParameters(Parameters):
     """
 
     gap: Money = 1000
-    iterations: int = Field(default=2000, ge=1)
+    iterations: int = Field(default=1000, ge=1)
 
 
 @dataclass(frozen=True, eq=False)
