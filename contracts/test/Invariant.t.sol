@@ -1,39 +1,72 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-import {Post} from "../src/Records.sol";
+import {Answer} from "../src/Demands.sol";
+import {Disputes} from "../src/Disputes.sol";
+import {Leaf} from "../src/Judge.sol";
+import {Post, READING_TYPEHASH, Reading, STATEMENT_TYPEHASH, Statement} from "../src/Records.sol";
 import {Settlement} from "../src/Settlement.sol";
 import {Base} from "./Base.sol";
 
-/// Random but valid life of a community, with a plain model of who holds what beside it.
+/// Random but valid life of a community, with a plain model of who holds what beside it. Every post is at fault in the
+/// last of its two lines, so that it can be struck, and the first one is what member 0 can demand, so that it can be
+/// answered; whether either happens before the post is final is chance.
 contract Life is Base {
     uint256 public constant MEMBERS = 6;
+    uint256 private constant METER = 0x7000;
 
     struct Pending {
         Post post;
         bytes deltas;
         int32[MEMBERS] values;
         uint256 postedAt;
+        uint256 heldUntil;
+        /// Last second for the answer; zero = nothing was demanded.
+        uint256 answerUntil;
+        bool answered;
     }
 
     int256[MEMBERS] private _model;
     uint256 public paidIn;
     uint256 public paidOut;
-    uint256 public settled;
+    uint256 private _staked;
+    uint256 private _open;
+    uint256 private _forfeited;
+    /// How often each thing happened, so that a campaign in which nothing happens is noticed.
+    mapping(bytes32 what => uint256) public count;
     Pending[] private _pending;
-    uint64 private _nextSlot = SLOT;
+    Disputes private _disputes;
+    bytes32 private immutable NO_TRADES;
 
     constructor() {
         setUp();
+        _disputes = new Disputes(settlement);
         addMembers(MEMBERS);
+        vm.prank(operator);
+        community.registerMeter(0, vm.addr(METER));
+        NO_TRADES = TRADES;
+        _endow(operator);
+        placeBond(5 * 501);
         for (uint256 i = 0; i < MEMBERS; ++i) {
+            _endow(account(i));
             deposit(i, 20_000_000);
         }
     }
 
+    function judge() internal view override returns (address) {
+        return vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
+    }
+
+    function bond() internal pure override returns (uint64) {
+        return 501;
+    }
+
+    // Money
+
     function deposit(uint256 member, uint32 lanes) public {
         member %= MEMBERS;
-        fund(member, lanes);
+        vm.prank(account(member));
+        settlement.deposit(lanes);
         paidIn += lanes;
         _model[member] += int256(uint256(lanes));
     }
@@ -46,22 +79,32 @@ contract Life is Base {
     }
 
     function claimWithdrawal(uint32 member) external {
-        member %= uint32(MEMBERS);
-        (uint64 lanes, uint64 requestedAt) = settlement.requested(member);
-        if (lanes == 0) return;
-        if (block.timestamp <= requestedAt + CLAIM_TIME) vm.warp(requestedAt + CLAIM_TIME + 1);
-        uint256 before = token.balanceOf(account(member));
-        vm.prank(account(member));
-        settlement.claimWithdrawal();
-        uint256 got = (token.balanceOf(account(member)) - before) / LANE_UNIT;
-        paidOut += got;
-        _model[member] -= int256(got);
+        _claim(member % uint32(MEMBERS));
     }
+
+    function placeBond(uint16 lanes) public {
+        vm.prank(operator);
+        settlement.placeBond(lanes);
+        _staked += lanes;
+    }
+
+    function takeBond(uint64 lanes) external {
+        lanes = uint64(lanes % (_staked - 501 * _open + 1));
+        vm.prank(operator);
+        settlement.takeBond(lanes);
+        _staked -= lanes;
+    }
+
+    function wait(uint16 time) external {
+        vm.warp(block.timestamp + time % 1200);
+    }
+
+    // Posts
 
     /// Five members pay or receive up to 2^23 lane units each; the last one closes the sum.
     function settle(int24[5] calldata values) external {
-        while (_nextSlot <= block.timestamp) _nextSlot += SLOT_SECONDS;
-        uint64 slot = _nextSlot;
+        if (_staked < 501 * (_open + 1)) return;
+        uint64 slot = uint64(block.timestamp / SLOT_SECONDS + 1) * SLOT_SECONDS;
         commit(slot);
         vm.warp(slot + SLOT_SECONDS);
         Pending storage next = _pending.push();
@@ -74,24 +117,21 @@ contract Life is Base {
             next.values[i] = list[i];
         }
         next.deltas = pack(list);
-        next.post = postOf(slot, 0, next.deltas);
+        next.post = Post(slot, 0, ORDERS, _leaf(_hash(_reading(slot))), _root(slot), keccak256(next.deltas));
         next.postedAt = block.timestamp;
         post(next.post, next.deltas);
+        ++_open;
     }
 
-    /// Succeeds exactly if the time is right and everybody can pay; what is tried once is not tried again.
+    /// Succeeds exactly if the time is right and everybody can pay.
     /// @param later seconds after the post, if that is still to come
     function finalise(uint256 index, uint64 later) external {
-        if (_pending.length == 0) return;
-        later %= WINDOW + GRACE + 1000;
-        index %= _pending.length;
-        Pending memory chosen = _pending[index];
-        _pending[index] = _pending[_pending.length - 1];
-        _pending.pop();
-        if (block.timestamp < chosen.postedAt + later) vm.warp(chosen.postedAt + later);
-
-        bool expected =
-            block.timestamp >= chosen.postedAt + WINDOW && block.timestamp <= chosen.postedAt + WINDOW + GRACE;
+        (bool any, Pending memory chosen) = _choose(index);
+        if (!any) return;
+        uint256 at = chosen.postedAt + later % (WINDOW + GRACE + 1000);
+        if (block.timestamp < at) vm.warp(at);
+        uint256 from = _finalFrom(chosen);
+        bool expected = block.timestamp >= from && block.timestamp <= from + GRACE;
         for (uint256 i = 0; i < MEMBERS; ++i) {
             if (_model[i] + chosen.values[i] < 0) expected = false;
         }
@@ -100,12 +140,87 @@ contract Life is Base {
             for (uint256 i = 0; i < MEMBERS; ++i) {
                 _model[i] += chosen.values[i];
             }
-            settled += 1;
+            _gone(index, "finalised");
         } catch {
             vm.assertTrue(!expected);
         }
     }
 
+    function expire(uint256 index) external {
+        (bool any, Pending memory chosen) = _choose(index);
+        if (!any) return;
+        bool expected = block.timestamp > _finalFrom(chosen) + GRACE;
+        try settlement.expire(chosen.post.slot, 0) {
+            vm.assertTrue(expected);
+            _gone(index, "expired");
+        } catch {
+            vm.assertTrue(!expected);
+        }
+    }
+
+    // Disputes
+
+    function strike(uint256 index, uint8 dice) external {
+        (bool any, Pending memory chosen) = _choose(index);
+        // Else hardly a post would live to be final.
+        if (!any || dice % 4 != 0) return;
+        bytes32[] memory siblings = new bytes32[](1);
+        siblings[0] = _leaf(_hash(_first(chosen.post.slot)));
+        _disputes.challengeEmptyLine(chosen.post, Leaf(_second(chosen.post.slot), 1, siblings));
+        _struck(index);
+    }
+
+    function demand(uint256 index) external {
+        (bool any, Pending memory chosen) = _choose(index);
+        if (!any) return;
+        bool expected = block.timestamp < chosen.postedAt + WINDOW && chosen.answerUntil == 0;
+        vm.prank(account(0));
+        try _disputes.demand(chosen.post, 0) {
+            vm.assertTrue(expected);
+            Pending storage asked = _pending[index % _pending.length];
+            (asked.answerUntil, asked.heldUntil) =
+            (block.timestamp + ANSWER_TIME, block.timestamp + ANSWER_TIME + WINDOW);
+            ++count["demanded"];
+        } catch {
+            vm.assertTrue(!expected);
+        }
+    }
+
+    function answer(uint256 index) external {
+        (bool any, Pending memory chosen) = _choose(index);
+        if (!any) return;
+        bool asked = chosen.answerUntil != 0 && !chosen.answered;
+        Answer memory a;
+        uint64 slot = chosen.post.slot;
+        (a.depth, a.tradesRoot, a.reading) = (1, NO_TRADES, _reading(slot));
+        a.statements = new Statement[](2);
+        (a.statements[0], a.statements[1]) = (_first(slot), _second(slot));
+        a.readingSignature = signature(METER, digestOf(_hash(a.reading), block.chainid, address(settlement)));
+        try _disputes.answer(chosen.post, 0, a) {
+            vm.assertTrue(asked && block.timestamp <= chosen.answerUntil);
+            _pending[index % _pending.length].answered = true;
+            ++count["answered"];
+        } catch {
+            vm.assertTrue(!asked || block.timestamp > chosen.answerUntil);
+        }
+    }
+
+    function lapse(uint256 index) external {
+        (bool any, Pending memory chosen) = _choose(index);
+        if (!any) return;
+        bool expected = chosen.answerUntil != 0 && !chosen.answered && block.timestamp > chosen.answerUntil;
+        try _disputes.lapse(chosen.post, 0) {
+            vm.assertTrue(expected);
+            ++count["lapsed"];
+            _struck(index);
+        } catch {
+            vm.assertTrue(!expected);
+        }
+    }
+
+    // What must hold
+
+    /// Balances and bonds are what the model says, their sum is what was paid in and not out, the token covers it.
     function check() external view {
         uint256 sum = 0;
         for (uint32 i = 0; i < MEMBERS; ++i) {
@@ -114,7 +229,105 @@ contract Life is Base {
             sum += balance;
         }
         vm.assertEq(sum, paidIn - paidOut);
-        vm.assertEq(sum * LANE_UNIT, token.balanceOf(address(settlement)));
+        (uint64 lanes, uint32 open) = settlement.bonds(operator);
+        vm.assertEq(lanes, _staked);
+        vm.assertEq(open, _open);
+        vm.assertEq(settlement.forfeited(), _forfeited);
+        vm.assertEq((sum + lanes + _forfeited) * LANE_UNIT, token.balanceOf(address(settlement)));
+    }
+
+    /// Whatever happened, and if all operators fall silent: everybody gets out all it holds, and so does the poster.
+    function leave() external {
+        for (uint32 i = 0; i < MEMBERS; ++i) {
+            uint64 free = settlement.freeOf(i);
+            vm.prank(account(i));
+            settlement.requestWithdrawal(free);
+        }
+        vm.warp(block.timestamp + CLAIM_TIME + 1);
+        while (_pending.length != 0) {
+            settlement.expire(_pending[0].post.slot, 0);
+            _gone(0, "expired");
+        }
+        for (uint32 i = 0; i < MEMBERS; ++i) {
+            _claim(i);
+            vm.assertEq(settlement.balanceOf(i), 0);
+        }
+        vm.prank(operator);
+        settlement.takeBond(uint64(_staked));
+        _staked = 0;
+        vm.assertEq(token.balanceOf(address(settlement)), _forfeited * LANE_UNIT);
+    }
+
+    // Parts
+
+    /// More tokens than it can ever pay in.
+    function _endow(address who) private {
+        mint(who, type(uint64).max);
+        vm.prank(who);
+        token.approve(address(settlement), type(uint256).max);
+    }
+
+    function _claim(uint32 member) private {
+        (uint64 lanes, uint64 requestedAt) = settlement.requested(member);
+        if (lanes == 0) return;
+        if (block.timestamp <= requestedAt + CLAIM_TIME) vm.warp(requestedAt + CLAIM_TIME + 1);
+        uint256 before = token.balanceOf(account(member));
+        vm.prank(account(member));
+        settlement.claimWithdrawal();
+        uint256 got = (token.balanceOf(account(member)) - before) / LANE_UNIT;
+        paidOut += got;
+        _model[member] -= int256(got);
+    }
+
+    function _choose(uint256 index) private view returns (bool any, Pending memory chosen) {
+        any = _pending.length != 0;
+        if (any) chosen = _pending[index % _pending.length];
+    }
+
+    function _finalFrom(Pending memory chosen) private pure returns (uint256) {
+        uint256 end = chosen.postedAt + WINDOW;
+        return chosen.heldUntil > end ? chosen.heldUntil : end;
+    }
+
+    function _gone(uint256 index, bytes32 how) private {
+        _pending[index % _pending.length] = _pending[_pending.length - 1];
+        _pending.pop();
+        --_open;
+        ++count[how];
+    }
+
+    function _struck(uint256 index) private {
+        _staked -= 501;
+        _forfeited += 251;
+        _gone(index, "struck");
+    }
+
+    function _reading(uint64 slot) private pure returns (Reading memory) {
+        return Reading(vm.addr(METER), slot, 100, 0, slot);
+    }
+
+    function _first(uint64 slot) private pure returns (Statement memory) {
+        return Statement(slot, 0, 0, 0, 0, 0, 0, 0, _hash(_reading(slot)));
+    }
+
+    function _second(uint64 slot) private pure returns (Statement memory) {
+        return Statement(slot, 0, type(uint32).max, 0, 0, 1, 0, 0, 0);
+    }
+
+    function _root(uint64 slot) private pure returns (bytes32) {
+        return keccak256(abi.encodePacked(_leaf(_hash(_first(slot))), _leaf(_hash(_second(slot)))));
+    }
+
+    function _leaf(bytes32 structHash) private pure returns (bytes32) {
+        return keccak256(abi.encodePacked(structHash));
+    }
+
+    function _hash(Statement memory value) private pure returns (bytes32) {
+        return keccak256(abi.encode(STATEMENT_TYPEHASH, value));
+    }
+
+    function _hash(Reading memory value) private pure returns (bytes32) {
+        return keccak256(abi.encode(READING_TYPEHASH, value));
     }
 }
 
@@ -137,18 +350,39 @@ contract InvariantTest {
     }
 
     function targetSelectors() public view returns (FuzzSelector[] memory list) {
+        bytes4[13] memory actions = [
+            Life.deposit.selector,
+            Life.requestWithdrawal.selector,
+            Life.claimWithdrawal.selector,
+            Life.placeBond.selector,
+            Life.takeBond.selector,
+            Life.wait.selector,
+            Life.settle.selector,
+            Life.finalise.selector,
+            Life.expire.selector,
+            Life.strike.selector,
+            Life.demand.selector,
+            Life.answer.selector,
+            Life.lapse.selector
+        ];
         list = new FuzzSelector[](1);
-        bytes4[] memory selectors = new bytes4[](5);
-        selectors[0] = Life.deposit.selector;
-        selectors[1] = Life.requestWithdrawal.selector;
-        selectors[2] = Life.claimWithdrawal.selector;
-        selectors[3] = Life.settle.selector;
-        selectors[4] = Life.finalise.selector;
+        bytes4[] memory selectors = new bytes4[](actions.length);
+        for (uint256 i = 0; i < actions.length; ++i) {
+            selectors[i] = actions[i];
+        }
         list[0] = FuzzSelector(address(life), selectors);
     }
 
-    /// Balances are what the model says, their sum is deposits minus withdrawals, and the token covers them exactly.
-    function invariant_balances_are_deposits_minus_withdrawals() public view {
+    /// Balances, bonds and forfeits are what the model says, and the token covers them exactly.
+    /// forge-config: default.invariant.runs = 100
+    /// forge-config: default.invariant.depth = 500
+    function invariant_all_that_is_held_is_owed() public view {
+        life.check();
+    }
+
+    /// At the end of every run everybody gets out.
+    function afterInvariant() public {
+        life.leave();
         life.check();
     }
 }
