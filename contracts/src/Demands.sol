@@ -167,8 +167,9 @@ abstract contract Demands is Judge {
     /// @dev The lines lead to the post and are all of the member's; returns the place of its first one.
     function _requireLines(Post calldata p, uint32 member, Answer calldata a) private pure returns (uint256 first) {
         uint256 count = a.statements.length;
-        first = a.position == 0 ? 0 : 1;
-        require(count >= first + 2, IncompleteLines(member));
+        require(count >= 2, IncompleteLines(member));
+        first = a.statements[0].member == member ? 0 : 1;
+        require(count >= first + 2 && (first == 1 || a.position == 0), IncompleteLines(member));
         bytes32[] memory nodes = new bytes32[](count);
         for (uint256 i = 0; i < count; ++i) {
             Statement calldata line = a.statements[i];

@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 from commonwatt.chain_cli import app as chain_app
 from commonwatt.cli_options import JsonPath, Whole, progress, write_json
 from commonwatt.errors import CommonwattError, OutputError
+from commonwatt.member_cli import challenge, verify, withdraw
 from commonwatt.study_cli import app as study_app
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ bench_app = App(name="bench", help="Measure this machine.")
 app.command(study_app)
 app.command(bench_app)
 app.command(chain_app)
+for own in (verify, challenge, withdraw):
+    app.command(own)
 
 
 DEMO_START = "2026-06-15"
@@ -142,30 +145,6 @@ def demo(*, out: Path = Path("commonwatt-demo"), json_path: JsonPath = None) -> 
     ):
         result = run(file, DEMO_START, 1, ledger="embedded", out=out, fresh=True, progress=report)
     _show(result, out, json_path)
-
-
-@app.command
-def verify(bill: Path, *, ledger: str | None = None) -> None:
-    """Check a bill against the chain alone; fails when a single digit was changed.
-
-    Example: commonwatt verify commonwatt-demo/bills/home-05.json
-
-    Parameters
-    ----------
-    bill
-        The bill, as written by simulate --out.
-    ledger
-        The chain's file, or the URL of a node; the default is ledger.sqlite in the folder above the bill's.
-    """
-    from commonwatt.exchange.verify import open_and_verify
-    from commonwatt.units import decimal_text
-
-    found = open_and_verify(bill, ledger or bill.resolve().parent.parent / "ledger.sqlite")
-    owes = "owes" if found.total >= 0 else "receives"
-    print(
-        f"{bill.name} is proved by the chain: {found.member} {owes} {decimal_text(abs(found.total), 2)} "
-        f"{found.currency}; {found.lines} lines in {found.slots} slots lead to settled posts."
-    )
 
 
 @app.command

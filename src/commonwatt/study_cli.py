@@ -59,3 +59,24 @@ def residential(*, days: Whole = 7, out: Path | None = None, json_path: JsonPath
         console.print(render(study))
         if out:
             console.print(f"Page: {out / 'residential.html'}")
+
+
+@app.command
+def cheat(*, json_path: JsonPath = None) -> None:
+    """A day with a dishonest operator: what a home finds in its own data, proves on the chain and is paid for.
+
+    Example: commonwatt study cheat
+    """
+    from dataclasses import asdict
+
+    from commonwatt.study.cheat import Step, run, summary
+
+    def tell(step: Step) -> None:
+        if json_path != "-":
+            print(f"{step.who:9} {step.says}" + (f" ({step.gas} gas)" if step.gas else ""))
+
+    found = run(tell)
+    if json_path:
+        write_json({**asdict(found), "settled_right": found.settled_right}, json_path)
+    if json_path != "-":
+        print(summary(found))

@@ -667,7 +667,7 @@ def test_a_bill_is_verified_from_the_files_and_they_stay_as_they_are(finished: P
     found = open_and_verify(finished / "bills" / "3.json", finished / "ledger.sqlite")
     assert found.member == "shop"
     assert (finished / "ledger.sqlite").read_bytes() == before
-    with pytest.raises(LedgerError, match=r"There is no chain at .*; name its file with --ledger"):
+    with pytest.raises(LedgerError, match=r"There is no chain at .*; name its file, or its node's URL, with --ledger"):
         open_and_verify(finished / "bills" / "3.json", finished / "none.sqlite")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from commonwatt.exchange.proofs import Slot
+from commonwatt.exchange.proofs import PostedSlot
 from commonwatt.exchange.states import Posted
 from commonwatt.records import BUY, ZERO_HASH, Mandate, Order, Signed
 
@@ -13,11 +13,9 @@ _NO_ORDER = Order(bytes(20), BUY, 0, 0, 0, 0, 0)
 
 def answer(posted: Posted, member: int, mandate: Signed[Mandate]) -> tuple[object, ...]:
     """The contract's struct Answer, its fields in order; records as they are. mandate : the member's own"""
-    slot = Slot.of_post(posted)
-    own = slot.statements(member)
-    before = slot.statements(member - 1)[-1:] if member else []
-    lines = [*before, *own, slot.statements(member + 1)[0]]
-    first = slot.first[member] - len(before)
+    slot = PostedSlot(posted)
+    first, lines = slot.around(member)
+    own = [line for line in lines if line.member == member]
     trades = [line.trade for line in slot.own[member]]
     orders = {order.hash: order for order in posted.delivered.committed.cleared.declared.signed}
     agreed = len(slot.committed.levels[0])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from commonwatt.exchange.bills import ledger_of, signed_json
-from commonwatt.exchange.proofs import Slot
+from commonwatt.exchange.proofs import PostedSlot
 from commonwatt.exchange.statements import place_of
 from commonwatt.exchange.states import Posted
 from commonwatt.records import Mandate, Signed
@@ -48,5 +48,5 @@ def excerpt(posted: Posted, member: int, mandate: Signed[Mandate], client: Ledge
                 }
             ],
         },
-        "proofs": {str(slot): Slot.of_post(posted).of(member)},
+        "proofs": {str(slot): PostedSlot(posted).of(member)},
     }

@@ -39,6 +39,15 @@ def open_node(
 
 def open_to_read(ledger: str) -> AbstractContextManager[Node]:
     """A chain that is only asked: at a URL, or in a file. Raises LedgerError when there is none."""
+    return _open(ledger, read_only=True)
+
+
+def open_to_write(ledger: str) -> AbstractContextManager[Node]:
+    """A chain for one's own transactions. A file must not be in use by the exchange meanwhile."""
+    return _open(ledger, read_only=False)
+
+
+def _open(ledger: str, *, read_only: bool) -> AbstractContextManager[Node]:
     if "://" in ledger:
         from commonwatt.ledger.remote import RemoteNode
 
@@ -47,7 +56,7 @@ def open_to_read(ledger: str) -> AbstractContextManager[Node]:
 
     if not Path(ledger).exists():
         raise LedgerError(f"There is no chain at {ledger}; name its file, or its node's URL, with --ledger.")
-    return closing(EmbeddedChain(Path(ledger), read_only=True))
+    return closing(EmbeddedChain(Path(ledger), read_only=read_only))
 
 
 def _remote(url: str, community: Community, keys: Keys, genesis: int, settlement: bytes | None) -> RemoteNode:
@@ -61,8 +70,8 @@ def _remote(url: str, community: Community, keys: Keys, genesis: int, settlement
                 f"{url} goes by its own clock, so a simulated day cannot be settled there; a development node can "
                 f"follow the day: anvil --no-mining --timestamp {genesis}"
             )
+        node.drain(keys.operator.address)
         if settlement is not None:
-            node.drain(keys.operator.address)
             if not node.code(settlement):
                 raise LedgerError(f"{url} does not hold this run's contracts; is it another chain, or begun anew?")
         else:

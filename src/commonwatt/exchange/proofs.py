@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -48,15 +49,6 @@ class Slot:
         committed = Tree.of([trade.hash for trade in trades if trade.stage < ahead])
         return cls(post, tree, readings, committed, _lines(slot, trades))
 
-    @classmethod
-    def of_post(cls, posted: Posted) -> Slot:
-        """As it is posted."""
-        lines = zip(posted.records, posted.account.settled.tolist(), strict=True)
-        readings = [reading.hash for reading in posted.delivered.readings]
-        committed = posted.delivered.committed.trades
-        own = [Line(trade, hash_struct(trade), settled) for trade, settled in lines]
-        return cls(posted.post, posted.tree, readings, committed, own)
-
     def statements(self, member: int) -> list[Statement]:
         """The member's leaves; of the member after the last, the sentinel."""
         if member == len(self.own):
@@ -64,20 +56,29 @@ class Slot:
         lines = member_statements(self.slot, self.post.revision, member, self.own[member], self.readings[member])
         return list(lines)
 
+    def around(self, member: int) -> tuple[int, list[Statement]]:
+        """The member's leaves between the one before them, unless they are the first, and the one behind them.
+
+        Returns the position of the first of these, and the leaves.
+        """
+        first = self.first[member]
+        before = [self.statements(member - 1)[-1]] if first else []
+        return first - len(before), [*before, *self.statements(member), self.statements(member + 1)[0]]
+
     def of(self, member: int) -> dict[str, Any]:
         """What proves the member's slot: its lines and the leaves before and after them, so that nothing is left out;
         each day-ahead trade's way to the root that was committed before delivery; the reading's to its root.
         """
-        first = self.first[member]
-        before = self._leaf(first - 1, self.statements(member - 1)[-1]) if first else None
-        lines = [self._leaf(first + place, line) for place, line in enumerate(self.statements(member))]
+        first, around = self.around(member)
+        leaves = [self._leaf(first + place, line) for place, line in enumerate(around)]
+        before = leaves.pop(0) if around[0].member < member else None
         numbers = [line.trade.number for line in self.own[member]]
         agreed = len(self.committed.levels[0])
         return {
             "post": as_json(self.post),
             "before": before,
-            "lines": lines,
-            "after": self._leaf(self.first[member + 1], self.statements(member + 1)[0]),
+            "lines": leaves[:-1],
+            "after": leaves[-1],
             "trades": f"0x{self.committed.root.hex()}",
             "committed": [_siblings(self.committed, number) if number < agreed else None for number in numbers],
             "reading": _siblings(self.reading_tree, member),
@@ -85,6 +86,24 @@ class Slot:
 
     def _leaf(self, position: int, statement: Statement) -> dict[str, Any]:
         return {"statement": as_json(statement), "position": position, "siblings": _siblings(self.tree, position)}
+
+
+class PostedSlot(Slot):
+    """A slot as it is posted, right or wrong: its leaves are those of the post, whatever the trades say."""
+
+    def __init__(self, posted: Posted) -> None:
+        lines = zip(posted.records, posted.account.settled.tolist(), strict=True)
+        readings = [reading.hash for reading in posted.delivered.readings]
+        own = [Line(trade, hash_struct(trade), settled) for trade, settled in lines]
+        super().__init__(posted.post, posted.tree, readings, posted.delivered.committed.trades, own)
+        self.leaves = posted.statements
+
+    def around(self, member: int) -> tuple[int, list[Statement]]:
+        """See `Slot`; a member that was passed over has no leaf between the two."""
+        members = [leaf.member for leaf in self.leaves]
+        first, after = bisect_left(members, member), bisect_right(members, member)
+        start = max(first - 1, 0)
+        return start, list(self.leaves[start : after + 1])
 
 
 def _siblings(tree: Tree, position: int) -> list[str]:

@@ -8,9 +8,8 @@ Every method that sends raises Reverted with the contract's custom error, or Led
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +17,15 @@ from commonwatt.errors import LedgerError
 from commonwatt.ledger.contracts import COMMUNITY, DISPUTES, SETTLEMENT, TOKEN, contract, decode_event, revert
 from commonwatt.ledger.node import ZERO_ADDRESS, CallReverted, Node, Receipt
 from commonwatt.ledger.quorum import ascending, gate_of, mint
-from commonwatt.ledger.wallet import MAX_FEE, created_address, sign_transaction
+from commonwatt.ledger.sending import Call, Sender
+from commonwatt.ledger.terms import Addresses, Enrolment, Posting, Terms
+from commonwatt.ledger.wallet import created_address
 from commonwatt.proof import Domain, Key, keccak, sign
 from commonwatt.records import ZERO_HASH, Anchor, Mint, Post
 from commonwatt.records.schema import Record, schema
 from commonwatt.units import IntArray
+
+__all__ = ["Addresses", "Enrolment", "LedgerClient", "Posting", "Terms"]
 
 # Members per transaction of a long list: about 10 M gas, below the 16.8 M that Ethereum allows (EIP-7825).
 _BATCH = 100
@@ -34,90 +37,6 @@ _LANES = 4
 _WITHDRAWAL_REQUESTED = keccak(b"WithdrawalRequested(uint32,uint64,uint64)")
 _WITHDRAWN = keccak(b"Withdrawn(uint32,uint64)")
 _POSTED = keccak(b"Posted(uint64,uint32,bytes32,bytes32,bytes32,bytes32)")
-# Most gas per transaction and per item of its list, about a quarter above what was measured on new storage.
-_GAS = {
-    "create": (8_000_000, 0),
-    "register": (100_000, 90_000),
-    "depositFor": (150_000, 40_000),
-    "commit": (120_000, 32_000),
-    "post": (280_000, 500),
-    "finalise": (150_000, 6_500),
-    "anchor": (70_000, 11_000),
-    "challenge": (700_000, 0),
-    "demand": (250_000, 0),
-    "answer": (600_000, 40_000),
-    "mint": (130_000, 11_000),
-    "fetch": (150_000, 12_000),
-}
-_GAS_OTHER = 200_000
-_UNDERPRICED = "replacement transaction underpriced"
-"""What nodes say of a transaction whose nonce another one has that offers as much."""
-_BIDS = 5
-
-
-@dataclass(frozen=True)
-class Addresses:
-    """Where a community's contracts are, 20 bytes each; `token` is zero for an ether community."""
-
-    community: bytes
-    settlement: bytes
-    token: bytes = ZERO_ADDRESS
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What is fixed when Settlement is created.
-
-    lane_unit : base units of the asset in one lane unit (a token of six decimals: 1; ether: 10^12 wei)
-    slot_seconds : length of a slot [s]; slots start slot_offset [s] after multiples of it
-    window : time for objections to a post [s]
-    grace : time to finalise after the window [s]
-    answer_time : time to answer what a member demands within the window [s]; not zero unless the window is
-    bond : what the sender of a post stakes on it until it is final or gone [lane unit]
-    """
-
-    lane_unit: int
-    slot_seconds: int
-    window: int
-    grace: int
-    slot_offset: int = 0
-    answer_time: int = 1
-    bond: int = 0
-
-
-@dataclass(frozen=True)
-class Enrolment:
-    """A member to be registered. `role` is the number in Community.Role; a zero `meter` means none yet."""
-
-    account: bytes
-    role: int
-    meter: bytes = ZERO_ADDRESS
-
-
-@dataclass(frozen=True)
-class Posting:
-    """A posted revision of a slot.
-
-    digest : EIP-712 digest of its Post
-    posted_at : time of the post [unix s]
-    final : whether it is applied
-    held_until : until when a dispute keeps it from being applied [unix s]; 0 = none does
-    """
-
-    digest: bytes
-    posted_at: int
-    final: bool
-    held_until: int = 0
-
-
-class _Call(NamedTuple):
-    """A transaction to be signed: `items` is the length of the list that its gas grows with."""
-
-    to: bytes
-    data: bytes
-    kind: str = ""
-    items: int = 0
-    value: int = 0
 
 
 class LedgerClient:
@@ -126,6 +45,7 @@ class LedgerClient:
     def __init__(self, node: Node, key: Key, addresses: Addresses) -> None:
         self.node = node
         self.key = key
+        self.sender = Sender(node, key)
         self.addresses = addresses
         self.domain = Domain(node.chain_id, addresses.settlement)
         """What the operators' signatures of a Post or Anchor, and the members' of their orders, are bound to."""
@@ -135,6 +55,7 @@ class LedgerClient:
         self._requested_at = 0
         self._posts: dict[tuple[int, int], tuple[bytes, bytes]] = {}
         """By slot and revision: the transaction that posted it last, and the hash of its deltas."""
+        self._announced: dict[tuple[int, int], Post] = {}
         self._posts_at = 0
         self._answers: dict[tuple[object, ...], tuple[Any, ...]] = {}
         """What contracts answered at the block `_answers_at`: the bills of a period ask the same again and again."""
@@ -167,24 +88,24 @@ class LedgerClient:
             created_address(key.address, nonce + 1 + registrations + bool(token) + place) for place in (0, 1)
         )
         create = contract(COMMUNITY).creation(operators, threshold, config)
-        calls = [_Call(b"", create, "create"), *_registrations(community, members)]
+        calls = [Call(b"", create, "create"), *_registrations(community, members)]
         if token:
-            calls.append(_Call(b"", contract(TOKEN).creation(community, *token), "create"))
+            calls.append(Call(b"", contract(TOKEN).creation(community, *token), "create"))
         fixed = (
             terms.lane_unit, terms.slot_seconds, terms.slot_offset, terms.window, terms.grace, terms.answer_time,
             terms.bond, disputes,
         )  # fmt: skip
-        calls.append(_Call(b"", contract(SETTLEMENT).creation(community, money, fixed), "create"))
-        calls.append(_Call(b"", contract(DISPUTES).creation(settlement), "create"))
+        calls.append(Call(b"", contract(SETTLEMENT).creation(community, money, fixed), "create"))
+        calls.append(Call(b"", contract(DISPUTES).creation(settlement), "create"))
         client = cls(node, key, Addresses(community, settlement, money))
-        client._send(calls, at, "the creation of the community")
+        client.sender.send(calls, at, "the creation of the community")
         return client
 
     # What operators do
 
     def register(self, members: Sequence[Enrolment], *, at: int) -> None:
         """Register more members; they are numbered on from the last one."""
-        self._send(list(_registrations(self.addresses.community, members)), at, "the registration of members")
+        self.sender.send(list(_registrations(self.addresses.community, members)), at, "the registration of members")
 
     def issue(self, lanes: int) -> Mint:
         """What operators sign in `token_domain`, so that this client can pay in `lanes` lane units for members."""
@@ -205,8 +126,8 @@ class LedgerClient:
         for part in _parts(len(members)):
             data = self._settlement("depositFor", members[part], lanes[part])
             value = 0 if self.addresses.token != ZERO_ADDRESS else sum(lanes[part]) * self.terms.lane_unit
-            calls.append(_Call(self.addresses.settlement, data, "depositFor", len(members[part]), value))
-        self._send(calls, at, "the deposit")
+            calls.append(Call(self.addresses.settlement, data, "depositFor", len(members[part]), value))
+        self.sender.send(calls, at, "the deposit")
 
     def commit(
         self,
@@ -251,24 +172,24 @@ class LedgerClient:
     def place_bond(self, lanes: int, *, at: int, signatures: Sequence[bytes] | None = None) -> None:
         """Stake on the posts that this client's key will send. The money comes as for `deposit_for`."""
         value = 0 if self.addresses.token != ZERO_ADDRESS else lanes * self.terms.lane_unit
-        staked = _Call(self.addresses.settlement, self._settlement("placeBond", lanes), value=value)
-        self._send([*self._paid_from_outside(lanes, signatures), staked], at, "the bond")
+        staked = Call(self.addresses.settlement, self._settlement("placeBond", lanes), value=value)
+        self.sender.send([*self._paid_from_outside(lanes, signatures), staked], at, "the bond")
 
     def pay(self, account: bytes, wei: int, *, at: int) -> Receipt:
         """Send ether from the client's account, so that a member can pay for its own transactions [wei]."""
-        return self._send([_Call(account, b"", value=wei)], at, "the payment")[0]
+        return self.sender.send([Call(account, b"", value=wei)], at, "the payment")[0]
 
     # What members do, each with its own key
 
     def request_withdrawal(self, member: Key, lanes: int, *, at: int) -> Receipt:
         """Ask for some of the member's free balance; it stops being free at once."""
-        call = _Call(self.addresses.settlement, self._settlement("requestWithdrawal", lanes))
-        return self._send([call], at, "the request to withdraw", member)[0]
+        call = Call(self.addresses.settlement, self._settlement("requestWithdrawal", lanes))
+        return self.sender.send([call], at, "the request to withdraw", member)[0]
 
     def claim_withdrawal(self, member: Key, *, at: int) -> Receipt:
         """Pay the member what it asked for, once every post made before the request is final or expired."""
-        call = _Call(self.addresses.settlement, self._settlement("claimWithdrawal"))
-        return self._send([call], at, "the withdrawal", member)[0]
+        call = Call(self.addresses.settlement, self._settlement("claimWithdrawal"))
+        return self.sender.send([call], at, "the withdrawal", member)[0]
 
     # What any key does with another contract of the community
 
@@ -280,7 +201,7 @@ class LedgerClient:
         doing : what it is for, in the sentence that tells of a failure
         kind, items : what its gas goes by, see `_GAS`
         """
-        return self._send([_Call(to, data, kind, items, value)], at, doing, key)[0]
+        return self.sender.send([Call(to, data, kind, items, value)], at, doing, key)[0]
 
     # What anybody may read
 
@@ -369,6 +290,11 @@ class LedgerClient:
         deltas = _deltas_of(found.data) if found else b""
         return deltas if keccak(deltas) == expected else None
 
+    def announced(self, slot: int, revision: int) -> Post | None:
+        """The latest post of a revision as its event tells it; None when there was none."""
+        self._note_posts()
+        return self._announced.get((slot, revision))
+
     def bond_of(self, operator: bytes) -> tuple[int, int]:
         """What an operator [address] has staked [lane units], and how many of its posts are open."""
         lanes, posts = self._read(SETTLEMENT, "bonds", operator)
@@ -389,13 +315,15 @@ class LedgerClient:
             if event:
                 place = event.arguments["slot"], event.arguments["revision"]
                 self._posts[place] = log.transaction, event.arguments["deltas"]
+                roots = (event.arguments[name] for name in ("orders", "readings", "statements", "deltas"))
+                self._announced[place] = Post(*place, *roots)
         self._posts_at = head
 
     def _ascending(self, record: Record, signatures: Sequence[bytes]) -> list[bytes]:
         """The signatures in the order that the contract asks for: by the signers' addresses."""
         return ascending(self.domain, record, signatures)
 
-    def _paid_from_outside(self, lanes: int, signatures: Sequence[bytes] | None) -> list[_Call]:
+    def _paid_from_outside(self, lanes: int, signatures: Sequence[bytes] | None) -> list[Call]:
         """Mint the tokens of a payment and let Settlement take them; an ether community needs neither."""
         if self.addresses.token == ZERO_ADDRESS:
             return []
@@ -403,8 +331,8 @@ class LedgerClient:
         if signatures is None:
             signatures = [sign(domain, issue, self.key).signature]
         approve = contract(TOKEN).functions["approve"].encode(self.addresses.settlement, issue.amount)
-        minted = _Call(self.addresses.token, mint(domain, issue, signatures), "mint", len(signatures))
-        return [minted, _Call(self.addresses.token, approve)]
+        minted = Call(self.addresses.token, mint(domain, issue, signatures), "mint", len(signatures))
+        return [minted, Call(self.addresses.token, approve)]
 
     def _settlement(self, function: str, *values: object) -> bytes:
         return contract(SETTLEMENT).functions[function].encode(*values)
@@ -427,42 +355,15 @@ class LedgerClient:
             raise revert(error.data, f"the question {view}") from error
 
     def _send_one(self, data: bytes, kind: str, items: int, at: int, doing: str) -> Receipt:
-        return self._send([_Call(self.addresses.settlement, data, kind, items)], at, doing)[0]
-
-    def _send(self, calls: Sequence[_Call], at: int, doing: str, key: Key | None = None) -> tuple[Receipt, ...]:
-        """Sign, submit and confirm; they execute in this order."""
-        key = key or self.key
-        nonce = self.node.nonce(key.address)
-        hashes = [self._submit(call, key, nonce + index) for index, call in enumerate(calls)]
-        receipts = self.node.confirm(hashes, at)
-        for receipt in receipts:
-            if not receipt.success:
-                raise revert(receipt.output, doing)
-        return receipts
-
-    def _submit(self, call: _Call, key: Key, nonce: int) -> bytes:
-        """Sign and submit. What a killed run has left queued under this nonce is outbid, so that one of both counts."""
-        once, each = _GAS.get(call.kind, (_GAS_OTHER, 0))
-        fee = max(MAX_FEE, 2 * self.node.head.base_fee)
-        for attempt in range(_BIDS):
-            raw = sign_transaction(
-                key, chain_id=self.node.chain_id, nonce=nonce, to=call.to, data=call.data, value=call.value,
-                gas=once + each * call.items, max_fee=fee << attempt, tip=(1 << attempt) - 1,
-            )  # fmt: skip
-            try:
-                return self.node.submit(raw)
-            except LedgerError as error:
-                if _UNDERPRICED not in str(error):
-                    raise
-        raise LedgerError(f"Transaction {nonce} of 0x{key.address.hex()} waits at the node and cannot be outbid.")
+        return self.sender.send([Call(self.addresses.settlement, data, kind, items)], at, doing)[0]
 
 
-def _registrations(community: bytes, members: Sequence[Enrolment]) -> Iterator[_Call]:
+def _registrations(community: bytes, members: Sequence[Enrolment]) -> Iterator[Call]:
     for part in _parts(len(members)):
         batch = members[part]
         accounts, meters = [member.account for member in batch], [member.meter for member in batch]
         data = contract(COMMUNITY).functions["register"].encode(accounts, meters, [member.role for member in batch])
-        yield _Call(community, data, "register", len(batch))
+        yield Call(community, data, "register", len(batch))
 
 
 def _parts(length: int) -> Iterator[slice]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -89,7 +91,9 @@ class DishonestDay(Simulation):
             if victim is not None:
                 self._tricks.pop(0)(posted, *victim, event.at + 1)
                 super()._tell(event, message)
-                self._say(Step("operator", f"posts slot {posted.post.slot} again, as it was agreed"))
+                self._say(
+                    Step("operator", f"posts the slot of {self._clock(posted.post.slot)} again, as it was agreed")
+                )
                 return
         super()._tell(event, message)
 
@@ -99,8 +103,8 @@ class DishonestDay(Simulation):
         false = self._with_price(honest, number, trade.price + _RAISED)
         receipt = self._publish(false, at)
         agreed, charged = (price / MICRO for price in (trade.price, trade.price + _RAISED))
-        self._say(Step("operator", f"posts slot {trade.slot} with {charged:.2f} instead of {agreed:.2f} "
-                                   f"for {name}'s trade {number}", receipt.gas_used))  # fmt: skip
+        told = f"{charged:.2f} instead of {agreed:.2f} for {name}'s trade {number}"
+        self._say(Step("operator", f"posts the slot of {self._clock(trade.slot)} with {told}", receipt.gas_used))
         found = self._look(false, member, promised(honest.delivered.committed, member))
         for fault in found:
             self._say(Step(name, f"sees in its own data: {fault.says}"))
@@ -115,7 +119,13 @@ class DishonestDay(Simulation):
         name = self._name(member)
         false = self._with_price(honest, number, honest.records[number].price + _RAISED)
         receipt = self._publish(false, at)
-        self._say(Step("operator", f"posts slot {false.post.slot} and shows {name} nothing of it", receipt.gas_used))
+        self._say(
+            Step(
+                "operator",
+                f"posts the slot of {self._clock(false.post.slot)} and shows {name} nothing of it",
+                receipt.gas_used,
+            )
+        )
         key = self._purse(member, at)
         receipt = self.disputes.demand(key, false.post, member, at=at + 1)
         until = self.disputes.demanded()[-1]["until"]
@@ -178,6 +188,9 @@ class DishonestDay(Simulation):
         found = [event for log in logs if (event := decode_event(log)) and event.name == "Struck"]
         return [event.arguments["reward"] for event in found]
 
+    def _clock(self, slot: int) -> str:
+        return f"{datetime.fromtimestamp(slot, ZoneInfo(self.community.timezone)):%H:%M}"
+
     def _name(self, member: int) -> str:
         return self.community.members[member].id
 
@@ -215,6 +228,15 @@ def run(tell: Callable[[Step], None] | None = None) -> Cheated:
     names = tuple(member.id for member in community.members)
     lost = len(struck) * community.ledger.bond
     return Cheated(names, tuple(steps_), balances, expected, sum(struck), lost)
+
+
+def summary(found: Cheated) -> str:
+    """What the day came to, in a sentence."""
+    same = "the same as" if found.settled_right else "NOT the same as"
+    return (
+        f"At the end every member's balance is {same} on an honest day; the bonds have cost the operator "
+        f"{found.bond_lost / MICRO:.2f} and paid the home {found.rewards / MICRO:.2f}."
+    )
 
 
 def _balances(day: Simulation) -> tuple[int, ...]:

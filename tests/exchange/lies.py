@@ -1,0 +1,195 @@
+"""A day that stops before a slot is posted, and the ways in which that post can be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from exchange_cases import HEAD, MEMBERS, TARIFF
+
+from commonwatt.exchange import steps
+from commonwatt.exchange.excerpt import excerpt
+from commonwatt.exchange.faults import Chain, Fault, faults, promised
+from commonwatt.exchange.outbox import outgoing
+from commonwatt.exchange.simulation import Simulation
+from commonwatt.exchange.states import Posted
+from commonwatt.proof import Tree, hash_struct, keccak
+from commonwatt.records import Statement, Trade, Trades
+from commonwatt.records.deltas import pack_deltas, unpack_deltas
+
+TEXT = (
+    HEAD + TARIFF
+    + '[market.day_ahead]\nmechanism = "uniform"\ngate = "12:00"\n[market.pool]\nmechanism = "sdr"\n'
+    + '[ledger]\nwindow = "2h"\nanswer = "30min"\nbond = "1"\n' + MEMBERS
+)  # fmt: skip
+MOST_GAS = 400_000
+Lie = Callable[["Day", Posted, int], Posted]
+
+
+class Day(Simulation):
+    """An honest day that stops at a slot in which a home has an order's trade and one of the pool."""
+
+    stopped: Posted
+
+    def _state(self, *delivered: Any) -> Posted:
+        self.stopped = super()._state(*delivered)
+        return self.stopped
+
+    def until_rich(self) -> int:
+        """Advance without telling the chain of that slot; returns the home's index."""
+        while True:
+            told, self._tell = self._tell, lambda *_: None  # type: ignore[method-assign]
+            self.advance()
+            self._tell = told  # type: ignore[method-assign]
+            number = self.done
+            rich = self._rich() if hasattr(self, "stopped") else None
+            if rich is not None:
+                return rich
+            message = None
+            if hasattr(self, "stopped") and self.keys:
+                message = outgoing(self.stopped, self.domain, self.keys.operator)
+            self._tell(self.events[number], message)
+
+    def _rich(self) -> int | None:
+        counts = [sum(line.member == member for line in self.stopped.statements) for member in range(self.members)]
+        with_both = [
+            member
+            for member in range(1, self.members - 1)
+            if counts[member] >= 2
+            and len({line.order for line in self.stopped.statements if line.member == member}) == 2
+        ]
+        return with_both[0] if with_both else None
+
+
+# Lies: each makes a post that is wrong in one way and as right as possible in all others
+
+
+def restated(posted: Posted, statements: Sequence[Statement], deltas: bytes | None = None) -> Posted:
+    """The post of other statements, and of other deltas when they are given."""
+    tree = Tree.of([hash_struct(line) for line in statements])
+    deltas = posted.deltas if deltas is None else deltas
+    document = replace(posted.post, statements=tree.root, deltas=keccak(deltas))
+    return replace(posted, statements=tuple(statements), tree=tree, deltas=deltas, post=document)
+
+
+def with_trade(day: Day, posted: Posted, number: int, **changes: int) -> Posted:
+    """Another trade with its consistent statements; settled energy as far as the trade has it."""
+    records = list(posted.records)
+    records[number] = replace(records[number], **changes)
+    columns = list(zip(*((t.buyer, t.seller, t.wh, t.price) for t in records), strict=True))
+    account = replace(posted.account, trades=Trades(*map(day_array, columns)))
+    settled = account.settled.copy()
+    settled[number] = changes.get("settled", settled[number])
+    trades = account.trades
+    account = replace(account, credit=Trades(trades.buyer, trades.seller, settled, trades.price).credit(day.members))
+    agreed = len(posted.delivered.committed.records)
+    committed = replace(posted.delivered.committed, records=tuple(records[:agreed]))
+    delivered = replace(posted.delivered, committed=committed)
+    return steps.post(delivered, posted.after, account, [mandate.hash for mandate in day.mandates])
+
+
+def day_array(column: Sequence[int]) -> Any:
+    import numpy as np
+
+    return np.array(column, dtype=np.int64)
+
+
+def own(posted: Posted, member: int, *, ahead: bool) -> Trade:
+    agreed = len(posted.delivered.committed.records)
+    return next(
+        trade for trade in posted.records if member in (trade.buyer, trade.seller) and (trade.number < agreed) == ahead
+    )
+
+
+def dearer_than_the_order(day: Day, posted: Posted, member: int) -> Posted:
+    trade = own(posted, member, ahead=True)
+    return with_trade(day, posted, trade.number, price=999_999 if trade.buyer == member else 1)
+
+
+def dearer_than_the_mandate(day: Day, posted: Posted, member: int) -> Posted:
+    trade = own(posted, member, ahead=False)
+    return with_trade(day, posted, trade.number, price=999_999 if trade.buyer == member else 1)
+
+
+def dearer_than_committed(day: Day, posted: Posted, member: int) -> Posted:
+    trade = own(posted, member, ahead=True)
+    return with_trade(day, posted, trade.number, price=trade.price + (1000 if trade.buyer == member else -1000))
+
+
+def another_sum(day: Day, posted: Posted, member: int) -> Posted:
+    lines = list(posted.statements)
+    place = next(i for i, line in enumerate(lines) if line.member == member)
+    lines[place] = replace(lines[place], money=lines[place].money - 500)
+    return restated(posted, lines)
+
+
+def another_delta(day: Day, posted: Posted, member: int) -> Posted:
+    moved = unpack_deltas(posted.deltas).copy()
+    moved[member] -= 1000
+    moved[0] += 1000
+    return restated(posted, posted.statements, pack_deltas(moved))
+
+
+def passed_over(day: Day, posted: Posted, member: int) -> Posted:
+    moved = unpack_deltas(posted.deltas).copy()
+    moved[0] += moved[member]
+    moved[member] = 0
+    return restated(posted, [line for line in posted.statements if line.member != member], pack_deltas(moved))
+
+
+def a_line_twice(day: Day, posted: Posted, member: int) -> Posted:
+    lines = list(posted.statements)
+    place = next(i for i, line in enumerate(lines) if line.member == member)
+    return restated(posted, [*lines[: place + 1], *lines[place:]])
+
+
+def more_than_metered(day: Day, posted: Posted, member: int) -> Posted:
+    lines = [
+        replace(line, wh=line.wh + (10**6 if line.wh > 0 else -(10**6))) if line.member == member else line
+        for line in posted.statements
+    ]
+    return restated(posted, lines)
+
+
+LIES: dict[str, Lie] = {
+    "challengeOrder": dearer_than_the_order,
+    "challengeMandate": dearer_than_the_mandate,
+    "challengeCommitted": dearer_than_committed,
+    "challengeSum": another_sum,
+    "challengeDelta": another_delta,
+    "challengeGap": passed_over,
+    "challengeSequence": a_line_twice,
+    "challengeDelivery": more_than_metered,
+}
+
+
+def look(day: Day, shown: Posted, honest: Posted, member: int) -> list[Fault]:
+    assert day.outbox
+    client = day.outbox.client
+    document = excerpt(shown, member, day.mandates[member], client)
+    slot = shown.post.slot
+    chain = Chain(day.domain, client.commitment(slot), shown.deltas)
+    promises = promised(honest.delivered.committed, member)
+    (line,), proof = document["content"]["slots"], document["proofs"][str(slot)]
+    return faults(line, proof, member, day.mandates[member].record, chain, promises)
+
+
+def publish(day: Day, posted: Posted) -> int:
+    """Post it a second after the head; returns the time for what follows."""
+    assert day.outbox
+    assert day.keys
+    message = outgoing(posted, day.domain, day.keys.operator)
+    client = day.outbox.client
+    at = max(client.node.head.timestamp + 1, posted.post.slot + 3601)
+    day.outbox.stake(at)
+    client.post(message.post, message.trades, message.deltas, [message.signature], at=at)
+    return client.node.head.timestamp + 1
+
+
+def purse(day: Day, member: int) -> Any:
+    assert day.outbox
+    assert day.keys
+    client = day.outbox.client
+    client.pay(day.keys.members[member].address, 10**18, at=client.node.head.timestamp + 1)
+    return day.keys.members[member]

@@ -1,0 +1,71 @@
+"""Every way in which a post can be wrong: the member's own data show it, and the chain believes the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from exchange_cases import START, written
+from lies import LIES, MOST_GAS, TEXT, Day, look, publish, purse
+
+from commonwatt.errors import Reverted
+from commonwatt.exchange.answers import answer
+from commonwatt.exchange.api import first_day
+from commonwatt.exchange.checking import load
+from commonwatt.exchange.faults import DEMAND
+from commonwatt.ledger.contracts import events
+from commonwatt.ledger.disputes import DisputesClient
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Day, int]]:
+    folder = tmp_path_factory.mktemp("faults")
+    community = load(written(folder, TEXT))
+    day = Day(community, folder, first_day(START, 1)[0], 1)
+    member = day.until_rich()
+    yield day, member
+    day.close()
+
+
+def test_an_honest_post_has_no_fault_and_no_proof_against_it_is_believed(stopped: tuple[Day, int]) -> None:
+    day, member = stopped
+    assert [fault for each in range(day.members) for fault in look(day, day.stopped, day.stopped, each)] == []
+    assert day.outbox
+    client, at = day.outbox.client, publish(day, day.stopped)
+    disputes = DisputesClient(client)
+    for name, lie in LIES.items():
+        found = look(day, lie(day, day.stopped, member), day.stopped, member)
+        proof = next(fault for fault in found if fault.function == name)
+        with pytest.raises(Reverted):
+            disputes.challenge(client.key, name, day.stopped.post, proof.arguments, at=at)
+    # The honest operator answers what a member demands, and the post stays.
+    key = purse(day, member)
+    disputes.demand(key, day.stopped.post, member, at=client.node.head.timestamp + 1)
+    shown = answer(day.stopped, member, day.mandates[member])
+    receipt = disputes.answer(day.stopped.post, member, shown, lines=8, at=client.node.head.timestamp + 1)
+    assert [event.name for event in events(receipt)] == ["Answered"]
+    with pytest.raises(Reverted, match="AlreadyAnswered"):
+        disputes.lapse(key, day.stopped.post, member, at=client.node.head.timestamp + 1801)
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_lie_is_found_and_the_chain_deletes_the_post(tmp_path: Path, name: str) -> None:
+    community = load(written(tmp_path, TEXT))
+    day = Day(community, tmp_path, first_day(START, 1)[0], 1)
+    member = day.until_rich()
+    assert day.outbox
+    client = day.outbox.client
+    false = LIES[name](day, day.stopped, member)
+    found = look(day, false, day.stopped, member)
+    proof = next(fault for fault in found if fault.function == name)
+    assert all(fault.function != DEMAND for fault in found[:1])
+    at = publish(day, false)
+    key = purse(day, member)
+    receipt = DisputesClient(client).challenge(key, name, false.post, proof.arguments, at=at + 2)
+    assert "Struck" in [event.name for event in events(receipt)]
+    assert receipt.gas_used <= MOST_GAS
+    assert client.posted(false.post.slot, 0) is None
+    publish(day, day.stopped)
+    assert client.posted(false.post.slot, 0) is not None
+    day.close()
