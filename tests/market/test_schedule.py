@@ -230,7 +230,7 @@ def street(homes, slots, seed, ohm, sun):
     return village(line(homes + 1, ohm=ohm), seed, slots=slots, sun=sun, flexible=False)
 
 
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(st.tuples(*STREET))
 def test_any_street_clears_with_its_proof(drawn):
     given_ = street(*drawn)
