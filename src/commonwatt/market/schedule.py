@@ -33,7 +33,7 @@ from commonwatt.market.schedule_proof import Evidence, Verdict, prove, traded
 from commonwatt.market.schedule_step import Local
 from commonwatt.units import MICRO, FloatArray
 
-EVERY = 50
+EVERY = 20
 """Rounds between two looks at the plans."""
 PART = 0.3
 """Of what the penalty is measured by; smaller parts make prices move faster, and too far where losses are high."""

@@ -7,9 +7,10 @@ plans to take:
 
 As in `bilateral_step`, devices that couple slots are split: their powers answer, within their limits, to one price μ
 per home and slot at which the home balances, and a projection, kept beside them with its dual, brings back what couples
-the slots: the battery's level (`Store`), the energy of a shapable load, the shape of a deferrable one. A deferrable
-load's start is a weight on each possible start, at least 0 and in all 1 (the increments of a start indicator that never
-falls), until `settle` takes the heaviest; a plan takes the heaviest at any time.
+the slots: the battery's level (`Store`), the energy of a shapable load, the shape of a deferrable one. The two take a
+few turns in every round, so that a home's answer is nearly the exact one. A deferrable load's start is a weight on each
+possible start, at least 0 and in all 1 (the increments of a start indicator that never falls), until it is settled as
+the heaviest; a plan takes the heaviest at any time.
 """
 
 from __future__ import annotations
