@@ -59,6 +59,25 @@ contract DemandsTest is Batch {
         disputes.answer(p, 1, a);
     }
 
+    /// The line before the member's own may be the first of all.
+    function test_the_second_of_all_lines_is_answered() public {
+        for (uint256 i = 0; i < 4; ++i) {
+            trades[i].buyer = 1;
+        }
+        agree();
+        book();
+        vm.assertEq(lines[1].member, 1);
+        seal();
+        ask(1);
+        Answer memory a = answerFor(1);
+        vm.assertEq(a.position, 0);
+        disputes.answer(p, 1, a);
+        ask(0);
+        a = answerFor(0);
+        vm.assertEq(a.statements.length, 2);
+        disputes.answer(p, 0, a);
+    }
+
     function test_in_trees_as_deep_as_those_of_many_members() public {
         more = 12;
         seal();
