@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
+import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
@@ -113,6 +114,35 @@ contract MoneyTest is Base {
         settlement.depositFor(members, lanes);
         vm.expectRevert(abi.encodeWithSelector(Settlement.LengthMismatch.selector, 3, 1));
         settlement.depositFor(members, new uint64[](1));
+    }
+
+    function test_a_member_pays_in_with_a_permit() public {
+        uint256 key = 0x9000;
+        address[] memory accounts = new address[](1);
+        Members.Role[] memory roles = new Members.Role[](1);
+        (accounts[0], roles[0]) = (vm.addr(key), Members.Role.Consumer);
+        vm.prank(operator);
+        community.register(accounts, new address[](1), roles);
+        mint(accounts[0], 100 * LANE_UNIT);
+        bytes32 kind = keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
+        bytes32 body = keccak256(abi.encode(kind, accounts[0], address(settlement), 50 * LANE_UNIT, 0, block.timestamp));
+        bytes32 digest = keccak256(abi.encodePacked(hex"1901", token.DOMAIN_SEPARATOR(), body));
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
+        expectRevertAs(
+            accounts[0],
+            abi.encodeWithSelector(
+                IERC20Errors.ERC20InsufficientAllowance.selector, address(settlement), 0, 49 * LANE_UNIT
+            )
+        );
+        settlement.depositWithPermit(49, block.timestamp, v, r, s);
+        // Somebody brings the signature first: the deposit goes through all the same.
+        token.permit(accounts[0], address(settlement), 50 * LANE_UNIT, block.timestamp, v, r, s);
+        vm.prank(accounts[0]);
+        settlement.depositWithPermit(50, block.timestamp, v, r, s);
+        vm.assertEq(settlement.balanceOf(3), 50);
+        inEther();
+        expectRevertAs(accounts[0], abi.encodeWithSelector(Settlement.WrongAmount.selector, 0, 1e12));
+        settlement.depositWithPermit(1, block.timestamp, v, r, s);
     }
 
     function test_strangers_cannot_pay_in_for_themselves() public {
@@ -284,6 +314,24 @@ contract MoneyTest is Base {
     function test_one_transfer_does_not_pay_for_two_deposits() public {
         (OddToken odd, Thief thief, uint32 member) = makeTokenThief();
         thief.arm(abi.encodeCall(Settlement.deposit, (5)));
+        vm.assertTrue(!thief.run(abi.encodeCall(Settlement.deposit, (10))));
+        vm.assertEq(settlement.balanceOf(member), 0);
+        vm.assertEq(odd.balanceOf(address(thief)), 1000);
+    }
+
+    function test_a_bond_is_not_paid_twice() public {
+        (OddToken odd, Thief thief,) = makeTokenThief();
+        vm.assertTrue(thief.run(abi.encodeCall(Settlement.placeBond, (10))));
+        thief.arm(abi.encodeCall(Settlement.takeBond, (10)));
+        vm.assertTrue(thief.run(abi.encodeCall(Settlement.takeBond, (10))));
+        vm.assertEq(thief.attempts(), 1);
+        vm.assertTrue(!thief.succeeded());
+        vm.assertEq(odd.balanceOf(address(thief)), 1000);
+    }
+
+    function test_one_transfer_does_not_pay_for_a_deposit_and_a_bond() public {
+        (OddToken odd, Thief thief, uint32 member) = makeTokenThief();
+        thief.arm(abi.encodeCall(Settlement.placeBond, (5)));
         vm.assertTrue(!thief.run(abi.encodeCall(Settlement.deposit, (10))));
         vm.assertEq(settlement.balanceOf(member), 0);
         vm.assertEq(odd.balanceOf(address(thief)), 1000);
