@@ -18,7 +18,7 @@ INSTALL_SELF := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-contracts soak check bench docs contracts lock clean
+.PHONY: help demo test test-contracts soak audit check bench docs contracts lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,6 +39,12 @@ test-contracts: $(NODE) ## Test the contracts with forge and compare the artifac
 soak: $(DEV) $(NODE) ## Test for longer, with other random examples each time
 	FOUNDRY_PROFILE=soak npm test --prefix contracts
 	COMMONWATT_SOAK=1 $(BIN)/pytest --numprocesses auto --dist worksteal --hypothesis-profile=soak
+
+audit: $(NODE) ## Look for known weaknesses of the contracts with slither, which has to be installed
+	rm -rf contracts/out contracts/cache
+	cd contracts && npx forge build --build-info
+	cd contracts && PATH="$$PWD/node_modules/.bin:$$PATH" slither . --ignore-compile --foundry-out-directory out \
+	--exclude-dependencies --exclude-informational --exclude-optimization --exclude-low --filter-paths "node_modules|test"
 
 check: $(DEV) ## Check style, types and the doors between the rooms
 	$(BIN)/ruff check

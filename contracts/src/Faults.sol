@@ -282,6 +282,8 @@ abstract contract Faults is Judge {
     function _requireBefore(Post calldata p, Post calldata earlier) private view {
         bool before = earlier.slot == p.slot && uint256(earlier.revision) + 1 == p.revision;
         require(before, ForeignLine(earlier.slot, earlier.revision));
+        // Time, hold and poster of a final post do not matter.
+        // slither-disable-next-line unused-return
         (bytes32 posted,,, bool finalised,) = settlement.posted(earlier.slot, earlier.revision);
         bytes32 digest = _digest(hashPost(earlier));
         require(finalised && posted == digest, NotPending(earlier.slot, earlier.revision, posted, digest));

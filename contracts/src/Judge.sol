@@ -121,6 +121,8 @@ abstract contract Judge {
     function _pending(Post calldata p) internal view returns (bytes32 digest, uint40 postedAt) {
         bool finalised;
         bytes32 posted;
+        // Poster and hold do not matter here.
+        // slither-disable-next-line unused-return
         (posted, postedAt,, finalised,) = settlement.posted(p.slot, p.revision);
         digest = _digest(hashPost(p));
         require(posted == digest && !finalised, NotPending(p.slot, p.revision, posted, digest));

@@ -214,6 +214,8 @@ contract Offers {
     /// @param wh energy in Wh
     /// @param price lane units per kWh
     function paymentOf(uint64 wh, uint64 price) public view returns (uint256) {
+        // Lane units are whole, as in Settlement: the rest of the division is given to nobody on purpose.
+        // slither-disable-next-line divide-before-multiply
         return uint256(wh) * price / 1000 * laneUnit;
     }
 
@@ -278,6 +280,8 @@ contract Offers {
             asset.safeTransferFrom(msg.sender, address(this), expected);
             received = asset.balanceOf(address(this)) - before;
         }
+        // What arrived, not a balance that strangers can raise.
+        // slither-disable-next-line incorrect-equality
         require(received == expected, WrongAmount(received, expected));
     }
 }
