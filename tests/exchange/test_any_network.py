@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -96,7 +97,7 @@ def on(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Network]]:
     return choose
 
 
-@pytest.mark.parametrize("kind", ENGINES)
+@pytest.mark.parametrize("kind", ENGINES if os.environ.get("COMMONWATT_SOAK") else ["poa"])
 def test_a_network_ends_with_the_same_balances(
     file: Path, embedded: Result, on: Callable[[str], list[Network]], kind: str
 ) -> None:
