@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,13 @@ from exchange_cases import START, written
 from lies import LIES, MOST_GAS, TEXT, Day, look, publish, purse
 
 from commonwatt.errors import Reverted
-from commonwatt.exchange.answers import answer
+from commonwatt.exchange.answers import answer, order_answer, receipts
 from commonwatt.exchange.api import first_day
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.faults import DEMAND
 from commonwatt.ledger.contracts import events
 from commonwatt.ledger.disputes import DisputesClient
+from commonwatt.proof import keccak, sign
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,33 @@ def test_an_honest_post_has_no_fault_and_no_proof_against_it_is_believed(stopped
     assert [event.name for event in events(receipt)] == ["Answered"]
     with pytest.raises(Reverted, match="AlreadyAnswered"):
         disputes.lapse(key, day.stopped.post, member, at=client.node.head.timestamp + 1801)
+
+
+def test_an_accepted_order_that_is_left_out_is_demanded(tmp_path: Path) -> None:
+    community = load(written(tmp_path, TEXT))
+    day = Day(community, tmp_path, first_day(START, 1)[0], 1)
+    member = day.until_rich()
+    assert day.outbox
+    assert day.keys
+    client = day.outbox.client
+    declared = day.stopped.delivered.committed.cleared.declared
+    kept = receipts(declared, day.domain, [day.keys.operator])
+    key, disputes = purse(day, member), DisputesClient(client)
+    publish(day, day.stopped)
+    # One that is there is shown, and the post stays.
+    (receipt,) = kept[1]
+    disputes.demand_order(key, day.stopped.post, kept[1], at=client.node.head.timestamp + 1)
+    siblings = order_answer(day.stopped, receipt.record)
+    disputes.answer_order(day.stopped.post, receipt.record, siblings, at=client.node.head.timestamp + 1)
+    # One that is not cannot be shown.
+    missing = replace(receipt.record, order=keccak(b"accepted, but left out"))
+    signed = sign(day.domain, missing, day.keys.operator)
+    disputes.demand_order(key, day.stopped.post, [signed], at=client.node.head.timestamp + 1)
+    with pytest.raises(Reverted, match="NotInTree"):
+        disputes.answer_order(day.stopped.post, missing, siblings, at=client.node.head.timestamp + 1)
+    disputes.lapse_order(key, day.stopped.post, missing, at=client.node.head.timestamp + 1801)
+    assert client.posted(day.stopped.post.slot, 0) is None
+    day.close()
 
 
 @pytest.mark.parametrize("name", LIES)

@@ -1,14 +1,30 @@
-"""The operators' answer to a member's demand on the chain: all that was posted about it, with every signature."""
+"""What operators owe a member: a receipt for each order they accept, and an answer to what it demands on the chain."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 
 from commonwatt.exchange.proofs import PostedSlot
-from commonwatt.exchange.states import Posted
-from commonwatt.records import BUY, ZERO_HASH, Mandate, Order, Signed
+from commonwatt.exchange.states import Declared, Posted
+from commonwatt.proof import Domain, Key, sign
+from commonwatt.records import BUY, ZERO_HASH, Mandate, Order, Receipt, Signed
 
 _NO_ORDER = Order(bytes(20), BUY, 0, 0, 0, 0, 0)
+
+
+def receipts(declared: Declared, domain: Domain, operators: Sequence[Key]) -> tuple[tuple[Signed[Receipt], ...], ...]:
+    """For each admitted order, each operator's receipt: where the order will stand among the committed ones.
+
+    With a quorum of them whoever holds them can demand the order on the chain.
+    """
+    places = [Receipt(order.hash, declared.slot, place) for place, order in enumerate(declared.signed)]
+    return tuple(tuple(sign(domain, receipt, operator) for operator in operators) for receipt in places)
+
+
+def order_answer(posted: Posted, receipt: Receipt) -> tuple[bytes, ...]:
+    """Siblings that show the order where its receipt says. Raises IndexError when there is no such place."""
+    return posted.delivered.committed.orders.proof(receipt.position)
 
 
 def answer(posted: Posted, member: int, mandate: Signed[Mandate]) -> tuple[object, ...]:
