@@ -43,8 +43,8 @@ SIMULATION, OUTBOX, CLIENT, CHAIN, STORE, PERSISTENCE = (
                  "exchange.persistence")
 )  # fmt: skip
 MOMENTS: dict[str, list[Any]] = {
-    "before the community is founded": [SIMULATION, "open_chain", 1, "before"],
-    "with an empty chain": [SIMULATION, "open_chain", 1, "after"],
+    "before the community is founded": [SIMULATION, "open_node", 1, "before"],
+    "with an empty chain": [SIMULATION, "open_node", 1, "after"],
     "between contracts and deposits": [CLIENT, "LedgerClient.deposit_for", 1, "before"],
     "founded on the chain, unknown to the store": [SIMULATION, "found", 1, "after"],
     "among the mandates": [PERSISTENCE, "write_mandates", 1, "after"],

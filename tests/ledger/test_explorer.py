@@ -125,10 +125,15 @@ def test_calls_and_events_have_their_names(village: LedgerClient) -> None:
     chain = _reader(village)
     views = [view for number in range(chain.head.number + 1) for view in explorer.transactions(chain, number)]
     created = [view for view in views if not view.to]
-    assert [view.call.contract for view in created if view.call] == ["Community", "CommunityToken", "Settlement"]
+    assert [view.call.contract for view in created if view.call] == [
+        "Community",
+        "CommunityToken",
+        "Settlement",
+        "Disputes",
+    ]
     assert created[0].call
     assert created[0].call.arguments["threshold_"] == 2
-    assert created[-1].created == village.addresses.settlement
+    assert created[-2].created == village.addresses.settlement
     last = views[-1]
     assert last.call
     assert (last.call.contract, last.call.function) == ("Settlement", "finalise")

@@ -24,6 +24,7 @@ each_price = pytest.mark.parametrize(
     ids=["sdr", "mid-market", "compensated by a third", "compensated in full"],
 )
 many = settings(max_examples=500, deadline=None)
+some = settings(max_examples=150, deadline=None)
 
 
 @pytest.mark.parametrize("name", ["sdr", "sdr-compensated", "mid-market"])
@@ -78,7 +79,7 @@ def test_every_pool_proves_itself(name, parameters, of):
 
 
 @pytest.mark.parametrize(("name", "parameters"), POOLS[:-1], ids=lambda value: str(value))
-@many
+@some
 @given(nets, bounds)
 def test_money_is_energy_at_the_published_prices(name, parameters, energy, floor_ceiling):
     """To the rounding of the prices (half a unit per kWh), of each payment (one unit) and of the shares (one Wh)."""
@@ -96,7 +97,7 @@ def owed(clearing, ceiling, floor):
 
 
 @each_pool
-@many
+@some
 @given(nets, bounds)
 def test_nobody_pays_more_or_earns_less_than_with_the_utility_alone(name, parameters, energy, floor_ceiling):
     floor, ceiling = floor_ceiling
@@ -107,7 +108,7 @@ def test_nobody_pays_more_or_earns_less_than_with_the_utility_alone(name, parame
 
 
 @each_pool
-@many
+@some
 @given(slots_with_limits(), st.randoms(use_true_random=False))
 def test_the_order_of_members_changes_ties_only(name, parameters, of, chance):
     energy, ceiling, floor, max_buy, min_sell = of

@@ -103,7 +103,8 @@ class RemoteNode:
             if waited > self.patience:
                 missing = transactions[len(found)].hex()
                 raise LedgerError(f"{self.url} has had transaction 0x{missing} in no block for {self.patience:.0f} s.")
-            self._sleep(pause)
+            if not self.settable:
+                self._sleep(pause)
             waited, pause = waited + pause, min(2 * pause, 0.5)
 
     def drain(self, account: bytes) -> None:
@@ -117,7 +118,8 @@ class RemoteNode:
                 raise LedgerError(f"Transactions of 0x{account.hex()} wait at {self.url}, and no block takes them.")
             if self.settable:
                 self._mine(0)
-            self._sleep(pause)
+            if not self.settable:
+                self._sleep(pause)
             waited, pause = waited + pause, min(2 * pause, 0.5)
 
     def _sent_by(self, account: bytes) -> int:
