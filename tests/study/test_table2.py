@@ -86,11 +86,11 @@ def test_an_exchange_that_stops_goes_on_from_its_file() -> None:
 
 
 def test_verdicts_follow_the_figures(day: Day, fallen: dict[str, Outage]) -> None:
-    measured = {name: taken(mechanism, day) for name, mechanism in table2.MEASURED.items()}
+    measured = {name: taken(mechanism, day) for name, mechanism in MECHANISMS.items()}
     sizes = {name: (each, replace(each, homes=2 * HOMES)) for name, each in measured.items() if each}
     assert throughput(sizes).finding.startswith("The table is not confirmed")
     quick = {name: tuple(replace(each, seconds=1e-9) for each in both) for name, both in sizes.items()}
-    slow = {name: sizes[name] if kind(table2.MEASURED[name]) == AUCTION else quick[name] for name in sizes}
+    slow = {name: sizes[name] if kind(MECHANISMS[name]) == AUCTION else quick[name] for name in sizes}
     assert throughput(slow).finding.startswith("The table is confirmed")
     stops = [Outage("sdr", EXCHANGE, "x", 1.0, 1.0, ""), Outage("sdr", EXCHANGE, "x", 1.0, 0.5, "")]
     said = power_failure([*fallen.values(), *stops]).finding

@@ -15,12 +15,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.plugins import resolve
-from commonwatt.market import MECHANISMS, Mechanism
-from commonwatt.market.schedule import SCHEDULE as DISPATCH
+from commonwatt.market import MECHANISMS
 from commonwatt.study.claims import Cell, Claim
 from commonwatt.study.compare import Comparison, Progress
 from commonwatt.study.compare_designs import designs
@@ -29,7 +28,6 @@ from commonwatt.study.table2_error import ERRORS, SEEDS, Margin, margins
 from commonwatt.study.table2_outage import EXCHANGE, HOMES, Outage, crashes, outages
 from commonwatt.study.table2_size import AUCTION, POOL, SCHEDULE, SIZES, TIMES, Taken, kind, taken
 
-MEASURED: Final[dict[str, Mechanism[Any]]] = {**MECHANISMS, DISPATCH.name: DISPATCH}
 CRASHED: Final = ("uniform", "sdr", "bilateral")
 Sizes = dict[str, tuple[Taken, ...]]
 
@@ -67,7 +65,7 @@ def measure_sizes() -> Sizes:
     """What each mechanism of the package takes for villages of all `SIZES`."""
     days = [Day.of(homes) for homes in SIZES]
     found: Sizes = {}
-    for name, mechanism in MEASURED.items():
+    for name, mechanism in MECHANISMS.items():
         each = [took for day in days if (took := taken(mechanism, day))]
         found |= {name: tuple(each)} if len(each) == len(days) else {}
     return found
@@ -77,7 +75,7 @@ def throughput(sizes: Sizes) -> Claim:
     """Orders cleared per second."""
     largest = {name: each[-1] for name, each in sizes.items()}
     rows = tuple(
-        (name, kind(MEASURED[name]), each.cleared, round(each.seconds, 4), round(each.rate), each.rounds)
+        (name, kind(MECHANISMS[name]), each.cleared, round(each.seconds, 4), round(each.rate), each.rounds)
         for name, each in largest.items()
     )
     slow, fast = (min(_of(largest, AUCTION), key=lambda n: largest[n].rate),
@@ -134,9 +132,9 @@ def more_nodes(sizes: Sizes) -> Claim:
     for name, (small, *_, large) in sizes.items():
         per_home = (round(each.messages / each.homes) for each in (small, large))
         times = (round(1000 * each.seconds, 1) for each in (small, large))
-        rows.append((name, kind(MEASURED[name]), *per_home, *times, round(large.partners)))
+        rows.append((name, kind(MECHANISMS[name]), *per_home, *times, round(large.partners)))
     few, many = sizes["coalition"][0], sizes["coalition"][-1]
-    plans = {name: each for name, each in sizes.items() if kind(MEASURED[name]) == SCHEDULE}
+    plans = {name: each for name, each in sizes.items() if kind(MECHANISMS[name]) == SCHEDULE}
     grows = {name: _per_home(each[-1]) > 2 * _per_home(each[0]) for name, each in plans.items()}
     said = "; ".join(
         f"in {name} {_per_home(each[0]):.0f}, then {_per_home(each[-1]):.0f}, with {each[0].partners:.0f} other homes, "
@@ -202,7 +200,7 @@ def _per_home(each: Taken) -> float:
 
 
 def _of(largest: dict[str, Taken], which: str) -> list[str]:
-    return [name for name in largest if kind(MEASURED[name]) == which]
+    return [name for name in largest if kind(MECHANISMS[name]) == which]
 
 
 def _range(values: Sequence[float]) -> str:
