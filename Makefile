@@ -26,11 +26,16 @@ help: ## Show this list
 demo: $(CORE) ## Run a day of a village: trade, settle on its chain, prove a bill
 	@$(BIN)/commonwatt demo
 
+# The contracts' tests use one core for long, so they run beside the others.
 test: $(DEV) ## Run all tests on all cores; those of the contracts when Node is there
-	@if node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; \
-	then $(MAKE) --no-print-directory test-contracts; \
-	else echo "Node 20 or newer was not found: tests of the contracts and with Ethereum's tools are left out."; fi
-	$(BIN)/pytest --numprocesses auto --dist worksteal
+	@mkdir -p build; contracts=; \
+	if node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; \
+	then $(MAKE) --no-print-directory $(NODE) || exit 1; \
+	$(MAKE) --no-print-directory test-contracts > build/contracts.log 2>&1 & contracts=$$!; \
+	else echo "Node 20 or newer was not found: tests of the contracts and with Ethereum's tools are left out."; fi; \
+	$(BIN)/pytest --numprocesses auto --dist worksteal; python=$$?; \
+	if [ -n "$$contracts" ]; then wait $$contracts || { cat build/contracts.log; exit 1; }; tail -n 2 build/contracts.log; fi; \
+	exit $$python
 
 test-contracts: $(NODE) ## Test the contracts with forge and compare the artifacts with a fresh compile
 	node contracts/compile.mjs --check
