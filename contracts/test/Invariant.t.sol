@@ -376,6 +376,8 @@ contract InvariantTest {
     /// Balances, bonds and forfeits are what the model says, and the token covers them exactly.
     /// forge-config: default.invariant.runs = 100
     /// forge-config: default.invariant.depth = 500
+    /// forge-config: soak.invariant.runs = 2000
+    /// forge-config: soak.invariant.depth = 500
     function invariant_all_that_is_held_is_owed() public view {
         life.check();
     }
