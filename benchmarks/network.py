@@ -20,8 +20,10 @@ from commonwatt.ledger.network.machine import Machine
 from commonwatt.ledger.network.poa import Poa
 from commonwatt.ledger.network.pool import Limits
 from commonwatt.ledger.network.tree import Tree
+from commonwatt.ledger.quorum import mint
 from commonwatt.ledger.wallet import created_address, sign_transaction
-from commonwatt.proof import Key, keccak
+from commonwatt.proof import Domain, Key, keccak, sign
+from commonwatt.records import Mint
 
 PERIOD = 5
 SINGLE, FULL, TOKENS, LONG = 500, 2_000, 1_000, 10_000
@@ -72,10 +74,11 @@ def money(first: int, count: int) -> tuple[list[bytes], list[bytes]]:
     """Transactions that create a community's token and mint some, and `count` transfers of it to 250 accounts."""
     community, token = (created_address(RICH.address, first + number) for number in range(2))
     call = contract(TOKEN).functions
+    domain, issue = Domain(1, token), Mint(RICH.address, count, 0)
     prepared = [
-        (b"", contract(COMMUNITY).creation([RICH.address], 1, bytes(32)), 5_000_000),
+        (b"", contract(COMMUNITY).creation([RICH.address], 1, bytes(32)), 8_000_000),
         (b"", contract(TOKEN).creation(community, "Community money", "EUR"), 5_000_000),
-        (token, call["mint"].encode(RICH.address, count), 100_000),
+        (token, mint(domain, issue, [sign(domain, issue, RICH).signature]), 200_000),
     ]
     moves = [(token, call["transfer"].encode(keccak(bytes([n % 250]))[:20], 1), 60_000) for n in range(count)]
     signed = [
