@@ -1,12 +1,15 @@
 """What README.md and docs/ say must be there: links, commands, options, examples."""
 
 import doctest
+import importlib
+import pkgutil
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
+import commonwatt
 from commonwatt.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -16,6 +19,8 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.rel
 SHELL = re.compile(r"^```(?:sh|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]+)")
 TARGET = re.compile(r"^([a-z-]+):", re.MULTILINE)
+NAME = re.compile(r"`([a-z_]+(?:\.[A-Za-z_]\w*)+)`")
+ROOMS = {module.name for module in pkgutil.iter_modules(commonwatt.__path__)}
 
 
 def commands(page):
@@ -57,3 +62,23 @@ def test_every_page_is_in_the_navigation():
     navigation = (ROOT / "mkdocs.yml").read_text("utf-8")
     pages = [page.relative_to(ROOT / "docs").as_posix() for page in PAGES[1:]]
     assert [page for page in pages if f": {page}\n" not in navigation] == []
+
+
+def leads_somewhere(name):
+    """Whether `room.module.name` is there: the longest part that is a module, then attributes."""
+    parts = name.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(["commonwatt", *parts[:cut]]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[cut:]:
+            found = getattr(found, part, None) or getattr(found, "__annotations__", {}).get(part)
+        return found is not None
+    return False
+
+
+@each_page
+def test_names_lead_to_code(page):
+    names = {name.removeprefix("commonwatt.") for name in NAME.findall(page.read_text("utf-8"))}
+    assert [name for name in sorted(names) if name.partition(".")[0] in ROOMS and not leads_somewhere(name)] == []
