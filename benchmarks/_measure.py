@@ -42,7 +42,7 @@ def timed(prepare: Callable[[], T], run: Callable[[T], Any], repeat: int = REPEA
 
 def show(figures: dict[str, Any], *packages: str) -> None:
     """The figures on stdout as JSON, with the date, the machine and the versions of packages."""
-    from commonwatt.exchange.bench import machine
+    from commonwatt.simulation.bench import machine
 
     report = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -15,7 +15,7 @@ from typing import Any
 
 from _measure import REPEAT, show, timed
 
-from commonwatt.market.bilateral import BILATERAL, BilateralParameters
+from commonwatt.market.designs.bilateral import BILATERAL, BilateralParameters
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "market"))
 from bilateral_cases import frame, optimum, village

@@ -19,15 +19,15 @@ from typing import Any
 import numpy as np
 from _measure import clocks, show
 
-from commonwatt.ledger.network.consensus import Consensus, Header, Turn
-from commonwatt.ledger.network.hash_chain import HashChain
-from commonwatt.ledger.network.miner import Miner
-from commonwatt.ledger.network.poa import Poa
-from commonwatt.ledger.network.pos import Pos, Rules
-from commonwatt.ledger.network.pow import MAX_TARGET, Pow, attempt
-from commonwatt.ledger.network.stake import Entry
+from commonwatt.ledger.network.consensus.hash_chain import HashChain
+from commonwatt.ledger.network.consensus.interface import Consensus, Header, Turn
+from commonwatt.ledger.network.consensus.miner import Miner
+from commonwatt.ledger.network.consensus.poa import Poa
+from commonwatt.ledger.network.consensus.pos import Pos, Rules
+from commonwatt.ledger.network.consensus.pow import MAX_TARGET, Pow, attempt
+from commonwatt.ledger.network.consensus.stake import Entry
 from commonwatt.proof import Key, keccak
-from commonwatt.study.indices import gini
+from commonwatt.study.compare.indices import gini
 
 HASHES, ROUNDS = 400_000, 9
 BLOCKS, SEEDS, PERIOD, RATE = 300, 50, 15, 1000.0

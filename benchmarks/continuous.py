@@ -12,7 +12,7 @@ import numpy as np
 from _measure import median, show
 
 from commonwatt.market import Events
-from commonwatt.market.continuous import run_book
+from commonwatt.market.designs.continuous import run_book
 
 
 def main() -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from _measure import clocks, show
 
+from commonwatt.accounts.statements import Line, place_of, statements
 from commonwatt.exchange.bills import signed_json
-from commonwatt.exchange.faults import Chain, faults
 from commonwatt.exchange.proofs import Slot
-from commonwatt.exchange.statements import Line, place_of, statements
+from commonwatt.member.faults import Chain, faults
 from commonwatt.proof import Domain, Key, Tree, hash_struct, keccak, sign
 from commonwatt.records import BUY, SELL, Mandate, Order, Post, Reading, Signed, Trade
 from commonwatt.records.deltas import pack_deltas

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from _measure import clocks, show
 
-from commonwatt.ledger.client import Enrolment, LedgerClient, Terms
-from commonwatt.ledger.embedded import EmbeddedChain, Genesis
-from commonwatt.ledger.quorum import gate_of
+from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
+from commonwatt.ledger.client.quorum import gate_of
+from commonwatt.ledger.client.settlement import Enrolment, LedgerClient, Terms
 from commonwatt.ledger.wallet import sign_transaction
 from commonwatt.proof import Key, hash_struct, keccak, sign
 from commonwatt.records import Post

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from _measure import clocks, show
 
-from commonwatt.ledger.contracts import COMMUNITY, TOKEN, contract
-from commonwatt.ledger.evm import Genesis
+from commonwatt.ledger.chain.evm import Genesis
+from commonwatt.ledger.client.abi import COMMUNITY, TOKEN, contract
+from commonwatt.ledger.client.quorum import mint
+from commonwatt.ledger.network.consensus.poa import Poa
 from commonwatt.ledger.network.machine import Machine
-from commonwatt.ledger.network.poa import Poa
 from commonwatt.ledger.network.pool import Limits
 from commonwatt.ledger.network.tree import Tree
-from commonwatt.ledger.quorum import mint
 from commonwatt.ledger.wallet import created_address, sign_transaction
 from commonwatt.proof import Domain, Key, keccak, sign
 from commonwatt.records import Mint

@@ -14,16 +14,17 @@ from typing import Any
 import numpy as np
 from _measure import median, show
 
-from commonwatt.market import pool, sdr, sdr_compensated
+from commonwatt.market import pool
 from commonwatt.market.bill_sharing import share_bill
+from commonwatt.market.designs import sdr, sdr_compensated
+from commonwatt.market.designs.mid_market import MID_MARKET
+from commonwatt.market.designs.mid_market import local_price as mid_market_price
+from commonwatt.market.designs.sdr import SDR
+from commonwatt.market.designs.sdr_compensated import SDR_COMPENSATED
+from commonwatt.market.designs.sharing_key import SHARING_KEY, SharingKeyParameters, static, static_key
+from commonwatt.market.designs.sharing_key import local_price as agreed_price
 from commonwatt.market.interface import Frame, Mechanism, Orders, Positions
-from commonwatt.market.mid_market import MID_MARKET
-from commonwatt.market.mid_market import local_price as mid_market_price
 from commonwatt.market.optimum import by_solver, optimum
-from commonwatt.market.sdr import SDR
-from commonwatt.market.sdr_compensated import SDR_COMPENSATED
-from commonwatt.market.sharing_key import SHARING_KEY, SharingKeyParameters, static, static_key
-from commonwatt.market.sharing_key import local_price as agreed_price
 from commonwatt.units import MAX_PRICE
 
 MEMBERS = 1_000_000

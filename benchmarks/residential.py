@@ -2,8 +2,8 @@
 
 from _measure import clocks, show
 
-from commonwatt.study.residential import run
-from commonwatt.study.residential_page import as_json
+from commonwatt.study.residential.page import as_json
+from commonwatt.study.residential.study import run
 
 begun = clocks()
 found = as_json(run())

@@ -25,8 +25,8 @@ import httpx
 import numpy as np
 from _measure import show
 
-from commonwatt.ledger.contracts import COMMUNITY, contract
-from commonwatt.ledger.embedded import EmbeddedChain, Genesis
+from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
+from commonwatt.ledger.client.abi import COMMUNITY, contract
 from commonwatt.ledger.network.setup import GENESIS_FILE, consensus_table, new_network
 from commonwatt.ledger.wallet import created_address, sign_transaction
 from commonwatt.proof import Key, checksum_address, keccak
@@ -41,9 +41,9 @@ _PERIOD, _POLL = 1, 0.01
 def _serve(path: Path, listener: socket.socket) -> None:
     import uvicorn
 
-    from commonwatt.ledger.rpc import Service
-    from commonwatt.ledger.rpc_app import application
-    from commonwatt.ledger.rpc_backend import AtOnce
+    from commonwatt.ledger.rpc.app import application
+    from commonwatt.ledger.rpc.backend import AtOnce
+    from commonwatt.ledger.rpc.service import Service
 
     chain = EmbeddedChain(path, _GENESIS)
     app = application(Service(AtOnce(chain, time.time)))

@@ -14,9 +14,9 @@ from typing import Any
 
 from _measure import show, timed
 
-from commonwatt.exchange.feeders import feeder_named
-from commonwatt.market.schedule import SCHEDULE
-from commonwatt.market.schedule_input import Dispatch
+from commonwatt.market.designs.schedule import SCHEDULE
+from commonwatt.market.schedule.input import Dispatch
+from commonwatt.simulation.feeders import feeder_named
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "market"))
 from schedule_cases import frame, ieee33, optimum, village

@@ -45,7 +45,7 @@ def test_numbers_are_not_rounded(refused, arguments, sentence):
     "command", [("simulate", FIVE_HOMES), ("demo",), ("study", "saini"), ("bench", "day"), ("data",)]
 )
 def test_figures_that_cannot_be_written_stop_a_run_before_it(refused, monkeypatch, tmp_path, command):
-    monkeypatch.setattr("commonwatt.exchange.api.simulate", lambda *_, **__: pytest.fail("it was run"))
+    monkeypatch.setattr("commonwatt.simulation.api.simulate", lambda *_, **__: pytest.fail("it was run"))
     assert refused(9, *command, "--json", tmp_path / "no" / "x.json").endswith(
         "cannot be written: No such file or directory.\n"
     )
@@ -65,6 +65,6 @@ def test_outputs_that_cannot_be_written_end_in_a_sentence(refused, monkeypatch, 
     def full(*_):
         raise OSError(28, "No space left on device", str(tmp_path / "report.html"))
 
-    monkeypatch.setattr("commonwatt.study.outputs.write_outputs", full)
+    monkeypatch.setattr("commonwatt.report.outputs.write_outputs", full)
     said = refused(9, "simulate", FIVE_HOMES, "--ledger", "none", "--out", tmp_path / "out")
     assert said.splitlines()[-1] == f"{tmp_path / 'report.html'} cannot be used: No space left on device."

@@ -42,8 +42,8 @@ def test_public_names_lead_somewhere(name):
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="has no attribute 'simulation'"):
-        _ = commonwatt.simulation
+    with pytest.raises(AttributeError, match="has no attribute 'simulate_all'"):
+        _ = commonwatt.simulate_all
 
 
 @pytest.mark.parametrize("room", ROOMS)

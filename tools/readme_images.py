@@ -6,7 +6,7 @@ from pathlib import Path
 
 import commonwatt
 from commonwatt.cli import DEMO_START
-from commonwatt.study.plots import balance_svg
+from commonwatt.report.plots import balance_svg
 
 ROOT = Path(__file__).parents[1]
 

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from commonwatt.errors import CommonwattError
-    from commonwatt.exchange.api import simulate
-    from commonwatt.exchange.result import Result
+    from commonwatt.simulation.api import simulate
+    from commonwatt.simulation.result import Result
 
 __all__ = ["CommonwattError", "Result", "simulate"]
 
 _WHERE = {
     "CommonwattError": "commonwatt.errors",
-    "Result": "commonwatt.exchange.result",
-    "simulate": "commonwatt.exchange.api",
+    "Result": "commonwatt.simulation.result",
+    "simulate": "commonwatt.simulation.api",
 }
 
 

@@ -12,7 +12,7 @@ from commonwatt.community.calendar import local_days, local_midnight
 from commonwatt.community.toml import parse
 from commonwatt.errors import ConfigError
 from commonwatt.exchange.events import schedule
-from commonwatt.exchange.world import gate_of
+from commonwatt.simulation.world import gate_of
 
 GOOD = (Path(__file__).parent / "good.toml").read_text()
 LORD_HOWE, APIA = "Australia/Lord_Howe", "Pacific/Apia"

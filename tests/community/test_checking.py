@@ -13,8 +13,8 @@ from commonwatt.community.synthetic import village
 from commonwatt.community.toml import parse
 from commonwatt.errors import ConfigError, DataError, StoreError
 from commonwatt.exchange.checking import load
-from commonwatt.exchange.simulation import Simulation
-from commonwatt.exchange.world import build
+from commonwatt.simulation.simulation import Simulation
+from commonwatt.simulation.world import build
 
 HERE = Path(__file__).parent
 EXAMPLES = sorted((HERE.parents[1] / "examples").glob("*.toml"))

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from exchange_cases import START, begin, written
 
-from commonwatt.exchange.api import simulate
 from commonwatt.exchange.bills import proven
-from commonwatt.exchange.result import Result
+from commonwatt.simulation.api import simulate
+from commonwatt.simulation.result import Result
 
 
 @pytest.fixture(scope="session")

@@ -11,21 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from commonwatt.exchange import persistence as persist
+from commonwatt.accounts.statements import SENTINEL_MEMBER
+from commonwatt.exchange import rows as persist
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.bills import anchored, bills, proven
 from commonwatt.exchange.events import Gate
 from commonwatt.exchange.outbox import Outbox
 from commonwatt.exchange.proofs import Slot
-from commonwatt.exchange.result import Result
-from commonwatt.exchange.statements import SENTINEL_MEMBER
 from commonwatt.exchange.store import Store
-from commonwatt.ledger.client import LedgerClient
-from commonwatt.ledger.embedded import EmbeddedChain
+from commonwatt.ledger.chain.embedded import EmbeddedChain
+from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.proof import Key, Tree, hash_struct, keccak
 from commonwatt.records import Anchor, Order, Post, Statement, Trade
 from commonwatt.records.deltas import pack_deltas
 from commonwatt.records.schema import Record
+from commonwatt.simulation.result import Result
 
 Bill = dict[str, Any]
 DAY_AHEAD, REAL_TIME = 0, 1

@@ -15,8 +15,8 @@ from typing import Any
 import commonwatt
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
-from commonwatt.exchange.result import Result
-from commonwatt.exchange.simulation import Simulation
+from commonwatt.simulation.result import Result
+from commonwatt.simulation.simulation import Simulation
 
 START = "2026-06-15"
 HEAD = """

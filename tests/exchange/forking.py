@@ -27,12 +27,12 @@ from typing import Any
 from exchange_cases import START, snapshot
 
 import commonwatt.cli
-import commonwatt.exchange.verify
-import commonwatt.ledger.client
-import commonwatt.ledger.embedded
-import commonwatt.study.outputs
-import commonwatt.study.screen
-from commonwatt.exchange.api import simulate
+import commonwatt.ledger.chain.embedded
+import commonwatt.ledger.client.settlement
+import commonwatt.member.verify
+import commonwatt.report.outputs
+import commonwatt.report.screen
+from commonwatt.simulation.api import simulate
 
 
 def main() -> None:

@@ -11,13 +11,13 @@ from exchange_cases import START, written
 from lies import LIES, TEXT, Day, publish, purse
 
 from commonwatt.errors import CommonwattError, LedgerError, Reverted, VerificationError
-from commonwatt.exchange.alone import challenge, withdraw
-from commonwatt.exchange.api import first_day
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.excerpt import excerpt
-from commonwatt.ledger.client import LedgerClient
-from commonwatt.ledger.embedded import EmbeddedChain
+from commonwatt.ledger.chain.embedded import EmbeddedChain
+from commonwatt.ledger.client.settlement import LedgerClient
+from commonwatt.member.challenge import challenge, withdraw
 from commonwatt.proof import Key
+from commonwatt.simulation.api import first_day
 
 
 class Case:

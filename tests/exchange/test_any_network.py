@@ -12,17 +12,17 @@ import pytest
 from exchange_cases import COMMUNITY, START, written
 
 from commonwatt.errors import LedgerError
-from commonwatt.exchange import simulation
-from commonwatt.exchange.api import simulate
 from commonwatt.exchange.parties import Keys
-from commonwatt.exchange.result import Result
-from commonwatt.ledger.evm import Genesis
-from commonwatt.ledger.network.hash_chain import HashChain
-from commonwatt.ledger.network.poa import Poa
-from commonwatt.ledger.network.pos import Pos, Rules
-from commonwatt.ledger.network.pow import MAX_TARGET, Pow
-from commonwatt.ledger.network.stake import Entry
+from commonwatt.ledger.chain.evm import Genesis
+from commonwatt.ledger.network.consensus.hash_chain import HashChain
+from commonwatt.ledger.network.consensus.poa import Poa
+from commonwatt.ledger.network.consensus.pos import Pos, Rules
+from commonwatt.ledger.network.consensus.pow import MAX_TARGET, Pow
+from commonwatt.ledger.network.consensus.stake import Entry
 from commonwatt.ledger.node import Receipt
+from commonwatt.simulation import simulation
+from commonwatt.simulation.api import simulate
+from commonwatt.simulation.result import Result
 
 sys.path.append(str(Path(__file__).parents[1] / "ledger" / "network"))
 from network_cases import MEMBERS, Network

@@ -10,10 +10,10 @@ import pytest
 from exchange_cases import COMMUNITY, START, tables, written
 
 from commonwatt.errors import ConfigError, LedgerError, StoreError, VerificationError
-from commonwatt.exchange.api import simulate
-from commonwatt.exchange.result import Result
-from commonwatt.exchange.verify import open_and_verify
-from commonwatt.study.outputs import write_outputs
+from commonwatt.member.verify import open_and_verify
+from commonwatt.report.outputs import write_outputs
+from commonwatt.simulation.api import simulate
+from commonwatt.simulation.result import Result
 
 sys.path.append(str(Path(__file__).parents[1] / "ledger"))
 from nodes import anvil

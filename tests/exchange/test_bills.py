@@ -20,13 +20,13 @@ from exchange_cases import POOR
 from commonwatt.errors import LedgerError, VerificationError
 from commonwatt.exchange.bills import content_hash, grid_amount
 from commonwatt.exchange.outbox import Outbox
-from commonwatt.exchange.result import Result
-from commonwatt.exchange.trace import trace
-from commonwatt.exchange.verify import open_and_verify, verify_bill
-from commonwatt.ledger.client import LedgerClient
-from commonwatt.ledger.embedded import EmbeddedChain
+from commonwatt.ledger.chain.embedded import EmbeddedChain
+from commonwatt.ledger.client.settlement import LedgerClient
+from commonwatt.member.verify import open_and_verify, verify_bill
 from commonwatt.proof import Tree
 from commonwatt.records import Anchor
+from commonwatt.report.trace import trace
+from commonwatt.simulation.result import Result
 from commonwatt.units import payment, round_half_up
 
 Bill = dict[str, Any]
@@ -674,7 +674,7 @@ def test_a_bill_is_verified_from_the_files_and_they_stay_as_they_are(finished: P
 def test_a_bill_of_another_chain_is_refused(finished: Path, tmp_path: Path) -> None:
     from exchange_cases import COMMUNITY, START, written
 
-    from commonwatt.exchange.api import simulate
+    from commonwatt.simulation.api import simulate
 
     simulate(written(tmp_path, COMMUNITY + "# another\n"), START, 1, out=tmp_path / "same").simulation.close()
     other = COMMUNITY.replace("Five homes", "Six homes")

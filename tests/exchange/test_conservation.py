@@ -10,7 +10,7 @@ import pytest
 from exchange_cases import POOR, START
 
 from commonwatt.exchange import store as tables
-from commonwatt.exchange.result import Result
+from commonwatt.simulation.result import Result
 from commonwatt.units import MICRO
 
 
@@ -139,7 +139,7 @@ def test_the_chain_has_two_blocks_per_slot(run: Result) -> None:
 def test_the_same_run_in_files_gives_the_same_chain_and_the_same_bills(run: Result, tmp_path: Any) -> None:
     from exchange_cases import snapshot, written
 
-    from commonwatt.exchange.api import simulate
+    from commonwatt.simulation.api import simulate
 
     again = simulate(written(tmp_path), START, 1, out=tmp_path / "out")
     assert snapshot(again) == snapshot(run)
@@ -150,7 +150,7 @@ def test_the_same_run_in_files_gives_the_same_chain_and_the_same_bills(run: Resu
 def test_without_a_ledger_the_market_is_the_same_but_for_collateral(tmp_path: Any, ledger: str) -> None:
     from exchange_cases import COMMUNITY, written
 
-    from commonwatt.exchange.api import simulate
+    from commonwatt.simulation.api import simulate
 
     text = COMMUNITY.replace('collateral = "0.05"', 'collateral = "20"')
     results = [simulate(written(tmp_path, text), START, 1, ledger=choice) for choice in (ledger, "embedded")]

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from commonwatt.accounts import netting
 from commonwatt.errors import Reverted
-from commonwatt.exchange import netting
-from commonwatt.ledger.client import Enrolment, LedgerClient, Terms
-from commonwatt.ledger.embedded import EmbeddedChain, Genesis
-from commonwatt.ledger.quorum import gate_of
+from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
+from commonwatt.ledger.client.quorum import gate_of
+from commonwatt.ledger.client.settlement import Enrolment, LedgerClient, Terms
 from commonwatt.proof import Key, keccak, sign
 from commonwatt.records import Post, Trades
 from commonwatt.records.deltas import pack_deltas

@@ -14,12 +14,12 @@ from dishonest import DAY_AHEAD, REAL_TIME, Bill, Dishonest
 from commonwatt.errors import LedgerError, VerificationError
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.proofs import Slot
-from commonwatt.exchange.result import Result
-from commonwatt.exchange.verify import verify_bill
+from commonwatt.member.verify import verify_bill
 from commonwatt.proof import Key, Tree, hash_struct, keccak
 from commonwatt.records import BUY, SELL, ZERO_HASH, Order, Post, Statement
 from commonwatt.records.deltas import pack_deltas, unpack_deltas
 from commonwatt.records.schema import as_json
+from commonwatt.simulation.result import Result
 
 SUN, ROOF, FLAT, SHOP, POOR = range(5)
 NOTHING = f"0x{ZERO_HASH.hex()}"

@@ -12,12 +12,12 @@ from lies import LIES, MOST_GAS, TEXT, Day, look, publish, purse
 
 from commonwatt.errors import Reverted
 from commonwatt.exchange.answers import answer, order_answer, receipts
-from commonwatt.exchange.api import first_day
 from commonwatt.exchange.checking import load
-from commonwatt.exchange.faults import DEMAND
-from commonwatt.ledger.contracts import events
-from commonwatt.ledger.disputes import DisputesClient
+from commonwatt.ledger.client.abi import events
+from commonwatt.ledger.client.disputes import DisputesClient
+from commonwatt.member.faults import DEMAND
 from commonwatt.proof import keccak, sign
+from commonwatt.simulation.api import first_day
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,9 @@ import pytest
 from exchange_cases import COMMUNITY, START, written
 
 from commonwatt.errors import LedgerError
-from commonwatt.exchange.api import simulate
 from commonwatt.ledger import remote
 from commonwatt.ledger.node import Receipt
+from commonwatt.simulation.api import simulate
 
 sys.path.append(str(Path(__file__).parents[1] / "ledger"))
 from nodes import anvil

@@ -28,32 +28,32 @@ from exchange_cases import (
 )
 
 from commonwatt.errors import LedgerError, StoreError
-from commonwatt.exchange.api import simulate
-from commonwatt.ledger.embedded import EmbeddedChain
+from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.node import Block
+from commonwatt.simulation.api import simulate
 
 # With a challenge window, so that posts wait for two slots and are finalised apart from their own slot.
 WINDOW = '\n[ledger]\nwindow = "2h"\n'
 TEXT = COMMUNITY + WINDOW
 Order = dict[str, Any]
 
-SIMULATION, OUTBOX, CLIENT, CHAIN, STORE, PERSISTENCE = (
+SIMULATION, OUTBOX, CLIENT, CHAIN, STORE, ROWS = (
     f"commonwatt.{name}"
-    for name in ("exchange.simulation", "exchange.outbox", "ledger.client", "ledger.embedded", "exchange.store",
-                 "exchange.persistence")
+    for name in ("simulation.simulation", "exchange.outbox", "ledger.client.settlement", "ledger.chain.embedded",
+                 "exchange.store", "exchange.rows")
 )  # fmt: skip
 MOMENTS: dict[str, list[Any]] = {
     "before the community is founded": [SIMULATION, "open_node", 1, "before"],
     "with an empty chain": [SIMULATION, "open_node", 1, "after"],
     "between contracts and deposits": [CLIENT, "LedgerClient.deposit_for", 1, "before"],
     "founded on the chain, unknown to the store": [SIMULATION, "found", 1, "after"],
-    "among the mandates": [PERSISTENCE, "write_mandates", 1, "after"],
+    "among the mandates": [ROWS, "write_mandates", 1, "after"],
     "founded, before the first gate": [SIMULATION, "Simulation._close_gate", 1, "before"],
-    "within the gate's transaction": [PERSISTENCE, "write_gate", 1, "after"],
+    "within the gate's transaction": [ROWS, "write_gate", 1, "after"],
     "gate in the store, not on the chain": [OUTBOX, "Outbox.commit", 1, "before"],
     "gate on the chain": [OUTBOX, "Outbox.commit", 1, "after"],
     "after the first slot's flows": [STORE, "add", 8, "before"],
-    "within a slot's transaction": [PERSISTENCE, "write_slot", 9, "after"],
+    "within a slot's transaction": [ROWS, "write_slot", 9, "after"],
     "slot in the store, not on the chain": [OUTBOX, "Outbox.post", 10, "before"],
     "slot posted": [CLIENT, "LedgerClient.post", 11, "after"],
     "before a slot is final": [CLIENT, "LedgerClient.finalise", 12, "before"],

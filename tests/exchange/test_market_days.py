@@ -11,10 +11,10 @@ import pytest
 from exchange_cases import AFTER, AHEAD, COMMUNITY, HEAD, MEMBERS, START, TARIFF, begin, written
 
 from commonwatt.exchange import store as tables
-from commonwatt.exchange.api import simulate
 from commonwatt.exchange.bills import proven
-from commonwatt.exchange.result import Result
-from commonwatt.exchange.verify import verify_bill
+from commonwatt.member.verify import verify_bill
+from commonwatt.simulation.api import simulate
+from commonwatt.simulation.result import Result
 
 
 def assert_whole(result: Result) -> None:

@@ -10,9 +10,9 @@ from exchange_cases import COMMUNITY, begin
 
 from commonwatt.errors import Reverted
 from commonwatt.exchange.events import Gate, SlotEnd
-from commonwatt.exchange.simulation import Simulation
-from commonwatt.exchange.verify import verify_bill
-from commonwatt.ledger.client import LedgerClient
+from commonwatt.ledger.client.settlement import LedgerClient
+from commonwatt.member.verify import verify_bill
+from commonwatt.simulation.simulation import Simulation
 from commonwatt.units import IntArray
 
 RICH = COMMUNITY.replace('collateral = "0.05"', 'collateral = "20"')

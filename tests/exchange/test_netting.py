@@ -8,10 +8,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from commonwatt.accounts.charges import charges
+from commonwatt.accounts.netting import affordable, delivered
+from commonwatt.accounts.statements import SENTINEL_MEMBER, Line, statements
 from commonwatt.community.tariff import Flat, Levy, Tariff, slot_prices
-from commonwatt.exchange.charges import charges
-from commonwatt.exchange.netting import affordable, delivered
-from commonwatt.exchange.statements import SENTINEL_MEMBER, Line, statements
 from commonwatt.records import ZERO_HASH, Trade, Trades
 from commonwatt.records.deltas import DELTA_MAX, DELTA_MIN
 from commonwatt.units import IntArray, payment

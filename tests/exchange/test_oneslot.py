@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from commonwatt.errors import ConfigError
-from commonwatt.exchange.oneslot import clear_file
 from commonwatt.market import MECHANISMS, Events, Neighbourhood, Orders, Positions
+from commonwatt.simulation.oneslot import clear_file
 
 POSITIONS = "member,net_wh\na,500\nb,300\nc,-400\nd,0\n"
 ORDERS = "order,member,side,wh,limit\n1,a,buy,500,0.30\n2,b,buy,300,0.20\n3,c,sell,400,0.10\n4,d,sell,0,0.10\n"

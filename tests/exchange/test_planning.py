@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from commonwatt.agents.planning import Outlook, agree, dispatch, expected_charge, lacking, neighbourhood
 from commonwatt.community.model import Battery
 from commonwatt.data.grids import read_grid
 from commonwatt.devices import Fleet, step
 from commonwatt.errors import MarketError
-from commonwatt.exchange.agreements import agreed_orders, joined, left, ordered, within
 from commonwatt.exchange.parties import Limits
-from commonwatt.exchange.planning import Outlook, agree, dispatch, expected_charge, lacking, neighbourhood
-from commonwatt.exchange.stages import ActiveStage
 from commonwatt.exchange.states import Declared
 from commonwatt.exchange.steps import Forecast, clear, steer
 from commonwatt.grid import Network, power_flow
+from commonwatt.grid.feeder import flow
 from commonwatt.market import Frame, find
-from commonwatt.market.feeder import flow
+from commonwatt.market.agreements import agreed_orders, joined, left, ordered, within
+from commonwatt.market.stage import ActiveStage
 from commonwatt.records import Clearing, Proof, Trades
 from commonwatt.units import IntArray
 

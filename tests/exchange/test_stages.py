@@ -26,13 +26,13 @@ from exchange_cases import (
 
 from commonwatt.errors import ConfigError, MarketError
 from commonwatt.exchange import store
-from commonwatt.exchange.api import simulate
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
-from commonwatt.exchange.result import Result
-from commonwatt.exchange.simulation import Simulation
-from commonwatt.exchange.verify import verify_bill
+from commonwatt.member.verify import verify_bill
 from commonwatt.records import BUY, SELL
+from commonwatt.simulation.api import simulate
+from commonwatt.simulation.result import Result
+from commonwatt.simulation.simulation import Simulation
 
 UNIFORM = '\n[market.auction]\nmechanism = "uniform"\ngate = "12:00"\n'
 MID_THEN_SDR = '\n[market.mid]\nmechanism = "mid-market"\n\n[market.rest]\nmechanism = "sdr"\n'

@@ -12,19 +12,19 @@ from exchange_cases import written
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from commonwatt.accounts.charges import charges
+from commonwatt.agents.planning import Outlook, declare
 from commonwatt.community.calendar import Slots
 from commonwatt.community.model import Battery, Community
 from commonwatt.community.tariff import Flat, Tariff, slot_prices
 from commonwatt.devices import Fleet
 from commonwatt.errors import CommonwattError, RecordError, SequenceError, SignatureError
 from commonwatt.exchange import steps
-from commonwatt.exchange.charges import charges
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.parties import Keys, Limits, filed, mandates, simulated_keys
-from commonwatt.exchange.planning import Outlook, declare
-from commonwatt.exchange.stages import ActiveStage
 from commonwatt.exchange.states import Committed
 from commonwatt.market import Frame, find
+from commonwatt.market.stage import ActiveStage
 from commonwatt.meter import SimulatedMeter
 from commonwatt.proof import Domain, Key, sign
 from commonwatt.records import BUY, SELL, Mandate, Order, Reading, Signed

@@ -9,7 +9,7 @@ import numpy as np
 
 from commonwatt.community.toml import parse
 from commonwatt.data import read_profiles
-from commonwatt.exchange.world import build
+from commonwatt.simulation.world import build
 
 FILE = """
 [community]

@@ -8,7 +8,7 @@ import pytest
 from ledger_cases import GENESIS
 
 from commonwatt import cli
-from commonwatt.ledger.embedded import EmbeddedChain
+from commonwatt.ledger.chain.embedded import EmbeddedChain
 
 
 @pytest.fixture

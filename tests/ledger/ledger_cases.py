@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from commonwatt.ledger.embedded import Genesis
+from commonwatt.ledger.chain.embedded import Genesis
 from commonwatt.ledger.wallet import sign_transaction
 from commonwatt.proof import Key
 

@@ -14,11 +14,11 @@ from typing import Any
 import uvicorn
 from ledger_cases import ALICE, BOB, ETHER
 
-from commonwatt.ledger.embedded import EmbeddedChain, Genesis
-from commonwatt.ledger.rpc import Service
-from commonwatt.ledger.rpc_app import Access, application
-from commonwatt.ledger.rpc_asked import Limits
-from commonwatt.ledger.rpc_backend import AtOnce
+from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
+from commonwatt.ledger.rpc.app import Access, application
+from commonwatt.ledger.rpc.asked import Limits
+from commonwatt.ledger.rpc.backend import AtOnce
+from commonwatt.ledger.rpc.service import Service
 
 CONTRACTS = Path(__file__).parents[2] / "contracts"
 ARTIFACTS = CONTRACTS.parent / "src/commonwatt/ledger/artifacts"

@@ -18,7 +18,7 @@ import pytest
 from ledger_cases import ALICE, BOB, GENESIS, transfer
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.embedded import EmbeddedChain
+from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.proof import keccak
 
 Open = Callable[..., EmbeddedChain]
@@ -247,5 +247,5 @@ def test_a_full_disk_leaves_the_chain_at_its_head(path: Path, open_chain: Open) 
 
 
 def test_the_node_is_imported_without_py_evm() -> None:
-    code = "import sys, commonwatt.ledger.node, commonwatt.ledger.client; sys.exit('eth' in sys.modules)"
+    code = "import sys, commonwatt.ledger.node, commonwatt.ledger.client.settlement; sys.exit('eth' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,11 +11,11 @@ import pytest
 from ledger_cases import ETHER
 
 from commonwatt.errors import LedgerError, RecordError, Reverted
-from commonwatt.ledger.client import Addresses, Enrolment, LedgerClient, Posting, Terms
-from commonwatt.ledger.contracts import contract, decode_event, events, revert
-from commonwatt.ledger.embedded import EmbeddedChain, Genesis
+from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
+from commonwatt.ledger.client.abi import contract, decode_event, events, revert
+from commonwatt.ledger.client.quorum import gate_of
+from commonwatt.ledger.client.settlement import Addresses, Enrolment, LedgerClient, Posting, Terms
 from commonwatt.ledger.node import ZERO_ADDRESS
-from commonwatt.ledger.quorum import gate_of
 from commonwatt.ledger.wallet import created_address, sign_transaction
 from commonwatt.proof import Key, checksum_address, hash_struct, keccak, recover, sign
 from commonwatt.records import Anchor, Post

@@ -14,10 +14,10 @@ from eth.db.atomic import AtomicDB
 from ledger_cases import ALICE, BOB, ETHER, GENESIS, transfer
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.embedded import EmbeddedChain, Genesis
-from commonwatt.ledger.evm import chain_class, write_genesis
+from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
+from commonwatt.ledger.chain.evm import chain_class, write_genesis
+from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.node import CallReverted, Node
-from commonwatt.ledger.store import Store
 from commonwatt.ledger.wallet import sign_transaction
 from commonwatt.proof import keccak
 

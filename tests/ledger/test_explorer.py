@@ -14,11 +14,11 @@ from test_client import MEMBERS, OPERATORS, START, community, posted
 
 from commonwatt.errors import LedgerError, Reverted
 from commonwatt.ledger import explorer
-from commonwatt.ledger.client import LedgerClient
-from commonwatt.ledger.contracts import contract
-from commonwatt.ledger.embedded import EmbeddedChain, Genesis
+from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
+from commonwatt.ledger.chain.reader import Reader
+from commonwatt.ledger.client.abi import contract
+from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.ledger.explorer import AccountView, BlockView, Membership, TransactionView
-from commonwatt.ledger.reader import Reader
 from commonwatt.ledger.wallet import created_address, sign_transaction
 from commonwatt.proof import Key, checksum_address, keccak
 

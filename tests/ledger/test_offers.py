@@ -9,11 +9,11 @@ from ledger_cases import ETHER
 from test_client import ENROLMENTS, ETHER_TERMS, MEMBERS, OPERATORS, START, TOKEN_TERMS
 
 from commonwatt.errors import Reverted
-from commonwatt.ledger.client import LedgerClient, Terms
-from commonwatt.ledger.contracts import contract
-from commonwatt.ledger.embedded import EmbeddedChain, Genesis
-from commonwatt.ledger.offers import Offer, OffersClient, Sale, State
-from commonwatt.ledger.quorum import mint
+from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
+from commonwatt.ledger.client.abi import contract
+from commonwatt.ledger.client.offers import Offer, OffersClient, Sale, State
+from commonwatt.ledger.client.quorum import mint
+from commonwatt.ledger.client.settlement import LedgerClient, Terms
 from commonwatt.proof import Key, sign
 from commonwatt.records import Mint, Reading, Signed
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from ledger_cases import ALICE, BOB, ETHER, transfer
 from rpc_cases import GENESIS, error, request, result, service
 
-from commonwatt.ledger.embedded import EmbeddedChain
-from commonwatt.ledger.rpc import Service
-from commonwatt.ledger.rpc_asked import METHODS, Limits
-from commonwatt.ledger.rpc_backend import AtOnce, Backend
-from commonwatt.ledger.rpc_values import quantity
+from commonwatt.ledger.chain.embedded import EmbeddedChain
+from commonwatt.ledger.rpc.asked import METHODS, Limits
+from commonwatt.ledger.rpc.backend import AtOnce, Backend
+from commonwatt.ledger.rpc.service import Service
+from commonwatt.ledger.rpc.values import quantity
 from commonwatt.ledger.wallet import created_address, sign_transaction
 from commonwatt.proof import keccak
 

@@ -31,10 +31,10 @@ from rpc_cases import result
 from test_rpc_clients import node_tool
 from trie.hexary import HexaryTrie
 
-from commonwatt.ledger.embedded import EmbeddedChain, Genesis
-from commonwatt.ledger.rpc import Service
-from commonwatt.ledger.rpc_backend import AtOnce
-from commonwatt.ledger.rpc_values import hexed_word
+from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
+from commonwatt.ledger.rpc.backend import AtOnce
+from commonwatt.ledger.rpc.service import Service
+from commonwatt.ledger.rpc.values import hexed_word
 from commonwatt.proof import keccak
 
 GENESIS = Genesis(

@@ -15,8 +15,8 @@ from rpc_cases import GENESIS, result, served, service
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from commonwatt.ledger.rpc_app import Access
-from commonwatt.ledger.rpc_readers import HEADER, NotAReader, Readers, signed_header
+from commonwatt.ledger.rpc.app import Access
+from commonwatt.ledger.rpc.readers import HEADER, NotAReader, Readers, signed_header
 from commonwatt.proof import keccak
 
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}

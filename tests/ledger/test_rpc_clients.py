@@ -16,7 +16,7 @@ from rpc_cases import ARTIFACTS, CONTRACTS, GENESIS, artifact, served, service
 from web3 import Web3
 from web3.exceptions import ContractCustomError, ContractLogicError, Web3RPCError
 
-from commonwatt.ledger.contracts import contract, revert
+from commonwatt.ledger.client.abi import contract, revert
 
 CARL = b"\xca" * 20
 LANE_UNIT = 10**12

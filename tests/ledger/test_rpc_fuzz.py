@@ -14,7 +14,7 @@ from ledger_cases import ALICE, SOAK, transfer
 from rpc_cases import GENESIS, result, served, service
 from test_rpc import LOGGER, create, log
 
-from commonwatt.ledger.rpc_asked import METHODS, Limits
+from commonwatt.ledger.rpc.asked import METHODS, Limits
 
 REQUESTS = 5000 if SOAK else 1500
 SEED = 2024

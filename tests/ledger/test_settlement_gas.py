@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from commonwatt.ledger.client import Enrolment, LedgerClient, Terms
-from commonwatt.ledger.embedded import EmbeddedChain, Genesis
-from commonwatt.ledger.quorum import gate_of
+from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
+from commonwatt.ledger.client.quorum import gate_of
+from commonwatt.ledger.client.settlement import Enrolment, LedgerClient, Terms
 from commonwatt.proof import Key, keccak, sign
 from commonwatt.records import Post
 from commonwatt.records.deltas import pack_deltas

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.evm import decode as decode_transaction
+from commonwatt.ledger.chain.evm import decode as decode_transaction
+from commonwatt.ledger.chain.untrusted import decode
 from commonwatt.ledger.network.block import MAX_BLOCK_BYTES, InvalidBlock, decode_block
 from commonwatt.ledger.network.messages import MAX_MESSAGE_BYTES, MessageError
 from commonwatt.ledger.network.messages import decode as decode_message
 from commonwatt.ledger.network.wire import MAX_BODY_BYTES, Wire, WireError, unpack
-from commonwatt.ledger.untrusted import decode
 from commonwatt.proof import Key
 
 ITEMS = st.recursive(st.binary(max_size=70), lambda item: st.lists(item, max_size=5), max_leaves=20)

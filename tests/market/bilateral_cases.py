@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from commonwatt.devices.households import Households
 from commonwatt.market import Frame
-from commonwatt.market.bilateral import BILATERAL
-from commonwatt.market.households import Households
-from commonwatt.market.neighbourhood import Neighbourhood
+from commonwatt.market.bilateral.neighbourhood import Neighbourhood
+from commonwatt.market.designs.bilateral import BILATERAL
 
 
 def frame(homes, hours=1.0):

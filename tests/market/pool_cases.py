@@ -7,10 +7,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 from commonwatt.market import Frame, Positions
-from commonwatt.market.mid_market import MID_MARKET
-from commonwatt.market.sdr import SDR
-from commonwatt.market.sdr_compensated import SDR_COMPENSATED
-from commonwatt.market.sharing_key import SHARING_KEY
+from commonwatt.market.designs.mid_market import MID_MARKET
+from commonwatt.market.designs.sdr import SDR
+from commonwatt.market.designs.sdr_compensated import SDR_COMPENSATED
+from commonwatt.market.designs.sharing_key import SHARING_KEY
 from commonwatt.units import MAX_PRICE
 
 CASES = Path(__file__).parent / "cases"

@@ -3,12 +3,12 @@
 import numpy as np
 
 from commonwatt.data.feeders import read_feeder
-from commonwatt.exchange.feeders import feeder_named
+from commonwatt.devices.households import Households
+from commonwatt.grid.feeder import Feeder
 from commonwatt.market import Frame
-from commonwatt.market.feeder import Feeder
-from commonwatt.market.households import Households
-from commonwatt.market.schedule import SCHEDULE
-from commonwatt.market.schedule_input import Dispatch, Flexible
+from commonwatt.market.designs.schedule import SCHEDULE
+from commonwatt.market.schedule.input import Dispatch, Flexible
+from commonwatt.simulation.feeders import feeder_named
 
 
 def frame(given, hours=1.0):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from commonwatt.errors import MarketError
-from commonwatt.market.aggregator import Aggregator, Coupling
+from commonwatt.market.schedule.aggregator import Aggregator, Coupling
 
 CASE = Path(__file__).parent / "cases/schedule-aggregator"
 SCALE = 10**9

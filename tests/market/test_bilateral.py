@@ -8,12 +8,12 @@ from bilateral_cases import clear, frame, optimum, village
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from commonwatt.devices.households import Households
+from commonwatt.devices.operation import operate
 from commonwatt.errors import MarketError
-from commonwatt.market.bilateral import BILATERAL
-from commonwatt.market.bilateral_proof import Evidence
-from commonwatt.market.households import Households
-from commonwatt.market.neighbourhood import BilateralParameters, Neighbourhood
-from commonwatt.market.operation import operate
+from commonwatt.market.bilateral.neighbourhood import BilateralParameters, Neighbourhood
+from commonwatt.market.bilateral.proof import Evidence
+from commonwatt.market.designs.bilateral import BILATERAL
 from commonwatt.records import Trades
 from commonwatt.units import decimal_text
 

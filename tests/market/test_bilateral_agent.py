@@ -7,9 +7,9 @@ import pytest
 from bilateral_cases import village
 
 from commonwatt.errors import MarketError
-from commonwatt.market.bilateral_agent import Agent, routes_of
-from commonwatt.market.consensus import Start, rounds
-from commonwatt.market.neighbourhood import BilateralParameters, Neighbourhood
+from commonwatt.market.bilateral.agent import Agent, routes_of
+from commonwatt.market.bilateral.consensus import Start, rounds
+from commonwatt.market.bilateral.neighbourhood import BilateralParameters, Neighbourhood
 
 THREE = Neighbourhood.of_agents([(1, 2, 0, 10), (1, 8, -5, 0), (1, 10, -5, 0)], [(0, 1, 0.5), (0, 2, 0.2)])
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from bilateral_cases import village
 
-from commonwatt.market.consensus import KERNELS, Start, rounds
-from commonwatt.market.consensus_fast import compiled, loops
-from commonwatt.market.neighbourhood import BilateralParameters
+from commonwatt.market.bilateral.consensus import KERNELS, Start, rounds
+from commonwatt.market.bilateral.consensus_fast import compiled, loops
+from commonwatt.market.bilateral.neighbourhood import BilateralParameters
 
 
 def _compiled():

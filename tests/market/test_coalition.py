@@ -6,7 +6,7 @@ from auction_cases import CEILING, FLOOR, books, case, clear, deals
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commonwatt.market.coalition import COALITION, even_pairs
+from commonwatt.market.designs.coalition import COALITION, even_pairs
 from commonwatt.records import BUY, SELL
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, largest_remainder, micro
 

@@ -9,7 +9,7 @@ from test_orderbook import logs
 
 from commonwatt.errors import MarketError
 from commonwatt.market import Events
-from commonwatt.market.continuous import CONTINUOUS, as_events, from_log, run_book
+from commonwatt.market.designs.continuous import CONTINUOUS, as_events, from_log, run_book
 from commonwatt.market.interface import ADD, AMEND, CANCEL
 from commonwatt.records import BUY, SELL
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE

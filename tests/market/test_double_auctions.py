@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commonwatt.errors import MarketError
-from commonwatt.market.pay_as_bid import PAY_AS_BID
-from commonwatt.market.uniform import UNIFORM
+from commonwatt.market.designs.pay_as_bid import PAY_AS_BID
+from commonwatt.market.designs.uniform import UNIFORM
 from commonwatt.records import BUY, SELL
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, micro
 

@@ -9,9 +9,9 @@ import pytest
 from commonwatt.data import grid_names, read_grid
 from commonwatt.data.feeders import read_feeder
 from commonwatt.errors import DataError, MarketError
-from commonwatt.exchange.feeders import feeder_named
 from commonwatt.grid import Lines, Network, power_flow
-from commonwatt.market.feeder import Feeder, flow, slopes
+from commonwatt.grid.feeder import Feeder, flow, slopes
+from commonwatt.simulation.feeders import feeder_named
 
 CASE = Path(__file__).parent / "cases/schedule-ieee33-flow"
 

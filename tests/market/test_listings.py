@@ -8,7 +8,7 @@ from auction_cases import CASES, CEILING, FLOOR, books, clear, deals
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commonwatt.market.listings import LISTINGS, contract_buy
+from commonwatt.market.designs.listings import LISTINGS, contract_buy
 from commonwatt.records import BUY, SELL
 from commonwatt.units import MAX_ORDER_WH
 

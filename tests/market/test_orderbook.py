@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from commonwatt.market.book_result import Reason
-from commonwatt.market.continuous import from_log, run_book
+from commonwatt.market.designs.continuous import from_log, run_book
 from commonwatt.market.interface import ADD, AMEND, CANCEL
-from commonwatt.market.orderbook import Book
-from commonwatt.market.orderbook_fast import dense, play
+from commonwatt.market.orderbook.book import Book
+from commonwatt.market.orderbook.book_fast import dense, play
+from commonwatt.market.orderbook.result import Reason
 from commonwatt.records import BUY, SELL
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, micro
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pool_cases import MECHANISMS, POOLS, bounds, case, clear, nets, slots_with_limits
 
 from commonwatt.errors import MarketError
-from commonwatt.market import mid_market, sdr, sdr_compensated
+from commonwatt.market.designs import mid_market, sdr, sdr_compensated
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, payment
 
 each_pool = pytest.mark.parametrize(("name", "parameters"), POOLS, ids=lambda value: str(value))

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commonwatt.market.households import Households
-from commonwatt.market.rounding import whole
-from commonwatt.market.trading import Graph, routes
+from commonwatt.devices.households import Households
+from commonwatt.market.bilateral.rounding import whole
+from commonwatt.market.bilateral.routes import Graph, routes
 from commonwatt.units import WH_PER_KWH
 
 

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from schedule_cases import clear, frame, ieee33, line, optimum, village
 
+from commonwatt.devices.households import Households
 from commonwatt.errors import MarketError
-from commonwatt.market.feeder import Feeder, flow
-from commonwatt.market.households import Households
-from commonwatt.market.schedule import SCHEDULE, ScheduleParameters, solve
-from commonwatt.market.schedule_input import Dispatch, Flexible
-from commonwatt.market.schedule_network import Wires
-from commonwatt.market.schedule_proof import alone
+from commonwatt.grid.feeder import Feeder, flow
+from commonwatt.market.designs.schedule import SCHEDULE, ScheduleParameters, solve
+from commonwatt.market.schedule.input import Dispatch, Flexible
+from commonwatt.market.schedule.network import Wires
+from commonwatt.market.schedule.proof import alone
 from commonwatt.records import Trades
 
 

@@ -3,12 +3,12 @@ import pytest
 from schedule_cases import ieee33, line, village
 
 from commonwatt.errors import MarketError
-from commonwatt.market.aggregator import Aggregator
-from commonwatt.market.schedule import ScheduleParameters, penalty, rounds, solve
-from commonwatt.market.schedule_bill import bills
-from commonwatt.market.schedule_network import SETTLE, Offer, Wires
-from commonwatt.market.schedule_plan import as_started, least
-from commonwatt.market.schedule_step import Local, island
+from commonwatt.market.designs.schedule import ScheduleParameters, penalty, rounds, solve
+from commonwatt.market.schedule.aggregator import Aggregator
+from commonwatt.market.schedule.bill import bills
+from commonwatt.market.schedule.network import SETTLE, Offer, Wires
+from commonwatt.market.schedule.plan import as_started, least
+from commonwatt.market.schedule.step import Local, island
 
 
 def market(given, tolerance=(0.0, 0.0)):

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from schedule_cases import clear, frame, line, village
 
+from commonwatt.devices.households import Households
 from commonwatt.errors import MarketError
-from commonwatt.market.households import Households
-from commonwatt.market.schedule import SCHEDULE
-from commonwatt.market.schedule_input import Dispatch, Flexible
-from commonwatt.market.schedule_plan import deferred
-from commonwatt.market.schedule_step import Ask, Local, island
+from commonwatt.market.designs.schedule import SCHEDULE
+from commonwatt.market.schedule.input import Dispatch, Flexible
+from commonwatt.market.schedule.plan import deferred
+from commonwatt.market.schedule.step import Ask, Local, island
 
 
 def pair(**given):

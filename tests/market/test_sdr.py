@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commonwatt.market import Frame, Positions, find
-from commonwatt.market.sdr import pair, pool_prices
+from commonwatt.market.designs.sdr import pair, pool_prices
 from commonwatt.units import MAX_PRICE
 
 SDR = find("sdr")

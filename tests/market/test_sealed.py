@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commonwatt.errors import RecordError
-from commonwatt.market.coalition import COALITION
+from commonwatt.market.designs.coalition import COALITION
 from commonwatt.market.sealed import Announcement, Bid, Committing, seal
 from commonwatt.records import SELL
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from commonwatt.exchange.api import simulate
 from commonwatt.exchange.bills import canonical, proven
-from commonwatt.exchange.result import Result
+from commonwatt.simulation.api import simulate
+from commonwatt.simulation.result import Result
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).with_name("golden.json")

@@ -11,8 +11,8 @@ import pytest
 from commonwatt.community.model import Community
 from commonwatt.community.synthetic import village
 from commonwatt.exchange.checking import load
-from commonwatt.exchange.result import Result
-from commonwatt.exchange.simulation import Simulation
+from commonwatt.simulation.result import Result
+from commonwatt.simulation.simulation import Simulation
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NASTY = "<script>alert(\"x\")</script> & 'Söhne'"

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from commonwatt.community.synthetic import village
 from commonwatt.errors import ConfigError
-from commonwatt.exchange.api import simulate
 from commonwatt.market import MECHANISMS, Frame, Positions
 from commonwatt.market.optimum import optimum
-from commonwatt.study.compare import BASELINE, Comparison, Row, as_json, compare
-from commonwatt.study.indices import gini, jain, peak_to_average, zhou
-from commonwatt.study.table2_size import SCHEDULE, kind
+from commonwatt.simulation.api import simulate
+from commonwatt.study.compare.comparison import BASELINE, Comparison, Row, as_json, compare
+from commonwatt.study.compare.indices import gini, jain, peak_to_average, zhou
+from commonwatt.study.compare.table2_size import SCHEDULE, kind
 
 OWN = """
 from commonwatt.market import Mechanism, Outcome, Parameters, Positions

@@ -13,8 +13,8 @@ import pytest
 
 from commonwatt import cli
 from commonwatt.community.synthetic import village
-from commonwatt.study.compare_report import PAGE, TABLE
-from commonwatt.study.compare_table import WIDEST
+from commonwatt.study.compare.report import PAGE, TABLE
+from commonwatt.study.compare.table import WIDEST
 
 
 @pytest.fixture

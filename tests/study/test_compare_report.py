@@ -13,9 +13,9 @@ import pytest
 from conftest import EXAMPLES, NASTY
 from test_plots import check_svg
 
-from commonwatt.study.claims import Claim
-from commonwatt.study.compare import Comparison, compare
-from commonwatt.study.compare_plots import (
+from commonwatt.study.compare.claims import Claim
+from commonwatt.study.compare.comparison import Comparison, compare
+from commonwatt.study.compare.plots import (
     bills_svg,
     distances_svg,
     imports_svg,
@@ -24,8 +24,8 @@ from commonwatt.study.compare_plots import (
     prices_svg,
     savings_svg,
 )
-from commonwatt.study.compare_report import PAGE, TABLE, comparison_html, write_comparison
-from commonwatt.study.compare_table import columns
+from commonwatt.study.compare.report import PAGE, TABLE, comparison_html, write_comparison
+from commonwatt.study.compare.table import columns
 
 PLOTS = (bills_svg, savings_svg, prices_svg, peaks_svg, imports_svg, losses_svg, distances_svg)
 CLAIM = Claim("Speed", "low", "high", "idle", "a day", ("design", "orders"), (("uniform", 12345), ("sdr", None)), "no")

@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 
 from commonwatt.community.synthetic import village
-from commonwatt.study.claims import Claim
-from commonwatt.study.compare import Comparison, compare
-from commonwatt.study.compare_table import COLUMNS, WIDEST, Screen, columns, write_csv
+from commonwatt.study.compare.claims import Claim
+from commonwatt.study.compare.comparison import Comparison, compare
+from commonwatt.study.compare.table import COLUMNS, WIDEST, Screen, columns, write_csv
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from commonwatt.exchange.result import Result
-from commonwatt.study.export import TABLES, write_tables
+from commonwatt.report.export import TABLES, write_tables
+from commonwatt.simulation.result import Result
 
 
 def test_both_formats_are_written_and_their_paths_returned(small: Result, tmp_path: Path) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from commonwatt.exchange.result import Result
-from commonwatt.study.metrics import (
+from commonwatt.report.metrics import (
     connection_point,
     disposal,
     figures,
@@ -14,6 +13,7 @@ from commonwatt.study.metrics import (
     self_sufficiency,
     supply,
 )
+from commonwatt.simulation.result import Result
 
 
 def test_the_connection_point_nets_members_within_a_slot_and_not_between_slots() -> None:

@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from commonwatt.exchange.result import Result
-from commonwatt.study import svg
-from commonwatt.study.homeplots import flows_svg, savings_svg
-from commonwatt.study.plots import balance_svg, days_svg, prices_svg
+from commonwatt.report import svg
+from commonwatt.report.homeplots import flows_svg, savings_svg
+from commonwatt.report.plots import balance_svg, days_svg, prices_svg
+from commonwatt.simulation.result import Result
 
 PLOTS = (balance_svg, days_svg, prices_svg, savings_svg, flows_svg)
 RUNS = ("small", "week", "large", "nasty", "silent")

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from commonwatt.exchange.checking import load
-from commonwatt.exchange.result import Result
-from commonwatt.exchange.simulation import Simulation
-from commonwatt.study.metrics import figures
-from commonwatt.study.report import report_html, write_report
+from commonwatt.report.metrics import figures
+from commonwatt.report.report import report_html, write_report
+from commonwatt.simulation.result import Result
+from commonwatt.simulation.simulation import Simulation
 
 VILLAGE = Path(__file__).parents[2] / "examples" / "village.toml"
 VOID = {"meta", "br"}

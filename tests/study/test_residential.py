@@ -14,10 +14,12 @@ import pytest
 from rich.console import Console
 
 from commonwatt.errors import ConfigError
-from commonwatt.exchange import world
 from commonwatt.exchange.checking import load
-from commonwatt.study.hindsight import Hindsight
-from commonwatt.study.residential import (
+from commonwatt.simulation import world
+from commonwatt.simulation.hindsight import Hindsight
+from commonwatt.study.residential.claims import claims
+from commonwatt.study.residential.page import VERDICTS, as_json, page, render
+from commonwatt.study.residential.study import (
     BASELINE,
     HINDSIGHT,
     LAST_WEEK,
@@ -30,8 +32,6 @@ from commonwatt.study.residential import (
     scenarios,
     study,
 )
-from commonwatt.study.residential_claims import claims
-from commonwatt.study.residential_page import VERDICTS, as_json, page, render
 
 CASE = Path(str(files("commonwatt.study"))) / "cases" / "residential.toml"
 HOMES = (0, 2, 3, 6, 8)

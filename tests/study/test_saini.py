@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonwatt.study.saini import annuity, as_json, grid_cost, investment_cost, run, store_behind
-from commonwatt.study.saini_case import Storage, read_case, read_json, wh
-from commonwatt.study.saini_market import clear, deals, rounded, truncated
+from commonwatt.study.saini.case import Storage, read_case, read_json, wh
+from commonwatt.study.saini.market import clear, deals, rounded, truncated
+from commonwatt.study.saini.study import annuity, as_json, grid_cost, investment_cost, run, store_behind
 from commonwatt.units import MICRO, micro, payment
 
 EXPECTED = read_json("expected.json")

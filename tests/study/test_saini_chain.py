@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonwatt.study.saini_case import read_case, read_json
-from commonwatt.study.saini_chain import (
+from commonwatt.study.saini.case import read_case, read_json
+from commonwatt.study.saini.chain import (
     block_hash,
     bound_faults,
     check,

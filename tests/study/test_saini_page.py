@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from commonwatt.study.saini import render, run
-from commonwatt.study.saini_case import read_case
-from commonwatt.study.saini_tables import PARTS, bill_notes, chain_notes, headlines, rule_notes
+from commonwatt.study.saini.case import read_case
+from commonwatt.study.saini.study import render, run
+from commonwatt.study.saini.tables import PARTS, bill_notes, chain_notes, headlines, rule_notes
 from commonwatt.units import decimal_text
 
 PAGE = Path(__file__).parents[2] / "docs" / "studies" / "saini.md"
@@ -74,6 +74,8 @@ def test_the_terminal_shows_everything_within_100_columns(study):
 
 
 def test_running_the_study_needs_neither_rich_nor_polars():
-    code = "import sys, commonwatt.study.saini as s; s.run(); print(sorted({'rich', 'polars'} & set(sys.modules)))"
+    code = (
+        "import sys, commonwatt.study.saini.study as s; s.run(); print(sorted({'rich', 'polars'} & set(sys.modules)))"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import pytest
 from rich.console import Console
 
-from commonwatt.exchange.result import Result
-from commonwatt.exchange.trace import trace
-from commonwatt.study.metrics import figures
-from commonwatt.study.screen import render, summary
+from commonwatt.report.metrics import figures
+from commonwatt.report.screen import render, summary
+from commonwatt.report.trace import trace
+from commonwatt.simulation.result import Result
 from commonwatt.units import decimal_text
 
 TRACE = (("trade", "home-1 → home-2: 0.290 kWh"), ("settled", f"block 159, hash 0x{'ab' * 32}"))

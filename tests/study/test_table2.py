@@ -10,17 +10,17 @@ import pytest
 
 from commonwatt.community.synthetic import village
 from commonwatt.market import MECHANISMS
-from commonwatt.market.bilateral import BILATERAL
-from commonwatt.market.neighbourhood import BilateralParameters
-from commonwatt.market.schedule import SCHEDULE as DISPATCH
-from commonwatt.market.sdr import SDR
-from commonwatt.market.uniform import UNIFORM
-from commonwatt.study import table2
-from commonwatt.study.compare import Comparison, compare
-from commonwatt.study.table2 import more_nodes, power_failure, throughput
-from commonwatt.study.table2_day import Day
-from commonwatt.study.table2_outage import EXCHANGE, Outage, crashes, negotiate, outages
-from commonwatt.study.table2_size import AUCTION, POOL, SCHEDULE, kind, taken
+from commonwatt.market.bilateral.neighbourhood import BilateralParameters
+from commonwatt.market.designs.bilateral import BILATERAL
+from commonwatt.market.designs.schedule import SCHEDULE as DISPATCH
+from commonwatt.market.designs.sdr import SDR
+from commonwatt.market.designs.uniform import UNIFORM
+from commonwatt.study.compare import table2
+from commonwatt.study.compare.comparison import Comparison, compare
+from commonwatt.study.compare.table2 import more_nodes, power_failure, throughput
+from commonwatt.study.compare.table2_day import Day
+from commonwatt.study.compare.table2_outage import EXCHANGE, Outage, crashes, negotiate, outages
+from commonwatt.study.compare.table2_size import AUCTION, POOL, SCHEDULE, kind, taken
 
 HOMES = 8
 
@@ -102,7 +102,7 @@ def test_verdicts_follow_the_figures(day: Day, fallen: dict[str, Outage]) -> Non
 
 
 def test_all_four_on_a_community(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fallen: dict[str, Outage]) -> None:
-    monkeypatch.setattr("commonwatt.study.table2_size.TIMES", 1)
+    monkeypatch.setattr("commonwatt.study.compare.table2_size.TIMES", 1)
     monkeypatch.setattr(table2, "SIZES", (HOMES, HOMES + 2))
     monkeypatch.setattr(table2, "outages", lambda _: fallen.values())
     monkeypatch.setattr(table2, "CRASHED", ("sdr",))

@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from commonwatt.accounts.charges import Charges
+from commonwatt.accounts.statements import place_of
 from commonwatt.community.tariff import Tariff
 from commonwatt.exchange import store as tables
-from commonwatt.exchange.charges import Charges
 from commonwatt.exchange.proofs import prover
-from commonwatt.exchange.statements import place_of
 from commonwatt.proof import Tree, keccak
 from commonwatt.records import Order, Reading, Signed, Trade
 from commonwatt.records.schema import as_json
 from commonwatt.units import WH_PER_KWH
 
 if TYPE_CHECKING:
-    from commonwatt.exchange.result import Result
-    from commonwatt.ledger.client import LedgerClient
+    from commonwatt.ledger.client.settlement import LedgerClient
+    from commonwatt.simulation.result import Result
 
 FORMAT: Final = "commonwatt-bill/1"
 

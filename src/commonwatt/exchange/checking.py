@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from commonwatt.agents.planning import lacking
 from commonwatt.community.checks import profile_names
 from commonwatt.community.model import Community, Member, Stage
 from commonwatt.community.schema import near
@@ -17,9 +18,8 @@ from commonwatt.data import grid_names, read_grid
 from commonwatt.data.catalogue import find_profile, unknown
 from commonwatt.data.meterfile import UNIT_ENDING
 from commonwatt.errors import CommonwattError, ConfigError, DataError, Finding, MarketError
-from commonwatt.exchange.planning import lacking
 from commonwatt.exchange.plugins import charter, resolve
-from commonwatt.exchange.stages import ActiveStage
+from commonwatt.market.stage import ActiveStage
 
 
 def load(path: str | Path) -> Community:

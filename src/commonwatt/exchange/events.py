@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 from commonwatt.community.calendar import Slots, local_days
 from commonwatt.community.model import Community
-from commonwatt.exchange import world
+from commonwatt.simulation import world
 
 
 @dataclass(frozen=True)

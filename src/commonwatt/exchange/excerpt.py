@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from commonwatt.accounts.statements import place_of
 from commonwatt.exchange.bills import ledger_of, signed_json
 from commonwatt.exchange.proofs import PostedSlot
-from commonwatt.exchange.statements import place_of
 from commonwatt.exchange.states import Posted
 from commonwatt.records import Mandate, Signed
 from commonwatt.records.schema import as_json
 from commonwatt.units import payment
 
 if TYPE_CHECKING:
-    from commonwatt.ledger.client import LedgerClient
+    from commonwatt.ledger.client.settlement import LedgerClient
 
 FORMAT: Final = "commonwatt-slot/1"
 

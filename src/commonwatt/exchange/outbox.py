@@ -23,8 +23,8 @@ from commonwatt.records.deltas import unpack_deltas
 from commonwatt.units import IntArray
 
 if TYPE_CHECKING:
-    from commonwatt.ledger.client import LedgerClient
-    from commonwatt.ledger.embedded import EmbeddedChain
+    from commonwatt.ledger.chain.embedded import EmbeddedChain
+    from commonwatt.ledger.client.settlement import LedgerClient
     from commonwatt.ledger.node import Node
 
 CONSUMER: Final = 1
@@ -56,7 +56,7 @@ def outgoing(posted: Posted, domain: Domain, operator: Key) -> Outgoing:
 
 def open_chain(path: Path | None, community: Community, keys: Keys, genesis_time: int) -> EmbeddedChain:
     """The community's embedded chain, created when `path` does not exist. genesis_time [unix s]."""
-    from commonwatt.ledger.embedded import EmbeddedChain, Genesis
+    from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
 
     balances = {keys.operator.address: _OPERATOR_WEI}
     if is_ether(community):
@@ -76,7 +76,7 @@ def is_ether(community: Community) -> bool:
 
 def found(chain: Node, community: Community, keys: Keys, first_slot: int, at: int) -> LedgerClient:
     """Create the contracts, register the members and pay in their collateral. first_slot, at : [unix s]."""
-    from commonwatt.ledger.client import Enrolment, LedgerClient, Terms
+    from commonwatt.ledger.client.settlement import Enrolment, LedgerClient, Terms
 
     members = [
         Enrolment(wallet.address, PROSUMER if member.pv else CONSUMER, meter.address)
@@ -127,7 +127,7 @@ class Outbox:
         """Bind the exchange to the day's orders and trades. Raises LedgerError when others are committed."""
         committed = self.client.commitment(first_slot)
         if committed is None:
-            from commonwatt.ledger.quorum import gate_of
+            from commonwatt.ledger.client.quorum import gate_of
 
             gate = sign(self.client.domain, gate_of(first_slot, orders, trades), self.client.key)
             self.client.commit(first_slot, orders, trades, [gate.signature], at=at)

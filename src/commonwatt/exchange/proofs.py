@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from commonwatt.accounts.statements import Line, by_member, member_statements, sentinel
 from commonwatt.errors import StoreError
 from commonwatt.exchange import store as tables
-from commonwatt.exchange.persistence import stages_ahead
-from commonwatt.exchange.statements import Line, by_member, member_statements, sentinel
+from commonwatt.exchange.rows import stages_ahead
 from commonwatt.exchange.states import Posted
 from commonwatt.exchange.store import Store
 from commonwatt.proof import Tree, hash_struct, keccak

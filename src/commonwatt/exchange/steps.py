@@ -1,6 +1,6 @@
 """The steps of the way, as pure functions: no clock, file, socket or chance. Simulation and service drive the same.
 
-    forecast → plan → admit → clear → check → commit → deliver → settle → post   (`exchange.planning`, `exchange.bills`)
+    forecast → plan → admit → clear → check → commit → deliver → settle → post   (`agents.planning`, `exchange.bills`)
 
 Energy is Wh, positive into the home; prices are micro-currency/kWh; a slot is the unix time of its start.
 """
@@ -13,17 +13,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from commonwatt.accounts import netting
+from commonwatt.accounts.statements import Line, statements
 from commonwatt.community.calendar import Slots
 from commonwatt.devices import Fleet, curtail, step
 from commonwatt.errors import RecordError
-from commonwatt.exchange import netting
-from commonwatt.exchange.agreements import joined, left, ordered, within
 from commonwatt.exchange.parties import Limits
-from commonwatt.exchange.stages import ActiveStage
-from commonwatt.exchange.statements import Line, statements
 from commonwatt.exchange.states import Account, Cleared, Committed, Declared, Delivered, Flows, Posted
 from commonwatt.forecast import Forecaster
 from commonwatt.market import Events, Frame, Orders, Positions, as_events
+from commonwatt.market.agreements import joined, left, ordered, within
+from commonwatt.market.stage import ActiveStage
 from commonwatt.meter import accept
 from commonwatt.proof import Domain, Key, Tree, hash_struct, keccak, sign, verify
 from commonwatt.records import BUY, SELL, ZERO_HASH, Clearing, Mandate, Order, Post, Reading, Signed, Trade, Trades

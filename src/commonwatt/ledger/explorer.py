@@ -17,7 +17,10 @@ from typing import Any
 from eth.abc import BlockHeaderAPI, SignedTransactionAPI
 
 from commonwatt.errors import LedgerError, Reverted
-from commonwatt.ledger.contracts import (
+from commonwatt.ledger.chain.question import Question
+from commonwatt.ledger.chain.reader import At, Reader, UnknownBlock
+from commonwatt.ledger.chain.store import Store
+from commonwatt.ledger.client.abi import (
     COMMUNITY,
     SETTLEMENT,
     Call,
@@ -29,10 +32,7 @@ from commonwatt.ledger.contracts import (
     revert,
 )
 from commonwatt.ledger.node import ZERO_ADDRESS, Log, Receipt
-from commonwatt.ledger.question import Question
-from commonwatt.ledger.reader import At, Reader, UnknownBlock
-from commonwatt.ledger.rpc_format import block_size, effective_gas_price
-from commonwatt.ledger.store import Store
+from commonwatt.ledger.rpc.format import block_size, effective_gas_price
 from commonwatt.proof.keccak import keccak
 from commonwatt.records.deltas import DELTA_BYTES, unpack_deltas
 

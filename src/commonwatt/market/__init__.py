@@ -6,20 +6,20 @@ from difflib import get_close_matches
 from typing import Any
 
 from commonwatt.errors import MarketError
-from commonwatt.market.bilateral import BILATERAL
-from commonwatt.market.coalition import COALITION
-from commonwatt.market.continuous import CONTINUOUS, as_events
-from commonwatt.market.fixed import FIXED
+from commonwatt.market.bilateral.neighbourhood import Neighbourhood
+from commonwatt.market.designs.bilateral import BILATERAL
+from commonwatt.market.designs.coalition import COALITION
+from commonwatt.market.designs.continuous import CONTINUOUS, as_events
+from commonwatt.market.designs.fixed import FIXED
+from commonwatt.market.designs.listings import LISTINGS
+from commonwatt.market.designs.mid_market import MID_MARKET
+from commonwatt.market.designs.pay_as_bid import PAY_AS_BID
+from commonwatt.market.designs.schedule import SCHEDULE
+from commonwatt.market.designs.sdr import SDR
+from commonwatt.market.designs.sdr_compensated import SDR_COMPENSATED
+from commonwatt.market.designs.sharing_key import SHARING_KEY
+from commonwatt.market.designs.uniform import UNIFORM
 from commonwatt.market.interface import Events, Frame, Mechanism, Orders, Outcome, Parameters, Positions
-from commonwatt.market.listings import LISTINGS
-from commonwatt.market.mid_market import MID_MARKET
-from commonwatt.market.neighbourhood import Neighbourhood
-from commonwatt.market.pay_as_bid import PAY_AS_BID
-from commonwatt.market.schedule import SCHEDULE
-from commonwatt.market.sdr import SDR
-from commonwatt.market.sdr_compensated import SDR_COMPENSATED
-from commonwatt.market.sharing_key import SHARING_KEY
-from commonwatt.market.uniform import UNIFORM
 
 __all__ = [
     "MECHANISMS",

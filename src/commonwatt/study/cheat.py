@@ -19,19 +19,19 @@ import numpy as np
 
 from commonwatt.errors import LedgerError, Reverted
 from commonwatt.exchange import steps
-from commonwatt.exchange.api import first_day
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.events import Gate, SlotEnd
 from commonwatt.exchange.excerpt import excerpt
-from commonwatt.exchange.faults import Chain, Fault, Promise, faults, promised
 from commonwatt.exchange.outbox import Outbox, Outgoing, outgoing
-from commonwatt.exchange.simulation import Simulation
 from commonwatt.exchange.states import Posted
-from commonwatt.ledger.contracts import decode_event, events
-from commonwatt.ledger.disputes import DisputesClient
+from commonwatt.ledger.client.abi import decode_event, events
+from commonwatt.ledger.client.disputes import DisputesClient
 from commonwatt.ledger.node import Receipt
+from commonwatt.member.faults import Chain, Fault, Promise, faults, promised
 from commonwatt.proof import Key
 from commonwatt.records import Trades
+from commonwatt.simulation.api import first_day
+from commonwatt.simulation.simulation import Simulation
 from commonwatt.units import MICRO
 
 START: Final = "2026-06-15"

@@ -10,11 +10,11 @@ from typing import Any
 import rlp
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.network.consensus import Consensus, Header, SealError, Turn
-from commonwatt.ledger.network.hash_chain import HashChain
-from commonwatt.ledger.network.pos import Pos, Rules
-from commonwatt.ledger.network.pow import attempt
-from commonwatt.ledger.network.stake import Entry
+from commonwatt.ledger.network.consensus.hash_chain import HashChain
+from commonwatt.ledger.network.consensus.interface import Consensus, Header, SealError, Turn
+from commonwatt.ledger.network.consensus.pos import Pos, Rules
+from commonwatt.ledger.network.consensus.pow import attempt
+from commonwatt.ledger.network.consensus.stake import Entry
 from commonwatt.proof import Key, keccak
 
 START = 1_000_000

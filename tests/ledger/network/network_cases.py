@@ -12,9 +12,9 @@ from typing import Any
 import rlp
 from eth.abc import BlockHeaderAPI
 
-from commonwatt.ledger.evm import Genesis, decode
+from commonwatt.ledger.chain.evm import Genesis, decode
 from commonwatt.ledger.network.block import encode_block, extra_data
-from commonwatt.ledger.network.consensus import (
+from commonwatt.ledger.network.consensus.interface import (
     Consensus,
     Header,
     History,
@@ -22,10 +22,10 @@ from commonwatt.ledger.network.consensus import (
     Turn,
     check_signature,
 )
+from commonwatt.ledger.network.consensus.pow import attempt
 from commonwatt.ledger.network.machine import Machine
 from commonwatt.ledger.network.outbox import Outgoing
 from commonwatt.ledger.network.peers import Patience
-from commonwatt.ledger.network.pow import attempt
 from commonwatt.ledger.network.tree import Tree
 from commonwatt.ledger.wallet import sign_transaction
 from commonwatt.proof import Key

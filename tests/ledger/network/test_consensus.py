@@ -11,9 +11,9 @@ from consensus_cases import KEYS, START, STRANGER, Chain, Node, addresses, grow,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commonwatt.ledger.network.consensus import Header, Snapshots
-from commonwatt.ledger.network.poa import Poa, encode_vote
-from commonwatt.ledger.network.pow import MAX_TARGET, Pow
+from commonwatt.ledger.network.consensus.interface import Header, Snapshots
+from commonwatt.ledger.network.consensus.poa import Poa, encode_vote
+from commonwatt.ledger.network.consensus.pow import MAX_TARGET, Pow
 
 AUTHORITIES = addresses(KEYS[:4])
 

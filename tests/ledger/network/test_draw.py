@@ -14,8 +14,17 @@ from consensus_cases import NETWORK, Chain, header_of, stake_members
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonwatt.ledger.network.draw import DRAWS, ONE, Terms, minus_log2, proportional, ranking, uniform, weights
-from commonwatt.ledger.network.pos import Pos, Rules
+from commonwatt.ledger.network.consensus.draw import (
+    DRAWS,
+    ONE,
+    Terms,
+    minus_log2,
+    proportional,
+    ranking,
+    uniform,
+    weights,
+)
+from commonwatt.ledger.network.consensus.pos import Pos, Rules
 from commonwatt.proof import keccak
 
 DRAWN = 10_000

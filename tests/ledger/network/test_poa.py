@@ -10,7 +10,7 @@ from consensus_cases import KEYS, START, STRANGER, Chain, Node, addresses, grow,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonwatt.ledger.network.poa import IN_TURN, OUT_OF_TURN, Council, Poa, Vote, encode_vote
+from commonwatt.ledger.network.consensus.poa import IN_TURN, OUT_OF_TURN, Council, Poa, Vote, encode_vote
 from commonwatt.proof import Key
 
 PERIOD, STAGGER = 5, 2

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from network_cases import ALICE, BOB, ETHER, GENESIS, transfer
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.evm import decode
+from commonwatt.ledger.chain.evm import decode
 from commonwatt.ledger.network.pool import Limits, Pool
 from commonwatt.proof import Key
 

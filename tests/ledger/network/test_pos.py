@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.network.consensus import Header, SealError, Turn
-from commonwatt.ledger.network.hash_chain import HashChain
-from commonwatt.ledger.network.pos import Claim, Pos, Rules, decode_claim
-from commonwatt.ledger.network.stake import Entry
+from commonwatt.ledger.network.consensus.hash_chain import HashChain
+from commonwatt.ledger.network.consensus.interface import Header, SealError, Turn
+from commonwatt.ledger.network.consensus.pos import Claim, Pos, Rules, decode_claim
+from commonwatt.ledger.network.consensus.stake import Entry
 from commonwatt.proof import keccak
 
 PERIOD = 5

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.network.miner import Miner
-from commonwatt.ledger.network.pow import MAX_TARGET, Pow, adjusted, attempt
-from commonwatt.study import saini_chain
-from commonwatt.study.saini_case import read_case
+from commonwatt.ledger.network.consensus.miner import Miner
+from commonwatt.ledger.network.consensus.pow import MAX_TARGET, Pow, adjusted, attempt
+from commonwatt.study.saini import chain as saini_chain
+from commonwatt.study.saini.case import read_case
 
 EASY = MAX_TARGET >> 10
 IMPOSSIBLE = bytes(32)

@@ -19,7 +19,7 @@ from ledger_cases import SOAK
 from websockets.sync.client import connect
 
 from commonwatt.ledger.network.setup import read_key
-from commonwatt.ledger.rpc_readers import HEADER, signed_header
+from commonwatt.ledger.rpc.readers import HEADER, signed_header
 
 NODE = [sys.executable, "-W", "error", "-m", "commonwatt.cli", "chain", "node"]
 Command = Callable[..., str]

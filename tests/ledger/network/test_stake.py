@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commonwatt.errors import Reverted
-from commonwatt.ledger.contracts import COMMUNITY, STAKE, contract, events, revert
-from commonwatt.ledger.embedded import EmbeddedChain, Genesis
-from commonwatt.ledger.network import stake
-from commonwatt.ledger.network.consensus import Header
-from commonwatt.ledger.network.hash_chain import HashChain
-from commonwatt.ledger.network.pos import Pos, Rules
-from commonwatt.ledger.network.stake import Entry, Table
+from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
+from commonwatt.ledger.client.abi import COMMUNITY, STAKE, contract, events, revert
+from commonwatt.ledger.network.consensus import stake
+from commonwatt.ledger.network.consensus.hash_chain import HashChain
+from commonwatt.ledger.network.consensus.interface import Header
+from commonwatt.ledger.network.consensus.pos import Pos, Rules
+from commonwatt.ledger.network.consensus.stake import Entry, Table
 from commonwatt.ledger.node import Receipt
 from commonwatt.ledger.wallet import created_address, sign_transaction
 from commonwatt.proof import Domain, Key, hash_struct, keccak

@@ -10,16 +10,16 @@ from eth.abc import BlockHeaderAPI
 from eth.db.trie import make_trie_root_and_nodes
 from network_cases import BOB, MEMBERS, Network, transfer
 
-from commonwatt.ledger.evm import decode
+from commonwatt.ledger.chain.evm import decode
 from commonwatt.ledger.network.block import decode_block, encode_block, extra_data
-from commonwatt.ledger.network.consensus import Turn
-from commonwatt.ledger.network.hash_chain import HashChain
+from commonwatt.ledger.network.consensus.hash_chain import HashChain
+from commonwatt.ledger.network.consensus.interface import Turn
+from commonwatt.ledger.network.consensus.poa import Poa
+from commonwatt.ledger.network.consensus.pos import Pos, Rules
+from commonwatt.ledger.network.consensus.pow import MAX_TARGET, Pow
+from commonwatt.ledger.network.consensus.stake import Entry
 from commonwatt.ledger.network.machine import Machine
 from commonwatt.ledger.network.messages import NewBlock, encode
-from commonwatt.ledger.network.poa import Poa
-from commonwatt.ledger.network.pos import Pos, Rules
-from commonwatt.ledger.network.pow import MAX_TARGET, Pow
-from commonwatt.ledger.network.stake import Entry
 from commonwatt.proof import Key, keccak
 
 RECEIVER = b"\x11" * 20

@@ -28,7 +28,7 @@ from network_cases import (
 )
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.evm import Genesis, decode
+from commonwatt.ledger.chain.evm import Genesis, decode
 from commonwatt.ledger.network.block import MAX_BLOCK_BYTES, InvalidBlock, decode_block, encode_block, reward_of
 from commonwatt.ledger.network.tree import TooEarly, Tree, UnknownParent
 

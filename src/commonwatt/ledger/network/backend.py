@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from commonwatt.ledger.evm import Queued
+from commonwatt.ledger.chain.evm import Queued
+from commonwatt.ledger.chain.reader import Reader
 from commonwatt.ledger.network.driver import Driver
-from commonwatt.ledger.reader import Reader
-from commonwatt.ledger.rpc_backend import Sync
+from commonwatt.ledger.rpc.backend import Sync
 
 
 class NodeBackend:

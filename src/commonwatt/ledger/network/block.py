@@ -13,9 +13,9 @@ from eth.vm.forks.cancun.blocks import CancunBlockHeader
 from eth.vm.forks.shanghai.withdrawals import Withdrawal
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger import untrusted
-from commonwatt.ledger.evm import EXTRA_DATA_BYTES, Queued, decode
-from commonwatt.ledger.network.consensus import Header
+from commonwatt.ledger.chain import untrusted
+from commonwatt.ledger.chain.evm import EXTRA_DATA_BYTES, Queued, decode
+from commonwatt.ledger.network.consensus.interface import Header
 
 MAX_BLOCK_BYTES = 1 << 20
 """The longest block that a node makes or takes."""

@@ -22,7 +22,10 @@ import rlp
 from eth.db.trie import make_trie_root_and_nodes
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.contracts import COMMUNITY, TOKEN, contract
+from commonwatt.ledger.chain.reader import Reader
+from commonwatt.ledger.chain.store import Store
+from commonwatt.ledger.client.abi import COMMUNITY, TOKEN, contract
+from commonwatt.ledger.client.quorum import mint
 from commonwatt.ledger.network.block import encode_block
 from commonwatt.ledger.network.genesis import read
 from commonwatt.ledger.network.messages import NewBlock, encode
@@ -30,9 +33,6 @@ from commonwatt.ledger.network.relay import Relays
 from commonwatt.ledger.network.setup import GENESIS_FILE, consensus_table, new_key, new_network, write_key
 from commonwatt.ledger.network.verify import verify
 from commonwatt.ledger.network.wire import Wire, pack
-from commonwatt.ledger.quorum import mint
-from commonwatt.ledger.reader import Reader
-from commonwatt.ledger.store import Store
 from commonwatt.ledger.wallet import created_address, sign_transaction
 from commonwatt.proof import Domain, Key, checksum_address, sign
 from commonwatt.records import Mint

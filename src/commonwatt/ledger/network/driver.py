@@ -25,7 +25,7 @@ from commonwatt.ledger.network.wire import MAX_BODY_BYTES, Wire, WireError, pack
 from commonwatt.proof.keys import checksum_address
 
 if TYPE_CHECKING:
-    from commonwatt.ledger.network.miner import Miner
+    from commonwatt.ledger.network.consensus.miner import Miner
 
 _TICK = 0.2
 _RECONNECT = 5.0
@@ -253,7 +253,7 @@ class Driver:
                 self._miner.stop()
             return
         if self._miner is None:
-            from commonwatt.ledger.network.miner import Miner
+            from commonwatt.ledger.network.consensus.miner import Miner
 
             self._miner = Miner()
         draft = self._searching.draft

@@ -17,8 +17,8 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError
 from commonwatt.community.schema import Address, Table
 from commonwatt.community.sentences import findings_of
 from commonwatt.errors import ConfigError, Finding
-from commonwatt.ledger.evm import Genesis
-from commonwatt.ledger.network.consensus import Consensus
+from commonwatt.ledger.chain.evm import Genesis
+from commonwatt.ledger.network.consensus.interface import Consensus
 from commonwatt.proof.keccak import keccak
 from commonwatt.proof.keys import Key
 
@@ -136,11 +136,11 @@ class Agreement:
         """
         match self.table.consensus:
             case PoaTable() as poa:
-                from commonwatt.ledger.network.poa import Poa
+                from commonwatt.ledger.network.consensus.poa import Poa
 
                 return Poa(self.table.members, period=poa.period, stagger=poa.stagger)
             case PowTable() as pow_:
-                from commonwatt.ledger.network.pow import Pow
+                from commonwatt.ledger.network.consensus.pow import Pow
 
                 target = (1 << 256) // pow_.hashes - 1
                 return Pow(period=pow_.period, first_target=target, reward=pow_.reward)
@@ -220,9 +220,9 @@ def _twice(name: str, addresses: list[bytes]) -> list[Finding]:
 
 
 def _stake_engine(table: PosTable, network: bytes, key: Key | None, chains: int) -> Consensus:
-    from commonwatt.ledger.network.hash_chain import HashChain
-    from commonwatt.ledger.network.pos import Pos, Rules
-    from commonwatt.ledger.network.stake import Entry
+    from commonwatt.ledger.network.consensus.hash_chain import HashChain
+    from commonwatt.ledger.network.consensus.pos import Pos, Rules
+    from commonwatt.ledger.network.consensus.stake import Entry
 
     members = {address: Entry(row.tip, row.tokens) for address, row in table.stakes.items()}
     rules = Rules(

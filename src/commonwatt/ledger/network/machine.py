@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.evm import Queued
-from commonwatt.ledger.evm import decode as decode_transaction
+from commonwatt.ledger.chain.evm import Queued
+from commonwatt.ledger.chain.evm import decode as decode_transaction
 from commonwatt.ledger.network.block import InvalidBlock, decode_block
-from commonwatt.ledger.network.consensus import Header
+from commonwatt.ledger.network.consensus.interface import Header
 from commonwatt.ledger.network.messages import (
     MAX_BLOCKS,
     Blocks,

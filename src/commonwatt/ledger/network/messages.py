@@ -11,7 +11,7 @@ from typing import Any, cast
 import rlp
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger import untrusted
+from commonwatt.ledger.chain import untrusted
 from commonwatt.ledger.network.block import MAX_BLOCK_BYTES
 
 MAX_MESSAGE_BYTES = 2 * MAX_BLOCK_BYTES

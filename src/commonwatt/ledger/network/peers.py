@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from commonwatt.ledger.network.consensus import Header
+from commonwatt.ledger.network.consensus.interface import Header
 from commonwatt.ledger.network.messages import Status
 
 

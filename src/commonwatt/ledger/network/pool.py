@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
-from commonwatt.ledger.evm import Queued, problem_of, refusal, unaffordable
+from commonwatt.ledger.chain.evm import Queued, problem_of, refusal, unaffordable
 
 Account = Callable[[bytes], tuple[int, int]]
 """Next nonce and balance [wei] of an address after the head."""

@@ -21,9 +21,9 @@ from commonwatt.ledger.network.machine import Machine
 from commonwatt.ledger.network.server import serve
 from commonwatt.ledger.network.tree import Tree
 from commonwatt.ledger.network.wire import Wire
-from commonwatt.ledger.rpc import Service
-from commonwatt.ledger.rpc_app import LOCAL, Access, routes
-from commonwatt.ledger.rpc_readers import Readers
+from commonwatt.ledger.rpc.app import LOCAL, Access, routes
+from commonwatt.ledger.rpc.readers import Readers
+from commonwatt.ledger.rpc.service import Service
 from commonwatt.proof.keys import Key, checksum_address
 
 Rpc = Literal["local", "readers", "open", "off"]

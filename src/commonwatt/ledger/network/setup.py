@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from commonwatt.errors import LedgerError, OutputError, SignatureError
+from commonwatt.ledger.network.consensus.hash_chain import LENGTH, HashChain
 from commonwatt.ledger.network.genesis import parse
-from commonwatt.ledger.network.hash_chain import LENGTH, HashChain
 from commonwatt.proof.keys import Key, checksum_address
 
 GENESIS_FILE = "genesis.json"

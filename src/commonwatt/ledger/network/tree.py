@@ -20,8 +20,10 @@ from eth_typing import Hash32
 from eth_utils.exceptions import ValidationError
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.evm import Database, Genesis, Queued, begin, problem_of
-from commonwatt.ledger.execution import Execution
+from commonwatt.ledger.chain.evm import Database, Genesis, Queued, begin, problem_of
+from commonwatt.ledger.chain.execution import Execution
+from commonwatt.ledger.chain.reader import Reader, UnknownBlock
+from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.network.block import (
     MAX_BLOCK_BYTES,
     InvalidBlock,
@@ -32,10 +34,8 @@ from commonwatt.ledger.network.block import (
     reward_of,
     seen,
 )
-from commonwatt.ledger.network.consensus import Consensus, Header, SealError, Turn
+from commonwatt.ledger.network.consensus.interface import Consensus, Header, SealError, Turn
 from commonwatt.ledger.node import ZERO_ADDRESS
-from commonwatt.ledger.reader import Reader, UnknownBlock
-from commonwatt.ledger.store import Store
 
 MAX_DRIFT = 15
 """Seconds that a block's time may be ahead of a node's clock."""

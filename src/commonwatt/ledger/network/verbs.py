@@ -19,7 +19,7 @@ from starlette.routing import Route
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.network.access import is_local
 from commonwatt.ledger.network.driver import Driver
-from commonwatt.ledger.rpc_app import Access
+from commonwatt.ledger.rpc.app import Access
 from commonwatt.proof.keys import checksum_address
 
 MOST_BLOCKS = 100

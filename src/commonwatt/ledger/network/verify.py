@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from commonwatt.errors import LedgerError, VerificationError
-from commonwatt.ledger.evm import GENESIS_KEY
+from commonwatt.ledger.chain.evm import GENESIS_KEY
+from commonwatt.ledger.chain.reader import Reader
+from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.network.genesis import Agreement
 from commonwatt.ledger.network.tree import Tree, encoded
-from commonwatt.ledger.reader import Reader
-from commonwatt.ledger.store import Store
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any, cast
 import rlp
 
 from commonwatt.errors import LedgerError, SignatureError
-from commonwatt.ledger import untrusted
+from commonwatt.ledger.chain import untrusted
 from commonwatt.ledger.network.messages import MAX_MESSAGE_BYTES
 from commonwatt.proof.keccak import keccak
 from commonwatt.proof.keys import Key, recover

@@ -1,0 +1,1 @@
+"""From trades to what each owes: netting, statements, charges. Exchange and members agree on it. Pure."""

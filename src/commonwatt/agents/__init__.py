@@ -1,0 +1,1 @@
+"""What a home's agent plans and orders. Pure."""

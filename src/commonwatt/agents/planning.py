@@ -1,0 +1,203 @@
+"""Step 2: what the homes' agents plan for the slots that are for sale, and what they order.
+
+Either each agent plans for itself and orders what its plan leaves (`declare`), or agents agree among themselves over
+the whole horizon, and each orders what it agreed to (`agree`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from commonwatt.devices import Fleet, plan
+from commonwatt.devices.households import Households
+from commonwatt.errors import MarketError
+from commonwatt.exchange.parties import Limits
+from commonwatt.exchange.steps import Forecast
+from commonwatt.grid import EN_50160, Network, electrical_distance
+from commonwatt.grid.radial import feeder_of
+from commonwatt.market import Frame, Mechanism, Neighbourhood, Orders
+from commonwatt.market.agreements import agreed_orders
+from commonwatt.market.bilateral.neighbourhood import BilateralParameters
+from commonwatt.market.interface import Parameters
+from commonwatt.market.schedule.input import Dispatch
+from commonwatt.market.stage import ActiveStage
+from commonwatt.records import BUY, SELL, Clearing
+from commonwatt.units import MICRO, WH_PER_KWH, FloatArray, IntArray
+
+
+def expected_charge(fleet: Fleet, soc: FloatArray, expected: Forecast, targets: IntArray) -> FloatArray:
+    """State of charge that the agents expect after the slots of `expected`, shape (homes,) [Wh].
+
+    soc : now; targets : what the batteries hold the meters at until then, shape (homes, slots) [Wh]
+    """
+    return plan(fleet, soc, expected.load - expected.generation - targets)[1]
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What the agents expect of the slots that are for sale.
+
+    expected : load and generation
+    fleet, soc : the batteries, and their expected state of charge at the first slot, shape (homes,) [Wh]
+    ceiling, floor : of a local price, shape (slots,) [micro-currency/kWh]
+    hours : length of a slot [h]
+    network : the wires; None = they are not known
+    at : bus index of each home in the network, shape (homes,)
+    """
+
+    expected: Forecast
+    fleet: Fleet
+    soc: FloatArray
+    ceiling: IntArray
+    floor: IntArray
+    hours: float
+    network: Network | None = None
+    at: IntArray | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the agents plan for the slots that are for sale.
+
+    orders : of each slot
+    net : whole energy at the meters, traded or not, which the wires must carry, shape (homes, slots) [Wh]
+    agreed : clearings, where agents agreed over the whole horizon before they ordered; else empty
+    grid : what batteries then hold the meters at beside what was agreed, shape (homes, slots) [Wh]: what they take
+        from the utility, or the whole exchange with it
+    """
+
+    orders: tuple[Orders, ...]
+    net: IntArray
+    agreed: tuple[Clearing, ...]
+    grid: IntArray
+
+
+def declare(outlook: Outlook, bounds: Limits) -> Plan:
+    """Step 2. Each agent plans its battery and orders what its plan leaves, within its mandate.
+
+    A home that needs nothing places no order, and neither does one whom a local kWh could only help if it were paid for
+    taking it, because fees are above the utility's price.
+    """
+    net, _ = plan(outlook.fleet, outlook.soc, outlook.expected.load - outlook.expected.generation)
+    wanted = np.clip(net, -bounds.sell_wh[:, None], bounds.buy_wh[:, None])
+    orders = tuple(
+        _orders(wanted[:, slot], np.minimum(bounds.max_buy, ceiling), np.maximum(bounds.min_sell, floor))
+        for slot, (ceiling, floor) in enumerate(zip(outlook.ceiling, outlook.floor, strict=True))
+    )
+    return Plan(orders, net, (), np.zeros_like(net))
+
+
+def _orders(net: IntArray, highest: IntArray, lowest: IntArray) -> Orders:
+    member = np.flatnonzero(net)
+    side = np.where(net[member] > 0, BUY, SELL)
+    limit = np.where(side == BUY, highest[member], lowest[member])
+    useful = limit >= 0
+    return Orders(member[useful], side[useful], np.abs(net[member])[useful], limit[useful])
+
+
+def agree(stage: ActiveStage, frame: Frame, outlook: Outlook, bounds: Limits, *, more: bool, firm: bool) -> Plan:
+    """Step 2 where agents agree over the whole horizon at once, and step 3 of this stage.
+
+    more : other stages ahead of delivery follow
+    firm : batteries will hold to the whole plan, even where the day turns out otherwise
+    Raises MarketError when the mechanism can not clear this.
+    """
+    clearings = stage.clear(frame, (_input(stage.mechanism).make(outlook),))
+    prices = zip(frame.ceiling.tolist(), frame.floor.tolist(), strict=True)
+    orders = tuple(
+        agreed_orders(clearing, bounds, ceiling, floor, more=more)
+        for clearing, (ceiling, floor) in zip(clearings, prices, strict=True)
+    )
+    grid = np.stack([clearing.grid for clearing in clearings], axis=1)
+    net = grid + np.stack([clearing.trades.position(frame.members) for clearing in clearings], axis=1)
+    into_batteries = net - outlook.expected.load + outlook.expected.generation
+    return Plan(orders, net, clearings, grid if firm else np.maximum(np.minimum(into_batteries, grid), 0))
+
+
+def neighbourhood(outlook: Outlook) -> Neighbourhood:
+    """Homes with their batteries between the utility's prices.
+
+    Prices are net of the charges on a local kWh: at the ceiling a neighbour's kWh costs what the utility's does.
+    Where charges leave a local kWh nothing to gain, the utility's two prices are the same, and so nobody trades.
+    """
+    fleet, kwh = outlook.fleet, 1.0 / WH_PER_KWH
+    kw = kwh / outlook.hours
+    homes = Households.of(
+        outlook.expected.load * kw,
+        pv=outlook.expected.generation * kw,
+        retail=np.maximum(outlook.ceiling, outlook.floor) / MICRO,
+        feed_in=outlook.floor / MICRO,
+        curtail=outlook.expected.generation.any(axis=1).astype(float),
+        capacity=fleet.high * kwh,
+        low=fleet.low * kwh,
+        high=fleet.high * kwh,
+        start=np.clip(outlook.soc, fleet.low, fleet.high) * kwh,
+        power=fleet.power * kw,
+        charging=fleet.charging,
+        discharging=fleet.discharging,
+    )
+    if outlook.network is None or outlook.at is None:
+        return Neighbourhood(homes)
+    return Neighbourhood(homes, distance=electrical_distance(outlook.network, outlook.at))
+
+
+def _neighbourhood_lacks(parameters: BilateralParameters, *, wired: bool) -> Iterator[str]:
+    if not wired and (parameters.preference == "distance" or parameters.graph == "nearest"):
+        yield "distances along the wires, which [grid] and each member's bus would give"
+    if parameters.preference == "matrix":
+        yield "a matrix of preferences, which this file cannot give"
+    if parameters.graph == "links":
+        yield "links between homes, which this file cannot give"
+
+
+def dispatch(outlook: Outlook) -> Dispatch:
+    """The same homes on their wires, with the voltages and currents that the grid check allows; no reactive power.
+
+    Raises MarketError when the wires are not known or have a loop.
+    """
+    if outlook.network is None or outlook.at is None:
+        raise MarketError("schedule needs the community's wires: name its [grid] and each member's bus.")
+    feeder, node = feeder_of(outlook.network, low=EN_50160.v_min, high=EN_50160.v_max)
+    return Dispatch.of(feeder, node[outlook.at], neighbourhood(replace(outlook, network=None)).homes)
+
+
+def _dispatch_lacks(parameters: Parameters, *, wired: bool) -> Iterator[str]:  # noqa: ARG001
+    if not wired:
+        yield "the community's wires, which [grid] and each member's bus would give"
+
+
+@dataclass(frozen=True)
+class HorizonInput:
+    """How the input of a mechanism over the horizon comes from what agents expect.
+
+    lacks : (parameters, wired: whether the community's grid is known) to what is missing for these parameters
+    """
+
+    make: Callable[[Outlook], Any]
+    lacks: Callable[..., Iterator[str]]
+
+
+INPUTS: Mapping[type, HorizonInput] = {
+    Neighbourhood: HorizonInput(neighbourhood, _neighbourhood_lacks),
+    Dispatch: HorizonInput(dispatch, _dispatch_lacks),
+}
+"""By the type that the mechanism needs."""
+
+
+def _input(mechanism: Mechanism[Any]) -> HorizonInput:
+    if mechanism.needs not in INPUTS:
+        raise MarketError(f"{mechanism.name} needs a {mechanism.needs.__name__}, which is not known of a community.")
+    return INPUTS[mechanism.needs]
+
+
+def lacking(mechanism: Mechanism[Any], parameters: Mapping[str, object], *, wired: bool) -> list[str]:
+    """What a mechanism over the horizon needs with these parameters and a community does not have.
+
+    wired : whether the community's grid is known
+    Raises MarketError when such a mechanism can not run here at all.
+    """
+    return list(_input(mechanism).lacks(mechanism.parameters.model_validate(dict(parameters)), wired=wired))

@@ -1,0 +1,321 @@
+"""The shell's door. Every heavy import happens inside the command that needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from commonwatt.cli.chain import app as chain_app
+from commonwatt.cli.member import challenge, verify, withdraw
+from commonwatt.cli.options import JsonPath, Whole, progress, write_json
+from commonwatt.cli.study import app as study_app
+from commonwatt.errors import CommonwattError, OutputError
+
+if TYPE_CHECKING:
+    from commonwatt.simulation.result import Result
+
+app = App(
+    name="commonwatt",
+    help="Local electricity markets: neighbours trade surplus power, a community chain settles, every bill carries "
+    "its proof.\n\nStart with: commonwatt demo",
+    version_flags=["--version"],
+)
+bench_app = App(name="bench", help="Measure this machine.")
+app.command(study_app)
+app.command(bench_app)
+app.command(chain_app)
+for own in (verify, challenge, withdraw):
+    app.command(own)
+
+
+DEMO_START = "2026-06-15"
+
+
+@app.command
+def check(file: Path) -> None:
+    """Check a community file and print every finding.
+
+    Example: commonwatt check examples/village.toml
+    """
+    from commonwatt.exchange.checking import load
+
+    community = load(file)
+    pv = sum(member.pv is not None for member in community.members)
+    batteries = sum(member.battery is not None for member in community.members)
+    stages = ", ".join(f"{stage.name} = {stage.mechanism}" for stage in community.market) or "utility only"
+    print(
+        f"{file} is fine: {community.name}, {len(community.members)} members ({pv} with PV, "
+        f"{batteries} with a battery), market {stages}, ledger {community.ledger.kind}."
+    )
+
+
+@app.command
+def data(*, json_path: JsonPath = None) -> None:
+    """List the load, PV and price profiles and the grids that come with the package.
+
+    Example: commonwatt data
+    """
+    from commonwatt.data import catalogue, grid_names
+
+    sets = [
+        {
+            "name": each.name,
+            "what": each.what,
+            "licence": each.licence,
+            "from": each.year.first.isoformat(),
+            "until": each.year.last.isoformat(),
+            "resolution_minutes": each.year.seconds // 60,
+            "profiles": {kind: [p.name for p in each.profiles if p.kind == kind] for kind in _kinds(each.profiles)},
+        }
+        for each in catalogue()
+    ]
+    if json_path:
+        write_json({"sets": sets, "grids": list(grid_names())}, json_path)
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for each in sets:
+        console.print(f"[bold]{each['name']}[/bold]  {each['what']}", soft_wrap=True)
+        period = f"{each['from']} to {each['until']}, every {each['resolution_minutes']} min"
+        console.print(f"  {period}; licence {each['licence']}", soft_wrap=True)
+        for kind, names in each["profiles"].items():  # type: ignore[attr-defined]
+            console.print(f"  {kind}: {', '.join(names)}")
+    console.print(f"[bold]grids[/bold]  {', '.join(grid_names())}")
+
+
+@app.command
+def simulate(
+    file: Path,
+    *,
+    start: str = DEMO_START,
+    days: Whole = 1,
+    ledger: str | None = None,
+    out: Path | None = None,
+    fresh: bool = False,
+    json_path: JsonPath = None,
+) -> None:
+    """Simulate a community: forecast, trade, deliver, settle, bill.
+
+    Example: commonwatt simulate examples/village.toml --start 2026-06-15 --days 2 --out my-village
+
+    Parameters
+    ----------
+    file
+        The community file.
+    start
+        First local day.
+    days
+        Number of local days.
+    ledger
+        embedded or none; the default is what the file says.
+    out
+        Folder for report, tables, bills, store and ledger. An interrupted run goes on there.
+    fresh
+        Begin anew in --out instead of going on.
+    """
+    from commonwatt.simulation.api import simulate as run
+
+    with progress(quiet=json_path == "-") as report:
+        result = run(file, start, days, ledger=ledger, out=out, fresh=fresh, progress=report)
+    _show(result, out, json_path)
+
+
+@app.command
+def demo(*, out: Path = Path("commonwatt-demo"), json_path: JsonPath = None) -> None:
+    """Run one summer day of a village of 44 homes, with every step, and show what happened.
+
+    Example: commonwatt demo
+
+    Parameters
+    ----------
+    out
+        Folder for report, tables, bills, store and ledger; an earlier demo there is replaced.
+    """
+    from importlib.resources import as_file, files
+
+    from commonwatt.simulation.api import simulate as run
+
+    with (
+        as_file(files("commonwatt.study") / "cases" / "village.toml") as file,
+        progress(quiet=json_path == "-") as report,
+    ):
+        result = run(file, DEMO_START, 1, ledger="embedded", out=out, fresh=True, progress=report)
+    _show(result, out, json_path)
+
+
+@app.command
+def clear(
+    mechanism: str,
+    file: Path,
+    *,
+    retail: str | None = None,
+    feed_in: str | None = None,
+    param: Annotated[
+        list[str] | None, Parameter(help="A parameter of the mechanism, as key=value; repeatable.")
+    ] = None,
+    json_path: JsonPath = None,
+) -> None:
+    """Clear one slot from a file by any mechanism.
+
+    Example: commonwatt clear uniform orders.csv --retail 0.32 --feed-in 0.08
+
+    Parameters
+    ----------
+    mechanism
+        Name of a mechanism, such as uniform or sdr.
+    file
+        CSV with the columns member,net_wh (positive buys) or order,member,side,wh,limit; for bilateral JSON with
+        agents and links.
+    retail
+        The utility's selling price per kWh; without it nobody buys from a utility.
+    feed_in
+        The utility's buying price per kWh.
+    """
+    from commonwatt.simulation.oneslot import clear_file
+
+    pairs = [text.partition("=") for text in param or []]
+    found = clear_file(mechanism, file, retail, feed_in, {key: value for key, _, value in pairs})
+    if json_path:
+        write_json(found, json_path)
+    if json_path == "-":
+        return
+    for trade in found["trades"]:
+        print(f"{trade['seller']} → {trade['buyer']}: {trade['wh']} Wh at {trade['price']}")
+    prices = ", ".join(f"{name} {price}" for name, price in found["prices"].items()) or "none"
+    grid = found["grid"]
+    if not found["diagnostics"].get("converged", 1):
+        print("not converged: nobody trades, everyone meets the utility")
+    print(f"prices: {prices}; from the utility {grid['import_wh']} Wh, to it {grid['export_wh']} Wh; all checks hold")
+
+
+@app.command
+def compare(
+    file: Path,
+    *,
+    mechanisms: str = "all",
+    start: str = DEMO_START,
+    days: Whole = 1,
+    table2: bool = False,
+    out: Path | None = None,
+    json_path: JsonPath = None,
+) -> None:
+    """Run the same days under every market design and compare what comes of it.
+
+    Example: commonwatt compare examples/village.toml --mechanisms sdr,uniform+sdr,my_market.py:MINE --out compared
+
+    Parameters
+    ----------
+    file
+        The community file.
+    mechanisms
+        all, or designs separated by commas: a name, file.py:NAME, name:parameter=value, or several joined by +.
+    start
+        First local day.
+    days
+        Number of local days.
+    table2
+        Put a review's claims about auctions and schedules to the test too; some minutes.
+    out
+        Folder for the report with its plots, and for the table as CSV.
+    """
+    from commonwatt.study.compare.comparison import as_json
+    from commonwatt.study.compare.comparison import compare as run
+    from commonwatt.study.compare.table import WIDEST, Screen
+
+    names = "all" if mechanisms == "all" else [name.strip() for name in mechanisms.split(",")]
+    with progress(quiet=json_path == "-", task="designs") as report:
+        found = run(file, start, days, names, report)
+    if table2:
+        from commonwatt.study.compare.table2 import put_to_the_test
+
+        with progress(quiet=json_path == "-", task="claims") as report:
+            found = put_to_the_test(file, found, report)
+    if out:
+        from commonwatt.study.compare.report import write_comparison
+
+        page = write_comparison(found, out)
+    if json_path:
+        write_json(as_json(found), json_path)
+    if json_path != "-":
+        from rich.console import Console
+
+        # What is not a terminal has no width; the table has one.
+        Console(highlight=False, width=None if sys.stdout.isatty() else WIDEST).print(Screen(found))
+        if out:
+            print(f"Report: {page}")
+
+
+@bench_app.command
+def day(*, homes: Whole = 100, ledger: str = "embedded", json_path: JsonPath = None) -> None:
+    """One day of a synthetic village, every step: CPU seconds and memory, step by step.
+
+    Example: commonwatt bench day --homes 100 --json -
+
+    Parameters
+    ----------
+    homes
+        Number of homes.
+    ledger
+        embedded: signatures and chain included; none: devices, forecast, clearing and bills alone.
+    """
+    from commonwatt.simulation.bench import bench_day
+
+    with progress(quiet=json_path == "-") as report:
+        figures = bench_day(homes, DEMO_START, ledger, report)
+    if json_path:
+        write_json(figures, json_path)
+    if json_path != "-":
+        print(
+            f"{homes} homes, one day, ledger {ledger}: {figures['cpu_seconds']:.1f} s CPU, {figures['rss_mb']:.0f} MB"
+        )
+        for step, seconds in figures["steps"].items():
+            print(f"  {step:28} {seconds:8.2f} s")
+
+
+def main() -> None:
+    """Run the command line. A user's mistake ends in one sentence and its exit code, never in a traceback."""
+    try:
+        app(sys.argv[1:])
+    except CommonwattError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.exit(0)
+    except OSError as error:
+        print(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.", file=sys.stderr)
+        sys.exit(OutputError.exit_code)
+    except KeyboardInterrupt:
+        print("Interrupted; a run with --out goes on from here.", file=sys.stderr)
+        sys.exit(130)
+
+
+def _show(result: Result, out: Path | None, json_path: str | None) -> None:
+    """Files first, then the screen, so that the last thing that a person sees is the result."""
+    from commonwatt.report.outputs import write_outputs
+    from commonwatt.report.screen import render, summary
+    from commonwatt.report.trace import trace
+
+    if out:
+        write_outputs(result, out)
+    if json_path:
+        write_json(summary(result), json_path)
+    if json_path != "-":
+        from rich.console import Console
+
+        console = Console(highlight=False)
+        console.print(render(result, trace(result)))
+        if out:
+            console.print(f"Report: {out / 'report.html'}   Bills: {out / 'bills'}   Tables: {out / 'tables'}")
+    result.simulation.close()
+
+
+def _kinds(profiles: Any) -> list[str]:
+    return list(dict.fromkeys(profile.kind for profile in profiles))
+
+
+if __name__ == "__main__":
+    main()

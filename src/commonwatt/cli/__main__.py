@@ -1,0 +1,5 @@
+"""`python -m commonwatt.cli`."""
+
+from commonwatt.cli import main
+
+main()

@@ -1,0 +1,82 @@
+"""The commands `commonwatt study …`. Every heavy import happens inside the command that needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from cyclopts import App
+
+from commonwatt.cli.options import JsonPath, Whole, progress, write_json
+
+app = App(name="study", help="Published cases, reproduced and compared.")
+
+
+@app.command
+def saini(*, json_path: JsonPath = None) -> None:
+    """Five homes in India (Energies 2023, 16, 1253): its tables beside ours, its chain checked hash by hash.
+
+    Example: commonwatt study saini
+    """
+    from commonwatt.study.saini.study import as_json, render, run
+
+    study = run()
+    if json_path:
+        write_json(as_json(study), json_path)
+    if json_path != "-":
+        from rich.console import Console
+
+        Console(highlight=False).print(render(study))
+
+
+@app.command
+def residential(*, days: Whole = 7, out: Path | None = None, json_path: JsonPath = None) -> None:
+    """A neighbourhood in summer and winter: bilateral trading by surplus or by distance against the utility alone.
+
+    Example: commonwatt study residential --out study
+
+    Parameters
+    ----------
+    days
+        Days of each season, from 1 to 28.
+    out
+        Folder for the page with the plots.
+    """
+    from commonwatt.study.residential.page import as_json, page, render
+    from commonwatt.study.residential.study import run
+
+    with progress(quiet=json_path == "-", task="weeks") as report:
+        study = run(days, report)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "residential.html").write_text(page(study), encoding="utf-8")
+    if json_path:
+        write_json(as_json(study), json_path)
+    if json_path != "-":
+        from rich.console import Console
+
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+        console.print(render(study))
+        if out:
+            console.print(f"Page: {out / 'residential.html'}")
+
+
+@app.command
+def cheat(*, json_path: JsonPath = None) -> None:
+    """A day with a dishonest operator: what a home finds in its own data, proves on the chain and is paid for.
+
+    Example: commonwatt study cheat
+    """
+    from dataclasses import asdict
+
+    from commonwatt.study.cheat import Step, run, summary
+
+    def tell(step: Step) -> None:
+        if json_path != "-":
+            print(f"{step.who:9} {step.says}" + (f" ({step.gas} gas)" if step.gas else ""))
+
+    found = run(tell)
+    if json_path:
+        write_json({**asdict(found), "settled_right": found.settled_right}, json_path)
+    if json_path != "-":
+        print(summary(found))

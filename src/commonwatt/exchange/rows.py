@@ -1,0 +1,221 @@
+"""States to rows of the store and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+from sqlalchemy import Connection
+
+from commonwatt.community.calendar import Slots
+from commonwatt.exchange import store as tables
+from commonwatt.exchange.outbox import Outgoing
+from commonwatt.exchange.states import Account, Cleared, Committed, Declared, Delivered, Flows, Posted
+from commonwatt.exchange.store import Store, add, advance, note
+from commonwatt.market import Orders
+from commonwatt.market.stage import ActiveStage
+from commonwatt.proof import Tree, hash_struct, keccak
+from commonwatt.records import ZERO_HASH, Clearing, Mandate, Post, Signed, Trade, Trades
+from commonwatt.units import FloatArray, IntArray
+
+STAGES_AHEAD: Final = "stages_ahead"
+"""Value of the run: how many stages of the market day clear ahead of delivery. They are its first."""
+
+
+def stages_ahead(store: Store) -> int:
+    """How many stages clear ahead of delivery: trades of a stage with a lower number are committed before."""
+    return int(store.values()[STAGES_AHEAD])
+
+
+def write_mandates(connection: Connection, mandates: Sequence[Signed[Mandate]]) -> None:
+    """The mandates, by member index."""
+    rows = []
+    for index, signed in enumerate(mandates):
+        m = signed.record
+        numbers = (m.max_buy, m.min_sell, m.buy_wh, m.sell_wh, m.valid_from, m.valid_until, m.nonce)
+        rows.append((index, *numbers, m.member, m.agent, signed.hash, signed.signature, m.text))
+    add(connection, tables.mandates, rows)
+
+
+def write_gate(
+    connection: Connection,
+    number: int,
+    at: int,
+    committed: Sequence[Committed],
+    ahead: Sequence[ActiveStage],
+    soc: FloatArray,
+) -> None:
+    """All that gate closure, event `number` at `at` [unix s], decided for its slots.
+
+    ahead : the stages ahead of delivery
+    """
+    refused = 0
+    for slot in committed:
+        cleared, declared = slot.cleared, slot.cleared.declared
+        start = declared.slot
+        add(connection, tables.orders, _order_rows(declared))
+        add(
+            connection,
+            tables.refusals,
+            [(start, place, member, reason) for place, (member, reason) in enumerate(declared.refused)],
+        )
+        refused += len(declared.refused)
+        add(connection, tables.clearings, map(_clearing_row, cleared.ahead, ahead))
+        add(connection, tables.plans, [(start, cleared.target.tobytes(), cleared.feed_in_cap.tobytes())])
+        add(connection, tables.commitments, [(start, at, slot.orders.root, slot.trades.root)])
+        add(
+            connection,
+            tables.trades,
+            _trade_rows(start, cleared.trades, cleared.stage, cleared.trades.wh, slot.records),
+        )
+    trades = sum(len(slot.cleared.trades) for slot in committed)
+    entry = {"slots": len(committed), "trades": trades, "refused": refused}
+    note(connection, number, at, [("gate closed", entry)])
+    advance(connection, number, soc.tobytes())
+
+
+def write_slot(
+    connection: Connection,
+    number: int,
+    at: int,
+    flows: Flows,
+    delivered: Delivered,
+    pools: Sequence[Clearing],
+    after: Sequence[ActiveStage],
+    account: Account,
+    posted: Posted | None,
+    message: Outgoing | None,
+    soc: FloatArray,
+) -> None:
+    """All that the end of a slot, event `number` at `at` [unix s], brought.
+
+    pools : clearings of the stages `after` delivery
+    """
+    cleared = delivered.committed.cleared
+    slot, agreed = cleared.declared.slot, len(cleared.trades)
+    ahead = Trades(
+        cleared.trades.buyer, cleared.trades.seller, account.settled[:agreed], cleared.trades.price
+    ).position(len(flows.net))
+    columns = (
+        flows.load, flows.generation, flows.charge, flows.discharge, flows.curtailed, flows.net,
+        ahead, account.local - ahead, account.grid, account.credit,
+    )  # fmt: skip
+    values = zip(*(column.tolist() for column in columns), strict=True)
+    add(connection, tables.flows, [(slot, member, *row) for member, row in enumerate(values)])
+    add(connection, tables.readings, _reading_rows(delivered))
+    add(connection, tables.clearings, map(_clearing_row, pools, after))
+    new = account.trades.keep(np.arange(len(account.trades)) >= agreed)
+    records = posted.records[agreed:] if posted else ()
+    settled = account.settled[agreed:]
+    add(connection, tables.trades, _trade_rows(slot, new, account.stage[agreed:], settled, records, agreed))
+    _note_cuts(connection, slot, account.settled[:agreed], cleared.trades.wh)
+    if posted and message:
+        post, leaves = posted.post, b"".join(posted.tree.levels[0])
+        row = (
+            slot, post.revision, at, post.orders, message.trades, post.readings, post.statements,
+            message.deltas, message.signature, leaves,
+        )  # fmt: skip
+        add(connection, tables.posts, [row])
+    detail = {"slot": slot, "trades": len(account.trades), "grid_wh": int(account.grid.sum())}
+    note(connection, number, at, [("slot settled", detail)])
+    advance(connection, number, soc.tobytes())
+
+
+def _note_cuts(connection: Connection, slot: int, settled: IntArray, agreed: IntArray) -> None:
+    """Day-ahead trades stand in the store since the gate; now it is known how much of each was delivered and paid."""
+    changed = np.flatnonzero(settled != agreed).tolist()
+    if changed:
+        statement = "UPDATE trades SET settled = ? WHERE slot = ? AND revision = 0 AND number = ?"
+        connection.exec_driver_sql(statement, [(int(settled[number]), slot, number) for number in changed])
+
+
+def _order_rows(declared: Declared) -> Iterator[tuple[object, ...]]:
+    if declared.signed:
+        for member, signed in zip(declared.orders.member.tolist(), declared.signed, strict=True):
+            o = signed.record
+            yield (o.slot, member, o.side, o.wh, o.limit, o.expiry, o.nonce, signed.hash, signed.signature)
+        return
+    columns = (declared.orders.member, declared.orders.side, declared.orders.wh, declared.orders.limit)
+    for member, side, wh, limit in zip(*(column.tolist() for column in columns), strict=True):
+        yield (declared.slot, member, side, wh, limit, declared.slot, 0, b"", b"")
+
+
+def _reading_rows(delivered: Delivered) -> Iterator[tuple[object, ...]]:
+    for member, signed in enumerate(delivered.readings):
+        r = signed.record
+        yield (r.slot, member, r.wh_in, r.wh_out, r.sequence, signed.hash, signed.signature)
+
+
+def _clearing_row(clearing: Clearing, stage: ActiveStage) -> tuple[object, ...]:
+    proof = [
+        {"name": c.name, "holds": c.holds, "figure": c.figure, "meaning": c.meaning} for c in clearing.proof.checks
+    ]
+    texts = (json.dumps(dict(clearing.prices)), json.dumps(proof), json.dumps(dict(clearing.diagnostics)))
+    return (clearing.slot, stage.number, clearing.mechanism, *texts)
+
+
+def _trade_rows(
+    slot: int, trades: Trades, stage: IntArray, settled: IntArray, records: Sequence[Trade], first: int = 0
+) -> Iterator[tuple[object, ...]]:
+    columns = (stage, trades.buyer, trades.seller, trades.wh, settled, trades.price)
+    for place, row in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+        ends = (ZERO_HASH, ZERO_HASH, ZERO_HASH)
+        if records:
+            ends = (records[place].buy_order, records[place].sell_order, hash_struct(records[place]))
+        yield (slot, 0, first + place, *row, *ends)
+
+
+def progress(store: Store) -> tuple[int, FloatArray] | None:
+    """The last event that is done and the state of charge after it [Wh]; None before the first."""
+    rows = store.rows(tables.progress)
+    return (rows[0].event, np.frombuffer(rows[0].soc, dtype=np.float64).copy()) if rows else None
+
+
+def read_committed(store: Store, first: int, period: Slots) -> dict[int, Committed]:
+    """The slots from place `first` that are committed and not delivered yet, by start."""
+    begin = int(period.start + first * period.seconds)
+    found = {}
+    for row in store.rows(tables.commitments):
+        if row.slot >= begin:
+            found[row.slot] = _committed(store, row.slot)
+    return found
+
+
+def _committed(store: Store, slot: int) -> Committed:
+    orders = store.rows(tables.orders, slot=slot)
+    columns = np.array([(o.member, o.side, o.wh, o.limit) for o in orders], dtype=np.int64).reshape(-1, 4).T
+    declared = Declared(slot, Orders(*columns), (), ())
+    rows = store.rows(tables.trades, slot=slot)
+    table = np.array([(t.buyer, t.seller, t.wh, t.price, t.stage) for t in rows], dtype=np.int64).reshape(-1, 5).T
+    (plan,) = store.rows(tables.plans, slot=slot)
+    target, cap = (np.frombuffer(column, dtype=np.int64) for column in (plan.target, plan.feed_in_cap))
+    cleared = Cleared(declared, (), Trades(*table[:4]), table[4], target, cap)
+    signed = [o.hash for o in orders if o.hash]
+    records = tuple(
+        Trade(slot, t.revision, t.number, t.buyer, t.seller, t.wh, t.price, t.buy_order, t.sell_order)
+        for t in rows
+        if signed
+    )
+    tree = Tree.of([hash_struct(record) for record in records])
+    return Committed(cleared, records, Tree.of(signed), tree)
+
+
+def read_commitments(store: Store, day: Slots) -> list[tuple[bytes, bytes]]:
+    """Roots of orders and trades of each slot of the day."""
+    found = {row.slot: (row.orders, row.trades) for row in store.rows(tables.commitments)}
+    return [found[slot] for slot in day.starts.tolist()]
+
+
+def read_posts(store: Store) -> list[Outgoing]:
+    """All posts, oldest first."""
+    return [
+        Outgoing(
+            Post(row.slot, row.revision, row.orders, row.readings, row.statements, keccak(row.deltas)),
+            row.trades,
+            row.deltas,
+            row.signature,
+        )
+        for row in store.rows(tables.posts)
+    ]

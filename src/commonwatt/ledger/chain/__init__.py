@@ -1,0 +1,1 @@
+"""The chain inside a process: blocks, state, execution, questions."""

@@ -1,0 +1,257 @@
+"""What the embedded chain takes from py-evm, in the shapes of `node`.
+
+Only this module, `reader` and those that make blocks import py-evm.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from eth import EVM_RECURSION_LIMIT
+from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI
+from eth.chains.base import Chain
+from eth.consensus.noproof import NoProofConsensus
+from eth.db.backends.base import BaseAtomicDB
+from eth.vm.forks.cancun import CancunVM
+from eth.vm.forks.cancun.constants import BLOB_TX_TYPE
+from eth.vm.forks.cancun.transactions import CancunTransactionBuilder
+from eth_typing import Address, BlockNumber
+
+from commonwatt.errors import LedgerError, SignatureError
+from commonwatt.ledger.chain import untrusted
+from commonwatt.ledger.chain.store import Store
+from commonwatt.ledger.node import Block, Log, Receipt
+from commonwatt.ledger.wallet import created_address
+from commonwatt.proof.keccak import keccak
+from commonwatt.proof.keys import recover
+
+# py-evm needs this depth for calls of calls; py_ecc, which it imports, asks for eight times as much. With that, JSON
+# nested deep enough would run over the end of the machine's stack and end the process.
+sys.setrecursionlimit(EVM_RECURSION_LIMIT)
+
+GENESIS_KEY = b"commonwatt:genesis"
+CHAIN_ID_KEY = b"commonwatt:chain-id"
+EXTRA_DATA_BYTES = 4096
+"""The most that a header's extra data holds."""
+_OUTPUT_KEY = b"commonwatt:output:"
+# Of a transaction; the words of its access list are the most of them.
+_MOST_ITEMS = 1 << 13
+
+
+@dataclass(frozen=True)
+class Genesis:
+    """What a chain begins with: `balances` [wei] by address, the time of block 0, the limits that stay."""
+
+    chain_id: int
+    balances: Mapping[bytes, int] = field(default_factory=dict)
+    timestamp: int = 0
+    gas_limit: int = 100_000_000
+    base_fee: int = 7
+    extra_data: bytes = b""
+    """Of block 0: a network's chain holds there what its members agreed on, by its hash."""
+
+    @property
+    def digest(self) -> bytes:
+        """Tells two geneses apart, 32 bytes."""
+        accounts = sorted(self.balances.items())
+        numbers = (self.chain_id, accounts, self.timestamp, self.gas_limit, self.base_fee)
+        return keccak(repr(numbers).encode() + self.extra_data)
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A transaction that waits for a block."""
+
+    transaction: SignedTransactionAPI
+    hash: bytes
+    sender: Address
+    cost: int
+    """Wei that it may take from its sender at most."""
+    raw: bytes
+
+
+class Database(BaseAtomicDB):
+    """The store as py-evm wants it. Batches need nothing more: a block is one batch of the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getitem__(self, key: bytes) -> bytes:
+        value = self._store.get(key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key: bytes, value: bytes) -> None:
+        self._store.put(key, value)
+
+    def __delitem__(self, key: bytes) -> None:
+        self._store.put(key, None)
+
+    def _exists(self, key: bytes) -> bool:
+        return self._store.get(key) is not None
+
+    @contextmanager
+    def atomic_batch(self) -> Iterator[Any]:
+        yield self
+
+
+class _VM(CancunVM):
+    consensus_class = NoProofConsensus
+    # The seal of a network's block and what its sealer claims.
+    extra_data_max_bytes = EXTRA_DATA_BYTES
+
+
+def chain_class(id_: int) -> type[Chain]:
+    """py-evm keeps the chain id in the class."""
+
+    class EthereumChain(Chain):
+        chain_id = id_
+        vm_configuration = ((BlockNumber(0), _VM),)
+
+    return EthereumChain
+
+
+def begin(store: Store, name: str, genesis: Genesis | None) -> None:
+    """Write block 0 into an empty file; check that another one begins with it."""
+    digest = store.get(GENESIS_KEY)
+    if digest is None:
+        if genesis is None:
+            raise LedgerError(f"{name} is empty; a new chain needs a genesis.")
+        write_genesis(store, genesis)
+    elif genesis is not None and genesis.digest != digest:
+        raise LedgerError(f"{name} was begun with another genesis.")
+
+
+def write_genesis(store: Store, genesis: Genesis) -> None:
+    """Block 0, its state and what tells this chain from another."""
+    accounts = {
+        Address(address): {"balance": balance, "nonce": 0, "code": b"", "storage": {}}
+        for address, balance in genesis.balances.items()
+    }
+    params = {
+        "difficulty": 0, "gas_limit": genesis.gas_limit, "timestamp": genesis.timestamp,
+        "base_fee_per_gas": genesis.base_fee, "extra_data": genesis.extra_data,
+    }  # fmt: skip
+    chain_class(genesis.chain_id).from_genesis(Database(store), cast("Any", params), cast("Any", accounts))
+    store.put(GENESIS_KEY, genesis.digest)
+    store.put(CHAIN_ID_KEY, genesis.chain_id.to_bytes(32, "big"))
+    store.commit()
+
+
+def decode(raw: bytes) -> Queued:
+    """A raw transaction with its sender. Raises LedgerError."""
+    try:
+        untrusted.decode(raw[raw[0] < 0xC0 :], _MOST_ITEMS)  # behind the type's byte, when there is one
+        transaction = CancunTransactionBuilder.decode(raw)
+        if transaction.type_id == BLOB_TX_TYPE:
+            raise LedgerError("Blob transactions are not carried by this chain.")
+        signed = keccak(transaction.get_message_for_signing())
+        r, s = transaction.r.to_bytes(32, "big"), transaction.s.to_bytes(32, "big")
+        sender = Address(recover(signed, r + s + bytes([27 + transaction.y_parity])))
+        vars(transaction)["sender"] = sender  # where py-evm keeps it once it has recovered it, ten times as slowly
+        cost = transaction.gas * transaction.max_fee_per_gas + transaction.value
+        return Queued(transaction, keccak(raw), sender, cost, raw)
+    except LedgerError:
+        raise
+    except SignatureError as error:
+        raise LedgerError(f"The transaction is refused: {error}") from error
+    except Exception as error:  # rlp and py-evm raise many kinds for bytes that are no transaction
+        raise LedgerError(f"This is not a signed Ethereum transaction: {error}.") from error
+
+
+def problem_of(queued: Queued, chain_id: int, gas_limit: int, base_fee: int) -> str | None:
+    """Why a transaction can be in no block of this chain now, whatever its sender's account holds.
+
+    These are py-evm's checks when it executes, and the chain id, which it does not check.
+    """
+    transaction = queued.transaction
+    if transaction.chain_id != chain_id:
+        return f"it is signed for chain {transaction.chain_id}, this is chain {chain_id}"
+    if transaction.gas < transaction.intrinsic_gas:
+        return f"its gas of {transaction.gas} is below the {transaction.intrinsic_gas} it needs at least"
+    if transaction.gas > gas_limit:
+        return f"its gas of {transaction.gas} is above a block's {gas_limit}"
+    if transaction.max_priority_fee_per_gas > transaction.max_fee_per_gas:
+        return "its tip is above its highest fee"
+    if transaction.max_fee_per_gas < base_fee:
+        return f"its highest fee of {transaction.max_fee_per_gas} wei is below the base fee of {base_fee}"
+    return None
+
+
+def unaffordable(queued: Queued, balance: int, nonce: int, waiting: int) -> str | None:
+    """Why the sender's account does not allow a transaction.
+
+    balance : what the account holds [wei]
+    nonce : the next one, queued transactions counted
+    waiting : what those may cost [wei]
+    """
+    if queued.transaction.nonce != nonce:
+        # Wallets look for these words, and for "insufficient funds", to explain them in their own.
+        side = "low" if queued.transaction.nonce < nonce else "high"
+        return f"its nonce is {queued.transaction.nonce}, the account's next one is {nonce} (nonce too {side})"
+    if waiting + queued.cost > balance:
+        cost = waiting + queued.cost
+        return f"insufficient funds, the account holds {balance} wei and its queued transactions may cost {cost}"
+    return None
+
+
+def refusal(queued: Queued, problem: str) -> LedgerError:
+    """The error that tells a transaction's sender why it is not taken."""
+    return LedgerError(f"The transaction of 0x{queued.sender.hex()} is refused: {problem}.")
+
+
+def output_key(block: bytes, transaction: bytes) -> bytes:
+    """Where the store keeps what a failed transaction gave back, which no receipt holds."""
+    return _OUTPUT_KEY + block + transaction
+
+
+def block_of(header: BlockHeaderAPI, transactions: tuple[bytes, ...]) -> Block:
+    """A header and the hashes of its transactions."""
+    return Block(
+        number=header.block_number,
+        hash=header.hash,
+        parent=header.parent_hash,
+        timestamp=header.timestamp,
+        state_root=header.state_root,
+        gas_limit=header.gas_limit,
+        gas_used=header.gas_used,
+        base_fee=header.base_fee_per_gas or 0,
+        transactions=transactions,
+    )
+
+
+def read_receipts(chain: Chain, header: BlockHeaderAPI) -> tuple[ReceiptAPI, ...]:
+    """All receipts of a block."""
+    return chain.chaindb.get_receipts(header, CancunVM.get_receipt_builder())
+
+
+def receipt_of(
+    signed: SignedTransactionAPI,
+    hash_: bytes,
+    receipt: ReceiptAPI,
+    place: tuple[int, int],
+    used_before: int,
+    output: bytes,
+) -> Receipt:
+    """A receipt at (block, index); the chain keeps gas summed over the block, `used_before` is taken off."""
+    created = b""
+    if not signed.to and receipt.state_root:
+        created = created_address(signed.sender, signed.nonce)
+    return Receipt(
+        transaction=hash_, block=place[0], index=place[1], success=bool(receipt.state_root),
+        gas_used=receipt.gas_used - used_before, contract=created,
+        logs=tuple(logs_of(receipt, place[0], hash_)), output=output,
+    )  # fmt: skip
+
+
+def logs_of(receipt: ReceiptAPI, number: int, hash_: bytes) -> list[Log]:
+    """The events of a receipt."""
+    return [
+        Log(log.address, tuple(topic.to_bytes(32, "big") for topic in log.topics), log.data, number, hash_)
+        for log in receipt.logs
+    ]

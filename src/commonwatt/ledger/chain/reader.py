@@ -1,0 +1,331 @@
+"""What a chain's file holds, read at any block that it knows.
+
+The canonical chain is what py-evm's own entries say (head, block by number, transaction by hash); whoever writes
+blocks keeps them. State, transactions and receipts of a block are found by its header, so a block beside the
+canonical chain can be read by its hash as long as the file has it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import rlp
+from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI, StateAPI, WithdrawalAPI
+from eth.db.schema import SchemaV1
+from eth.exceptions import HeaderNotFound, PyEVMError, TransactionNotFound
+from eth.rlp.accounts import Account
+from eth.vm.chain_context import ChainContext
+from eth.vm.forks.cancun.transactions import CancunTransactionBuilder
+from eth.vm.forks.london.blocks import LondonBlockHeader
+from eth.vm.forks.london.headers import calculate_expected_base_fee_per_gas
+from eth_bloom.bloom import BloomFilter
+from eth_typing import Address, BlockNumber, Hash32
+from eth_utils.exceptions import ValidationError
+from trie.exceptions import MissingTrieNode
+from trie.hexary import HexaryTrie
+
+from commonwatt.errors import LedgerError
+from commonwatt.ledger.chain.evm import (
+    CHAIN_ID_KEY,
+    Database,
+    block_of,
+    chain_class,
+    logs_of,
+    output_key,
+    read_receipts,
+    receipt_of,
+)
+from commonwatt.ledger.chain.question import Answer, Guard, Question, QuestionVM, ask, estimate
+from commonwatt.ledger.chain.store import Store
+from commonwatt.ledger.node import ZERO_ADDRESS, Block, CallReverted, Log, Receipt, Transaction
+from commonwatt.proof.keccak import keccak
+
+At = int | bytes | None
+"""A block: by its number on the canonical chain, by its hash, or None for the head."""
+
+_BLOCKS_KEPT = 8
+# In an encoded header: the list's length, two hashes, an address, three hashes, the length of the bloom filter, itself.
+_BLOOM = slice(192, 448)
+# A state remembers every account and contract that it was asked for; after so many questions a new one is begun.
+_QUESTIONS = 4096
+
+
+class UnknownBlock(LedgerError):
+    """The file has no such block."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """An account after a block, zeros when there is none, with encoded nodes from the root down.
+
+    words : slot, its word, and the nodes that lead to it from `storage_root`
+    """
+
+    nonce: int
+    balance: int
+    code_hash: bytes
+    storage_root: bytes
+    path: tuple[bytes, ...]
+    words: tuple[tuple[int, int, tuple[bytes, ...]], ...]
+
+
+class Reader:
+    """The read side of a chain. Use it from one thread at a time.
+
+    `name` is what errors call the chain. Every method raises LedgerError when a part that must be there is not.
+    """
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._name = name
+        self._chain_id = int.from_bytes(store.get(CHAIN_ID_KEY) or b"", "big")
+        self._chain = chain_class(self._chain_id)(Database(store))
+        self._receipts: OrderedDict[bytes, tuple[ReceiptAPI, ...]] = OrderedDict()
+        self.step()
+
+    def step(self) -> None:
+        """Go on to the head that the file names now."""
+        with self._whole():
+            head = self._chain.get_canonical_head()
+            self._head = head
+            self._head_state: StateAPI | None = None
+            self._questions = 0
+            self._head_block = self._block(head)
+            self._next_base_fee = self.base_fee_after(head)
+
+    # The chain
+
+    @property
+    def chain_id(self) -> int:
+        """The number that every transaction of this chain is signed for."""
+        return self._chain_id
+
+    @property
+    def head(self) -> Block:
+        """The last block; of a file open for reading, the last one that its writer has finished."""
+        if self._store.read_only:
+            self.step()
+        return self._head_block
+
+    @property
+    def next_base_fee(self) -> int:
+        """Wei per gas that the block after the head will ask for."""
+        return self._next_base_fee
+
+    def base_fee_after(self, header: BlockHeaderAPI) -> int:
+        """Wei per gas that a block after this one asks for."""
+        return calculate_expected_base_fee_per_gas(cast("LondonBlockHeader", header))
+
+    def header(self, at: At = None) -> BlockHeaderAPI:
+        """A whole header. Raises UnknownBlock."""
+        if at is None:
+            return self._head
+        with self._whole():
+            try:
+                if isinstance(at, bytes):
+                    return self._chain.get_block_header_by_hash(Hash32(at))
+                if at <= self._head.block_number:
+                    return self._chain.get_canonical_block_header_by_number(BlockNumber(at))
+            except (HeaderNotFound, ValidationError):
+                pass
+        raise UnknownBlock(f"{self._name} has no block {f'0x{at.hex()}' if isinstance(at, bytes) else at}.")
+
+    def canonical(self, header: BlockHeaderAPI) -> bool:
+        """Whether a block lies on the canonical chain."""
+        try:
+            return self.header(header.block_number).hash == header.hash
+        except UnknownBlock:
+            return False
+
+    def block(self, at: At) -> Block:
+        """A block. Raises UnknownBlock."""
+        with self._whole():
+            return self._block(self.header(at))
+
+    def transactions(self, header: BlockHeaderAPI) -> tuple[SignedTransactionAPI, ...]:
+        """A block's transactions in order of execution."""
+        with self._whole():
+            return tuple(self._chain.chaindb.get_block_transactions(header, CancunTransactionBuilder))
+
+    def withdrawals(self, header: BlockHeaderAPI) -> tuple[WithdrawalAPI, ...]:
+        """What a block pays to its sealer (EIP-4895)."""
+        with self._whole():
+            return tuple(self._chain.chaindb.get_block_withdrawals(header))
+
+    def receipts(self, header: BlockHeaderAPI) -> tuple[ReceiptAPI, ...]:
+        """A block's receipts as the chain keeps them, with the gas summed over the block."""
+        kept = self._receipts.get(header.hash)
+        if kept is None:
+            with self._whole():
+                kept = self._receipts[header.hash] = read_receipts(self._chain, header)
+            if len(self._receipts) > _BLOCKS_KEPT:
+                self._receipts.popitem(last=False)
+        return kept
+
+    def place(self, transaction: bytes) -> tuple[int, int] | None:
+        """Number of the canonical block that holds a transaction, and its index there; None when none does."""
+        with self._whole():
+            try:
+                return self._chain.get_canonical_transaction_index(Hash32(transaction))
+            except TransactionNotFound:
+                return None
+
+    def receipt(self, transaction: bytes) -> Receipt | None:
+        """The receipt; None while no block holds the transaction."""
+        place = self.place(transaction)
+        if place is None:
+            return None
+        with self._whole():
+            signed = self._chain.get_canonical_transaction_by_index(BlockNumber(place[0]), place[1])
+        return self.receipt_in(self.header(place[0]), place[1], signed)
+
+    def receipt_in(self, header: BlockHeaderAPI, index: int, signed: SignedTransactionAPI) -> Receipt:
+        """The receipt of a transaction whose place is known."""
+        receipts, hash_ = self.receipts(header), signed.hash
+        used = receipts[index - 1].gas_used if index else 0
+        output = self._store.get(output_key(header.hash, hash_)) or b""
+        return receipt_of(signed, hash_, receipts[index], (header.block_number, index), used, output)
+
+    def transaction(self, transaction: bytes) -> Transaction | None:
+        """The transaction by its hash; None while no block holds it."""
+        place = self.place(transaction)
+        if place is None:
+            return None
+        with self._whole():
+            signed = self._chain.get_canonical_transaction_by_index(BlockNumber(place[0]), place[1])
+            return Transaction(
+                hash=transaction, sender=signed.sender, to=signed.to, nonce=signed.nonce, value=signed.value,
+                gas=signed.gas, data=signed.data, block=place[0], index=place[1],
+            )  # fmt: skip
+
+    def logs(self, first: int, last: int, address: bytes | None = None, topic: bytes | None = None) -> list[Log]:
+        """Events of the canonical blocks `first` to `last`, both included, oldest first.
+
+        Blocks whose bloom filter excludes `address` or `topic` are passed over.
+        """
+        wanted = int(BloomFilter.from_iterable(item for item in (address, topic) if item is not None))
+        found: list[Log] = []
+        with self._whole():
+            for number, bloom in self.blooms(first, min(last, self.head.number)):
+                if not bloom or bloom & wanted != wanted:
+                    continue
+                header = self.header(number)
+                hashes = self._chain.chaindb.get_block_transaction_hashes(header)
+                for hash_, receipt in zip(hashes, read_receipts(self._chain, header), strict=True):
+                    found += [
+                        log
+                        for log in logs_of(receipt, number, hash_)
+                        if address in (None, log.address) and topic in (None, *log.topics[:1])
+                    ]
+        return found
+
+    def blooms(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Numbers and bloom filters of canonical blocks, cut out of their headers, as decoding them takes long."""
+        for number in range(first, last + 1):
+            hash_ = self._store.get(SchemaV1.make_block_number_to_hash_lookup_key(BlockNumber(number)))
+            header = self._store.get(hash_[1:]) if hash_ else None  # behind the length of the encoded hash
+            if header is None:
+                raise UnknownBlock(f"{self._name} has no block {number}.")
+            yield number, int.from_bytes(header[_BLOOM], "big")
+
+    # The state after a block
+
+    def call(self, to: bytes, data: bytes, sender: bytes = ZERO_ADDRESS, at: At = None) -> bytes:
+        """Run a view of a contract on a block's state, at that block's time; changes nothing.
+
+        Raises CallReverted with the contract's data, LedgerError when it fails in another way.
+        """
+        answer = self.ask(Question(self.header(at).gas_limit, to, sender, data), at)
+        if answer.reverted:
+            raise CallReverted(answer.output)
+        if answer.error:
+            raise LedgerError(f"The call of 0x{to.hex()} failed: {answer.error}.")
+        return answer.output
+
+    def ask(self, question: Question, at: At = None, guard: Guard | None = None) -> Answer:
+        """Run a transaction on a block's state that comes into no block; see `question.ask`."""
+        with self._state(self.header(at)) as state:
+            return ask(state, question, guard)
+
+    def estimate(self, question: Question, at: At = None, guard: Guard | None = None) -> int:
+        """Gas that suffices for a transaction; see `question.estimate`."""
+        with self._state(self.header(at)) as state:
+            return estimate(state, question, guard)
+
+    def nonce(self, address: bytes, at: At = None) -> int:
+        """Number of the account's next transaction."""
+        with self._state(self.header(at)) as state:
+            return state.get_nonce(Address(address))
+
+    def balance(self, address: bytes, at: At = None) -> int:
+        """Ether of an account [wei]."""
+        with self._state(self.header(at)) as state:
+            return state.get_balance(Address(address))
+
+    def code(self, address: bytes, at: At = None) -> bytes:
+        """Code of a contract; empty for any other account."""
+        with self._state(self.header(at)) as state:
+            return state.get_code(Address(address))
+
+    def storage(self, address: bytes, slots: Sequence[int], at: At = None) -> list[int]:
+        """Words of a contract's storage, as unsigned integers."""
+        with self._state(self.header(at)) as state:
+            return [state.get_storage(Address(address), slot) for slot in slots]
+
+    def proof(self, address: bytes, slots: Sequence[int], at: At = None) -> Proof:
+        """An account and words of its storage, with the nodes that lead to them from the block's state root.
+
+        Source: EIP-1186, https://eips.ethereum.org/EIPS/eip-1186
+        """
+        header = self.header(at)
+        with self._whole():
+            path, leaf = self._path(header.state_root, address)
+            account = rlp.decode(leaf, sedes=Account) if leaf else Account()
+            words = [
+                (slot, rlp.decode(word, sedes=rlp.sedes.big_endian_int) if word else 0, nodes)
+                for slot in slots
+                for nodes, word in [self._path(account.storage_root, slot.to_bytes(32, "big"))]
+            ]
+        return Proof(account.nonce, account.balance, account.code_hash, account.storage_root, path, tuple(words))
+
+    # Inside
+
+    def _path(self, root: bytes, key: bytes) -> tuple[tuple[bytes, ...], bytes]:
+        """The trie's nodes from the root towards a key, encoded, and the value there; empty when it holds none."""
+        trie: Any = HexaryTrie(Database(self._store), root)
+        hashed = keccak(key)
+        nodes = [rlp.encode(node) for node in trie.get_proof(hashed)]
+        # A node of less than 32 bytes stands inside its parent, and is there already.
+        return tuple(node for index, node in enumerate(nodes) if index == 0 or len(node) >= 32), trie[hashed]
+
+    @contextmanager
+    def _state(self, header: BlockHeaderAPI) -> Iterator[StateAPI]:
+        """The state after a block. The head's is kept from one question to the next."""
+        with self._whole():
+            if header.hash != self._head.hash:
+                yield self._new_state(header)
+                return
+            self._questions += 1
+            if self._head_state is None or self._questions > _QUESTIONS:
+                self._head_state, self._questions = self._new_state(header), 0
+            yield self._head_state
+
+    def _new_state(self, header: BlockHeaderAPI) -> StateAPI:
+        chaindb = self._chain.chaindb
+        before = QuestionVM.get_prev_hashes(header.parent_hash, chaindb)
+        return QuestionVM.build_state(chaindb.db, header, ChainContext(self._chain_id), before or ())
+
+    def _block(self, header: BlockHeaderAPI) -> Block:
+        return block_of(header, self._chain.chaindb.get_block_transaction_hashes(header))
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Any part of the chain that is not there means a damaged file."""
+        try:
+            yield
+        except (PyEVMError, MissingTrieNode) as error:
+            raise LedgerError(f"{self._name} is damaged: {error}.") from error

@@ -1,0 +1,1 @@
+"""The contracts' client on any node."""

@@ -1,0 +1,1 @@
+"""Ways to agree on the next block: authority, work, stake."""

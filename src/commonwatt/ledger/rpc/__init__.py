@@ -1,0 +1,1 @@
+"""JSON-RPC: the door of a node for wallets and clients."""

@@ -1,0 +1,78 @@
+"""What JSON-RPC needs of a node, and the embedded chain as such a node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from commonwatt.ledger.chain.embedded import EmbeddedChain
+from commonwatt.ledger.chain.evm import Queued
+from commonwatt.ledger.chain.reader import Reader
+
+
+class Sync(NamedTuple):
+    """A node that is behind: where it began to catch up, where it is, and the number that it knows of."""
+
+    start: int
+    current: int
+    highest: int
+
+
+class Backend(Protocol):
+    """A node. Methods raise LedgerError when it cannot answer."""
+
+    @property
+    def reader(self) -> Reader:
+        """The chain that it holds."""
+
+    @property
+    def peers(self) -> int:
+        """How many other nodes it is connected with."""
+
+    @property
+    def syncing(self) -> Sync | None:
+        """How far it is; None when it is not behind."""
+
+    def submit(self, raw: bytes) -> bytes:
+        """Take a signed transaction; returns its hash. Raises LedgerError that names the cause."""
+
+    def waiting(self) -> Sequence[Queued]:
+        """Transactions that wait for a block, oldest first."""
+
+    def find(self, transaction: bytes) -> Queued | None:
+        """A waiting transaction by its hash."""
+
+    def pending_nonce(self, address: bytes) -> int:
+        """Number of the account's next transaction, waiting ones counted."""
+
+
+class AtOnce:
+    """The embedded chain as a node of its own that seals each transaction as it comes.
+
+    `clock` gives unix seconds; a block's time is at least one second after its parent's.
+    """
+
+    peers = 0
+    syncing = None
+
+    def __init__(self, chain: EmbeddedChain, clock: Callable[[], float]) -> None:
+        self.reader = chain
+        self._clock = clock
+
+    def submit(self, raw: bytes) -> bytes:
+        """Take a signed transaction and seal it into a block."""
+        hash_ = self.reader.submit(raw)
+        self.reader.confirm([hash_], int(self._clock()))
+        return hash_
+
+    def waiting(self) -> Sequence[Queued]:
+        """None: each is in a block at once."""
+        return ()
+
+    def find(self, transaction: bytes) -> Queued | None:  # noqa: ARG002
+        """None: each is in a block at once."""
+        return None
+
+    def pending_nonce(self, address: bytes) -> int:
+        """Number of the account's next transaction."""
+        return self.reader.nonce(address)

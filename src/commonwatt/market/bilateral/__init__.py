@@ -1,0 +1,1 @@
+"""Agents that agree with each other alone: consensus, routes of trade, rounding, proof."""

@@ -1,0 +1,1 @@
+"""The market designs, one file each."""

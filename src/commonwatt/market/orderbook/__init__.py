@@ -1,0 +1,1 @@
+"""The order book of continuous trading, in plain Python and compiled."""

@@ -1,0 +1,1 @@
+"""Agents that agree with an aggregator of the wires: input, network, steps, proof."""

@@ -1,0 +1,186 @@
+"""Check a bill against the chain alone: neither the exchange nor its files are asked.
+
+What is proved: the content is the one that the operators anchored for the period; each local line is a leaf of a
+settled post, the lines run without a gap, and their sum is what the ledger moved; the member signed an order or the
+mandate for every trade, within its limits; day-ahead trades are those that were committed before delivery; the
+reading is the member's own meter's; the rest was priced and added up as the bill says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from commonwatt.accounts.charges import vat_on
+from commonwatt.errors import CommonwattError, LedgerError, VerificationError
+from commonwatt.exchange.bills import FORMAT, content_hash, grid_amount
+from commonwatt.member.verify_slot import check_slot, record, require, to_bytes
+from commonwatt.proof import Key, hash_struct, root_of, verify
+from commonwatt.records import Anchor, Mandate, Signed
+from commonwatt.units import MAX_PRICE, WH_PER_KWH
+
+if TYPE_CHECKING:
+    from commonwatt.ledger.client.settlement import LedgerClient
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was checked. total, without_market : [micro-currency]."""
+
+    member: str
+    account: str
+    slots: int
+    lines: int
+    total: int
+    without_market: int
+    currency: str
+
+
+def verify_bill(bill: Any, client: LedgerClient) -> Verified:
+    """Check every line of a bill.
+
+    Raises VerificationError that names the first thing that does not prove what it claims.
+    """
+    try:
+        content, proofs = bill["content"], bill["proofs"]
+        _anchored(content, bill["anchor"], client)
+        mandate = _member(content, client)
+        slots, member = content["slots"], content["member"]
+        _covers(content, slots, proofs, client)
+        lines = sum(check_slot(line, proofs[str(line["slot"])], member["index"], mandate, client) for line in slots)
+        _amounts(content)
+        return Verified(
+            member["id"], member["account"], len(slots), lines,
+            content["total"], content["withoutMarket"], content["currency"],
+        )  # fmt: skip
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise VerificationError(f"This is not a complete bill: {type(error).__name__} {error}.") from None
+    except VerificationError:
+        raise
+    except CommonwattError as error:
+        raise VerificationError(str(error)) from error
+
+
+def _anchored(content: Any, anchor: Any, client: LedgerClient) -> None:
+    """The content is the one that the operators anchored for this period, at this member's place."""
+    require(content["format"] == FORMAT, f"The bill's format is not {FORMAT}.")
+    root, index = to_bytes(anchor["root"], 32), anchor["index"]
+    siblings = [to_bytes(sibling, 32) for sibling in anchor["siblings"]]
+    require(
+        root_of(content_hash(content), index, siblings) == root,
+        "The bill's content is not what was anchored: at least one figure in it was changed.",
+    )
+    period = Anchor(content["period"]["from"], content["period"]["until"], root)
+    hash_struct(period)  # refuses what cannot be asked for
+    anchored = client.anchored(period.start, period.until)
+    require(anchored is not None, "The chain holds no bills of this period.")
+    require(anchored == root, "The chain holds other bills of this period.")
+    require(index == content["member"]["index"], "The bill stands at another member's place.")
+
+
+def _member(content: Any, client: LedgerClient) -> Mandate:
+    """The bill is of this chain and of the member's own account, which signed the mandate; returns that."""
+    ledger, member = content["ledger"], content["member"]
+    require(ledger["chainId"] == client.node.chain_id, "The bill belongs to another chain.")
+    settlement = to_bytes(ledger["settlement"], 20)
+    require(settlement == client.addresses.settlement, "The bill names another settlement contract.")
+    account = to_bytes(member["account"], 20)
+    require(client.member_of(account) == member["index"], "The chain knows another member at this account.")
+    given = dict(content["mandate"])
+    signature = to_bytes(given.pop("signature"), 65)
+    mandate = record(Mandate, given)
+    require(mandate.member == account, "The mandate is another member's.")
+    verify(client.domain, Signed(mandate, b"", signature), account)
+    period = content["period"]
+    valid = mandate.valid_from <= period["from"] and period["until"] <= mandate.valid_until
+    require(valid, "The mandate does not cover the bill's period.")
+    return mandate
+
+
+def _covers(content: Any, slots: Sequence[Any], proofs: Mapping[str, Any], client: LedgerClient) -> None:
+    step = client.terms.slot_seconds
+    expected = list(range(content["period"]["from"], content["period"]["until"], step))
+    require([line["slot"] for line in slots] == expected, "The bill leaves out or repeats a slot of its period.")
+    require(sorted(proofs) == sorted(map(str, expected)), "The bill's proofs are not those of its slots.")
+
+
+def _amounts(content: Any) -> None:
+    """Add everything up again: the charges with the market, and what the same energy costs without it."""
+    tariff, member = content["tariff"], content["member"]["index"]
+    _sane(tariff, content["slots"])
+    neighbours, with_market, alone = 0, [], []
+    for line in content["slots"]:
+        local = 0
+        for trade in line["trades"]:
+            sign = 1 if trade["buyer"] == member else -1
+            local, neighbours = local + sign * trade["settledWh"], neighbours + sign * trade["payment"]
+        wh, prices = line["grid"]["wh"], (line["prices"]["retail"], line["prices"]["feedIn"])
+        amount = grid_amount(wh, *prices)
+        require(
+            line["grid"]["amount"] == amount, f"Slot {line['slot']}: the utility's amount is not energy times price."
+        )
+        with_market.append((wh, local, amount))
+        alone.append((wh + local, 0, grid_amount(wh + local, *prices)))
+    charges = _charges(tariff, with_market, neighbours)
+    require(content["charges"] == charges, "The charges are not what the slots add up to.")
+    require(content["total"] == sum(line["amount"] for line in charges), "The total is not the sum of the charges.")
+    without = sum(line["amount"] for line in _charges(tariff, alone, 0))
+    require(content["withoutMarket"] == without, "The cost without the market is not what the slots add up to.")
+
+
+def _charges(tariff: Any, slots: Sequence[tuple[int, int, int]], neighbours: int) -> list[dict[str, Any]]:
+    """The bill's last page from (grid Wh, local Wh, utility's amount) of each slot."""
+    imported, exported = sum(max(wh, 0) for wh, _, _ in slots), sum(max(-wh, 0) for wh, _, _ in slots)
+    taken = sum(max(local, 0) for _, local, _ in slots)
+    energy, feed_in = sum(max(amount, 0) for *_, amount in slots), sum(min(amount, 0) for *_, amount in slots)
+    fees = [("network fee", taken * tariff["networkFee"] // WH_PER_KWH)]
+    for levy in tariff["levies"]:
+        base = imported * levy["grid"] + taken * levy["local"]
+        fees.append((levy["name"], base * levy["price"] // WH_PER_KWH))
+    vat = vat_on(Fraction(tariff["vat"]["rate"]), energy + sum(amount for _, amount in fees))
+    return [
+        {"name": "energy from the utility", "wh": imported, "amount": energy},
+        {"name": "energy fed in", "wh": exported, "amount": feed_in},
+        {"name": "neighbours", "wh": taken, "amount": neighbours},
+        *({"name": name, "amount": amount} for name, amount in fees),
+        {"name": "VAT", "amount": vat},
+    ]
+
+
+def _sane(tariff: Any, slots: Sequence[Any]) -> None:
+    """Prices are whole and not negative, and a levy is on energy or not: nothing in between."""
+    prices = [tariff["networkFee"], *(levy["price"] for levy in tariff["levies"])]
+    prices += [price for line in slots for price in line["prices"].values()]
+    require(all(type(price) is int and 0 <= price <= MAX_PRICE for price in prices), "A price is out of bounds.")
+    switches = [levy[side] for levy in tariff["levies"] for side in ("grid", "local")]
+    require(all(type(switch) is bool for switch in switches), "A levy is neither on nor off.")
+    require(0 <= Fraction(tariff["vat"]["rate"]) < 1, "The VAT is out of bounds.")
+
+
+def open_and_verify(bill: Path, ledger: str | Path) -> Verified:
+    """Check the bill in the file `bill` against a chain: that of a node's URL, or in a file, which is only read.
+
+    Raises VerificationError when the bill does not prove what it claims, LedgerError when there is no such chain.
+    """
+    try:
+        document = json.loads(bill.read_text(encoding="utf-8"))
+        contracts = document["content"]["ledger"]
+        found = to_bytes(contracts["community"], 20), to_bytes(contracts["settlement"], 20)
+    except OSError as error:
+        raise VerificationError(f"{bill} cannot be read: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise VerificationError(f"{bill} is no bill with proofs: {error}.") from None
+    # Not before the bill is read: py-evm raises Python's limit of recursion so far that a bill nested on purpose
+    # would end the process.
+    from commonwatt.exchange.founding import open_to_read
+    from commonwatt.ledger.client.settlement import Addresses, LedgerClient
+
+    with open_to_read(str(ledger)) as node:
+        try:
+            return verify_bill(document, LedgerClient(node, Key(b"\x01" * 32), Addresses(*found)))
+        except LedgerError as error:
+            raise VerificationError(f"{bill.name}: {error}") from None

@@ -1,0 +1,1 @@
+"""One run, shown: the screen, the report, the tables."""

@@ -1,0 +1,151 @@
+"""How well a community uses its own energy, and what that is worth: pure functions, each with its formula.
+
+Energy is Wh, positive into the home; arrays have shape (members, slots). The connection point (PCC) is where the
+community meets the utility's grid: there, import and export of a slot are netted over all members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from commonwatt.units import IntArray
+
+if TYPE_CHECKING:
+    from commonwatt.simulation.result import Result
+
+
+def connection_point(net: IntArray) -> tuple[IntArray, IntArray]:
+    """Import and export at the connection point, each shape (slots,) [Wh] >= 0: max(±Σ_i net_i, 0) in each slot."""
+    total = net.sum(axis=0)
+    return np.maximum(total, 0), np.maximum(-total, 0)
+
+
+def self_consumption(generation: IntArray, net: IntArray) -> float | None:
+    """(ΣG − ΣExport_PCC) / ΣG: how much of what was made stayed here; None when nothing was made.
+
+    generation : what the plants fed in, after curtailment, shape (members, slots) [Wh]
+    A battery's fill counts as stayed, so a short period with a rising state of charge looks better than it is.
+
+    >>> self_consumption(np.array([[0, 4000]]), np.array([[500, -1000]]))
+    0.75
+    """
+    made = int(generation.sum())
+    return (made - int(connection_point(net)[1].sum())) / made if made else None
+
+
+def self_sufficiency(load: IntArray, net: IntArray) -> float | None:
+    """(ΣD − ΣImport_PCC) / ΣD: how much of what was used was made here; None when nothing was used.
+
+    >>> self_sufficiency(np.array([[500, 1500]]), np.array([[500, -1000]]))
+    0.75
+    """
+    used = int(load.sum())
+    return (used - int(connection_point(net)[0].sum())) / used if used else None
+
+
+def local_share(local: IntArray, grid: IntArray) -> float | None:
+    """E_local / (E_local + E_grid) of what members bought; None when nobody bought anything.
+
+    local : from and to neighbours [Wh]; grid : from and to the utility, each member for itself [Wh]
+
+    >>> local_share(np.array([[300], [-300]]), np.array([[100], [0]]))
+    0.75
+    """
+    neighbours, utility = int(np.maximum(local, 0).sum()), int(np.maximum(grid, 0).sum())
+    return neighbours / (neighbours + utility) if neighbours + utility else None
+
+
+def supply(flows: Mapping[str, IntArray]) -> dict[str, IntArray]:
+    """Where the homes' energy came from, each shape (slots,) [Wh] >= 0: own (roof), neighbours, battery, grid.
+
+    Neighbours and grid are what members bought; of the rest of the load as much as was discharged came from the
+    battery and the remainder from the roof. The sum is the load, and what batteries took from outside.
+    """
+    bought, imported = np.maximum(flows["ahead"] + flows["after"], 0), np.maximum(flows["grid"], 0)
+    rest = np.maximum(flows["load"] - bought - imported, 0)
+    battery = np.minimum(flows["discharge"], rest)
+    layers = {"own": rest - battery, "neighbours": bought, "battery": battery, "grid": imported}
+    return {name: wh.sum(axis=0) for name, wh in layers.items()}
+
+
+def disposal(flows: Mapping[str, IntArray]) -> dict[str, IntArray]:
+    """Where the roofs' energy went, each shape (slots,) [Wh] >= 0: own (use), neighbours, battery, grid,
+    curtailed.
+
+    Neighbours and grid are what members sold; the sum is the generation, and what batteries sold. As long as batteries
+    trade with nobody but their home, `own` and `neighbours` are equal to those of `supply`.
+    """
+    sold, exported = np.maximum(-flows["ahead"] - flows["after"], 0), np.maximum(-flows["grid"], 0)
+    used = flows["generation"] - flows["curtailed"] - flows["charge"] - sold - exported
+    layers = {
+        "own": np.maximum(used, 0),
+        "neighbours": sold,
+        "battery": flows["charge"],
+        "grid": exported,
+        "curtailed": flows["curtailed"],
+    }
+    return {name: wh.sum(axis=0) for name, wh in layers.items()}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The headline figures of a run.
+
+    used, made : load, and generation after curtailment [Wh]; traded : settled between neighbours [Wh]
+    bought_from_utility, sold_to_utility : each member for itself, as billed [Wh]
+    imported, exported : at the connection point, netted over members [Wh]
+    charged, discharged : of all batteries, at their terminals [Wh]
+    trades : number of settled trades
+    bill, bill_without_market : of all members [micro-currency], positive = they owe
+    """
+
+    used: int
+    made: int
+    traded: int
+    bought_from_utility: int
+    sold_to_utility: int
+    imported: int
+    exported: int
+    charged: int
+    discharged: int
+    curtailed: int
+    trades: int
+    bill: int
+    bill_without_market: int
+    self_consumption: float | None
+    self_sufficiency: float | None
+    local_share: float | None
+
+    @property
+    def saved(self) -> int:
+        """What the community paid less than with the utility alone [micro-currency]."""
+        return self.bill_without_market - self.bill
+
+
+def figures(result: Result) -> Figures:
+    """The headline figures of `result`."""
+    a = result.arrays
+    local, made = a["ahead"] + a["after"], a["generation"] - a["curtailed"]
+    imports, exports = connection_point(a["net"])
+    return Figures(
+        used=int(a["load"].sum()),
+        made=int(made.sum()),
+        traded=int(np.maximum(local, 0).sum()),
+        bought_from_utility=int(np.maximum(a["grid"], 0).sum()),
+        sold_to_utility=int(np.maximum(-a["grid"], 0).sum()),
+        imported=int(imports.sum()),
+        exported=int(exports.sum()),
+        charged=int(a["charge"].sum()),
+        discharged=int(a["discharge"].sum()),
+        curtailed=int(a["curtailed"].sum()),
+        trades=int((result.trades["settled_wh"] > 0).sum()),
+        bill=int(result.charges.total.sum()),
+        bill_without_market=int(result.charges_without_market.total.sum()),
+        self_consumption=self_consumption(made, a["net"]),
+        self_sufficiency=self_sufficiency(a["load"], a["net"]),
+        local_share=local_share(local, a["grid"]),
+    )

@@ -1,0 +1,108 @@
+"""What a reader must know to judge a run: mechanisms, tariff, data and their licences, rounding, definitions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from commonwatt.community.model import Stage
+from commonwatt.community.tariff import Flat, PriceFile, Rate
+from commonwatt.data import catalogue
+from commonwatt.forecast import Forecaster, SeasonalNaive
+from commonwatt.market import find
+from commonwatt.units import decimal_text
+
+if TYPE_CHECKING:
+    from commonwatt.simulation.result import Result
+
+ODBL: Final = (
+    "Contains information from SimBench, which is made available under the Open Database License 1.0, "
+    "https://opendatacommons.org/licenses/odbl/1-0/."
+)
+
+
+def notes(result: Result) -> list[tuple[str, str]]:
+    """The notes as (subject, text)."""
+    community, tariff = result.community, result.community.tariff
+    unit = f"{community.currency}/kWh"
+    levies = [
+        f"{levy.name.replace('_', ' ')} {_price(levy.price)} on {_base(levy.grid, levy.local)}"
+        for levy in tariff.levies
+    ]
+    charges = [f"network fee {_price(tariff.network_fee)} on local kWh", *levies]
+    vat = f"; {tariff.vat_name} {float(100 * tariff.vat):g} %" if tariff.vat else ""
+    return [
+        *((_title(stage.name), _mechanism(stage)) for stage in community.market),
+        ("Tariff", f"in {unit}: retail {_rate(tariff.retail)}, feed-in {_rate(tariff.feed_in)}, "
+                   f"{', '.join(charges)}{vat}."),
+        ("Grid", f"{community.grid}; planned feed-in that its wires cannot carry is held back." if community.grid
+         else "not modelled: the wires carry everything."),
+        ("Forecast", f"{_forecaster(result.simulation.forecaster)}; orders follow the forecast, bills the meters."),
+        *_data(result),
+        ("Rounding", "Energy is whole Wh and money whole micro-units. Each payment is rounded down, equally for payer "
+                     "and payee; VAT is rounded half up once per bill. Figures on this page are rounded for display "
+                     "only."),
+        ("Local share", "energy from neighbours / (energy from neighbours + energy from the utility), of all that "
+                        "members bought."),
+        ("Self-sufficiency", "(use − import) / use, and self-consumption (generation − export) / generation, with "
+                             "import and export netted over all homes in each slot. What is in the batteries at the "
+                             "end more than at the start counts as consumed."),
+        ("Saved", "the bill of the same metered energy with the utility alone, less the bill with the market; devices "
+                  "run alike in both."),
+    ]  # fmt: skip
+
+
+def _mechanism(stage: Stage) -> str:
+    mechanism = find(stage.mechanism)
+    when = f", gate {stage.gate:%H:%M} on the day before" if stage.gate else ""
+    when = f"before delivery{when}" if mechanism.phase == "ahead" else "what the meters counted"
+    settings = ", ".join(f"{key} {_setting(value)}" for key, value in stage.parameters.items())
+    promise = "" if mechanism.rational else " It does not promise that nobody is worse off than with the utility."
+    return f"{mechanism.name} ({mechanism.source}), clears {when}{'; ' + settings if settings else ''}.{promise}"
+
+
+def _setting(value: object) -> str:
+    return " to ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _forecaster(forecaster: Forecaster) -> str:
+    if isinstance(forecaster, SeasonalNaive):
+        return f"each home's own series at the same local time {forecaster.days} days before"
+    return type(forecaster).__name__
+
+
+def _title(stage: str) -> str:
+    return stage.replace("_", " ").capitalize()
+
+
+def _data(result: Result) -> list[tuple[str, str]]:
+    """One note per data set that the community uses, in the catalogue's order."""
+    profiles = [home.load.profile for home in result.community.members]
+    profiles += [home.pv.profile for home in result.community.members if home.pv]
+    profiles += [result.community.grid] if result.community.grid else []
+    used = {name.partition(":")[0] for name in profiles if ":" in name}
+    found = [
+        ("Data", f"{data.what} {data.caveat} {data.source}; licence {data.licence}."
+                 + (f" {ODBL}" if data.licence.startswith("ODbL") else ""))
+        for data in catalogue() if data.name in used
+    ]  # fmt: skip
+    return found + (
+        [("Data", f"the members' own meter file {result.community.profiles}.")] if result.community.profiles else []
+    )
+
+
+def _price(amount: int) -> str:
+    whole, _, decimals = decimal_text(amount).partition(".")
+    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
+def _rate(rate: Rate) -> str:
+    if isinstance(rate, Flat):
+        return _price(rate.price)
+    if isinstance(rate, PriceFile):
+        return f"as in {rate.path}"
+    prices = sorted({band.price for band in rate.bands})
+    return f"{_price(prices[0])} to {_price(prices[-1])} by time of use"
+
+
+def _base(grid: bool, local: bool) -> str:
+    return "every bought kWh" if grid and local else "kWh from the utility" if grid else "local kWh"

@@ -1,0 +1,32 @@
+"""What `--out` gets: the report, the tables, and every member's bill with its proofs."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from commonwatt.exchange.bills import proven
+from commonwatt.report.export import write_tables
+from commonwatt.report.report import write_report
+from commonwatt.simulation.result import Result
+
+
+def write_outputs(result: Result, out: Path) -> None:
+    """Write report.html, tables/ and, when there is a ledger that proves them, bills/ into the folder `out`."""
+    write_report(result, out / "report.html")
+    write_tables(result, out / "tables")
+    if result.simulation.outbox is None:
+        return
+    folder = out / "bills"
+    folder.mkdir(parents=True, exist_ok=True)
+    for bill in proven(result, result.bills):
+        member = bill["content"]["member"]
+        (folder / bill_name(member["index"], member["id"])).write_text(
+            json.dumps(bill, indent=1) + "\n", encoding="utf-8"
+        )
+
+
+def bill_name(index: int, member: str) -> str:
+    """File name of a member's bill; ids that are no plain file names get their number instead, as no id can begin."""
+    return f"{member}.json" if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", member) else f"_{index}.json"

@@ -1,0 +1,1 @@
+"""A simulated community: its world, its homes and their keys, and the runs made of them."""

@@ -1,0 +1,66 @@
+"""The one function for notebooks and scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+from commonwatt.community.model import LEDGERS, is_ledger
+from commonwatt.errors import ConfigError, Finding
+from commonwatt.exchange.checking import load
+from commonwatt.simulation.result import Result
+from commonwatt.simulation.simulation import Simulation
+
+_EARLIEST: Final = date(1971, 1, 1)
+"""Unix time is not negative, nor is that of the history before the first day."""
+_LATEST: Final = date(2199, 12, 31)
+_MOST_DAYS: Final = 36_525
+
+
+def simulate(
+    file: str | Path,
+    start: str | date,
+    days: int = 1,
+    *,
+    ledger: str | None = None,
+    out: str | Path | None = None,
+    fresh: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Result:
+    """Simulate the community of `file` for `days` local days from `start` (a date, or text such as "2026-06-15").
+
+    ledger : "embedded", "none" or the URL of a development node; None takes what the file says
+    out : folder for the exchange's store and the ledger. A run that was interrupted goes on there; a finished one is
+        read. None keeps both in memory.
+    fresh : begin anew in `out`, dropping the run that is there
+    progress : called with the number of events done and of all events
+
+    Raises ConfigError, DataError or StoreError, each with one sentence that says what to do.
+    """
+    community = load(file)
+    chosen = ledger or community.ledger.kind
+    folder = Path(out) if out else None
+    problems = [] if is_ledger(chosen) else [Finding("ledger", f"is {LEDGERS}, not '{chosen}'")]
+    first, wrong = first_day(start, days)
+    if problems or wrong:
+        raise ConfigError("The request", [*problems, *wrong])
+    simulation = Simulation(community, Path(file).parent, first, days, ledger=chosen, out=folder, fresh=fresh)
+    try:
+        return simulation.run(progress)
+    except BaseException:
+        simulation.close()
+        raise
+
+
+def first_day(start: str | date, days: int) -> tuple[date, list[Finding]]:
+    """The first local day of a request, and what is wrong with it or with the number of days."""
+    problems = [] if 1 <= days <= _MOST_DAYS else [Finding("days", f"is from 1 to {_MOST_DAYS}, not {days}")]
+    try:
+        first = date.fromisoformat(start) if isinstance(start, str) else start
+    except ValueError:
+        return _EARLIEST, [*problems, Finding("start", f"is a date such as 2026-06-15, not '{start}'")]
+    if not _EARLIEST <= first <= _LATEST:
+        problems.append(Finding("start", f"is a day from {_EARLIEST} to {_LATEST}, not {first}"))
+    return first, problems

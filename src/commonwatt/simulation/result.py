@@ -1,0 +1,230 @@
+"""What a simulation found, as tidy tables. Energy in Wh (positive into the home), money in currency units.
+
+Times are UTC; the community's own clock is the column `local`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from commonwatt.accounts.charges import Charges, charges
+from commonwatt.community.calendar import local_clock
+from commonwatt.community.model import Stage
+from commonwatt.exchange import store as tables
+from commonwatt.exchange.bills import Anchored, anchored, bills
+from commonwatt.exchange.rows import stages_ahead
+from commonwatt.units import MICRO, WH_PER_KWH, IntArray
+
+if TYPE_CHECKING:
+    from commonwatt.simulation.simulation import Simulation
+
+FLOWS = ("load", "generation", "charge", "discharge", "curtailed", "net", "ahead", "after", "grid")
+
+
+@dataclass(frozen=True)
+class LedgerFigures:
+    """The chain after the run: blocks, transactions, gas, and whether its books close [lane unit]."""
+
+    chain_id: int
+    settlement: str
+    blocks: int
+    transactions: int
+    gas: int
+    gas_settlement: int
+    trades: int
+    balances: int
+    deposits: int
+
+    @property
+    def gas_per_trade(self) -> float:
+        """Gas of commitments, posts and settlements, per settled trade."""
+        return self.gas_settlement / self.trades if self.trades else 0.0
+
+
+class Result:
+    """Tables are made when they are asked for."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
+        self.community = simulation.community
+        self.period = simulation.world.period
+        self.prices_micro = simulation.world.prices
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """CPU seconds by step."""
+        return dict(self.simulation.watch.seconds)
+
+    @cached_property
+    def arrays(self) -> dict[str, IntArray]:
+        """Every flow as an array, shape (members, slots): Wh, and `credit` in micro-currency."""
+        names = (*FLOWS, "credit")
+        rows = np.array(self.simulation.store.columns(tables.flows, names), dtype=np.int64)
+        shaped = rows.reshape(self.period.count, len(self.community.members), len(names))
+        return {name: np.ascontiguousarray(shaped[:, :, place].T) for place, name in enumerate(names)}
+
+    @cached_property
+    def flows(self) -> pl.DataFrame:
+        """One row per slot and home: load_wh, generation_wh, …, grid_wh."""
+        columns = {f"{name}_wh": self.arrays[name].T.ravel() for name in FLOWS}
+        ids = [member.id for member in self.community.members]
+        slots = self._slot_columns().select(pl.all().repeat_by(len(ids)).explode())
+        return slots.with_columns(
+            home=pl.Series(ids * self.period.count), **{k: pl.Series(v) for k, v in columns.items()}
+        )
+
+    @cached_property
+    def slots(self) -> pl.DataFrame:
+        """One row per slot: the community's sums, what was traded, imported and exported, and the prices.
+
+        A price of a stage is in the column stage_price, such as real_time_buy.
+        """
+        a = self.arrays
+        sums = {
+            f"{name}_wh": a[name].sum(axis=0) for name in ("load", "generation", "charge", "discharge", "curtailed")
+        }
+        traded = np.maximum(a["ahead"] + a["after"], 0).sum(axis=0)
+        imports, exports = np.maximum(a["grid"], 0).sum(axis=0), np.maximum(-a["grid"], 0).sum(axis=0)
+        energy = {**sums, "local_wh": traded, "import_wh": imports, "export_wh": exports}
+        table = self._slot_columns().with_columns(**{k: pl.Series(v) for k, v in energy.items()})
+        p = self.prices_micro
+        prices = {"grid_price": p.gross, "ceiling": p.ceiling, "feed_in": p.feed_in}
+        table = table.with_columns(**{k: pl.Series(v / MICRO) for k, v in prices.items()})
+        return table.join(self._clearing_prices(), on="slot", how="left")
+
+    @cached_property
+    def local_prices(self) -> dict[str, tuple[Stage, str]]:
+        """The columns of `slots` that are prices of a stage: the stage, and what its mechanism calls the price."""
+        stages = self.community.market
+        found = {
+            (row.stage, name): None
+            for row in self.simulation.store.rows(tables.clearings)
+            for name in json.loads(row.prices)
+        }
+        return {f"{stages[stage].name}_{name}": (stages[stage], name) for stage, name in sorted(found)}
+
+    def _clearing_prices(self) -> pl.DataFrame:
+        rows: dict[int, dict[str, Any]] = {int(s): {"slot": int(s)} for s in self.period.starts}
+        for row in self.simulation.store.rows(tables.clearings):
+            stage = self.community.market[row.stage].name
+            for name, price in json.loads(row.prices).items():
+                rows[row.slot][f"{stage}_{name}"] = price / MICRO
+        frame = pl.from_dicts(list(rows.values()), infer_schema_length=None)
+        return frame.with_columns(_utc("slot"))
+
+    @cached_property
+    def trades(self) -> pl.DataFrame:
+        """One row per trade: slot, phase ("ahead" of delivery or "after"), name of the stage, number, seller, buyer,
+        wh agreed, settled_wh, price, payment.
+        """
+        names = ("slot", "stage", "number", "seller", "buyer", "wh", "settled", "price")
+        rows = self.simulation.store.columns(tables.trades, names)
+        columns = np.array(rows, dtype=np.int64).reshape(-1, len(names)).T
+        slot, stage, number, seller, buyer, wh, settled, price = columns
+        ids = np.array([member.id for member in self.community.members], dtype=object)
+        stages = np.array([stage.name for stage in self.community.market], dtype=object)
+        phases = np.array(["ahead" if stage.gate else "after" for stage in self.community.market], dtype=object)
+        frame = pl.DataFrame(
+            {
+                "slot": slot,
+                "phase": pl.Series(phases[stage].tolist(), dtype=pl.String),
+                "stage": pl.Series(stages[stage].tolist(), dtype=pl.String),
+                "number": number,
+                "seller": pl.Series(ids[seller].tolist(), dtype=pl.String),
+                "buyer": pl.Series(ids[buyer].tolist(), dtype=pl.String),
+                "wh": wh,
+                "settled_wh": settled,
+                "price": price / MICRO,
+                "payment": settled * price // WH_PER_KWH / MICRO,
+            }
+        )
+        return frame.with_columns(_utc("slot"))
+
+    @cached_property
+    def proofs(self) -> tuple[int, int, int]:
+        """Number of clearings, of the checks that came with them, and of those that hold."""
+        proofs = [json.loads(row.proof) for row in self.simulation.store.rows(tables.clearings)]
+        return len(proofs), sum(map(len, proofs)), sum(check["holds"] for proof in proofs for check in proof)
+
+    def diagnostics(self, phase: str) -> list[dict[str, Any]]:
+        """What the clearings of the stages "ahead" of delivery or "after" it say of themselves, slot by slot."""
+        rows, ahead = self.simulation.store.rows(tables.clearings), stages_ahead(self.simulation.store)
+        return [json.loads(row.diagnostics) for row in rows if (row.stage < ahead) == (phase == "ahead")]
+
+    @cached_property
+    def charges(self) -> Charges:
+        """What each member owes with the market [micro-currency]."""
+        a = self.arrays
+        tariff = self.community.tariff
+        return charges(tariff, self.prices_micro, a["grid"], a["ahead"] + a["after"], a["credit"])
+
+    @cached_property
+    def charges_without_market(self) -> Charges:
+        """What each member would owe if it met the utility alone [micro-currency]."""
+        net = self.arrays["net"]
+        return charges(self.community.tariff, self.prices_micro, net, np.zeros_like(net), np.zeros_like(net))
+
+    @cached_property
+    def homes(self) -> pl.DataFrame:
+        """One row per home: energy by where it came from and went, the bill with and without the market, the saving."""
+        a, members = self.arrays, self.community.members
+        local = a["ahead"] + a["after"]
+        with_market, without = self.charges.total, self.charges_without_market.total
+        return pl.DataFrame(
+            {
+                "home": [member.id for member in members],
+                "pv_kwp": [member.pv.kwp if member.pv else 0.0 for member in members],
+                "battery_kwh": [member.battery.kwh if member.battery else 0.0 for member in members],
+                "load_wh": a["load"].sum(axis=1),
+                "generation_wh": a["generation"].sum(axis=1),
+                "bought_wh": np.maximum(local, 0).sum(axis=1),
+                "sold_wh": np.maximum(-local, 0).sum(axis=1),
+                "import_wh": np.maximum(a["grid"], 0).sum(axis=1),
+                "export_wh": np.maximum(-a["grid"], 0).sum(axis=1),
+                "bill": with_market / MICRO,
+                "bill_without_market": without / MICRO,
+                "saving": (without - with_market) / MICRO,
+            }
+        )
+
+    @cached_property
+    def bills(self) -> Anchored:
+        """Every member's bill, and the tree whose root is on the chain."""
+        return anchored(bills(self))
+
+    @cached_property
+    def ledger(self) -> LedgerFigures | None:
+        """The chain's figures; None when the run had no ledger."""
+        outbox = self.simulation.outbox
+        if outbox is None:
+            return None
+        client = outbox.client
+        node = client.node
+        blocks = [node.block(number) for number in range(1, node.head.number + 1)]
+        founded = self.simulation.founded_at_block
+        settled = int((self.trades["settled_wh"] > 0).sum())
+        return LedgerFigures(
+            chain_id=node.chain_id,
+            settlement="0x" + client.addresses.settlement.hex(),
+            blocks=len(blocks),
+            transactions=sum(len(block.transactions) for block in blocks),
+            gas=sum(block.gas_used for block in blocks),
+            gas_settlement=sum(block.gas_used for block in blocks if block.number > founded),
+            trades=settled,
+            balances=int(client.balances().sum()),
+            deposits=sum(member.collateral for member in self.community.members),
+        )
+
+    def _slot_columns(self) -> pl.DataFrame:
+        local = pl.Series(local_clock(self.period, self.community.timezone).astype("datetime64[ms]"))
+        return pl.DataFrame({"slot": self.period.starts, "local": local}).with_columns(_utc("slot"))
+
+
+def _utc(column: str) -> pl.Expr:
+    return pl.from_epoch(pl.col(column), time_unit="s").dt.replace_time_zone("UTC").alias(column)

@@ -1,0 +1,1 @@
+"""Market designs side by side on one community."""

@@ -1,0 +1,1 @@
+"""Paper 001: a neighbourhood in summer and winter."""

@@ -1,0 +1,1 @@
+"""Paper 003: five homes in India."""
