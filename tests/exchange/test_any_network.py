@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from exchange_cases import COMMUNITY, START, written
+from network_cases import MEMBERS, Network
 
 from commonwatt.errors import LedgerError
 from commonwatt.exchange.parties import Keys
@@ -23,9 +23,6 @@ from commonwatt.ledger.node import Receipt
 from commonwatt.simulation import simulation
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
-
-sys.path.append(str(Path(__file__).parents[1] / "ledger" / "network"))
-from network_cases import MEMBERS, Network
 
 PATIENCE = 2000
 CHAINS = {key.address: HashChain.derive(key, length=2000) for key in MEMBERS[:3]}

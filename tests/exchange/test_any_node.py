@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from exchange_cases import COMMUNITY, START, tables, written
+from nodes import anvil
 
 from commonwatt.errors import ConfigError, LedgerError, StoreError, VerificationError
 from commonwatt.member.verify import open_and_verify
 from commonwatt.report.outputs import write_outputs
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
-
-sys.path.append(str(Path(__file__).parents[1] / "ledger"))
-from nodes import anvil
 
 BEFORE = 3600
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +15,12 @@ from typing import Any, ClassVar
 
 import pytest
 from exchange_cases import COMMUNITY, START, written
+from nodes import anvil
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger import remote
 from commonwatt.ledger.node import Receipt
 from commonwatt.simulation.api import simulate
-
-sys.path.append(str(Path(__file__).parents[1] / "ledger"))
-from nodes import anvil
 
 DEPTH = 6
 FAULTS = 200 if os.environ.get("COMMONWATT_SOAK") else 10

@@ -26,9 +26,9 @@ import httpx
 import pytest
 import rlp
 from ledger_cases import SOAK
+from nodes import node_tool
 from random_transactions import BALANCES, SENDERS, Transactions
 from rpc_cases import result
-from test_rpc_clients import node_tool
 from trie.hexary import HexaryTrie
 
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 from ledger_cases import ALICE, BOB, ETHER
+from nodes import node_tool
 from rpc_cases import ARTIFACTS, CONTRACTS, GENESIS, artifact, served, service
 from web3 import Web3
 from web3.exceptions import ContractCustomError, ContractLogicError, Web3RPCError
@@ -117,18 +117,6 @@ def test_web3_sends_every_type_of_transaction(web3: Web3) -> None:
     assert history["reward"] == [[3], [3], [2]]
     with pytest.raises(Web3RPCError, match="nonce too low"):
         sent(web3, {**paid(web3), "nonce": 0, "to": to, "gas": 21_000, "gasPrice": 10, "chainId": GENESIS.chain_id})
-
-
-def node_tool(name: str) -> str:
-    """A program that npm has installed beside the contracts."""
-    if shutil.which("node") is None:
-        pytest.skip("Node is missing")
-    if name == "node":
-        return "node"
-    path = CONTRACTS / "node_modules" / ".bin" / name
-    if not path.exists():
-        pytest.skip(f"npm has no {name} for this system, or `npm ci --prefix contracts` was not run")
-    return str(path)
 
 
 def run(*command: str, **environment: str) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import EXAMPLES
 from hypothesis import given
 from hypothesis import strategies as st
+from report_runs import EXAMPLES
 
 from commonwatt.community.synthetic import village
 from commonwatt.errors import ConfigError

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import EXAMPLES, NASTY
-from test_plots import check_svg
+from report_runs import EXAMPLES, NASTY
+from svg_cases import check_svg
 
 from commonwatt.study.compare.claims import Claim
 from commonwatt.study.compare.comparison import Comparison, compare

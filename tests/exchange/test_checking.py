@@ -16,7 +16,7 @@ from commonwatt.exchange.checking import load
 from commonwatt.simulation.simulation import Simulation
 from commonwatt.simulation.world import build
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "community"
 EXAMPLES = sorted((HERE.parents[1] / "examples").glob("*.toml"))
 GOOD = (HERE / "good.toml").read_text()
 

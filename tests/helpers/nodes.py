@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from test_rpc_clients import node_tool
+import pytest
+from rpc_cases import CONTRACTS
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.remote import RemoteNode
+
+
+def node_tool(name: str) -> str:
+    """A program that npm has installed beside the contracts."""
+    if shutil.which("node") is None:
+        pytest.skip("Node is missing")
+    if name == "node":
+        return "node"
+    path = CONTRACTS / "node_modules" / ".bin" / name
+    if not path.exists():
+        pytest.skip(f"npm has no {name} for this system, or `npm ci --prefix contracts` was not run")
+    return str(path)
 
 
 @contextmanager

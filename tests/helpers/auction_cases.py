@@ -11,7 +11,7 @@ from commonwatt.market import Frame, Orders
 from commonwatt.records import BUY, SELL
 from commonwatt.units import MAX_ORDER_WH, micro
 
-CASES = Path(__file__).parent / "cases"
+CASES = Path(__file__).parents[1] / "market" / "cases"
 CEILING, FLOOR = 300_000, 80_000
 
 

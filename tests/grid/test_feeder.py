@@ -13,7 +13,7 @@ from commonwatt.grid import Lines, Network, power_flow
 from commonwatt.grid.feeder import Feeder, flow, slopes
 from commonwatt.simulation.feeders import feeder_named
 
-CASE = Path(__file__).parent / "cases/schedule-ieee33-flow"
+CASE = Path(__file__).parents[1] / "market/cases/schedule-ieee33-flow"
 
 
 def drawn(nodes=12, seed=0, slots=3):

@@ -13,7 +13,7 @@ from commonwatt.market.designs.sdr_compensated import SDR_COMPENSATED
 from commonwatt.market.designs.sharing_key import SHARING_KEY
 from commonwatt.units import MAX_PRICE
 
-CASES = Path(__file__).parent / "cases"
+CASES = Path(__file__).parents[1] / "market" / "cases"
 MECHANISMS = {mechanism.name: mechanism for mechanism in (SDR, SDR_COMPENSATED, MID_MARKET, SHARING_KEY)}
 POOLS = [
     ("sdr", {}),

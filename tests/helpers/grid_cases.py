@@ -7,7 +7,7 @@ import numpy as np
 
 from commonwatt.grid.network import Lines, Network, Transformer
 
-CASES = sorted(path for path in (Path(__file__).parent / "cases").iterdir() if path.is_dir())
+CASES = sorted(path for path in (Path(__file__).parents[1] / "grid" / "cases").iterdir() if path.is_dir())
 
 
 def read_case(folder):
