@@ -13,6 +13,7 @@ from commonwatt.community.synthetic import village
 from commonwatt.community.toml import parse
 from commonwatt.errors import ConfigError, DataError, StoreError
 from commonwatt.exchange.checking import load
+from commonwatt.exchange.rules import Rules
 from commonwatt.simulation.simulation import Simulation
 from commonwatt.simulation.world import build
 
@@ -167,7 +168,7 @@ def test_a_price_file_dearer_than_the_highest_price_with_vat(with_files: Path) -
     with pytest.raises(
         DataError, match=r"retail\.csv: a kWh at 900000\.00 costs 1071000\.01 .* highest price is 1000000"
     ):
-        build(load(with_files), with_files.parent, date(2026, 6, 15), 1, 7)
+        build(Rules.of(load(with_files), with_files.parent, date(2026, 6, 15), 1), with_files.parent, 7)
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

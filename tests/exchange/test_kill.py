@@ -37,18 +37,18 @@ WINDOW = '\n[ledger]\nwindow = "2h"\n'
 TEXT = COMMUNITY + WINDOW
 Order = dict[str, Any]
 
-SIMULATION, OUTBOX, CLIENT, CHAIN, STORE, ROWS = (
+FOUNDING, EXCHANGE, OUTBOX, CLIENT, CHAIN, STORE, ROWS = (
     f"commonwatt.{name}"
-    for name in ("simulation.simulation", "exchange.outbox", "ledger.client.settlement", "ledger.chain.embedded",
-                 "exchange.store", "exchange.rows")
+    for name in ("exchange.founding", "exchange.exchange", "exchange.outbox", "ledger.client.settlement",
+                 "ledger.chain.embedded", "exchange.store", "exchange.rows")
 )  # fmt: skip
 MOMENTS: dict[str, list[Any]] = {
-    "before the community is founded": [SIMULATION, "open_node", 1, "before"],
-    "with an empty chain": [SIMULATION, "open_node", 1, "after"],
+    "before the community is founded": [FOUNDING, "open_node", 1, "before"],
+    "with an empty chain": [FOUNDING, "open_node", 1, "after"],
     "between contracts and deposits": [CLIENT, "LedgerClient.deposit_for", 1, "before"],
-    "founded on the chain, unknown to the store": [SIMULATION, "found", 1, "after"],
+    "founded on the chain, unknown to the store": [FOUNDING, "found", 1, "after"],
     "among the mandates": [ROWS, "write_mandates", 1, "after"],
-    "founded, before the first gate": [SIMULATION, "Simulation._close_gate", 1, "before"],
+    "founded, before the first gate": [EXCHANGE, "Laboratory.close_gate", 1, "before"],
     "within the gate's transaction": [ROWS, "write_gate", 1, "after"],
     "gate in the store, not on the chain": [OUTBOX, "Outbox.commit", 1, "before"],
     "gate on the chain": [OUTBOX, "Outbox.commit", 1, "after"],
@@ -162,7 +162,7 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     copies = {}
     for name, events in (("gate", 1), ("noon", 13), ("end", 25)):
         simulation = begin(folder, TEXT)
-        while simulation.done + 1 < events:
+        while simulation.exchange.done + 1 < events:
             simulation.advance()
         if name == "end":
             simulation.run()
@@ -180,7 +180,7 @@ def test_a_ledger_that_is_behind_is_told_everything_again(
     shutil.copy(stages[ledger] / "ledger.sqlite", tmp_path)
     result = simulate(stages["file"], START, 1, out=tmp_path)
     assert snapshot(result) == {key: undisturbed["said"][key] for key in snapshot(result)}
-    result.simulation.close()
+    result.close()
     assert tables(tmp_path) == undisturbed["tables"]
 
 
@@ -208,7 +208,7 @@ def test_a_ledger_that_is_ahead_is_caught_up_with_when_all_can_pay(tmp_path: Pat
     for name in ("early", "late"):
         result = simulate(tmp_path / name / "community.toml", START, 1, out=tmp_path / name / "out")
         said.append(snapshot(result))
-        result.simulation.close()
+        result.close()
     assert said[0] == said[1]
 
 
@@ -234,7 +234,7 @@ def test_neither_file_is_made_anew_beside_the_other(
         simulate(stages["file"], START, 1, out=folder)
     assert (folder / kept).read_bytes() == before
     result = simulate(stages["file"], START, 1, out=folder, fresh=True)
-    result.simulation.close()
+    result.close()
 
 
 def test_two_processes_never_work_on_one_run(stages: dict[str, Path], tmp_path: Path) -> None:

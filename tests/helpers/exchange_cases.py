@@ -15,6 +15,8 @@ from typing import Any
 import commonwatt
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
+from commonwatt.exchange.exchange import Exchange
+from commonwatt.simulation.homes import SigningHomes
 from commonwatt.simulation.result import Result
 from commonwatt.simulation.simulation import Simulation
 
@@ -93,9 +95,9 @@ def written(folder: Path, text: str = COMMUNITY) -> Path:
 
 def snapshot(result: Result) -> dict[str, Any]:
     """Everything that a run leaves behind, short enough to compare: head of the chain, balances, bills, tables."""
-    outbox = result.simulation.outbox
+    outbox = result.exchange.outbox
     assert outbox
-    bills = json.dumps(list(proven(result, result.bills)))
+    bills = json.dumps(list(proven(result.books, result.bills)))
     return {
         "head": outbox.client.node.head.hash.hex(),
         "balances": outbox.client.balances().tolist(),
@@ -117,6 +119,18 @@ def begin(folder: Path, text: str = COMMUNITY, days: int = 1, start: str = START
     """A run that has not begun to move, with its files in `folder`/out; one event at a time by `advance`."""
     file = written(folder, text)
     return Simulation(load(file), folder, date.fromisoformat(start), days, out=folder / "out")
+
+
+def exchange_of(run: Simulation | Result) -> Exchange:
+    """The exchange of a run with a ledger."""
+    assert isinstance(run.exchange, Exchange)
+    return run.exchange
+
+
+def homes_of(simulation: Simulation) -> SigningHomes:
+    """The homes of a run with a ledger."""
+    assert isinstance(simulation.homes, SigningHomes)
+    return simulation.homes
 
 
 SOURCE = str(Path(commonwatt.__file__).parents[1])

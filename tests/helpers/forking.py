@@ -79,7 +79,7 @@ def live(order: dict[str, Any]) -> None:
         out = Path(order["out"])
         result = simulate(order["file"], START, 1, out=out)
         said = {"statements": count(), **snapshot(result)}
-        result.simulation.close()
+        result.close()
         out.with_suffix(".json").write_text(json.dumps(said))
         os._exit(0)
     except BaseException as error:

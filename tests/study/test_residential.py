@@ -15,6 +15,7 @@ from rich.console import Console
 
 from commonwatt.errors import ConfigError
 from commonwatt.exchange.checking import load
+from commonwatt.exchange.rules import Rules
 from commonwatt.simulation import world
 from commonwatt.simulation.hindsight import Hindsight
 from commonwatt.study.residential.claims import claims
@@ -112,7 +113,7 @@ def test_screen_json_and_page_show_the_same(found: Residential) -> None:
 
 def test_hindsight_sees_what_comes_and_errs_as_much_as_told() -> None:
     community = load(CASE)
-    truth = world.build(community, CASE.parent, SEASONS["summer"], 1, 1)
+    truth = world.build(Rules.of(community, CASE.parent, SEASONS["summer"], 1), CASE.parent, 1)
     now = truth.first - 12
     past = replace(truth.slots, count=now)
     horizon = replace(truth.slots, start=truth.slots.start + now * 3600, count=truth.slots.count - now)

@@ -15,17 +15,16 @@ import numpy as np
 from commonwatt.devices import Fleet, plan
 from commonwatt.devices.households import Households
 from commonwatt.errors import MarketError
-from commonwatt.exchange.parties import Limits
-from commonwatt.exchange.steps import Forecast
+from commonwatt.forecast.expectation import Forecast
 from commonwatt.grid import EN_50160, Network, electrical_distance
 from commonwatt.grid.radial import feeder_of
 from commonwatt.market import Frame, Mechanism, Neighbourhood, Orders
 from commonwatt.market.agreements import agreed_orders
 from commonwatt.market.bilateral.neighbourhood import BilateralParameters
-from commonwatt.market.interface import Parameters
+from commonwatt.market.interface import Limits, Parameters
 from commonwatt.market.schedule.input import Dispatch
 from commonwatt.market.stage import ActiveStage
-from commonwatt.records import BUY, SELL, Clearing
+from commonwatt.records import BUY, SELL, Clearing, Trades
 from commonwatt.units import MICRO, WH_PER_KWH, FloatArray, IntArray
 
 
@@ -116,6 +115,16 @@ def agree(stage: ActiveStage, frame: Frame, outlook: Outlook, bounds: Limits, *,
     net = grid + np.stack([clearing.trades.position(frame.members) for clearing in clearings], axis=1)
     into_batteries = net - outlook.expected.load + outlook.expected.generation
     return Plan(orders, net, clearings, grid if firm else np.maximum(np.minimum(into_batteries, grid), 0))
+
+
+def held(trades: Trades, beyond: IntArray) -> IntArray:
+    """What each home's battery holds its meter at after `agree`, as far as it can, shape (homes,) [Wh].
+
+    trades : of one slot, that orders and wires carry; beyond : the plan's `grid`, shape (homes,) [Wh]
+    That is what the home agreed with its neighbours, plus what the plan takes from the utility. So a battery helps to
+    keep what was agreed when the day turns out otherwise, and never deals with the utility beyond the plan.
+    """
+    return trades.position(len(beyond)) + beyond
 
 
 def neighbourhood(outlook: Outlook) -> Neighbourhood:

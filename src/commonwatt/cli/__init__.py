@@ -310,7 +310,7 @@ def _show(result: Result, out: Path | None, json_path: str | None) -> None:
         console.print(render(result, trace(result)))
         if out:
             console.print(f"Report: {out / 'report.html'}   Bills: {out / 'bills'}   Tables: {out / 'tables'}")
-    result.simulation.close()
+    result.close()
 
 
 def _kinds(profiles: Any) -> list[str]:

@@ -16,11 +16,11 @@ def write_outputs(result: Result, out: Path) -> None:
     """Write report.html, tables/ and, when there is a ledger that proves them, bills/ into the folder `out`."""
     write_report(result, out / "report.html")
     write_tables(result, out / "tables")
-    if result.simulation.outbox is None:
+    if result.books.client is None:
         return
     folder = out / "bills"
     folder.mkdir(parents=True, exist_ok=True)
-    for bill in proven(result, result.bills):
+    for bill in proven(result.books, result.bills):
         member = bill["content"]["member"]
         (folder / bill_name(member["index"], member["id"])).write_text(
             json.dumps(bill, indent=1) + "\n", encoding="utf-8"

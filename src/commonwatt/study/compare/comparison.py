@@ -258,7 +258,7 @@ def _by_slot(result: Result) -> tuple[FloatArray, FloatArray]:
 
 def _stored(result: Result) -> float:
     """Energy in all batteries at the end [kWh]."""
-    return float(result.simulation.soc.sum()) / WH_PER_KWH
+    return float(result.simulated.soc.sum()) / WH_PER_KWH
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:

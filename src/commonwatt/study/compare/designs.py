@@ -16,10 +16,10 @@ from typing import Any, Final
 from commonwatt.community.checks import stage_order
 from commonwatt.community.model import Community, Stage
 from commonwatt.errors import ConfigError, Finding, MarketError
+from commonwatt.exchange.events import DEFAULT_GATE
 from commonwatt.exchange.plugins import resolve
 from commonwatt.market import MECHANISMS, Mechanism
 from commonwatt.simulation.oneslot import from_text
-from commonwatt.simulation.world import DEFAULT_GATE
 
 ALL: Final = "all"
 

@@ -26,6 +26,7 @@ import polars as pl
 from commonwatt.community.model import Community, Stage
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.exchange.checking import load
+from commonwatt.exchange.rules import Rules
 from commonwatt.simulation import world
 from commonwatt.simulation.hindsight import Hindsight
 from commonwatt.simulation.result import Result
@@ -149,7 +150,7 @@ def week(community: Community, folder: Path, scenario: Scenario, days: int) -> R
     start = SEASONS[scenario.season]
     forecaster = None
     if scenario.forecast == HINDSIGHT:
-        forecaster = Hindsight(world.build(changed, folder, start, days, 1))
+        forecaster = Hindsight(world.build(Rules.of(changed, folder, start, days), folder, 1))
     firm = scenario.forecast == HINDSIGHT
     simulation = Simulation(changed, folder, start, days, ledger="none", forecaster=forecaster, firm=firm)
     try:
