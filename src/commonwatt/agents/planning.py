@@ -22,6 +22,7 @@ from commonwatt.market import Frame, Mechanism, Neighbourhood, Orders
 from commonwatt.market.agreements import agreed_orders
 from commonwatt.market.bilateral.neighbourhood import BilateralParameters
 from commonwatt.market.interface import Limits, Parameters
+from commonwatt.market.proving import uncleared
 from commonwatt.market.schedule.input import Dispatch
 from commonwatt.market.stage import ActiveStage
 from commonwatt.records import BUY, SELL, Clearing, Trades
@@ -103,9 +104,13 @@ def agree(stage: ActiveStage, frame: Frame, outlook: Outlook, bounds: Limits, *,
 
     more : other stages ahead of delivery follow
     firm : batteries will hold to the whole plan, even where the day turns out otherwise
-    Raises MarketError when the mechanism can not clear this.
+    Where the mechanism can not clear this, nobody trades, and each home lives with the utility as it planned alone.
     """
-    clearings = stage.clear(frame, (_input(stage.mechanism).make(outlook),))
+    try:
+        clearings = stage.clear(frame, (_input(stage.mechanism).make(outlook),))
+    except MarketError as error:
+        wished = zip(frame.starts.tolist(), declare(outlook, bounds).net.T, strict=True)
+        clearings = tuple(uncleared(stage.mechanism.name, start, net, str(error)) for start, net in wished)
     prices = zip(frame.ceiling.tolist(), frame.floor.tolist(), strict=True)
     orders = tuple(
         agreed_orders(clearing, bounds, ceiling, floor, more=more)

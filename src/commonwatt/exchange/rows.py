@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -15,6 +15,7 @@ from commonwatt.exchange.outbox import Outgoing
 from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Posted, Settled
 from commonwatt.exchange.store import Store, add, advance, note
 from commonwatt.market import Orders
+from commonwatt.market.proving import CLEARED
 from commonwatt.market.stage import ActiveStage
 from commonwatt.proof import Tree, hash_struct, keccak
 from commonwatt.records import ZERO_HASH, Clearing, Mandate, Post, Signed, Trade, Trades
@@ -71,7 +72,8 @@ def write_gate(
         )
     trades = sum(len(slot.cleared.trades) for slot in committed)
     entry = {"slots": len(committed), "trades": trades, "refused": refused}
-    note(connection, number, at, [("gate closed", entry)])
+    failed = [found for slot in committed for found in _uncleared(slot.cleared.ahead)]
+    note(connection, number, at, [("gate closed", entry), *failed])
     advance(connection, number)
 
 
@@ -112,8 +114,16 @@ def write_slot(
         )  # fmt: skip
         add(connection, tables.posts, [row])
     detail = {"slot": slot, "trades": len(account.trades), "grid_wh": int(account.grid.sum())}
-    note(connection, number, at, [("slot settled", detail)])
+    note(connection, number, at, [("slot settled", detail), *_uncleared(settled.after)])
     advance(connection, number)
+
+
+def _uncleared(clearings: Iterable[Clearing]) -> Iterator[tuple[str, dict[str, object]]]:
+    """Entries of the journal for slots that stayed without local trade, each with the reason."""
+    for clearing in clearings:
+        for check in clearing.proof.checks:
+            if check.name == CLEARED and not check.holds:
+                yield "not cleared", {"slot": clearing.slot, "mechanism": clearing.mechanism, "reason": check.meaning}
 
 
 def _note_cuts(connection: Connection, slot: int, settled: IntArray, agreed: IntArray) -> None:

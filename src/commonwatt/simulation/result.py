@@ -153,6 +153,12 @@ class Result:
         proofs = [json.loads(row.proof) for row in self.exchange.store.rows(tables.clearings)]
         return len(proofs), sum(map(len, proofs)), sum(check["holds"] for proof in proofs for check in proof)
 
+    @cached_property
+    def uncleared(self) -> tuple[str, ...]:
+        """Why slots stayed without local trade, a sentence for each that could not be cleared."""
+        notes = [row for row in self.exchange.store.rows(tables.journal) if row.what == "not cleared"]
+        return tuple(json.loads(row.detail)["reason"] for row in notes)
+
     def diagnostics(self, phase: str) -> list[dict[str, Any]]:
         """What the clearings of the stages "ahead" of delivery or "after" it say of themselves, slot by slot."""
         rows, ahead = self.exchange.store.rows(tables.clearings), stages_ahead(self.exchange.store)

@@ -133,6 +133,8 @@ def compare(
         for number, design in enumerate(chosen, 1):
             try:
                 with ran(community, folder, first, days, design, _share(progress, number, count)) as result:
+                    if result.uncleared:
+                        raise MarketError(result.uncleared[0])
                     rows.append(row(result, baseline, design, wiring))
             except Exception as error:
                 left_out[design.name] = _reason(error, design)
