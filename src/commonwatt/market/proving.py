@@ -147,10 +147,10 @@ def limits(given: Orders | Positions | Events, members: int) -> tuple[IntArray, 
 
 
 def paid(trades: Trades, members: int) -> Check:
-    """What the ones pay, the others receive, and no product of energy and price overflowed."""
+    """What the ones pay, the others receive, and no total left 64 bits."""
     credit = trades.credit(members)
     largest = max(abs(int(trades.price.max(initial=0))), abs(int(trades.price.min(initial=0))))
-    # No product and no total can leave 64 bits below this bound; above it, every payment is counted again.
+    # No total can leave 64 bits below this bound; above it, every payment is counted again.
     safe = largest * int(trades.wh.max(initial=0)) * max(1, len(trades)) <= MAX_MONEY
     figure = abs(exact_sum(credit)) if safe else _misstated(trades, credit)
     return Check("payments", figure == 0, figure, "micro-currency by which payments and receipts differ")
