@@ -39,6 +39,11 @@ def check(file: Path) -> None:
     """Check a community file and print every finding.
 
     Example: commonwatt check examples/village.toml
+
+    Parameters
+    ----------
+    file
+        The community file.
     """
     from commonwatt.exchange.checking import load
 
