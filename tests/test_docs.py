@@ -22,6 +22,7 @@ SHELL = re.compile(r"^```(?:sh|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]+)")
 TARGET = re.compile(r"^([a-z-]+):", re.MULTILINE)
 NAME = re.compile(r"`([a-z_]+(?:\.[A-Za-z_]\w*)+)`")
+NAMED_FILE = re.compile(r"\b((?:tests|contracts|examples|benchmarks|tools|src)/[\w./-]*\w)")
 ERROR = re.compile(r"^\| `(\w+)` \| (\d+) \|", re.MULTILINE)
 ROOMS = {module.name for module in pkgutil.iter_modules(commonwatt.__path__)}
 
@@ -38,6 +39,12 @@ def commands(page):
 def test_links_lead_to_files(page):
     targets = [target for target in LINK.findall(page.read_text("utf-8")) if "://" not in target]
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@each_page
+def test_files_that_are_named_exist(page):
+    names = sorted(set(NAMED_FILE.findall(page.read_text("utf-8"))))
+    assert [name for name in names if not (ROOT / name).exists()] == []
 
 
 @each_page
