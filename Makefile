@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # For `make lock`: LOCK_OPTIONS=--upgrade takes newer versions, otherwise those in the lock stay.
 LOCK_OPTIONS ?=
+# For `make test`: how many examples properties are shown, plain or ci (tests/helpers/profiles.py).
+PROFILE ?= plain
 # For `make bench`: those that are run.
 BENCHMARKS ?= $(wildcard benchmarks/[a-z]*.py)
 
@@ -33,7 +35,7 @@ test: $(DEV) ## Run all tests on all cores; those of the contracts when Node is 
 	then $(MAKE) --no-print-directory $(NODE) || exit 1; \
 	$(MAKE) --no-print-directory test-contracts > build/contracts.log 2>&1 & contracts=$$!; \
 	else echo "Node 20 or newer was not found: tests of the contracts and with Ethereum's tools are left out."; fi; \
-	$(BIN)/pytest --numprocesses auto --dist worksteal; python=$$?; \
+	$(BIN)/pytest --numprocesses auto --dist loadgroup --hypothesis-profile=$(PROFILE); python=$$?; \
 	if [ -n "$$contracts" ]; then wait $$contracts || { cat build/contracts.log; exit 1; }; tail -n 2 build/contracts.log; fi; \
 	exit $$python
 
@@ -43,7 +45,7 @@ test-contracts: $(NODE) ## Test the contracts with forge and compare the artifac
 
 soak: $(DEV) $(NODE) ## Test for longer, with other random examples each time
 	FOUNDRY_PROFILE=soak npm test --prefix contracts
-	COMMONWATT_SOAK=1 $(BIN)/pytest --numprocesses auto --dist worksteal --hypothesis-profile=soak
+	COMMONWATT_SOAK=1 $(BIN)/pytest --numprocesses auto --dist loadgroup --hypothesis-profile=soak
 
 audit: $(NODE) ## Look for known weaknesses of the contracts with slither, which has to be installed
 	rm -rf contracts/out contracts/cache

@@ -211,7 +211,6 @@ def logs(draw):
     return rows
 
 
-@settings(max_examples=200, deadline=None)
 @given(logs(), st.sampled_from([(4, -MAX_PRICE, MAX_PRICE), (3, 96, 105)]))
 def test_all_books_agree(rows, bounds):
     events = from_log(rows)
@@ -230,14 +229,12 @@ def test_all_books_agree(rows, bounds):
 
 
 @pytest.mark.skipif(find_spec("numba") is None, reason="the extra 'fast' is not installed")
-@settings(max_examples=200, deadline=None)
 @given(logs(), st.sampled_from([(4, -MAX_PRICE, MAX_PRICE), (3, 96, 105)]))
 def test_the_compiled_book_agrees(rows, bounds):
     events = from_log(rows)
     assert run_book(events, *bounds, compiled=True).same_as(run_book(events, *bounds, compiled=False))
 
 
-@settings(max_examples=200, deadline=None)
 @given(logs(), st.data())
 def test_the_log_gives_the_same_book_again_at_once_or_event_by_event(rows, data):
     events = from_log(rows)
@@ -344,4 +341,4 @@ class Trading(RuleBasedStateMachine):
 
 
 TestTrading = Trading.TestCase
-TestTrading.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestTrading.settings = settings(stateful_step_count=40)
