@@ -28,6 +28,9 @@ help: ## Show this list
 demo: $(CORE) ## Run a day of a village: trade, settle on its chain, prove a bill
 	@$(BIN)/commonwatt demo
 
+# A file's tests share their dear fixtures, so one process runs them, in the order of their rooms: the shortest come last.
+PYTEST := $(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
 # The contracts' tests use one core for long, so they run beside the others.
 test: $(DEV) ## Run all tests on all cores; those of the contracts when Node is there
 	@mkdir -p build; contracts=; \
@@ -35,7 +38,7 @@ test: $(DEV) ## Run all tests on all cores; those of the contracts when Node is 
 	then $(MAKE) --no-print-directory $(NODE) || exit 1; \
 	$(MAKE) --no-print-directory test-contracts > build/contracts.log 2>&1 & contracts=$$!; \
 	else echo "Node 20 or newer was not found: tests of the contracts and with Ethereum's tools are left out."; fi; \
-	$(BIN)/pytest --numprocesses auto --dist loadgroup --hypothesis-profile=$(PROFILE); python=$$?; \
+	$(PYTEST) --hypothesis-profile=$(PROFILE); python=$$?; \
 	if [ -n "$$contracts" ]; then wait $$contracts || { cat build/contracts.log; exit 1; }; tail -n 2 build/contracts.log; fi; \
 	exit $$python
 
@@ -45,7 +48,7 @@ test-contracts: $(NODE) ## Test the contracts with forge and compare the artifac
 
 soak: $(DEV) $(NODE) ## Test for longer, with other random examples each time
 	FOUNDRY_PROFILE=soak npm test --prefix contracts
-	COMMONWATT_SOAK=1 $(BIN)/pytest --numprocesses auto --dist loadgroup --hypothesis-profile=soak
+	COMMONWATT_SOAK=1 $(PYTEST) --hypothesis-profile=soak
 
 audit: $(NODE) ## Look for known weaknesses of the contracts with slither, which has to be installed
 	rm -rf contracts/out contracts/cache
