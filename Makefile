@@ -4,6 +4,8 @@ VENV ?= .venv
 LOCK_OPTIONS ?=
 # For `make test`: how many examples properties are shown, plain or ci (tests/helpers/profiles.py).
 PROFILE ?= plain
+# For `make cover`: percent of the lines that tests have to run.
+COVERAGE ?= 95
 # For `make bench`: those that are run.
 BENCHMARKS ?= $(wildcard benchmarks/[a-z]*.py)
 
@@ -20,7 +22,7 @@ INSTALL_SELF := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-contracts soak audit check bench docs contracts lock clean
+.PHONY: help demo test test-contracts cover soak audit check bench docs contracts lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -29,7 +31,8 @@ demo: $(CORE) ## Run a day of a village: trade, settle on its chain, prove a bil
 	@$(BIN)/commonwatt demo
 
 # A file's tests share their dear fixtures, so one process runs them, in the order of their rooms: the shortest come last.
-PYTEST := $(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+SHARED := --numprocesses auto --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/pytest $(SHARED)
 
 # The contracts' tests use one core for long, so they run beside the others.
 test: $(DEV) ## Run all tests on all cores; those of the contracts when Node is there
@@ -45,6 +48,14 @@ test: $(DEV) ## Run all tests on all cores; those of the contracts when Node is 
 test-contracts: $(NODE) ## Test the contracts with forge and compare the artifacts with a fresh compile
 	node contracts/compile.mjs --check
 	npm test --prefix contracts
+
+# Half as long again as the tests alone.
+cover: $(DEV) ## Measure which lines the tests run, and fail where they are too few
+	@mkdir -p build
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(SHARED)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=$(COVERAGE)
 
 soak: $(DEV) $(NODE) ## Test for longer, with other random examples each time
 	FOUNDRY_PROFILE=soak npm test --prefix contracts
