@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from commonwatt.accounts.charges import charges
@@ -43,7 +43,6 @@ moneys = st.lists(st.integers(-5, 3_000_000), min_size=MEMBERS, max_size=MEMBERS
 
 
 @given(trade_lists(), nets)
-@settings(max_examples=300)
 def test_no_buyer_settles_more_than_it_drew_and_no_seller_more_than_it_fed_in(trades: Trades, net: IntArray) -> None:
     wh = delivered(trades, net)
     assert ((wh >= 0) & (wh <= trades.wh)).all()
@@ -72,7 +71,6 @@ def test_earlier_trades_are_served_first(trades: Trades, net: IntArray) -> None:
 
 
 @given(trade_lists(), moneys)
-@settings(max_examples=300)
 def test_everybody_can_pay_what_settles(trades: Trades, free: IntArray) -> None:
     wh = affordable(trades, free)
     credit = of(trades, wh).credit(MEMBERS)

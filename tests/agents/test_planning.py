@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from commonwatt.agents.planning import Outlook, agree, dispatch, expected_charge, held, lacking, neighbourhood
@@ -117,7 +117,6 @@ def clearing(trades: Trades, grid: IntArray) -> Clearing:
 
 
 @given(rows, open_wh, mandates, st.booleans())
-@settings(max_examples=500)
 def test_agents_order_what_they_agreed_to_within_their_mandates(
     trades: Trades, grid: IntArray, bounds: Limits, more: bool
 ) -> None:
@@ -144,7 +143,6 @@ def test_agents_order_what_they_agreed_to_within_their_mandates(
 
 
 @given(rows, rows, mandates)
-@settings(max_examples=500)
 def test_stages_together_stay_within_what_was_ordered(first: Trades, second: Trades, bounds: Limits) -> None:
     orders = agreed_orders(clearing(first, np.array([5000, -5000, 3000, -3000])), bounds, 300_000, 80_000, more=True)
     got = within(first, ordered(orders, HOMES))

@@ -6,8 +6,9 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import dear
 
 from commonwatt.community.synthetic import village
 from commonwatt.community.toml import parse
@@ -179,7 +180,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         load(tmp_path / "latin.toml")
 
 
-@settings(max_examples=30)
+@dear(3)
 @given(st.integers(1, 60), st.integers(0, 2**32))
 def test_a_synthetic_village_is_a_community(homes: int, seed: int) -> None:
     text = village(homes, seed)

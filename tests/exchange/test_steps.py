@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from exchange_cases import written
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from commonwatt.accounts.charges import charges
@@ -305,7 +305,6 @@ table = st.lists(one_home, min_size=HOMES, max_size=HOMES).map(lambda rows: np.a
 
 
 @given(table, table, table, table, st.integers(80_000, 330_000), st.booleans(), st.lists(st.integers(0, 10**6)))
-@settings(max_examples=150, deadline=None)
 def test_nobody_is_worse_off_than_with_the_utility_alone_whatever_was_forecast(
     load: IntArray, generation: IntArray, load_expected: IntArray, made_expected: IntArray,
     price: int, pool: bool, poor: list[int],

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from at_once import AtOnce
 from ledger_cases import ALICE, BOB, ETHER
 
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
 from commonwatt.ledger.rpc.app import Access, application
 from commonwatt.ledger.rpc.asked import Limits
-from commonwatt.ledger.rpc.backend import AtOnce
 from commonwatt.ledger.rpc.service import Service
 
 CONTRACTS = Path(__file__).parents[2] / "contracts"

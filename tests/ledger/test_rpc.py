@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from at_once import AtOnce
 from hypothesis import given
 from hypothesis import strategies as st
 from ledger_cases import ALICE, BOB, ETHER, transfer
@@ -15,7 +16,7 @@ from rpc_cases import GENESIS, error, request, result, service
 
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.rpc.asked import METHODS, Limits
-from commonwatt.ledger.rpc.backend import AtOnce, Backend
+from commonwatt.ledger.rpc.backend import Backend
 from commonwatt.ledger.rpc.service import Service
 from commonwatt.ledger.rpc.values import quantity
 from commonwatt.ledger.wallet import created_address, sign_transaction

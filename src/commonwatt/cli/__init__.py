@@ -39,6 +39,11 @@ def check(file: Path) -> None:
     """Check a community file and print every finding.
 
     Example: commonwatt check examples/village.toml
+
+    Parameters
+    ----------
+    file
+        The community file.
     """
     from commonwatt.exchange.checking import load
 
@@ -111,7 +116,7 @@ def simulate(
     days
         Number of local days.
     ledger
-        embedded or none; the default is what the file says.
+        embedded, none, or the URL of a node; the default is what the file says.
     out
         Folder for report, tables, bills, store and ledger. An interrupted run goes on there.
     fresh

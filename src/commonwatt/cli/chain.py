@@ -91,6 +91,11 @@ def key(file: Path) -> None:
     """Make a key for a node, in a file that only its owner can read, and print its address.
 
     Example: commonwatt chain key my-node.key
+
+    Parameters
+    ----------
+    file
+        Where the key goes; there must be no file yet.
     """
     from commonwatt.ledger.network.setup import new_key, write_key
     from commonwatt.proof.keys import checksum_address
