@@ -85,7 +85,7 @@ class Reader:
         self._name = name
         self._chain_id = int.from_bytes(store.get(CHAIN_ID_KEY) or b"", "big")
         self._chain = chain_class(self._chain_id)(Database(store))
-        self._receipts: OrderedDict[bytes, tuple[ReceiptAPI, ...]] = OrderedDict()
+        self._outcomes: OrderedDict[bytes, tuple[tuple[bytes, ...], tuple[ReceiptAPI, ...]]] = OrderedDict()
         self.step()
 
     def step(self) -> None:
@@ -99,6 +99,11 @@ class Reader:
             self._next_base_fee = self.base_fee_after(head)
 
     # The chain
+
+    @property
+    def name(self) -> str:
+        """What errors call the chain."""
+        return self._name
 
     @property
     def chain_id(self) -> int:
@@ -162,12 +167,20 @@ class Reader:
 
     def receipts(self, header: BlockHeaderAPI) -> tuple[ReceiptAPI, ...]:
         """A block's receipts as the chain keeps them, with the gas summed over the block."""
-        kept = self._receipts.get(header.hash)
+        return self._outcome(header)[1]
+
+    def hashes(self, header: BlockHeaderAPI) -> tuple[bytes, ...]:
+        """Hashes of a block's transactions in order of execution."""
+        return self._outcome(header)[0]
+
+    def _outcome(self, header: BlockHeaderAPI) -> tuple[tuple[bytes, ...], tuple[ReceiptAPI, ...]]:
+        kept = self._outcomes.get(header.hash)
         if kept is None:
             with self._whole():
-                kept = self._receipts[header.hash] = read_receipts(self._chain, header)
-            if len(self._receipts) > _BLOCKS_KEPT:
-                self._receipts.popitem(last=False)
+                hashes = self._chain.chaindb.get_block_transaction_hashes(header)
+                kept = self._outcomes[header.hash] = (hashes, read_receipts(self._chain, header))
+            if len(self._outcomes) > _BLOCKS_KEPT:
+                self._outcomes.popitem(last=False)
         return kept
 
     def place(self, transaction: bytes) -> tuple[int, int] | None:
@@ -222,8 +235,7 @@ class Reader:
                 if not bloom or bloom & wanted != wanted:
                     continue
                 header = self.header(number)
-                hashes = self._chain.chaindb.get_block_transaction_hashes(header)
-                for hash_, receipt in zip(hashes, read_receipts(self._chain, header), strict=True):
+                for hash_, receipt in zip(self.hashes(header), self.receipts(header), strict=True):
                     found += [
                         log
                         for log in logs_of(receipt, number, hash_)
