@@ -252,23 +252,26 @@ async def _talk(socket: WebSocket, door: _Door, guest: _Guest) -> None:
                 for message in messages:
                     await send(message)
 
-    async def answer() -> None:
-        while True:
+    async def answer(request: bytes) -> bool:
+        """Whether there is room for the answer. What was answered is not kept while the next request is awaited."""
+        found = await door.answer(request, connection)
+        if found is None:
+            return True
+        with door.held(found) as room:
+            await (send(found) if room else socket.close(_LATER, _BUSY))
+            return room
+
+    async def listen() -> None:
+        room = True
+        while room:
             message = await socket.receive()
             if message["type"] == "websocket.disconnect":
                 return
             guest.heard = asyncio.get_running_loop().time()
             request = message.get("text") or message.get("bytes") or b""
-            found = await door.answer(request.encode() if isinstance(request, str) else request, connection)
-            if found is None:
-                continue
-            with door.held(found) as room:
-                if not room:
-                    await socket.close(_LATER, _BUSY)
-                    return
-                await send(found)
+            room = await answer(request.encode() if isinstance(request, str) else request)
 
-    tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(each) for each in (push(), answer(), guest.leave.wait())]
+    tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(each) for each in (push(), listen(), guest.leave.wait())]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
