@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from commonwatt.cli.chain_queries import account, block, blocks, tx
+from commonwatt.cli.chain_queries import account, block, blocks, plain, tx, utc
+from commonwatt.cli.options import Whole
 from commonwatt.errors import ConfigError, Finding, LedgerError
 
 app = App(name="chain", help="The community's own chain: nodes, ways to agree, proof of a file.")
@@ -27,13 +28,13 @@ def init(
     folder: Path,
     *,
     consensus: Kind = "poa",
-    nodes: int = 3,
+    nodes: Whole = 3,
     member: Addresses = None,
     reader: Addresses = None,
-    chain_id: int = 2024,
-    period: int = 5,
-    ether: int = 1000,
-    gas_limit: int = 10_000_000,
+    chain_id: Whole = 2024,
+    period: Whole = 5,
+    ether: Whole = 1000,
+    gas_limit: Whole = 10_000_000,
 ) -> None:
     """Begin a network: write its genesis.json, and a key for each of its first nodes.
 
@@ -52,7 +53,7 @@ def init(
     reader
         Address of a node that may read and not seal; repeatable.
     chain_id
-        The number that transactions are signed for.
+        The number that transactions are signed for; at most 4503599627370476, the highest that MetaMask takes.
     period
         Seconds between blocks.
     ether
@@ -62,6 +63,7 @@ def init(
     """
     import time
 
+    from commonwatt.ledger.network.genesis import LEAST_BASE_FEE
     from commonwatt.ledger.network.setup import GENESIS_FILE, consensus_table, new_key, new_network
     from commonwatt.proof.keys import checksum_address
 
@@ -75,6 +77,7 @@ def init(
         "chain_id": chain_id,
         "time": int(time.time()),
         "gas_limit": gas_limit,
+        "base_fee": LEAST_BASE_FEE,
         "consensus": consensus_table(consensus, period, keys),
         "members": members,
         "readers": reader or [],
@@ -106,7 +109,7 @@ def key(file: Path) -> None:
 
 
 @app.command
-def tip(key: Path, *, number: int = 0, secrets: int = 1 << 20) -> None:
+def tip(key: Path, *, number: Whole = 0, secrets: Whole = 1 << 20) -> None:
     """Print the tip of a node's hash chain, which the network must know before the node seals by stake.
 
     Example: commonwatt chain tip my-node.key
@@ -143,7 +146,7 @@ def node(
     admit: Addresses = None,
     remove: Addresses = None,
     seal: bool = True,
-    hash_chains: int = 1,
+    hash_chains: Whole = 1,
     rpc: Literal["local", "readers", "open", "off"] = "local",
     name: Annotated[list[str] | None, Parameter(negative="")] = None,
     origin: Annotated[list[str] | None, Parameter(negative="")] = None,
@@ -217,7 +220,8 @@ def status(where: str) -> None:
         from commonwatt.ledger.network.running import ask_status
 
         for name, value in ask_status(where).items():
-            print(f"{name}: {value}")
+            told = f"{utc(value)} UTC" if name == "time" and isinstance(value, int) else value
+            print(plain(f"{name}: {told}"))
         return
     from commonwatt.ledger.chain.reader import Reader
     from commonwatt.ledger.chain.store import Store
@@ -226,7 +230,7 @@ def status(where: str) -> None:
     try:
         found = Reader(store, where)
         head = found.head
-        print(f"chain {found.chain_id}: block {head.number}, 0x{head.hash.hex()}, time {head.timestamp}")
+        print(f"chain {found.chain_id}: block {head.number}, 0x{head.hash.hex()}, {utc(head.timestamp)} UTC")
     finally:
         store.close()
 

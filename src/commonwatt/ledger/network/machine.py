@@ -230,6 +230,8 @@ class Machine:
         passed: set[bytes] = set()
         candidates = self.pool.best(self.account, self.tree.next_base_fee, passed)
         draft = self.tree.draft(turn, now, candidates, passed)
+        for queued in draft.refused:
+            self.pool.forget(queued)
         seal = self.tree.engine.seal(draft.unsealed, turn, self._key)
         if seal is None:
             self.search = Search(draft, now)

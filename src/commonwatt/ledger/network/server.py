@@ -23,6 +23,7 @@ from commonwatt.errors import LedgerError
 from commonwatt.ledger.network import verbs
 from commonwatt.ledger.network.driver import Driver
 from commonwatt.ledger.network.wire import MAX_BODY_BYTES, WireError
+from commonwatt.ledger.rpc.serving import HttpProtocol, WebSocketProtocol
 
 _CONNECTIONS = 256
 _BODY_SECONDS = 20.0
@@ -56,7 +57,8 @@ def serve(driver: Driver, host: str, port: int, more: Sequence[BaseRoute] = ()) 
         raise LedgerError(f"The node cannot listen at {host}:{port}: {error.strerror}.") from None
     config = uvicorn.Config(
         application(driver, more), log_level="warning", access_log=False, limit_concurrency=_CONNECTIONS,
-        timeout_graceful_shutdown=3, server_header=False, ws="websockets-sansio", ws_max_size=_WS_BYTES,
+        timeout_graceful_shutdown=3, server_header=False, http=HttpProtocol, ws=WebSocketProtocol,
+        ws_max_size=_WS_BYTES, ws_per_message_deflate=False,
     )  # fmt: skip
     server = uvicorn.Server(config)
 

@@ -17,12 +17,12 @@ from eth.abc import BlockHeaderAPI, SignedTransactionAPI
 from eth.db.chain import ChainDB
 from eth.db.schema import SchemaV1
 from eth_typing import Hash32
-from eth_utils.exceptions import ValidationError
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain.evm import Database, Genesis, Queued, begin, problem_of
 from commonwatt.ledger.chain.execution import Execution
 from commonwatt.ledger.chain.reader import Reader, UnknownBlock
+from commonwatt.ledger.chain.rules import Unexecutable
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.network.block import (
     MAX_BLOCK_BYTES,
@@ -72,12 +72,17 @@ class Added:
 
 @dataclass(frozen=True)
 class Draft:
-    """A block that is complete but for its seal; `writes` is what the store must hold once it is sealed."""
+    """A block that is complete but for its seal.
+
+    writes : what the store must hold once it is sealed
+    refused : candidates that cannot be executed
+    """
 
     header: BlockHeaderAPI
     turn: Turn
     run: Execution
     writes: dict[bytes, bytes | None]
+    refused: tuple[Queued, ...]
 
     @property
     def unsealed(self) -> bytes:
@@ -203,8 +208,8 @@ class Tree(Reader):
                     )
                 run.apply(queued)
             made = run.close(sealed.withdrawals).header
-        except ValidationError as error:
-            raise InvalidBlock(f"it breaks the rules of the EVM: {str(error).splitlines()[0].rstrip('.')}") from error
+        except Unexecutable as error:
+            raise InvalidBlock(f"it breaks the rules of the EVM: {error}") from error
         for field in header._meta.field_names:
             if getattr(made, field) != getattr(header, field):
                 raise InvalidBlock(f"its {field.replace('_', ' ')} is not what its parent and transactions give")
@@ -226,6 +231,7 @@ class Tree(Reader):
             self._chain, self._head, timestamp=timestamp, coinbase=turn.coinbase, extra_data=extra_data(turn.claim)
         )
         room = MAX_BLOCK_BYTES - _HEADER_BYTES
+        refused: list[Queued] = []
         try:
             with self._whole():
                 for queued in candidates:
@@ -237,13 +243,14 @@ class Tree(Reader):
                     try:
                         run.apply(queued)
                         room -= len(queued.raw)
-                    except ValidationError:
+                    except Unexecutable:
                         passed.add(queued.sender)
+                        refused.append(queued)
                 number = self._head.block_number + 1
                 header = run.close(reward_of(number, turn.coinbase, turn.reward)).header
         finally:
             writes = self._store.take()
-        return Draft(header, turn, run, writes)
+        return Draft(header, turn, run, writes, tuple(refused))
 
     def seal(self, draft: Draft, seal: bytes) -> Added:
         """Keep a draft that is sealed now. Raises InvalidBlock when the engine does not take the seal."""
