@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from consensus_cases import KEYS, START, STRANGER, Chain, Node, addresses, grow, header_of, refusal
+from consensus_cases import KEYS, STRANGER, Chain, Node, addresses, grow, header_of, refusal
 from hypothesis import example, given
 from hypothesis import strategies as st
 
