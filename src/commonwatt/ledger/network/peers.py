@@ -34,8 +34,6 @@ class Peer:
 
     heard: int
     tokens: float
-    url: str = ""
-    """Where it can be reached; empty when it did not say."""
     status: Status | None = None
     resting: int = 0
     """Time before which it is asked for nothing, because it failed."""

@@ -18,6 +18,7 @@ from commonwatt.ledger.network.backend import NodeBackend
 from commonwatt.ledger.network.driver import Driver
 from commonwatt.ledger.network.genesis import read
 from commonwatt.ledger.network.machine import Machine
+from commonwatt.ledger.network.sealing import CATCH_UP
 from commonwatt.ledger.network.server import serve
 from commonwatt.ledger.network.tree import Tree
 from commonwatt.ledger.network.wire import Wire
@@ -78,7 +79,9 @@ def run(setting: Setting, say: Callable[[str], None]) -> None:
     tree = Tree(setting.file, agreement.chain, engine)
     machine = Machine(tree, setting.key, log)
     machine.sealing = setting.seals and seals
-    machine.url = setting.url
+    if setting.peers or agreement.nodes - {setting.key.address}:
+        machine.sealer.listens = max(machine.sealer.listens, CATCH_UP)
+    machine.locations.announce(setting.key, setting.url.rstrip("/"), int(time.time()))
     allowed = agreement.nodes | set(setting.allowed) | set(setting.admit)
     wire = Wire(setting.key, tree.genesis, time.time())
     driver = Driver(machine, wire, allowed, setting.peers, log, time.time)
@@ -95,7 +98,7 @@ def _rpc(driver: Driver, setting: Setting) -> list[BaseRoute]:
     """JSON-RPC at the root, as the operator wants it."""
     if setting.rpc == "off":
         return []
-    readers = Readers(driver.allowed | {driver.address}, time.time) if setting.rpc == "readers" else None
+    readers = Readers(driver.machine.nodes | {driver.address}, time.time) if setting.rpc == "readers" else None
     access = Access(hosts=(*LOCAL, *setting.names), origins=setting.origins, readers=readers)
     service = Service(NodeBackend(driver))
     if setting.rpc != "local":

@@ -41,6 +41,7 @@ MAX_DRIFT = 15
 """Seconds that a block's time may be ahead of a node's clock."""
 _SCORE_KEY = b"commonwatt:score:"
 _SEALED_KEY = b"commonwatt:sealed"
+_NOTE_KEY = b"commonwatt:note:"
 # The header beside the transactions, its extra data and all.
 _HEADER_BYTES = 8192
 _HEADERS_KEPT = 4096
@@ -265,6 +266,18 @@ class Tree(Reader):
     def sealed(self) -> int:
         """Number of the last block that this node sealed; 0 before the first."""
         return int.from_bytes(self._store.get(_SEALED_KEY) or b"", "big")
+
+    # What the node remembers beside its blocks
+
+    def note(self, name: bytes) -> bytes:
+        """What was kept under a name; empty when nothing was."""
+        return self._store.get(_NOTE_KEY + name) or b""
+
+    def keep_note(self, name: bytes, value: bytes) -> None:
+        """Keep something under a name, across restarts."""
+        if value != self.note(name):
+            self._store.put(_NOTE_KEY + name, value)
+            self._store.commit()
 
     # The chain among the blocks
 

@@ -16,7 +16,7 @@ lapse at epochs.
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -111,6 +111,10 @@ class Poa:
     def council(self, block: Header, history: History) -> Council:
         """Who may seal after a block, and which votes stand."""
         return self._councils.at(block, history)
+
+    def sealers(self, block: Header, history: History) -> Collection[bytes]:
+        """The authorities."""
+        return self.council(block, history).authorities
 
     def turn(self, parent: Header, history: History, member: bytes, now: int) -> Turn | None:  # noqa: ARG002
         """The period after the parent and the stagger of one's place; None for strangers and those who must rest."""
