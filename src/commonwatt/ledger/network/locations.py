@@ -23,7 +23,7 @@ CHANGES_AFTER = 60
 """Seconds for which a node's address stays as it was learnt, and that its time may be ahead of this node's clock."""
 _URL = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _DOMAIN = b"commonwatt location 1"
-_NOTE = b"locations"
+_NOTE, _NOTHING = b"locations", b"\xc0"
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,10 @@ class Locations:
         self._own: bytes | None = None
         self._known: dict[bytes, Location] = {}
         self._learnt: dict[bytes, int] = {}
-        for location in _decode(tree.note(_NOTE)):
-            if signer := self._signer(location):
-                self._known[signer] = location
+        for url, time, signature in rlp.decode(tree.note(_NOTE) or _NOTHING):
+            location = Location(url.decode(), int.from_bytes(time, "big"), signature)
+            if node := self._signer(location):
+                self._known[node] = location
 
     @property
     def all(self) -> tuple[Location, ...]:
@@ -121,15 +122,6 @@ class Locations:
 
     def _digest(self, url: str, time: int) -> bytes:
         return keccak(_DOMAIN + rlp.encode([self._tree.genesis, url.encode(), time]))
-
-
-def _decode(note: bytes) -> list[Location]:
-    """What a file holds. It is only a help, so damage costs no more than looking anew."""
-    try:
-        rows = [Location(url.decode(), int.from_bytes(time, "big"), by) for url, time, by in rlp.decode(note)]
-    except (rlp.DecodingError, ValueError, TypeError, AttributeError):
-        return []
-    return [row for row in rows if is_url(row.url)]
 
 
 def _is_inside(url: str) -> bool:

@@ -36,6 +36,7 @@ from commonwatt.ledger.network.block import (
 )
 from commonwatt.ledger.network.consensus.interface import Consensus, Header, SealError, Turn
 from commonwatt.ledger.node import ZERO_ADDRESS
+from commonwatt.proof.keccak import keccak
 
 MAX_DRIFT = 15
 """Seconds that a block's time may be ahead of a node's clock."""
@@ -270,13 +271,16 @@ class Tree(Reader):
     # What the node remembers beside its blocks
 
     def note(self, name: bytes) -> bytes:
-        """What was kept under a name; empty when nothing was."""
-        return self._store.get(_NOTE_KEY + name) or b""
+        """What was kept under a name; empty when nothing was. Raises LedgerError when it is damaged."""
+        found = self._store.get(_NOTE_KEY + name) or keccak(b"")
+        if keccak(found[32:]) != found[:32]:
+            raise LedgerError(f"{self._name} is damaged: its {name.decode()} do not have their hash.")
+        return found[32:]
 
     def keep_note(self, name: bytes, value: bytes) -> None:
         """Keep something under a name, across restarts."""
         if value != self.note(name):
-            self._store.put(_NOTE_KEY + name, value)
+            self._store.put(_NOTE_KEY + name, keccak(value) + value)
             self._store.commit()
 
     # The chain among the blocks

@@ -102,8 +102,8 @@ class Poa:
     exclusive: ClassVar[bool] = False
 
     def __init__(self, authorities: Iterable[bytes], *, period: int = 5, stagger: int = 2) -> None:
-        self.wishes: dict[bytes, bool] = {}
-        """What this node votes for, candidate by candidate: True admits, False removes."""
+        self.wishes: dict[bytes, bool | None] = {}
+        """What this node votes for, candidate by candidate: True admits, False removes, None withdraws a vote."""
         self._period, self._stagger = period, stagger
         first = Council(tuple(sorted(authorities)))
         self._councils: Snapshots[Council] = Snapshots(lambda _: first, _after)
@@ -154,12 +154,13 @@ class Poa:
         return parent.timestamp + self._period + self._stagger * council.order().index(member)
 
     def _claim(self, council: Council, member: bytes) -> bytes:
-        """One of this node's wishes that is neither fulfilled nor voted for."""
-        for candidate, admit in sorted(self.wishes.items()):
-            vote = Vote(member, candidate, admit)
-            last = not admit and council.authorities == (candidate,)
-            if vote not in council.votes and admit != (candidate in council.authorities) and not last:
-                return encode_vote(candidate, admit=admit)
+        """A vote for one of this node's wishes, when whether one stands is not as it wishes."""
+        for candidate in sorted(self.wishes):
+            inside = candidate in council.authorities
+            wanted = self.wishes[candidate] not in (None, inside)
+            stands = any((vote.voter, vote.candidate) == (member, candidate) for vote in council.votes)
+            if stands != wanted and not (wanted and council.authorities == (candidate,)):
+                return encode_vote(candidate, admit=inside != wanted)  # what is so already withdraws
         return b""
 
 
