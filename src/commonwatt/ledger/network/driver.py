@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 _TICK = 0.2
 _RECONNECT = 5.0
-_TIMEOUT = 10.0
+_CONNECT, _ANSWER = 10.0, 60.0
+"""Seconds until a node that is there takes a connection, and until it answers while it executes a full block."""
 _QUEUED = 256
 _AT_ONCE = 16
 
@@ -93,7 +94,7 @@ class Driver:
         return self._wire.address
 
     async def __aenter__(self) -> Driver:
-        self._client = httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False)
+        self._client = httpx.AsyncClient(timeout=httpx.Timeout(_ANSWER, connect=_CONNECT), trust_env=False)
         self._tasks = [asyncio.create_task(loop()) for loop in (self._ticks, self._works, self._connects)]
         return self
 
