@@ -127,7 +127,7 @@ def test_addresses_are_kept_in_the_file_and_damage_is_noticed(tmp_path: Path) ->
     again.announce(OTHER, "", START + 6)
     assert again.own == ()
     tree._store.put(b"commonwatt:note:locations", b"\xff" * 90)
-    with pytest.raises(LedgerError, match="is damaged: its locations"):
+    with pytest.raises(LedgerError, match="is damaged: its locations is not what"):
         Locations(tree)
     tree.close()
 

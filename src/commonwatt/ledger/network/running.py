@@ -21,7 +21,7 @@ from commonwatt.ledger.network.machine import Machine
 from commonwatt.ledger.network.sealing import CATCH_UP
 from commonwatt.ledger.network.server import serve
 from commonwatt.ledger.network.tree import Tree
-from commonwatt.ledger.network.votes import recall
+from commonwatt.ledger.network.votes import vote
 from commonwatt.ledger.network.wire import Wire
 from commonwatt.ledger.rpc.app import LOCAL, Access, routes
 from commonwatt.ledger.rpc.readers import HEADER, Readers, signed_header
@@ -78,7 +78,8 @@ def run(setting: Setting, say: Callable[[str], None]) -> None:
     wishes = {**dict.fromkeys(setting.admit, True), **dict.fromkeys(setting.remove, False)}
     tree = Tree(setting.file, agreement.chain, engine)
     try:
-        recall(tree, wishes)
+        for candidate, admit in wishes.items():
+            vote(tree, candidate, admit)
     except LedgerError:
         tree.close()
         raise

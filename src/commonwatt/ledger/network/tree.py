@@ -42,6 +42,7 @@ MAX_DRIFT = 15
 """Seconds that a block's time may be ahead of a node's clock."""
 _SCORE_KEY = b"commonwatt:score:"
 _SEALED_KEY = b"commonwatt:sealed"
+_ENGINE = b"engine's memory"
 _NOTE_KEY = b"commonwatt:note:"
 # The header beside the transactions, its extra data and all.
 _HEADER_BYTES = 8192
@@ -138,6 +139,7 @@ class Tree(Reader):
             self._db = Database(store)
             self.score(self._head.hash)
             self.balance(ZERO_ADDRESS)  # the head's state must be there
+            engine.recall(self.note(_ENGINE))
         except BaseException:
             store.close()
             raise
@@ -167,6 +169,7 @@ class Tree(Reader):
             raise
         finally:
             self._store.discard()
+            self.remember()
 
     def _check(self, sealed: Sealed, now: int) -> None:
         """All that can be told without executing the block, the cheapest first."""
@@ -274,7 +277,7 @@ class Tree(Reader):
         """What was kept under a name; empty when nothing was. Raises LedgerError when it is damaged."""
         found = self._store.get(_NOTE_KEY + name) or keccak(b"")
         if keccak(found[32:]) != found[:32]:
-            raise LedgerError(f"{self._name} is damaged: its {name.decode()} do not have their hash.")
+            raise LedgerError(f"{self._name} is damaged: its {name.decode()} is not what its hash says.")
         return found[32:]
 
     def keep_note(self, name: bytes, value: bytes) -> None:
@@ -282,6 +285,10 @@ class Tree(Reader):
         if value != self.note(name):
             self._store.put(_NOTE_KEY + name, keccak(value) + value)
             self._store.commit()
+
+    def remember(self) -> None:
+        """Keep what the engine knows beside the chain."""
+        self.keep_note(_ENGINE, self.engine.memory())
 
     # The chain among the blocks
 
