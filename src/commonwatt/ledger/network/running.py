@@ -70,7 +70,7 @@ def run(setting: Setting, say: Callable[[str], None]) -> None:
     """Run a node until it is interrupted. Raises LedgerError when it cannot start or must stop."""
 
     def log(line: str) -> None:
-        say(f"{datetime.now(UTC):%H:%M:%S} {line}")
+        say(entry(line, datetime.now(UTC)))
 
     agreement = read(setting.genesis)
     seals = setting.key.address not in agreement.table.readers
@@ -101,6 +101,11 @@ def run(setting: Setting, say: Callable[[str], None]) -> None:
 
     serve(driver, setting.host, setting.port, _rpc(driver, setting), started)
     log("stopped")
+
+
+def entry(line: str, at: datetime) -> str:
+    """A line of the log. What others wrote may stand in it, and must not look like a line of its own."""
+    return f"{at:%H:%M:%S} " + "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
 
 
 def _rpc(driver: Driver, setting: Setting) -> list[BaseRoute]:
