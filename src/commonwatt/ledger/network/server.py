@@ -42,8 +42,8 @@ def application(driver: Driver, more: Sequence[BaseRoute] = ()) -> Starlette:
     return Starlette(routes=[*own, *verbs.routes(driver), *more], lifespan=running)
 
 
-def serve(driver: Driver, host: str, port: int, more: Sequence[BaseRoute] = ()) -> None:
-    """Run a node until it is interrupted or fails.
+def serve(driver: Driver, host: str, port: int, more: Sequence[BaseRoute], started: Callable[[int], None]) -> None:
+    """Run a node until it is interrupted or fails; `started` is told the port, which with port 0 the system chooses.
 
     Raises LedgerError: what it failed with, or that it cannot listen there.
     """
@@ -55,6 +55,7 @@ def serve(driver: Driver, host: str, port: int, more: Sequence[BaseRoute] = ()) 
     except OSError as error:
         driver.machine.tree.close()
         raise LedgerError(f"The node cannot listen at {host}:{port}: {error.strerror}.") from None
+    started(listener.getsockname()[1])
     config = uvicorn.Config(
         application(driver, more), log_level="warning", access_log=False, limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=3, server_header=False, http=HttpProtocol, ws=WebSocketProtocol,

@@ -36,11 +36,14 @@ from commonwatt.ledger.network.block import (
 )
 from commonwatt.ledger.network.consensus.interface import Consensus, Header, SealError, Turn
 from commonwatt.ledger.node import ZERO_ADDRESS
+from commonwatt.proof.keccak import keccak
 
 MAX_DRIFT = 15
 """Seconds that a block's time may be ahead of a node's clock."""
 _SCORE_KEY = b"commonwatt:score:"
 _SEALED_KEY = b"commonwatt:sealed"
+_ENGINE = b"engine's memory"
+_NOTE_KEY = b"commonwatt:note:"
 # The header beside the transactions, its extra data and all.
 _HEADER_BYTES = 8192
 _HEADERS_KEPT = 4096
@@ -141,6 +144,7 @@ class Tree(Reader):
             self._db = Database(store)
             self.score(self._head.hash)
             self.balance(ZERO_ADDRESS)  # the head's state must be there
+            engine.recall(self.note(_ENGINE))
         except BaseException:
             store.close()
             raise
@@ -170,6 +174,7 @@ class Tree(Reader):
             raise
         finally:
             self._store.discard()
+            self.remember()
 
     def _check(self, sealed: Sealed, now: int) -> None:
         """All that can be told without executing the block, the cheapest first."""
@@ -272,6 +277,25 @@ class Tree(Reader):
     def sealed(self) -> int:
         """Number of the last block that this node sealed; 0 before the first."""
         return int.from_bytes(self._store.get(_SEALED_KEY) or b"", "big")
+
+    # What the node remembers beside its blocks
+
+    def note(self, name: bytes) -> bytes:
+        """What was kept under a name; empty when nothing was. Raises LedgerError when it is damaged."""
+        found = self._store.get(_NOTE_KEY + name) or keccak(b"")
+        if keccak(found[32:]) != found[:32]:
+            raise LedgerError(f"{self._name} is damaged: its {name.decode()} is not what its hash says.")
+        return found[32:]
+
+    def keep_note(self, name: bytes, value: bytes) -> None:
+        """Keep something under a name, across restarts."""
+        if value != self.note(name):
+            self._store.put(_NOTE_KEY + name, keccak(value) + value)
+            self._store.commit()
+
+    def remember(self) -> None:
+        """Keep what the engine knows beside the chain."""
+        self.keep_note(_ENGINE, self.engine.memory())
 
     # The chain among the blocks
 
