@@ -81,7 +81,7 @@ BROKEN = {
     "an unknown key": (COMMUNITY.replace("slot =", "slots ="), "community.slots"),
     "an unknown grid": (COMMUNITY + '[grid]\nnetwork = "simbench:rural9"\n', "rural9"),
     "a meter file that is not there": (
-        COMMUNITY.replace("[community]", '[community]\nprofiles = "mine.csv"'), "there is no file",
+        COMMUNITY.replace("[community]", '[community]\nprofiles = "mine.csv"'), "there is no such file",
     ),
 }  # fmt: skip
 

@@ -48,8 +48,16 @@ MISSING = [
         '"simbench:H0-A"',
         "members.home-02.pv.profile: 'simbench:H0-A' is a load profile; a pv profile",
     ),
-    ('retail = "0.32"', 'retail = { file = "prices.csv" }', "tariff.retail.file: there is no file "),
-    ('slot = "15min"', 'profiles = "meters.csv"', "community.profiles: there is no file "),
+    (
+        'retail = "0.32"',
+        'retail = { file = "prices.csv" }',
+        "tariff.retail.file: {folder}/prices.csv cannot be read: there is no such file",
+    ),
+    (
+        'slot = "15min"',
+        'profiles = "meters.csv"',
+        "community.profiles: {folder}/meters.csv cannot be read: there is no such file",
+    ),
 ]
 
 
@@ -68,7 +76,7 @@ def test_what_does_not_exist_is_told(tmp_path: Path, old: str, new: str, sentenc
     with pytest.raises(ConfigError) as caught:
         load(path)
     (finding,) = caught.value.findings
-    assert str(finding).startswith(sentence)
+    assert str(finding).startswith(sentence.format(folder=tmp_path))
 
 
 def test_what_does_not_exist_is_told_along_with_the_rest(tmp_path: Path) -> None:
@@ -81,7 +89,13 @@ def test_what_does_not_exist_is_told_along_with_the_rest(tmp_path: Path) -> None
 
 
 def test_columns_of_the_communitys_own_meter_file(tmp_path: Path) -> None:
-    (tmp_path / "meters.csv").write_text("timestamp,corner house [kWh],roof_kw\n")
+    rows = [
+        f"2026-06-{day:02}T{hour:02}:{minute:02},0.1,2"
+        for day in (1, 2)
+        for hour in range(24)
+        for minute in (0, 15, 30, 45)
+    ]
+    (tmp_path / "meters.csv").write_text("\n".join(["timestamp,corner house [kWh],roof_kw", *rows]))
     scaled = GOOD.replace('slot = "15min"', 'profiles = "meters.csv"').replace("simbench:H0-A", "corner house")
     text = scaled.replace(", annual_kwh = 3200", "")
     path = tmp_path / "community.toml"
@@ -163,7 +177,7 @@ def test_a_mechanism_of_ones_own_that_cannot_be_used(with_files: Path) -> None:
 
 def test_a_price_file_dearer_than_the_highest_price_with_vat(with_files: Path) -> None:
     prices = with_files.parent / "retail.csv"
-    prices.write_text(prices.read_text().replace(",0.3", ",900000"))
+    prices.write_text(prices.read_text().replace(",0.3", ",900000").replace("price", "EUR/kWh"))
     with pytest.raises(
         DataError, match=r"retail\.csv: a kWh at 900000\.00 costs 1071000\.01 .* highest price is 1000000"
     ):

@@ -3,28 +3,43 @@
     [market.day_ahead]
     mechanism = "my_market.py:MINE"
 
-The file runs with the exchange's rights, so only the operator's own configuration can name one, never a member. Its
-hash, like that of every file which community.toml names, is part of the community's digest (`charter`), which the
-community's contract holds: everyone can see which rule cleared.
+The file runs with the exchange's rights, so only the operator's own configuration can name one, never a member. What it
+does wrong is told in one sentence, but it is not locked in: it can do whatever the exchange can. Its hash, like that of
+every file which community.toml names, is part of the community's digest (`charter`), which the community's contract
+holds: everyone can see which rule cleared.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import io
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import replace
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, Final, ParamSpec, TypeVar
 
 from commonwatt.community.model import Community
 from commonwatt.community.tariff import PriceFile
-from commonwatt.errors import MarketError
+from commonwatt.data.table import regular_file
+from commonwatt.errors import CommonwattError, MarketError
 from commonwatt.market import Mechanism, find
 from commonwatt.proof import keccak
+
+LOADING_TIME: Final = 60.0
+"""How long a file of one's own may take until its mechanism is there [s]."""
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def resolve(name: str, folder: Path) -> Mechanism[Any]:
     """The mechanism called `name`, or the object in the file of "file.py:object", relative to `folder`.
 
-    Raises MarketError when there is none, with the reason.
+    Raises MarketError when there is none, with the reason; so does a rule of one's own that fails in any way.
     """
     file, colon, attribute = name.partition(":")
     if not colon:
@@ -32,25 +47,17 @@ def resolve(name: str, folder: Path) -> Mechanism[Any]:
     path = folder / file
     if not path.is_file():
         raise MarketError(f"There is no file {path} to take the mechanism '{attribute}' from.")
-    spec = importlib.util.spec_from_file_location(f"commonwatt_plugin_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise MarketError(f"{path} is no Python file.")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise MarketError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
-    found = getattr(module, attribute, None)
+    found = getattr(_loaded(path), attribute, None)
     if not isinstance(found, Mechanism):
         raise MarketError(f"{path} has no Mechanism called '{attribute}'.")
-    return found
+    return replace(found, rule=_told(path, found.rule), proof=found.proof and _told(path, found.proof))
 
 
 def charter(community: Community, folder: Path) -> bytes:
     """Hash of the community's file together with the bytes of all files that it names, 32 bytes.
 
     These are its meter file, its price files and its own mechanisms, relative to `folder`; not what such a mechanism
-    imports. Raises OSError when one cannot be read.
+    imports. Raises OSError or DataError when one cannot be read.
     """
     rates = (community.tariff.retail, community.tariff.feed_in)
     files = [
@@ -58,5 +65,51 @@ def charter(community: Community, folder: Path) -> bytes:
         *(rate.path for rate in rates if isinstance(rate, PriceFile)),
         *(stage.mechanism.partition(":")[0] for stage in community.market if ":" in stage.mechanism),
     ]
-    contents = b"".join(keccak((folder / file).read_bytes()) for file in files)
+    contents = b"".join(keccak(regular_file(folder / file).read_bytes()) for file in files)
     return keccak(community.digest + contents) if files else community.digest
+
+
+def _loaded(path: Path) -> ModuleType:
+    """The file, run. In a thread of its own, so that one which never ends can be left behind."""
+    spec = importlib.util.spec_from_file_location(f"commonwatt_plugin_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise MarketError(f"{path} is no Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # where dataclasses look up the types of their fields
+    run, failures, printed = spec.loader.exec_module, [], io.StringIO()
+
+    def load() -> None:
+        try:
+            _told(path, run)(module)
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=load, daemon=True)
+    with redirect_stdout(printed):
+        thread.start()
+        thread.join(LOADING_TIME)
+    if thread.is_alive():
+        raise MarketError(f"{path} cannot be run: it has not come to its end after {LOADING_TIME:g} s.")
+    if failures:
+        raise failures[0]
+    if said := printed.getvalue().strip():
+        raise MarketError(
+            f"{path} cannot be run: it prints '{said[:40]}', and what is printed is the command's answer."
+        )
+    return module
+
+
+def _told(path: Path, run: Callable[P, R]) -> Callable[P, R]:
+    """`run`, with whatever it raises as one sentence, sys.exit too."""
+
+    @wraps(run)
+    def running(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return run(*args, **kwargs)
+        except (CommonwattError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            reason = " ".join([f"{type(error).__name__}:", *str(error).splitlines()[:1]]).rstrip(":")
+            raise MarketError(f"{path} cannot be run: {reason}.") from error
+
+    return running

@@ -7,9 +7,11 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from commonwatt.community.model import LEDGERS, is_ledger
+from commonwatt.community.model import LEDGERS, Community, is_ledger
 from commonwatt.errors import ConfigError, Finding
-from commonwatt.exchange.checking import load
+from commonwatt.exchange.checking import load, read_whole
+from commonwatt.forecast import SeasonalNaive
+from commonwatt.simulation import world
 from commonwatt.simulation.result import Result
 from commonwatt.simulation.simulation import Simulation
 
@@ -52,6 +54,23 @@ def simulate(
     except BaseException:
         simulation.close()
         raise
+
+
+def check(file: str | Path, start: str | date | None = None, days: int = 1) -> Community:
+    """The community of `file`, when a simulation of `days` local days from `start` finds all that it reads.
+
+    start : None looks at all days that the community's own files cover
+    Raises ConfigError or DataError, with the words of `simulate`.
+    """
+    community, folder = load(file), Path(file).parent
+    if start is None:
+        read_whole(community, folder)
+        return community
+    first, wrong = first_day(start, days)
+    if wrong:
+        raise ConfigError("The request", wrong)
+    world.build(community, folder, first, days, SeasonalNaive().history_days)
+    return community
 
 
 def first_day(start: str | date, days: int) -> tuple[date, list[Finding]]:

@@ -12,11 +12,11 @@ import numpy as np
 
 from commonwatt.community.calendar import Slots, local_days, local_midnight
 from commonwatt.community.model import Community
-from commonwatt.community.tariff import PriceFile, Rate, SlotPrices, rate_per_slot, slot_prices
-from commonwatt.data import annual_kwh, read_meter_file, read_profiles
-from commonwatt.data.prices import read_price_file
-from commonwatt.errors import DataError
-from commonwatt.units import MAX_PRICE, MICRO, FloatArray, IntArray, decimal_text, wh_from_kw
+from commonwatt.community.tariff import SlotPrices
+from commonwatt.data import MeterFile, annual_kwh, read_meter_file, read_profiles
+from commonwatt.data.prices import utility_prices
+from commonwatt.errors import GapError
+from commonwatt.units import FloatArray, IntArray, wh_from_kw
 
 DEFAULT_GATE: Final = time(12)
 
@@ -51,7 +51,7 @@ def build(community: Community, folder: Path, start: date, days: int, history_da
     lead = -(-(period.start - begin) // community.slot_seconds)
     slots = Slots(period.start - lead * community.slot_seconds, lead + period.count, community.slot_seconds)
     loads, generations = _power(community, folder, slots)
-    prices = _prices(community, folder, period)
+    prices = utility_prices(community.tariff, folder, period, community.timezone, community.currency)
     return World(slots, lead, wh_from_kw(loads, slots.hours), wh_from_kw(generations, slots.hours), period, prices)
 
 
@@ -82,38 +82,18 @@ def _power(community: Community, folder: Path, slots: Slots) -> tuple[FloatArray
                 scale = size[load.profile] if load.annual_kwh is None else load.annual_kwh
                 loads[member.index] += series[load.profile] * scale
             else:
-                loads[member.index] += own[load.profile]
+                loads[member.index] += own.named(load.profile)
         if pv := member.pv:
-            generations[member.index] = series[pv.profile] * pv.kwp if ":" in pv.profile else own[pv.profile]
+            generations[member.index] = series[pv.profile] * pv.kwp if ":" in pv.profile else own.named(pv.profile)
     return loads, generations
 
 
-def _own_meters(community: Community, folder: Path, slots: Slots) -> dict[str, FloatArray]:
+def _own_meters(community: Community, folder: Path, slots: Slots) -> MeterFile:
     if community.profiles is None:
-        return {}
+        return MeterFile((), (), np.empty((0, slots.count)))
     try:
-        meters = read_meter_file(folder / community.profiles, slots, community.timezone)
-    except DataError as error:
+        return read_meter_file(folder / community.profiles, slots, community.timezone)
+    except GapError as error:
         opened = datetime.fromtimestamp(slots.start, ZoneInfo(community.timezone))
-        raise DataError(f"{error} The simulation needs readings from {opened:%Y-%m-%d %H:%M} on: the forecast of the "
+        raise GapError(f"{error} The simulation needs readings from {opened:%Y-%m-%d %H:%M} on: the forecast of the "
                         "first day looks back that far.") from None  # fmt: skip
-    return dict(zip(meters.columns, meters.kw, strict=True))
-
-
-def _prices(community: Community, folder: Path, period: Slots) -> SlotPrices:
-    tariff = community.tariff
-    retail, feed_in = (_rate(rate, folder, period, community.timezone) for rate in (tariff.retail, tariff.feed_in))
-    prices = slot_prices(tariff, retail, feed_in)
-    # What community.toml says itself was checked there.
-    if isinstance(tariff.retail, PriceFile) and (highest := int(prices.gross.max())) > MAX_PRICE:
-        raise DataError(
-            f"{folder / tariff.retail.path}: a kWh at {decimal_text(int(retail.max()), 2)} costs "
-            f"{decimal_text(highest, 2)} with levies and VAT; the highest price is {MAX_PRICE // MICRO}."
-        )
-    return prices
-
-
-def _rate(rate: Rate, folder: Path, slots: Slots, timezone: str) -> IntArray:
-    if isinstance(rate, PriceFile):
-        return read_price_file(folder / rate.path, slots, timezone)
-    return rate_per_slot(rate, slots, timezone)
