@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from commonwatt.errors import ConfigError
+from commonwatt.errors import ConfigError, DataError
 from commonwatt.market import MECHANISMS, Events, Neighbourhood, Orders, Positions
 from commonwatt.simulation.oneslot import clear_file
 
@@ -79,7 +79,7 @@ def test_wrong_prices_and_parameters_are_named(tmp_path: Path) -> None:
         clear_file("sdr", file, "cheap", "0.20", {})
     with pytest.raises(ConfigError, match="is not a parameter of sdr"):
         clear_file("sdr", file, "0.2", "0.05", {"kappa": "1"})
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(DataError, match="cannot be read: there is no such file"):
         clear_file("sdr", tmp_path / "nothing.csv", "0.2", "0.05", {})
 
 
