@@ -77,7 +77,7 @@ class Meters:
         for column, meter in enumerate(opened.meters):
             if meter.energy and not meter.register and _only_rises(file.numbers(column)):
                 raise DataError(
-                    f"{file.path}: column '{file.names[column]}' never falls, as the register of a meter does; if the "
+                    f"{file.path}: column '{file.names[column]}' keeps rising, as the register of a meter does; if its "
                     f"differences are the energy, say so in its name with {REGISTER_WORDS}, or give kW instead."
                 )
         return opened
