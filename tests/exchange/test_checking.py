@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from commonwatt.community.synthetic import village
 from commonwatt.community.toml import parse
-from commonwatt.errors import ConfigError, DataError, StoreError
+from commonwatt.errors import ConfigError, DataError, MarketError, StoreError
+from commonwatt.exchange import plugins
 from commonwatt.exchange.checking import load
 from commonwatt.simulation.simulation import Simulation
 from commonwatt.simulation.world import build
@@ -173,6 +174,43 @@ def test_a_mechanism_of_ones_own_that_cannot_be_used(with_files: Path) -> None:
     (with_files.parent / "market.py").unlink()
     with pytest.raises(ConfigError, match=r"market\.real_time\.mechanism: there is no file .*market\.py"):
         load(with_files)
+
+
+def test_a_rule_of_ones_own_that_fails_is_told(with_files: Path) -> None:
+    own = with_files.parent / "market.py"
+    for what, reason in (("sys.exit(0)", "SystemExit: 0"), ("1 / 0", "ZeroDivisionError: division by zero")):
+        own.write_text(
+            "import sys\nfrom dataclasses import replace\nfrom commonwatt.market import MECHANISMS\n"
+            f"def rule(frame, inputs, parameters):\n    {what}\n"
+            'MINE = replace(MECHANISMS["sdr"], rule=rule)\n'
+        )
+        run = Simulation(load(with_files), with_files.parent, date(2026, 6, 15), 1, ledger="none")
+        with pytest.raises(MarketError, match=rf"market\.py cannot be run: {reason}\.$"):
+            run.run()
+        run.close()
+
+
+def test_a_mechanism_of_ones_own_may_have_dataclasses(with_files: Path) -> None:
+    (with_files.parent / "market.py").write_text(
+        f"from __future__ import annotations\nfrom dataclasses import dataclass\n{OWN_MARKET}"
+        "@dataclass\nclass Mine:\n    share: float\n"
+    )
+    assert load(with_files).market[-1].mechanism == "market.py:MINE"
+
+
+def test_a_mechanism_of_ones_own_that_does_not_end_is_left_behind(
+    with_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugins, "LOADING_TIME", 0.2)
+    stop = with_files.parent / "stop"
+    (with_files.parent / "market.py").write_text(
+        f"import pathlib, time\nwhile not pathlib.Path({str(stop)!r}).exists():\n    time.sleep(0.01)\n"
+    )
+    try:
+        with pytest.raises(ConfigError, match=r"market\.py cannot be run: it has not come to its end after 0\.2 s"):
+            load(with_files)
+    finally:
+        stop.touch()
 
 
 def test_a_price_file_dearer_than_the_highest_price_with_vat(with_files: Path) -> None:

@@ -19,6 +19,8 @@ REGISTER_WORDS: Final = "register, counter, reading or Zählerstand"
 _TOKEN: Final = re.compile(r"c€|[^\W\d_]+|[€$£¢/]")
 _SIGNS: Final = {"€": "EUR", "$": "USD", "£": "GBP"}
 _CENTS: Final = frozenset({"ct", "cent", "cents", "c€", "¢"})
+_MONEYS: Final = frozenset({"CHF", "CZK", "DKK", "EUR", "GBP", "HUF", "INR", "NOK", "PLN", "RON", "SEK", "USD"})
+"""What a word of three letters is taken for wherever it stands; before "per" any such word is money."""
 _ENERGIES: Final = {"kwh": 1.0, "mwh": 1e-3}
 
 
@@ -66,10 +68,16 @@ def price_unit(header: str, currency: str) -> float | str | None:
     """
     tokens = _TOKEN.findall(header)
     for money, per, energy in zip(["", *tokens], tokens, tokens[1:], strict=False):
-        if per not in ("/", "per", "Per", "PER") or energy.lower() not in _ENERGIES:
+        if per.lower() not in ("/", "per"):
             continue
-        share = _share(money, currency, named=per == "/")
-        return f"{money}/{energy}" if share is None else share * _ENERGIES[energy.lower()]
+        share, kwh = _share(money, currency, named=per == "/"), _ENERGIES.get(energy.lower())
+        if share and kwh:
+            return share * kwh
+        if kwh or (share and money):
+            return f"{money}/{energy}"
+    for word in tokens:
+        if _SIGNS.get(word, word.upper()) in _MONEYS - {currency}:
+            return str(word)
     bracket = re.search(r"[\[(](.*)[\])]", header)
     if bracket or meter_name(header):
         return bracket[1] if bracket else header
@@ -85,4 +93,5 @@ def _share(money: str, currency: str, *, named: bool) -> float | None:
         return 0.01
     if _SIGNS.get(money, money.upper()) == currency or not money:
         return 1.0
-    return None if named or money in _SIGNS or len(money) == 3 else 1.0
+    other_money = named or money in _SIGNS or len(money) == 3
+    return None if other_money else 1.0

@@ -80,9 +80,9 @@ def _loaded(path: Path) -> ModuleType:
 
     def load() -> None:
         try:
-            _told(path, run)(module)
+            run(module)
         except BaseException as error:
-            failures.append(error)
+            failures.append(_failure(path, error))
 
     thread = threading.Thread(target=load, daemon=True)
     with redirect_stdout(printed):
@@ -100,7 +100,7 @@ def _loaded(path: Path) -> ModuleType:
 
 
 def _told(path: Path, run: Callable[P, R]) -> Callable[P, R]:
-    """`run`, with whatever it raises as one sentence, sys.exit too."""
+    """`run`, a part of the file `path`, with whatever it raises as one sentence, sys.exit too."""
 
     @wraps(run)
     def running(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -109,7 +109,11 @@ def _told(path: Path, run: Callable[P, R]) -> Callable[P, R]:
         except (CommonwattError, KeyboardInterrupt):
             raise
         except BaseException as error:
-            reason = " ".join([f"{type(error).__name__}:", *str(error).splitlines()[:1]]).rstrip(":")
-            raise MarketError(f"{path} cannot be run: {reason}.") from error
+            raise _failure(path, error) from error
 
     return running
+
+
+def _failure(path: Path, error: BaseException) -> MarketError:
+    reason = " ".join([f"{type(error).__name__}:", *str(error).splitlines()[:1]]).rstrip(":")
+    return MarketError(f"{path} cannot be run: {reason}.")
