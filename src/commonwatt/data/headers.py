@@ -1,7 +1,7 @@
-"""What the name of a column says of its values: the unit of a meter, its being a register, the unit of a price.
+"""What the name of a column says of its values.
 
-home1_kwh   home1 [kWh]   Verbrauch (kWh)   roof kW   roof/W   Valeur (en kW)      meters
-price [EUR/MWh]   ct/kWh   price_eur_per_kwh   Germany [€/MWh] original resolution prices
+* The unit of a meter, and whether it is a register: home1_kwh, home1 [kWh], Verbrauch (kWh), roof kW, Valeur (en kW).
+* The unit of a price: price [EUR/MWh], ct/kWh, price_eur_per_kwh, Germany [€/MWh] original resolution.
 """
 
 from __future__ import annotations
