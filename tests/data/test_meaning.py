@@ -188,10 +188,8 @@ def test_each_price_holds_until_the_next_one(tmp_path: Path) -> None:
 
 
 def test_prices_may_change_at_irregular_times(tmp_path: Path) -> None:
-    path = prices(tmp_path, ["10T00:00", "10T06:00", "10T16:00", "10T21:00", "11T00:00"], [0.1, 0.2, 0.4, 0.2, 0.1])
-    assert read_price_file(path, DAY, OSLO, "EUR").tolist() == (
-        [100_000] * 6 + [200_000] * 10 + [400_000] * 5 + [200_000] * 3
-    )
+    path = prices(tmp_path, ["09T22:00", "10T06:00", "10T22:00", "11T06:00"], [0.1, 0.4, 0.2, 0.3])
+    assert read_price_file(path, DAY, OSLO, "EUR").tolist() == [100_000] * 6 + [400_000] * 16 + [200_000] * 2
 
 
 @pytest.mark.parametrize(("lost", "slots", "first"), [(1, 1, "05:00"), (3, 3, "05:00")])
@@ -200,6 +198,28 @@ def test_a_missing_price_is_a_gap(tmp_path: Path, lost: int, slots: int, first: 
     path = prices(tmp_path, hours, [0.1] * len(hours))
     with pytest.raises(GapError, match=rf"lacks values for {slots} of 24 slots, first at 2026-02-10 {first} CET"):
         read_price_file(path, DAY, OSLO, "EUR")
+
+
+def test_a_price_file_begins_with_names(tmp_path: Path) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_text("".join(f"2026-02-10T{hour:02}:00,0.3\n" for hour in range(24)))
+    with pytest.raises(
+        DataError, match=r"must begin with the names of its columns, but begins with '2026-02-10T00:00'"
+    ):
+        read_price_file(path, DAY, OSLO, "EUR")
+
+
+def test_intervals_of_meters_are_constant_where_their_ends_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "meters.csv"
+    rows = [f"2026-02-10T{hour:02}:00,2026-02-10T{hour:02}:{59 if hour % 2 else 30},1" for hour in range(24)]
+    path.write_text("\n".join(["from,until,x_kwh", *rows]))
+    with pytest.raises(DataError, match=r"not all intervals are 30 min long; they must be constant\.$"):
+        read_meter_file(path, DAY, OSLO)
+
+
+@pytest.mark.parametrize("header", ["x", "pv_w", "low", "roof west w", "x [kvarh]", "x_kWhs", "[kWh] x", "x [m³]"])
+def test_headers_without_a_unit(header: str) -> None:
+    assert meter_name(header) is None
 
 
 def test_a_header_may_be_a_unit_alone() -> None:

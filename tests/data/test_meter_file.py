@@ -49,7 +49,9 @@ def test_the_argument_gives_the_unit_of_columns_without_one(tmp_path: Path) -> N
     path = write(tmp_path, ["time,a,b_kw", *(f"{time},0.25,3" for time in clock(DAY))])
 
     np.testing.assert_allclose(read_meter_file(path, DAY, BERLIN, unit="kWh").kw[:, 5], [1, 3])
-    with pytest.raises(DataError, match=r"'a' does not say its unit, W, kW, .* or MWh; rename it 'a_kwh' or 'a_kw'\.$"):
+    with pytest.raises(
+        DataError, match=r"'a' does not say its unit, W, kW, .* or MWh; rename it 'a_kwh' or 'a_kw', or leave it out\.$"
+    ):
         read_meter_file(path, DAY, BERLIN)
     with pytest.raises(DataError, match=r"kWh or MWh, not 'kVA'"):
         read_meter_file(path, DAY, BERLIN, unit="kVA")  # type: ignore[arg-type]

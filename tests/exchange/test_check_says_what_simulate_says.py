@@ -112,6 +112,11 @@ def taxed(folder: Path) -> None:
     (folder / "retail.csv").write_text(retail("PLN/kWh", 9e5))
 
 
+def cents(folder: Path) -> None:
+    (folder / "c.toml").write_text(COMMUNITY.replace('"0.25"', '{ file = "feed_in.csv" }'))
+    (folder / "feed_in.csv").write_text(retail(value=9.1))
+
+
 BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "no meter file": (without("meters.csv"), "meters.csv cannot be read: there is no such file"),
     "a meter file of another kind": (renamed, "meters.txt is neither a .csv nor a .parquet file"),
@@ -160,6 +165,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
         text("retail.csv", retail(value=412)),
         "names no unit, and 412 PLN/kWh, its usual",
     ),
+    "a feed-in price in cents without a unit": (cents, "names no unit, and 9.1 PLN/kWh, its usual price"),
     "a price above the highest": (
         text("retail.csv", retail("PLN/kWh", 2e6)),
         "which is more than the highest price per kWh, 1000000",
@@ -210,6 +216,7 @@ def test_check_looks_at_the_days_that_are_asked_for(community: Path, said: Said)
     assert said("check", community)[0] == 3
     assert said("check", community, "--start", "2026-04-19") == (0, "")
     assert said("check", community, "--start", "2026-04-19", "--days", "2")[0] == 3
+    assert "days: are counted from start" in said("check", community, "--days", "2")[1]
     assert said("check", community, "--start", "soon") == (
         2,
         "The request has 1 problem:\n  start: is a date such as 2026-06-15, not 'soon'\n",

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 _PER_KILO: Final = {"w": 1e-3, "kw": 1.0, "mw": 1e3}
-_UNIT: Final = r"(?:(?:en|in) )?([kM]?Wh?)"
-_ENDING: Final = re.compile(rf"\s*(?:\[{_UNIT}\]|\({_UNIT}\)|(?:^|[\s_/,]+){_UNIT})$", re.IGNORECASE)
+_UNIT: Final = r"(?:(?:en|in) )?((?i:[kM]?Wh?))"
+# Without brackets a small w may be the west.
+_ENDING: Final = re.compile(rf"\s*(?:\[{_UNIT}\]|\({_UNIT}\)|(?:^|[\s_/,]+)((?i:[kM]Wh?|Wh)|W))$")
 _REGISTER: Final = re.compile(r"(?:^|[\W_])(?:register|counter|reading|zählerstand)(?:$|[\W_])", re.IGNORECASE)
 REGISTER_WORDS: Final = "register, counter, reading or Zählerstand"
 

@@ -69,6 +69,8 @@ class Meters:
         """The meters of the file `path`; the arguments and errors are those of `read_meter_file`."""
         file = TimeFile.read(path, timezone, "a column per meter", steady)
         opened = cls(file, _meters(file, unit))
+        if len(np.unique(file.ends - file.starts)) > 1:
+            raise DataError(f"{file.path}: not all intervals are {opened.step / 60:g} min long; they must be constant.")
         if opened.step > slot_seconds:
             raise DataError(
                 f"{file.path}: rows are {opened.step / 60:g} min apart, the community's slots {slot_seconds / 60:g} "
@@ -96,7 +98,7 @@ class Meters:
         """All slots of this length for which the file holds energy; a register's last row only ends an interval."""
         whole = self.file.slots(seconds)
         last = any(meter.register for meter in self.meters) * -(-self.step // seconds)
-        return Slots(whole.start, whole.count - last, seconds)
+        return Slots(whole.start, max(0, whole.count - last), seconds)
 
     def on_slots(self, slots: Slots) -> FloatArray:
         """Average power of each slot, shape (meters, slots.count) [kW]; only rows that matter for them are checked."""
@@ -153,7 +155,7 @@ def _meters(file: TimeFile, unit: Unit | None) -> tuple[MeterName, ...]:
         if (meter := meter_name(header, unit)) is None:
             raise DataError(
                 f"{file.path}: column '{header}' does not say its unit, {_UNITS}; rename it '{header}_kwh' or "
-                f"'{header}_kw'."
+                f"'{header}_kw', or leave it out."
             )
         meters.append(meter)
     for name, count in Counter(meter.name for meter in meters).items():

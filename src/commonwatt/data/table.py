@@ -71,7 +71,7 @@ def reading(path: Path) -> Iterator[None]:
     except UnicodeDecodeError:
         raise DataError(f"{path} cannot be read: it is not UTF-8; save it as UTF-8.") from None
     except (OSError, csv.Error, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}.") from None
+        raise DataError(f"{path} cannot be read: {_reason(error)}.") from None
 
 
 def regular_file(path: Path, most_bytes: int = MOST_BYTES) -> Path:
@@ -79,14 +79,19 @@ def regular_file(path: Path, most_bytes: int = MOST_BYTES) -> Path:
     try:
         found = path.stat()
     except (OSError, ValueError) as error:
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
-        raise DataError(f"{path} cannot be read: {reason}.") from None
+        raise DataError(f"{path} cannot be read: {_reason(error)}.") from None
     if not stat.S_ISREG(found.st_mode):
         what = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
         raise DataError(f"{path} cannot be read: it is {what}.")
     if found.st_size > most_bytes:
         raise DataError(f"{path} cannot be read: it has {found.st_size} bytes; at most {most_bytes} are read.")
     return path
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    return (isinstance(error, OSError) and error.strerror) or str(error).partition("\n")[0]
 
 
 def csv_rows(path: Path) -> tuple[str, Iterator[tuple[int, list[str]]]]:

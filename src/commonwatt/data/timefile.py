@@ -64,6 +64,8 @@ class TimeFile:
                 f"{path} needs a column of times, {values} and at least two rows; the columns of a CSV file are "
                 "separated by commas or semicolons."
             )
+        if is_time(table.names[0]):
+            raise DataError(f"{path} must begin with the names of its columns, but begins with '{table.names[0]}'.")
         times = TimeColumn(path, table.rows.tolist(), zone)
         starts = times.instants(table.columns[0])
         told = len(table.names) > 2 and is_time(table.columns[1][0])
@@ -153,8 +155,13 @@ def steady(times: TimeColumn, starts: IntArray) -> IntArray:
 
 
 def until_the_next(_: TimeColumn, starts: IntArray) -> IntArray:
-    """Ends of intervals of any length. Where one is at least twice as long as both beside it, a row is missing."""
+    """Ends of intervals of any length.
+
+    Where most are as long as the next one, one that is at least twice as long as both beside it lacks a row.
+    """
     gaps = np.diff(starts)
+    if np.count_nonzero(gaps[1:] == gaps[:-1]) * 2 <= len(gaps):
+        return np.append(starts[1:], starts[-1] + gaps[-1])
     beside = np.maximum(np.append(0, gaps[:-1]), np.append(gaps[1:], 0))
     hole = (gaps >= 2 * beside) & (beside > 0)
     lengths = np.where(hole, beside, gaps)

@@ -63,6 +63,8 @@ def check(file: str | Path, start: str | date | None = None, days: int = 1) -> C
     Raises ConfigError or DataError, with the words of `simulate`.
     """
     community, folder = load(file), Path(file).parent
+    if start is None and days != 1:
+        raise ConfigError("The request", [Finding("days", "are counted from start, which is missing")])
     if start is None:
         read_whole(community, folder)
         return community
