@@ -33,8 +33,11 @@ def written(folder: Path, text: str, encoding: str = "utf-8") -> Path:
 def table(
     head: str = "time,casa_kwh", row: str = "{time:%Y-%m-%dT%H:%M},{kwh}", end: str = "\n", before: str = ""
 ) -> str:
-    rows = [row.format(time=time, kwh=wh / 1000, wh=wh, comma=f"{wh / 1000}".replace(".", ",")) for time, wh in
-            zip(TIMES, WH, strict=True)]  # fmt: skip
+    rows = []
+    for time, wh in zip(TIMES, WH, strict=True):
+        kwh = wh / 1000
+        comma = f"{kwh}".replace(".", ",")
+        rows.append(row.format(time=time, next=time.hour + 1, wh=wh, kwh=kwh, comma=comma))
     return before + end.join([head, *rows]) + end
 
 
@@ -76,6 +79,8 @@ ALIKE = {
     "the day first with dashes": table(row="{time:%d-%m-%Y %H:%M},{kwh}"),
     "hours of one digit": table(row="{time.day}.{time.month}.{time.year} {time.hour}:00,{kwh}"),
     "begin and end": table("from,until,casa_kwh", ISO + ",2026-05-19T{time.hour:02}:59:59,{kwh}"),
+    "begin and the last minute": table("from;until;casa_kwh", ISO + ";{time:%d.%m.%Y %H}:59;{comma}"),
+    "begin and end, the last at 24:00": table("from,until,casa_kwh", ISO + ",2026-05-19T{next:02}:00,{kwh}"),
     "the unit in square brackets": table("time,casa [kWh]"),
     "the unit in round brackets": table("time,casa (kWh)"),
     "the unit in words": table("time,casa (in kWh)"),

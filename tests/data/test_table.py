@@ -64,6 +64,15 @@ def test_a_parquet_file_of_lists_is_told_by_its_head(tmp_path: Path) -> None:
     assert refusal(path) == ": column 'a_kw' holds List(Float64), not numbers."
 
 
+def test_texts_of_a_parquet_file_that_unfold_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "texts.parquet"
+    pl.DataFrame({"time": ["2026-03-02"] * 9, "a_kw": [" " * 10_000 + "1"] * 9}).write_parquet(path)
+    monkeypatch.setattr(table, "MOST_BYTES", 90_098)
+    assert refusal(path) == " cannot be read: its texts have more than 90098 bytes."
+    monkeypatch.setattr(table, "MOST_BYTES", 90_099)
+    assert read_table(path).columns[1].to_list() == ["1"] * 9
+
+
 @pytest.mark.parametrize("cut", [0, 4, 40, -1])
 def test_a_damaged_parquet_file_is_told(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "cut.parquet"

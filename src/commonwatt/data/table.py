@@ -175,9 +175,10 @@ def _parquet(path: Path) -> Table:
     rows = int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
     if rows * len(schema) > MOST_VALUES:
         raise DataError(f"{path} cannot be read: it has {rows * len(schema)} values; at most {MOST_VALUES} are read.")
-    columns = [
-        column.str.strip_chars().replace("", None) if column.dtype == pl.String else column
-        for column in pl.read_parquet(path, glob=False).get_columns()
-    ]
-    names = tuple(column.name.strip() for column in columns)
-    return Table(path, names, tuple(columns), np.arange(1, rows + 1, dtype=np.int64))
+    table = pl.read_parquet(path, glob=False)
+    texts = table.select(pl.col(pl.String))
+    if sum(int(column.str.len_bytes().sum()) for column in texts) > MOST_BYTES:
+        raise DataError(f"{path} cannot be read: its texts have more than {MOST_BYTES} bytes.")
+    table = table.with_columns(pl.col(pl.String).str.strip_chars().replace("", None))
+    names = tuple(name.strip() for name in table.columns)
+    return Table(path, names, tuple(table.get_columns()), np.arange(1, rows + 1, dtype=np.int64))

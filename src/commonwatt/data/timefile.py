@@ -170,7 +170,9 @@ def until_the_next(_: TimeColumn, starts: IntArray) -> IntArray:
 
 def _told_ends(times: TimeColumn, starts: IntArray, column: pl.Series) -> IntArray:
     ends = replace(times, ends=True).instants(column)
-    ends += ends % 60 == 59  # exports that count until the last second
+    # Exports may count until the last second, or the last minute of intervals of five minutes and more.
+    lengths = ends - starts
+    ends += np.select([lengths % 60 == 59, lengths % 300 == 240], [1, 60], 0)
     wrong = np.flatnonzero((ends <= starts) | np.append(ends[:-1] > starts[1:], False))
     if len(wrong):
         begin, end = (times.local(int(instants[wrong[0]])) for instants in (starts, ends))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -79,6 +80,8 @@ def first_day(start: str | date, days: int) -> tuple[date, list[Finding]]:
     """The first local day of a request, and what is wrong with it or with the number of days."""
     problems = [] if 1 <= days <= _MOST_DAYS else [Finding("days", f"is from 1 to {_MOST_DAYS}, not {days}")]
     try:
+        if isinstance(start, str) and not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", start):
+            raise ValueError(start)
         first = date.fromisoformat(start) if isinstance(start, str) else start
     except ValueError:
         return _EARLIEST, [*problems, Finding("start", f"is a date such as 2026-06-15, not '{start}'")]
