@@ -192,6 +192,20 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
         text("own.py", OWN + "print('dzień dobry')"),
         "own.py cannot be run: it prints 'dzień",
     ),
+    "an own mechanism whose parameters end everything": (
+        text(
+            "own.py",
+            "import sys\nfrom dataclasses import replace\nfrom pydantic import model_validator\n"
+            "from commonwatt.market import MECHANISMS, Parameters\n"
+            "class Own(Parameters):\n    @model_validator(mode='after')\n    def leave(self): sys.exit(0)\n"
+            "OWN = replace(MECHANISMS['mid-market'], parameters=Own)\n",
+        ),
+        "own.py:OWN cannot be run: SystemExit: 0",
+    ),
+    "an own mechanism that leaves when it is asked for": (
+        text("own.py", "def __getattr__(name):\n    raise SystemExit(name)"),
+        "own.py cannot be run: SystemExit: OWN",
+    ),
     "an own mechanism with a mistake": (text("own.py", "OWN = ("), "own.py cannot be run: SyntaxError"),
     "an own mechanism of another name": (text("own.py", "MINE = 1"), "own.py has no Mechanism called 'OWN'"),
 }

@@ -19,7 +19,7 @@ from commonwatt.data.meterfile import Meters
 from commonwatt.data.prices import PriceSeries, usual_price, utility_prices
 from commonwatt.data.table import regular_file
 from commonwatt.errors import CommonwattError, ConfigError, DataError, Finding, MarketError
-from commonwatt.exchange.plugins import charter, resolve
+from commonwatt.exchange.plugins import charter, resolve, told
 from commonwatt.market.stage import ActiveStage
 
 _MOST_BYTES: Final = 16 * 2**20
@@ -80,8 +80,13 @@ def active_stages(community: Community, folder: Path) -> tuple[list[ActiveStage]
 
 
 def _unusable(read: Draft, folder: Path) -> Iterator[Finding]:
-    for place in range(len(read.market)):
-        yield from _stage(read, place, folder)
+    for place, stage in enumerate(read.market):
+        try:
+            with told(stage.mechanism):
+                findings = list(_stage(read, place, folder))
+        except MarketError as error:
+            findings = [_finding(f"market.{stage.name}.mechanism", error)]
+        yield from findings
     if read.tariff and read.head:
         yield from _price_files(read.tariff, read.head, folder)
     if read.grid:
@@ -90,14 +95,10 @@ def _unusable(read: Draft, folder: Path) -> Iterator[Finding]:
 
 
 def _stage(read: Draft, place: int, folder: Path) -> Iterator[Finding]:
-    """A stage's mechanism exists, and the stage gives it what it needs."""
+    """A stage's mechanism exists, and the stage gives it what it needs. Raises MarketError when it does not."""
     stage = read.market[place]
     path = f"market.{stage.name}"
-    try:
-        mechanism = resolve(stage.mechanism, folder)
-    except MarketError as error:
-        yield _finding(f"{path}.mechanism", error)
-        return
+    mechanism = resolve(stage.mechanism, folder)
     if mechanism.phase == "ahead" and stage.gate is None:
         yield Finding(f"{path}.gate", f'is missing: {mechanism.name} clears the day before; write gate = "12:00"')
     if mechanism.phase == "after" and stage.gate is not None:
@@ -105,44 +106,40 @@ def _stage(read: Draft, place: int, folder: Path) -> Iterator[Finding]:
     problems = mechanism.problems(stage.parameters)
     for key, sentence in problems:
         yield Finding(f"{path}.{key}" if key else path, sentence)
-    if not problems:
-        yield from _over_horizon(read, ActiveStage(place, mechanism, stage.parameters), path)
-
-
-def _over_horizon(read: Draft, stage: ActiveStage, path: str) -> Iterator[Finding]:
-    """A mechanism that clears the whole day at once comes first, and needs what the file must give."""
-    if not stage.over_horizon:
-        return
-    name = stage.mechanism.name
-    if stage.number:
-        first = read.market[0].name
-        yield Finding(f"{path}.mechanism", f"{name} clears the whole day at once; it must stand before {first}")
-    try:
-        for missing in lacking(stage.mechanism, stage.parameters, wired=read.grid is not None):
+    if not problems and ActiveStage(place, mechanism, stage.parameters).over_horizon:
+        # What clears the whole day at once comes first, and needs what the file must give.
+        if place:
+            message = f"{mechanism.name} clears the whole day at once; it must stand before {read.market[0].name}"
+            yield Finding(f"{path}.mechanism", message)
+        for missing in lacking(mechanism, stage.parameters, wired=read.grid is not None):
             yield Finding(path, f"needs {missing}")
-    except MarketError as error:
-        yield _finding(f"{path}.mechanism", error)
 
 
 def _price_files(tariff: Tariff, head: CommunityTable, folder: Path) -> Iterator[Finding]:
+    """Price files can be read, and those that name no unit are not far from the tariff's other price."""
     rates = {"retail": tariff.retail, "feed_in": tariff.feed_in}
-    opened: dict[str, PriceSeries] = {}
+    usual: dict[str, float] = {}
+    without_unit: dict[str, PriceSeries] = {}
     for key, rate in rates.items():
-        if isinstance(rate, PriceFile):
-            try:
-                opened[key] = PriceSeries.open(folder / rate.path, head.timezone, head.currency)
-            except DataError as error:
-                yield _finding(f"tariff.{key}.file", error)
-    usual = {key: series.usual for key, series in opened.items()}
-    usual |= {key: usual_price(rate) for key, rate in rates.items() if not isinstance(rate, PriceFile)}
+        if not isinstance(rate, PriceFile):
+            usual[key] = usual_price(rate)
+            continue
+        try:
+            series = PriceSeries.open(folder / rate.path, head.timezone, head.currency)
+        except DataError as error:
+            yield _finding(f"tariff.{key}.file", error)
+            continue
+        usual[key] = series.usual
+        if not series.unit_named:
+            without_unit[key] = series
     for key, other, most in (("retail", "feed_in", 100), ("feed_in", "retail", 10)):
-        if key in opened and not opened[key].unit_named and usual[key] > most * usual.get(other, 0.0) > 0:
-            series = opened[key]
+        if key in without_unit and usual[key] > most * usual.get(other, 0.0) > 0:
+            file = without_unit[key].file
             yield Finding(
                 f"tariff.{key}.file",
-                f"{series.file.path}: column '{series.file.names[0]}' names no unit, and {usual[key]:g} "
-                f"{head.currency}/kWh, its usual price, is {usual[key] / usual[other]:.0f} times that of {other}; "
-                f"write the unit into the name, such as 'price [{head.currency}/MWh]'",
+                f"{file.path}: column '{file.names[0]}' names no unit, and {usual[key]:g} {head.currency}/kWh, its "
+                f"usual price, is {usual[key] / usual[other]:.0f} times that of {other}; write the unit into the name, "
+                f"such as 'price [{head.currency}/MWh]'",
             )
 
 

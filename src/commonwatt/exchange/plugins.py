@@ -15,13 +15,11 @@ import importlib.util
 import io
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
-from functools import wraps
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final
 
 from commonwatt.community.model import Community
 from commonwatt.community.tariff import PriceFile
@@ -32,8 +30,6 @@ from commonwatt.proof import keccak
 
 LOADING_TIME: Final = 60.0
 """How long a file of one's own may take until its mechanism is there [s]."""
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 def resolve(name: str, folder: Path) -> Mechanism[Any]:
@@ -47,10 +43,21 @@ def resolve(name: str, folder: Path) -> Mechanism[Any]:
     path = folder / file
     if not path.is_file():
         raise MarketError(f"There is no file {path} to take the mechanism '{attribute}' from.")
-    found = getattr(_loaded(path), attribute, None)
+    found = _loaded(path, attribute)
     if not isinstance(found, Mechanism):
         raise MarketError(f"{path} has no Mechanism called '{attribute}'.")
-    return replace(found, rule=_told(path, found.rule), proof=found.proof and _told(path, found.proof))
+    return replace(found, rule=told(path)(found.rule), proof=found.proof and told(path)(found.proof))
+
+
+@contextmanager
+def told(what: object) -> Iterator[None]:
+    """Whatever code of one's own raises, sys.exit too, is a MarketError that says `what` it was."""
+    try:
+        yield
+    except (CommonwattError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise _failure(what, error) from error
 
 
 def charter(community: Community, folder: Path) -> bytes:
@@ -69,18 +76,19 @@ def charter(community: Community, folder: Path) -> bytes:
     return keccak(community.digest + contents) if files else community.digest
 
 
-def _loaded(path: Path) -> ModuleType:
-    """The file, run. In a thread of its own, so that one which never ends can be left behind."""
+def _loaded(path: Path, attribute: str) -> object:
+    """What the file calls `attribute`. It runs in a thread of its own, so that one which never ends can be left."""
     spec = importlib.util.spec_from_file_location(f"commonwatt_plugin_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise MarketError(f"{path} is no Python file.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module  # where dataclasses look up the types of their fields
-    run, failures, printed = spec.loader.exec_module, [], io.StringIO()
+    run, found, failures, printed = spec.loader.exec_module, [], [], io.StringIO()
 
     def load() -> None:
         try:
             run(module)
+            found.append(getattr(module, attribute, None))
         except BaseException as error:
             failures.append(_failure(path, error))
 
@@ -93,27 +101,10 @@ def _loaded(path: Path) -> ModuleType:
     if failures:
         raise failures[0]
     if said := printed.getvalue().strip():
-        raise MarketError(
-            f"{path} cannot be run: it prints '{said[:40]}', and what is printed is the command's answer."
-        )
-    return module
+        raise MarketError(f"{path} cannot be run: it prints '{said[:40]}', but only the command may print.")
+    return found[0]
 
 
-def _told(path: Path, run: Callable[P, R]) -> Callable[P, R]:
-    """`run`, a part of the file `path`, with whatever it raises as one sentence, sys.exit too."""
-
-    @wraps(run)
-    def running(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return run(*args, **kwargs)
-        except (CommonwattError, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            raise _failure(path, error) from error
-
-    return running
-
-
-def _failure(path: Path, error: BaseException) -> MarketError:
+def _failure(what: object, error: BaseException) -> MarketError:
     reason = " ".join([f"{type(error).__name__}:", *str(error).splitlines()[:1]]).rstrip(":")
-    return MarketError(f"{path} cannot be run: {reason}.")
+    return MarketError(f"{what} cannot be run: {reason}.")
