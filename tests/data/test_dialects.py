@@ -72,6 +72,7 @@ ALIKE = {
     "fractions of a second with a comma": table("time;casa_kwh", "{time:%Y-%m-%d %H:%M:%S},000;{kwh}"),
     "an offset": table(row=ISO + "+02:00,{kwh}"),
     "an offset without colon": table(row="{time:%Y-%m-%d %H:%M} +0200,{kwh}"),
+    "an offset of hours": table(row=ISO + "+02,{kwh}"),
     "dates with points": table(row="{time:%d.%m.%Y %H:%M},{kwh}"),
     "dates with points, the year first": table(row="{time:%Y.%m.%d %H:%M},{kwh}"),
     "the day first with slashes": table(row="{time:%d/%m/%Y %H:%M:%S},{kwh}"),

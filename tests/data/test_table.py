@@ -48,6 +48,12 @@ def test_a_line_without_end_is_told(tmp_path: Path) -> None:
     assert refusal(path) == " cannot be read: a line has more than 1048576 characters."
 
 
+def test_a_table_of_very_many_columns_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "wide.csv"
+    path.write_text("time," + ",".join(f"m{column}_kw" for column in range(20_000)) + "\n")
+    assert refusal(path) == " cannot be read: it has 20001 columns; at most 10000 are read."
+
+
 def test_a_parquet_file_that_unfolds_is_told_by_its_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "bomb.parquet"
     pl.select(time=pl.repeat(0, 200_000), a_kw=pl.repeat(0.0, 200_000)).write_parquet(path)

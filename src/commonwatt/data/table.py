@@ -28,6 +28,7 @@ MOST_BYTES: Final = 256 * 2**20
 """Largest file that is read [B]; the readings of 1000 homes over a year of quarter hours are less."""
 MOST_VALUES: Final = 100_000_000
 """Most values of a Parquet file, which may hold far more than its bytes."""
+_MOST_COLUMNS: Final = 10_000
 _LONGEST_LINE: Final = 2**20
 _ROWS_AT_ONCE: Final = 10_000
 """Texts of Python take ten times the room of a column's."""
@@ -132,6 +133,7 @@ def _csv(path: Path) -> Table:
     names = [name.strip() for name in head]
     while names and not names[-1]:
         names.pop()
+    _refuse_many(path, len(names))
     columns, numbers = _columns(path, names, rows)
     for place, (name, column) in enumerate(zip(names, columns, strict=True)):
         if not name and place and column.null_count() < len(column):
@@ -167,8 +169,14 @@ def _of_width(path: Path, width: int, number: int, row: list[str]) -> list[str]:
     return [*row[:width], *[""] * (width - len(row))]
 
 
+def _refuse_many(path: Path, columns: int) -> None:
+    if columns > _MOST_COLUMNS:
+        raise DataError(f"{path} cannot be read: it has {columns} columns; at most {_MOST_COLUMNS} are read.")
+
+
 def _parquet(path: Path) -> Table:
     schema = pl.read_parquet_schema(path)
+    _refuse_many(path, len(schema))
     for name, kind in schema.items():
         if not (kind.is_numeric() or kind.is_temporal() or kind == pl.String):
             raise DataError(f"{path}: column '{name}' holds {kind}, not numbers.")

@@ -30,7 +30,7 @@ _WRITTEN: Final = re.compile(
     r"(?:(?P<year>\d{4})[-/.](?P<month>\d\d)[-/.](?P<day>\d\d)"
     r"|(?P<one>\d{1,2})(?P<mark>[-/.])(?P<other>\d{1,2})(?P=mark)(?P<years>\d{4}))"
     r"(?:(?:T|,? )(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,]\d+)?)?"
-    r" ?(?P<zone>Z|UTC|[+-]\d\d:?\d\d)?)?",
+    r" ?(?P<zone>Z|UTC|[+-]\d\d(?::?\d\d)?)?)?",
     re.ASCII,
 )
 _YEARS: Final = range(1971, 2200)
@@ -139,4 +139,4 @@ def _assembled(found: re.Match[str], *, day_first: bool) -> datetime:
     time = midnight.replace(hour=hour, minute=minute, second=second)
     if (zone := found["zone"]) is None:
         return time
-    return time.replace(tzinfo=UTC if zone in ("Z", "UTC") else datetime.strptime(zone, "%z").tzinfo)
+    return time.replace(tzinfo=UTC if zone in ("Z", "UTC") else datetime.strptime(f"{zone:0<5}", "%z").tzinfo)
