@@ -200,7 +200,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
             "class Own(Parameters):\n    @model_validator(mode='after')\n    def leave(self): sys.exit(0)\n"
             "OWN = replace(MECHANISMS['mid-market'], parameters=Own)\n",
         ),
-        "own.py:OWN cannot be run: SystemExit: 0",
+        "own.py cannot be run: SystemExit: 0 (line 7)",
     ),
     "an own mechanism that leaves when it is asked for": (
         text("own.py", "def __getattr__(name):\n    raise SystemExit(name)"),

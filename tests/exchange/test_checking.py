@@ -176,18 +176,26 @@ def test_a_mechanism_of_ones_own_that_cannot_be_used(with_files: Path) -> None:
         load(with_files)
 
 
-def test_a_rule_of_ones_own_that_fails_is_told(with_files: Path) -> None:
-    own = with_files.parent / "market.py"
-    for what, reason in (("sys.exit(0)", "SystemExit: 0"), ("1 / 0", "ZeroDivisionError: division by zero")):
-        own.write_text(
-            "import sys\nfrom dataclasses import replace\nfrom commonwatt.market import MECHANISMS\n"
-            f"def rule(frame, inputs, parameters):\n    {what}\n"
-            'MINE = replace(MECHANISMS["sdr"], rule=rule)\n'
-        )
-        run = Simulation(load(with_files), with_files.parent, date(2026, 6, 15), 1, ledger="none")
-        with pytest.raises(MarketError, match=rf"market\.py cannot be run: {reason}\.$"):
-            run.run()
-        run.close()
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("sys.exit(0)", r"cannot be run: SystemExit: 0 \(line 5\)"),
+        ("1 / 0", r"cannot be run: ZeroDivisionError: division by zero \(line 5\)"),
+        ("return None", r"cannot be run: TypeError: 'NoneType' object is not iterable"),
+        ("return ['nothing']", r"cannot be run: AttributeError: 'str' object has no attribute 'trades'"),
+        ("return ()", r"answers for 0 of 1 slots"),
+    ],
+)
+def test_a_rule_of_ones_own_that_fails_is_told(with_files: Path, what: str, reason: str) -> None:
+    (with_files.parent / "market.py").write_text(
+        "import sys\nfrom dataclasses import replace\nfrom commonwatt.market import MECHANISMS\n"
+        f"def rule(frame, inputs, parameters):\n    {what}\n"
+        'MINE = replace(MECHANISMS["sdr"], rule=rule)\n'
+    )
+    run = Simulation(load(with_files), with_files.parent, date(2026, 6, 15), 1, ledger="none")
+    with pytest.raises(MarketError, match=rf"market\.py {reason}\.$"):
+        run.run()
+    run.close()
 
 
 def test_a_mechanism_of_ones_own_may_have_dataclasses(with_files: Path) -> None:

@@ -19,7 +19,7 @@ from commonwatt.data.meterfile import Meters
 from commonwatt.data.prices import PriceSeries, usual_price, utility_prices
 from commonwatt.data.table import regular_file
 from commonwatt.errors import CommonwattError, ConfigError, DataError, Finding, MarketError
-from commonwatt.exchange.plugins import charter, resolve, told
+from commonwatt.exchange.plugins import charter, resolve
 from commonwatt.market.stage import ActiveStage
 
 _MOST_BYTES: Final = 16 * 2**20
@@ -82,8 +82,7 @@ def active_stages(community: Community, folder: Path) -> tuple[list[ActiveStage]
 def _unusable(read: Draft, folder: Path) -> Iterator[Finding]:
     for place, stage in enumerate(read.market):
         try:
-            with told(stage.mechanism):
-                findings = list(_stage(read, place, folder))
+            findings = list(_stage(read, place, folder))
         except MarketError as error:
             findings = [_finding(f"market.{stage.name}.mechanism", error)]
         yield from findings

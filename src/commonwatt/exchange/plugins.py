@@ -15,27 +15,51 @@ import importlib.util
 import io
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any, Final
 
 from commonwatt.community.model import Community
 from commonwatt.community.tariff import PriceFile
 from commonwatt.data.table import regular_file
 from commonwatt.errors import CommonwattError, MarketError
-from commonwatt.market import Mechanism, find
+from commonwatt.market import Frame, Mechanism, find
 from commonwatt.proof import keccak
+from commonwatt.records import Clearing
 
 LOADING_TIME: Final = 60.0
 """How long a file of one's own may take until its mechanism is there [s]."""
 
 
+@dataclass(frozen=True)
+class OwnMechanism(Mechanism[Any]):
+    """A mechanism from the file `path`. Whatever its code raises, sys.exit too, is a MarketError with the reason."""
+
+    path: Path = Path()
+
+    def problems(self, parameters: Mapping[str, object]) -> list[tuple[str, str]]:
+        """See `Mechanism`. Raises MarketError."""
+        with _told(self.path):
+            return super().problems(parameters)
+
+    def clear(
+        self, frame: Frame, inputs: tuple[Any, ...], parameters: Mapping[str, object] | None = None
+    ) -> tuple[Clearing, ...]:
+        """See `Mechanism`. Raises MarketError, also when the rule's answer cannot be used."""
+        with _told(self.path):
+            clearings = super().clear(frame, inputs, parameters)
+        if len(clearings) != len(frame.starts):
+            raise MarketError(f"{self.path} answers for {len(clearings)} of {len(frame.starts)} slots.")
+        return clearings
+
+
 def resolve(name: str, folder: Path) -> Mechanism[Any]:
     """The mechanism called `name`, or the object in the file of "file.py:object", relative to `folder`.
 
-    Raises MarketError when there is none, with the reason; so does a rule of one's own that fails in any way.
+    Raises MarketError when there is none, with the reason.
     """
     file, colon, attribute = name.partition(":")
     if not colon:
@@ -46,18 +70,7 @@ def resolve(name: str, folder: Path) -> Mechanism[Any]:
     found = _loaded(path, attribute)
     if not isinstance(found, Mechanism):
         raise MarketError(f"{path} has no Mechanism called '{attribute}'.")
-    return replace(found, rule=told(path)(found.rule), proof=found.proof and told(path)(found.proof))
-
-
-@contextmanager
-def told(what: object) -> Iterator[None]:
-    """Whatever code of one's own raises, sys.exit too, is a MarketError that says `what` it was."""
-    try:
-        yield
-    except (CommonwattError, KeyboardInterrupt):
-        raise
-    except BaseException as error:
-        raise _failure(what, error) from error
+    return OwnMechanism(**{**vars(found), "path": path})
 
 
 def charter(community: Community, folder: Path) -> bytes:
@@ -105,6 +118,18 @@ def _loaded(path: Path, attribute: str) -> object:
     return found[0]
 
 
-def _failure(what: object, error: BaseException) -> MarketError:
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (CommonwattError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise _failure(path, error) from error
+
+
+def _failure(path: Path, error: BaseException) -> MarketError:
     reason = " ".join([f"{type(error).__name__}:", *str(error).splitlines()[:1]]).rstrip(":")
-    return MarketError(f"{what} cannot be run: {reason}.")
+    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if Path(frame.filename) == path.absolute()]
+    where = f" (line {lines[-1]})" if lines else ""
+    return MarketError(f"{path} cannot be run: {reason}{where}.")
