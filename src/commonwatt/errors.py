@@ -3,6 +3,7 @@
 CommonwattError
 ├── ConfigError            community.toml is wrong; carries every finding
 ├── DataError              a profile, price or meter file cannot be used
+│   └── GapError           it does not cover the slots that were asked for
 ├── RecordError            a signed record cannot be accepted
 │   ├── SignatureError     the signature is not by the key that the record names
 │   └── SequenceError      a record number was used before
@@ -58,6 +59,10 @@ class DataError(CommonwattError):
     """A profile, price or meter file is missing, malformed, or does not cover the period asked for."""
 
     exit_code = 3
+
+
+class GapError(DataError):
+    """A price or meter file has no value for a slot that was asked for."""
 
 
 class RecordError(CommonwattError):

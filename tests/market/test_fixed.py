@@ -119,6 +119,8 @@ def test_a_price_outside_the_corridor_breaks_the_promise_and_is_not_settled():
         ({"price": "0.2", "prise": "0.2"}, "is not a parameter of fixed"),
         ({"price": "0.2", "window": ["09:00"]}, "at least 2"),
         ({"price": "0.2", "window": ["9", "25:00"]}, "local time"),
+        ({"price": "0.2", "window": ["09:00+02:00", "17:00"]}, "local time"),
+        ({"price": "0.2", "window": ["0900", "17:00:00"]}, "local time"),
         ({"price": "0.2", "min_excess_kw": -1.0}, "greater than or equal to 0"),
     ],
 )

@@ -35,8 +35,8 @@ DEMO_START = "2026-06-15"
 
 
 @app.command
-def check(file: Path) -> None:
-    """Check a community file and print every finding.
+def check(file: Path, *, start: str | None = None, days: Whole = 1) -> None:
+    """Check a community file and the files that it names, and print every finding.
 
     Example: commonwatt check examples/village.toml
 
@@ -44,10 +44,14 @@ def check(file: Path) -> None:
     ----------
     file
         The community file.
+    start
+        First local day of a simulation; its files need to be good for these days only.
+    days
+        Number of local days from start.
     """
-    from commonwatt.exchange.checking import load
+    from commonwatt.simulation.api import check as found
 
-    community = load(file)
+    community = found(file, start, days)
     pv = sum(member.pv is not None for member in community.members)
     batteries = sum(member.battery is not None for member in community.members)
     stages = ", ".join(f"{stage.name} = {stage.mechanism}" for stage in community.market) or "utility only"

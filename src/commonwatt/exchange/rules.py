@@ -11,10 +11,10 @@ import numpy as np
 from commonwatt.community.calendar import Slots, local_clock, local_days
 from commonwatt.community.model import Community
 from commonwatt.community.tariff import SlotPrices
+from commonwatt.data.prices import utility_prices
 from commonwatt.exchange.checking import active_stages
 from commonwatt.exchange.events import Event, schedule
 from commonwatt.exchange.parties import limits
-from commonwatt.exchange.prices import prices_of
 from commonwatt.exchange.wires import GridWires, wires_of
 from commonwatt.market import Frame, Limits
 from commonwatt.market.stage import ActiveStage
@@ -49,7 +49,7 @@ class Rules:
         Raises DataError when a price file does not cover the period, MarketError when a mechanism cannot be used.
         """
         period = local_days(start, days, community.timezone, community.slot_seconds)
-        prices = prices_of(community, folder, period)
+        prices = utility_prices(community.tariff, folder, period, community.timezone, community.currency)
         ahead, after = active_stages(community, folder)
         minutes = local_clock(period, community.timezone).astype("datetime64[m]").astype(np.int64) % 1440
         members = len(community.members)

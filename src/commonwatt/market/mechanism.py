@@ -8,7 +8,6 @@ from typing import Any, Generic, Literal, TypeVar, cast
 
 from pydantic import ValidationError
 
-from commonwatt.errors import MarketError
 from commonwatt.market.interface import Frame, Outcome, Parameters
 from commonwatt.market.proving import proved, refuse_out_of_bounds
 from commonwatt.records import Clearing
@@ -60,8 +59,6 @@ class Mechanism(Generic[I]):
             return self.proof(self.name, frame, inputs, self.rule(frame, inputs, chosen), chosen)
         refuse_out_of_bounds(self.name, frame, inputs)
         outcomes = self.rule(frame, inputs, chosen)
-        if len(outcomes) != len(inputs):
-            raise MarketError(f"{self.name} answered for {len(outcomes)} of {len(inputs)} slots.")
         return tuple(
             proved(self.name, frame, slot, cast(Any, inputs[slot]), outcome, rational=self.rational)
             for slot, outcome in enumerate(outcomes)

@@ -11,8 +11,8 @@ import numpy as np
 
 from commonwatt.community.calendar import Slots
 from commonwatt.community.model import Community
-from commonwatt.data import annual_kwh, read_meter_file, read_profiles
-from commonwatt.errors import DataError
+from commonwatt.data import MeterFile, annual_kwh, read_meter_file, read_profiles
+from commonwatt.errors import GapError
 from commonwatt.exchange.events import gate_of
 from commonwatt.exchange.rules import Rules
 from commonwatt.units import FloatArray, IntArray, wh_from_kw
@@ -68,19 +68,18 @@ def _power(community: Community, folder: Path, slots: Slots) -> tuple[FloatArray
                 scale = size[load.profile] if load.annual_kwh is None else load.annual_kwh
                 loads[member.index] += series[load.profile] * scale
             else:
-                loads[member.index] += own[load.profile]
+                loads[member.index] += own.named(load.profile)
         if pv := member.pv:
-            generations[member.index] = series[pv.profile] * pv.kwp if ":" in pv.profile else own[pv.profile]
+            generations[member.index] = series[pv.profile] * pv.kwp if ":" in pv.profile else own.named(pv.profile)
     return loads, generations
 
 
-def _own_meters(community: Community, folder: Path, slots: Slots) -> dict[str, FloatArray]:
+def _own_meters(community: Community, folder: Path, slots: Slots) -> MeterFile:
     if community.profiles is None:
-        return {}
+        return MeterFile((), (), np.empty((0, slots.count)))
     try:
-        meters = read_meter_file(folder / community.profiles, slots, community.timezone)
-    except DataError as error:
+        return read_meter_file(folder / community.profiles, slots, community.timezone)
+    except GapError as error:
         opened = datetime.fromtimestamp(slots.start, ZoneInfo(community.timezone))
-        raise DataError(f"{error} The simulation needs readings from {opened:%Y-%m-%d %H:%M} on: the forecast of the "
+        raise GapError(f"{error} The simulation needs readings from {opened:%Y-%m-%d %H:%M} on: the forecast of the "
                         "first day looks back that far.") from None  # fmt: skip
-    return dict(zip(meters.columns, meters.kw, strict=True))

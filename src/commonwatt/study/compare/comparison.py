@@ -136,8 +136,8 @@ def compare(
                     if result.uncleared:
                         raise MarketError(result.uncleared[0])
                     rows.append(row(result, baseline, design, wiring))
-            except Exception as error:
-                left_out[design.name] = _reason(error, design)
+            except (ConfigError, MarketError) as error:
+                left_out[design.name] = str(error).splitlines()[-1].strip()
         return Comparison(
             community=community.name,
             currency=community.currency,
@@ -170,15 +170,6 @@ def _request(
 def _share(progress: Progress | None, number: int, count: int) -> Progress | None:
     """What the run with this number reports of all of them."""
     return progress and (lambda done, total: progress(number * total + done, count * total))
-
-
-def _reason(error: Exception, design: Design) -> str:
-    """Why a design is left out: it cannot clear this community, or the community's own code fails."""
-    if isinstance(error, MarketError | ConfigError):
-        return str(error).splitlines()[-1].strip()
-    if design.own:
-        return f"its code ends with {type(error).__name__}: {error}"
-    raise error
 
 
 @contextmanager

@@ -36,11 +36,6 @@ class Design:
         """When it clears: "ahead", "after" or both."""
         return " + ".join(dict.fromkeys("ahead" if stage.gate else "after" for stage in self.stages))
 
-    @property
-    def own(self) -> bool:
-        """Whether code of the community's own takes part."""
-        return any(":" in stage.mechanism for stage in self.stages)
-
 
 def designs(community: Community, folder: Path, asked: Sequence[str] | str) -> tuple[Design, ...]:
     """The designs asked for, each once.
