@@ -197,7 +197,7 @@ def test_a_rule_of_ones_own_that_fails_is_told(with_files: Path, what: str, reas
     )
     run = Simulation(load(with_files), with_files.parent, date(2026, 6, 15), 1, ledger="none")
     result = run.run()
-    assert len(result.uncleared) == 96
+    assert len(result.uncleared) == 24
     assert all(re.search(rf"market\.py {reason}\.$", sentence) for sentence in result.uncleared)
     assert result.trades.height == 0
     run.close()
