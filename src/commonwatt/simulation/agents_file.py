@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,10 +19,13 @@ import numpy as np
 
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.market import Neighbourhood
+from commonwatt.records import strict_json
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, MICRO, WH_PER_KWH
 
 AGENT: Final = {"a": MAX_PRICE / MICRO, "b": MAX_PRICE / MICRO, "p_min": MAX_ORDER_WH / WH_PER_KWH}
 """Largest value without sign of an agent's keys; p_max is bounded as p_min."""
+_LONGEST: Final = 1 << 26
+"""Bytes of a file."""
 
 
 def read_agents(file: Path, retail: int | None, feed_in: int | None) -> tuple[tuple[str, ...], Neighbourhood]:
@@ -33,11 +35,12 @@ def read_agents(file: Path, retail: int | None, feed_in: int | None) -> tuple[tu
     Raises ConfigError with all findings.
     """
     try:
-        given = json.loads(file.read_text(encoding="utf-8-sig"))
+        with file.open("rb") as opened:
+            given = strict_json.loads(opened.read(_LONGEST + 1), _LONGEST, fractions=True)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigError(str(file), [Finding("", f"cannot be read: {reason}")]) from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ConfigError(str(file), [Finding("", f"is not JSON: {error}")]) from None
     findings: list[Finding] = []
     tables = _table(given, {"agents", "links"}, "", findings)
@@ -115,7 +118,7 @@ def _table(row: object, known: set[str], where: str, findings: list[Finding]) ->
 
 def _number(row: Mapping[str, Any], key: str, most: float, where: str, findings: list[Finding]) -> float:
     value = row.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         told = "missing" if value is None else f"not {json.dumps(value)}"
         findings.append(Finding(f"{where}.{key}", f"is a number; it is {told}"))
         return 0.0

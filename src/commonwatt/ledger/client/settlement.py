@@ -29,9 +29,6 @@ __all__ = ["Addresses", "Enrolment", "LedgerClient", "Posting", "Terms"]
 
 # Members per transaction of a long list: about 10 M gas, below the 16.8 M that Ethereum allows (EIP-7825).
 _BATCH = 100
-# Storage of Settlement, see its variables: member => withdrawal, and the first word of the packed balances.
-_REQUESTED_SLOT = 5
-_BALANCES_SLOT = 8
 _LANE_BYTES = 8
 _LANES = 4
 _WITHDRAWAL_REQUESTED = keccak(b"WithdrawalRequested(uint32,uint64,uint64)")
@@ -236,8 +233,8 @@ class LedgerClient:
         Raises LedgerError when a balance is above 2^63 - 1.
         """
         count = self.member_count
-        slots = range(_BALANCES_SLOT, _BALANCES_SLOT + -(-count // _LANES))
-        words = self.node.storage(self.addresses.settlement, slots)
+        first = contract(SETTLEMENT).storage["_book"]
+        words = self.node.storage(self.addresses.settlement, range(first, first + -(-count // _LANES)))
         packed = b"".join(word.to_bytes(_LANES * _LANE_BYTES, "big") for word in words)
         balances = np.frombuffer(packed, dtype=">i8")[:count].astype(np.int64)
         if count and balances.min() < 0:
@@ -257,7 +254,8 @@ class LedgerClient:
             changed = changed or bool(self.node.logs(self._requested_at + 1, head, settlement, topic))
         self._requested_at = head
         if self._requested is None or changed:
-            keys = [keccak(n.to_bytes(32, "big") + _REQUESTED_SLOT.to_bytes(32, "big")) for n in range(count)]
+            place = contract(SETTLEMENT).storage["requested"].to_bytes(32, "big")
+            keys = [keccak(member.to_bytes(32, "big") + place) for member in range(count)]
             words = self.node.storage(self.addresses.settlement, [int.from_bytes(key, "big") for key in keys])
             # The word holds the lanes in its low 64 bits and the time of the request above them.
             self._requested = np.array([word & (2**64 - 1) for word in words], dtype=np.int64)
