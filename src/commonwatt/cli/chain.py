@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 
 from commonwatt.cli.chain_queries import account, block, blocks, tx
 from commonwatt.errors import ConfigError, Finding, LedgerError
+from commonwatt.plain import plain
 
 app = App(name="chain", help="The community's own chain: nodes, ways to agree, proof of a file.")
 
@@ -192,7 +193,7 @@ def node(
             allowed=_addresses("allow", allow), admit=_addresses("admit", admit), remove=_addresses("remove", remove),
             seals=seal, hash_chains=hash_chains, rpc=rpc, names=tuple(name or ()), origins=tuple(origin or ()),
         ),
-        lambda line: print(line, flush=True),
+        lambda line: print(plain(line), flush=True),
     )  # fmt: skip
 
 
@@ -212,7 +213,7 @@ def status(where: str) -> None:
         from commonwatt.ledger.network.running import ask_status
 
         for name, value in ask_status(where).items():
-            print(f"{name}: {value}")
+            print(plain(f"{name}: {value}"))
         return
     from commonwatt.ledger.chain.reader import Reader
     from commonwatt.ledger.chain.store import Store

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from commonwatt.cli.options import JsonPath, Whole, write_json
 from commonwatt.errors import ConfigError, Finding
+from commonwatt.plain import plain
 
 _WIDTH = 160
 
@@ -213,7 +214,7 @@ def _table(titles: list[str], rows: list[list[str]]) -> None:
     for title in titles:
         table.add_column(title, overflow="fold")
     for row in rows:
-        table.add_row(*map(_plain, row))
+        table.add_row(*map(plain, row))
     # What is not a terminal has no width; a line here has one.
     Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _WIDTH).print(table)
 
@@ -222,12 +223,7 @@ def _facts(facts: dict[str, str]) -> None:
     width = max(map(len, facts))
     for name, value in facts.items():
         if value:
-            print(f"{name:<{width}}  {_plain(value)}")
-
-
-def _plain(text: str) -> str:
-    """Text for a terminal: what strangers wrote into the chain may not steer it."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+            print(f"{name:<{width}}  {plain(value, len(value))}")
 
 
 def _positive(name: str, value: int) -> None:

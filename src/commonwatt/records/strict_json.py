@@ -1,4 +1,4 @@
-"""JSON from others, read so that no two readers can see different things in it, and in time that grows with its length."""
+"""JSON from others, read so that no two readers see different things in it, in time that grows with its length."""
 
 from __future__ import annotations
 
