@@ -13,7 +13,8 @@ CommonwattError
 ├── OutputError            a file that was asked for cannot be written
 └── VerificationError      a bill, a clearing or a chain does not prove what it claims
 
-Every error prints as one sentence that a person can act on, whatever others wrote into it (`plain`). `exit_code` is what the shell sees.
+Every error prints as one sentence that a person can act on, whatever others wrote into it (`plain`).
+`exit_code` is what the shell sees.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from commonwatt.exchange import rows as persist
 from commonwatt.exchange import steps
 from commonwatt.exchange.checking import active_stages
 from commonwatt.exchange.events import Gate, SlotEnd, schedule
-from commonwatt.exchange.folder import EXCHANGE_FILE, LEDGER_FILE, make_folder, refuse_half_a_run, remove
+from commonwatt.exchange.folder import LEDGER_FILE, open_store, refuse_half_a_run, remove
 from commonwatt.exchange.founding import open_node
 from commonwatt.exchange.outbox import Outbox, Outgoing, found, outgoing
 from commonwatt.exchange.parties import Keys, Limits, filed, limits, mandates, simulated_keys
@@ -85,9 +85,7 @@ class Simulation:
         self.wires = wires_of(community)
         self.ahead, self.after = active_stages(community, folder)
         self.frame = self._frame()
-        if out:
-            make_folder(out, fresh=fresh)
-        self.store = Store(out / EXCHANGE_FILE if out else None)
+        self.store = open_store(out, fresh=fresh) if out else Store(None)
         self.node: EmbeddedChain | RemoteNode | None = None
         self.outbox: Outbox | None = None
         try:
