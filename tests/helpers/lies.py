@@ -9,10 +9,10 @@ from typing import Any
 from exchange_cases import HEAD, MEMBERS, TARIFF
 
 from commonwatt.exchange import steps
-from commonwatt.exchange.excerpt import excerpt
+from commonwatt.exchange.excerpt import excerpt, promised
 from commonwatt.exchange.outbox import outgoing
 from commonwatt.exchange.states import Posted
-from commonwatt.member.faults import Chain, Fault, faults, promised
+from commonwatt.member.faults import Chain, Fault, faults
 from commonwatt.proof import Tree, hash_struct, keccak
 from commonwatt.records import Statement, Trade, Trades
 from commonwatt.records.deltas import pack_deltas, unpack_deltas

@@ -84,7 +84,7 @@ def from_json(kind: type[R], given: Mapping[str, Any]) -> R:
     Whether an integer fits its type is seen when the record is hashed. Raises RecordError.
     """
     columns = schema(kind)
-    if sorted(given) != sorted(column.label for column in columns):
+    if not isinstance(given, Mapping) or sorted(given) != sorted(column.label for column in columns):
         raise RecordError(f"A {kind.__name__} has other fields.")
     return kind(**{column.name: _value(column, given[column.label]) for column in columns})
 
