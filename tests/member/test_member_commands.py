@@ -66,8 +66,10 @@ def key(run: Result, tmp_path: Path) -> Path:
     return tmp_path / "my.key"
 
 
-def test_the_verdict_says_whose_contracts_it_rests_on(said: Said, out: Path, settlement: str, operator: str) -> None:
-    bill = out / "bills" / "3.json"
+def test_the_verdict_says_whose_contracts_it_rests_on(
+    said: Said, out: Path, finished: Path, settlement: str, operator: str
+) -> None:
+    bill, community = out / "bills" / "3.json", finished.parent / "community.toml"
     code, told, _ = said("verify", bill)
     assert code == 0
     assert "under contracts that were taken from the document itself: shop owes" in told
@@ -79,8 +81,14 @@ def test_the_verdict_says_whose_contracts_it_rests_on(said: Said, out: Path, set
         assert settlement in told
         assert operator in told
         assert "Anybody" not in told
-    code, told, _ = said("verify", bill, "--community", out.parent / "community.toml")
-    assert code != 0  # there is none
+    code, told, _ = said("verify", bill, "--community", community)
+    assert code == 0
+    assert "taken from the document itself" in told
+    chain = out / "ledger.sqlite"
+    copied = shutil.copy(chain, out / "copied.sqlite")
+    code, told, _ = said("verify", bill, "--ledger", chain, "--ledger", copied)
+    assert code == 0
+    assert f"Believed: {chain} and {copied} about chain" in told
 
 
 def test_what_was_believed_is_there_for_programs(said: Said, out: Path, settlement: str, operator: str) -> None:

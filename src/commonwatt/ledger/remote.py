@@ -28,8 +28,8 @@ _KNOWN = ("already known", "already imported", "known transaction")
 """What nodes say of a transaction that they hold."""
 _LOG_BLOCKS = 5_000
 """Blocks that are searched for events at a time; public nodes refuse longer ranges."""
-_MOST_BLOCKS = 50_000_000
-"""Blocks that are searched at all; a chain of a block a second has fewer in a year and a half."""
+_MOST_BLOCKS = 500_000_000
+"""Blocks that are searched at all; a chain of a block a second has as many after sixteen years."""
 _BATCH = 100
 _LONGEST = 1 << 26
 """Bytes of an answer."""
