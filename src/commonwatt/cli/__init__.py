@@ -13,6 +13,7 @@ from commonwatt.cli.member import challenge, verify, withdraw
 from commonwatt.cli.options import JsonPath, Whole, progress, write_json
 from commonwatt.cli.study import app as study_app
 from commonwatt.errors import CommonwattError, OutputError
+from commonwatt.plain import plain
 
 if TYPE_CHECKING:
     from commonwatt.simulation.result import Result
@@ -193,7 +194,7 @@ def clear(
     if json_path == "-":
         return
     for trade in found["trades"]:
-        print(f"{trade['seller']} → {trade['buyer']}: {trade['wh']} Wh at {trade['price']}")
+        print(plain(f"{trade['seller']} → {trade['buyer']}: {trade['wh']} Wh at {trade['price']}"))
     prices = ", ".join(f"{name} {price}" for name, price in found["prices"].items()) or "none"
     grid = found["grid"]
     if not found["diagnostics"].get("converged", 1):
@@ -295,7 +296,7 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(0)
     except OSError as error:
-        print(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.", file=sys.stderr)
+        print(plain(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."), file=sys.stderr)
         sys.exit(OutputError.exit_code)
     except KeyboardInterrupt:
         print("Interrupted; a run with --out goes on from here.", file=sys.stderr)
@@ -318,7 +319,8 @@ def _show(result: Result, out: Path | None, json_path: str | None) -> None:
         console = Console(highlight=False)
         console.print(render(result, trace(result)))
         if out:
-            console.print(f"Report: {out / 'report.html'}   Bills: {out / 'bills'}   Tables: {out / 'tables'}")
+            files = f"Report: {out / 'report.html'}   Bills: {out / 'bills'}   Tables: {out / 'tables'}"
+            console.print(plain(files), markup=False)
     result.close()
 
 
