@@ -9,7 +9,7 @@ import numpy as np
 from commonwatt.errors import MarketError
 from commonwatt.market.exact import exact_sum
 from commonwatt.market.interface import AMEND, BOUNDS, CANCEL, Events, Frame, Orders, Outcome, Positions
-from commonwatt.records import BUY, Check, Clearing, Proof, Trades
+from commonwatt.records import BUY, SELL, Check, Clearing, Proof, Trades
 from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, IntArray
 
 
@@ -134,6 +134,22 @@ def limits(given: Orders | Positions | Events, members: int) -> tuple[IntArray, 
     np.maximum.at(max_buy, given.member[buys], given.limit[buys])
     np.minimum.at(min_sell, given.member[~buys], given.limit[~buys])
     return max_buy, min_sell
+
+
+def asked(trades: Trades, orders: Orders) -> Check:
+    """At no price does a member trade more than its orders allow at that price, however many it has on a side."""
+    excess = 0
+    for side, end, sign in ((BUY, trades.buyer, -1), (SELL, trades.seller, 1)):
+        own = orders.side == side
+        member = np.concatenate([orders.member[own], end])
+        price = sign * np.concatenate([orders.limit[own], trades.price])
+        wh = np.concatenate([orders.wh[own], -trades.wh])
+        # From each member's worst price on: what orders allow there, then what was traded there.
+        rows = np.lexsort((-wh, price, member))
+        room = np.append(0, np.cumsum(wh[rows]))
+        before = room[np.searchsorted(member[rows], member[rows])]
+        excess = max(excess, int((before - room[1:]).max(initial=0)))
+    return Check("asked", excess == 0, excess, "Wh that a member trades beyond what its orders allow at that price")
 
 
 def paid(trades: Trades, members: int) -> Check:

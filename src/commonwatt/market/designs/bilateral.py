@@ -80,7 +80,8 @@ def solve(given: Neighbourhood, routes: Routes, parameters: BilateralParameters,
             fair, price = _fair(best, routes, homes, alone, hours)
             if fair.livable(hours) and fair.near(homes, parameters.gap):
                 return Solution(fair, price, now, converged=True)
-        if now.number >= parameters.iterations:
+        # Where nobody can trade with anybody, no round serves whom the first one leaves without.
+        if now.number >= parameters.iterations or not (len(routes.slot) or best.livable(hours)):
             break
     if best is None:
         raise MarketError("bilateral needs at least one round.")

@@ -35,7 +35,7 @@ from commonwatt.market.interface import Frame, Mechanism, Orders, Outcome, Param
 from commonwatt.market.parameters import Money
 from commonwatt.market.pool import pair
 from commonwatt.records import Trades
-from commonwatt.units import IntArray, largest_remainder
+from commonwatt.units import MAX_PRICE, IntArray, largest_remainder
 
 Pricing = Literal["first", "vickrey", "uniform"]
 
@@ -69,7 +69,9 @@ def _auction(orders: Orders, parameters: CoalitionParameters, ceiling: int, floo
     sold = exact_sum(won)
     figures = {"sold_wh": sold, "pooled_wh": exact_sum(pool.wh), "outside": len(book.asks.wh) - len(pool.wh)}
     if not sold:
-        return Outcome(prices={"reserve": reserve}, diagnostics={**figures, **book.refused})
+        # Without sellers and without a utility nothing says what a coalition would ask.
+        prices = {"reserve": reserve} if reserve > -MAX_PRICE else {}
+        return Outcome(prices=prices, diagnostics={**figures, **book.refused})
     price = _prices(bids, won, reserve, parameters.pricing)
     delivered = largest_remainder(sold, pool.wh)
     buyer, seller, wh = even_pairs(won, price, delivered)
