@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from commonwatt.records import BUY, Clearing, Trades
@@ -24,7 +25,7 @@ class Frame:
     hours : length of a slot [h]
     members : number of members
     ceiling, floor : a local price above the one or below the other leaves somebody worse off than with the
-        utility alone [micro-currency/kWh]
+        utility alone [micro-currency/kWh]; MAX_PRICE and -MAX_PRICE where there is no utility
     """
 
     starts: IntArray
@@ -33,6 +34,16 @@ class Frame:
     members: int
     ceiling: IntArray
     floor: IntArray
+
+    def part(self, chosen: slice | NDArray[np.bool_]) -> Frame:
+        """The frame of some of its slots."""
+        return replace(
+            self,
+            starts=self.starts[chosen],
+            minutes=self.minutes[chosen],
+            ceiling=self.ceiling[chosen],
+            floor=self.floor[chosen],
+        )
 
 
 @dataclass(frozen=True)
@@ -100,6 +111,13 @@ class Parameters(BaseModel):
     """Parameters of a mechanism, as an operator writes them; unknown keys are refused."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    def in_vain(self, frame: Frame, most_kw: float) -> Iterator[tuple[str, str]]:  # noqa: ARG002
+        """Why nothing can be traded with these parameters in any slot of the frame: (key, sentence) each.
+
+        most_kw : the most that any member can sell; inf = not known
+        """
+        return iter(())
 
 
 @dataclass(frozen=True)

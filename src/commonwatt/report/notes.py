@@ -9,7 +9,7 @@ from commonwatt.community.tariff import Flat, PriceFile, Rate
 from commonwatt.data import catalogue
 from commonwatt.forecast import Forecaster, SeasonalNaive
 from commonwatt.market import find
-from commonwatt.units import decimal_text
+from commonwatt.units import price_text
 
 if TYPE_CHECKING:
     from commonwatt.simulation.result import Result
@@ -25,10 +25,10 @@ def notes(result: Result) -> list[tuple[str, str]]:
     community, tariff = result.community, result.community.tariff
     unit = f"{community.currency}/kWh"
     levies = [
-        f"{levy.name.replace('_', ' ')} {_price(levy.price)} on {_base(levy.grid, levy.local)}"
+        f"{levy.name.replace('_', ' ')} {price_text(levy.price)} on {_base(levy.grid, levy.local)}"
         for levy in tariff.levies
     ]
-    charges = [f"network fee {_price(tariff.network_fee)} on local kWh", *levies]
+    charges = [f"network fee {price_text(tariff.network_fee)} on local kWh", *levies]
     vat = f"; {tariff.vat_name} {float(100 * tariff.vat):g} %" if tariff.vat else ""
     return [
         *((_title(stage.name), _mechanism(stage)) for stage in community.market),
@@ -90,18 +90,13 @@ def _data(result: Result) -> list[tuple[str, str]]:
     )
 
 
-def _price(amount: int) -> str:
-    whole, _, decimals = decimal_text(amount).partition(".")
-    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
-
-
 def _rate(rate: Rate) -> str:
     if isinstance(rate, Flat):
-        return _price(rate.price)
+        return price_text(rate.price)
     if isinstance(rate, PriceFile):
         return f"as in {rate.path}"
     prices = sorted({band.price for band in rate.bands})
-    return f"{_price(prices[0])} to {_price(prices[-1])} by time of use"
+    return f"{price_text(prices[0])} to {price_text(prices[-1])} by time of use"
 
 
 def _base(grid: bool, local: bool) -> str:

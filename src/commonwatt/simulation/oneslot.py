@@ -78,6 +78,7 @@ def clear_file(
     members, given, slot = _input(mechanism, file, utility)
     zero, (ceiling, floor) = np.zeros(1, dtype=np.int64), utility.corridor
     frame = Frame(zero, zero, hours, len(members), np.array([ceiling]), np.array([floor]))
+    _refuse(name, list(mechanism.parameters.model_validate(typed).in_vain(frame, np.inf)))
     (clearing,) = mechanism.clear(frame, (given,), typed)
     if slot is None:
         return as_json(clearing, members, clearing.grid, _unmet(clearing, given, hours))

@@ -25,6 +25,7 @@ it ends, a whole Wh of the two lines' points and one of the place between them a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -32,7 +33,7 @@ import numpy as np
 from commonwatt.market import curves
 from commonwatt.market.exact import exact_dot, exact_sum, wide
 from commonwatt.market.interface import Frame, Mechanism, Orders, Outcome, Parameters
-from commonwatt.market.parameters import Money
+from commonwatt.market.parameters import Money, outside
 from commonwatt.market.pool import pair
 from commonwatt.records import Trades
 from commonwatt.units import MAX_PRICE, IntArray, largest_remainder
@@ -51,6 +52,13 @@ class CoalitionParameters(Parameters):
 
     pricing: Pricing = "first"
     reserve: Money | None = None
+
+    def in_vain(self, frame: Frame, most_kw: float) -> Iterator[tuple[str, str]]:  # noqa: ARG002
+        """A reserve that no bid may reach."""
+        # One below the floor is raised to it.
+        least = int(frame.floor.min(initial=MAX_PRICE))
+        if self.reserve is not None and (told := outside(max(self.reserve, least), frame)):
+            yield "reserve", told
 
 
 def rule(frame: Frame, inputs: tuple[Orders, ...], parameters: CoalitionParameters) -> tuple[Outcome, ...]:

@@ -21,6 +21,8 @@ import numpy as np
 from commonwatt.community.model import Community
 from commonwatt.errors import ConfigError, MarketError
 from commonwatt.exchange.checking import load
+from commonwatt.exchange.corridor import in_vain
+from commonwatt.exchange.plugins import resolve
 from commonwatt.forecast import Forecaster
 from commonwatt.report.metrics import connection_point, local_share, self_consumption, self_sufficiency
 from commonwatt.simulation.api import first_day
@@ -131,6 +133,9 @@ def compare(
         wiring = Wiring.of(community)
         rows, left_out = [row(baseline, baseline, BASELINE, wiring)], {}
         for number, design in enumerate(chosen, 1):
+            if told := _in_vain(community, folder, design):
+                left_out[design.name] = told
+                continue
             try:
                 with ran(community, folder, first, days, design, _share(progress, number, count)) as result:
                     rows.append(row(result, baseline, design, wiring))
@@ -168,6 +173,12 @@ def _request(
 def _share(progress: Progress | None, number: int, count: int) -> Progress | None:
     """What the run with this number reports of all of them."""
     return progress and (lambda done, total: progress(number * total + done, count * total))
+
+
+def _in_vain(community: Community, folder: Path, design: Design) -> str:
+    """Why a design can trade nothing under the community's tariff; empty when it can."""
+    found = [in_vain(community, resolve(stage.mechanism, folder), stage.parameters) for stage in design.stages]
+    return "; ".join(f"{key}: {told}" for each in found for key, told in each.items())
 
 
 def _reason(error: Exception, design: Design) -> str:
