@@ -60,6 +60,8 @@ def _corridor(frame: Frame) -> str:
     """Floor and ceiling, with the local time from which they hold if they change."""
     bounds = np.column_stack([frame.floor, frame.ceiling])
     changes = np.flatnonzero(np.append(True, (bounds[1:] != bounds[:-1]).any(axis=1)))
+    if len(changes) > 4:
+        return f"{price_text(int(frame.floor.min()))} to {price_text(int(frame.ceiling.max()))} at the very most"
     texts = [" to ".join(map(price_text, bounds[slot].tolist())) for slot in changes.tolist()]
     if len(texts) == 1:
         return texts[0]

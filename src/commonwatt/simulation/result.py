@@ -19,6 +19,7 @@ from commonwatt.community.model import Stage
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.bills import Anchored, anchored, bills
 from commonwatt.exchange.rows import stages_ahead
+from commonwatt.grid import GridCheck
 from commonwatt.units import MICRO, WH_PER_KWH, IntArray
 
 if TYPE_CHECKING:
@@ -156,6 +157,12 @@ class Result:
         """What the clearings of the stages "ahead" of delivery or "after" it say of themselves, slot by slot."""
         rows, ahead = self.simulation.store.rows(tables.clearings), stages_ahead(self.simulation.store)
         return [json.loads(row.diagnostics) for row in rows if (row.stage < ahead) == (phase == "ahead")]
+
+    @cached_property
+    def wires(self) -> GridCheck | None:
+        """What the metered energy did to the wires in every slot; None where they are not known."""
+        wires = self.simulation.wires
+        return wires.check(self.arrays["net"]) if wires else None
 
     @cached_property
     def charges(self) -> Charges:

@@ -1,0 +1,38 @@
+"""What a reader of a run must not miss: wires that did not carry it, plans that were not found, prices of no use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+from typing import TYPE_CHECKING
+
+from commonwatt.report.wires import overloads
+
+if TYPE_CHECKING:
+    from commonwatt.simulation.result import Result
+
+
+def findings(result: Result) -> list[str]:
+    """The findings as sentences; empty when there is nothing to say."""
+    return [*overloads(result), *_without_plan(result), *_in_vain(result)]
+
+
+def _without_plan(result: Result) -> Iterator[str]:
+    """Slots in which a market over the whole day found nothing that all can live with."""
+    lost = sum(found.get("converged") == 0 for found in result.diagnostics("ahead"))
+    if lost:
+        name = result.simulation.ahead[0].mechanism.name
+        yield f"The market: {name} found no plan for {lost} slots; there everyone met the utility."
+
+
+def _in_vain(result: Result) -> Iterator[str]:
+    """Stages that traded nothing, with the parameters that left them nothing to trade."""
+    sim = result.simulation
+    traded = set(result.trades["stage"].unique())
+    for stage in (*sim.ahead, *sim.after):
+        name = result.community.market[stage.number].name
+        if name in traded:
+            continue
+        chosen = stage.mechanism.parameters.model_validate(dict(stage.parameters))
+        for key, told in chosen.in_vain(sim.frame, inf):
+            yield f"The market: nothing was traded in {name}, {key}: {told}."
