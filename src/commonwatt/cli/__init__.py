@@ -206,7 +206,8 @@ def compare(
     file
         The community file.
     mechanisms
-        all, or designs separated by commas: a name, file.py:NAME, name:parameter=value, or several joined by +.
+        all, or designs separated by commas: a name, file.py:NAME, name:parameter=value, or several joined by +. The
+        values of a list have commas too: fixed:price=0.2:window=07:00,15:00.
     start
         First local day.
     days
@@ -220,9 +221,8 @@ def compare(
     from commonwatt.study.compare.comparison import compare as run
     from commonwatt.study.compare.table import WIDEST, Screen
 
-    names = "all" if mechanisms == "all" else [name.strip() for name in mechanisms.split(",")]
     with progress(quiet=json_path == "-", task="designs") as report:
-        found = run(file, start, days, names, report)
+        found = run(file, start, days, mechanisms, report)
     if table2:
         from commonwatt.study.compare.table2 import put_to_the_test
 

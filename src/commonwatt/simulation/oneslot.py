@@ -320,5 +320,5 @@ def from_text(mechanism: Mechanism[Any], key: str, text: str) -> object:
         value = json.loads(text)
     except ValueError:
         return text
-    keep = mechanism.problems({key: text})
-    return value if any(found == key for found, _ in keep) else text
+    refused = {found.partition(".")[0] for found, _ in mechanism.problems({key: text})}
+    return value if key in refused else text
