@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from commonwatt.devices.households import Households
 from commonwatt.errors import MarketError
 from commonwatt.market.exact import exact_sum
 from commonwatt.market.interface import AMEND, BOUNDS, CANCEL, Events, Frame, Orders, Outcome, Positions
 from commonwatt.records import BUY, SELL, Check, Clearing, Proof, Trades
 from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, IntArray
+
+
+class _Horizon(Protocol):
+    """What a mechanism over the whole horizon clears: homes, with whatever lies between them."""
+
+    @property
+    def homes(self) -> Households: ...
+
+
+H = TypeVar("H", bound=_Horizon)
 
 
 def proved(
@@ -92,6 +103,16 @@ def refuse_out_of_bounds(name: str, frame: Frame, inputs: tuple[Any, ...]) -> No
     # The bounds keep every product and total of up to nine thousand full orders below 2^63.
     if frame.members and frame.members * MAX_ORDER_WH > MAX_MONEY:
         raise MarketError(f"{name} cannot clear {frame.members} members: totals would overflow.")
+
+
+def the_one(name: str, kind: type[H], frame: Frame, inputs: tuple[H, ...]) -> H:
+    """The single input of a mechanism over the whole horizon. Raises MarketError when it is not of this frame."""
+    if len(inputs) != 1:
+        raise MarketError(f"{name} takes one {kind.__name__} for the whole horizon.")
+    given, wanted = inputs[0].homes.shape, (frame.members, len(frame.starts))
+    if given != wanted:
+        raise MarketError(f"{name} was given {given} homes and slots for a frame of {wanted}.")
+    return inputs[0]
 
 
 def well_formed(trades: Trades, members: int) -> Check:

@@ -29,6 +29,7 @@ from commonwatt.market.bilateral.repair import Certificate, certify, fair_prices
 from commonwatt.market.bilateral.rounding import whole
 from commonwatt.market.bilateral.routes import Routes
 from commonwatt.market.interface import Frame, Mechanism, Outcome
+from commonwatt.market.proving import the_one
 from commonwatt.records import Trades
 from commonwatt.units import WH_PER_KWH, IntArray
 
@@ -115,14 +116,7 @@ def _polished(now: Round, routes: int) -> bool:
 
 def _admitted(frame: Frame, inputs: tuple[Neighbourhood, ...], parameters: BilateralParameters) -> Neighbourhood:
     """The one input. Raises MarketError naming what is wrong with it."""
-    if len(inputs) != 1:
-        raise MarketError("bilateral takes one Neighbourhood for the whole horizon.")
-    (given,) = inputs
-    if given.homes.shape != (frame.members, len(frame.starts)):
-        raise MarketError(
-            f"bilateral was given {given.homes.shape} homes and slots for a frame of "
-            f"{(frame.members, len(frame.starts))}."
-        )
+    given = the_one("bilateral", Neighbourhood, frame, inputs)
     found = given.findings(frame.hours) or parameters.findings(given)
     if found:
         raise MarketError("bilateral cannot clear this: " + "; ".join(map(str, found)) + ".")
