@@ -21,6 +21,8 @@ from commonwatt.report.screen import render, summary
 from commonwatt.report.wires import strains, wires_table
 from commonwatt.simulation.result import Result
 from commonwatt.simulation.simulation import Simulation
+from commonwatt.study.compare.comparison import compare
+from commonwatt.study.compare.table import notes
 
 TOML = """
 [community]
@@ -52,10 +54,14 @@ CASES = {
 }
 
 
-def ran(folder: Path, retail: str = '"0.30"', market: str = "listings", parameters: str = "", **sizes: int) -> Result:
-    text = TOML.format(grid="rural1", bus="LV1.101 Bus 8", retail=retail, market=market, parameters=parameters, **sizes)
+def toml(retail: str = '"0.30"', market: str = "listings", parameters: str = "", **sizes: int) -> str:
+    wired = {"grid": "rural1", "bus": "LV1.101 Bus 8"}
+    return TOML.format(retail=retail, market=market, parameters=parameters, **wired, **sizes)
+
+
+def ran(folder: Path, *market: str, **sizes: int) -> Result:
     file = folder / "community.toml"
-    file.write_text(text, encoding="utf-8")
+    file.write_text(toml(*market, **sizes), encoding="utf-8")
     simulation = Simulation(load(file), folder, date(2026, 6, 17), 1, ledger="none")
     simulation.run()
     return Result(simulation)
@@ -138,11 +144,30 @@ def test_without_wires_there_is_nothing_to_say_of_them(small: Result, tmp_path: 
 
 
 def test_a_plan_that_was_not_found_is_said(tmp_path: Path) -> None:
-    result = ran(tmp_path, market="schedule", parameters="iterations = 1", mill=9000, kwp=8)
+    result = ran(tmp_path, '"0.30"', "schedule", "iterations = 1", mill=9000, kwp=8)
     told = "The market: schedule found no plan for 24 slots; there everyone met the utility."
     assert told in shown(result)
     assert told in summary(result)["findings"]
     result.simulation.close()
+
+
+@pytest.mark.parametrize(("gamma_max", "told"), [("30", True), ("0.01", False)])
+def test_preferences_that_bar_every_trade_are_said(tmp_path: Path, gamma_max: str, told: bool) -> None:
+    parameters = f'preference = "surplus"\nsurplus = "match"\ngamma_max = "{gamma_max}"'
+    result = ran(tmp_path, '"0.30"', "bilateral", parameters, mill=9000, kwp=80)
+    assert ("left any two neighbours nothing to gain" in "".join(findings(result))) == told
+    assert bool(len(result.trades)) != told
+    result.simulation.close()
+
+
+def test_compare_says_once_what_the_wires_do_not_carry(runs: dict[str, Result], tmp_path: Path) -> None:
+    simulation = runs["imports"].simulation
+    (tmp_path / "c.toml").write_text(toml(**CASES["imports"]), encoding="utf-8")
+    found = compare(tmp_path / "c.toml", simulation.start, 1, ["sdr", "uniform"])
+    told = [line for line in notes(found) if "The wires: line" in line]
+    assert len(told) == 1
+    assert told[0].startswith("utility only, sdr, uniform: The wires: line ")
+    assert told[0].endswith(findings(runs["imports"])[0])
 
 
 def test_a_price_of_no_use_under_a_price_file_is_said(tmp_path: Path) -> None:

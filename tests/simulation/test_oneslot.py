@@ -140,6 +140,18 @@ def test_what_no_utility_provides_or_takes_is_said(tmp_path: Path) -> None:
         assert ("not served: a 300 Wh" in " ".join(in_words(found))) == bool(unmet)
 
 
+def test_a_refused_order_is_called_as_in_the_file_and_its_member_meets_the_utility(tmp_path: Path) -> None:
+    rows = "none,a,buy,0,0.30\neager,a,buy,500,0.60\nfair,b,sell,200,0.10\n"
+    found = clear_file("uniform", written(tmp_path, HEAD + rows), "0.32", "0.08", {})
+    assert found["diagnostics"]["order eager"] == "refused: its limit 600000 is above the ceiling 320000"
+    assert "refused: 1 of the orders; --json says why" in list(in_words(found))
+    for outside in ("clamp", "refuse"):
+        found = clear_file("continuous", written(tmp_path, HEAD + rows), "0.32", "0.08", {"outside": outside})
+        traded = sum(trade["wh"] for trade in found["trades"])
+        assert traded == (200 if outside == "clamp" else 0)
+        assert found["grid"] == {"import_wh": 500 - traded, "export_wh": 200 - traded}
+
+
 def test_an_island_has_no_bound_on_prices(tmp_path: Path) -> None:
     text = "order,member,side,wh,limit\n1,a,buy,500,900\n2,b,sell,500,800\n"
     found = clear_file("uniform", written(tmp_path, text), None, None, {})
@@ -256,6 +268,28 @@ def test_who_must_run_trades(
     assert [(t["seller"], t["buyer"], t["wh"]) for t in found["trades"]] == [("mill", "farm", 1500)]
     assert found["grid"] == {"import_wh": 0, "export_wh": 0}
     assert found["unmet_wh"] == {}
+
+
+def test_preferences_that_leave_nothing_to_gain_are_said(tmp_path: Path) -> None:
+    links = [{"a": "mill", "b": "farm", "preference": 0.2}]
+    found = clear_file("bilateral", agents(tmp_path, MUST, links=links), "0.40", "0.06", {})
+    assert found["trades"] == []
+    assert "the preferences leave nothing to gain between any two" in list(in_words(found))
+    links[0]["preference"] = 0.16
+    assert clear_file("bilateral", agents(tmp_path, MUST, links=links), "0.40", "0.06", {})["trades"]
+
+
+@pytest.mark.parametrize("prices", [("0", "0"), ("0.3", "0.1"), (None, None)])
+@pytest.mark.parametrize("curve", [{"a": 0, "b": 0}, {"a": 1, "b": 0}])
+def test_agents_without_power_or_without_money_are_plain_figures(
+    tmp_path: Path, prices: tuple[str | None, str | None], curve: dict[str, int]
+) -> None:
+    for low, high in ((0, 0), (-3, 0), (0, 2)):
+        only = [{"id": "x", **curve, "p_min": low, "p_max": high}]
+        found = clear_file("bilateral", agents(tmp_path, only), *prices, {})
+        assert (found["trades"], found["unmet_wh"]) == ([], {})
+        json.dumps(found, allow_nan=False)
+        insist_on_plan(found)
 
 
 def test_nobody_to_trade_with_is_another_thing_than_no_plan(tmp_path: Path) -> None:

@@ -18,11 +18,16 @@ def findings(result: Result) -> list[str]:
 
 
 def _without_plan(result: Result) -> Iterator[str]:
-    """Slots in which a market over the whole day found nothing that all can live with."""
-    lost = sum(found.get("converged") == 0 for found in result.diagnostics("ahead"))
-    if lost:
+    """Slots in which a market over the whole day found nothing that all can live with, or nothing that all prefer."""
+    told = result.diagnostics("ahead")
+    lost = sum(found.get("converged") == 0 for found in told)
+    barred = sum(0 < found.get("routes", 0) == found.get("barred") for found in told)
+    if lost or barred:
         name = result.simulation.ahead[0].mechanism.name
+    if lost:
         yield f"The market: {name} found no plan for {lost} slots; there everyone met the utility."
+    if barred:
+        yield f"The market: in {barred} slots the preferences of {name} left any two neighbours nothing to gain."
 
 
 def _in_vain(result: Result) -> Iterator[str]:

@@ -40,6 +40,8 @@ class Slot:
     net: IntArray
     orders: Orders | None = None
     """None = a file of positions."""
+    names: tuple[str, ...] = ()
+    """Of the orders, in their order."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def clear_file(
     if slot is None:
         return as_json(clearing, members, clearing.grid, _unmet(clearing, given, hours))
     if slot.orders is not None:
-        clearing = _within_orders(clearing, frame, slot.orders)
+        clearing = _within_orders(clearing, frame, slot.orders, slot.names)
     # What a mechanism refuses of the orders, its clearing does not count; their members meet the utility all the same.
     rest = slot.net - clearing.trades.position(len(members))
     alone = np.where(rest > 0, utility.retail is None, utility.feed_in is None)
@@ -113,11 +115,16 @@ def _input(mechanism: Mechanism[Any], file: Path, utility: Utility) -> tuple[tup
     return slot.members, as_input(mechanism, slot, *utility.corridor), slot
 
 
-def _within_orders(clearing: Clearing, frame: Frame, orders: Orders) -> Clearing:
-    """The clearing proved against the orders of the file too. Raises MarketError when it breaks one."""
+def _within_orders(clearing: Clearing, frame: Frame, orders: Orders, names: tuple[str, ...]) -> Clearing:
+    """The clearing proved against the orders of the file too, and what it says of some by their names in the file.
+
+    Raises MarketError when it breaks one.
+    """
     check = asked(clearing.trades, orders)
     insist(clearing.mechanism, frame, 0, check)
-    return replace(clearing, proof=Proof((*clearing.proof.checks, check)))
+    named = {f"order {place}": f"order {name}" for place, name in enumerate(names)}
+    diagnostics = {named.get(key, key): value for key, value in clearing.diagnostics.items()}
+    return replace(clearing, proof=Proof((*clearing.proof.checks, check)), diagnostics=diagnostics)
 
 
 def _unmet(clearing: Clearing, agents: Neighbourhood, hours: float) -> IntArray:
@@ -162,7 +169,7 @@ def _positions(rows: list[list[str]], findings: list[Finding]) -> Slot:
 def _orders(rows: list[list[str]], findings: list[Finding]) -> Slot:
     members: dict[str, int] = {}
     seen: set[str] = set()
-    orders = []
+    orders, names = [], []
     for number, (order, member, side, wh, limit) in _complete(rows, 5, findings):
         where = f"row {number}"
         if order in seen:
@@ -181,10 +188,11 @@ def _orders(rows: list[list[str]], findings: list[Finding]) -> Slot:
         index = members.setdefault(member, len(members))
         if energy:
             orders.append((index, SIDES.get(side, BUY), energy, price))
+            names.append(order)
     columns = Orders(*np.array(orders, dtype=np.int64).reshape(-1, 4).T)
     net = np.zeros(len(members), dtype=np.int64)
     np.add.at(net, columns.member, columns.net)
-    return Slot(tuple(members), net, columns)
+    return Slot(tuple(members), net, columns, tuple(names))
 
 
 def _complete(rows: list[list[str]], columns: int, findings: list[Finding]) -> Iterator[tuple[int, list[str]]]:
@@ -273,8 +281,13 @@ def in_words(found: Mapping[str, Any]) -> Iterator[str]:
     prices = ", ".join(f"{name} {price}" for name, price in found["prices"].items()) or "none"
     grid = found["grid"]
     yield f"prices: {prices}; from the utility {grid['import_wh']} Wh, to it {grid['export_wh']} Wh; all checks hold"
-    if found["diagnostics"].get("routes") == 0:
+    figures = found["diagnostics"]
+    if figures.get("refused"):
+        yield f"refused: {figures['refused']} of the orders; --json says why"
+    if figures.get("routes") == 0:
         yield "nobody can trade with anybody: no two that may trade have something to sell and a use for it"
+    elif "routes" in figures and figures["barred"] == figures["routes"]:
+        yield "the preferences leave nothing to gain between any two"
     for told, sign in (("not served", 1), ("not taken", -1)):
         left = [f"{member} {sign * wh} Wh" for member, wh in found["unmet_wh"].items() if sign * wh > 0]
         if left:
@@ -284,7 +297,8 @@ def in_words(found: Mapping[str, Any]) -> Iterator[str]:
 def insist_on_plan(found: Mapping[str, Any]) -> None:
     """Raise MarketError, saying why, when the mechanism found no plan that all can live with."""
     figures = found["diagnostics"]
-    if figures.get("converged", 1):
+    # Where nobody can trade with anybody there is one plan, and it is one when it leaves nobody without.
+    if figures.get("converged", 1) or not (figures["routes"] or found["unmet_wh"]):
         return
     why = (
         f"{found['mechanism']} did not converge in {figures['iterations']} rounds, so nobody trades"

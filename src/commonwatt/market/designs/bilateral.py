@@ -55,7 +55,7 @@ def rule(frame: Frame, inputs: tuple[Neighbourhood, ...], parameters: BilateralP
     given = _admitted(frame, inputs, parameters)
     routes = parameters.routes(given)
     solution = solve(given, routes, parameters, frame.hours)
-    figures = _diagnostics(solution, routes)
+    figures = {**_diagnostics(solution, routes), "barred": _barred(given.homes, routes)}
     evidence = Evidence(solution.certificate.price, solution.converged)
     bounds = np.searchsorted(routes.slot, np.arange(given.homes.shape[1] + 1))
     traded = solution.certificate.wh if solution.converged else np.zeros_like(solution.certificate.wh)
@@ -155,6 +155,12 @@ def _diagnostics(solution: Solution, routes: Routes) -> dict[str, int | float | 
         "penalty": last.penalty,
         "routes": len(routes.slot),
     }
+
+
+def _barred(homes: Households, routes: Routes) -> int:
+    """Number of routes whose preference is as much as a kWh can gain at all between the utility's prices."""
+    most = float(homes.retail.max(initial=-np.inf) - homes.feed_in.min(initial=np.inf))
+    return int((routes.gamma >= most).sum())
 
 
 BILATERAL = Mechanism(

@@ -25,13 +25,14 @@ from commonwatt.exchange.corridor import in_vain
 from commonwatt.exchange.plugins import resolve
 from commonwatt.forecast import Forecaster
 from commonwatt.report.metrics import connection_point, local_share, self_consumption, self_sufficiency
+from commonwatt.report.wires import overloads
 from commonwatt.simulation.api import first_day
 from commonwatt.simulation.result import Result
 from commonwatt.simulation.simulation import Simulation
 from commonwatt.study.compare.claims import Claim
 from commonwatt.study.compare.designs import Design, designs
 from commonwatt.study.compare.indices import Zhou, gini, jain, peak_to_average, possible_gain, zhou
-from commonwatt.study.compare.network_use import Wiring
+from commonwatt.study.compare.network_use import Wiring, losses_kwh
 from commonwatt.units import MICRO, WH_PER_KWH, FloatArray
 
 BASELINE: Final = Design("utility only", ())
@@ -51,6 +52,7 @@ class Row:
     stored_kwh : in the batteries at the end, more than without a market
     proofs : clearings; checks : all their checks, of which `holding` hold; unsolved : clearings without a plan
     seconds : CPU time of the run [s]
+    overloads : what the wires did not carry, in sentences
     saved_by_home : in the community's order; price_by_slot, import_kw_by_slot : None where nothing was traded
     """
 
@@ -80,6 +82,7 @@ class Row:
     holding: int
     unsolved: int
     seconds: float
+    overloads: tuple[str, ...]
     saved_by_home: tuple[float, ...]
     price_by_slot: tuple[float | None, ...]
     import_kw_by_slot: tuple[float, ...]
@@ -241,7 +244,7 @@ def row(result: Result, baseline: Result, design: Design, wiring: Wiring | None)
         jain=jain(savings),
         gini=gini(savings),
         zhou=zhou(savings, possible_gain(alone["net"], result.prices_micro)[0], alone["net"], a["grid"], sufficiency),
-        losses_kwh=wiring.losses_kwh(a["net"]) if wiring else None,
+        losses_kwh=losses_kwh(result),
         distance_ohm=wiring.mean_distance(trades) if wiring else None,
         stored_kwh=_stored(result) - _stored(baseline),
         proofs=clearings,
@@ -249,6 +252,7 @@ def row(result: Result, baseline: Result, design: Design, wiring: Wiring | None)
         holding=holding,
         unsolved=sum(found.get("converged") == 0 for found in said),
         seconds=round(sum(result.seconds.values()), 3),
+        overloads=tuple(overloads(result)),
         saved_by_home=tuple(savings.tolist()),
         price_by_slot=tuple(
             round(p / e, 6) if e else None for p, e in zip(paid.tolist(), energy.tolist(), strict=True)
