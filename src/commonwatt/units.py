@@ -66,6 +66,16 @@ def decimal_text(amount: int, places: int = 6) -> str:
     return f"{sign}{whole}.{part:0{places}d}" if places else f"{sign}{whole}"
 
 
+def price_text(amount: int) -> str:
+    """Decimal text of a micro-amount with two places at least, and no more than it needs.
+
+    >>> price_text(320000), price_text(5000000), price_text(-81300)
+    ('0.32', '5.00', '-0.0813')
+    """
+    whole, _, decimals = decimal_text(amount).partition(".")
+    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
 def payment(wh: int, price: int) -> int:
     """Money for `wh` at `price`, rounded towards zero: wh·price // 1000.
 

@@ -100,10 +100,11 @@ def test_share_of_the_days_average_is_rounded_down():
     assert clearing.prices["local"] == 2_099_999
 
 
-def test_a_price_outside_the_corridor_breaks_the_promise_and_is_not_settled():
+def test_a_price_outside_the_corridor_trades_nothing():
     book = orders((0, SELL, 900, 0), (1, BUY, 700, 10**6))
-    with pytest.raises(MarketError, match="loses against the utility"):
-        FIXED.clear(frame(), (book,), {"price": "0.5"})
+    for price in ("0.5", "0.01"):
+        (clearing,) = FIXED.clear(frame(), (book,), {"price": price})
+        assert (len(clearing.trades), clearing.proof.holds) == (0, True)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from commonwatt.errors import ConfigError, DataError
+from commonwatt.errors import ConfigError, DataError, MarketError
 from commonwatt.market import MECHANISMS, Events, Neighbourhood, Orders, Positions
-from commonwatt.simulation.oneslot import clear_file, read_slot
+from commonwatt.simulation.oneslot import clear_file, in_words, insist_on_plan, read_slot
 
 POSITIONS = "member,net_wh\na,500\nb,300\nc,-400\nd,0\n"
 ORDERS = "order,member,side,wh,limit\n1,a,buy,500,0.30\n2,b,buy,300,0.20\n3,c,sell,400,0.10\n4,d,sell,0,0.10\n"
@@ -40,6 +40,116 @@ def test_the_pool_of_the_reference_table(tmp_path: Path) -> None:
     found = clear_file("sdr", written(tmp_path, POSITIONS), "0.20", "0.05", {})
     assert found["prices"] == {"sell": "0.080000", "buy": "0.140000"}
     assert [(trade["buyer"], trade["wh"]) for trade in found["trades"]] == [("a", 250), ("b", 150)]
+
+
+BY_ORDERS = [name for name in FROM_TABLES if MECHANISMS[name].needs is not Positions]
+POOLS = [name for name in FROM_TABLES if MECHANISMS[name].needs is Positions]
+HEAD = "order,member,side,wh,limit\n"
+
+
+@pytest.mark.parametrize("name", FROM_TABLES)
+@pytest.mark.parametrize(
+    ("buy", "sell"), [("0.12", "0.28"), ("0.09", "0.31"), ("0.08", "0.09"), ("0.31", "0.32"), ("-0.05", "0.01")]
+)
+def test_no_limit_is_broken_and_who_is_left_out_meets_the_utility(
+    tmp_path: Path, name: str, buy: str, sell: str
+) -> None:
+    rows = f"1,shop,buy,900,{buy}\n2,roof,sell,700,{sell}\n"
+    found = clear_file(name, written(tmp_path, HEAD + rows), "0.32", "0.08", NEEDS.get(name, {}))
+    assert found["trades"] == []
+    assert found["grid"] == {"import_wh": 900, "export_wh": 700}
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_a_pool_without_the_unwilling_serves_the_others(tmp_path: Path, name: str) -> None:
+    rows = "1,a,buy,400,0.32\n2,b,buy,400,0.08\n3,c,sell,300,0.08\n4,d,sell,900,0.32\n"
+    found = clear_file(name, written(tmp_path, HEAD + rows), "0.32", "0.08", {})
+    assert [(t["seller"], t["buyer"]) for t in found["trades"]] == [("c", "a")]
+    assert {check["name"]: check["figure"] for check in found["proof"]["checks"]}["asked"] == 0
+
+
+@pytest.mark.parametrize("name", POOLS)
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "1,a,buy,500,0.30\n2,a,sell,200,0.10\n3,b,sell,300,0.10\n",
+        "1,a,buy,500,0.30\n2,a,buy,200,0.10\n3,b,sell,300,0.10\n",
+        "1,b,sell,300,0.10\n2,a,sell,1,0.10\n3,a,sell,1,0.11\n",
+    ],
+)
+def test_a_pool_takes_no_orders_that_are_not_one_position(tmp_path: Path, name: str, rows: str) -> None:
+    with pytest.raises(ConfigError, match="member 'a': has orders on both sides or with several limits"):
+        clear_file(name, written(tmp_path, HEAD + rows), "0.32", "0.08", {})
+
+
+def test_orders_of_one_side_and_limit_are_one_position(tmp_path: Path) -> None:
+    parts = "1,a,buy,500,0.30\n2,a,buy,200,0.30\n3,b,sell,350,0.10\n"
+    found = clear_file("mid-market", written(tmp_path, HEAD + parts), "0.32", "0.08", {})
+    assert [(t["buyer"], t["wh"]) for t in found["trades"]] == [("a", 350)]
+
+
+@pytest.mark.parametrize("name", FROM_TABLES)
+@pytest.mark.parametrize("prices", [(None, None), ("0.32", None), (None, "0.08")])
+def test_no_price_is_made_up_for_positions(tmp_path: Path, name: str, prices: tuple[str | None, str | None]) -> None:
+    with pytest.raises(ConfigError, match="give --retail and --feed-in"):
+        clear_file(name, written(tmp_path, POSITIONS), *prices, NEEDS.get(name, {}))
+    if name in POOLS:
+        with pytest.raises(ConfigError, match="its prices lie between the utility's; give --retail and --feed-in"):
+            clear_file(name, written(tmp_path, ORDERS), *prices, {})
+
+
+@pytest.mark.parametrize("name", BY_ORDERS)
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "",
+        "1,a,buy,0,0.30\n2,b,sell,0,0.10\n",
+        "1,a,buy,700,0.30\n",
+        "1,b,sell,700,0.10\n",
+        "1,a,buy,700,0.05\n2,b,sell,700,0.06\n",
+        "1,a,buy,700,0.30\n2,a,sell,700,0.10\n",
+    ],
+)
+def test_without_a_utility_nothing_but_orders_makes_a_price(tmp_path: Path, name: str, rows: str) -> None:
+    found = clear_file(name, written(tmp_path, HEAD + rows), None, None, NEEDS.get(name, {}))
+    assert found["trades"] == []
+    assert found["grid"] == {"import_wh": 0, "export_wh": 0}
+    assert all(0.05 <= float(price) <= 0.30 for price in found["prices"].values())
+
+
+@pytest.mark.parametrize("name", FROM_TABLES)
+@pytest.mark.parametrize(
+    "text", [HEAD, HEAD + "1,x,sell,0,0.2\n2,y,buy,0,0.2\n", "member,net_wh\n", "member,net_wh\nx,0\ny,0\n"]
+)
+def test_nothing_wanted_is_nothing_traded(tmp_path: Path, name: str, text: str) -> None:
+    found = clear_file(name, written(tmp_path, text), "0.32", "0.08", NEEDS.get(name, {}))
+    assert found["trades"] == []
+    assert found["grid"] == {"import_wh": 0, "export_wh": 0}
+    assert found["unmet_wh"] == {}
+
+
+def test_what_no_utility_provides_or_takes_is_said(tmp_path: Path) -> None:
+    rows = "1,a,buy,800,0.30\n2,b,sell,500,0.10\n3,c,buy,40,0.05\n"
+    for retail, feed_in, unmet in (
+        ("0.32", "0.08", {}),
+        (None, "0.08", {"a": 300}),
+        (None, None, {"a": 300, "c": 40}),
+    ):
+        found = clear_file("pay-as-bid", written(tmp_path, HEAD + rows), retail, feed_in, {})
+        assert {member: wh for member, wh in found["unmet_wh"].items() if member == "a" or not feed_in} == unmet
+        assert ("not served: a 300 Wh" in " ".join(in_words(found))) == bool(unmet)
+
+
+def test_a_refused_order_is_called_as_in_the_file_and_its_member_meets_the_utility(tmp_path: Path) -> None:
+    rows = "none,a,buy,0,0.30\neager,a,buy,500,0.60\nfair,b,sell,200,0.10\n"
+    found = clear_file("uniform", written(tmp_path, HEAD + rows), "0.32", "0.08", {})
+    assert found["diagnostics"]["order eager"] == "refused: its limit 600000 is above the ceiling 320000"
+    assert "refused: 1 of the orders; --json says why" in list(in_words(found))
+    for outside in ("clamp", "refuse"):
+        found = clear_file("continuous", written(tmp_path, HEAD + rows), "0.32", "0.08", {"outside": outside})
+        traded = sum(trade["wh"] for trade in found["trades"])
+        assert traded == (200 if outside == "clamp" else 0)
+        assert found["grid"] == {"import_wh": 500 - traded, "export_wh": 200 - traded}
 
 
 def test_an_island_has_no_bound_on_prices(tmp_path: Path) -> None:
@@ -85,7 +195,8 @@ def test_every_row_that_cannot_be_used_is_named(tmp_path: Path, text: str, findi
     ids=["with a mark", "as Excel saves it", "with spaces"],
 )
 def test_a_slot_as_a_spreadsheet_saves_it(tmp_path: Path, text: str) -> None:
-    assert read_slot(written(tmp_path, text)) == read_slot(written(tmp_path, POSITIONS))
+    found, plain = read_slot(written(tmp_path, text)), read_slot(written(tmp_path, POSITIONS))
+    assert (found.members, found.net.tolist()) == (plain.members, plain.net.tolist())
 
 
 def test_a_slot_that_has_no_end_is_not_begun(tmp_path: Path) -> None:
@@ -161,8 +272,68 @@ def test_an_island_that_cannot_serve_its_load_trades_nothing_and_says_so(tmp_pat
     assert found["trades"] == []
     assert found["diagnostics"]["converged"] == 0
     assert found["diagnostics"]["unmet_kw"] >= 1
-    assert found["diagnostics"]["iterations"] == 200
+    assert sum(found["unmet_wh"].values()) == 2000
     json.dumps(found, allow_nan=False)
+
+
+MUST = [
+    {"id": "mill", "a": 0, "b": 0, "p_min": 1.5, "p_max": 1.5},
+    {"id": "farm", "a": 0, "b": 0, "p_min": -1.5, "p_max": -1.5},
+    {"id": "shed", "a": 0, "b": 0, "p_min": 0, "p_max": 0},
+]
+
+
+@pytest.mark.parametrize("roles", ["forecast", "free"])
+@pytest.mark.parametrize("prices", [("0.40", "0.06"), (None, None)])
+@pytest.mark.parametrize("preference", [{}, {"preference": "surplus", "gamma_max": "0.01"}])
+def test_who_must_run_trades(
+    tmp_path: Path, roles: str, prices: tuple[str | None, str | None], preference: dict[str, str]
+) -> None:
+    found = clear_file("bilateral", agents(tmp_path, MUST), *prices, {"roles": roles, **preference})
+    assert [(t["seller"], t["buyer"], t["wh"]) for t in found["trades"]] == [("mill", "farm", 1500)]
+    assert found["grid"] == {"import_wh": 0, "export_wh": 0}
+    assert found["unmet_wh"] == {}
+
+
+def test_preferences_that_leave_nothing_to_gain_are_said(tmp_path: Path) -> None:
+    links = [{"a": "mill", "b": "farm", "preference": 0.2}]
+    found = clear_file("bilateral", agents(tmp_path, MUST, links=links), "0.40", "0.06", {})
+    assert found["trades"] == []
+    assert "the preferences leave nothing to gain between any two" in list(in_words(found))
+    links[0]["preference"] = 0.16
+    assert clear_file("bilateral", agents(tmp_path, MUST, links=links), "0.40", "0.06", {})["trades"]
+
+
+@pytest.mark.parametrize("prices", [("0", "0"), ("0.3", "0.1"), (None, None)])
+@pytest.mark.parametrize("curve", [{"a": 0, "b": 0}, {"a": 1, "b": 0}])
+def test_agents_without_power_or_without_money_are_plain_figures(
+    tmp_path: Path, prices: tuple[str | None, str | None], curve: dict[str, int]
+) -> None:
+    for low, high in ((0, 0), (-3, 0), (0, 2)):
+        only = [{"id": "x", **curve, "p_min": low, "p_max": high}]
+        found = clear_file("bilateral", agents(tmp_path, only), *prices, {})
+        assert (found["trades"], found["unmet_wh"]) == ([], {})
+        json.dumps(found, allow_nan=False)
+        insist_on_plan(found)
+
+
+def test_nobody_to_trade_with_is_another_thing_than_no_plan(tmp_path: Path) -> None:
+    two = [MUST[1], {**MUST[1], "id": "barn"}]
+    served = clear_file("bilateral", agents(tmp_path, two), "0.40", "0.06", {})
+    assert (served["diagnostics"]["routes"], served["diagnostics"]["converged"]) == (0, 1)
+    assert "nobody can trade with anybody" in "\n".join(in_words(served))
+    insist_on_plan(served)
+    island = clear_file("bilateral", agents(tmp_path, two), None, None, {})
+    assert island["unmet_wh"] == {"farm": 1500, "barn": 1500}
+    assert island["diagnostics"]["iterations"] < 100
+    with pytest.raises(MarketError, match="Nobody can trade with anybody; 3000 Wh are not served and 0 Wh not taken"):
+        insist_on_plan(island)
+    short = clear_file(
+        "bilateral", agents(tmp_path, [{**MUST[0], "p_min": 1, "p_max": 1}, *two]), None, None, {"iterations": "100"}
+    )
+    told = "did not converge in 100 rounds, so nobody trades; 3000 Wh are not served and 1000 Wh"
+    with pytest.raises(MarketError, match=told):
+        insist_on_plan(short)
 
 
 @pytest.mark.parametrize(
@@ -200,6 +371,7 @@ def test_a_key_of_an_agent_stands_once(tmp_path: Path) -> None:
     ("links", "told"),
     [
         ({}, "links: is a list of links"),
+        ([], "links: is a list of links with a, b and preference; without it everyone may trade"),
         ([{"a": "pv", "b": "nobody"}], 'links[0].b: there is no agent "nobody"'),
         ([{"a": "pv", "b": ["shop"]}], 'links[0].b: there is no agent ["shop"]'),
         ([{"a": "pv", "b": "pv"}], "links[0]: joins 'pv' with itself"),

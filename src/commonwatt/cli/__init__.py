@@ -181,25 +181,19 @@ def clear(
         CSV with the columns member,net_wh (positive buys) or order,member,side,wh,limit; for bilateral JSON with
         agents and links.
     retail
-        The utility's selling price per kWh; without it nobody buys from a utility.
+        The utility's selling price per kWh; without it nobody buys from a utility. Positions and pools need it.
     feed_in
-        The utility's buying price per kWh.
+        The utility's buying price per kWh; without it nobody sells to a utility. Positions and pools need it.
     """
-    from commonwatt.simulation.oneslot import clear_file
+    from commonwatt.simulation.oneslot import clear_file, in_words, insist_on_plan
 
     pairs = [text.partition("=") for text in param or []]
     found = clear_file(mechanism, file, retail, feed_in, {key: value for key, _, value in pairs})
     if json_path:
         write_json(found, json_path)
-    if json_path == "-":
-        return
-    for trade in found["trades"]:
-        print(plain(f"{trade['seller']} → {trade['buyer']}: {trade['wh']} Wh at {trade['price']}"))
-    prices = ", ".join(f"{name} {price}" for name, price in found["prices"].items()) or "none"
-    grid = found["grid"]
-    if not found["diagnostics"].get("converged", 1):
-        print("not converged: nobody trades, everyone meets the utility")
-    print(f"prices: {prices}; from the utility {grid['import_wh']} Wh, to it {grid['export_wh']} Wh; all checks hold")
+    if json_path != "-":
+        print("\n".join(in_words(found)))
+    insist_on_plan(found)
 
 
 @app.command
@@ -222,7 +216,8 @@ def compare(
     file
         The community file.
     mechanisms
-        all, or designs separated by commas: a name, file.py:NAME, name:parameter=value, or several joined by +.
+        all, or designs separated by commas: a name, file.py:NAME, name:parameter=value, or several joined by +. The
+        values of a list have commas too: fixed:price=0.2:window=07:00,15:00.
     start
         First local day.
     days
@@ -236,9 +231,8 @@ def compare(
     from commonwatt.study.compare.comparison import compare as run
     from commonwatt.study.compare.table import WIDEST, Screen
 
-    names = "all" if mechanisms == "all" else [name.strip() for name in mechanisms.split(",")]
     with progress(quiet=json_path == "-", task="designs") as report:
-        found = run(file, start, days, names, report)
+        found = run(file, start, days, mechanisms, report)
     if table2:
         from commonwatt.study.compare.table2 import put_to_the_test
 

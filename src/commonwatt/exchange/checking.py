@@ -19,6 +19,7 @@ from commonwatt.data.meterfile import Meters
 from commonwatt.data.prices import PriceSeries, usual_price, utility_prices
 from commonwatt.data.table import regular_file
 from commonwatt.errors import CommonwattError, ConfigError, DataError, Finding, MarketError
+from commonwatt.exchange.corridor import in_vain
 from commonwatt.exchange.plugins import charter, resolve
 from commonwatt.market.stage import ActiveStage
 
@@ -30,7 +31,7 @@ def load(path: str | Path) -> Community:
     """The community that the file `path` describes; its digest covers all files that the file names.
 
     Raises ConfigError with every finding: those of `community.toml.parse`, and mechanisms, parameters, profiles, grids,
-    buses and files that do not exist.
+    buses and files that do not exist; where there is none, market parameters with which nothing could be traded.
     """
     path = Path(path)
     try:
@@ -40,6 +41,8 @@ def load(path: str | Path) -> Community:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), [Finding("", f"cannot be read: {error}")]) from None
     findings = [*read.findings, *_unusable(read, path.parent)]
+    if not findings and read.community:
+        findings = list(_in_vain(read.community, path.parent))
     if findings or read.community is None:
         raise ConfigError(str(path), findings)
     try:
@@ -77,6 +80,12 @@ def active_stages(community: Community, folder: Path) -> tuple[list[ActiveStage]
     if late := next((stage.mechanism.name for stage in stages if stage.over_horizon and stage.number), None):
         raise MarketError(f"{late} clears the whole day at once; it must be the first stage.")
     return ahead, after
+
+
+def _in_vain(community: Community, folder: Path) -> Iterator[Finding]:
+    for stage in community.market:
+        found = in_vain(community, resolve(stage.mechanism, folder), stage.parameters)
+        yield from (Finding(f"market.{stage.name}.{key}", told) for key, told in found.items())
 
 
 def _unusable(read: Draft, folder: Path) -> Iterator[Finding]:

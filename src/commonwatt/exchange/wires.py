@@ -8,7 +8,7 @@ import numpy as np
 
 from commonwatt.community.model import Community
 from commonwatt.data import read_grid
-from commonwatt.grid import Network, curtail
+from commonwatt.grid import GridCheck, Network, check_grid, curtail
 from commonwatt.units import WH_PER_KWH, FloatArray, IntArray
 
 
@@ -22,10 +22,18 @@ class GridWires:
 
     def feed_in_share(self, net: IntArray) -> FloatArray:
         """See `steps.Wires`. What imports alone overload cannot be cured by less feed-in and stays at 1."""
-        kw = net / (WH_PER_KWH * self.hours)
+        kw = self._kw(net)
         at_buses = self.network.total(self.at, kw)
         exported = self.network.total(self.at, np.maximum(-kw, 0.0))
         return curtail(self.network, at_buses, export_kw=exported).scale
+
+    def check(self, net: IntArray) -> GridCheck:
+        """What this energy does to the wires in every slot. net : at the homes, shape (homes, slots) [Wh]"""
+        return check_grid(self.network, self.network.total(self.at, self._kw(net)))
+
+    def _kw(self, net: IntArray) -> FloatArray:
+        kw: FloatArray = net / (WH_PER_KWH * self.hours)
+        return kw
 
 
 def wires_of(community: Community) -> GridWires | None:

@@ -131,6 +131,28 @@ def _around(limit: IntArray, until: IntArray, energy: int) -> tuple[int, int | N
     return int(limit[last]), int(limit[beyond]) if beyond < len(limit) else None
 
 
+@dataclass(frozen=True)
+class Fills:
+    """What trades in a slot: of each bid and of each ask of the book, shape (bids,) and (asks,) [Wh]."""
+
+    book: Book
+    meeting: Meeting
+    bought: IntArray
+    sold: IntArray
+    figures: Diagnostics
+
+
+def filled(orders: Orders, ceiling: int, floor: int) -> Fills:
+    """The orders within the corridor, each filled as far as the curves' meeting allows."""
+    book = admit(orders, ceiling, floor)
+    meeting = meet(book.bids, book.asks)
+    if not meeting.wh:
+        nothing = np.zeros_like(book.bids.wh), np.zeros_like(book.asks.wh)
+        return Fills(book, meeting, *nothing, {"case": meeting.case, **book.refused})
+    bought, sold = (side.filled(meeting.price, meeting.wh) for side in (book.bids, book.asks))
+    return Fills(book, meeting, bought, sold, welfare(book, meeting, bought, sold))
+
+
 def welfare(book: Book, meeting: Meeting, bought: IntArray, sold: IntArray) -> Diagnostics:
     """Surplus that the fills bring [micro-currency, rounded down] and its exact gap to the optimum [the same / 1000].
 

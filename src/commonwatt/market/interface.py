@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from commonwatt.records import BUY, Trades
@@ -22,7 +22,7 @@ class Frame:
     hours : length of a slot [h]
     members : number of members
     ceiling, floor : a local price above the one or below the other leaves somebody worse off than with the
-        utility alone [micro-currency/kWh]
+        utility alone [micro-currency/kWh]; MAX_PRICE and -MAX_PRICE where there is no utility
     """
 
     starts: IntArray
@@ -32,15 +32,14 @@ class Frame:
     ceiling: IntArray
     floor: IntArray
 
-    def part(self, chosen: slice) -> Frame:
+    def part(self, chosen: slice | NDArray[np.bool_]) -> Frame:
         """The frame of some of its slots."""
-        some: Any = chosen
         return replace(
             self,
-            starts=self.starts[some],
-            minutes=self.minutes[some],
-            ceiling=self.ceiling[some],
-            floor=self.floor[some],
+            starts=self.starts[chosen],
+            minutes=self.minutes[chosen],
+            ceiling=self.ceiling[chosen],
+            floor=self.floor[chosen],
         )
 
 
@@ -107,6 +106,13 @@ class Parameters(BaseModel):
     """Parameters of a mechanism, as an operator writes them; unknown keys are refused."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    def in_vain(self, frame: Frame, most_kw: float) -> Iterator[tuple[str, str]]:  # noqa: ARG002
+        """Why nothing can be traded with these parameters in any slot of the frame: (key, sentence) each.
+
+        most_kw : the most that any member can sell; inf = not known
+        """
+        return iter(())
 
 
 @dataclass(frozen=True)

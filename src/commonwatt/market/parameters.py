@@ -7,9 +7,11 @@ from datetime import time
 from fractions import Fraction
 from typing import Annotated
 
+import numpy as np
 from pydantic import BeforeValidator
 
-from commonwatt.units import MICRO, micro
+from commonwatt.market.interface import Frame
+from commonwatt.units import MICRO, micro, price_text
 
 
 def _quoted(value: object) -> str:
@@ -41,3 +43,27 @@ Clock = Annotated[time, BeforeValidator(_clock)]
 """A local time such as "09:00"."""
 Portion = Annotated[Fraction, BeforeValidator(_portion)]
 """A decimal text from "0" to "1", exact."""
+
+
+def outside(price: int, frame: Frame) -> str | None:
+    """What to say of a price between members that is within the corridor in no slot of the frame; else None.
+
+    price : [micro-currency/kWh]
+    """
+    if ((frame.floor <= price) & (price <= frame.ceiling)).any() or not len(frame.starts):
+        return None
+    local = f"what a local kWh may cost, {_corridor(frame)}"
+    return f"a price of {price_text(price)} is outside {local}; nothing would be traded"
+
+
+def _corridor(frame: Frame) -> str:
+    """Floor and ceiling, with the local time from which they hold if they change."""
+    bounds = np.column_stack([frame.floor, frame.ceiling])
+    changes = np.flatnonzero(np.append(True, (bounds[1:] != bounds[:-1]).any(axis=1)))
+    if len(changes) > 4:
+        return f"{price_text(int(frame.floor.min()))} to {price_text(int(frame.ceiling.max()))} at the very most"
+    texts = [" to ".join(map(price_text, bounds[slot].tolist())) for slot in changes.tolist()]
+    if len(texts) == 1:
+        return texts[0]
+    clocks = [divmod(minute, 60) for minute in frame.minutes[changes].tolist()]
+    return ", ".join(f"{text} from {h:02}:{m:02}" for text, (h, m) in zip(texts, clocks, strict=True))

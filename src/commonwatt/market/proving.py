@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from commonwatt.devices.households import Households
 from commonwatt.errors import MarketError, PromiseBroken
 from commonwatt.market.exact import exact_sum
 from commonwatt.market.interface import AMEND, BOUNDS, CANCEL, Events, Frame, Orders, Outcome, Positions
-from commonwatt.records import BUY, Check, Clearing, Proof, Trades
+from commonwatt.records import BUY, SELL, Check, Clearing, Proof, Trades
 from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, IntArray
 
 CLEARED = "cleared"
 """Name of the check that a slot without a clearing fails; its meaning says why."""
+
+
+class _Horizon(Protocol):
+    """What a mechanism over the whole horizon clears: homes, with whatever lies between them."""
+
+    @property
+    def homes(self) -> Households: ...
+
+
+H = TypeVar("H", bound=_Horizon)
 
 
 def proved(
@@ -104,6 +115,16 @@ def refuse_out_of_bounds(name: str, frame: Frame, inputs: tuple[Any, ...]) -> No
         raise MarketError(f"{name} cannot clear {frame.members} members: totals would overflow.")
 
 
+def the_one(name: str, kind: type[H], frame: Frame, inputs: tuple[H, ...]) -> H:
+    """The single input of a mechanism over the whole horizon. Raises MarketError when it is not of this frame."""
+    if len(inputs) != 1:
+        raise MarketError(f"{name} takes one {kind.__name__} for the whole horizon.")
+    given, wanted = inputs[0].homes.shape, (frame.members, len(frame.starts))
+    if given != wanted:
+        raise MarketError(f"{name} was given {given} homes and slots for a frame of {wanted}.")
+    return inputs[0]
+
+
 def well_formed(trades: Trades, members: int) -> Check:
     """Each trade has energy and two different members."""
     ends = np.concatenate([trades.buyer, trades.seller])
@@ -144,6 +165,22 @@ def limits(given: Orders | Positions | Events, members: int) -> tuple[IntArray, 
     np.maximum.at(max_buy, given.member[buys], given.limit[buys])
     np.minimum.at(min_sell, given.member[~buys], given.limit[~buys])
     return max_buy, min_sell
+
+
+def asked(trades: Trades, orders: Orders) -> Check:
+    """At no price does a member trade more than its orders allow at that price, however many it has on a side."""
+    excess = 0
+    for side, end, sign in ((BUY, trades.buyer, -1), (SELL, trades.seller, 1)):
+        own = orders.side == side
+        member = np.concatenate([orders.member[own], end])
+        price = sign * np.concatenate([orders.limit[own], trades.price])
+        wh = np.concatenate([orders.wh[own], -trades.wh])
+        # From each member's worst price on: what orders allow there, then what was traded there.
+        rows = np.lexsort((-wh, price, member))
+        room = np.append(0, np.cumsum(wh[rows]))
+        before = room[np.searchsorted(member[rows], member[rows])]
+        excess = max(excess, int((before - room[1:]).max(initial=0)))
+    return Check("asked", excess == 0, excess, "Wh that a member trades beyond what its orders allow at that price")
 
 
 def paid(trades: Trades, members: int) -> Check:

@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from commonwatt.report.wires import wires_table
+
 if TYPE_CHECKING:
+    import polars as pl
+
     from commonwatt.simulation.result import Result
 
 Format = Literal["csv", "parquet"]
@@ -16,13 +20,17 @@ TABLES: Final = ("homes", "slots", "flows", "trades")
 def write_tables(result: Result, folder: Path, formats: Sequence[Format] = ("csv", "parquet")) -> list[Path]:
     """Write every table in every format into `folder`, which is made if need be; returns the paths.
 
+    Where the wires are known, the table `wires` says what the metered energy did to them.
+
     Energy is Wh, money and prices are currency units, times are UTC; in CSV they read 2026-06-14T22:00:00Z, and the
     community's own clock, in the column `local`, has no zone.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     paths = []
-    for name in TABLES:
-        table = getattr(result, name)
+    tables: dict[str, pl.DataFrame | None] = {name: getattr(result, name) for name in TABLES}
+    for name, table in {**tables, "wires": wires_table(result)}.items():
+        if table is None:
+            continue
         for kind in formats:
             path = folder / f"{name}.{kind}"
             if kind == "csv":

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import time
 from typing import TYPE_CHECKING, Final
 
-from commonwatt.community.model import Stage
 from commonwatt.community.tariff import Flat, PriceFile, Rate
 from commonwatt.data import catalogue
 from commonwatt.forecast import Forecaster, SeasonalNaive
-from commonwatt.market import find
-from commonwatt.units import decimal_text
+from commonwatt.market.stage import ActiveStage
+from commonwatt.report.wires import strains
+from commonwatt.units import price_text
 
 if TYPE_CHECKING:
     from commonwatt.simulation.result import Result
@@ -25,17 +26,19 @@ def notes(result: Result) -> list[tuple[str, str]]:
     community, tariff = result.community, result.community.tariff
     unit = f"{community.currency}/kWh"
     levies = [
-        f"{levy.name.replace('_', ' ')} {_price(levy.price)} on {_base(levy.grid, levy.local)}"
+        f"{levy.name.replace('_', ' ')} {price_text(levy.price)} on {_base(levy.grid, levy.local)}"
         for levy in tariff.levies
     ]
-    charges = [f"network fee {_price(tariff.network_fee)} on local kWh", *levies]
+    charges = [f"network fee {price_text(tariff.network_fee)} on local kWh", *levies]
     vat = f"; {tariff.vat_name} {float(100 * tariff.vat):g} %" if tariff.vat else ""
     return [
-        *((_title(stage.name), _mechanism(stage)) for stage in community.market),
+        *(
+            (_title(community.market[stage.number].name), _mechanism(stage, community.market[stage.number].gate))
+            for stage in (*result.rules.ahead, *result.rules.after)
+        ),
         ("Tariff", f"in {unit}: retail {_rate(tariff.retail)}, feed-in {_rate(tariff.feed_in)}, "
                    f"{', '.join(charges)}{vat}."),
-        ("Grid", f"{community.grid}; planned feed-in that its wires cannot carry is held back." if community.grid
-         else "not modelled: the wires carry everything."),
+        ("Grid", _grid(result)),
         ("Forecast", f"{_forecaster(result.simulated.forecaster)}; orders follow the forecast, bills the meters."),
         *_data(result),
         ("Rounding", "Energy is whole Wh and money whole micro-units. Each payment is rounded down, equally for payer "
@@ -51,13 +54,23 @@ def notes(result: Result) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def _mechanism(stage: Stage) -> str:
-    mechanism = find(stage.mechanism)
-    when = f", gate {stage.gate:%H:%M} on the day before" if stage.gate else ""
+def _mechanism(stage: ActiveStage, gate: time | None) -> str:
+    mechanism = stage.mechanism
+    when = f", gate {gate:%H:%M} on the day before" if gate else ""
     when = f"before delivery{when}" if mechanism.phase == "ahead" else "what the meters counted"
     settings = ", ".join(f"{key} {_setting(value)}" for key, value in stage.parameters.items())
     promise = "" if mechanism.rational else " It does not promise that nobody is worse off than with the utility."
     return f"{mechanism.name} ({mechanism.source}), clears {when}{'; ' + settings if settings else ''}.{promise}"
+
+
+def _grid(result: Result) -> str:
+    if result.community.grid is None:
+        return "not modelled: the wires carry everything."
+    worst = "; ".join(strain.words for strain in strains(result))
+    return (
+        f"{result.community.grid}; planned feed-in that its wires cannot carry is held back. The worst of the metered "
+        f"energy, balanced over the phases and without reactive power: {worst or 'no power flow in any slot'}."
+    )
 
 
 def _setting(value: object) -> str:
@@ -76,8 +89,9 @@ def _title(stage: str) -> str:
 
 def _data(result: Result) -> list[tuple[str, str]]:
     """One note per data set that the community uses, in the catalogue's order."""
-    profiles = [home.load.profile for home in result.community.members]
-    profiles += [home.pv.profile for home in result.community.members if home.pv]
+    members = result.community.members
+    profiles = [load.profile for home in members for load in home.loads]
+    profiles += [home.pv.profile for home in members if home.pv]
     profiles += [result.community.grid] if result.community.grid else []
     used = {name.partition(":")[0] for name in profiles if ":" in name}
     found = [
@@ -90,18 +104,13 @@ def _data(result: Result) -> list[tuple[str, str]]:
     )
 
 
-def _price(amount: int) -> str:
-    whole, _, decimals = decimal_text(amount).partition(".")
-    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
-
-
 def _rate(rate: Rate) -> str:
     if isinstance(rate, Flat):
-        return _price(rate.price)
+        return price_text(rate.price)
     if isinstance(rate, PriceFile):
         return f"as in {rate.path}"
     prices = sorted({band.price for band in rate.bands})
-    return f"{_price(prices[0])} to {_price(prices[-1])} by time of use"
+    return f"{price_text(prices[0])} to {price_text(prices[-1])} by time of use"
 
 
 def _base(grid: bool, local: bool) -> str:

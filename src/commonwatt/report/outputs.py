@@ -1,4 +1,4 @@
-"""What `--out` gets: the report, the tables, and every member's bill with its proofs."""
+"""What `--out` gets: every member's bill with its proofs, the tables, and the report."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ from commonwatt.simulation.result import Result
 
 
 def write_outputs(result: Result, out: Path) -> None:
-    """Write report.html, tables/ and, when there is a ledger that proves them, bills/ into the folder `out`."""
-    write_report(result, out / "report.html")
+    """Write bills/, when there is a ledger that proves them, tables/ and report.html into the folder `out`.
+
+    What members need comes first and what people look at last: a page that cannot be made costs nobody a bill.
+    """
+    if result.books.client is not None:
+        _write_bills(result, out / "bills")
     write_tables(result, out / "tables")
-    if result.books.client is None:
-        return
-    folder = out / "bills"
+    write_report(result, out / "report.html")
+
+
+def _write_bills(result: Result, folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for bill in proven(result.books, result.bills):
         member = bill["content"]["member"]

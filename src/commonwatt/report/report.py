@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from commonwatt.exchange.folder import write_private
+from commonwatt.report.findings import findings
 from commonwatt.report.homeplots import flows_svg, savings_svg
 from commonwatt.report.metrics import Figures, figures
 from commonwatt.report.notes import notes
@@ -39,6 +40,7 @@ def report_html(result: Result) -> str:
     sections = [
         f"<header><h1>{name}</h1><p class='soft'>{_subtitle(result)}</p></header>",
         f"<p class='lead'>{_lead(result, found)}</p>",
+        *_findings(result),
         _cards(result, found),
         *_plots(result),
         f"<h2>Every home</h2>{_homes(result, found)}",
@@ -93,6 +95,11 @@ def _lead(result: Result, found: Figures) -> str:
         f"{_kwh(found.made)} kWh.{share} Together the homes paid {_money(abs(found.saved))} {currency} {verb} than "
         f"each would have with the utility alone."
     )
+
+
+def _findings(result: Result) -> list[str]:
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in findings(result))
+    return [f"<ul class='findings'>{items}</ul>"] if items else []
 
 
 def _cards(result: Result, found: Figures) -> str:

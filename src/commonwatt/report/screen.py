@@ -6,7 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
+from commonwatt.report.findings import findings
 from commonwatt.report.metrics import disposal, figures, supply
+from commonwatt.report.wires import strains
 from commonwatt.units import IntArray, decimal_text
 
 if TYPE_CHECKING:
@@ -58,6 +62,7 @@ class Screen:
         yield from _community(self.result)
         yield from _section("Energy", width)
         yield from _energy(self.result, width)
+        yield from _findings(self.result)
         currency = self.result.community.currency
         yield from _section(f"What each home paid, alone and with the market, {currency}", width)
         yield from _homes(self.result, width)
@@ -156,9 +161,18 @@ def _energy(result: Result, width: int) -> Iterator[RenderableType]:
     verdict = "all hold ✓" if checks == holding else f"{checks - holding} do not hold"
     if clearings:
         yield Text(f"{clearings} clearings with {checks} checks: {verdict}", "green" if checks == holding else "red")
-    if result.uncleared:
-        slots = "slot" if len(result.uncleared) == 1 else "slots"
-        yield Text(f"{len(result.uncleared)} {slots} without local trade: {result.uncleared[0]}", "red")
+
+
+def _findings(result: Result) -> Iterator[RenderableType]:
+    """What must not be missed; and where the wires are known and carried everything, how near they came."""
+    from rich.text import Text
+
+    if worst := {strain.kind: strain.value for strain in strains(result)}:
+        loads = [f"{kind} up to {_percent(worst[kind])}" for kind in ("line", "transformer") if kind in worst]
+        volts = f"{worst['lowest voltage']:.3f} to {worst['highest voltage']:.3f} pu"
+        yield Text(f"wires: {', '.join([*loads, volts])}", "dim")
+    for sentence in findings(result):
+        yield Text(sentence, "red")
 
 
 def _bar(layers: dict[str, int], width: int) -> RenderableType:
@@ -273,9 +287,23 @@ def summary(result: Result) -> dict[str, Any]:
         "shares": {name: getattr(found, name) for name in shares},
         "trades": found.trades,
         "money": {**{name: _money(getattr(found, name)) for name in money}, "saving": _money(found.saved)},
+        "findings": findings(result),
+        "wires": _wires_row(result),
         "homes": _home_rows(result),
         "ledger": _ledger_row(result),
         "cpu_seconds": {step: round(seconds, 4) for step, seconds in result.seconds.items()},
+    }
+
+
+def _wires_row(result: Result) -> dict[str, Any] | None:
+    check = result.wires
+    if check is None:
+        return None
+    unsolved = int(np.isnan(check.v_low).sum())
+    return {
+        "slots_ok": int(check.ok.sum()),
+        "slots_without_power_flow": unsolved,
+        "worst": [asdict(strain) for strain in strains(result)],
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.proofs import Slot
@@ -15,57 +17,91 @@ if TYPE_CHECKING:
     from commonwatt.simulation.result import Result
 
 
+@dataclass(frozen=True)
+class _Delivery:
+    """A settled trade, the slot that holds it, and the blocks of the slot's events by the event's name.
+
+    ahead : whether it was agreed before delivery
+    """
+
+    result: Result
+    trade: Any
+    slot: Slot
+    client: LedgerClient
+    blocks: Mapping[str, int]
+    ahead: bool
+
+
 def trace(result: Result) -> list[tuple[str, str]]:
     """The way of the largest settled day-ahead trade, or else pool trade, as (step, what happened).
 
     Empty without trades or without a ledger.
     """
-    store, client = result.books.store, result.books.client
-    if client is None:
+    delivery = _largest(result)
+    if delivery is None:
         return []
+    return [
+        ("trade", _traded(delivery)),
+        ("agreed", _agreed(delivery)),
+        *([("committed", _committed(delivery))] if delivery.ahead else []),
+        ("metered", _metered(delivery)),
+        ("stated", _stated(delivery)),
+        ("posted", f"statements root {_short(delivery.slot.post.statements)} in block {delivery.blocks['Posted']}"),
+        ("settled", _settled(delivery)),
+    ]
+
+
+def _largest(result: Result) -> _Delivery | None:
+    """A day-ahead trade passes every step; among them the largest, and of equals the first."""
+    store, client = result.books.store, result.books.client
     rows = store.columns(tables.trades, ("settled", "stage", "slot", "number"))
     settled = [row for row in rows if row[0] > 0]
-    if not settled:
-        return []
-    # A day-ahead trade passes every step; among them the largest, and of equals the first.
+    if client is None or not settled:
+        return None
     ahead = stages_ahead(store)
-    _, _, at, number = min(settled, key=lambda row: (row[1] >= ahead, -row[0], row[2], row[3]))
-    slot = Slot.stored(store, at)
+    _, stage, at, number = min(settled, key=lambda row: (row[1] >= ahead, -row[0], row[2], row[3]))
     trade = next(t for t in store.rows(tables.trades, slot=at) if t.number == number)
-    seller, buyer = (result.community.members[index] for index in (trade.seller, trade.buyer))
-    reading = next(r for r in store.rows(tables.readings, slot=at) if r.member == trade.seller)
+    return _Delivery(result, trade, Slot.stored(store, at), client, _blocks(client, at), stage < ahead)
+
+
+def _traded(delivery: _Delivery) -> str:
+    result, trade = delivery.result, delivery.trade
+    seller, buyer = (result.community.members[index].id for index in (trade.seller, trade.buyer))
+    local = result.slots.filter(result.slots["slot"].dt.timestamp("ms") == trade.slot * 1000)["local"][0]
+    price, paid = trade.price / MICRO, payment(trade.settled, trade.price) / MICRO
+    kwh = f"{trade.settled / 1000:.3f} kWh"
+    return f"{seller} → {buyer}: {kwh} at {price:.4f} = {paid:.4f} {result.community.currency}, {local:%d %b %H:%M}"
+
+
+def _agreed(delivery: _Delivery) -> str:
+    by = "order" if delivery.ahead else "mandate"
+    return f"by the seller's signed {by} {_short(delivery.trade.sell_order)}; trade {_short(delivery.trade.hash)}"
+
+
+def _committed(delivery: _Delivery) -> str:
+    block = delivery.client.node.block(delivery.blocks["Committed"])
+    hours = (delivery.trade.slot - block.timestamp) / 3600
+    return f"orders and trades roots in block {block.number}, {hours:.1f} h before delivery"
+
+
+def _metered(delivery: _Delivery) -> str:
+    books, trade = delivery.result.books, delivery.trade
+    reading = next(r for r in books.store.rows(tables.readings, slot=trade.slot) if r.member == trade.seller)
+    meter = checksum_address(books.meters[trade.seller])[:14]
+    return f"meter {meter}… signed reading no. {reading.sequence}: {reading.wh_out} Wh out"
+
+
+def _stated(delivery: _Delivery) -> str:
+    slot, trade = delivery.slot, delivery.trade
     statement = next(s for s in slot.statements(trade.seller) if s.trade == trade.hash)
     position = slot.first[trade.seller] + statement.index
-    blocks = _blocks(client, at)
-    final = client.node.block(blocks["Finalised"])
-    currency = result.community.currency
-    kwh = trade.settled / 1000
-    price = trade.price / MICRO
-    paid = payment(trade.settled, trade.price) / MICRO
-    local = result.slots.filter(result.slots["slot"].dt.timestamp("ms") == at * 1000)["local"][0]
-    agreed = f"{'order' if trade.stage < ahead else 'mandate'} {_short(trade.sell_order)}"
-    meter = checksum_address(result.books.meters[trade.seller])[:14]
-    lines = [
-        (
-            "trade",
-            f"{seller.id} → {buyer.id}: {kwh:.3f} kWh at {price:.4f} = {paid:.4f} {currency}, {local:%d %b %H:%M}",
-        ),
-        ("agreed", f"by the seller's signed {agreed}; trade {_short(trade.hash)}"),
-        ("metered", f"meter {meter}… signed reading no. {reading.sequence}: {reading.wh_out} Wh out"),
-        (
-            "stated",
-            f"leaf {position} of {len(slot.tree.levels[0])}, {len(slot.tree.proof(position))} hashes to the root",
-        ),
-        ("posted", f"statements root {_short(slot.post.statements)} in block {blocks['Posted']}"),
-        ("settled", f"block {final.number}, hash 0x{final.hash.hex()}"),
-    ]
-    if trade.stage < ahead:
-        block = client.node.block(blocks["Committed"])
-        hours = (at - block.timestamp) / 3600
-        lines.insert(
-            2, ("committed", f"orders and trades roots in block {block.number}, {hours:.1f} h before delivery")
-        )
-    return lines
+    leaves = len(slot.tree.levels[0])
+    return f"leaf {position} of {leaves}, {len(slot.tree.proof(position))} hashes to the root"
+
+
+def _settled(delivery: _Delivery) -> str:
+    final = delivery.client.node.block(delivery.blocks["Finalised"])
+    return f"block {final.number}, hash 0x{final.hash.hex()}"
 
 
 def _blocks(client: LedgerClient, slot: int) -> dict[str, int]:

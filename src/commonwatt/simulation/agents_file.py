@@ -81,8 +81,8 @@ def _agents(rows: object, findings: list[Finding]) -> tuple[list[str], list[tupl
 
 def _links(rows: object, names: list[str], findings: list[Finding]) -> list[tuple[int, int, float]]:
     links: list[tuple[int, int, float]] = []
-    if not isinstance(rows, list):
-        findings.append(Finding("links", "is a list of links with a, b and preference"))
+    if not isinstance(rows, list) or not rows:
+        findings.append(Finding("links", "is a list of links with a, b and preference; without it everyone may trade"))
         return links
     index = {name: place for place, name in enumerate(names)}
     seen: set[frozenset[int]] = set()

@@ -1,10 +1,11 @@
 """Clear one slot from a file: what `commonwatt clear` does.
 
     member,net_wh                    pools, and mechanisms on orders where every member takes the utility's price
-    order,member,side,wh,limit       auctions, offers and order books; limit in currency/kWh
+    order,member,side,wh,limit       every mechanism on tables; limit in currency/kWh
     {"agents": […], "links": […]}    bilateral trading
 
-Every row that cannot be used is a finding with its number; nothing is cleared then.
+Every row that cannot be used is a finding with its number; nothing is cleared then. A pool takes an order as its
+member's position, with the order's limit. No price is made up: positions, and pools, need both of the utility's prices.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from commonwatt.data.table import csv_rows, reading
-from commonwatt.errors import ConfigError, Finding
+from commonwatt.devices.operation import operate
+from commonwatt.errors import ConfigError, Finding, MarketError
 from commonwatt.market import Events, Frame, Mechanism, Neighbourhood, Orders, Positions, as_events, find
-from commonwatt.records import BUY, SELL, Clearing
+from commonwatt.market.proving import asked, insist
+from commonwatt.records import BUY, SELL, Clearing, Proof
 from commonwatt.simulation.agents_file import read_agents
-from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, decimal_text, micro
+from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, IntArray, decimal_text, micro
 
 SIDES: Final = {"buy": BUY, "sell": SELL}
 POSITIONS: Final = ["member", "net_wh"]
@@ -34,12 +37,35 @@ ORDERS: Final = ["order", "member", "side", "wh", "limit"]
 
 @dataclass(frozen=True)
 class Slot:
-    """What a file holds: the members' names, and their positions or orders."""
+    """What a file holds: the members' names, and their positions, shape (members,) [Wh], or their orders."""
 
     members: tuple[str, ...]
-    net: tuple[int, ...] = ()
-    orders: tuple[tuple[int, int, int, int], ...] = ()
-    """(member, side, Wh, limit [micro-currency/kWh])"""
+    net: IntArray
+    orders: Orders | None = None
+    """None = a file of positions."""
+    names: tuple[str, ...] = ()
+    """Of the orders, in their order."""
+
+
+@dataclass(frozen=True)
+class Utility:
+    """What the utility sells and buys at [micro-currency/kWh]; None = it does not."""
+
+    retail: int | None
+    feed_in: int | None
+
+    @property
+    def corridor(self) -> tuple[int, int]:
+        """Ceiling and floor of a local price: whoever has no utility has no bound but that of all prices."""
+        return (
+            MAX_PRICE if self.retail is None else self.retail,
+            -MAX_PRICE if self.feed_in is None else self.feed_in,
+        )
+
+    @property
+    def whole(self) -> bool:
+        """Whether it both sells and buys."""
+        return self.retail is not None and self.feed_in is not None
 
 
 def clear_file(
@@ -51,30 +77,64 @@ def clear_file(
     parameters : as texts, such as {"price": "0.20"}
     Raises ConfigError with all findings, or MarketError.
     """
-    mechanism = find(name)
-    bounds = _corridor(retail, feed_in)
+    mechanism, utility = find(name), _utility(retail, feed_in)
     typed = {key: from_text(mechanism, key, value) for key, value in parameters.items()}
-    problems = [Finding(f"--param {key}" if key else "--param", text) for key, text in mechanism.problems(typed)]
-    if problems:
-        raise ConfigError(f"The request to {name}", problems)
-    members, given = _input(mechanism, file, *bounds)
-    zero, (ceiling, floor) = np.zeros(1, dtype=np.int64), _limits(*bounds)
+    _refuse(name, mechanism.problems(typed))
+    members, given, slot = _input(mechanism, file, utility)
+    zero, (ceiling, floor) = np.zeros(1, dtype=np.int64), utility.corridor
     frame = Frame(zero, zero, hours, len(members), np.array([ceiling]), np.array([floor]))
+    _refuse(name, list(mechanism.parameters.model_validate(typed).in_vain(frame, np.inf)))
     (clearing,) = mechanism.clear(frame, (given,), typed)
-    return as_json(clearing, members)
+    if slot is None:
+        return as_json(clearing, members, clearing.grid, _unmet(clearing, given, hours))
+    if slot.orders is not None:
+        clearing = _within_orders(clearing, frame, slot.orders, slot.names)
+    # What a mechanism refuses of the orders, its clearing does not count; their members meet the utility all the same.
+    rest = slot.net - clearing.trades.position(len(members))
+    alone = np.where(rest > 0, utility.retail is None, utility.feed_in is None)
+    return as_json(clearing, members, np.where(alone, 0, rest), np.where(alone, rest, 0))
 
 
-def _input(
-    mechanism: Mechanism[Any], file: Path, retail: int | None, feed_in: int | None
-) -> tuple[tuple[str, ...], Any]:
-    """The members' names and what the mechanism clears, from the kind of file that it takes."""
+def _refuse(name: str, problems: list[tuple[str, str]]) -> None:
+    """Raise ConfigError when there is something wrong with the parameters."""
+    if problems:
+        findings = [Finding(f"--param {key}" if key else "--param", text) for key, text in problems]
+        raise ConfigError(f"The request to {name}", findings)
+
+
+def _input(mechanism: Mechanism[Any], file: Path, utility: Utility) -> tuple[tuple[str, ...], Any, Slot | None]:
+    """The members' names, what the mechanism clears, and the table that it comes from, if it is one."""
     if mechanism.needs is Neighbourhood:
-        return read_agents(file, retail, feed_in)
+        return *read_agents(file, utility.retail, utility.feed_in), None
     if mechanism.needs not in (Orders, Positions, Events):
         text = f"{mechanism.name} clears whole days of a community; use 'commonwatt simulate' or 'commonwatt compare'"
         raise ConfigError(f"The request to {mechanism.name}", [Finding("", text)])
     slot = read_slot(file)
-    return slot.members, as_input(mechanism, slot, *_limits(retail, feed_in))
+    if not utility.whole and (slot.orders is None or mechanism.needs is Positions):
+        told = (
+            "positions have no prices of their own" if slot.orders is None else "its prices lie between the utility's"
+        )
+        raise ConfigError(f"The request to {mechanism.name}", [Finding("", f"{told}; give --retail and --feed-in")])
+    return slot.members, as_input(mechanism, slot, *utility.corridor), slot
+
+
+def _within_orders(clearing: Clearing, frame: Frame, orders: Orders, names: tuple[str, ...]) -> Clearing:
+    """The clearing proved against the orders of the file too, and what it says of some by their names in the file.
+
+    Raises MarketError when it breaks one.
+    """
+    check = asked(clearing.trades, orders)
+    insist(clearing.mechanism, frame, 0, check)
+    named = {f"order {place}": f"order {name}" for place, name in enumerate(names)}
+    diagnostics = {named.get(key, key): value for key, value in clearing.diagnostics.items()}
+    return replace(clearing, proof=Proof((*clearing.proof.checks, check)), diagnostics=diagnostics)
+
+
+def _unmet(clearing: Clearing, agents: Neighbourhood, hours: float) -> IntArray:
+    """What agents lack (positive) or cannot get rid of with these trades, shape (members,) [Wh]."""
+    sold = -clearing.trades.position(agents.homes.shape[0])[:, None] / (WH_PER_KWH * hours)
+    unmet = operate(agents.homes, sold, hours).unmet[:, 0]
+    return np.rint(unmet * hours * WH_PER_KWH).astype(np.int64)
 
 
 def read_slot(file: Path) -> Slot:
@@ -113,13 +173,13 @@ def _positions(rows: Rows, findings: list[Finding]) -> Slot:
         if member in net:
             findings.append(Finding(f"row {number}", f"member '{member}' has a position already"))
         net.setdefault(member, wh)
-    return Slot(tuple(net), net=tuple(net.values()))
+    return Slot(tuple(net), np.array(list(net.values()), dtype=np.int64))
 
 
 def _orders(rows: Rows, findings: list[Finding]) -> Slot:
     members: dict[str, int] = {}
     seen: set[str] = set()
-    orders = []
+    orders, names = [], []
     for number, (order, member, side, wh, limit) in _complete(rows, 5, findings):
         where = f"row {number}"
         if order in seen:
@@ -138,7 +198,11 @@ def _orders(rows: Rows, findings: list[Finding]) -> Slot:
         index = members.setdefault(member, len(members))
         if energy:
             orders.append((index, SIDES.get(side, BUY), energy, price))
-    return Slot(tuple(members), orders=tuple(orders))
+            names.append(order)
+    columns = Orders(*np.array(orders, dtype=np.int64).reshape(-1, 4).T)
+    net = np.zeros(len(members), dtype=np.int64)
+    np.add.at(net, columns.member, columns.net)
+    return Slot(tuple(members), net, columns, tuple(names))
 
 
 def _complete(rows: Rows, columns: int, findings: list[Finding]) -> Iterator[tuple[int, list[str]]]:
@@ -162,27 +226,38 @@ def _integer(text: str, least: int, row: int, name: str, findings: list[Finding]
 
 
 def as_input(mechanism: Mechanism[Any], slot: Slot, ceiling: int, floor: int) -> Orders | Positions | Events:
-    """The slot as the mechanism needs it; a plain position becomes an order at the utility's price and back."""
-    members = len(slot.members)
-    net = np.array(slot.net, dtype=np.int64)
-    if slot.orders:
-        orders = Orders(*np.array(slot.orders, dtype=np.int64).reshape(-1, 4).T)
-    else:
-        member = np.flatnonzero(net)
-        side = np.where(net[member] > 0, BUY, SELL)
-        orders = Orders(member, side, np.abs(net[member]), np.where(side == BUY, ceiling, floor))
-    if mechanism.needs is Orders:
-        return orders
+    """The slot as the mechanism needs it; a plain position takes the utility's price.
+
+    Raises ConfigError when orders are no positions: a member has one limit, and either buys or sells.
+    """
+    members, orders = len(slot.members), slot.orders
     if mechanism.needs is Positions:
-        if slot.orders:
-            net = np.zeros(members, dtype=np.int64)
-            np.add.at(net, orders.member, orders.net)
-        return Positions(net, np.full(members, MAX_PRICE), np.full(members, -MAX_PRICE))
-    return as_events(orders)
+        if orders is None:
+            return Positions(slot.net, np.full(members, ceiling), np.full(members, floor))
+        return _positions_of(mechanism, slot, orders)
+    if orders is None:
+        member = np.flatnonzero(slot.net)
+        side = np.where(slot.net[member] > 0, BUY, SELL)
+        orders = Orders(member, side, np.abs(slot.net[member]), np.where(side == BUY, ceiling, floor))
+    return as_events(orders) if mechanism.needs is Events else orders
 
 
-def as_json(clearing: Clearing, members: tuple[str, ...]) -> dict[str, Any]:
-    """A clearing as plain JSON; prices as decimal text in currency/kWh."""
+def _positions_of(mechanism: Mechanism[Any], slot: Slot, orders: Orders) -> Positions:
+    terms = np.unique(np.column_stack([orders.member, orders.side, orders.limit]), axis=0)
+    several = np.flatnonzero(np.bincount(terms[:, 0], minlength=len(slot.members)) > 1)
+    told = f"has orders on both sides or with several limits; {mechanism.name} shares one position of each member"
+    if len(several):
+        raise ConfigError("The orders", [Finding(f"member '{slot.members[member]}'", told) for member in several])
+    limit = np.zeros(len(slot.members), dtype=np.int64)
+    limit[orders.member] = orders.limit
+    return Positions(slot.net, limit, limit)
+
+
+def as_json(clearing: Clearing, members: tuple[str, ...], grid: IntArray, unmet: IntArray) -> dict[str, Any]:
+    """A clearing as plain JSON; prices as decimal text in currency/kWh.
+
+    grid : from the utility, unmet : what nobody provides (positive) or takes, each shape (members,) [Wh]
+    """
     t = clearing.trades
     rows = zip(t.buyer.tolist(), t.seller.tolist(), t.wh.tolist(), t.price.tolist(), strict=True)
     return {
@@ -193,9 +268,10 @@ def as_json(clearing: Clearing, members: tuple[str, ...]) -> dict[str, Any]:
         ],
         "prices": {name: decimal_text(price) for name, price in clearing.prices.items()},
         "grid": {
-            "import_wh": int(np.maximum(clearing.grid, 0).sum()),
-            "export_wh": int(np.maximum(-clearing.grid, 0).sum()),
+            "import_wh": int(np.maximum(grid, 0).sum()),
+            "export_wh": int(np.maximum(-grid, 0).sum()),
         },
+        "unmet_wh": {members[index]: int(unmet[index]) for index in np.flatnonzero(unmet).tolist()},
         "proof": {
             "holds": clearing.proof.holds,
             "checks": [
@@ -207,8 +283,43 @@ def as_json(clearing: Clearing, members: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _corridor(retail: str | None, feed_in: str | None) -> tuple[int | None, int | None]:
-    """Both prices [micro-currency/kWh]. Raises ConfigError."""
+def in_words(found: Mapping[str, Any]) -> Iterator[str]:
+    """The lines that a person reads, from what `clear_file` returns."""
+    for trade in found["trades"]:
+        yield f"{trade['seller']} → {trade['buyer']}: {trade['wh']} Wh at {trade['price']}"
+    prices = ", ".join(f"{name} {price}" for name, price in found["prices"].items()) or "none"
+    grid = found["grid"]
+    yield f"prices: {prices}; from the utility {grid['import_wh']} Wh, to it {grid['export_wh']} Wh; all checks hold"
+    figures = found["diagnostics"]
+    if figures.get("refused"):
+        yield f"refused: {figures['refused']} of the orders; --json says why"
+    if figures.get("routes") == 0:
+        yield "nobody can trade with anybody: no two that may trade have something to sell and a use for it"
+    elif "routes" in figures and figures["barred"] == figures["routes"]:
+        yield "the preferences leave nothing to gain between any two"
+    for told, sign in (("not served", 1), ("not taken", -1)):
+        left = [f"{member} {sign * wh} Wh" for member, wh in found["unmet_wh"].items() if sign * wh > 0]
+        if left:
+            yield f"{told}: {', '.join(left)}"
+
+
+def insist_on_plan(found: Mapping[str, Any]) -> None:
+    """Raise MarketError, saying why, when the mechanism found no plan that all can live with."""
+    figures = found["diagnostics"]
+    # Where nobody can trade with anybody there is one plan, and it is one when it leaves nobody without.
+    if figures.get("converged", 1) or not (figures["routes"] or found["unmet_wh"]):
+        return
+    why = (
+        f"{found['mechanism']} did not converge in {figures['iterations']} rounds, so nobody trades"
+        if figures["routes"]
+        else "Nobody can trade with anybody"
+    )
+    lacking, left = (sum(max(sign * wh, 0) for wh in found["unmet_wh"].values()) for sign in (1, -1))
+    raise MarketError(f"{why}; {lacking} Wh are not served and {left} Wh not taken.")
+
+
+def _utility(retail: str | None, feed_in: str | None) -> Utility:
+    """Both prices from their texts. Raises ConfigError."""
     findings = []
     prices: list[int | None] = [None, None]
     for place, (name, text) in enumerate((("--retail", retail), ("--feed-in", feed_in))):
@@ -217,17 +328,13 @@ def _corridor(retail: str | None, feed_in: str | None) -> tuple[int | None, int 
                 prices[place] = micro(text, -MAX_PRICE, MAX_PRICE)
             except ValueError as error:
                 findings.append(Finding(name, str(error)))
-    highest, lowest = _limits(*prices)
+    utility = Utility(*prices)
+    highest, lowest = utility.corridor
     if not findings and highest < lowest:
         findings.append(Finding("--retail", f"is {retail}, less than --feed-in with {feed_in}"))
     if findings:
         raise ConfigError("The request", findings)
-    return prices[0], prices[1]
-
-
-def _limits(retail: int | None, feed_in: int | None) -> tuple[int, int]:
-    """Ceiling and floor of a local price: whoever has no utility has no bound but that of all prices."""
-    return MAX_PRICE if retail is None else retail, -MAX_PRICE if feed_in is None else feed_in
+    return utility
 
 
 def from_text(mechanism: Mechanism[Any], key: str, text: str) -> object:
@@ -236,5 +343,5 @@ def from_text(mechanism: Mechanism[Any], key: str, text: str) -> object:
         value = json.loads(text)
     except ValueError:
         return text
-    keep = mechanism.problems({key: text})
-    return value if any(found == key for found, _ in keep) else text
+    refused = {found.partition(".")[0] for found, _ in mechanism.problems({key: text})}
+    return value if key in refused else text

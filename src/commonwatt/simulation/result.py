@@ -22,6 +22,7 @@ from commonwatt.exchange import store as tables
 from commonwatt.exchange.bills import bills
 from commonwatt.exchange.exchange import Laboratory
 from commonwatt.exchange.rows import stages_ahead
+from commonwatt.grid import GridCheck
 from commonwatt.simulation.homes import Homes
 from commonwatt.units import MICRO, WH_PER_KWH, IntArray
 
@@ -163,6 +164,12 @@ class Result:
         """What the clearings of the stages "ahead" of delivery or "after" it say of themselves, slot by slot."""
         rows, ahead = self.exchange.store.rows(tables.clearings), stages_ahead(self.exchange.store)
         return [json.loads(row.diagnostics) for row in rows if (row.stage < ahead) == (phase == "ahead")]
+
+    @cached_property
+    def wires(self) -> GridCheck | None:
+        """What the metered energy did to the wires in every slot; None where they are not known."""
+        wires = self.rules.wires
+        return wires.check(self.arrays["net"]) if wires else None
 
     @property
     def charges(self) -> Charges:

@@ -12,7 +12,15 @@ from pydantic import Field
 from commonwatt.devices.households import Households
 from commonwatt.devices.operation import unlivable
 from commonwatt.errors import Finding
-from commonwatt.market.bilateral.routes import Graph, Routes, Surplus, distance_preference, routes, surplus_preference
+from commonwatt.market.bilateral.routes import (
+    Graph,
+    Routes,
+    Surplus,
+    distance_preference,
+    routes,
+    surplus_of,
+    surplus_preference,
+)
 from commonwatt.market.interface import Parameters
 from commonwatt.market.parameters import Money
 from commonwatt.units import MICRO, FloatArray
@@ -76,7 +84,7 @@ class BilateralParameters(Parameters):
     surplus : reading of "surplus": the product of both over the largest, or how well they match
     gamma_max : [currency/kWh]; not given = a quarter of the slot's retail less feed-in price
     graph : "full", "nearest" (with `neighbours` each) or "links"; not given = the links if there are any, else full
-    roles : "forecast" = a home with more PV than load in a slot only sells, any other only buys; "free" = as it pays
+    roles : "forecast" = a home with a surplus in a slot only sells, any other only buys; "free" = as it pays
     gap : stop when the certified gap is this part of the cost at most; iterations : give up after as many
     adaptive : let the penalty follow the residuals
     compiled : use numba (extra `fast`)
@@ -126,7 +134,7 @@ class BilateralParameters(Parameters):
             far = distance_preference(given.distance, 1.0)
             gamma = [(far[one, other] * top, far[other, one] * top) for top in most]
         elif preference == "surplus":
-            surplus = homes.pv - homes.load
+            surplus = surplus_of(homes)
             each = [surplus_preference(surplus[:, t], one, other, float(most[t]), self.surplus) for t in range(slots)]
             gamma = [(same, same) for same in each]
         else:

@@ -55,9 +55,11 @@ class Certificate:
 
     @property
     def gap(self) -> float:
-        """Relative distance of cost from bound; says nothing about a plan that is not livable."""
+        """Distance of cost from bound, relative to a micro-unit at least; of use for a livable plan only."""
         apart = self.cost - self.bound
-        return apart / self.scale if self.scale > 0 else (0.0 if abs(apart) < 1 / MICRO else np.inf)
+        if self.scale > 1 / MICRO:
+            return apart / self.scale
+        return apart * MICRO if abs(apart) >= 1 / MICRO else 0.0
 
 
 def certify(homes: Households, routes: Routes, wh: IntArray, price: FloatArray, hours: float) -> Certificate:

@@ -83,6 +83,12 @@ class Routes:
         return net
 
 
+def surplus_of(homes: Households) -> FloatArray:
+    """PV less load, with what a device cannot help making or using, shape (homes, slots) [kW]; negative = a need."""
+    surplus: FloatArray = homes.pv - homes.load + np.clip(0.0, homes.p_min, homes.p_max)[:, None]
+    return surplus
+
+
 def distance_preference(distance: FloatArray, gamma_max: float) -> FloatArray:
     """γ_nm in proportion to distance, shape (homes, homes)."""
     return gamma_max * distance / max(float(distance.max(initial=0.0)), np.finfo(float).tiny)
@@ -93,7 +99,7 @@ def surplus_preference(
 ) -> FloatArray:
     """γ of one slot and some pairs: large surplus likes large demand (product), or like likes like (match).
 
-    surplus : PV less load, shape (homes,) [kW]
+    surplus : as `surplus_of`, shape (homes,) [kW]
     """
     offer, want = np.maximum(surplus, 0.0), np.maximum(-surplus, 0.0)
     supply = offer[first] + offer[second]
@@ -111,13 +117,13 @@ def routes(homes: Households, graph: Graph, gamma: Sequence[tuple[FloatArray, Fl
     """The routes of every slot.
 
     gamma : per slot, the preferences of the first and of the second end, each shape (pairs,)
-    free : whether a home may buy and sell as its battery suggests; if not, a home whose PV exceeds its load only
-        sells in that slot, and any other only buys. A home with a flexible device is free in any case.
+    free : whether a home may buy and sell as its battery suggests; if not, a home with a surplus only sells in that
+        slot, and any other only buys. A home with a flexible device is free in any case.
     """
-    surplus = homes.pv - homes.load
+    surplus, left = surplus_of(homes), homes.pv - homes.load
     flexible = (free | (homes.p_max > homes.p_min))[:, None]
-    may_sell = np.where(flexible | (surplus > 0), surplus + homes.power[:, None] + homes.p_max[:, None], 0.0)
-    may_buy = np.where(flexible | (surplus <= 0), homes.power[:, None] - surplus - homes.p_min[:, None], 0.0)
+    may_sell = np.where(flexible | (surplus > 0), left + homes.power[:, None] + homes.p_max[:, None], 0.0)
+    may_buy = np.where(flexible | (surplus <= 0), homes.power[:, None] - left - homes.p_min[:, None], 0.0)
     parts = []
     for slot, (first_gamma, second_gamma) in enumerate(gamma):
         seller = np.concatenate([graph.first, graph.second])

@@ -30,6 +30,7 @@ from commonwatt.market.bilateral.rounding import whole
 from commonwatt.market.bilateral.routes import Routes
 from commonwatt.market.interface import Frame, Outcome
 from commonwatt.market.mechanism import Mechanism
+from commonwatt.market.proving import the_one
 from commonwatt.records import Trades
 from commonwatt.units import WH_PER_KWH, IntArray
 
@@ -55,7 +56,7 @@ def rule(frame: Frame, inputs: tuple[Neighbourhood, ...], parameters: BilateralP
     given = _admitted(frame, inputs, parameters)
     routes = parameters.routes(given)
     solution = solve(given, routes, parameters, frame.hours)
-    figures = _diagnostics(solution, routes)
+    figures = {**_diagnostics(solution, routes), "barred": _barred(given.homes, routes)}
     evidence = Evidence(solution.certificate.price, solution.converged)
     bounds = np.searchsorted(routes.slot, np.arange(given.homes.shape[1] + 1))
     traded = solution.certificate.wh if solution.converged else np.zeros_like(solution.certificate.wh)
@@ -81,7 +82,8 @@ def solve(given: Neighbourhood, routes: Routes, parameters: BilateralParameters,
             fair, price = _fair(best, routes, homes, alone, hours)
             if fair.livable(hours) and fair.near(homes, parameters.gap):
                 return Solution(fair, price, now, converged=True)
-        if now.number >= parameters.iterations:
+        # Where nobody can trade with anybody, no round serves whom the first one leaves without.
+        if now.number >= parameters.iterations or not (len(routes.slot) or best.livable(hours)):
             break
     if best is None:
         raise MarketError("bilateral needs at least one round.")
@@ -115,14 +117,7 @@ def _polished(now: Round, routes: int) -> bool:
 
 def _admitted(frame: Frame, inputs: tuple[Neighbourhood, ...], parameters: BilateralParameters) -> Neighbourhood:
     """The one input. Raises MarketError naming what is wrong with it."""
-    if len(inputs) != 1:
-        raise MarketError("bilateral takes one Neighbourhood for the whole horizon.")
-    (given,) = inputs
-    if given.homes.shape != (frame.members, len(frame.starts)):
-        raise MarketError(
-            f"bilateral was given {given.homes.shape} homes and slots for a frame of "
-            f"{(frame.members, len(frame.starts))}."
-        )
+    given = the_one("bilateral", Neighbourhood, frame, inputs)
     found = given.findings(frame.hours) or parameters.findings(given)
     if found:
         raise MarketError("bilateral cannot clear this: " + "; ".join(map(str, found)) + ".")
@@ -161,6 +156,12 @@ def _diagnostics(solution: Solution, routes: Routes) -> dict[str, int | float | 
         "penalty": last.penalty,
         "routes": len(routes.slot),
     }
+
+
+def _barred(homes: Households, routes: Routes) -> int:
+    """Number of routes whose preference is as much as a kWh can gain at all between the utility's prices."""
+    most = float(homes.retail.max(initial=-np.inf) - homes.feed_in.min(initial=np.inf))
+    return int((routes.gamma >= most).sum())
 
 
 BILATERAL = Mechanism(

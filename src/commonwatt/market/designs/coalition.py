@@ -25,6 +25,7 @@ it ends, a whole Wh of the two lines' points and one of the place between them a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -33,10 +34,10 @@ from commonwatt.market import curves
 from commonwatt.market.exact import exact_dot, exact_sum, wide
 from commonwatt.market.interface import Frame, Orders, Outcome, Parameters
 from commonwatt.market.mechanism import Mechanism
-from commonwatt.market.parameters import Money
+from commonwatt.market.parameters import Money, outside
 from commonwatt.market.pool import pair
 from commonwatt.records import Trades
-from commonwatt.units import IntArray, largest_remainder
+from commonwatt.units import MAX_PRICE, IntArray, largest_remainder
 
 Pricing = Literal["first", "vickrey", "uniform"]
 
@@ -52,6 +53,13 @@ class CoalitionParameters(Parameters):
 
     pricing: Pricing = "first"
     reserve: Money | None = None
+
+    def in_vain(self, frame: Frame, most_kw: float) -> Iterator[tuple[str, str]]:  # noqa: ARG002
+        """A reserve that no bid may reach."""
+        # One below the floor is raised to it.
+        least = int(frame.floor.min(initial=MAX_PRICE))
+        if self.reserve is not None and (told := outside(max(self.reserve, least), frame)):
+            yield "reserve", told
 
 
 def rule(frame: Frame, inputs: tuple[Orders, ...], parameters: CoalitionParameters) -> tuple[Outcome, ...]:
@@ -70,7 +78,9 @@ def _auction(orders: Orders, parameters: CoalitionParameters, ceiling: int, floo
     sold = exact_sum(won)
     figures = {"sold_wh": sold, "pooled_wh": exact_sum(pool.wh), "outside": len(book.asks.wh) - len(pool.wh)}
     if not sold:
-        return Outcome(prices={"reserve": reserve}, diagnostics={**figures, **book.refused})
+        # Without sellers and without a utility nothing says what a coalition would ask.
+        prices = {"reserve": reserve} if reserve > -MAX_PRICE else {}
+        return Outcome(prices=prices, diagnostics={**figures, **book.refused})
     price = _prices(bids, won, reserve, parameters.pricing)
     delivered = largest_remainder(sold, pool.wh)
     buyer, seller, wh = even_pairs(won, price, delivered)

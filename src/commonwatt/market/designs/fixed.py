@@ -10,22 +10,28 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
+from collections.abc import Iterator
 from datetime import time
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field, model_validator
 
 from commonwatt.market.interface import Frame, Orders, Outcome, Parameters
 from commonwatt.market.mechanism import Mechanism
-from commonwatt.market.parameters import Clock, Money
+from commonwatt.market.parameters import Clock, Money, outside
 from commonwatt.records import BUY, Trades
-from commonwatt.units import MICRO, WH_PER_KWH
+from commonwatt.units import MAX_PRICE, MICRO, WH_PER_KWH
 
 _Ranked = tuple[int, int]
 """Energy with its sign turned, so that the largest comes first, and the member [Wh, index]."""
 _Deal = tuple[int, int, int]
 """Buyer, seller and energy [index, index, Wh]."""
+
+
+def _times(value: object) -> object:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
 class FixedParameters(Parameters):
@@ -38,7 +44,7 @@ class FixedParameters(Parameters):
 
     price: Money | None = None
     share_of_average: Money | None = None
-    window: Annotated[list[Clock], Field(min_length=2, max_length=2)] = [time(0), time(0)]  # noqa: RUF012
+    window: Annotated[list[Clock], BeforeValidator(_times), Field(min_length=2, max_length=2)] = [time(0), time(0)]  # noqa: RUF012
     min_excess_kw: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     fill: Literal["partial", "full"] = "partial"
 
@@ -48,14 +54,28 @@ class FixedParameters(Parameters):
             raise ValueError("needs either price or share_of_average")
         return self
 
+    def in_vain(self, frame: Frame, most_kw: float) -> Iterator[tuple[str, str]]:
+        """A price outside the corridor while the window is open, a window without a slot, too high a least excess."""
+        key = "share_of_average" if self.price is None else "price"
+        first, last = self.window
+        is_open = in_window(frame, self)
+        if self.price is None and int(frame.ceiling.max(initial=0)) == MAX_PRICE:
+            yield key, "needs the utility's price"
+        elif told := outside(day_price(frame, self), frame.part(is_open)):
+            yield key, told
+        if not is_open.any():
+            yield "window", f"holds no slot: none starts from {first:%H:%M} until before {last:%H:%M}"
+        if self.min_excess_kw > most_kw:
+            yield "min_excess_kw", f"is {self.min_excess_kw:g}, and no member can sell more than {most_kw:g} kW"
+
 
 def rule(frame: Frame, inputs: tuple[Orders, ...], parameters: FixedParameters) -> tuple[Outcome, ...]:
-    """Clear each slot of the day at the day's price."""
+    """Clear each slot of the day at the day's price; where that leaves somebody worse off, nothing is traded."""
     price = day_price(frame, parameters)
-    open_slots = in_window(frame, parameters)
+    fair = (frame.floor <= price) & (price <= frame.ceiling)
     return tuple(
         _match(orders, price, parameters, frame.hours) if is_open else Outcome(prices={"local": price})
-        for orders, is_open in zip(inputs, open_slots, strict=True)
+        for orders, is_open in zip(inputs, (fair & in_window(frame, parameters)).tolist(), strict=True)
     )
 
 
@@ -67,14 +87,11 @@ def day_price(frame: Frame, parameters: FixedParameters) -> int:
     return total // (MICRO * max(1, len(frame.ceiling)))
 
 
-def in_window(frame: Frame, parameters: FixedParameters) -> list[bool]:
-    """Whether each slot starts within [from, until); equal times mean the whole day."""
+def in_window(frame: Frame, parameters: FixedParameters) -> NDArray[np.bool_]:
+    """Whether each slot starts within [from, until), shape (slots,); equal times mean the whole day."""
     first, last = (clock.hour * 60 + clock.minute for clock in parameters.window)
-    if first == last:
-        return [True] * len(frame.minutes)
-    if first < last:
-        return [first <= minute < last for minute in frame.minutes.tolist()]
-    return [minute >= first or minute < last for minute in frame.minutes.tolist()]
+    after, before = frame.minutes >= first, frame.minutes < last
+    return after & before if first < last else after | before
 
 
 def _match(orders: Orders, price: int, parameters: FixedParameters, hours: float) -> Outcome:

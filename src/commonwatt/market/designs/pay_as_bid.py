@@ -41,19 +41,16 @@ def rule(frame: Frame, inputs: tuple[Orders, ...], parameters: PayAsBidParameter
 
 
 def _auction(orders: Orders, rule_of_price: Price, ceiling: int, floor: int) -> Outcome:
-    book = curves.admit(orders, ceiling, floor)
-    meeting = curves.meet(book.bids, book.asks)
-    if not meeting.wh:
-        return Outcome(diagnostics={"case": meeting.case, **book.refused})
-    bought = book.bids.filled(meeting.price, meeting.wh)
-    sold = book.asks.filled(meeting.price, meeting.wh)
-    figures = curves.welfare(book, meeting, bought, sold)
+    fills = curves.filled(orders, ceiling, floor)
+    book, bought, sold = fills.book, fills.bought, fills.sold
+    if not fills.meeting.wh:
+        return Outcome(diagnostics=fills.figures)
     best_bids, best_asks = _merit(book.bids, bought), _merit(book.asks, sold)
     bid, ask, wh = pair(bought[best_bids], sold[best_asks])
     bid, ask = best_bids[bid], best_asks[ask]
     price = _price(book.bids.limit[bid], book.asks.limit[ask], rule_of_price)
     trades = Trades(book.bids.member[bid], book.asks.member[ask], wh, price)
-    return Outcome(trades.keep(trades.buyer != trades.seller), _summary(trades), figures)
+    return Outcome(trades.keep(trades.buyer != trades.seller), _summary(trades), fills.figures)
 
 
 def _merit(side: curves.Side, wh: IntArray) -> IntArray:

@@ -27,6 +27,7 @@ from commonwatt.errors import MarketError
 from commonwatt.market.interface import Frame, Outcome, Parameters
 from commonwatt.market.mechanism import Mechanism
 from commonwatt.market.parameters import Money
+from commonwatt.market.proving import the_one
 from commonwatt.market.schedule.bound import Duals
 from commonwatt.market.schedule.input import Dispatch
 from commonwatt.market.schedule.network import Offer, Wires
@@ -119,14 +120,7 @@ def penalty(given: Dispatch) -> float:
 
 def _admitted(frame: Frame, inputs: tuple[Dispatch, ...]) -> Dispatch:
     """The one input. Raises MarketError naming what is wrong with it."""
-    if len(inputs) != 1:
-        raise MarketError("schedule takes one Dispatch for the whole horizon.")
-    (given,) = inputs
-    if given.homes.shape != (frame.members, len(frame.starts)):
-        raise MarketError(
-            f"schedule was given {given.homes.shape} homes and slots for a frame of "
-            f"{(frame.members, len(frame.starts))}."
-        )
+    given = the_one("schedule", Dispatch, frame, inputs)
     if found := given.findings(frame.hours):
         raise MarketError("schedule cannot clear this: " + "; ".join(map(str, found)) + ".")
     return given

@@ -17,6 +17,7 @@ Static shares of the supply are by largest remainder, ties to the lower member i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from functools import partial
 from typing import Annotated, Literal
@@ -28,7 +29,7 @@ from commonwatt.errors import MarketError
 from commonwatt.market import pool
 from commonwatt.market.interface import Frame, Outcome, Parameters, Positions
 from commonwatt.market.mechanism import Mechanism
-from commonwatt.market.parameters import Money
+from commonwatt.market.parameters import Money, outside
 from commonwatt.units import MICRO, IntArray, largest_remainder, micro
 
 
@@ -59,6 +60,15 @@ class SharingKeyParameters(Parameters):
         if self.shares is not None and self.key != "static":
             raise ValueError('shares need key = "static"')
         return self
+
+    def in_vain(self, frame: Frame, most_kw: float) -> Iterator[tuple[str, str]]:  # noqa: ARG002
+        """A price outside the corridor; shares of nobody, or not one for each member."""
+        if self.price is not None and (told := outside(self.price, frame)):
+            yield "price", told
+        if self.shares is not None and len(self.shares) != frame.members:
+            yield "shares", f"are {len(self.shares)}, one for each of {frame.members} members is needed"
+        if self.shares is not None and not sum(self.shares):
+            yield "shares", "leave everybody without"
 
 
 def rule(frame: Frame, inputs: tuple[Positions, ...], parameters: SharingKeyParameters) -> tuple[Outcome, ...]:

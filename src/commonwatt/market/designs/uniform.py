@@ -34,16 +34,13 @@ def rule(frame: Frame, inputs: tuple[Orders, ...], _: UniformParameters) -> tupl
 
 
 def _auction(orders: Orders, members: int, ceiling: int, floor: int) -> Outcome:
-    book = curves.admit(orders, ceiling, floor)
-    meeting = curves.meet(book.bids, book.asks)
-    if not meeting.wh:
-        return Outcome(diagnostics={"case": meeting.case, **book.refused})
-    bought = book.bids.filled(meeting.price, meeting.wh)
-    sold = book.asks.filled(meeting.price, meeting.wh)
-    figures = curves.welfare(book, meeting, bought, sold)
-    buyer, seller, wh = pair(_of_members(book.bids, bought, members), _of_members(book.asks, sold, members))
-    trades = Trades(buyer, seller, wh, np.full(len(wh), meeting.price, dtype=np.int64))
-    return Outcome(trades.keep(buyer != seller), {"local": meeting.price}, figures)
+    fills = curves.filled(orders, ceiling, floor)
+    book, price = fills.book, fills.meeting.price
+    if not fills.meeting.wh:
+        return Outcome(diagnostics=fills.figures)
+    buyer, seller, wh = pair(_of_members(book.bids, fills.bought, members), _of_members(book.asks, fills.sold, members))
+    trades = Trades(buyer, seller, wh, np.full(len(wh), price, dtype=np.int64))
+    return Outcome(trades.keep(buyer != seller), {"local": price}, fills.figures)
 
 
 def _of_members(side: curves.Side, wh: IntArray, members: int) -> IntArray:

@@ -101,7 +101,7 @@ class Verdict:
 
     @property
     def gap(self) -> float:
-        """Relative distance of cost from bound; says nothing about a plan that does not hold."""
+        """Distance of cost from bound, relative to a micro-unit at least; says nothing of a plan that does not hold."""
         return self._relative(self.bound)
 
     @property
@@ -111,7 +111,9 @@ class Verdict:
 
     def _relative(self, bounded: float) -> float:
         apart = self.cost - bounded
-        return apart / self.scale if self.scale > 0 else (0.0 if apart < 1 / MICRO else np.inf)
+        if self.scale > 1 / MICRO:
+            return apart / self.scale
+        return apart * MICRO if apart >= 1 / MICRO else 0.0
 
     def near(self, gap: int, *, freely: bool = False) -> bool:
         """Whether cost and bound differ by `gap` millionths at most, or by less than a Wh a home."""

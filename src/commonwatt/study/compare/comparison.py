@@ -21,15 +21,18 @@ import numpy as np
 from commonwatt.community.model import Community
 from commonwatt.errors import ConfigError, MarketError
 from commonwatt.exchange.checking import load
+from commonwatt.exchange.corridor import in_vain
+from commonwatt.exchange.plugins import resolve
 from commonwatt.forecast import Forecaster
 from commonwatt.report.metrics import connection_point, local_share, self_consumption, self_sufficiency
+from commonwatt.report.wires import overloads
 from commonwatt.simulation.api import first_day
 from commonwatt.simulation.result import Result
 from commonwatt.simulation.simulation import Simulation
 from commonwatt.study.compare.claims import Claim
 from commonwatt.study.compare.designs import Design, designs
 from commonwatt.study.compare.indices import Zhou, gini, jain, peak_to_average, possible_gain, zhou
-from commonwatt.study.compare.network_use import Wiring
+from commonwatt.study.compare.network_use import Wiring, losses_kwh
 from commonwatt.units import MICRO, WH_PER_KWH, FloatArray
 
 BASELINE: Final = Design("utility only", ())
@@ -49,6 +52,7 @@ class Row:
     stored_kwh : in the batteries at the end, more than without a market
     proofs : clearings; checks : all their checks, of which `holding` hold; unsolved : clearings without a plan
     seconds : CPU time of the run [s]
+    overloads : what the wires did not carry, in sentences
     saved_by_home : in the community's order; price_by_slot, import_kw_by_slot : None where nothing was traded
     """
 
@@ -78,6 +82,7 @@ class Row:
     holding: int
     unsolved: int
     seconds: float
+    overloads: tuple[str, ...]
     saved_by_home: tuple[float, ...]
     price_by_slot: tuple[float | None, ...]
     import_kw_by_slot: tuple[float, ...]
@@ -131,6 +136,9 @@ def compare(
         wiring = Wiring.of(community)
         rows, left_out = [row(baseline, baseline, BASELINE, wiring)], {}
         for number, design in enumerate(chosen, 1):
+            if told := _in_vain(community, folder, design):
+                left_out[design.name] = told
+                continue
             try:
                 with ran(community, folder, first, days, design, _share(progress, number, count)) as result:
                     if result.uncleared:
@@ -170,6 +178,12 @@ def _request(
 def _share(progress: Progress | None, number: int, count: int) -> Progress | None:
     """What the run with this number reports of all of them."""
     return progress and (lambda done, total: progress(number * total + done, count * total))
+
+
+def _in_vain(community: Community, folder: Path, design: Design) -> str:
+    """Why a design can trade nothing under the community's tariff; empty when it can."""
+    found = [in_vain(community, resolve(stage.mechanism, folder), stage.parameters) for stage in design.stages]
+    return "; ".join(f"{key}: {told}" for each in found for key, told in each.items())
 
 
 @contextmanager
@@ -223,7 +237,7 @@ def row(result: Result, baseline: Result, design: Design, wiring: Wiring | None)
         jain=jain(savings),
         gini=gini(savings),
         zhou=zhou(savings, possible_gain(alone["net"], result.prices_micro)[0], alone["net"], a["grid"], sufficiency),
-        losses_kwh=wiring.losses_kwh(a["net"]) if wiring else None,
+        losses_kwh=losses_kwh(result),
         distance_ohm=wiring.mean_distance(trades) if wiring else None,
         stored_kwh=_stored(result) - _stored(baseline),
         proofs=clearings,
@@ -231,6 +245,7 @@ def row(result: Result, baseline: Result, design: Design, wiring: Wiring | None)
         holding=holding,
         unsolved=sum(found.get("converged") == 0 for found in said),
         seconds=round(sum(result.seconds.values()), 3),
+        overloads=tuple(overloads(result)),
         saved_by_home=tuple(savings.tolist()),
         price_by_slot=tuple(
             round(p / e, 6) if e else None for p, e in zip(paid.tolist(), energy.tolist(), strict=True)

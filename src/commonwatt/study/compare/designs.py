@@ -3,11 +3,13 @@
 sdr                                  a mechanism of the package
 my_market.py:MINE                    one from a file beside community.toml
 bilateral:preference=distance        one with parameters
+fixed:price=0.2:window=07:00,15:00   a list is written with commas
 uniform+sdr                          a whole market day: one after the other
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,9 @@ from commonwatt.market import MECHANISMS, Mechanism
 from commonwatt.simulation.oneslot import from_text
 
 ALL: Final = "all"
+COMMA, COLON = (re.compile(sign + r"(?!\s*[\d\[\"'])") for sign in ",:")
+"""Between designs, and between the words of one. Before a digit, a quote or a bracket they belong to a value, such as
+07:00,15:00: no name begins like that."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +45,12 @@ class Design:
 def designs(community: Community, folder: Path, asked: Sequence[str] | str) -> tuple[Design, ...]:
     """The designs asked for, each once.
 
-    asked : names as above, or "all": the market day of the file itself, then every mechanism of the package by itself
+    asked : names as above, several in one text with commas between them, or "all": the market day of the file itself,
+        then every mechanism of the package by itself
     A mechanism that the file sets up keeps the file's parameters, as far as the name does not give others.
     Raises ConfigError with a finding for every name that means nothing.
     """
-    names = list(_all(community)) if asked == ALL else [asked] if isinstance(asked, str) else list(asked)
+    names = list(_all(community)) if asked == ALL else split(asked) if isinstance(asked, str) else list(asked)
     found: list[Design] = []
     findings = [] if names else [Finding("mechanisms", "are needed: all, or names separated by commas")]
     for name in dict.fromkeys(names):
@@ -55,6 +61,15 @@ def designs(community: Community, folder: Path, asked: Sequence[str] | str) -> t
     if findings:
         raise ConfigError("The request", findings)
     return tuple(found)
+
+
+def split(text: str) -> list[str]:
+    """The names in a text with commas between them.
+
+    >>> split("sdr, sharing-key:key=static:shares=0.5, 0.5, uniform+sdr")
+    ['sdr', 'sharing-key:key=static:shares=0.5, 0.5', 'uniform+sdr']
+    """
+    return [name.strip() for name in COMMA.split(text)]
 
 
 def _all(community: Community) -> Iterator[str]:
@@ -80,7 +95,7 @@ def _design(community: Community, folder: Path, name: str) -> Design:
 
 
 def _stage(community: Community, folder: Path, text: str, number: int) -> Stage:
-    words = text.split(":")
+    words = COLON.split(text)
     given = [word.partition("=") for word in words if "=" in word]
     name = ":".join(word for word in words if "=" not in word)
     mechanism = resolve(name, folder)

@@ -8,16 +8,27 @@ import numpy as np
 import polars as pl
 
 from commonwatt.community.model import Community
-from commonwatt.exchange.wires import GridWires, wires_of
-from commonwatt.grid import electrical_distance, power_flow
-from commonwatt.units import WH_PER_KWH, FloatArray, IntArray
+from commonwatt.exchange.wires import wires_of
+from commonwatt.grid import electrical_distance
+from commonwatt.simulation.result import Result
+from commonwatt.units import FloatArray
+
+
+def losses_kwh(result: Result) -> float | None:
+    """Of lines and transformer over all slots, at the metered energy and without reactive power.
+
+    None without wires, and where a slot has no power flow: the voltage collapses.
+    """
+    check = result.wires
+    if check is None or np.isnan(check.losses_kw).any():
+        return None
+    return float(check.losses_kw.sum()) * result.period.hours
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """The wires of a community with its homes on them. distance : shape (homes, homes) [ohm]; homes : by their index"""
+    """How far the homes are from each other. distance : shape (homes, homes) [ohm]; homes : by their index"""
 
-    wires: GridWires
     distance: FloatArray
     homes: tuple[str, ...]
 
@@ -28,16 +39,7 @@ class Wiring:
         if wires is None:
             return None
         homes = tuple(member.id for member in community.members)
-        return cls(wires, electrical_distance(wires.network, wires.at), homes)
-
-    def losses_kwh(self, net: IntArray) -> float | None:
-        """Of lines and transformer over all slots; None where a slot has no power flow: the voltage collapses.
-
-        net : metered energy of the homes, shape (homes, slots) [Wh]; reactive power is left out
-        """
-        kw = net / (WH_PER_KWH * self.wires.hours)
-        flow = power_flow(self.wires.network, self.wires.network.total(self.wires.at, kw))
-        return float(flow.losses_kw.sum()) * self.wires.hours if flow.solved.all() else None
+        return cls(electrical_distance(wires.network, wires.at), homes)
 
     def mean_distance(self, trades: pl.DataFrame) -> float | None:
         """Σ wh·distance / Σ wh of settled trades [ohm]; None when nothing was traded.

@@ -95,7 +95,7 @@ def columns(comparison: Comparison) -> list[Column]:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """What a reader has to know beside the figures: designs left out, days without a plan, batteries left emptier."""
+    """What a reader has to know beside the figures: what was left out, not planned, not carried, not used up."""
     lines = [f"left out: {name}: {reason}" for name, reason in comparison.left_out.items()]
     slots = len(comparison.clock)
     lines += [
@@ -103,7 +103,17 @@ def notes(comparison: Comparison) -> list[str]:
         for row in comparison.rows
         if row.unsolved
     ]
+    lines += _overloads(comparison.rows)
     return lines + [_stored(row, comparison) for row in comparison.rows if abs(row.stored_kwh) >= WORTH_SAYING]
+
+
+def _overloads(rows: Sequence[Row]) -> list[str]:
+    """What the wires did not carry, each sentence once: designs that leave the meters alone overload the same wires."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for sentence in row.overloads:
+            found.setdefault(sentence, []).append(row.design)
+    return [f"{', '.join(under)}: {sentence}" for sentence, under in found.items()]
 
 
 def _stored(row: Row, comparison: Comparison) -> str:

@@ -1,0 +1,48 @@
+"""What a community's tariff leaves for prices between neighbours, and market parameters that it leaves nothing for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
+from math import inf
+from typing import Any, Final
+
+from commonwatt.community.calendar import local_clock, local_days
+from commonwatt.community.model import Community, Member
+from commonwatt.community.tariff import PriceFile, rate_per_slot, slot_prices
+from commonwatt.market import Frame, Mechanism
+from commonwatt.units import WH_PER_KWH
+
+MONDAY: Final = date(2024, 1, 8)
+"""Of a week in which hardly any clock is changed."""
+
+
+def in_vain(community: Community, mechanism: Mechanism[Any], parameters: Mapping[str, object]) -> dict[str, str]:
+    """The parameters with which nothing can be traded on any day of the week, each with a sentence.
+
+    Empty where a price comes from a file: what it may hold is not known.
+    """
+    chosen = mechanism.parameters.model_validate(dict(parameters))
+    most_kw = max(_most_kw(member, community.hours) for member in community.members)
+    days = [dict(chosen.in_vain(frame, most_kw)) for frame in week(community)]
+    return {key: told for key, told in days[0].items() if all(key in day for day in days)} if days else {}
+
+
+def week(community: Community) -> Iterator[Frame]:
+    """The seven days of a week, Monday first; none where a price comes from a file."""
+    tariff = community.tariff
+    if isinstance(tariff.retail, PriceFile) or isinstance(tariff.feed_in, PriceFile):
+        return
+    for number in range(7):
+        slots = local_days(MONDAY + timedelta(days=number), 1, community.timezone, community.slot_seconds)
+        rates = (rate_per_slot(rate, slots, community.timezone) for rate in (tariff.retail, tariff.feed_in))
+        prices = slot_prices(tariff, *rates)
+        minutes = local_clock(slots, community.timezone).astype("datetime64[m]").astype("int64") % 1440
+        yield Frame(slots.starts, minutes, slots.hours, len(community.members), prices.ceiling, prices.floor)
+
+
+def _most_kw(member: Member, hours: float) -> float:
+    """The most that a member can sell [kW], by its mandate and its devices; a meter file's column may hold anything."""
+    pv, battery = member.pv, member.battery
+    roof = 0.0 if pv is None else pv.kwp if ":" in pv.profile else inf
+    return min(member.terms.sell_wh / (WH_PER_KWH * hours), roof + (battery.kw if battery else 0.0))
