@@ -3,10 +3,12 @@
 CommonwattError
 ├── ConfigError            community.toml is wrong; carries every finding
 ├── DataError              a profile, price or meter file cannot be used
+│   └── GapError           it does not cover the slots that were asked for
 ├── RecordError            a signed record cannot be accepted
 │   ├── SignatureError     the signature is not by the key that the record names
 │   └── SequenceError      a record number was used before
 ├── MarketError            a mechanism cannot clear what it was given
+│   └── PromiseBroken      what it cleared does not hold what it promises; carries mechanism, slot and check
 ├── LedgerError            the chain refused, or does not hold what it should
 │   └── Reverted           a contract reverted; carries the custom error's name
 ├── StoreError             the exchange's own file cannot be used
@@ -59,6 +61,10 @@ class DataError(CommonwattError):
     exit_code = 3
 
 
+class GapError(DataError):
+    """A price or meter file has no value for a slot that was asked for."""
+
+
 class RecordError(CommonwattError):
     """A record breaks a rule of its schema, or of the mandate it claims."""
 
@@ -77,6 +83,17 @@ class MarketError(CommonwattError):
     """A mechanism was given something it cannot clear."""
 
     exit_code = 5
+
+
+class PromiseBroken(MarketError):
+    """A clearing does not hold what its mechanism promises, so it is not to be settled.
+
+    slot : start [unix s]; check : name, such as "limits"; meaning, figure : what is off, and by how much
+    """
+
+    def __init__(self, mechanism: str, slot: int, check: str, meaning: str, figure: int) -> None:
+        self.mechanism, self.slot, self.check, self.figure = mechanism, slot, check, figure
+        super().__init__(f"{mechanism} broke its promise in slot {slot}: {meaning} ({figure}).")
 
 
 class LedgerError(CommonwattError):

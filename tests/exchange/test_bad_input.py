@@ -81,7 +81,7 @@ BROKEN = {
     "an unknown key": (COMMUNITY.replace("slot =", "slots ="), "community.slots"),
     "an unknown grid": (COMMUNITY + '[grid]\nnetwork = "simbench:rural9"\n', "rural9"),
     "a meter file that is not there": (
-        COMMUNITY.replace("[community]", '[community]\nprofiles = "mine.csv"'), "there is no file",
+        COMMUNITY.replace("[community]", '[community]\nprofiles = "mine.csv"'), "there is no such file",
     ),
 }  # fmt: skip
 
@@ -101,6 +101,8 @@ def test_a_wrong_community_file_is_told_what_is_wrong(refused: Refused, what: st
     [
         (["--start", "tomorrow"], "start: is a date such as 2026-06-15, not 'tomorrow'"),
         (["--start", "2026-02-30"], "start: is a date"),
+        (["--start", "20260615"], "start: is a date"),
+        (["--start", "2026-W25-1"], "start: is a date"),
         (["--start", "0001-01-01"], "start: is a day from 1971-01-01"),
         (["--start", "9999-12-31"], "start: is a day from 1971-01-01"),
         (["--days", "0"], "days: is from 1 to 36525, not 0"),

@@ -17,8 +17,8 @@ import pytest
 from dishonest import anchor, signed
 from exchange_cases import POOR
 
+from commonwatt.accounts.document import content_hash, grid_amount
 from commonwatt.errors import LedgerError, VerificationError
-from commonwatt.exchange.bills import content_hash, grid_amount
 from commonwatt.exchange.outbox import Outbox
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.settlement import LedgerClient
@@ -36,7 +36,7 @@ ROOF, FLAT = 1, 2
 
 @pytest.fixture(scope="module")
 def client(run: Result) -> LedgerClient:
-    outbox = run.simulation.outbox
+    outbox = run.exchange.outbox
     assert outbox
     return outbox.client
 
@@ -76,10 +76,10 @@ def test_one_kilowatt_hour_is_traced_from_reading_to_block(run: Result) -> None:
     steps = dict(trace(run))
     assert list(steps)[-3:] == ["stated", "posted", "settled"]
     assert "signed reading no." in steps["metered"]
-    assert run.simulation.outbox
+    assert run.exchange.outbox
     assert any(
-        run.simulation.outbox.client.node.block(number).hash.hex() in steps["settled"]
-        for number in range(1, run.simulation.outbox.client.node.head.number)
+        run.exchange.client.node.block(number).hash.hex() in steps["settled"]
+        for number in range(1, run.exchange.client.node.head.number)
     )
 
 
@@ -166,7 +166,7 @@ def test_garbage_in_any_place_is_refused_in_one_sentence(
 def test_garbage_in_the_content_is_refused_in_one_sentence(
     run: Result, bills: list[Bill], client: LedgerClient, unanchored: Path, tmp_path: Path, part: str
 ) -> None:
-    rng, keys = random.Random(part), run.simulation.keys  # noqa: S311
+    rng, keys = random.Random(part), run.simulated.keys  # noqa: S311
     assert keys
     content = bills[ROOF]["content"]
     place = content["slots"].index(ahead_slot(bills[ROOF]))
@@ -483,7 +483,7 @@ FORGERIES: dict[str, tuple[Change, str]] = {
 def dishonest(run: Result, unanchored: Path, tmp_path: Path) -> Iterator[Callable[[Bill], LedgerClient]]:
     """Anchors whatever content it is given with the operator's key, on a chain where nothing was anchored before."""
     shutil.copy(unanchored / "ledger.sqlite", tmp_path / "ledger.sqlite")
-    keys, honest = run.simulation.keys, run.simulation.outbox
+    keys, honest = run.simulated.keys, run.exchange.outbox
     assert keys
     assert honest
     with EmbeddedChain(tmp_path / "ledger.sqlite") as chain:
@@ -530,7 +530,7 @@ def test_a_period_is_anchored_once(run: Result, bills: list[Bill], dishonest: Ca
     # The honest tree of the period can no longer be anchored either, and its bills do not pass.
     with pytest.raises(VerificationError, match="The chain holds other bills of this period"):
         verify_bill(bills[ROOF], client)
-    keys, period = run.simulation.keys, bills[ROOF]["content"]["period"]
+    keys, period = run.simulated.keys, bills[ROOF]["content"]["period"]
     assert keys
     other = Anchor(period["from"], period["until"], run.bills.tree.root)
     with pytest.raises(LedgerError, match="other bills of this period than the exchange's file"):
@@ -540,7 +540,7 @@ def test_a_period_is_anchored_once(run: Result, bills: list[Bill], dishonest: Ca
 def test_bills_are_not_anchored_by_anybody_else(
     run: Result, bills: list[Bill], dishonest: Callable[[Bill], LedgerClient]
 ) -> None:
-    keys = run.simulation.keys
+    keys = run.simulated.keys
     assert keys
     bill = copy.deepcopy(bills[ROOF])
     bill["content"]["period"]["until"] += 3600
@@ -676,9 +676,9 @@ def test_a_bill_of_another_chain_is_refused(finished: Path, tmp_path: Path) -> N
 
     from commonwatt.simulation.api import simulate
 
-    simulate(written(tmp_path, COMMUNITY + "# another\n"), START, 1, out=tmp_path / "same").simulation.close()
+    simulate(written(tmp_path, COMMUNITY + "# another\n"), START, 1, out=tmp_path / "same").close()
     other = COMMUNITY.replace("Five homes", "Six homes")
-    simulate(written(tmp_path, other), START, 1, out=tmp_path / "other").simulation.close()
+    simulate(written(tmp_path, other), START, 1, out=tmp_path / "other").close()
     bill = finished / "bills" / "0.json"
     # Comments are no part of a community: the same homes on the same day make the same chain.
     assert open_and_verify(bill, tmp_path / "same" / "ledger.sqlite").member == "sun"

@@ -49,6 +49,15 @@ class Rota:
     name: str = "rota"
     exclusive: bool = False
 
+    def memory(self) -> bytes:
+        return b""
+
+    def recall(self, memory: bytes) -> None:
+        pass
+
+    def sealers(self, block: Header, history: History) -> Sequence[bytes]:
+        return self.members
+
     def turn(self, parent: Header, history: History, member: bytes, now: int) -> Turn | None:
         if member not in self.members:
             return None

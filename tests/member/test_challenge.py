@@ -27,13 +27,12 @@ class Case:
         out = folder / "out"
         day = Day(load(written(folder, TEXT)), folder, first_day(START, 1)[0], 1, out=out)
         self.member = day.until_rich()
-        assert day.outbox
-        client = day.outbox.client
+        client, mandate = day.exchange.client, day.exchange.mandates[self.member]
         false = LIES[lie](day, day.stopped, self.member)
         publish(day, false)
         self.key = purse(day, self.member)
         self.document = folder / "shown.json"
-        self.document.write_text(json.dumps(excerpt(false, self.member, day.mandates[self.member], client)), "utf-8")
+        self.document.write_text(json.dumps(excerpt(false, self.member, mandate, client)), "utf-8")
         self.ledger, self.slot, self.addresses = str(out / "ledger.sqlite"), false.post.slot, client.addresses
         day.close()
 

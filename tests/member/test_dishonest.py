@@ -211,7 +211,7 @@ def test_a_price_beyond_the_mandate(open_: Open, later: int) -> None:
     """The seller gets more, and does not mind."""
     exchange = open_()
     trade = exchange.trade(slot=later, buyer=SHOP)
-    exchange.change_trade(trade, price=exchange.simulation.mandates[SHOP].record.max_buy + 1)
+    exchange.change_trade(trade, price=exchange.exchange.mandates[SHOP].record.max_buy + 1)
     exchange.restate(later)
     exchange.tell()
     bills = exchange.bills()
@@ -240,7 +240,7 @@ def test_an_agent_s_order_beyond_the_mandate(open_: Open, noon: int) -> None:
     """The agent signs whatever the exchange likes; the member signed the mandate."""
     exchange = open_(before_the_gate=True)
     trade = exchange.trade(slot=noon, stage=DAY_AHEAD)
-    most = exchange.simulation.mandates[trade.buyer].record.max_buy
+    most = exchange.exchange.mandates[trade.buyer].record.max_buy
     agent = exchange.keys.agents[trade.buyer]
     order = exchange.change_order(exchange.order(noon, trade.buyer, BUY), agent, limit=most + 1000)
     exchange.change_trade(trade, price=most + 1000, buy_order=order)
@@ -257,7 +257,7 @@ def test_energy_that_the_member_never_used(open_: Open, later: int, extra: int) 
     """Within the mandate, but more than the meter counted: the rest would be fed in again for less."""
     exchange = open_()
     trade = exchange.trade(slot=later, buyer=SHOP)
-    (net,) = (row.net for row in exchange.store.rows(tables.flows, slot=later, member=SHOP))
+    (net,) = (row.net for row in exchange.store.rows(tables.accounts, slot=later, member=SHOP))
     exchange.change_trade(trade, wh=net + extra, settled=net + extra)
     exchange.restate(later)
     exchange.tell()
@@ -295,7 +295,7 @@ def test_an_order_that_is_not_for_this_trade(open_: Open, noon: int) -> None:
     def show(contents: list[Bill]) -> None:
         """Roof's right order, which the trade does not name."""
         (line,) = (line for line in line_of(contents[ROOF], noon)["trades"] if line["number"] == flat.number)
-        account = exchange.simulation.mandates[ROOF].record.member
+        account = exchange.exchange.mandates[ROOF].record.member
         record = Order(account, SELL, shown.wh, shown.limit, noon, shown.expiry, shown.nonce)
         line["order"] = {**as_json(record), "signature": f"0x{shown.signature.hex()}"}
 
@@ -377,7 +377,7 @@ def test_a_revision_that_hides_what_the_one_before_it_moved(open_: Open, later: 
     """First money is moved, then a correction states that nothing was traded, and moves nothing back."""
     exchange = open_()
     exchange.tell()
-    (paid,) = (row.credit for row in exchange.store.rows(tables.flows, slot=later, member=SHOP))
+    (paid,) = (row.credit for row in exchange.store.rows(tables.accounts, slot=later, member=SHOP))
     assert paid < 0
     exchange.write("DELETE FROM trades WHERE slot = ?", later)
     slot = exchange.slot(later)
@@ -386,7 +386,7 @@ def test_a_revision_that_hides_what_the_one_before_it_moved(open_: Open, later: 
     slot.tree, slot.first = Tree.of([hash_struct(leaf) for leaf in leaves]), list(range(6))
     slot.post = replace(corrected(exchange, later), statements=slot.tree.root)
     exchange.correct(slot.post, bytes(20))
-    exchange.write("UPDATE flows SET ahead = 0, after = 0, grid = net, credit = 0 WHERE slot = ?", later)
+    exchange.write("UPDATE accounts SET ahead = 0, after = 0, grid = net, credit = 0 WHERE slot = ?", later)
     bills = exchange.bills()
     refused(exchange, bills[SHOP], f"the ledger moved {paid}, the lines add up to 0")
     believed(exchange, bills, ROOF)

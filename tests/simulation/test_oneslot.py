@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from commonwatt.errors import ConfigError, MarketError
+from commonwatt.errors import ConfigError, DataError, MarketError
 from commonwatt.market import MECHANISMS, Events, Neighbourhood, Orders, Positions
-from commonwatt.simulation.oneslot import clear_file, in_words, insist_on_plan
+from commonwatt.simulation.oneslot import clear_file, in_words, insist_on_plan, read_slot
 
 POSITIONS = "member,net_wh\na,500\nb,300\nc,-400\nd,0\n"
 ORDERS = "order,member,side,wh,limit\n1,a,buy,500,0.30\n2,b,buy,300,0.20\n3,c,sell,400,0.10\n4,d,sell,0,0.10\n"
@@ -169,6 +169,10 @@ def test_an_island_has_no_bound_on_prices(tmp_path: Path) -> None:
             "order,member,side,wh,limit\n1,a,hold,-5,x\n1,b,buy,5,0.1\n",
             ["side is buy or sell", "wh is between 0", "decimal number", "order '1' is there already"],
         ),
+        ("member,net_wh\n\na,500\n\n\nb,x\n", ["row 6: net_wh is a whole number of Wh, not 'x'"]),
+        ("\nmember;net_wh;\na;1_000;\nb;５;\n", ["row 3: net_wh is a whole", "row 4: net_wh is a whole"]),
+        ("member,net_wh\na,1,2\n", ["row 2: has 3 values; 2 are needed"]),
+        ("member,net_wh\na," + "9" * 30, ["row 2: net_wh is between"]),
         ("home,wh\n", ["the first line is 'member,net_wh' or"]),
         ("", ["the first line is"]),
     ],
@@ -181,6 +185,26 @@ def test_every_row_that_cannot_be_used_is_named(tmp_path: Path, text: str, findi
     assert len(caught.value.findings) == len(findings)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffmember,net_wh\r\na,500\r\n\r\nb,300\r\nc,-400\r\nd,0\r\n\r\n",
+        "sep=;\nmember;net_wh;\na;500;\nb;300;\nc;-400;\nd;0;\n;;\n",
+        '"member", net_wh\na, 500\nb,+300\nc,-400\nd,0',
+    ],
+    ids=["with a mark", "as Excel saves it", "with spaces"],
+)
+def test_a_slot_as_a_spreadsheet_saves_it(tmp_path: Path, text: str) -> None:
+    assert read_slot(written(tmp_path, text)) == read_slot(written(tmp_path, POSITIONS))
+
+
+def test_a_slot_that_has_no_end_is_not_begun(tmp_path: Path) -> None:
+    for name in ("sdr", "bilateral"):
+        (tmp_path / name).symlink_to("/dev/zero")
+        with pytest.raises(DataError, match="cannot be read: it is no regular file"):
+            clear_file(name, tmp_path / name, "0.2", "0.05", {})
+
+
 def test_wrong_prices_and_parameters_are_named(tmp_path: Path) -> None:
     file = written(tmp_path, POSITIONS)
     with pytest.raises(ConfigError, match="less than --feed-in"):
@@ -189,7 +213,7 @@ def test_wrong_prices_and_parameters_are_named(tmp_path: Path) -> None:
         clear_file("sdr", file, "cheap", "0.20", {})
     with pytest.raises(ConfigError, match="is not a parameter of sdr"):
         clear_file("sdr", file, "0.2", "0.05", {"kappa": "1"})
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(DataError, match="cannot be read: there is no such file"):
         clear_file("sdr", tmp_path / "nothing.csv", "0.2", "0.05", {})
 
 
@@ -320,6 +344,7 @@ def test_nobody_to_trade_with_is_another_thing_than_no_plan(tmp_path: Path) -> N
         ([{**AGENTS[0], "p_max": None}], "agents[0].p_max: is a number; it is missing"),
         ([{**AGENTS[0], "p_max": True}], "agents[0].p_max: is a number; it is not true"),
         ([{**AGENTS[0], "p_max": 1e9}], "agents[0].p_max: is at most 1e+06 without sign"),
+        ([{**AGENTS[0], "p_max": 10**400}], "agents[0].p_max: is at most 1e+06 without sign, not 1000"),
         ([{**AGENTS[0], "a": -1}], "agent 'pv', a: is negative"),
         ([{**AGENTS[0], "p_min": 11}], "agent 'pv', p_min: is above p_max"),
         ([AGENTS[0], AGENTS[0]], "agents[1].id: 'pv' is there already"),
@@ -332,6 +357,13 @@ def test_agents_that_cannot_be_used_are_named(tmp_path: Path, given: object, tol
     with pytest.raises(ConfigError) as caught:
         clear_file("bilateral", agents(tmp_path, given), None, None, {})
     assert told in str(caught.value)
+
+
+def test_a_key_of_an_agent_stands_once(tmp_path: Path) -> None:
+    text = json.dumps({"agents": AGENTS}).replace('"p_max": 10', '"p_max": 10, "p_max": 1')
+    with pytest.raises(ConfigError) as caught:
+        clear_file("bilateral", written(tmp_path, text), None, None, {})
+    assert "p_max: stands twice in one object" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -35,14 +35,23 @@ DEMO_START = "2026-06-15"
 
 
 @app.command
-def check(file: Path) -> None:
-    """Check a community file and print every finding.
+def check(file: Path, *, start: str | None = None, days: Whole = 1) -> None:
+    """Check a community file and the files that it names, and print every finding.
 
     Example: commonwatt check examples/village.toml
-    """
-    from commonwatt.exchange.checking import load
 
-    community = load(file)
+    Parameters
+    ----------
+    file
+        The community file.
+    start
+        First local day of a simulation; its files need to be good for these days only.
+    days
+        Number of local days from start.
+    """
+    from commonwatt.simulation.api import check as found
+
+    community = found(file, start, days)
     pv = sum(member.pv is not None for member in community.members)
     batteries = sum(member.battery is not None for member in community.members)
     stages = ", ".join(f"{stage.name} = {stage.mechanism}" for stage in community.market) or "utility only"
@@ -111,7 +120,7 @@ def simulate(
     days
         Number of local days.
     ledger
-        embedded or none; the default is what the file says.
+        embedded, none, or the URL of a node; the default is what the file says.
     out
         Folder for report, tables, bills, store and ledger. An interrupted run goes on there.
     fresh
@@ -304,7 +313,7 @@ def _show(result: Result, out: Path | None, json_path: str | None) -> None:
         console.print(render(result, trace(result)))
         if out:
             console.print(f"Report: {out / 'report.html'}   Bills: {out / 'bills'}   Tables: {out / 'tables'}")
-    result.simulation.close()
+    result.close()
 
 
 def _kinds(profiles: Any) -> list[str]:

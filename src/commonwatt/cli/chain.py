@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from commonwatt.cli.chain_queries import account, block, blocks, tx
+from commonwatt.cli.chain_queries import account, block, blocks, plain, tx, utc
+from commonwatt.cli.options import Whole
 from commonwatt.errors import ConfigError, Finding, LedgerError
 
 app = App(name="chain", help="The community's own chain: nodes, ways to agree, proof of a file.")
@@ -27,13 +28,13 @@ def init(
     folder: Path,
     *,
     consensus: Kind = "poa",
-    nodes: int = 3,
+    nodes: Whole = 3,
     member: Addresses = None,
     reader: Addresses = None,
-    chain_id: int = 2024,
-    period: int = 5,
-    ether: int = 1000,
-    gas_limit: int = 10_000_000,
+    chain_id: Whole = 2024,
+    period: Whole = 5,
+    ether: Whole = 1000,
+    gas_limit: Whole = 10_000_000,
 ) -> None:
     """Begin a network: write its genesis.json, and a key for each of its first nodes.
 
@@ -52,7 +53,7 @@ def init(
     reader
         Address of a node that may read and not seal; repeatable.
     chain_id
-        The number that transactions are signed for.
+        The number that transactions are signed for; at most 4503599627370476, the highest that MetaMask takes.
     period
         Seconds between blocks.
     ether
@@ -62,6 +63,7 @@ def init(
     """
     import time
 
+    from commonwatt.ledger.network.genesis import LEAST_BASE_FEE
     from commonwatt.ledger.network.setup import GENESIS_FILE, consensus_table, new_key, new_network
     from commonwatt.proof.keys import checksum_address
 
@@ -75,6 +77,7 @@ def init(
         "chain_id": chain_id,
         "time": int(time.time()),
         "gas_limit": gas_limit,
+        "base_fee": LEAST_BASE_FEE,
         "consensus": consensus_table(consensus, period, keys),
         "members": members,
         "readers": reader or [],
@@ -91,6 +94,11 @@ def key(file: Path) -> None:
     """Make a key for a node, in a file that only its owner can read, and print its address.
 
     Example: commonwatt chain key my-node.key
+
+    Parameters
+    ----------
+    file
+        Where the key goes; there must be no file yet.
     """
     from commonwatt.ledger.network.setup import new_key, write_key
     from commonwatt.proof.keys import checksum_address
@@ -101,7 +109,7 @@ def key(file: Path) -> None:
 
 
 @app.command
-def tip(key: Path, *, number: int = 0, secrets: int = 1 << 20) -> None:
+def tip(key: Path, *, number: Whole = 0, secrets: Whole = 1 << 20) -> None:
     """Print the tip of a node's hash chain, which the network must know before the node seals by stake.
 
     Example: commonwatt chain tip my-node.key
@@ -138,7 +146,7 @@ def node(
     admit: Addresses = None,
     remove: Addresses = None,
     seal: bool = True,
-    hash_chains: int = 1,
+    hash_chains: Whole = 1,
     rpc: Literal["local", "readers", "open", "off"] = "local",
     name: Annotated[list[str] | None, Parameter(negative="")] = None,
     origin: Annotated[list[str] | None, Parameter(negative="")] = None,
@@ -197,6 +205,37 @@ def node(
 
 
 @app.command
+def vote(url: str, *, key: Path, admit: str = "", remove: str = "", withdraw: str = "") -> None:
+    """Vote, through a node that runs on this machine, on who is an authority (poa).
+
+    Example: commonwatt chain vote http://127.0.0.1:8545 --key my.key --admit 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed
+
+    Parameters
+    ----------
+    url
+        Where the node answers.
+    key
+        The node's key file, which shows that its operator asks.
+    admit
+        Address to vote for.
+    remove
+        Address of an authority to vote against.
+    withdraw
+        Address on which the node's vote is taken back, as long as it has not taken effect.
+    """
+    _needs_http()
+    from commonwatt.ledger.network.running import ask_vote
+    from commonwatt.ledger.network.setup import read_key
+
+    asked = {name: text for name, text in (("admit", admit), ("remove", remove), ("withdraw", withdraw)) if text}
+    if len(asked) != 1:
+        raise ConfigError("The request", [Finding("vote", "needs one of --admit, --remove and --withdraw")])
+    ((what, text),) = asked.items()
+    (candidate,) = _addresses(what, [text])
+    print(ask_vote(url, read_key(key), what, candidate))
+
+
+@app.command
 def status(where: str) -> None:
     """Say where a chain ends: of a node's file, or of a node that runs on this machine.
 
@@ -212,7 +251,8 @@ def status(where: str) -> None:
         from commonwatt.ledger.network.running import ask_status
 
         for name, value in ask_status(where).items():
-            print(f"{name}: {value}")
+            told = f"{utc(value)} UTC" if name == "time" and isinstance(value, int) else value
+            print(plain(f"{name}: {told}"))
         return
     from commonwatt.ledger.chain.reader import Reader
     from commonwatt.ledger.chain.store import Store
@@ -221,7 +261,7 @@ def status(where: str) -> None:
     try:
         found = Reader(store, where)
         head = found.head
-        print(f"chain {found.chain_id}: block {head.number}, 0x{head.hash.hex()}, time {head.timestamp}")
+        print(f"chain {found.chain_id}: block {head.number}, 0x{head.hash.hex()}, {utc(head.timestamp)} UTC")
     finally:
         store.close()
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from commonwatt.accounts.document import signed_json
 from commonwatt.accounts.statements import place_of
-from commonwatt.exchange.bills import ledger_of, signed_json
+from commonwatt.exchange.bills import ledger_of
 from commonwatt.exchange.proofs import PostedSlot
 from commonwatt.exchange.states import Posted
 from commonwatt.records import Mandate, Signed

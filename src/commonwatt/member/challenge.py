@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commonwatt.errors import LedgerError, Reverted, VerificationError
-from commonwatt.exchange.founding import open_to_write
+from commonwatt.ledger.opening import open_to_write
 from commonwatt.member.faults import DEMAND, Chain, Fault, faults
 from commonwatt.member.verify_slot import record, to_bytes
 from commonwatt.proof import Key, checksum_address, hash_struct, verify

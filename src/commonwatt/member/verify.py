@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commonwatt.accounts.charges import vat_on
+from commonwatt.accounts.document import FORMAT, content_hash, grid_amount
 from commonwatt.errors import CommonwattError, LedgerError, VerificationError
-from commonwatt.exchange.bills import FORMAT, content_hash, grid_amount
 from commonwatt.member.verify_slot import check_slot, record, require, to_bytes
 from commonwatt.proof import Key, hash_struct, root_of, verify
 from commonwatt.records import Anchor, Mandate, Signed
@@ -176,8 +176,8 @@ def open_and_verify(bill: Path, ledger: str | Path) -> Verified:
         raise VerificationError(f"{bill} is no bill with proofs: {error}.") from None
     # Not before the bill is read: py-evm raises Python's limit of recursion so far that a bill nested on purpose
     # would end the process.
-    from commonwatt.exchange.founding import open_to_read
     from commonwatt.ledger.client.settlement import Addresses, LedgerClient
+    from commonwatt.ledger.opening import open_to_read
 
     with open_to_read(str(ledger)) as node:
         try:

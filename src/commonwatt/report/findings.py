@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import inf
 from typing import TYPE_CHECKING
 
 from commonwatt.report.wires import overloads
@@ -14,7 +13,13 @@ if TYPE_CHECKING:
 
 def findings(result: Result) -> list[str]:
     """The findings as sentences; empty when there is nothing to say."""
-    return [*overloads(result), *_without_plan(result), *_in_vain(result)]
+    return [*_uncleared(result), *overloads(result), *_without_plan(result), *_in_vain(result)]
+
+
+def _uncleared(result: Result) -> Iterator[str]:
+    if result.uncleared:
+        count = len(result.uncleared)
+        yield f"{count} slot{'' if count == 1 else 's'} without local trade: {result.uncleared[0]}"
 
 
 def _without_plan(result: Result) -> Iterator[str]:
@@ -23,7 +28,7 @@ def _without_plan(result: Result) -> Iterator[str]:
     lost = sum(found.get("converged") == 0 for found in told)
     barred = sum(0 < found.get("routes", 0) == found.get("barred") for found in told)
     if lost or barred:
-        name = result.simulation.ahead[0].mechanism.name
+        name = result.rules.ahead[0].mechanism.name
     if lost:
         yield f"The market: {name} found no plan for {lost} slots; there everyone met the utility."
     if barred:
@@ -32,12 +37,10 @@ def _without_plan(result: Result) -> Iterator[str]:
 
 def _in_vain(result: Result) -> Iterator[str]:
     """Stages that traded nothing, with the parameters that left them nothing to trade."""
-    sim = result.simulation
-    traded = set(result.trades["stage"].unique())
-    for stage in (*sim.ahead, *sim.after):
+    rules, traded = result.rules, set(result.trades["stage"].unique())
+    for stage in (*rules.ahead, *rules.after):
         name = result.community.market[stage.number].name
         if name in traded:
             continue
-        chosen = stage.mechanism.parameters.model_validate(dict(stage.parameters))
-        for key, told in chosen.in_vain(sim.frame, inf):
+        for key, told in stage.mechanism.in_vain(stage.parameters, rules.frame):
             yield f"The market: nothing was traded in {name}, {key}: {told}."

@@ -34,12 +34,12 @@ def notes(result: Result) -> list[tuple[str, str]]:
     return [
         *(
             (_title(community.market[stage.number].name), _mechanism(stage, community.market[stage.number].gate))
-            for stage in (*result.simulation.ahead, *result.simulation.after)
+            for stage in (*result.rules.ahead, *result.rules.after)
         ),
         ("Tariff", f"in {unit}: retail {_rate(tariff.retail)}, feed-in {_rate(tariff.feed_in)}, "
                    f"{', '.join(charges)}{vat}."),
         ("Grid", _grid(result)),
-        ("Forecast", f"{_forecaster(result.simulation.forecaster)}; orders follow the forecast, bills the meters."),
+        ("Forecast", f"{_forecaster(result.simulated.forecaster)}; orders follow the forecast, bills the meters."),
         *_data(result),
         ("Rounding", "Energy is whole Wh and money whole micro-units. Each payment is rounded down, equally for payer "
                      "and payee; VAT is rounded half up once per bill. Figures on this page are rounded for display "

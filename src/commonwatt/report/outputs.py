@@ -17,7 +17,7 @@ def write_outputs(result: Result, out: Path) -> None:
 
     What members need comes first and what people look at last: a page that cannot be made costs nobody a bill.
     """
-    if result.simulation.outbox is not None:
+    if result.books.client is not None:
         _write_bills(result, out / "bills")
     write_tables(result, out / "tables")
     write_report(result, out / "report.html")
@@ -25,7 +25,7 @@ def write_outputs(result: Result, out: Path) -> None:
 
 def _write_bills(result: Result, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for bill in proven(result, result.bills):
+    for bill in proven(result.books, result.bills):
         member = bill["content"]["member"]
         (folder / bill_name(member["index"], member["id"])).write_text(
             json.dumps(bill, indent=1) + "\n", encoding="utf-8"

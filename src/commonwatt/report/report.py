@@ -132,7 +132,7 @@ def _share_card(title: str, share: float | None, note: str) -> tuple[str, str, f
 
 def _plots(result: Result) -> list[str]:
     currency = escape(result.community.currency)
-    days = result.simulation.days
+    days = result.rules.days
     average = f", on average over {days} days" if days > DAYS_IN_FULL else ""
     means = " Means over the days at each time of day." if average else ""
     up = "Above the line, where the homes' power came from; below it, where the roofs' power went"

@@ -278,8 +278,8 @@ def summary(result: Result) -> dict[str, Any]:
         "period": {
             "from": period.start,
             "until": period.end,
-            "first_day": result.simulation.start.isoformat(),
-            "days": result.simulation.days,
+            "first_day": result.rules.start.isoformat(),
+            "days": result.rules.days,
             "slots": period.count,
             "slot_seconds": period.seconds,
         },

@@ -53,15 +53,14 @@ def trace(result: Result) -> list[tuple[str, str]]:
 
 def _largest(result: Result) -> _Delivery | None:
     """A day-ahead trade passes every step; among them the largest, and of equals the first."""
-    sim = result.simulation
-    rows = sim.store.columns(tables.trades, ("settled", "stage", "slot", "number"))
-    settled = [row for row in rows if row[0] > 0]
-    if sim.outbox is None or not settled:
+    store, client = result.books.store, result.books.client
+    settled = [row for row in store.columns(tables.trades, ("settled", "stage", "slot", "number")) if row[0] > 0]
+    if client is None or not settled:
         return None
-    ahead, client = stages_ahead(sim.store), sim.outbox.client
+    ahead = stages_ahead(store)
     _, stage, at, number = min(settled, key=lambda row: (row[1] >= ahead, -row[0], row[2], row[3]))
-    trade = next(t for t in sim.store.rows(tables.trades, slot=at) if t.number == number)
-    return _Delivery(result, trade, Slot.stored(sim.store, at), client, _blocks(client, at), stage < ahead)
+    trade = next(t for t in store.rows(tables.trades, slot=at) if t.number == number)
+    return _Delivery(result, trade, Slot.stored(store, at), client, _blocks(client, at), stage < ahead)
 
 
 def _traded(delivery: _Delivery) -> str:
@@ -85,9 +84,9 @@ def _committed(delivery: _Delivery) -> str:
 
 
 def _metered(delivery: _Delivery) -> str:
-    sim, trade = delivery.result.simulation, delivery.trade
-    reading = next(r for r in sim.store.rows(tables.readings, slot=trade.slot) if r.member == trade.seller)
-    meter = checksum_address(sim.meters[trade.seller].key.address)[:14]
+    books, trade = delivery.result.books, delivery.trade
+    reading = next(r for r in books.store.rows(tables.readings, slot=trade.slot) if r.member == trade.seller)
+    meter = checksum_address(books.meters[trade.seller])[:14]
     return f"meter {meter}… signed reading no. {reading.sequence}: {reading.wh_out} Wh out"
 
 

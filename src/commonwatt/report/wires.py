@@ -46,7 +46,7 @@ class Strain:
 
 def strains(result: Result) -> tuple[Strain, ...]:
     """The worst line, transformer and voltages of the slots that have a power flow; empty where no wires are known."""
-    check, wires = result.wires, result.simulation.wires
+    check, wires = result.wires, result.rules.wires
     if check is None or wires is None or np.isnan(check.v_low).all():
         return ()
     network, limits, starts = wires.network, check.limits, result.period.starts
@@ -100,7 +100,7 @@ def wires_table(result: Result) -> pl.DataFrame | None:
 
     A slot without a power flow has no values and is not ok.
     """
-    check, wires = result.wires, result.simulation.wires
+    check, wires = result.wires, result.rules.wires
     if check is None or wires is None:
         return None
     columns = {

@@ -10,14 +10,17 @@ with everyone and has no preference. Every value that cannot be used is a findin
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from math import isfinite
+from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from commonwatt.data.table import reading
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.market import Neighbourhood
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, MICRO, WH_PER_KWH
@@ -30,16 +33,15 @@ def read_agents(file: Path, retail: int | None, feed_in: int | None) -> tuple[tu
     """The agents' names, and the agents with their links.
 
     retail, feed_in : what the utility sells and buys at [micro-currency/kWh]; None = it does not
-    Raises ConfigError with all findings.
+    Raises ConfigError with all findings, or DataError when the file cannot be read.
     """
+    with reading(file):
+        text = file.read_text(encoding="utf-8-sig")
+    findings: list[Finding] = []
     try:
-        given = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigError(str(file), [Finding("", f"cannot be read: {reason}")]) from None
+        given = json.loads(text, object_pairs_hook=partial(_once, findings))
     except (ValueError, RecursionError) as error:
         raise ConfigError(str(file), [Finding("", f"is not JSON: {error}")]) from None
-    findings: list[Finding] = []
     tables = _table(given, {"agents", "links"}, "", findings)
     names, curves = _agents(tables.get("agents"), findings)
     links = None if tables.get("links") is None else _links(tables["links"], names, findings)
@@ -52,6 +54,13 @@ def read_agents(file: Path, retail: int | None, feed_in: int | None) -> tuple[tu
     if found := neighbourhood.findings(1.0):
         raise ConfigError(str(file), [Finding(_named(each.path, names), each.message) for each in found])
     return tuple(names), neighbourhood
+
+
+def _once(findings: list[Finding], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; a key that stands twice is a finding, because readers differ in which of the two they take."""
+    counts = Counter(key for key, _ in pairs)
+    findings.extend(Finding(key, "stands twice in one object") for key, count in counts.items() if count > 1)
+    return dict(pairs)
 
 
 def _agents(rows: object, findings: list[Finding]) -> tuple[list[str], list[tuple[float, float, float, float]]]:
@@ -115,12 +124,12 @@ def _table(row: object, known: set[str], where: str, findings: list[Finding]) ->
 
 def _number(row: Mapping[str, Any], key: str, most: float, where: str, findings: list[Finding]) -> float:
     value = row.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -inf < value < inf:
         told = "missing" if value is None else f"not {json.dumps(value)}"
         findings.append(Finding(f"{where}.{key}", f"is a number; it is {told}"))
         return 0.0
     if abs(value) > most:
-        findings.append(Finding(f"{where}.{key}", f"is at most {most:g} without sign, not {value:g}"))
+        findings.append(Finding(f"{where}.{key}", f"is at most {most:g} without sign, not {json.dumps(value)[:40]}"))
         return 0.0
     return float(value)
 

@@ -8,8 +8,9 @@ from importlib.resources import files
 
 import pytest
 from consensus_cases import KEYS, NETWORK, START, STRANGER, Chain, Node, grow, refusal, stake_members
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import dear
 
 from commonwatt.errors import Reverted
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
@@ -97,7 +98,7 @@ TABLE = st.dictionaries(st.binary(min_size=20, max_size=20).filter(any), ROW, ma
 
 
 @given(st.lists(TABLE, min_size=1, max_size=3))
-@settings(max_examples=15)
+@dear(6)
 def test_later_tables_change_the_rows_that_they_hold(tables):
     published = Published()
     expected: dict[bytes, Entry] = {}

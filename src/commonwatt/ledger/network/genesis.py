@@ -22,6 +22,10 @@ from commonwatt.ledger.network.consensus.interface import Consensus
 from commonwatt.proof.keccak import keccak
 from commonwatt.proof.keys import Key
 
+MOST_CHAIN_ID = 4_503_599_627_370_476
+"""The highest that MetaMask takes; JavaScript computes with it exactly."""
+LEAST_BASE_FEE = 7
+"""Wei per gas, where the base fee stays while blocks are at most half full."""
 _LONGEST = 1 << 20
 _MOST_MEMBERS = 1000
 _MOST_WEI = 10**36
@@ -102,10 +106,10 @@ ConsensusTable = Annotated[
 class GenesisTable(Table):
     """The document."""
 
-    chain_id: int = Field(ge=1, le=2**53 - 1, description="the number that transactions are signed for")
+    chain_id: int = Field(ge=1, le=MOST_CHAIN_ID, description="the number that transactions are signed for")
     time: int = Field(ge=0, le=2**40, description="time of block 0, unix seconds")
     gas_limit: int = Field(10_000_000, ge=1_000_000, le=1_000_000_000, description="gas of a block")
-    base_fee: int = Field(7, ge=7, le=10**12, description="first base fee, wei per gas")
+    base_fee: int = Field(LEAST_BASE_FEE, ge=LEAST_BASE_FEE, le=10**12, description="first base fee, wei per gas")
     consensus: ConsensusTable = Field(description="how the nodes agree")
     members: list[Address] = Field(
         min_length=1, max_length=_MOST_MEMBERS, description="addresses of the nodes that seal blocks"

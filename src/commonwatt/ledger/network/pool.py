@@ -157,6 +157,10 @@ class Pool:
         for entry in [entry for queue in self._queues.values() for entry in queue.values() if entry.since < late]:
             self._remove(entry.queued)
 
+    def forget(self, queued: Queued) -> None:
+        """Let go of a transaction that cannot be executed."""
+        self._remove(queued)
+
     def _weakest(self, account: Account) -> Queued:
         """The last transaction of the queue that is worth least: one behind a gap, else the lowest offer."""
 

@@ -23,6 +23,7 @@ from commonwatt.errors import LedgerError
 from commonwatt.ledger.network import verbs
 from commonwatt.ledger.network.driver import Driver
 from commonwatt.ledger.network.wire import MAX_BODY_BYTES, WireError
+from commonwatt.ledger.rpc.serving import HttpProtocol, WebSocketProtocol
 
 _CONNECTIONS = 256
 _BODY_SECONDS = 20.0
@@ -41,8 +42,8 @@ def application(driver: Driver, more: Sequence[BaseRoute] = ()) -> Starlette:
     return Starlette(routes=[*own, *verbs.routes(driver), *more], lifespan=running)
 
 
-def serve(driver: Driver, host: str, port: int, more: Sequence[BaseRoute] = ()) -> None:
-    """Run a node until it is interrupted or fails.
+def serve(driver: Driver, host: str, port: int, more: Sequence[BaseRoute], started: Callable[[int], None]) -> None:
+    """Run a node until it is interrupted or fails; `started` is told the port, which with port 0 the system chooses.
 
     Raises LedgerError: what it failed with, or that it cannot listen there.
     """
@@ -54,9 +55,11 @@ def serve(driver: Driver, host: str, port: int, more: Sequence[BaseRoute] = ()) 
     except OSError as error:
         driver.machine.tree.close()
         raise LedgerError(f"The node cannot listen at {host}:{port}: {error.strerror}.") from None
+    started(listener.getsockname()[1])
     config = uvicorn.Config(
         application(driver, more), log_level="warning", access_log=False, limit_concurrency=_CONNECTIONS,
-        timeout_graceful_shutdown=3, server_header=False, ws="websockets-sansio", ws_max_size=_WS_BYTES,
+        timeout_graceful_shutdown=3, server_header=False, http=HttpProtocol, ws=WebSocketProtocol,
+        ws_max_size=_WS_BYTES, ws_per_message_deflate=False,
     )  # fmt: skip
     server = uvicorn.Server(config)
 

@@ -17,12 +17,12 @@ from eth.abc import BlockHeaderAPI, SignedTransactionAPI
 from eth.db.chain import ChainDB
 from eth.db.schema import SchemaV1
 from eth_typing import Hash32
-from eth_utils.exceptions import ValidationError
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain.evm import Database, Genesis, Queued, begin, problem_of
 from commonwatt.ledger.chain.execution import Execution
 from commonwatt.ledger.chain.reader import Reader, UnknownBlock
+from commonwatt.ledger.chain.rules import Unexecutable
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.network.block import (
     MAX_BLOCK_BYTES,
@@ -36,11 +36,14 @@ from commonwatt.ledger.network.block import (
 )
 from commonwatt.ledger.network.consensus.interface import Consensus, Header, SealError, Turn
 from commonwatt.ledger.node import ZERO_ADDRESS
+from commonwatt.proof.keccak import keccak
 
 MAX_DRIFT = 15
 """Seconds that a block's time may be ahead of a node's clock."""
 _SCORE_KEY = b"commonwatt:score:"
 _SEALED_KEY = b"commonwatt:sealed"
+_ENGINE = b"engine's memory"
+_NOTE_KEY = b"commonwatt:note:"
 # The header beside the transactions, its extra data and all.
 _HEADER_BYTES = 8192
 _HEADERS_KEPT = 4096
@@ -72,12 +75,17 @@ class Added:
 
 @dataclass(frozen=True)
 class Draft:
-    """A block that is complete but for its seal; `writes` is what the store must hold once it is sealed."""
+    """A block that is complete but for its seal.
+
+    writes : what the store must hold once it is sealed
+    refused : candidates that cannot be executed
+    """
 
     header: BlockHeaderAPI
     turn: Turn
     run: Execution
     writes: dict[bytes, bytes | None]
+    refused: tuple[Queued, ...]
 
     @property
     def unsealed(self) -> bytes:
@@ -136,6 +144,7 @@ class Tree(Reader):
             self._db = Database(store)
             self.score(self._head.hash)
             self.balance(ZERO_ADDRESS)  # the head's state must be there
+            engine.recall(self.note(_ENGINE))
         except BaseException:
             store.close()
             raise
@@ -165,6 +174,7 @@ class Tree(Reader):
             raise
         finally:
             self._store.discard()
+            self.remember()
 
     def _check(self, sealed: Sealed, now: int) -> None:
         """All that can be told without executing the block, the cheapest first."""
@@ -203,8 +213,8 @@ class Tree(Reader):
                     )
                 run.apply(queued)
             made = run.close(sealed.withdrawals).header
-        except ValidationError as error:
-            raise InvalidBlock(f"it breaks the rules of the EVM: {str(error).splitlines()[0].rstrip('.')}") from error
+        except Unexecutable as error:
+            raise InvalidBlock(f"it breaks the rules of the EVM: {error}") from error
         for field in header._meta.field_names:
             if getattr(made, field) != getattr(header, field):
                 raise InvalidBlock(f"its {field.replace('_', ' ')} is not what its parent and transactions give")
@@ -226,6 +236,7 @@ class Tree(Reader):
             self._chain, self._head, timestamp=timestamp, coinbase=turn.coinbase, extra_data=extra_data(turn.claim)
         )
         room = MAX_BLOCK_BYTES - _HEADER_BYTES
+        refused: list[Queued] = []
         try:
             with self._whole():
                 for queued in candidates:
@@ -237,13 +248,14 @@ class Tree(Reader):
                     try:
                         run.apply(queued)
                         room -= len(queued.raw)
-                    except ValidationError:
+                    except Unexecutable:
                         passed.add(queued.sender)
+                        refused.append(queued)
                 number = self._head.block_number + 1
                 header = run.close(reward_of(number, turn.coinbase, turn.reward)).header
         finally:
             writes = self._store.take()
-        return Draft(header, turn, run, writes)
+        return Draft(header, turn, run, writes, tuple(refused))
 
     def seal(self, draft: Draft, seal: bytes) -> Added:
         """Keep a draft that is sealed now. Raises InvalidBlock when the engine does not take the seal."""
@@ -265,6 +277,25 @@ class Tree(Reader):
     def sealed(self) -> int:
         """Number of the last block that this node sealed; 0 before the first."""
         return int.from_bytes(self._store.get(_SEALED_KEY) or b"", "big")
+
+    # What the node remembers beside its blocks
+
+    def note(self, name: bytes) -> bytes:
+        """What was kept under a name; empty when nothing was. Raises LedgerError when it is damaged."""
+        found = self._store.get(_NOTE_KEY + name) or keccak(b"")
+        if keccak(found[32:]) != found[:32]:
+            raise LedgerError(f"{self._name} is damaged: its {name.decode()} is not what its hash says.")
+        return found[32:]
+
+    def keep_note(self, name: bytes, value: bytes) -> None:
+        """Keep something under a name, across restarts."""
+        if value != self.note(name):
+            self._store.put(_NOTE_KEY + name, keccak(value) + value)
+            self._store.commit()
+
+    def remember(self) -> None:
+        """Keep what the engine knows beside the chain."""
+        self.keep_note(_ENGINE, self.engine.memory())
 
     # The chain among the blocks
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -17,9 +19,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from commonwatt.errors import LedgerError
+from commonwatt.ledger.network import votes
 from commonwatt.ledger.network.access import is_local
 from commonwatt.ledger.network.driver import Driver
 from commonwatt.ledger.rpc.app import Access
+from commonwatt.ledger.rpc.readers import HEADER, Readers
 from commonwatt.proof.keys import checksum_address
 
 MOST_BLOCKS = 100
@@ -27,6 +31,7 @@ MOST_BLOCKS = 100
 _MAX_BODY = 1 << 20
 _MOST_NODES = 100
 _PATIENCE = 30.0
+"""Seconds without progress after which an answer is given all the same."""
 
 Verb = Callable[[Driver, Request], Awaitable[tuple[int, dict[str, Any]]]]
 
@@ -40,6 +45,7 @@ def routes(driver: Driver) -> list[Route]:
         "add_transaction": (add_transaction, ["POST"]),
         "mine_block": (mine_block, ["GET", "POST"]),
         "replace_chain": (replace_chain, ["GET", "POST"]),
+        "vote": (partial(vote, Readers([driver.address], lambda: driver.now)), ["POST"]),
     }
     return [Route(f"/{name}", _local(driver, verb), methods=methods) for name, (verb, methods) in verbs.items()]
 
@@ -98,9 +104,10 @@ async def mine_block(driver: Driver, request: Request) -> tuple[int, dict[str, A
     before, sealed = machine.tree.head.number, machine.produce(driver.now)
     driver.send(machine.sent())
     if sealed is None and machine.search:
-        await _until(lambda: machine.tree.head.number > before)
-        found = machine.tree.head.number > before
-        sealed = machine.tree.past.header(machine.tree.head.hash) if found else None
+        await _until(lambda: machine.tree.head.number > before, lambda: machine.search)
+        if machine.tree.head.number == before:
+            return 202, {"message": "The seal of the next block is still searched for."}
+        sealed = machine.tree.past.header(machine.tree.head.hash)
     if sealed is None:
         return 409, {"message": "This node may not seal a block now."}
     return 200, {"message": "A block was mined.", **block(driver, sealed.number)}
@@ -111,10 +118,25 @@ async def replace_chain(driver: Driver, request: Request) -> tuple[int, dict[str
     machine = driver.machine
     before = machine.tree.head.hash
     driver.send(machine.follow(driver.now))
-    await _until(lambda: machine.highest is None)
+    await _until(lambda: machine.highest is None, lambda: machine.tree.head)
     replaced = machine.tree.head.hash != before
     message = "The chain was replaced by a better one." if replaced else "The chain is the best one already."
     return 200, {"message": message, "replaced": replaced, "length": machine.tree.head.number + 1}
+
+
+async def vote(operator: Readers, driver: Driver, request: Request) -> tuple[int, dict[str, Any]]:
+    """{"admit": "0x…"}, or "remove" or "withdraw": a vote on who is an authority, signed with the node's own key."""
+    body = await _body(request)
+    operator.check(request.headers.get(HEADER), request.headers.get("host", ""), body)
+    match list(_parsed(body).items()):
+        case [(("admit" | "remove" | "withdraw") as what, str(text))] if re.fullmatch("0x[0-9a-fA-F]{40}", text):
+            candidate = bytes.fromhex(text[2:])
+        case _:
+            raise LedgerError('The request needs one of "admit", "remove" and "withdraw", with an address.')
+    tree = driver.machine.tree
+    votes.vote(tree, candidate, {"admit": True, "remove": False}.get(what))
+    said = "takes its vote back" if what == "withdraw" else f"votes to {what}"
+    return 200, {"message": f"This node {said} with its next block. {votes.standing(tree, candidate)}"}
 
 
 def block(driver: Driver, number: int) -> dict[str, Any]:
@@ -165,11 +187,19 @@ def _is_local(request: Request) -> bool:
 
 
 async def _table(request: Request) -> dict[str, Any]:
+    return _parsed(await _body(request))
+
+
+async def _body(request: Request) -> bytes:
     body = b""
     async for part in request.stream():
         body += part
         if len(body) > _MAX_BODY:
             raise LedgerError(f"The request is longer than {_MAX_BODY} bytes.")
+    return body
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
     try:
         table = json.loads(body)
     except (ValueError, RecursionError):
@@ -179,8 +209,11 @@ async def _table(request: Request) -> dict[str, Any]:
     return table
 
 
-async def _until(done: Callable[[], bool]) -> None:
-    """Wait, but not for ever."""
-    deadline = asyncio.get_running_loop().time() + _PATIENCE
-    while not done() and asyncio.get_running_loop().time() < deadline:
+async def _until(done: Callable[[], bool], progress: Callable[[], object]) -> None:
+    """Wait as long as there is progress."""
+    clock, last = asyncio.get_running_loop().time, progress()
+    deadline = clock() + _PATIENCE
+    while not done() and clock() < deadline:
         await asyncio.sleep(0.02)
+        if progress() != last:
+            last, deadline = progress(), clock() + _PATIENCE

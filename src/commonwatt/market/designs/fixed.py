@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, model_validator
 
-from commonwatt.market.interface import Frame, Mechanism, Orders, Outcome, Parameters
+from commonwatt.market.interface import Frame, Orders, Outcome, Parameters
+from commonwatt.market.mechanism import Mechanism
 from commonwatt.market.parameters import Clock, Money, outside
 from commonwatt.records import BUY, Trades
 from commonwatt.units import MAX_PRICE, MICRO, WH_PER_KWH

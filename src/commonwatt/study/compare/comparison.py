@@ -136,14 +136,15 @@ def compare(
         wiring = Wiring.of(community)
         rows, left_out = [row(baseline, baseline, BASELINE, wiring)], {}
         for number, design in enumerate(chosen, 1):
-            if told := _in_vain(community, folder, design):
-                left_out[design.name] = told
-                continue
             try:
+                if told := _in_vain(community, folder, design):
+                    raise MarketError(told)
                 with ran(community, folder, first, days, design, _share(progress, number, count)) as result:
+                    if result.uncleared:
+                        raise MarketError(result.uncleared[0])
                     rows.append(row(result, baseline, design, wiring))
-            except Exception as error:
-                left_out[design.name] = _reason(error, design)
+            except (ConfigError, MarketError) as error:
+                left_out[design.name] = str(error).splitlines()[-1].strip()
         return Comparison(
             community=community.name,
             currency=community.currency,
@@ -179,18 +180,9 @@ def _share(progress: Progress | None, number: int, count: int) -> Progress | Non
 
 
 def _in_vain(community: Community, folder: Path, design: Design) -> str:
-    """Why a design can trade nothing under the community's tariff; empty when it can."""
+    """Why a design can trade nothing under the community's tariff; empty when it can. Raises MarketError."""
     found = [in_vain(community, resolve(stage.mechanism, folder), stage.parameters) for stage in design.stages]
     return "; ".join(f"{key}: {told}" for each in found for key, told in each.items())
-
-
-def _reason(error: Exception, design: Design) -> str:
-    """Why a design is left out: it cannot clear this community, or the community's own code fails."""
-    if isinstance(error, MarketError | ConfigError):
-        return str(error).splitlines()[-1].strip()
-    if design.own:
-        return f"its code ends with {type(error).__name__}: {error}"
-    raise error
 
 
 @contextmanager
@@ -273,7 +265,7 @@ def _by_slot(result: Result) -> tuple[FloatArray, FloatArray]:
 
 def _stored(result: Result) -> float:
     """Energy in all batteries at the end [kWh]."""
-    return float(result.simulation.soc.sum()) / WH_PER_KWH
+    return float(result.simulated.soc.sum()) / WH_PER_KWH
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:

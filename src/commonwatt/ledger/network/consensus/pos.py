@@ -17,7 +17,7 @@ are evidence without their blocks.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -133,6 +133,19 @@ class Pos:
     def standing(self, block: Header, history: History) -> Standing:
         """What counts after a block."""
         return self._standings.at(block, history)
+
+    def memory(self) -> bytes:
+        """Evidence, which counts once a block carries it: rlp of a list."""
+        return bytes(rlp.encode(sorted(self._evidence.values()))) if self._evidence else b""
+
+    def recall(self, memory: bytes) -> None:
+        """Know the evidence again."""
+        for evidence in rlp.decode(memory) if memory else ():
+            self._evidence[self.convict(evidence)] = evidence
+
+    def sealers(self, block: Header, history: History) -> Collection[bytes]:
+        """Members by the table that holds, without those who were excluded."""
+        return self.standing(block, history).order
 
     def turn(self, parent: Header, history: History, member: bytes, now: int) -> Turn | None:  # noqa: ARG002
         """A period after the parent and another one per rank; None for strangers, culprits and exhausted chains."""
