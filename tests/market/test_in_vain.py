@@ -194,6 +194,6 @@ def test_compare_leaves_out_what_could_trade_nothing_and_says_why(tmp_path: Path
 
 def test_at_the_corridors_very_edge_neighbours_trade(tmp_path: Path) -> None:
     file = community(tmp_path, '"0.27"', 'price = "0.27"')
-    simulation = Simulation(load(file), tmp_path, date(2026, 6, 15), 1, ledger="none")
-    assert len(simulation.run().trades)
-    simulation.close()
+    result = Simulation(load(file), tmp_path, date(2026, 6, 15), 1, ledger="none").run()
+    assert len(result.trades)
+    result.close()

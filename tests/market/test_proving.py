@@ -69,6 +69,13 @@ def test_a_price_worse_than_the_utilitys_is_refused_even_within_the_members_limi
     assert proved("test", FRAME, 0, willing, Outcome(trades((0, 2, 100, price))), rational=False).proof.holds
 
 
+def test_the_largest_energy_at_the_largest_price_is_paid_exactly():
+    frame = Frame(np.array([0]), np.array([0]), 1.0, 2, np.array([MAX_PRICE]), np.array([0]))
+    given = Positions(np.array([10**9, -(10**9)]), np.full(2, MAX_PRICE), np.zeros(2, dtype=np.int64))
+    largest = proved("test", frame, 0, given, Outcome(trades((0, 1, 10**9, MAX_PRICE))), rational=True)
+    assert largest.trades.credit(2).tolist() == [-(10**18), 10**18]
+
+
 def test_payments_that_leave_64_bits_only_in_a_members_total_are_found():
     frame = Frame(np.array([0]), np.array([0]), 1.0, 2, np.array([MAX_PRICE]), np.array([0]))
     given = Positions(np.array([10**9, -(10**9)]), np.full(2, MAX_PRICE), np.zeros(2, dtype=np.int64))

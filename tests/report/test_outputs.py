@@ -51,7 +51,7 @@ def test_a_run_with_a_market_of_its_own_is_written_out_whole(tmp_path: Path) -> 
     assert {path.stem for path in (out / "tables").iterdir()} == set(TABLES)
     page = (out / "report.html").read_text("utf-8")
     assert "half (an example), clears what the meters counted." in page
-    result.simulation.close()
+    result.close()
 
 
 def test_bills_are_written_even_where_the_page_cannot_be(
@@ -94,8 +94,7 @@ def test_every_series_in_use_has_its_licence(tmp_path: Path, what: str) -> None:
     hours = (f"2026-06-{day:02}T{hour:02}:00Z,0.4" for day in range(1, 18) for hour in range(24))
     (tmp_path / "meters.csv").write_text("\n".join(["time,a_kw", *hours]), encoding="utf-8")
     (tmp_path / "c.toml").write_text(TOML + MEMBERS[what], encoding="utf-8")
-    simulation = Simulation(load(tmp_path / "c.toml"), tmp_path, START, 1, ledger="none")
-    simulation.run()
-    told = "\n".join(text for subject, text in notes(Result(simulation)) if subject == "Data")
-    simulation.close()
+    result = Simulation(load(tmp_path / "c.toml"), tmp_path, START, 1, ledger="none").run()
+    told = "\n".join(text for subject, text in notes(result) if subject == "Data")
+    result.close()
     assert (ODBL in told) == (what != "nothing")

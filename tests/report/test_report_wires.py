@@ -62,9 +62,7 @@ def toml(retail: str = '"0.30"', market: str = "listings", parameters: str = "",
 def ran(folder: Path, *market: str, **sizes: int) -> Result:
     file = folder / "community.toml"
     file.write_text(toml(*market, **sizes), encoding="utf-8")
-    simulation = Simulation(load(file), folder, date(2026, 6, 17), 1, ledger="none")
-    simulation.run()
-    return Result(simulation)
+    return Simulation(load(file), folder, date(2026, 6, 17), 1, ledger="none").run()
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +70,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Result]
     found = {name: ran(tmp_path_factory.mktemp(name), **sizes) for name, sizes in CASES.items()}
     yield found
     for result in found.values():
-        result.simulation.close()
+        result.close()
 
 
 def shown(result: Result) -> str:
@@ -84,7 +82,7 @@ def shown(result: Result) -> str:
 
 def test_overloads_by_imports_are_named_everywhere(runs: dict[str, Result]) -> None:
     result = runs["imports"]
-    wires = result.simulation.wires
+    wires = result.rules.wires
     assert wires
     kw = result.arrays["net"] / 1000
     check = check_grid(wires.network, wires.network.total(wires.at, kw))
@@ -148,7 +146,7 @@ def test_a_plan_that_was_not_found_is_said(tmp_path: Path) -> None:
     told = "The market: schedule found no plan for 24 slots; there everyone met the utility."
     assert told in shown(result)
     assert told in summary(result)["findings"]
-    result.simulation.close()
+    result.close()
 
 
 @pytest.mark.parametrize(("gamma_max", "told"), [("30", True), ("0.01", False)])
@@ -157,13 +155,12 @@ def test_preferences_that_bar_every_trade_are_said(tmp_path: Path, gamma_max: st
     result = ran(tmp_path, '"0.30"', "bilateral", parameters, mill=9000, kwp=80)
     assert ("left any two neighbours nothing to gain" in "".join(findings(result))) == told
     assert bool(len(result.trades)) != told
-    result.simulation.close()
+    result.close()
 
 
 def test_compare_says_once_what_the_wires_do_not_carry(runs: dict[str, Result], tmp_path: Path) -> None:
-    simulation = runs["imports"].simulation
     (tmp_path / "c.toml").write_text(toml(**CASES["imports"]), encoding="utf-8")
-    found = compare(tmp_path / "c.toml", simulation.start, 1, ["sdr", "uniform"])
+    found = compare(tmp_path / "c.toml", runs["imports"].rules.start, 1, ["sdr", "uniform"])
     told = [line for line in notes(found) if "The wires: line" in line]
     assert len(told) == 1
     assert told[0].startswith("utility only, sdr, uniform: The wires: line ")
@@ -177,4 +174,4 @@ def test_a_price_of_no_use_under_a_price_file_is_said(tmp_path: Path) -> None:
         "The market: nothing was traded in day, price: a price of 0.21 is outside what a local kWh may cost, 0.05 to "
         "0.20; nothing would be traded."
     ]
-    result.simulation.close()
+    result.close()

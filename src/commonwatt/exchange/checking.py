@@ -84,7 +84,11 @@ def active_stages(community: Community, folder: Path) -> tuple[list[ActiveStage]
 
 def _in_vain(community: Community, folder: Path) -> Iterator[Finding]:
     for stage in community.market:
-        found = in_vain(community, resolve(stage.mechanism, folder), stage.parameters)
+        try:
+            found = in_vain(community, resolve(stage.mechanism, folder), stage.parameters)
+        except MarketError as error:
+            yield _finding(f"market.{stage.name}.mechanism", error)
+            continue
         yield from (Finding(f"market.{stage.name}.{key}", told) for key, told in found.items())
 
 

@@ -20,11 +20,10 @@ MONDAY: Final = date(2024, 1, 8)
 def in_vain(community: Community, mechanism: Mechanism[Any], parameters: Mapping[str, object]) -> dict[str, str]:
     """The parameters with which nothing can be traded on any day of the week, each with a sentence.
 
-    Empty where a price comes from a file: what it may hold is not known.
+    Empty where a price comes from a file: what it may hold is not known. Raises MarketError when the mechanism fails.
     """
-    chosen = mechanism.parameters.model_validate(dict(parameters))
     most_kw = max(_most_kw(member, community.hours) for member in community.members)
-    days = [dict(chosen.in_vain(frame, most_kw)) for frame in week(community)]
+    days = [dict(mechanism.in_vain(parameters, frame, most_kw)) for frame in week(community)]
     return {key: told for key, told in days[0].items() if all(key in day for day in days)} if days else {}
 
 

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any, Final
@@ -44,6 +45,11 @@ class OwnMechanism(Mechanism[Any]):
         """See `Mechanism`. Raises MarketError."""
         with _told(self.path):
             return super().problems(parameters)
+
+    def in_vain(self, parameters: Mapping[str, object], frame: Frame, most_kw: float = inf) -> list[tuple[str, str]]:
+        """See `Mechanism`. Raises MarketError."""
+        with _told(self.path):
+            return super().in_vain(parameters, frame, most_kw)
 
     def clear(
         self, frame: Frame, inputs: tuple[Any, ...], parameters: Mapping[str, object] | None = None

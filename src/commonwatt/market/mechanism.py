@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Generic, Literal, TypeVar, cast
 
 from pydantic import ValidationError
@@ -46,6 +47,13 @@ class Mechanism(Generic[I]):
         except ValidationError as error:
             return [(".".join(map(str, found["loc"])), _sentence(self, found)) for found in error.errors()]
         return []
+
+    def in_vain(self, parameters: Mapping[str, object], frame: Frame, most_kw: float = inf) -> list[tuple[str, str]]:
+        """Why nothing can be traded with valid `parameters` in any slot of the frame: (key, sentence) each.
+
+        most_kw : the most that any member can sell; inf = not known
+        """
+        return list(self.parameters.model_validate(dict(parameters)).in_vain(frame, most_kw))
 
     def clear(
         self, frame: Frame, inputs: tuple[I, ...], parameters: Mapping[str, object] | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from math import inf
 from typing import TYPE_CHECKING
 
 from commonwatt.report.wires import overloads
@@ -39,12 +38,10 @@ def _without_plan(result: Result) -> Iterator[str]:
 
 def _in_vain(result: Result) -> Iterator[str]:
     """Stages that traded nothing, with the parameters that left them nothing to trade."""
-    rules = result.rules
-    traded = set(result.trades["stage"].unique())
+    rules, traded = result.rules, set(result.trades["stage"].unique())
     for stage in (*rules.ahead, *rules.after):
         name = result.community.market[stage.number].name
         if name in traded:
             continue
-        chosen = stage.mechanism.parameters.model_validate(dict(stage.parameters))
-        for key, told in chosen.in_vain(rules.frame, inf):
+        for key, told in stage.mechanism.in_vain(stage.parameters, rules.frame):
             yield f"The market: nothing was traded in {name}, {key}: {told}."

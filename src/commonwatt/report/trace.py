@@ -54,8 +54,7 @@ def trace(result: Result) -> list[tuple[str, str]]:
 def _largest(result: Result) -> _Delivery | None:
     """A day-ahead trade passes every step; among them the largest, and of equals the first."""
     store, client = result.books.store, result.books.client
-    rows = store.columns(tables.trades, ("settled", "stage", "slot", "number"))
-    settled = [row for row in rows if row[0] > 0]
+    settled = [row for row in store.columns(tables.trades, ("settled", "stage", "slot", "number")) if row[0] > 0]
     if client is None or not settled:
         return None
     ahead = stages_ahead(store)

@@ -37,14 +37,30 @@ ORDERS: Final = ["order", "member", "side", "wh", "limit"]
 
 @dataclass(frozen=True)
 class Slot:
-    """What a file holds: the members' names, and their positions, shape (members,) [Wh], or their orders."""
+    """What a file holds: the members' names, and their positions [Wh] or their orders.
+
+    orders : (member, side, Wh, limit [micro-currency/kWh]) each, None = a file of positions; names : of the orders
+    """
 
     members: tuple[str, ...]
-    net: IntArray
-    orders: Orders | None = None
-    """None = a file of positions."""
+    net: tuple[int, ...] = ()
+    orders: tuple[tuple[int, int, int, int], ...] | None = None
     names: tuple[str, ...] = ()
-    """Of the orders, in their order."""
+
+    @property
+    def book(self) -> Orders | None:
+        """The orders as columns; None of a file of positions."""
+        return None if self.orders is None else Orders(*np.array(self.orders, dtype=np.int64).reshape(-1, 4).T)
+
+    @property
+    def wh(self) -> IntArray:
+        """Net energy of each member, shape (members,) [Wh]."""
+        book = self.book
+        if book is None:
+            return np.array(self.net, dtype=np.int64)
+        wh = np.zeros(len(self.members), dtype=np.int64)
+        np.add.at(wh, book.member, book.net)
+        return wh
 
 
 @dataclass(frozen=True)
@@ -83,14 +99,14 @@ def clear_file(
     members, given, slot = _input(mechanism, file, utility)
     zero, (ceiling, floor) = np.zeros(1, dtype=np.int64), utility.corridor
     frame = Frame(zero, zero, hours, len(members), np.array([ceiling]), np.array([floor]))
-    _refuse(name, list(mechanism.parameters.model_validate(typed).in_vain(frame, np.inf)))
+    _refuse(name, mechanism.in_vain(typed, frame))
     (clearing,) = mechanism.clear(frame, (given,), typed)
     if slot is None:
         return as_json(clearing, members, clearing.grid, _unmet(clearing, given, hours))
-    if slot.orders is not None:
-        clearing = _within_orders(clearing, frame, slot.orders, slot.names)
+    if (orders := slot.book) is not None:
+        clearing = _within_orders(clearing, frame, orders, slot.names)
     # What a mechanism refuses of the orders, its clearing does not count; their members meet the utility all the same.
-    rest = slot.net - clearing.trades.position(len(members))
+    rest = slot.wh - clearing.trades.position(len(members))
     alone = np.where(rest > 0, utility.retail is None, utility.feed_in is None)
     return as_json(clearing, members, np.where(alone, 0, rest), np.where(alone, rest, 0))
 
@@ -173,7 +189,7 @@ def _positions(rows: Rows, findings: list[Finding]) -> Slot:
         if member in net:
             findings.append(Finding(f"row {number}", f"member '{member}' has a position already"))
         net.setdefault(member, wh)
-    return Slot(tuple(net), np.array(list(net.values()), dtype=np.int64))
+    return Slot(tuple(net), tuple(net.values()))
 
 
 def _orders(rows: Rows, findings: list[Finding]) -> Slot:
@@ -199,10 +215,7 @@ def _orders(rows: Rows, findings: list[Finding]) -> Slot:
         if energy:
             orders.append((index, SIDES.get(side, BUY), energy, price))
             names.append(order)
-    columns = Orders(*np.array(orders, dtype=np.int64).reshape(-1, 4).T)
-    net = np.zeros(len(members), dtype=np.int64)
-    np.add.at(net, columns.member, columns.net)
-    return Slot(tuple(members), net, columns, tuple(names))
+    return Slot(tuple(members), orders=tuple(orders), names=tuple(names))
 
 
 def _complete(rows: Rows, columns: int, findings: list[Finding]) -> Iterator[tuple[int, list[str]]]:
@@ -230,15 +243,15 @@ def as_input(mechanism: Mechanism[Any], slot: Slot, ceiling: int, floor: int) ->
 
     Raises ConfigError when orders are no positions: a member has one limit, and either buys or sells.
     """
-    members, orders = len(slot.members), slot.orders
+    members, net, orders = len(slot.members), slot.wh, slot.book
     if mechanism.needs is Positions:
         if orders is None:
-            return Positions(slot.net, np.full(members, ceiling), np.full(members, floor))
+            return Positions(net, np.full(members, ceiling), np.full(members, floor))
         return _positions_of(mechanism, slot, orders)
     if orders is None:
-        member = np.flatnonzero(slot.net)
-        side = np.where(slot.net[member] > 0, BUY, SELL)
-        orders = Orders(member, side, np.abs(slot.net[member]), np.where(side == BUY, ceiling, floor))
+        member = np.flatnonzero(net)
+        side = np.where(net[member] > 0, BUY, SELL)
+        orders = Orders(member, side, np.abs(net[member]), np.where(side == BUY, ceiling, floor))
     return as_events(orders) if mechanism.needs is Events else orders
 
 
@@ -250,7 +263,7 @@ def _positions_of(mechanism: Mechanism[Any], slot: Slot, orders: Orders) -> Posi
         raise ConfigError("The orders", [Finding(f"member '{slot.members[member]}'", told) for member in several])
     limit = np.zeros(len(slot.members), dtype=np.int64)
     limit[orders.member] = orders.limit
-    return Positions(slot.net, limit, limit)
+    return Positions(slot.wh, limit, limit)
 
 
 def as_json(clearing: Clearing, members: tuple[str, ...], grid: IntArray, unmet: IntArray) -> dict[str, Any]:

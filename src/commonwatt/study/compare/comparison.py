@@ -136,10 +136,9 @@ def compare(
         wiring = Wiring.of(community)
         rows, left_out = [row(baseline, baseline, BASELINE, wiring)], {}
         for number, design in enumerate(chosen, 1):
-            if told := _in_vain(community, folder, design):
-                left_out[design.name] = told
-                continue
             try:
+                if told := _in_vain(community, folder, design):
+                    raise MarketError(told)
                 with ran(community, folder, first, days, design, _share(progress, number, count)) as result:
                     if result.uncleared:
                         raise MarketError(result.uncleared[0])
@@ -181,7 +180,7 @@ def _share(progress: Progress | None, number: int, count: int) -> Progress | Non
 
 
 def _in_vain(community: Community, folder: Path, design: Design) -> str:
-    """Why a design can trade nothing under the community's tariff; empty when it can."""
+    """Why a design can trade nothing under the community's tariff; empty when it can. Raises MarketError."""
     found = [in_vain(community, resolve(stage.mechanism, folder), stage.parameters) for stage in design.stages]
     return "; ".join(f"{key}: {told}" for each in found for key, told in each.items())
 
