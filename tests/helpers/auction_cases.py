@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ def orders(*rows: Row) -> Orders:
 def clear(
     mechanism: Mechanism[Any],
     rows: Sequence[Row],
-    parameters: dict[str, object] | None = None,
+    parameters: Mapping[str, object] | None = None,
     members: int | None = None,
     ceiling: int = CEILING,
     floor: int = FLOOR,
