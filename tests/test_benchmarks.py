@@ -3,6 +3,7 @@
 import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -16,18 +17,20 @@ FIRST_WITH_COMMIT = "2026-11-30"
 
 
 @pytest.fixture(scope="module")
-def page():
+def page() -> ModuleType:
     spec = importlib.util.spec_from_file_location("benchmarks_page", ROOT / "benchmarks" / "_page.py")
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def test_the_tables_are_those_of_the_results(page):
+def test_the_tables_are_those_of_the_results(page: ModuleType) -> None:
     assert dict(page.BLOCK.findall(page.PAGE.read_text("utf-8"))) == page.blocks()
 
 
-def test_no_other_decimal_number_stands_on_the_page(page):
+def test_no_other_decimal_number_stands_on_the_page(page: ModuleType) -> None:
     assert set(re.findall(r"\d+\.\d+", page.BLOCK.sub("", page.PAGE.read_text("utf-8")))) == QUOTED
 
 
@@ -35,7 +38,7 @@ RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
-def test_every_result_says_when_where_and_with_what(page, path):
+def test_every_result_says_when_where_and_with_what(page: ModuleType, path: Path) -> None:
     found = page.read(path.stem)
     assert {"date", "commit", "machine", "versions"} <= set(found)
     assert {"cpu", "cores", "system", "python"} <= set(found["machine"])
@@ -44,7 +47,7 @@ def test_every_result_says_when_where_and_with_what(page, path):
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
-def test_every_result_says_which_commit_was_measured(page, path):
+def test_every_result_says_which_commit_was_measured(page: ModuleType, path: Path) -> None:
     found = page.read(path.stem)
     unknown = found["commit"] == "unknown" and found["date"] < FIRST_WITH_COMMIT
     assert unknown or re.fullmatch(r"[0-9a-f]{40}", found["commit"]), "measure what is committed, and nothing else"

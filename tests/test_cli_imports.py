@@ -29,7 +29,7 @@ finally:
     ],
     ids=" ".join,
 )
-def test_help_imports_nothing_heavy(arguments):
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     command = [sys.executable, "-c", SCRIPT, *arguments]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert run.stdout.strip()

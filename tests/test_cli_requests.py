@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,12 @@ import pytest
 from commonwatt import cli
 
 FIVE_HOMES = Path(__file__).parents[1] / "examples" / "five-homes.toml"
+Refused = Callable[..., str]
+"""(exit code, *arguments) to what stands on stderr."""
 
 
 @pytest.fixture
-def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
     def run(code: int, *arguments: object) -> str:
         monkeypatch.setattr(sys, "argv", ["commonwatt", *map(str, arguments)])
         with pytest.raises(SystemExit) as caught:
@@ -37,14 +40,16 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         (("simulate", FIVE_HOMES, "--days", "-1"), "days: is from 1 to 36525, not -1"),
     ],
 )
-def test_numbers_are_not_rounded(refused, arguments, sentence):
+def test_numbers_are_not_rounded(refused: Refused, arguments: tuple[object, ...], sentence: str) -> None:
     assert sentence in refused(2, *arguments)
 
 
 @pytest.mark.parametrize(
     "command", [("simulate", FIVE_HOMES), ("demo",), ("study", "saini"), ("bench", "day"), ("data",)]
 )
-def test_figures_that_cannot_be_written_stop_a_run_before_it(refused, monkeypatch, tmp_path, command):
+def test_figures_that_cannot_be_written_stop_a_run_before_it(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: tuple[object, ...]
+) -> None:
     monkeypatch.setattr("commonwatt.simulation.api.simulate", lambda *_, **__: pytest.fail("it was run"))
     assert refused(9, *command, "--json", tmp_path / "no" / "x.json").endswith(
         "cannot be written: No such file or directory.\n"
@@ -52,7 +57,7 @@ def test_figures_that_cannot_be_written_stop_a_run_before_it(refused, monkeypatc
     assert "cannot be written: Is a directory." in refused(9, *command, "--json", tmp_path)
 
 
-def test_asking_leaves_no_file_and_harms_none(refused, tmp_path):
+def test_asking_leaves_no_file_and_harms_none(refused: Refused, tmp_path: Path) -> None:
     kept, new = tmp_path / "kept.json", tmp_path / "new.json"
     kept.write_text("{}")
     for path in (kept, new):
@@ -61,8 +66,10 @@ def test_asking_leaves_no_file_and_harms_none(refused, tmp_path):
     assert not new.exists()
 
 
-def test_outputs_that_cannot_be_written_end_in_a_sentence(refused, monkeypatch, tmp_path):
-    def full(*_):
+def test_outputs_that_cannot_be_written_end_in_a_sentence(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(*_: object) -> None:
         raise OSError(28, "No space left on device", str(tmp_path / "report.html"))
 
     monkeypatch.setattr("commonwatt.report.outputs.write_outputs", full)

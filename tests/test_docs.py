@@ -5,7 +5,9 @@ import importlib
 import pkgutil
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +29,7 @@ ERROR = re.compile(r"^\| `(\w+)` \| (\d+) \|", re.MULTILINE)
 ROOMS = {module.name for module in pkgutil.iter_modules(commonwatt.__path__)}
 
 
-def commands(page):
+def commands(page: Path) -> Iterator[list[str]]:
     """The words of each command in the page's shell fences, without comments."""
     for fence in SHELL.findall(page.read_text("utf-8")):
         for line in fence.replace("\\\n", " ").splitlines():
@@ -36,19 +38,19 @@ def commands(page):
 
 
 @each_page
-def test_links_lead_to_files(page):
+def test_links_lead_to_files(page: Path) -> None:
     targets = [target for target in LINK.findall(page.read_text("utf-8")) if "://" not in target]
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
 @each_page
-def test_files_that_are_named_exist(page):
+def test_files_that_are_named_exist(page: Path) -> None:
     names = sorted(set(NAMED_FILE.findall(page.read_text("utf-8"))))
     assert [name for name in names if not (ROOT / name).exists()] == []
 
 
 @each_page
-def test_commands_exist_with_these_options(page):
+def test_commands_exist_with_these_options(page: Path) -> None:
     for program, *arguments in commands(page):
         if Path(program).name == "commonwatt":
             # Parsed, not run; an unknown command or option raises.
@@ -56,30 +58,30 @@ def test_commands_exist_with_these_options(page):
 
 
 @each_page
-def test_make_targets_exist(page):
+def test_make_targets_exist(page: Path) -> None:
     targets = set(TARGET.findall((ROOT / "Makefile").read_text("utf-8")))
     named = {words[1] for words in commands(page) if words[0] == "make" and len(words) > 1}
     assert named <= targets
 
 
 @each_page
-def test_examples_give_what_they_show(page, monkeypatch):
+def test_examples_give_what_they_show(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert doctest.testfile(str(page), module_relative=False).failed == 0
 
 
-def test_every_page_is_in_the_navigation():
+def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text("utf-8")
     pages = [page.relative_to(ROOT / "docs").as_posix() for page in DOCS]
     assert [page for page in pages if f": {page}\n" not in navigation] == []
 
 
-def leads_somewhere(name):
+def leads_somewhere(name: str) -> bool:
     """Whether `room.module.name` is there: the longest part that is a module, then attributes."""
     parts = name.split(".")
     for cut in range(len(parts), 0, -1):
         try:
-            found = importlib.import_module(".".join(["commonwatt", *parts[:cut]]))
+            found: Any = importlib.import_module(".".join(["commonwatt", *parts[:cut]]))
         except ModuleNotFoundError:
             continue
         for part in parts[cut:]:
@@ -89,12 +91,14 @@ def leads_somewhere(name):
 
 
 @each_page
-def test_names_lead_to_code(page):
+def test_names_lead_to_code(page: Path) -> None:
     names = {name.removeprefix("commonwatt.") for name in NAME.findall(page.read_text("utf-8"))}
     assert [name for name in sorted(names) if name.partition(".")[0] in ROOMS and not leads_somewhere(name)] == []
 
 
-def test_every_error_is_explained_with_its_exit_code():
-    classes = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)]
+def test_every_error_is_explained_with_its_exit_code() -> None:
+    classes = [
+        each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.CommonwattError)
+    ]
     rows = ERROR.findall((ROOT / "docs" / "errors.md").read_text("utf-8"))
     assert sorted(rows) == sorted((each.__name__, str(each.exit_code)) for each in classes)

@@ -9,7 +9,7 @@ from commonwatt.units import MAX_MONEY, decimal_text, largest_remainder, micro, 
 
 
 @given(st.integers(-(10**15), 10**15))
-def test_money_survives_text(amount):
+def test_money_survives_text(amount: int) -> None:
     assert micro(decimal_text(amount), -MAX_MONEY, MAX_MONEY) == amount
 
 
@@ -32,7 +32,7 @@ def test_money_survives_text(amount):
         ".5",
     ],
 )
-def test_what_is_no_exact_amount_is_refused(text):
+def test_what_is_no_exact_amount_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"decimal number|too many digits"):
         micro(text)
 
@@ -45,7 +45,7 @@ def test_what_is_no_exact_amount_is_refused(text):
         ("-0.1", (0,), "must not be below zero, but is -0.1"),
     ],
 )
-def test_money_has_bounds(text, bounds, sentence):
+def test_money_has_bounds(text: str, bounds: tuple[int, ...], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         micro(text, *bounds)
 
@@ -53,31 +53,31 @@ def test_money_has_bounds(text, bounds, sentence):
 @pytest.mark.parametrize(
     ("amount", "places", "text"), [(-4, 2, "0.00"), (5_000, 2, "0.01"), (-5_000, 2, "-0.01"), (1_999_999, 0, "2")]
 )
-def test_text_rounds_half_away_from_zero_and_knows_no_minus_zero(amount, places, text):
+def test_text_rounds_half_away_from_zero_and_knows_no_minus_zero(amount: int, places: int, text: str) -> None:
     assert decimal_text(amount, places) == text
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9))
-def test_a_payment_is_rounded_towards_zero_for_both_ends(wh, price):
+def test_a_payment_is_rounded_towards_zero_for_both_ends(wh: int, price: int) -> None:
     exact = Fraction(wh * price, 1000)
     assert exact - 1 < payment(wh, price) <= exact
     assert payment(-wh, price) == -payment(wh, price)
 
 
 @given(st.fractions(min_value=-1000, max_value=1000))
-def test_halves_go_up(value):
+def test_halves_go_up(value: Fraction) -> None:
     assert value - Fraction(1, 2) < round_half_up(value) <= value + Fraction(1, 2)
 
 
 @given(st.lists(st.floats(0, 50), min_size=1, max_size=200), st.sampled_from([0.25, 0.5, 1.0]))
-def test_whole_wh_never_drift_from_the_exact_energy(kw, hours):
+def test_whole_wh_never_drift_from_the_exact_energy(kw: list[float], hours: float) -> None:
     wh = wh_from_kw(np.array(kw), hours)
     drift = np.cumsum(wh) - np.cumsum(np.array(kw)) * hours * 1000
     assert np.abs(drift).max() <= 0.5 + 1e-6
 
 
 @given(st.lists(st.integers(0, 10**12), min_size=1, max_size=50), st.data())
-def test_shares_are_exact_and_within_one_unit_of_proportion(weights, data):
+def test_shares_are_exact_and_within_one_unit_of_proportion(weights: list[int], data: st.DataObject) -> None:
     whole = sum(weights)
     total = data.draw(st.integers(0, whole))
     shares = largest_remainder(total, np.array(weights, dtype=np.int64)).tolist()

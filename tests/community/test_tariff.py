@@ -18,14 +18,14 @@ TARIFF = Tariff(
 )
 
 
-def test_a_local_kwh_gains_as_long_as_its_price_is_below_the_ceiling():
+def test_a_local_kwh_gains_as_long_as_its_price_is_below_the_ceiling() -> None:
     prices = slot_prices(TARIFF, np.array([270_000]), np.array([80_000]))
     assert prices.gross[0] == round((270_000 + 20_500 + 13_200) * 1.19)
     assert prices.ceiling[0] == prices.gross[0] - round((30_000 + 13_200) * 1.19)
     assert prices.floor[0] == 80_000
 
 
-def test_time_of_use_follows_the_local_clock_over_a_change_of_clocks():
+def test_time_of_use_follows_the_local_clock_over_a_change_of_clocks() -> None:
     rate = TimeOfUse((Band(time(0), 1), Band(time(2), 2), Band(time(3), 3)))
     spring = local_days(date(2026, 3, 29), 1, BERLIN)
     autumn = local_days(date(2026, 10, 25), 1, BERLIN)
@@ -33,20 +33,20 @@ def test_time_of_use_follows_the_local_clock_over_a_change_of_clocks():
     assert counts == [[0, 8, 0, 84], [0, 8, 8, 84]]
 
 
-def test_bands_on_weekdays_only():
+def test_bands_on_weekdays_only() -> None:
     weekend = frozenset({5, 6})
     rate = TimeOfUse((Band(time(0), 5), Band(time(0), 9, weekend)))
     days = local_days(date(2026, 6, 15), 7, BERLIN, 3600)
     assert rate_per_slot(rate, days, BERLIN).reshape(7, 24)[:, 0].tolist() == [5, 5, 5, 5, 5, 9, 9]
 
 
-def test_a_table_that_leaves_a_time_without_price_is_refused():
+def test_a_table_that_leaves_a_time_without_price_is_refused() -> None:
     with pytest.raises(ConfigError, match="without a price"):
         rate_per_slot(TimeOfUse((Band(time(6), 1),)), local_days(date(2026, 6, 15), 1, BERLIN), BERLIN)
 
 
 @pytest.mark.parametrize(("day", "count"), [(date(2026, 3, 29), 92), (date(2026, 10, 25), 100), (date(2026, 6, 1), 96)])
-def test_days_have_92_96_or_100_quarters_and_follow_each_other(day, count):
+def test_days_have_92_96_or_100_quarters_and_follow_each_other(day: date, count: int) -> None:
     slots = local_days(day, 1, BERLIN)
     assert slots.count == count
     assert local_days(day, 2, BERLIN).start == slots.start
@@ -55,7 +55,7 @@ def test_days_have_92_96_or_100_quarters_and_follow_each_other(day, count):
     assert str(clock[-1]).endswith("23:45:00")
 
 
-def test_the_suns_clock_does_not_change_with_daylight_saving():
+def test_the_suns_clock_does_not_change_with_daylight_saving() -> None:
     noon = Slots(int(np.datetime64("2026-07-01T11:00:00").astype(int)), 1)
     assert str(local_clock(noon, BERLIN)[0]).endswith("13:00:00")
     assert str(standard_clock(noon, BERLIN)[0]).endswith("12:00:00")

@@ -72,7 +72,7 @@ def test_an_ordinary_day_reads_each_row_of_one_day_once(year: ProfileYear, day: 
 def quarters(day: date, clock: str) -> list[int]:
     """Quarter-hour of the day that each slot of a Berlin day reads."""
     rows = CALENDAR_2016.rows_of(local_days(day, 1, "Europe/Berlin"), "Europe/Berlin", clock)  # type: ignore[arg-type]
-    return (rows[:, 0] % 96).tolist()
+    return [int(row) for row in rows[:, 0] % 96]
 
 
 def test_a_day_of_92_slots_skips_an_hour_of_the_wall_clock() -> None:

@@ -22,7 +22,7 @@ def network(ends: list[tuple[int, int]], impedance: list[complex], buses: int) -
     st.tuples(*(st.integers(0, child) for child in range(n - 1))),
     st.lists(st.tuples(st.floats(0.01, 1), st.floats(0, 1)), min_size=n - 1, max_size=n - 1),
 )))  # fmt: skip
-def test_in_a_tree_it_is_the_impedance_of_the_path(tree):
+def test_in_a_tree_it_is_the_impedance_of_the_path(tree: tuple[tuple[int, ...], list[tuple[float, float]]]) -> None:
     parents, values = tree
     z = [complex(r, x) for r, x in values]
     buses = len(parents) + 1
@@ -39,14 +39,14 @@ def test_in_a_tree_it_is_the_impedance_of_the_path(tree):
             assert found[one, other] == pytest.approx(abs(sum(z[bus - 1] for bus in path)), abs=1e-9)
 
 
-def test_two_ways_between_two_buses_halve_the_distance():
+def test_two_ways_between_two_buses_halve_the_distance() -> None:
     once = electrical_distance(network([(0, 1)], [0.2 + 0.1j], 2), np.arange(2))
     twice = electrical_distance(network([(0, 1), (0, 1)], [0.2 + 0.1j] * 2, 2), np.arange(2))
     assert twice == pytest.approx(once / 2)
 
 
 @pytest.mark.parametrize("name", grid_names())
-def test_in_packaged_grids_it_is_a_distance(name):
+def test_in_packaged_grids_it_is_a_distance(name: str) -> None:
     grid = Network.of(read_grid(name))
     apart = electrical_distance(grid, np.arange(len(grid.buses)))
     assert np.array_equal(apart, apart.T)
@@ -55,6 +55,6 @@ def test_in_packaged_grids_it_is_a_distance(name):
     assert 0 < apart[np.ix_(low, low)].max() < 5
 
 
-def test_homes_at_one_bus_are_not_apart():
+def test_homes_at_one_bus_are_not_apart() -> None:
     apart = electrical_distance(network([(0, 1), (1, 2)], [0.1, 0.2], 3), np.array([2, 2, 1]))
     assert apart == pytest.approx(np.array([[0, 0, 0.2], [0, 0, 0.2], [0.2, 0.2, 0]]))

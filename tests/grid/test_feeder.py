@@ -2,6 +2,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ from commonwatt.errors import DataError, MarketError
 from commonwatt.grid import Lines, Network, power_flow
 from commonwatt.grid.feeder import Feeder, flow, slopes
 from commonwatt.simulation.feeders import feeder_named
+from commonwatt.units import FloatArray
 
 CASE = Path(__file__).parents[1] / "market/cases/schedule-ieee33-flow"
 
 
-def drawn(nodes=12, seed=0, slots=3):
+def drawn(nodes: int = 12, seed: int = 0, slots: int = 3) -> tuple[Feeder, FloatArray, FloatArray, Network]:
     """A random tree with loads and feed-in, and its network in the words of the room `grid`."""
     chance = np.random.default_rng(seed)
     lines = np.array([(chance.integers(0, node), node) for node in range(1, nodes)])
@@ -34,7 +36,7 @@ def drawn(nodes=12, seed=0, slots=3):
     return Feeder.of(lines, r, x, kv=0.4, base_kva=100, source=1.02), kw, kvar, network
 
 
-def test_the_33_bus_feeder_at_its_nominal_loads():
+def test_the_33_bus_feeder_at_its_nominal_loads() -> None:
     expected = json.loads((CASE / "expected.json").read_text(encoding="utf-8"))
     feeder, _ = feeder_named("ieee33")
     table = read_feeder("ieee33")
@@ -48,7 +50,7 @@ def test_the_33_bus_feeder_at_its_nominal_loads():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_flow_is_that_of_the_newton_solver(seed):
+def test_the_flow_is_that_of_the_newton_solver(seed: int) -> None:
     feeder, kw, kvar, network = drawn(seed=seed)
     found, reference = flow(feeder, kw / 100, kvar / 100), power_flow(network, kw, kvar)
     assert found.solved.all()
@@ -58,7 +60,7 @@ def test_the_flow_is_that_of_the_newton_solver(seed):
 
 
 @pytest.mark.parametrize("name", grid_names())
-def test_a_packaged_grid_flows_as_with_capacitance_and_iron(name):
+def test_a_packaged_grid_flows_as_with_capacitance_and_iron(name: str) -> None:
     grid = read_grid(name)
     feeder, node = feeder_named(name)
     kw = np.zeros((len(grid.buses.name), 2))
@@ -74,7 +76,7 @@ def test_a_packaged_grid_flows_as_with_capacitance_and_iron(name):
     assert loading == pytest.approx(reference.transformer_loading, abs=0.01)
 
 
-def test_slopes_are_the_flows_differences():
+def test_slopes_are_the_flows_differences() -> None:
     feeder, kw, kvar, _ = drawn()
     p, q, step = kw / 100, kvar / 100, 1e-6
     at = slopes(feeder, flow(feeder, p, q))
@@ -91,14 +93,14 @@ def test_slopes_are_the_flows_differences():
             assert (high.P[0] - low.P[0]) / (2 * step) == pytest.approx(of_supply[node], abs=1e-6)
 
 
-def test_a_voltage_that_collapses_is_not_solved_and_leaves_the_other_slots_alone():
+def test_a_voltage_that_collapses_is_not_solved_and_leaves_the_other_slots_alone() -> None:
     feeder = Feeder.of([(0, 1)], 0.5, 0.5, kv=0.4, base_kva=100)
     found = flow(feeder, np.array([[0.0, 0.0], [0.05, 5.0]]), np.zeros((2, 2)))
     assert found.solved.tolist() == [True, False]
     assert found.v[1, 0] == flow(feeder, np.array([[0.0], [0.05]]), np.zeros((2, 1))).v[1, 0]
 
 
-def test_lines_come_in_any_order_and_direction():
+def test_lines_come_in_any_order_and_direction() -> None:
     feeder = Feeder.of([(3, 1), (2, 0), (1, 0)], [0.3, 0.2, 0.1], 0.1, kv=1.0, base_kva=1000.0)
     assert feeder.parent.tolist() == [-1, 0, 0, 1]
     assert feeder.r.tolist() == pytest.approx([0.0, 0.1, 0.2, 0.3])
@@ -116,7 +118,7 @@ def test_lines_come_in_any_order_and_direction():
         ([(0, 1), (-1, 2)], r"lines\[1\] has an end below zero"),
     ],
 )
-def test_what_is_no_tree_is_refused(lines, sentence):
+def test_what_is_no_tree_is_refused(lines: list[tuple[int, int]], sentence: str) -> None:
     with pytest.raises(MarketError, match=sentence):
         Feeder.of(lines, 0.1, 0.1, kv=0.4)
 
@@ -133,13 +135,14 @@ def test_what_is_no_tree_is_refused(lines, sentence):
         ("parent", [0, 0, 1], "feeder: needs a node 0 with parent -1"),
     ],
 )
-def test_findings_name_the_node(column, value, sentence):
+def test_findings_name_the_node(column: str, value: list[float], sentence: str) -> None:
     feeder = Feeder.of([(0, 1), (1, 2)], 0.1, 0.1, kv=0.4)
-    found = "; ".join(map(str, replace(feeder, **{column: np.array(value)}).findings()))
+    changed: dict[str, Any] = {column: np.array(value)}
+    found = "; ".join(map(str, replace(feeder, **changed).findings()))
     assert re.search(sentence, found), found
 
 
-def test_limits_in_the_wrong_order_and_unknown_names():
+def test_limits_in_the_wrong_order_and_unknown_names() -> None:
     assert Feeder.of([(0, 1)], 0.1, 0.1, kv=0.4, low=1.05, high=0.95).findings()
     with pytest.raises(DataError, match="ieee33"):
         read_feeder("ieee34")

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,18 +10,19 @@ from profiles import dear
 
 from commonwatt.errors import DataError
 from commonwatt.grid.check import EN_50160, Limits, check_grid, curtail
+from commonwatt.units import FloatArray
 
 FEEDER = line_of(4)
 STATION = read_case(next(folder for folder in CASES if folder.name == "transformer"))[0]
 QUIET = np.zeros((4, 1))
 
 
-def powers(*columns):
+def powers(*columns: Sequence[float]) -> FloatArray:
     """Shape (buses, slots) from one tuple per slot."""
     return np.array(columns, dtype=float).T
 
 
-def test_the_worst_of_each_slot_is_named():
+def test_the_worst_of_each_slot_is_named() -> None:
     found = check_grid(FEEDER, powers((0, 0, 0, 30), (0, -10, 0, -60), (0, 0, 0, 0)))
     assert found.ok.tolist() == [True, False, True]
     assert (found.v_low_bus[0], found.v_high_bus[0]) == (3, 0)
@@ -31,7 +33,7 @@ def test_the_worst_of_each_slot_is_named():
     ]
 
 
-def test_every_kind_of_violation_is_a_finding():
+def test_every_kind_of_violation_is_a_finding() -> None:
     thin = replace(FEEDER, lines=replace(FEEDER.lines, max_a=np.array([50.0, 500.0, 500.0])))
     low, line, collapse = check_grid(thin, powers((0, 0, 0, 50), (0, 9e3, 0, 0))).findings(thin)
     assert str(low).startswith("slot 0: 0.8")
@@ -44,14 +46,14 @@ def test_every_kind_of_violation_is_a_finding():
     assert heavy.line_loading.tolist() == [0.0]
 
 
-def test_a_slot_without_solution_is_not_ok_and_has_no_worst_bus():
+def test_a_slot_without_solution_is_not_ok_and_has_no_worst_bus() -> None:
     found = check_grid(FEEDER, powers((0, 9e3, 0, 0)))
     assert not found.ok[0]
     assert (found.v_low_bus[0], found.v_high_bus[0], found.line[0]) == (-1, -1, -1)
     assert np.isnan([found.v_low[0], found.line_loading[0], found.transformer_loading[0]]).all()
 
 
-def test_curtailment_in_closed_form():
+def test_curtailment_in_closed_form() -> None:
     """X = 0, no consumption: V = 1.1 V1 when RP = 1.1 * 0.1 V1^2, so P = 0.11 * 400^2 / 0.1 = 176 kW stays of 220."""
     network = line_of(2, r=0.1, x=0.0, max_a=1e6)
     cut = curtail(network, powers((0, -220), (0, -176.0 + 1e-3)), tolerance=1e-6)
@@ -61,7 +63,7 @@ def test_curtailment_in_closed_form():
     assert cut.after.ok.all()
 
 
-def test_a_line_and_a_transformer_limit_curtail_too():
+def test_a_line_and_a_transformer_limit_curtail_too() -> None:
     thin = replace(FEEDER, lines=replace(FEEDER.lines, max_a=np.array([50.0, 500.0, 500.0])))
     cut = curtail(thin, powers((0, -60, 0, 0)))
     assert cut.after.line_loading[0] == pytest.approx(1, abs=3e-3)
@@ -69,7 +71,7 @@ def test_a_line_and_a_transformer_limit_curtail_too():
     assert cut.after.transformer_loading[0] == pytest.approx(1, abs=3e-3)
 
 
-def test_slots_without_violation_are_untouched():
+def test_slots_without_violation_are_untouched() -> None:
     p = powers((0, -1, 2, -3), (0, -10, 0, -80), (0, 5, 5, 5))
     cut = curtail(FEEDER, p)
     assert cut.scale[[0, 2]].tolist() == [1, 1]
@@ -78,13 +80,13 @@ def test_slots_without_violation_are_untouched():
     assert curtail(FEEDER, QUIET).scale.tolist() == [1]
 
 
-def test_what_imports_cause_is_reported_and_not_repaired():
+def test_what_imports_cause_is_reported_and_not_repaired() -> None:
     cut = curtail(FEEDER, powers((0, 0, 0, 80), (0, -5, 0, 80), (0, 9e3, 0, 0)))
     assert cut.scale.tolist() == [1, 1, 1]
     assert not cut.after.ok.any()
 
 
-def test_feed_in_is_curtailed_beside_a_violation_by_imports():
+def test_feed_in_is_curtailed_beside_a_violation_by_imports() -> None:
     """Two feeders from one station: one draws too much, the other feeds in too much."""
     fork = replace(
         line_of(3, max_a=1e6),
@@ -98,14 +100,14 @@ def test_feed_in_is_curtailed_beside_a_violation_by_imports():
     assert (cut.after.v_low < 0.9).all()
 
 
-def test_exports_that_change_nothing_are_untouched():
+def test_exports_that_change_nothing_are_untouched() -> None:
     """The utility's own voltage is too high; a plant at its busbar moves it by no more than the source's stiffness."""
     cut = curtail(replace(FEEDER, slack_pu=1.12), powers((-1000, 0, 0, 0)))
     assert cut.scale.tolist() == [1]
     assert not cut.after.ok[0]
 
 
-def test_homes_at_one_bus_are_curtailed_by_what_each_exports():
+def test_homes_at_one_bus_are_curtailed_by_what_each_exports() -> None:
     """One home exports 100 kW, another takes 40: the fraction belongs to the 100, not to the net 60."""
     net, export = powers((0, 0, 0, -60)), powers((0, 0, 0, 100))
     as_homes, as_net = curtail(FEEDER, net, export_kw=export), curtail(FEEDER, net)
@@ -113,7 +115,7 @@ def test_homes_at_one_bus_are_curtailed_by_what_each_exports():
     assert as_homes.scale[0] > as_net.scale[0]
 
 
-def test_wrong_arguments_are_refused():
+def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(DataError, match="negative"):
         curtail(FEEDER, QUIET, export_kw=QUIET - 1)
     with pytest.raises(DataError, match="not finite"):
@@ -128,7 +130,7 @@ def test_wrong_arguments_are_refused():
 
 @dear(2)
 @given(seed=st.integers(0, 2**32 - 1), buses=st.integers(2, 12))
-def test_curtailment_is_feasible_and_the_largest(seed, buses):
+def test_curtailment_is_feasible_and_the_largest(seed: int, buses: int) -> None:
     """Feeders without consumption: the result keeps every limit, and one tolerance more would break one."""
     chance, tolerance = np.random.default_rng(seed), 1e-3
     network = line_of(buses, r=chance.uniform(0.01, 0.1), x=chance.uniform(0, 0.1), max_a=chance.uniform(50, 300))
@@ -141,5 +143,5 @@ def test_curtailment_is_feasible_and_the_largest(seed, buses):
     assert (cut.scale >= 0).all()
 
 
-def test_the_default_limits_are_the_standard():
+def test_the_default_limits_are_the_standard() -> None:
     assert Limits(v_min=0.9, v_max=1.1, loading=1.0) == EN_50160

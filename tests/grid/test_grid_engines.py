@@ -1,5 +1,7 @@
 """Our engine against OpenDSS, where it is installed."""
 
+from pathlib import Path
+
 import dss_engine
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ pytest.importorskip("opendssdirect")
 
 
 @pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
-def test_opendss_agrees_with_the_case(folder):
+def test_opendss_agrees_with_the_case(folder: Path) -> None:
     grid, p, q, expected = read_case(folder)
     voltage, losses = dss_engine.solve(grid, p, q)
     np.testing.assert_allclose(voltage, expected["voltage"], rtol=0, atol=1e-6)
@@ -21,7 +23,7 @@ def test_opendss_agrees_with_the_case(folder):
 
 
 @pytest.mark.parametrize("name", grid_names())
-def test_opendss_agrees_on_simbench(name):
+def test_opendss_agrees_on_simbench(name: str) -> None:
     """From load alone to sun alone; tolerances as in cases/simbench_rural1."""
     tables = read_grid(name)
     grid, share = Network.of(tables), np.linspace(0.0, 1.0, 5)

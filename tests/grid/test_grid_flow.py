@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from commonwatt.grid.network import Lines
 
 
 @pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
-def test_reference_case(folder):
+def test_reference_case(folder: Path) -> None:
     network, p, q, expected = read_case(folder)
     tolerance = expected.pop("tolerance")
     flow = power_flow(network, p, q)
@@ -30,7 +31,7 @@ def test_reference_case(folder):
     share=st.floats(-0.9, 0.9),
     angle=st.floats(-1.0, 1.0),
 )
-def test_two_buses_in_closed_form(r, x, share, angle):
+def test_two_buses_in_closed_form(r: float, x: float, share: float, angle: float) -> None:
     """V^4 + (2(RP + XQ) - V1^2) V^2 + (R^2 + X^2)(P^2 + Q^2) = 0, upper root, up to 90 % of the collapse."""
     v1, direction = 400.0, np.array([math.cos(angle), math.sin(angle)])
     slope = 2 * (r * direction[0] + x * direction[1])
@@ -45,7 +46,7 @@ def test_two_buses_in_closed_form(r, x, share, angle):
     assert flow.losses_kw[0] == pytest.approx(r * s**2 / v2**2 / 1e3, rel=1e-6, abs=1e-6)
 
 
-def test_slot_beyond_collapse_is_not_solved_and_the_others_are():
+def test_slot_beyond_collapse_is_not_solved_and_the_others_are() -> None:
     """At unity power factor and X = 0 the cable carries at most V^2 / 4R = 400 kW."""
     flow = power_flow(line_of(2, 0.1, 0.0), np.array([[0.0, 0.0, 0.0], [10.0, 401.0, 10.0]]))
     assert flow.solved.tolist() == [True, False, True]
@@ -54,7 +55,7 @@ def test_slot_beyond_collapse_is_not_solved_and_the_others_are():
     assert flow.voltage[1, 0] == flow.voltage[1, 2]
 
 
-def test_batch_equals_single_slots():
+def test_batch_equals_single_slots() -> None:
     network, powers = line_of(6), np.random.default_rng(7).normal(0.0, 4.0, (6, 20))
     batch = power_flow(network, powers)
     for slot in range(20):
@@ -62,7 +63,7 @@ def test_batch_equals_single_slots():
         assert np.array_equal(single.voltage[:, 0], batch.voltage[:, slot])
 
 
-def test_two_homes_on_a_ring_share_the_current():
+def test_two_homes_on_a_ring_share_the_current() -> None:
     """A ring of three equal cables: two thirds of a home's current come the short way."""
     radial = line_of(3, max_a=100.0)
     ends = {"from_bus": np.array([0, 1, 2]), "to_bus": np.array([1, 2, 0])}
@@ -73,12 +74,12 @@ def test_two_homes_on_a_ring_share_the_current():
     assert loading[1] == pytest.approx(loading[2], rel=1e-9)
 
 
-def test_powers_at_the_end_of_the_floats_are_nothing():
+def test_powers_at_the_end_of_the_floats_are_nothing() -> None:
     flow = power_flow(line_of(2), np.array([[0.0], [40.0]]), np.array([[0.0], [1e-308]]))
     assert flow.solved.all()
 
 
-def test_no_slots():
+def test_no_slots() -> None:
     flow = power_flow(line_of(3), np.zeros((3, 0)))
     assert flow.voltage.shape == (3, 0)
     assert flow.losses_kw.shape == (0,)
@@ -86,7 +87,7 @@ def test_no_slots():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("kind", ["active", "reactive"])
-def test_what_is_not_finite_is_refused(value, kind):
+def test_what_is_not_finite_is_refused(value: float, kind: str) -> None:
     wrong = np.zeros((3, 4))
     wrong[1, 2] = value
     p, q = (wrong, np.zeros((3, 4))) if kind == "active" else (np.zeros((3, 4)), wrong)
@@ -94,7 +95,7 @@ def test_what_is_not_finite_is_refused(value, kind):
         power_flow(line_of(3), p, q)
 
 
-def test_shapes_must_fit():
+def test_shapes_must_fit() -> None:
     with pytest.raises(ValueError, match="needs shape \\(3 buses, slots\\), not \\(2, 4\\)"):
         power_flow(line_of(3), np.zeros((2, 4)))
     with pytest.raises(ValueError, match="reactive power \\(3, 5\\)"):

@@ -2,28 +2,42 @@
 
 import csv
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
 from commonwatt.market import Frame, Orders
+from commonwatt.market.interface import Mechanism
 from commonwatt.records import BUY, SELL
+from commonwatt.records.clearing import Clearing
 from commonwatt.units import MAX_ORDER_WH, micro
 
 CASES = Path(__file__).parents[1] / "market" / "cases"
 CEILING, FLOOR = 300_000, 80_000
 
+Row = tuple[int, int, int, int]
+"""An order: member, side, energy [Wh], limit [micro-currency/kWh]."""
 
-def frame(members, ceiling=CEILING, floor=FLOOR):
+
+def frame(members: int, ceiling: int = CEILING, floor: int = FLOOR) -> Frame:
     return Frame(np.array([900]), np.array([15]), 0.25, members, np.array([ceiling]), np.array([floor]))
 
 
-def orders(*rows):
+def orders(*rows: Row) -> Orders:
     return Orders(*np.array(rows, dtype=np.int64).reshape(-1, 4).T)
 
 
-def clear(mechanism, rows, parameters=None, members=None, ceiling=CEILING, floor=FLOOR):
+def clear(
+    mechanism: Mechanism[Any],
+    rows: Sequence[Row],
+    parameters: Mapping[str, object] | None = None,
+    members: int | None = None,
+    ceiling: int = CEILING,
+    floor: int = FLOOR,
+) -> Clearing:
     """The proved clearing of one slot; rows are (member, side, wh, limit)."""
     members = members or max((row[0] for row in rows), default=0) + 1
     (clearing,) = mechanism.clear(frame(members, ceiling, floor), (orders(*rows),), parameters or {})
@@ -31,13 +45,13 @@ def clear(mechanism, rows, parameters=None, members=None, ceiling=CEILING, floor
     return clearing
 
 
-def deals(clearing):
+def deals(clearing: Clearing) -> list[tuple[int, ...]]:
     trades = clearing.trades
     columns = (trades.buyer, trades.seller, trades.wh, trades.price)
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
-def case(name):
+def case(name: str) -> tuple[list[str], list[Row], dict[str, Any]]:
     """Names of the members, the book and what is expected of a reference case."""
     expected = json.loads((CASES / name / "expected.json").read_text())
     with (CASES / name / "input.csv").open() as file:
@@ -54,7 +68,7 @@ prices = st.one_of(st.sampled_from([79_999, FLOOR, 80_001, 150_000, CEILING, 300
 
 
 @st.composite
-def books(draw, most=12, side=None):
+def books(draw: st.DrawFn, most: int = 12, side: st.SearchStrategy[int] | None = None) -> list[Row]:
     """A book with at most one order per member and side; some members are on both sides."""
     pairs = st.tuples(st.integers(0, most - 1), side or st.sampled_from([BUY, SELL]))
     ends = draw(st.lists(pairs, unique=True, max_size=most))

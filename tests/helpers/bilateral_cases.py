@@ -1,26 +1,31 @@
 """What the tests of `bilateral` share: a village with PV and batteries, its frame, and its optimum by Clarabel."""
 
+from typing import Any
+
 import numpy as np
 
 from commonwatt.devices.households import Households
 from commonwatt.market import Frame
 from commonwatt.market.bilateral.neighbourhood import Neighbourhood
+from commonwatt.market.bilateral.routes import Routes
 from commonwatt.market.designs.bilateral import BILATERAL
+from commonwatt.records import Clearing
+from commonwatt.units import FloatArray
 
 
-def frame(homes, hours=1.0):
+def frame(homes: Households, hours: float = 1.0) -> Frame:
     count, slots = homes.shape
     starts = np.arange(slots, dtype=np.int64) * int(3600 * hours)
     return Frame(starts, starts // 60 % 1440, hours, count, np.full(slots, 320_000), np.full(slots, 80_000))
 
 
-def clear(given, hours=1.0, **parameters):
+def clear(given: Neighbourhood, hours: float = 1.0, **parameters: Any) -> tuple[Clearing, ...]:
     clearings = BILATERAL.clear(frame(given.homes, hours), (given,), parameters)
     assert all(clearing.proof.holds for clearing in clearings)
     return clearings
 
 
-def village(count, slots=24, seed=0, batteries=0.4, **limits):
+def village(count: int, slots: int = 24, seed: int = 0, batteries: float = 0.4, **limits: Any) -> Neighbourhood:
     chance = np.random.default_rng(seed)
     hour = np.arange(slots) * 24 / slots
     shape = 0.3 + 0.25 * np.exp(-(((hour - 8) / 1.5) ** 2)) + 0.7 * np.exp(-(((hour - 19) / 2.5) ** 2))
@@ -37,7 +42,7 @@ def village(count, slots=24, seed=0, batteries=0.4, **limits):
     return Neighbourhood(Households.of(load, pv=pv, **prices, **battery, **wear, **limits), distance)
 
 
-def optimum(homes, routes, hours):
+def optimum(homes: Households, routes: Routes, hours: float) -> float:
     """Least total cost by an interior-point method on the model as it is written down, one matrix for all homes."""
     import clarabel
     from scipy import sparse
@@ -50,10 +55,10 @@ def optimum(homes, routes, hours):
     cell = np.arange(cells)
     eye = sparse.identity(cells, format="csc")
 
-    def wide(column):
+    def wide(column: Any) -> FloatArray:
         return np.repeat(column, slots)
 
-    def block(**parts):
+    def block(**parts: Any) -> Any:
         at = [parts.get(name, sparse.csc_matrix((cells, cells))) for name in names]
         return sparse.hstack([*at, parts.get("flows", sparse.csc_matrix((cells, flows)))], format="csc")
 
@@ -72,8 +77,8 @@ def optimum(homes, routes, hours):
     power = wide(homes.power) * has
     low = np.concatenate([zero, zero, zero, zero, zero, wide(homes.low), wide(homes.p_min), np.zeros(flows)])
     held = wide(homes.curtail) * homes.pv.ravel()
-    high = [homes.most_import.ravel(), homes.most_export.ravel(), held, power, power, wide(homes.high)]
-    high = np.concatenate([*high, wide(homes.p_max), routes.most])
+    parts = [homes.most_import.ravel(), homes.most_export.ravel(), held, power, power, wide(homes.high)]
+    high = np.concatenate([*parts, wide(homes.p_max), routes.most])
     retail, feed_in = (np.where(np.isfinite(price), price, 0.0).ravel() for price in (homes.retail, homes.feed_in))
     wear = wide(homes.wear)
     cost = hours * np.concatenate([retail, -feed_in, zero, wear, wear, zero, wide(homes.b), routes.gamma])
@@ -87,4 +92,4 @@ def optimum(homes, routes, hours):
     settings.verbose = False
     solved = clarabel.DefaultSolver(sparse.diags(square, format="csc"), cost, rows, bounds, cones, settings).solve()
     assert str(solved.status) == "Solved", solved.status
-    return solved.obj_val
+    return float(solved.obj_val)

@@ -1,11 +1,16 @@
 """The same network in OpenDSS: another model, another solver, another team."""
 
+from collections.abc import Iterator
 from math import hypot, sqrt
+from types import ModuleType
 
 import numpy as np
 
+from commonwatt.grid.network import Network
+from commonwatt.units import FloatArray
 
-def solve(network, p_kw, q_kvar):
+
+def solve(network: Network, p_kw: FloatArray, q_kvar: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Voltage of each bus, shape (buses, slots) [pu], and losses, shape (slots,) [kW]."""
     # Imported here, since doctest reads this file where OpenDSS is not installed too.
     import opendssdirect as dss
@@ -16,7 +21,7 @@ def solve(network, p_kw, q_kvar):
     return np.array(voltage).T, np.array(losses)
 
 
-def script(network):
+def script(network: Network) -> Iterator[str]:
     kv, t, lines = network.kv.tolist(), network.transformer, network.lines
     columns = (lines.from_bus, lines.to_bus, lines.r_ohm, lines.x_ohm, lines.c_nf)
     level = kv[network.slack]
@@ -54,7 +59,7 @@ def script(network):
     yield "set tolerance=1e-12 maxiterations=1000"
 
 
-def solve_slot(dss, network, p, q):
+def solve_slot(dss: ModuleType, network: Network, p: FloatArray, q: FloatArray) -> tuple[list[float], float]:
     dss.Text.Commands([f"load.p{bus}.kw={kw!r}" for bus, kw in enumerate(p.tolist())])
     dss.Text.Commands([f"load.p{bus}.kvar={kvar!r}" for bus, kvar in enumerate(q.tolist())])
     dss.Text.Command("solve")

@@ -2,18 +2,20 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from commonwatt.grid.network import Lines, Network, Transformer
+from commonwatt.units import FloatArray
 
 CASES = sorted(path for path in (Path(__file__).parents[1] / "grid" / "cases").iterdir() if path.is_dir())
 
 
-def read_case(folder):
+def read_case(folder: Path) -> tuple[Network, FloatArray, FloatArray, dict[str, Any]]:
     """Network, p_kw, q_kvar and what is expected, with tolerances."""
     given = json.loads((folder / "input.json").read_text())
-    columns = {
+    columns: dict[str, Any] = {
         name: np.array(values, dtype=np.int64 if name.endswith("bus") else np.float64)
         for name, values in given["lines"].items()
     }
@@ -30,7 +32,7 @@ def read_case(folder):
     return network, np.array(given["p_kw"]), np.array(given["q_kvar"]), expected
 
 
-def line_of(buses, r=0.1, x=0.05, max_a=250.0, kv=0.4):
+def line_of(buses: int, r: float = 0.1, x: float = 0.05, max_a: float = 250.0, kv: float = 0.4) -> Network:
     """A feeder of equal cables one after the other; the first bus is the slack."""
     count = buses - 1
     start = np.arange(count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from commonwatt.ledger.chain.embedded import Genesis
 from commonwatt.ledger.wallet import sign_transaction
@@ -16,5 +17,5 @@ GENESIS = Genesis(chain_id=2024, balances={ALICE.address: 1000 * ETHER, BOB.addr
 
 
 def transfer(nonce: int, *, key: Key = ALICE, to: bytes = b"\x11" * 20, wei: int = 1, **changes: int) -> bytes:
-    fields = {"chain_id": GENESIS.chain_id, "gas": 21_000, "value": wei, "nonce": nonce, **changes}
+    fields: dict[str, Any] = {"chain_id": GENESIS.chain_id, "gas": 21_000, "value": wei, "nonce": nonce, **changes}
     return sign_transaction(key, to=to, **fields)

@@ -81,10 +81,10 @@ class Transactions:
         if kind == 1:
             fields: list[Any] = [self._chain_id, nonce, 0, gas, to, value, data, self._access_list()]
             signature = key.sign_digest(keccak(b"\x01" + rlp.encode(fields)))
-            return b"\x01" + rlp.encode([*fields, signature[64] - 27, *_numbers(signature)])
+            return b"\x01" + bytes(rlp.encode([*fields, signature[64] - 27, *_numbers(signature)]))
         fields = [nonce, 0, gas, to, value, data]
         signature = key.sign_digest(keccak(rlp.encode([*fields, self._chain_id, 0, 0])))
-        return rlp.encode([*fields, signature[64] - 27 + 35 + 2 * self._chain_id, *_numbers(signature)])
+        return bytes(rlp.encode([*fields, signature[64] - 27 + 35 + 2 * self._chain_id, *_numbers(signature)]))
 
     def _access_list(self) -> list[Any]:
         chosen = self._random.sample(self.contracts, min(len(self.contracts), self._random.randrange(3)))

@@ -1,5 +1,7 @@
 """What the tests of `schedule` share: feeders with homes, their frame, and the central optimum by Clarabel."""
 
+from typing import Any
+
 import numpy as np
 
 from commonwatt.data.feeders import read_feeder
@@ -8,28 +10,32 @@ from commonwatt.grid.feeder import Feeder
 from commonwatt.market import Frame
 from commonwatt.market.designs.schedule import SCHEDULE
 from commonwatt.market.schedule.input import Dispatch, Flexible
+from commonwatt.records import Clearing
 from commonwatt.simulation.feeders import feeder_named
+from commonwatt.units import FloatArray, IntArray
 
 
-def frame(given, hours=1.0):
+def frame(given: Dispatch, hours: float = 1.0) -> Frame:
     count, slots = given.homes.shape
     starts = np.arange(slots, dtype=np.int64) * int(3600 * hours)
     prices = (np.rint(np.nan_to_num(price, posinf=1.0, neginf=0.0) * 1e6) for price in (given.retail, given.feed_in))
     return Frame(starts, starts // 60 % 1440, hours, count, *(price.astype(np.int64) for price in prices))
 
 
-def clear(given, hours=1.0, **parameters):
+def clear(given: Dispatch, hours: float = 1.0, **parameters: Any) -> tuple[Clearing, ...]:
     clearings = SCHEDULE.clear(frame(given, hours), (given,), parameters)
     assert all(clearing.proof.holds for clearing in clearings)
     return clearings
 
 
-def line(nodes=3, ohm=0.1, **given):
+def line(nodes: int = 3, ohm: float = 0.1, **given: Any) -> Feeder:
     """A feeder that is one line of nodes after another, at 0.4 kV."""
     return Feeder.of([(node, node + 1) for node in range(nodes - 1)], ohm, ohm / 2, kv=0.4, base_kva=100.0, **given)
 
 
-def village(feeder, seed=0, slots=24, sun=1.0, flexible=True, **limits):
+def village(
+    feeder: Feeder, seed: int = 0, slots: int = 24, sun: float = 1.0, flexible: bool = True, **limits: Any
+) -> Dispatch:
     """Homes drawn for the nodes of a feeder, one each but at node 0: PV, batteries, shapable and deferrable loads."""
     chance = np.random.default_rng(seed)
     homes = feeder.nodes - 1
@@ -42,19 +48,19 @@ def village(feeder, seed=0, slots=24, sun=1.0, flexible=True, **limits):
     battery = {"capacity": capacity, "power": capacity / 2.5, "low": 0.1 * capacity, "start": 0.5 * capacity}
     wear = {"charging": 0.95, "discharging": 0.93, "wear": 0.005}
     given = {"retail": 0.32, "feed_in": 0.08} | limits
-    flexible = _flexible(chance, homes, slots) if flexible else None
+    loads = _flexible(chance, homes, slots) if flexible else None
     taken = Households.of(load, pv=pv, **battery, **wear, **given)
-    return Dispatch.of(feeder, np.arange(1, feeder.nodes), taken, 0.2 * load, flexible)
+    return Dispatch.of(feeder, np.arange(1, feeder.nodes), taken, 0.2 * load, loads)
 
 
-def _flexible(chance, homes, slots):
+def _flexible(chance: np.random.Generator, homes: int, slots: int) -> Flexible:
     power = np.where(chance.random(homes) < 0.5, 2.0, 0.0)
     profile = np.where(chance.random(homes) < 0.5, 1.0, 0.0)[:, None] * chance.uniform(0.2, 2.0, 3)
     energy = power * 24 / slots * chance.uniform(0, slots / 3, homes)
     return Flexible.of(homes, slots, power=power, energy=energy, begin=slots // 3, profile=profile, earliest=slots // 3)
 
 
-def ieee33(seed=0, scale=0.6):
+def ieee33(seed: int = 0, scale: float = 0.6) -> Dispatch:
     """The 33-bus feeder with a home in the size of each bus's load, over a day."""
     table, (feeder, _) = read_feeder("ieee33"), feeder_named("ieee33")
     given = village(feeder, seed)
@@ -80,15 +86,18 @@ def ieee33(seed=0, scale=0.6):
 class _Program:
     """Rows of a cone program, put together by names of variables; each has shape (rows, slots)."""
 
-    def __init__(self, slots):
-        self.slots, self.size, self.at, self.rows, self.right = slots, 0, {}, {}, {}
+    def __init__(self, slots: int) -> None:
+        self.slots, self.size = slots, 0
+        self.at: dict[str, IntArray] = {}
+        self.rows: dict[str, list[Any]] = {}
+        self.right: dict[str, list[Any]] = {}
 
-    def variable(self, name, rows):
+    def variable(self, name: str, rows: int) -> IntArray:
         self.at[name] = self.size + np.arange(rows * self.slots).reshape(rows, self.slots)
         self.size += rows * self.slots
         return self.at[name]
 
-    def add(self, kind, right, *terms):
+    def add(self, kind: str, right: Any, *terms: tuple[IntArray, Any]) -> IntArray:
         """Rows Σ coefficient·variable (= or <=) right; terms : (columns, coefficients), broadcast to right's shape."""
         right = np.asarray(right, dtype=float)
         count = sum(len(r) for r in self.right.get(kind, ()))
@@ -100,7 +109,7 @@ class _Program:
         self.right.setdefault(kind, []).append(right.ravel())
         return row
 
-    def matrix(self, kind):
+    def matrix(self, kind: str) -> tuple[Any, FloatArray]:
         from scipy import sparse
 
         row, column, value = (np.concatenate(each) for each in zip(*self.rows[kind], strict=True))
@@ -108,7 +117,9 @@ class _Program:
         return sparse.csc_matrix((value, (row, column)), (len(right), self.size)), right
 
 
-def optimum(given, hours=1.0, relief=0.0):
+def optimum(
+    given: Dispatch, hours: float = 1.0, relief: float | FloatArray = 0.0
+) -> tuple[float, FloatArray, FloatArray]:
     """Least cost with the branch flow relaxed to cones and starts to weights, nodal prices and nets, by Clarabel.
 
     relief : of the upper limits of squared voltages, shape (nodes, slots) [pu]
@@ -213,4 +224,4 @@ def optimum(given, hours=1.0, relief=0.0):
     assert str(solved.status) in ("Solved", "AlmostSolved"), solved.status
     found, duals = np.array(solved.x), np.array(solved.z) / (hours * base)
     price = -duals[balance] - feeder.drop[0][outer].T @ duals[len(parts[0][1]) + upper]
-    return solved.obj_val, price, found[net]
+    return float(solved.obj_val), price, found[net]

@@ -2,6 +2,7 @@
 
 import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -9,19 +10,21 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def page():
+def page() -> ModuleType:
     spec = importlib.util.spec_from_file_location("chain_page", ROOT / "benchmarks" / "_chain_page.py")
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def test_the_figures_are_those_of_the_results(page):
+def test_the_figures_are_those_of_the_results(page: ModuleType) -> None:
     found = [block for path in page.PAGES for block in page.BLOCK.findall(path.read_text("utf-8"))]
     assert dict(found) == page.blocks()
 
 
-def test_the_numbers_to_reach_are_reached_in_the_results(page):
+def test_the_numbers_to_reach_are_reached_in_the_results(page: ModuleType) -> None:
     network, rpc = page.read("network"), page.read("rpc")
     assert network["token_transfers_per_second_in_full_blocks"]["made"]["cpu"] >= 150
     assert network["single_transaction_blocks_per_second"]["made"]["cpu"] >= 60

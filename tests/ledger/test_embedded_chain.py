@@ -11,6 +11,7 @@ import pytest
 import rlp
 from eth.chains.base import Chain
 from eth.db.atomic import AtomicDB
+from eth_typing import BlockNumber
 from ledger_cases import ALICE, BOB, ETHER, GENESIS, transfer
 
 from commonwatt.errors import LedgerError
@@ -102,7 +103,7 @@ def test_py_evm_imports_the_blocks_by_executing_them_again(open_chain: Open) -> 
         chain.submit(transfer(3 * number + 2))
         chain.seal(2000 + number)
     other = _py_evm(GENESIS)
-    for number in range(1, 6):
+    for number in map(BlockNumber, range(1, 6)):
         encoded = rlp.encode(chain._chain.get_canonical_block_by_number(number))
         block = rlp.decode(encoded, sedes=other.get_vm_class_for_block_number(number).get_block_class())
         other.import_block(block)
@@ -207,7 +208,8 @@ def test_what_is_not_there() -> None:
         chain.block(1)
     with pytest.raises(LedgerError, match="was not submitted"):
         chain.confirm([bytes(32)], 2000)
-    assert chain.receipt(bytes(32)) is chain.transaction(bytes(32)) is None
+    assert chain.receipt(bytes(32)) is None
+    assert chain.transaction(bytes(32)) is None
     assert chain.code(BOB.address) == chain.call(BOB.address, b"") == b""
 
 

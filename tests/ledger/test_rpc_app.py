@@ -14,6 +14,7 @@ from ledger_cases import ALICE, BOB, transfer
 from rpc_cases import GENESIS, result, served, service
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from commonwatt.ledger.rpc.app import Access
 from commonwatt.ledger.rpc.readers import HEADER, NotAReader, Readers, signed_header
@@ -39,7 +40,8 @@ def browser() -> Iterator[httpx.Client]:
 @contextmanager
 def websocket(browser: httpx.Client, **headers: str) -> Iterator[ClientConnection]:
     url = str(browser.base_url).replace("http", "ws")
-    with connect(url, origin=headers.pop("origin", None), additional_headers=headers, proxy=None) as socket:
+    origin = Origin(headers.pop("origin")) if "origin" in headers else None
+    with connect(url, origin=origin, additional_headers=headers, proxy=None) as socket:
         yield socket
 
 

@@ -1,6 +1,8 @@
 """RLP from strangers: what rlp itself reads, and nothing that takes long."""
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import rlp
@@ -20,12 +22,12 @@ ITEMS = st.recursive(st.binary(max_size=70), lambda item: st.lists(item, max_siz
 
 
 @given(ITEMS)
-def test_it_reads_what_rlp_writes(item):
+def test_it_reads_what_rlp_writes(item: Any) -> None:
     assert decode(rlp.encode(item), 100) == item
 
 
 @given(st.binary(max_size=200))
-def test_it_refuses_what_rlp_refuses(data):
+def test_it_refuses_what_rlp_refuses(data: bytes) -> None:
     try:
         expected = rlp.decode(data)
     except Exception:  # rlp raises many kinds
@@ -35,7 +37,7 @@ def test_it_refuses_what_rlp_refuses(data):
         assert decode(data, 1000) == expected
 
 
-def test_items_and_depth_are_limited():
+def test_items_and_depth_are_limited() -> None:
     assert decode(rlp.encode([b"a", b"b"]), 3) == [b"a", b"b"]
     with pytest.raises(ValueError, match="more than 3 items"):
         decode(rlp.encode([b"a", b"b", b"c"]), 3)
@@ -62,7 +64,7 @@ def short_items(size: int) -> bytes:
         (decode_transaction, LedgerError, short_items(1 << 20)),
     ],
 )
-def test_a_million_short_items_take_no_time(read, refused, data):
+def test_a_million_short_items_take_no_time(read: Callable[..., Any], refused: type[Exception], data: bytes) -> None:
     begun = time.process_time()
     with pytest.raises(refused):
         read(data)

@@ -246,7 +246,7 @@ AGENT = st.tuples(
 )
 
 
-@settings(phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(dear(2), phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(st.lists(AGENT, min_size=1, max_size=6), st.floats(0, 3), st.data())
 def test_any_island_of_agents_clears_with_its_proof_and_twice_the_same(agents, gamma, data):
     count = len(agents)

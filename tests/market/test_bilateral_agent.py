@@ -1,22 +1,24 @@
 """Agents in processes of their own, which exchange proposals and nothing else, agree on the market's trades."""
 
 import multiprocessing
+from multiprocessing.connection import Connection
 
 import numpy as np
 import pytest
 from bilateral_cases import village
 
 from commonwatt.errors import MarketError
-from commonwatt.market.bilateral.agent import Agent, routes_of
+from commonwatt.market.bilateral.agent import Agent, Deal, routes_of
 from commonwatt.market.bilateral.consensus import Start, rounds
 from commonwatt.market.bilateral.neighbourhood import BilateralParameters, Neighbourhood
+from commonwatt.units import FloatArray
 
 THREE = Neighbourhood.of_agents([(1, 2, 0, 10), (1, 8, -5, 0), (1, 10, -5, 0)], [(0, 1, 0.5), (0, 2, 0.2)])
 
 
-def live(agent, pipes, count, report):
+def live(agent: Agent, pipes: dict[int, Connection], count: int, report: Connection) -> None:
     """One home's process: its pipes lead to neighbours only; at the end it reports what it agreed on."""
-    received = {}
+    received: dict[int, FloatArray] = {}
     for _ in range(count):
         for other, proposal in agent.propose(received).items():
             pipes[other].send(proposal)
@@ -25,12 +27,14 @@ def live(agent, pipes, count, report):
     report.send((agent.quiet, agent.deals()))
 
 
-def deals_of_processes(given, parameters, count, hours):
+def deals_of_processes(
+    given: Neighbourhood, parameters: BilateralParameters, count: int, hours: float
+) -> list[tuple[bool, dict[int, Deal]]]:
     """What each home's process reports after `count` rounds."""
     homes, routes = given.homes, parameters.routes(given)
     start = Start.of(homes, routes)
     agents = [Agent(home, homes.take([home]), routes_of(routes, home), start, hours) for home in range(homes.shape[0])]
-    pipes = [{} for _ in agents]
+    pipes: list[dict[int, Connection]] = [{} for _ in agents]
     for agent in agents:
         for other in (other for other in agent.neighbours if other > agent.home):
             pipes[agent.home][other], pipes[other][agent.home] = multiprocessing.Pipe()
@@ -51,7 +55,7 @@ def deals_of_processes(given, parameters, count, hours):
     return found
 
 
-def test_three_processes_find_the_case_by_hand():
+def test_three_processes_find_the_case_by_hand() -> None:
     found = deals_of_processes(THREE, BilateralParameters(), 100, 1.0)
     assert all(quiet for quiet, _ in found)
     (_, generator), (_, near), (_, far) = found
@@ -60,7 +64,7 @@ def test_three_processes_find_the_case_by_hand():
     assert near[0].sells.tolist() == far[0].sells.tolist() == [False]
 
 
-def test_processes_with_batteries_agree_bit_for_bit_and_with_the_market():
+def test_processes_with_batteries_agree_bit_for_bit_and_with_the_market() -> None:
     given, parameters, hours, count = village(5, slots=12, batteries=0.8), BilateralParameters(roles="free"), 2.0, 150
     found = deals_of_processes(given, parameters, count, hours)
     routes = parameters.routes(given)
@@ -82,13 +86,13 @@ def test_processes_with_batteries_agree_bit_for_bit_and_with_the_market():
     assert traded > 1000
 
 
-def test_the_agents_flows_are_the_markets_to_the_last_digits():
+def test_the_agents_flows_are_the_markets_to_the_last_digits() -> None:
     given, parameters, count = village(8, batteries=0.6), BilateralParameters(preference="distance"), 120
     routes = parameters.routes(given)
     start = Start.of(given.homes, routes)
     market = next(rounds(given.homes, routes, start, 1.0, every=count, adaptive=False))
     agents = [Agent(home, given.homes.take([home]), routes_of(routes, home), start, 1.0) for home in range(8)]
-    received = [{} for _ in agents]
+    received: list[dict[int, FloatArray]] = [{} for _ in agents]
     for _ in range(count + 1):
         sent = [agent.propose(box) for agent, box in zip(agents, received, strict=True)]
         received = [{other: sent[other][agent.home] for other in agent.neighbours} for agent in agents]
@@ -98,15 +102,15 @@ def test_the_agents_flows_are_the_markets_to_the_last_digits():
 
 
 @pytest.mark.parametrize("wrong", [{}, {1: [1.0, 2.0], 2: [0.0]}, {1: [np.nan], 2: [0.0]}])
-def test_a_missing_or_malformed_proposal_is_refused(wrong):
+def test_a_missing_or_malformed_proposal_is_refused(wrong: dict[int, list[float]]) -> None:
     routes = BilateralParameters().routes(THREE)
     agent = Agent(0, THREE.homes.take([0]), routes_of(routes, 0), Start.of(THREE.homes, routes), 1.0)
     agent.propose({})
     with pytest.raises(MarketError, match="Home 0 had no proposal of 1 numbers from home 1"):
-        agent.propose(wrong)
+        agent.propose({other: np.array(numbers) for other, numbers in wrong.items()})
 
 
-def test_a_home_without_neighbours_is_quiet_at_once():
+def test_a_home_without_neighbours_is_quiet_at_once() -> None:
     routes = BilateralParameters().routes(THREE)
     alone = Agent(7, THREE.homes.take([0]), routes_of(routes, 7), Start.of(THREE.homes, routes), 1.0)
     assert alone.propose({}) == {}

@@ -1,6 +1,7 @@
 """One bill, shared over a window: the reference case, the exact balance, what may go wrong."""
 
 from fractions import Fraction
+from random import Random
 
 import numpy as np
 import pytest
@@ -11,14 +12,14 @@ from pool_cases import case
 
 from commonwatt.errors import MarketError
 from commonwatt.market.bill_sharing import alone, share_bill
-from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, payment
+from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, IntArray, payment
 
 
-def array(values):
+def array(values: list[int] | list[list[int]]) -> IntArray:
     return np.array(values, dtype=np.int64)
 
 
-def test_reference_case():
+def test_reference_case() -> None:
     given, expected = case("bill-sharing")
     of = tuple(array(given[name]) for name in ("net_wh", "retail", "feed_in"))
     shared = share_bill(*of)
@@ -28,7 +29,7 @@ def test_reference_case():
 
 
 @st.composite
-def windows(draw, wh=50_000, lowest=-100_000):
+def windows(draw: st.DrawFn, wh: int = 50_000, lowest: int = -100_000) -> tuple[IntArray, IntArray, IntArray]:
     """(net, retail, feed_in); prices may be negative."""
     shape = draw(array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=8))
     net = draw(arrays(np.int64, shape, elements=st.integers(-wh, wh)))
@@ -36,20 +37,20 @@ def windows(draw, wh=50_000, lowest=-100_000):
     return net, draw(price), draw(price)
 
 
-def community_bill(net, retail, feed_in):
+def community_bill(net: IntArray, retail: IntArray, feed_in: IntArray) -> int:
     slots = zip(net.sum(axis=0).tolist(), retail.tolist(), feed_in.tolist(), strict=True)
     bills = [(wh, retail if wh > 0 else feed_in) for wh, retail, feed_in in slots]
     return sum(payment(wh, price) if price >= 0 else -payment(wh, -price) for wh, price in bills)
 
 
 @given(windows())
-def test_members_bills_are_the_communitys_bill_to_the_micro_unit(window):
+def test_members_bills_are_the_communitys_bill_to_the_micro_unit(window: tuple[IntArray, IntArray, IntArray]) -> None:
     shared = share_bill(*window)
     assert int(shared.bills.sum()) == community_bill(*window)
 
 
 @given(windows())
-def test_every_bill_is_energy_at_the_windows_prices(window):
+def test_every_bill_is_energy_at_the_windows_prices(window: tuple[IntArray, IntArray, IntArray]) -> None:
     net = window[0]
     shared = share_bill(*window)
     bought, sold = np.maximum(net, 0).sum(axis=1).tolist(), np.maximum(-net, 0).sum(axis=1).tolist()
@@ -58,7 +59,7 @@ def test_every_bill_is_energy_at_the_windows_prices(window):
 
 
 @given(windows(lowest=0), st.randoms(use_true_random=False))
-def test_the_order_of_members_changes_ties_only(window, chance):
+def test_the_order_of_members_changes_ties_only(window: tuple[IntArray, IntArray, IntArray], chance: Random) -> None:
     net, retail, feed_in = window
     order = list(range(len(net)))
     chance.shuffle(order)
@@ -68,27 +69,27 @@ def test_the_order_of_members_changes_ties_only(window, chance):
 
 
 @given(windows(lowest=0))
-def test_the_community_never_pays_more_than_its_members_alone(window):
+def test_the_community_never_pays_more_than_its_members_alone(window: tuple[IntArray, IntArray, IntArray]) -> None:
     net, retail, feed_in = window
     dear, cheap = np.maximum(retail, feed_in), np.minimum(retail, feed_in)
     # Every payment of a member alone is rounded, so a slot and member may differ by one unit.
     assert share_bill(net, dear, cheap).bills.sum() <= alone(net, dear, cheap).sum() + net.size
 
 
-def test_alone_is_every_slot_by_itself():
+def test_alone_is_every_slot_by_itself() -> None:
     found = alone(array([[1500, -700], [1, -1]]), array([333_333, 0]), array([0, 77_777]))
     assert found.tolist() == [499_999 - 54_443, 333 - 77]
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 3), (3, 0), (2, 2)])
-def test_nothing_used_costs_nothing(shape):
+def test_nothing_used_costs_nothing(shape: tuple[int, int]) -> None:
     prices = np.full(shape[1], 200_000)
     shared = share_bill(np.zeros(shape, dtype=np.int64), prices, prices)
     assert shared.bills.tolist() == [0] * shape[0]
     assert (shared.buy, shared.sell) == (Fraction(0), Fraction(0))
 
 
-def test_the_largest_allowed():
+def test_the_largest_allowed() -> None:
     shared = share_bill(array([[MAX_ORDER_WH], [MAX_ORDER_WH]]), array([MAX_PRICE]), array([0]))
     assert shared.bills.tolist() == [10**18, 10**18]
     with pytest.raises(MarketError, match="beyond 2"):
@@ -107,6 +108,6 @@ def test_the_largest_allowed():
         ([[1]], [MAX_PRICE + 1], "price beyond"),
     ],
 )
-def test_what_cannot_be_shared_is_refused(net, retail, message):
+def test_what_cannot_be_shared_is_refused(net: list[int] | list[list[int]], retail: list[int], message: str) -> None:
     with pytest.raises(MarketError, match=message):
         share_bill(array(net), array(retail), array([0] * len(retail)))

@@ -1,13 +1,18 @@
 """`coalition`: who wins, what winners pay, and that the revenue follows the energy."""
 
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
 import numpy as np
 import pytest
-from auction_cases import CEILING, FLOOR, books, case, clear, deals
+from auction_cases import CEILING, FLOOR, Row, books, case, clear, deals
 from hypothesis import given
 from hypothesis import strategies as st
 
 from commonwatt.market.designs.coalition import COALITION, even_pairs
 from commonwatt.records import BUY, SELL
+from commonwatt.records.clearing import Trades
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, largest_remainder, micro
 
 PRICINGS = ("first", "uniform", "vickrey")
@@ -17,7 +22,7 @@ SHARE_WH = 4
 
 
 @each_pricing
-def test_reference_case(pricing):
+def test_reference_case(pricing: str) -> None:
     names, book, expected = case("coalition-revenue")
     bounds = {"ceiling": micro(expected["retail"]), "floor": micro(expected["feed_in"])}
     clearing = clear(COALITION, book, {"pricing": pricing}, **bounds)
@@ -30,26 +35,26 @@ def test_reference_case(pricing):
         assert credit[name] == pytest.approx(received, abs=120)
 
 
-def test_the_highest_bid_wins_and_an_equal_one_when_it_came_first():
+def test_the_highest_bid_wins_and_an_equal_one_when_it_came_first() -> None:
     rows = [(3, SELL, 10, FLOOR), (2, BUY, 6, 200_000), (0, BUY, 6, 200_000), (1, BUY, 6, 250_000)]
     assert clear(COALITION, rows).trades.position(4).tolist() == [0, 6, 4, -10]
 
 
-def test_what_no_bid_takes_is_fed_in_in_proportion():
+def test_what_no_bid_takes_is_fed_in_in_proportion() -> None:
     rows = [(0, SELL, 600, FLOOR), (1, SELL, 300, FLOOR), (2, SELL, 100, FLOOR), (3, BUY, 501, 200_000)]
     clearing = clear(COALITION, rows)
     assert clearing.trades.position(4).tolist() == [-301, -150, -50, 501]
     assert clearing.grid.tolist() == [-299, -150, -50, 0]
 
 
-def test_one_lot_goes_to_the_highest_bid_at_the_second_price_or_the_reserve():
+def test_one_lot_goes_to_the_highest_bid_at_the_second_price_or_the_reserve() -> None:
     rows = [(0, SELL, 1_000, FLOOR), (1, BUY, 1_000, 250_000), (2, BUY, 1_000, 210_000), (3, BUY, 1_000, 190_000)]
     assert deals(clear(COALITION, rows, {"pricing": "vickrey"})) == [(1, 0, 1_000, 210_000)]
     assert deals(clear(COALITION, rows[:2], {"pricing": "vickrey"})) == [(1, 0, 1_000, FLOOR)]
     assert deals(clear(COALITION, rows[:2], {"pricing": "vickrey", "reserve": "0.1"})) == [(1, 0, 1_000, 100_000)]
 
 
-def test_the_reserve_is_the_lowest_that_sells_the_most():
+def test_the_reserve_is_the_lowest_that_sells_the_most() -> None:
     rows = [(0, SELL, 5, 90_000), (1, SELL, 5, 110_000), (2, SELL, 5, 210_000), (3, BUY, 8, 200_000)]
     clearing = clear(COALITION, rows)
     assert clearing.prices["reserve"] == 110_000
@@ -58,7 +63,7 @@ def test_the_reserve_is_the_lowest_that_sells_the_most():
     assert clear(COALITION, rows, {"reserve": "0.1"}).trades.position(4).tolist() == [-5, 0, 0, 5]
 
 
-def test_a_reserve_below_the_floor_is_the_floor_and_one_above_all_bids_sells_nothing():
+def test_a_reserve_below_the_floor_is_the_floor_and_one_above_all_bids_sells_nothing() -> None:
     rows = [(0, SELL, 5, FLOOR), (1, BUY, 5, 200_000)]
     assert clear(COALITION, rows, {"reserve": "0.01"}).prices["reserve"] == FLOOR
     nothing = clear(COALITION, rows, {"reserve": "0.21"})
@@ -69,12 +74,12 @@ def test_a_reserve_below_the_floor_is_the_floor_and_one_above_all_bids_sells_not
 @pytest.mark.parametrize(
     "rows", [[], [(0, BUY, 5, 200_000)], [(0, SELL, 5, 100_000)], [(0, SELL, 5, 200_000), (1, BUY, 5, 199_999)]]
 )
-def test_books_that_sell_nothing(pricing, rows):
+def test_books_that_sell_nothing(pricing: str, rows: list[Row]) -> None:
     clearing = clear(COALITION, rows, {"pricing": pricing})
     assert (len(clearing.trades), clearing.diagnostics["sold_wh"]) == (0, 0)
 
 
-def test_bids_above_the_grid_price_are_refused_with_the_reason():
+def test_bids_above_the_grid_price_are_refused_with_the_reason() -> None:
     clearing = clear(COALITION, [(0, SELL, 5, FLOOR), (1, BUY, 5, CEILING + 1), (2, BUY, 5, CEILING)])
     assert clearing.diagnostics["order 1"] == "refused: its limit 300001 is above the ceiling 300000"
     assert clearing.grid.tolist() == [0, 5, 0]
@@ -84,21 +89,21 @@ def test_bids_above_the_grid_price_are_refused_with_the_reason():
     ("parameters", "problem"),
     [({"pricing": "third"}, "'first', 'vickrey' or 'uniform'"), ({"reserve": 0.1}, "in quotes"), ({"k": 1}, "known: ")],
 )
-def test_wrong_parameters_are_named(parameters, problem):
+def test_wrong_parameters_are_named(parameters: dict[str, Any], problem: str) -> None:
     assert any(problem in sentence for _, sentence in COALITION.problems(parameters))
 
 
 @each_pricing
-def test_the_largest_book_is_exact_beyond_64_bits(pricing):
+def test_the_largest_book_is_exact_beyond_64_bits(pricing: str) -> None:
     rows = [(i, SELL, MAX_ORDER_WH, 0) for i in range(5)]
     rows += [(5 + i, BUY, MAX_ORDER_WH - i, 10**9 - 10**8 * i) for i in range(6)]
     clearing = clear(COALITION, rows, {"pricing": pricing}, ceiling=MAX_PRICE, floor=0)
     assert clearing.diagnostics["sold_wh"] == 5 * MAX_ORDER_WH
-    assert clearing.diagnostics["share_error"] <= 2 * 10**9 // 1000
+    assert float(clearing.diagnostics["share_error"]) <= 2 * 10**9 // 1000
 
 
 @given(books(), st.sampled_from(PRICINGS), st.sampled_from([None, "0.1", "0.2"]))
-def test_any_book_clears_with_a_proof_and_even_shares(rows, pricing, reserve):
+def test_any_book_clears_with_a_proof_and_even_shares(rows: list[Row], pricing: str, reserve: str | None) -> None:
     parameters = {"pricing": pricing} | ({"reserve": reserve} if reserve else {})
     clearing = clear(COALITION, rows, parameters, members=12)
     assert deals(clearing) == deals(clear(COALITION, rows, parameters, members=12))
@@ -111,11 +116,11 @@ def test_any_book_clears_with_a_proof_and_even_shares(rows, pricing, reserve):
     assert figures["sold_wh"] == min(offered, wanted)
     # What a member on both sides keeps for itself is not pooled, so only then may shares differ by more than rounding.
     if not {row[0] for row in rows if row[1] == BUY} & {row[0] for row in rows if row[1] != BUY}:
-        assert figures.get("share_error", 0) <= SHARE_WH * (CEILING - FLOOR) // 1000 + len(trades)
+        assert float(figures.get("share_error", 0)) <= SHARE_WH * (CEILING - FLOOR) // 1000 + len(trades)
 
 
 @given(books(), st.sampled_from(PRICINGS), st.randoms(use_true_random=False))
-def test_renaming_members_changes_nothing(rows, pricing, chance):
+def test_renaming_members_changes_nothing(rows: list[Row], pricing: str, chance: Random) -> None:
     names = chance.sample(range(12), 12)
     other = [(names[m], side, wh, limit) for m, side, wh, limit in rows]
     one = clear(COALITION, rows, {"pricing": pricing}, members=12)
@@ -123,7 +128,7 @@ def test_renaming_members_changes_nothing(rows, pricing, chance):
     assert [(names[b], names[s], wh, price) for b, s, wh, price in deals(one)] == deals(two)
 
 
-def most_value(bids, energy, reserve):
+def most_value(bids: list[tuple[int, int]], energy: int, reserve: int) -> int:
     """Value above the reserve of the best use of `energy`, bid by bid."""
     value = 0
     for wh, limit in sorted(bids, key=lambda bid: -bid[1]):
@@ -135,7 +140,7 @@ def most_value(bids, energy, reserve):
 @given(
     st.lists(st.tuples(st.integers(1, 50), st.integers(FLOOR, CEILING)), min_size=1, max_size=8), st.integers(1, 200)
 )
-def test_a_vickrey_winner_pays_what_the_others_lose_by_it(bids, energy):
+def test_a_vickrey_winner_pays_what_the_others_lose_by_it(bids: list[tuple[int, int]], energy: int) -> None:
     rows = [(0, SELL, energy, FLOOR), *((1 + i, BUY, wh, limit) for i, (wh, limit) in enumerate(bids))]
     trades = clear(COALITION, rows, {"pricing": "vickrey"}).trades
     everything = most_value(bids, energy, FLOOR)
@@ -153,8 +158,8 @@ def test_a_vickrey_winner_pays_what_the_others_lose_by_it(bids, energy):
     st.integers(1, 4),
     st.integers(FLOOR, CEILING),
 )
-def test_with_equal_lots_nobody_gains_by_a_bid_other_than_the_truth(values, lots, lie):
-    def gain(bid):
+def test_with_equal_lots_nobody_gains_by_a_bid_other_than_the_truth(values: list[int], lots: int, lie: int) -> None:
+    def gain(bid: int) -> int:
         rows = [(0, SELL, 1_000 * lots, FLOOR), (1, BUY, 1_000, bid)]
         rows += [(2 + i, BUY, 1_000, value) for i, value in enumerate(values[1:])]
         trades = clear(COALITION, rows, {"pricing": "vickrey"}).trades
@@ -163,7 +168,7 @@ def test_with_equal_lots_nobody_gains_by_a_bid_other_than_the_truth(values, lots
     assert gain(lie) <= gain(values[0])
 
 
-def deals_of(trades):
+def deals_of(trades: Trades) -> Iterator[tuple[int, ...]]:
     return zip(*(c.tolist() for c in (trades.buyer, trades.seller, trades.wh, trades.price)), strict=True)
 
 
@@ -171,7 +176,9 @@ def deals_of(trades):
     st.lists(st.tuples(st.integers(0, 500), st.integers(FLOOR, CEILING)), min_size=1, max_size=20),
     st.lists(st.integers(1, 100), min_size=1, max_size=20),
 )
-def test_even_pairs_serve_both_sides_exactly_at_one_mean_price(won_at, weights):
+def test_even_pairs_serve_both_sides_exactly_at_one_mean_price(
+    won_at: list[tuple[int, int]], weights: list[int]
+) -> None:
     won, price = (np.array(column, dtype=np.int64) for column in zip(*won_at, strict=True))
     if not won.sum():
         return

@@ -2,16 +2,18 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from auction_cases import CEILING, FLOOR, books, frame, orders
+from auction_cases import CEILING, FLOOR, Row, books, frame, orders
 from hypothesis import given
 from hypothesis import strategies as st
 
 from commonwatt.errors import MarketError
 from commonwatt.market import MECHANISMS, Events, Orders, Positions, as_events
 from commonwatt.records import BUY, SELL
+from commonwatt.records.clearing import Clearing
 from commonwatt.units import MAX_ORDER_WH
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +22,7 @@ NEEDED = {"fixed": {"price": "0.15"}}
 by_slot = pytest.mark.parametrize("name", sorted(name for name, known in MECHANISMS.items() if known.proof is None))
 
 
-def given_as(needs, rows, members):
+def given_as(needs: Any, rows: list[Row], members: int) -> Orders | Positions | Events:
     """Rows of (member, side, wh, limit) as the mechanism takes them; of Positions a member's last row counts."""
     if needs is not Positions:
         return as_events(orders(*rows)) if needs is Events else orders(*rows)
@@ -32,14 +34,14 @@ def given_as(needs, rows, members):
     return Positions(net, max_buy, min_sell)
 
 
-def clear(name, rows, members=12):
+def clear(name: str, rows: list[Row], members: int = 12) -> Clearing:
     mechanism = MECHANISMS[name]
     given_slot = given_as(mechanism.needs, rows, members)
     (clearing,) = mechanism.clear(frame(members), (given_slot,), NEEDED.get(name, {}))
     return clearing
 
 
-def figures(clearing):
+def figures(clearing: Clearing) -> tuple[Any, ...]:
     """All that a clearing says."""
     trades = clearing.trades
     columns = (trades.buyer, trades.seller, trades.wh, trades.price, clearing.grid)
@@ -47,7 +49,7 @@ def figures(clearing):
 
 
 @pytest.mark.parametrize("name", sorted(MECHANISMS))
-def test_it_has_a_page_that_names_its_reference_cases(name):
+def test_it_has_a_page_that_names_its_reference_cases(name: str) -> None:
     page = (ROOT / "docs" / "mechanisms" / f"{name}.md").read_text("utf-8")
     cases = re.findall(r"`(tests/market/cases/[a-z0-9-]+)`", page)
     assert cases
@@ -58,7 +60,7 @@ def test_it_has_a_page_that_names_its_reference_cases(name):
 
 @by_slot
 @given(books())
-def test_promises_hold_and_the_result_is_the_same_again(name, rows):
+def test_promises_hold_and_the_result_is_the_same_again(name: str, rows: list[Row]) -> None:
     clearing = clear(name, rows)
     assert clearing.proof.holds
     assert figures(clear(name, rows)) == figures(clearing)
@@ -74,22 +76,22 @@ def test_promises_hold_and_the_result_is_the_same_again(name, rows):
 
 @by_slot
 @given(st.lists(st.sampled_from([BUY, SELL]), max_size=12), st.permutations(range(12)))
-def test_of_equal_members_no_more_trades_whoever_they_are(name, sides, names):
+def test_of_equal_members_no_more_trades_whoever_they_are(name: str, sides: list[int], names: list[int]) -> None:
     rows = [(i, side, 700, 150_000) for i, side in enumerate(sides)]
-    one, two = clear(name, rows), clear(name, [(names[m], *rest) for m, *rest in rows])
+    one, two = clear(name, rows), clear(name, [(names[m], side, wh, limit) for m, side, wh, limit in rows])
     assert sorted(one.grid.tolist()) == sorted(two.grid.tolist())
     assert one.prices == two.prices
 
 
 @by_slot
 @pytest.mark.parametrize("rows", [[], [(0, BUY, 700, CEILING)], [(0, SELL, 700, FLOOR)]])
-def test_nobody_trades_with_nobody(name, rows):
+def test_nobody_trades_with_nobody(name: str, rows: list[Row]) -> None:
     clearing = clear(name, rows, members=1)
     assert (len(clearing.trades), clearing.grid.tolist()) == (0, [sum(w if s == BUY else -w for _, s, w, _ in rows)])
 
 
 @by_slot
-def test_no_energy_is_no_trade(name):
+def test_no_energy_is_no_trade(name: str) -> None:
     rows = [(0, BUY, 0, CEILING), (1, SELL, 0, FLOOR)]
     if MECHANISMS[name].needs is Orders:
         with pytest.raises(MarketError, match="without energy"):
@@ -99,7 +101,7 @@ def test_no_energy_is_no_trade(name):
 
 
 @by_slot
-def test_the_largest_allowed_and_no_more(name):
+def test_the_largest_allowed_and_no_more(name: str) -> None:
     rows = [(0, BUY, MAX_ORDER_WH, CEILING), (1, SELL, MAX_ORDER_WH, FLOOR)]
     assert clear(name, rows).trades.wh.tolist() == [MAX_ORDER_WH]
     with pytest.raises(MarketError, match="out of bounds"):

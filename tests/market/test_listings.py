@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from auction_cases import CASES, CEILING, FLOOR, books, clear, deals
+from auction_cases import CASES, CEILING, FLOOR, Row, books, clear, deals
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +15,7 @@ from commonwatt.units import MAX_ORDER_WH
 CASE = CASES / "listings-contract"
 
 
-def test_the_printed_contract():
+def test_the_printed_contract() -> None:
     given_case = json.loads((CASE / "input.json").read_text())
     expected = json.loads((CASE / "expected.json").read_text())
     price, power = given_case["price"], given_case["power"]
@@ -28,7 +28,7 @@ def test_the_printed_contract():
             assert matched == outcome
 
 
-def test_a_listing_is_sold_once():
+def test_a_listing_is_sold_once() -> None:
     rows = [(0, SELL, 4000, 100_000), (1, BUY, 4000, 100_000), (2, BUY, 4000, 150_000)]
     clearing = clear(LISTINGS, rows, {"fill": "full"})
     assert deals(clearing) == [(1, 0, 4000, 100_000)]
@@ -45,7 +45,7 @@ BOARD = [
 ]
 
 
-def test_each_buyer_takes_the_cheapest_it_can_afford_in_parts():
+def test_each_buyer_takes_the_cheapest_it_can_afford_in_parts() -> None:
     clearing = clear(LISTINGS, BOARD)
     assert deals(clearing) == [
         (3, 1, 500, 120_000),
@@ -57,31 +57,31 @@ def test_each_buyer_takes_the_cheapest_it_can_afford_in_parts():
     assert clearing.diagnostics == {"listings": 3, "sold_out": 3}
 
 
-def test_or_only_whole():
+def test_or_only_whole() -> None:
     assert deals(clear(LISTINGS, BOARD, {"fill": "full"})) == [(3, 1, 500, 120_000), (5, 0, 600, 150_000)]
 
 
-def test_nobody_buys_its_own_listing():
+def test_nobody_buys_its_own_listing() -> None:
     rows = [(0, SELL, 600, 100_000), (1, SELL, 600, 110_000), (0, BUY, 800, 200_000)]
     assert deals(clear(LISTINGS, rows)) == [(0, 1, 600, 110_000)]
 
 
-def test_nobody_posts_below_or_pays_above_the_utility():
+def test_nobody_posts_below_or_pays_above_the_utility() -> None:
     rows = [(0, SELL, 600, FLOOR - 1), (1, SELL, 600, CEILING + 1), (2, BUY, 800, CEILING + 2)]
     assert deals(clear(LISTINGS, rows)) == [(2, 0, 600, FLOOR)]
     assert deals(clear(LISTINGS, rows, ceiling=FLOOR, floor=CEILING)) == []
 
 
-def test_a_wrong_fill_is_named():
+def test_a_wrong_fill_is_named() -> None:
     assert LISTINGS.problems({"fill": "half"}) == [("fill", "input should be 'partial' or 'full'")]
 
 
 @pytest.mark.parametrize("row", [None, (0, BUY, 500, CEILING), (0, SELL, MAX_ORDER_WH, FLOOR)])
-def test_no_order_and_one_order_do_not_trade(row):
+def test_no_order_and_one_order_do_not_trade(row: tuple[int, int, int, int] | None) -> None:
     assert len(clear(LISTINGS, [row] if row else []).trades) == 0
 
 
-def plain(rows, whole):
+def plain(rows: list[Row], whole: bool) -> list[Row]:
     """The same by looking through all listings for every purchase."""
     left = [wh for _, _, wh, _ in rows]
     found = []
@@ -98,15 +98,15 @@ def plain(rows, whole):
 
 
 @given(books(), st.sampled_from(["partial", "full"]))
-def test_the_tree_finds_what_a_plain_search_finds(rows, fill):
+def test_the_tree_finds_what_a_plain_search_finds(rows: list[Row], fill: str) -> None:
     clearing = clear(LISTINGS, rows, {"fill": fill})
     assert deals(clearing) == plain(rows, fill == "full")
     assert deals(clear(LISTINGS, rows, {"fill": fill})) == deals(clearing)
 
 
 @given(books(), st.permutations(range(12)), st.sampled_from(["partial", "full"]))
-def test_who_the_members_are_changes_nothing(rows, names, fill):
+def test_who_the_members_are_changes_nothing(rows: list[Row], names: list[int], fill: str) -> None:
     before = clear(LISTINGS, rows, {"fill": fill}, members=12)
-    after = clear(LISTINGS, [(names[m], *rest) for m, *rest in rows], {"fill": fill}, members=12)
+    after = clear(LISTINGS, [(names[m], side, wh, limit) for m, side, wh, limit in rows], {"fill": fill}, members=12)
     assert deals(after) == [(names[b], names[s], wh, price) for b, s, wh, price in deals(before)]
     assert np.array_equal(after.grid[list(names)], before.grid)

@@ -1,6 +1,9 @@
 """What every pool keeps, and the price of each."""
 
+from collections.abc import Callable
 from fractions import Fraction
+from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from pool_cases import MECHANISMS, POOLS, bounds, case, clear, nets, slots_with_
 
 from commonwatt.errors import MarketError
 from commonwatt.market.designs import mid_market, sdr, sdr_compensated
+from commonwatt.records.clearing import Clearing
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, payment
 
 each_pool = pytest.mark.parametrize(("name", "parameters"), POOLS, ids=lambda value: str(value))
@@ -26,7 +30,7 @@ each_price = pytest.mark.parametrize(
 
 
 @pytest.mark.parametrize("name", ["sdr", "sdr-compensated", "mid-market"])
-def test_the_price_curve_is_that_of_the_reference_case(name):
+def test_the_price_curve_is_that_of_the_reference_case(name: str) -> None:
     given, expected = case(name)
     for of, due in zip(given["slots"], expected["slots"], strict=True):
         found = clear(given["mechanism"], given["parameters"], of["net_wh"], given["ceiling"], given["floor"])
@@ -35,7 +39,9 @@ def test_the_price_curve_is_that_of_the_reference_case(name):
 
 @each_price
 @given(st.integers(0, 10**12), st.integers(0, 10**12), bounds)
-def test_the_budget_identity_is_exactly_zero(prices, supply, demand, floor_ceiling):
+def test_the_budget_identity_is_exactly_zero(
+    prices: Callable[..., Any], supply: int, demand: int, floor_ceiling: list[int]
+) -> None:
     floor, ceiling = floor_ceiling
     sell, buy = prices(supply, demand, ceiling, floor)
     imported, exported = max(0, demand - supply), max(0, supply - demand)
@@ -44,7 +50,7 @@ def test_the_budget_identity_is_exactly_zero(prices, supply, demand, floor_ceili
     assert floor <= buy <= ceiling
 
 
-def as_published(kappa, supply, demand, ceiling, floor):
+def as_published(kappa: Fraction, supply: int, demand: int, ceiling: int, floor: int) -> tuple[Fraction, Fraction]:
     """Both prices of the compensated ratio, written as the field writes them, for supply, demand, floor > 0."""
     ratio, compensation = Fraction(supply, demand), kappa * (ceiling - floor)
     if ratio > 1:
@@ -57,7 +63,9 @@ positive = st.integers(1, 10**9)
 
 
 @given(st.fractions(0, 1), positive, positive, positive, positive)
-def test_both_ratio_pools_have_the_published_prices(kappa, supply, demand, first, second):
+def test_both_ratio_pools_have_the_published_prices(
+    kappa: Fraction, supply: int, demand: int, first: int, second: int
+) -> None:
     floor, ceiling = sorted((first, second))
     of = (supply, demand, ceiling, floor)
     assert sdr_compensated.pool_prices(kappa, *of) == as_published(kappa, *of)
@@ -66,7 +74,9 @@ def test_both_ratio_pools_have_the_published_prices(kappa, supply, demand, first
 
 @pytest.mark.parametrize(("name", "parameters"), POOLS[:-1], ids=lambda value: str(value))
 @given(nets, bounds)
-def test_money_is_energy_at_the_published_prices(name, parameters, energy, floor_ceiling):
+def test_money_is_energy_at_the_published_prices(
+    name: str, parameters: dict[str, str], energy: list[int], floor_ceiling: list[int]
+) -> None:
     """To the rounding of the prices (half a unit per kWh), of each payment (one unit) and of the shares (one Wh)."""
     floor, ceiling = floor_ceiling
     found = clear(name, parameters, energy, ceiling, floor)
@@ -75,7 +85,7 @@ def test_money_is_energy_at_the_published_prices(name, parameters, energy, floor
         assert abs(owes - due) <= 2 + len(found.trades) + abs(net) / 1000 + ceiling / 1000
 
 
-def owed(clearing, ceiling, floor):
+def owed(clearing: Clearing, ceiling: int, floor: int) -> list[int]:
     """What each member owes neighbours and utility together."""
     utility = [payment(wh, ceiling if wh > 0 else floor) for wh in clearing.grid.tolist()]
     return [bill - credit for bill, credit in zip(utility, clearing.trades.credit(len(utility)).tolist(), strict=True)]
@@ -83,7 +93,9 @@ def owed(clearing, ceiling, floor):
 
 @each_pool
 @given(nets, bounds)
-def test_nobody_pays_more_or_earns_less_than_with_the_utility_alone(name, parameters, energy, floor_ceiling):
+def test_nobody_pays_more_or_earns_less_than_with_the_utility_alone(
+    name: str, parameters: dict[str, str], energy: list[int], floor_ceiling: list[int]
+) -> None:
     floor, ceiling = floor_ceiling
     found = clear(name, parameters, energy, ceiling, floor)
     for net, owes in zip(energy, owed(found, ceiling, floor), strict=True):
@@ -93,7 +105,9 @@ def test_nobody_pays_more_or_earns_less_than_with_the_utility_alone(name, parame
 
 @each_pool
 @given(slots_with_limits(), st.randoms(use_true_random=False))
-def test_the_order_of_members_changes_ties_only(name, parameters, of, chance):
+def test_the_order_of_members_changes_ties_only(
+    name: str, parameters: dict[str, str], of: tuple[Any, ...], chance: Random
+) -> None:
     energy, ceiling, floor, max_buy, min_sell = of
     order = list(range(len(energy)))
     chance.shuffle(order)
@@ -110,7 +124,7 @@ def test_the_order_of_members_changes_ties_only(name, parameters, of, chance):
 
 
 @each_pool
-def test_edges(name, parameters):
+def test_edges(name: str, parameters: dict[str, str]) -> None:
     for energy in ([], [0], [0, 0], [700], [-700], [500, 700], [-500, -700], [1, -1], [1, 1, -1]):
         found = clear(name, parameters, energy)
         local = min(sum(n for n in energy if n > 0), -sum(n for n in energy if n < 0))
@@ -123,7 +137,7 @@ def test_edges(name, parameters):
 
 
 @each_pool
-def test_the_largest_allowed(name, parameters):
+def test_the_largest_allowed(name: str, parameters: dict[str, str]) -> None:
     many_wh = clear(name, parameters, [MAX_ORDER_WH] * 3 + [-MAX_ORDER_WH] * 2)
     assert many_wh.proof.holds
     assert clear(name, parameters, [4, -2], MAX_PRICE, 1).proof.holds
@@ -136,12 +150,12 @@ def test_the_largest_allowed(name, parameters):
 @pytest.mark.parametrize(
     ("kappa", "message"), [("1.1", 'from "0" to "1"'), ("-0.1", 'from "0" to "1"'), (0.5, "quotes"), ("x", "decimal")]
 )
-def test_kappa_is_a_portion(kappa, message):
+def test_kappa_is_a_portion(kappa: float | str, message: str) -> None:
     [(key, found)] = MECHANISMS["sdr-compensated"].problems({"kappa": kappa})
     assert key == "kappa"
     assert message in found
 
 
-def test_without_compensation_the_pool_is_sdr():
+def test_without_compensation_the_pool_is_sdr() -> None:
     of = [700, 200, -1300, -5]
     assert clear("sdr-compensated", {"kappa": "0"}, of).prices == clear("sdr", {}, of).prices

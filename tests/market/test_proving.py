@@ -9,6 +9,7 @@ from commonwatt.errors import MarketError
 from commonwatt.market import Frame, Mechanism, Outcome, Parameters, Positions
 from commonwatt.market.proving import proved
 from commonwatt.records import Trades
+from commonwatt.records.clearing import Clearing
 from commonwatt.units import MAX_PRICE
 
 FRAME = Frame(np.array([900]), np.array([15]), 0.25, 3, np.array([300_000]), np.array([80_000]))
@@ -19,11 +20,11 @@ def trades(*rows: tuple[int, int, int, int]) -> Trades:
     return Trades(*np.array(rows, dtype=np.int64).reshape(-1, 4).T)
 
 
-def clearing(*rows: tuple[int, int, int, int]):
+def clearing(*rows: tuple[int, int, int, int]) -> Clearing:
     return proved("test", FRAME, 0, GIVEN, Outcome(trades(*rows)), rational=True)
 
 
-def test_an_honest_clearing_carries_the_figures_of_its_checks():
+def test_an_honest_clearing_carries_the_figures_of_its_checks() -> None:
     found = clearing((0, 2, 400, 100_000), (1, 2, 200, 100_000))
     assert found.proof.holds
     assert {check.name for check in found.proof.checks} == {
@@ -51,32 +52,32 @@ def test_an_honest_clearing_carries_the_figures_of_its_checks():
         ((0, 2, 100, 89_999), "price limit"),
     ],
 )
-def test_a_clearing_that_breaks_a_promise_is_refused(row, promise):
+def test_a_clearing_that_breaks_a_promise_is_refused(row: tuple[int, int, int, int], promise: str) -> None:
     with pytest.raises(MarketError, match=promise):
         clearing(row)
 
 
-def test_two_trades_that_together_exceed_the_declaration_are_refused():
+def test_two_trades_that_together_exceed_the_declaration_are_refused() -> None:
     with pytest.raises(MarketError, match="beyond what was declared"):
         clearing((0, 2, 400, 100_000), (1, 2, 200, 100_000), (0, 2, 1, 100_000))
 
 
 @pytest.mark.parametrize("price", [300_001, 79_999])
-def test_a_price_worse_than_the_utilitys_is_refused_even_within_the_members_limits(price):
+def test_a_price_worse_than_the_utilitys_is_refused_even_within_the_members_limits(price: int) -> None:
     willing = Positions(GIVEN.net, np.full(3, MAX_PRICE), np.full(3, -MAX_PRICE))
     with pytest.raises(MarketError, match="loses against the utility"):
         proved("test", FRAME, 0, willing, Outcome(trades((0, 2, 100, price))), rational=True)
     assert proved("test", FRAME, 0, willing, Outcome(trades((0, 2, 100, price))), rational=False).proof.holds
 
 
-def test_the_largest_energy_at_the_largest_price_is_paid_exactly():
+def test_the_largest_energy_at_the_largest_price_is_paid_exactly() -> None:
     frame = Frame(np.array([0]), np.array([0]), 1.0, 2, np.array([MAX_PRICE]), np.array([0]))
     given = Positions(np.array([10**9, -(10**9)]), np.full(2, MAX_PRICE), np.zeros(2, dtype=np.int64))
     largest = proved("test", frame, 0, given, Outcome(trades((0, 1, 10**9, MAX_PRICE))), rational=True)
     assert largest.trades.credit(2).tolist() == [-(10**18), 10**18]
 
 
-def test_payments_that_leave_64_bits_only_in_a_members_total_are_found():
+def test_payments_that_leave_64_bits_only_in_a_members_total_are_found() -> None:
     frame = Frame(np.array([0]), np.array([0]), 1.0, 2, np.array([MAX_PRICE]), np.array([0]))
     given = Positions(np.array([10**9, -(10**9)]), np.full(2, MAX_PRICE), np.zeros(2, dtype=np.int64))
     # Each payment fits, and so would the wrapped totals of buyer and seller, which differ by sign only.
@@ -86,7 +87,7 @@ def test_payments_that_leave_64_bits_only_in_a_members_total_are_found():
     assert proved("test", frame, 0, given, Outcome(trades(*rows[:111])), rational=True).proof.holds
 
 
-def test_a_mechanism_of_ones_own_is_checked_like_any_other():
+def test_a_mechanism_of_ones_own_is_checked_like_any_other() -> None:
     def generous(frame: Frame, inputs: tuple[Positions, ...], parameters: Parameters) -> tuple[Outcome, ...]:
         return tuple(Outcome(trades((0, 2, 700, 100_000))) for _ in inputs)
 

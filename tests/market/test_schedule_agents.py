@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from schedule_cases import ieee33, line, village
@@ -6,19 +8,23 @@ from commonwatt.errors import MarketError
 from commonwatt.market.designs.schedule import ScheduleParameters, penalty, rounds, solve
 from commonwatt.market.schedule.aggregator import Aggregator
 from commonwatt.market.schedule.bill import bills
+from commonwatt.market.schedule.input import Dispatch
 from commonwatt.market.schedule.network import SETTLE, Offer, Wires
 from commonwatt.market.schedule.plan import as_started, least
 from commonwatt.market.schedule.step import Local, island
+from commonwatt.units import FloatArray, IntArray
+
+Market = Aggregator[FloatArray, Offer]
 
 
-def market(given, tolerance=(0.0, 0.0)):
+def market(given: Dispatch, tolerance: tuple[float, float] = (0.0, 0.0)) -> tuple[list[Local], Market]:
     """Every home's agent, which holds its own devices only, and the aggregator, which knows of none."""
     agents = [Local(given.homes.take([home]), given.flexible.take([home]), 1.0) for home in range(len(given.node))]
     offer = Offer.first(Wires.of(given, 1.0), penalty(given), tolerance)
     return agents, Aggregator(range(len(agents)), offer)
 
 
-def go_round(agents, aggregator, order):
+def go_round(agents: list[Local], aggregator: Market, order: IntArray | range) -> None:
     """One round: every home is told its part of the offer and nothing else."""
     offer = aggregator.state
     for home in order:
@@ -30,7 +36,7 @@ def go_round(agents, aggregator, order):
     [(village(line(3), seed=4, slots=6), SETTLE + 5), (ieee33(seed=2), 4)],
     ids=["until starts are settled", "ieee33"],
 )
-def test_agents_that_exchange_messages_find_what_one_computation_finds(given, count):
+def test_agents_that_exchange_messages_find_what_one_computation_finds(given: Dispatch, count: int) -> None:
     agents, aggregator = market(given)
     chance = np.random.default_rng(0)
     for _ in range(count):
@@ -46,7 +52,7 @@ def test_agents_that_exchange_messages_find_what_one_computation_finds(given, co
         assert own.start.tolist() == together.start[[home]].tolist()
 
 
-def test_the_rounds_end_when_homes_and_wires_agree():
+def test_the_rounds_end_when_homes_and_wires_agree() -> None:
     given = village(line(3), seed=4, slots=6, flexible=False)
     agents, aggregator = market(given, (1e-2, 1e-3))
     while not aggregator.state.solved:
@@ -59,7 +65,7 @@ def test_the_rounds_end_when_homes_and_wires_agree():
 
 
 @pytest.mark.parametrize("wrong", [np.zeros(3), np.full(24, np.nan), 0.0])
-def test_what_is_no_plan_is_refused_and_the_round_goes_on(wrong):
+def test_what_is_no_plan_is_refused_and_the_round_goes_on(wrong: Any) -> None:
     given = village(line(3), seed=4)
     _, aggregator = market(given)
     aggregator.submit(0, np.zeros(24), 1)
@@ -70,7 +76,7 @@ def test_what_is_no_plan_is_refused_and_the_round_goes_on(wrong):
     assert aggregator.iteration == 2
 
 
-def test_a_changed_message_changes_what_everyone_reads():
+def test_a_changed_message_changes_what_everyone_reads() -> None:
     given = village(line(3), seed=4)
     honest, other = market(given), market(given)
     for agents, aggregator in (honest, other):
@@ -82,7 +88,7 @@ def test_a_changed_message_changes_what_everyone_reads():
     assert np.abs(honest[1].state.wanted - aggregator.state.wanted).max() > 0.1
 
 
-def test_the_bills_of_a_schedule_cover_the_utility_and_leave_the_wires_their_rent():
+def test_the_bills_of_a_schedule_cover_the_utility_and_leave_the_wires_their_rent() -> None:
     given = ieee33(seed=1, scale=0.9)
     verdict = solve(given, ScheduleParameters(), 1.0).verdict
     price = np.rint(verdict.duals.price(given.feeder)[given.node] * 1e6).astype(np.int64)
@@ -105,9 +111,16 @@ def test_the_bills_of_a_schedule_cover_the_utility_and_leave_the_wires_their_ren
     ("change", "sentence"),
     [({"metered": np.zeros((2, 3), dtype=int)}, "one price, plan and reading"), ({"deviation": -1}, "at least 0")],
 )
-def test_bills_of_nothing_that_can_be_billed_are_refused(change, sentence):
+def test_bills_of_nothing_that_can_be_billed_are_refused(change: dict[str, Any], sentence: str) -> None:
     one, row = np.ones((2, 4), dtype=np.int64), np.ones(4, dtype=np.int64)
-    right = {"price": one, "scheduled": one, "metered": one, "deviation": 0, "supply": row, "utility": row}
+    right: dict[str, Any] = {
+        "price": one,
+        "scheduled": one,
+        "metered": one,
+        "deviation": 0,
+        "supply": row,
+        "utility": row,
+    }
     assert bills(**right).pay.tolist() == [0, 0]
     with pytest.raises(MarketError, match=sentence):
         bills(**(right | change))

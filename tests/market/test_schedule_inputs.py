@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from commonwatt.market.schedule.plan import deferred
 from commonwatt.market.schedule.step import Ask, Local, island
 
 
-def pair(**given):
+def pair(**given: Any) -> Dispatch:
     homes = {"load": [[1.0, 1.0], [1.0, 1.0]], "retail": 0.3, "feed_in": 0.1} | given.pop("homes", {})
     loads = Flexible.of(2, 2, **given.pop("flexible", {}))
     return Dispatch.of(
@@ -45,12 +46,12 @@ def pair(**given):
         ({"flexible": {"profile": [[1.0, -1.0]]}}, r"flexible\[0\].profile: is not a number from 0 on"),
     ],
 )
-def test_findings_name_row_and_field(given, sentence):
+def test_findings_name_row_and_field(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(MarketError, match=sentence):
         clear(pair(**given))
 
 
-def test_one_input_of_the_right_size():
+def test_one_input_of_the_right_size() -> None:
     given = pair()
     with pytest.raises(MarketError, match="one Dispatch"):
         SCHEDULE.clear(frame(given), (given, given))
@@ -70,7 +71,7 @@ def test_one_input_of_the_right_size():
     ],
     ids=["nothing", "sun only", "the largest allowed", "one price", "no price", "battery"],
 )
-def test_edges(homes):
+def test_edges(homes: dict[str, Any]) -> None:
     # A feeder on which even the largest load keeps the voltage.
     strong = line(3, ohm=1e-6)
     clearings = clear(pair(homes=homes, feeder=strong))
@@ -81,7 +82,7 @@ def test_edges(homes):
         assert np.array_equal(taken, np.rint((given.load - given.pv) * 1000))
 
 
-def test_one_home_and_homes_at_the_utility_and_two_at_a_node():
+def test_one_home_and_homes_at_the_utility_and_two_at_a_node() -> None:
     homes = Households.of([[1.0], [2.0], [0.5]], pv=[[0.0], [0.0], [4.0]], retail=0.3, feed_in=0.1)
     (clearing,) = clear(Dispatch.of(line(2), [0, 1, 1], homes))
     assert (clearing.grid + clearing.trades.position(3)).tolist() == [1000, 2000, -3500]
@@ -90,21 +91,21 @@ def test_one_home_and_homes_at_the_utility_and_two_at_a_node():
     assert not len(clearing.trades)
 
 
-def test_where_the_utility_pays_more_than_it_asks_nobody_trades():
+def test_where_the_utility_pays_more_than_it_asks_nobody_trades() -> None:
     given = pair(homes={"pv": [[3.0, 3.0], [0.0, 0.0]]})
     market = frame(given)
     clearings = SCHEDULE.clear(replace(market, ceiling=market.floor - 1), (given,))
     assert not any(len(clearing.trades) for clearing in clearings)
 
 
-def test_flexible_loads_at_once_are_what_they_take_without_a_plan():
+def test_flexible_loads_at_once_are_what_they_take_without_a_plan() -> None:
     flexible = Flexible.of(2, 6, power=2.0, energy=[3.0, 0.0], begin=1, profile=[[1.0, 2.0], [0, 0]], earliest=3)
     assert flexible.at_once(6, 1.0).tolist() == [[0, 2, 1, 1, 2, 0], [0] * 6]
     assert deferred(flexible, np.array([4, -1]), 6).tolist() == [[0, 0, 0, 0, 1, 2], [0] * 6]
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_plan_can_be_done_in_any_round(seed):
+def test_a_plan_can_be_done_in_any_round(seed: int) -> None:
     given = village(line(5), seed, sun=2, import_limit=6.0, export_limit=1.0)
     local = Local(given.homes, given.flexible, 1.0)
     chance = np.random.default_rng(seed)

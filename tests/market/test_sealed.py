@@ -13,14 +13,14 @@ NONCE = b"\7" * 32
 BIDS = {4: Bid(600, 200_000), 1: Bid(600, 200_000), 2: Bid(600, 250_000)}
 
 
-def committed():
+def committed() -> Committing:
     phase = Committing(OFFER)
     for member, bid in BIDS.items():
         phase.commit(member, seal(OFFER, member, bid, NONCE), 50)
     return phase
 
 
-def test_bids_open_in_order_of_commitment_and_clear_by_it():
+def test_bids_open_in_order_of_commitment_and_clear_by_it() -> None:
     phase = committed().close(100)
     for member in (1, 2, 4):
         phase.reveal(member, BIDS[member], NONCE, 150)
@@ -32,7 +32,7 @@ def test_bids_open_in_order_of_commitment_and_clear_by_it():
     assert clear(COALITION, rows, members=5).trades.position(5).tolist() == [-1_000, 0, 600, 0, 400]
 
 
-def test_who_stays_silent_is_left_out_and_forfeits_the_deposit():
+def test_who_stays_silent_is_left_out_and_forfeits_the_deposit() -> None:
     phase = committed().close(100)
     phase.reveal(2, BIDS[2], NONCE, 150)
     opened = phase.close(200)
@@ -41,7 +41,7 @@ def test_who_stays_silent_is_left_out_and_forfeits_the_deposit():
     assert len(committed().close(100).close(200).bids.wh) == 0
 
 
-def test_phases_keep_their_times():
+def test_phases_keep_their_times() -> None:
     phase = committed()
     with pytest.raises(RecordError, match="still being committed"):
         phase.close(99)
@@ -54,7 +54,7 @@ def test_phases_keep_their_times():
         opening.reveal(1, BIDS[1], NONCE, 200)
 
 
-def test_a_buyer_commits_once_and_to_a_hash():
+def test_a_buyer_commits_once_and_to_a_hash() -> None:
     phase = committed()
     with pytest.raises(RecordError, match="has committed before"):
         phase.commit(1, bytes(32), 50)
@@ -74,12 +74,12 @@ def test_a_buyer_commits_once_and_to_a_hash():
         (1, BIDS[1], NONCE + b"\0", "out of bounds"),
     ],
 )
-def test_only_what_was_committed_to_is_taken(member, bid, nonce, problem):
+def test_only_what_was_committed_to_is_taken(member: int, bid: Bid, nonce: bytes, problem: str) -> None:
     with pytest.raises(RecordError, match=problem):
         committed().close(100).reveal(member, bid, nonce, 150)
 
 
-def test_a_copied_commitment_opens_for_nobody_else():
+def test_a_copied_commitment_opens_for_nobody_else() -> None:
     phase = Committing(OFFER)
     original = seal(OFFER, 1, BIDS[1], NONCE)
     phase.commit(1, original, 50)
@@ -89,7 +89,7 @@ def test_a_copied_commitment_opens_for_nobody_else():
 
 
 @given(st.integers(1, 10**9), st.integers(0, 10**12), st.binary(min_size=32, max_size=32), st.integers(0, 255))
-def test_a_seal_opens_with_its_own_bid_only(wh, limit, nonce, member):
+def test_a_seal_opens_with_its_own_bid_only(wh: int, limit: int, nonce: bytes, member: int) -> None:
     found = seal(OFFER, member, Bid(wh, limit), nonce)
     assert len(found) == 32
     assert found != seal(OFFER, member, Bid(wh + 1, limit), nonce)

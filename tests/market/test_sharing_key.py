@@ -1,5 +1,7 @@
 """Static and dynamic keys: the reference cases, the law's limits, and what the operator may write."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from commonwatt.errors import MarketError
 
 
 @pytest.mark.parametrize("name", ["sharing-key-dynamic", "sharing-key-static"])
-def test_reference_case(name):
+def test_reference_case(name: str) -> None:
     given, expected = case(name)
     for of, due in zip(given["slots"], expected["slots"], strict=True):
         found = clear(given["mechanism"], given["parameters"], of["net_wh"], given["ceiling"], given["floor"])
@@ -20,7 +22,9 @@ def test_reference_case(name):
 
 
 @given(nets.filter(bool), bounds, st.data())
-def test_a_static_key_allocates_its_share_and_never_more_than_is_consumed(energy, floor_ceiling, data):
+def test_a_static_key_allocates_its_share_and_never_more_than_is_consumed(
+    energy: list[int], floor_ceiling: list[int], data: st.DataObject
+) -> None:
     floor, ceiling = floor_ceiling
     parts = data.draw(st.lists(st.integers(0, 10**6), min_size=len(energy), max_size=len(energy)))
     micros = [part * 10**6 // max(1, sum(parts)) for part in parts]
@@ -35,33 +39,33 @@ def test_a_static_key_allocates_its_share_and_never_more_than_is_consumed(energy
 
 
 @given(nets, bounds)
-def test_the_dynamic_key_shares_at_least_as_much_as_any_static_one(energy, floor_ceiling):
+def test_the_dynamic_key_shares_at_least_as_much_as_any_static_one(energy: list[int], floor_ceiling: list[int]) -> None:
     floor, ceiling = floor_ceiling
     dynamic, static = (clear("sharing-key", {"key": key}, energy, ceiling, floor) for key in ("dynamic", "static"))
     assert static.trades.wh.sum() <= dynamic.trades.wh.sum()
     assert not ((dynamic.grid > 0).any() and (dynamic.grid < 0).any())
 
 
-def test_what_shares_leave_open_goes_to_the_grid():
+def test_what_shares_leave_open_goes_to_the_grid() -> None:
     found = clear("sharing-key", {"key": "static", "shares": "0.25, 0.25, 0"}, [500, 500, -400])
     assert found.grid.tolist() == [400, 400, -200]
 
 
-def test_a_price_outside_the_utilitys_leaves_the_slot_to_the_utility():
+def test_a_price_outside_the_utilitys_leaves_the_slot_to_the_utility() -> None:
     cheap = clear("sharing-key", {"price": "0.25"}, [500, -500])
     assert len(cheap.trades) == 0
     assert cheap.prices == {"sell": 50_000, "buy": 200_000}
     assert len(clear("sharing-key", {"price": "0.20"}, [500, -500]).trades) == 1
 
 
-def test_a_member_whose_limit_the_price_breaks_gets_nothing_and_its_static_share_is_unused():
+def test_a_member_whose_limit_the_price_breaks_gets_nothing_and_its_static_share_is_unused() -> None:
     limits, energy = {"max_buy": [90_000, 10**6, 10**6]}, [300, 300, -300]
     static = {"key": "static", "shares": "0.5, 0.5, 0", "price": "0.10"}
     assert clear("sharing-key", static, energy, **limits).trades.position(3).tolist() == [0, 150, -150]
     assert clear("sharing-key", {"price": "0.10"}, energy, **limits).trades.position(3).tolist() == [0, 300, -300]
 
 
-def test_one_text_or_a_list():
+def test_one_text_or_a_list() -> None:
     text = clear("sharing-key", {"key": "static", "shares": "0.5,0.5"}, [500, -500])
     listed = clear("sharing-key", {"key": "static", "shares": ["0.5", "0.5"]}, [500, -500])
     assert np.array_equal(text.grid, listed.grid)
@@ -81,12 +85,12 @@ def test_one_text_or_a_list():
         ({"price": 0.2}, "price", "in quotes"),
     ],
 )
-def test_what_an_operator_may_not_write(parameters, key, message):
+def test_what_an_operator_may_not_write(parameters: dict[str, Any], key: str, message: str) -> None:
     [(where, found)] = MECHANISMS["sharing-key"].problems(parameters)
     assert where == key
     assert message in found
 
 
-def test_a_share_for_every_member():
+def test_a_share_for_every_member() -> None:
     with pytest.raises(MarketError, match="has 2 shares for 3 members"):
         clear("sharing-key", {"key": "static", "shares": "0.5, 0.5"}, [500, 500, -500])

@@ -11,13 +11,13 @@ trees = st.lists(hashes, min_size=1, max_size=40)
 
 
 @st.composite
-def places(draw, min_size=1):
+def places(draw: st.DrawFn, min_size: int = 1) -> tuple[list[bytes], int]:
     """The records of a tree and the place of one of them."""
     records = draw(st.lists(hashes, min_size=min_size, max_size=40, unique=True))
     return records, draw(st.integers(0, len(records) - 1))
 
 
-def plain_root(records):
+def plain_root(records: list[bytes]) -> bytes:
     """The root as one would compute it on paper: pad with zeros, then pair until one is left."""
     level = [keccak(record) for record in records]
     while len(level) & (len(level) - 1):
@@ -28,27 +28,27 @@ def plain_root(records):
 
 
 @given(trees)
-def test_every_proof_leads_to_the_root(records):
+def test_every_proof_leads_to_the_root(records: list[bytes]) -> None:
     tree = Tree.of(records)
     assert tree.root == plain_root(records)
     assert all(root_of(record, place, tree.proof(place)) == tree.root for place, record in enumerate(records))
 
 
 @given(places())
-def test_the_depth_is_the_least_that_holds_all(case):
+def test_the_depth_is_the_least_that_holds_all(case: tuple[list[bytes], int]) -> None:
     records, place = case
     assert len(Tree.of(records).proof(place)) == (len(records) - 1).bit_length()
 
 
 @given(places(), st.integers(-2, 70))
-def test_another_index_does_not_lead_to_the_root(case, index):
+def test_another_index_does_not_lead_to_the_root(case: tuple[list[bytes], int], index: int) -> None:
     records, place = case
     tree = Tree.of(records)
     assert (root_of(records[place], index, tree.proof(place)) == tree.root) == (index == place)
 
 
 @given(places(min_size=2), st.data())
-def test_another_sibling_does_not_lead_to_the_root(case, data):
+def test_another_sibling_does_not_lead_to_the_root(case: tuple[list[bytes], int], data: st.DataObject) -> None:
     records, place = case
     tree = Tree.of(records)
     proof = list(tree.proof(place))
@@ -59,14 +59,14 @@ def test_another_sibling_does_not_lead_to_the_root(case, data):
 
 
 @given(places(), hashes)
-def test_another_record_does_not_lead_to_the_root(case, other):
+def test_another_record_does_not_lead_to_the_root(case: tuple[list[bytes], int], other: bytes) -> None:
     records, place = case
     tree = Tree.of(records)
     assert (root_of(other, place, tree.proof(place)) == tree.root) == (other == records[place])
 
 
 @given(places(min_size=2))
-def test_a_shorter_or_longer_proof_does_not_lead_to_the_root(case):
+def test_a_shorter_or_longer_proof_does_not_lead_to_the_root(case: tuple[list[bytes], int]) -> None:
     records, place = case
     tree = Tree.of(records)
     proof = tree.proof(place)
@@ -75,7 +75,7 @@ def test_a_shorter_or_longer_proof_does_not_lead_to_the_root(case):
 
 
 @given(places(min_size=2))
-def test_a_node_does_not_pass_as_a_leaf(case):
+def test_a_node_does_not_pass_as_a_leaf(case: tuple[list[bytes], int]) -> None:
     """Were leaves not hashed apart, a node would prove itself with the rest of the proof below it."""
     records, place = case
     tree = Tree.of(records)
@@ -87,14 +87,14 @@ def test_a_node_does_not_pass_as_a_leaf(case):
     assert root_of(node, place >> 1, rest) != tree.root
 
 
-def test_a_tree_of_none_has_the_root_zero():
+def test_a_tree_of_none_has_the_root_zero() -> None:
     tree = Tree.of([])
     assert tree.root == ZERO_HASH
     with pytest.raises(IndexError):
         tree.proof(0)
 
 
-def test_a_tree_of_one_is_its_leaf():
+def test_a_tree_of_one_is_its_leaf() -> None:
     record = keccak(b"record")
     tree = Tree.of([record])
     assert tree.root == leaf(record) == keccak(record)
@@ -104,7 +104,7 @@ def test_a_tree_of_one_is_its_leaf():
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 9])
 @pytest.mark.parametrize("beyond", [-1, 0, 1])
-def test_there_is_no_proof_outside_the_tree(size, beyond):
+def test_there_is_no_proof_outside_the_tree(size: int, beyond: int) -> None:
     tree = Tree.of([keccak(bytes([number])) for number in range(size)])
     index = -1 if beyond < 0 else size + beyond
     with pytest.raises(IndexError):
@@ -112,16 +112,16 @@ def test_there_is_no_proof_outside_the_tree(size, beyond):
 
 
 @pytest.mark.parametrize("index", [-1, 4, 5, 2**256])
-def test_an_index_outside_the_depth_leads_to_zero(index):
+def test_an_index_outside_the_depth_leads_to_zero(index: int) -> None:
     assert root_of(keccak(b""), index, (ZERO_HASH, ZERO_HASH)) == ZERO_HASH
 
 
 @given(st.lists(hashes, min_size=2, max_size=20, unique=True))
-def test_the_order_of_the_records_counts(records):
+def test_the_order_of_the_records_counts(records: list[bytes]) -> None:
     assert Tree.of(records).root != Tree.of(records[::-1]).root
 
 
-def test_padding_proves_no_record():
+def test_padding_proves_no_record() -> None:
     """The zero that stands beyond the last leaf is no hash of anything known."""
     tree = Tree.of([keccak(b"a"), keccak(b"b"), keccak(b"c")])
     assert root_of(ZERO_HASH, 3, (tree.levels[0][2], tree.levels[1][0])) != tree.root

@@ -1,6 +1,7 @@
 """A value that does not fit the type of its field is refused by name."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ MANDATE = Mandate(bytes(20), bytes(20), "Buy.", 300_000, 0, 1_250, 0, 0, 1_780_0
         (MANDATE, "text", "half a letter: \ud83d", "Mandate.text is string"),
     ],
 )
-def test_misfits_are_refused(record, field, value, name):
+def test_misfits_are_refused(record: Any, field: str, value: Any, name: str) -> None:
     with pytest.raises(RecordError) as caught:
         hash_struct(replace(record, **{field: value}))
     assert str(caught.value) == f"{name} and cannot hold {value!r}."
@@ -63,12 +64,12 @@ def test_misfits_are_refused(record, field, value, name):
         (MANDATE, "text", ""),
     ],
 )
-def test_the_ends_of_a_range_fit(record, field, value):
+def test_the_ends_of_a_range_fit(record: Any, field: str, value: int | str) -> None:
     assert len(hash_struct(replace(record, **{field: value}))) == 32
 
 
 @given(st.integers())
-def test_an_integer_fits_or_is_refused(value):
+def test_an_integer_fits_or_is_refused(value: int) -> None:
     if 0 <= value < 2**64:
         hash_struct(replace(ORDER, wh=value))
     else:
@@ -77,6 +78,6 @@ def test_an_integer_fits_or_is_refused(value):
 
 
 @given(st.integers(-(2**63), 2**63 - 1), st.integers(-(2**63), 2**63 - 1))
-def test_different_values_have_different_hashes(one, other):
+def test_different_values_have_different_hashes(one: int, other: int) -> None:
     same = hash_struct(replace(STATEMENT, wh=one)) == hash_struct(replace(STATEMENT, wh=other))
     assert same == (one == other)

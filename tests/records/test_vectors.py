@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from eth_account import Account
@@ -20,22 +22,25 @@ IDS = [f"{vector['record']}-{number % 3}" for number, vector in enumerate(VECTOR
 each_vector = pytest.mark.parametrize("vector", VECTORS, ids=IDS)
 
 
-def unhex(text):
+def unhex(text: str) -> bytes:
     return bytes.fromhex(text.removeprefix("0x"))
 
 
 DOMAIN = Domain(int(DOCUMENT["domain"]["chainId"]), unhex(DOCUMENT["domain"]["verifyingContract"]))
 
 
-def record_of(vector):
+Vector = dict[str, Any]
+
+
+def record_of(vector: Vector) -> Any:
     """The record of a vector, built from its texts."""
     record = getattr(records, vector["record"])
-    parse = {"string": str, "address": unhex, "bytes32": unhex}
+    parse: dict[str, Callable[[str], object]] = {"string": str, "address": unhex, "bytes32": unhex}
     values = [parse.get(field.type, int)(vector["value"][field.label]) for field in schema(record)]
     return record(*values)
 
 
-def eth_account_message(vector):
+def eth_account_message(vector: Vector) -> Any:
     """The vector as eth-account takes it."""
     members = vector["type"].removesuffix(")").split("(")[1].split(",")
     types = [dict(zip(("type", "name"), member.split(" "), strict=True)) for member in members]
@@ -47,7 +52,7 @@ def eth_account_message(vector):
     return encode_typed_data(domain, {vector["record"]: types}, value)
 
 
-def test_every_signed_record_has_three_vectors():
+def test_every_signed_record_has_three_vectors() -> None:
     signed = {"Anchor", "Gate", "Mandate", "Mint", "Order", "Post", "Reading", "Receipt", "Recovery", "Standing"}
     signed |= {"Statement", "Trade"}
     assert signed <= {*records.__all__}
@@ -55,7 +60,7 @@ def test_every_signed_record_has_three_vectors():
 
 
 @each_vector
-def test_hashes_are_those_of_eth_account(vector):
+def test_hashes_are_those_of_eth_account(vector: Vector) -> None:
     message = eth_account_message(vector)
     assert message.header == unhex(DOCUMENT["domainSeparator"]) == DOMAIN.separator
     assert message.body == unhex(vector["structHash"]) == hash_struct(record_of(vector))
@@ -64,14 +69,14 @@ def test_hashes_are_those_of_eth_account(vector):
 
 
 @each_vector
-def test_types_are_those_of_the_records(vector):
+def test_types_are_those_of_the_records(vector: Vector) -> None:
     record = getattr(records, vector["record"])
     assert vector["type"] == encode_type(record)
     assert unhex(vector["typeHash"]) == type_hash(record)
 
 
 @each_vector
-def test_signatures_are_those_of_eth_account(vector):
+def test_signatures_are_those_of_eth_account(vector: Vector) -> None:
     message = eth_account_message(vector)
     theirs = Account.sign_message(message, DOCUMENT["privateKey"])
     ours = sign(DOMAIN, record_of(vector), Key(unhex(DOCUMENT["privateKey"])))
@@ -79,14 +84,14 @@ def test_signatures_are_those_of_eth_account(vector):
 
 
 @each_vector
-def test_both_recover_the_signer(vector):
+def test_both_recover_the_signer(vector: Vector) -> None:
     signature, signer = unhex(vector["signature"]), unhex(DOCUMENT["signer"])
     assert recover(unhex(vector["digest"]), signature) == signer
     assert unhex(Account.recover_message(eth_account_message(vector), signature=signature)) == signer
     assert verify(DOMAIN, records.Signed(record_of(vector), b"", signature), signer) == unhex(vector["structHash"])
 
 
-def test_generated_files_are_up_to_date():
+def test_generated_files_are_up_to_date() -> None:
     tool = [sys.executable, str(ROOT / "tools/generate_records.py"), "--check"]
     run = subprocess.run(tool, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr

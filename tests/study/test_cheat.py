@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from commonwatt.study.cheat import run, summary
+from commonwatt.study.cheat import Step, run, summary
 
 
 def test_the_home_finds_both_lies_is_paid_and_the_day_ends_as_an_honest_one() -> None:
-    told = []
+    told: list[Step] = []
     found = run(told.append)
     assert tuple(told) == found.steps
     assert found.settled_right

@@ -25,9 +25,9 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
 
 
 def printed(comparison: Comparison, width: int) -> list[str]:
-    console = Console(file=StringIO(), width=width)
-    console.print(Screen(comparison))
-    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    text = StringIO()
+    Console(file=text, width=width).print(Screen(comparison))
+    return text.getvalue().splitlines()
 
 
 def table(lines: list[str], rows: int) -> dict[str, dict[str, str]]:

@@ -286,7 +286,7 @@ class MemberTable(Table):
     meter: Address | None = None
 
 
-SECTIONS: Final = {
+SECTIONS: Final[dict[str, type[Table]]] = {
     "community": CommunityTable,
     "grid": GridTable,
     "tariff": TariffTable,

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -10,18 +11,20 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
-def page():
+def page() -> ModuleType:
     spec = importlib.util.spec_from_file_location("consensus_page", ROOT / "benchmarks" / "_consensus_page.py")
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def test_the_tables_are_those_of_the_results(page):
+def test_the_tables_are_those_of_the_results(page: ModuleType) -> None:
     assert dict(page.BLOCK.findall(page.PAGE.read_text("utf-8"))) == page.blocks()
 
 
-def test_the_numbers_to_reach_are_reached_in_the_results(page):
+def test_the_numbers_to_reach_are_reached_in_the_results(page: ModuleType) -> None:
     work = json.loads(page.RESULTS.read_text("utf-8"))["work"]
     assert work["hashes_per_second"]["ratio"] >= 0.8
     assert all(

@@ -26,6 +26,7 @@ from commonwatt.ledger.network.consensus.draw import (
 )
 from commonwatt.ledger.network.consensus.pos import Pos, Rules
 from commonwatt.proof import keccak
+from commonwatt.units import FloatArray
 
 DRAWN = 10_000
 STAKES = [(3, 1), (5, 3, 2), (8, 5, 2, 1, 1)]
@@ -43,7 +44,8 @@ def expected(tokens: tuple[int, ...], draw: str) -> list[Fraction]:
     for member, held in enumerate(tokens):
         product = [Fraction(held)]  # coefficients of a polynomial in t
         for other in tokens[:member] + tokens[member + 1 :]:
-            product = [a - other * b for a, b in zip([*product, 0], [0, *product], strict=True)]
+            longer, nothing = [*product, Fraction(0)], Fraction(0)
+            product = [a - other * b for a, b in zip(longer, [nothing, *product], strict=True)]
         end = Fraction(1, max(tokens))
         chances.append(sum((c * end ** (power + 1) / (power + 1) for power, c in enumerate(product)), Fraction(0)))
     return chances
@@ -59,14 +61,14 @@ def chance_of_first(tokens: tuple[int, ...], draw: str) -> list[float]:
     return [won[member] / DRAWN for member in members]
 
 
-def test_theory_of_two_members():
+def test_theory_of_two_members() -> None:
     assert expected((3, 1), "paper") == [Fraction(5, 6), Fraction(1, 6)]
     assert [sum(expected(tokens, "paper")) for tokens in STAKES] == [1] * 3
 
 
 @pytest.mark.parametrize("draw", DRAWS)
 @pytest.mark.parametrize("tokens", STAKES)
-def test_shares_by_tokens_alone_are_those_of_theory(tokens, draw):
+def test_shares_by_tokens_alone_are_those_of_theory(tokens: tuple[int, ...], draw: str) -> None:
     for share, chance in zip(chance_of_first(tokens, draw), expected(tokens, draw), strict=True):
         assert abs(share - chance) <= 3 * math.sqrt(chance * (1 - chance) / DRAWN)
 
@@ -85,7 +87,9 @@ def engine_s_shares(tokens: Sequence[int], blocks: int, **rules: Any) -> list[fl
     return [won[member] / blocks for member in members]
 
 
-def simulated(tokens, factors, window, draw, blocks, runs):
+def simulated(
+    tokens: tuple[int, int, int], factors: tuple[int, int, int], window: int, draw: str, blocks: int, runs: int
+) -> FloatArray:
     """Shares in many runs side by side, in floating point with numpy's generator, shape (runs, members)."""
     rng, members = np.random.default_rng(11), len(tokens)
     held = np.array(tokens) / sum(tokens)
@@ -110,7 +114,7 @@ def simulated(tokens, factors, window, draw, blocks, runs):
 
 
 @pytest.mark.parametrize("draw", DRAWS)
-def test_shares_with_age_and_reputation_are_those_of_a_simulation(draw):
+def test_shares_with_age_and_reputation_are_those_of_a_simulation(draw: str) -> None:
     tokens, factors, window, blocks = (5, 3, 2), (2, 2, 1), 20, DRAWN
     shares = engine_s_shares(tokens, blocks, alpha=2, beta=2, gamma=1, window=window, draw=draw)
     runs = simulated(tokens, factors, window, draw, blocks, 40)
@@ -120,7 +124,7 @@ def test_shares_with_age_and_reputation_are_those_of_a_simulation(draw):
     assert (np.abs(shares - mean) <= 3 * sigma * math.sqrt(1 + 1 / 40)).all()
 
 
-def test_age_evens_out_and_the_paper_s_draw_does_not():
+def test_age_evens_out_and_the_paper_s_draw_does_not() -> None:
     tokens = (8, 1, 1)
     by_tokens = engine_s_shares(tokens, 1000)[0]
     assert engine_s_shares(tokens, 1000, beta=2)[0] < by_tokens < engine_s_shares(tokens, 1000, draw="paper")[0]
@@ -130,21 +134,21 @@ U = st.integers(1, 1 << 256)
 
 
 @given(U)
-def test_the_logarithm_is_right_to_fifteen_digits(u):
+def test_the_logarithm_is_right_to_fifteen_digits(u: int) -> None:
     exact = 256 - math.log2(u)
     assert minus_log2(u) / ONE == pytest.approx(exact, rel=1e-13, abs=1e-12)
     assert 0 <= minus_log2(u) <= 256 * ONE
 
 
 @given(U, U)
-def test_the_logarithm_falls(u, v):
+def test_the_logarithm_falls(u: int, v: int) -> None:
     assert (minus_log2(u) <= minus_log2(v)) >= (u >= v)
 
 
 @given(
     st.dictionaries(st.binary(min_size=20, max_size=20), st.integers(0, 1 << 64), min_size=1, max_size=8), st.binary()
 )
-def test_a_ranking_holds_everybody_once_and_those_without_weight_last(weight, seed):
+def test_a_ranking_holds_everybody_once_and_those_without_weight_last(weight: dict[bytes, int], seed: bytes) -> None:
     for draw in DRAWS.values():
         order = ranking(seed, weight, draw)
         assert sorted(order) == sorted(weight)
@@ -154,14 +158,16 @@ def test_a_ranking_holds_everybody_once_and_those_without_weight_last(weight, se
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 1 << 64)] * 3), min_size=1, max_size=8), st.tuples(*[st.integers(0, 9)] * 3))
-def test_weights_sum_to_the_factors_of_the_terms_that_are_not_empty(rows, factors):
+def test_weights_sum_to_the_factors_of_the_terms_that_are_not_empty(
+    rows: list[tuple[int, int, int]], factors: tuple[int, int, int]
+) -> None:
     terms = {bytes([number]): Terms(*row) for number, row in enumerate(rows)}
     found = weights(terms, *factors)
     whole = sum(factor for factor, column in zip(factors, zip(*rows, strict=True), strict=True) if sum(column))
     assert whole * ONE - 3 * len(rows) <= sum(found.values()) <= whole * ONE
 
 
-def test_the_lottery_is_over_0_to_1():
+def test_the_lottery_is_over_0_to_1() -> None:
     drawn = [uniform(keccak(bytes([number % 256, number // 256])), b"") / (1 << 256) for number in range(2000)]
     assert min(drawn) > 0
     assert max(drawn) <= 1

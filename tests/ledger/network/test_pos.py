@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import rlp
@@ -26,7 +27,7 @@ def order(chain: Chain, nodes: list[Node]) -> list[Node]:
     return sorted(nodes, key=lambda node: ranked.index(node.key.address))
 
 
-def test_ranks_follow_each_other_by_a_period_and_weigh_less():
+def test_ranks_follow_each_other_by_a_period_and_weigh_less() -> None:
     chain, nodes = Chain(), stake_nodes([3, 2, 1])
     grow(chain, nodes, 3)
     parent = chain.head
@@ -37,7 +38,7 @@ def test_ranks_follow_each_other_by_a_period_and_weigh_less():
         assert all(refusal(other.engine, header, chain) is None for other in nodes)
 
 
-def test_the_chain_goes_on_without_one_member():
+def test_the_chain_goes_on_without_one_member() -> None:
     chain, nodes = Chain(), stake_nodes([3, 2, 1])
     silent = nodes[0]
     headers = grow(chain, nodes[1:], 30)
@@ -47,7 +48,7 @@ def test_the_chain_goes_on_without_one_member():
     assert silent.turn(chain) is not None
 
 
-def test_each_block_reveals_the_one_next_secret_of_its_sealer():
+def test_each_block_reveals_the_one_next_secret_of_its_sealer() -> None:
     chain, nodes = Chain(), stake_nodes([1, 1])
     last = {node.key.address: HashChain.derive(node.key, length=256).tip for node in nodes}
     for header in grow(chain, nodes, 20):
@@ -56,13 +57,15 @@ def test_each_block_reveals_the_one_next_secret_of_its_sealer():
         last[header.coinbase] = secret
 
 
-def test_a_sealer_cannot_choose_its_secret():
+def test_a_sealer_cannot_choose_its_secret() -> None:
     chain, nodes = Chain(), stake_nodes([1])
     node = nodes[0]
     grow(chain, nodes, 3)
     own = HashChain.derive(node.key, length=256)
     right = own.secret(3)
+    assert right
     for secret in (own.secret(2), own.secret(4), keccak(b"a better one"), own.tip):
+        assert secret
         claim = Claim(4, secret, b"").encode()
         assert (
             refusal(node.engine, node.make(chain, claim=claim), chain) == "it does not reveal its sealer's next secret"
@@ -70,7 +73,7 @@ def test_a_sealer_cannot_choose_its_secret():
     assert refusal(node.engine, node.make(chain, claim=Claim(4, right).encode()), chain) is None
 
 
-def test_the_draw_is_the_same_whatever_else_a_sealer_puts_into_its_block():
+def test_the_draw_is_the_same_whatever_else_a_sealer_puts_into_its_block() -> None:
     chain, nodes = Chain(), stake_nodes([3, 2, 1])
     sealer = order(chain, nodes)[0]
     standings = []
@@ -81,7 +84,7 @@ def test_the_draw_is_the_same_whatever_else_a_sealer_puts_into_its_block():
     assert standings[0].order == standings[1].order
 
 
-def test_the_claim_is_for_its_own_number():
+def test_the_claim_is_for_its_own_number() -> None:
     chain, nodes = Chain(), stake_nodes([1])
     right = nodes[0].make(chain)
     blank = replace(right, claim=replace(decode_claim(right), number=2).encode(), seal=b"")
@@ -99,13 +102,13 @@ def turn_with(claim: bytes) -> Turn:
 @pytest.mark.parametrize(
     "claim", [[b"\1", bytes(31), b""], [b"\1", [], b""], [b"\1", bytes(32)], [b"\1", bytes(32), []]]
 )
-def test_a_claim_of_another_form_is_refused(claim):
+def test_a_claim_of_another_form_is_refused(claim: list[bytes | list[Any]] | list[bytes]) -> None:
     chain, nodes = Chain(), stake_nodes([1])
     header = nodes[0].make(chain, claim=rlp.encode(claim))
     assert refusal(nodes[0].engine, header, chain) == "its claim is not a number, a secret and evidence"
 
 
-def test_a_chain_of_secrets_comes_to_its_end():
+def test_a_chain_of_secrets_comes_to_its_end() -> None:
     chain, nodes = Chain(), stake_nodes([1], length=3)
     grow(chain, nodes, 3)
     assert nodes[0].turn(chain) is None
@@ -115,7 +118,7 @@ def test_a_chain_of_secrets_comes_to_its_end():
 
 
 @given(st.integers(1, 150), st.binary(min_size=32, max_size=32))
-def test_secrets_lead_back_from_the_tip(length, start):
+def test_secrets_lead_back_from_the_tip(length: int, start: bytes) -> None:
     own = HashChain(start, length)
     value = own.tip
     for revealed in range(length):
@@ -148,7 +151,7 @@ def convicted(nodes: list[Node]) -> tuple[Chain, Node]:
     return chain, culprit
 
 
-def test_whoever_seals_twice_is_excluded_by_all_from_the_evidence_on():
+def test_whoever_seals_twice_is_excluded_by_all_from_the_evidence_on() -> None:
     nodes = stake_nodes([3, 2, 1])
     chain, culprit = convicted(nodes)
     others = [node for node in nodes if node is not culprit]
@@ -171,7 +174,7 @@ def claim_after(header: Header) -> bytes:
     return replace(decode_claim(header), number=header.number + 1).encode()
 
 
-def test_excluded_members_count_in_the_weight_so_that_evidence_costs_nothing():
+def test_excluded_members_count_in_the_weight_so_that_evidence_costs_nothing() -> None:
     nodes = stake_nodes([3, 2, 1])
     chain, culprit = convicted(nodes)
     others = [node for node in nodes if node is not culprit]
@@ -180,7 +183,7 @@ def test_excluded_members_count_in_the_weight_so_that_evidence_costs_nothing():
     assert {others[0].engine.weight(header, chain) for header in headers} == {3}
 
 
-def test_honest_branches_are_no_evidence():
+def test_honest_branches_are_no_evidence() -> None:
     chain, nodes = Chain(), stake_nodes([3, 2, 1])
     grow(chain, nodes, 1)
     parent = chain.head
@@ -191,7 +194,7 @@ def test_honest_branches_are_no_evidence():
     assert not any(decode_claim(header).evidence for header in grow(chain, nodes, 10))
 
 
-def test_evidence_that_proves_nothing_is_refused():
+def test_evidence_that_proves_nothing_is_refused() -> None:
     chain, nodes = Chain(), stake_nodes([3, 2, 1])
     grow(chain, nodes, 1)
     one, two = nodes[1].make(chain), nodes[2].make(chain)
@@ -204,7 +207,7 @@ def test_evidence_that_proves_nothing_is_refused():
     ]
 
     def evidence(number: int, first: Header, second: Header) -> bytes:
-        return rlp.encode([bytes([number]), first.unsealed, first.seal, second.unsealed, second.seal])
+        return bytes(rlp.encode([bytes([number]), first.unsealed, first.seal, second.unsealed, second.seal]))
 
     offered = {
         "its evidence proves nothing": [
@@ -225,12 +228,12 @@ def test_evidence_that_proves_nothing_is_refused():
 
 
 @given(st.binary(max_size=300) | st.lists(st.binary(max_size=65), min_size=4, max_size=6).map(rlp.encode))
-def test_any_bytes_may_be_offered_as_evidence(document):
+def test_any_bytes_may_be_offered_as_evidence(document: bytes) -> None:
     with pytest.raises(SealError):
         stake_nodes([1], length=1)[0].engine.convict(document)
 
 
-def test_an_unknown_parent_is_the_history_s_error():
+def test_an_unknown_parent_is_the_history_s_error() -> None:
     chain, nodes = Chain(), stake_nodes([1])
     header = nodes[0].make(chain)
     with pytest.raises(LedgerError, match="no such block"):
