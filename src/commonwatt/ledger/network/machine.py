@@ -228,7 +228,7 @@ class Machine:
         if turn is None or turn.at > now or (self.tree.engine.exclusive and parent.number < self.tree.sealed):
             return None
         passed: set[bytes] = set()
-        candidates = self.pool.best(self.account, self.tree.next_base_fee, passed)
+        candidates = self.pool.best(self.tree.next_base_fee, passed)
         draft = self.tree.draft(turn, now, candidates, passed)
         seal = self.tree.engine.seal(draft.unsealed, turn, self._key)
         if seal is None:
@@ -288,14 +288,9 @@ class Machine:
         if added.moved:
             self.search = None
             self.pool.settle(added.senders, self.account)
-            back = []
-            for raw in added.returned:
-                try:
-                    self._admit(decode_transaction(raw), now)
-                    back.append(raw)
-                except LedgerError as error:
-                    self._log(f"a transaction of a block that left the chain is gone: {error}")
             if added.returned:
+                returned = [decode_transaction(raw) for raw in added.returned]
+                back = [queued.raw for queued in self.pool.put_back(returned, self.account, now)]
                 self._log(f"the chain changed to block {_label(added.block)}; {len(back)} transactions wait again")
                 self._share(back, list(self.peers.connected), now)
 
