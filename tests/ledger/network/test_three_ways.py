@@ -71,6 +71,11 @@ def sealed_by(machine: Machine, key: Key, at: int) -> bytes:
     return encode_block(rlp.encode(header), [], [])
 
 
+def _turn(machine: Machine, key: Key) -> Turn | None:
+    tree = machine.tree
+    return tree.engine.turn(tree.past.header(tree.head.hash), tree.past, key.address, 0)
+
+
 # Authority
 
 
@@ -105,9 +110,11 @@ def test_forged_and_unauthorised_blocks_are_refused_by_all_with_the_reason() -> 
     true = decode_block(first.tree.encoded(first.tree.block(number).hash))
     tampered = true.header.copy(timestamp=true.header.timestamp + 1)
     refused_by_all(net, encode_block(rlp.encode(tampered), [transfer(0)], []), "its seal is by 0x")
-    with_another = encode_block(rlp.encode(true.header), [transfer(0, wei=2)], [])
-    refused_by_all(net, with_another, "its transactions are not those that its header names")
     head = first.tree.past.header(first.tree.head.hash)
+    in_turn = min(MEMBERS, key=lambda key: turn.at if (turn := _turn(first, key)) else first.tree.head.timestamp + 99)
+    next_header = decode_block(sealed_by(first, in_turn, head.timestamp + 5)).header
+    with_another = encode_block(rlp.encode(next_header), [transfer(1, wei=2)], [])
+    refused_by_all(net, with_another, "its transactions are not those that its header names")
     last = next(key for key in MEMBERS if key.address == head.coinbase)
     refused_by_all(net, sealed_by(first, last, net.now), "sealed one of the last 2 blocks")
     refused_by_all(net, sealed_by(first, STRANGER, net.now), "is no authority")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain.evm import Queued
 from commonwatt.ledger.chain.evm import decode as decode_transaction
-from commonwatt.ledger.network.block import InvalidBlock, decode_block
+from commonwatt.ledger.network.block import InvalidBlock, decode_header, seen
 from commonwatt.ledger.network.consensus.interface import Header
 from commonwatt.ledger.network.messages import (
     MAX_BLOCKS,
@@ -31,6 +31,7 @@ from commonwatt.ledger.network.outbox import BATCH_BYTES, Outbox, Outgoing
 from commonwatt.ledger.network.peers import Patience, Peers, Sync
 from commonwatt.ledger.network.pool import Pool
 from commonwatt.ledger.network.tree import Added, Draft, TooEarly, Tree, UnknownParent
+from commonwatt.proof.keccak import keccak
 from commonwatt.proof.keys import Key, checksum_address
 
 STATUS_EVERY = 5
@@ -96,11 +97,12 @@ class Machine:
         known = self.peers.connected.get(peer)
         if known is None:
             return []
-        if not known.spend(len(payload), now, self.peers.patience):
-            self._drop(peer, "it floods", now)
-            return []
         try:
-            self._handle(peer, decode(payload), now)
+            message = decode(payload)
+            if known.says(message, len(payload), now):
+                self._handle(peer, message, now)
+            else:
+                self._drop(peer, "it floods", now)
         except MessageError as error:
             self._drop(peer, f"it sent {error}", now)
         except InvalidBlock as error:
@@ -119,10 +121,20 @@ class Machine:
             case Transactions():
                 self._take_transactions(peer, message.raw, now)
             case GetBlocks():
-                blocks = tuple(self.tree.after(message.known, MAX_BLOCKS, BATCH_BYTES))
-                self._out.send(Blocks(message.request, blocks, self.status()), [peer])
+                self.peers.connected[peer].wants = message
+                self._serve(peer, now)
             case Blocks():
                 self._take_answer(peer, message, now)
+
+    def _serve(self, peer: bytes, now: int) -> None:
+        """Answer the peer's last request, unless it has had too much of late."""
+        known = self.peers.connected[peer]
+        if known.wants is None or known.service.have(now) < 0:
+            return
+        wants, known.wants = known.wants, None
+        blocks = tuple(self.tree.after(wants.known, MAX_BLOCKS, BATCH_BYTES))
+        known.service.spend(1 + len(wants.known) // 4 + len(blocks) + sum(map(len, blocks)) // 1024, now)
+        self._out.send(Blocks(wants.request, blocks, self.status()), [peer])
 
     def sent(self) -> list[Outgoing]:
         """What `submit`, `produce` and `found` want to send."""
@@ -142,6 +154,8 @@ class Machine:
             self.peers.connected[self._sync.peer].resting = now + 3 * self.peers.patience.answer
             self._sync = None
         self._follow(now)
+        for peer in self.peers.connected:
+            self._serve(peer, now)
         if self.sealing and not self._sync and self._may_seal_alone(now):
             self.produce(now)
         if now - self._told >= STATUS_EVERY:
@@ -204,15 +218,16 @@ class Machine:
     def _take_transactions(self, peer: bytes, raws: tuple[bytes, ...], now: int) -> None:
         new = []
         for raw in raws:
+            if keccak(raw) in self.pool:
+                continue
             try:
                 queued = decode_transaction(raw)
             except LedgerError as error:
                 self._drop(peer, f"it sent a transaction that is none: {error}", now)
                 break
             try:
-                if queued.hash not in self.pool:
-                    self._admit(queued, now)
-                    new.append(raw)
+                self._admit(queued, now)
+                new.append(raw)
             except LedgerError:  # another node's pool may hold what this one has no use for
                 continue
         self._share(new, self._others(peer), now)
@@ -328,7 +343,7 @@ class Machine:
         if sync is None or (sync.peer, sync.request) != (peer, answer.request) or sync.claimed:
             return  # it comes too late
         self.peers.connected[peer].status = sync.claimed = answer.status
-        self.peers.connected[peer].tokens = self.peers.patience.burst
+        self.peers.connected[peer].speech.left = self.peers.patience.burst
         sync.queue.extend(answer.blocks)
         if not sync.queue:
             self._end_answer(sync, answer.status, now)
@@ -336,7 +351,7 @@ class Machine:
     def _take_next(self, sync: Sync, now: int) -> None:
         raw = sync.queue.popleft()
         added = self.tree.add(raw, now)
-        block = added.block if added else decode_block(raw).seen
+        block = added.block if added else seen(decode_header(raw))
         sync.progress |= added is not None or block.number > sync.highest
         sync.last, sync.highest = block, max(sync.highest, block.number)
         if added:
@@ -369,8 +384,8 @@ class Machine:
 
     def _share(self, raws: Sequence[bytes], peers: Sequence[bytes], now: int) -> None:
         """Transactions for peers that bear them now; the others hear of them when the pool is shared again."""
-        connected, patience = self.peers.connected, self.peers.patience
-        self._out.share(raws, peers, lambda peer, size: connected[peer].bears(size, now, patience))
+        connected = self.peers.connected
+        self._out.share(raws, peers, lambda peer, message, size: connected[peer].bears(message, size, now))
 
     def _drop(self, peer: bytes, reason: str, now: int) -> None:
         self._log(f"dropped peer {_name(peer)} for {self.peers.patience.ban} s: {reason.rstrip('.')}")

@@ -29,16 +29,20 @@ from commonwatt.ledger.network.block import (
     InvalidBlock,
     Sealed,
     decode_block,
+    decode_header,
     encode_block,
     extra_data,
     reward_of,
     seen,
 )
 from commonwatt.ledger.network.consensus.interface import Consensus, Header, SealError, Turn
+from commonwatt.ledger.network.wire import WINDOW
 from commonwatt.ledger.node import ZERO_ADDRESS
 
 MAX_DRIFT = 15
 """Seconds that a block's time may be ahead of a node's clock."""
+FAR = WINDOW + MAX_DRIFT
+"""Seconds ahead that no block has which an honest peer takes, for its clock differs by less than the wire's window."""
 _SCORE_KEY = b"commonwatt:score:"
 _SEALED_KEY = b"commonwatt:sealed"
 # The header beside the transactions, its extra data and all.
@@ -151,27 +155,29 @@ class Tree(Reader):
 
         Raises InvalidBlock, UnknownParent, TooEarly; LedgerError when the file cannot be read or written.
         """
-        sealed = decode_block(raw)
-        if self.knows(sealed.seen.hash):
+        block = seen(decode_header(raw))
+        if self.knows(block.hash):
             return None
         try:
             with self._whole():
-                self._check(sealed, now)
+                self._check(block, now)
+                sealed = decode_block(raw)
                 run = self._execute(sealed)
                 return self._keep(sealed.header, sealed.seen, run)
         except InvalidBlock as error:
             if error.lasting:
-                self._refuse(sealed.seen.hash, str(error))
+                self._refuse(block.hash, str(error))
             raise
         finally:
             self._store.discard()
 
-    def _check(self, sealed: Sealed, now: int) -> None:
-        """All that can be told without executing the block, the cheapest first."""
-        header = sealed.seen
+    def _check(self, header: Header, now: int) -> None:
+        """All that the header tells, the cheapest first."""
         for hash_, what in ((header.hash, "it was refused before"), (header.parent, "its parent was refused")):
             if hash_ in self._refused:
                 raise InvalidBlock(f"{what}: {self._refused[hash_]}")
+        if header.timestamp > now + FAR:
+            raise InvalidBlock(f"its time is {header.timestamp - now} seconds ahead", lasting=False)
         if not self.knows(header.parent):
             raise UnknownParent(f"The parent of block {header.number}, 0x{header.parent.hex()}, is not here.")
         parent = self.past.header(header.parent)
@@ -185,11 +191,12 @@ class Tree(Reader):
             self.engine.check(header, self.past)
         except SealError as error:
             raise InvalidBlock(str(error).rstrip(".")) from error
-        if sealed.withdrawals != reward_of(header.number, header.coinbase, self.engine.reward(header)):
-            raise InvalidBlock("it does not pay its sealer what it must")
 
     def _execute(self, sealed: Sealed) -> Execution:
         """Run the block and compare every field of its header."""
+        reward = self.engine.reward(sealed.seen)
+        if sealed.withdrawals != reward_of(sealed.seen.number, sealed.seen.coinbase, reward):
+            raise InvalidBlock("it does not pay its sealer what it must")
         parent, header = self.header(sealed.seen.parent), sealed.header
         run = Execution(
             self._chain, parent, timestamp=header.timestamp, coinbase=header.coinbase, extra_data=header.extra_data
