@@ -12,7 +12,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -166,10 +166,13 @@ def _is_local(request: Request) -> bool:
 
 async def _table(request: Request) -> dict[str, Any]:
     body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > _MAX_BODY:
-            raise LedgerError(f"The request is longer than {_MAX_BODY} bytes.")
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > _MAX_BODY:
+                raise LedgerError(f"The request is longer than {_MAX_BODY} bytes.")
+    except ClientDisconnect:
+        raise LedgerError("The request did not arrive.") from None
     try:
         table = json.loads(body)
     except (ValueError, RecursionError):
