@@ -142,11 +142,29 @@ def test_who_does_not_read_is_let_go_and_who_reads_slowly_is_not(served: Served)
             read += len(part)
             time.sleep(0.1)
         assert read > LONG
-        got = 0
-        with suppress(OSError):
-            while part := deaf.recv(1 << 20):
-                got += len(part)
-        assert got < LONG
+        assert _read(deaf) < LONG
+
+
+def test_answers_that_nobody_reads_have_their_share_of_memory(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MOST_UNREAD", 2 * LONG)
+    with ExitStack() as stack, httpx.Client(trust_env=False, timeout=LATE) as client:
+        deaf = [stack.enter_context(served.connect()) for _ in range(6)]
+        for each in deaf:
+            each.sendall(b"GET /long HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            assert each.recv(1, socket.MSG_PEEK)
+        assert client.get(f"http://127.0.0.1:{served.port}/").status_code == 200
+        read = [_read(each) > LONG for each in deaf]
+        assert read == [False] * 4 + [True] * 2
+
+
+def _read(connection: socket.socket) -> int:
+    got = 0
+    with suppress(OSError):
+        while part := connection.recv(1 << 20):
+            got += len(part)
+    return got
 
 
 LENGTHS = [

@@ -18,6 +18,8 @@ PATIENCE = 20.0
 """Seconds in which a request arrives as a whole, or `LEAST` of an answer is read."""
 LEAST = 64 << 10
 """Bytes."""
+MOST_UNREAD = 256 << 20
+"""Bytes of answers that wait to be read, of all connections."""
 
 
 class Connection(H11Protocol):
@@ -69,6 +71,7 @@ class Connection(H11Protocol):
         super().pause_writing()
         self._unread = self.transport.get_write_buffer_size()
         self._wait()
+        self._free_memory()
 
     def resume_writing(self) -> None:
         """The client has read nearly everything."""
@@ -90,10 +93,24 @@ class Connection(H11Protocol):
             self._timer = self.loop.call_at((self.since if self.waits else now) + PATIENCE, self._look)
 
     def _make_room(self) -> None:
-        own = [each for each in self.connections if isinstance(each, Connection)]
+        own = self._all()
         held = Counter(each.host for each in own)
         idle = [each for each in own if each.waits and each is not self]
         min(idle, key=lambda each: (-held[each.host], each.since), default=self)._let_go()
+
+    def _free_memory(self) -> None:
+        """Let go of those who do not read what they asked for, of the address that holds the most, when it is much."""
+        unread = {each: each.transport.get_write_buffer_size() for each in self._all() if each._unread is not None}
+        held: Counter[str] = Counter()
+        for each, size in unread.items():
+            held[each.host] += size
+        while held.total() > MOST_UNREAD:
+            late = min(unread, key=lambda each: (-held[each.host], each.since))
+            held[late.host] -= unread.pop(late)
+            late._let_go()
+
+    def _all(self) -> list[Connection]:
+        return [each for each in self.connections if isinstance(each, Connection)]
 
     def _let_go(self) -> None:
         self.connections.discard(self)
