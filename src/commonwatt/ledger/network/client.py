@@ -36,7 +36,7 @@ class Client:
         await self._http.aclose()
 
     async def _exchange(self, method: str, url: str, most: int, content: bytes, limit: asyncio.Timeout) -> bytes:
-        body, begun = bytearray(), limit.when() or 0.0
+        body, deadline = bytearray(), limit.when() or 0.0
         headers = {"accept-encoding": "identity"}
         async with self._http.stream(method, url, content=content, headers=headers) as answer:
             # A few packed bytes can be gigabytes.
@@ -46,7 +46,7 @@ class Client:
                 body += part
                 if len(body) > most:
                     raise WireError(f"its answer is longer than {most} bytes")
-                limit.reschedule(begun + len(body) / SLOWEST)
+                limit.reschedule(deadline + len(body) / SLOWEST)
         if answer.status_code != httpx.codes.OK:
             raise WireError(body[:200].decode(errors="replace") or f"its answer has the status {answer.status_code}")
         return bytes(body)
