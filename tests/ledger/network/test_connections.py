@@ -145,9 +145,7 @@ def test_who_does_not_read_is_let_go_and_who_reads_slowly_is_not(served: Served)
         assert _read(deaf) < LONG
 
 
-def test_answers_that_nobody_reads_have_their_share_of_memory(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_answers_that_nobody_reads_have_their_share_of_memory(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "MOST_UNREAD", 2 * LONG)
     with ExitStack() as stack, httpx.Client(trust_env=False, timeout=LATE) as client:
         deaf = [stack.enter_context(served.connect()) for _ in range(6)]
@@ -178,7 +176,9 @@ LENGTHS = [
 @pytest.mark.parametrize("lengths", LENGTHS)
 def test_a_body_of_two_lengths_is_refused_and_the_connection_closed(served: Served, lengths: bytes) -> None:
     with served.connect() as smuggler:
-        smuggler.sendall(b"POST / HTTP/1.1\r\nhost: x\r\n" + lengths + b"\r\n0\r\n\r\nGET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        smuggler.sendall(
+            b"POST / HTTP/1.1\r\nhost: x\r\n" + lengths + b"\r\n0\r\n\r\nGET / HTTP/1.1\r\nhost: x\r\n\r\n"
+        )
         answer = b""
         with suppress(ConnectionError):
             while part := smuggler.recv(1000):

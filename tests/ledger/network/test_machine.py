@@ -138,6 +138,27 @@ def test_a_full_pool_is_shared_without_a_flood() -> None:
     assert [len(machine.pool) for machine in net] == [80, 80, 80]
 
 
+@pytest.mark.parametrize("ahead", [100, 3600, 86_400])
+def test_a_node_goes_on_at_once_when_its_clock_is_set_back(ahead: int) -> None:
+    net = Network(rota()).run(22)
+    first, second, _ = net
+    first.peers.ban(BOB.address, net.now + ahead)
+    for _ in range(10):
+        first.receive(MEMBERS[1].address, encode(second.status()), net.now + ahead)
+        first.sealing = False  # what it would seal is refused as too early, and not what is tried here
+        first.tick(net.now + ahead)
+    first.receive(MEMBERS[1].address, encode(Status(b"\x55" * 32, 9, 10**9)), net.now + ahead)
+    first.sealing = True
+    before = first.tree.head.number
+    said = [decode(message.payload) for message in first.tick(net.now)]
+    assert first.status() in said
+    net.run(60)
+    assert first.tree.head.number >= before + 11
+    assert len(net.heads) == 1
+    assert first.peers.is_banned(BOB.address, net.now)
+    assert not first.peers.is_banned(BOB.address, net.now + 600)
+
+
 # Peers that break the rules
 
 

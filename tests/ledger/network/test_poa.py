@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from consensus_cases import KEYS, START, STRANGER, Chain, Node, addresses, grow, header_of, refusal
-from hypothesis import given
+from consensus_cases import KEYS, STRANGER, Chain, Node, addresses, grow, header_of, refusal
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from commonwatt.ledger.network.consensus.poa import IN_TURN, OUT_OF_TURN, Council, Poa, Vote, encode_vote
@@ -29,7 +29,7 @@ def nodes_for(keys: Sequence[Key], first: int) -> list[Node]:
 def test_all_take_turns_by_their_addresses_a_period_apart():
     chain, nodes = Chain(), network(4)
     headers = grow(chain, nodes, 12)
-    assert [header.coinbase for header in headers] == [KEYS[header.number % 4].address for header in headers]
+    assert [header.coinbase for header in headers] == [KEYS[(header.number - 1) % 4].address for header in headers]
     assert {later.timestamp - earlier.timestamp for earlier, later in pairwise(headers)} == {PERIOD}
     assert {nodes[0].engine.weight(header, chain) for header in headers} == {IN_TURN}
 
@@ -37,13 +37,50 @@ def test_all_take_turns_by_their_addresses_a_period_apart():
 def test_the_next_one_steps_in_for_a_silent_one_with_half_the_weight():
     chain, nodes = Chain(), network(4)
     headers = grow(chain, nodes[:1] + nodes[2:], 12)
-    assert KEYS[1].address not in {header.coinbase for header in headers}
-    first = headers[0]  # the silent one's
-    assert (first.coinbase, first.timestamp) == (KEYS[2].address, START + PERIOD + STAGGER)
-    for parent, header in pairwise(headers):
-        rank = (KEYS.index(next(key for key in KEYS if key.address == header.coinbase)) - header.number) % 4
-        assert header.timestamp - parent.timestamp == PERIOD + STAGGER * rank
-        assert nodes[0].engine.weight(header, chain) == (OUT_OF_TURN if rank else IN_TURN)
+    assert [header.coinbase for header in headers] == addresses([KEYS[0], KEYS[2], KEYS[3]]) * 4
+    for parent, header in pairwise([chain.genesis, *headers]):
+        instead = header.coinbase == KEYS[2].address
+        assert header.timestamp - parent.timestamp == PERIOD + STAGGER * instead
+        assert nodes[0].engine.weight(header, chain) == (OUT_OF_TURN if instead else IN_TURN)
+
+
+@st.composite
+def outages(draw):
+    """Authorities, and for some blocks who of them is silent, so few that the others go on."""
+    count = draw(st.integers(3, 10))
+    some = st.sets(st.integers(0, count - 1), max_size=(count - 1) // 2)
+    return count, draw(st.lists(some, max_size=3 * count))
+
+
+@given(outages())
+@example((4, [{1}] * 4))
+@example((4, [{1}] * 5))
+@example((5, [{1}] * 8))
+@example((9, [{number % 9} for number in range(20)]))
+@example((10, [{0, 1, 2, 3}, {6, 7, 8, 9}] * 10))
+def test_the_pace_comes_back_after_any_outage(outage):
+    count, silences = outage
+    keys = sorted((Key.derive(b"pace", str(number)) for number in range(count)), key=lambda key: key.address)
+    chain, nodes = Chain(), [Node(key, Poa(addresses(keys), period=PERIOD, stagger=STAGGER)) for key in keys]
+    for silent in silences:
+        grow(chain, [node for number, node in enumerate(nodes) if number not in silent], 1)
+    healthy = grow(chain, nodes, 2 * count)
+    assert {later.timestamp - earlier.timestamp for earlier, later in pairwise(healthy)} == {PERIOD}
+    assert {nodes[0].engine.weight(header, chain) for header in healthy} == {IN_TURN}
+    assert {header.coinbase for header in healthy[-count:]} == set(addresses(keys))
+
+
+def test_turns_are_counted_on_from_an_authority_that_removed_itself():
+    chain, nodes = Chain(), network(4)
+    for node in nodes[2:]:
+        node.engine.wishes[KEYS[1].address] = False
+    grow(chain, nodes, 4)
+    nodes[1].engine.wishes[KEYS[1].address] = False
+    own = grow(chain, nodes, 2)[-1]
+    assert own.coinbase == KEYS[1].address
+    after = grow(chain, nodes, 6)
+    assert [header.coinbase for header in after] == addresses([KEYS[2], KEYS[3], KEYS[0]]) * 2
+    assert {later.timestamp - earlier.timestamp for earlier, later in pairwise([own, *after])} == {PERIOD}
 
 
 @pytest.mark.parametrize(("count", "majority"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3)])
@@ -60,7 +97,7 @@ def test_progress_needs_a_majority(count, majority):
 def test_whoever_sealed_one_of_the_last_blocks_must_rest():
     chain, nodes = Chain(), network(4)
     grow(chain, nodes, 1)
-    sealer = nodes[1]
+    sealer = nodes[0]
     free = sealer.make(chain, chain.genesis)
     again = sealer.seal(header_of(chain.head, chain.head.timestamp + 1000, sealer.key.address, b""))
     assert refusal(sealer.engine, free, chain) is None

@@ -90,6 +90,39 @@ def test_old_envelopes_are_forgotten_but_never_opened_again() -> None:
         receiver.open(first, ALLOWED, NOW + 400)
 
 
+@pytest.mark.parametrize("ahead", [3, 31, 59, 61, 3600, 86_400 * 365])
+def test_a_sender_whose_clock_was_ahead_is_heard_once_it_is_right(ahead: int) -> None:
+    sender, receiver = Wire(ONE, CHAIN), Wire(OTHER, CHAIN)
+    for second in range(20):
+        sender.wrap(OTHER.address, b"", NOW + ahead + second)
+    opened = [receiver.open(sender.wrap(OTHER.address, b"", NOW + at), ALLOWED, NOW + at) for at in (20, 20, 21, 30)]
+    assert opened == [(ONE.address, b"")] * 4
+
+
+def test_clocks_set_right_on_both_sides_lock_nobody_out_and_open_nothing_twice() -> None:
+    """Both were an hour ahead; what was sent then is remembered until its time has come and gone."""
+    sender, receiver = Wire(ONE, CHAIN), Wire(OTHER, CHAIN, NOW + 3590)
+    future = sender.wrap(OTHER.address, b"", NOW + 3600.25)
+    receiver.open(future, ALLOWED, NOW + 3600)
+    for second in range(3, 4000, 3):
+        receiver.open(sender.wrap(OTHER.address, b"", NOW + second), ALLOWED, NOW + second)
+        if second == 3600:
+            with pytest.raises(WireError, match="opened before"):
+                receiver.open(future, ALLOWED, NOW + second)
+    known, order = receiver._seen[ONE.address]
+    assert len(known) == len(order) <= 2 * WINDOW // 3 + 2
+
+
+def test_what_was_sent_before_a_node_started_is_not_opened_again() -> None:
+    sender = Wire(ONE, CHAIN)
+    sealed = sender.wrap(OTHER.address, b"", NOW)
+    Wire(OTHER, CHAIN).open(sealed, ALLOWED, NOW)
+    again = Wire(OTHER, CHAIN, NOW + 2)
+    with pytest.raises(WireError, match="from before the node's start"):
+        again.open(sealed, ALLOWED, NOW + 2)
+    assert again.open(sender.wrap(OTHER.address, b"x", NOW + 2.5), ALLOWED, NOW + 3) == (ONE.address, b"x")
+
+
 def test_bodies_hold_envelopes() -> None:
     assert unpack(pack([b"a", b"b"])) == (b"a", b"b")
     for body, cause in ((b"", "no envelopes"), (rlp.encode([[b"a"]]), "no envelopes"), (b"a", "no envelopes")):

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.network.client import Client
-from commonwatt.ledger.network.machine import Log, Machine, Search
+from commonwatt.ledger.network.machine import Log, Machine
 from commonwatt.ledger.network.messages import MAX_MESSAGE_BYTES
 from commonwatt.ledger.network.outbox import Outgoing
+from commonwatt.ledger.network.sealing import Search
 from commonwatt.ledger.network.wire import MAX_BODY_BYTES, Wire, WireError, pack, unpack
 from commonwatt.proof.keys import checksum_address
 

@@ -8,7 +8,6 @@ machines run in one test on a simulated network.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain.evm import Queued
@@ -30,7 +29,8 @@ from commonwatt.ledger.network.messages import (
 from commonwatt.ledger.network.outbox import BATCH_BYTES, Outbox, Outgoing
 from commonwatt.ledger.network.peers import Patience, Peers, Sync
 from commonwatt.ledger.network.pool import Pool
-from commonwatt.ledger.network.tree import Added, Draft, TooEarly, Tree, UnknownParent
+from commonwatt.ledger.network.sealing import Sealed, Sealer, Search
+from commonwatt.ledger.network.tree import Added, TooEarly, Tree, UnknownParent
 from commonwatt.proof.keccak import keccak
 from commonwatt.proof.keys import Key, checksum_address
 
@@ -38,20 +38,8 @@ STATUS_EVERY = 5
 """Seconds between two messages that tell peers where the chain ends."""
 POOL_EVERY = 30
 """Seconds between two messages that hold what waits in the pool, for whoever missed it."""
-ALONE_AFTER = 60
-"""Seconds that a node whose double seals are punished waits for others before it seals without them."""
-DRAFT_LASTS = 10
-"""Seconds after which a search for a seal begins anew on a block with the transactions that came since."""
 
 Log = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Search:
-    """A seal that is searched for, since `since`."""
-
-    draft: Draft
-    since: int
 
 
 class Machine:
@@ -61,17 +49,15 @@ class Machine:
         self.tree = tree
         self.pool = Pool(tree.chain_id, tree.head.gas_limit)
         self.peers = Peers(patience or Patience())
-        self.search: Search | None = None
-        """Set while a worker should look for a seal; it changes when another one is wanted."""
+        self.sealer = Sealer(tree, self.pool, key)
         self.url = ""
         """Where this node can be reached; peers are told when it is known."""
         self.sealing = True
         """Whether the node seals by itself when its turn comes."""
-        self._key = key
         self._log = log
         self._sync: Sync | None = None
         self._requests = 0
-        self._told = self._shared = self._began = 0
+        self._now = self._told = self._shared = 0
         self._out = Outbox()
 
     # Peers
@@ -149,14 +135,16 @@ class Machine:
 
     def tick(self, now: int) -> list[Outgoing]:
         """Time has come to `now`."""
+        if now < self._now:
+            self._set_back(now)
+        self._now = now
         if self._sync and not self._sync.queue and now > self._sync.deadline:
-            self._log(f"peer {_name(self._sync.peer)} did not answer")
-            self.peers.connected[self._sync.peer].resting = now + 3 * self.peers.patience.answer
-            self._sync = None
+            self._give_up("did not answer", now)
         self._follow(now)
         for peer in self.peers.connected:
             self._serve(peer, now)
-        if self.sealing and not self._sync and self._may_seal_alone(now):
+        heard = any(peer.status for peer in self.peers.connected.values())
+        if self.sealer.ready(now, heard=heard, catching_up=self._sync is not None) and self.sealing:
             self.produce(now)
         if now - self._told >= STATUS_EVERY:
             self._told = now
@@ -169,6 +157,12 @@ class Machine:
             first = len(raws) * (now // POOL_EVERY % 8) // 8
             self._share(raws[first:] + raws[:first], list(self.peers.connected), now)
         return self._out.take()
+
+    def _set_back(self, now: int) -> None:
+        """The clock was set right: nothing waits for a time that it showed before."""
+        self._told = self._shared = 0
+        self._sync = None
+        self.peers.set_back(now)
 
     @property
     def busy(self) -> bool:
@@ -192,8 +186,7 @@ class Machine:
             except UnknownParent:
                 self._drop(sync.peer, "its blocks do not follow each other", now)
             except TooEarly as error:
-                self._log(f"peer {_name(sync.peer)} is ahead of this node's clock: {error}")
-                self._sync = None
+                self._give_up(f"is ahead of this node's clock: {error}", now)
         return self._out.take()
 
     # Transactions
@@ -234,60 +227,37 @@ class Machine:
 
     # Blocks
 
+    @property
+    def search(self) -> Search | None:
+        """Set while a worker should look for a seal; it changes when another one is wanted."""
+        return self.sealer.search
+
     def produce(self, now: int) -> Header | None:
         """Seal the next block when it is this node's turn, or begin to search for its seal."""
-        parent = self.tree.past.header(self.tree.head.hash)
-        if self._key is None or not self._search_is_due(parent, now):
-            return None
-        turn = self.tree.engine.turn(parent, self.tree.past, self._key.address, now)
-        if turn is None or turn.at > now or (self.tree.engine.exclusive and parent.number < self.tree.sealed):
-            return None
-        passed: set[bytes] = set()
-        candidates = self.pool.best(self.tree.next_base_fee, passed)
-        draft = self.tree.draft(turn, now, candidates, passed)
-        seal = self.tree.engine.seal(draft.unsealed, turn, self._key)
-        if seal is None:
-            self.search = Search(draft, now)
-            return None
-        return self._seal(draft, seal, now)
+        return self._announce(lambda: self.sealer.produce(now), now)
 
     def found(self, unsealed: bytes, seal: bytes, now: int) -> Header | None:
         """A seal that was searched for; one that came too late is passed over."""
-        if self.search is None or self.search.draft.unsealed != unsealed:
-            return None
-        return self._seal(self.search.draft, seal, now)
+        return self._announce(lambda: self.sealer.found(unsealed, seal), now)
 
-    def _may_seal_alone(self, now: int) -> bool:
-        """Where sealing a height twice is guilt, whoever has lost its file must first hear how far its chain was."""
-        self._began = self._began or now
-        heard = any(peer.status for peer in self.peers.connected.values())
-        return heard or not self.tree.engine.exclusive or now - self._began >= ALONE_AFTER
-
-    def _search_is_due(self, parent: Header, now: int) -> bool:
-        search = self.search
-        return (
-            search is None
-            or search.draft.header.parent_hash != parent.hash
-            or (now - search.since >= DRAFT_LASTS and len(self.pool) > len(search.draft.run.done))
-        )
-
-    def _seal(self, draft: Draft, seal: bytes, now: int) -> Header | None:
-        self.search = None
+    def _announce(self, seal: Callable[[], Sealed | None], now: int) -> Header | None:
         try:
-            added = self.tree.seal(draft, seal)
+            sealed = seal()
         except InvalidBlock as error:
             self._log(f"this node's own block is refused: {error}")
             return None
-        self._log(f"sealed block {_label(added.block)} with transactions: {len(draft.run.done)}")
-        self._settle(added, now)
-        self._out.send(NewBlock(draft.encoded(self.tree.header(added.block.hash))), self.peers.connected)
-        return added.block
+        if sealed is None:
+            return None
+        self._log(f"sealed block {_label(sealed.added.block)} with transactions: {sealed.transactions}")
+        self._settle(sealed.added, now)
+        self._out.send(NewBlock(sealed.raw), self.peers.connected)
+        return sealed.added.block
 
     def _take_block(self, peer: bytes, raw: bytes, now: int) -> None:
         try:
             added = self.tree.add(raw, now)
         except UnknownParent:
-            if self._sync is None:
+            if self._sync is None and self.peers.connected[peer].resting <= now:
                 self._ask(peer, now)
             return
         except TooEarly as error:
@@ -301,7 +271,7 @@ class Machine:
     def _settle(self, added: Added, now: int) -> None:
         """The pool after a block: what it holds goes, what its branch does not hold comes back."""
         if added.moved:
-            self.search = None
+            self.sealer.search = None
             self.pool.settle(added.senders, self.account)
             if added.returned:
                 returned = [decode_transaction(raw) for raw in added.returned]
@@ -331,10 +301,11 @@ class Machine:
     def _ask(self, peer: bytes, now: int, before: Sync | None = None) -> None:
         """Ask a peer for its chain, from where its answer `before` ended."""
         self._requests += 1
-        sync = self._sync = Sync(peer, self._requests, now + self.peers.patience.answer)
+        within = self.peers.connected[peer].answers_within(self.peers.patience)
+        sync = self._sync = Sync(peer, self._requests, now + within, now + 3 * within)
         known = self.tree.locator()
         if before and before.last:
-            sync.last, sync.highest = before.last, before.highest
+            sync.last, sync.highest, sync.until = before.last, before.highest, before.until
             known.insert(0, before.last.hash)
         self._out.send(GetBlocks(self._requests, tuple(known)), [peer])
 
@@ -356,6 +327,10 @@ class Machine:
         sync.last, sync.highest = block, max(sync.highest, block.number)
         if added:
             self._settle(added, now)
+        if added and added.moved:
+            peer = self.peers.connected[sync.peer]
+            sync.until, peer.failures = now + 3 * self.peers.patience.answer, 0
+            self.sealer.caught(block, now)
         if not sync.queue and sync.claimed:
             self._end_answer(sync, sync.claimed, now)
 
@@ -367,10 +342,20 @@ class Machine:
                 self._log(f"caught up with {_name(sync.peer)} at block {claim.number}")
                 self._out.send(self.status(), self._others(sync.peer))
             self._follow(now)
+        elif sync.progress and now > sync.until:
+            self._sync = sync
+            self._give_up(f"claims block {claim.number} and sends what is of no use", now)
         elif sync.progress:
             self._ask(sync.peer, now, sync)
         else:
             self._drop(sync.peer, f"it claims block {claim.number} and does not send it", now)
+
+    def _give_up(self, reason: str, now: int) -> None:
+        """Fetch a chain no longer from a peer that does not bring it, and ask others for a while."""
+        if self._sync:
+            self._log(f"peer {_name(self._sync.peer)} {reason}")
+            self.peers.connected[self._sync.peer].fail(now, self.peers.patience)
+            self._sync = None
 
     def _believe(self, peer: bytes, claim: Status, now: int) -> bool:
         """Compare what a peer says of a block that is here; drop the peer when it is not so."""

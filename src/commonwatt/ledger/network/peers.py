@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from commonwatt.ledger.network.consensus.interface import Header
 from commonwatt.ledger.network.messages import GetBlocks, Message, Status, Transactions
 
+_FAILURES = 3
+
 
 @dataclass(frozen=True)
 class Patience:
@@ -17,7 +19,7 @@ class Patience:
         does each transaction of a message
     served, service : blocks that a peer gets at once, and per second thereafter; each KiB counts as one more
     ban : seconds for which a peer that broke a rule is not listened to
-    answer : seconds in which a request is answered
+    answer : seconds in which a request is answered; twice as many after each failure, since a slow peer may not lie
     silence : seconds after which what a peer said of its chain is no longer believed
     """
 
@@ -71,7 +73,9 @@ class Peer:
     """Where it can be reached; empty when it did not say."""
     status: Status | None = None
     resting: int = 0
-    """Time before which it is asked for nothing, because it did not answer."""
+    """Time before which it is asked for nothing, because it failed."""
+    failures: int = 0
+    """How often in a row it did not bring the chain that it claims; no more than `_FAILURES` are counted."""
     wants: GetBlocks | None = None
     """Its last request, until it is answered; an honest peer has only one."""
 
@@ -79,6 +83,15 @@ class Peer:
         """A message of so many bytes comes from the peer; False when it may not say so much."""
         self.heard = now
         return self.speech.spend(cost(size, message), now)
+
+    def answers_within(self, patience: Patience) -> int:
+        """Seconds in which it must answer."""
+        return patience.answer << self.failures
+
+    def fail(self, now: int, patience: Patience) -> None:
+        """It did not bring what it claims: let it rest, longer each time."""
+        self.resting = now + 3 * self.answers_within(patience)
+        self.failures = min(self.failures + 1, _FAILURES)
 
     def bears(self, message: Message, size: int, now: int) -> bool:
         """Whether a message of transactions may be sent to the peer, which would take more than it bears for a flood."""
@@ -125,6 +138,12 @@ class Peers:
         self.banned.pop(key, None)
         return False
 
+    def set_back(self, now: int) -> None:
+        """The clock was set back to `now`: nothing lasts longer than it does from here."""
+        self.banned = {key: min(until, now + self.patience.ban) for key, until in self.banned.items()}
+        for peer in self.connected.values():
+            peer.heard, peer.resting = min(peer.heard, now), 0
+
     def heard(self, now: int) -> list[bytes]:
         """Peers that have said something not long ago."""
         return [key for key, peer in self.connected.items() if now - peer.heard <= self.patience.silence]
@@ -149,6 +168,9 @@ class Sync:
     peer: bytes
     request: int
     deadline: int
+    """Until when the answer must come."""
+    until: int
+    """Until when a block must become the head, however much else comes."""
     last: Header | None = None
     """The newest block of the peer's branch that is here."""
     highest: int = 0

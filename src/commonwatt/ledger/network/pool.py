@@ -125,7 +125,7 @@ class Pool:
             self._rank(weakest.queued.sender)
 
     def put_back(self, returned: Sequence[Queued], account: Account, now: int) -> list[Queued]:
-        """Take what was in blocks that left the chain, whatever the limits; returns all but what can be in none again."""
+        """Take what was in blocks that left the chain, whatever the limits; returns what can be in a block again."""
         nonces = {sender: account(sender)[0] for sender in {queued.sender for queued in returned}}
         back = [queued for queued in returned if queued.transaction.nonce >= nonces[queued.sender]]
         for queued in back:

@@ -80,7 +80,8 @@ def run(setting: Setting, say: Callable[[str], None]) -> None:
     machine.sealing = setting.seals and seals
     machine.url = setting.url
     allowed = agreement.nodes | set(setting.allowed) | set(setting.admit)
-    driver = Driver(machine, Wire(setting.key, tree.genesis), allowed, setting.peers, log, time.time)
+    wire = Wire(setting.key, tree.genesis, time.time())
+    driver = Driver(machine, wire, allowed, setting.peers, log, time.time)
     head = tree.head
     log(
         f"node {checksum_address(setting.key.address)} at {setting.host}:{setting.port}, chain {tree.chain_id}, "

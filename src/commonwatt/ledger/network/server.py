@@ -40,9 +40,7 @@ def application(driver: Driver, more: Sequence[BaseRoute] = ()) -> Starlette:
             yield
 
     own = [Route("/node", _node(driver)), Route("/gossip", _gossip(driver), methods=["POST"])]
-    return Starlette(
-        routes=[*own, *verbs.routes(driver), *more], lifespan=running, middleware=[Middleware(_OneLength)]
-    )
+    return Starlette(routes=[*own, *verbs.routes(driver), *more], lifespan=running, middleware=[Middleware(_OneLength)])
 
 
 class _OneLength:

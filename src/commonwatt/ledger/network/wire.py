@@ -1,15 +1,15 @@
 """Envelopes: each message is signed for one receiver on one chain, and opened once.
 
 An envelope is rlp([genesis hash, receiver, counter, payload, signature]). The counter is the sender's time in
-microseconds and never the same twice, so that a receiver needs to remember only those of the last minute. What is in
+microseconds and never the same twice, so that a receiver needs to remember only those of the last minutes. What is in
 the payload is looked at after the signature. Envelopes are not encrypted: where others may not read along, nodes
 speak through a tunnel or behind TLS.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Container, Sequence
+from heapq import heappop, heappush
 from typing import Any, cast
 
 import rlp
@@ -37,13 +37,17 @@ class WireError(LedgerError):
 
 
 class Wire:
-    """One node's envelopes, on the chain with this genesis hash."""
+    """One node's envelopes, on the chain with this genesis hash.
 
-    def __init__(self, key: Key, genesis: bytes) -> None:
+    since : when the node started; what was sent before, it may have opened before
+    """
+
+    def __init__(self, key: Key, genesis: bytes, since: float = 0.0) -> None:
         self._key = key
         self._genesis = genesis
         self._counter = 0
-        self._seen: dict[bytes, tuple[set[int], deque[int]]] = {}
+        self._since = since
+        self._seen: dict[bytes, tuple[set[int], list[int]]] = {}
 
     @property
     def address(self) -> bytes:
@@ -52,7 +56,10 @@ class Wire:
 
     def wrap(self, receiver: bytes, payload: bytes, now: float) -> bytes:
         """An envelope with a message for one receiver."""
-        self._counter = max(self._counter + 1, int(now * _MICRO))
+        time = int(now * _MICRO)
+        # A clock that was set back far would count on from where receivers' clocks are not yet.
+        ahead = self._counter - time > WINDOW * _MICRO // 2
+        self._counter = time if ahead else max(self._counter + 1, time)
         fields: list[Any] = [self._genesis, receiver, self._counter, payload]
         return cast("bytes", rlp.encode([*fields, self._key.sign_digest(_digest(fields))]))
 
@@ -72,6 +79,9 @@ class Wire:
             raise WireError("The envelope is for another node.")
         if abs(number - now * _MICRO) > WINDOW * _MICRO:
             raise WireError(f"The envelope is of another time: the clocks differ by {number / _MICRO - now:.0f} s.")
+        # A node that started while its clock was ahead may not refuse everything once that is set right.
+        if number < self._since * _MICRO and self._since <= now:
+            raise WireError("The envelope is from before the node's start.")
         try:
             sender = recover(_digest([genesis, receiver, number, payload]), signature)
         except (SignatureError, TypeError) as error:
@@ -83,15 +93,15 @@ class Wire:
         sender, counter, payload = self._signed(envelope, now)
         if sender not in allowed:
             raise WireError(f"0x{sender.hex()} is not a node of this network.")
-        known, order = self._seen.setdefault(sender, (set(), deque()))
+        known, order = self._seen.setdefault(sender, (set(), []))
         while order and order[0] < (now - 2 * WINDOW) * _MICRO:
-            known.discard(order.popleft())
+            known.discard(heappop(order))
         if counter in known:
             raise WireError("The envelope was opened before.")
         if len(known) >= _REMEMBERED:
             raise WireError(f"0x{sender.hex()} sends too many envelopes.")
         known.add(counter)
-        order.append(counter)
+        heappush(order, counter)
         return sender, payload
 
 

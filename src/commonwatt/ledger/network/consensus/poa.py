@@ -1,16 +1,21 @@
 """Proof of authority: the permissioned network. Known members sign blocks in turn and vote on who belongs to them.
 
-Authorities take turns by their addresses' order. The one in turn seals a period after the parent; each next one a
-stagger later, should those before it be silent, and with half the weight. Of any floor(n/2) + 1 blocks in a row an
-authority seals at most one, so the chain stands still without a majority. An authority's block may carry one vote, to
-admit or to remove somebody; once more than half of the authorities stand behind it, it takes effect with that block.
+Authorities take turns by their addresses' order: in turn is the next one after the parent's sealer. It seals a period
+after the parent; each next one a stagger later, should those before it be silent, and with half the weight. Of any
+floor(n/2) + 1 blocks in a row an authority seals at most one, so the chain stands still without a majority. An
+authority's block may carry one vote, to admit or to remove somebody; once more than half of the authorities stand
+behind it, it takes effect with that block.
 
-The rules of turns, weights and votes are those of Clique (EIP-225, https://eips.ethereum.org/EIPS/eip-225), with
-two changes: the times of those out of turn are fixed and checked instead of random, and votes do not lapse at epochs.
+The rules of weights and votes are those of Clique (EIP-225, https://eips.ethereum.org/EIPS/eip-225), with three
+changes. Turns are counted from the parent's sealer instead of by the block's number, and among those who need not
+rest: by number, one outage is enough for whoever is in turn to have stepped in for somebody just before, and so to rest
+when its own turn comes, for ever. The times of those out of turn are fixed and checked instead of random. Votes do not
+lapse at epochs.
 """
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -58,9 +63,11 @@ class Council:
         """Those who must let others seal first."""
         return self.recent[: len(self.authorities) // 2]
 
-    def rank(self, number: int, authority: bytes) -> int:
-        """How many authorities are before this one in the order of block `number`; 0 is in turn."""
-        return (self.authorities.index(authority) - number) % len(self.authorities)
+    def order(self) -> list[bytes]:
+        """Those who may seal next, from the address after the last sealer's on; the first is in turn."""
+        place = bisect(self.authorities, self.recent[0]) if self.recent else 0
+        resting = self.resting()
+        return [each for each in self.authorities[place:] + self.authorities[:place] if each not in resting]
 
     def sealed(self, sealer: bytes, vote: Vote | None) -> Council:
         """The council after a block."""
@@ -106,9 +113,9 @@ class Poa:
         return self._councils.at(block, history)
 
     def turn(self, parent: Header, history: History, member: bytes, now: int) -> Turn | None:  # noqa: ARG002
-        """The period after the parent and the stagger of one's rank; None for strangers and those who must rest."""
+        """The period after the parent and the stagger of one's place; None for strangers and those who must rest."""
         council = self.council(parent, history)
-        if member not in council.authorities or member in council.resting():
+        if member not in council.order():
             return None
         return Turn(self._earliest(parent, council, member), self._claim(council, member), member)
 
@@ -129,7 +136,7 @@ class Poa:
     def weight(self, header: Header, history: History) -> int:
         """2 in turn, 1 out of turn."""
         council = self.council(history.header(header.parent), history)
-        return OUT_OF_TURN if council.rank(header.number, header.coinbase) else IN_TURN
+        return IN_TURN if council.order()[0] == header.coinbase else OUT_OF_TURN
 
     def reward(self, header: Header) -> int:  # noqa: ARG002
         """Nothing."""
@@ -140,7 +147,7 @@ class Poa:
         return key.sign_digest(unsealed)
 
     def _earliest(self, parent: Header, council: Council, member: bytes) -> int:
-        return parent.timestamp + self._period + self._stagger * council.rank(parent.number + 1, member)
+        return parent.timestamp + self._period + self._stagger * council.order().index(member)
 
     def _claim(self, council: Council, member: bytes) -> bytes:
         """One of this node's wishes that is neither fulfilled nor voted for."""
