@@ -17,7 +17,7 @@ class Client:
     """Connections to other nodes."""
 
     def __init__(self) -> None:
-        self._http = httpx.AsyncClient(timeout=None, trust_env=False)
+        self._http = httpx.AsyncClient(timeout=None, trust_env=False)  # noqa: S113 - `fetch` has one for the whole exchange
 
     async def fetch(self, method: str, url: str, most: int, content: bytes = b"") -> bytes:
         """The body of the answer, `most` bytes at most. Raises WireError when there is no good one."""

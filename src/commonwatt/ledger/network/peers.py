@@ -94,7 +94,7 @@ class Peer:
         self.failures = min(self.failures + 1, _FAILURES)
 
     def bears(self, message: Message, size: int, now: int) -> bool:
-        """Whether a message of transactions may be sent to the peer, which would take more than it bears for a flood."""
+        """Whether a message of transactions may be sent to the peer, which would take more for a flood."""
         return self.room.have(now) >= (price := cost(size, message)) and self.room.spend(price, now)
 
 

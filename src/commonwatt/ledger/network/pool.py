@@ -1,8 +1,8 @@
 """Transactions that wait for a block: what is taken, what gives way, what goes first.
 
 Each sender has a queue by nonce; a gap in it waits until it is filled. All limits hold at any time for what comes as
-new; what was in a block that left the chain waits beside them and gives way to nothing. The same arrivals leave the same
-pool, and each costs the same however many wait. No clock is read: `now` is unix seconds.
+new; what was in a block that left the chain waits beside them and gives way to nothing. The same arrivals leave the
+same pool, and each costs the same however many wait. No clock is read: `now` is unix seconds.
 """
 
 from __future__ import annotations
