@@ -109,7 +109,8 @@ class Tree(Kept):
             super().__init__(store, name, engine)
             self._refused: OrderedDict[bytes, str] = OrderedDict()
             self.balance(ZERO_ADDRESS)  # the head's state must be there
-            self._end()
+            self.notes.save()
+            store.commit()
         except BaseException:
             store.close()
             raise

@@ -41,6 +41,7 @@ def verify(path: Path, agreement: Agreement, progress: Callable[[int, int], None
     """
     store = Store(path, read_only=True)
     try:
+        store.hold()  # the node may go on meanwhile
         if store.get(GENESIS_KEY) != agreement.chain.digest:
             raise VerificationError(f"{path} was begun with another genesis.")
         reader = Reader(store, str(path))
