@@ -49,6 +49,9 @@ class Rota:
     name: str = "rota"
     exclusive: bool = False
 
+    def sealers(self, block: Header, history: History) -> Sequence[bytes]:
+        return self.members
+
     def turn(self, parent: Header, history: History, member: bytes, now: int) -> Turn | None:
         if member not in self.members:
             return None

@@ -197,6 +197,37 @@ def node(
 
 
 @app.command
+def vote(url: str, *, key: Path, admit: str = "", remove: str = "", withdraw: str = "") -> None:
+    """Vote, through a node that runs on this machine, on who is an authority (poa).
+
+    Example: commonwatt chain vote http://127.0.0.1:8545 --key my.key --admit 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed
+
+    Parameters
+    ----------
+    url
+        Where the node answers.
+    key
+        The node's key file, which shows that its operator asks.
+    admit
+        Address to vote for.
+    remove
+        Address of an authority to vote against.
+    withdraw
+        Address on which the node's vote is taken back, as long as it has not taken effect.
+    """
+    _needs_http()
+    from commonwatt.ledger.network.running import ask_vote
+    from commonwatt.ledger.network.setup import read_key
+
+    asked = {name: text for name, text in (("admit", admit), ("remove", remove), ("withdraw", withdraw)) if text}
+    if len(asked) != 1:
+        raise ConfigError("The request", [Finding("vote", "needs one of --admit, --remove and --withdraw")])
+    ((what, text),) = asked.items()
+    (candidate,) = _addresses(what, [text])
+    print(ask_vote(url, read_key(key), what, candidate))
+
+
+@app.command
 def status(where: str) -> None:
     """Say where a chain ends: of a node's file, or of a node that runs on this machine.
 

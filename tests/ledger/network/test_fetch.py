@@ -156,9 +156,7 @@ def test_nonsense_about_a_node_is_told_in_one_sentence(body: bytes) -> None:
 def test_an_address_that_is_none_ends_no_loop(url: str) -> None:
     async def run() -> None:
         async with driver() as own:
-            known = own.machine.peers
-            own.send(own.machine.join(PEER.address, own.now))
-            known.connected[PEER.address].url = url
+            own._found_at[PEER.address] = url
             own.send([Outgoing(PEER.address, b"x")])
             task = own._links[PEER.address].task
             assert task

@@ -7,6 +7,7 @@ import rlp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commonwatt.ledger.network.locations import Location
 from commonwatt.ledger.network.messages import (
     Blocks,
     GetBlocks,
@@ -134,7 +135,7 @@ def test_bodies_hold_envelopes() -> None:
 
 STATUSES = st.builds(Status, st.binary(min_size=32, max_size=32), st.integers(0, 2**64 - 1), st.integers(0, 2**300))
 MESSAGES = st.one_of(
-    st.builds(Hello, st.just("http://10.0.0.1:8545")),
+    st.builds(Hello, st.just((Location("http://10.0.0.1:8545", 7, bytes(65)),))),
     STATUSES,
     st.builds(NewBlock, st.binary(max_size=300)),
     st.builds(Transactions, st.lists(st.binary(max_size=50), max_size=5).map(tuple)),

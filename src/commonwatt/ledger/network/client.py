@@ -8,8 +8,9 @@ import httpx
 
 from commonwatt.ledger.network.wire import WireError
 
-TIMEOUT = 10.0
-"""Seconds for an exchange, and one more for each `SLOWEST` bytes."""
+CONNECT, TIMEOUT = 10.0, 60.0
+"""Seconds until a node that is there takes a connection, and for an exchange, since it may execute a full block first;
+one more for each `SLOWEST` bytes."""
 SLOWEST = 32 << 10
 
 
@@ -17,7 +18,7 @@ class Client:
     """Connections to other nodes."""
 
     def __init__(self) -> None:
-        self._http = httpx.AsyncClient(timeout=None, trust_env=False)  # noqa: S113 - `fetch` has one for the whole exchange
+        self._http = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=CONNECT), trust_env=False)
 
     async def fetch(self, method: str, url: str, most: int, content: bytes = b"") -> bytes:
         """The body of the answer, `most` bytes at most. Raises WireError when there is no good one."""

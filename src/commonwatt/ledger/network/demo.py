@@ -6,13 +6,14 @@ through relays of the demo, which is where its wires are cut.
 
 from __future__ import annotations
 
-import socket
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import httpx
 import rlp
 from eth.db.trie import make_trie_root_and_nodes
 
-from commonwatt.errors import LedgerError
+from commonwatt.errors import CommonwattError, LedgerError
 from commonwatt.ledger.chain.reader import Reader
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.client.abi import COMMUNITY, TOKEN, contract
@@ -45,7 +46,10 @@ _WAYS: dict[str, tuple[str, int, dict[str, Any]]] = {
     "pos": ("stake", 1, {"secrets": 4096}),
 }
 """What each way proves, its period [s], and what suits a minute on one machine."""
-_PATIENCE = 120.0
+_QUIET = 120.0
+"""Seconds for which no node does anything, and an answer may take, before the demo gives up."""
+_LINES = 1000
+"""Lines that all nodes log, about three for each block, before the demo gives up on what does not come about."""
 _PAID_IN = 100_000_000
 _PRICE = 200_000
 """Micro-currency per kWh."""
@@ -55,12 +59,26 @@ Say = Callable[[str], None]
 
 def demo(kind: str, say: Say) -> None:
     """Show a network by one consensus. Raises LedgerError when a step does not come about."""
+    folder = Path(tempfile.mkdtemp(prefix="commonwatt-demo-"))
+    try:
+        _show(folder, kind, say)
+    except CommonwattError:
+        say(f"the nodes' files and logs are kept in {folder}")
+        raise
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    shutil.rmtree(folder)
+
+
+def _show(folder: Path, kind: str, say: Say) -> None:
     what, period, _ = _WAYS[kind]
-    with tempfile.TemporaryDirectory() as name, _nodes(Path(name), kind) as nodes:
+    with _Nodes(folder, kind) as nodes:
+        nodes.acquaint()
         say(f"three nodes agree by proof of {what}, a block every {period} s or so:")
         for node in nodes.all:
             say(f"  {node.name} = {checksum_address(node.key.address)} at {node.url}")
-        _wait("all nodes hear each other", lambda: all(len(node.status()["peers"]) >= 2 for node in nodes.all))
+        nodes.wait("all nodes hear each other", nodes.deaf)
         market = _Market(nodes, say)
         market.open()
         market.ten_trades()
@@ -77,20 +95,30 @@ def demo(kind: str, say: Say) -> None:
 class _Node:
     """One process, with the file that it writes."""
 
-    def __init__(self, folder: Path, number: int, key: Key, port: int, client: httpx.Client) -> None:
+    def __init__(self, folder: Path, number: int, key: Key, client: httpx.Client) -> None:
         self.name = f"node {number}"
-        self.key, self.port = key, port
-        self.url = f"http://{_HOST}:{port}"
+        self.key, self.port = key, 0
         self.file, self.log = folder / f"node-{number}.sqlite", folder / f"node-{number}.log"
         self._client = client
         self._reader: Reader | None = None
 
-    def start(self, genesis: Path, peers: Sequence[str]) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "commonwatt.cli", "chain", "node", str(genesis)]
-        command += ["--key", str(self.log.with_suffix(".key")), "--file", str(self.file)]
-        command += ["--listen", f"{_HOST}:{self.port}", *(word for peer in peers for word in ("--peer", peer))]
+    @property
+    def url(self) -> str:
+        return f"http://{_HOST}:{self.port}"
+
+    def start(self, genesis: Path) -> None:
+        """Start the process at a port that the system chooses."""
+        key = write_key(self.log.with_suffix(".key"), self.key)
+        command = [sys.executable, "-m", "commonwatt.cli", "chain", "node", str(genesis), "--key", str(key)]
+        command += ["--file", str(self.file), "--listen", f"{_HOST}:0"]
         with self.log.open("wb") as log:
-            return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)  # noqa: S603 (our own command)
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)  # noqa: S603 (our own)
+
+    def listens(self) -> bool:
+        """Whether the process has said at which port."""
+        found = re.search(rf" at {_HOST}:([0-9]+),", self.log.read_text("utf-8"))
+        self.port = int(found[1]) if found else 0
+        return bool(found)
 
     def status(self) -> dict[str, Any]:
         try:
@@ -98,15 +126,26 @@ class _Node:
         except (httpx.HTTPError, ValueError):
             return {"peers": [], "block": -1, "hash": ""}
 
-    def submit(self, raw: bytes) -> None:
-        answer = self._client.post(f"{self.url}/add_transaction", json={"raw": f"0x{raw.hex()}"})
+    def post(self, path: str, **content: Any) -> None:
+        """Raises LedgerError when the node refuses or does not answer."""
+        try:
+            answer = self._client.post(f"{self.url}/{path}", **content)
+        except httpx.HTTPError as error:
+            self.check()
+            raise LedgerError(f"{self.name} does not answer: {error}.") from None
         if answer.is_error:
             raise LedgerError(answer.json()["message"])
 
-    def gossip(self, envelope: bytes) -> None:
-        self._client.post(f"{self.url}/gossip", content=pack([envelope]))
+    def submit(self, raw: bytes) -> None:
+        self.post("add_transaction", json={"raw": f"0x{raw.hex()}"})
 
-    def lines(self, part: str) -> list[str]:
+    def check(self) -> None:
+        """Raises LedgerError with its last words when the process has ended."""
+        if self.process.poll() is not None:
+            words = "; ".join(self.lines()[-3:]) or "nothing"
+            raise LedgerError(f"{self.name} has ended. Its last words: {words}")
+
+    def lines(self, part: str = "") -> list[str]:
         return [line for line in self.log.read_text("utf-8").splitlines() if part in line]
 
     def reader(self) -> Reader:
@@ -116,7 +155,7 @@ class _Node:
 
 
 class _Nodes:
-    """The three of them, and the wires of the third."""
+    """The three of them, and the wires of the third; they run as long as it is open."""
 
     def __init__(self, folder: Path, kind: str) -> None:
         keys = [new_key() for _ in range(3)]
@@ -130,23 +169,73 @@ class _Nodes:
             "readers": [checksum_address(self.forger.address)], "balances": dict.fromkeys(addresses, str(10**21)),
         }  # fmt: skip
         new_network(folder, document, [])
-        self.client = client = httpx.Client(trust_env=False, timeout=30)
-        self.all = [_Node(folder, number, key, _free_port(), client) for number, key in enumerate(keys, 1)]
-        for node in self.all:
-            write_key(node.log.with_suffix(".key"), node.key)
-        self.wires = Relays([node.port for node in self.all])
-        first, second, third = (f"http://{_HOST}:{port}" for port in self.wires.ports)
-        peers = [[self.all[1].url, third], [self.all[0].url, third], [first, second]]
-        self._processes = [node.start(self.genesis, urls) for node, urls in zip(self.all, peers, strict=True)]
+        self._client = httpx.Client(trust_env=False, timeout=_QUIET)
+        self.all = [_Node(folder, number, key, self._client) for number, key in enumerate(keys, 1)]
+
+    def __enter__(self) -> _Nodes:
+        self._open = ExitStack()
+        with self._open:
+            self._open.enter_context(self._client)
+            self._open.callback(self.stop)
+            for node in self.all:
+                node.start(self.genesis)
+            self.wait("all nodes listen", lambda: ", ".join(node.name for node in self.all if not node.listens()))
+            self.wires = self._open.enter_context(Relays([node.port for node in self.all]))
+            self._open = self._open.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
 
     def stop(self) -> None:
-        for process in self._processes:
+        """End all processes, as soon as each can."""
+        running = [node.process for node in self.all if hasattr(node, "process")]
+        for process in running:
             process.terminate()
-        for process in self._processes:
-            process.wait(10)
+        for process in running:
+            try:
+                process.wait(_QUIET)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def acquaint(self) -> None:
+        """Tell each node of the other two."""
+        one, other = self.all[:2]
+        first, second, third = (f"http://{_HOST}:{port}" for port in self.wires.ports)
+        for node, urls in zip(self.all, ([other.url, third], [one.url, third], [first, second]), strict=True):
+            node.post("connect_node", json={"nodes": urls})
 
     def agree(self) -> bool:
         return len({node.reader().head.hash for node in self.all}) == 1
+
+    def ends(self) -> str:
+        """Where the chains end."""
+        return ", ".join(f"{node.name} at block {node.reader().head.number}" for node in self.all)
+
+    def deaf(self) -> str:
+        """Who does not hear both others."""
+        heard = [(node.name, len(node.status()["peers"])) for node in self.all]
+        return ", ".join(f"{name} hears {count} of 2" for name, count in heard if count < 2)
+
+    def wait(self, what: str, missing: Callable[[], str]) -> None:
+        """Wait until nothing is missing, as long as the nodes are alive and do anything, but not for ever.
+
+        What the nodes log is the measure of time, because it comes slower from a slower machine.
+        """
+        first = told = self._told()
+        since = time.monotonic()
+        while lacking := missing():
+            for node in self.all:
+                node.check()
+            if self._told() > told:
+                told, since = self._told(), time.monotonic()
+            if time.monotonic() - since > _QUIET or told > first + _LINES:
+                raise LedgerError(f"The demo waited in vain for this: {what}. Missing: {lacking}.")
+            time.sleep(0.2)
+
+    def _told(self) -> int:
+        return sum(len(node.lines()) for node in self.all)
 
 
 class _Market:
@@ -190,12 +279,15 @@ class _Market:
         self._owned[seller] += price
         self._say(f"  home {buyer + 1} buys {wh} Wh from home {seller + 1} for {_money(price)}")
 
-    def settled(self) -> bool:
-        """Whether every node's chain holds all trades."""
-        return self._nodes.agree() and all(self._balances(node) == self._owned for node in self._nodes.all)
+    def missing(self) -> str:
+        """What keeps the nodes' chains from being one that holds all trades."""
+        if not self._nodes.agree():
+            return f"one chain, but {self._nodes.ends()}"
+        behind = [node.name for node in self._nodes.all if self._balances(node) != self._owned]
+        return f"trades on the chain of {', '.join(behind)}" if behind else ""
 
     def _settled(self, what: str) -> None:
-        _wait(what, self.settled)
+        self._nodes.wait(what, self.missing)
 
     def _balances(self, node: _Node) -> list[int]:
         reader = node.reader()
@@ -228,11 +320,15 @@ def _partition(nodes: _Nodes, market: _Market, say: Say) -> None:
     say("the wires of node 3 are cut; trades go on at both sides:")
     market.trade(0, 1, 1000)
     market.trade(2, 1, 1000)
-    _wait("the nodes have different chains", lambda: first.reader().head.number >= before + 3 and not nodes.agree())
-    ends = [f"{node.name} at block {node.reader().head.number}" for node in nodes.all]
-    say(f"  {', '.join(ends)}: the two sides do not have the same chain")
+
+    def alike() -> str:
+        apart = first.reader().head.number >= before + 3 and not nodes.agree()
+        return "" if apart else f"three blocks after block {before} on one side, but {nodes.ends()}"
+
+    nodes.wait("the nodes have different chains", alike)
+    say(f"  {nodes.ends()}: the two sides do not have the same chain")
     nodes.wires.heal()
-    _wait("the chains are one again, with all trades", market.settled)
+    nodes.wait("the chains are one again, with all trades", market.missing)
     say(f"the wires are back: one chain, block {third.reader().head.number}, and no trade was lost")
 
 
@@ -247,33 +343,13 @@ def _forgery(nodes: _Nodes, say: Say) -> None:
     wire = Wire(nodes.forger, reader.header(0).hash)
     say(f"somebody takes a trade out of block {header.block_number} and sends the rest with the block's own seal:")
     for node in nodes.all:
-        envelope = wire.wrap(node.key.address, encode(NewBlock(block)), time.time())
-        node.gossip(envelope)
-        _wait(f"{node.name} refuses the forged block", partial(node.lines, "refused"))
+        node.post("gossip", content=pack([wire.wrap(node.key.address, encode(NewBlock(block)), time.time())]))
+        nodes.wait(f"{node.name} refuses the forged block", partial(_unheard, node))
         say(f"  {node.name}: {node.lines('refused')[-1]}")
 
 
-@contextmanager
-def _nodes(folder: Path, kind: str) -> Iterator[_Nodes]:
-    nodes = _Nodes(folder, kind)
-    with nodes.client, nodes.wires:
-        try:
-            yield nodes
-        finally:
-            nodes.stop()
-
-
-def _wait(what: str, condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while not condition():
-        if time.monotonic() > deadline:
-            raise LedgerError(f"The demo waited in vain for this: {what}.")
-        time.sleep(0.2)
-
-
-def _free_port() -> int:
-    with socket.create_server((_HOST, 0)) as listener:
-        return int(listener.getsockname()[1])
+def _unheard(node: _Node) -> str:
+    return "" if node.lines("refused") else f"a line of {node.name} that says so"
 
 
 def _money(micro: int) -> str:

@@ -1,8 +1,9 @@
 """A machine in the real world: the clock, HTTP to other nodes, the worker that searches for seals.
 
-Each peer has a queue. What is in it is posted to the peer's URL, or handed out in the answer to the peer's own next
-request when its URL is not known, so that a node behind a router may take part too. A message that cannot be
-delivered is lost; the next status makes up for it.
+Each peer has a queue. What is in it is posted to where the peer was found, or handed out in the answer to the peer's
+own next request when it was found nowhere, so that a node behind a router may take part too. A message that cannot be
+delivered is lost; the next status makes up for it. Nodes are looked for at the URLs that the operator named and at the
+addresses that they signed themselves (`locations`).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _RECONNECT = 5.0
 _QUEUED = 256
 _QUEUED_BYTES = 8 << 20
 _NODE_BYTES = 4096
+_AT_ONCE = 16
 
 
 class _Link:
@@ -81,7 +83,7 @@ class Driver:
         clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self.machine = machine
-        self.allowed = set(allowed)
+        self.machine.allowed = set(allowed)
         self.urls = list(dict.fromkeys(url.rstrip("/") for url in urls))
         self.failure: LedgerError | None = None
         self.on_failure: Callable[[], None] = lambda: None
@@ -133,7 +135,7 @@ class Driver:
     def _open(self, body: bytes) -> bytes | None:
         now, senders = self._clock(), set()
         for envelope in unpack(body):
-            sender, payload = self._wire.open(envelope, self.allowed - self._left, now)
+            sender, payload = self._wire.open(envelope, self.machine.nodes - self._left, now)
             senders.add(sender)
             self.send(self.machine.join(sender, int(now)))
             if sender not in self.machine.peers.connected:
@@ -157,8 +159,22 @@ class Driver:
         return hash_
 
     async def connect(self, url: str) -> bytes:
-        """Find out who is at a URL and connect; returns its address. Raises LedgerError."""
+        """Find out who is at a URL, connect, and look there from now on; returns its address. Raises LedgerError."""
         url = url.rstrip("/")
+        address = await self._find(url)
+        self._left.discard(address)
+        if url not in self.urls:
+            self.urls.append(url)
+        self._meet(address, url)
+        return address
+
+    def _meet(self, address: bytes, url: str) -> None:
+        self._found_at[address] = url
+        self.send(self.machine.join(address, self.now))
+        self._link(address).ready.set()
+
+    async def _find(self, url: str) -> bytes:
+        """Address of the node at a URL. Raises LedgerError when there is none of this network."""
         try:
             found = json.loads(await self._client.fetch("GET", f"{url}/node", _NODE_BYTES))
             address, genesis = (bytes.fromhex(found[name][2:]) for name in ("address", "genesis"))
@@ -168,13 +184,8 @@ class Driver:
             raise LedgerError(f"The node at {url} is of a chain with another genesis.")
         if address == self.address:
             raise LedgerError(f"The node at {url} is this node.")
-        if address not in self.allowed:
+        if address not in self.machine.nodes:
             raise LedgerError(f"The node at {url}, {checksum_address(address)}, does not belong to this network.")
-        self._left.discard(address)
-        self._found_at[address] = url
-        if url not in self.urls:
-            self.urls.append(url)
-        self.send(self.machine.join(address, self.now))
         return address
 
     def disconnect(self, address: bytes) -> None:
@@ -210,11 +221,19 @@ class Driver:
                 self._seek()
 
     async def _connects(self) -> None:
+        """Look for nodes that are not heard, a few at a time, each every few seconds."""
+        tried: dict[str, float] = {}
         complained: set[str] = set()
 
-        async def attempt(url: str) -> None:
+        async def attempt(url: str, node: bytes | None) -> None:
+            tried[url] = time.monotonic()
             try:
-                await self.connect(url)
+                if node is None:
+                    await self.connect(url)
+                elif await self._find(url) == node:
+                    self._meet(node, url)
+                else:
+                    raise LedgerError(f"At {url} is not {checksum_address(node)}, which named it.")
                 complained.discard(url)
             except LedgerError as error:
                 if url not in complained:
@@ -222,16 +241,29 @@ class Driver:
                     complained.add(url)
 
         while True:
-            known = {self._found_at.get(peer) for peer in self.machine.peers.connected}
-            await asyncio.gather(*(attempt(url) for url in self.urls if url not in known))
-            await asyncio.sleep(_RECONNECT)
+            wanted = self._wanted()
+            for forgotten in tried.keys() - wanted.keys():
+                del tried[forgotten]
+            due = [url for url in wanted if time.monotonic() - tried.get(url, -_RECONNECT) >= _RECONNECT]
+            due.sort(key=lambda url: tried.get(url, 0.0))
+            await asyncio.gather(*(attempt(url, wanted[url]) for url in due[:_AT_ONCE]))
+            await asyncio.sleep(_TICK)
+
+    def _wanted(self) -> dict[str, bytes | None]:
+        """Where to look, and for whom: nodes that are not heard, and those whose place is not sure yet."""
+        machine = self.machine
+        heard = set(machine.peers.heard(self.now))
+        reached = {node for node in heard if node in self._found_at}
+        places = {machine.locations.url(node): node for node in machine.nodes - reached - self._left}
+        places.pop("", None)
+        at = {self._found_at[node] for node in reached}
+        return {**places, **{url: None for url in self.urls if url not in at}}
 
     async def _posts(self, peer: bytes, link: _Link) -> None:
         while True:
             await link.ready.wait()
             link.ready.clear()
-            url = self._url(peer)
-            while url and (payloads := link.take()):
+            while (url := self._found_at.get(peer)) and (payloads := link.take()):
                 try:
                     await self._post(url, peer, payloads)
                     link.lost = False
@@ -239,7 +271,8 @@ class Driver:
                     if not link.lost:
                         self._log(f"peer {checksum_address(peer)[:10]} at {url} does not take messages: {error}")
                     link.lost = True
-                    await asyncio.sleep(1)
+                    # Perhaps it has moved: it must be found again before more is sent.
+                    self._found_at.pop(peer, None)
 
     async def _post(self, url: str, peer: bytes, payloads: list[bytes]) -> None:
         self._open(await self._client.fetch("POST", f"{url}/gossip", MAX_BODY_BYTES, self._pack(peer, payloads)))
@@ -285,10 +318,6 @@ class Driver:
             link = self._links[peer] = _Link()
             link.task = asyncio.create_task(self._posts(peer, link))
         return link
-
-    def _url(self, peer: bytes) -> str:
-        known = self.machine.peers.connected.get(peer)
-        return self._found_at.get(peer) or (known.url if known else "")
 
     def _pack(self, peer: bytes, payloads: list[bytes]) -> bytes:
         return pack([self._wire.wrap(peer, payload, self._clock()) for payload in payloads])

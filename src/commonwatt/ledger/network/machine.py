@@ -7,15 +7,17 @@ machines run in one test on a simulated network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain.evm import Queued
 from commonwatt.ledger.chain.evm import decode as decode_transaction
 from commonwatt.ledger.network.block import InvalidBlock, decode_header, seen
 from commonwatt.ledger.network.consensus.interface import Header
+from commonwatt.ledger.network.locations import Location, Locations
 from commonwatt.ledger.network.messages import (
     MAX_BLOCKS,
+    MAX_LOCATIONS,
     Blocks,
     GetBlocks,
     Hello,
@@ -50,8 +52,9 @@ class Machine:
         self.pool = Pool(tree.chain_id, tree.head.gas_limit)
         self.peers = Peers(patience or Patience())
         self.sealer = Sealer(tree, self.pool, key)
-        self.url = ""
-        """Where this node can be reached; peers are told when it is known."""
+        self.locations = Locations(tree)
+        self.allowed: set[bytes] = set()
+        """Nodes that are listened to, beside those that may seal."""
         self.sealing = True
         """Whether the node seals by itself when its turn comes."""
         self._log = log
@@ -66,8 +69,7 @@ class Machine:
         """Connect a peer and tell it where the chain ends; one that is banned stays out."""
         if self.peers.join(peer, now):
             self._log(f"peer {_name(peer)} joined")
-            if self.url:
-                self._out.send(Hello(self.url), [peer])
+            self._tell(self.locations.all[:MAX_LOCATIONS], [peer])
             self._out.send(self.status(), [peer])
             self._share([queued.raw for queued in self.pool.waiting()], [peer], now)
         return self._out.take()
@@ -98,7 +100,7 @@ class Machine:
     def _handle(self, peer: bytes, message: Message, now: int) -> None:
         match message:
             case Hello():
-                self.peers.connected[peer].url = message.url
+                self._tell(self.locations.learn(message.locations, self.nodes, now), self._others(peer))
             case Status():
                 self.peers.connected[peer].status = message
                 self._follow(now)
@@ -111,6 +113,12 @@ class Machine:
                 self._serve(peer, now)
             case Blocks():
                 self._take_answer(peer, message, now)
+
+    @property
+    def nodes(self) -> frozenset[bytes]:
+        """Nodes that are listened to: those allowed, and those that the chain lets seal."""
+        head = self.tree.past.header(self.tree.head.hash)
+        return frozenset(self.allowed).union(self.tree.engine.sealers(head, self.tree.past))
 
     def _serve(self, peer: bytes, now: int) -> None:
         """Answer the peer's last request, unless it has had too much of late."""
@@ -152,6 +160,7 @@ class Machine:
         if now - self._shared >= POOL_EVERY:
             self._shared = now
             self.pool.expire(now)
+            self._tell(self.locations.own, self.peers.connected)
             raws = [queued.raw for queued in self.pool.waiting()]
             # Peers bear more than an eighth of a full pool at a time, so each time another eighth goes first.
             first = len(raws) * (now // POOL_EVERY % 8) // 8
@@ -366,6 +375,10 @@ class Machine:
         return True
 
     # Sending
+
+    def _tell(self, locations: tuple[Location, ...], peers: Iterable[bytes]) -> None:
+        if locations:
+            self._out.send(Hello(locations), peers)
 
     def _share(self, raws: Sequence[bytes], peers: Sequence[bytes], now: int) -> None:
         """Transactions for peers that bear them now; the others hear of them when the pool is shared again."""

@@ -13,12 +13,15 @@ import rlp
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain import untrusted
 from commonwatt.ledger.network.block import MAX_BLOCK_BYTES
+from commonwatt.ledger.network.locations import MAX_URL, Location, is_url
 
-MAX_MESSAGE_BYTES = 2 * MAX_BLOCK_BYTES
+MAX_MESSAGE_BYTES: int = 2 * MAX_BLOCK_BYTES
 MAX_BLOCKS = 256
 """The most blocks that one answer holds."""
+MAX_LOCATIONS = 1000
+"""The most addresses that one message holds."""
 _HASH, _NUMBER, _SCORE = 32, 8, 64
-_URL = 256
+_SIGNATURE = 65
 _MOST_HASHES = 128
 _MOST_TRANSACTIONS = 4096
 _MOST_ITEMS = _MOST_TRANSACTIONS + 16
@@ -30,9 +33,9 @@ class MessageError(LedgerError):
 
 @dataclass(frozen=True)
 class Hello:
-    """Where a node can be reached."""
+    """Where nodes can be reached, the sender among them."""
 
-    url: str
+    locations: tuple[Location, ...]
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ def encode(message: Message) -> bytes:
     fields: list[Any]
     match message:
         case Hello():
-            fields = [b"hello", message.url.encode()]
+            rows = [[each.url.encode(), each.time, each.signature] for each in message.locations]
+            fields = [b"hello", rows]
         case Status():
             fields = [b"status", *_status_fields(message)]
         case NewBlock():
@@ -103,8 +107,8 @@ def decode(payload: bytes) -> Message:
         raise MessageError(f"a message of {len(payload)} bytes, more than {MAX_MESSAGE_BYTES}")
     try:
         match untrusted.decode(payload, _MOST_ITEMS):
-            case [b"hello", bytes(url)] if len(url) <= _URL and url.startswith((b"http://", b"https://")):
-                return Hello(url.decode("ascii"))
+            case [b"hello", list(rows)] if len(rows) <= MAX_LOCATIONS:
+                return Hello(tuple(map(_location, rows)))
             case [b"status", *fields]:
                 return _status(fields)
             case [b"block", bytes(raw)]:
@@ -120,6 +124,14 @@ def decode(payload: bytes) -> Message:
     except Exception as error:  # rlp raises many kinds for bytes that are no list
         raise MessageError("bytes that are no message") from error
     raise MessageError("a message of no known form")
+
+
+def _location(fields: list[Any]) -> Location:
+    match fields:
+        case [bytes(url), bytes(time), bytes(signature)] if len(url) <= MAX_URL and len(signature) == _SIGNATURE:
+            if is_url(url.decode("ascii")):
+                return Location(url.decode("ascii"), _number(time, _NUMBER), signature)
+    raise MessageError("an address of no known form")
 
 
 def _status_fields(status: Status) -> list[Any]:

@@ -69,8 +69,6 @@ class Peer:
     speech: Allowance
     room: Allowance
     service: Allowance
-    url: str = ""
-    """Where it can be reached; empty when it did not say."""
     status: Status | None = None
     resting: int = 0
     """Time before which it is asked for nothing, because it failed."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount
@@ -18,13 +18,18 @@ from commonwatt.ledger.network.backend import NodeBackend
 from commonwatt.ledger.network.driver import Driver
 from commonwatt.ledger.network.genesis import read
 from commonwatt.ledger.network.machine import Machine
+from commonwatt.ledger.network.sealing import CATCH_UP
 from commonwatt.ledger.network.server import serve
 from commonwatt.ledger.network.tree import Tree
+from commonwatt.ledger.network.votes import recall
 from commonwatt.ledger.network.wire import Wire
 from commonwatt.ledger.rpc.app import LOCAL, Access, routes
-from commonwatt.ledger.rpc.readers import Readers
+from commonwatt.ledger.rpc.readers import HEADER, Readers, signed_header
 from commonwatt.ledger.rpc.service import Service
 from commonwatt.proof.keys import Key, checksum_address
+
+if TYPE_CHECKING:
+    import httpx
 
 Rpc = Literal["local", "readers", "open", "off"]
 
@@ -71,23 +76,29 @@ def run(setting: Setting, say: Callable[[str], None]) -> None:
     seals = setting.key.address not in agreement.table.readers
     engine = agreement.engine(setting.key if seals else None, setting.hash_chains)
     wishes = {**dict.fromkeys(setting.admit, True), **dict.fromkeys(setting.remove, False)}
-    if wishes:
-        if not hasattr(engine, "wishes"):
-            raise LedgerError(f"There are no votes in a network by {engine.name}.")
-        engine.wishes.update(wishes)
     tree = Tree(setting.file, agreement.chain, engine)
+    try:
+        recall(tree, wishes)
+    except LedgerError:
+        tree.close()
+        raise
     machine = Machine(tree, setting.key, log)
     machine.sealing = setting.seals and seals
-    machine.url = setting.url
+    if setting.peers or agreement.nodes - {setting.key.address}:
+        machine.sealer.listens = max(machine.sealer.listens, CATCH_UP)
+    machine.locations.announce(setting.key, setting.url.rstrip("/"), int(time.time()))
     allowed = agreement.nodes | set(setting.allowed) | set(setting.admit)
     wire = Wire(setting.key, tree.genesis, time.time())
     driver = Driver(machine, wire, allowed, setting.peers, log, time.time)
     head = tree.head
-    log(
-        f"node {checksum_address(setting.key.address)} at {setting.host}:{setting.port}, chain {tree.chain_id}, "
-        f"{engine.name}, block {head.number} (0x{head.hash.hex()[:8]})"
-    )
-    serve(driver, setting.host, setting.port, _rpc(driver, setting))
+
+    def started(port: int) -> None:
+        log(
+            f"node {checksum_address(setting.key.address)} at {setting.host}:{port}, chain {tree.chain_id}, "
+            f"{engine.name}, block {head.number} (0x{head.hash.hex()[:8]})"
+        )
+
+    serve(driver, setting.host, setting.port, _rpc(driver, setting), started)
     log("stopped")
 
 
@@ -95,7 +106,7 @@ def _rpc(driver: Driver, setting: Setting) -> list[BaseRoute]:
     """JSON-RPC at the root, as the operator wants it."""
     if setting.rpc == "off":
         return []
-    readers = Readers(driver.allowed | {driver.address}, time.time) if setting.rpc == "readers" else None
+    readers = Readers(driver.machine.nodes | {driver.address}, time.time) if setting.rpc == "readers" else None
     access = Access(hosts=(*LOCAL, *setting.names), origins=setting.origins, readers=readers)
     service = Service(NodeBackend(driver))
     if setting.rpc != "local":
@@ -105,11 +116,35 @@ def _rpc(driver: Driver, setting: Setting) -> list[BaseRoute]:
 
 def ask_status(url: str) -> dict[str, Any]:
     """What a node on this machine says of itself. Raises LedgerError."""
+    return _ask(url, lambda client: client.get(f"{url.rstrip('/')}/status"))
+
+
+def ask_vote(url: str, key: Key, what: str, candidate: bytes) -> str:
+    """Let a node on this machine, whose key this is, vote on a candidate: `what` is admit, remove or withdraw.
+
+    Returns what it says to that. Raises LedgerError.
+    """
+
+    def post(client: httpx.Client) -> httpx.Response:
+        request = client.build_request("POST", f"{url.rstrip('/')}/vote", json={what: f"0x{candidate.hex()}"})
+        signed = signed_header(key, request.headers["host"], request.content, int(time.time()))
+        request.headers[HEADER] = signed
+        return client.send(request)
+
+    return str(_ask(url, post)["message"])
+
+
+def _ask(url: str, send: Callable[[httpx.Client], httpx.Response]) -> dict[str, Any]:
     import httpx
 
     try:
-        answer = httpx.get(f"{url.rstrip('/')}/status", timeout=5, trust_env=False)
-        found = answer.raise_for_status().json()
+        # A node that executes a full block on a small machine answers late; one that is not there refuses at once.
+        with httpx.Client(timeout=httpx.Timeout(120, connect=10), trust_env=False) as client:
+            answer = send(client)
+        found = answer.json()
+        if isinstance(found, dict) and answer.is_client_error and "message" in found:
+            raise LedgerError(str(found["message"]))
+        answer.raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise LedgerError(f"There is no node that answers at {url}: {error}.") from None
     if not isinstance(found, dict):

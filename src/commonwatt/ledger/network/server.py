@@ -58,8 +58,8 @@ class _OneLength:
         await app(scope, receive, send)
 
 
-def serve(driver: Driver, host: str, port: int, more: Sequence[BaseRoute] = ()) -> None:
-    """Run a node until it is interrupted or fails.
+def serve(driver: Driver, host: str, port: int, more: Sequence[BaseRoute], started: Callable[[int], None]) -> None:
+    """Run a node until it is interrupted or fails; `started` is told the port, which with port 0 the system chooses.
 
     Raises LedgerError: what it failed with, or that it cannot listen there.
     """
@@ -71,6 +71,7 @@ def serve(driver: Driver, host: str, port: int, more: Sequence[BaseRoute] = ()) 
     except OSError as error:
         driver.machine.tree.close()
         raise LedgerError(f"The node cannot listen at {host}:{port}: {error.strerror}.") from None
+    started(listener.getsockname()[1])
     server = uvicorn.Server(config(application(driver, more)))
 
     def stop() -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -17,9 +19,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from commonwatt.errors import LedgerError
+from commonwatt.ledger.network import votes
 from commonwatt.ledger.network.access import is_local
 from commonwatt.ledger.network.driver import Driver
 from commonwatt.ledger.rpc.app import Access
+from commonwatt.ledger.rpc.readers import HEADER, Readers
 from commonwatt.proof.keys import checksum_address
 
 MOST_BLOCKS = 100
@@ -40,6 +44,7 @@ def routes(driver: Driver) -> list[Route]:
         "add_transaction": (add_transaction, ["POST"]),
         "mine_block": (mine_block, ["GET", "POST"]),
         "replace_chain": (replace_chain, ["GET", "POST"]),
+        "vote": (partial(vote, Readers([driver.address], lambda: driver.now)), ["POST"]),
     }
     return [Route(f"/{name}", _local(driver, verb), methods=methods) for name, (verb, methods) in verbs.items()]
 
@@ -117,6 +122,21 @@ async def replace_chain(driver: Driver, request: Request) -> tuple[int, dict[str
     return 200, {"message": message, "replaced": replaced, "length": machine.tree.head.number + 1}
 
 
+async def vote(operator: Readers, driver: Driver, request: Request) -> tuple[int, dict[str, Any]]:
+    """{"admit": "0x…"}, or "remove" or "withdraw": a vote on who is an authority, signed with the node's own key."""
+    body = await _body(request)
+    operator.check(request.headers.get(HEADER), request.headers.get("host", ""), body)
+    match list(_parsed(body).items()):
+        case [(("admit" | "remove" | "withdraw") as what, str(text))] if re.fullmatch("0x[0-9a-fA-F]{40}", text):
+            candidate = bytes.fromhex(text[2:])
+        case _:
+            raise LedgerError('The request needs one of "admit", "remove" and "withdraw", with an address.')
+    tree = driver.machine.tree
+    votes.vote(tree, candidate, {"admit": True, "remove": False}.get(what))
+    said = "takes its vote back" if what == "withdraw" else f"votes to {what}"
+    return 200, {"message": f"This node {said} with its next block. {votes.standing(tree, candidate)}"}
+
+
 def block(driver: Driver, number: int) -> dict[str, Any]:
     """A block as the paper prints one."""
     tree = driver.machine.tree
@@ -165,6 +185,10 @@ def _is_local(request: Request) -> bool:
 
 
 async def _table(request: Request) -> dict[str, Any]:
+    return _parsed(await _body(request))
+
+
+async def _body(request: Request) -> bytes:
     body = b""
     try:
         async for part in request.stream():
@@ -173,6 +197,10 @@ async def _table(request: Request) -> dict[str, Any]:
                 raise LedgerError(f"The request is longer than {_MAX_BODY} bytes.")
     except ClientDisconnect:
         raise LedgerError("The request did not arrive.") from None
+    return body
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
     try:
         table = json.loads(body)
     except (ValueError, RecursionError):

@@ -11,7 +11,7 @@ and whether a block's time has come is for the node to say.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -106,6 +106,10 @@ class Consensus(Protocol):
 
         A node must then remember the highest number it ever sealed, beyond a crash, and seal only above it.
         """
+        ...
+
+    def sealers(self, block: Header, history: History) -> Collection[bytes]:
+        """Who may seal after a block, by address; nobody in particular where anybody may."""
         ...
 
     def turn(self, parent: Header, history: History, member: bytes, now: int) -> Turn | None:

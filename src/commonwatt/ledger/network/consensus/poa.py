@@ -16,7 +16,7 @@ lapse at epochs.
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -119,8 +119,8 @@ class Poa:
     exclusive: ClassVar[bool] = False
 
     def __init__(self, authorities: Iterable[bytes], *, period: int = 5, stagger: int = 2) -> None:
-        self.wishes: dict[bytes, bool] = {}
-        """What this node votes for, candidate by candidate: True admits, False removes."""
+        self.wishes: dict[bytes, bool | None] = {}
+        """What this node votes for, candidate by candidate: True admits, False removes, None withdraws a vote."""
         self._period, self._stagger = period, stagger
         first = Council(tuple(sorted(authorities)))
         self._councils: Snapshots[Council] = Snapshots(lambda _: first, _after, Council.encode, Council.decode)
@@ -128,6 +128,10 @@ class Poa:
     def council(self, block: Header, history: History) -> Council:
         """Who may seal after a block, and which votes stand."""
         return self._councils.at(block, history)
+
+    def sealers(self, block: Header, history: History) -> Collection[bytes]:
+        """The authorities."""
+        return self.council(block, history).authorities
 
     def turn(self, parent: Header, history: History, member: bytes, now: int) -> Turn | None:  # noqa: ARG002
         """The period after the parent and the stagger of one's place; None for strangers and those who must rest."""
@@ -167,12 +171,13 @@ class Poa:
         return parent.timestamp + self._period + self._stagger * council.order().index(member)
 
     def _claim(self, council: Council, member: bytes) -> bytes:
-        """One of this node's wishes that is neither fulfilled nor voted for."""
-        for candidate, admit in sorted(self.wishes.items()):
-            vote = Vote(member, candidate, admit)
-            last = not admit and council.authorities == (candidate,)
-            if vote not in council.votes and admit != (candidate in council.authorities) and not last:
-                return encode_vote(candidate, admit=admit)
+        """A vote for one of this node's wishes, when whether one stands is not as it wishes."""
+        for candidate in sorted(self.wishes):
+            inside = candidate in council.authorities
+            wanted = self.wishes[candidate] not in (None, inside)
+            stands = any((vote.voter, vote.candidate) == (member, candidate) for vote in council.votes)
+            if stands != wanted and not (wanted and council.authorities == (candidate,)):
+                return encode_vote(candidate, admit=inside != wanted)  # what is so already withdraws
         return b""
 
 

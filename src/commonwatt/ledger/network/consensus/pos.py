@@ -16,7 +16,7 @@ are evidence without their blocks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -146,6 +146,10 @@ class Pos:
     def standing(self, block: Header, history: History) -> Standing:
         """What counts after a block."""
         return self._standings.at(block, history)
+
+    def sealers(self, block: Header, history: History) -> Collection[bytes]:
+        """Members by the table that holds, without those who were excluded."""
+        return self.standing(block, history).order
 
     def turn(self, parent: Header, history: History, member: bytes, now: int) -> Turn | None:  # noqa: ARG002
         """A period after the parent and another one per rank; None for strangers, culprits and exhausted chains."""

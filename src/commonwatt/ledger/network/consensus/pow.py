@@ -17,6 +17,7 @@ relative form of the exponential rule of Bitcoin Cash (ASERT); the powers of two
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from hashlib import sha256
 from typing import ClassVar
 
@@ -44,6 +45,10 @@ class Pow:
 
     def __init__(self, *, period: int = 15, first_target: int = MAX_TARGET >> 20, reward: int = 0) -> None:
         self._period, self._first_target, self._reward = period, first_target, reward
+
+    def sealers(self, block: Header, history: History) -> Collection[bytes]:  # noqa: ARG002
+        """Anybody may."""
+        return ()
 
     def turn(self, parent: Header, history: History, member: bytes, now: int) -> Turn | None:  # noqa: ARG002
         """Anybody, any time."""
