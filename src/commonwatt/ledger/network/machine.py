@@ -283,8 +283,7 @@ class Machine:
             self.sealer.search = None
             self.pool.settle(added.senders, self.account)
             if added.returned:
-                returned = [decode_transaction(raw) for raw in added.returned]
-                back = [queued.raw for queued in self.pool.put_back(returned, self.account, now)]
+                back = [queued.raw for queued in self.pool.put_back(added.returned, self.account, now)]
                 self._log(f"the chain changed to block {_label(added.block)}; {len(back)} transactions wait again")
                 self._share(back, list(self.peers.connected), now)
 

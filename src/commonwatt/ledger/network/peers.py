@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from commonwatt.ledger.network.consensus.interface import Header
-from commonwatt.ledger.network.messages import GetBlocks, Message, Status, Transactions
+from commonwatt.ledger.network.messages import GetBlocks, Hello, Message, Status, Transactions
 
 _FAILURES = 3
 
@@ -15,8 +15,8 @@ _FAILURES = 3
 class Patience:
     """How much a node bears.
 
-    burst, rate : messages that a peer may send at once, and per second thereafter; each KiB counts as one more, and so
-        does each transaction of a message
+    burst, rate : messages that a peer may send at once, and per second thereafter; each KiB counts as one more, or
+        each signature to be checked where that is more
     served, service : blocks that a peer gets at once, and per second thereafter; each KiB counts as one more
     ban : seconds for which a peer that broke a rule is not listened to
     answer : seconds in which a request is answered; twice as many after each failure, since a slow peer may not lie
@@ -97,8 +97,15 @@ class Peer:
 
 
 def cost(size: int, message: Message) -> int:
-    """What a message takes from what its sender may say, by the work that it asks for."""
-    return max(1 + size // 1024, len(message.raw) if isinstance(message, Transactions) else 0)
+    """What a message takes from what its sender may say, by the work that it asks for: each signature counts."""
+    match message:
+        case Transactions():
+            signatures = len(message.raw)
+        case Hello():
+            signatures = len(message.locations)
+        case _:
+            signatures = 0
+    return max(1 + size // 1024, signatures)
 
 
 @dataclass

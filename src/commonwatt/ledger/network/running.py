@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import httpx
 
 Rpc = Literal["local", "readers", "open", "off"]
+_LINE = 500
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def run(setting: Setting, say: Callable[[str], None]) -> None:
     """Run a node until it is interrupted. Raises LedgerError when it cannot start or must stop."""
 
     def log(line: str) -> None:
-        say(f"{datetime.now(UTC):%H:%M:%S} {line}")
+        say(f"{datetime.now(UTC):%H:%M:%S} {one_line(line)}")
 
     agreement = read(setting.genesis)
     seals = setting.key.address not in agreement.table.readers
@@ -100,6 +101,12 @@ def run(setting: Setting, say: Callable[[str], None]) -> None:
 
     serve(driver, setting.host, setting.port, _rpc(driver, setting), started)
     log("stopped")
+
+
+def one_line(text: str) -> str:
+    """What others say, fit for a log: it neither breaks the line nor steers a terminal, and is not too long."""
+    cut = text if len(text) <= _LINE else f"{text[:_LINE]}…"
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in cut)
 
 
 def _rpc(driver: Driver, setting: Setting) -> list[BaseRoute]:

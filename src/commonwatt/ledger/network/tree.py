@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import rlp
-from eth.abc import BlockHeaderAPI, SignedTransactionAPI
+from eth.abc import BlockHeaderAPI
 from eth.db.schema import SchemaV1
 from eth_utils.exceptions import ValidationError
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.chain.evm import Genesis, Queued, begin, problem_of
+from commonwatt.ledger.chain.evm import Genesis, Queued, begin, decode, problem_of
 from commonwatt.ledger.chain.execution import Execution
 from commonwatt.ledger.chain.reader import Reader
 from commonwatt.ledger.chain.store import Store
@@ -65,13 +65,13 @@ class Added:
     """A block that is new here.
 
     moved : whether it is the head now
-    returned : raw transactions of blocks that left the chain and that its new part does not hold, oldest first
+    returned : transactions of blocks that left the chain and that its new part does not hold, oldest first
     senders : who sent a transaction in a block that joined or left the chain
     """
 
     block: Header
     moved: bool
-    returned: tuple[bytes, ...] = ()
+    returned: tuple[Queued, ...] = ()
     senders: frozenset[bytes] = frozenset()
 
 
@@ -324,19 +324,18 @@ class Tree(Kept):
     def _switch(self, header: BlockHeaderAPI, block: Header, inside: Sequence[Queued]) -> Added:
         """Make a block with these transactions the head: names of the left branch go, those of the new one come."""
         joined, left = self._branches(header)
-        gone: dict[bytes, bytes] = {}
+        gone: dict[bytes, Queued] = {}
         senders: set[bytes] = set()
         count = self._indexed() or 0
         for each in left:
-            for signed in self.transactions(each):
-                gone[signed.hash] = signed.encode()
-                senders.add(signed.sender)
             hashes = self.transaction_hashes(each)
+            gone |= zip(hashes, self._queued(each), strict=True)
             self._index.remove(each, hashes)
             count -= len(hashes)
+        senders.update(queued.sender for queued in gone.values())
         for each in joined:
-            # Those of the block itself need not be read back and their signatures not be checked again.
-            known: Sequence[Queued | SignedTransactionAPI] = inside if each is header else self.transactions(each)
+            # Those of the block itself need not be read back.
+            known = inside if each is header else self._queued(each)
             hashes = tuple(new.hash for new in known)
             senders.update(new.sender for new in known)
             for hash_ in hashes:
@@ -346,6 +345,9 @@ class Tree(Kept):
         self._note_indexed(count)
         self._store.put(SchemaV1.make_canonical_head_hash_lookup_key(), block.hash)
         return Added(block, moved=True, returned=tuple(gone.values()), senders=frozenset(senders))
+
+    def _queued(self, header: BlockHeaderAPI) -> list[Queued]:
+        return [decode(signed.encode()) for signed in self.transactions(header)]
 
     def _branches(self, head: BlockHeaderAPI) -> tuple[list[BlockHeaderAPI], list[BlockHeaderAPI]]:
         """Blocks that join the chain when `head` becomes its head, and those that leave it; both oldest first."""
