@@ -155,6 +155,18 @@ def test_a_block_is_refused_by_its_header_before_its_body_is_read(kind: str, mon
     assert node.dropped == (kind not in ("a little early", "without its parent"))
 
 
+def test_blocks_that_come_early_again_and_again_are_a_flood() -> None:
+    node = Listener()
+    raw = grow(new_tree(), at=node.now + 60)
+    count = 0
+    while not node.dropped:
+        node.say(NewBlock(raw))
+        count += 1
+        assert count < 100
+    assert len(node.log) < 100
+    assert "it floods" in node.log[-1]
+
+
 def test_a_block_that_is_here_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     node = Listener()
     raw = grow(new_tree(), transfer(0))

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.chain.evm import Queued
 from commonwatt.ledger.chain.evm import decode as decode_transaction
 from commonwatt.ledger.network.block import InvalidBlock, decode_header, seen
 from commonwatt.ledger.network.consensus.interface import Header
@@ -40,6 +39,8 @@ STATUS_EVERY = 5
 """Seconds between two messages that tell peers where the chain ends."""
 POOL_EVERY = 30
 """Seconds between two messages that hold what waits in the pool, for whoever missed it."""
+# What a block that comes too early takes from what its sender may say: each is a line of the log.
+_EARLY = 100
 
 Log = Callable[[str], None]
 
@@ -206,16 +207,13 @@ class Machine:
         Raises LedgerError that names the cause when it is refused.
         """
         queued = decode_transaction(raw)
-        self._admit(queued, now)
+        self.pool.add(queued, self.account, self.tree.next_base_fee, now)
         self._share([raw], list(self.peers.connected), now)
         return queued.hash
 
     def account(self, address: bytes) -> tuple[int, int]:
         """Next nonce and balance [wei] after the head."""
         return self.tree.nonce(address), self.tree.balance(address)
-
-    def _admit(self, queued: Queued, now: int) -> None:
-        self.pool.add(queued, self.account, self.tree.next_base_fee, now)
 
     def _take_transactions(self, peer: bytes, raws: tuple[bytes, ...], now: int) -> None:
         new = []
@@ -228,7 +226,7 @@ class Machine:
                 self._drop(peer, f"it sent a transaction that is none: {error}", now)
                 break
             try:
-                self._admit(queued, now)
+                self.pool.add(queued, self.account, self.tree.next_base_fee, now)
                 new.append(raw)
             except LedgerError:  # another node's pool may hold what this one has no use for
                 continue
@@ -270,6 +268,7 @@ class Machine:
                 self._ask(peer, now)
             return
         except TooEarly as error:
+            self.peers.connected[peer].speech.spend(_EARLY, now)
             self._log(f"a block from {_name(peer)} must wait: {error}")
             return
         if added:

@@ -89,7 +89,7 @@ def serve(driver: Driver, host: str, port: int, more: Sequence[BaseRoute], start
 def config(app: Starlette) -> uvicorn.Config:
     """How a node's application is served: so many connections, of so much, for so long."""
     return uvicorn.Config(
-        app, log_level="warning", access_log=False, http=Connection, backlog=_BACKLOG, timeout_graceful_shutdown=3,
+        app, log_level="error", access_log=False, http=Connection, backlog=_BACKLOG, timeout_graceful_shutdown=3,
         server_header=False, ws="websockets-sansio", ws_max_size=_WS_BYTES,
     )  # fmt: skip
 
