@@ -211,6 +211,20 @@ def test_whoever_catches_up_does_not_seal_on_old_blocks() -> None:
     assert late.lines("sealed") == []
 
 
+def test_whoever_sends_its_chain_block_by_block_lets_quicker_ones_go_first() -> None:
+    net = Network(rota(2), keys=MEMBERS[:2]).run(1500)
+    key = Key.derive(b"late peers", "newcomer")
+    newcomer = net.start(key, seals=False)
+    net.keys = [*MEMBERS[:2], key]
+    tree = net.machines[MEMBERS[0].address].tree
+    let_in(net, READERS[0], Reader(net, lambda _, known: (tree.after(known, 1, 1 << 18), BOAST), late=4))
+    net.post(key.address, newcomer.receive(READERS[0].address, encode(BOAST), net.now))  # the first that it hears
+    net.run(3)
+    assert newcomer.tree.head.number < 10
+    net.run(100)
+    assert newcomer.tree.head.number >= tree.head.number - 1 > 250
+
+
 def test_a_member_without_its_file_does_not_seal_a_height_twice_while_a_reader_boasts() -> None:
     net = stakes().run(150)
     net.stop(MEMBERS[0])

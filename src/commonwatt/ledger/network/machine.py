@@ -39,7 +39,6 @@ STATUS_EVERY = 5
 """Seconds between two messages that tell peers where the chain ends."""
 POOL_EVERY = 30
 """Seconds between two messages that hold what waits in the pool, for whoever missed it."""
-
 Log = Callable[[str], None]
 
 
@@ -327,8 +326,8 @@ class Machine:
         if added:
             self._settle(added, now)
         if added and added.moved:
-            peer = self.peers.connected[sync.peer]
-            sync.until, peer.failures = now + 3 * self.peers.patience.answer, 0
+            sync.gained(now, self.peers.patience)
+            self.peers.connected[sync.peer].failures = 0
             self.sealer.caught(block, now)
         if not sync.queue and sync.claimed:
             self._end_answer(sync, sync.claimed, now)

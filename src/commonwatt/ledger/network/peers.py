@@ -9,6 +9,8 @@ from commonwatt.ledger.network.consensus.interface import Header
 from commonwatt.ledger.network.messages import Status
 
 _FAILURES = 3
+_PACE = 1
+"""Seconds by which each block that becomes the head lets a sync last longer."""
 
 
 @dataclass(frozen=True)
@@ -148,3 +150,7 @@ class Sync:
     queue: deque[bytes] = field(default_factory=deque)
     progress: bool = False
     """Whether the answer brought anything."""
+
+    def gained(self, now: int, patience: Patience) -> None:
+        """A block of it has become the head: it may last longer, but whoever is slow must let others go first."""
+        self.until = min(self.until + _PACE, now + 3 * patience.answer)
