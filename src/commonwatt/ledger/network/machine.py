@@ -130,7 +130,7 @@ class Machine:
 
     def tick(self, now: int) -> list[Outgoing]:
         """Time has come to `now`."""
-        if now < self._now:
+        if now < self._now - STATUS_EVERY:
             self._set_back(now)
         self._now = now
         if self._sync and not self._sync.queue and now > self._sync.deadline:
