@@ -133,7 +133,7 @@ class Machine:
         if now < self._now - STATUS_EVERY:
             self._set_back(now)
         self._now = now
-        if self._sync and not self._sync.queue and now > self._sync.deadline:
+        if self._sync and not self._sync.queue and now > self._sync.asked + self._sync.within:
             self._give_up("did not answer", now)
         self._follow(now)
         heard = any(peer.status for peer in self.peers.connected.values())
@@ -299,11 +299,10 @@ class Machine:
     def _ask(self, peer: bytes, now: int, before: Sync | None = None) -> None:
         """Ask a peer for its chain, from where its answer `before` ended."""
         self._requests += 1
-        within = self.peers.connected[peer].answers_within(self.peers.patience)
-        sync = self._sync = Sync(peer, self._requests, now + within, now + 3 * within)
+        sync = self._sync = self.peers.begin(peer, self._requests, now)
         known = self.tree.locator()
         if before and before.last:
-            sync.last, sync.highest, sync.until = before.last, before.highest, before.until
+            sync.last, sync.highest, sync.left = before.last, before.highest, before.left
             known.insert(0, before.last.hash)
         self._out.send(GetBlocks(self._requests, tuple(known)), [peer])
 
@@ -313,6 +312,7 @@ class Machine:
             return  # it comes too late
         self.peers.connected[peer].status = sync.claimed = answer.status
         self.peers.connected[peer].tokens = self.peers.patience.burst
+        sync.answered(now)
         sync.queue.extend(answer.blocks)
         if not sync.queue:
             self._end_answer(sync, answer.status, now)
@@ -326,7 +326,7 @@ class Machine:
         if added:
             self._settle(added, now)
         if added and added.moved:
-            sync.gained(now, self.peers.patience)
+            sync.gained()
             self.peers.connected[sync.peer].failures = 0
             self.sealer.caught(block, now)
         if not sync.queue and sync.claimed:
@@ -340,7 +340,7 @@ class Machine:
                 self._log(f"caught up with {_name(sync.peer)} at block {claim.number}")
                 self._out.send(self.status(), self._others(sync.peer))
             self._follow(now)
-        elif sync.progress and now > sync.until:
+        elif sync.progress and sync.left < 0:
             self._sync = sync
             self._give_up(f"claims block {claim.number} and sends what is of no use", now)
         elif sync.progress:
