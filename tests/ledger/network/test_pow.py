@@ -165,7 +165,7 @@ def test_a_worker_that_was_killed_is_reported():
 
 ORPHAN = """
 import os, signal
-from commonwatt.ledger.network.miner import Miner
+from commonwatt.ledger.network.consensus.miner import Miner
 if __name__ == "__main__":
     miner = Miner()
     miner.search(b"1" * 32, bytes(32))

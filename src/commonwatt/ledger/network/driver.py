@@ -225,15 +225,13 @@ class Driver:
         tried: dict[str, float] = {}
         complained: set[str] = set()
 
-        async def attempt(url: str, node: bytes | None) -> None:
+        async def attempt(url: str) -> None:
             tried[url] = time.monotonic()
             try:
-                if node is None:
+                if url in self.urls:
                     await self.connect(url)
-                elif await self._find(url) == node:
-                    self._meet(node, url)
                 else:
-                    raise LedgerError(f"At {url} is not {checksum_address(node)}, which named it.")
+                    await self._visit(url)
                 complained.discard(url)
             except LedgerError as error:
                 if url not in complained:
@@ -242,22 +240,29 @@ class Driver:
 
         while True:
             wanted = self._wanted()
-            for forgotten in tried.keys() - wanted.keys():
+            for forgotten in tried.keys() - wanted:
                 del tried[forgotten]
+                complained.discard(forgotten)
             due = [url for url in wanted if time.monotonic() - tried.get(url, -_RECONNECT) >= _RECONNECT]
             due.sort(key=lambda url: tried.get(url, 0.0))
-            await asyncio.gather(*(attempt(url, wanted[url]) for url in due[:_AT_ONCE]))
+            await asyncio.gather(*(attempt(url) for url in due[:_AT_ONCE]))
             await asyncio.sleep(_TICK)
 
-    def _wanted(self) -> dict[str, bytes | None]:
-        """Where to look, and for whom: nodes that are not heard, and those whose place is not sure yet."""
+    async def _visit(self, url: str) -> None:
+        """Connect to the node at a URL that some node named: only that node itself may have. Raises LedgerError."""
+        node = await self._find(url)
+        if self.machine.locations.url(node) != url:
+            raise LedgerError(f"At {url} is {checksum_address(node)}, which did not name it.")
+        if node not in self._left:
+            self._meet(node, url)
+
+    def _wanted(self) -> set[str]:
+        """Where to look: for nodes that are not heard, and for those that spoke first and were not found yet."""
         machine = self.machine
         heard = set(machine.peers.heard(self.now))
         reached = {node for node in heard if node in self._found_at}
-        places = {machine.locations.url(node): node for node in machine.nodes - reached - self._left}
-        places.pop("", None)
-        at = {self._found_at[node] for node in reached}
-        return {**places, **{url: None for url in self.urls if url not in at}}
+        places = {machine.locations.url(node) for node in machine.nodes - reached - self._left} - {""}
+        return places | (set(self.urls) - {self._found_at[node] for node in reached})
 
     async def _posts(self, peer: bytes, link: _Link) -> None:
         while True:

@@ -144,10 +144,10 @@ class Machine:
 
     def tick(self, now: int) -> list[Outgoing]:
         """Time has come to `now`."""
-        if now < self._now:
+        if now < self._now - STATUS_EVERY:
             self._set_back(now)
         self._now = now
-        if self._sync and not self._sync.queue and now > self._sync.deadline:
+        if self._sync and not self._sync.queue and now > self._sync.asked + self._sync.within:
             self._give_up("did not answer", now)
         self._follow(now)
         for peer in self.peers.connected:
@@ -308,11 +308,10 @@ class Machine:
     def _ask(self, peer: bytes, now: int, before: Sync | None = None) -> None:
         """Ask a peer for its chain, from where its answer `before` ended."""
         self._requests += 1
-        within = self.peers.connected[peer].answers_within(self.peers.patience)
-        sync = self._sync = Sync(peer, self._requests, now + within, now + 3 * within)
+        sync = self._sync = self.peers.begin(peer, self._requests, now)
         known = self.tree.locator()
         if before and before.last:
-            sync.last, sync.highest, sync.until = before.last, before.highest, before.until
+            sync.last, sync.highest, sync.left = before.last, before.highest, before.left
             known.insert(0, before.last.hash)
         self._out.send(GetBlocks(self._requests, tuple(known)), [peer])
 
@@ -322,6 +321,7 @@ class Machine:
             return  # it comes too late
         self.peers.connected[peer].status = sync.claimed = answer.status
         self.peers.connected[peer].speech.left = self.peers.patience.burst
+        sync.answered(now)
         sync.queue.extend(answer.blocks)
         if not sync.queue:
             self._end_answer(sync, answer.status, now)
@@ -335,8 +335,8 @@ class Machine:
         if added:
             self._settle(added, now)
         if added and added.moved:
-            peer = self.peers.connected[sync.peer]
-            sync.until, peer.failures = now + 3 * self.peers.patience.answer, 0
+            sync.gained()
+            self.peers.connected[sync.peer].failures = 0
             self.sealer.caught(block, now)
         if not sync.queue and sync.claimed:
             self._end_answer(sync, sync.claimed, now)
@@ -349,7 +349,7 @@ class Machine:
                 self._log(f"caught up with {_name(sync.peer)} at block {claim.number}")
                 self._out.send(self.status(), self._others(sync.peer))
             self._follow(now)
-        elif sync.progress and now > sync.until:
+        elif sync.progress and sync.left < 0:
             self._sync = sync
             self._give_up(f"claims block {claim.number} and sends what is of no use", now)
         elif sync.progress:

@@ -9,6 +9,10 @@ from commonwatt.ledger.network.consensus.interface import Header
 from commonwatt.ledger.network.messages import GetBlocks, Hello, Message, Status, Transactions
 
 _FAILURES = 3
+_PACE = 1
+"""Seconds of waiting that each block that becomes the head is worth."""
+_SPARE = 3
+"""Answers that may be waited for as long as possible before a block becomes the head."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class Peer:
 
     def fail(self, now: int, patience: Patience) -> None:
         """It did not bring what it claims: let it rest, longer each time."""
-        self.resting = now + 3 * self.answers_within(patience)
+        self.resting = now + _SPARE * self.answers_within(patience)
         self.failures = min(self.failures + 1, _FAILURES)
 
     def bears(self, message: Message, size: int, now: int) -> bool:
@@ -153,6 +157,11 @@ class Peers:
         """Peers that have said something not long ago."""
         return [key for key, peer in self.connected.items() if now - peer.heard <= self.patience.silence]
 
+    def begin(self, key: bytes, request: int, now: int) -> Sync:
+        """A sync with a peer that is asked now."""
+        within = self.connected[key].answers_within(self.patience)
+        return Sync(key, request, now, within, _SPARE * within)
+
     def best(self, now: int) -> tuple[bytes, Status] | None:
         """The peer that claims most work; of equals, the one whose head has the lowest hash, then the lowest key."""
         claims = [
@@ -172,10 +181,11 @@ class Sync:
 
     peer: bytes
     request: int
-    deadline: int
-    """Until when the answer must come."""
-    until: int
-    """Until when a block must become the head, however much else comes."""
+    asked: int
+    within: int
+    """Seconds in which the answer must come."""
+    left: int
+    """Seconds that it may be waited for, this answer and all further ones, until a block becomes the head."""
     last: Header | None = None
     """The newest block of the peer's branch that is here."""
     highest: int = 0
@@ -185,3 +195,11 @@ class Sync:
     queue: deque[bytes] = field(default_factory=deque)
     progress: bool = False
     """Whether the answer brought anything."""
+
+    def answered(self, now: int) -> None:
+        """An answer has come, after a while. Time that this node takes for its blocks does not count."""
+        self.left -= max(1, now - self.asked)
+
+    def gained(self) -> None:
+        """A block of it has become the head: it may be waited for a little longer, and quicker ones go first."""
+        self.left = min(self.left + _PACE, _SPARE * self.within)

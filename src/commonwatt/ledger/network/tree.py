@@ -46,6 +46,7 @@ MAX_DRIFT = 15
 FAR = 60 + MAX_DRIFT
 """Seconds ahead that no block of an honest peer is, whose clock differs by no more than `wire.WINDOW`."""
 _SEALED_KEY = b"commonwatt:sealed"
+_ENGINE = b"engine's memory"
 _NOTE_KEY = b"commonwatt:note:"
 # The header beside the transactions, its extra data and all.
 _HEADER_BYTES = 8192
@@ -112,6 +113,7 @@ class Tree(Kept):
             self.balance(ZERO_ADDRESS)  # the head's state must be there
             self.notes.save()
             store.commit()
+            engine.recall(self.note(_ENGINE))
         except BaseException:
             store.close()
             raise
@@ -251,7 +253,7 @@ class Tree(Kept):
         """What was kept under a name; empty when nothing was. Raises LedgerError when it is damaged."""
         found = self._store.get(_NOTE_KEY + name) or keccak(b"")
         if keccak(found[32:]) != found[:32]:
-            raise LedgerError(f"{self._name} is damaged: its {name.decode()} do not have their hash.")
+            raise LedgerError(f"{self._name} is damaged: its {name.decode()} is not what its hash says.")
         return found[32:]
 
     def keep_note(self, name: bytes, value: bytes) -> None:
@@ -260,6 +262,10 @@ class Tree(Kept):
             self._store.put(_NOTE_KEY + name, keccak(value) + value)
             self._store.commit()
 
+    def remember(self) -> None:
+        """Keep what the engine knows beside the chain."""
+        self.keep_note(_ENGINE, self.engine.memory())
+
     # The chain among the blocks
 
     def _end(self) -> None:
@@ -267,6 +273,7 @@ class Tree(Kept):
         self._store.discard()
         if self.notes.save():
             self._store.commit()
+        self.remember()
 
     def encoded(self, hash_: bytes) -> bytes:
         """A known block as nodes send it. Raises UnknownBlock."""

@@ -31,6 +31,7 @@ MOST_BLOCKS = 100
 _MAX_BODY = 1 << 20
 _MOST_NODES = 100
 _PATIENCE = 30.0
+"""Seconds without progress after which an answer is given all the same."""
 
 Verb = Callable[[Driver, Request], Awaitable[tuple[int, dict[str, Any]]]]
 
@@ -103,9 +104,10 @@ async def mine_block(driver: Driver, request: Request) -> tuple[int, dict[str, A
     before, sealed = machine.tree.head.number, machine.produce(driver.now)
     driver.send(machine.sent())
     if sealed is None and machine.search:
-        await _until(lambda: machine.tree.head.number > before)
-        found = machine.tree.head.number > before
-        sealed = machine.tree.past.header(machine.tree.head.hash) if found else None
+        await _until(lambda: machine.tree.head.number > before, lambda: machine.search)
+        if machine.tree.head.number == before:
+            return 202, {"message": "The seal of the next block is still searched for."}
+        sealed = machine.tree.past.header(machine.tree.head.hash)
     if sealed is None:
         return 409, {"message": "This node may not seal a block now."}
     return 200, {"message": "A block was mined.", **block(driver, sealed.number)}
@@ -116,7 +118,7 @@ async def replace_chain(driver: Driver, request: Request) -> tuple[int, dict[str
     machine = driver.machine
     before = machine.tree.head.hash
     driver.send(machine.follow(driver.now))
-    await _until(lambda: machine.highest is None)
+    await _until(lambda: machine.highest is None, lambda: machine.tree.head)
     replaced = machine.tree.head.hash != before
     message = "The chain was replaced by a better one." if replaced else "The chain is the best one already."
     return 200, {"message": message, "replaced": replaced, "length": machine.tree.head.number + 1}
@@ -210,8 +212,11 @@ def _parsed(body: bytes) -> dict[str, Any]:
     return table
 
 
-async def _until(done: Callable[[], bool]) -> None:
-    """Wait, but not for ever."""
-    deadline = asyncio.get_running_loop().time() + _PATIENCE
-    while not done() and asyncio.get_running_loop().time() < deadline:
+async def _until(done: Callable[[], bool], progress: Callable[[], object]) -> None:
+    """Wait as long as there is progress."""
+    clock, last = asyncio.get_running_loop().time, progress()
+    deadline = clock() + _PATIENCE
+    while not done() and clock() < deadline:
         await asyncio.sleep(0.02)
+        if progress() != last:
+            last, deadline = progress(), clock() + _PATIENCE

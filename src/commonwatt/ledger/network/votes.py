@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import rlp
-
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.network.consensus.poa import Poa
 from commonwatt.ledger.network.tree import Tree
 from commonwatt.proof.keys import checksum_address
 
-_NOTE = b"wishes"
-_WISHES = {b"\1": True, b"": False, b"\2": None}
 _MOST = 1000
-
-
-def recall(tree: Tree, wishes: Mapping[bytes, bool]) -> None:
-    """Give a node's engine its wishes of before and the ones that its operator names now. Raises LedgerError."""
-    if wishes or isinstance(tree.engine, Poa):
-        engine = _engine(tree)
-        engine.wishes.update({candidate: _WISHES[wish] for candidate, wish in rlp.decode(tree.note(_NOTE) or b"\xc0")})
-        for candidate, admit in wishes.items():
-            vote(tree, candidate, admit)
 
 
 def vote(tree: Tree, candidate: bytes, admit: bool | None) -> None:
     """Wish somebody to be admitted or removed from now on; None withdraws the vote. Raises LedgerError."""
-    wishes = {**_engine(tree).wishes, candidate: admit}
-    if len(wishes) > _MOST:
+    engine = _engine(tree)
+    if len({*engine.wishes, candidate}) > _MOST:
         raise LedgerError(f"A node votes on at most {_MOST} addresses.")
-    _engine(tree).wishes.update(wishes)
-    code = {wish: byte for byte, wish in _WISHES.items()}
-    tree.keep_note(_NOTE, rlp.encode([[each, code[wish]] for each, wish in sorted(wishes.items())]))
+    engine.wishes[candidate] = admit
+    tree.remember()
 
 
 def standing(tree: Tree, candidate: bytes) -> str:
