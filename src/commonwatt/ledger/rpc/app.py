@@ -33,6 +33,7 @@ EXTENSIONS = ("chrome-extension://", "moz-extension://")
 _BODY_SECONDS = 10.0
 _NEWS_SECONDS = 0.1
 _CONNECTIONS = 64
+# Requests amid their work.
 _LONG = 4
 # News that are written before others are let in between.
 _MESSAGES = 64
