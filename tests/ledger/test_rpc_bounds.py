@@ -122,8 +122,11 @@ def test_health_is_told_to_whom_the_node_answers() -> None:
     with served(rpc) as place:
         health = httpx.get(f"http://{place}/healthz", trust_env=False)
         assert health.json() == {"block": 1, "time": 2000, "peers": 0, "behind": 0, "waiting": 0}
-        foreign = httpx.get(f"http://{place}/healthz", headers={"host": "evil.example"}, trust_env=False)
-        assert foreign.status_code == 403
+        metrics = httpx.get(f"http://{place}/metrics", trust_env=False).text
+        assert "# TYPE commonwatt_block gauge\ncommonwatt_block 1\n" in metrics
+        for path in ("healthz", "metrics"):
+            foreign = httpx.get(f"http://{place}/{path}", headers={"host": "evil.example"}, trust_env=False)
+            assert foreign.status_code == 403
 
 
 # Answers that nobody reads
