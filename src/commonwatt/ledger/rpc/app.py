@@ -161,7 +161,13 @@ def _figures(door: _Door) -> dict[str, int]:
 def _watched(door: _Door, write: Callable[[dict[str, int]], Response]) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         problem = door.access.problem(request.headers)
-        return PlainTextResponse(problem, 403) if problem else write(_figures(door))
+        if problem:
+            return PlainTextResponse(problem, 403)
+        try:
+            _check_reader(door.access, request, b"")
+        except NotAReader as error:
+            return PlainTextResponse(str(error), 401)
+        return write(_figures(door))
 
     return answer
 
