@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import rlp
@@ -251,8 +251,13 @@ class Tree(Reader):
                     except Unexecutable:
                         passed.add(queued.sender)
                         refused.append(queued)
-                number = self._head.block_number + 1
-                header = run.close(reward_of(number, turn.coinbase, turn.reward)).header
+                header = run.close(reward_of(self._head.block_number + 1, turn.coinbase, turn.reward)).header
+        except Unexecutable:
+            if not run.done:
+                raise
+            self._store.discard()  # whichever of them it was, the next block is made without them
+            empty = self.draft(turn, timestamp, (), passed)
+            return replace(empty, refused=(*refused, *run.done))
         finally:
             writes = self._store.take()
         return Draft(header, turn, run, writes, tuple(refused))
