@@ -2,6 +2,10 @@ PYTHON ?= python3
 VENV ?= .venv
 # For `make lock`: LOCK_OPTIONS=--upgrade takes newer versions, otherwise those in the lock stay.
 LOCK_OPTIONS ?=
+# For `make test`: how many examples properties are shown, plain or ci (tests/helpers/profiles.py).
+PROFILE ?= plain
+# For `make cover`: percent of the lines that tests have to run.
+COVERAGE ?= 95
 # For `make bench`: those that are run.
 BENCHMARKS ?= $(wildcard benchmarks/[a-z]*.py)
 
@@ -18,13 +22,17 @@ INSTALL_SELF := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-contracts soak audit check bench docs contracts lock clean
+.PHONY: help demo test test-contracts cover soak audit check bench docs contracts lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: $(CORE) ## Run a day of a village: trade, settle on its chain, prove a bill
 	@$(BIN)/commonwatt demo
+
+# A file's tests share their dear fixtures, so one process runs them, in the order of their rooms: the shortest come last.
+SHARED := --numprocesses auto --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/pytest $(SHARED)
 
 # The contracts' tests use one core for long, so they run beside the others.
 test: $(DEV) ## Run all tests on all cores; those of the contracts when Node is there
@@ -33,7 +41,7 @@ test: $(DEV) ## Run all tests on all cores; those of the contracts when Node is 
 	then $(MAKE) --no-print-directory $(NODE) || exit 1; \
 	$(MAKE) --no-print-directory test-contracts > build/contracts.log 2>&1 & contracts=$$!; \
 	else echo "Node 20 or newer was not found: tests of the contracts and with Ethereum's tools are left out."; fi; \
-	$(BIN)/pytest --numprocesses auto --dist worksteal; python=$$?; \
+	$(PYTEST) --hypothesis-profile=$(PROFILE); python=$$?; \
 	if [ -n "$$contracts" ]; then wait $$contracts || { cat build/contracts.log; exit 1; }; tail -n 2 build/contracts.log; fi; \
 	exit $$python
 
@@ -41,9 +49,17 @@ test-contracts: $(NODE) ## Test the contracts with forge and compare the artifac
 	node contracts/compile.mjs --check
 	npm test --prefix contracts
 
+# Half as long again as the tests alone.
+cover: $(DEV) ## Measure which lines the tests run, and fail where they are too few
+	@mkdir -p build
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(SHARED)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=$(COVERAGE)
+
 soak: $(DEV) $(NODE) ## Test for longer, with other random examples each time
 	FOUNDRY_PROFILE=soak npm test --prefix contracts
-	COMMONWATT_SOAK=1 $(BIN)/pytest --numprocesses auto --dist worksteal --hypothesis-profile=soak
+	COMMONWATT_SOAK=1 $(PYTEST) --hypothesis-profile=soak
 
 audit: $(NODE) ## Look for known weaknesses of the contracts with slither, which has to be installed
 	rm -rf contracts/out contracts/cache

@@ -9,12 +9,15 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
+ROOT = Path(__file__).parents[1]
 REPEAT = 5
 T = TypeVar("T")
 
@@ -41,16 +44,32 @@ def timed(prepare: Callable[[], T], run: Callable[[T], Any], repeat: int = REPEA
 
 
 def show(figures: dict[str, Any], *packages: str) -> None:
-    """The figures on stdout as JSON, with the date, the machine and the versions of packages."""
+    """The figures on stdout as JSON, with the date, the commit, the machine and the versions of packages."""
     from commonwatt.simulation.bench import machine
 
     report = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
         "machine": machine(),
         "versions": {package: version(package) for package in ("commonwatt", "numpy", *packages)},
     }
     json.dump(report | figures, sys.stdout, indent=2)
     print()
+
+
+def commit() -> str:
+    """What was measured: the commit, and whether its sources were changed; `unknown` outside a repository."""
+    try:
+        told = _git("rev-parse", "HEAD")
+        # Results are written while others are still measured.
+        changed = _git("status", "--porcelain", "--", "src", "benchmarks", ":!benchmarks/results")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{told} with changes" if changed else told
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def version(package: str) -> str | None:

@@ -85,7 +85,7 @@ def markets(bilateral: Figures, homes: int, compiled: bool) -> list[Figures]:
 
 
 def machines() -> str:
-    """Where and when each file was measured."""
+    """Where, when and on which commit each file was measured."""
     rows = []
     for name in MEASURED:
         found = read(name)
@@ -94,12 +94,13 @@ def machines() -> str:
             (
                 f"`{name}.json`",
                 found["date"][:10],
+                found["commit"][:12],
                 "–".join(dict.fromkeys(map(str, (min(runs(found)), max(runs(found)))))),
                 f"{where['cpu']}, {where['cores']} cores, {where['system']}, Python {where['python']}",
                 ", ".join(f"{package} {version}" for package, version in versions.items() if version),
             )
         )
-    return table(("results", "date", "runs", "machine", "versions"), rows)
+    return table(("results", "date", "commit", "runs", "machine", "versions"), rows)
 
 
 def runs(found: object) -> list[int]:

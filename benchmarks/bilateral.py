@@ -17,7 +17,7 @@ from _measure import REPEAT, show, timed
 
 from commonwatt.market.designs.bilateral import BILATERAL, BilateralParameters
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "market"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 from bilateral_cases import frame, optimum, village
 
 MARKETS = ((100, "full"), (1000, "nearest"))

@@ -22,7 +22,6 @@ def main() -> None:
     if find_spec("numba") is not None:
         figures["compilation"] = median(lambda: run_book(small, compiled=True), repeat=1)
         figures["compiled"] = rate(large, compiled=True)
-        figures["same_result"] = run_book(small, compiled=True).same_as(run_book(small, compiled=False))
     show(figures, "numba")
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from _measure import clocks, show
 
+from commonwatt.accounts.document import signed_json
 from commonwatt.accounts.statements import Line, place_of, statements
-from commonwatt.exchange.bills import signed_json
 from commonwatt.exchange.proofs import Slot
 from commonwatt.member.faults import Chain, faults
 from commonwatt.proof import Domain, Key, Tree, hash_struct, keccak, sign

@@ -23,7 +23,8 @@ from commonwatt.market.designs.sdr import SDR
 from commonwatt.market.designs.sdr_compensated import SDR_COMPENSATED
 from commonwatt.market.designs.sharing_key import SHARING_KEY, SharingKeyParameters, static, static_key
 from commonwatt.market.designs.sharing_key import local_price as agreed_price
-from commonwatt.market.interface import Frame, Mechanism, Orders, Positions
+from commonwatt.market.interface import Frame, Orders, Positions
+from commonwatt.market.mechanism import Mechanism
 from commonwatt.market.optimum import by_solver, optimum
 from commonwatt.units import MAX_PRICE
 

@@ -31,6 +31,9 @@ from commonwatt.ledger.network.setup import GENESIS_FILE, consensus_table, new_n
 from commonwatt.ledger.wallet import created_address, sign_transaction
 from commonwatt.proof import Key, checksum_address, keccak
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
+from at_once import AtOnce
+
 _KEY = Key.derive(b"benchmark", "rpc")
 _GENESIS = Genesis(1, {_KEY.address: 10**24})
 _PAPER_SECONDS = 2.0
@@ -42,7 +45,6 @@ def _serve(path: Path, listener: socket.socket) -> None:
     import uvicorn
 
     from commonwatt.ledger.rpc.app import application
-    from commonwatt.ledger.rpc.backend import AtOnce
     from commonwatt.ledger.rpc.service import Service
 
     chain = EmbeddedChain(path, _GENESIS)

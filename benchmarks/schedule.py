@@ -18,7 +18,7 @@ from commonwatt.market.designs.schedule import SCHEDULE
 from commonwatt.market.schedule.input import Dispatch
 from commonwatt.simulation.feeders import feeder_named
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "market"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 from schedule_cases import frame, ieee33, optimum, village
 
 RUNS = 3

@@ -11,6 +11,10 @@ ROOT = Path(__file__).parents[1]
 QUOTED = {"0.29", "1.8", "10.3", "0.1"}
 
 
+# Older results may not know their commit, and say so.
+FIRST_WITH_COMMIT = "2026-11-30"
+
+
 @pytest.fixture(scope="module")
 def page():
     spec = importlib.util.spec_from_file_location("benchmarks_page", ROOT / "benchmarks" / "_page.py")
@@ -27,9 +31,20 @@ def test_no_other_decimal_number_stands_on_the_page(page):
     assert set(re.findall(r"\d+\.\d+", page.BLOCK.sub("", page.PAGE.read_text("utf-8")))) == QUOTED
 
 
-def test_every_result_says_when_where_and_with_what(page):
-    for name in page.MEASURED:
-        found = page.read(name)
-        assert {"date", "machine", "versions"} <= set(found)
-        assert {"cpu", "cores", "system", "python"} <= set(found["machine"])
+RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_every_result_says_when_where_and_with_what(page, path):
+    found = page.read(path.stem)
+    assert {"date", "commit", "machine", "versions"} <= set(found)
+    assert {"cpu", "cores", "system", "python"} <= set(found["machine"])
+    if path.stem in page.MEASURED:
         assert page.runs(found)
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_every_result_says_which_commit_was_measured(page, path):
+    found = page.read(path.stem)
+    unknown = found["commit"] == "unknown" and found["date"] < FIRST_WITH_COMMIT
+    assert unknown or re.fullmatch(r"[0-9a-f]{40}", found["commit"]), "measure what is committed, and nothing else"

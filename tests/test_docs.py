@@ -10,16 +10,20 @@ from pathlib import Path
 import pytest
 
 import commonwatt
+from commonwatt import errors
 from commonwatt.cli import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS]
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 SHELL = re.compile(r"^```(?:sh|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]+)")
 TARGET = re.compile(r"^([a-z-]+):", re.MULTILINE)
 NAME = re.compile(r"`([a-z_]+(?:\.[A-Za-z_]\w*)+)`")
+NAMED_FILE = re.compile(r"\b((?:tests|contracts|examples|benchmarks|tools|src)/[\w./-]*\w)")
+ERROR = re.compile(r"^\| `(\w+)` \| (\d+) \|", re.MULTILINE)
 ROOMS = {module.name for module in pkgutil.iter_modules(commonwatt.__path__)}
 
 
@@ -35,6 +39,12 @@ def commands(page):
 def test_links_lead_to_files(page):
     targets = [target for target in LINK.findall(page.read_text("utf-8")) if "://" not in target]
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@each_page
+def test_files_that_are_named_exist(page):
+    names = sorted(set(NAMED_FILE.findall(page.read_text("utf-8"))))
+    assert [name for name in names if not (ROOT / name).exists()] == []
 
 
 @each_page
@@ -60,7 +70,7 @@ def test_examples_give_what_they_show(page, monkeypatch):
 
 def test_every_page_is_in_the_navigation():
     navigation = (ROOT / "mkdocs.yml").read_text("utf-8")
-    pages = [page.relative_to(ROOT / "docs").as_posix() for page in PAGES[1:]]
+    pages = [page.relative_to(ROOT / "docs").as_posix() for page in DOCS]
     assert [page for page in pages if f": {page}\n" not in navigation] == []
 
 
@@ -82,3 +92,9 @@ def leads_somewhere(name):
 def test_names_lead_to_code(page):
     names = {name.removeprefix("commonwatt.") for name in NAME.findall(page.read_text("utf-8"))}
     assert [name for name in sorted(names) if name.partition(".")[0] in ROOMS and not leads_somewhere(name)] == []
+
+
+def test_every_error_is_explained_with_its_exit_code():
+    classes = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)]
+    rows = ERROR.findall((ROOT / "docs" / "errors.md").read_text("utf-8"))
+    assert sorted(rows) == sorted((each.__name__, str(each.exit_code)) for each in classes)

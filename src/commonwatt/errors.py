@@ -3,17 +3,20 @@
 CommonwattError
 ├── ConfigError            community.toml is wrong; carries every finding
 ├── DataError              a profile, price or meter file cannot be used
+│   └── GapError           it does not cover the slots that were asked for
 ├── RecordError            a signed record cannot be accepted
 │   ├── SignatureError     the signature is not by the key that the record names
 │   └── SequenceError      a record number was used before
 ├── MarketError            a mechanism cannot clear what it was given
+│   └── PromiseBroken      what it cleared does not hold what it promises; carries mechanism, slot and check
 ├── LedgerError            the chain refused, or does not hold what it should
 │   └── Reverted           a contract reverted; carries the custom error's name
 ├── StoreError             the exchange's own file cannot be used
 ├── OutputError            a file that was asked for cannot be written
 └── VerificationError      a bill, a clearing or a chain does not prove what it claims
 
-Every error prints as one sentence that a person can act on. `exit_code` is what the shell sees.
+Every error prints as one sentence that a person can act on, whatever others wrote into it (`plain`).
+`exit_code` is what the shell sees.
 """
 
 from __future__ import annotations
@@ -21,11 +24,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from commonwatt.plain import plain
+
 
 class CommonwattError(Exception):
     """Root of all errors that a user can cause or meet."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return plain(super().__str__())
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class Finding:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}" if self.path else self.message
+        return plain(f"{self.path}: {self.message}" if self.path else self.message)
 
 
 class ConfigError(CommonwattError):
@@ -50,13 +58,17 @@ class ConfigError(CommonwattError):
         super().__init__(f"{source} has {len(self.findings)} problem{'s' if len(self.findings) != 1 else ''}")
 
     def __str__(self) -> str:
-        return "\n".join([f"{self.args[0]}:", *(f"  {finding}" for finding in self.findings)])
+        return "\n".join([f"{plain(self.args[0])}:", *(f"  {finding}" for finding in self.findings)])
 
 
 class DataError(CommonwattError):
     """A profile, price or meter file is missing, malformed, or does not cover the period asked for."""
 
     exit_code = 3
+
+
+class GapError(DataError):
+    """A price or meter file has no value for a slot that was asked for."""
 
 
 class RecordError(CommonwattError):
@@ -77,6 +89,17 @@ class MarketError(CommonwattError):
     """A mechanism was given something it cannot clear."""
 
     exit_code = 5
+
+
+class PromiseBroken(MarketError):
+    """A clearing does not hold what its mechanism promises, so it is not to be settled.
+
+    slot : start [unix s]; check : name, such as "limits"; meaning, figure : what is off, and by how much
+    """
+
+    def __init__(self, mechanism: str, slot: int, check: str, meaning: str, figure: int) -> None:
+        self.mechanism, self.slot, self.check, self.figure = mechanism, slot, check, figure
+        super().__init__(f"{mechanism} broke its promise in slot {slot}: {meaning} ({figure}).")
 
 
 class LedgerError(CommonwattError):

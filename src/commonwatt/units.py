@@ -13,6 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from commonwatt.errors import DataError
+
 MICRO: Final = 1_000_000
 WH_PER_KWH: Final = 1_000
 MAX_ORDER_WH: Final = 10**9
@@ -44,9 +46,9 @@ def micro(amount: str, least: int = -MAX_PRICE, most: int = MAX_PRICE) -> int:
         raise ValueError(f"'{amount[:40]}' has too many digits; at most six may stand behind the point")
     value = int(f"{sign}{whole}{part:0<6}")
     if value < least:
-        raise ValueError(
-            f"is {amount}, less than {decimal_text(least, 0)}" if least else f"must not be below zero, but is {amount}"
-        )
+        near_zero = {0: "must not be below zero", 1: "must be more than 0"}.get(least)
+        bound = f"is {amount}, less than {decimal_text(least, 0)}"
+        raise ValueError(f"{near_zero}, but is {amount}" if near_zero else bound)
     if value > most:
         raise ValueError(f"'{amount}' is too high; the highest is {most // MICRO}")
     return value
@@ -75,6 +77,38 @@ def payment(wh: int, price: int) -> int:
     """
     magnitude = abs(wh) * price // WH_PER_KWH
     return magnitude if wh >= 0 else -magnitude
+
+
+def payments(wh: IntArray, price: IntArray | int) -> IntArray:
+    """Money for energies >= 0 at prices, each rounded down as `payment` does; the shapes are broadcast.
+
+    Energy is taken apart into kWh and the rest, so that no product leaves 64 bits before it is divided.
+
+    >>> payments(np.array([10**9, 547]), np.array([10**12, 2_100_000])).tolist()
+    [1000000000000000000, 1148700]
+    """
+    kwh, rest = np.divmod(wh, WH_PER_KWH)
+    return np.asarray(kwh * price + rest * price // WH_PER_KWH)
+
+
+def totals(amounts: IntArray) -> IntArray:
+    """Sums over the last axis, shape (..., n) in and (...) out; money never wraps.
+
+    >>> totals(np.array([[2**62, -(2**62), 5]])).tolist()
+    [5]
+
+    Raises DataError when a sum does not fit into 64 bits.
+    """
+    largest = max(abs(int(amounts.max(initial=0))), abs(int(amounts.min(initial=0))))
+    if largest * amounts.shape[-1] <= MAX_MONEY:
+        return np.asarray(amounts.sum(axis=-1))
+    exact = np.asarray(amounts.astype(object).sum(axis=-1), dtype=object)
+    if (np.abs(exact) > MAX_MONEY).any():
+        raise DataError(
+            f"An amount of money is beyond {MAX_MONEY // MICRO} units of the currency: these energies, prices or days "
+            "are too many."
+        )
+    return exact.astype(np.int64)
 
 
 def round_half_up(value: Fraction) -> int:

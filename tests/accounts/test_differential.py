@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import dear
 
 from commonwatt.accounts import netting
 from commonwatt.errors import Reverted
@@ -68,7 +69,7 @@ trade = st.tuples(
 )
 
 
-@settings(max_examples=60)
+@dear(2)
 @given(st.lists(trade.filter(lambda row: row[0] != row[1]), min_size=1, max_size=30))
 def test_balances_agree_after_any_batch(both: Both, rows: list[tuple[int, int, int, int]]) -> None:
     trades = Trades(*(np.array(column, dtype=np.int64) for column in zip(*rows, strict=True)))
@@ -80,7 +81,7 @@ def test_balances_agree_after_any_batch(both: Both, rows: list[tuple[int, int, i
     assert both.balances.min() >= 0
 
 
-@settings(max_examples=20)
+@dear(5)
 @given(st.integers(0, MEMBERS - 1), st.integers(1, 10**6))
 def test_what_a_member_cannot_pay_is_refused_by_both(both: Both, member: int, beyond: int) -> None:
     deltas = np.zeros(MEMBERS, dtype=np.int64)

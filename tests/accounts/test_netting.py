@@ -5,16 +5,18 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-from hypothesis import given, settings
+import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 
 from commonwatt.accounts.charges import charges
 from commonwatt.accounts.netting import affordable, delivered
 from commonwatt.accounts.statements import SENTINEL_MEMBER, Line, statements
-from commonwatt.community.tariff import Flat, Levy, Tariff, slot_prices
+from commonwatt.community.tariff import Flat, Levy, SlotPrices, Tariff, slot_prices
+from commonwatt.errors import DataError
 from commonwatt.records import ZERO_HASH, Trade, Trades
 from commonwatt.records.deltas import DELTA_MAX, DELTA_MIN
-from commonwatt.units import IntArray, payment
+from commonwatt.units import IntArray, payment, round_half_up
 
 MEMBERS = 5
 prices = st.integers(0, 400_000)
@@ -41,7 +43,6 @@ moneys = st.lists(st.integers(-5, 3_000_000), min_size=MEMBERS, max_size=MEMBERS
 
 
 @given(trade_lists(), nets)
-@settings(max_examples=300)
 def test_no_buyer_settles_more_than_it_drew_and_no_seller_more_than_it_fed_in(trades: Trades, net: IntArray) -> None:
     wh = delivered(trades, net)
     assert ((wh >= 0) & (wh <= trades.wh)).all()
@@ -70,7 +71,6 @@ def test_earlier_trades_are_served_first(trades: Trades, net: IntArray) -> None:
 
 
 @given(trade_lists(), moneys)
-@settings(max_examples=300)
 def test_everybody_can_pay_what_settles(trades: Trades, free: IntArray) -> None:
     wh = affordable(trades, free)
     credit = of(trades, wh).credit(MEMBERS)
@@ -107,6 +107,47 @@ def test_the_last_purchase_is_cut_first_and_only_as_far_as_needed() -> None:
     trades = Trades(*np.array([[0, 1, 1000, 200_000], [0, 2, 1000, 100_000]]).T)
     assert affordable(trades, np.array([250_000, 0, 0])).tolist() == [1000, 500]
     assert affordable(trades, np.array([100_000, 0, 0])).tolist() == [500, 0]
+
+
+@pytest.mark.parametrize("wh", [1073, 1074, 1100, 1500, 2147, 5000, 10**6])
+def test_what_is_beyond_a_delta_is_cut_once(wh: int) -> None:
+    """Both ends of the only trade are beyond the range; 2 units each are what 1 Wh costs."""
+    trades = Trades(*np.array([[0, 1, wh, 2_000_000_000]]).T)
+    assert affordable(trades, np.full(2, 2**62)).tolist() == [min(wh, 1073)]
+
+
+def test_a_seller_of_many_is_cut_no_further_than_needed() -> None:
+    trades = Trades(*np.array([[0, 3, 1000, 1_000_000_000], [1, 3, 1000, 900_000_000], [2, 3, 1000, 800_000_000]]).T)
+    assert affordable(trades, np.array([400_000_000, 2**62, 2**62, 0])).tolist() == [400, 1000, 1000]
+    assert affordable(trades, np.full(4, 2**62)).tolist() == [1000, 1000, 309]
+
+
+# Amounts that fill the range
+
+
+@given(st.integers(0, 10**11), st.integers(0, 10**11), st.integers(0, 10**9), st.fractions(0, 1, max_denominator=10**6))
+def test_a_month_of_a_plant_in_a_currency_of_small_unit_is_exact(
+    retail: int, levy: int, wh: int, vat: Fraction
+) -> None:
+    """A price of a hundred thousand currency units a kWh and a thousand MWh in every slot, or any less."""
+    slots = 5
+    tariff = Tariff(Flat(retail), Flat(0), levy, (Levy("levy", levy),), "VAT", vat)
+    level = np.full(slots, retail)
+    grid = np.full((1, slots), wh)
+    found = charges(
+        tariff, SlotPrices(level, level, level, level, level), grid, np.zeros_like(grid), np.zeros_like(grid)
+    )
+    energy, fee = slots * payment(wh, retail), payment(slots * wh, levy)
+    assert [int(found.energy[0]), int(found.fees["levy"][0])] == [energy, fee]
+    assert int(found.vat[0]) == round_half_up(vat * (energy + fee))
+    assert int(found.total[0]) == energy + fee + int(found.vat[0])
+
+
+def test_amounts_beyond_what_is_counted_are_refused() -> None:
+    level = np.full(20, 10**12)
+    grid = np.full((1, 20), 10**9)
+    with pytest.raises(DataError, match="An amount of money is beyond 9223372036854 units of the currency"):
+        charges(Tariff(Flat(10**12), Flat(0)), SlotPrices(*[level] * 5), grid, 0 * grid, 0 * grid)
 
 
 @given(trade_lists(), st.data())

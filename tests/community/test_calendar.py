@@ -11,8 +11,7 @@ import pytest
 from commonwatt.community.calendar import local_days, local_midnight
 from commonwatt.community.toml import parse
 from commonwatt.errors import ConfigError
-from commonwatt.exchange.events import schedule
-from commonwatt.simulation.world import gate_of
+from commonwatt.exchange.events import gate_of, schedule
 
 GOOD = (Path(__file__).parent / "good.toml").read_text()
 LORD_HOWE, APIA = "Australia/Lord_Howe", "Pacific/Apia"

@@ -19,9 +19,9 @@ def hourly(folder: Path, head: str = "time,price", noon: str = "0.25") -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["price", "EUR/kWh", "price_per_kwh", "price [kWh]", "x_kw"])
-def test_the_name_of_the_column_does_not_change_the_price(tmp_path: Path, name: str) -> None:
-    prices = read_price_file(hourly(tmp_path, f"time,{name}"), DAY, BERLIN)
+@pytest.mark.parametrize("name", ["price", "EUR/kWh", "price_per_kwh", "DE/LU price"])
+def test_a_price_is_per_kwh_where_its_name_says_nothing_else(tmp_path: Path, name: str) -> None:
+    prices = read_price_file(hourly(tmp_path, f"time,{name}"), DAY, BERLIN, "EUR")
     assert prices[47:53].tolist() == [300_000, *[250_000] * 4, 300_000]
 
 
@@ -37,19 +37,19 @@ def test_the_name_of_the_column_does_not_change_the_price(tmp_path: Path, name: 
 def test_what_is_no_price_is_told_in_one_sentence(tmp_path: Path, noon: str, sentence: str) -> None:
     path = hourly(tmp_path, noon=noon)
     with pytest.raises(DataError) as caught:
-        read_price_file(path, DAY, BERLIN)
+        read_price_file(path, DAY, BERLIN, "EUR")
     assert str(caught.value) == f"{path}: column 'price' has '{noon}' at 2026-03-02 12:00 CET, {sentence}"
 
 
 def test_a_price_file_has_one_column_of_prices(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has 2 price columns; one is needed"):
-        read_price_file(hourly(tmp_path, "time,a,b", "1,1"), DAY, BERLIN)
+        read_price_file(hourly(tmp_path, "time,a,b", "1,1"), DAY, BERLIN, "EUR")
     tabs = tmp_path / "tabs.csv"
     tabs.write_text("time\tprice\n2026-03-02T00:00\t0.3\n2026-03-02T01:00\t0.3\n")
     with pytest.raises(DataError, match=r"a column of prices and at least two rows; .* by commas or semicolons"):
-        read_price_file(tabs, DAY, BERLIN)
+        read_price_file(tabs, DAY, BERLIN, "EUR")
 
 
 def test_a_price_file_covers_the_period(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="lacks values for 96 of 192 slots, first at 2026-03-03 00:00 CET"):
-        read_price_file(hourly(tmp_path), local_days(date(2026, 3, 2), 2, BERLIN), BERLIN)
+        read_price_file(hourly(tmp_path), local_days(date(2026, 3, 2), 2, BERLIN), BERLIN, "EUR")

@@ -12,15 +12,15 @@ from exchange_cases import COMMUNITY, START, written
 from network_cases import MEMBERS, Network
 
 from commonwatt.errors import LedgerError
-from commonwatt.exchange.parties import Keys
+from commonwatt.exchange import founding
 from commonwatt.ledger.chain.evm import Genesis
+from commonwatt.ledger.client.abi import contract
 from commonwatt.ledger.network.consensus.hash_chain import HashChain
 from commonwatt.ledger.network.consensus.poa import Poa
 from commonwatt.ledger.network.consensus.pos import Pos, Rules
 from commonwatt.ledger.network.consensus.pow import MAX_TARGET, Pow
 from commonwatt.ledger.network.consensus.stake import Entry
 from commonwatt.ledger.node import Receipt
-from commonwatt.simulation import simulation
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
 
@@ -73,7 +73,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def embedded(file: Path) -> Iterator[Result]:
     result = simulate(file, START, 1)
     yield result
-    result.simulation.close()
+    result.close()
 
 
 @pytest.fixture
@@ -83,12 +83,14 @@ def on(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Network]]:
     def choose(kind: str) -> list[Network]:
         made: list[Network] = []
 
-        def open_node(_ledger: str, _path: Path | None, _community: object, keys: Keys, at: int, _held: object) -> Any:
-            genesis = Genesis(77, {keys.operator.address: 10**24}, at, gas_limit=100_000_000, extra_data=b"day")
+        def open_node(
+            _ledger: str, _path: Path | None, _community: object, operator: bytes, at: int, _held: object
+        ) -> Any:
+            genesis = Genesis(77, {operator: 10**24}, at, gas_limit=100_000_000, extra_data=b"day")
             made.append(Network(**ENGINES[kind], genesis=genesis, now=at))
             return OneOfThree(made[0])
 
-        monkeypatch.setattr(simulation, "open_node", open_node)
+        monkeypatch.setattr(founding, "open_node", open_node)
         return made
 
     return choose
@@ -100,13 +102,14 @@ def test_a_network_ends_with_the_same_balances(
 ) -> None:
     made = on(kind)
     result = simulate(file, START, 1)
-    mine, theirs = (each.simulation.outbox for each in (embedded, result))
+    mine, theirs = (each.exchange.outbox for each in (embedded, result))
     assert mine
     assert theirs
     assert theirs.client.balances().tolist() == mine.client.balances().tolist()
     assert result.bills.tree.root != embedded.bills.tree.root
     (network,) = made
     network.run(60)
-    settled = {machine.tree.storage(theirs.client.addresses.settlement, [8])[0] for machine in network}
+    place = contract("Settlement").storage["_book"]
+    settled = {machine.tree.storage(theirs.client.addresses.settlement, [place])[0] for machine in network}
     assert len(settled) == 1
-    result.simulation.close()
+    result.close()

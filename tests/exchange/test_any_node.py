@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from exchange_cases import COMMUNITY, START, tables, written
+from exchange_cases import COMMUNITY, START, exchange_of, tables, written
 from nodes import anvil
 
 from commonwatt.errors import ConfigError, LedgerError, StoreError, VerificationError
@@ -27,12 +27,12 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def embedded(file: Path) -> Iterator[Result]:
     result = simulate(file, START, 1)
     yield result
-    result.simulation.close()
+    result.close()
 
 
 @pytest.fixture(scope="module")
 def url(embedded: Result) -> Iterator[str]:
-    with anvil(embedded.simulation.events[0].at - BEFORE) as (running, _):
+    with anvil(embedded.rules.events[0].at - BEFORE) as (running, _):
         yield running
 
 
@@ -42,13 +42,13 @@ def elsewhere(file: Path, url: str) -> Path:
     out = file.parent / "out"
     result = simulate(file, START, 1, ledger=url, out=out)
     write_outputs(result, out)
-    result.simulation.close()
+    result.close()
     return out
 
 
 def test_both_engines_end_with_the_same_balances(file: Path, url: str, elsewhere: Path, embedded: Result) -> None:
     again = simulate(file, START, 1, ledger=url, out=elsewhere)
-    mine, theirs = (result.simulation.outbox for result in (embedded, again))
+    mine, theirs = (result.exchange.outbox for result in (embedded, again))
     assert mine
     assert theirs
     assert theirs.client.balances().tolist() == mine.client.balances().tolist()
@@ -57,18 +57,17 @@ def test_both_engines_end_with_the_same_balances(file: Path, url: str, elsewhere
     assert (again.ledger.blocks, again.ledger.transactions) == (embedded.ledger.blocks, embedded.ledger.transactions)
     # Signatures are for one chain, and cost more or less by their bytes that are zero.
     assert again.ledger.gas == pytest.approx(embedded.ledger.gas, rel=1e-4)
-    again.simulation.close()
+    again.close()
 
 
 def test_a_run_that_is_done_sends_nothing_more(file: Path, url: str, elsewhere: Path) -> None:
     before = tables(elsewhere)
     one = simulate(file, START, 1, ledger=url, out=elsewhere)
-    head = one.simulation.node.head if one.simulation.node else None
-    one.simulation.close()
+    head = exchange_of(one).client.node.head
+    one.close()
     two = simulate(file, START, 1, ledger=url, out=elsewhere)
-    assert two.simulation.node
-    assert two.simulation.node.head == head
-    two.simulation.close()
+    assert exchange_of(two).client.node.head == head
+    two.close()
     assert tables(elsewhere) == before
 
 
@@ -76,11 +75,11 @@ def test_every_bill_is_proved_by_the_node(url: str, elsewhere: Path) -> None:
     bills = sorted((elsewhere / "bills").glob("*.json"))
     assert len(bills) > 2
     for bill in bills:
-        assert open_and_verify(bill, url).lines > 0
+        assert open_and_verify(bill, [url])[0].lines > 0
     forged = bills[0].with_suffix(".forged")
     forged.write_text(bills[0].read_text("utf-8").replace('"total": ', '"total": 1', 1), "utf-8")
     with pytest.raises(VerificationError):
-        open_and_verify(forged, url)
+        open_and_verify(forged, [url])
     forged.unlink()
 
 

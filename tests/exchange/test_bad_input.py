@@ -81,7 +81,7 @@ BROKEN = {
     "an unknown key": (COMMUNITY.replace("slot =", "slots ="), "community.slots"),
     "an unknown grid": (COMMUNITY + '[grid]\nnetwork = "simbench:rural9"\n', "rural9"),
     "a meter file that is not there": (
-        COMMUNITY.replace("[community]", '[community]\nprofiles = "mine.csv"'), "there is no file",
+        COMMUNITY.replace("[community]", '[community]\nprofiles = "mine.csv"'), "there is no such file",
     ),
 }  # fmt: skip
 
@@ -101,6 +101,8 @@ def test_a_wrong_community_file_is_told_what_is_wrong(refused: Refused, what: st
     [
         (["--start", "tomorrow"], "start: is a date such as 2026-06-15, not 'tomorrow'"),
         (["--start", "2026-02-30"], "start: is a date"),
+        (["--start", "20260615"], "start: is a date"),
+        (["--start", "2026-W25-1"], "start: is a date"),
         (["--start", "0001-01-01"], "start: is a day from 1971-01-01"),
         (["--start", "9999-12-31"], "start: is a day from 1971-01-01"),
         (["--days", "0"], "days: is from 1 to 36525, not 0"),
@@ -219,7 +221,8 @@ def test_verify_says_in_one_sentence_that_a_bill_is_proved(shell: Shell, out: Pa
     before = fingerprints(out)
     done = shell("verify", out / "bills" / "0.json")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("0.json is proved by the chain: sun receives ")
+    taken = "under contracts that were taken from the document itself"
+    assert done.stdout.startswith(f"0.json is proved by the chain {taken}: sun receives ")
     assert before.items() <= fingerprints(out).items()
 
 
@@ -251,10 +254,10 @@ def _without_ledger(bill: Path) -> None:
     ("change", "sentence"),
     [
         (_one_digit, "at least one figure in it was changed"),
-        (_no_json, "is no bill with proofs"),
-        (_bytes, "is no bill with proofs"),
-        (_list, "is no bill with proofs"),
-        (_without_ledger, "is no bill with proofs"),
+        (_no_json, "is no bill and no excerpt of one"),
+        (_bytes, "is no bill and no excerpt of one"),
+        (_list, "is no bill and no excerpt of one"),
+        (_without_ledger, "is no bill and no excerpt of one"),
         (Path.unlink, "cannot be read: No such file or directory"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
@@ -278,7 +281,7 @@ def test_a_bill_nested_on_purpose_ends_in_a_sentence_too(out: Path) -> None:
         env={**os.environ, "PYTHONPATH": SOURCE}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 8
-    assert "is no bill with proofs: maximum recursion depth exceeded" in done.stderr
+    assert "is no bill and no excerpt of one: it is nested more than 64 deep" in done.stderr
 
 
 def test_a_missing_ledger_is_told_and_not_made(refused: Refused, out: Path) -> None:

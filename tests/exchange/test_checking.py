@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import dear
 
 from commonwatt.community.synthetic import village
 from commonwatt.community.toml import parse
 from commonwatt.errors import ConfigError, DataError, StoreError
+from commonwatt.exchange import plugins
 from commonwatt.exchange.checking import load
+from commonwatt.exchange.rules import Rules
 from commonwatt.simulation.simulation import Simulation
 from commonwatt.simulation.world import build
 
@@ -48,8 +52,16 @@ MISSING = [
         '"simbench:H0-A"',
         "members.home-02.pv.profile: 'simbench:H0-A' is a load profile; a pv profile",
     ),
-    ('retail = "0.32"', 'retail = { file = "prices.csv" }', "tariff.retail.file: there is no file "),
-    ('slot = "15min"', 'profiles = "meters.csv"', "community.profiles: there is no file "),
+    (
+        'retail = "0.32"',
+        'retail = { file = "prices.csv" }',
+        "tariff.retail.file: {folder}/prices.csv cannot be read: there is no such file",
+    ),
+    (
+        'slot = "15min"',
+        'profiles = "meters.csv"',
+        "community.profiles: {folder}/meters.csv cannot be read: there is no such file",
+    ),
 ]
 
 
@@ -68,7 +80,7 @@ def test_what_does_not_exist_is_told(tmp_path: Path, old: str, new: str, sentenc
     with pytest.raises(ConfigError) as caught:
         load(path)
     (finding,) = caught.value.findings
-    assert str(finding).startswith(sentence)
+    assert str(finding).startswith(sentence.format(folder=tmp_path))
 
 
 def test_what_does_not_exist_is_told_along_with_the_rest(tmp_path: Path) -> None:
@@ -81,7 +93,13 @@ def test_what_does_not_exist_is_told_along_with_the_rest(tmp_path: Path) -> None
 
 
 def test_columns_of_the_communitys_own_meter_file(tmp_path: Path) -> None:
-    (tmp_path / "meters.csv").write_text("timestamp,corner house [kWh],roof_kw\n")
+    rows = [
+        f"2026-06-{day:02}T{hour:02}:{minute:02},0.1,2"
+        for day in (1, 2)
+        for hour in range(24)
+        for minute in (0, 15, 30, 45)
+    ]
+    (tmp_path / "meters.csv").write_text("\n".join(["timestamp,corner house [kWh],roof_kw", *rows]))
     scaled = GOOD.replace('slot = "15min"', 'profiles = "meters.csv"').replace("simbench:H0-A", "corner house")
     text = scaled.replace(", annual_kwh = 3200", "")
     path = tmp_path / "community.toml"
@@ -161,13 +179,60 @@ def test_a_mechanism_of_ones_own_that_cannot_be_used(with_files: Path) -> None:
         load(with_files)
 
 
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("sys.exit(0)", r"cannot be run: SystemExit: 0 \(line 5\)"),
+        ("1 / 0", r"cannot be run: ZeroDivisionError: division by zero \(line 5\)"),
+        ("return None", r"cannot be run: TypeError: 'NoneType' object is not iterable"),
+        ("return ['nothing']", r"cannot be run: AttributeError: 'str' object has no attribute 'trades'"),
+        ("return ()", r"answers for 0 of 1 slots"),
+    ],
+)
+def test_a_rule_of_ones_own_that_fails_is_told(with_files: Path, what: str, reason: str) -> None:
+    (with_files.parent / "market.py").write_text(
+        "import sys\nfrom dataclasses import replace\nfrom commonwatt.market import MECHANISMS\n"
+        f"def rule(frame, inputs, parameters):\n    {what}\n"
+        'MINE = replace(MECHANISMS["sdr"], rule=rule)\n'
+    )
+    run = Simulation(load(with_files), with_files.parent, date(2026, 6, 15), 1, ledger="none")
+    result = run.run()
+    assert len(result.uncleared) == 24
+    assert all(re.search(rf"market\.py {reason}\.$", sentence) for sentence in result.uncleared)
+    assert result.trades.height == 0
+    run.close()
+
+
+def test_a_mechanism_of_ones_own_may_have_dataclasses(with_files: Path) -> None:
+    (with_files.parent / "market.py").write_text(
+        f"from __future__ import annotations\nfrom dataclasses import dataclass\n{OWN_MARKET}"
+        "@dataclass\nclass Mine:\n    share: float\n"
+    )
+    assert load(with_files).market[-1].mechanism == "market.py:MINE"
+
+
+def test_a_mechanism_of_ones_own_that_does_not_end_is_left_behind(
+    with_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugins, "LOADING_TIME", 0.2)
+    stop = with_files.parent / "stop"
+    (with_files.parent / "market.py").write_text(
+        f"import pathlib, time\nwhile not pathlib.Path({str(stop)!r}).exists():\n    time.sleep(0.01)\n"
+    )
+    try:
+        with pytest.raises(ConfigError, match=r"market\.py cannot be run: it has not come to its end after 0\.2 s"):
+            load(with_files)
+    finally:
+        stop.touch()
+
+
 def test_a_price_file_dearer_than_the_highest_price_with_vat(with_files: Path) -> None:
     prices = with_files.parent / "retail.csv"
-    prices.write_text(prices.read_text().replace(",0.3", ",900000"))
+    prices.write_text(prices.read_text().replace(",0.3", ",900000").replace("price", "EUR/kWh"))
     with pytest.raises(
         DataError, match=r"retail\.csv: a kWh at 900000\.00 costs 1071000\.01 .* highest price is 1000000"
     ):
-        build(load(with_files), with_files.parent, date(2026, 6, 15), 1, 7)
+        build(Rules.of(load(with_files), with_files.parent, date(2026, 6, 15), 1), with_files.parent, 7)
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
@@ -178,7 +243,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         load(tmp_path / "latin.toml")
 
 
-@settings(max_examples=30)
+@dear(3)
 @given(st.integers(1, 60), st.integers(0, 2**32))
 def test_a_synthetic_village_is_a_community(homes: int, seed: int) -> None:
     text = village(homes, seed)

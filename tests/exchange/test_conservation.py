@@ -17,7 +17,7 @@ from commonwatt.units import MICRO
 def test_the_ledger_holds_exactly_what_was_paid_in(run: Result) -> None:
     assert run.ledger
     assert run.ledger.balances == run.ledger.deposits == 80_050_000
-    outbox = run.simulation.outbox
+    outbox = run.exchange.outbox
     assert outbox
     paid_in = np.array([member.collateral for member in run.community.members])
     assert (outbox.client.balances() == paid_in + run.arrays["credit"].sum(axis=1)).all()
@@ -79,13 +79,13 @@ def test_nobody_is_worse_off_than_with_the_utility_alone(run: Result) -> None:
 
 
 def test_the_poor_member_trades_as_far_as_its_collateral_goes(run: Result) -> None:
-    assert run.simulation.outbox
-    left = run.simulation.outbox.client.balances()[POOR]
+    assert run.exchange.outbox
+    left = run.exchange.client.balances()[POOR]
     bought = run.homes["bought_wh"][POOR]
     wanted = run.trades.filter(pl.col("buyer") == "poor")["wh"].sum()
     assert 0 < bought < wanted
     assert 0 <= left < 1000
-    refused = run.simulation.store.rows(tables.refusals)
+    refused = run.exchange.store.rows(tables.refusals)
     assert {row.member for row in refused} == {POOR}
     assert all("collateral is free" in row.reason for row in refused)
 
@@ -93,18 +93,17 @@ def test_the_poor_member_trades_as_far_as_its_collateral_goes(run: Result) -> No
 def test_every_record_is_in_the_store_with_its_signature(run: Result) -> None:
     from commonwatt.proof import recover
 
-    sim, domain = run.simulation, run.simulation.domain
-    assert sim.keys
+    sim, domain = run.exchange, run.exchange.domain
     mandates = sim.store.rows(tables.mandates)
     assert [recover(domain.digest(row.hash), row.signature) for row in mandates] == [
-        key.address for key in sim.keys.members
+        key.address for key in run.simulated.keys.members
     ]
     readings, orders = sim.store.rows(tables.readings), sim.store.rows(tables.orders)
     assert len(readings) == 24 * 5
     for row in readings:
-        assert recover(domain.digest(row.hash), row.signature) == sim.keys.meters[row.member].address
+        assert recover(domain.digest(row.hash), row.signature) == run.simulated.keys.meters[row.member].address
     for row in orders:
-        assert recover(domain.digest(row.hash), row.signature) == sim.keys.agents[row.member].address
+        assert recover(domain.digest(row.hash), row.signature) == run.simulated.keys.agents[row.member].address
     assert {row.member for row in orders} == {0, 1, 2, 3}  # the poor one cannot pay for an hour in advance
 
 
@@ -112,7 +111,7 @@ def test_the_words_of_a_mandate_say_what_its_numbers_say(run: Result) -> None:
     from commonwatt.community.mandate import check_mandate
 
     community = run.community
-    for signed in run.simulation.mandates:
+    for signed in run.exchange.mandates:
         check_mandate(signed.record, community.currency, community.timezone, community.slot_seconds)
         assert "per 60 minutes" in signed.record.text
 
@@ -120,7 +119,7 @@ def test_the_words_of_a_mandate_say_what_its_numbers_say(run: Result) -> None:
 def test_every_clearing_in_the_store_proves_itself(run: Result) -> None:
     import json
 
-    clearings = run.simulation.store.rows(tables.clearings)
+    clearings = run.exchange.store.rows(tables.clearings)
     assert len(clearings) == 2 * 24
     for row in clearings:
         checks = json.loads(row.proof)
@@ -143,7 +142,7 @@ def test_the_same_run_in_files_gives_the_same_chain_and_the_same_bills(run: Resu
 
     again = simulate(written(tmp_path), START, 1, out=tmp_path / "out")
     assert snapshot(again) == snapshot(run)
-    again.simulation.close()
+    again.close()
 
 
 @pytest.mark.parametrize("ledger", ["none"])
@@ -159,4 +158,4 @@ def test_without_a_ledger_the_market_is_the_same_but_for_collateral(tmp_path: An
     assert results[0].ledger is None
     assert results[0].bills.contents[0]["ledger"] is None
     for result in results:
-        result.simulation.close()
+        result.close()

@@ -78,10 +78,10 @@ class Faulty(remote.RemoteNode):
 def test_every_day_ends_with_the_same_balances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = written(tmp_path, TEXT)
     undisturbed = simulate(file, START, 1)
-    assert undisturbed.simulation.outbox
-    expected = undisturbed.simulation.outbox.client.balances().tolist()
-    opening = undisturbed.simulation.events[0].at - 3600
-    undisturbed.simulation.close()
+    assert undisturbed.exchange.outbox
+    expected = undisturbed.exchange.client.balances().tolist()
+    opening = undisturbed.rules.events[0].at - 3600
+    undisturbed.close()
     monkeypatch.setattr(remote, "RemoteNode", Faulty)
     days = 0
     while Faulty.left:
@@ -104,7 +104,7 @@ def settled(file: Path, url: str, out: Path) -> list[int]:
             assert "cannot be asked" in str(error), error  # noqa: PT017
             os.kill(Faulty.process, signal.SIGCONT)
             continue
-        assert result.simulation.outbox
-        balances = result.simulation.outbox.client.balances().tolist()
-        result.simulation.close()
+        assert result.exchange.outbox
+        balances = result.exchange.client.balances().tolist()
+        result.close()
         return balances

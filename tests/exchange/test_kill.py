@@ -22,6 +22,7 @@ from exchange_cases import (
     TARIFF,
     Forks,
     begin,
+    short_days,
     snapshot,
     tables,
     written,
@@ -37,32 +38,38 @@ WINDOW = '\n[ledger]\nwindow = "2h"\n'
 TEXT = COMMUNITY + WINDOW
 Order = dict[str, Any]
 
-SIMULATION, OUTBOX, CLIENT, CHAIN, STORE, ROWS = (
+FOUNDING, EXCHANGE, OUTBOX, CLIENT, CHAIN, STORE, ROWS = (
     f"commonwatt.{name}"
-    for name in ("simulation.simulation", "exchange.outbox", "ledger.client.settlement", "ledger.chain.embedded",
-                 "exchange.store", "exchange.rows")
+    for name in ("exchange.founding", "exchange.exchange", "exchange.outbox", "ledger.client.settlement",
+                 "ledger.chain.embedded", "exchange.store", "exchange.rows")
 )  # fmt: skip
 MOMENTS: dict[str, list[Any]] = {
-    "before the community is founded": [SIMULATION, "open_node", 1, "before"],
-    "with an empty chain": [SIMULATION, "open_node", 1, "after"],
+    "before the community is founded": [FOUNDING, "open_node", 1, "before"],
+    "with an empty chain": [FOUNDING, "open_node", 1, "after"],
     "between contracts and deposits": [CLIENT, "LedgerClient.deposit_for", 1, "before"],
-    "founded on the chain, unknown to the store": [SIMULATION, "found", 1, "after"],
+    "founded on the chain, unknown to the store": [FOUNDING, "found", 1, "after"],
     "among the mandates": [ROWS, "write_mandates", 1, "after"],
-    "founded, before the first gate": [SIMULATION, "Simulation._close_gate", 1, "before"],
+    "founded, before the first gate": [EXCHANGE, "Laboratory.close_gate", 1, "before"],
     "within the gate's transaction": [ROWS, "write_gate", 1, "after"],
     "gate in the store, not on the chain": [OUTBOX, "Outbox.commit", 1, "before"],
     "gate on the chain": [OUTBOX, "Outbox.commit", 1, "after"],
-    "after the first slot's flows": [STORE, "add", 8, "before"],
-    "within a slot's transaction": [ROWS, "write_slot", 9, "after"],
-    "slot in the store, not on the chain": [OUTBOX, "Outbox.post", 10, "before"],
-    "slot posted": [CLIENT, "LedgerClient.post", 11, "after"],
-    "before a slot is final": [CLIENT, "LedgerClient.finalise", 12, "before"],
-    "a slot is final": [CLIENT, "LedgerClient.finalise", 12, "after"],
-    "while a block is sealed": [CHAIN, "EmbeddedChain._execute", 30, "after"],
-    "last slots wait for their windows": [CLIENT, "LedgerClient.finalise", 23, "before"],
+    "after the first slot's flows": [STORE, "add", 4, "before"],
+    "within a slot's transaction": [ROWS, "write_slot", 3, "after"],
+    "slot in the store, not on the chain": [OUTBOX, "Outbox.post", 4, "before"],
+    "slot posted": [CLIENT, "LedgerClient.post", 5, "after"],
+    "before a slot is final": [CLIENT, "LedgerClient.finalise", 4, "before"],
+    "a slot is final": [CLIENT, "LedgerClient.finalise", 4, "after"],
+    "while a block is sealed": [CHAIN, "EmbeddedChain._execute", 14, "after"],
+    "last slots wait for their windows": [CLIENT, "LedgerClient.finalise", 7, "before"],
     "everything final, bills not anchored": [OUTBOX, "Outbox.anchor", 1, "before"],
     "bills anchored": [OUTBOX, "Outbox.anchor", 1, "after"],
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short() -> Iterator[None]:
+    with short_days():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +146,7 @@ def test_a_run_killed_at_random_statements_ends_like_any_other(
     killer: Forks, undisturbed: dict[str, Any], tmp_path: Path, number: int
 ) -> None:
     rng, statements, lives = random.Random(number), undisturbed["said"]["statements"], 1 + number % 4  # noqa: S311
-    assert statements > 1000
+    assert statements > 300
     # Each life of the process is a part of the run, so several deaths in a row fall into one run; none outlives it.
     deaths = [{"statement": rng.randint(1, statements // lives)} for _ in range(lives)]
     assert survive(killer, undisturbed, tmp_path / "out", deaths) == lives
@@ -157,12 +164,12 @@ def test_a_run_killed_from_outside_ends_like_any_other(
 
 @pytest.fixture(scope="module")
 def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Copies of both files after the gate, after 12 slots and at the end."""
+    """Copies of both files after the gate, after four slots and at the end."""
     folder = tmp_path_factory.mktemp("stages")
     copies = {}
-    for name, events in (("gate", 1), ("noon", 13), ("end", 25)):
+    for name, events in (("gate", 1), ("noon", 5), ("end", 9)):
         simulation = begin(folder, TEXT)
-        while simulation.done + 1 < events:
+        while simulation.exchange.done + 1 < events:
             simulation.advance()
         if name == "end":
             simulation.run()
@@ -180,7 +187,7 @@ def test_a_ledger_that_is_behind_is_told_everything_again(
     shutil.copy(stages[ledger] / "ledger.sqlite", tmp_path)
     result = simulate(stages["file"], START, 1, out=tmp_path)
     assert snapshot(result) == {key: undisturbed["said"][key] for key in snapshot(result)}
-    result.simulation.close()
+    result.close()
     assert tables(tmp_path) == undisturbed["tables"]
 
 
@@ -199,7 +206,7 @@ def test_a_ledger_that_is_ahead_is_left_as_it_is_when_the_way_differs(
 def test_a_ledger_that_is_ahead_is_caught_up_with_when_all_can_pay(tmp_path: Path) -> None:
     text = TEXT.replace('collateral = "0.05"', 'collateral = "20"')
     early, late = begin(tmp_path / "early", text), begin(tmp_path / "late", text)
-    for simulation, events in ((early, 8), (late, 20)):
+    for simulation, events in ((early, 3), (late, 7)):
         for _ in range(events):
             simulation.advance()
         simulation.close()
@@ -208,7 +215,7 @@ def test_a_ledger_that_is_ahead_is_caught_up_with_when_all_can_pay(tmp_path: Pat
     for name in ("early", "late"):
         result = simulate(tmp_path / name / "community.toml", START, 1, out=tmp_path / name / "out")
         said.append(snapshot(result))
-        result.simulation.close()
+        result.close()
     assert said[0] == said[1]
 
 
@@ -234,7 +241,7 @@ def test_neither_file_is_made_anew_beside_the_other(
         simulate(stages["file"], START, 1, out=folder)
     assert (folder / kept).read_bytes() == before
     result = simulate(stages["file"], START, 1, out=folder, fresh=True)
-    result.simulation.close()
+    result.close()
 
 
 def test_two_processes_never_work_on_one_run(stages: dict[str, Path], tmp_path: Path) -> None:

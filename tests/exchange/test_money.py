@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from exchange_cases import COMMUNITY, begin
+from exchange_cases import COMMUNITY, begin, exchange_of, homes_of
 
 from commonwatt.errors import Reverted
-from commonwatt.exchange.events import Gate, SlotEnd
+from commonwatt.exchange.events import GateClosure, SlotEnd
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.member.verify import verify_bill
 from commonwatt.simulation.simulation import Simulation
@@ -20,20 +20,18 @@ SUN, ROOF, FLAT, SHOP = range(4)
 
 
 def ledger_of(simulation: Simulation) -> LedgerClient:
-    assert simulation.outbox
-    return simulation.outbox.client
+    return exchange_of(simulation).client
 
 
 def until_local_hour(simulation: Simulation, hour: int) -> None:
     """Every event up to the end of the slot that begins at `hour`, of a run whose clocks do not change."""
-    while simulation.done < hour + 1:
+    while simulation.exchange.done < hour + 1:
         simulation.advance()
 
 
 def withdraw_everything(simulation: Simulation, member: int) -> int:
     client = ledger_of(simulation)
-    assert simulation.keys
-    key = simulation.keys.members[member]
+    key = homes_of(simulation).keys.members[member]
     at = client.node.head.timestamp + 1
     client.pay(key.address, 10**18, at=at)  # for gas
     lanes = int(client.free_balances()[member])
@@ -43,7 +41,9 @@ def withdraw_everything(simulation: Simulation, member: int) -> int:
 
 def assert_conserved(simulation: Simulation, withdrawn: int = 0) -> None:
     client = ledger_of(simulation)
-    assert client.balances().sum() + withdrawn == sum(member.collateral for member in simulation.community.members)
+    assert client.balances().sum() + withdrawn == sum(
+        member.collateral for member in simulation.rules.community.members
+    )
 
 
 def trades_after(simulation: Simulation, hour: int) -> IntArray:
@@ -51,7 +51,7 @@ def trades_after(simulation: Simulation, hour: int) -> IntArray:
     from commonwatt.exchange import store as tables
 
     rows = simulation.store.columns(tables.trades, ("slot", "buyer", "seller", "wh", "settled"))
-    start = simulation.world.period.start + hour * 3600
+    start = simulation.rules.period.start + hour * 3600
     return np.array([row[1:] for row in rows if row[0] >= start], dtype=np.int64).reshape(-1, 4).T
 
 
@@ -70,7 +70,7 @@ def test_a_buyer_that_withdraws_everything_between_clearing_and_settlement(tmp_p
     assert (a["ahead"] + a["after"] + a["grid"] == a["net"]).all()
     assert result.charges.neighbours.sum() == 0
 
-    client, keys = ledger_of(simulation), simulation.keys
+    client, keys = ledger_of(simulation), homes_of(simulation).keys
     assert keys
     held = int(client.balances()[FLAT])
     client.claim_withdrawal(keys.members[FLAT], at=client.node.head.timestamp + 20_000)
@@ -87,7 +87,7 @@ def test_a_seller_that_withdraws_everything_sells_on(tmp_path: Path) -> None:
     result = simulation.run()
     _, seller, _, settled = trades_after(simulation, 10)
     assert settled[seller == SUN].sum() > 0
-    client, keys = ledger_of(simulation), simulation.keys
+    client, keys = ledger_of(simulation), homes_of(simulation).keys
     assert keys
     earned = client.balances()[SUN] - asked
     assert earned == result.arrays["credit"][SUN, 10:].sum() > 0
@@ -101,13 +101,12 @@ def test_who_owes_a_pending_post_gets_what_is_left(tmp_path: Path) -> None:
     """The request comes while posts wait for their window; their debits are served before the claim."""
     simulation = begin(tmp_path, RICH + '\n[ledger]\nwindow = "3h"\n')
     until_local_hour(simulation, 11)
-    assert simulation.outbox
-    owed = -sum(int(message.credit[FLAT]) for message in simulation.outbox.pending)
+    owed = -sum(int(message.credit[FLAT]) for message in exchange_of(simulation).outbox.pending)
     assert owed > 0
     asked = withdraw_everything(simulation, FLAT)
     held = int(ledger_of(simulation).balances()[FLAT])
     assert asked == held
-    client, keys = ledger_of(simulation), simulation.keys
+    client, keys = ledger_of(simulation), homes_of(simulation).keys
     assert keys
     with pytest.raises(Reverted, match="NotYetClaimable"):
         client.claim_withdrawal(keys.members[FLAT], at=client.node.head.timestamp + 1)
@@ -127,7 +126,7 @@ def test_a_withdrawal_survives_a_restart(tmp_path: Path) -> None:
     withdraw_everything(simulation, FLAT)
     simulation.advance()
     simulation.close()
-    again = Simulation(simulation.community, tmp_path, date(2026, 6, 15), 1, out=tmp_path / "out")
+    again = Simulation(simulation.rules.community, tmp_path, date(2026, 6, 15), 1, out=tmp_path / "out")
     result = again.run()
     buyer, _, _, settled = trades_after(again, 10)
     assert settled[buyer == FLAT].sum() == 0
@@ -147,7 +146,7 @@ def test_a_community_without_collateral_buys_everything_from_the_utility(tmp_pat
     assert result.trades["settled_wh"].sum() == 0
     from commonwatt.exchange.bills import proven
 
-    for bill in proven(result, result.bills):
+    for bill in proven(result.books, result.bills):
         verify_bill(bill, ledger_of(simulation))
     simulation.close()
 
@@ -155,19 +154,18 @@ def test_a_community_without_collateral_buys_everything_from_the_utility(tmp_pat
 def test_while_posts_wait_their_debits_are_not_free_and_their_credits_not_yet(tmp_path: Path) -> None:
     simulation = begin(tmp_path, RICH + '\n[ledger]\nwindow = "5h"\n')
     until_local_hour(simulation, 12)
-    assert simulation.outbox
-    client, waiting = ledger_of(simulation), simulation.outbox.pending
+    client, waiting = ledger_of(simulation), exchange_of(simulation).outbox.pending
     assert len(waiting) == 5
     for message in waiting:
         posting = client.posted(message.post.slot, 0)
         assert posting
         assert not posting.final
     changes = np.array([message.credit for message in waiting])
-    assert (simulation.outbox.free() == client.balances() + np.minimum(changes, 0).sum(axis=0)).all()
+    assert (exchange_of(simulation).outbox.free() == client.balances() + np.minimum(changes, 0).sum(axis=0)).all()
     assert (changes != 0).any()
     simulation.run()
-    assert simulation.outbox.pending == []
-    for start in simulation.world.period.starts.tolist():
+    assert exchange_of(simulation).outbox.pending == []
+    for start in simulation.rules.period.starts.tolist():
         posting = client.posted(start, 0)
         assert posting
         assert posting.final
@@ -193,26 +191,25 @@ def test_every_post_becomes_final_within_its_own_grace(tmp_path: Path, window: s
 def test_what_was_bought_for_today_is_not_free_for_tomorrow(tmp_path: Path) -> None:
     """At noon the second gate closes while the afternoon's trades are still to be paid."""
     simulation = begin(tmp_path, RICH, days=2)
-    gates = [number for number, event in enumerate(simulation.events) if isinstance(event, Gate)]
-    while simulation.done < gates[1] - 1:
+    gates = [number for number, event in enumerate(simulation.rules.events) if isinstance(event, GateClosure)]
+    while simulation.exchange.done < gates[1] - 1:
         simulation.advance()
-    assert isinstance(simulation.events[gates[1] - 1], SlotEnd)
+    assert isinstance(simulation.rules.events[gates[1] - 1], SlotEnd)
     owed = np.zeros(5, dtype=np.int64)
-    for slot in simulation.committed.values():
+    for slot in simulation.exchange.committed.values():
         trades = slot.cleared.trades
         np.add.at(owed, trades.buyer, trades.wh * trades.price // 1000)
     assert owed.any()
-    assert simulation.outbox
     # Leave the buyer that owes most nothing beyond what it owes.
     poorest = int(owed.argmax())
-    free = int(simulation.outbox.free()[poorest])
-    client, keys = ledger_of(simulation), simulation.keys
+    free = int(exchange_of(simulation).outbox.free()[poorest])
+    client, keys = ledger_of(simulation), homes_of(simulation).keys
     assert keys
     at = client.node.head.timestamp + 1
     client.pay(keys.members[poorest].address, 10**18, at=at)
     client.request_withdrawal(keys.members[poorest], free - int(owed[poorest]), at=at + 1)
     simulation.advance()
-    tomorrow = [slot.cleared.declared for slot in list(simulation.committed.values())[-24:]]
+    tomorrow = [slot.cleared.declared for slot in list(simulation.exchange.committed.values())[-24:]]
     assert all(poorest not in declared.orders.member[declared.orders.side == 0] for declared in tomorrow)
     refused = {reason for declared in tomorrow for member, reason in declared.refused if member == poorest}
     assert refused

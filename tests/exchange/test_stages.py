@@ -31,6 +31,7 @@ from commonwatt.exchange.checking import load
 from commonwatt.member.verify import verify_bill
 from commonwatt.records import BUY, SELL
 from commonwatt.simulation.api import simulate
+from commonwatt.simulation.homes import plans
 from commonwatt.simulation.result import Result
 from commonwatt.simulation.simulation import Simulation
 
@@ -73,16 +74,16 @@ def test_nobody_is_worse_off_than_with_the_utility_alone(day: Result) -> None:
 
 
 def test_every_bill_verifies_on_the_chain(day: Result) -> None:
-    outbox = day.simulation.outbox
+    outbox = day.exchange.outbox
     assert outbox
-    for bill in proven(day, day.bills):
+    for bill in proven(day.books, day.bills):
         verify_bill(bill, outbox.client)
 
 
 def test_no_order_is_used_twice(day: Result) -> None:
     """All stages ahead together stay within each signed order, in energy and in price."""
-    sim = day.simulation
-    ahead = len(sim.ahead)
+    sim = day.exchange
+    ahead = len(sim.rules.ahead)
     used: dict[bytes, int] = {}
     orders = {row.hash: row for row in sim.store.rows(store.orders)}
     for trade in sim.store.rows(store.trades):
@@ -99,7 +100,7 @@ def test_no_order_is_used_twice(day: Result) -> None:
 
 def test_each_stage_says_and_proves_what_it_did(day: Result) -> None:
     stages = day.community.market
-    clearings = day.simulation.store.rows(store.clearings)
+    clearings = day.exchange.store.rows(store.clearings)
     assert [(row.slot, row.stage) for row in clearings] == [
         (slot, number) for slot in day.period.starts.tolist() for number in range(len(stages))
     ]
@@ -112,24 +113,24 @@ def test_each_stage_says_and_proves_what_it_did(day: Result) -> None:
     assert set(day.trades["stage"]) <= names
     assert {stage.name for stage, _ in day.local_prices.values()} <= names
     assert set(day.local_prices) <= set(day.slots.columns)
-    assert len(day.diagnostics("ahead")) == 24 * len(day.simulation.ahead)
+    assert len(day.diagnostics("ahead")) == 24 * len(day.rules.ahead)
 
 
 def test_a_run_interrupted_anywhere_ends_like_any_other(tmp_path: Path) -> None:
     text = text_of(DAYS["bilateral, board, static key, sdr"])
     whole = simulate(written(tmp_path / "whole", text), START, 2, out=tmp_path / "whole" / "out")
     said = snapshot(whole)
-    whole.simulation.close()
+    whole.close()
     simulation = begin(tmp_path / "parts", text, days=2)
-    while simulation.done + 1 < len(simulation.events):
+    while simulation.exchange.next:
         simulation.advance()
-        if simulation.done % 7 == 0:
+        if simulation.exchange.done % 7 == 0:
             simulation.close()
             simulation = begin(tmp_path / "parts", text, days=2)
     simulation.close()
     again = simulate(tmp_path / "parts" / "community.toml", START, 2, out=tmp_path / "parts" / "out")
     assert snapshot(again) == said
-    again.simulation.close()
+    again.close()
     assert tables(tmp_path / "parts" / "out") == tables(tmp_path / "whole" / "out")
 
 
@@ -142,7 +143,7 @@ def agreed(tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 
 def test_who_cannot_pay_is_not_traded_with_and_harms_nobody_else(agreed: Result) -> None:
-    sim = agreed.simulation
+    sim = agreed.exchange
     refused = {(row.slot, row.member) for row in sim.store.rows(store.refusals)}
     assert {member for _, member in refused} == {POOR}
     for slot, _ in refused:
@@ -151,14 +152,16 @@ def test_who_cannot_pay_is_not_traded_with_and_harms_nobody_else(agreed: Result)
 
 
 def test_batteries_hold_the_meter_at_what_was_agreed(agreed: Result) -> None:
-    sim, members = agreed.simulation, len(agreed.community.members)
-    targets = np.array([np.frombuffer(row.target, dtype=np.int64) for row in sim.store.rows(store.plans)]).T
+    sim, members = agreed.exchange, len(agreed.community.members)
+    beyond = np.array([np.frombuffer(row.grid, dtype=np.int64) for row in sim.store.rows(plans)]).T
+    assert (beyond >= 0).all()  # what is charged from the grid
+    targets = beyond.copy()
     for place, slot in enumerate(agreed.period.starts.tolist()):
         position = np.zeros(members, dtype=np.int64)
         for trade in sim.store.rows(store.trades, slot=slot):
             position[trade.buyer] += trade.wh
             position[trade.seller] -= trade.wh
-        assert (targets[:, place] >= position).all()  # the rest is charged from the grid
+        targets[:, place] += position
     a, sun = agreed.arrays, 0
     beside, charge, discharge = (a["net"] - targets)[sun], a["charge"][sun], a["discharge"][sun]
     soc = 2500 + np.cumsum(0.95 * charge - discharge / 0.95)
@@ -179,7 +182,7 @@ def test_a_battery_charges_at_night_where_the_plan_says_so(tmp_path: Path) -> No
     night = np.arange(48) % 24 < 6
     assert a["charge"][sun, night].sum() > a["generation"][sun, night].sum() + 1000
     assert a["grid"][sun, night].sum() > a["load"][sun, night].sum()
-    result.simulation.close()
+    result.close()
 
 
 def test_without_signatures_the_same_is_agreed_but_for_collateral(tmp_path: Path) -> None:
@@ -188,7 +191,7 @@ def test_without_signatures_the_same_is_agreed_but_for_collateral(tmp_path: Path
     for name, array in results[0].arrays.items():
         assert (array == results[1].arrays[name]).all(), name
     for result in results:
-        result.simulation.close()
+        result.close()
 
 
 def test_mandates_bound_what_is_agreed(tmp_path: Path) -> None:
@@ -204,9 +207,9 @@ def test_mandates_bound_what_is_agreed(tmp_path: Path) -> None:
         assert (ahead.filter(pl.col("buyer") == "roof")["price"] <= 0.2).all()
         per_slot = sold.group_by("slot").agg(pl.col("wh").sum())["wh"]
         assert 0 < per_slot.max() <= 300  # type: ignore[operator]
-        cleared = [row.diagnostics for row in result.simulation.store.rows(store.clearings)]
+        cleared = [row.diagnostics for row in result.exchange.store.rows(store.clearings)]
         assert len(cleared) == 24
-        result.simulation.close()
+        result.close()
 
 
 def test_preferences_by_distance_need_the_wires(tmp_path: Path) -> None:
@@ -275,7 +278,7 @@ def test_a_market_that_finds_nothing_leaves_everything_to_the_utility(tmp_path: 
     assert result.trades.height == 0
     assert {found["converged"] for found in result.diagnostics("ahead")} == {0}
     assert (result.arrays["grid"] == result.arrays["net"]).all()
-    result.simulation.close()
+    result.close()
 
 
 @pytest.mark.parametrize(("start", "slots"), [("2026-03-29", 23), ("2026-10-25", 25)])
@@ -283,7 +286,7 @@ def test_days_on_which_the_clocks_change(tmp_path: Path, start: str, slots: int)
     result = simulate(written(tmp_path, text_of(BILATERAL + AFTER)), start, 1, ledger="none")
     assert result.period.count == slots
     assert (result.arrays["ahead"] + result.arrays["after"] + result.arrays["grid"] == result.arrays["net"]).all()
-    result.simulation.close()
+    result.close()
 
 
 def test_hours_in_which_local_energy_is_worthless_are_left_out(tmp_path: Path) -> None:
@@ -297,4 +300,4 @@ def test_hours_in_which_local_energy_is_worthless_are_left_out(tmp_path: Path) -
     assert closed.any()
     assert not result.arrays["ahead"][:, closed].any()
     assert result.arrays["ahead"][:, ~closed].any()
-    result.simulation.close()
+    result.close()

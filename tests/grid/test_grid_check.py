@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from grid_cases import CASES, line_of, read_case
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import dear
 
 from commonwatt.errors import DataError
 from commonwatt.grid.check import EN_50160, Limits, check_grid, curtail
@@ -125,7 +126,7 @@ def test_wrong_arguments_are_refused():
         curtail(FEEDER, QUIET * np.nan)
 
 
-@settings(max_examples=50, deadline=None)
+@dear(2)
 @given(seed=st.integers(0, 2**32 - 1), buses=st.integers(2, 12))
 def test_curtailment_is_feasible_and_the_largest(seed, buses):
     """Feeders without consumption: the result keeps every limit, and one tolerance more would break one."""

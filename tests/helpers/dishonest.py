@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from exchange_cases import exchange_of
 
+from commonwatt.accounts.document import anchored
 from commonwatt.accounts.statements import SENTINEL_MEMBER
 from commonwatt.exchange import rows as persist
 from commonwatt.exchange import store as tables
-from commonwatt.exchange.bills import anchored, bills, proven
-from commonwatt.exchange.events import Gate
+from commonwatt.exchange.bills import bills, proven
+from commonwatt.exchange.events import GateClosure
 from commonwatt.exchange.outbox import Outbox
 from commonwatt.exchange.proofs import Slot
 from commonwatt.exchange.store import Store
@@ -25,6 +27,7 @@ from commonwatt.proof import Key, Tree, hash_struct, keccak
 from commonwatt.records import Anchor, Order, Post, Statement, Trade
 from commonwatt.records.deltas import pack_deltas
 from commonwatt.records.schema import Record
+from commonwatt.simulation.homes import SigningHomes
 from commonwatt.simulation.result import Result
 
 Bill = dict[str, Any]
@@ -58,15 +61,14 @@ class Dishonest:
     def __init__(self, run: Result, unanchored: Path, chain: Path, folder: Path) -> None:
         shutil.copy(unanchored / "exchange.sqlite", folder / "exchange.sqlite")
         shutil.copy(chain, folder / "ledger.sqlite")
-        honest = run.simulation
-        assert honest.outbox
-        assert honest.keys
-        self.keys = honest.keys
+        honest = exchange_of(run)
+        assert isinstance(run.simulated, SigningHomes)
+        self.run, self.keys = run, run.simulated.keys
         self.store = Store(folder / "exchange.sqlite")
         self.chain = EmbeddedChain(folder / "ledger.sqlite")
-        self.client = LedgerClient(self.chain, self.keys.operator, honest.outbox.client.addresses)
-        self.simulation = copy.copy(honest)
-        self.simulation.store, self.simulation.outbox = self.store, Outbox(self.client)
+        self.client = LedgerClient(self.chain, honest.operator, honest.client.addresses)
+        self.exchange = copy.copy(honest)
+        self.exchange.store, self.exchange.client, self.exchange.outbox = self.store, self.client, Outbox(self.client)
         self._slots: dict[int, Slot] = {}
 
     def close(self) -> None:
@@ -100,7 +102,7 @@ class Dishonest:
 
     def change_order(self, row: Any, key: Key, **changes: Any) -> bytes:
         """Other values for an order, signed by `key`; returns its hash."""
-        account = self.simulation.mandates[row.member].record.member
+        account = self.exchange.mandates[row.member].record.member
         fields = ("side", "wh", "limit", "slot", "expiry", "nonce")
         record = Order(account, *(changes.get(name, getattr(row, name)) for name in fields))
         values = {**changes, "hash": hash_struct(record), "signature": signed(self.client, record, key)}
@@ -143,7 +145,7 @@ class Dishonest:
             money[leaf.member] += leaf.money
         for member, lines in enumerate(own):
             self.write(
-                "UPDATE flows SET ahead = ?, after = 0, grid = net - ?, credit = ? WHERE slot = ? AND member = ?",
+                "UPDATE accounts SET ahead = ?, after = 0, grid = net - ?, credit = ? WHERE slot = ? AND member = ?",
                 lines[-1].wh, lines[-1].wh, lines[-1].money, at, member,
             )  # fmt: skip
         self.change_post(at, statements=slot.tree.root, deltas=pack_deltas(money))
@@ -160,13 +162,12 @@ class Dishonest:
 
     def tell(self, without: tuple[int, ...] = ()) -> None:
         """The whole day as the store has it, with the operator's signature to every post, but for some slots."""
-        outbox = self.simulation.outbox
-        assert outbox
-        seconds = self.simulation.world.period.seconds
+        outbox = self.exchange.outbox
+        seconds = self.exchange.rules.period.seconds
         messages = {message.post.slot: message for message in persist.read_posts(self.store)}
-        for event in self.simulation.events:
+        for event in self.exchange.rules.events:
             outbox.finalise_due(event.at)
-            if isinstance(event, Gate):
+            if isinstance(event, GateClosure):
                 roots = persist.read_commitments(self.store, event.day)
                 if self.client.commitment(event.day.start) is None:
                     outbox.commit(event.day.start, [r[0] for r in roots], [r[1] for r in roots], event.at + 1)
@@ -188,12 +189,12 @@ class Dishonest:
 
     def bills(self, story: Callable[[list[Bill]], None] | None = None) -> list[Bill]:
         """Every bill, anchored, with its proofs. story : changes the contents before they are anchored."""
-        result = Result(self.simulation)
-        contents = bills(result)
+        result = Result(self.exchange, self.run.simulated, self.close)
+        contents = bills(result.books)
         if story:
             story(contents)
         anchors = anchor(self.client, self.keys.operator, contents)
-        found = list(proven(result, anchored(contents)))
+        found = list(proven(result.books, anchored(contents)))
         for member, bill in enumerate(found):
             assert bill["anchor"] == anchors[member]
             bill["proofs"] |= {str(at): slot.of(member) for at, slot in self._slots.items()}

@@ -8,13 +8,24 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import commonwatt
+from commonwatt.community.calendar import Slots
+from commonwatt.community.tariff import SlotPrices
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
+from commonwatt.exchange.events import GateClosure, SlotEnd
+from commonwatt.exchange.exchange import Exchange
+from commonwatt.exchange.rules import Rules
+from commonwatt.simulation.homes import SigningHomes
 from commonwatt.simulation.result import Result
 from commonwatt.simulation.simulation import Simulation
 
@@ -93,9 +104,9 @@ def written(folder: Path, text: str = COMMUNITY) -> Path:
 
 def snapshot(result: Result) -> dict[str, Any]:
     """Everything that a run leaves behind, short enough to compare: head of the chain, balances, bills, tables."""
-    outbox = result.simulation.outbox
+    outbox = result.exchange.outbox
     assert outbox
-    bills = json.dumps(list(proven(result, result.bills)))
+    bills = json.dumps(list(proven(result.books, result.bills)))
     return {
         "head": outbox.client.node.head.hash.hex(),
         "balances": outbox.client.balances().tolist(),
@@ -117,6 +128,43 @@ def begin(folder: Path, text: str = COMMUNITY, days: int = 1, start: str = START
     """A run that has not begun to move, with its files in `folder`/out; one event at a time by `advance`."""
     file = written(folder, text)
     return Simulation(load(file), folder, date.fromisoformat(start), days, out=folder / "out")
+
+
+def shortened(rules: Rules, first: int = 10, slots: int = 8) -> Rules:
+    """The same day with eight slots around noon: every kind of moment of a run is there."""
+    period = Slots(rules.period.start + first * rules.period.seconds, slots, rules.period.seconds)
+    chosen = slice(first, first + slots)
+    events = [replace(event, day=period) for event in rules.events if isinstance(event, GateClosure)]
+    ends = [event for event in rules.events if isinstance(event, SlotEnd)][chosen]
+    prices = SlotPrices(*(getattr(rules.prices, column.name)[chosen] for column in fields(SlotPrices)))
+    return replace(
+        rules,
+        period=period,
+        events=(*events, *(replace(event, place=place) for place, event in enumerate(ends))),
+        prices=prices,
+        frame=rules.frame.part(chosen),
+    )
+
+
+@contextmanager
+def short_days() -> Iterator[None]:
+    """Every run that is opened here lasts eight slots."""
+    of = Rules.of
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rules, "of", lambda *arguments: shortened(of(*arguments)))
+        yield
+
+
+def exchange_of(run: Simulation | Result) -> Exchange:
+    """The exchange of a run with a ledger."""
+    assert isinstance(run.exchange, Exchange)
+    return run.exchange
+
+
+def homes_of(simulation: Simulation) -> SigningHomes:
+    """The homes of a run with a ledger."""
+    assert isinstance(simulation.homes, SigningHomes)
+    return simulation.homes
 
 
 SOURCE = str(Path(commonwatt.__file__).parents[1])

@@ -10,6 +10,7 @@ import pytest
 from exchange_cases import START, begin, written
 
 from commonwatt.exchange.bills import proven
+from commonwatt.exchange.exchange import Exchange
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
 
@@ -19,13 +20,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Result]:
     """One day of the small community, settled on a chain in memory."""
     result = simulate(written(tmp_path_factory.mktemp("run")), START, 1)
     yield result
-    result.simulation.close()
+    result.close()
 
 
 @pytest.fixture(scope="session")
 def bills(run: Result) -> list[dict[str, Any]]:
     """All bills of that day with their proofs."""
-    return list(proven(run, run.bills))
+    return list(proven(run.books, run.bills))
 
 
 @pytest.fixture(scope="session")
@@ -34,9 +35,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     result = simulate(written(folder), START, 1, out=folder / "out")
     (folder / "out" / "bills").mkdir()
-    for number, bill in enumerate(proven(result, result.bills)):
+    for number, bill in enumerate(proven(result.books, result.bills)):
         (folder / "out" / "bills" / f"{number}.json").write_text(json.dumps(bill), encoding="utf-8")
-    result.simulation.close()
+    result.close()
     return folder / "out"
 
 
@@ -54,9 +55,9 @@ def unanchored(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("unanchored")
     shutil.copytree(founded, folder / "out")
     simulation = begin(folder)
-    while simulation.done + 1 < len(simulation.events):
+    while simulation.exchange.next:
         simulation.advance()
-    assert simulation.outbox
-    simulation.outbox.finalise_due()
+    assert isinstance(simulation.exchange, Exchange)
+    simulation.exchange.outbox.finalise_due()
     simulation.close()
     return folder / "out"

@@ -2,7 +2,7 @@
 
 It imports everything once and reads no data itself, so a fork is ready at once and has no threads to miss.
 An order is `shell`, the command line's arguments; its answer has what was said on stdout and stderr. Or it has `file`
-and `out` of a simulation, and at most one of
+and `out` of a simulation of eight slots, and at most one of
   statement : die before the n-th SQL statement of either database
   after : be killed from outside after so many seconds
   call : [module, qualified name, n, "before" or "after"]: die at the n-th call of a function
@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from exchange_cases import START, snapshot
+from exchange_cases import START, short_days, snapshot
 
 import commonwatt.cli
 import commonwatt.ledger.chain.embedded
@@ -77,9 +77,10 @@ def live(order: dict[str, Any]) -> None:
         if "call" in order:
             die_at_call(*order["call"])
         out = Path(order["out"])
-        result = simulate(order["file"], START, 1, out=out)
+        with short_days():
+            result = simulate(order["file"], START, 1, out=out)
         said = {"statements": count(), **snapshot(result)}
-        result.simulation.close()
+        result.close()
         out.with_suffix(".json").write_text(json.dumps(said))
         os._exit(0)
     except BaseException as error:

@@ -9,13 +9,16 @@ from typing import Any
 from exchange_cases import HEAD, MEMBERS, TARIFF
 
 from commonwatt.exchange import steps
-from commonwatt.exchange.excerpt import excerpt
-from commonwatt.exchange.outbox import outgoing
-from commonwatt.exchange.states import Posted
-from commonwatt.member.faults import Chain, Fault, faults, promised
+from commonwatt.exchange.events import Event
+from commonwatt.exchange.excerpt import excerpt, promised
+from commonwatt.exchange.exchange import Exchange
+from commonwatt.exchange.outbox import Outgoing, outgoing
+from commonwatt.exchange.states import Posted, Settled
+from commonwatt.member.faults import Chain, Fault, faults
 from commonwatt.proof import Tree, hash_struct, keccak
 from commonwatt.records import Statement, Trade, Trades
 from commonwatt.records.deltas import pack_deltas, unpack_deltas
+from commonwatt.simulation.homes import SigningHomes
 from commonwatt.simulation.simulation import Simulation
 
 TEXT = (
@@ -27,39 +30,49 @@ MOST_GAS = 400_000
 Lie = Callable[["Day", Posted, int], Posted]
 
 
-class Day(Simulation):
-    """An honest day that stops at a slot in which a home has an order's trade and one of the pool."""
+class Stopping(Exchange):
+    """An honest exchange that falls silent before the ledger at the first slot in which a home is `rich`."""
 
     stopped: Posted
+    rich: int | None = None
 
-    def _state(self, *delivered: Any) -> Posted:
-        self.stopped = super()._state(*delivered)
-        return self.stopped
+    def stated(self, settled: Settled) -> tuple[Settled, Outgoing | None]:
+        posted, message = super().stated(settled)
+        assert isinstance(posted, Posted)
+        self.stopped, self.rich = posted, self._rich(posted.statements)
+        return posted, message
+
+    def tell(self, event: Event, message: Outgoing | None) -> None:
+        if self.rich is None:
+            super().tell(event, message)
+
+    def _rich(self, lines: Sequence[Statement]) -> int | None:
+        """A home in the middle that has an order's trade and one of the pool."""
+        for member in range(1, self.rules.members - 1):
+            own = [line for line in lines if line.member == member]
+            if len(own) >= 2 and len({line.order for line in own}) == 2:
+                return member
+        return None
+
+
+class Day(Simulation):
+    """A day that stops at a slot in which a home has an order's trade and one of the pool."""
+
+    exchange: Stopping
+    homes: SigningHomes
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, engine=Stopping, **options)
+
+    @property
+    def stopped(self) -> Posted:
+        return self.exchange.stopped
 
     def until_rich(self) -> int:
         """Advance without telling the chain of that slot; returns the home's index."""
-        while True:
-            told, self._tell = self._tell, lambda *_: None  # type: ignore[method-assign]
+        while self.exchange.rich is None:
             self.advance()
-            self._tell = told  # type: ignore[method-assign]
-            number = self.done
-            rich = self._rich() if hasattr(self, "stopped") else None
-            if rich is not None:
-                return rich
-            message = None
-            if hasattr(self, "stopped") and self.keys:
-                message = outgoing(self.stopped, self.domain, self.keys.operator)
-            self._tell(self.events[number], message)
-
-    def _rich(self) -> int | None:
-        counts = [sum(line.member == member for line in self.stopped.statements) for member in range(self.members)]
-        with_both = [
-            member
-            for member in range(1, self.members - 1)
-            if counts[member] >= 2
-            and len({line.order for line in self.stopped.statements if line.member == member}) == 2
-        ]
-        return with_both[0] if with_both else None
+        return self.exchange.rich
 
 
 # Lies: each makes a post that is wrong in one way and as right as possible in all others
@@ -82,11 +95,13 @@ def with_trade(day: Day, posted: Posted, number: int, **changes: int) -> Posted:
     settled = account.settled.copy()
     settled[number] = changes.get("settled", settled[number])
     trades = account.trades
-    account = replace(account, credit=Trades(trades.buyer, trades.seller, settled, trades.price).credit(day.members))
+    credit = Trades(trades.buyer, trades.seller, settled, trades.price).credit(day.rules.members)
+    account = replace(account, credit=credit)
     agreed = len(posted.delivered.committed.records)
     committed = replace(posted.delivered.committed, records=tuple(records[:agreed]))
     delivered = replace(posted.delivered, committed=committed)
-    return steps.post(delivered, posted.after, account, [mandate.hash for mandate in day.mandates])
+    mandates = [mandate.hash for mandate in day.exchange.mandates]
+    return steps.post(Settled(delivered, posted.after, account), mandates)
 
 
 def day_array(column: Sequence[int]) -> Any:
@@ -165,31 +180,26 @@ LIES: dict[str, Lie] = {
 
 
 def look(day: Day, shown: Posted, honest: Posted, member: int) -> list[Fault]:
-    assert day.outbox
-    client = day.outbox.client
-    document = excerpt(shown, member, day.mandates[member], client)
+    client, mandate = day.exchange.client, day.exchange.mandates[member]
+    document = excerpt(shown, member, mandate, client)
     slot = shown.post.slot
-    chain = Chain(day.domain, client.commitment(slot), shown.deltas)
+    chain = Chain(day.exchange.domain, client.commitment(slot), shown.deltas)
     promises = promised(honest.delivered.committed, member)
     (line,), proof = document["content"]["slots"], document["proofs"][str(slot)]
-    return faults(line, proof, member, day.mandates[member].record, chain, promises)
+    return faults(line, proof, member, mandate.record, chain, promises)
 
 
 def publish(day: Day, posted: Posted) -> int:
     """Post it a second after the head; returns the time for what follows."""
-    assert day.outbox
-    assert day.keys
-    message = outgoing(posted, day.domain, day.keys.operator)
-    client = day.outbox.client
+    message = outgoing(posted, day.exchange.domain, day.exchange.operator)
+    client = day.exchange.client
     at = max(client.node.head.timestamp + 1, posted.post.slot + 3601)
-    day.outbox.stake(at)
+    day.exchange.outbox.stake(at)
     client.post(message.post, message.trades, message.deltas, [message.signature], at=at)
     return client.node.head.timestamp + 1
 
 
 def purse(day: Day, member: int) -> Any:
-    assert day.outbox
-    assert day.keys
-    client = day.outbox.client
-    client.pay(day.keys.members[member].address, 10**18, at=client.node.head.timestamp + 1)
-    return day.keys.members[member]
+    client, keys = day.exchange.client, day.homes.keys
+    client.pay(keys.members[member].address, 10**18, at=client.node.head.timestamp + 1)
+    return keys.members[member]

@@ -21,8 +21,7 @@ NASTY = "<script>alert(\"x\")</script> & 'Söhne'"
 def run(community: Community, days: int = 1, ledger: str = "none") -> Result:
     """A finished run from 15 June 2026."""
     simulation = Simulation(community, EXAMPLES, date(2026, 6, 15), days, ledger=ledger)
-    simulation.run()
-    return Result(simulation)
+    return simulation.run()
 
 
 def synthetic(folder: Path, homes: int) -> Community:

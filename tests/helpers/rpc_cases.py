@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from at_once import AtOnce
 from ledger_cases import ALICE, BOB, ETHER
 
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
+from commonwatt.ledger.network.connections import Connection
 from commonwatt.ledger.rpc.app import Access, application
 from commonwatt.ledger.rpc.asked import Limits
-from commonwatt.ledger.rpc.backend import AtOnce
 from commonwatt.ledger.rpc.service import Service
+from commonwatt.ledger.rpc.serving import WebSocketProtocol
 
 CONTRACTS = Path(__file__).parents[2] / "contracts"
 ARTIFACTS = CONTRACTS.parent / "src/commonwatt/ledger/artifacts"
@@ -30,9 +32,9 @@ def artifact(name: str) -> dict[str, Any]:
     return json.loads((ARTIFACTS / f"{name}.json").read_text("utf-8"))
 
 
-def service(limits: Limits | None = None, clock: Any = time.monotonic) -> Service:
+def service(limits: Limits | None = None, clock: Any = time.monotonic, cpu: Any = time.thread_time) -> Service:
     """On a new chain in memory that seals each transaction at once, with a clock that stands still."""
-    return Service(AtOnce(EmbeddedChain(None, GENESIS), lambda: 2000), limits, clock)
+    return Service(AtOnce(EmbeddedChain(None, GENESIS), lambda: 2000), limits, clock, cpu)
 
 
 def request(service: Service, method: str, *params: Any) -> dict[str, Any]:
@@ -64,7 +66,14 @@ def served(service: Service, access: Access | None = None) -> Iterator[str]:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     listener.listen()
-    config = uvicorn.Config(application(service, access), log_level="warning", ws="websockets-sansio", lifespan="off")
+    config = uvicorn.Config(
+        application(service, access),
+        log_level="warning",
+        http=Connection,
+        ws=WebSocketProtocol,
+        lifespan="off",
+        ws_per_message_deflate=False,
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

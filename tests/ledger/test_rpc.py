@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from at_once import AtOnce
 from hypothesis import given
 from hypothesis import strategies as st
 from ledger_cases import ALICE, BOB, ETHER, transfer
@@ -15,7 +16,7 @@ from rpc_cases import GENESIS, error, request, result, service
 
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.rpc.asked import METHODS, Limits
-from commonwatt.ledger.rpc.backend import AtOnce, Backend
+from commonwatt.ledger.rpc.backend import Backend
 from commonwatt.ledger.rpc.service import Service
 from commonwatt.ledger.rpc.values import quantity
 from commonwatt.ledger.wallet import created_address, sign_transaction
@@ -159,15 +160,21 @@ def test_a_fault_of_the_node_is_logged_and_answered(caplog: pytest.LogCaptureFix
         ("eth_getBalance", [ALICE_, {"blockHash": "0x00"}], '"blockHash" that is not a hash'),
         ("eth_getBlockByNumber", ["0x0", 1], "full is not true or false"),
         ("eth_getBlockByHash", ["0x0", True], "block is not a hash"),
-        ("eth_getStorageAt", [ALICE_, "0x" + "0" * 63], "slot is not a number"),
-        ("eth_getStorageAt", [ALICE_, "0x1" + "0" * 64], "does not fit 256 bits"),
+        ("eth_getStorageAt", [ALICE_, "0x"], "slot is not a word"),
+        ("eth_getStorageAt", [ALICE_, "0x1" + "0" * 64], "slot is not a word, 0x and at most 64 digits"),
+        ("eth_getStorageAt", [ALICE_, 0], "slot is not a word"),
         ("eth_sendRawTransaction", ["0x123"], "transaction is not bytes"),
         ("eth_sendRawTransaction", [7], "transaction is not bytes"),
-        ("eth_call", [{"to": TO, "colour": "red"}], "has the unknown key 'colour'"),
+        ("eth_call", [{"to": TO, "authorizationList": [{}]}], '"authorizationList", which transactions of this chain'),
+        ("eth_call", [{"to": TO, "blobVersionedHashes": [UNKNOWN]}], '"blobVersionedHashes"'),
+        ("eth_call", [{}, "latest", {TO: {"colour": "red"}}], "has the unknown key 'colour'"),
+        ("eth_call", [{}, "latest", {"0x12": {}}], "is not an address"),
+        ("eth_call", [{}, "latest", {TO: {"nonce": hex(2**64)}}], "does not fit 64 bits"),
+        ("eth_call", [{}, "latest", {TO: {"state": {}, "stateDiff": {}}}], '"state" and also "stateDiff"'),
         ("eth_call", [{"to": TO, "data": "0x01", "input": "0x02"}], "that differ"),
         ("eth_call", [{"gas": "12"}], '"gas" that is not a number'),
         ("eth_call", [[]], "is not an object"),
-        ("eth_call", [{"accessList": [{"address": TO, "storageKeys": [1]}]}], "is not a number"),
+        ("eth_call", [{"accessList": [{"address": TO, "storageKeys": [1]}]}], "is not a word"),
         ("eth_getLogs", [{"address": ["0x1"]}], '"address" that is not an address'),
         ("eth_getLogs", [{"topics": [None] * 5}], '"topics" that has more than 4 items'),
         ("eth_getLogs", [{"blockHash": UNKNOWN, "fromBlock": "0x0"}], '"blockHash" and also'),
@@ -235,12 +242,12 @@ def test_what_is_not_there_is_null_or_a_sentence() -> None:
     ):
         assert result(rpc, method, *params) is None, method
     assert error(rpc, "eth_getBalance", ALICE_, "0x7") == {
-        "code": -32001,
-        "message": "the chain in memory has no block 7.",
+        "code": -32000,
+        "message": "header not found: the chain has no block 7.",
     }
     assert error(rpc, "eth_getBalance", ALICE_, "safe")["message"] == "This chain has no final block; ask for latest."
-    assert error(rpc, "eth_getBalance", ALICE_, UNKNOWN)["code"] == -32001
-    assert error(rpc, "eth_getLogs", {"blockHash": UNKNOWN})["code"] == -32001
+    assert error(rpc, "eth_getBalance", ALICE_, UNKNOWN)["code"] == -32000
+    assert error(rpc, "eth_getLogs", {"blockHash": UNKNOWN})["code"] == -32000
 
 
 def test_a_refused_transaction_says_why_in_words_that_wallets_know() -> None:
@@ -252,7 +259,7 @@ def test_a_refused_transaction_says_why_in_words_that_wallets_know() -> None:
         (transfer(1, wei=10**30), "insufficient funds"),
         (transfer(1, chain_id=1), "signed for chain 1, this is chain 2024"),
         (b"", "not a signed Ethereum transaction"),
-        (b"\x03" + bytes(100), "not a signed Ethereum transaction"),
+        (b"\x01" + bytes(100), "not a signed Ethereum transaction"),
     ):
         answer = error(rpc, "eth_sendRawTransaction", f"0x{raw.hex()}")
         assert (answer["code"], told in answer["message"]) == (-32000, True), answer
@@ -285,12 +292,9 @@ def test_calls_estimates_and_their_failures() -> None:
 
 def test_a_question_that_runs_on_is_ended() -> None:
     ticks = iter(range(1_000_000))
-    rpc = service(Limits(seconds=2000), clock=lambda: next(ticks))
+    rpc = service(Limits(seconds=2000), cpu=lambda: next(ticks))
     answer = error(rpc, "eth_call", {"data": "0x5b5f56", "gas": hex(2**60)})
     assert answer == {"code": -32005, "message": TOO_LONG}
-    pairing = {"to": f"0x{8:040x}", "data": f"0x{bytes(192 * 5).hex()}"}
-    assert "pairing" in error(rpc, "eth_call", pairing)["message"]
-    assert result(rpc, "eth_call", {**pairing, "data": f"0x{bytes(192).hex()}"}) == f"0x{1:064x}"
 
 
 def test_calls_as_deep_as_the_rules_allow_come_back() -> None:
@@ -339,7 +343,7 @@ def test_events_are_found_by_address_topic_and_block() -> None:
     assert words(topics=[SEVEN]) == words(topics=[[UNKNOWN, SEVEN]]) == words(topics=[None]) == [11, 12, 13]
     assert words(topics=[UNKNOWN]) == words(topics=[SEVEN, None]) == words(address=TO) == []
     assert words(fromBlock="0x3", toBlock="0x3") == [12]
-    assert words(fromBlock="0x4", toBlock="0xffff") == [13]
+    assert words(fromBlock="0x4", toBlock="latest") == [13]
     block = result(rpc, "eth_getBlockByNumber", "0x2", False)  # noqa: FBT003
     (event,) = result(rpc, "eth_getLogs", {"blockHash": block["hash"]})
     assert (event["logIndex"], event["transactionIndex"], event["blockNumber"]) == ("0x0", "0x0", "0x2")
@@ -348,18 +352,28 @@ def test_events_are_found_by_address_topic_and_block() -> None:
     assert "More than 2 events" in error(few, "eth_getLogs", {"fromBlock": "0x0"})["message"]
 
 
-def test_filters_are_few_and_forgotten_when_nobody_polls() -> None:
+def test_a_filter_that_nobody_polls_is_forgotten() -> None:
     time = [0.0]
     rpc = service(Limits(filters=2), clock=lambda: time[0])
-    first, _ = result(rpc, "eth_newBlockFilter"), result(rpc, "eth_newBlockFilter")
-    assert error(rpc, "eth_newBlockFilter")["code"] == -32005
+    first = result(rpc, "eth_newBlockFilter")
     time[0] = 200
     assert result(rpc, "eth_getFilterChanges", first) == []
-    time[0] = 400
-    assert result(rpc, "eth_newBlockFilter") != first
+    time[0] = 499
     assert result(rpc, "eth_getFilterChanges", first) == []
-    time[0] = 701
+    time[0] = 799
     assert error(rpc, "eth_getFilterChanges", first)["message"] == "filter not found"
+
+
+def test_for_one_filter_more_the_one_that_waits_longest_gives_way() -> None:
+    time = [0.0]
+    rpc = service(Limits(filters=3), clock=lambda: time[0])
+    polled = result(rpc, "eth_newBlockFilter")
+    for _ in range(20):  # of somebody who wants them all
+        time[0] += 1
+        result(rpc, "eth_newPendingTransactionFilter")
+        assert result(rpc, "eth_getFilterChanges", polled) == []
+    own = result(rpc, "eth_newFilter", {})
+    assert result(rpc, "eth_getFilterChanges", own) == []
 
 
 def test_subscriptions_need_a_connection_and_stay_on_it() -> None:
@@ -376,12 +390,12 @@ def test_subscriptions_need_a_connection_and_stay_on_it() -> None:
     assert ask("eth_subscribe", "logs", {})["error"]["code"] == -32005
     assert ask("eth_unsubscribe", heads, connection=other)["result"] is False
     hash_ = send(rpc, transfer(0))
-    told = [json.loads(message) for message in rpc.news(one)]
+    told = [json.loads(message) for message in rpc.news(one) if message]
     assert [each["method"] for each in told] == ["eth_subscription"] * 2
     assert told[0]["params"]["subscription"] == heads
     assert told[0]["params"]["result"]["number"] == "0x1"
     assert told[1]["params"]["result"] == hash_
-    assert rpc.news(one) == rpc.news(other) == []
+    assert [message for connection in (one, other) for message in rpc.news(connection) if message] == []
     assert ask("eth_unsubscribe", heads)["result"] is True
 
 

@@ -25,6 +25,7 @@ from typing import Any
 import httpx
 import pytest
 import rlp
+from at_once import AtOnce
 from ledger_cases import SOAK
 from nodes import node_tool
 from random_transactions import BALANCES, SENDERS, Transactions
@@ -32,7 +33,6 @@ from rpc_cases import result
 from trie.hexary import HexaryTrie
 
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
-from commonwatt.ledger.rpc.backend import AtOnce
 from commonwatt.ledger.rpc.service import Service
 from commonwatt.ledger.rpc.values import hexed_word
 from commonwatt.proof import keccak

@@ -42,6 +42,7 @@ class Fuzzer:
             "kind": ["newHeads", "logs"],
             "filter": [{"fromBlock": "0x0", "topics": [None]}, {"blockHash": hashes[-1]}, {"address": accounts}, "0x1"],
             "subscription": ["0x1"],
+            "overrides": [None, {}, {contract: {"balance": "0x1", "code": "0x00", "state": {"0x0": "0x01"}}}],
             "transaction": [
                 {"to": contract, "data": f"0x{5:064x}"}, {"data": "0x5b5f56"}, {"to": contract, "gas": hex(10**9)},
                 {"from": accounts[0], "to": accounts[2], "value": "0x1"}, f"0x{transfer(99).hex()}",
@@ -87,7 +88,7 @@ class Fuzzer:
 
 
 def test_strange_requests_are_all_answered(caplog: pytest.LogCaptureFixture) -> None:
-    rpc = service(Limits(seconds=0.02, filters=20))
+    rpc = service(Limits(seconds=0.02, filters=20, subscriptions=2))
     contract = create(rpc, LOGGER)
     transaction = log(rpc, contract, 1, 5)
     head = result(rpc, "eth_getBlockByNumber", "latest", False)["hash"]  # noqa: FBT003
@@ -107,7 +108,7 @@ def test_strange_requests_are_all_answered(caplog: pytest.LogCaptureFixture) -> 
                 found = client.post("/", content=sent, headers={"content-type": "application/json"})
                 assert found.status_code in (200, 204), found.text
                 answer = found.content
-            rpc.news(connection)
+            list(rpc.news(connection))
             for each in _listed(json.loads(answer)) if answer else []:
                 assert ("result" in each) != ("error" in each)
                 code = each.get("error", {}).get("code", 0)

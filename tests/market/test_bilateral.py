@@ -7,6 +7,7 @@ import pytest
 from bilateral_cases import clear, frame, optimum, village
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from profiles import dear
 
 from commonwatt.devices.households import Households
 from commonwatt.devices.operation import operate
@@ -245,7 +246,7 @@ AGENT = st.tuples(
 )
 
 
-@settings(max_examples=100, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(st.lists(AGENT, min_size=1, max_size=6), st.floats(0, 3), st.data())
 def test_any_island_of_agents_clears_with_its_proof_and_twice_the_same(agents, gamma, data):
     count = len(agents)
@@ -259,7 +260,7 @@ def test_any_island_of_agents_clears_with_its_proof_and_twice_the_same(agents, g
     assert (paid <= alone + 1e-3).all()
 
 
-@settings(max_examples=60, deadline=None)
+@dear(2)
 @given(
     st.integers(1, 6),
     st.integers(1, 6),

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pool_cases import case
@@ -12,8 +12,6 @@ from pool_cases import case
 from commonwatt.errors import MarketError
 from commonwatt.market.bill_sharing import alone, share_bill
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, payment
-
-many = settings(max_examples=500, deadline=None)
 
 
 def array(values):
@@ -44,14 +42,12 @@ def community_bill(net, retail, feed_in):
     return sum(payment(wh, price) if price >= 0 else -payment(wh, -price) for wh, price in bills)
 
 
-@many
 @given(windows())
 def test_members_bills_are_the_communitys_bill_to_the_micro_unit(window):
     shared = share_bill(*window)
     assert int(shared.bills.sum()) == community_bill(*window)
 
 
-@many
 @given(windows())
 def test_every_bill_is_energy_at_the_windows_prices(window):
     net = window[0]
@@ -61,7 +57,6 @@ def test_every_bill_is_energy_at_the_windows_prices(window):
         assert abs(bill - (plus * shared.buy - minus * shared.sell) / 1000) < 2
 
 
-@many
 @given(windows(lowest=0), st.randoms(use_true_random=False))
 def test_the_order_of_members_changes_ties_only(window, chance):
     net, retail, feed_in = window
@@ -72,7 +67,6 @@ def test_the_order_of_members_changes_ties_only(window, chance):
     assert np.abs(second.bills - first.bills[order]).max(initial=0) <= 2
 
 
-@many
 @given(windows(lowest=0))
 def test_the_community_never_pays_more_than_its_members_alone(window):
     net, retail, feed_in = window

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from auction_cases import CEILING, FLOOR, books, case, clear, deals
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from commonwatt.market.designs.coalition import COALITION, even_pairs
@@ -97,7 +97,6 @@ def test_the_largest_book_is_exact_beyond_64_bits(pricing):
     assert clearing.diagnostics["share_error"] <= 2 * 10**9 // 1000
 
 
-@settings(max_examples=500, deadline=None)
 @given(books(), st.sampled_from(PRICINGS), st.sampled_from([None, "0.1", "0.2"]))
 def test_any_book_clears_with_a_proof_and_even_shares(rows, pricing, reserve):
     parameters = {"pricing": pricing} | ({"reserve": reserve} if reserve else {})
@@ -115,7 +114,6 @@ def test_any_book_clears_with_a_proof_and_even_shares(rows, pricing, reserve):
         assert figures.get("share_error", 0) <= SHARE_WH * (CEILING - FLOOR) // 1000 + len(trades)
 
 
-@settings(max_examples=500, deadline=None)
 @given(books(), st.sampled_from(PRICINGS), st.randoms(use_true_random=False))
 def test_renaming_members_changes_nothing(rows, pricing, chance):
     names = chance.sample(range(12), 12)
@@ -134,7 +132,6 @@ def most_value(bids, energy, reserve):
     return value
 
 
-@settings(max_examples=500, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 50), st.integers(FLOOR, CEILING)), min_size=1, max_size=8), st.integers(1, 200)
 )
@@ -151,7 +148,6 @@ def test_a_vickrey_winner_pays_what_the_others_lose_by_it(bids, energy):
             assert set(trades.price[mine].tolist()) == {FLOOR + lost // won}
 
 
-@settings(max_examples=500, deadline=None)
 @given(
     st.lists(st.integers(FLOOR, CEILING), min_size=2, max_size=6),
     st.integers(1, 4),
@@ -171,7 +167,6 @@ def deals_of(trades):
     return zip(*(c.tolist() for c in (trades.buyer, trades.seller, trades.wh, trades.price)), strict=True)
 
 
-@settings(max_examples=500, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 500), st.integers(FLOOR, CEILING)), min_size=1, max_size=20),
     st.lists(st.integers(1, 100), min_size=1, max_size=20),

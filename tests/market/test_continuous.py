@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from auction_cases import CEILING, FLOOR, books, frame, orders
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_orderbook import logs
 
@@ -113,7 +113,6 @@ def test_the_largest_order_trades():
     assert deals(run(rows)) == [(1, 0, MAX_ORDER_WH, FLOOR)]
 
 
-@settings(max_examples=500, deadline=None)
 @given(logs(), st.sampled_from(["clamp", "refuse"]))
 def test_every_log_gives_a_proved_clearing(rows, outside):
     clearing = run(rows, {"outside": outside}, ceiling=102, floor=99)
@@ -124,7 +123,6 @@ def test_every_log_gives_a_proved_clearing(rows, outside):
     assert deals(again) == deals(clearing)
 
 
-@settings(max_examples=200, deadline=None)
 @given(books())
 def test_orders_of_a_slot_run_as_a_book_in_the_order_of_their_rows(rows):
     given_orders = orders(*rows)
@@ -146,7 +144,6 @@ def test_orders_of_a_slot_run_as_a_book_in_the_order_of_their_rows(rows):
                 assert min(willing[b, BUY], CEILING) < max(willing[a, SELL], FLOOR)
 
 
-@settings(max_examples=500, deadline=None)
 @given(logs(), st.permutations(range(4)))
 def test_who_the_members_are_changes_nothing(rows, names):
     renamed = [(k, o, names[m] if 0 <= m < 4 else m, *rest) for k, o, m, *rest in rows]

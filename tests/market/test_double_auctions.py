@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 from auction_cases import CEILING, FLOOR, books, case, clear, deals
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from commonwatt.errors import MarketError
 from commonwatt.market.designs.pay_as_bid import PAY_AS_BID
 from commonwatt.market.designs.uniform import UNIFORM
 from commonwatt.records import BUY, SELL
@@ -108,12 +107,8 @@ def test_what_a_member_would_sell_to_itself_is_left_with_it(mechanism):
 
 @both
 def test_the_largest_book_that_money_can_hold(mechanism):
-    price = 9 * 10**9
-    rows = [(0, BUY, MAX_ORDER_WH, price), (1, SELL, MAX_ORDER_WH, price)]
-    assert clear(mechanism, rows, ceiling=MAX_PRICE).trades.payments.tolist() == [9 * 10**15]
     rows = [(0, BUY, MAX_ORDER_WH, MAX_PRICE), (1, SELL, MAX_ORDER_WH, MAX_PRICE)]
-    with pytest.raises(MarketError, match="payments"):
-        clear(mechanism, rows, ceiling=MAX_PRICE)
+    assert clear(mechanism, rows, ceiling=MAX_PRICE).trades.payments.tolist() == [10**18]
     assert clear(mechanism, [(0, BUY, 1, MAX_PRICE), (1, SELL, 1, -MAX_PRICE)], None, 2, MAX_PRICE, -MAX_PRICE)
 
 
@@ -136,7 +131,6 @@ def unit_by_unit(rows):
 small = books().map(lambda rows: [(member, side, min(wh, 20), limit) for member, side, wh, limit in rows])
 
 
-@settings(max_examples=200, deadline=None)
 @given(small)
 def test_no_other_fills_are_worth_more(rows):
     best, energy = unit_by_unit(rows)
@@ -146,7 +140,6 @@ def test_no_other_fills_are_worth_more(rows):
         assert figures.get("gap", 0) == 0
 
 
-@settings(max_examples=500, deadline=None)
 @given(books())
 def test_any_book_clears_with_a_proof_and_an_optimum(rows):
     for mechanism, parameters in [(UNIFORM, {}), *((PAY_AS_BID, {"price": rule}) for rule in RULES)]:
@@ -161,7 +154,6 @@ def test_any_book_clears_with_a_proof_and_an_optimum(rows):
         assert np.array_equal(clearing.grid + clearing.trades.position(12), declared)
 
 
-@settings(max_examples=200, deadline=None)
 @given(books())
 def test_under_one_price_better_orders_are_filled_whole_and_worse_ones_not_at_all(rows):
     clearing = clear(UNIFORM, rows, members=12)
@@ -174,7 +166,6 @@ def test_under_one_price_better_orders_are_filled_whole_and_worse_ones_not_at_al
             assert got == wh if gain > 0 else got == 0 if gain < 0 else got <= wh
 
 
-@settings(max_examples=500, deadline=None)
 @given(books(), st.randoms(use_true_random=False))
 def test_renaming_members_and_shuffling_orders_changes_nothing_but_ties(rows, chance):
     rows = [(m, side, wh, FLOOR + 1_000 * place + 7 * m) for place, (m, side, wh, _) in enumerate(rows)]

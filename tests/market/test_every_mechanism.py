@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from auction_cases import CEILING, FLOOR, books, frame, orders
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from commonwatt.errors import MarketError
@@ -57,7 +57,6 @@ def test_it_has_a_page_that_names_its_reference_cases(name):
 
 
 @by_slot
-@settings(max_examples=500)
 @given(books())
 def test_promises_hold_and_the_result_is_the_same_again(name, rows):
     clearing = clear(name, rows)
@@ -74,7 +73,6 @@ def test_promises_hold_and_the_result_is_the_same_again(name, rows):
 
 
 @by_slot
-@settings(max_examples=100)
 @given(st.lists(st.sampled_from([BUY, SELL]), max_size=12), st.permutations(range(12)))
 def test_of_equal_members_no_more_trades_whoever_they_are(name, sides, names):
     rows = [(i, side, 700, 150_000) for i, side in enumerate(sides)]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from auction_cases import CASES, CEILING, FLOOR, books, clear, deals
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from commonwatt.market.designs.listings import LISTINGS, contract_buy
@@ -97,7 +97,6 @@ def plain(rows, whole):
     return found
 
 
-@settings(max_examples=200, deadline=None)
 @given(books(), st.sampled_from(["partial", "full"]))
 def test_the_tree_finds_what_a_plain_search_finds(rows, fill):
     clearing = clear(LISTINGS, rows, {"fill": fill})
@@ -105,7 +104,6 @@ def test_the_tree_finds_what_a_plain_search_finds(rows, fill):
     assert deals(clear(LISTINGS, rows, {"fill": fill})) == deals(clearing)
 
 
-@settings(max_examples=500, deadline=None)
 @given(books(), st.permutations(range(12)), st.sampled_from(["partial", "full"]))
 def test_who_the_members_are_changes_nothing(rows, names, fill):
     before = clear(LISTINGS, rows, {"fill": fill}, members=12)

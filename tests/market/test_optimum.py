@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from commonwatt.errors import MarketError
@@ -134,7 +134,6 @@ def books(draw, wh=50_000):
     return orders(*rows)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(books(), min_size=1, max_size=4))
 def test_merit_order_and_linear_programming_agree(slots):
     pytest.importorskip("highspy")
@@ -170,7 +169,6 @@ def columns(book):
     return book.member, book.side, book.wh, book.limit
 
 
-@settings(max_examples=500, deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 2), st.sampled_from([BUY, SELL]), st.integers(1, 3), LIMITS),
@@ -183,7 +181,6 @@ def test_merit_order_is_the_best_of_all_trades(rows):
     assert optimum(frame(3), 0, book) == best_of_all_trades(book, 3)
 
 
-@settings(max_examples=200, deadline=None)
 @given(books(), st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(book, chance):
     rows = list(zip(*(column.tolist() for column in columns(book)), strict=True))
@@ -191,7 +188,6 @@ def test_the_order_of_rows_does_not_matter(book, chance):
     assert optimum(frame(6), 0, orders(*rows)) == optimum(frame(6), 0, book)
 
 
-@settings(max_examples=200, deadline=None)
 @given(books())
 def test_no_mechanism_beats_the_optimum(book):
     buyers, sellers = (set(book.member[book.side == side].tolist()) for side in (BUY, SELL))

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,13 +16,21 @@ from commonwatt.market.designs.continuous import from_log, run_book
 from commonwatt.market.interface import ADD, AMEND, CANCEL
 from commonwatt.market.orderbook.book import Book
 from commonwatt.market.orderbook.book_fast import dense, play
-from commonwatt.market.orderbook.result import Reason
+from commonwatt.market.orderbook.result import BookResult, Reason
 from commonwatt.records import BUY, SELL
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, micro
 
 CASE = Path(__file__).parent / "cases" / "continuous-log"
 KINDS, SIDES = {"add": ADD, "amend": AMEND, "cancel": CANCEL}, {"buy": BUY, "sell": SELL, "": BUY}
 FOREVER = 10**9
+
+
+def same(one: BookResult, other: BookResult) -> bool:
+    """Whether both are equal to the last bit."""
+    pairs = [(one.rejections, other.rejections)]
+    for mine, others in ((one.fills, other.fills), (one.orders, other.orders)):
+        pairs += [(getattr(mine, column.name), getattr(others, column.name)) for column in fields(mine)]
+    return all(np.array_equal(mine, others) for mine, others in pairs)
 
 
 def log_of_the_case():
@@ -93,8 +101,8 @@ def test_a_refused_event_has_a_reason_and_leaves_the_book_as_it_was(event, reaso
     assert result.refusals[-1] == (len(before) + 1, reason)
     assert fills(result) == fills(was)
     if reason is not Reason.EXPIRED:
-        assert replace(result, rejections=was.rejections).same_as(was)
-    assert play(whole, 5, -MAX_PRICE, MAX_PRICE, compiled=False).same_as(result)
+        assert same(replace(result, rejections=was.rejections), was)
+    assert same(play(whole, 5, -MAX_PRICE, MAX_PRICE, compiled=False), result)
 
 
 def test_every_reason_is_a_sentence():
@@ -211,7 +219,6 @@ def logs(draw):
     return rows
 
 
-@settings(max_examples=200, deadline=None)
 @given(logs(), st.sampled_from([(4, -MAX_PRICE, MAX_PRICE), (3, 96, 105)]))
 def test_all_books_agree(rows, bounds):
     events = from_log(rows)
@@ -226,29 +233,27 @@ def test_all_books_agree(rows, bounds):
     assert held.left.tolist() == [naive.orders[n]["left"] for n in sorted(naive.orders)]
     assert held.order[held.state == 0].tolist() == sorted(rests)
     assert held.place[held.state == 0].tolist() == [rests[n]["place"] for n in sorted(rests)]
-    assert play(events, *bounds, compiled=False).same_as(result)
+    assert same(play(events, *bounds, compiled=False), result)
 
 
 @pytest.mark.skipif(find_spec("numba") is None, reason="the extra 'fast' is not installed")
-@settings(max_examples=200, deadline=None)
 @given(logs(), st.sampled_from([(4, -MAX_PRICE, MAX_PRICE), (3, 96, 105)]))
 def test_the_compiled_book_agrees(rows, bounds):
     events = from_log(rows)
-    assert run_book(events, *bounds, compiled=True).same_as(run_book(events, *bounds, compiled=False))
+    assert same(run_book(events, *bounds, compiled=True), run_book(events, *bounds, compiled=False))
 
 
-@settings(max_examples=200, deadline=None)
 @given(logs(), st.data())
 def test_the_log_gives_the_same_book_again_at_once_or_event_by_event(rows, data):
     events = from_log(rows)
     first = run_book(events)
-    assert run_book(from_log(list(rows))).same_as(first)
+    assert same(run_book(from_log(list(rows))), first)
     cut = data.draw(st.integers(0, len(rows)))
     book = Book()
     codes = [book.apply(*row) for row in rows[:cut]]
-    assert book.result(np.array(codes, dtype=np.int64)).same_as(run_book(from_log(rows[:cut])))
+    assert same(book.result(np.array(codes, dtype=np.int64)), run_book(from_log(rows[:cut])))
     codes += [book.apply(*row) for row in rows[cut:]]
-    assert book.result(np.array(codes, dtype=np.int64)).same_as(first)
+    assert same(book.result(np.array(codes, dtype=np.int64)), first)
 
 
 def test_numbers_and_prices_far_apart_need_no_room():
@@ -344,4 +349,4 @@ class Trading(RuleBasedStateMachine):
 
 
 TestTrading = Trading.TestCase
-TestTrading.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestTrading.settings = settings(stateful_step_count=40)

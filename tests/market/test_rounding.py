@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from commonwatt.devices.households import Households
@@ -12,7 +12,6 @@ from commonwatt.market.bilateral.routes import Graph, routes
 from commonwatt.units import WH_PER_KWH
 
 
-@settings(max_examples=500, deadline=None)
 @given(st.integers(2, 12), st.integers(1, 4), st.integers(0, 10**6), st.sampled_from([0.25, 1.0]))
 def test_totals_stay_within_a_wh(homes: int, slots: int, seed: int, hours: float) -> None:
     chance = np.random.default_rng(seed)

@@ -2,8 +2,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import dear
 from schedule_cases import clear, frame, ieee33, line, optimum, village
 
 from commonwatt.devices.households import Households
@@ -230,7 +231,7 @@ def street(homes, slots, seed, ohm, sun):
     return village(line(homes + 1, ohm=ohm), seed, slots=slots, sun=sun, flexible=False)
 
 
-@settings(max_examples=12)
+@dear(8)
 @given(st.tuples(*STREET))
 def test_any_street_clears_with_its_proof(drawn):
     given_ = street(*drawn)
@@ -250,7 +251,7 @@ def test_any_street_clears_with_its_proof(drawn):
         assert ((clearing.trades.price >= 80_000) & (clearing.trades.price <= 320_000)).all()
 
 
-@settings(max_examples=2)
+@dear(50)
 @given(st.tuples(*STREET), st.randoms(use_true_random=False))
 def test_it_is_twice_the_same_and_the_order_of_homes_changes_names_only(drawn, chance):
     given_ = street(*drawn)
@@ -272,7 +273,7 @@ def test_it_is_twice_the_same_and_the_order_of_homes_changes_names_only(drawn, c
         assert one.prices["mean"] == pytest.approx(two.prices["mean"], rel=0.02, abs=2000)
 
 
-@settings(max_examples=2)
+@dear(50)
 @given(st.integers(1, 3), st.integers(0, 10**6))
 def test_any_street_with_flexible_loads_clears_with_its_proof(homes, seed):
     figures = clear(village(line(homes + 1, ohm=0.02), seed, slots=6), 4.0)[0].diagnostics

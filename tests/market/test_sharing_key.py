@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pool_cases import MECHANISMS, bounds, case, clear, nets
 
 from commonwatt.errors import MarketError
-
-many = settings(max_examples=500, deadline=None)
 
 
 @pytest.mark.parametrize("name", ["sharing-key-dynamic", "sharing-key-static"])
@@ -21,7 +19,6 @@ def test_reference_case(name):
         assert found.trades.credit(len(of["net_wh"])).tolist() == due["credit"]
 
 
-@many
 @given(nets.filter(bool), bounds, st.data())
 def test_a_static_key_allocates_its_share_and_never_more_than_is_consumed(energy, floor_ceiling, data):
     floor, ceiling = floor_ceiling
@@ -37,7 +34,6 @@ def test_a_static_key_allocates_its_share_and_never_more_than_is_consumed(energy
             assert got >= min(net, supply * micro // 10**6 - 1)
 
 
-@many
 @given(nets, bounds)
 def test_the_dynamic_key_shares_at_least_as_much_as_any_static_one(energy, floor_ceiling):
     floor, ceiling = floor_ceiling

@@ -32,9 +32,8 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Day, int
 
 def test_an_honest_post_has_no_fault_and_no_proof_against_it_is_believed(stopped: tuple[Day, int]) -> None:
     day, member = stopped
-    assert [fault for each in range(day.members) for fault in look(day, day.stopped, day.stopped, each)] == []
-    assert day.outbox
-    client, at = day.outbox.client, publish(day, day.stopped)
+    assert [fault for each in range(day.rules.members) for fault in look(day, day.stopped, day.stopped, each)] == []
+    client, at = day.exchange.client, publish(day, day.stopped)
     disputes = DisputesClient(client)
     for name, lie in LIES.items():
         found = look(day, lie(day, day.stopped, member), day.stopped, member)
@@ -44,7 +43,7 @@ def test_an_honest_post_has_no_fault_and_no_proof_against_it_is_believed(stopped
     # The honest operator answers what a member demands, and the post stays.
     key = purse(day, member)
     disputes.demand(key, day.stopped.post, member, at=client.node.head.timestamp + 1)
-    shown = answer(day.stopped, member, day.mandates[member])
+    shown = answer(day.stopped, member, day.exchange.mandates[member])
     receipt = disputes.answer(day.stopped.post, member, shown, lines=8, at=client.node.head.timestamp + 1)
     assert [event.name for event in events(receipt)] == ["Answered"]
     with pytest.raises(Reverted, match="AlreadyAnswered"):
@@ -55,11 +54,9 @@ def test_an_accepted_order_that_is_left_out_is_demanded(tmp_path: Path) -> None:
     community = load(written(tmp_path, TEXT))
     day = Day(community, tmp_path, first_day(START, 1)[0], 1)
     member = day.until_rich()
-    assert day.outbox
-    assert day.keys
-    client = day.outbox.client
+    client = day.exchange.client
     declared = day.stopped.delivered.committed.cleared.declared
-    kept = receipts(declared, day.domain, [day.keys.operator])
+    kept = receipts(declared, day.exchange.domain, [day.exchange.operator])
     key, disputes = purse(day, member), DisputesClient(client)
     publish(day, day.stopped)
     # One that is there is shown, and the post stays.
@@ -69,7 +66,7 @@ def test_an_accepted_order_that_is_left_out_is_demanded(tmp_path: Path) -> None:
     disputes.answer_order(day.stopped.post, receipt.record, siblings, at=client.node.head.timestamp + 1)
     # One that is not cannot be shown.
     missing = replace(receipt.record, order=keccak(b"accepted, but left out"))
-    signed = sign(day.domain, missing, day.keys.operator)
+    signed = sign(day.exchange.domain, missing, day.exchange.operator)
     disputes.demand_order(key, day.stopped.post, [signed], at=client.node.head.timestamp + 1)
     with pytest.raises(Reverted, match="NotInTree"):
         disputes.answer_order(day.stopped.post, missing, siblings, at=client.node.head.timestamp + 1)
@@ -83,8 +80,7 @@ def test_a_lie_is_found_and_the_chain_deletes_the_post(tmp_path: Path, name: str
     community = load(written(tmp_path, TEXT))
     day = Day(community, tmp_path, first_day(START, 1)[0], 1)
     member = day.until_rich()
-    assert day.outbox
-    client = day.outbox.client
+    client = day.exchange.client
     false = LIES[name](day, day.stopped, member)
     found = look(day, false, day.stopped, member)
     proof = next(fault for fault in found if fault.function == name)

@@ -118,6 +118,5 @@ def test_with_a_ledger_the_page_traces_a_delivery_to_its_block(with_ledger: Resu
 @pytest.mark.parametrize("days", [1, 3])
 def test_a_village_of_44_homes_fits_into_a_megabyte(days: int, tmp_path: Path) -> None:
     simulation = Simulation(load(VILLAGE), VILLAGE.parent, date(2026, 6, 15), days, ledger="none")
-    simulation.run()
-    write_report(Result(simulation), tmp_path / "made" / "report.html")
+    write_report(simulation.run(), tmp_path / "made" / "report.html")
     assert (tmp_path / "made" / "report.html").stat().st_size < 1_000_000

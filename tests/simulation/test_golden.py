@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from commonwatt.exchange.bills import canonical, proven
+from commonwatt.accounts.document import canonical
+from commonwatt.exchange.bills import proven
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
 
@@ -30,7 +31,7 @@ def digests(name: str, start: str, ledger: str) -> dict[str, str]:
     try:
         return _digests(result)
     finally:
-        result.simulation.close()
+        result.close()
 
 
 def _digests(result: Result) -> dict[str, str]:
@@ -41,11 +42,11 @@ def _digests(result: Result) -> dict[str, str]:
     for content in result.bills.contents:
         bills.update(canonical(content))
     found = {"tables": tables.hexdigest(), "bills": bills.hexdigest()}
-    if result.ledger is None or result.simulation.outbox is None:
+    client = result.books.client
+    if client is None:
         return found
-    client = result.simulation.outbox.client
     proofs = hashlib.sha256()
-    for bill in proven(result, result.bills):
+    for bill in proven(result.books, result.bills):
         proofs.update(canonical(bill))
     balances = hashlib.sha256(json.dumps(client.balances().tolist()).encode()).hexdigest()
     return {**found, "proofs": proofs.hexdigest(), "balances": balances, "head": client.node.head.hash.hex()}

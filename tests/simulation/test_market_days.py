@@ -19,7 +19,7 @@ from commonwatt.simulation.result import Result
 
 def assert_whole(result: Result) -> None:
     """What holds for every run with a ledger."""
-    a, outbox = result.arrays, result.simulation.outbox
+    a, client = result.arrays, result.books.client
     assert (a["load"] - a["generation"] + a["curtailed"] + a["charge"] - a["discharge"] == a["net"]).all()
     assert (a["ahead"] + a["after"] + a["grid"] == a["net"]).all()
     assert (a["credit"].sum(axis=0) == 0).all()
@@ -27,12 +27,12 @@ def assert_whole(result: Result) -> None:
         assert (a[part] * np.sign(a["net"]) >= 0).all()
     saving = result.charges_without_market.total - result.charges.total
     assert (saving >= -result.trades.height - result.period.count - 1).all()
-    if outbox:
+    if client:
         assert result.ledger
         assert result.ledger.balances == result.ledger.deposits
-        for bill in proven(result, result.bills):
-            verify_bill(bill, outbox.client)
-    result.simulation.close()
+        for bill in proven(result.books, result.bills):
+            verify_bill(bill, client)
+    result.close()
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_days_on_which_the_clocks_change(tmp_path: Path, start: str, slot: str, 
 
 def test_two_days_in_a_row_over_a_change_of_clocks_and_a_restart(tmp_path: Path) -> None:
     simulation = begin(tmp_path, days=2, start="2026-10-24")
-    assert len(simulation.events) == 24 + 25 + 2
+    assert len(simulation.rules.events) == 24 + 25 + 2
     for _ in range(30):
         simulation.advance()
     simulation.close()
@@ -90,7 +90,7 @@ def test_the_battery_s_charge_goes_on_from_day_to_day(tmp_path: Path) -> None:
     assert stored.min() >= battery.kwh * 1000 * battery.soc_min - 1e-6
     assert stored.max() <= battery.kwh * 1000 * battery.soc_max + 1e-6
     assert stored[23] != battery.kwh * 1000 * battery.soc_start
-    result.simulation.close()
+    result.close()
 
 
 def test_prices_by_time_of_use_bound_each_slot(tmp_path: Path) -> None:
@@ -131,15 +131,14 @@ def test_a_price_file_may_make_local_energy_worthless_for_hours(tmp_path: Path) 
 
 def test_a_community_may_settle_in_ether(tmp_path: Path) -> None:
     result = simulate(written(tmp_path, COMMUNITY.replace('currency = "EUR"', 'currency = "ETH"')), START, 1)
-    outbox = result.simulation.outbox
-    assert outbox
-    client = outbox.client
+    client = result.books.client
+    assert client
     assert client.addresses.token == bytes(20)
     assert client.terms.lane_unit == 10**12
     assert result.arrays["credit"].any()
     # The contract holds the members' ether, to the wei.
     assert client.node.balance(client.addresses.settlement) == 80_050_000 * 10**12
-    key = result.simulation.keys.members[0] if result.simulation.keys else None
+    key = result.simulated.keys.members[0] if result.simulated.keys else None
     assert key
     at = client.node.head.timestamp
     client.pay(key.address, 10**18, at=at + 1)
@@ -148,7 +147,7 @@ def test_a_community_may_settle_in_ether(tmp_path: Path) -> None:
     client.claim_withdrawal(key, at=at + 10_000)
     assert client.node.balance(key.address) - before > 0.99 * 10**18
     assert client.node.balance(client.addresses.settlement) == 79_050_000 * 10**12
-    result.simulation.close()
+    result.close()
 
 
 def test_hours_that_begin_at_half_past_on_the_clock_of_the_ledger(tmp_path: Path) -> None:
@@ -184,8 +183,8 @@ def sunny(kwp: float) -> str:
 
 def test_where_the_wires_are_weak_feed_in_is_held_back_and_trades_with_it(tmp_path: Path) -> None:
     result = simulate(written(tmp_path, sunny(200)), START, 1)
-    a, sim = result.arrays, result.simulation
-    caps = {row.slot: np.frombuffer(row.feed_in_cap, dtype=np.int64) for row in sim.store.rows(tables.plans)}
+    a, sim = result.arrays, result.exchange
+    caps = {row.slot: np.frombuffer(row.feed_in, dtype=np.int64) for row in sim.store.rows(tables.caps)}
     cap = np.array([caps[slot] for slot in result.period.starts.tolist()]).T
     weak = cap.max(axis=0) < 500_000
     assert weak.any()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from commonwatt.errors import ConfigError
+from commonwatt.errors import ConfigError, DataError
 from commonwatt.market import MECHANISMS, Events, Neighbourhood, Orders, Positions
-from commonwatt.simulation.oneslot import clear_file
+from commonwatt.simulation.oneslot import clear_file, read_slot
 
 POSITIONS = "member,net_wh\na,500\nb,300\nc,-400\nd,0\n"
 ORDERS = "order,member,side,wh,limit\n1,a,buy,500,0.30\n2,b,buy,300,0.20\n3,c,sell,400,0.10\n4,d,sell,0,0.10\n"
@@ -59,6 +59,10 @@ def test_an_island_has_no_bound_on_prices(tmp_path: Path) -> None:
             "order,member,side,wh,limit\n1,a,hold,-5,x\n1,b,buy,5,0.1\n",
             ["side is buy or sell", "wh is between 0", "decimal number", "order '1' is there already"],
         ),
+        ("member,net_wh\n\na,500\n\n\nb,x\n", ["row 6: net_wh is a whole number of Wh, not 'x'"]),
+        ("\nmember;net_wh;\na;1_000;\nb;５;\n", ["row 3: net_wh is a whole", "row 4: net_wh is a whole"]),
+        ("member,net_wh\na,1,2\n", ["row 2: has 3 values; 2 are needed"]),
+        ("member,net_wh\na," + "9" * 30, ["row 2: net_wh is between"]),
         ("home,wh\n", ["the first line is 'member,net_wh' or"]),
         ("", ["the first line is"]),
     ],
@@ -71,6 +75,26 @@ def test_every_row_that_cannot_be_used_is_named(tmp_path: Path, text: str, findi
     assert len(caught.value.findings) == len(findings)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffmember,net_wh\r\na,500\r\n\r\nb,300\r\nc,-400\r\nd,0\r\n\r\n",
+        "sep=;\nmember;net_wh;\na;500;\nb;300;\nc;-400;\nd;0;\n;;\n",
+        '"member", net_wh\na, 500\nb,+300\nc,-400\nd,0',
+    ],
+    ids=["with a mark", "as Excel saves it", "with spaces"],
+)
+def test_a_slot_as_a_spreadsheet_saves_it(tmp_path: Path, text: str) -> None:
+    assert read_slot(written(tmp_path, text)) == read_slot(written(tmp_path, POSITIONS))
+
+
+def test_a_slot_that_has_no_end_is_not_begun(tmp_path: Path) -> None:
+    for name in ("sdr", "bilateral"):
+        (tmp_path / name).symlink_to("/dev/zero")
+        with pytest.raises(DataError, match="cannot be read: it is no regular file"):
+            clear_file(name, tmp_path / name, "0.2", "0.05", {})
+
+
 def test_wrong_prices_and_parameters_are_named(tmp_path: Path) -> None:
     file = written(tmp_path, POSITIONS)
     with pytest.raises(ConfigError, match="less than --feed-in"):
@@ -79,7 +103,7 @@ def test_wrong_prices_and_parameters_are_named(tmp_path: Path) -> None:
         clear_file("sdr", file, "cheap", "0.20", {})
     with pytest.raises(ConfigError, match="is not a parameter of sdr"):
         clear_file("sdr", file, "0.2", "0.05", {"kappa": "1"})
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(DataError, match="cannot be read: there is no such file"):
         clear_file("sdr", tmp_path / "nothing.csv", "0.2", "0.05", {})
 
 
@@ -145,11 +169,12 @@ def test_an_island_that_cannot_serve_its_load_trades_nothing_and_says_so(tmp_pat
     ("given", "told"),
     [
         ([], "is a list of agents with id"),
-        ([{**AGENTS[0], "a": float("nan")}], "agents[0].a: is a number; it is not NaN"),
-        ([{**AGENTS[0], "b": float("inf")}], "agents[0].b: is a number; it is not Infinity"),
+        ([{**AGENTS[0], "a": float("nan")}], "is not JSON: NaN is no number"),
+        ([{**AGENTS[0], "b": float("inf")}], "is not JSON: Infinity is no number"),
         ([{**AGENTS[0], "p_max": None}], "agents[0].p_max: is a number; it is missing"),
         ([{**AGENTS[0], "p_max": True}], "agents[0].p_max: is a number; it is not true"),
         ([{**AGENTS[0], "p_max": 1e9}], "agents[0].p_max: is at most 1e+06 without sign"),
+        ([{**AGENTS[0], "p_max": 10**400}], "is not JSON: a number has more than 78 digits"),
         ([{**AGENTS[0], "a": -1}], "agent 'pv', a: is negative"),
         ([{**AGENTS[0], "p_min": 11}], "agent 'pv', p_min: is above p_max"),
         ([AGENTS[0], AGENTS[0]], "agents[1].id: 'pv' is there already"),
@@ -162,6 +187,13 @@ def test_agents_that_cannot_be_used_are_named(tmp_path: Path, given: object, tol
     with pytest.raises(ConfigError) as caught:
         clear_file("bilateral", agents(tmp_path, given), None, None, {})
     assert told in str(caught.value)
+
+
+def test_a_key_of_an_agent_stands_once(tmp_path: Path) -> None:
+    text = json.dumps({"agents": AGENTS}).replace('"p_max": 10', '"p_max": 10, "p_max": 1')
+    with pytest.raises(ConfigError) as caught:
+        clear_file("bilateral", written(tmp_path, text), None, None, {})
+    assert "'p_max' stands there twice" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -190,3 +222,18 @@ def test_the_wrong_kind_of_file_is_a_sentence(tmp_path: Path) -> None:
         clear_file("bilateral", written(tmp_path, "[1]"), None, None, {})
     with pytest.raises(ConfigError, match="is not JSON"):
         clear_file("bilateral", written(tmp_path, "[" * 100_000), None, None, {})
+
+
+def test_agents_that_two_readers_would_read_differently_are_refused(tmp_path: Path) -> None:
+    file = agents(tmp_path, AGENTS)
+    honest = file.read_text("utf-8")
+    file.write_bytes(b"\xef\xbb\xbf" + honest.encode())
+    assert clear_file("bilateral", file, None, "5", {})["grid"]
+    for changed, told in (
+        (honest.replace('"p_min":', '"p_min": 3, "p_min":', 1), "'p_min' stands there twice"),
+        (honest.replace('"p_min":', '"p_min": 1e999, "p_max":', 1), "1e999 is beyond all bounds"),
+        ("[" * 5000, "nested more than 64 deep"),
+    ):
+        file.write_text(changed, "utf-8")
+        with pytest.raises(ConfigError, match=told):
+            clear_file("bilateral", file, None, "5", {})

@@ -9,6 +9,7 @@ import numpy as np
 
 from commonwatt.community.toml import parse
 from commonwatt.data import read_profiles
+from commonwatt.exchange.rules import Rules
 from commonwatt.simulation.world import build
 
 FILE = """
@@ -36,7 +37,7 @@ heat_pump = { profile = "simbench:Air_Parallel_1", annual_kwh = 2500 }
 
 def test_a_heat_pump_is_added_to_the_load() -> None:
     community = parse(FILE, "two.toml")
-    world = build(community, Path(), date(2026, 1, 12), 1, 7)
+    world = build(Rules.of(community, Path(), date(2026, 1, 12), 1), Path(), 7)
     (pump,) = read_profiles(["simbench:Air_Parallel_1"], world.slots, community.timezone) * 2500
     added = world.load[1] - world.load[0]
     assert added.sum() > 0

@@ -155,7 +155,8 @@ def test_a_design_may_have_parameters_come_from_a_file_or_be_a_whole_day(file: P
 def test_code_of_ones_own_that_fails_leaves_its_design_out(file: Path) -> None:
     found = compare(file, "2026-06-15", 1, ["own.py:BROKEN", "sdr"])
     assert [row.design for row in found.rows] == [BASELINE.name, "sdr"]
-    assert found.left_out == {"own.py:BROKEN": "its code ends with ZeroDivisionError: division by zero"}
+    reason = f"{file.parent / 'own.py'} cannot be run: ZeroDivisionError: division by zero (line 5)."
+    assert found.left_out == {"own.py:BROKEN": reason}
 
 
 def test_everything_wrong_with_a_request_is_said_at_once(file: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from commonwatt.study.saini.case import read_case
-from commonwatt.study.saini.study import render, run
-from commonwatt.study.saini.tables import PARTS, bill_notes, chain_notes, headlines, rule_notes
+from commonwatt.study.saini.study import run
+from commonwatt.study.saini.tables import PARTS, bill_notes, chain_notes, headlines, render, rule_notes
 from commonwatt.units import decimal_text
 
 PAGE = Path(__file__).parents[2] / "docs" / "studies" / "saini.md"

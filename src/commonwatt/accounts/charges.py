@@ -15,7 +15,7 @@ from fractions import Fraction
 import numpy as np
 
 from commonwatt.community.tariff import NETWORK_FEE, SlotPrices, Tariff
-from commonwatt.units import WH_PER_KWH, IntArray, round_half_up
+from commonwatt.units import IntArray, payments, round_half_up, totals
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Charges:
     @property
     def total(self) -> IntArray:
         """What the member pays in all, shape (members,) [micro-currency]."""
-        total: IntArray = self.energy + self.feed_in + self.neighbours + self.vat + sum(self.fees.values())
-        return total
+        parts = (self.energy, self.feed_in, self.neighbours, self.vat, *self.fees.values())
+        return totals(np.stack(parts, axis=-1))
 
 
 def charges(tariff: Tariff, prices: SlotPrices, grid: IntArray, local: IntArray, credit: IntArray) -> Charges:
@@ -52,16 +52,15 @@ def charges(tariff: Tariff, prices: SlotPrices, grid: IntArray, local: IntArray,
     Without a market: grid = metered net, local = credit = 0.
     """
     imported, exported, taken = np.maximum(grid, 0), np.maximum(-grid, 0), np.maximum(local, 0)
-    energy = (imported * prices.retail // WH_PER_KWH).sum(axis=1)
-    feed_in = -(exported * prices.feed_in // WH_PER_KWH).sum(axis=1)
+    energy = totals(payments(imported, prices.retail))
+    feed_in = -totals(payments(exported, prices.feed_in))
     grid_wh, local_wh = imported.sum(axis=1), taken.sum(axis=1)
-    fees = {NETWORK_FEE: local_wh * tariff.network_fee // WH_PER_KWH}
+    fees = {NETWORK_FEE: payments(local_wh, tariff.network_fee)}
     for levy in tariff.levies:
-        base = grid_wh * levy.grid + local_wh * levy.local
-        fees[levy.name] = base * levy.price // WH_PER_KWH
-    taxed = energy + sum(fees.values())
+        fees[levy.name] = payments(grid_wh * levy.grid + local_wh * levy.local, levy.price)
+    taxed = totals(np.stack([energy, *fees.values()], axis=-1))
     vat = np.array([vat_on(tariff.vat, amount) for amount in taxed.tolist()], dtype=np.int64)
-    return Charges(grid_wh, exported.sum(axis=1), local_wh, energy, feed_in, -credit.sum(axis=1), fees, vat)
+    return Charges(grid_wh, exported.sum(axis=1), local_wh, energy, feed_in, -totals(credit), fees, vat)
 
 
 def vat_on(rate: Fraction, amount: int) -> int:

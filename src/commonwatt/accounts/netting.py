@@ -36,21 +36,23 @@ def affordable(trades: Trades, free: IntArray) -> IntArray:
     """How much of each trade the members' free collateral covers, shape (trades,) [Wh] <= trades.wh.
 
     free : shape (members,) [micro-currency]. A member whose net payment exceeds it loses its purchases, the last
-    first, as far as needed; what is cut meets the utility on both ends. A cut lowers the seller's income, so the
-    search goes on until everyone can pay; each round only lowers trades, so it ends.
+    first, as far as needed; what is cut meets the utility on both ends. So does what is beyond the range of a delta,
+    first of buyers, then of sellers. A cut lowers the seller's income, so the search goes on until everyone can pay;
+    each round only lowers trades, so it ends.
     """
     settled: IntArray = trades.wh.copy()
     members, free = len(free), np.maximum(free, 0)
     while True:
         credit = Trades(trades.buyer, trades.seller, settled, trades.price).credit(members)
-        short = np.maximum(np.maximum(-free, DELTA_MIN) - credit, 0)
-        excess = np.maximum(credit - DELTA_MAX, 0)
-        if not short.any() and not excess.any():
+        if (short := np.maximum(np.maximum(-free, DELTA_MIN) - credit, 0)).any():
+            for member in np.flatnonzero(short):
+                _cut(trades, settled, trades.buyer == member, int(short[member]))
+        # Only once buyers can pay: what was cut for them is no longer in their sellers' way.
+        elif (excess := np.maximum(credit - DELTA_MAX, 0)).any():
+            for member in np.flatnonzero(excess):
+                _cut(trades, settled, trades.seller == member, int(excess[member]))
+        else:
             return settled
-        for member in np.flatnonzero(short):
-            _cut(trades, settled, trades.buyer == member, int(short[member]))
-        for member in np.flatnonzero(excess):
-            _cut(trades, settled, trades.seller == member, int(excess[member]))
 
 
 def _cut(trades: Trades, settled: IntArray, mine: np.typing.NDArray[np.bool_], needed: int) -> None:

@@ -15,17 +15,17 @@ import numpy as np
 from commonwatt.devices import Fleet, plan
 from commonwatt.devices.households import Households
 from commonwatt.errors import MarketError
-from commonwatt.exchange.parties import Limits
-from commonwatt.exchange.steps import Forecast
+from commonwatt.forecast.expectation import Forecast
 from commonwatt.grid import EN_50160, Network, electrical_distance
 from commonwatt.grid.radial import feeder_of
 from commonwatt.market import Frame, Mechanism, Neighbourhood, Orders
 from commonwatt.market.agreements import agreed_orders
 from commonwatt.market.bilateral.neighbourhood import BilateralParameters
-from commonwatt.market.interface import Parameters
+from commonwatt.market.interface import Limits, Parameters
+from commonwatt.market.proving import uncleared
 from commonwatt.market.schedule.input import Dispatch
 from commonwatt.market.stage import ActiveStage
-from commonwatt.records import BUY, SELL, Clearing
+from commonwatt.records import BUY, SELL, Clearing, Trades
 from commonwatt.units import MICRO, WH_PER_KWH, FloatArray, IntArray
 
 
@@ -104,9 +104,13 @@ def agree(stage: ActiveStage, frame: Frame, outlook: Outlook, bounds: Limits, *,
 
     more : other stages ahead of delivery follow
     firm : batteries will hold to the whole plan, even where the day turns out otherwise
-    Raises MarketError when the mechanism can not clear this.
+    Where the mechanism can not clear this, nobody trades, and each home lives with the utility as it planned alone.
     """
-    clearings = stage.clear(frame, (_input(stage.mechanism).make(outlook),))
+    try:
+        clearings = stage.clear(frame, (_input(stage.mechanism).make(outlook),))
+    except MarketError as error:
+        wished = zip(frame.starts.tolist(), declare(outlook, bounds).net.T, strict=True)
+        clearings = tuple(uncleared(stage.mechanism.name, start, net, str(error)) for start, net in wished)
     prices = zip(frame.ceiling.tolist(), frame.floor.tolist(), strict=True)
     orders = tuple(
         agreed_orders(clearing, bounds, ceiling, floor, more=more)
@@ -116,6 +120,16 @@ def agree(stage: ActiveStage, frame: Frame, outlook: Outlook, bounds: Limits, *,
     net = grid + np.stack([clearing.trades.position(frame.members) for clearing in clearings], axis=1)
     into_batteries = net - outlook.expected.load + outlook.expected.generation
     return Plan(orders, net, clearings, grid if firm else np.maximum(np.minimum(into_batteries, grid), 0))
+
+
+def held(trades: Trades, beyond: IntArray) -> IntArray:
+    """What each home's battery holds its meter at after `agree`, as far as it can, shape (homes,) [Wh].
+
+    trades : of one slot, that orders and wires carry; beyond : the plan's `grid`, shape (homes,) [Wh]
+    That is what the home agreed with its neighbours, plus what the plan takes from the utility. So a battery helps to
+    keep what was agreed when the day turns out otherwise, and never deals with the utility beyond the plan.
+    """
+    return trades.position(len(beyond)) + beyond
 
 
 def neighbourhood(outlook: Outlook) -> Neighbourhood:

@@ -13,6 +13,7 @@ from commonwatt.cli.member import challenge, verify, withdraw
 from commonwatt.cli.options import JsonPath, Whole, progress, write_json
 from commonwatt.cli.study import app as study_app
 from commonwatt.errors import CommonwattError, OutputError
+from commonwatt.plain import plain
 
 if TYPE_CHECKING:
     from commonwatt.simulation.result import Result
@@ -35,14 +36,23 @@ DEMO_START = "2026-06-15"
 
 
 @app.command
-def check(file: Path) -> None:
-    """Check a community file and print every finding.
+def check(file: Path, *, start: str | None = None, days: Whole = 1) -> None:
+    """Check a community file and the files that it names, and print every finding.
 
     Example: commonwatt check examples/village.toml
-    """
-    from commonwatt.exchange.checking import load
 
-    community = load(file)
+    Parameters
+    ----------
+    file
+        The community file.
+    start
+        First local day of a simulation; its files need to be good for these days only.
+    days
+        Number of local days from start.
+    """
+    from commonwatt.simulation.api import check as found
+
+    community = found(file, start, days)
     pv = sum(member.pv is not None for member in community.members)
     batteries = sum(member.battery is not None for member in community.members)
     stages = ", ".join(f"{stage.name} = {stage.mechanism}" for stage in community.market) or "utility only"
@@ -111,7 +121,7 @@ def simulate(
     days
         Number of local days.
     ledger
-        embedded or none; the default is what the file says.
+        embedded, none, or the URL of a node; the default is what the file says.
     out
         Folder for report, tables, bills, store and ledger. An interrupted run goes on there.
     fresh
@@ -184,7 +194,7 @@ def clear(
     if json_path == "-":
         return
     for trade in found["trades"]:
-        print(f"{trade['seller']} → {trade['buyer']}: {trade['wh']} Wh at {trade['price']}")
+        print(plain(f"{trade['seller']} → {trade['buyer']}: {trade['wh']} Wh at {trade['price']}"))
     prices = ", ".join(f"{name} {price}" for name, price in found["prices"].items()) or "none"
     grid = found["grid"]
     if not found["diagnostics"].get("converged", 1):
@@ -286,7 +296,7 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(0)
     except OSError as error:
-        print(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.", file=sys.stderr)
+        print(plain(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."), file=sys.stderr)
         sys.exit(OutputError.exit_code)
     except KeyboardInterrupt:
         print("Interrupted; a run with --out goes on from here.", file=sys.stderr)
@@ -309,8 +319,9 @@ def _show(result: Result, out: Path | None, json_path: str | None) -> None:
         console = Console(highlight=False)
         console.print(render(result, trace(result)))
         if out:
-            console.print(f"Report: {out / 'report.html'}   Bills: {out / 'bills'}   Tables: {out / 'tables'}")
-    result.simulation.close()
+            files = f"Report: {out / 'report.html'}   Bills: {out / 'bills'}   Tables: {out / 'tables'}"
+            console.print(plain(files), markup=False)
+    result.close()
 
 
 def _kinds(profiles: Any) -> list[str]:

@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from commonwatt.cli.chain_queries import account, block, blocks, tx
+from commonwatt.cli.chain_queries import account, block, blocks, tx, utc
+from commonwatt.cli.options import Whole, addresses
 from commonwatt.errors import ConfigError, Finding, LedgerError
+from commonwatt.plain import plain
 
 app = App(name="chain", help="The community's own chain: nodes, ways to agree, proof of a file.")
 
@@ -27,13 +29,13 @@ def init(
     folder: Path,
     *,
     consensus: Kind = "poa",
-    nodes: int = 3,
+    nodes: Whole = 3,
     member: Addresses = None,
     reader: Addresses = None,
-    chain_id: int = 2024,
-    period: int = 5,
-    ether: int = 1000,
-    gas_limit: int = 10_000_000,
+    chain_id: Whole = 2024,
+    period: Whole = 5,
+    ether: Whole = 1000,
+    gas_limit: Whole = 10_000_000,
 ) -> None:
     """Begin a network: write its genesis.json, and a key for each of its first nodes.
 
@@ -52,7 +54,7 @@ def init(
     reader
         Address of a node that may read and not seal; repeatable.
     chain_id
-        The number that transactions are signed for.
+        The number that transactions are signed for; at most 4503599627370476, the highest that MetaMask takes.
     period
         Seconds between blocks.
     ether
@@ -62,6 +64,7 @@ def init(
     """
     import time
 
+    from commonwatt.ledger.network.genesis import LEAST_BASE_FEE
     from commonwatt.ledger.network.setup import GENESIS_FILE, consensus_table, new_key, new_network
     from commonwatt.proof.keys import checksum_address
 
@@ -75,6 +78,7 @@ def init(
         "chain_id": chain_id,
         "time": int(time.time()),
         "gas_limit": gas_limit,
+        "base_fee": LEAST_BASE_FEE,
         "consensus": consensus_table(consensus, period, keys),
         "members": members,
         "readers": reader or [],
@@ -91,6 +95,11 @@ def key(file: Path) -> None:
     """Make a key for a node, in a file that only its owner can read, and print its address.
 
     Example: commonwatt chain key my-node.key
+
+    Parameters
+    ----------
+    file
+        Where the key goes; there must be no file yet.
     """
     from commonwatt.ledger.network.setup import new_key, write_key
     from commonwatt.proof.keys import checksum_address
@@ -101,7 +110,7 @@ def key(file: Path) -> None:
 
 
 @app.command
-def tip(key: Path, *, number: int = 0, secrets: int = 1 << 20) -> None:
+def tip(key: Path, *, number: Whole = 0, secrets: Whole = 1 << 20) -> None:
     """Print the tip of a node's hash chain, which the network must know before the node seals by stake.
 
     Example: commonwatt chain tip my-node.key
@@ -138,7 +147,7 @@ def node(
     admit: Addresses = None,
     remove: Addresses = None,
     seal: bool = True,
-    hash_chains: int = 1,
+    hash_chains: Whole = 1,
     rpc: Literal["local", "readers", "open", "off"] = "local",
     name: Annotated[list[str] | None, Parameter(negative="")] = None,
     origin: Annotated[list[str] | None, Parameter(negative="")] = None,
@@ -189,10 +198,10 @@ def node(
     run(
         Setting(
             genesis=genesis, key=read_key(key), file=file, host=host, port=port, peers=tuple(peer or ()), url=url,
-            allowed=_addresses("allow", allow), admit=_addresses("admit", admit), remove=_addresses("remove", remove),
+            allowed=addresses("allow", allow), admit=addresses("admit", admit), remove=addresses("remove", remove),
             seals=seal, hash_chains=hash_chains, rpc=rpc, names=tuple(name or ()), origins=tuple(origin or ()),
         ),
-        lambda line: print(line, flush=True),
+        lambda line: print(plain(line), flush=True),
     )  # fmt: skip
 
 
@@ -223,7 +232,7 @@ def vote(url: str, *, key: Path, admit: str = "", remove: str = "", withdraw: st
     if len(asked) != 1:
         raise ConfigError("The request", [Finding("vote", "needs one of --admit, --remove and --withdraw")])
     ((what, text),) = asked.items()
-    (candidate,) = _addresses(what, [text])
+    (candidate,) = addresses(what, [text])
     print(ask_vote(url, read_key(key), what, candidate))
 
 
@@ -243,7 +252,8 @@ def status(where: str) -> None:
         from commonwatt.ledger.network.running import ask_status
 
         for name, value in ask_status(where).items():
-            print(f"{name}: {value}")
+            told = f"{utc(value)} UTC" if name == "time" and isinstance(value, int) else value
+            print(plain(f"{name}: {told}"))
         return
     from commonwatt.ledger.chain.reader import Reader
     from commonwatt.ledger.chain.store import Store
@@ -252,7 +262,7 @@ def status(where: str) -> None:
     try:
         found = Reader(store, where)
         head = found.head
-        print(f"chain {found.chain_id}: block {head.number}, 0x{head.hash.hex()}, time {head.timestamp}")
+        print(f"chain {found.chain_id}: block {head.number}, 0x{head.hash.hex()}, {utc(head.timestamp)} UTC")
     finally:
         store.close()
 
@@ -309,10 +319,3 @@ def _endpoint(text: str) -> tuple[str, int]:
     if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise ConfigError("The request", [Finding("listen", f"is an address and a port, such as {_HOST}:8545")])
     return host.strip("[]"), int(port)
-
-
-def _addresses(name: str, texts: list[str] | None) -> tuple[bytes, ...]:
-    for text in texts or []:
-        if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
-            raise ConfigError("The request", [Finding(name, f"is an address, 0x and 40 digits, not '{text}'")])
-    return tuple(bytes.fromhex(text[2:]) for text in texts or [])

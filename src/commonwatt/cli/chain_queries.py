@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from commonwatt.cli.options import JsonPath, Whole, write_json
 from commonwatt.errors import ConfigError, Finding
+from commonwatt.plain import plain
 
 _WIDTH = 160
 
@@ -40,7 +41,7 @@ def blocks(file: Path, *, last: Whole = 20, json_path: JsonPath = None) -> None:
         ["block", "time (UTC)", "hash", "sealer", "transactions", "gas", "fees [wei]"],
         [
             [
-                str(each.number), _time(each.timestamp), _short(each.hash), _short(each.sealer),
+                str(each.number), utc(each.timestamp), _short(each.hash), _short(each.sealer),
                 str(len(each.transactions)), f"{each.gas_used} of {each.gas_limit}", str(each.fees),
             ]
             for each in found
@@ -133,13 +134,14 @@ def account(file: Path, who: str, *, last: Whole = 20, json_path: JsonPath = Non
         }
     )
     if found.history:
-        _table(["block", "time (UTC)", "transaction", "what", "balance"], [_entry(each) for each in found.history])
+        balance = f"balance [{found.lane or 'lane units'}]"
+        _table(["block", "time (UTC)", "transaction", "what", balance], [_entry(each) for each in found.history])
 
 
 def _entry(entry: Entry) -> list[str]:
     view = entry.transaction
     change = "" if entry.lanes is None else f"{entry.lanes:+d}"
-    return [str(view.block), _time(view.timestamp), _hex(view.hash), _what(view), change]
+    return [str(view.block), utc(view.timestamp), _hex(view.hash), _what(view), change]
 
 
 def _print_block(found: BlockView) -> None:
@@ -148,7 +150,7 @@ def _print_block(found: BlockView) -> None:
             "block": str(found.number),
             "hash": _hex(found.hash),
             "parent": _hex(found.parent),
-            "time (UTC)": _time(found.timestamp),
+            "time (UTC)": utc(found.timestamp),
             "sealer": _hex(found.sealer),
             "size": f"{found.size} bytes",
             "gas": f"{found.gas_used} of {found.gas_limit}, base fee {found.base_fee} wei",
@@ -163,7 +165,7 @@ def _print_transaction(found: TransactionView) -> None:
     _facts(
         {
             "transaction": _hex(found.hash),
-            "block": f"{found.block}, index {found.index}, {_time(found.timestamp)} UTC",
+            "block": f"{found.block}, index {found.index}, {utc(found.timestamp)} UTC",
             "from": f"{_hex(found.sender)}, nonce {found.nonce}",
             "to": _hex(found.to) if found.to else f"{_hex(found.created)} (created)",
             "value": f"{found.value} wei",
@@ -211,9 +213,9 @@ def _table(titles: list[str], rows: list[list[str]]) -> None:
 
     table = Table(box=None)
     for title in titles:
-        table.add_column(title, overflow="fold")
+        table.add_column(plain(title), overflow="fold")
     for row in rows:
-        table.add_row(*map(_plain, row))
+        table.add_row(*map(plain, row))
     # What is not a terminal has no width; a line here has one.
     Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _WIDTH).print(table)
 
@@ -222,12 +224,7 @@ def _facts(facts: dict[str, str]) -> None:
     width = max(map(len, facts))
     for name, value in facts.items():
         if value:
-            print(f"{name:<{width}}  {_plain(value)}")
-
-
-def _plain(text: str) -> str:
-    """Text for a terminal: what strangers wrote into the chain may not steer it."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+            print(f"{name:<{width}}  {plain(value, len(value))}")
 
 
 def _positive(name: str, value: int) -> None:
@@ -235,7 +232,8 @@ def _positive(name: str, value: int) -> None:
         raise ConfigError("The request", [Finding(name, f"is from 1 to 1000000, not {value}")])
 
 
-def _time(seconds: int) -> str:
+def utc(seconds: int) -> str:
+    """A time [unix s] as people write it."""
     try:
         return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
     except (ValueError, OverflowError, OSError):

@@ -18,7 +18,8 @@ def saini(*, json_path: JsonPath = None) -> None:
 
     Example: commonwatt study saini
     """
-    from commonwatt.study.saini.study import as_json, render, run
+    from commonwatt.study.saini.study import as_json, run
+    from commonwatt.study.saini.tables import render
 
     study = run()
     if json_path:

@@ -39,10 +39,6 @@ class Slots:
         """Length of one slot [h]."""
         return self.seconds / 3600
 
-    def shifted(self, seconds: int) -> Slots:
-        """The same number of slots, `seconds` later."""
-        return Slots(self.start + seconds, self.count, self.seconds)
-
 
 def local_days(first: date, days: int, timezone: str, seconds: int = 900) -> Slots:
     """The slots of `days` local calendar days from `first` in `timezone`.

@@ -21,10 +21,10 @@ _SENTENCES: Final = {
     "list_type": "must be a list in square brackets",
     "model_type": "must be a table, {key} = {{ ... }}",
     "dict_type": "must be a table",
-    "greater_than": "must be more than {gt:.12g}, but is {input}",
-    "greater_than_equal": "must be at least {ge:.12g}, but is {input}",
-    "less_than": "must be less than {lt:.12g}, but is {input}",
-    "less_than_equal": "must be at most {le:.12g}, but is {input}",
+    "greater_than": "must be more than {gt}, but is {input}",
+    "greater_than_equal": "must be at least {ge}, but is {input}",
+    "less_than": "must be less than {lt}, but is {input}",
+    "less_than_equal": "must be at most {le}, but is {input}",
     "finite_number": "must be a number, not {input}",
     "string_too_short": "must not be empty",
     "string_too_long": "is longer than {max_length} letters",
@@ -95,7 +95,12 @@ def _finding(found: dict[str, Any], path: str, model: type[BaseModel]) -> Findin
     elif kind == "extra_forbidden":
         message = f"is not a key of this table{near(key, keys)}"
     elif kind in _SENTENCES:
-        message = _SENTENCES[kind].format(key=key, input=found["input"], **found.get("ctx", {}))
+        # A bound is shown in full, and as people write it.
+        context = {
+            name: int(value) if isinstance(value, float) and value.is_integer() else value
+            for name, value in found.get("ctx", {}).items()
+        }
+        message = _SENTENCES[kind].format(key=key, input=found["input"], **context)
     else:
         message = str(found["msg"])
     return Finding(dotted(path, *parts), message)

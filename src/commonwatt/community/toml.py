@@ -54,7 +54,7 @@ T = TypeVar("T", bound=BaseModel)
 class Draft:
     """As much of a file as could be read, and all that is wrong with it.
 
-    community : None when there is a finding
+    community : None when there is a finding; head : its own table, as the file has it
     """
 
     findings: tuple[Finding, ...]
@@ -63,7 +63,7 @@ class Draft:
     market: tuple[Stage, ...] = ()
     members: tuple[Member, ...] = ()
     grid: str | None = None
-    profiles: str | None = None
+    head: CommunityTable | None = None
 
 
 def parse(text: str, source: str) -> Community:
@@ -122,7 +122,7 @@ def draft(text: str) -> Draft:
             profiles=profiles,
             seed=head.seed or head.name,
         )
-    return Draft(tuple(reader.findings), community, tariff, market, members, network, profiles)
+    return Draft(tuple(reader.findings), community, tariff, market, members, network, head)
 
 
 def canonical(document: Mapping[str, Any]) -> bytes:

@@ -7,7 +7,9 @@
     read_meter_file(path, slots, timezone)    the user's own measurements, checked
     prices.read_price_file(…)                 the user's own prices, likewise
 
-How a day of another year finds its rows: `commonwatt.data.year`. Where the data come from: the NOTICE beside them.
+How a file of one's own is understood: `commonwatt.data.table` (rows and columns), `times`, `headers` (units and
+registers), `timefile` (numbers and slots). How a day of another year finds its rows: `commonwatt.data.year`. Where the
+data come from: the NOTICE beside them.
 """
 
 from commonwatt.data.catalogue import DataSet, Profile, catalogue

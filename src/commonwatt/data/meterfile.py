@@ -4,45 +4,130 @@
     2026-03-01T00:00,0.12,0.4
     2026-03-01T00:15,0.10,0.3
 
-* Times, intervals and separators are those of every `commonwatt.data.timefile`; energy is preserved when it is spread
-  or summed over the slots.
-* Every column beside the times is one meter: kW (average of the interval) or kWh (in the interval), said by the end
-  of its name (`[kW]`, `[kWh]`, `_kw`, `_kwh`) or by the argument `unit`. All values are >= 0, load and generation have
-  a column each, and at most 1 000 000 kW.
+* Times, intervals and separators are those of every `commonwatt.data.timefile`. The interval is constant and no longer
+  than a slot: what was counted over an hour says nothing of its quarters. Energy is preserved when it is summed.
+* Every column beside the times is one meter. Its name says the unit (`commonwatt.data.headers`): W, kW or MW (mean of
+  the interval), or Wh, kWh or MWh (in the interval). All values are from 0 to 1 000 000 kW; load and generation have a
+  column each.
+* A register shows what a meter has counted since it was made. A column whose name says so is one, and its differences
+  are the energy; any other energy that only rises is refused.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 
 from commonwatt.community.calendar import Slots
-from commonwatt.data.timefile import TimeFile
+from commonwatt.data.headers import REGISTER_WORDS, MeterName, meter_name
+from commonwatt.data.timefile import TimeFile, steady
 from commonwatt.errors import DataError
 from commonwatt.units import FloatArray
 
-Unit = Literal["kW", "kWh"]
+Unit = Literal["W", "kW", "MW", "Wh", "kWh", "MWh"]
+_UNITS: Final = "W, kW, MW, Wh, kWh or MWh"
 
-UNIT_ENDING: Final = re.compile(r"(?:\s*\[(kwh?)\]|_(kwh?))$", re.IGNORECASE)
 MOST_KW: Final = 1_000_000
 """Highest power that a meter can have counted [kW]."""
+_RISES_OF_A_REGISTER: Final = 24
+_NEGATIVE: Final = "is negative; load and generation need a column each, both positive"
+_FALLS: Final = "is less than the one before; a register never falls"
+_TOO_HIGH: Final = f"is more than {MOST_KW} kW"
 
 
 @dataclass(frozen=True)
 class MeterFile:
     """What was read from a meter file.
 
-    columns : names of the meters, without the unit
+    columns : names of the meters, without the unit; headers : as they stand in the file
     kw : average power of each slot, shape (columns, slots) [kW], >= 0
     """
 
     columns: tuple[str, ...]
+    headers: tuple[str, ...]
     kw: FloatArray
+
+    def named(self, name: str) -> FloatArray:
+        """Power of the meter `name`, with or without its unit, shape (slots,) [kW]. Raises ValueError for none."""
+        place = (self.columns if name in self.columns else self.headers).index(name)
+        return np.asarray(self.kw[place], dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Meters:
+    """A meter file whose names, times and intervals are understood; its values are looked at slot by slot."""
+
+    file: TimeFile
+    meters: tuple[MeterName, ...]
+
+    @classmethod
+    def open(cls, path: str | Path, timezone: str, slot_seconds: int, *, unit: Unit | None = None) -> Meters:
+        """The meters of the file `path`; the arguments and errors are those of `read_meter_file`."""
+        file = TimeFile.read(path, timezone, "a column per meter", steady)
+        opened = cls(file, _meters(file, unit))
+        if len(np.unique(file.ends - file.starts)) > 1:
+            raise DataError(f"{file.path}: not all intervals are {opened.step / 60:g} min long; they must be constant.")
+        if opened.step > slot_seconds:
+            raise DataError(
+                f"{file.path}: rows are {opened.step / 60:g} min apart, the community's slots {slot_seconds / 60:g} "
+                "min; energy is not spread over slots, so take longer slots or finer readings."
+            )
+        for column, meter in enumerate(opened.meters):
+            if meter.energy and not meter.register and _only_rises(file.numbers(column)):
+                raise DataError(
+                    f"{file.path}: column '{file.names[column]}' keeps rising, as the register of a meter does; if its "
+                    f"differences are the energy, say so in its name with {REGISTER_WORDS}, or give kW instead."
+                )
+        return opened
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the meters."""
+        return tuple(meter.name for meter in self.meters)
+
+    @property
+    def step(self) -> int:
+        """Length of an interval [s]."""
+        return int(self.file.ends[0] - self.file.starts[0])
+
+    def slots(self, seconds: int) -> Slots:
+        """All slots of this length for which the file holds energy; a register's last row only ends an interval."""
+        whole = self.file.slots(seconds)
+        last = any(meter.register for meter in self.meters) * -(-self.step // seconds)
+        return Slots(whole.start, max(0, whole.count - last), seconds)
+
+    def on_slots(self, slots: Slots) -> FloatArray:
+        """Average power of each slot, shape (meters, slots.count) [kW]; only rows that matter for them are checked."""
+        kw = np.empty((len(self.meters), slots.count))
+        for column, meter in enumerate(self.meters):
+            kw_per_unit = meter.per_unit * (3600 / self.step if meter.energy else 1)
+            most = MOST_KW / kw_per_unit
+            means = self._register(column, slots, most) if meter.register else self._means(column, slots, most)
+            kw[column] = kw_per_unit * means
+        return kw
+
+    def _means(self, column: int, slots: Slots, most: float) -> FloatArray:
+        file = self.file
+        needed = (file.ends > slots.start) & (file.starts < slots.end)
+        values = file.checked(column, needed, most, _NEGATIVE, _TOO_HIGH)
+        return file.covering(column, file.starts[needed], file.ends[needed], values, slots)
+
+    def _register(self, column: int, slots: Slots, most: float) -> FloatArray:
+        """As `_means`, of the differences to the next row; where that is missing, so is the energy."""
+        file = self.file
+        needed = (file.ends > slots.start) & (file.starts < slots.end + self.step)
+        shown = file.checked(column, needed, np.inf, _NEGATIVE, _TOO_HIGH)
+        starts, ends = file.starts[needed], file.ends[needed]
+        energy = np.where(starts[1:] == ends[:-1], np.diff(shown), np.nan)
+        for wrong, why in ((energy < 0, _FALLS), (energy > most, _TOO_HIGH)):
+            if wrong.any():
+                row = int(wrong.argmax()) + 1
+                raise file.wrong(column, shown[row], int(starts[row]), why)
+        return file.covering(column, starts[:-1], ends[:-1], energy, slots)
 
 
 def read_meter_file(path: str | Path, slots: Slots, timezone: str, *, unit: Unit | None = None) -> MeterFile:
@@ -53,40 +138,40 @@ def read_meter_file(path: str | Path, slots: Slots, timezone: str, *, unit: Unit
 
     Only rows that overlap `slots` are checked for values. Raises DataError, one sentence that names the file, the
     column and the first place in local time, when: the file is missing or no CSV or Parquet file; a unit is not known;
-    a time cannot be read, is skipped by the clocks, occurs twice or goes backwards; the interval is not constant; a
-    value is not a number, negative or above `MOST_KW`; a slot is not covered by values.
+    a time cannot be read, is skipped by the clocks, occurs twice or goes backwards; the interval is not constant, or
+    longer than a slot; a column looks like a register and is not called one; a value is not a number, negative or above
+    `MOST_KW`; a slot is not covered by values.
     """
-    file = TimeFile.read(path, timezone, "a column per meter")
-    meters = _meters(file.path, file.columns, unit)
-    kw = np.empty((len(meters), slots.count))
-    for position, (column, (_, is_kwh)) in enumerate(zip(file.columns, meters, strict=True)):
-        kw_per_unit = 3600 / file.step if is_kwh else 1
-        kw[position] = kw_per_unit * file.on_slots(
-            column,
-            slots,
-            MOST_KW / kw_per_unit,
-            "is negative; load and generation need a column each, both positive",
-            f"is more than {MOST_KW} kW",
-        )
-    return MeterFile(tuple(name for name, _ in meters), kw)
+    meters = Meters.open(path, timezone, slots.seconds, unit=unit)
+    return MeterFile(meters.names, meters.file.names, meters.on_slots(slots))
 
 
-def _meters(path: Path, columns: list[str], unit: Unit | None) -> list[tuple[str, bool]]:
-    """Name of each column without its unit, and whether it counts kWh."""
-    if unit not in (None, "kW", "kWh"):
-        raise DataError(f"The unit of a meter file is kW or kWh, not '{unit}'.")
+def _meters(file: TimeFile, unit: Unit | None) -> tuple[MeterName, ...]:
+    """Each column by its name."""
+    if unit not in (None, *get_args(Unit)):
+        raise DataError(f"The unit of a meter file is {_UNITS}, not '{unit}'.")
     meters = []
-    for column in columns:
-        column = re.sub(r"_duplicated_\d+$", "", column)  # what polars adds to a name that occurs again
-        ending = UNIT_ENDING.search(column)
-        said = (ending[1] or ending[2]) if ending else unit
-        if said is None:
+    for header in file.names:
+        if (meter := meter_name(header, unit)) is None:
             raise DataError(
-                f"{path}: column '{column}' does not say whether it is kW or kWh; rename it '{column}_kwh' or "
-                f"'{column}_kw', or give the unit of the file."
+                f"{file.path}: column '{header}' does not say its unit, {_UNITS}; rename it '{header}_kwh' or "
+                f"'{header}_kw', or leave it out."
             )
-        meters.append((column[: ending.start()] if ending else column, said.lower() == "kwh"))
-    for name, count in Counter(name for name, _ in meters).items():
+        meters.append(meter)
+    for name, count in Counter(meter.name for meter in meters).items():
         if count > 1:
-            raise DataError(f"{path}: the meter '{name}' has {count} columns; each needs a name of its own.")
-    return meters
+            raise DataError(f"{file.path}: the meter '{name}' has {count} columns; each needs a name of its own.")
+    return tuple(meters)
+
+
+def _only_rises(values: FloatArray) -> bool:
+    """Whether values look like those of a register: they rise again and again and as good as never fall.
+
+    A few rises are enough when each is small against where the register stands.
+    """
+    changes = np.diff(values[~np.isnan(values)])
+    rises, falls = changes[changes > 0], int((changes < 0).sum())
+    if 100 * falls > len(rises):
+        return False
+    stands = float(np.nanmin(values)) if len(rises) else 0.0
+    return len(rises) >= _RISES_OF_A_REGISTER or (len(rises) >= 3 and stands > 100 * float(rises.max()))

@@ -1,34 +1,117 @@
-"""The user's own prices: a file of times and prices per kWh, checked and brought onto the slots."""
+"""The user's own prices: a file of times and prices, checked and brought onto the slots.
+
+    start,Day-ahead price [EUR/MWh]
+    2026-03-01T00:00Z,85.3
+
+The file is a `commonwatt.data.timefile`: first column the time from which each price holds until the next one, second
+the price, from 0 to 1 000 000 per kWh. Its name may say the unit: the community's currency or cents, per kWh or MWh.
+Without a unit it is currency per kWh.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from commonwatt.community.calendar import Slots
-from commonwatt.data.timefile import TimeFile
+from commonwatt.community.tariff import (
+    Flat,
+    PriceFile,
+    Rate,
+    SlotPrices,
+    Tariff,
+    TimeOfUse,
+    rate_per_slot,
+    slot_prices,
+)
+from commonwatt.data.headers import price_unit
+from commonwatt.data.timefile import TimeFile, until_the_next
 from commonwatt.errors import DataError
-from commonwatt.units import MAX_PRICE, MICRO, IntArray
+from commonwatt.units import MAX_PRICE, MICRO, IntArray, decimal_text
+
+_NEGATIVE: Final = "is negative; prices below zero are not supported, write 0"
+_TOO_HIGH: Final = f"is more than the highest price per kWh, {MAX_PRICE // MICRO}"
 
 
-def read_price_file(path: str | Path, slots: Slots, timezone: str) -> IntArray:
-    """Price of each slot, shape (slots.count,) [micro-currency/kWh], rounded half to even.
+@dataclass(frozen=True, eq=False)
+class PriceSeries:
+    """A price file whose times and unit are understood.
 
-    The file is a `commonwatt.data.timefile`: first column the time at which each price begins, second the price
-    [currency/kWh], whatever its name, from 0 to 1 000 000. A slot that spans several prices takes their average.
+    per_unit : currency per kWh in one of its values; unit_named : its header says so
+    """
+
+    file: TimeFile
+    per_unit: float
+    unit_named: bool
+
+    @classmethod
+    def open(cls, path: str | Path, timezone: str, currency: str) -> PriceSeries:
+        """The file `path`. Raises DataError, one sentence that names the file and the place."""
+        file = TimeFile.read(path, timezone, "a column of prices", until_the_next)
+        if len(file.names) != 1:
+            raise DataError(f"{file.path} has {len(file.names)} price columns; one is needed.")
+        unit = price_unit(file.names[0], currency)
+        if isinstance(unit, str):
+            raise DataError(
+                f"{file.path}: column '{file.names[0]}' is in {unit}; a price is in {currency}/kWh, {currency}/MWh or "
+                "ct/kWh."
+            )
+        return cls(file, unit or 1.0, unit_named=unit is not None)
+
+    @property
+    def usual(self) -> float:
+        """Median of the prices above zero [currency/kWh], 0 when there is none."""
+        values = self.file.numbers(0)
+        positive = values[values > 0]
+        return float(np.median(positive)) * self.per_unit if len(positive) else 0.0
+
+    def on_slots(self, slots: Slots) -> IntArray:
+        """Price of each slot, shape (slots.count,) [micro-currency/kWh], rounded half to even.
+
+        A slot that spans several prices takes their average. Raises DataError.
+        """
+        file = self.file
+        needed = (file.ends > slots.start) & (file.starts < slots.end)
+        prices = file.checked(0, needed, MAX_PRICE / MICRO / self.per_unit, _NEGATIVE, _TOO_HIGH)
+        means = file.covering(0, file.starts[needed], file.ends[needed], prices, slots)
+        scaled: IntArray = np.rint(means * (self.per_unit * MICRO)).astype(np.int64)
+        return scaled
+
+
+def read_price_file(path: str | Path, slots: Slots, timezone: str, currency: str) -> IntArray:
+    """Price of each slot, shape (slots.count,) [micro-currency/kWh]: `PriceSeries.on_slots` of the file `path`.
+
     Raises DataError, one sentence that names the file and the place.
     """
-    file = TimeFile.read(path, timezone, "a column of prices")
-    if len(file.columns) != 1:
-        raise DataError(f"{file.path} has {len(file.columns)} price columns; one is needed.")
-    most = MAX_PRICE // MICRO
-    prices = file.on_slots(
-        file.columns[0],
-        slots,
-        most,
-        "is negative; prices below zero are not supported, write 0",
-        f"is more than the highest price per kWh, {most}",
-    )
-    scaled: IntArray = np.rint(prices * MICRO).astype(np.int64)
-    return scaled
+    return PriceSeries.open(path, timezone, currency).on_slots(slots)
+
+
+def usual_price(rate: Flat | TimeOfUse) -> float:
+    """Mean of the prices that community.toml says itself [currency/kWh]."""
+    prices = [rate.price] if isinstance(rate, Flat) else [band.price for band in rate.bands]
+    return float(np.mean(prices)) / MICRO
+
+
+def utility_prices(tariff: Tariff, folder: Path, slots: Slots, timezone: str, currency: str) -> SlotPrices:
+    """The corridor for local prices on `slots`. folder : of community.toml, for the files that the tariff names.
+
+    Raises DataError when a price file does not cover the slots, or a kWh costs more than the highest price.
+    """
+    retail, feed_in = (_on_slots(rate, folder, slots, timezone, currency) for rate in (tariff.retail, tariff.feed_in))
+    prices = slot_prices(tariff, retail, feed_in)
+    # What community.toml says itself was checked there.
+    if isinstance(tariff.retail, PriceFile) and (highest := int(prices.gross.max())) > MAX_PRICE:
+        raise DataError(
+            f"{folder / tariff.retail.path}: a kWh at {decimal_text(int(retail.max()), 2)} costs "
+            f"{decimal_text(highest, 2)} with levies and VAT; the highest price is {MAX_PRICE // MICRO}."
+        )
+    return prices
+
+
+def _on_slots(rate: Rate, folder: Path, slots: Slots, timezone: str, currency: str) -> IntArray:
+    if isinstance(rate, PriceFile):
+        return read_price_file(folder / rate.path, slots, timezone, currency)
+    return rate_per_slot(rate, slots, timezone)

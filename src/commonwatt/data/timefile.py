@@ -1,186 +1,208 @@
 """A file of times and values, CSV or Parquet, checked and brought onto the slots. Nothing is ever filled in.
 
-* The first column is the time at which each interval *begins*, ISO 8601. With a zone ("Z", "+01:00") it is that
-  instant; without, it is the community's wall clock. There an hour that the clocks repeat stands twice: the
-  first time is summer time, the second standard time. A time that the clocks skip is an error.
-* Any constant interval will do.
-* A CSV file is separated by commas, or by semicolons and may then have decimal commas.
+The first column is the time at which each interval *begins* (`commonwatt.data.times`), and a second one of times, if
+there is one, at which it ends. How a table is written: `commonwatt.data.table`. Numbers have decimal points, or decimal
+commas in a file with semicolons; a file has one kind of decimal mark, and no mark of thousands.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from commonwatt.community.calendar import Slots
+from commonwatt.data.table import Table, read_table
+from commonwatt.data.times import TimeColumn, is_time, local
 from commonwatt.data.zone import zone_named
-from commonwatt.errors import DataError
+from commonwatt.errors import DataError, GapError
 from commonwatt.units import FloatArray, IntArray
 
+Ends = Callable[[TimeColumn, IntArray], IntArray]
+"""From the begins of the intervals to their ends."""
 
-@dataclass(frozen=True)
+_GROUPED: Final = r"^[1-9][0-9]{0,2}[.,][0-9]{3}$"
+_WHOLE_HUNDREDS: Final = r"^[1-9][0-9]{2,}$"
+
+
+@dataclass(frozen=True, eq=False)
 class TimeFile:
     """A file with its times understood.
 
-    starts : begin of each row's interval, shape (rows,) [unix s]; step : its length [s]
-    columns : names of the value columns, as in the file
+    names, columns : of the values
+    starts, ends : of each row's interval, shape (rows,) [unix s]
     """
 
     path: Path
     zone: ZoneInfo
-    table: pl.DataFrame
+    names: tuple[str, ...]
+    columns: tuple[pl.Series, ...]
     starts: IntArray
-    step: int
+    ends: IntArray
+    decimal_commas: bool
 
     @classmethod
-    def read(cls, path: str | Path, timezone: str, values: str) -> TimeFile:
-        """The file `path`. values : what its columns hold, for messages, such as "a column per meter".
+    def read(cls, path: str | Path, timezone: str, values: str, ends: Ends) -> TimeFile:
+        """The file `path`.
+
+        values : what its columns hold, for messages, such as "a column per meter"
+        ends : where a row's interval ends, when no column says it
 
         Raises DataError, one sentence that names the file and the place.
         """
         path, zone = Path(path), zone_named(timezone)
-        table = _open(path, values)
-        starts = _starts(path, table[table.columns[0]], zone)
-        return cls(path, zone, table, starts, _constant_step(path, starts, zone))
+        table = read_table(path)
+        if len(table.names) < 2 or len(table.rows) < 2:
+            raise DataError(
+                f"{path} needs a column of times, {values} and at least two rows; the columns of a CSV file are "
+                "separated by commas or semicolons."
+            )
+        if is_time(table.names[0]):
+            raise DataError(f"{path} must begin with the names of its columns, but begins with '{table.names[0]}'.")
+        times = TimeColumn(path, table.rows.tolist(), zone)
+        starts = times.instants(table.columns[0])
+        told = len(table.names) > 2 and is_time(table.columns[1][0])
+        until = _told_ends(times, starts, table.columns[1]) if told else ends(times, starts)
+        names, columns = table.names[1 + told :], table.columns[1 + told :]
+        return cls(path, zone, names, columns, starts, until, _has_commas(table, names, columns))
 
-    @property
-    def columns(self) -> list[str]:
-        """Names of the value columns."""
-        return self.table.columns[1:]
+    def slots(self, seconds: int) -> Slots:
+        """All slots of this length from the file's begin to its end."""
+        return Slots(int(self.starts[0]), int(self.ends[-1] - self.starts[0]) // seconds, seconds)
 
-    def on_slots(self, column: str, slots: Slots, most: float, negative: str, too_high: str) -> FloatArray:
-        """Mean of the column over each slot, shape (slots.count,), in its own unit; only rows that overlap are checked.
+    def numbers(self, column: int) -> FloatArray:
+        """All values of the column, NaN where there is no number, shape (rows,)."""
+        return self._cast(self.columns[column]).fill_null(np.nan).to_numpy()
 
-        most : largest value that is believed; negative, too_high : what to say of a value below zero or above it
-        Raises DataError when a value is no number, below zero or too high, or a slot is not covered by values.
+    def checked(self, column: int, needed: NDArray[np.bool_], most: float, negative: str, too_high: str) -> FloatArray:
+        """Values of the rows that are `needed`, NaN where there is none.
+
+        needed : shape (rows,), whether the row is; most : largest value that is believed
+        negative, too_high : what to say of a value below zero or above `most`
+        Raises DataError when a value is no number, below zero or too high.
         """
-        needed = (self.starts + self.step > slots.start) & (self.starts < slots.end)
-        starts = self.starts[needed]
-        values = self._numbers(self.table[column].filter(pl.Series(needed)), starts, most, negative, too_high)
-        missing = _slots_without_value(starts[~np.isnan(values)], self.step, slots)
-        if len(missing):
-            raise self._gap(column, missing, slots)
-        return resample(starts, values, self.step, slots)
-
-    def _numbers(self, column: pl.Series, starts: IntArray, most: float, negative: str, too_high: str) -> FloatArray:
-        """Values of the column, NaN where there is none."""
-        if column.dtype == pl.String:
-            column = column.str.strip_chars().replace({"": None})
-        elif not column.dtype.is_numeric():
-            raise DataError(f"{self.path}: column '{column.name}' holds {column.dtype}, not numbers.")
-        numbers = column.cast(pl.Float64, strict=False)
+        written = self.columns[column].filter(pl.Series(needed))
+        if not (written.dtype.is_numeric() or written.dtype == pl.String):
+            raise DataError(f"{self.path}: column '{self.names[column]}' holds {written.dtype}, not numbers.")
+        numbers = self._cast(written)
         for wrong, why in (
-            (column.is_not_null() & (numbers.is_null() | numbers.is_infinite()), "is not a number"),
+            (written.is_not_null() & (numbers.is_null() | numbers.is_infinite()), "is not a number"),
             (numbers < 0, negative),
             ((numbers > most) & numbers.is_not_nan(), too_high),
         ):
             first = wrong.arg_max()
             if first is not None and wrong[first]:
-                when = _local(int(starts[first]), self.zone)
-                raise DataError(f"{self.path}: column '{column.name}' has '{column[first]}' at {when}, which {why}.")
+                raise self.wrong(column, written[first], int(self.starts[needed][first]), why)
         return numbers.fill_null(np.nan).to_numpy()
 
-    def _gap(self, column: str, missing: IntArray, slots: Slots) -> DataError:
-        first = _local(int(slots.starts[missing[0]]), self.zone)
-        begin, end = _local(int(self.starts[0]), self.zone), _local(int(self.starts[-1]) + self.step, self.zone)
+    def wrong(self, column: int, value: object, start: int, why: str) -> DataError:
+        """What to raise for the value of the interval that begins at `start`."""
         return DataError(
-            f"{self.path}: column '{column}' lacks values for {len(missing)} of {slots.count} slots, first at {first}; "
-            f"the file runs from {begin} to {end}."
+            f"{self.path}: column '{self.names[column]}' has '{value}' at {local(start, self.zone)}, which {why}."
         )
 
+    def covering(self, column: int, starts: IntArray, ends: IntArray, values: FloatArray, slots: Slots) -> FloatArray:
+        """Mean over each slot, shape (slots.count,), of the column's `values` on intervals that reach over the slots.
 
-def resample(starts: IntArray, values: FloatArray, step: int, slots: Slots) -> FloatArray:
+        Raises GapError when a slot is not covered by intervals with a value.
+        """
+        there = ~np.isnan(values)
+        missing = _slots_without_value(starts[there], ends[there], slots)
+        if len(missing):
+            first = local(int(slots.starts[missing[0]]), self.zone)
+            begin, end = local(int(self.starts[0]), self.zone), local(int(self.ends[-1]), self.zone)
+            raise GapError(
+                f"{self.path}: column '{self.names[column]}' lacks values for {len(missing)} of {slots.count} slots, "
+                f"first at {first}; the file runs from {begin} to {end}."
+            )
+        return resample(np.append(starts, ends[-1]), values, slots)
+
+    def _cast(self, column: pl.Series) -> pl.Series:
+        if column.dtype == pl.String and self.decimal_commas:
+            column = column.str.replace_all(",", ".", literal=True)
+        return column.cast(pl.Float64, strict=False)
+
+
+def resample(edges: IntArray, values: FloatArray, slots: Slots) -> FloatArray:
     """Mean of each slot, shape (slots.count,); the total over time (power: energy) is preserved.
 
-    starts : begins of the source's intervals, `step` apart without a gap, covering `slots` [unix s]
-    values : their means, same shape, any unit; so is the result
+    edges : begins of the source's intervals and the end of the last, covering `slots`, shape (intervals + 1,) [unix s]
+    values : their means, shape (intervals,), any unit; so is the result
     """
-    edges = np.append(starts, starts[-1] + step)
-    total = np.concatenate([[0.0], np.cumsum(values * step)])
+    total = np.concatenate([[0.0], np.cumsum(values * np.diff(edges))])
     slot_edges = np.append(slots.starts, slots.end)
     return np.asarray(np.diff(np.interp(slot_edges, edges, total)) / slots.seconds, dtype=np.float64)
 
 
-def _open(path: Path, values: str) -> pl.DataFrame:
-    try:
-        if path.suffix.lower() == ".parquet":
-            table = pl.read_parquet(path)
-        elif path.suffix.lower() == ".csv":
-            with path.open(encoding="utf-8-sig") as lines:
-                separator = ";" if ";" in lines.readline() else ","
-            table = pl.read_csv(path, separator=separator, infer_schema=False)
-            if separator == ";":
-                table = table.with_columns(pl.exclude(table.columns[0]).str.replace(",", ".", literal=True))
-        else:
-            raise DataError(f"{path} is neither a .csv nor a .parquet file.")
-    except (OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
-        raise DataError(f"{path} cannot be read: {reason}.") from None
-    if table.width < 2 or table.height < 2:
-        raise DataError(
-            f"{path} needs a column of times, {values} and at least two rows; the columns of a CSV file are separated "
-            "by commas or semicolons."
-        )
-    return table.rename(str.strip)
-
-
-def _starts(path: Path, times: pl.Series, zone: ZoneInfo) -> IntArray:
-    """Begin of each row's interval, strictly increasing, shape (rows,) [unix s]."""
-    starts: list[int] = []
-    for row, written in enumerate(times.to_list(), start=1):
-        time = _time(path, written, row)
-        begin = int(time.timestamp()) if time.tzinfo else int(time.replace(tzinfo=zone).timestamp())
-        if time.tzinfo is None:
-            if datetime.fromtimestamp(begin, zone).replace(tzinfo=None) != time:
-                raise DataError(f"{path}: the clocks of {zone.key} skip the time {time:%Y-%m-%d %H:%M}.")
-            if starts and begin <= starts[-1]:
-                begin = int(time.replace(tzinfo=zone, fold=1).timestamp())
-        if starts and begin <= starts[-1]:
-            what = "stands twice" if begin in starts else f"comes after {_local(starts[-1], zone)}"
-            raise DataError(f"{path}: {_local(begin, zone)} {what}; sort the rows and keep each time once.")
-        starts.append(begin)
-    return np.array(starts, dtype=np.int64)
-
-
-def _time(path: Path, written: object, row: int) -> datetime:
-    if isinstance(written, datetime):
-        return written
-    try:
-        return datetime.fromisoformat(str(written))
-    except ValueError:
-        raise DataError(
-            f"{path}: the first column must hold times such as 2026-03-01T00:15, but row {row} has '{written}'."
-        ) from None
-
-
-def _constant_step(path: Path, starts: IntArray, zone: ZoneInfo) -> int:
-    """The interval of the file [s]; rows may be missing, but none may lie between its ticks."""
+def steady(times: TimeColumn, starts: IntArray) -> IntArray:
+    """Ends of intervals that are all equally long; rows may be missing, but none may lie between the others' ticks."""
     gaps = np.diff(starts)
     step = int(Counter(gaps.tolist()).most_common(1)[0][0])
     off = np.flatnonzero(gaps % step)
     if len(off):
         raise DataError(
-            f"{path}: rows are {step / 60:g} min apart, but {_local(int(starts[off[0] + 1]), zone)} does not fit; "
+            f"{times.path}: rows are {step / 60:g} min apart, but {times.local(int(starts[off[0] + 1]))} does not fit; "
             "the interval must be constant."
         )
-    return step
+    return np.asarray(starts + step, dtype=np.int64)
 
 
-def _slots_without_value(starts: IntArray, step: int, slots: Slots) -> IntArray:
-    """Slots that do not lie wholly within intervals that have a value; `starts` are theirs."""
+def until_the_next(_: TimeColumn, starts: IntArray) -> IntArray:
+    """Ends of intervals of any length.
+
+    Where most are as long as the next one, one that is at least twice as long as both beside it lacks a row.
+    """
+    gaps = np.diff(starts)
+    if np.count_nonzero(gaps[1:] == gaps[:-1]) * 2 <= len(gaps):
+        return np.append(starts[1:], starts[-1] + gaps[-1])
+    beside = np.maximum(np.append(0, gaps[:-1]), np.append(gaps[1:], 0))
+    hole = (gaps >= 2 * beside) & (beside > 0)
+    lengths = np.where(hole, beside, gaps)
+    return np.asarray(starts + np.append(lengths, lengths[-1]), dtype=np.int64)
+
+
+def _told_ends(times: TimeColumn, starts: IntArray, column: pl.Series) -> IntArray:
+    ends = replace(times, ends=True).instants(column)
+    # Exports may count until the last second, or the last minute of intervals of five minutes and more.
+    lengths = ends - starts
+    ends += np.select([lengths % 60 == 59, lengths % 300 == 240], [1, 60], 0)
+    wrong = np.flatnonzero((ends <= starts) | np.append(ends[:-1] > starts[1:], False))
+    if len(wrong):
+        begin, end = (times.local(int(instants[wrong[0]])) for instants in (starts, ends))
+        raise DataError(f"{times.path}: the interval from {begin} to {end} does not end before the next one begins.")
+    return ends
+
+
+def _has_commas(table: Table, names: tuple[str, ...], columns: tuple[pl.Series, ...]) -> bool:
+    """Whether numbers have decimal commas. Raises DataError when a mark may be one of thousands."""
+    texts = [(name, column) for name, column in zip(names, columns, strict=True) if column.dtype == pl.String]
+    commas = table.decimal_commas and any(column.str.contains(",", literal=True).any() for _, column in texts)
+    for name, column in texts:
+        marked = column.str.contains("[.,]").fill_null(value=False)
+        doubtful = column.str.contains(_WHOLE_HUNDREDS).any() and column.filter(marked).str.contains(_GROUPED).all()
+        wrong = column.str.contains(".", literal=True).fill_null(value=False) if commas else marked
+        first = wrong.arg_max()
+        if (commas or doubtful) and first is not None and wrong[first]:
+            raise DataError(
+                f"{table.path}: row {table.rows[first]} has '{column[first]}' in column '{name}', of which the mark "
+                "may be one of thousands; write numbers with one kind of decimal mark and without thousands."
+            )
+    return commas
+
+
+def _slots_without_value(starts: IntArray, ends: IntArray, slots: Slots) -> IntArray:
+    """Slots that do not lie wholly within intervals that have a value."""
     if not len(starts):
         return np.arange(slots.count)
-    edges = np.stack([starts, starts + step], axis=1).ravel()
-    seconds_with_value = np.repeat(np.arange(len(starts) + 1) * step, 2)[1:-1]
+    edges = np.stack([starts, ends], axis=1).ravel()
+    seconds_with_value = np.append(0, np.cumsum(ends - starts))
     slot_edges = np.append(slots.starts, slots.end)
-    return np.flatnonzero(np.diff(np.interp(slot_edges, edges, seconds_with_value)) < slots.seconds)
-
-
-def _local(instant: int, zone: ZoneInfo) -> str:
-    return datetime.fromtimestamp(instant, zone).strftime("%Y-%m-%d %H:%M %Z")
+    covered = np.interp(slot_edges, edges, np.repeat(seconds_with_value, 2)[1:-1])
+    return np.flatnonzero(np.diff(covered) < slots.seconds)

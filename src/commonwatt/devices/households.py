@@ -134,7 +134,7 @@ class Households:
         note("low", self.low > self.high, "is above high")
         note("start", (self.start < self.low) | (self.start > self.high), "is not between low and high")
         note("p_min", self.p_min > self.p_max, "is above p_max")
-        return found or _feasibility(self, hours, note, found)
+        return found
 
 
 _PER_SLOT = ("load", "pv", "retail", "feed_in")
@@ -151,14 +151,3 @@ _DEFAULTS: dict[str, Any] = {
 def _column(value: Any, shape: tuple[int, ...], per_slot: bool) -> FloatArray:
     wanted = shape if per_slot else shape[:1]
     return np.ascontiguousarray(np.broadcast_to(np.asarray(value, dtype=float), wanted))
-
-
-def _feasibility(homes: Households, hours: float, note: Any, found: list[Finding]) -> list[Finding]:
-    """Homes with a utility that could not live with it alone; on an island only the neighbours can tell."""
-    from commonwatt.devices.operation import operate
-
-    if np.isfinite(homes.retail).any():
-        alone = operate(homes, np.zeros(homes.shape), hours)
-        connected = np.isfinite(homes.retail) & np.isfinite(homes.feed_in)
-        note("load", connected & (np.abs(alone.unmet) > 1e-6), "cannot be met within the home's own limits")
-    return found

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from commonwatt.devices.households import Households
+from commonwatt.errors import Finding
 from commonwatt.units import FloatArray, IntArray
 
 CHORDS = 24
@@ -53,6 +54,18 @@ def operate(homes: Households, sold: FloatArray, hours: float) -> Operation:
     if len(rows):
         charge[rows], discharge[rows] = _batteries(homes.take(rows), need[rows], hours)
     return _dispatch(homes, need + charge - discharge, charge, discharge, hours)
+
+
+def unlivable(homes: Households, hours: float) -> list[Finding]:
+    """Homes with a utility that could not live with it alone; on an island only the neighbours can tell."""
+    connected = np.isfinite(homes.retail) & np.isfinite(homes.feed_in)
+    if not connected.any():
+        return []
+    lacking = connected & (np.abs(operate(homes, np.zeros(homes.shape), hours).unmet) > 1e-6)
+    return [
+        Finding(f"homes[{home}].load[{int(np.argmax(lacking[home]))}]", "cannot be met within the home's own limits")
+        for home in np.flatnonzero(lacking.any(axis=1)).tolist()
+    ]
 
 
 def least_cost(homes: Households, price: FloatArray, hours: float) -> FloatArray:

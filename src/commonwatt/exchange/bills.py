@@ -7,56 +7,46 @@ root of a settled post. Amounts are integers in micro-currency; docs/bill.md exp
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from commonwatt.accounts.charges import Charges
+from commonwatt.accounts.document import (
+    FORMAT,
+    Anchored,
+    charge_lines,
+    grid_amount,
+    hex_text,
+    signed_json,
+    tariff_terms,
+)
 from commonwatt.accounts.statements import place_of
-from commonwatt.community.tariff import Tariff
 from commonwatt.exchange import store as tables
+from commonwatt.exchange.books import Books
 from commonwatt.exchange.proofs import prover
-from commonwatt.proof import Tree, keccak
-from commonwatt.records import Order, Reading, Signed, Trade
+from commonwatt.records import Order, Reading, Trade
 from commonwatt.records.schema import as_json
 from commonwatt.units import WH_PER_KWH
 
 if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
-    from commonwatt.simulation.result import Result
-
-FORMAT: Final = "commonwatt-bill/1"
 
 
-def canonical(content: Mapping[str, object]) -> bytes:
-    """The bytes that are hashed: JSON with sorted keys and no spaces."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def content_hash(content: Mapping[str, object]) -> bytes:
-    """Hash of a bill's content, 32 bytes."""
-    return keccak(canonical(content))
-
-
-def bills(result: Result) -> list[dict[str, Any]]:
+def bills(books: Books) -> list[dict[str, Any]]:
     """The content of every member's bill, by member index."""
-    sim = result.simulation
-    lines: list[list[dict[str, Any]]] = [[] for _ in result.community.members]
-    for slot_lines in _slots(result):
+    community, period, client = books.rules.community, books.rules.period, books.client
+    lines: list[list[dict[str, Any]]] = [[] for _ in community.members]
+    for slot_lines in _slots(books):
         for member, line in enumerate(slot_lines):
             lines[member].append(line)
-    client = sim.outbox.client if sim.outbox else None
-    ledger = ledger_of(client) if client else None
     common = {
         "format": FORMAT,
-        "community": result.community.name,
-        "currency": result.community.currency,
-        "timezone": result.community.timezone,
-        "period": {"from": result.period.start, "until": result.period.end},
-        "ledger": ledger,
-        "tariff": tariff_terms(result.community.tariff),
+        "community": community.name,
+        "currency": community.currency,
+        "timezone": community.timezone,
+        "period": {"from": period.start, "until": period.end},
+        "ledger": ledger_of(client) if client else None,
+        "tariff": tariff_terms(community.tariff),
     }
     return [
         {
@@ -64,53 +54,28 @@ def bills(result: Result) -> list[dict[str, Any]]:
             "member": {
                 "index": member.index,
                 "id": member.id,
-                "account": _hex(sim.mandates[member.index].record.member) if client else None,
+                "account": hex_text(books.mandates[member.index].record.member) if client else None,
             },
-            "mandate": signed_json(sim.mandates[member.index]) if client else None,
+            "mandate": signed_json(books.mandates[member.index]) if client else None,
             "slots": lines[member.index],
-            "charges": charge_lines(result.charges, member.index),
-            "total": int(result.charges.total[member.index]),
-            "withoutMarket": int(result.charges_without_market.total[member.index]),
+            "charges": charge_lines(books.charges, member.index),
+            "total": int(books.charges.total[member.index]),
+            "withoutMarket": int(books.charges_without_market.total[member.index]),
         }
-        for member in result.community.members
+        for member in community.members
     ]
 
 
-def tariff_terms(tariff: Tariff) -> dict[str, Any]:
-    """The terms that turn energy into charges; prices per slot are on the slots' lines."""
-    levies = [
-        {"name": levy.name, "price": levy.price, "grid": levy.grid, "local": levy.local} for levy in tariff.levies
-    ]
-    vat = {"name": tariff.vat_name, "rate": str(tariff.vat)}
-    return {"networkFee": tariff.network_fee, "levies": levies, "vat": vat}
-
-
-def charge_lines(charges: Charges, member: int) -> list[dict[str, Any]]:
-    """The lines of a bill's last page, positive = the member owes."""
-    lines = [
-        ("energy from the utility", charges.grid_wh, charges.energy),
-        ("energy fed in", charges.feed_in_wh, charges.feed_in),
-        ("neighbours", charges.local_wh, charges.neighbours),
-        *((name, None, amount) for name, amount in charges.fees.items()),
-        ("VAT", None, charges.vat),
-    ]
-    return [
-        {"name": name, **({} if wh is None else {"wh": int(wh[member])}), "amount": int(amount[member])}
-        for name, wh, amount in lines
-    ]
-
-
-def _slots(result: Result) -> Iterator[list[dict[str, Any]]]:
+def _slots(books: Books) -> Iterator[list[dict[str, Any]]]:
     """For each slot, the line of every member."""
-    sim, prices = result.simulation, result.prices_micro
-    readings = _by_slot(sim.store.columns(tables.readings, ("slot", "wh_in", "wh_out", "sequence", "signature")))
+    prices, store = books.rules.prices, books.store
+    readings = _by_slot(store.columns(tables.readings, ("slot", "wh_in", "wh_out", "sequence", "signature")))
     names = ("slot", "revision", "number", "buyer", "seller", "wh", "price", "buy_order", "sell_order", "settled")
-    trades = _by_slot(sim.store.columns(tables.trades, names))
-    orders = _orders(result)
-    grid = result.arrays["grid"]
-    meters = [meter.key.address for meter in sim.meters] if sim.outbox else []
-    for place, slot in enumerate(result.period.starts.tolist()):
-        own: list[list[tuple[Any, dict[str, Any]]]] = [[] for _ in result.community.members]
+    trades = _by_slot(store.columns(tables.trades, names))
+    orders = _orders(books)
+    grid = books.arrays["grid"]
+    for place, slot in enumerate(books.rules.period.starts.tolist()):
+        own: list[list[tuple[Any, dict[str, Any]]]] = [[] for _ in range(books.rules.members)]
         for row in trades.get(slot, ()):
             record, settled = Trade(slot, *row[:-1]), row[-1]
             line = {**as_json(record), "settledWh": settled, "payment": settled * record.price // WH_PER_KWH}
@@ -121,7 +86,7 @@ def _slots(result: Result) -> Iterator[list[dict[str, Any]]]:
         yield [
             {
                 "slot": slot,
-                "reading": _reading(meters[member], slot, counted[member]) if counted else None,
+                "reading": _reading(books.meters[member], slot, counted[member]) if counted else None,
                 "trades": [line for _, line in sorted(own[member], key=itemgetter(0))],
                 "prices": {"retail": retail, "feedIn": feed_in},
                 "grid": {"wh": wh, "amount": grid_amount(wh, retail, feed_in)},
@@ -130,37 +95,26 @@ def _slots(result: Result) -> Iterator[list[dict[str, Any]]]:
         ]
 
 
-def grid_amount(wh: int, retail: int, feed_in: int) -> int:
-    """What a member owes the utility for a slot [micro-currency]: positive for import, negative for feed-in."""
-    return wh * retail // WH_PER_KWH if wh >= 0 else -(-wh * feed_in // WH_PER_KWH)
-
-
-def _orders(result: Result) -> dict[bytes, dict[str, Any]]:
+def _orders(books: Books) -> dict[bytes, dict[str, Any]]:
     """Every signed order by its struct hash, as JSON with its signature."""
-    sim = result.simulation
     names = ("hash", "member", "side", "wh", "limit", "slot", "expiry", "nonce", "signature")
-    accounts = [signed.record.member for signed in sim.mandates]
+    accounts = [signed.record.member for signed in books.mandates]
     return {
-        order_hash: {**as_json(Order(accounts[member], *values)), "signature": _hex(signature)}
-        for order_hash, member, *values, signature in sim.store.columns(tables.orders, names)
+        order_hash: {**as_json(Order(accounts[member], *values)), "signature": hex_text(signature)}
+        for order_hash, member, *values, signature in books.store.columns(tables.orders, names)
         if order_hash
     }
 
 
 def _reading(meter: bytes, slot: int, row: Sequence[Any]) -> dict[str, Any]:
     wh_in, wh_out, sequence, signature = row
-    return {**as_json(Reading(meter, slot, wh_in, wh_out, sequence)), "signature": _hex(signature)}
+    return {**as_json(Reading(meter, slot, wh_in, wh_out, sequence)), "signature": hex_text(signature)}
 
 
 def ledger_of(client: LedgerClient) -> dict[str, Any]:
     """Where the community's contracts are, as bills and excerpts name them."""
     community, settlement = client.addresses.community, client.addresses.settlement
-    return {"chainId": client.node.chain_id, "community": _hex(community), "settlement": _hex(settlement)}
-
-
-def signed_json(signed: Signed[Any]) -> dict[str, Any]:
-    """A record with its signature."""
-    return {**as_json(signed.record), "signature": _hex(signed.signature)}
+    return {"chainId": client.node.chain_id, "community": hex_text(community), "settlement": hex_text(settlement)}
 
 
 def _by_slot(rows: Sequence[tuple[Any, ...]]) -> dict[int, list[tuple[Any, ...]]]:
@@ -170,33 +124,16 @@ def _by_slot(rows: Sequence[tuple[Any, ...]]) -> dict[int, list[tuple[Any, ...]]
     return grouped
 
 
-@dataclass(frozen=True)
-class Anchored:
-    """All bills of a period and the tree whose root is on the chain."""
-
-    contents: tuple[dict[str, Any], ...]
-    tree: Tree
-
-
-def anchored(contents: Sequence[dict[str, Any]]) -> Anchored:
-    """The bills with their tree."""
-    return Anchored(tuple(contents), Tree.of([content_hash(content) for content in contents]))
-
-
-def proven(result: Result, bundle: Anchored) -> Iterator[dict[str, Any]]:
+def proven(books: Books, bundle: Anchored) -> Iterator[dict[str, Any]]:
     """Every bill with its proofs, in the order of members; one at a time, because proofs are large."""
-    slot_proofs = prover(result.simulation.store)
+    slot_proofs = prover(books.store)
     for member, content in enumerate(bundle.contents):
         yield {
             "content": content,
             "anchor": {
-                "root": _hex(bundle.tree.root),
+                "root": hex_text(bundle.tree.root),
                 "index": member,
-                "siblings": [_hex(sibling) for sibling in bundle.tree.proof(member)],
+                "siblings": [hex_text(sibling) for sibling in bundle.tree.proof(member)],
             },
-            "proofs": {str(slot): slot_proofs(slot).of(member) for slot in result.period.starts.tolist()},
+            "proofs": {str(slot): slot_proofs(slot).of(member) for slot in books.rules.period.starts.tolist()},
         }
-
-
-def _hex(value: bytes) -> str:
-    return f"0x{value.hex()}"

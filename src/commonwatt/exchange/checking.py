@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-
-import polars as pl
+from typing import Final
 
 from commonwatt.agents.planning import lacking
 from commonwatt.community.checks import profile_names
-from commonwatt.community.model import Community, Member, Stage
-from commonwatt.community.schema import near
-from commonwatt.community.tariff import PriceFile, Tariff
+from commonwatt.community.model import Community, Member
+from commonwatt.community.schema import CommunityTable, near
+from commonwatt.community.tariff import Flat, PriceFile, Tariff
 from commonwatt.community.toml import Draft, draft
 from commonwatt.data import grid_names, read_grid
 from commonwatt.data.catalogue import find_profile, unknown
-from commonwatt.data.meterfile import UNIT_ENDING
+from commonwatt.data.meterfile import Meters
+from commonwatt.data.prices import PriceSeries, usual_price, utility_prices
+from commonwatt.data.table import regular_file
 from commonwatt.errors import CommonwattError, ConfigError, DataError, Finding, MarketError
 from commonwatt.exchange.plugins import charter, resolve
 from commonwatt.market.stage import ActiveStage
+
+_MOST_BYTES: Final = 16 * 2**20
+"""Largest community file [B]; one of 10 000 homes has 2 MB."""
 
 
 def load(path: str | Path) -> Community:
@@ -30,18 +34,37 @@ def load(path: str | Path) -> Community:
     """
     path = Path(path)
     try:
-        read = draft(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(str(path), [Finding("", "there is no such file")]) from None
+        read = draft(regular_file(path, _MOST_BYTES).read_text(encoding="utf-8-sig"))
+    except DataError as error:
+        raise ConfigError(str(path), [Finding("", str(error).removeprefix(f"{path} ").removesuffix("."))]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), [Finding("", f"cannot be read: {error}")]) from None
-    findings = [*read.findings, *_missing(read, path.parent)]
+    findings = [*read.findings, *_unusable(read, path.parent)]
     if findings or read.community is None:
         raise ConfigError(str(path), findings)
     try:
         return replace(read.community, digest=charter(read.community, path.parent))
     except OSError as error:
         raise ConfigError(str(path), [Finding("", f"{error.filename} cannot be read: {error.strerror}")]) from None
+
+
+def read_whole(community: Community, folder: Path) -> None:
+    """Read every value of the files that the community names, as a run over all that they cover would.
+
+    Raises DataError, one sentence, for the first that cannot be used.
+    """
+    zone, seconds, tariff = community.timezone, community.slot_seconds, community.tariff
+    if community.profiles:
+        meters = Meters.open(folder / community.profiles, zone, seconds)
+        meters.on_slots(meters.slots(seconds))
+    free = Flat(0)
+    for rate, alone in (
+        (tariff.retail, replace(tariff, feed_in=free)),
+        (tariff.feed_in, replace(tariff, retail=free)),
+    ):
+        if isinstance(rate, PriceFile):
+            slots = PriceSeries.open(folder / rate.path, zone, community.currency).file.slots(seconds)
+            utility_prices(alone, folder, slots, zone, community.currency)
 
 
 def active_stages(community: Community, folder: Path) -> tuple[list[ActiveStage], list[ActiveStage]]:
@@ -56,58 +79,67 @@ def active_stages(community: Community, folder: Path) -> tuple[list[ActiveStage]
     return ahead, after
 
 
-def _missing(read: Draft, folder: Path) -> Iterator[Finding]:
+def _unusable(read: Draft, folder: Path) -> Iterator[Finding]:
     for place, stage in enumerate(read.market):
-        yield from _mechanism(stage, folder)
-        yield from _over_horizon(read, place, folder)
-    if read.tariff:
-        yield from _price_files(read.tariff, folder)
+        try:
+            findings = list(_stage(read, place, folder))
+        except MarketError as error:
+            findings = [_finding(f"market.{stage.name}.mechanism", error)]
+        yield from findings
+    if read.tariff and read.head:
+        yield from _price_files(read.tariff, read.head, folder)
     if read.grid:
         yield from _grid(read.grid, read.members)
     yield from _profiles(read, folder)
 
 
-def _mechanism(stage: Stage, folder: Path) -> Iterator[Finding]:
+def _stage(read: Draft, place: int, folder: Path) -> Iterator[Finding]:
+    """A stage's mechanism exists, and the stage gives it what it needs. Raises MarketError when it does not."""
+    stage = read.market[place]
     path = f"market.{stage.name}"
-    try:
-        mechanism = resolve(stage.mechanism, folder)
-    except MarketError as error:
-        yield _finding(f"{path}.mechanism", error)
-        return
+    mechanism = resolve(stage.mechanism, folder)
     if mechanism.phase == "ahead" and stage.gate is None:
         yield Finding(f"{path}.gate", f'is missing: {mechanism.name} clears the day before; write gate = "12:00"')
     if mechanism.phase == "after" and stage.gate is not None:
         yield Finding(f"{path}.gate", f"has no meaning: {mechanism.name} clears after delivery")
-    for key, sentence in mechanism.problems(stage.parameters):
+    problems = mechanism.problems(stage.parameters)
+    for key, sentence in problems:
         yield Finding(f"{path}.{key}" if key else path, sentence)
-
-
-def _over_horizon(read: Draft, place: int, folder: Path) -> Iterator[Finding]:
-    """A mechanism that clears the whole day at once comes first, and needs what the file must give."""
-    stage = read.market[place]
-    path = f"market.{stage.name}"
-    try:
-        mechanism = resolve(stage.mechanism, folder)
-    except MarketError:
-        return
-    if mechanism.problems(stage.parameters) or not ActiveStage(place, mechanism, stage.parameters).over_horizon:
-        return
-    if place:
-        first = read.market[0].name
-        yield Finding(
-            f"{path}.mechanism", f"{mechanism.name} clears the whole day at once; it must stand before {first}"
-        )
-    try:
+    if not problems and ActiveStage(place, mechanism, stage.parameters).over_horizon:
+        # What clears the whole day at once comes first, and needs what the file must give.
+        if place:
+            message = f"{mechanism.name} clears the whole day at once; it must stand before {read.market[0].name}"
+            yield Finding(f"{path}.mechanism", message)
         for missing in lacking(mechanism, stage.parameters, wired=read.grid is not None):
             yield Finding(path, f"needs {missing}")
-    except MarketError as error:
-        yield _finding(f"{path}.mechanism", error)
 
 
-def _price_files(tariff: Tariff, folder: Path) -> Iterator[Finding]:
-    for key, rate in (("retail", tariff.retail), ("feed_in", tariff.feed_in)):
-        if isinstance(rate, PriceFile) and not (folder / rate.path).is_file():
-            yield Finding(f"tariff.{key}.file", f"there is no file {folder / rate.path}")
+def _price_files(tariff: Tariff, head: CommunityTable, folder: Path) -> Iterator[Finding]:
+    """Price files can be read, and those that name no unit are not far from the tariff's other price."""
+    rates = {"retail": tariff.retail, "feed_in": tariff.feed_in}
+    usual: dict[str, float] = {}
+    without_unit: dict[str, PriceSeries] = {}
+    for key, rate in rates.items():
+        if not isinstance(rate, PriceFile):
+            usual[key] = usual_price(rate)
+            continue
+        try:
+            series = PriceSeries.open(folder / rate.path, head.timezone, head.currency)
+        except DataError as error:
+            yield _finding(f"tariff.{key}.file", error)
+            continue
+        usual[key] = series.usual
+        if not series.unit_named:
+            without_unit[key] = series
+    for key, other, most in (("retail", "feed_in", 100), ("feed_in", "retail", 10)):
+        if key in without_unit and usual[key] > most * usual.get(other, 0.0) > 0:
+            file = without_unit[key].file
+            yield Finding(
+                f"tariff.{key}.file",
+                f"{file.path}: column '{file.names[0]}' names no unit, and {usual[key]:g} {head.currency}/kWh, its "
+                f"usual price, is {usual[key] / usual[other]:.0f} times that of {other}; write the unit into the name, "
+                f"such as 'price [{head.currency}/MWh]'",
+            )
 
 
 def _grid(network: str, members: tuple[Member, ...]) -> Iterator[Finding]:
@@ -123,24 +155,19 @@ def _grid(network: str, members: tuple[Member, ...]) -> Iterator[Finding]:
 
 def _profiles(read: Draft, folder: Path) -> Iterator[Finding]:
     own: tuple[str, ...] = ()
-    if read.profiles is not None:
+    if read.head and read.head.profiles is not None:
         try:
-            own = _meter_names(folder / read.profiles)
-            if not own:
-                message = f"{folder / read.profiles} has no meter; its columns are separated by commas or semicolons"
-                yield Finding("community.profiles", message)
-        except (OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
-            missing = isinstance(error, FileNotFoundError)
-            yield Finding(
-                "community.profiles",
-                f"there is no file {folder / read.profiles}" if missing else f"cannot be read: {error}",
-            )
+            meters = Meters.open(folder / read.head.profiles, read.head.timezone, read.head.slot)
+            own = (*meters.names, *meters.file.names)
+        except DataError as error:
+            yield _finding("community.profiles", error)
     for member in read.members:
         for key, name in profile_names(member):
             path = f"members.{member.id}.{key}"
             if ":" not in name:
                 if own and name not in own:
-                    yield Finding(path, f"'{name}' is not a column of {read.profiles}{near(name, own)}")
+                    file = read.head.profiles if read.head else ""
+                    yield Finding(path, f"'{name}' is not a column of {file}{near(name, own)}")
                 continue
             try:
                 _, profile = find_profile(name)
@@ -152,17 +179,8 @@ def _profiles(read: Draft, folder: Path) -> Iterator[Finding]:
                 yield Finding(path, f"'{name}' is a {profile.kind} profile; a {wanted} profile is needed here")
 
 
-def _meter_names(path: Path) -> tuple[str, ...]:
-    """Names of the meters in a meter file, without their units; only its head is read."""
-    if path.suffix.lower() == ".parquet":
-        columns = list(pl.read_parquet_schema(path))
-    else:
-        with path.open(encoding="utf-8-sig") as lines:
-            head = lines.readline().strip()
-        columns = [column.strip('"') for column in head.split(";" if ";" in head else ",")]
-    return tuple(UNIT_ENDING.sub("", column.strip()) for column in columns[1:])
-
-
 def _finding(path: str, error: CommonwattError) -> Finding:
+    """The error as what is wrong at `path`: a part of a sentence, unless it begins with the path of a file."""
     sentence = str(error).removesuffix(".")
-    return Finding(path, sentence[:1].lower() + sentence[1:])
+    begins = sentence.split(maxsplit=1)[0]
+    return Finding(path, sentence if set(begins) & set("./\\:") else sentence[:1].lower() + sentence[1:])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
 
-from commonwatt.community.calendar import Slots, local_days
+from commonwatt.community.calendar import Slots, local_days, local_midnight
 from commonwatt.community.model import Community
-from commonwatt.simulation import world
+
+DEFAULT_GATE: Final = time(12)
 
 
 @dataclass(frozen=True)
-class Gate:
+class GateClosure:
     """Gate closure [unix s] for the slots of a local day."""
 
     at: int
@@ -26,12 +29,26 @@ class SlotEnd:
     place: int
 
 
-def schedule(community: Community, start: date, days: int) -> list[Gate | SlotEnd]:
+Event = GateClosure | SlotEnd
+
+
+def schedule(community: Community, start: date, days: int) -> tuple[Event, ...]:
     """All events of the period in order of time; a slot that ends at a gate is settled before it closes."""
-    events: list[Gate | SlotEnd] = []
+    events: list[Event] = []
     for day in (start + timedelta(days=number) for number in range(days)):
         slots = local_days(day, 1, community.timezone, community.slot_seconds)
-        events.append(Gate(world.gate_of(community, day), slots))
+        events.append(GateClosure(gate_of(community, day), slots))
     period = local_days(start, days, community.timezone, community.slot_seconds)
     events += [SlotEnd(int(at) + period.seconds, place) for place, at in enumerate(period.starts)]
-    return sorted(events, key=lambda event: (event.at, isinstance(event, Gate)))
+    return tuple(sorted(events, key=lambda event: (event.at, isinstance(event, GateClosure))))
+
+
+def gate_of(community: Community, day: date) -> int:
+    """Gate closure for the local `day`: on the day before, at the first ahead stage's gate [unix s].
+
+    The day before is the one that was; where a calendar leaves one out, that is two dates earlier.
+    """
+    zone = ZoneInfo(community.timezone)
+    before = datetime.fromtimestamp(local_midnight(day, community.timezone) - 1, zone).date()
+    gate = next((stage.gate for stage in community.market if stage.gate is not None), DEFAULT_GATE)
+    return int(datetime.combine(before, gate, zone).timestamp())

@@ -1,65 +1,149 @@
-"""Which Ethereum node a run settles on: the chain in its own folder, or one that is asked by its URL."""
+"""How a community comes to its ledger, and a run to its files: founded once, found again whenever the run goes on.
+
+Every driver does it so, and needs nobody's key but the operator's: of the others the ledger is told the addresses.
+"""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, closing
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from commonwatt.community.model import Community
-from commonwatt.errors import LedgerError
-from commonwatt.exchange.outbox import is_ether, open_chain
-from commonwatt.exchange.parties import Keys
+from commonwatt.errors import LedgerError, StoreError
+from commonwatt.exchange import rows
+from commonwatt.exchange.folder import LEDGER_FILE, refuse_half_a_run, remove
+from commonwatt.exchange.rules import Rules
+from commonwatt.exchange.store import VERSION, Store, set_values
+from commonwatt.proof import Key, keccak
+from commonwatt.records import Mandate, Signed
 
 if TYPE_CHECKING:
     from commonwatt.ledger.chain.embedded import EmbeddedChain
+    from commonwatt.ledger.client.settlement import LedgerClient
     from commonwatt.ledger.node import Node
     from commonwatt.ledger.remote import RemoteNode
 
-_OPERATOR_WEI = 10**24
-_FOUNDING = 1800
+CONSUMER: Final = 1
+PROSUMER: Final = 2
+_OPERATOR_WEI: Final = 10**24
+_ETHER: Final = ("ETH", "ETHER")
+_HEAD_START: Final = 3600
+"""Between genesis and the first gate [s]: the community is created then."""
+_FOUNDING: Final = 1800
 """How long after the genesis a community may still be founded, when it took several attempts [s]."""
 
 
+@dataclass(frozen=True)
+class Party:
+    """The addresses under which the ledger knows a member: its account and its meter."""
+
+    account: bytes
+    meter: bytes
+
+
+@dataclass(frozen=True)
+class Founded:
+    """The community's contracts on a node. block : number of the one in which the last member had paid in"""
+
+    node: EmbeddedChain | RemoteNode
+    client: LedgerClient
+    block: int
+
+
+def claim(store: Store, rules: Rules, ledger: str, out: Path | None) -> None:
+    """Say in the store which run it belongs to. Raises StoreError when it holds another one, or half of one."""
+    wanted = {
+        "community": rules.community.digest.hex(),
+        "start": rules.start.isoformat(),
+        "days": str(rules.days),
+        "ledger": ledger,
+    }
+    values = store.values()
+    held = {key: values.get(key) for key in wanted}
+    begun = "settlement" in values or rows.progress(store) >= 0
+    if begun and held != wanted:
+        raise StoreError(
+            f"{out} holds another run ({held['start']}, {held['days']} days, ledger {held['ledger']}, or an "
+            "earlier version of the community's file); choose another folder or start it afresh."
+        )
+    if out and ledger == "embedded":
+        refuse_half_a_run(out / LEDGER_FILE, values)
+    if not begun:
+        # Before the chain is made: a chain without these values was made by somebody else.
+        with store.transaction() as connection:
+            set_values(connection, {"version": VERSION, rows.STAGES_AHEAD: str(len(rules.ahead)), **wanted})
+
+
+def open_ledger(
+    store: Store, rules: Rules, ledger: str, out: Path | None, operator: Key, parties: Sequence[Party]
+) -> Founded:
+    """The community's contracts on the node that `ledger` names; founded there if the store knows of none.
+
+    ledger : "embedded", or the URL of a node; parties : by member index
+    """
+    from commonwatt.ledger.client.settlement import Addresses, LedgerClient
+
+    values = store.values()
+    path = out / LEDGER_FILE if out and ledger == "embedded" else None
+    if path and "settlement" not in values:
+        # Killed before the community was founded: nothing of value is in the file yet.
+        remove(path)
+    genesis = rules.events[0].at - _HEAD_START
+    held = [bytes.fromhex(values.get(name, "")) for name in ("community_contract", "settlement", "token")]
+    node = open_node(ledger, path, rules.community, operator.address, genesis, held[1] or None)
+    try:
+        if held[1]:
+            return Founded(node, LedgerClient(node, operator, Addresses(*held)), int(values["founded_at_block"]))
+        client = found(node, rules.community, operator, parties, rules.period.start, genesis + 1)
+        return Founded(node, client, node.head.number)
+    except BaseException:
+        node.close()
+        raise
+
+
+def enter(store: Store, founded: Founded, mandates: Sequence[Signed[Mandate]]) -> None:
+    """Keep in the store where the community's contracts are, and its members' mandates. Once: later ones are read."""
+    addresses = founded.client.addresses
+    with store.transaction() as connection:
+        set_values(
+            connection,
+            {
+                "community_contract": addresses.community.hex(),
+                "settlement": addresses.settlement.hex(),
+                "token": addresses.token.hex(),
+                "chain_id": str(founded.client.domain.chain_id),
+                "founded_at_block": str(founded.block),
+            },
+        )
+        rows.write_mandates(connection, mandates)
+
+
 def open_node(
-    ledger: str, path: Path | None, community: Community, keys: Keys, genesis: int, settlement: bytes | None
+    ledger: str, path: Path | None, community: Community, operator: bytes, genesis: int, settlement: bytes | None
 ) -> EmbeddedChain | RemoteNode:
     """The node that `ledger` names: "embedded", or a URL.
 
     path : of the embedded chain's file; None = in memory
-    genesis : when a new chain begins [unix s]
+    operator : address; genesis : when a new chain begins [unix s]
     settlement : the contract of a run that has begun; None = nothing is founded yet
     Raises LedgerError when the node cannot be used.
     """
     if ledger == "embedded":
-        return open_chain(path, community, keys, genesis)
-    return _remote(ledger, community, keys, genesis, settlement)
+        return open_chain(path, community, operator, genesis)
+    return _remote(ledger, community, operator, genesis, settlement)
 
 
-def open_to_read(ledger: str) -> AbstractContextManager[Node]:
-    """A chain that is only asked: at a URL, or in a file. Raises LedgerError when there is none."""
-    return _open(ledger, read_only=True)
+def open_chain(path: Path | None, community: Community, operator: bytes, genesis_time: int) -> EmbeddedChain:
+    """The community's embedded chain, created when `path` does not exist. genesis_time [unix s]."""
+    from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
+
+    return EmbeddedChain(path, Genesis(chain_id(community), {operator: _needed_wei(community)}, genesis_time))
 
 
-def open_to_write(ledger: str) -> AbstractContextManager[Node]:
-    """A chain for one's own transactions. A file must not be in use by the exchange meanwhile."""
-    return _open(ledger, read_only=False)
-
-
-def _open(ledger: str, *, read_only: bool) -> AbstractContextManager[Node]:
-    if "://" in ledger:
-        from commonwatt.ledger.remote import RemoteNode
-
-        return closing(RemoteNode(ledger))
-    from commonwatt.ledger.chain.embedded import EmbeddedChain
-
-    if not Path(ledger).exists():
-        raise LedgerError(f"There is no chain at {ledger}; name its file, or its node's URL, with --ledger.")
-    return closing(EmbeddedChain(Path(ledger), read_only=read_only))
-
-
-def _remote(url: str, community: Community, keys: Keys, genesis: int, settlement: bytes | None) -> RemoteNode:
+def _remote(url: str, community: Community, operator: bytes, genesis: int, settlement: bytes | None) -> RemoteNode:
     """A development node whose clock is set to the simulated one."""
     from commonwatt.ledger.remote import RemoteNode
 
@@ -70,7 +154,7 @@ def _remote(url: str, community: Community, keys: Keys, genesis: int, settlement
                 f"{url} goes by its own clock, so a simulated day cannot be settled there; a development node can "
                 f"follow the day: anvil --no-mining --timestamp {genesis}"
             )
-        node.drain(keys.operator.address)
+        node.drain(operator)
         if settlement is not None:
             if not node.code(settlement):
                 raise LedgerError(f"{url} does not hold this run's contracts; is it another chain, or begun anew?")
@@ -80,9 +164,65 @@ def _remote(url: str, community: Community, keys: Keys, genesis: int, settlement
                     f"The last block at {url} is of {datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M} UTC, after this "
                     f"run begins; start the node anew: anvil --no-mining --timestamp {genesis}"
                 )
-            ether = sum(member.collateral for member in community.members) * 10**12 if is_ether(community) else 0
-            node.fund(keys.operator.address, _OPERATOR_WEI + ether)
+            node.fund(operator, _needed_wei(community))
     except BaseException:
         node.close()
         raise
     return node
+
+
+def _needed_wei(community: Community) -> int:
+    """What the operator starts with: for its transactions, and where ether is the currency for the collateral."""
+    return _OPERATOR_WEI + (
+        sum(member.collateral for member in community.members) * 10**12 if is_ether(community) else 0
+    )
+
+
+def chain_id(community: Community) -> int:
+    """A number for the community's own chain, far from those of public ones, from its file and seed.
+
+    Wallets take it, and JavaScript computes with it exactly: it is below 2^47.
+    """
+    return 0x436F00000000 + int.from_bytes(keccak(b"chain" + community.digest)[:4], "big")
+
+
+def is_ether(community: Community) -> bool:
+    """Whether prices and balances are in ether instead of the community's token."""
+    return community.currency.upper() in _ETHER
+
+
+def found(
+    chain: Node, community: Community, operator: Key, parties: Sequence[Party], first_slot: int, at: int
+) -> LedgerClient:
+    """Create the contracts, register the members and pay in their collateral. first_slot, at : [unix s]."""
+    from commonwatt.ledger.client.settlement import Enrolment, LedgerClient, Terms
+
+    members = [
+        Enrolment(party.account, PROSUMER if member.pv else CONSUMER, party.meter)
+        for member, party in zip(community.members, parties, strict=True)
+    ]
+    ledger = community.ledger
+    ether = is_ether(community)
+    client = LedgerClient.deploy(
+        chain,
+        operator,
+        operators=[operator.address],
+        threshold=1,
+        config=community.digest,
+        members=members,
+        terms=Terms(
+            lane_unit=10**12 if ether else 1,
+            slot_seconds=community.slot_seconds,
+            window=ledger.window,
+            grace=ledger.grace,
+            slot_offset=first_slot % community.slot_seconds,
+            answer_time=ledger.window if ledger.answer is None else ledger.answer,
+            bond=ledger.bond,
+        ),
+        token=None if ether else (f"{community.name} {community.currency}", community.currency),
+        at=at,
+    )
+    paying = [member for member in community.members if member.collateral]
+    if paying:
+        client.deposit_for([m.index for m in paying], [m.collateral for m in paying], at=at)
+    return client

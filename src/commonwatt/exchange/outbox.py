@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonwatt.community.model import Community
 from commonwatt.errors import LedgerError
-from commonwatt.exchange.parties import Keys
 from commonwatt.exchange.states import Posted
 from commonwatt.proof import Domain, Key, hash_struct, keccak, sign
 from commonwatt.records import Anchor, Post
@@ -23,14 +20,7 @@ from commonwatt.records.deltas import unpack_deltas
 from commonwatt.units import IntArray
 
 if TYPE_CHECKING:
-    from commonwatt.ledger.chain.embedded import EmbeddedChain
     from commonwatt.ledger.client.settlement import LedgerClient
-    from commonwatt.ledger.node import Node
-
-CONSUMER: Final = 1
-PROSUMER: Final = 2
-_OPERATOR_WEI: Final = 10**24
-_ETHER: Final = ("ETH", "ETHER")
 
 
 @dataclass(frozen=True)
@@ -52,61 +42,6 @@ def outgoing(posted: Posted, domain: Domain, operator: Key) -> Outgoing:
     """The post of a slot, signed by the operator."""
     digest = domain.digest(hash_struct(posted.post))
     return Outgoing(posted.post, posted.delivered.committed.trades.root, posted.deltas, operator.sign_digest(digest))
-
-
-def open_chain(path: Path | None, community: Community, keys: Keys, genesis_time: int) -> EmbeddedChain:
-    """The community's embedded chain, created when `path` does not exist. genesis_time [unix s]."""
-    from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
-
-    balances = {keys.operator.address: _OPERATOR_WEI}
-    if is_ether(community):
-        balances[keys.operator.address] += sum(member.collateral for member in community.members) * 10**12
-    return EmbeddedChain(path, Genesis(chain_id(community), balances, genesis_time))
-
-
-def chain_id(community: Community) -> int:
-    """A number for the community's own chain, far from those of public ones, from its file and seed."""
-    return 0x436F6D00000000 + int.from_bytes(keccak(b"chain" + community.digest)[:4], "big")
-
-
-def is_ether(community: Community) -> bool:
-    """Whether prices and balances are in ether instead of the community's token."""
-    return community.currency.upper() in _ETHER
-
-
-def found(chain: Node, community: Community, keys: Keys, first_slot: int, at: int) -> LedgerClient:
-    """Create the contracts, register the members and pay in their collateral. first_slot, at : [unix s]."""
-    from commonwatt.ledger.client.settlement import Enrolment, LedgerClient, Terms
-
-    members = [
-        Enrolment(wallet.address, PROSUMER if member.pv else CONSUMER, meter.address)
-        for member, wallet, meter in zip(community.members, keys.members, keys.meters, strict=True)
-    ]
-    ledger = community.ledger
-    ether = is_ether(community)
-    client = LedgerClient.deploy(
-        chain,
-        keys.operator,
-        operators=[keys.operator.address],
-        threshold=1,
-        config=community.digest,
-        members=members,
-        terms=Terms(
-            lane_unit=10**12 if ether else 1,
-            slot_seconds=community.slot_seconds,
-            window=ledger.window,
-            grace=ledger.grace,
-            slot_offset=first_slot % community.slot_seconds,
-            answer_time=ledger.window if ledger.answer is None else ledger.answer,
-            bond=ledger.bond,
-        ),
-        token=None if ether else (f"{community.name} {community.currency}", community.currency),
-        at=at,
-    )
-    paying = [member for member in community.members if member.collateral]
-    if paying:
-        client.deposit_for([m.index for m in paying], [m.collateral for m in paying], at=at)
-    return client
 
 
 class Outbox:

@@ -3,22 +3,57 @@
     [market.day_ahead]
     mechanism = "my_market.py:MINE"
 
-The file runs with the exchange's rights, so only the operator's own configuration can name one, never a member. Its
-hash, like that of every file which community.toml names, is part of the community's digest (`charter`), which the
-community's contract holds: everyone can see which rule cleared.
+The file runs with the exchange's rights, so only the operator's own configuration can name one, never a member. What it
+does wrong is told in one sentence, but it is not locked in: it can do whatever the exchange can. Its hash, like that of
+every file which community.toml names, is part of the community's digest (`charter`), which the community's contract
+holds: everyone can see which rule cleared.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import io
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from traceback import extract_tb
+from typing import Any, Final
 
 from commonwatt.community.model import Community
 from commonwatt.community.tariff import PriceFile
-from commonwatt.errors import MarketError
-from commonwatt.market import Mechanism, find
+from commonwatt.data.table import regular_file
+from commonwatt.errors import CommonwattError, MarketError
+from commonwatt.market import Frame, Mechanism, find
 from commonwatt.proof import keccak
+from commonwatt.records import Clearing
+
+LOADING_TIME: Final = 60.0
+"""How long a file of one's own may take until its mechanism is there [s]."""
+
+
+@dataclass(frozen=True)
+class OwnMechanism(Mechanism[Any]):
+    """A mechanism from the file `path`. Whatever its code raises, sys.exit too, is a MarketError with the reason."""
+
+    path: Path = Path()
+
+    def problems(self, parameters: Mapping[str, object]) -> list[tuple[str, str]]:
+        """See `Mechanism`. Raises MarketError."""
+        with _told(self.path):
+            return super().problems(parameters)
+
+    def clear(
+        self, frame: Frame, inputs: tuple[Any, ...], parameters: Mapping[str, object] | None = None
+    ) -> tuple[Clearing, ...]:
+        """See `Mechanism`. Raises MarketError, also when the rule's answer cannot be used."""
+        with _told(self.path):
+            clearings = super().clear(frame, inputs, parameters)
+        if len(clearings) != len(frame.starts):
+            raise MarketError(f"{self.path} answers for {len(clearings)} of {len(frame.starts)} slots.")
+        return clearings
 
 
 def resolve(name: str, folder: Path) -> Mechanism[Any]:
@@ -32,25 +67,17 @@ def resolve(name: str, folder: Path) -> Mechanism[Any]:
     path = folder / file
     if not path.is_file():
         raise MarketError(f"There is no file {path} to take the mechanism '{attribute}' from.")
-    spec = importlib.util.spec_from_file_location(f"commonwatt_plugin_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise MarketError(f"{path} is no Python file.")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise MarketError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
-    found = getattr(module, attribute, None)
+    found = _loaded(path, attribute)
     if not isinstance(found, Mechanism):
         raise MarketError(f"{path} has no Mechanism called '{attribute}'.")
-    return found
+    return OwnMechanism(**{**vars(found), "path": path})
 
 
 def charter(community: Community, folder: Path) -> bytes:
     """Hash of the community's file together with the bytes of all files that it names, 32 bytes.
 
     These are its meter file, its price files and its own mechanisms, relative to `folder`; not what such a mechanism
-    imports. Raises OSError when one cannot be read.
+    imports. Raises OSError or DataError when one cannot be read.
     """
     rates = (community.tariff.retail, community.tariff.feed_in)
     files = [
@@ -58,5 +85,51 @@ def charter(community: Community, folder: Path) -> bytes:
         *(rate.path for rate in rates if isinstance(rate, PriceFile)),
         *(stage.mechanism.partition(":")[0] for stage in community.market if ":" in stage.mechanism),
     ]
-    contents = b"".join(keccak((folder / file).read_bytes()) for file in files)
+    contents = b"".join(keccak(regular_file(folder / file).read_bytes()) for file in files)
     return keccak(community.digest + contents) if files else community.digest
+
+
+def _loaded(path: Path, attribute: str) -> object:
+    """What the file calls `attribute`. It runs in a thread of its own, so that one which never ends can be left."""
+    spec = importlib.util.spec_from_file_location(f"commonwatt_plugin_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise MarketError(f"{path} is no Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # where dataclasses look up the types of their fields
+    run, found, failures, printed = spec.loader.exec_module, [], [], io.StringIO()
+
+    def load() -> None:
+        try:
+            run(module)
+            found.append(getattr(module, attribute, None))
+        except BaseException as error:
+            failures.append(_failure(path, error))
+
+    thread = threading.Thread(target=load, daemon=True)
+    with redirect_stdout(printed):
+        thread.start()
+        thread.join(LOADING_TIME)
+    if thread.is_alive():
+        raise MarketError(f"{path} cannot be run: it has not come to its end after {LOADING_TIME:g} s.")
+    if failures:
+        raise failures[0]
+    if said := printed.getvalue().strip():
+        raise MarketError(f"{path} cannot be run: it prints '{said[:40]}', but only the command may print.")
+    return found[0]
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (CommonwattError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise _failure(path, error) from error
+
+
+def _failure(path: Path, error: BaseException) -> MarketError:
+    reason = " ".join([f"{type(error).__name__}:", *str(error).splitlines()[:1]]).rstrip(":")
+    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if Path(frame.filename) == path.absolute()]
+    where = f" (line {lines[-1]})" if lines else ""
+    return MarketError(f"{path} cannot be run: {reason}{where}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -12,13 +12,14 @@ from sqlalchemy import Connection
 from commonwatt.community.calendar import Slots
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.outbox import Outgoing
-from commonwatt.exchange.states import Account, Cleared, Committed, Declared, Delivered, Flows, Posted
+from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Posted, Settled
 from commonwatt.exchange.store import Store, add, advance, note
 from commonwatt.market import Orders
+from commonwatt.market.proving import CLEARED
 from commonwatt.market.stage import ActiveStage
 from commonwatt.proof import Tree, hash_struct, keccak
 from commonwatt.records import ZERO_HASH, Clearing, Mandate, Post, Signed, Trade, Trades
-from commonwatt.units import FloatArray, IntArray
+from commonwatt.units import IntArray
 
 STAGES_AHEAD: Final = "stages_ahead"
 """Value of the run: how many stages of the market day clear ahead of delivery. They are its first."""
@@ -45,7 +46,6 @@ def write_gate(
     at: int,
     committed: Sequence[Committed],
     ahead: Sequence[ActiveStage],
-    soc: FloatArray,
 ) -> None:
     """All that gate closure, event `number` at `at` [unix s], decided for its slots.
 
@@ -63,7 +63,7 @@ def write_gate(
         )
         refused += len(declared.refused)
         add(connection, tables.clearings, map(_clearing_row, cleared.ahead, ahead))
-        add(connection, tables.plans, [(start, cleared.target.tobytes(), cleared.feed_in_cap.tobytes())])
+        add(connection, tables.caps, [(start, cleared.feed_in_cap.tobytes())])
         add(connection, tables.commitments, [(start, at, slot.orders.root, slot.trades.root)])
         add(
             connection,
@@ -72,44 +72,39 @@ def write_gate(
         )
     trades = sum(len(slot.cleared.trades) for slot in committed)
     entry = {"slots": len(committed), "trades": trades, "refused": refused}
-    note(connection, number, at, [("gate closed", entry)])
-    advance(connection, number, soc.tobytes())
+    failed = [found for slot in committed for found in _uncleared(slot.cleared.ahead)]
+    note(connection, number, at, [("gate closed", entry), *failed])
+    advance(connection, number)
 
 
 def write_slot(
     connection: Connection,
     number: int,
     at: int,
-    flows: Flows,
-    delivered: Delivered,
-    pools: Sequence[Clearing],
-    after: Sequence[ActiveStage],
-    account: Account,
-    posted: Posted | None,
+    settled: Settled,
     message: Outgoing | None,
-    soc: FloatArray,
+    after: Sequence[ActiveStage],
 ) -> None:
     """All that the end of a slot, event `number` at `at` [unix s], brought.
 
-    pools : clearings of the stages `after` delivery
+    message : what the ledger is told of it; after : the stages after delivery
     """
+    delivered, account = settled.delivered, settled.account
     cleared = delivered.committed.cleared
     slot, agreed = cleared.declared.slot, len(cleared.trades)
     ahead = Trades(
         cleared.trades.buyer, cleared.trades.seller, account.settled[:agreed], cleared.trades.price
-    ).position(len(flows.net))
-    columns = (
-        flows.load, flows.generation, flows.charge, flows.discharge, flows.curtailed, flows.net,
-        ahead, account.local - ahead, account.grid, account.credit,
-    )  # fmt: skip
+    ).position(len(delivered.net))
+    columns = (delivered.net, ahead, account.local - ahead, account.grid, account.credit)
     values = zip(*(column.tolist() for column in columns), strict=True)
-    add(connection, tables.flows, [(slot, member, *row) for member, row in enumerate(values)])
+    add(connection, tables.accounts, [(slot, member, *row) for member, row in enumerate(values)])
     add(connection, tables.readings, _reading_rows(delivered))
-    add(connection, tables.clearings, map(_clearing_row, pools, after))
+    add(connection, tables.clearings, map(_clearing_row, settled.after, after))
     new = account.trades.keep(np.arange(len(account.trades)) >= agreed)
+    posted = settled if isinstance(settled, Posted) else None
     records = posted.records[agreed:] if posted else ()
-    settled = account.settled[agreed:]
-    add(connection, tables.trades, _trade_rows(slot, new, account.stage[agreed:], settled, records, agreed))
+    paid = account.settled[agreed:]
+    add(connection, tables.trades, _trade_rows(slot, new, account.stage[agreed:], paid, records, agreed))
     _note_cuts(connection, slot, account.settled[:agreed], cleared.trades.wh)
     if posted and message:
         post, leaves = posted.post, b"".join(posted.tree.levels[0])
@@ -119,8 +114,16 @@ def write_slot(
         )  # fmt: skip
         add(connection, tables.posts, [row])
     detail = {"slot": slot, "trades": len(account.trades), "grid_wh": int(account.grid.sum())}
-    note(connection, number, at, [("slot settled", detail)])
-    advance(connection, number, soc.tobytes())
+    note(connection, number, at, [("slot settled", detail), *_uncleared(settled.after)])
+    advance(connection, number)
+
+
+def _uncleared(clearings: Iterable[Clearing]) -> Iterator[tuple[str, dict[str, object]]]:
+    """Entries of the journal for slots that stayed without local trade, each with the reason."""
+    for clearing in clearings:
+        for check in clearing.proof.checks:
+            if check.name == CLEARED and not check.holds:
+                yield "not cleared", {"slot": clearing.slot, "mechanism": clearing.mechanism, "reason": check.meaning}
 
 
 def _note_cuts(connection: Connection, slot: int, settled: IntArray, agreed: IntArray) -> None:
@@ -167,10 +170,25 @@ def _trade_rows(
         yield (slot, 0, first + place, *row, *ends)
 
 
-def progress(store: Store) -> tuple[int, FloatArray] | None:
-    """The last event that is done and the state of charge after it [Wh]; None before the first."""
+def read_mandates(store: Store) -> tuple[Signed[Mandate], ...]:
+    """The mandates, by member index."""
+    return tuple(
+        Signed(
+            Mandate(
+                row.account, row.agent, row.text, row.max_buy, row.min_sell, row.buy_wh, row.sell_wh,
+                row.valid_from, row.valid_until, row.nonce,
+            ),
+            row.hash,
+            row.signature,
+        )
+        for row in store.rows(tables.mandates)
+    )  # fmt: skip
+
+
+def progress(store: Store) -> int:
+    """Place of the last event that is done; -1 before the first."""
     rows = store.rows(tables.progress)
-    return (rows[0].event, np.frombuffer(rows[0].soc, dtype=np.float64).copy()) if rows else None
+    return int(rows[0].event) if rows else -1
 
 
 def read_committed(store: Store, first: int, period: Slots) -> dict[int, Committed]:
@@ -189,9 +207,9 @@ def _committed(store: Store, slot: int) -> Committed:
     declared = Declared(slot, Orders(*columns), (), ())
     rows = store.rows(tables.trades, slot=slot)
     table = np.array([(t.buyer, t.seller, t.wh, t.price, t.stage) for t in rows], dtype=np.int64).reshape(-1, 5).T
-    (plan,) = store.rows(tables.plans, slot=slot)
-    target, cap = (np.frombuffer(column, dtype=np.int64) for column in (plan.target, plan.feed_in_cap))
-    cleared = Cleared(declared, (), Trades(*table[:4]), table[4], target, cap)
+    (cap,) = store.rows(tables.caps, slot=slot)
+    carried = np.frombuffer(cap.feed_in, dtype=np.int64)
+    cleared = Cleared(declared, (), Trades(*table[:4]), table[4], carried)
     signed = [o.hash for o in orders if o.hash]
     records = tuple(
         Trade(slot, t.revision, t.number, t.buyer, t.seller, t.wh, t.price, t.buy_order, t.sell_order)

@@ -1,7 +1,7 @@
-"""A slot's states as types: Declared → Cleared → Committed → Delivered → Posted.
+"""A slot's states as types: Declared → Cleared → Committed → Delivered → Settled → Posted.
 
 Each holds the one before it and what the step added, so a step cannot be handed a slot that is not ready for it.
-Whether a post is settled is for the chain to say, so there is no type that claims it. Where the laboratory runs
+Whether a post is final is for the chain to say, so there is no type that claims it. Where the laboratory runs
 without signatures and ledger, the tuples of signed records are empty.
 """
 
@@ -13,6 +13,34 @@ from commonwatt.market import Orders
 from commonwatt.proof import Tree
 from commonwatt.records import Clearing, Order, Post, Reading, Signed, Statement, Trade, Trades
 from commonwatt.units import IntArray
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What homes bring to a gate for each of its slots.
+
+    orders : for the laboratory, which believes them as they are
+    signed : for an exchange, which believes signatures only
+    planned : net energy at the meters, traded or not, which the wires must carry, shape (members, slots) [Wh]
+    agreed : clearings, where agents agreed over the whole horizon before they ordered; else empty
+    """
+
+    orders: tuple[Orders, ...]
+    signed: tuple[tuple[Signed[Order], ...], ...]
+    planned: IntArray
+    agreed: tuple[Clearing, ...]
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What the meters counted in a slot.
+
+    net : for the laboratory, shape (members,) [Wh], positive = into the home
+    signed : for an exchange, which believes signatures only; by member index
+    """
+
+    net: IntArray
+    signed: tuple[Signed[Reading], ...]
 
 
 @dataclass(frozen=True)
@@ -35,7 +63,6 @@ class Cleared:
     ahead : the clearing of each of these stages; they stay as they were cleared
     trades : the agreed trades that orders and wires carry, stage by stage
     stage : which stage of the market day made each trade, shape (trades,)
-    target : what each home's battery holds its meter at as far as it can, shape (members,) [Wh]
     feed_in_cap : most feed-in per home that the wires carry, shape (members,) [Wh]
     """
 
@@ -43,7 +70,6 @@ class Cleared:
     ahead: tuple[Clearing, ...]
     trades: Trades
     stage: IntArray
-    target: IntArray
     feed_in_cap: IntArray
 
 
@@ -55,21 +81,6 @@ class Committed:
     records: tuple[Trade, ...]
     orders: Tree
     trades: Tree
-
-
-@dataclass(frozen=True)
-class Flows:
-    """What happened behind and at each meter in one slot, each shape (members,) [Wh], all but `net` >= 0.
-
-    net = load − generation + curtailed + charge − discharge, positive = into the home
-    """
-
-    load: IntArray
-    generation: IntArray
-    charge: IntArray
-    discharge: IntArray
-    curtailed: IntArray
-    net: IntArray
 
 
 @dataclass(frozen=True)
@@ -101,15 +112,18 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Posted:
-    """What the operators sign: the account, its statements and their roots.
-
-    after : the clearing of each stage after delivery
-    """
+class Settled:
+    """A slot whose money is known. after : the clearing of each stage after delivery"""
 
     delivered: Delivered
     after: tuple[Clearing, ...]
     account: Account
+
+
+@dataclass(frozen=True)
+class Posted(Settled):
+    """What the operators sign: a settled slot with its records, statements and their roots."""
+
     records: tuple[Trade, ...]
     statements: tuple[Statement, ...]
     tree: Tree

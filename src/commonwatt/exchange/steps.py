@@ -8,60 +8,24 @@ Energy is Wh, positive into the home; prices are micro-currency/kWh; a slot is t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
 from commonwatt.accounts import netting
 from commonwatt.accounts.statements import Line, statements
-from commonwatt.community.calendar import Slots
-from commonwatt.devices import Fleet, curtail, step
 from commonwatt.errors import RecordError
-from commonwatt.exchange.parties import Limits
-from commonwatt.exchange.states import Account, Cleared, Committed, Declared, Delivered, Flows, Posted
-from commonwatt.forecast import Forecaster
+from commonwatt.exchange.states import Account, Cleared, Committed, Declared, Delivered, Posted, Settled
 from commonwatt.market import Events, Frame, Orders, Positions, as_events
 from commonwatt.market.agreements import joined, left, ordered, within
+from commonwatt.market.interface import Limits
 from commonwatt.market.stage import ActiveStage
 from commonwatt.meter import accept
-from commonwatt.proof import Domain, Key, Tree, hash_struct, keccak, sign, verify
+from commonwatt.proof import Domain, Tree, hash_struct, keccak, verify
 from commonwatt.records import BUY, SELL, ZERO_HASH, Clearing, Mandate, Order, Post, Reading, Signed, Trade, Trades
 from commonwatt.records.deltas import pack_deltas
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, FloatArray, IntArray
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What each home expects to use and to make, each shape (homes, slots) [Wh] >= 0."""
-
-    load: IntArray
-    generation: IntArray
-
-    def parted(self, first: int) -> tuple[Forecast, Forecast]:
-        """The `first` slots, and the rest."""
-        before, after = ((self.load[:, some], self.generation[:, some]) for some in (slice(first), slice(first, None)))
-        return Forecast(*before), Forecast(*after)
-
-
-def forecast(
-    forecaster: Forecaster, load: IntArray, generation: IntArray, past: Slots, horizon: Slots, timezone: str
-) -> Forecast:
-    """Step 1. load, generation : each home's own history, shape (homes, past.count) [Wh]."""
-    return Forecast(
-        forecaster.predict(load, past, horizon, timezone), forecaster.predict(generation, past, horizon, timezone)
-    )
-
-
-def sign_orders(
-    orders: Orders, slot: int, members: Sequence[bytes], agents: Sequence[Key], domain: Domain
-) -> tuple[Signed[Order], ...]:
-    """The orders of one slot, each signed by its member's agent. An order is void once its slot begins."""
-    rows = zip(orders.member.tolist(), orders.side.tolist(), orders.wh.tolist(), orders.limit.tolist(), strict=True)
-    return tuple(
-        sign(domain, Order(members[member], side, wh, limit, slot, slot, 2 * slot + side), agents[member])
-        for member, side, wh, limit in rows
-    )
 
 
 def admit(
@@ -144,7 +108,6 @@ def clear(
             tuple(found[slot]),
             joined(*carried[slot]),
             _made_by(stages, carried[slot]),
-            np.zeros(frame.members, dtype=np.int64),
             np.full(frame.members, MAX_ORDER_WH, dtype=np.int64),
         )
         for slot in range(len(declared))
@@ -191,18 +154,6 @@ def _capped(cleared: Cleared, planned: IntArray, share: float) -> Cleared:
     return replace(cleared, trades=carried, stage=cleared.stage[wh > 0], feed_in_cap=cap)
 
 
-def steer(cleared: Sequence[Cleared], grid: IntArray) -> tuple[Cleared, ...]:
-    """Step 4 where agents agreed over the whole horizon: their batteries follow the plan.
-
-    grid : what the plan takes from the utility into batteries, shape (homes, slots) [Wh]
-    A battery holds its home's meter at what the home agreed with its neighbours, plus this. So it helps to keep what
-    was agreed when the day turns out otherwise, and never deals with the utility beyond the plan.
-    """
-    return tuple(
-        replace(slot, target=slot.trades.position(len(grid)) + grid[:, place]) for place, slot in enumerate(cleared)
-    )
-
-
 def commit(cleared: Cleared) -> Committed:
     """Step 5. The roots of a slot's orders and trades, for the chain before delivery."""
     signed = cleared.declared.signed
@@ -231,21 +182,6 @@ def trade_records(
     return tuple(Trade(slot, 0, first + number, *row) for number, row in enumerate(rows))
 
 
-def deliver(
-    fleet: Fleet, soc: FloatArray, load: IntArray, generation: IntArray, cleared: Cleared
-) -> tuple[Flows, FloatArray]:
-    """Step 6, behind the meters: batteries act on what really happens, and feed-in above the cap is held back.
-
-    load, generation : shape (homes,) [Wh] >= 0
-    Returns the flows and the state of charge after the slot [Wh].
-    """
-    target = np.maximum(cleared.target, -cleared.feed_in_cap)
-    battery = step(fleet, soc, load - generation - target)
-    wanted = load - generation + battery.net
-    curtailed = curtail(wanted, generation, cleared.feed_in_cap)
-    return Flows(load, generation, battery.charge, battery.discharge, curtailed, wanted + curtailed), battery.soc
-
-
 def believe(
     committed: Committed, readings: Sequence[Signed[Reading]], meters: Sequence[bytes], last: IntArray, domain: Domain
 ) -> Delivered:
@@ -264,7 +200,7 @@ def believe(
 
 def settle(
     delivered: Delivered, stages: Sequence[ActiveStage], frame: Frame, bounds: Limits, free: IntArray
-) -> tuple[tuple[Clearing, ...], Account]:
+) -> Settled:
     """Step 7. What was delivered beside the day-ahead trades goes to the pools, what is left to the utility.
 
     stages : those after delivery; each shares what the ones before it left
@@ -283,7 +219,7 @@ def settle(
     final = Trades(trades.buyer, trades.seller, settled, trades.price)
     wh = np.concatenate([agreed.wh, trades.wh[len(agreed) :]])
     local = final.position(frame.members)
-    return tuple(pools), Account(
+    account = Account(
         Trades(trades.buyer, trades.seller, wh, trades.price),
         np.concatenate([cleared.stage, made_by]),
         settled,
@@ -291,6 +227,7 @@ def settle(
         delivered.net - local,
         final.credit(frame.members),
     )
+    return Settled(delivered, tuple(pools), account)
 
 
 def _deviations(net: IntArray, settled: Trades, bounds: Limits, frame: Frame) -> Positions:
@@ -301,11 +238,12 @@ def _deviations(net: IntArray, settled: Trades, bounds: Limits, frame: Frame) ->
     return Positions(np.clip(net - position, -room_to_sell, room_to_buy), bounds.max_buy, bounds.min_sell)
 
 
-def post(delivered: Delivered, after: tuple[Clearing, ...], account: Account, mandates: Sequence[bytes]) -> Posted:
+def post(settled: Settled, mandates: Sequence[bytes]) -> Posted:
     """Step 7. The slot's statements and roots, ready for the operators' signatures.
 
     mandates : struct hash by member index: under these, not under orders, members trade in the pool
     """
+    delivered, account = settled.delivered, settled.account
     committed = delivered.committed
     slot, agreed = committed.cleared.declared.slot, len(committed.records)
     pool = account.trades.keep(np.arange(len(account.trades)) >= agreed)
@@ -323,16 +261,4 @@ def post(delivered: Delivered, after: tuple[Clearing, ...], account: Account, ma
     tree = Tree.of([hash_struct(leaf) for leaf in leaves])
     deltas = pack_deltas(account.credit)
     document = Post(slot, 0, committed.orders.root, Tree.of(readings).root, tree.root, keccak(deltas))
-    return Posted(delivered, after, account, records, leaves, tree, deltas, document)
-
-
-def part(frame: Frame, chosen: slice) -> Frame:
-    """The frame of some of its slots."""
-    some: Any = chosen
-    return replace(
-        frame,
-        starts=frame.starts[some],
-        minutes=frame.minutes[some],
-        ceiling=frame.ceiling[some],
-        floor=frame.floor[some],
-    )
+    return Posted(delivered, settled.after, account, records, leaves, tree, deltas, document)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from sqlalchemy import (
     Column,
     Connection,
@@ -24,26 +26,32 @@ from sqlalchemy import (
     event,
     insert,
     select,
-    update,
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from commonwatt.errors import StoreError
+from commonwatt.units import IntArray
 
-VERSION: Final = "2"
+VERSION: Final = "3"
 # Marks the file as a store of ours (PRAGMA application_id, "CWex").
 _APPLICATION: Final = 0x43576578
 
 _metadata = MetaData()
 
 
-def _table(
-    name: str, keys: Sequence[str], integers: Sequence[str], blobs: Sequence[str] = (), texts: Sequence[str] = ()
+def table(
+    metadata: MetaData,
+    name: str,
+    keys: Sequence[str],
+    integers: Sequence[str],
+    blobs: Sequence[str] = (),
+    texts: Sequence[str] = (),
 ) -> Table:
+    """A table with these columns, none of them empty; its key are the integers `keys`."""
     return Table(
         name,
-        _metadata,
+        metadata,
         *(Column(key, Integer, primary_key=True, autoincrement=False) for key in keys),
         *(Column(column, Integer, nullable=False) for column in integers),
         *(Column(column, LargeBinary, nullable=False) for column in blobs),
@@ -53,6 +61,7 @@ def _table(
     )
 
 
+_table = partial(table, _metadata)
 run = Table(
     "run",
     _metadata,
@@ -77,11 +86,7 @@ trades = _table(
     ["buy_order", "sell_order", "hash"],
 )
 readings = _table("readings", ["slot", "member"], ["wh_in", "wh_out", "sequence"], ["hash", "signature"])
-flows = _table(
-    "flows",
-    ["slot", "member"],
-    ["load", "generation", "charge", "discharge", "curtailed", "net", "ahead", "after", "grid", "credit"],
-)
+accounts = _table("accounts", ["slot", "member"], ["net", "ahead", "after", "grid", "credit"])
 commitments = _table("commitments", ["slot"], ["gate"], ["orders", "trades"])
 posts = _table(
     "posts",
@@ -89,8 +94,8 @@ posts = _table(
     ["posted_at"],
     ["orders", "trades", "readings", "statements", "deltas", "signature", "leaves"],
 )
-plans = _table("plans", ["slot"], [], ["target", "feed_in_cap"])
-progress = _table("progress", ["id"], ["event"], ["soc"])
+caps = _table("caps", ["slot"], [], ["feed_in"])
+progress = _table("progress", ["id"], ["event"])
 journal = _table("journal", ["event", "number"], ["time"], [], ["what", "detail"])
 
 
@@ -166,6 +171,11 @@ class Store:
             cursor = connection.exec_driver_sql(f'SELECT {wanted} FROM "{table.name}" ORDER BY {keys}')  # noqa: S608
             return [tuple(row) for row in cursor.fetchall()]
 
+    def arrays(self, table: Table, names: Sequence[str], members: int) -> dict[str, IntArray]:
+        """These columns of a table with a row for each slot and member, each shape (members, slots)."""
+        rows = np.array(self.columns(table, names), dtype=np.int64).reshape(-1, members, len(names))
+        return {name: np.ascontiguousarray(rows[:, :, place].T) for place, name in enumerate(names)}
+
     def close(self) -> None:
         """Release the file."""
         self._engine.dispose()
@@ -187,11 +197,15 @@ def add(connection: Connection, table: Table, rows: Iterable[Sequence[object]]) 
         connection.exec_driver_sql(statement, [tuple(row) for row in rows])
 
 
-def advance(connection: Connection, number: int, soc: bytes) -> None:
-    """Note that event `number` is done, with the batteries' state of charge after it."""
-    done = connection.execute(update(progress).where(progress.c.id == 0).values(event=number, soc=soc))
-    if done.rowcount == 0:
-        connection.execute(insert(progress).values(id=0, event=number, soc=soc))
+def advance(connection: Connection, number: int) -> None:
+    """Note that event `number` is done."""
+    put(connection, progress, (0, number))
+
+
+def put(connection: Connection, table: Table, row: Sequence[object]) -> None:
+    """Write a row, in the order of the table's columns, in place of the one with its key."""
+    marks = ", ".join("?" * len(row))
+    connection.exec_driver_sql(f'INSERT OR REPLACE INTO "{table.name}" VALUES ({marks})', tuple(row))  # noqa: S608
 
 
 def note(connection: Connection, number: int, time: int, entries: Sequence[tuple[str, Mapping[str, object]]]) -> None:

@@ -19,12 +19,14 @@ from commonwatt.market.designs.sdr import SDR
 from commonwatt.market.designs.sdr_compensated import SDR_COMPENSATED
 from commonwatt.market.designs.sharing_key import SHARING_KEY
 from commonwatt.market.designs.uniform import UNIFORM
-from commonwatt.market.interface import Events, Frame, Mechanism, Orders, Outcome, Parameters, Positions
+from commonwatt.market.interface import Events, Frame, Limits, Orders, Outcome, Parameters, Positions
+from commonwatt.market.mechanism import Mechanism
 
 __all__ = [
     "MECHANISMS",
     "Events",
     "Frame",
+    "Limits",
     "Mechanism",
     "Neighbourhood",
     "Orders",

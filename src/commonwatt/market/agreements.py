@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from commonwatt.exchange.parties import Limits
 from commonwatt.market import Orders
+from commonwatt.market.interface import Limits
 from commonwatt.records import BUY, SELL, Clearing, Trades
 from commonwatt.units import MAX_PRICE, IntArray
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar, cast
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from commonwatt.records import BUY, Clearing, Trades
+from commonwatt.records import BUY, Trades
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, IntArray
-
-Phase = Literal["ahead", "after"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,17 @@ class Frame:
     members: int
     ceiling: IntArray
     floor: IntArray
+
+    def part(self, chosen: slice) -> Frame:
+        """The frame of some of its slots."""
+        some: Any = chosen
+        return replace(
+            self,
+            starts=self.starts[some],
+            minutes=self.minutes[some],
+            ceiling=self.ceiling[some],
+            floor=self.floor[some],
+        )
 
 
 @dataclass(frozen=True)
@@ -93,8 +102,6 @@ class Events:
 
 ADD, AMEND, CANCEL = 0, 1, 2
 
-I = TypeVar("I")  # noqa: E741  (I as in input: Orders, Positions, Events, or what a mechanism's own proof takes)
-
 
 class Parameters(BaseModel):
     """Parameters of a mechanism, as an operator writes them; unknown keys are refused."""
@@ -115,62 +122,14 @@ class Outcome:
     evidence: object = None
 
 
-@dataclass(frozen=True)
-class Mechanism(Generic[I]):
-    """A market design.
-
-    phase : "ahead" clears a horizon before delivery; "after" one slot from what the meters counted
-    rational : it promises that nobody is worse off than with the utility alone
-    rule : (frame, one input per slot, parameters) to one Outcome per slot; pure and deterministic
-    proof : of a mechanism whose slots hang together (batteries); its rule takes a single input for the whole horizon,
-        and (name, frame, inputs, outcomes, parameters) gives the Clearings, or raises MarketError. None = each slot
-        is proved by itself
-    """
-
-    name: str
-    phase: Phase
-    needs: type[I]
-    parameters: type[Parameters]
-    rule: Callable[[Frame, tuple[I, ...], Any], tuple[Outcome, ...]]
-    source: str
-    rational: bool = True
-    proof: Callable[[str, Frame, tuple[I, ...], tuple[Outcome, ...], Any], tuple[Clearing, ...]] | None = None
-
-    def problems(self, parameters: Mapping[str, object]) -> list[tuple[str, str]]:
-        """What is wrong with `parameters`: (key, sentence) each; empty when nothing is."""
-        try:
-            self.parameters.model_validate(dict(parameters))
-        except ValidationError as error:
-            return [(".".join(map(str, found["loc"])), _sentence(self, found)) for found in error.errors()]
-        return []
-
-    def clear(
-        self, frame: Frame, inputs: tuple[I, ...], parameters: Mapping[str, object] | None = None
-    ) -> tuple[Clearing, ...]:
-        """Clear every slot of the frame and prove each result.
-
-        Raises MarketError when an input is out of bounds or a result breaks its own promise.
-        """
-        from commonwatt.market.proving import proved, refuse_out_of_bounds
-
-        chosen = self.parameters.model_validate(dict(parameters or {}))
-        if self.proof is not None:
-            return self.proof(self.name, frame, inputs, self.rule(frame, inputs, chosen), chosen)
-        refuse_out_of_bounds(self.name, frame, inputs)
-        outcomes = self.rule(frame, inputs, chosen)
-        return tuple(
-            proved(self.name, frame, slot, cast(Any, inputs[slot]), outcome, rational=self.rational)
-            for slot, outcome in enumerate(outcomes)
-        )
-
-
-def _sentence(mechanism: Mechanism[Any], found: Any) -> str:
-    if found["type"] == "extra_forbidden":
-        known = ", ".join(sorted(mechanism.parameters.model_fields)) or "none"
-        return f"is not a parameter of {mechanism.name} (known: {known})"
-    if found["type"] == "value_error":
-        return str(found["ctx"]["error"])
-    return str(found["msg"]).lower()
-
-
 BOUNDS = f"an order is at most {MAX_ORDER_WH} Wh and a price at most {MAX_PRICE} micro-currency/kWh"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the mandates allow, each shape (members,): prices [micro-currency/kWh], energy per slot [Wh]."""
+
+    max_buy: IntArray
+    min_sell: IntArray
+    buy_wh: IntArray
+    sell_wh: IntArray

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import time
 from fractions import Fraction
 from typing import Annotated
@@ -22,10 +23,9 @@ def _money(value: object) -> int:
 
 
 def _clock(value: object) -> time:
-    try:
-        return time.fromisoformat(str(value))
-    except ValueError:
-        raise ValueError('is a local time such as "09:00"') from None
+    if not isinstance(value, str) or not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
+        raise ValueError('is a local time such as "09:00"')
+    return time.fromisoformat(value)
 
 
 def _portion(value: object) -> Fraction:

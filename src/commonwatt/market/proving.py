@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from commonwatt.errors import MarketError
+from commonwatt.errors import MarketError, PromiseBroken
 from commonwatt.market.exact import exact_sum
 from commonwatt.market.interface import AMEND, BOUNDS, CANCEL, Events, Frame, Orders, Outcome, Positions
 from commonwatt.records import BUY, Check, Clearing, Proof, Trades
 from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, IntArray
+
+CLEARED = "cleared"
+"""Name of the check that a slot without a clearing fails; its meaning says why."""
 
 
 def proved(
@@ -18,7 +21,7 @@ def proved(
 ) -> Clearing:
     """The outcome of one slot as a Clearing with its proof.
 
-    Raises MarketError when a check fails: such a result is not to be settled.
+    Raises PromiseBroken when a check fails: such a result is not to be settled.
     """
     trades = outcome.trades
     formed = well_formed(trades, frame.members)
@@ -41,10 +44,17 @@ def proved(
 
 
 def insist(name: str, frame: Frame, slot: int, check: Check) -> None:
-    """Raise MarketError unless the check holds."""
+    """Raise PromiseBroken unless the check holds."""
     if not check.holds:
-        start = int(frame.starts[slot])
-        raise MarketError(f"{name} broke its promise in slot {start}: {check.meaning} ({check.figure}).")
+        raise PromiseBroken(name, int(frame.starts[slot]), check.name, check.meaning, check.figure)
+
+
+def uncleared(name: str, start: int, grid: IntArray, reason: str) -> Clearing:
+    """A slot [start, unix s] that could not be cleared: nobody trades, everybody meets the utility.
+
+    grid : what was wished, shape (members,) [Wh]; reason : a sentence, which the proof carries
+    """
+    return Clearing(name, start, Trades(), {}, grid, Proof((Check(CLEARED, holds=False, figure=1, meaning=reason),)))
 
 
 def declared(given: Orders | Positions | Events, members: int) -> tuple[IntArray, IntArray]:
@@ -137,10 +147,10 @@ def limits(given: Orders | Positions | Events, members: int) -> tuple[IntArray, 
 
 
 def paid(trades: Trades, members: int) -> Check:
-    """What the ones pay, the others receive, and no product of energy and price overflowed."""
+    """What the ones pay, the others receive, and no total left 64 bits."""
     credit = trades.credit(members)
     largest = max(abs(int(trades.price.max(initial=0))), abs(int(trades.price.min(initial=0))))
-    # No product and no total can leave 64 bits below this bound; above it, every payment is counted again.
+    # No total can leave 64 bits below this bound; above it, every payment is counted again.
     safe = largest * int(trades.wh.max(initial=0)) * max(1, len(trades)) <= MAX_MONEY
     figure = abs(exact_sum(credit)) if safe else _misstated(trades, credit)
     return Check("payments", figure == 0, figure, "micro-currency by which payments and receipts differ")

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from commonwatt.errors import CommonwattError, MarketError
 from commonwatt.market import Events, Frame, Mechanism, Orders, Positions
+from commonwatt.market.proving import declared, uncleared
 from commonwatt.records import Clearing
 
 
@@ -24,5 +26,22 @@ class ActiveStage:
         return self.mechanism.needs not in (Orders, Events, Positions)
 
     def clear(self, frame: Frame, inputs: tuple[Any, ...]) -> tuple[Clearing, ...]:
-        """One Clearing per slot. Raises MarketError."""
-        return self.mechanism.clear(frame, inputs, self.parameters)
+        """One Clearing per slot; a slot that cannot be cleared stays without trade, and the others go on.
+
+        Raises MarketError where the mechanism clears all slots at once or none.
+        """
+        try:
+            return self.mechanism.clear(frame, inputs, self.parameters)
+        except Exception as error:  # an operator's own mechanism may raise anything
+            reason = str(error) if isinstance(error, CommonwattError) else _reason(self.mechanism.name, error)
+            if self.over_horizon:
+                raise MarketError(reason) from error
+            if len(inputs) > 1:
+                alone = (self.clear(frame.part(slice(at, at + 1)), (given,)) for at, given in enumerate(inputs))
+                return tuple(clearing for (clearing,) in alone)
+            bought, sold = declared(inputs[0], frame.members)
+            return (uncleared(self.mechanism.name, int(frame.starts[0]), bought - sold, reason),)
+
+
+def _reason(name: str, error: Exception) -> str:
+    return f"{name} cannot clear: its code ends with {type(error).__name__}: {error}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from commonwatt.units import IntArray
+from commonwatt.units import IntArray, payments
 
 
 def _none() -> IntArray:
@@ -34,7 +34,7 @@ class Trades:
     @property
     def payments(self) -> IntArray:
         """Buyer to seller, shape (trades,) [micro-currency], rounded down as `units.payment`."""
-        return self.wh * self.price // 1000
+        return payments(self.wh, self.price)
 
     def position(self, members: int) -> IntArray:
         """Local energy of each member, shape (members,) [Wh], positive = bought."""

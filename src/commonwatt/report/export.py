@@ -19,7 +19,7 @@ def write_tables(result: Result, folder: Path, formats: Sequence[Format] = ("csv
     Energy is Wh, money and prices are currency units, times are UTC; in CSV they read 2026-06-14T22:00:00Z, and the
     community's own clock, in the column `local`, has no zone.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     paths = []
     for name in TABLES:
         table = getattr(result, name)

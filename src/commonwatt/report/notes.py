@@ -36,7 +36,7 @@ def notes(result: Result) -> list[tuple[str, str]]:
                    f"{', '.join(charges)}{vat}."),
         ("Grid", f"{community.grid}; planned feed-in that its wires cannot carry is held back." if community.grid
          else "not modelled: the wires carry everything."),
-        ("Forecast", f"{_forecaster(result.simulation.forecaster)}; orders follow the forecast, bills the meters."),
+        ("Forecast", f"{_forecaster(result.simulated.forecaster)}; orders follow the forecast, bills the meters."),
         *_data(result),
         ("Rounding", "Energy is whole Wh and money whole micro-units. Each payment is rounded down, equally for payer "
                      "and payee; VAT is rounded half up once per bill. Figures on this page are rounded for display "

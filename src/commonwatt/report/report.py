@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from commonwatt.exchange.folder import write_private
 from commonwatt.report.homeplots import flows_svg, savings_svg
 from commonwatt.report.metrics import Figures, figures
 from commonwatt.report.notes import notes
@@ -29,7 +30,7 @@ CSS: Final = Path(__file__).with_name("report.css")
 def write_report(result: Result, path: Path) -> None:
     """Write the report of `result` as one HTML file, in UTF-8."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(report_html(result), encoding="utf-8")
+    write_private(path, report_html(result))
 
 
 def report_html(result: Result) -> str:
@@ -125,7 +126,7 @@ def _share_card(title: str, share: float | None, note: str) -> tuple[str, str, f
 
 def _plots(result: Result) -> list[str]:
     currency = escape(result.community.currency)
-    days = result.simulation.days
+    days = result.rules.days
     average = f", on average over {days} days" if days > DAYS_IN_FULL else ""
     means = " Means over the days at each time of day." if average else ""
     up = "Above the line, where the homes' power came from; below it, where the roofs' power went"

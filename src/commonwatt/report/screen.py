@@ -156,6 +156,9 @@ def _energy(result: Result, width: int) -> Iterator[RenderableType]:
     verdict = "all hold ✓" if checks == holding else f"{checks - holding} do not hold"
     if clearings:
         yield Text(f"{clearings} clearings with {checks} checks: {verdict}", "green" if checks == holding else "red")
+    if result.uncleared:
+        slots = "slot" if len(result.uncleared) == 1 else "slots"
+        yield Text(f"{len(result.uncleared)} {slots} without local trade: {result.uncleared[0]}", "red")
 
 
 def _bar(layers: dict[str, int], width: int) -> RenderableType:
@@ -261,8 +264,8 @@ def summary(result: Result) -> dict[str, Any]:
         "period": {
             "from": period.start,
             "until": period.end,
-            "first_day": result.simulation.start.isoformat(),
-            "days": result.simulation.days,
+            "first_day": result.rules.start.isoformat(),
+            "days": result.rules.days,
             "slots": period.count,
             "slot_seconds": period.seconds,
         },

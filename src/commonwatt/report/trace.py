@@ -20,21 +20,20 @@ def trace(result: Result) -> list[tuple[str, str]]:
 
     Empty without trades or without a ledger.
     """
-    sim = result.simulation
-    if sim.outbox is None:
+    store, client = result.books.store, result.books.client
+    if client is None:
         return []
-    rows = sim.store.columns(tables.trades, ("settled", "stage", "slot", "number"))
+    rows = store.columns(tables.trades, ("settled", "stage", "slot", "number"))
     settled = [row for row in rows if row[0] > 0]
     if not settled:
         return []
     # A day-ahead trade passes every step; among them the largest, and of equals the first.
-    ahead = stages_ahead(sim.store)
+    ahead = stages_ahead(store)
     _, _, at, number = min(settled, key=lambda row: (row[1] >= ahead, -row[0], row[2], row[3]))
-    slot = Slot.stored(sim.store, at)
-    trade = next(t for t in sim.store.rows(tables.trades, slot=at) if t.number == number)
+    slot = Slot.stored(store, at)
+    trade = next(t for t in store.rows(tables.trades, slot=at) if t.number == number)
     seller, buyer = (result.community.members[index] for index in (trade.seller, trade.buyer))
-    reading = next(r for r in sim.store.rows(tables.readings, slot=at) if r.member == trade.seller)
-    client = sim.outbox.client
+    reading = next(r for r in store.rows(tables.readings, slot=at) if r.member == trade.seller)
     statement = next(s for s in slot.statements(trade.seller) if s.trade == trade.hash)
     position = slot.first[trade.seller] + statement.index
     blocks = _blocks(client, at)
@@ -45,7 +44,7 @@ def trace(result: Result) -> list[tuple[str, str]]:
     paid = payment(trade.settled, trade.price) / MICRO
     local = result.slots.filter(result.slots["slot"].dt.timestamp("ms") == at * 1000)["local"][0]
     agreed = f"{'order' if trade.stage < ahead else 'mandate'} {_short(trade.sell_order)}"
-    meter = checksum_address(sim.meters[trade.seller].key.address)[:14]
+    meter = checksum_address(result.books.meters[trade.seller])[:14]
     lines = [
         (
             "trade",

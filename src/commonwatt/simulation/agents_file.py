@@ -12,34 +12,37 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from math import isfinite
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from commonwatt.data.table import reading
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.market import Neighbourhood
+from commonwatt.records import strict_json
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, MICRO, WH_PER_KWH
 
 AGENT: Final = {"a": MAX_PRICE / MICRO, "b": MAX_PRICE / MICRO, "p_min": MAX_ORDER_WH / WH_PER_KWH}
 """Largest value without sign of an agent's keys; p_max is bounded as p_min."""
+_LONGEST: Final = 1 << 26
+"""Bytes of a file."""
 
 
 def read_agents(file: Path, retail: int | None, feed_in: int | None) -> tuple[tuple[str, ...], Neighbourhood]:
     """The agents' names, and the agents with their links.
 
     retail, feed_in : what the utility sells and buys at [micro-currency/kWh]; None = it does not
-    Raises ConfigError with all findings.
+    Raises ConfigError with all findings, or DataError when the file cannot be read.
     """
-    try:
-        given = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigError(str(file), [Finding("", f"cannot be read: {reason}")]) from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(str(file), [Finding("", f"is not JSON: {error}")]) from None
+    with reading(file), file.open("rb") as opened:
+        raw = opened.read(_LONGEST + 1)
     findings: list[Finding] = []
+    try:
+        given = strict_json.loads(raw, _LONGEST, fractions=True)
+    except ValueError as error:
+        raise ConfigError(str(file), [Finding("", f"is not JSON: {error}")]) from None
     tables = _table(given, {"agents", "links"}, "", findings)
     names, curves = _agents(tables.get("agents"), findings)
     links = None if tables.get("links") is None else _links(tables["links"], names, findings)
@@ -115,12 +118,12 @@ def _table(row: object, known: set[str], where: str, findings: list[Finding]) ->
 
 def _number(row: Mapping[str, Any], key: str, most: float, where: str, findings: list[Finding]) -> float:
     value = row.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -inf < value < inf:
         told = "missing" if value is None else f"not {json.dumps(value)}"
         findings.append(Finding(f"{where}.{key}", f"is a number; it is {told}"))
         return 0.0
     if abs(value) > most:
-        findings.append(Finding(f"{where}.{key}", f"is at most {most:g} without sign, not {value:g}"))
+        findings.append(Finding(f"{where}.{key}", f"is at most {most:g} without sign, not {json.dumps(value)[:40]}"))
         return 0.0
     return float(value)
 

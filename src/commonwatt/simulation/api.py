@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Final
 
-from commonwatt.community.model import LEDGERS, is_ledger
+from commonwatt.community.model import LEDGERS, Community, is_ledger
 from commonwatt.errors import ConfigError, Finding
-from commonwatt.exchange.checking import load
+from commonwatt.exchange.checking import load, read_whole
+from commonwatt.exchange.rules import Rules
+from commonwatt.forecast import SeasonalNaive
+from commonwatt.simulation import world
 from commonwatt.simulation.result import Result
 from commonwatt.simulation.simulation import Simulation
 
@@ -54,10 +58,31 @@ def simulate(
         raise
 
 
+def check(file: str | Path, start: str | date | None = None, days: int = 1) -> Community:
+    """The community of `file`, when a simulation of `days` local days from `start` finds all that it reads.
+
+    start : None looks at all days that the community's own files cover
+    Raises ConfigError or DataError, with the words of `simulate`.
+    """
+    community, folder = load(file), Path(file).parent
+    if start is None and days != 1:
+        raise ConfigError("The request", [Finding("days", "are counted from start, which is missing")])
+    if start is None:
+        read_whole(community, folder)
+        return community
+    first, wrong = first_day(start, days)
+    if wrong:
+        raise ConfigError("The request", wrong)
+    world.build(Rules.of(community, folder, first, days), folder, SeasonalNaive().history_days)
+    return community
+
+
 def first_day(start: str | date, days: int) -> tuple[date, list[Finding]]:
     """The first local day of a request, and what is wrong with it or with the number of days."""
     problems = [] if 1 <= days <= _MOST_DAYS else [Finding("days", f"is from 1 to {_MOST_DAYS}, not {days}")]
     try:
+        if isinstance(start, str) and not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", start):
+            raise ValueError(start)
         first = date.fromisoformat(start) if isinstance(start, str) else start
     except ValueError:
         return _EARLIEST, [*problems, Finding("start", f"is a date such as 2026-06-15, not '{start}'")]

@@ -36,7 +36,7 @@ def bench_day(
         wall = time.monotonic() - wall
         trades = len(result.trades)
         conserved = result.ledger.balances == result.ledger.deposits if result.ledger else None
-        result.simulation.close()
+        result.close()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if platform.system() == "Linux" else 1024**2)
     return {
         "homes": homes,

@@ -9,8 +9,8 @@ Every row that cannot be used is a finding with its number; nothing is cleared t
 
 from __future__ import annotations
 
-import csv
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from commonwatt.data.table import csv_rows, reading
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.market import Events, Frame, Mechanism, Neighbourhood, Orders, Positions, as_events, find
 from commonwatt.records import BUY, SELL, Clearing
@@ -26,6 +27,8 @@ from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, decimal_text, micro
 
 SIDES: Final = {"buy": BUY, "sell": SELL}
 POSITIONS: Final = ["member", "net_wh"]
+Rows = list[tuple[int, list[str]]]
+"""Rows of a file, numbered as there."""
 ORDERS: Final = ["order", "member", "side", "wh", "limit"]
 
 
@@ -75,14 +78,13 @@ def _input(
 
 
 def read_slot(file: Path) -> Slot:
-    """Read a CSV of positions or of orders. Raises ConfigError with every finding, by row."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(lines) if any(row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigError(str(file), [Finding("", f"cannot be read: {reason}")]) from None
-    head = rows[0] if rows else []
+    """Read a CSV of positions or of orders.
+
+    Raises ConfigError with every finding, by row as in the file, or DataError when it cannot be read.
+    """
+    with reading(file):
+        rows = [(number, _trimmed(row)) for number, row in csv_rows(file)[1]]
+    head = rows[0][1] if rows else []
     findings: list[Finding] = []
     if head == POSITIONS:
         slot = _positions(rows[1:], findings)
@@ -96,7 +98,15 @@ def read_slot(file: Path) -> Slot:
     return slot
 
 
-def _positions(rows: list[list[str]], findings: list[Finding]) -> Slot:
+def _trimmed(row: list[str]) -> list[str]:
+    """The cells without spaces around them and without empty ones at the right end."""
+    cells = [cell.strip() for cell in row]
+    while cells and not cells[-1]:
+        cells.pop()
+    return cells
+
+
+def _positions(rows: Rows, findings: list[Finding]) -> Slot:
     net: dict[str, int] = {}
     for number, row in _complete(rows, 2, findings):
         member, wh = row[0], _integer(row[1], -MAX_ORDER_WH, number, "net_wh", findings)
@@ -106,7 +116,7 @@ def _positions(rows: list[list[str]], findings: list[Finding]) -> Slot:
     return Slot(tuple(net), net=tuple(net.values()))
 
 
-def _orders(rows: list[list[str]], findings: list[Finding]) -> Slot:
+def _orders(rows: Rows, findings: list[Finding]) -> Slot:
     members: dict[str, int] = {}
     seen: set[str] = set()
     orders = []
@@ -131,9 +141,9 @@ def _orders(rows: list[list[str]], findings: list[Finding]) -> Slot:
     return Slot(tuple(members), orders=tuple(orders))
 
 
-def _complete(rows: list[list[str]], columns: int, findings: list[Finding]) -> Iterator[tuple[int, list[str]]]:
-    """The rows with the right number of columns, numbered as in the file; the others are findings."""
-    for number, row in enumerate(rows, 2):
+def _complete(rows: Rows, columns: int, findings: list[Finding]) -> Iterator[tuple[int, list[str]]]:
+    """The rows with the right number of columns; the others are findings."""
+    for number, row in rows:
         if len(row) == columns and all(row):
             yield number, row
         else:
@@ -141,11 +151,10 @@ def _complete(rows: list[list[str]], columns: int, findings: list[Finding]) -> I
 
 
 def _integer(text: str, least: int, row: int, name: str, findings: list[Finding]) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        findings.append(Finding(f"row {row}", f"{name} is a whole number of Wh, not '{text}'"))
+    if not re.fullmatch(r"[+-]?[0-9]{1,40}", text):
+        findings.append(Finding(f"row {row}", f"{name} is a whole number of Wh, not '{text[:40]}'"))
         return 0
+    value = int(text)
     if not least <= value <= MAX_ORDER_WH:
         findings.append(Finding(f"row {row}", f"{name} is between {least} and {MAX_ORDER_WH} Wh, not {value}"))
         return 0

@@ -6,23 +6,24 @@ Times are UTC; the community's own clock is the column `local`.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from commonwatt.accounts.charges import Charges, charges
+from commonwatt.accounts.charges import Charges
+from commonwatt.accounts.document import Anchored, anchored
 from commonwatt.community.calendar import local_clock
 from commonwatt.community.model import Stage
 from commonwatt.exchange import store as tables
-from commonwatt.exchange.bills import Anchored, anchored, bills
+from commonwatt.exchange.bills import bills
+from commonwatt.exchange.exchange import Laboratory
 from commonwatt.exchange.rows import stages_ahead
+from commonwatt.simulation.homes import Homes
 from commonwatt.units import MICRO, WH_PER_KWH, IntArray
-
-if TYPE_CHECKING:
-    from commonwatt.simulation.simulation import Simulation
 
 FLOWS = ("load", "generation", "charge", "discharge", "curtailed", "net", "ahead", "after", "grid")
 
@@ -48,26 +49,26 @@ class LedgerFigures:
 
 
 class Result:
-    """Tables are made when they are asked for."""
+    """Tables are made when they are asked for.
 
-    def __init__(self, simulation: Simulation) -> None:
-        self.simulation = simulation
-        self.community = simulation.community
-        self.period = simulation.world.period
-        self.prices_micro = simulation.world.prices
+    exchange, simulated : the two sides of the run, at its end: the engine and the simulated homes; close : releases
+        their files
+    """
+
+    def __init__(self, exchange: Laboratory, homes: Homes, close: Callable[[], None]) -> None:
+        self.exchange, self.simulated, self.close = exchange, homes, close
+        self.rules, self.books = exchange.rules, exchange.books
+        self.community, self.period, self.prices_micro = self.rules.community, self.rules.period, self.rules.prices
 
     @property
     def seconds(self) -> dict[str, float]:
         """CPU seconds by step."""
-        return dict(self.simulation.watch.seconds)
+        return dict(self.exchange.watch.seconds)
 
     @cached_property
     def arrays(self) -> dict[str, IntArray]:
         """Every flow as an array, shape (members, slots): Wh, and `credit` in micro-currency."""
-        names = (*FLOWS, "credit")
-        rows = np.array(self.simulation.store.columns(tables.flows, names), dtype=np.int64)
-        shaped = rows.reshape(self.period.count, len(self.community.members), len(names))
-        return {name: np.ascontiguousarray(shaped[:, :, place].T) for place, name in enumerate(names)}
+        return {**self.simulated.arrays, **self.books.arrays}
 
     @cached_property
     def flows(self) -> pl.DataFrame:
@@ -104,14 +105,14 @@ class Result:
         stages = self.community.market
         found = {
             (row.stage, name): None
-            for row in self.simulation.store.rows(tables.clearings)
+            for row in self.exchange.store.rows(tables.clearings)
             for name in json.loads(row.prices)
         }
         return {f"{stages[stage].name}_{name}": (stages[stage], name) for stage, name in sorted(found)}
 
     def _clearing_prices(self) -> pl.DataFrame:
         rows: dict[int, dict[str, Any]] = {int(s): {"slot": int(s)} for s in self.period.starts}
-        for row in self.simulation.store.rows(tables.clearings):
+        for row in self.exchange.store.rows(tables.clearings):
             stage = self.community.market[row.stage].name
             for name, price in json.loads(row.prices).items():
                 rows[row.slot][f"{stage}_{name}"] = price / MICRO
@@ -124,7 +125,7 @@ class Result:
         wh agreed, settled_wh, price, payment.
         """
         names = ("slot", "stage", "number", "seller", "buyer", "wh", "settled", "price")
-        rows = self.simulation.store.columns(tables.trades, names)
+        rows = self.exchange.store.columns(tables.trades, names)
         columns = np.array(rows, dtype=np.int64).reshape(-1, len(names)).T
         slot, stage, number, seller, buyer, wh, settled, price = columns
         ids = np.array([member.id for member in self.community.members], dtype=object)
@@ -149,26 +150,29 @@ class Result:
     @cached_property
     def proofs(self) -> tuple[int, int, int]:
         """Number of clearings, of the checks that came with them, and of those that hold."""
-        proofs = [json.loads(row.proof) for row in self.simulation.store.rows(tables.clearings)]
+        proofs = [json.loads(row.proof) for row in self.exchange.store.rows(tables.clearings)]
         return len(proofs), sum(map(len, proofs)), sum(check["holds"] for proof in proofs for check in proof)
+
+    @cached_property
+    def uncleared(self) -> tuple[str, ...]:
+        """Why slots stayed without local trade, a sentence for each that could not be cleared."""
+        notes = [row for row in self.exchange.store.rows(tables.journal) if row.what == "not cleared"]
+        return tuple(json.loads(row.detail)["reason"] for row in notes)
 
     def diagnostics(self, phase: str) -> list[dict[str, Any]]:
         """What the clearings of the stages "ahead" of delivery or "after" it say of themselves, slot by slot."""
-        rows, ahead = self.simulation.store.rows(tables.clearings), stages_ahead(self.simulation.store)
+        rows, ahead = self.exchange.store.rows(tables.clearings), stages_ahead(self.exchange.store)
         return [json.loads(row.diagnostics) for row in rows if (row.stage < ahead) == (phase == "ahead")]
 
-    @cached_property
+    @property
     def charges(self) -> Charges:
         """What each member owes with the market [micro-currency]."""
-        a = self.arrays
-        tariff = self.community.tariff
-        return charges(tariff, self.prices_micro, a["grid"], a["ahead"] + a["after"], a["credit"])
+        return self.books.charges
 
-    @cached_property
+    @property
     def charges_without_market(self) -> Charges:
         """What each member would owe if it met the utility alone [micro-currency]."""
-        net = self.arrays["net"]
-        return charges(self.community.tariff, self.prices_micro, net, np.zeros_like(net), np.zeros_like(net))
+        return self.books.charges_without_market
 
     @cached_property
     def homes(self) -> pl.DataFrame:
@@ -196,18 +200,17 @@ class Result:
     @cached_property
     def bills(self) -> Anchored:
         """Every member's bill, and the tree whose root is on the chain."""
-        return anchored(bills(self))
+        return anchored(bills(self.books))
 
     @cached_property
     def ledger(self) -> LedgerFigures | None:
         """The chain's figures; None when the run had no ledger."""
-        outbox = self.simulation.outbox
-        if outbox is None:
+        client = self.books.client
+        if client is None:
             return None
-        client = outbox.client
         node = client.node
         blocks = [node.block(number) for number in range(1, node.head.number + 1)]
-        founded = self.simulation.founded_at_block
+        founded = int(self.exchange.store.values()["founded_at_block"])
         settled = int((self.trades["settled_wh"] > 0).sum())
         return LedgerFigures(
             chain_id=node.chain_id,

@@ -1,24 +1,21 @@
-"""What really happens in a simulated community: load, generation and utility prices of every slot of the period."""
+"""What really happens in a simulated community: load and generation of every slot of the period."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import datetime
 from pathlib import Path
-from typing import Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from commonwatt.community.calendar import Slots, local_days, local_midnight
+from commonwatt.community.calendar import Slots
 from commonwatt.community.model import Community
-from commonwatt.community.tariff import PriceFile, Rate, SlotPrices, rate_per_slot, slot_prices
-from commonwatt.data import annual_kwh, read_meter_file, read_profiles
-from commonwatt.data.prices import read_price_file
-from commonwatt.errors import DataError
-from commonwatt.units import MAX_PRICE, MICRO, FloatArray, IntArray, decimal_text, wh_from_kw
-
-DEFAULT_GATE: Final = time(12)
+from commonwatt.data import MeterFile, annual_kwh, read_meter_file, read_profiles
+from commonwatt.errors import GapError
+from commonwatt.exchange.events import gate_of
+from commonwatt.exchange.rules import Rules
+from commonwatt.units import FloatArray, IntArray, wh_from_kw
 
 
 @dataclass(frozen=True)
@@ -28,42 +25,31 @@ class World:
     slots : the period and, before it, the history that the first forecast needs
     first : place of the period's first slot in `slots`
     load, generation : shape (homes, slots) [Wh] >= 0
-    prices : of the period's slots only
     """
 
     slots: Slots
     first: int
     load: IntArray
     generation: IntArray
-    period: Slots
-    prices: SlotPrices
+
+    def place(self, instant: int) -> int:
+        """Place in `slots` of the first slot that begins at `instant` [unix s] or later."""
+        return -(-(instant - self.slots.start) // self.slots.seconds)
 
 
-def build(community: Community, folder: Path, start: date, days: int, history_days: int) -> World:
-    """Read everything that the simulation of `days` local days from `start` needs.
+def build(rules: Rules, folder: Path, history_days: int) -> World:
+    """Read what happens at the homes in the period of `rules`.
 
     folder : of community.toml, for the files it names
     history_days : whole days of history before the gate of the first day
     Raises DataError when a file does not cover the period or its history.
     """
-    period = local_days(start, days, community.timezone, community.slot_seconds)
-    begin = gate_of(community, start) - history_days * 86_400
+    community, period = rules.community, rules.period
+    begin = gate_of(community, rules.start) - history_days * 86_400
     lead = -(-(period.start - begin) // community.slot_seconds)
     slots = Slots(period.start - lead * community.slot_seconds, lead + period.count, community.slot_seconds)
     loads, generations = _power(community, folder, slots)
-    prices = _prices(community, folder, period)
-    return World(slots, lead, wh_from_kw(loads, slots.hours), wh_from_kw(generations, slots.hours), period, prices)
-
-
-def gate_of(community: Community, day: date) -> int:
-    """Gate closure for the local `day`: on the day before, at the first ahead stage's gate [unix s].
-
-    The day before is the one that was; where a calendar leaves one out, that is two dates earlier.
-    """
-    zone = ZoneInfo(community.timezone)
-    before = datetime.fromtimestamp(local_midnight(day, community.timezone) - 1, zone).date()
-    gate = next((stage.gate for stage in community.market if stage.gate is not None), DEFAULT_GATE)
-    return int(datetime.combine(before, gate, zone).timestamp())
+    return World(slots, lead, wh_from_kw(loads, slots.hours), wh_from_kw(generations, slots.hours))
 
 
 def _power(community: Community, folder: Path, slots: Slots) -> tuple[FloatArray, FloatArray]:
@@ -82,38 +68,18 @@ def _power(community: Community, folder: Path, slots: Slots) -> tuple[FloatArray
                 scale = size[load.profile] if load.annual_kwh is None else load.annual_kwh
                 loads[member.index] += series[load.profile] * scale
             else:
-                loads[member.index] += own[load.profile]
+                loads[member.index] += own.named(load.profile)
         if pv := member.pv:
-            generations[member.index] = series[pv.profile] * pv.kwp if ":" in pv.profile else own[pv.profile]
+            generations[member.index] = series[pv.profile] * pv.kwp if ":" in pv.profile else own.named(pv.profile)
     return loads, generations
 
 
-def _own_meters(community: Community, folder: Path, slots: Slots) -> dict[str, FloatArray]:
+def _own_meters(community: Community, folder: Path, slots: Slots) -> MeterFile:
     if community.profiles is None:
-        return {}
+        return MeterFile((), (), np.empty((0, slots.count)))
     try:
-        meters = read_meter_file(folder / community.profiles, slots, community.timezone)
-    except DataError as error:
+        return read_meter_file(folder / community.profiles, slots, community.timezone)
+    except GapError as error:
         opened = datetime.fromtimestamp(slots.start, ZoneInfo(community.timezone))
-        raise DataError(f"{error} The simulation needs readings from {opened:%Y-%m-%d %H:%M} on: the forecast of the "
+        raise GapError(f"{error} The simulation needs readings from {opened:%Y-%m-%d %H:%M} on: the forecast of the "
                         "first day looks back that far.") from None  # fmt: skip
-    return dict(zip(meters.columns, meters.kw, strict=True))
-
-
-def _prices(community: Community, folder: Path, period: Slots) -> SlotPrices:
-    tariff = community.tariff
-    retail, feed_in = (_rate(rate, folder, period, community.timezone) for rate in (tariff.retail, tariff.feed_in))
-    prices = slot_prices(tariff, retail, feed_in)
-    # What community.toml says itself was checked there.
-    if isinstance(tariff.retail, PriceFile) and (highest := int(prices.gross.max())) > MAX_PRICE:
-        raise DataError(
-            f"{folder / tariff.retail.path}: a kWh at {decimal_text(int(retail.max()), 2)} costs "
-            f"{decimal_text(highest, 2)} with levies and VAT; the highest price is {MAX_PRICE // MICRO}."
-        )
-    return prices
-
-
-def _rate(rate: Rate, folder: Path, slots: Slots, timezone: str) -> IntArray:
-    if isinstance(rate, PriceFile):
-        return read_price_file(folder / rate.path, slots, timezone)
-    return rate_per_slot(rate, slots, timezone)

@@ -7,9 +7,10 @@ as it should. What the members have at the end is compared with the same day und
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Final
@@ -17,20 +18,23 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from commonwatt.accounts.promise import Promise
 from commonwatt.errors import LedgerError, Reverted
 from commonwatt.exchange import steps
 from commonwatt.exchange.checking import load
-from commonwatt.exchange.events import Gate, SlotEnd
-from commonwatt.exchange.excerpt import excerpt
+from commonwatt.exchange.events import Event, SlotEnd
+from commonwatt.exchange.excerpt import excerpt, promised
+from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.outbox import Outbox, Outgoing, outgoing
-from commonwatt.exchange.states import Posted
+from commonwatt.exchange.states import Posted, Settled
 from commonwatt.ledger.client.abi import decode_event, events
 from commonwatt.ledger.client.disputes import DisputesClient
 from commonwatt.ledger.node import Receipt
-from commonwatt.member.faults import Chain, Fault, Promise, faults, promised
+from commonwatt.member.faults import Chain, Fault, faults
 from commonwatt.proof import Key
 from commonwatt.records import Trades
 from commonwatt.simulation.api import first_day
+from commonwatt.simulation.keys import simulated_keys
 from commonwatt.simulation.simulation import Simulation
 from commonwatt.units import MICRO
 
@@ -67,35 +71,34 @@ class Cheated:
         return self.balances == self.honest
 
 
-class DishonestDay(Simulation):
-    """The honest day, but for two slots in which a false post goes to the chain first."""
+class DishonestExchange(Exchange):
+    """An honest exchange, but for two slots in which a false post goes to the chain first.
 
-    def __init__(self, *arguments: Any, tell: Callable[[Step], None], **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        if self.outbox is None or self.keys is None:
-            raise LedgerError("An operator can only cheat where there is a ledger.")
-        self.client, self.operator, self.members_keys = self.outbox.client, self.keys.operator, self.keys.members
+    say : told of each step; members : the homes' own keys, with which they object
+    """
+
+    def __init__(self, *arguments: Any, say: Callable[[Step], None], members: Sequence[Key]) -> None:
+        super().__init__(*arguments)
         self.disputes = DisputesClient(self.client)
-        self._say = tell
+        self._say, self._members = say, members
         self._posted: Posted | None = None
         self._tricks = [self._overcharge, self._withhold]
 
-    def _state(self, *delivered: Any) -> Posted:
-        self._posted = super()._state(*delivered)
-        return self._posted
+    def stated(self, settled: Settled) -> tuple[Settled, Outgoing | None]:
+        """See `Exchange`."""
+        stated, message = super().stated(settled)
+        self._posted = stated if isinstance(stated, Posted) else None
+        return stated, message
 
-    def _tell(self, event: Gate | SlotEnd, message: Outgoing | None) -> None:
+    def tell(self, event: Event, message: Outgoing | None) -> None:
+        """See `Exchange`; twice a false post comes before the honest one."""
         posted = self._posted
-        if isinstance(event, SlotEnd) and posted and self._tricks:
-            victim = _victim(posted)
-            if victim is not None:
-                self._tricks.pop(0)(posted, *victim, event.at + 1)
-                super()._tell(event, message)
-                self._say(
-                    Step("operator", f"posts the slot of {self._clock(posted.post.slot)} again, as it was agreed")
-                )
-                return
-        super()._tell(event, message)
+        victim = _victim(posted) if isinstance(event, SlotEnd) and posted and self._tricks else None
+        if posted and victim:
+            self._tricks.pop(0)(posted, *victim, event.at + 1)
+        super().tell(event, message)
+        if posted and victim:
+            self._say(Step("operator", f"posts the slot of {self._clock(posted.post.slot)} again, as it was agreed"))
 
     def _overcharge(self, honest: Posted, number: int, member: int, at: int) -> None:
         """One home pays more for one trade, and the post is consistent in itself."""
@@ -155,7 +158,7 @@ class DishonestDay(Simulation):
 
     def _purse(self, member: int, at: int) -> Key:
         """The home's own key, with some ether for its transactions."""
-        key = self.members_keys[member]
+        key = self._members[member]
         self.client.pay(key.address, 10**18, at=at)
         return key
 
@@ -171,28 +174,23 @@ class DishonestDay(Simulation):
         account = replace(
             posted.account,
             trades=Trades(trades.buyer, trades.seller, trades.wh, prices),
-            credit=settled.credit(self.members),
+            credit=settled.credit(self.rules.members),
         )
         delivered = replace(posted.delivered, committed=replace(committed, records=tuple(records)))
-        return steps.post(delivered, posted.after, account, [mandate.hash for mandate in self.mandates])
+        settled_falsely = Settled(delivered, posted.after, account)
+        return steps.post(settled_falsely, [mandate.hash for mandate in self.mandates])
 
     def _say_struck(self, receipt: Receipt, name: str) -> None:
         struck = next(event for event in events(receipt) if event.name == "Struck")
         reward = struck.arguments["reward"] / MICRO
-        currency = self.community.currency
+        currency = self.rules.community.currency
         self._say(Step("chain", f"deletes the post; the operator's bond pays {name} {reward:.2f} {currency}"))
 
-    def struck(self) -> list[int]:
-        """What each deleted post has paid [micro-currency]."""
-        logs = self.client.node.logs(1, self.client.node.head.number, self.client.addresses.settlement)
-        found = [event for log in logs if (event := decode_event(log)) and event.name == "Struck"]
-        return [event.arguments["reward"] for event in found]
-
     def _clock(self, slot: int) -> str:
-        return f"{datetime.fromtimestamp(slot, ZoneInfo(self.community.timezone)):%H:%M}"
+        return f"{datetime.fromtimestamp(slot, ZoneInfo(self.rules.community.timezone)):%H:%M}"
 
     def _name(self, member: int) -> str:
-        return self.community.members[member].id
+        return self.rules.community.members[member].id
 
 
 def _victim(posted: Posted) -> tuple[int, int] | None:
@@ -218,13 +216,9 @@ def run(tell: Callable[[Step], None] | None = None) -> Cheated:
                 tell(step)
 
         first, _ = first_day(START, 1)
-        honest = Simulation(community, folder, first, 1)
-        expected = _balances(honest)
-        honest.close()
-        dishonest = DishonestDay(community, folder, first, 1, tell=say)
-        balances = _balances(dishonest)
-        struck = dishonest.struck()
-        dishonest.close()
+        expected, _ = _played(Simulation(community, folder, first, 1))
+        engine = partial(DishonestExchange, say=say, members=simulated_keys(community).members)
+        balances, struck = _played(Simulation(community, folder, first, 1, engine=engine))
     names = tuple(member.id for member in community.members)
     lost = len(struck) * community.ledger.bond
     return Cheated(names, tuple(steps_), balances, expected, sum(struck), lost)
@@ -239,7 +233,13 @@ def summary(found: Cheated) -> str:
     )
 
 
-def _balances(day: Simulation) -> tuple[int, ...]:
-    """What each member has at the end of the day [micro-currency]."""
-    outbox = day.run().simulation.outbox
-    return tuple(outbox.client.balances().tolist()) if outbox else ()
+def _played(day: Simulation) -> tuple[tuple[int, ...], list[int]]:
+    """What each member has at the end of the day, and what each deleted post has paid [micro-currency]."""
+    client = day.run().books.client
+    if client is None:
+        raise LedgerError("An operator can only cheat where there is a ledger.")
+    logs = client.node.logs(1, client.node.head.number, client.addresses.settlement)
+    found = [event for log in logs if (event := decode_event(log)) and event.name == "Struck"]
+    balances = tuple(client.balances().tolist())
+    day.close()
+    return balances, [event.arguments["reward"] for event in found]

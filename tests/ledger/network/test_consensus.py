@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 from consensus_cases import KEYS, START, STRANGER, Chain, Node, addresses, grow, hashed, header_of, refusal, stake_nodes
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from commonwatt.ledger.network.consensus.interface import Header, Snapshots
@@ -117,7 +117,6 @@ def flip(data: bytes, bit: int) -> bytes:
 
 
 @given(st.data())
-@settings(max_examples=150, derandomize=True)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_header_altered_in_any_field_is_refused(way, data):
     chain, nodes, headers = grown(way)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from importlib.resources import files
 
 import pytest
 from consensus_cases import KEYS, NETWORK, START, STRANGER, Chain, Node, grow, refusal, stake_members
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import dear
 
 from commonwatt.errors import Reverted
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
@@ -76,11 +75,6 @@ def network(published: Published, first: Table) -> list[Node]:
     return [Node(key, Pos(rules, [own])) for key, own in zip(KEYS, CHAINS, strict=False)]
 
 
-def test_the_slots_are_the_compiler_s():
-    layout = json.loads((files("commonwatt.ledger") / "artifacts" / "Stake.json").read_text("utf-8"))["storage"]
-    assert (layout["members"], layout["entries"]) == (stake.MEMBERS_SLOT, stake.ENTRIES_SLOT)
-
-
 def test_what_is_published_is_read():
     published = Published()
     assert published.read() == {}
@@ -97,7 +91,7 @@ TABLE = st.dictionaries(st.binary(min_size=20, max_size=20).filter(any), ROW, ma
 
 
 @given(st.lists(TABLE, min_size=1, max_size=3))
-@settings(max_examples=15)
+@dear(6)
 def test_later_tables_change_the_rows_that_they_hold(tables):
     published = Published()
     expected: dict[bytes, Entry] = {}

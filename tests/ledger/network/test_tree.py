@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import rlp
 from eth.db.trie import make_trie_root_and_nodes
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from network_cases import (
     ALICE,
@@ -26,6 +26,7 @@ from network_cases import (
     rota,
     transfer,
 )
+from profiles import dear
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain.evm import Genesis, decode
@@ -218,7 +219,7 @@ def test_of_equal_branches_the_lower_hash_is_the_chain() -> None:
     assert heads == {min(decode_block(raw).seen.hash for raw in blocks)}
 
 
-@settings(max_examples=15)
+@dear(6)
 @given(data=st.data())
 def test_the_order_of_arrival_does_not_matter(data: st.DataObject) -> None:
     """Random forks, added in two random orders in which parents come first: one head, one state, one set of names."""

@@ -16,12 +16,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from eth_utils.exceptions import ValidationError
-
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain.evm import Genesis, Queued, begin, decode, problem_of, refusal, unaffordable
 from commonwatt.ledger.chain.execution import Execution
 from commonwatt.ledger.chain.reader import At, Reader
+from commonwatt.ledger.chain.rules import Unexecutable
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.node import ZERO_ADDRESS, Block, Receipt
 
@@ -89,7 +88,7 @@ class EmbeddedChain(Reader):
                 break
             try:
                 run.apply(queued)
-            except ValidationError as error:  # `submit` let it in, but the base fee has risen since
+            except Unexecutable as error:  # `submit` let it in, but the base fee has risen since
                 self._refused[queued.hash] = str(error)
         block = run.close()
         # Chain.persist_block would read the block back, and Chain.import_block would execute it again.

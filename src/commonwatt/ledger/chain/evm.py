@@ -17,12 +17,13 @@ from eth.chains.base import Chain
 from eth.consensus.noproof import NoProofConsensus
 from eth.db.backends.base import BaseAtomicDB
 from eth.vm.forks.cancun import CancunVM
-from eth.vm.forks.cancun.constants import BLOB_TX_TYPE
 from eth.vm.forks.cancun.transactions import CancunTransactionBuilder
 from eth_typing import Address, BlockNumber
+from eth_utils.exceptions import ValidationError
 
 from commonwatt.errors import LedgerError, SignatureError
 from commonwatt.ledger.chain import untrusted
+from commonwatt.ledger.chain.rules import ChainState, least_gas, oversized
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.node import Block, Log, Receipt
 from commonwatt.ledger.wallet import created_address
@@ -38,6 +39,8 @@ CHAIN_ID_KEY = b"commonwatt:chain-id"
 EXTRA_DATA_BYTES = 4096
 """The most that a header's extra data holds."""
 _OUTPUT_KEY = b"commonwatt:output:"
+# Transactions with blobs (EIP-4844) and those that set an account's code (EIP-7702) have higher ones.
+_MOST_TYPE = 2
 # Of a transaction; the words of its access list are the most of them.
 _MOST_ITEMS = 1 << 13
 
@@ -101,6 +104,7 @@ class Database(BaseAtomicDB):
 
 
 class _VM(CancunVM):
+    _state_class = ChainState
     consensus_class = NoProofConsensus
     # The seal of a network's block and what its sealer claims.
     extra_data_max_bytes = EXTRA_DATA_BYTES
@@ -125,6 +129,8 @@ def begin(store: Store, name: str, genesis: Genesis | None) -> None:
         write_genesis(store, genesis)
     elif genesis is not None and genesis.digest != digest:
         raise LedgerError(f"{name} was begun with another genesis.")
+    elif genesis is not None and genesis.chain_id != int.from_bytes(store.get(CHAIN_ID_KEY) or b"", "big"):
+        raise LedgerError(f"{name} is damaged: it does not have the chain id of its genesis.")
 
 
 def write_genesis(store: Store, genesis: Genesis) -> None:
@@ -145,11 +151,11 @@ def write_genesis(store: Store, genesis: Genesis) -> None:
 
 def decode(raw: bytes) -> Queued:
     """A raw transaction with its sender. Raises LedgerError."""
+    if raw and _MOST_TYPE < raw[0] < 0x80:
+        raise LedgerError(f"This chain carries no transactions of type {raw[0]} (transaction type not supported).")
     try:
         untrusted.decode(raw[raw[0] < 0xC0 :], _MOST_ITEMS)  # behind the type's byte, when there is one
         transaction = CancunTransactionBuilder.decode(raw)
-        if transaction.type_id == BLOB_TX_TYPE:
-            raise LedgerError("Blob transactions are not carried by this chain.")
         signed = keccak(transaction.get_message_for_signing())
         r, s = transaction.r.to_bytes(32, "big"), transaction.s.to_bytes(32, "big")
         sender = Address(recover(signed, r + s + bytes([27 + transaction.y_parity])))
@@ -167,20 +173,31 @@ def decode(raw: bytes) -> Queued:
 def problem_of(queued: Queued, chain_id: int, gas_limit: int, base_fee: int) -> str | None:
     """Why a transaction can be in no block of this chain now, whatever its sender's account holds.
 
-    These are py-evm's checks when it executes, and the chain id, which it does not check.
+    These are py-evm's checks when it executes, and the chain id, which it does not check. What stands in brackets are
+    the words of other clients, which wallets look for.
     """
     transaction = queued.transaction
+    if transaction.chain_id is None:
+        return "it is signed for no chain (EIP-155) and could be replayed"
     if transaction.chain_id != chain_id:
-        return f"it is signed for chain {transaction.chain_id}, this is chain {chain_id}"
-    if transaction.gas < transaction.intrinsic_gas:
-        return f"its gas of {transaction.gas} is below the {transaction.intrinsic_gas} it needs at least"
+        return f"it is signed for chain {transaction.chain_id}, this is chain {chain_id} (invalid sender)"
+    try:
+        transaction.validate()
+    except ValidationError as error:
+        return str(error).rstrip(".")
+    least = least_gas(transaction)
+    if transaction.gas < least:
+        return f"its gas of {transaction.gas} is below the {least} it needs at least (intrinsic gas too low)"
     if transaction.gas > gas_limit:
-        return f"its gas of {transaction.gas} is above a block's {gas_limit}"
+        return f"its gas of {transaction.gas} is above a block's {gas_limit} (exceeds block gas limit)"
     if transaction.max_priority_fee_per_gas > transaction.max_fee_per_gas:
-        return "its tip is above its highest fee"
+        return "its tip is above its highest fee (max priority fee per gas higher than max fee per gas)"
     if transaction.max_fee_per_gas < base_fee:
-        return f"its highest fee of {transaction.max_fee_per_gas} wei is below the base fee of {base_fee}"
-    return None
+        return (
+            f"its highest fee of {transaction.max_fee_per_gas} wei is below the base fee of {base_fee}"
+            " (max fee per gas less than block base fee)"
+        )
+    return oversized(transaction.to, transaction.data)
 
 
 def unaffordable(queued: Queued, balance: int, nonce: int, waiting: int) -> str | None:

@@ -10,6 +10,7 @@ from eth.chains.base import Chain
 from trie.hexary import HexaryTrie
 
 from commonwatt.ledger.chain.evm import Queued, output_key, receipt_of
+from commonwatt.ledger.chain.rules import executing
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.node import ZERO_ADDRESS, Receipt
 
@@ -17,7 +18,7 @@ from commonwatt.ledger.node import ZERO_ADDRESS, Receipt
 class Execution:
     """Runs the block after `parent`. The gas limit stays the parent's.
 
-    `apply` and `close` raise eth_utils' ValidationError for what the Cancun rules forbid.
+    `apply` and `close` raise Unexecutable for what the rules forbid.
     """
 
     def __init__(
@@ -43,7 +44,8 @@ class Execution:
 
     def apply(self, queued: Queued) -> None:
         """Run the next transaction; one that cannot be in the block changes nothing."""
-        receipt, computation = self._vm.apply_transaction(self._header, queued.transaction)
+        with executing():
+            receipt, computation = self._vm.apply_transaction(self._header, queued.transaction)
         self._header = self._vm.add_receipt_to_header(self._header, receipt)
         self.done.append(queued)
         self._receipts.append(receipt)
@@ -51,12 +53,13 @@ class Execution:
 
     def close(self, withdrawals: Sequence[WithdrawalAPI] = ()) -> BlockAPI:
         """End the state and validate the block. Its state, transactions and receipts are then in the store."""
-        self._vm.apply_all_withdrawals(withdrawals)
         transactions = [queued.transaction for queued in self.done]
-        filled = self._vm.set_block_transactions_and_withdrawals(
-            self._vm.get_block(), self._header, transactions, self._receipts, withdrawals
-        )
-        block = self._vm.mine_block(filled).block
+        with executing():
+            self._vm.apply_all_withdrawals(withdrawals)
+            filled = self._vm.set_block_transactions_and_withdrawals(
+                self._vm.get_block(), self._header, transactions, self._receipts, withdrawals
+            )
+            block = self._vm.mine_block(filled).block
         # py-evm's tries share one cache whose entries hold on to the tries of old blocks.
         HexaryTrie._cached_create_node_to_db_mapping.cache_clear()
         return cast("BlockAPI", block)

@@ -6,28 +6,23 @@ code runs and raises when it has run for too long.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from eth.abc import ComputationAPI, MessageAPI, SignedTransactionAPI, StateAPI
 from eth.exceptions import Revert, VMError
 from eth.vm.forks.berlin.transactions import calculate_txn_intrinsic_gas_berlin
 from eth.vm.forks.cancun import CancunVM
-from eth.vm.forks.cancun.computation import CancunComputation
-from eth.vm.forks.cancun.state import CancunState
 from eth_typing import Address
 
 from commonwatt.errors import LedgerError
+from commonwatt.ledger.chain.rules import ChainComputation, ChainState, executing, least_gas, oversized
 from commonwatt.ledger.node import ZERO_ADDRESS
 
 Guard = Callable[[], None]
 
 _JUMPDEST = 0x5B
-_PAIRING = bytes(19) + b"\x08"
-_PAIR_BYTES = 192
-# A pairing check of py_ecc takes a third of a second per pair, and nothing can interrupt it.
-_MAX_PAIRS = 4
 _CALL_STIPEND = 2300
 # An estimate may be this much above the least gas that suffices; every halving runs the code again.
 _TOLERANCE = 0.015
@@ -35,7 +30,11 @@ _TOLERANCE = 0.015
 
 @dataclass(frozen=True)
 class Question:
-    """A transaction without signature. `to` empty creates a contract from `data`; `gas_price` 0 costs nothing."""
+    """A transaction without signature. `to` empty creates a contract from `data`; `gas_price` 0 costs nothing.
+
+    payable : whether `gas` is to be no more than what the sender can pay for
+    chain_id : the chain that it is for; None: any
+    """
 
     gas: int
     to: bytes = b""
@@ -44,6 +43,8 @@ class Question:
     value: int = 0
     gas_price: int = 0
     access_list: Sequence[tuple[bytes, Sequence[int]]] = ()
+    payable: bool = False
+    chain_id: int | None = None
 
     # What py-evm asks of a transaction
 
@@ -68,6 +69,20 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Override:
+    """What a question takes an account to be; None: as it is.
+
+    storage : words by slot; the others are as they are, or zero when `cleared`
+    """
+
+    balance: int | None = None
+    nonce: int | None = None
+    code: bytes | None = None
+    storage: Mapping[int, int] = field(default_factory=dict)
+    cleared: bool = False
+
+
+@dataclass(frozen=True)
 class Answer:
     """What came of a question. `output` of a failure is what the contract gave back."""
 
@@ -87,7 +102,7 @@ class EstimateFailed(LedgerError):
         super().__init__(f"The transaction would fail: {answer.error}.")
 
 
-class _Computation(CancunComputation):
+class _Computation(ChainComputation):
     """Calls the guard where code can come again: at every jump's target and every call."""
 
     @classmethod
@@ -100,20 +115,13 @@ class _Computation(CancunComputation):
 
 def _jump_target(computation: ComputationAPI) -> None:
     cast("_State", computation.state).guard()
-    CancunComputation.opcodes[_JUMPDEST](computation=computation)
+    ChainComputation.opcodes[_JUMPDEST](computation=computation)
 
 
-def _pairing(computation: ComputationAPI) -> ComputationAPI:
-    if len(computation.msg.data) > _MAX_PAIRS * _PAIR_BYTES:
-        raise LedgerError(f"This node answers no question with a pairing check of more than {_MAX_PAIRS} pairs.")
-    return cast("ComputationAPI", CancunComputation.get_precompiles()[Address(_PAIRING)](computation))
+_Computation.opcodes = {**ChainComputation.opcodes, _JUMPDEST: cast("Any", _jump_target)}
 
 
-_Computation.opcodes = {**CancunComputation.opcodes, _JUMPDEST: cast("Any", _jump_target)}
-_Computation._precompiles = {**CancunComputation.get_precompiles(), Address(_PAIRING): _pairing}
-
-
-class _State(CancunState):
+class _State(ChainState):
     computation_class = _Computation
     guard: Guard = staticmethod(lambda: None)
 
@@ -124,28 +132,62 @@ class QuestionVM(CancunVM):
     _state_class = _State
 
 
+def override(state: StateAPI, overrides: Mapping[bytes, Override]) -> None:
+    """Make accounts what a question takes them to be."""
+    for address, account in overrides.items():
+        who = Address(address)
+        if account.balance is not None:
+            state.set_balance(who, account.balance)
+        if account.nonce is not None:
+            state.set_nonce(who, account.nonce)
+        if account.code is not None:
+            state.set_code(who, account.code)
+        if account.cleared:
+            state.delete_storage(who)
+        for slot, word in account.storage.items():
+            state.set_storage(who, slot, word)
+
+
 def ask(state: StateAPI, question: Question, guard: Guard | None = None) -> Answer:
     """Run a question; the state is as before afterwards.
 
     Raises LedgerError when the sender cannot pay or the gas is too little to begin, and what `guard` raises.
     """
-    cost = question.value + question.gas * question.gas_price
-    balance = state.get_balance(Address(question.sender))
-    if cost > balance:
-        raise LedgerError(f"insufficient funds: the account holds {balance} wei and this may cost {cost}.")
-    if question.gas < question.intrinsic_gas:
-        raise LedgerError(f"Its gas of {question.gas} is below the {question.intrinsic_gas} it needs at least.")
+    if question.payable:
+        question = _paid(state, question)
+    _check(state, question)
     cast("_State", state).guard = guard or _State.guard
     executor: Any = state.get_transaction_executor()
     snapshot = state.snapshot()
     try:
-        message = executor.build_evm_message(question)
-        computation = executor.build_computation(message, question)
+        with executing():
+            message = executor.build_evm_message(question)
+            computation = executor.build_computation(message, question)
         return _answer(question, computation)
     finally:
         state.revert(snapshot)
         state.clear_transient_storage()
         cast("_State", state).guard = _State.guard
+
+
+def _check(state: StateAPI, question: Question) -> None:
+    cost = question.value + question.gas * question.gas_price
+    balance = state.get_balance(Address(question.sender))
+    if cost > balance:
+        raise LedgerError(f"insufficient funds: the account holds {balance} wei and this may cost {cost}.")
+    least = least_gas(cast("SignedTransactionAPI", question))
+    if question.gas < least:
+        raise LedgerError(f"Its gas of {question.gas} is below the {least} it needs at least (intrinsic gas too low).")
+    if problem := oversized(question.to, question.data):
+        raise LedgerError(f"{problem}.")
+
+
+def _paid(state: StateAPI, question: Question) -> Question:
+    """With no more gas than its sender can pay for, as other clients do."""
+    left = state.get_balance(Address(question.sender)) - question.value
+    most = left // question.gas_price if question.gas_price else question.gas
+    enough = most >= least_gas(cast("SignedTransactionAPI", question))
+    return replace(question, gas=min(question.gas, most)) if enough else question
 
 
 def _answer(question: Question, computation: ComputationAPI) -> Answer:
@@ -169,11 +211,14 @@ def estimate(state: StateAPI, question: Question, guard: Guard | None = None) ->
     Raises EstimateFailed when even that is too little, and as `ask` does.
     """
 
-    def suffices(gas: int) -> bool:
-        return gas >= question.intrinsic_gas and not ask(state, replace(question, gas=gas), guard).error
+    question = replace(_paid(state, question), payable=False)
+    least = least_gas(cast("SignedTransactionAPI", question))
 
-    if question.to and not question.data and not state.get_code(Address(question.to)):
-        return question.intrinsic_gas if suffices(question.intrinsic_gas) else question.gas
+    def suffices(gas: int) -> bool:
+        return least <= gas <= question.gas and not ask(state, replace(question, gas=gas), guard).error
+
+    if question.to and not question.data and suffices(least):
+        return least  # of a transfer
     answer = ask(state, question, guard)
     if answer.error:
         raise EstimateFailed(answer)

@@ -8,7 +8,7 @@ canonical chain can be read by its hash as long as the file has it.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -40,7 +40,7 @@ from commonwatt.ledger.chain.evm import (
     read_receipts,
     receipt_of,
 )
-from commonwatt.ledger.chain.question import Answer, Guard, Question, QuestionVM, ask, estimate
+from commonwatt.ledger.chain.question import Answer, Guard, Override, Question, QuestionVM, ask, estimate, override
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.node import ZERO_ADDRESS, Block, CallReverted, Log, Receipt, Transaction
 from commonwatt.proof.keccak import keccak
@@ -89,7 +89,7 @@ class Reader:
         self._name = name
         self._chain_id = int.from_bytes(store.get(CHAIN_ID_KEY) or b"", "big")
         self._chain = chain_class(self._chain_id)(Database(store))
-        self._receipts: OrderedDict[bytes, tuple[ReceiptAPI, ...]] = OrderedDict()
+        self._outcomes: OrderedDict[bytes, tuple[tuple[bytes, ...], tuple[ReceiptAPI, ...]]] = OrderedDict()
         self.step()
 
     def step(self) -> None:
@@ -103,6 +103,11 @@ class Reader:
             self._next_base_fee = self.base_fee_after(head)
 
     # The chain
+
+    @property
+    def name(self) -> str:
+        """What errors call the chain."""
+        return self._name
 
     @property
     def chain_id(self) -> int:
@@ -178,12 +183,20 @@ class Reader:
 
     def receipts(self, header: BlockHeaderAPI) -> tuple[ReceiptAPI, ...]:
         """A block's receipts as the chain keeps them, with the gas summed over the block."""
-        kept = self._receipts.get(header.hash)
+        return self._outcome(header)[1]
+
+    def hashes(self, header: BlockHeaderAPI) -> tuple[bytes, ...]:
+        """Hashes of a block's transactions in order of execution."""
+        return self._outcome(header)[0]
+
+    def _outcome(self, header: BlockHeaderAPI) -> tuple[tuple[bytes, ...], tuple[ReceiptAPI, ...]]:
+        kept = self._outcomes.get(header.hash)
         if kept is None:
             with self._whole():
-                kept = self._receipts[header.hash] = read_receipts(self._chain, header)
-            if len(self._receipts) > _BLOCKS_KEPT:
-                self._receipts.popitem(last=False)
+                hashes = self._chain.chaindb.get_block_transaction_hashes(header)
+                kept = self._outcomes[header.hash] = (hashes, read_receipts(self._chain, header))
+            if len(self._outcomes) > _BLOCKS_KEPT:
+                self._outcomes.popitem(last=False)
         return kept
 
     def place(self, transaction: bytes) -> tuple[int, int] | None:
@@ -246,8 +259,7 @@ class Reader:
                 if not bloom or bloom & wanted != wanted:
                     continue
                 header = self.header(number)
-                hashes = self._chain.chaindb.get_block_transaction_hashes(header)
-                for hash_, receipt in zip(hashes, read_receipts(self._chain, header), strict=True):
+                for hash_, receipt in zip(self.hashes(header), self.receipts(header), strict=True):
                     found += [
                         log
                         for log in logs_of(receipt, number, hash_)
@@ -278,14 +290,26 @@ class Reader:
             raise LedgerError(f"The call of 0x{to.hex()} failed: {answer.error}.")
         return answer.output
 
-    def ask(self, question: Question, at: At = None, guard: Guard | None = None) -> Answer:
+    def ask(
+        self,
+        question: Question,
+        at: At = None,
+        guard: Guard | None = None,
+        overrides: Mapping[bytes, Override] | None = None,
+    ) -> Answer:
         """Run a transaction on a block's state that comes into no block; see `question.ask`."""
-        with self._state(self.header(at)) as state:
+        with self._state(self.header(at), overrides) as state:
             return ask(state, question, guard)
 
-    def estimate(self, question: Question, at: At = None, guard: Guard | None = None) -> int:
+    def estimate(
+        self,
+        question: Question,
+        at: At = None,
+        guard: Guard | None = None,
+        overrides: Mapping[bytes, Override] | None = None,
+    ) -> int:
         """Gas that suffices for a transaction; see `question.estimate`."""
-        with self._state(self.header(at)) as state:
+        with self._state(self.header(at), overrides) as state:
             return estimate(state, question, guard)
 
     def nonce(self, address: bytes, at: At = None) -> int:
@@ -335,11 +359,13 @@ class Reader:
         return tuple(node for index, node in enumerate(nodes) if index == 0 or len(node) >= 32), trie[hashed]
 
     @contextmanager
-    def _state(self, header: BlockHeaderAPI) -> Iterator[StateAPI]:
+    def _state(self, header: BlockHeaderAPI, overrides: Mapping[bytes, Override] | None = None) -> Iterator[StateAPI]:
         """The state after a block. The head's is kept from one question to the next."""
         with self._whole():
-            if header.hash != self._head.hash:
-                yield self._new_state(header)
+            if overrides or header.hash != self._head.hash:
+                state = self._new_state(header)
+                override(state, overrides or {})
+                yield state
                 return
             self._questions += 1
             if self._head_state is None or self._questions > _QUESTIONS:
@@ -356,8 +382,11 @@ class Reader:
 
     @contextmanager
     def _whole(self) -> Iterator[None]:
-        """Any part of the chain that is not there means a damaged file."""
+        """Any part of the chain that is not there or cannot be read means a damaged file.
+
+        Whoever runs transactions here turns what py-evm raises for them into errors of their own.
+        """
         try:
             yield
-        except (PyEVMError, MissingTrieNode) as error:
+        except (PyEVMError, MissingTrieNode, RLPException, ValidationError) as error:
             raise LedgerError(f"{self._name} is damaged: {error}.") from error

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,7 +20,12 @@ from commonwatt.ledger.chain.evm import Genesis
 from commonwatt.ledger.network.consensus.interface import Consensus
 from commonwatt.proof.keccak import keccak
 from commonwatt.proof.keys import Key
+from commonwatt.records import strict_json
 
+MOST_CHAIN_ID = 4_503_599_627_370_476
+"""The highest that MetaMask takes; JavaScript computes with it exactly."""
+LEAST_BASE_FEE = 7
+"""Wei per gas, where the base fee stays while blocks are at most half full."""
 _LONGEST = 1 << 20
 _MOST_MEMBERS = 1000
 _MOST_WEI = 10**36
@@ -102,10 +106,10 @@ ConsensusTable = Annotated[
 class GenesisTable(Table):
     """The document."""
 
-    chain_id: int = Field(ge=1, le=2**53 - 1, description="the number that transactions are signed for")
+    chain_id: int = Field(ge=1, le=MOST_CHAIN_ID, description="the number that transactions are signed for")
     time: int = Field(ge=0, le=2**40, description="time of block 0, unix seconds")
     gas_limit: int = Field(10_000_000, ge=1_000_000, le=1_000_000_000, description="gas of a block")
-    base_fee: int = Field(7, ge=7, le=10**12, description="first base fee, wei per gas")
+    base_fee: int = Field(LEAST_BASE_FEE, ge=LEAST_BASE_FEE, le=10**12, description="first base fee, wei per gas")
     consensus: ConsensusTable = Field(description="how the nodes agree")
     members: list[Address] = Field(
         min_length=1, max_length=_MOST_MEMBERS, description="addresses of the nodes that seal blocks"
@@ -180,27 +184,12 @@ def parse(text: str, source: str = "genesis.json") -> Agreement:
 def _document(text: str, source: str) -> dict[str, Any]:
     problem = "is not a table of JSON"
     try:
-        if len(text) > _LONGEST:
-            raise ValueError(f"is longer than {_LONGEST} letters")
-        document = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        document = strict_json.loads(text, _LONGEST, fractions=True)
         if isinstance(document, dict):
             return document
-    except RecursionError:
-        problem = "is nested too deeply"
     except ValueError as error:
         problem = f"cannot be read as JSON: {error}"
     raise ConfigError(source, [Finding("", problem)])
-
-
-def _once(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        raise ValueError("a key stands there twice")
-    return table
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
 
 
 def _stake_findings(table: PosTable, members: list[bytes]) -> list[Finding]:

@@ -207,6 +207,13 @@ class Pool:
         for sender in {entry.queued.sender for entry in entries}:
             self._rank(sender)
 
+    def forget(self, queued: Queued) -> None:
+        """Let go of a transaction that cannot be executed, unless it was in a block: it may be in one again."""
+        entry = self._queues[queued.sender].entries[queued.transaction.nonce]
+        if not entry.kept:
+            self._remove(entry)
+            self._rank(queued.sender)
+
     def _rank(self, sender: bytes) -> None:
         """Note what a sender's queue is worth after it changed: one behind a gap least, else by its offer."""
         queue = self._queues.get(sender)

@@ -75,6 +75,8 @@ class Sealer:
         passed: set[bytes] = set()
         candidates = self._pool.best(tree.next_base_fee, passed)
         draft = tree.draft(turn, now, candidates, passed)
+        for queued in draft.refused:
+            self._pool.forget(queued)
         seal = tree.engine.seal(draft.unsealed, turn, self._key)
         if seal is None:
             self.search = Search(draft, now)

@@ -25,6 +25,7 @@ from commonwatt.ledger.network import verbs
 from commonwatt.ledger.network.connections import Connection
 from commonwatt.ledger.network.driver import Driver
 from commonwatt.ledger.network.wire import MAX_BODY_BYTES, WireError
+from commonwatt.ledger.rpc.serving import WebSocketProtocol
 
 _WS_BYTES = 1 << 20
 # Those that are taken before others make room for them; with these files a process stays below its usual 1 024.
@@ -90,7 +91,7 @@ def config(app: Starlette) -> uvicorn.Config:
     """How a node's application is served: so many connections, of so much, for so long."""
     return uvicorn.Config(
         app, log_level="error", access_log=False, http=Connection, backlog=_BACKLOG, timeout_graceful_shutdown=3,
-        server_header=False, ws="websockets-sansio", ws_max_size=_WS_BYTES,
+        server_header=False, ws=WebSocketProtocol, ws_max_size=_WS_BYTES, ws_per_message_deflate=False,
     )  # fmt: skip
 
 

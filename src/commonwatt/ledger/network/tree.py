@@ -12,18 +12,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import rlp
 from eth.abc import BlockHeaderAPI
 from eth.db.schema import SchemaV1
-from eth_utils.exceptions import ValidationError
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain.evm import Genesis, Queued, begin, decode, problem_of
 from commonwatt.ledger.chain.execution import Execution
 from commonwatt.ledger.chain.reader import Reader
+from commonwatt.ledger.chain.rules import Unexecutable
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.network.block import (
     MAX_BLOCK_BYTES,
@@ -78,12 +78,17 @@ class Added:
 
 @dataclass(frozen=True)
 class Draft:
-    """A block that is complete but for its seal; `writes` is what the store must hold once it is sealed."""
+    """A block that is complete but for its seal.
+
+    writes : what the store must hold once it is sealed
+    refused : candidates that cannot be executed
+    """
 
     header: BlockHeaderAPI
     turn: Turn
     run: Execution
     writes: dict[bytes, bytes | None]
+    refused: tuple[Queued, ...]
 
     @property
     def unsealed(self) -> bytes:
@@ -184,8 +189,8 @@ class Tree(Kept):
                     )
                 run.apply(queued)
             made = run.close(sealed.withdrawals).header
-        except ValidationError as error:
-            raise InvalidBlock(f"it breaks the rules of the EVM: {str(error).splitlines()[0].rstrip('.')}") from error
+        except Unexecutable as error:
+            raise InvalidBlock(f"it breaks the rules of the EVM: {error}") from error
         for field in header._meta.field_names:
             if getattr(made, field) != getattr(header, field):
                 raise InvalidBlock(f"its {field.replace('_', ' ')} is not what its parent and transactions give")
@@ -207,6 +212,7 @@ class Tree(Kept):
             self._chain, self._head, timestamp=timestamp, coinbase=turn.coinbase, extra_data=extra_data(turn.claim)
         )
         room = MAX_BLOCK_BYTES - _HEADER_BYTES
+        refused: list[Queued] = []
         try:
             with self._whole():
                 for queued in candidates:
@@ -218,13 +224,19 @@ class Tree(Kept):
                     try:
                         run.apply(queued)
                         room -= len(queued.raw)
-                    except ValidationError:
+                    except Unexecutable:
                         passed.add(queued.sender)
-                number = self._head.block_number + 1
-                header = run.close(reward_of(number, turn.coinbase, turn.reward)).header
+                        refused.append(queued)
+                header = run.close(reward_of(self._head.block_number + 1, turn.coinbase, turn.reward)).header
+        except Unexecutable:
+            if not run.done:
+                raise
+            self._store.discard()  # whichever of them it was, the next block is made without them
+            empty = self.draft(turn, timestamp, (), passed)
+            return replace(empty, refused=(*refused, *run.done))
         finally:
             writes = self._store.take()
-        return Draft(header, turn, run, writes)
+        return Draft(header, turn, run, writes, tuple(refused))
 
     def seal(self, draft: Draft, seal: bytes) -> Added:
         """Keep a draft that is sealed now. Raises InvalidBlock when the engine does not take the seal."""

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from eth.abc import BlockHeaderAPI
 
 from commonwatt.ledger.chain.reader import Reader, UnknownBlock
 from commonwatt.ledger.rpc.backend import Backend
 from commonwatt.ledger.rpc.feed import Arrivals, Filters
-from commonwatt.ledger.rpc.values import FAILED, INVALID_PARAMS, NOT_FOUND, Parser, RpcError, Where, hexed
+from commonwatt.ledger.rpc.values import (
+    FAILED,
+    INVALID_PARAMS,
+    NOT_FOUND,
+    NOTHING_FINAL,
+    Parser,
+    RpcError,
+    Where,
+    hexed,
+)
 
-_NOTHING_FINAL = "This chain has no final block; ask for latest."
+T = TypeVar("T")
+Steps = Generator[None, None, T]
+"""Work that stops again and again, for others to be let in between, and ends with a result."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +34,12 @@ class Limits:
     request : bytes of a request
     response : bytes of an answer
     batch : calls in a request
-    seconds : for a request
+    seconds : that a request computes for; searches are bounded by what they look at instead
     gas : of a call or an estimate
     blocks : of a search for events
+    read : receipts and events that it looks at
     events : found by it
-    filters : of all readers together
+    filters : of all readers together; for one more the one that was not asked for longest is forgotten
     filter_seconds : how long a filter is kept when nobody polls it
     subscriptions : of a connection
     """
@@ -38,6 +50,7 @@ class Limits:
     seconds: float = 2.0
     gas: int = 1 << 24
     blocks: int = 10_000
+    read: int = 200_000
     events: int = 10_000
     filters: int = 256
     filter_seconds: float = 300.0
@@ -46,7 +59,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a method is given beside its parameters: the node, and the time that is left for the request.
+    """What a method is given beside its parameters: the node, and a guard that ends the request.
 
     subscriptions : those of the reader's connection; None when it has none that could carry them
     """
@@ -66,7 +79,7 @@ class Asked:
     def header(self, where: Where) -> BlockHeaderAPI:
         """The block that was asked for. Raises UnknownBlock, or RpcError when it is not on the chain."""
         if where.final:
-            raise RpcError(NOT_FOUND, _NOTHING_FINAL)
+            raise RpcError(NOT_FOUND, NOTHING_FINAL)
         header = self.reader.header(where.at)
         if where.canonical and not self.reader.canonical(header):
             raise RpcError(FAILED, f"Block {hexed(header.hash)} is not on the chain.")
@@ -82,7 +95,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class Method:
-    """A method: what it does, and the parsers of its parameters. Those from `required` on may be left out."""
+    """A method: what it does, and the parsers of its parameters. Those from `required` on may be left out.
+
+    run : gives the result, or a generator that comes to it in steps
+    """
 
     run: Callable[..., Any]
     parsers: tuple[tuple[str, Parser[Any]], ...]

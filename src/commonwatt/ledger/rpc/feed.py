@@ -1,6 +1,7 @@
 """What is new on a chain since somebody last looked: filters that are polled, subscriptions that are pushed.
 
-Nothing is stored for a reader but how far it has read, so that a slow one costs no memory.
+Nothing is stored for a reader but how far it has read, so that a slow one costs no memory. What is new is given block
+by block and only as far as somebody takes it, so that whoever looks can stop, and go on from there the next time.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from commonwatt.ledger.rpc.values import (
     INVALID_PARAMS,
     LIMIT,
     NOT_FOUND,
+    NOTHING_FINAL,
     RpcError,
     Where,
     address,
@@ -31,8 +33,6 @@ from commonwatt.ledger.rpc.values import (
     table,
 )
 
-# Of one look; the rest comes with the next one.
-_BLOCKS = 128
 _ARRIVALS = 4096
 _ALTERNATIVES = 1000
 _TOPICS = 4
@@ -74,9 +74,7 @@ class LogQuery:
     def found(self, reader: Reader, header: BlockHeaderAPI, *, removed: bool = False) -> Iterator[dict[str, Any]]:
         """The wanted events of a block."""
         if self.may_be_in(header.bloom):
-            for log, written in logs_json(reader, header, removed=removed):
-                if self.matches(log):
-                    yield written
+            yield from logs_json(reader, header, self.matches, removed=removed)
 
 
 def log_query(value: object) -> LogQuery:
@@ -87,10 +85,18 @@ def log_query(value: object) -> LogQuery:
     return LogQuery(
         addresses=optional(fields, "address", lambda given: _alternatives(given, address), frozenset()),
         topics=optional(fields, "topics", _topics, ()),
-        first=optional(fields, "fromBlock", block, None),
-        last=optional(fields, "toBlock", block, None),
+        first=optional(fields, "fromBlock", _end, None),
+        last=optional(fields, "toBlock", _end, None),
         hash=optional(fields, "blockHash", hash32, None),
     )
+
+
+def _end(value: object) -> Where:
+    """A block that a range begins or ends with. Raises RpcError for one that no block of this chain is."""
+    where = block(value)
+    if where.final:
+        raise RpcError(NOT_FOUND, NOTHING_FINAL)
+    return where
 
 
 def _topics(value: object) -> tuple[frozenset[bytes], ...]:
@@ -107,25 +113,26 @@ def _bloom(item: bytes) -> int:
     return int(BloomFilter.from_iterable([item]))
 
 
-def search(query: LogQuery, reader: Reader, most: int, guard: Callable[[], None]) -> Iterator[dict[str, Any]]:
-    """The wanted events of the blocks that a query names, of the head when it names none. Raises RpcError.
+def searched(query: LogQuery, reader: Reader, most: int, *, clipped: bool) -> Iterator[BlockHeaderAPI | None]:
+    """Blocks that may hold wanted events, of those that a query names; None for each that does not. Raises RpcError.
 
-    `most` blocks at most; `guard` is called for each and raises when it has been too long.
+    most : how many the query may name; it names the head when it names none
+    clipped : whether the range may go beyond the head, as that of somebody who waits for blocks does
     """
     if query.hash is not None:
-        yield from query.found(reader, reader.header(query.hash))
+        yield reader.header(query.hash)
         return
     head = reader.header().block_number
     first, last = (_number(where, head) for where in (query.first, query.last))
     if first > last:
         raise RpcError(INVALID_PARAMS, f"The first block, {first}, is after the last, {last}.")
+    if last > head and not clipped:
+        raise RpcError(INVALID_PARAMS, f"block range extends beyond current head block: the head is {head}.")
     last = min(last, head)
     if last - first >= most:
         raise RpcError(LIMIT, f"These are {last - first + 1} blocks; ask for {most} at a time.")
     for number, bloom in reader.blooms(first, last):
-        guard()
-        if query.may_be_in(bloom):
-            yield from query.found(reader, reader.header(number))
+        yield reader.header(number) if query.may_be_in(bloom) else None
 
 
 def _number(where: Where | None, head: int) -> int:
@@ -143,18 +150,15 @@ class Heads:
         self._reader = reader
         self._seen = reader.header().hash
 
-    def advance(self) -> tuple[list[BlockHeaderAPI], list[BlockHeaderAPI]]:
-        """Blocks that left the chain, newest first, and those that joined it, oldest first."""
+    def advance(self) -> Iterator[tuple[BlockHeaderAPI, bool]]:
+        """Blocks that left the chain (true), newest first, then those that joined it; each is seen once it is given."""
         reader = self._reader
-        left: list[BlockHeaderAPI] = []
-        seen = reader.header(self._seen)
-        while not reader.canonical(seen):
-            left.append(seen)
-            seen = reader.header(seen.parent_hash)
-        last = min(seen.block_number + _BLOCKS, reader.header().block_number)
-        joined = [reader.header(number) for number in range(seen.block_number + 1, last + 1)]
-        self._seen = (joined[-1] if joined else seen).hash
-        return left, joined
+        while self._seen != reader.header().hash:
+            seen = reader.header(self._seen)
+            left = not reader.canonical(seen)
+            following = seen if left else reader.header(seen.block_number + 1)
+            self._seen = seen.parent_hash if left else following.hash
+            yield following, left
 
 
 class Arrivals:
@@ -184,8 +188,8 @@ class Arrivals:
 class Watch(Protocol):
     """Somebody's place in what goes on."""
 
-    def news(self) -> list[Any]:
-        """What happened since the last look."""
+    def news(self) -> Iterator[Iterable[Any]]:
+        """What happened since the last look, block by block; what is not taken is new the next time."""
 
 
 class BlockWatch:
@@ -195,9 +199,10 @@ class BlockWatch:
         self._heads = Heads(reader)
         self._write = write
 
-    def news(self) -> list[Any]:
+    def news(self) -> Iterator[Iterable[Any]]:
         """Of the blocks that joined the chain."""
-        return [self._write(header) for header in self._heads.advance()[1]]
+        for header, left in self._heads.advance():
+            yield () if left else (self._write(header),)
 
 
 class LogWatch:
@@ -208,16 +213,11 @@ class LogWatch:
         self._reader = reader
         self._heads = Heads(reader)
 
-    def news(self) -> list[Any]:
+    def news(self) -> Iterator[Iterable[Any]]:
         """Of the blocks that left and joined the chain."""
-        left, joined = self._heads.advance()
-        found = [log for header in left for log in self.query.found(self._reader, header, removed=True)]
-        return found + [
-            log
-            for header in joined
-            if _within(header.block_number, self.query)
-            for log in self.query.found(self._reader, header)
-        ]
+        for header, left in self._heads.advance():
+            inside = _within(header.block_number, self.query)
+            yield self.query.found(self._reader, header, removed=left) if inside else ()
 
 
 class PendingWatch:
@@ -227,11 +227,11 @@ class PendingWatch:
         self._arrivals = arrivals
         self._seen = arrivals.count
 
-    def news(self) -> list[Any]:
+    def news(self) -> Iterator[Iterable[Any]]:
         """Since the last look."""
         fresh = self._arrivals.since(self._seen)
         self._seen = self._arrivals.count
-        return [hexed(hash_) for hash_ in fresh]
+        yield [hexed(hash_) for hash_ in fresh]
 
 
 def subscription(kind: str, query: LogQuery, reader: Reader, arrivals: Arrivals) -> Watch:
@@ -258,10 +258,13 @@ class Filters:
     seconds : how long one is kept without a question
     clock : any seconds that go forward
     name : makes ids, quantities that nobody can guess
+    yields : whether the one that was not asked for longest gives way to one more
     """
 
-    def __init__(self, most: int, seconds: float, clock: Callable[[], float], name: Callable[[], str]) -> None:
-        self._most, self._seconds, self._clock, self._name = most, seconds, clock, name
+    def __init__(
+        self, most: int, seconds: float, clock: Callable[[], float], name: Callable[[], str], *, yields: bool = False
+    ) -> None:
+        self._most, self._seconds, self._clock, self._name, self._yields = most, seconds, clock, name, yields
         self._filters: dict[str, _Filter] = {}
 
     def add(self, watch: Watch) -> str:
@@ -269,7 +272,9 @@ class Filters:
         now = self._clock()
         self._filters = {name: each for name, each in self._filters.items() if each.used > now - self._seconds}
         if len(self._filters) >= self._most:
-            raise RpcError(LIMIT, f"There are {self._most} filters already; uninstall one, or wait.")
+            if not self._yields:
+                raise RpcError(LIMIT, f"There are {self._most} subscriptions already; end one.")
+            del self._filters[min(self._filters, key=lambda name: self._filters[name].used)]
         name = self._name()
         self._filters[name] = _Filter(watch, now)
         return name

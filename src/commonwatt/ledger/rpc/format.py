@@ -5,7 +5,7 @@ Source: https://github.com/ethereum/execution-apis/tree/main/src/schemas
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import rlp
@@ -78,13 +78,14 @@ def transaction_json(signed: SignedTransactionAPI, header: BlockHeaderAPI, index
         **_fields(signed, signed.sender, price),
         "blockHash": hexed(header.hash),
         "blockNumber": hexed(header.block_number),
+        "blockTimestamp": hexed(header.timestamp),
         "transactionIndex": hexed(index),
     }
 
 
 def waiting_json(queued: Queued) -> Json:
     """A transaction that waits for a block."""
-    nowhere: Json = dict.fromkeys(("blockHash", "blockNumber", "transactionIndex"))
+    nowhere: Json = dict.fromkeys(("blockHash", "blockNumber", "blockTimestamp", "transactionIndex"))
     return {**_fields(queued.transaction, queued.sender, queued.transaction.max_fee_per_gas), **nowhere}
 
 
@@ -125,7 +126,8 @@ def receipts_json(reader: Reader, header: BlockHeaderAPI, only: int | None = Non
     for index, (signed, receipt) in enumerate(zip(transactions, receipts, strict=True)):
         if only in (None, index):
             place = _place(header, signed.hash, index)
-            logs = [_log_json(log, place, logged + offset) for offset, log in enumerate(receipt.logs)]
+            dated = place | _time(header)
+            logs = [_log_json(log, dated, logged + offset) for offset, log in enumerate(receipt.logs)]
             found.append({**_receipt(signed, header, receipt, receipt.gas_used - used), **place, "logs": logs})
         used = receipt.gas_used
         logged += len(receipt.logs)
@@ -149,15 +151,18 @@ def _receipt(signed: SignedTransactionAPI, header: BlockHeaderAPI, receipt: Rece
     }
 
 
-def logs_json(reader: Reader, header: BlockHeaderAPI, *, removed: bool = False) -> Iterator[tuple[Any, Json]]:
-    """All events of a block, each as the chain keeps it and as JSON. `removed`: the block has left the chain."""
+def logs_json(
+    reader: Reader, header: BlockHeaderAPI, wanted: Callable[[Any], bool], *, removed: bool = False
+) -> Iterator[Json]:
+    """The wanted events of a block. `removed`: the block has left the chain."""
     logged = 0
-    hashes = [signed.hash for signed in reader.transactions(header)]
+    hashes = reader.hashes(header)
     for index, receipt in enumerate(reader.receipts(header)):
-        place = _place(header, hashes[index], index)
-        for log in receipt.logs:
-            yield log, _log_json(log, place, logged, removed=removed)
-            logged += 1
+        for offset, log in enumerate(receipt.logs):
+            if wanted(log):
+                place = _place(header, hashes[index], index) | _time(header)
+                yield _log_json(log, place, logged + offset, removed=removed)
+        logged += len(receipt.logs)
 
 
 def effective_gas_price(signed: SignedTransactionAPI, header: BlockHeaderAPI) -> int:
@@ -172,6 +177,10 @@ def _place(header: BlockHeaderAPI, hash_: bytes, index: int) -> Json:
         "transactionHash": hexed(hash_),
         "transactionIndex": hexed(index),
     }
+
+
+def _time(header: BlockHeaderAPI) -> Json:
+    return {"blockTimestamp": hexed(header.timestamp)}
 
 
 def _log_json(log: Any, place: Json, index: int, *, removed: bool = False) -> Json:
@@ -192,8 +201,12 @@ def _kind(signed: Any) -> int:
 
 def block_size(header: BlockHeaderAPI, transactions: Any, withdrawals: Any) -> int:
     """Bytes of the whole block, encoded."""
+    return len(encoded_block(header, transactions, withdrawals))
+
+
+def encoded_block(header: BlockHeaderAPI, transactions: Any, withdrawals: Any) -> bytes:
+    """The whole block."""
     # A legacy transaction stands in the block as a list, any other as bytes.
     bodies = [signed.encode() if _kind(signed) else rlp.decode(signed.encode()) for signed in transactions]
-    return len(
-        rlp.encode([rlp.decode(rlp.encode(header)), bodies, [], [rlp.decode(rlp.encode(w)) for w in withdrawals]])
-    )
+    paid = [rlp.decode(rlp.encode(withdrawal)) for withdrawal in withdrawals]
+    return bytes(rlp.encode([rlp.decode(rlp.encode(header)), bodies, [], paid]))

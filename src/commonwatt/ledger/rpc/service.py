@@ -12,13 +12,13 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, NoReturn
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain.reader import UnknownBlock
-from commonwatt.ledger.rpc import methods as rpc_methods  # noqa: F401 (fills the table)
-from commonwatt.ledger.rpc.asked import METHODS, Asked, Limits
+from commonwatt.ledger.rpc import calls, events, methods, more  # noqa: F401 (fill the table)
+from commonwatt.ledger.rpc.asked import METHODS, Asked, Limits, Steps
 from commonwatt.ledger.rpc.backend import Backend
 from commonwatt.ledger.rpc.feed import Arrivals, Filters
 from commonwatt.ledger.rpc.values import (
@@ -27,7 +27,6 @@ from commonwatt.ledger.rpc.values import (
     INVALID_PARAMS,
     INVALID_REQUEST,
     LIMIT,
-    NOT_FOUND,
     PARSE_ERROR,
     UNKNOWN_METHOD,
     RpcError,
@@ -36,38 +35,95 @@ from commonwatt.ledger.rpc.values import (
 
 _LOG = logging.getLogger(__name__)
 _OVERLOAD = "The request took more than {seconds:g} seconds and was ended; ask for less at a time."
+# Seconds of work until others are let in between.
+_SLICE = 0.01
+# Seconds between two looks at what waits, which may be much, however many connections there are.
+_LOOK = 0.05
 # Deep nesting costs Python's parser stack and time; no call needs more.
 _DEPTH = 32
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
+class _Budget:
+    """What a request may compute, not counting what others compute in between."""
+
+    def __init__(self, seconds: float, cpu: Callable[[], float]) -> None:
+        self._seconds, self._cpu = seconds, cpu
+        self._left, self._since = seconds, cpu()
+
+    def used(self) -> float:
+        """Seconds since it went on."""
+        return self._cpu() - self._since
+
+    def pause(self) -> None:
+        """Others are let in between."""
+        self._left -= self.used()
+
+    def resume(self) -> None:
+        """The request goes on."""
+        self._since = self._cpu()
+
+    def check(self) -> None:
+        """Raises RpcError when the request has computed for too long."""
+        if self.used() > self._left:
+            raise RpcError(LIMIT, _OVERLOAD.format(seconds=self._seconds))
+
+
 class Service:
     """The methods of the execution API on one node. Use it from the node's thread.
 
-    `clock` gives seconds that only go forward.
+    clock : seconds that only go forward
+    cpu : seconds that the thread has computed for, so that a limit does not depend on how busy the machine is
     """
 
     def __init__(
-        self, backend: Backend, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        backend: Backend,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        cpu: Callable[[], float] = time.thread_time,
     ) -> None:
         self.backend = backend
         self.limits = limits or Limits()
-        self._clock = clock
-        self._filters = Filters(self.limits.filters, self.limits.filter_seconds, clock, _name)
+        self._clock, self._cpu = clock, cpu
+        self._filters = Filters(self.limits.filters, self.limits.filter_seconds, clock, _name, yields=True)
         self._arrivals = Arrivals()
+        self._looked = -math.inf
 
     def handle(self, request: bytes, connection: Filters | None = None) -> bytes | None:
         """The answer to a request, a batch or a single one; None when it asks for no answer.
 
         `connection` holds the subscriptions of a reader that can be told of news.
         """
+        steps = self.steps(request, connection)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]
+
+    def steps(self, request: bytes, connection: Filters | None = None) -> Steps[bytes | None]:
+        """`handle` in steps, for whoever answers to let others in between; what is short is one step."""
+        budget = _Budget(self.limits.seconds, self._cpu)
+        work = self._work(request, connection, budget)
+        while True:
+            try:
+                next(work)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]
+            if budget.used() > _SLICE:
+                budget.pause()
+                yield
+                budget.resume()
+
+    def _work(self, request: bytes, connection: Filters | None, budget: _Budget) -> Steps[bytes | None]:
         try:
             parsed = _parse(request, self.limits)
             self.look()
-            asked = Asked(self.backend, self.limits, self._filters, self._arrivals, self._guard(), connection)
+            asked = Asked(self.backend, self.limits, self._filters, self._arrivals, budget.check, connection)
             if isinstance(parsed, list):
-                return self._batch(asked, parsed)
-            answer = self._answer(asked, parsed)
+                return (yield from self._batch(asked, parsed))
+            answer = yield from self._answer(asked, parsed)
             return answer and self._bounded(answer, parsed, self.limits.response)
         except RpcError as error:
             return _encode(_failed(None, error))
@@ -76,40 +132,36 @@ class Service:
         """A place for the subscriptions of a new connection."""
         return Filters(self.limits.subscriptions, math.inf, self._clock, _name)
 
-    def news(self, connection: Filters) -> list[bytes]:
-        """What a connection's subscriptions have to be told since the last time."""
-        if not connection.items():
-            return []
-        self.look()
-        return [
-            _encode({"jsonrpc": "2.0", "method": "eth_subscription", "params": {"subscription": name, "result": each}})
-            for name, watch in connection.items()
-            for each in watch.news()
-        ]
+    def news(self, connection: Filters) -> Iterator[bytes | None]:
+        """What a connection's subscriptions have to be told since the last time.
+
+        After each block of each subscription comes None, for whoever looks to let others in between.
+        """
+        if connection.items() and self._clock() - self._looked >= _LOOK:
+            self.look()
+        for name, watch in connection.items():
+            for block in watch.news():
+                for each in block:
+                    told = {"subscription": name, "result": each}
+                    yield _encode({"jsonrpc": "2.0", "method": "eth_subscription", "params": told})
+                yield None
 
     def look(self) -> None:
         """Step to the head of a file that another process writes, and note what waits for a block."""
+        self._looked = self._clock()
         _ = self.backend.reader.head
         self._arrivals.note(queued.hash for queued in self.backend.waiting())
 
-    def _guard(self) -> Callable[[], None]:
-        end = self._clock() + self.limits.seconds
-
-        def guard() -> None:
-            if self._clock() > end:
-                raise RpcError(LIMIT, _OVERLOAD.format(seconds=self.limits.seconds))
-
-        return guard
-
-    def _batch(self, asked: Asked, calls: list[Any]) -> bytes | None:
-        if not calls:
+    def _batch(self, asked: Asked, batch: list[Any]) -> Steps[bytes | None]:
+        if not batch:
             raise RpcError(INVALID_REQUEST, "A batch holds at least one call.")
-        if len(calls) > self.limits.batch:
-            raise RpcError(INVALID_REQUEST, f"A batch holds {self.limits.batch} calls at most, not {len(calls)}.")
+        if len(batch) > self.limits.batch:
+            raise RpcError(INVALID_REQUEST, f"A batch holds {self.limits.batch} calls at most, not {len(batch)}.")
         answers: list[bytes] = []
         left = self.limits.response
-        for call in calls:
-            answer = self._answer(asked, call)
+        for call in batch:
+            answer = yield from self._answer(asked, call)
+            yield
             if answer is not None:
                 answers.append(self._bounded(answer, call, left))
                 left -= len(answers[-1])
@@ -121,29 +173,31 @@ class Service:
         error = RpcError(LIMIT, f"The answer has more than {self.limits.response} bytes; ask for less at a time.")
         return _encode(_failed(_id(call), error))
 
-    def _answer(self, asked: Asked, call: Any) -> bytes | None:
+    def _answer(self, asked: Asked, call: Any) -> Steps[bytes | None]:
         try:
             name, params = _checked(call)
-            result = self._run(asked, name, params)
+            result = yield from self._run(asked, name, params)
         except RpcError as error:
             # Without a proper call nobody knows whether an answer is wanted; the specification says it is.
             wanted = "id" in call if isinstance(call, dict) and error.code != INVALID_REQUEST else True
             return _encode(_failed(_id(call), error)) if wanted else None
         return _encode({"jsonrpc": "2.0", "id": call["id"], "result": result}) if "id" in call else None
 
-    def _run(self, asked: Asked, name: str, params: list[Any]) -> Any:
+    def _run(self, asked: Asked, name: str, params: list[Any]) -> Steps[Any]:
         method = METHODS.get(name)
         if method is None:
             raise RpcError(UNKNOWN_METHOD, f"The method {shortened(name)} does not exist or is not available.")
         try:
             asked.guard()
-            return method(asked, params)
+            found = method(asked, params)
+            return (yield from found) if isinstance(found, Generator) else found
         except RpcError:
             raise
-        except UnknownBlock as error:
-            raise RpcError(NOT_FOUND, str(error)) from error
         except LedgerError as error:
-            raise RpcError(FAILED, str(error)) from error
+            # The name of the node's file is nobody's business.
+            told = str(error).replace(asked.reader.name, "the chain")
+            told = f"header not found: {told}" if isinstance(error, UnknownBlock) else told
+            raise RpcError(FAILED, told) from error
         except Exception as error:
             _LOG.exception("The method %s failed.", name)
             raise RpcError(INTERNAL, "The node failed to answer; its log says why.") from error

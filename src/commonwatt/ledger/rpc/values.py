@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.chain.question import Question
+from commonwatt.ledger.chain.question import Override, Question
 from commonwatt.ledger.chain.reader import At
 from commonwatt.ledger.node import ZERO_ADDRESS
 
@@ -25,11 +25,12 @@ REVERTED, FAILED, NOT_FOUND, LIMIT = 3, -32000, -32001, -32005
 _QUANTITY = re.compile(r"0x(0|[1-9a-fA-F][0-9a-fA-F]*)", re.ASCII)
 _DATA = re.compile(r"0x([0-9a-fA-F]{2})*", re.ASCII)
 _TAGS = ("latest", "earliest", "pending", "safe", "finalized")
-_CALL_KEYS = {
-    "from", "to", "gas", "gasPrice", "maxFeePerGas", "maxPriorityFeePerGas", "value", "data", "input", "nonce",
-    "chainId", "accessList", "type",
-}  # fmt: skip
+_WORD = re.compile(r"0x[0-9a-fA-F]{1,64}", re.ASCII)
+# Keys of transactions that this chain does not carry; any other key that is not known means nothing.
+_NOT_CARRIED = ("blobVersionedHashes", "blobs", "maxFeePerBlobGas", "authorizationList")
+_OVERRIDE_KEYS = {"balance", "nonce", "code", "state", "stateDiff"}
 _MAX_ACCESS_LIST = 1000
+_MAX_OVERRIDES = 1000
 _ANY_GAS = 1 << 64
 
 
@@ -51,6 +52,7 @@ class Where(NamedTuple):
 
 
 LATEST = Where()
+NOTHING_FINAL = "This chain has no final block; ask for latest."
 
 
 def quantity(value: object) -> int:
@@ -87,10 +89,10 @@ def hash32(value: object) -> bytes:
 
 
 def word(value: object) -> int:
-    """A place in a contract's storage: a quantity, or the 32 bytes."""
-    if isinstance(value, str) and len(value) == 66 and _DATA.fullmatch(value):
-        return int(value, 16)
-    return quantity(value)
+    """A place in a contract's storage, or a word of it: at most 32 bytes, with leading zeros or without."""
+    if not isinstance(value, str) or not _WORD.fullmatch(value):
+        raise ValueError("is not a word, 0x and at most 64 digits")
+    return int(value, 16)
 
 
 def flag(value: object) -> bool:
@@ -124,9 +126,12 @@ def _block_object(value: Mapping[str, object]) -> Where:
 
 
 def call(value: object) -> Question:
-    """A transaction without signature; when it names no gas it has as much as can be."""
-    fields = table(value, _CALL_KEYS)
-    for key in ("nonce", "chainId", "type"):
+    """A transaction without signature; when it names no gas it has as much as can be and its sender can pay for."""
+    fields = mapping(value)
+    for key in _NOT_CARRIED:
+        if fields.get(key):
+            raise ValueError(f'has "{key}", which transactions of this chain do not have')
+    for key in ("nonce", "type"):
         optional(fields, key, quantity, 0)
     price = optional(fields, "gasPrice", quantity, 0)
     highest = optional(fields, "maxFeePerGas", quantity, price)
@@ -140,7 +145,45 @@ def call(value: object) -> Question:
         value=optional(fields, "value", quantity, 0),
         gas_price=highest,
         access_list=optional(fields, "accessList", _access_list, ()),
+        payable=fields.get("gas") is None,
+        chain_id=optional(fields, "chainId", quantity, None),
     )
+
+
+def overrides(value: object) -> dict[bytes, Override]:
+    """What accounts are taken to be, by their addresses; null: what they are."""
+    fields = mapping({} if value is None else value)
+    if len(fields) > _MAX_OVERRIDES:
+        raise ValueError(f"has more than {_MAX_OVERRIDES} accounts")
+    return {address(account): keyed(fields, account, _override) for account in fields}
+
+
+def _override(value: object) -> Override:
+    fields = table(value, _OVERRIDE_KEYS)
+    whole, some = (optional(fields, key, _words, None) for key in ("state", "stateDiff"))
+    if whole is not None and some is not None:
+        raise ValueError('has "state" and also "stateDiff"')
+    return Override(
+        balance=optional(fields, "balance", quantity, None),
+        nonce=optional(fields, "nonce", _nonce, None),
+        code=optional(fields, "code", data, None),
+        storage=whole or some or {},
+        cleared=whole is not None,
+    )
+
+
+def _words(value: object) -> dict[int, int]:
+    fields = mapping(value)
+    if len(fields) > _MAX_OVERRIDES:
+        raise ValueError(f"has more than {_MAX_OVERRIDES} words")
+    return {word(slot): keyed(fields, slot, word) for slot in fields}
+
+
+def _nonce(value: object) -> int:
+    found = quantity(value)
+    if found >= 2**64:
+        raise ValueError("does not fit 64 bits")
+    return found
 
 
 def _calldata(fields: Mapping[str, object]) -> bytes:
@@ -173,14 +216,19 @@ def listed(value: object, most: int) -> list[Any]:
     return value
 
 
-def table(value: object, keys: set[str]) -> Mapping[str, Any]:
-    """An object with no key but these."""
+def mapping(value: object) -> Mapping[str, Any]:
+    """An object, whatever its keys."""
     if not isinstance(value, Mapping):
         raise ValueError("is not an object")
-    unknown = sorted(set(value) - keys)
+    return value
+
+
+def table(value: object, keys: set[str]) -> Mapping[str, Any]:
+    """An object with no key but these."""
+    unknown = sorted(set(mapping(value)) - keys)
     if unknown:
         raise ValueError(f"has the unknown key {shortened(unknown[0])}")
-    return value
+    return mapping(value)
 
 
 def keyed(fields: Mapping[str, Any], key: str, parse: Parser[T]) -> T:

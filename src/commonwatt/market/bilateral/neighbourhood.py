@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from commonwatt.devices.households import Households
+from commonwatt.devices.operation import unlivable
 from commonwatt.errors import Finding
 from commonwatt.market.bilateral.routes import Graph, Routes, Surplus, distance_preference, routes, surplus_preference
 from commonwatt.market.interface import Parameters
@@ -53,7 +54,7 @@ class Neighbourhood:
 
     def findings(self, hours: float) -> list[Finding]:
         """What is wrong, naming row and field; empty when nothing is."""
-        found = self.homes.findings(hours)
+        found = self.homes.findings(hours) or unlivable(self.homes, hours)
         count = self.homes.shape[0]
         for name, matrix in (("distance", self.distance), ("preference", self.preference)):
             if matrix is None:

@@ -8,8 +8,9 @@ import numpy as np
 
 from commonwatt.devices.operation import Operation, operate
 from commonwatt.market.bilateral.neighbourhood import BilateralParameters, Neighbourhood
-from commonwatt.market.bilateral.repair import gains, lower_bound, near_enough
+from commonwatt.market.bilateral.repair import gains, lower_bound
 from commonwatt.market.bilateral.routes import Routes
+from commonwatt.market.gap import near_enough
 from commonwatt.market.interface import Frame, Outcome
 from commonwatt.market.proving import insist, paid, well_formed
 from commonwatt.records import Check, Clearing, Proof, Trades

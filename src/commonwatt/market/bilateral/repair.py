@@ -20,6 +20,7 @@ import numpy as np
 from commonwatt.devices.households import Households
 from commonwatt.devices.operation import Operation, least_cost, operate
 from commonwatt.market.bilateral.routes import Routes
+from commonwatt.market.gap import near_enough
 from commonwatt.units import MICRO, WH_PER_KWH, FloatArray, IntArray
 
 SWEEPS = 12
@@ -71,16 +72,6 @@ def certify(homes: Households, routes: Routes, wh: IntArray, price: FloatArray, 
     bound, _, best = max(bounds, key=lambda found: found[:2])
     scale = max(abs(cost), float(np.abs(operation.cost).sum()) / 100)
     return Certificate(wh, best, operation, cost, bound, scale, float(np.abs(operation.unmet).max(initial=0.0)))
-
-
-def near_enough(apart: float, scale: float, homes: Households, gap: int) -> bool:
-    """Whether cost and bound differ by `gap` millionths at most, or by less than a Wh a home at the dearest price.
-
-    Whole Wh cannot come nearer than the second in a market of a few hundred Wh: what rounding keeps from a seller may
-    be missed by whoever values it most.
-    """
-    whole = homes.shape[0] * float(homes.dearest.max(initial=0.0)) / WH_PER_KWH
-    return apart <= max(scale * gap / MICRO, whole, 1 / MICRO)
 
 
 def lower_bound(homes: Households, routes: Routes, price: FloatArray, hours: float) -> float:

@@ -28,7 +28,8 @@ from commonwatt.market.bilateral.proof import Evidence, prove
 from commonwatt.market.bilateral.repair import Certificate, certify, fair_prices, livable, without
 from commonwatt.market.bilateral.rounding import whole
 from commonwatt.market.bilateral.routes import Routes
-from commonwatt.market.interface import Frame, Mechanism, Outcome
+from commonwatt.market.interface import Frame, Outcome
+from commonwatt.market.mechanism import Mechanism
 from commonwatt.records import Trades
 from commonwatt.units import WH_PER_KWH, IntArray
 

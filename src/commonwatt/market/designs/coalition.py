@@ -31,7 +31,8 @@ import numpy as np
 
 from commonwatt.market import curves
 from commonwatt.market.exact import exact_dot, exact_sum, wide
-from commonwatt.market.interface import Frame, Mechanism, Orders, Outcome, Parameters
+from commonwatt.market.interface import Frame, Orders, Outcome, Parameters
+from commonwatt.market.mechanism import Mechanism
 from commonwatt.market.parameters import Money
 from commonwatt.market.pool import pair
 from commonwatt.records import Trades

@@ -16,7 +16,8 @@ from typing import Literal, cast
 import numpy as np
 
 from commonwatt.errors import MarketError
-from commonwatt.market.interface import ADD, CANCEL, Events, Frame, Mechanism, Orders, Outcome, Parameters
+from commonwatt.market.interface import ADD, CANCEL, Events, Frame, Orders, Outcome, Parameters
+from commonwatt.market.mechanism import Mechanism
 from commonwatt.market.orderbook import book_fast as orderbook_fast
 from commonwatt.market.orderbook.book import ANYBODY, Book
 from commonwatt.market.orderbook.result import BookResult, Reason

@@ -16,7 +16,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from commonwatt.market.interface import Frame, Mechanism, Orders, Outcome, Parameters
+from commonwatt.market.interface import Frame, Orders, Outcome, Parameters
+from commonwatt.market.mechanism import Mechanism
 from commonwatt.market.parameters import Clock, Money
 from commonwatt.records import BUY, Trades
 from commonwatt.units import MICRO, WH_PER_KWH

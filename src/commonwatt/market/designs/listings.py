@@ -17,7 +17,8 @@ from typing import Final, Literal
 
 import numpy as np
 
-from commonwatt.market.interface import Frame, Mechanism, Orders, Outcome, Parameters
+from commonwatt.market.interface import Frame, Orders, Outcome, Parameters
+from commonwatt.market.mechanism import Mechanism
 from commonwatt.records import BUY, Trades
 from commonwatt.units import MAX_ORDER_WH
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 from commonwatt.market import pool
-from commonwatt.market.interface import Frame, Mechanism, Outcome, Parameters, Positions
+from commonwatt.market.interface import Frame, Outcome, Parameters, Positions
+from commonwatt.market.mechanism import Mechanism
 
 
 class MidMarketParameters(Parameters):

@@ -24,7 +24,8 @@ import numpy as np
 from pydantic import Field
 
 from commonwatt.errors import MarketError
-from commonwatt.market.interface import Frame, Mechanism, Outcome, Parameters
+from commonwatt.market.interface import Frame, Outcome, Parameters
+from commonwatt.market.mechanism import Mechanism
 from commonwatt.market.parameters import Money
 from commonwatt.market.schedule.bound import Duals
 from commonwatt.market.schedule.input import Dispatch

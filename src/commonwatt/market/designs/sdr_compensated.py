@@ -22,7 +22,8 @@ from functools import partial
 
 from commonwatt.market import pool
 from commonwatt.market.designs import sdr
-from commonwatt.market.interface import Frame, Mechanism, Outcome, Parameters, Positions
+from commonwatt.market.interface import Frame, Outcome, Parameters, Positions
+from commonwatt.market.mechanism import Mechanism
 from commonwatt.market.parameters import Portion
 
 

@@ -26,7 +26,8 @@ from pydantic import BeforeValidator, model_validator
 
 from commonwatt.errors import MarketError
 from commonwatt.market import pool
-from commonwatt.market.interface import Frame, Mechanism, Outcome, Parameters, Positions
+from commonwatt.market.interface import Frame, Outcome, Parameters, Positions
+from commonwatt.market.mechanism import Mechanism
 from commonwatt.market.parameters import Money
 from commonwatt.units import MICRO, IntArray, largest_remainder, micro
 

@@ -16,7 +16,8 @@ from __future__ import annotations
 import numpy as np
 
 from commonwatt.market import curves
-from commonwatt.market.interface import Frame, Mechanism, Orders, Outcome, Parameters
+from commonwatt.market.interface import Frame, Orders, Outcome, Parameters
+from commonwatt.market.mechanism import Mechanism
 from commonwatt.market.pool import pair
 from commonwatt.records import Trades
 from commonwatt.units import IntArray

@@ -129,13 +129,6 @@ class BookResult:
         rows = np.flatnonzero(self.rejections)
         return [(row, Reason(code)) for row, code in zip(rows.tolist(), self.rejections[rows].tolist(), strict=True)]
 
-    def same_as(self, other: BookResult) -> bool:
-        """Whether both are equal to the last bit."""
-        pairs = [(self.rejections, other.rejections)]
-        for mine, others in ((self.fills, other.fills), (self.orders, other.orders)):
-            pairs += [(getattr(mine, column.name), getattr(others, column.name)) for column in fields(mine)]
-        return all(np.array_equal(mine, others) for mine, others in pairs)
-
 
 def book_result(
     orders: BookOrders,

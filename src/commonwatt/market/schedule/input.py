@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from commonwatt.devices.households import Households
+from commonwatt.devices.operation import unlivable
 from commonwatt.errors import Finding
 from commonwatt.grid.feeder import Feeder
 from commonwatt.units import MAX_ORDER_WH, WH_PER_KWH, FloatArray, IntArray
@@ -165,7 +166,7 @@ class Dispatch:
             found.append(Finding(f"node[{home}]", f"is none of the feeder's {self.feeder.nodes} nodes"))
         for home in np.flatnonzero(~np.isfinite(self.reactive).all(axis=1)).tolist():
             found.append(Finding(f"reactive[{home}]", "is not a number"))
-        found += self.homes.findings(hours)
+        found += self.homes.findings(hours) or unlivable(self.homes, hours)
         for name, price in (("retail", self.homes.retail), ("feed_in", self.homes.feed_in)):
             if not np.isfinite(price).all():
                 found.append(Finding(f"homes.{name}", "is not a number: the feeder needs a utility at node 0"))

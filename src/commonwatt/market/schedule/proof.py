@@ -9,7 +9,7 @@ import numpy as np
 
 from commonwatt.devices.operation import operate
 from commonwatt.grid.feeder import Feeder, Flow, flow
-from commonwatt.market.bilateral.repair import near_enough
+from commonwatt.market.gap import near_enough
 from commonwatt.market.interface import Frame, Outcome
 from commonwatt.market.pool import pair, pro_rata
 from commonwatt.market.proving import insist, paid, well_formed

@@ -133,9 +133,11 @@ def compare(
         for number, design in enumerate(chosen, 1):
             try:
                 with ran(community, folder, first, days, design, _share(progress, number, count)) as result:
+                    if result.uncleared:
+                        raise MarketError(result.uncleared[0])
                     rows.append(row(result, baseline, design, wiring))
-            except Exception as error:
-                left_out[design.name] = _reason(error, design)
+            except (ConfigError, MarketError) as error:
+                left_out[design.name] = str(error).splitlines()[-1].strip()
         return Comparison(
             community=community.name,
             currency=community.currency,
@@ -168,15 +170,6 @@ def _request(
 def _share(progress: Progress | None, number: int, count: int) -> Progress | None:
     """What the run with this number reports of all of them."""
     return progress and (lambda done, total: progress(number * total + done, count * total))
-
-
-def _reason(error: Exception, design: Design) -> str:
-    """Why a design is left out: it cannot clear this community, or the community's own code fails."""
-    if isinstance(error, MarketError | ConfigError):
-        return str(error).splitlines()[-1].strip()
-    if design.own:
-        return f"its code ends with {type(error).__name__}: {error}"
-    raise error
 
 
 @contextmanager
@@ -258,7 +251,7 @@ def _by_slot(result: Result) -> tuple[FloatArray, FloatArray]:
 
 def _stored(result: Result) -> float:
     """Energy in all batteries at the end [kWh]."""
-    return float(result.simulation.soc.sum()) / WH_PER_KWH
+    return float(result.simulated.soc.sum()) / WH_PER_KWH
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from typing import Any, Final
 from commonwatt.community.checks import stage_order
 from commonwatt.community.model import Community, Stage
 from commonwatt.errors import ConfigError, Finding, MarketError
+from commonwatt.exchange.events import DEFAULT_GATE
 from commonwatt.exchange.plugins import resolve
 from commonwatt.market import MECHANISMS, Mechanism
 from commonwatt.simulation.oneslot import from_text
-from commonwatt.simulation.world import DEFAULT_GATE
 
 ALL: Final = "all"
 
@@ -35,11 +35,6 @@ class Design:
     def phase(self) -> str:
         """When it clears: "ahead", "after" or both."""
         return " + ".join(dict.fromkeys("ahead" if stage.gate else "after" for stage in self.stages))
-
-    @property
-    def own(self) -> bool:
-        """Whether code of the community's own takes part."""
-        return any(":" in stage.mechanism for stage in self.stages)
 
 
 def designs(community: Community, folder: Path, asked: Sequence[str] | str) -> tuple[Design, ...]:

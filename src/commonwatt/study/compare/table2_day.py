@@ -15,7 +15,7 @@ from commonwatt.agents.planning import Outlook, neighbourhood
 from commonwatt.community.synthetic import village
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.checking import load
-from commonwatt.exchange.steps import Forecast
+from commonwatt.forecast.expectation import Forecast
 from commonwatt.market import Events, Frame, Mechanism, Neighbourhood, Orders, Positions, as_events
 from commonwatt.market.schedule.input import Dispatch
 from commonwatt.simulation.feeders import feeder_named
@@ -46,7 +46,7 @@ class Day:
             file.write_text(village(homes), encoding="utf-8")
             community = replace(load(file), slot_seconds=SLOT_SECONDS)
             with ran(community, file.parent, START, 1, BASELINE) as result:
-                return cls(result.simulation.frame, _orders(result), _positions(result), _outlook(result))
+                return cls(result.rules.frame, _orders(result), _positions(result), _outlook(result))
 
     def given(self, mechanism: Mechanism[Any]) -> tuple[Any, ...] | None:
         """The day's input to a mechanism; None when it needs something else than these."""
@@ -79,7 +79,7 @@ class Day:
 
 
 def _orders(result: Result) -> tuple[Orders, ...]:
-    rows = result.simulation.store.columns(tables.orders, ("slot", "member", "side", "wh", "limit"))
+    rows = result.books.store.columns(tables.orders, ("slot", "member", "side", "wh", "limit"))
     by_slot = {slot: [row[1:] for row in group] for slot, group in groupby(rows, key=lambda row: row[0])}
     return tuple(
         Orders(*np.array(by_slot.get(slot, []), dtype=np.int64).reshape(-1, 4).T)
@@ -88,11 +88,11 @@ def _orders(result: Result) -> tuple[Orders, ...]:
 
 
 def _positions(result: Result) -> tuple[Positions, ...]:
-    bounds = result.simulation.limits
+    bounds = result.rules.limits
     return tuple(Positions(net, bounds.max_buy, bounds.min_sell) for net in result.arrays["net"].T)
 
 
 def _outlook(result: Result) -> Outlook:
-    a, prices, fleet = result.arrays, result.prices_micro, result.simulation.fleet
+    a, prices, fleet = result.arrays, result.prices_micro, result.simulated.fleet
     day = Forecast(a["load"], a["generation"])
     return Outlook(day, fleet, fleet.start, prices.ceiling, prices.floor, result.period.hours)

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Final
 
 from commonwatt.community.model import Community
+from commonwatt.exchange.rules import Rules
 from commonwatt.simulation import world
 from commonwatt.simulation.hindsight import Hindsight
 from commonwatt.study.compare.comparison import ran
@@ -40,7 +41,7 @@ def margins(
     """The margin of each design on the day `start`. done : called after each design"""
     for design in chosen:
         changed = replace(community, market=design.stages)
-        known = world.build(changed, folder, start, 1, 1)
+        known = world.build(Rules.of(changed, folder, start, 1), folder, 1)
 
         def bill(error: float, seed: int, design: Design = design, known: world.World = known) -> float:
             forecaster = Hindsight(known, error, seed)

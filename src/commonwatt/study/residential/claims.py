@@ -16,7 +16,6 @@ from commonwatt.study.residential.study import (
     HINDSIGHT,
     NO_PUMPS,
     PUMPS,
-    SEASONS,
     STRATEGIES,
     Residential,
     names,
@@ -94,7 +93,7 @@ def _price(study: Residential) -> Iterator[Claim]:
 
 
 def _heating(study: Residential) -> Iterator[Claim]:
-    for season in SEASONS:
+    for season in study.seasons():
         for strategy in STRATEGIES:
             cold, warm = (study.run(season, pumps, HINDSIGHT, strategy) for pumps in (NO_PUMPS, PUMPS))
             energy = float(cold.ahead.sum()), float(warm.ahead.sum())

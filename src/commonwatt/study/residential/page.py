@@ -17,7 +17,6 @@ from commonwatt.study.residential.study import (
     DESIGNS,
     HINDSIGHT,
     PUMPS,
-    SEASONS,
     SHARES,
     STRATEGIES,
     Residential,
@@ -135,7 +134,7 @@ def page(study: Residential) -> str:
         "<h2>The claims</h2><p>From the abstract of paper 001, from what is recalled of the paper, and from a sister "
         "paper; nothing is tuned to them.</p>",
         *(f"<h3>{escape(heading)}</h3>{_table(CLAIMS, map(_claim, cases), 3)}" for heading, cases in tests(study)),
-        *(_season(study, season) for season in SEASONS),
+        *(_season(study, season) for season in study.seasons()),
         "<h2>How far neighbours are preferred</h2><p>The summer week in hindsight, by the largest preference.</p>",
         _table(SENSITIVITY, sensitivity(study), 1),
     ]

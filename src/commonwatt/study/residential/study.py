@@ -26,6 +26,7 @@ import polars as pl
 from commonwatt.community.model import Community, Stage
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.exchange.checking import load
+from commonwatt.exchange.rules import Rules
 from commonwatt.simulation import world
 from commonwatt.simulation.hindsight import Hindsight
 from commonwatt.simulation.result import Result
@@ -102,6 +103,10 @@ class Residential:
         """The run of one scenario."""
         return self.runs[Scenario(season, heating, forecast, design, share)]
 
+    def seasons(self) -> list[str]:
+        """Those that were run."""
+        return list(dict.fromkeys(season for season, _, _ in self.cases()))
+
     def cases(self) -> list[tuple[str, str, str]]:
         """(season, heating, forecast) of each comparison of the three designs."""
         return list(dict.fromkeys((s.season, s.heating, s.forecast) for s in self.runs if s.design == BASELINE))
@@ -112,14 +117,17 @@ def run(days: int = 7, progress: Callable[[int, int], None] | None = None) -> Re
     if not 1 <= days <= 28:
         raise ConfigError("The request", [Finding("days", f"is from 1 to 28, not {days}")])
     with as_file(files("commonwatt.study") / "cases" / "residential.toml") as path:
-        return study(load(path), path.parent, days, progress)
+        return study(load(path), path.parent, tuple(scenarios()), days, progress)
 
 
 def study(
-    community: Community, folder: Path, days: int, progress: Callable[[int, int], None] | None = None
+    community: Community,
+    folder: Path,
+    wanted: Sequence[Scenario],
+    days: int,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Residential:
-    """Every scenario with the homes of `community`, whose market day begins with `bilateral`."""
-    wanted = list(scenarios())
+    """The scenarios with the homes of `community`, whose market day begins with `bilateral`."""
     runs = {}
     for done, scenario in enumerate(wanted, 1):
         runs[scenario] = week(community, folder, scenario, days)
@@ -149,7 +157,7 @@ def week(community: Community, folder: Path, scenario: Scenario, days: int) -> R
     start = SEASONS[scenario.season]
     forecaster = None
     if scenario.forecast == HINDSIGHT:
-        forecaster = Hindsight(world.build(changed, folder, start, days, 1))
+        forecaster = Hindsight(world.build(Rules.of(changed, folder, start, days), folder, 1))
     firm = scenario.forecast == HINDSIGHT
     simulation = Simulation(changed, folder, start, days, ledger="none", forecaster=forecaster, firm=firm)
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from commonwatt.study.saini.case import Bill, Case, Deal, Storage, read_case
 from commonwatt.study.saini.chain import Forgery, Published, Repair, check, forge, repair
@@ -29,9 +29,6 @@ from commonwatt.study.saini.market import (
     table6,
 )
 from commonwatt.units import MICRO
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 FORGED_BLOCK, FORGED_AMOUNT = 3, 70.1
 """The demonstration makes the first payment of figure A11, 0.701 Rs in block 3, a hundred times larger."""
@@ -119,13 +116,6 @@ def run() -> SainiStudy:
         forgery=forge("A11", case.chains["A11"], FORGED_BLOCK, FORGED_AMOUNT),
         repair=repair(case.chains["A11"], FORGED_BLOCK, FORGED_AMOUNT),
     )
-
-
-def render(study: SainiStudy) -> RenderableType:
-    """The study for a terminal of 100 columns."""
-    from commonwatt.study.saini.tables import page
-
-    return page(study)
 
 
 def as_json(study: SainiStudy) -> dict[str, Any]:

@@ -18,7 +18,7 @@ PARTS = ("scenario1", "investment", "grid", "peers", "operating", "net")
 """The columns of Table 7."""
 
 
-def page(study: SainiStudy) -> RenderableType:
+def render(study: SainiStudy) -> RenderableType:
     """Headlines, Tables 5 to 7, the rule, what is inconsistent, the chain."""
     from rich.console import Group
     from rich.padding import Padding

@@ -1,0 +1,79 @@
+"""The form of a bill: what is hashed, and how terms, charges and signed records are written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from commonwatt.accounts.charges import Charges
+from commonwatt.community.tariff import Tariff
+from commonwatt.proof import Tree, keccak
+from commonwatt.records import Signed
+from commonwatt.records.schema import as_json
+from commonwatt.units import WH_PER_KWH
+
+FORMAT: Final = "commonwatt-bill/1"
+
+
+def canonical(content: Mapping[str, object]) -> bytes:
+    """The bytes that are hashed: JSON with sorted keys and no spaces."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def content_hash(content: Mapping[str, object]) -> bytes:
+    """Hash of a bill's content, 32 bytes."""
+    return keccak(canonical(content))
+
+
+def tariff_terms(tariff: Tariff) -> dict[str, Any]:
+    """The terms that turn energy into charges; prices per slot are on the slots' lines."""
+    levies = [
+        {"name": levy.name, "price": levy.price, "grid": levy.grid, "local": levy.local} for levy in tariff.levies
+    ]
+    vat = {"name": tariff.vat_name, "rate": str(tariff.vat)}
+    return {"networkFee": tariff.network_fee, "levies": levies, "vat": vat}
+
+
+def charge_lines(charges: Charges, member: int) -> list[dict[str, Any]]:
+    """The lines of a bill's last page, positive = the member owes."""
+    lines = [
+        ("energy from the utility", charges.grid_wh, charges.energy),
+        ("energy fed in", charges.feed_in_wh, charges.feed_in),
+        ("neighbours", charges.local_wh, charges.neighbours),
+        *((name, None, amount) for name, amount in charges.fees.items()),
+        ("VAT", None, charges.vat),
+    ]
+    return [
+        {"name": name, **({} if wh is None else {"wh": int(wh[member])}), "amount": int(amount[member])}
+        for name, wh, amount in lines
+    ]
+
+
+def grid_amount(wh: int, retail: int, feed_in: int) -> int:
+    """What a member owes the utility for a slot [micro-currency]: positive for import, negative for feed-in."""
+    return wh * retail // WH_PER_KWH if wh >= 0 else -(-wh * feed_in // WH_PER_KWH)
+
+
+def signed_json(signed: Signed[Any]) -> dict[str, Any]:
+    """A record with its signature."""
+    return {**as_json(signed.record), "signature": hex_text(signed.signature)}
+
+
+def hex_text(value: bytes) -> str:
+    """Bytes as documents write them."""
+    return f"0x{value.hex()}"
+
+
+@dataclass(frozen=True)
+class Anchored:
+    """All bills of a period and the tree whose root is on the chain."""
+
+    contents: tuple[dict[str, Any], ...]
+    tree: Tree
+
+
+def anchored(contents: Sequence[dict[str, Any]]) -> Anchored:
+    """The bills with their tree."""
+    return Anchored(tuple(contents), Tree.of([content_hash(content) for content in contents]))

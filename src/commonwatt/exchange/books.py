@@ -1,0 +1,57 @@
+"""What bills are made of: the exchange's accounts of a period, its prices, and what proves them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from commonwatt.accounts.charges import Charges, charges
+from commonwatt.exchange import store as tables
+from commonwatt.exchange.rules import Rules
+from commonwatt.exchange.store import Store
+from commonwatt.records import Mandate, Signed
+from commonwatt.units import IntArray
+
+if TYPE_CHECKING:
+    from commonwatt.ledger.client.settlement import LedgerClient
+
+ACCOUNTS: Final = ("net", "ahead", "after", "grid", "credit")
+
+
+@dataclass(frozen=True, eq=False)
+class Books:
+    """The accounts of a period whose last slot has ended.
+
+    mandates, meters : by member index; with `client` they prove bills. None of the three in the laboratory.
+    """
+
+    rules: Rules
+    store: Store
+    mandates: Sequence[Signed[Mandate]] = ()
+    meters: Sequence[bytes] = ()
+    client: LedgerClient | None = None
+
+    @cached_property
+    def arrays(self) -> dict[str, IntArray]:
+        """Net, ahead, after and grid energy [Wh], positive = into the home, and credit [micro-currency].
+
+        Each has the shape (members, slots).
+        """
+        return self.store.arrays(tables.accounts, ACCOUNTS, self.rules.members)
+
+    @cached_property
+    def charges(self) -> Charges:
+        """What each member owes with the market [micro-currency]."""
+        a = self.arrays
+        return charges(self.rules.community.tariff, self.rules.prices, a["grid"], a["ahead"] + a["after"], a["credit"])
+
+    @cached_property
+    def charges_without_market(self) -> Charges:
+        """What each member would owe if it met the utility alone [micro-currency]."""
+        net = self.arrays["net"]
+        nothing = np.zeros_like(net)
+        return charges(self.rules.community.tariff, self.rules.prices, net, nothing, nothing)

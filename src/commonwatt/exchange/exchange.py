@@ -1,0 +1,237 @@
+"""The engine of a market day: it clears, settles and states what it is told, one event after the other.
+
+It reads no clock, opens no socket and holds no key but the operator's. A driver brings each event when it is due, with
+what homes wish and what meters counted: the simulation as fast as it can, a service by the clock. Each event is one
+transaction of the store and then its messages to the ledger, so a run that was killed goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sqlalchemy import Connection
+
+from commonwatt.exchange import rows, steps
+from commonwatt.exchange.books import Books
+from commonwatt.exchange.events import Event, GateClosure, SlotEnd
+from commonwatt.exchange.outbox import Outbox, Outgoing, outgoing
+from commonwatt.exchange.parties import filed
+from commonwatt.exchange.rules import Rules
+from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Readings, Settled, Wishes
+from commonwatt.exchange.stopwatch import Stopwatch
+from commonwatt.exchange.store import Store
+from commonwatt.proof import Key, Tree
+from commonwatt.records import Anchor, Mandate, Signed
+from commonwatt.units import MAX_MONEY, IntArray
+
+if TYPE_CHECKING:
+    from commonwatt.ledger.client.settlement import LedgerClient
+
+Beside = Callable[[Connection], None]
+"""What a driver writes in the transaction of an event, such as what only a simulation knows."""
+
+
+def nothing(_: Connection) -> None:
+    """A driver that writes nothing."""
+
+
+class Laboratory:
+    """The market without signatures and without a ledger: it believes everything, and money is without bounds.
+
+    rules, store : the period, and the file that holds what was done of it
+    committed : slots between their gate and their end, by start
+    done : place of the last event that the store holds whole; -1 before the first
+    """
+
+    def __init__(self, rules: Rules, store: Store, watch: Stopwatch | None = None) -> None:
+        self.rules, self.store, self.watch = rules, store, watch or Stopwatch()
+        self.done = rows.progress(store)
+        ended = [event.place for event in rules.events[: self.done + 1] if isinstance(event, SlotEnd)]
+        self.committed = rows.read_committed(store, max(ended, default=-1) + 1, rules.period)
+
+    # What a driver asks for
+
+    @property
+    def next(self) -> Event | None:
+        """The event that is due next; None after the last."""
+        place = self.done + 1
+        return self.rules.events[place] if place < len(self.rules.events) else None
+
+    @property
+    def books(self) -> Books:
+        """What bills are made of."""
+        return Books(self.rules, self.store)
+
+    def close_gate(self, closure: GateClosure, wishes: Wishes, beside: Beside = nothing) -> None:
+        """Steps 2 to 5 for the slots of a local day. `closure` is the next event."""
+        self.before(closure)
+        rules = self.rules
+        with self.watch("admit orders"):
+            declared = self.admitted(closure, wishes)
+        with self.watch("clear"):
+            cleared = steps.clear(rules.ahead, rules.frame_of(closure.day), declared, wishes.agreed)
+        with self.watch("check the grid"):
+            cleared = steps.check(cleared, rules.wires, wishes.planned)
+        with self.watch("commit"):
+            committed = tuple(self.commitment(slot) for slot in cleared)
+        with self.watch("store"), self.store.transaction() as connection:
+            rows.write_gate(connection, self.done + 1, closure.at, committed, rules.ahead)
+            beside(connection)
+        self.committed |= {slot.cleared.declared.slot: slot for slot in committed}
+        self.done += 1
+        self.tell(closure, None)
+
+    def end_slot(self, end: SlotEnd, readings: Readings, beside: Beside = nothing) -> None:
+        """Steps 6 and 7 for one slot. `end` is the next event."""
+        self.before(end)
+        rules = self.rules
+        slot = end.at - rules.period.seconds
+        with self.watch("verify readings"):
+            delivered = self.believed(self.committed[slot], readings, end)
+        with self.watch("settle"):
+            frame = rules.frame.part(slice(end.place, end.place + 1))
+            settled = steps.settle(delivered, rules.after, frame, rules.limits, self.free())
+        with self.watch("prove"):
+            stated, message = self.stated(settled)
+        with self.watch("store"), self.store.transaction() as connection:
+            rows.write_slot(connection, self.done + 1, end.at, stated, message, rules.after)
+            beside(connection)
+        del self.committed[slot]
+        self.done += 1
+        self.tell(end, message)
+
+    # What is otherwise where there is a ledger
+
+    def before(self, event: Event) -> None:
+        """What the passing of time until `event` brings about."""
+
+    def admitted(self, closure: GateClosure, wishes: Wishes) -> list[Declared]:
+        """Step 2, the exchange's side: the orders of each slot that count."""
+        return [
+            Declared(slot, wish, (), ()) for slot, wish in zip(closure.day.starts.tolist(), wishes.orders, strict=True)
+        ]
+
+    def commitment(self, cleared: Cleared) -> Committed:
+        """Step 5."""
+        empty = Tree(((),))
+        return Committed(cleared, (), empty, empty)
+
+    def believed(self, committed: Committed, readings: Readings, end: SlotEnd) -> Delivered:  # noqa: ARG002
+        """Step 6, the exchange's side: what the meters counted."""
+        return Delivered(committed, readings.net, ())
+
+    def free(self) -> IntArray:
+        """What each member can spend, shape (members,) [lane unit]."""
+        return np.full(self.rules.members, MAX_MONEY // 2, dtype=np.int64)
+
+    def stated(self, settled: Settled) -> tuple[Settled, Outgoing | None]:
+        """Step 7: what of a settled slot is kept, and what of it the ledger is told."""
+        return settled, None
+
+    def tell(self, event: Event, message: Outgoing | None) -> None:
+        """Tell the ledger of an event. Repeated, it has no second effect."""
+
+
+class Exchange(Laboratory):
+    """The market with signatures and a ledger: it believes what is signed, as far as mandates and money go.
+
+    client : of the community's contracts; operator : whose signature the contract asks for
+    mandates : of all members, signed by their wallets; meters : addresses; both by member index
+    Raises SignatureError or RecordError when a mandate is not its member's own.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        store: Store,
+        client: LedgerClient,
+        operator: Key,
+        mandates: Sequence[Signed[Mandate]],
+        meters: Sequence[bytes],
+        watch: Stopwatch | None = None,
+    ) -> None:
+        super().__init__(rules, store, watch)
+        self.client, self.outbox, self.operator, self.domain = client, Outbox(client), operator, client.domain
+        self.mandates, self.meters = tuple(mandates), tuple(meters)
+        self.by_member = filed(self.mandates, rules.community, self.domain)
+        self._tell_again()
+
+    @property
+    def books(self) -> Books:
+        """See `Laboratory`; with all that proves a bill."""
+        return Books(self.rules, self.store, self.mandates, self.meters, self.client)
+
+    def anchor(self, bills: bytes) -> None:
+        """After the last event: let the last windows pass, then fix the root of the period's bills."""
+        self.outbox.finalise_due()
+        period = Anchor(self.rules.period.start, self.rules.period.end, bills)
+        self.outbox.anchor(period, self.operator, self.rules.events[-1].at + 2)
+
+    def before(self, event: Event) -> None:
+        """See `Laboratory`: posts whose window has passed become final."""
+        with self.watch("ledger"):
+            self.outbox.finalise_due(event.at)
+
+    def admitted(self, closure: GateClosure, wishes: Wishes) -> list[Declared]:
+        """See `Laboratory`: signed orders within mandate and free collateral."""
+        free = np.maximum(self.outbox.free() - self._owed(), 0)
+        declared = []
+        for slot, signed in zip(closure.day.starts.tolist(), wishes.signed, strict=True):
+            admitted, free = steps.admit(slot, signed, self.by_member, self.domain, closure.at, free)
+            declared.append(admitted)
+        return declared
+
+    def _owed(self) -> IntArray:
+        """What members still have to pay for what they bought ahead, shape (members,) [lane unit]."""
+        owed = np.zeros(self.rules.members, dtype=np.int64)
+        for slot in self.committed.values():
+            np.add.at(owed, slot.cleared.trades.buyer, slot.cleared.trades.payments)
+        return owed
+
+    def commitment(self, cleared: Cleared) -> Committed:
+        """See `Laboratory`: trades as records, and the roots for the chain."""
+        return steps.commit(cleared)
+
+    def believed(self, committed: Committed, readings: Readings, end: SlotEnd) -> Delivered:
+        """See `Laboratory`: every meter's signed reading of the slot."""
+        last = np.full(self.rules.members, end.place, dtype=np.int64)
+        return steps.believe(committed, readings.signed, self.meters, last, self.domain)
+
+    def free(self) -> IntArray:
+        """See `Laboratory`: balances less what posts that are not final will take."""
+        return self.outbox.free()
+
+    def stated(self, settled: Settled) -> tuple[Settled, Outgoing | None]:
+        """See `Laboratory`: statements and roots, signed by the operator."""
+        posted = steps.post(settled, [mandate.hash for mandate in self.mandates])
+        return posted, outgoing(posted, self.domain, self.operator)
+
+    def tell(self, event: Event, message: Outgoing | None) -> None:
+        """See `Laboratory`; repeated, the same blocks come of it."""
+        with self.watch("ledger"):
+            self.outbox.finalise_due(event.at)
+            if isinstance(event, GateClosure):
+                roots = rows.read_commitments(self.store, event.day)
+                self.outbox.commit(event.day.start, [r[0] for r in roots], [r[1] for r in roots], event.at + 1)
+            elif message:
+                self.outbox.post(message, event.at + 1)
+                self.outbox.finalise_due(event.at + 1)
+
+    def _tell_again(self) -> None:
+        """What the ledger may have missed of the events that the store holds."""
+        messages = {message.post.slot: message for message in rows.read_posts(self.store)}
+        for event in self.rules.events[self._first_untold(messages) : self.done + 1]:
+            self.tell(event, messages.get(event.at - self.rules.period.seconds))
+
+    def _first_untold(self, messages: Mapping[int, Outgoing]) -> int:
+        """Place of the event after the last one whose post is final; the ledger was told everything before it."""
+        for number in range(self.done, -1, -1):
+            event = self.rules.events[number]
+            if isinstance(event, SlotEnd):
+                message = messages[event.at - self.rules.period.seconds]
+                posting = self.client.posted(message.post.slot, message.post.revision)
+                if posting and posting.final:
+                    return number + 1
+        return 0

@@ -1,0 +1,107 @@
+"""What this chain's rules add to those of Cancun, and how one of its transactions is run.
+
+Gas bounds how long a block takes, and Ethereum's prices are made for compiled clients. Three precompiles cost far more
+time in Python than their gas bears, so on this chain they cost more gas. The prices belong to the rules that every node
+executes blocks by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, cast
+
+from eth.abc import ComputationAPI, SignedTransactionAPI
+from eth.precompiles import point_evaluation
+from eth.vm.forks.berlin.transactions import calculate_txn_intrinsic_gas_berlin
+from eth.vm.forks.cancun.computation import CancunComputation
+from eth.vm.forks.cancun.state import CancunState
+from eth.vm.forks.shanghai.constants import INITCODE_WORD_COST, MAX_INITCODE_SIZE
+from eth.vm.interrupt import EVMMissingData
+from eth_typing import Address
+from trie.exceptions import MissingTrieNode
+
+from commonwatt.errors import LedgerError
+
+Precompile = Callable[[ComputationAPI], ComputationAPI]
+
+_PAIR_BYTES = 192
+# Ethereum's price by number of the precompile, and how many times as much it is here. Sources: EIP-1108, EIP-152.
+_DEARER: dict[int, tuple[Callable[[bytes], int], int]] = {
+    7: (lambda _: 6_000, 20),
+    8: (lambda data: 45_000 + 34_000 * (len(data) // _PAIR_BYTES), 50),
+    9: (lambda data: int.from_bytes(data[:4], "big"), 100),
+}
+# py-evm reads the setup of the curve from its file for each call, which takes seconds.
+_library = cast("Any", point_evaluation)
+_library.load_trusted_setup = cache(_library.load_trusted_setup)
+
+
+class Unexecutable(LedgerError):
+    """The chain's rules forbid a transaction, or a block."""
+
+
+def _dearer(precompile: Precompile, price: Callable[[bytes], int], factor: int) -> Precompile:
+    def run(computation: ComputationAPI) -> ComputationAPI:
+        more = (factor - 1) * price(computation.msg.data_as_bytes)
+        computation.consume_gas(more, reason="what the precompile costs more on this chain")
+        return precompile(computation)
+
+    return run
+
+
+class ChainComputation(CancunComputation):
+    """Code that runs by this chain's prices."""
+
+    _precompiles = CancunComputation.get_precompiles() | {
+        address: _dearer(CancunComputation.get_precompiles()[address], *dearer)
+        for number, dearer in _DEARER.items()
+        for address in [Address(number.to_bytes(20, "big"))]
+    }
+
+
+class ChainState(CancunState):
+    """A state that a transaction leaves as it was when it cannot be executed."""
+
+    computation_class = ChainComputation
+
+    def apply_transaction(self, transaction: SignedTransactionAPI) -> ComputationAPI:
+        """Run a transaction; whatever stops it, nothing has changed then."""
+        snapshot = self.snapshot()
+        try:
+            computation = super().apply_transaction(transaction)
+        except BaseException:
+            self.revert(snapshot)
+            self.clear_transient_storage()
+            raise
+        self.commit(snapshot)
+        return computation
+
+
+def least_gas(transaction: SignedTransactionAPI) -> int:
+    """Gas that a transaction needs before any code runs, with what its init code costs (EIP-3860)."""
+    words = -(-len(transaction.data) // 32) if not transaction.to else 0
+    return calculate_txn_intrinsic_gas_berlin(transaction) + INITCODE_WORD_COST * words
+
+
+def oversized(to: bytes, data: bytes) -> str | None:
+    """Why no contract can be created from this code (EIP-3860)."""
+    if to or len(data) <= MAX_INITCODE_SIZE:
+        return None
+    return f"max initcode size exceeded: code size {len(data)}, limit {MAX_INITCODE_SIZE}"
+
+
+@contextmanager
+def executing() -> Iterator[None]:
+    """Turn whatever py-evm raises for a transaction or block that cannot be executed into Unexecutable.
+
+    A part of the state that is missing is no fault of the transaction, nor is a machine that has no memory left.
+    """
+    try:
+        yield
+    except (LedgerError, EVMMissingData, MissingTrieNode, MemoryError, RecursionError):
+        raise
+    except Exception as error:  # ValidationError, VMError, and what a fault of the library may raise
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        raise Unexecutable(reason) from error

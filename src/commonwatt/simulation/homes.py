@@ -1,0 +1,211 @@
+"""The homes of a simulated community: what only they know, and what they tell the exchange.
+
+Their batteries and plans, what really happens behind their meters and, where there is a ledger, all keys but the
+operator's are theirs. What the exchange has to know it gets as `Wishes` and `Readings`, as it would from real homes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from sqlalchemy import Connection, MetaData
+
+from commonwatt.agents.planning import Outlook, Plan, agree, declare, expected_charge, held
+from commonwatt.community.calendar import Slots
+from commonwatt.devices import Fleet, curtail, step
+from commonwatt.exchange.events import GateClosure
+from commonwatt.exchange.rules import Rules
+from commonwatt.exchange.states import Committed, Readings, Wishes
+from commonwatt.exchange.store import Store, add, put, table
+from commonwatt.forecast import Forecaster
+from commonwatt.forecast.expectation import Forecast, forecast
+from commonwatt.market import Frame, Orders
+from commonwatt.meter import SimulatedMeter
+from commonwatt.proof import Domain, Key, sign
+from commonwatt.records import Order, Signed
+from commonwatt.simulation.keys import Keys
+from commonwatt.simulation.world import World
+from commonwatt.units import FloatArray, IntArray
+
+_DAY: Final = 86_400
+
+# Tables beside the exchange's: what a simulation knows and an exchange does not.
+_metadata = MetaData()
+FLOWS: Final = ("load", "generation", "charge", "discharge", "curtailed")
+flows = table(_metadata, "homes", ["slot", "member"], FLOWS)
+plans = table(_metadata, "plans", ["slot"], [], ["grid"])
+batteries = table(_metadata, "batteries", ["id"], [], ["soc"])
+
+
+class Homes:
+    """Homes that tell what they wish and what they used, without signatures.
+
+    soc : of the batteries after the last slot that ended, shape (homes,) [Wh]
+    firm : batteries hold to all that was planned over the horizon, not only to what was agreed
+    """
+
+    def __init__(self, rules: Rules, world: World, forecaster: Forecaster, store: Store, *, firm: bool = False) -> None:
+        self.rules, self.world, self.forecaster, self.store, self.firm = rules, world, forecaster, store, firm
+        self.fleet = Fleet.of([member.battery for member in rules.community.members], rules.community.hours)
+        with store.transaction() as connection:
+            _metadata.create_all(connection)
+        last = store.rows(batteries)
+        self.soc = np.frombuffer(last[0].soc, dtype=np.float64).copy() if last else self.fleet.start.copy()
+        self._beyond = {row.slot: np.frombuffer(row.grid, dtype=np.int64) for row in store.rows(plans)}
+
+    # At a gate
+
+    def declare(self, closure: GateClosure, committed: Mapping[int, Committed]) -> Wishes:
+        """Steps 1 and 2 for the slots of a gate.
+
+        committed : what the exchange has announced of the slots before them
+        """
+        now = self.world.place(closure.at)
+        lead = self.world.place(closure.day.start) - now
+        expected = self._expected(now, lead + closure.day.count)
+        plan = self._plan(self.rules.frame_of(closure.day), expected, lead, committed)
+        starts = closure.day.starts.tolist()
+        if plan.agreed:
+            self._beyond |= dict(zip(starts, plan.grid.T, strict=True))
+        return Wishes(plan.orders, self.signed(starts, plan.orders), plan.net, plan.agreed)
+
+    def signed(self, starts: Sequence[int], orders: Sequence[Orders]) -> tuple[tuple[Signed[Order], ...], ...]:  # noqa: ARG002
+        """The orders of the slots that begin at `starts`, signed by agents; none where nobody asks for signatures."""
+        return tuple(() for _ in orders)
+
+    def _expected(self, now: int, count: int) -> Forecast:
+        """What homes expect of the `count` slots from place `now` of the world on."""
+        slots = self.world.slots
+        first = max(0, now - self.forecaster.history_days * _DAY // slots.seconds)
+        past = Slots(slots.start + first * slots.seconds, now - first, slots.seconds)
+        horizon = Slots(slots.start + now * slots.seconds, count, slots.seconds)
+        seen = slice(first, now)
+        load, generation = self.world.load[:, seen], self.world.generation[:, seen]
+        return forecast(self.forecaster, load, generation, past, horizon, self.rules.community.timezone)
+
+    def _plan(self, frame: Frame, expected: Forecast, lead: int, committed: Mapping[int, Committed]) -> Plan:
+        """What agents wish or agree for the slots of `frame`, the last ones of `expected`."""
+        rules = self.rules
+        today, day = expected.parted(lead)
+        soc = self.soc
+        if frame.starts[0] > rules.period.start:  # before it nothing moves
+            soc = expected_charge(self.fleet, soc, today, self._targets(frame, lead, committed))
+        outlook = Outlook(day, self.fleet, soc, frame.ceiling, frame.floor, frame.hours)
+        if rules.wires:
+            outlook = replace(outlook, network=rules.wires.network, at=rules.wires.at)
+        if rules.ahead and rules.ahead[0].over_horizon:
+            return agree(rules.ahead[0], frame, outlook, rules.limits, more=len(rules.ahead) > 1, firm=self.firm)
+        return declare(outlook, rules.limits)
+
+    def _targets(self, frame: Frame, lead: int, committed: Mapping[int, Committed]) -> IntArray:
+        """What batteries hold the meters at in the `lead` slots before the frame, shape (homes, lead) [Wh]."""
+        before = frame.starts[0] - self.rules.period.seconds * np.arange(lead, 0, -1)
+        none = np.zeros(self.rules.members, dtype=np.int64)
+        known = [self._target(committed[slot]) if slot in committed else none for slot in before.tolist()]
+        return np.array(known, dtype=np.int64).reshape(lead, self.rules.members).T
+
+    def _target(self, committed: Committed) -> IntArray:
+        """What each home's battery holds its meter at as far as it can, shape (homes,) [Wh].
+
+        At nothing, to serve its home alone, unless agents agreed over the whole horizon.
+        """
+        beyond = self._beyond.get(committed.cleared.declared.slot)
+        if beyond is None:
+            return np.zeros(self.rules.members, dtype=np.int64)
+        return held(committed.cleared.trades, beyond)
+
+    # In a slot
+
+    def deliver(self, committed: Committed, place: int) -> dict[str, IntArray]:
+        """Step 6, behind the meters. place : of the slot in the period. Returns as the function `deliver`."""
+        truth = self.world.first + place
+        load, generation = self.world.load[:, truth], self.world.generation[:, truth]
+        target, cap = self._target(committed), committed.cleared.feed_in_cap
+        flows, self.soc = deliver(self.fleet, self.soc, load, generation, target, cap)
+        return flows
+
+    def read(self, slot: int, net: IntArray, place: int) -> Readings:  # noqa: ARG002
+        """What the meters counted in the slot that began at `slot`. net : shape (homes,) [Wh]"""
+        return Readings(net, ())
+
+    # In the file
+
+    def keep_plans(self, closure: GateClosure, connection: Connection) -> None:
+        """Write what a gate brought, so that a killed run goes on with the same plans."""
+        starts = closure.day.starts.tolist()
+        add(connection, plans, [(slot, self._beyond[slot].tobytes()) for slot in starts if slot in self._beyond])
+
+    def keep_flows(self, slot: int, delivered: Mapping[str, IntArray], connection: Connection) -> None:
+        """Write what happened in a slot, and the charge of the batteries after it."""
+        rows = zip(*(delivered[name].tolist() for name in FLOWS), strict=True)
+        add(connection, flows, [(slot, member, *row) for member, row in enumerate(rows)])
+        put(connection, batteries, (0, self.soc.tobytes()))
+
+    @cached_property
+    def arrays(self) -> dict[str, IntArray]:
+        """The columns FLOWS of the whole period, each shape (homes, slots) [Wh]."""
+        return self.store.arrays(flows, FLOWS, self.rules.members)
+
+
+class SigningHomes(Homes):
+    """Homes whose agents sign orders and whose meters sign readings, for one ledger's domain."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        world: World,
+        forecaster: Forecaster,
+        store: Store,
+        keys: Keys,
+        domain: Domain,
+        *,
+        firm: bool = False,
+    ) -> None:
+        super().__init__(rules, world, forecaster, store, firm=firm)
+        self.keys, self.domain = keys, domain
+        self.meters = tuple(SimulatedMeter(key, domain) for key in keys.meters)
+
+    def signed(self, starts: Sequence[int], orders: Sequence[Orders]) -> tuple[tuple[Signed[Order], ...], ...]:
+        """See `Homes`."""
+        accounts = [key.address for key in self.keys.members]
+        return tuple(
+            sign_orders(wish, slot, accounts, self.keys.agents, self.domain)
+            for slot, wish in zip(starts, orders, strict=True)
+        )
+
+    def read(self, slot: int, net: IntArray, place: int) -> Readings:
+        """See `Homes`; meters number their readings from 1."""
+        pairs = zip(self.meters, net.tolist(), strict=True)
+        return Readings(net, tuple(meter.read(slot, wh, place + 1) for meter, wh in pairs))
+
+
+def deliver(
+    fleet: Fleet, soc: FloatArray, load: IntArray, generation: IntArray, target: IntArray, cap: IntArray
+) -> tuple[dict[str, IntArray], FloatArray]:
+    """Batteries act on what really happens, and feed-in above the cap is held back; each argument has a row per home.
+
+    load, generation : [Wh] >= 0; soc : [Wh]
+    target : what a battery holds its home's meter at as far as it can [Wh]; cap : most feed-in [Wh]
+    Returns the columns FLOWS and `net` [Wh], all but `net` >= 0, and the state of charge after the slot:
+    net = load − generation + curtailed + charge − discharge, positive = into the home.
+    """
+    battery = step(fleet, soc, load - generation - np.maximum(target, -cap))
+    wanted = load - generation + battery.net
+    curtailed = curtail(wanted, generation, cap)
+    columns = (load, generation, battery.charge, battery.discharge, curtailed, wanted + curtailed)
+    return dict(zip((*FLOWS, "net"), columns, strict=True)), battery.soc
+
+
+def sign_orders(
+    orders: Orders, slot: int, members: Sequence[bytes], agents: Sequence[Key], domain: Domain
+) -> tuple[Signed[Order], ...]:
+    """The orders of one slot, each signed by its member's agent. An order is void once its slot begins."""
+    rows = zip(orders.member.tolist(), orders.side.tolist(), orders.wh.tolist(), orders.limit.tolist(), strict=True)
+    return tuple(
+        sign(domain, Order(members[member], side, wh, limit, slot, slot, 2 * slot + side), agents[member])
+        for member, side, wh, limit in rows
+    )

@@ -1,0 +1,61 @@
+"""The keys of a simulated community, derived from its seed, and the mandates that its members sign with them.
+
+In a live community each key stays with its owner, and the exchange knows addresses only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from commonwatt.community.mandate import mandate_text
+from commonwatt.community.model import Community
+from commonwatt.market import Limits
+from commonwatt.proof import Domain, Key, sign
+from commonwatt.records import Mandate, Signed
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Private keys by role; members, agents and meters by member index."""
+
+    operator: Key
+    members: tuple[Key, ...]
+    agents: tuple[Key, ...]
+    meters: tuple[Key, ...]
+
+
+def simulated_keys(community: Community) -> Keys:
+    """All keys of a simulated community, from its seed and name."""
+    seed = f"commonwatt simulation {community.name} {community.seed}".encode()
+
+    def by_member(role: str) -> tuple[Key, ...]:
+        return tuple(Key.derive(seed, f"{role} {member.id}") for member in community.members)
+
+    return Keys(Key.derive(seed, "operator"), by_member("member"), by_member("agent"), by_member("meter"))
+
+
+def mandates(
+    community: Community, keys: Keys, bounds: Limits, domain: Domain, valid_from: int, valid_until: int
+) -> tuple[Signed[Mandate], ...]:
+    """Every member's mandate for its agent, signed by its wallet. valid_from, valid_until [unix s]."""
+    signed = []
+    for member, (wallet, agent) in enumerate(zip(keys.members, keys.agents, strict=True)):
+        draft = Mandate(
+            member=wallet.address,
+            agent=agent.address,
+            text="",
+            max_buy=max(0, int(bounds.max_buy[member])),
+            min_sell=max(0, int(bounds.min_sell[member])),
+            buy_wh=int(bounds.buy_wh[member]),
+            sell_wh=int(bounds.sell_wh[member]),
+            valid_from=valid_from,
+            valid_until=valid_until,
+            nonce=1,
+        )
+        signed.append(sign(domain, _worded(draft, community), wallet))
+    return tuple(signed)
+
+
+def _worded(draft: Mandate, community: Community) -> Mandate:
+    text = mandate_text(draft, community.currency, community.timezone, community.slot_seconds)
+    return replace(draft, text=text)
