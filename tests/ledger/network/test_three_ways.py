@@ -8,7 +8,7 @@ from typing import Any
 import rlp
 from eth.abc import BlockHeaderAPI
 from eth.db.trie import make_trie_root_and_nodes
-from network_cases import BOB, MEMBERS, Network, transfer
+from network_cases import ALICE, BOB, MEMBERS, Network, transfer
 
 from commonwatt.ledger.chain.evm import decode
 from commonwatt.ledger.network.block import decode_block, encode_block, extra_data
@@ -228,6 +228,27 @@ def test_drawn_members_seal_and_a_partition_heals() -> None:
     assert len(net.heads) == 1
     assert {machine.tree.balance(RECEIVER) for machine in net} == {2}
     assert not _standing(first).guilty
+
+
+def test_a_deep_change_of_the_chain_loses_no_transaction_however_many_wait() -> None:
+    net = stakes().run(70)
+    first, _, third = net
+    net.part(MEMBERS[:2], MEMBERS[2:3])
+    hashes = []
+    for step in range(5):
+        for key in (ALICE, BOB):
+            hashes += [third.submit(transfer(20 * step + nonce, key=key), net.now) for nonce in range(20)]
+        net.run(25)
+    for key in (ALICE, BOB):
+        for nonce in range(100, 164):
+            third.submit(transfer(nonce, key=key), net.now)
+    assert all(third.tree.receipt(hash_) for hash_ in hashes)
+    net.heal()
+    net.run(100)
+    assert len(net.lines("200 transactions wait again")) == 1
+    net.run(200)
+    assert all(first.tree.receipt(hash_) for hash_ in hashes)
+    assert [first.tree.nonce(key.address) for key in (ALICE, BOB)] == [164, 164]
 
 
 def test_who_seals_a_height_twice_is_found_guilty_by_all() -> None:

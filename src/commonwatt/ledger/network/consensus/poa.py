@@ -10,7 +10,7 @@ The rules of weights and votes are those of Clique (EIP-225, https://eips.ethere
 changes. Turns are counted from the parent's sealer instead of by the block's number, and among those who need not
 rest: by number, one outage is enough for whoever is in turn to have stepped in for somebody just before, and so to rest
 when its own turn comes, for ever. The times of those out of turn are fixed and checked instead of random. Votes do not
-lapse at epochs.
+lapse at epochs; an authority has its last 32.
 """
 
 from __future__ import annotations
