@@ -16,10 +16,11 @@ from at_once import AtOnce
 from ledger_cases import ALICE, BOB, ETHER
 
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
+from commonwatt.ledger.network.connections import Connection
 from commonwatt.ledger.rpc.app import Access, application
 from commonwatt.ledger.rpc.asked import Limits
 from commonwatt.ledger.rpc.service import Service
-from commonwatt.ledger.rpc.serving import HttpProtocol, WebSocketProtocol
+from commonwatt.ledger.rpc.serving import WebSocketProtocol
 
 CONTRACTS = Path(__file__).parents[2] / "contracts"
 ARTIFACTS = CONTRACTS.parent / "src/commonwatt/ledger/artifacts"
@@ -68,7 +69,7 @@ def served(service: Service, access: Access | None = None) -> Iterator[str]:
     config = uvicorn.Config(
         application(service, access),
         log_level="warning",
-        http=HttpProtocol,
+        http=Connection,
         ws=WebSocketProtocol,
         lifespan="off",
         ws_per_message_deflate=False,

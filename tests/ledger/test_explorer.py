@@ -161,6 +161,7 @@ def test_a_member_s_history_adds_up_to_its_balance(village: LedgerClient) -> Non
         assert sum(entry.lanes or 0 for entry in found.history) == balances[number]
     payer = explorer.account(chain, MEMBERS[4].address).history
     assert [entry.lanes for entry in payer] == [1, 10, None]  # settled, paid in, registered
+    assert explorer.account(chain, MEMBERS[4].address).lane == "0.000001 EUR"
     untouched = explorer.account(chain, MEMBERS[1].address).history
     assert [entry.lanes for entry in untouched] == [10, None]
     with pytest.raises(LedgerError, match="has no member 7"):
@@ -247,6 +248,7 @@ def test_commands_show_a_community(village: LedgerClient, asked: Callable[..., s
     assert f"member 4 of  {checksum_address(village.addresses.community)}" in told
     assert "finalise → Finalised" in told
     assert "+1" in told.split()
+    assert "balance [0.000001 EUR]" in told
     failed = next(view for view in _all(village) if not view.success)
     assert "refused: NothingRequested(0)" in asked("tx", path, f"0x{failed.hash.hex()}")
     settled = next(view for view in _all(village) if view.call and view.call.function == "finalise")

@@ -119,6 +119,9 @@ def test_only_vetted_readers_are_answered_and_each_signature_once() -> None:
             signed = signed_header(key, place(browser), body, 1010)
             answer = browser.post("/", content=body, headers={**headers, HEADER: signed})
             assert (answer.status_code, text in answer.text) == (status, True)
+        assert browser.get("/healthz").status_code == browser.get("/metrics").status_code == 401
+        signed = signed_header(ALICE, place(browser), b"", 1010)
+        assert browser.get("/healthz", headers={HEADER: signed}).json()["block"] == 0
 
 
 @pytest.mark.parametrize(

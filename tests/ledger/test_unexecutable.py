@@ -140,6 +140,27 @@ def test_a_block_of_others_that_cannot_be_executed_is_invalid(monkeypatch: pytes
     assert tree.head.number == 1
 
 
+def test_a_block_that_cannot_be_closed_is_made_without_its_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Network(rota())
+    first: Machine = next(iter(network))
+    close = Execution.close
+
+    def fail(self: Execution, withdrawals: Any = ()) -> Any:
+        if self.done:
+            raise Unexecutable("odd")
+        return close(self, withdrawals)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Execution, "close", fail)
+        first.submit(member_transfer(0), network.now)
+        network.run(30)
+        assert first.tree.head.number >= 4
+        assert all(len(machine.pool) == 0 for machine in network)
+    first.submit(member_transfer(0, wei=2), network.now)
+    network.run(20)
+    assert first.tree.receipt(decode(member_transfer(0, wei=2)).hash)
+
+
 def test_a_block_with_an_oversized_creation_is_invalid() -> None:
     tree = new_tree()
     raw = member_transfer(0, to=b"", data=bytes(LARGEST + 1), gas=9_000_000, wei=0)

@@ -134,7 +134,8 @@ def account(file: Path, who: str, *, last: Whole = 20, json_path: JsonPath = Non
         }
     )
     if found.history:
-        _table(["block", "time (UTC)", "transaction", "what", "balance"], [_entry(each) for each in found.history])
+        balance = f"balance [{found.lane or 'lane units'}]"
+        _table(["block", "time (UTC)", "transaction", "what", balance], [_entry(each) for each in found.history])
 
 
 def _entry(entry: Entry) -> list[str]:
@@ -212,7 +213,7 @@ def _table(titles: list[str], rows: list[list[str]]) -> None:
 
     table = Table(box=None)
     for title in titles:
-        table.add_column(title, overflow="fold")
+        table.add_column(plain(title), overflow="fold")
     for row in rows:
         table.add_row(*map(plain, row))
     # What is not a terminal has no width; a line here has one.

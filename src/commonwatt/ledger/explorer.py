@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.client.abi import (
     COMMUNITY,
     SETTLEMENT,
+    TOKEN,
     Call,
     Event,
     contract,
@@ -39,6 +41,8 @@ from commonwatt.records.deltas import DELTA_BYTES, unpack_deltas
 _GWEI = 10**9
 # More than any contract of ours takes to name its community.
 _VIEW_GAS = 100_000
+# Letters of a token's symbol that are shown.
+_SYMBOL = 16
 _REGISTERED = keccak(b"MemberRegistered(uint32,address,uint8)")
 _WEI = {"value", "fee", "fees", "reward", "gas_price", "base_fee", "balance"}
 
@@ -113,7 +117,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class AccountView:
-    """An account at the head, and its history, newest first."""
+    """An account at the head, and its history, newest first.
+
+    lane : what a lane unit is worth, such as "0.000001 EUR"; empty when the history does not tell
+    """
 
     address: bytes
     balance: int
@@ -121,6 +128,7 @@ class AccountView:
     code_bytes: int
     memberships: tuple[Membership, ...]
     history: tuple[Entry, ...]
+    lane: str = ""
 
 
 @contextmanager
@@ -174,10 +182,19 @@ def transactions(reader: Reader, at: At) -> list[TransactionView]:
 def account(reader: Reader, address: bytes, last: int = 20) -> AccountView:
     """An account and its last transactions: what it sent and received, and events that name it or its member number."""
     memberships = memberships_of(reader, address)
+    community_of = _communities(reader)
+    history = tuple(_history(reader, address, memberships, last, community_of))
+    settlements = {
+        event.log.address: None
+        for entry in history if entry.lanes is not None
+        for event in entry.transaction.events
+        if community_of(event.log.address) in {each.community for each in memberships}
+    }  # fmt: skip
+    lanes = {lane for settlement in settlements if (lane := _lane(reader, settlement))}
     return AccountView(
         address=address, balance=reader.balance(address), nonce=reader.nonce(address),
-        code_bytes=len(reader.code(address)), memberships=memberships,
-        history=tuple(_history(reader, address, memberships, last)),
+        code_bytes=len(reader.code(address)), memberships=memberships, history=history,
+        lane=lanes.pop() if len(lanes) == 1 else "",
     )  # fmt: skip
 
 
@@ -277,8 +294,13 @@ def _registrations(reader: Reader) -> list[Event]:
     return [event for event in events if event.name]
 
 
-def _history(reader: Reader, address: bytes, memberships: tuple[Membership, ...], last: int) -> Iterator[Entry]:
-    community_of = _communities(reader)
+def _history(
+    reader: Reader,
+    address: bytes,
+    memberships: tuple[Membership, ...],
+    last: int,
+    community_of: Callable[[bytes], bytes | None],
+) -> Iterator[Entry]:
     for number in range(reader.head.number, -1, -1):
         header = reader.header(number)
         inside = reader.transactions(header) if header.gas_used else ()
@@ -317,18 +339,34 @@ def _changes(
 
 def _communities(reader: Reader) -> Callable[[bytes], bytes | None]:
     """The community that a contract belongs to, asked once per contract."""
-    function = contract(SETTLEMENT).functions["community"]
-    count = contract(COMMUNITY).functions["memberCount"]
 
     @cache
     def community_of(address: bytes) -> bytes | None:
-        for question, answer in ((function, None), (count, address)):
-            given = reader.ask(Question(_VIEW_GAS, address, ZERO_ADDRESS, question.encode()))
-            try:
-                (found,) = question.outputs.decode(b"" if given.error else given.output)
-            except LedgerError:
-                continue
-            return answer or bytes(found)
-        return None
+        found = _told(reader, address, SETTLEMENT, "community")
+        if found is not None:
+            return bytes(found)
+        return None if _told(reader, address, COMMUNITY, "memberCount") is None else address
 
     return community_of
+
+
+def _lane(reader: Reader, settlement: bytes) -> str:
+    """What a lane unit of a settlement is worth; empty when it does not say."""
+    unit, asset = (_told(reader, settlement, SETTLEMENT, name) for name in ("laneUnit", "asset"))
+    if unit is None or asset is None:
+        return ""
+    symbol, decimals = "ether", 18
+    if asset != ZERO_ADDRESS:
+        symbol, decimals = (_told(reader, asset, TOKEN, name) for name in ("symbol", "decimals"))
+    return "" if None in (symbol, decimals) else f"{Decimal(unit).scaleb(-decimals):f} {symbol[:_SYMBOL]}"
+
+
+def _told(reader: Reader, address: bytes, kind: str, name: str) -> Any:
+    """What a contract says of itself when it is asked like one of a kind; None when it is of another."""
+    function = contract(kind).functions[name]
+    given = reader.ask(Question(_VIEW_GAS, address, ZERO_ADDRESS, function.encode()))
+    try:
+        (found,) = function.outputs.decode(b"" if given.error else given.output)
+    except LedgerError:
+        return None
+    return found

@@ -17,6 +17,8 @@ from commonwatt.ledger.network.consensus.pow import MAX_TARGET, Pow
 from commonwatt.ledger.network.consensus.stake import Entry
 from commonwatt.ledger.network.messages import Blocks, GetBlocks, NewBlock, Status, decode, encode
 from commonwatt.ledger.network.outbox import Outgoing
+from commonwatt.ledger.network.pool import Pool
+from commonwatt.ledger.network.sealing import Sealer
 from commonwatt.ledger.network.tree import Tree
 from commonwatt.proof import Key
 
@@ -209,6 +211,38 @@ def test_whoever_catches_up_does_not_seal_on_old_blocks() -> None:
     late.run(60)
     assert 40 <= newcomer.tree.head.number < old.head.number
     assert late.lines("sealed") == []
+
+
+def test_a_small_machine_that_takes_long_for_a_block_goes_on_catching_up() -> None:
+    """Half a minute for each block, in which no time passes for the node."""
+    tree = new_tree()
+    grow(tree)
+    sealer = Sealer(tree, Pool(tree.chain_id, 10_000_000), MEMBERS[0])
+    head = tree.past.header(tree.head.hash)
+    now = START + 1000
+    assert not sealer.ready(now, heard=True, catching_up=True)
+    for _ in range(5):
+        sealer.caught(head, now)
+        now += 35
+        assert not sealer.ready(now, heard=True, catching_up=True)
+        assert not sealer.ready(now + 9, heard=True, catching_up=True)
+    assert sealer.ready(now + 10, heard=True, catching_up=True)
+    sealer.caught(head, head.timestamp + 5)  # a young block is no sign that old ones come
+    assert sealer.ready(now + 11, heard=True, catching_up=True)
+
+
+def test_whoever_sends_its_chain_block_by_block_lets_quicker_ones_go_first() -> None:
+    net = Network(rota(2), keys=MEMBERS[:2]).run(1500)
+    key = Key.derive(b"late peers", "newcomer")
+    newcomer = net.start(key, seals=False)
+    net.keys = [*MEMBERS[:2], key]
+    tree = net.machines[MEMBERS[0].address].tree
+    let_in(net, READERS[0], Reader(net, lambda _, known: (tree.after(known, 1, 1 << 18), BOAST), late=4))
+    net.post(key.address, newcomer.receive(READERS[0].address, encode(BOAST), net.now))  # the first that it hears
+    net.run(3)
+    assert newcomer.tree.head.number < 10
+    net.run(100)
+    assert newcomer.tree.head.number >= tree.head.number - 1 > 250
 
 
 def test_a_member_without_its_file_does_not_seal_a_height_twice_while_a_reader_boasts() -> None:

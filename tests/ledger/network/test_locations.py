@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from hypothesis import strategies as st
 from network_cases import GENESIS, MEMBERS, START, Network, new_tree, rota
 
 from commonwatt.errors import ConfigError, LedgerError
+from commonwatt.ledger.network.driver import Driver
 from commonwatt.ledger.network.locations import Location, Locations, is_url
 from commonwatt.ledger.network.machine import Machine
 from commonwatt.ledger.network.messages import Hello, MessageError, decode, encode
 from commonwatt.ledger.network.tree import Tree
-from commonwatt.proof import Key
+from commonwatt.ledger.network.wire import Wire
+from commonwatt.proof import Key, checksum_address
 
 STRANGER = Key.derive(b"locations", "stranger")
 ONE, OTHER = MEMBERS[:2]
@@ -159,6 +162,39 @@ def test_a_node_that_knows_one_other_learns_of_all_and_tells_them() -> None:
     for machine in machines.values():
         found = {key.address: machine.locations.url(key.address) for key in MEMBERS[:3]}
         assert len([url for url in found.values() if url]) == 2  # all but itself
+
+
+def test_who_names_another_ones_place_does_not_hide_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member signs the address of another one, and that of a node that belongs to nobody."""
+    machine = Machine(new_tree(), ONE, lambda _: None)
+    shared, stolen = "http://10.0.0.2:8545", "http://10.0.0.9:80"
+    for key, url in ((MEMBERS[2], shared), (OTHER, shared)):
+        machine.locations.learn([signed(key, url)], NODES, START)
+    log: list[str] = []
+    driver = Driver(machine, Wire(ONE, machine.tree.genesis), NODES, [], log.append, lambda: START)
+    asked: list[str] = []
+
+    async def find(url: str) -> bytes:
+        asked.append(url)
+        return OTHER.address
+
+    async def look() -> None:
+        async with driver:
+            while OTHER.address not in driver._found_at:
+                await asyncio.sleep(0.01)
+            machine.locations.learn([signed(MEMBERS[2], stolen, START + 60)], NODES, START + 60)
+            while stolen not in asked:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
+
+    async def post(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(driver, "_find", find)
+    monkeypatch.setattr(driver, "_post", post)
+    asyncio.run(look())
+    assert driver._found_at == {OTHER.address: shared}
+    assert log[-1] == f"At {stolen} is {checksum_address(OTHER.address)}, which did not name it."
 
 
 def test_a_node_tells_its_own_address_again_from_time_to_time() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import rlp
 from eth.abc import BlockHeaderAPI
 from eth.db.trie import make_trie_root_and_nodes
-from network_cases import BOB, MEMBERS, Network, transfer
+from network_cases import ALICE, BOB, MEMBERS, Network, transfer
 
 from commonwatt.ledger.chain.evm import decode
 from commonwatt.ledger.network.block import decode_block, encode_block, extra_data
@@ -72,6 +72,11 @@ def sealed_by(machine: Machine, key: Key, at: int) -> bytes:
     return encode_block(rlp.encode(header), [], [])
 
 
+def _turn(machine: Machine, key: Key) -> Turn | None:
+    tree = machine.tree
+    return tree.engine.turn(tree.past.header(tree.head.hash), tree.past, key.address, 0)
+
+
 # Authority
 
 
@@ -106,9 +111,11 @@ def test_forged_and_unauthorised_blocks_are_refused_by_all_with_the_reason() -> 
     true = decode_block(first.tree.encoded(first.tree.block(number).hash))
     tampered = true.header.copy(timestamp=true.header.timestamp + 1)
     refused_by_all(net, encode_block(rlp.encode(tampered), [transfer(0)], []), "its seal is by 0x")
-    with_another = encode_block(rlp.encode(true.header), [transfer(0, wei=2)], [])
-    refused_by_all(net, with_another, "its transactions are not those that its header names")
     head = first.tree.past.header(first.tree.head.hash)
+    in_turn = min(MEMBERS, key=lambda key: turn.at if (turn := _turn(first, key)) else first.tree.head.timestamp + 99)
+    next_header = decode_block(sealed_by(first, in_turn, head.timestamp + 5)).header
+    with_another = encode_block(rlp.encode(next_header), [transfer(1, wei=2)], [])
+    refused_by_all(net, with_another, "its transactions are not those that its header names")
     last = next(key for key in MEMBERS if key.address == head.coinbase)
     refused_by_all(net, sealed_by(first, last, net.now), "sealed one of the last 2 blocks")
     refused_by_all(net, sealed_by(first, STRANGER, net.now), "is no authority")
@@ -221,6 +228,27 @@ def test_drawn_members_seal_and_a_partition_heals() -> None:
     assert len(net.heads) == 1
     assert {machine.tree.balance(RECEIVER) for machine in net} == {2}
     assert not _standing(first).guilty
+
+
+def test_a_deep_change_of_the_chain_loses_no_transaction_however_many_wait() -> None:
+    net = stakes().run(70)
+    first, _, third = net
+    net.part(MEMBERS[:2], MEMBERS[2:3])
+    hashes = []
+    for step in range(5):
+        for key in (ALICE, BOB):
+            hashes += [third.submit(transfer(20 * step + nonce, key=key), net.now) for nonce in range(20)]
+        net.run(25)
+    for key in (ALICE, BOB):
+        for nonce in range(100, 164):
+            third.submit(transfer(nonce, key=key), net.now)
+    assert all(third.tree.receipt(hash_) for hash_ in hashes)
+    net.heal()
+    net.run(100)
+    assert len(net.lines("200 transactions wait again")) == 1
+    net.run(200)
+    assert all(first.tree.receipt(hash_) for hash_ in hashes)
+    assert [first.tree.nonce(key.address) for key in (ALICE, BOB)] == [164, 164]
 
 
 def test_who_seals_a_height_twice_is_found_guilty_by_all() -> None:

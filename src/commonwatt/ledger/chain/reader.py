@@ -59,6 +59,10 @@ class UnknownBlock(LedgerError):
     """The file has no such block."""
 
 
+class DamagedIndex(LedgerError):
+    """An entry that leads to a block or a transaction of the chain is missing or wrong."""
+
+
 @dataclass(frozen=True)
 class Proof:
     """An account after a block, zeros when there is none, with encoded nodes from the root down.
@@ -134,14 +138,21 @@ class Reader:
             try:
                 if isinstance(at, bytes):
                     return self._chain.get_block_header_by_hash(Hash32(at))
-                if at <= self._head.block_number:
-                    header = self._chain.get_canonical_block_header_by_number(BlockNumber(at))
-                    if header.block_number != at:
-                        raise LedgerError(f"{self._name} is damaged: it names block {header.block_number} as {at}.")
-                    return header
+                if 0 <= at <= self._head.block_number:
+                    return self._numbered(at)
             except (HeaderNotFound, ValidationError):
                 pass
         raise UnknownBlock(f"{self._name} has no block {f'0x{at.hex()}' if isinstance(at, bytes) else at}.")
+
+    def _numbered(self, number: int) -> BlockHeaderAPI:
+        """The canonical block of this number, which must be there."""
+        try:
+            header = self._chain.get_canonical_block_header_by_number(BlockNumber(number))
+        except (HeaderNotFound, RLPException) as error:
+            raise self._misled(f"block {number}") from error
+        if header.block_number != number:
+            raise self._misled(f"block {number}")
+        return header
 
     def canonical(self, header: BlockHeaderAPI) -> bool:
         """Whether a block lies on the canonical chain."""
@@ -159,6 +170,11 @@ class Reader:
         """A block's transactions in order of execution."""
         with self._whole():
             return tuple(self._chain.chaindb.get_block_transactions(header, CancunTransactionBuilder))
+
+    def transaction_hashes(self, header: BlockHeaderAPI) -> tuple[bytes, ...]:
+        """Hashes of a block's transactions in order of execution."""
+        with self._whole():
+            return self._chain.chaindb.get_block_transaction_hashes(header)
 
     def withdrawals(self, header: BlockHeaderAPI) -> tuple[WithdrawalAPI, ...]:
         """What a block pays to its sealer (EIP-4895)."""
@@ -187,13 +203,21 @@ class Reader:
         """Number of the canonical block that holds a transaction, and its index there; None when none does."""
         with self._whole():
             try:
-                place = self._chain.get_canonical_transaction_index(Hash32(transaction))
+                number, index = self._chain.get_canonical_transaction_index(Hash32(transaction))
             except TransactionNotFound:
                 return None
-            # The entry is derived from the block and has no hash of its own.
-            if self._chain.get_canonical_transaction_by_index(BlockNumber(place[0]), place[1]).hash != transaction:
-                raise LedgerError(f"{self._name} is damaged: transaction 0x{transaction.hex()} is not where it names.")
-            return place
+            except RLPException as error:
+                raise self._misled(f"transaction 0x{transaction.hex()}") from error
+            try:
+                right = self._chain.get_canonical_transaction_by_index(number, index).hash == transaction
+            except (TransactionNotFound, RLPException):
+                right = False
+        if not right:
+            raise self._misled(f"transaction 0x{transaction.hex()}")
+        return number, index
+
+    def _misled(self, what: str) -> DamagedIndex:
+        return DamagedIndex(f"{self._name} is damaged: its index does not lead to {what}.")
 
     def receipt(self, transaction: bytes) -> Receipt | None:
         """The receipt; None while no block holds the transaction."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from commonwatt.ledger.network.consensus.interface import Header
-from commonwatt.ledger.network.pool import Account, Pool
+from commonwatt.ledger.network.pool import Pool
 from commonwatt.ledger.network.tree import Added, Draft, Tree
 from commonwatt.proof.keys import Key
 
@@ -44,25 +44,26 @@ class Sealer:
         self.listens = ALONE_AFTER if tree.engine.exclusive else 0
         """Seconds that a node that starts waits for others before it seals without them."""
         self._tree, self._pool, self._key = tree, pool, key
-        self._quiet = 0
-        """Since when there is nothing to wait for: the start, or the last old block that came."""
+        self._quiet, self._caught = 0, False
+        """Since when there is nothing to wait for: the start, or the last old block; whether one came since a look."""
 
     def ready(self, now: int, *, heard: bool, catching_up: bool) -> bool:
         """Whether there is no more to wait for: others at the start, and old blocks as long as they come in.
 
         What others only claim is never waited for: whoever claims a chain and brings none would stop this one.
         """
-        self._quiet = min(self._quiet or now, now)
+        # Counted from when an old block is done with: a small machine may take longer for it than is waited.
+        self._quiet = now if self._caught else min(self._quiet or now, now)
+        self._caught = False
         if heard and not catching_up:
             return True
         return now - self._quiet >= (max(self.listens, CATCH_UP) if catching_up else self.listens)
 
     def caught(self, block: Header, now: int) -> None:
         """A block of somebody else has become the head while the node catches up."""
-        if now - block.timestamp > CATCH_UP:
-            self._quiet = now
+        self._caught |= now - block.timestamp > CATCH_UP
 
-    def produce(self, now: int, account: Account) -> Sealed | None:
+    def produce(self, now: int) -> Sealed | None:
         """Seal the next block when it is this node's turn, or begin to search for its seal. Raises InvalidBlock."""
         tree = self._tree
         parent = tree.past.header(tree.head.hash)
@@ -72,7 +73,7 @@ class Sealer:
         if turn is None or turn.at > now or (tree.engine.exclusive and parent.number < tree.sealed):
             return None
         passed: set[bytes] = set()
-        candidates = self._pool.best(account, tree.next_base_fee, passed)
+        candidates = self._pool.best(tree.next_base_fee, passed)
         draft = tree.draft(turn, now, candidates, passed)
         for queued in draft.refused:
             self._pool.forget(queued)

@@ -33,6 +33,7 @@ EXTENSIONS = ("chrome-extension://", "moz-extension://")
 _BODY_SECONDS = 10.0
 _NEWS_SECONDS = 0.1
 _CONNECTIONS = 64
+# Requests amid their work.
 _LONG = 4
 # News that are written before others are let in between.
 _MESSAGES = 64
@@ -131,12 +132,13 @@ class _Door:
 
 
 def routes(service: Service, access: Access | None = None, path: str = "/") -> list[BaseRoute]:
-    """HTTP and WebSocket at `path`, and at /healthz whether the node answers, for whoever watches over it."""
+    """HTTP and WebSocket at `path`, and /healthz and /metrics for programs that watch over the node."""
     door = _Door(service, access or Access())
     return [
         Route(path, _http(door), methods=["POST", "OPTIONS"]),
         WebSocketRoute(path, _websocket(door)),
-        Route("/healthz", _health(door)),
+        Route("/healthz", _watched(door, JSONResponse)),
+        Route("/metrics", _watched(door, _metrics)),
     ]
 
 
@@ -145,18 +147,35 @@ def application(service: Service, access: Access | None = None) -> Starlette:
     return Starlette(routes=routes(service, access))
 
 
-def _health(door: _Door) -> Callable[[Request], Awaitable[Response]]:
+def _figures(door: _Door) -> dict[str, int]:
+    """What tells whether a node is well: where its chain ends [unix s], how many blocks it is behind, whom it hears."""
+    backend = door.service.backend
+    head, sync = backend.reader.head, backend.syncing
+    behind = sync.highest - sync.current if sync else 0
+    return {
+        "block": head.number, "time": head.timestamp, "behind": behind, "peers": backend.peers,
+        "waiting": len(backend.waiting()),
+    }  # fmt: skip
+
+
+def _watched(door: _Door, write: Callable[[dict[str, int]], Response]) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         problem = door.access.problem(request.headers)
         if problem:
             return PlainTextResponse(problem, 403)
-        backend = door.service.backend
-        head, sync = backend.reader.head, backend.syncing
-        behind = sync.highest - sync.current if sync else 0
-        found = {"block": head.number, "time": head.timestamp, "peers": backend.peers, "behind": behind}
-        return JSONResponse({**found, "waiting": len(backend.waiting())})
+        try:
+            _check_reader(door.access, request, b"")
+        except NotAReader as error:
+            return PlainTextResponse(str(error), 401)
+        return write(_figures(door))
 
     return answer
+
+
+def _metrics(figures: dict[str, int]) -> Response:
+    """As Prometheus reads them."""
+    lines = [f"# TYPE commonwatt_{name} gauge\ncommonwatt_{name} {value}\n" for name, value in figures.items()]
+    return PlainTextResponse("".join(lines))
 
 
 def _http(door: _Door) -> Callable[[Request], Awaitable[Response]]:

@@ -153,11 +153,9 @@ class Heads:
     def advance(self) -> Iterator[tuple[BlockHeaderAPI, bool]]:
         """Blocks that left the chain (true), newest first, then those that joined it; each is seen once it is given."""
         reader = self._reader
-        while True:
+        while self._seen != reader.header().hash:
             seen = reader.header(self._seen)
             left = not reader.canonical(seen)
-            if not left and seen.block_number >= reader.header().block_number:
-                return
             following = seen if left else reader.header(seen.block_number + 1)
             self._seen = seen.parent_hash if left else following.hash
             yield following, left

@@ -35,6 +35,10 @@ from commonwatt.ledger.rpc.values import (
 
 _LOG = logging.getLogger(__name__)
 _OVERLOAD = "The request took more than {seconds:g} seconds and was ended; ask for less at a time."
+# Seconds of work until others are let in between.
+_SLICE = 0.01
+# Seconds between two looks at what waits, which may be much, however many connections there are.
+_LOOK = 0.05
 # Deep nesting costs Python's parser stack and time; no call needs more.
 _DEPTH = 32
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
@@ -45,19 +49,23 @@ class _Budget:
 
     def __init__(self, seconds: float, cpu: Callable[[], float]) -> None:
         self._seconds, self._cpu = seconds, cpu
-        self._left, self._since = seconds, 0.0
+        self._left, self._since = seconds, cpu()
+
+    def used(self) -> float:
+        """Seconds since it went on."""
+        return self._cpu() - self._since
+
+    def pause(self) -> None:
+        """Others are let in between."""
+        self._left -= self.used()
 
     def resume(self) -> None:
         """The request goes on."""
         self._since = self._cpu()
 
-    def pause(self) -> None:
-        """Others are let in between."""
-        self._left -= self._cpu() - self._since
-
     def check(self) -> None:
         """Raises RpcError when the request has computed for too long."""
-        if self._cpu() - self._since > self._left:
+        if self.used() > self._left:
             raise RpcError(LIMIT, _OVERLOAD.format(seconds=self._seconds))
 
 
@@ -80,6 +88,7 @@ class Service:
         self._clock, self._cpu = clock, cpu
         self._filters = Filters(self.limits.filters, self.limits.filter_seconds, clock, _name, yields=True)
         self._arrivals = Arrivals()
+        self._looked = -math.inf
 
     def handle(self, request: bytes, connection: Filters | None = None) -> bytes | None:
         """The answer to a request, a batch or a single one; None when it asks for no answer.
@@ -94,17 +103,18 @@ class Service:
                 return done.value  # type: ignore[no-any-return]
 
     def steps(self, request: bytes, connection: Filters | None = None) -> Steps[bytes | None]:
-        """`handle` in steps of bounded work, for whoever answers to let others in between."""
+        """`handle` in steps, for whoever answers to let others in between; what is short is one step."""
         budget = _Budget(self.limits.seconds, self._cpu)
         work = self._work(request, connection, budget)
         while True:
-            budget.resume()
             try:
                 next(work)
             except StopIteration as done:
                 return done.value  # type: ignore[no-any-return]
-            budget.pause()
-            yield
+            if budget.used() > _SLICE:
+                budget.pause()
+                yield
+                budget.resume()
 
     def _work(self, request: bytes, connection: Filters | None, budget: _Budget) -> Steps[bytes | None]:
         try:
@@ -127,7 +137,7 @@ class Service:
 
         After each block of each subscription comes None, for whoever looks to let others in between.
         """
-        if connection.items():
+        if connection.items() and self._clock() - self._looked >= _LOOK:
             self.look()
         for name, watch in connection.items():
             for block in watch.news():
@@ -138,6 +148,7 @@ class Service:
 
     def look(self) -> None:
         """Step to the head of a file that another process writes, and note what waits for a block."""
+        self._looked = self._clock()
         _ = self.backend.reader.head
         self._arrivals.note(queued.hash for queued in self.backend.waiting())
 

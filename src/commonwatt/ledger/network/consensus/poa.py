@@ -10,7 +10,7 @@ The rules of weights and votes are those of Clique (EIP-225, https://eips.ethere
 changes. Turns are counted from the parent's sealer instead of by the block's number, and among those who need not
 rest: by number, one outage is enough for whoever is in turn to have stepped in for somebody just before, and so to rest
 when its own turn comes, for ever. The times of those out of turn are fixed and checked instead of random. Votes do not
-lapse at epochs.
+lapse at epochs; an authority has its last 32.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ from commonwatt.proof.keys import Key
 
 IN_TURN, OUT_OF_TURN = 2, 1
 """Weights."""
+MOST_VOTES = 32
+"""Standing votes of one authority; the oldest one gives way."""
 _CODES = {True: b"\1", False: b"", None: b"\2"}
 """Wishes, as they are remembered."""
 
@@ -61,6 +63,18 @@ class Council:
     votes: tuple[Vote, ...] = ()
     recent: tuple[bytes, ...] = ()
 
+    def encode(self) -> bytes:
+        """Bytes of the council."""
+        votes = [[vote.voter, vote.candidate, int(vote.admit)] for vote in self.votes]
+        return bytes(rlp.encode([self.authorities, votes, self.recent]))
+
+    @staticmethod
+    def decode(data: bytes) -> Council:
+        """The council of these bytes."""
+        authorities, votes, recent = rlp.decode(data)
+        standing = (Vote(voter, candidate, bool(admit)) for voter, candidate, admit in votes)
+        return Council(tuple(authorities), tuple(standing), tuple(recent))
+
     def resting(self) -> tuple[bytes, ...]:
         """Those who must let others seal first."""
         return self.recent[: len(self.authorities) // 2]
@@ -83,6 +97,9 @@ class Council:
         votes = [each for each in self.votes if (each.voter, each.candidate) != (vote.voter, vote.candidate)]
         if vote.admit == (vote.candidate in self.authorities):
             return Council(self.authorities, tuple(votes), self.recent)
+        own = [each for each in votes if each.voter == vote.voter]
+        if len(own) == MOST_VOTES:
+            votes.remove(own[0])
         votes.append(vote)
         agreeing = [each for each in votes if each.candidate == vote.candidate]
         if 2 * len(agreeing) <= len(self.authorities):
@@ -108,7 +125,7 @@ class Poa:
         """What this node votes for, candidate by candidate: True admits, False removes, None withdraws a vote."""
         self._period, self._stagger = period, stagger
         first = Council(tuple(sorted(authorities)))
-        self._councils: Snapshots[Council] = Snapshots(lambda _: first, _after)
+        self._councils: Snapshots[Council] = Snapshots(lambda _: first, _after, Council.encode, Council.decode)
 
     def council(self, block: Header, history: History) -> Council:
         """Who may seal after a block, and which votes stand."""
