@@ -49,6 +49,7 @@ class Chain:
         blank = Header(0, b"", bytes(32), START, bytes(20), b"", b"", b"")
         self.genesis = self.head = hashed(blank)
         self._headers = {self.genesis.hash: self.genesis}
+        self.notes: dict[bytes, bytes] = {}
 
     def add(self, header: Header) -> Header:
         self._headers[header.hash] = self.head = header
@@ -61,6 +62,12 @@ class Chain:
 
     def words(self, hash: bytes, address: bytes, slots: Sequence[int]) -> list[int]:
         return [0] * len(slots)
+
+    def recall(self, name: bytes) -> bytes | None:
+        return self.notes.get(name)
+
+    def remember(self, name: bytes, value: bytes) -> None:
+        self.notes[name] = value
 
 
 @dataclass

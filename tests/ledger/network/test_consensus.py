@@ -151,7 +151,7 @@ def test_snapshots_reach_back_further_than_they_are_kept():
         steps.append(header.number)
         return header.number
 
-    snapshots = Snapshots(lambda _: 0, after)
+    snapshots = Snapshots(lambda _: 0, after, lambda number: str(number).encode(), int)
     assert snapshots.at(chain.head, chain) == 3000
     assert snapshots.at(chain.head, chain) == len(steps) == 3000
     first = chain.head

@@ -90,6 +90,16 @@ def test_a_key_file_that_is_none(tmp_path: Path, content: str | None) -> None:
         read_key(path)
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o777, 0o666])
+def test_a_key_file_that_everybody_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+    path = write_key(tmp_path / "a.key", KEYS[0])
+    path.chmod(mode)
+    with pytest.raises(LedgerError, match=r"Everybody on this machine can read .*a\.key; run: chmod 600"):
+        read_key(path)
+    path.chmod(0o640)
+    assert read_key(path).address == KEYS[0].address
+
+
 def test_the_layout_of_the_file_does_not_matter_but_all_else_does() -> None:
     digest = parse(text()).chain.extra_data
     assert parse(json.dumps(DOCUMENT, indent=4, sort_keys=True)).chain.extra_data == digest

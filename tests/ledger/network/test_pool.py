@@ -36,7 +36,7 @@ class Case:
         return queued.hash
 
     def best(self, base_fee: int = 7) -> list[tuple[bytes, int]]:
-        found = self.pool.best(self.account, base_fee, set())
+        found = self.pool.best(base_fee, set())
         return [(queued.sender, queued.transaction.nonce) for queued in found]
 
 
@@ -76,7 +76,7 @@ def test_a_sender_that_is_passed_over_is_not_offered_again() -> None:
     case.add(transfer(0, key=BOB))
     passed: set[bytes] = set()
     offered = []
-    for queued in case.pool.best(case.account, 7, passed):
+    for queued in case.pool.best(7, passed):
         offered.append(queued.sender)
         passed.add(queued.sender)
     assert offered == [ALICE.address, BOB.address]

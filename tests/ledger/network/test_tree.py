@@ -194,7 +194,7 @@ def test_the_better_branch_becomes_the_chain_and_its_names_with_it() -> None:
     assert moved == [False, True, True]
     switch = weights[1]
     assert switch
-    assert switch.returned == (transfer(1),)
+    assert [queued.raw for queued in switch.returned] == [transfer(1)]
     assert switch.senders == {ALICE.address, BOB.address}
     assert tree.head == far.head
     assert [tree.block(number) for number in range(4)] == [far.block(number) for number in range(4)]

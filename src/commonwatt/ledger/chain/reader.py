@@ -25,6 +25,7 @@ from eth.vm.forks.london.headers import calculate_expected_base_fee_per_gas
 from eth_bloom.bloom import BloomFilter
 from eth_typing import Address, BlockNumber, Hash32
 from eth_utils.exceptions import ValidationError
+from rlp.exceptions import RLPException
 from trie.exceptions import MissingTrieNode
 from trie.hexary import HexaryTrie
 
@@ -56,6 +57,10 @@ _QUESTIONS = 4096
 
 class UnknownBlock(LedgerError):
     """The file has no such block."""
+
+
+class DamagedIndex(LedgerError):
+    """An entry that leads to a block or a transaction of the chain is missing or wrong."""
 
 
 @dataclass(frozen=True)
@@ -128,11 +133,21 @@ class Reader:
             try:
                 if isinstance(at, bytes):
                     return self._chain.get_block_header_by_hash(Hash32(at))
-                if at <= self._head.block_number:
-                    return self._chain.get_canonical_block_header_by_number(BlockNumber(at))
+                if 0 <= at <= self._head.block_number:
+                    return self._numbered(at)
             except (HeaderNotFound, ValidationError):
                 pass
         raise UnknownBlock(f"{self._name} has no block {f'0x{at.hex()}' if isinstance(at, bytes) else at}.")
+
+    def _numbered(self, number: int) -> BlockHeaderAPI:
+        """The canonical block of this number, which must be there."""
+        try:
+            header = self._chain.get_canonical_block_header_by_number(BlockNumber(number))
+        except (HeaderNotFound, RLPException) as error:
+            raise self._misled(f"block {number}") from error
+        if header.block_number != number:
+            raise self._misled(f"block {number}")
+        return header
 
     def canonical(self, header: BlockHeaderAPI) -> bool:
         """Whether a block lies on the canonical chain."""
@@ -150,6 +165,11 @@ class Reader:
         """A block's transactions in order of execution."""
         with self._whole():
             return tuple(self._chain.chaindb.get_block_transactions(header, CancunTransactionBuilder))
+
+    def transaction_hashes(self, header: BlockHeaderAPI) -> tuple[bytes, ...]:
+        """Hashes of a block's transactions in order of execution."""
+        with self._whole():
+            return self._chain.chaindb.get_block_transaction_hashes(header)
 
     def withdrawals(self, header: BlockHeaderAPI) -> tuple[WithdrawalAPI, ...]:
         """What a block pays to its sealer (EIP-4895)."""
@@ -170,9 +190,21 @@ class Reader:
         """Number of the canonical block that holds a transaction, and its index there; None when none does."""
         with self._whole():
             try:
-                return self._chain.get_canonical_transaction_index(Hash32(transaction))
+                number, index = self._chain.get_canonical_transaction_index(Hash32(transaction))
             except TransactionNotFound:
                 return None
+            except RLPException as error:
+                raise self._misled(f"transaction 0x{transaction.hex()}") from error
+            try:
+                right = self._chain.get_canonical_transaction_by_index(number, index).hash == transaction
+            except (TransactionNotFound, RLPException):
+                right = False
+        if not right:
+            raise self._misled(f"transaction 0x{transaction.hex()}")
+        return number, index
+
+    def _misled(self, what: str) -> DamagedIndex:
+        return DamagedIndex(f"{self._name} is damaged: its index does not lead to {what}.")
 
     def receipt(self, transaction: bytes) -> Receipt | None:
         """The receipt; None while no block holds the transaction."""

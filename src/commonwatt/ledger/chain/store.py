@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 from commonwatt.errors import LedgerError
 from commonwatt.proof.keccak import keccak
@@ -71,6 +72,21 @@ class Store:
                 raise LedgerError(f"{self._name} is damaged: entry {key.hex()} does not have its hash.")
             self._keep(key, row[0])
         return bytes(row[0])
+
+    def keys(self, prefix: bytes) -> list[bytes]:
+        """Keys of the file that begin with `prefix`, as of the last commit."""
+        return [key for (key,) in self._within("SELECT key FROM entries WHERE key >= ? AND key < ?", prefix)]
+
+    def count(self, prefix: bytes) -> int:
+        """How many keys of the file begin with `prefix`, as of the last commit."""
+        ((count,),) = self._within("SELECT count(*) FROM entries WHERE key >= ? AND key < ?", prefix)
+        return int(count)
+
+    def _within(self, statement: str, prefix: bytes) -> list[tuple[Any]]:
+        try:
+            return self._file.execute(statement, (prefix, prefix[:-1] + bytes([prefix[-1] + 1]))).fetchall()
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
 
     def put(self, key: bytes, value: bytes | None) -> None:
         """Set a value, or remove it with None; seen at once, kept with the next `commit`."""

@@ -11,6 +11,7 @@ from eth.abc import BlockHeaderAPI, WithdrawalAPI
 from eth.db.trie import make_trie_root_and_nodes
 from eth.vm.forks.cancun.blocks import CancunBlockHeader
 from eth.vm.forks.shanghai.withdrawals import Withdrawal
+from rlp.codec import consume_length_prefix
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain import untrusted
@@ -20,6 +21,7 @@ from commonwatt.ledger.network.consensus.interface import Header
 MAX_BLOCK_BYTES = 1 << 20
 """The longest block that a node makes or takes."""
 _MOST_ITEMS = MAX_BLOCK_BYTES // 8
+_HEADER_ITEMS = 32
 
 
 class InvalidBlock(LedgerError):
@@ -44,13 +46,24 @@ class Sealed:
     withdrawals: tuple[Withdrawal, ...]
 
 
-def decode_block(raw: bytes) -> Sealed:
-    """A block from its bytes. Raises InvalidBlock."""
+def decode_header(raw: bytes) -> CancunBlockHeader:
+    """The header of a block's bytes, of which nothing else is looked at. Raises InvalidBlock."""
     if len(raw) > MAX_BLOCK_BYTES:
         raise InvalidBlock(f"it has {len(raw)} bytes, more than {MAX_BLOCK_BYTES}", lasting=False)
     try:
-        fields, transactions, uncles, withdrawals = untrusted.decode(raw, _MOST_ITEMS)
-        header = cast("CancunBlockHeader", CancunBlockHeader.deserialize(fields))
+        _, _, _, start = consume_length_prefix(raw, 0)
+        _, _, length, body = consume_length_prefix(raw, start)
+        fields = untrusted.decode(raw[start : body + length], _HEADER_ITEMS)
+        return cast("CancunBlockHeader", CancunBlockHeader.deserialize(fields))
+    except Exception as error:  # rlp raises many kinds for bytes that are no block
+        raise InvalidBlock(f"it is no block: {_first_line(error)}", lasting=False) from error
+
+
+def decode_block(raw: bytes) -> Sealed:
+    """A block from its bytes. Raises InvalidBlock."""
+    header = decode_header(raw)
+    try:
+        _, transactions, uncles, withdrawals = untrusted.decode(raw, _MOST_ITEMS)
         paid = tuple(Withdrawal.deserialize(each) for each in withdrawals)
     except Exception as error:  # rlp raises many kinds for bytes that are no block
         raise InvalidBlock(f"it is no block: {_first_line(error)}", lasting=False) from error

@@ -9,6 +9,7 @@ addresses that they signed themselves (`locations`).
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 import traceback
 from collections import deque
@@ -16,9 +17,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import httpx
-
 from commonwatt.errors import LedgerError
+from commonwatt.ledger.network.client import Client
 from commonwatt.ledger.network.machine import Log, Machine
 from commonwatt.ledger.network.messages import MAX_MESSAGE_BYTES
 from commonwatt.ledger.network.outbox import Outgoing
@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 
 _TICK = 0.2
 _RECONNECT = 5.0
-_CONNECT, _ANSWER = 10.0, 60.0
-"""Seconds until a node that is there takes a connection, and until it answers while it executes a full block."""
+# Messages for a peer that does not take them, and what they hold at most.
 _QUEUED = 256
+_QUEUED_BYTES = 8 << 20
+_NODE_BYTES = 4096
 _AT_ONCE = 16
 
 
@@ -41,19 +42,33 @@ class _Link:
     """Messages for one peer."""
 
     def __init__(self) -> None:
-        self.queue: deque[bytes] = deque(maxlen=_QUEUED)
+        self.queue: deque[bytes] = deque()
+        self.size = 0
         self.ready = asyncio.Event()
         self.lost = False
         self.task: asyncio.Task[None] | None = None
+
+    def put(self, payload: bytes) -> None:
+        """Another message; the oldest ones are lost when there are too many."""
+        self.queue.append(payload)
+        self.size += len(payload)
+        self.ready.set()
+        while len(self.queue) > _QUEUED or self.size > _QUEUED_BYTES:
+            self._pop()
 
     def take(self) -> list[bytes]:
         """The messages of one request."""
         taken: list[bytes] = []
         size = 0
         while self.queue and (not taken or size + len(self.queue[0]) < MAX_MESSAGE_BYTES):
-            taken.append(self.queue.popleft())
+            taken.append(self._pop())
             size += len(taken[-1]) + 256
         return taken
+
+    def _pop(self) -> bytes:
+        payload = self.queue.popleft()
+        self.size -= len(payload)
+        return payload
 
 
 class Driver:
@@ -94,7 +109,7 @@ class Driver:
         return self._wire.address
 
     async def __aenter__(self) -> Driver:
-        self._client = httpx.AsyncClient(timeout=httpx.Timeout(_ANSWER, connect=_CONNECT), trust_env=False)
+        self._client = Client()
         self._tasks = [asyncio.create_task(loop()) for loop in (self._ticks, self._works, self._connects)]
         return self
 
@@ -103,7 +118,7 @@ class Driver:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._client.aclose()
+        await self._client.close()
         if self._miner:
             self._miner.close()
         self.machine.tree.close()
@@ -135,9 +150,7 @@ class Driver:
     def send(self, messages: Iterable[Outgoing]) -> None:
         """Put messages on their way."""
         for message in messages:
-            link = self._link(message.peer)
-            link.queue.append(message.payload)
-            link.ready.set()
+            self._link(message.peer).put(message.payload)
 
     def submit(self, raw: bytes) -> bytes:
         """A transaction of a user of this node; returns its hash. Raises LedgerError that names the cause."""
@@ -163,10 +176,9 @@ class Driver:
     async def _find(self, url: str) -> bytes:
         """Address of the node at a URL. Raises LedgerError when there is none of this network."""
         try:
-            answer = await self._client.get(f"{url}/node")
-            found = answer.raise_for_status().json()
+            found = json.loads(await self._client.fetch("GET", f"{url}/node", _NODE_BYTES))
             address, genesis = (bytes.fromhex(found[name][2:]) for name in ("address", "genesis"))
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
+        except (WireError, ValueError, LookupError, TypeError, RecursionError) as error:
             raise LedgerError(f"There is no node at {url}: {error or type(error).__name__}.") from None
         if genesis != self.machine.tree.genesis:
             raise LedgerError(f"The node at {url} is of a chain with another genesis.")
@@ -260,7 +272,7 @@ class Driver:
                 try:
                     await self._post(url, peer, payloads)
                     link.lost = False
-                except (httpx.HTTPError, WireError) as error:
+                except WireError as error:
                     if not link.lost:
                         self._log(f"peer {checksum_address(peer)[:10]} at {url} does not take messages: {error}")
                     link.lost = True
@@ -268,15 +280,7 @@ class Driver:
                     self._found_at.pop(peer, None)
 
     async def _post(self, url: str, peer: bytes, payloads: list[bytes]) -> None:
-        body = b""
-        async with self._client.stream("POST", f"{url}/gossip", content=self._pack(peer, payloads)) as answer:
-            async for part in answer.aiter_bytes():
-                body += part
-                if len(body) > MAX_BODY_BYTES:
-                    raise WireError("The answer is too long.")
-        if answer.status_code != httpx.codes.OK:
-            raise WireError(body[:200].decode(errors="replace"))
-        self._open(body)
+        self._open(await self._client.fetch("POST", f"{url}/gossip", MAX_BODY_BYTES, self._pack(peer, payloads)))
 
     # Seals that are searched for
 

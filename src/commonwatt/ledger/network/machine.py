@@ -7,14 +7,13 @@ machines run in one test on a simulated network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.chain.evm import Queued
 from commonwatt.ledger.chain.evm import decode as decode_transaction
-from commonwatt.ledger.network.block import InvalidBlock, decode_block
+from commonwatt.ledger.network.block import InvalidBlock, decode_header, seen
 from commonwatt.ledger.network.consensus.interface import Header
-from commonwatt.ledger.network.locations import Location, Locations
+from commonwatt.ledger.network.locations import Locations
 from commonwatt.ledger.network.messages import (
     MAX_BLOCKS,
     MAX_LOCATIONS,
@@ -33,12 +32,16 @@ from commonwatt.ledger.network.peers import Patience, Peers, Sync
 from commonwatt.ledger.network.pool import Pool
 from commonwatt.ledger.network.sealing import Sealed, Sealer, Search
 from commonwatt.ledger.network.tree import Added, TooEarly, Tree, UnknownParent
+from commonwatt.proof.keccak import keccak
 from commonwatt.proof.keys import Key, checksum_address
 
 STATUS_EVERY = 5
 """Seconds between two messages that tell peers where the chain ends."""
 POOL_EVERY = 30
 """Seconds between two messages that hold what waits in the pool, for whoever missed it."""
+# What a block that comes too early takes from what its sender may say: each is a line of the log.
+_EARLY = 100
+
 Log = Callable[[str], None]
 
 
@@ -67,7 +70,7 @@ class Machine:
         """Connect a peer and tell it where the chain ends; one that is banned stays out."""
         if self.peers.join(peer, now):
             self._log(f"peer {_name(peer)} joined")
-            self._tell(self.locations.all[:MAX_LOCATIONS], [peer])
+            self._out.tell(self.locations.all[:MAX_LOCATIONS], [peer])
             self._out.send(self.status(), [peer])
             self._share([queued.raw for queued in self.pool.waiting()], [peer], now)
         return self._out.take()
@@ -83,11 +86,12 @@ class Machine:
         known = self.peers.connected.get(peer)
         if known is None:
             return []
-        if not known.spend(len(payload), now, self.peers.patience):
-            self._drop(peer, "it floods", now)
-            return []
         try:
-            self._handle(peer, decode(payload), now)
+            message = decode(payload)
+            if known.says(message, len(payload), now):
+                self._handle(peer, message, now)
+            else:
+                self._drop(peer, "it floods", now)
         except MessageError as error:
             self._drop(peer, f"it sent {error}", now)
         except InvalidBlock as error:
@@ -97,7 +101,7 @@ class Machine:
     def _handle(self, peer: bytes, message: Message, now: int) -> None:
         match message:
             case Hello():
-                self._tell(self.locations.learn(message.locations, self.nodes, now), self._others(peer))
+                self._out.tell(self.locations.learn(message.locations, self.nodes, now), self._others(peer))
             case Status():
                 self.peers.connected[peer].status = message
                 self._follow(now)
@@ -106,8 +110,8 @@ class Machine:
             case Transactions():
                 self._take_transactions(peer, message.raw, now)
             case GetBlocks():
-                blocks = tuple(self.tree.after(message.known, MAX_BLOCKS, BATCH_BYTES))
-                self._out.send(Blocks(message.request, blocks, self.status()), [peer])
+                self.peers.connected[peer].wants = message
+                self._serve(peer, now)
             case Blocks():
                 self._take_answer(peer, message, now)
 
@@ -116,6 +120,16 @@ class Machine:
         """Nodes that are listened to: those allowed, and those that the chain lets seal."""
         head = self.tree.past.header(self.tree.head.hash)
         return frozenset(self.allowed).union(self.tree.engine.sealers(head, self.tree.past))
+
+    def _serve(self, peer: bytes, now: int) -> None:
+        """Answer the peer's last request, unless it has had too much of late."""
+        known = self.peers.connected[peer]
+        if known.wants is None or known.service.have(now) < 0:
+            return
+        wants, known.wants = known.wants, None
+        blocks = tuple(self.tree.after(wants.known, MAX_BLOCKS, BATCH_BYTES))
+        known.service.spend(1 + len(wants.known) // 4 + len(blocks) + sum(map(len, blocks)) // 1024, now)
+        self._out.send(Blocks(wants.request, blocks, self.status()), [peer])
 
     def sent(self) -> list[Outgoing]:
         """What `submit`, `produce` and `found` want to send."""
@@ -134,8 +148,10 @@ class Machine:
             self._set_back(now)
         self._now = now
         if self._sync and not self._sync.queue and now > self._sync.asked + self._sync.within:
-            self._give_up("did not answer", now)
+            self._give_up(self._sync.peer, "did not answer", now)
         self._follow(now)
+        for peer in self.peers.connected:
+            self._serve(peer, now)
         heard = any(peer.status for peer in self.peers.connected.values())
         if self.sealer.ready(now, heard=heard, catching_up=self._sync is not None) and self.sealing:
             self.produce(now)
@@ -145,7 +161,7 @@ class Machine:
         if now - self._shared >= POOL_EVERY:
             self._shared = now
             self.pool.expire(now)
-            self._tell(self.locations.own, self.peers.connected)
+            self._out.tell(self.locations.own, self.peers.connected)
             raws = [queued.raw for queued in self.pool.waiting()]
             # Peers bear more than an eighth of a full pool at a time, so each time another eighth goes first.
             first = len(raws) * (now // POOL_EVERY % 8) // 8
@@ -180,7 +196,7 @@ class Machine:
             except UnknownParent:
                 self._drop(sync.peer, "its blocks do not follow each other", now)
             except TooEarly as error:
-                self._give_up(f"is ahead of this node's clock: {error}", now)
+                self._give_up(sync.peer, f"is ahead of this node's clock: {error}", now)
         return self._out.take()
 
     # Transactions
@@ -191,7 +207,7 @@ class Machine:
         Raises LedgerError that names the cause when it is refused.
         """
         queued = decode_transaction(raw)
-        self._admit(queued, now)
+        self.pool.add(queued, self.account, self.tree.next_base_fee, now)
         self._share([raw], list(self.peers.connected), now)
         return queued.hash
 
@@ -199,21 +215,19 @@ class Machine:
         """Next nonce and balance [wei] after the head."""
         return self.tree.nonce(address), self.tree.balance(address)
 
-    def _admit(self, queued: Queued, now: int) -> None:
-        self.pool.add(queued, self.account, self.tree.next_base_fee, now)
-
     def _take_transactions(self, peer: bytes, raws: tuple[bytes, ...], now: int) -> None:
         new = []
         for raw in raws:
+            if keccak(raw) in self.pool:
+                continue
             try:
                 queued = decode_transaction(raw)
             except LedgerError as error:
                 self._drop(peer, f"it sent a transaction that is none: {error}", now)
                 break
             try:
-                if queued.hash not in self.pool:
-                    self._admit(queued, now)
-                    new.append(raw)
+                self.pool.add(queued, self.account, self.tree.next_base_fee, now)
+                new.append(raw)
             except LedgerError:  # another node's pool may hold what this one has no use for
                 continue
         self._share(new, self._others(peer), now)
@@ -227,7 +241,7 @@ class Machine:
 
     def produce(self, now: int) -> Header | None:
         """Seal the next block when it is this node's turn, or begin to search for its seal."""
-        return self._announce(lambda: self.sealer.produce(now, self.account), now)
+        return self._announce(lambda: self.sealer.produce(now), now)
 
     def found(self, unsealed: bytes, seal: bytes, now: int) -> Header | None:
         """A seal that was searched for; one that came too late is passed over."""
@@ -254,6 +268,7 @@ class Machine:
                 self._ask(peer, now)
             return
         except TooEarly as error:
+            self.peers.connected[peer].speech.spend(_EARLY, now)
             self._log(f"a block from {_name(peer)} must wait: {error}")
             return
         if added:
@@ -266,14 +281,8 @@ class Machine:
         if added.moved:
             self.sealer.search = None
             self.pool.settle(added.senders, self.account)
-            back = []
-            for raw in added.returned:
-                try:
-                    self._admit(decode_transaction(raw), now)
-                    back.append(raw)
-                except LedgerError as error:
-                    self._log(f"a transaction of a block that left the chain is gone: {error}")
             if added.returned:
+                back = [queued.raw for queued in self.pool.put_back(added.returned, self.account, now)]
                 self._log(f"the chain changed to block {_label(added.block)}; {len(back)} transactions wait again")
                 self._share(back, list(self.peers.connected), now)
 
@@ -311,7 +320,7 @@ class Machine:
         if sync is None or (sync.peer, sync.request) != (peer, answer.request) or sync.claimed:
             return  # it comes too late
         self.peers.connected[peer].status = sync.claimed = answer.status
-        self.peers.connected[peer].tokens = self.peers.patience.burst
+        self.peers.connected[peer].speech.left = self.peers.patience.burst
         sync.answered(now)
         sync.queue.extend(answer.blocks)
         if not sync.queue:
@@ -320,7 +329,7 @@ class Machine:
     def _take_next(self, sync: Sync, now: int) -> None:
         raw = sync.queue.popleft()
         added = self.tree.add(raw, now)
-        block = added.block if added else decode_block(raw).seen
+        block = added.block if added else seen(decode_header(raw))
         sync.progress |= added is not None or block.number > sync.highest
         sync.last, sync.highest = block, max(sync.highest, block.number)
         if added:
@@ -341,19 +350,17 @@ class Machine:
                 self._out.send(self.status(), self._others(sync.peer))
             self._follow(now)
         elif sync.progress and sync.left < 0:
-            self._sync = sync
-            self._give_up(f"claims block {claim.number} and sends what is of no use", now)
+            self._give_up(sync.peer, f"claims block {claim.number} and sends what is of no use", now)
         elif sync.progress:
             self._ask(sync.peer, now, sync)
         else:
             self._drop(sync.peer, f"it claims block {claim.number} and does not send it", now)
 
-    def _give_up(self, reason: str, now: int) -> None:
+    def _give_up(self, peer: bytes, reason: str, now: int) -> None:
         """Fetch a chain no longer from a peer that does not bring it, and ask others for a while."""
-        if self._sync:
-            self._log(f"peer {_name(self._sync.peer)} {reason}")
-            self.peers.connected[self._sync.peer].fail(now, self.peers.patience)
-            self._sync = None
+        self._log(f"peer {_name(peer)} {reason}")
+        self.peers.connected[peer].fail(now, self.peers.patience)
+        self._forget_sync(peer)
 
     def _believe(self, peer: bytes, claim: Status, now: int) -> bool:
         """Compare what a peer says of a block that is here; drop the peer when it is not so."""
@@ -365,14 +372,10 @@ class Machine:
 
     # Sending
 
-    def _tell(self, locations: tuple[Location, ...], peers: Iterable[bytes]) -> None:
-        if locations:
-            self._out.send(Hello(locations), peers)
-
     def _share(self, raws: Sequence[bytes], peers: Sequence[bytes], now: int) -> None:
         """Transactions for peers that bear them now; the others hear of them when the pool is shared again."""
-        connected, patience = self.peers.connected, self.peers.patience
-        self._out.share(raws, peers, lambda peer, size: connected[peer].bears(size, now, patience))
+        connected = self.peers.connected
+        self._out.share(raws, peers, lambda peer, message, size: connected[peer].bears(message, size, now))
 
     def _drop(self, peer: bytes, reason: str, now: int) -> None:
         self._log(f"dropped peer {_name(peer)} for {self.peers.patience.ban} s: {reason.rstrip('.')}")

@@ -15,7 +15,7 @@ from commonwatt.ledger.chain import untrusted
 from commonwatt.ledger.network.block import MAX_BLOCK_BYTES
 from commonwatt.ledger.network.locations import MAX_URL, Location, is_url
 
-MAX_MESSAGE_BYTES = 2 * MAX_BLOCK_BYTES
+MAX_MESSAGE_BYTES: int = 2 * MAX_BLOCK_BYTES
 MAX_BLOCKS = 256
 """The most blocks that one answer holds."""
 MAX_LOCATIONS = 1000

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from commonwatt.ledger.network.messages import Message, Transactions, encode
+from commonwatt.ledger.network.locations import Location
+from commonwatt.ledger.network.messages import Hello, Message, Transactions, encode
 
 BATCH_BYTES = 256 << 10
 """Transactions and blocks are sent in messages of about this length."""
+_BATCH = 512
+"""The most transactions of a message that is sent."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,19 @@ class Outbox:
         payload = encode(message)
         self._out += [Outgoing(peer, payload) for peer in peers]
 
-    def share(self, raws: Sequence[bytes], peers: Sequence[bytes], bears: Callable[[bytes, int], bool]) -> None:
+    def share(
+        self, raws: Sequence[bytes], peers: Sequence[bytes], bears: Callable[[bytes, Message, int], bool]
+    ) -> None:
         """Raw transactions for each of these peers, as far as it `bears` a message of so many bytes."""
         for batch in _batches(raws):
-            payload = encode(Transactions(batch))
-            self._out += [Outgoing(peer, payload) for peer in peers if bears(peer, len(payload))]
+            message = Transactions(batch)
+            payload = encode(message)
+            self._out += [Outgoing(peer, payload) for peer in peers if bears(peer, message, len(payload))]
+
+    def tell(self, locations: tuple[Location, ...], peers: Iterable[bytes]) -> None:
+        """Where nodes can be reached, if there is anything to say of that."""
+        if locations:
+            self.send(Hello(locations), peers)
 
     def take(self) -> list[Outgoing]:
         """All that is to be sent now."""
@@ -46,7 +57,7 @@ def _batches(raws: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:
     batch: list[bytes] = []
     size = 0
     for raw in raws:
-        if batch and size + len(raw) > BATCH_BYTES:
+        if batch and (size + len(raw) > BATCH_BYTES or len(batch) == _BATCH):
             yield tuple(batch)
             batch, size = [], 0
         batch.append(raw)

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from commonwatt.ledger.network.consensus.interface import Header
-from commonwatt.ledger.network.messages import Status
+from commonwatt.ledger.network.messages import GetBlocks, Hello, Message, Status, Transactions
 
 _FAILURES = 3
 _PACE = 1
@@ -19,7 +19,9 @@ _SPARE = 3
 class Patience:
     """How much a node bears.
 
-    burst, rate : messages that a peer may send at once, and per second thereafter; each KiB counts as one more
+    burst, rate : messages that a peer may send at once, and per second thereafter; each KiB counts as one more, or
+        each signature to be checked where that is more
+    served, service : blocks that a peer gets at once, and per second thereafter; each KiB counts as one more
     ban : seconds for which a peer that broke a rule is not listened to
     answer : seconds in which a request is answered; twice as many after each failure, since a slow peer may not lie
     silence : seconds after which what a peer said of its chain is no longer believed
@@ -27,31 +29,62 @@ class Patience:
 
     burst: int = 4000
     rate: int = 500
+    served: int = 4000
+    service: int = 2000
     ban: int = 600
     answer: int = 10
     silence: int = 60
 
 
 @dataclass
+class Allowance:
+    """So much at once, and `rate` per second thereafter."""
+
+    most: float
+    rate: float
+    at: int
+    left: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.left = self.most
+
+    def have(self, now: int) -> float:
+        """What is left."""
+        self.left = min(self.most, self.left + max(0, now - self.at) * self.rate)
+        self.at = now
+        return self.left
+
+    def spend(self, cost: float, now: int) -> bool:
+        """Take something away; False when there was less."""
+        self.left = self.have(now) - cost
+        return self.left >= 0
+
+
+@dataclass
 class Peer:
-    """One peer."""
+    """One peer.
+
+    speech : what it may send
+    room : what it still bears of transactions; half of its speech, so that blocks always find room
+    service : what it may have of blocks
+    """
 
     heard: int
-    tokens: float
+    speech: Allowance
+    room: Allowance
+    service: Allowance
     status: Status | None = None
     resting: int = 0
     """Time before which it is asked for nothing, because it failed."""
     failures: int = 0
     """How often in a row it did not bring the chain that it claims; no more than `_FAILURES` are counted."""
-    room: float = 0.0
-    """What it still bears of transactions, as of the time `offered`."""
-    offered: int = 0
+    wants: GetBlocks | None = None
+    """Its last request, until it is answered; an honest peer has only one."""
 
-    def spend(self, size: int, now: int, patience: Patience) -> bool:
-        """Take a message of so many bytes from what the peer may send; False when that is used up."""
-        self.tokens = min(patience.burst, self.tokens + max(0, now - self.heard) * patience.rate) - _cost(size)
+    def says(self, message: Message, size: int, now: int) -> bool:
+        """A message of so many bytes comes from the peer; False when it may not say so much."""
         self.heard = now
-        return self.tokens >= 0
+        return self.speech.spend(cost(size, message), now)
 
     def answers_within(self, patience: Patience) -> int:
         """Seconds in which it must answer."""
@@ -62,21 +95,21 @@ class Peer:
         self.resting = now + _SPARE * self.answers_within(patience)
         self.failures = min(self.failures + 1, _FAILURES)
 
-    def bears(self, size: int, now: int, patience: Patience) -> bool:
-        """Whether a message of transactions may be sent to the peer, which would take more than it bears for a flood.
-
-        They get half of what it bears, so that blocks always find room.
-        """
-        gained = max(0, now - self.offered) * patience.rate / 2
-        self.room, self.offered = min(patience.burst / 2, self.room + gained), now
-        if self.room < _cost(size):
-            return False
-        self.room -= _cost(size)
-        return True
+    def bears(self, message: Message, size: int, now: int) -> bool:
+        """Whether a message of transactions may be sent to the peer, which would take more for a flood."""
+        return self.room.have(now) >= (price := cost(size, message)) and self.room.spend(price, now)
 
 
-def _cost(size: int) -> int:
-    return 1 + size // 1024
+def cost(size: int, message: Message) -> int:
+    """What a message takes from what its sender may say, by the work that it asks for: each signature counts."""
+    match message:
+        case Transactions():
+            signatures = len(message.raw)
+        case Hello():
+            signatures = len(message.locations)
+        case _:
+            signatures = 0
+    return max(1 + size // 1024, signatures)
 
 
 @dataclass
@@ -91,7 +124,11 @@ class Peers:
         """Connect a peer; False when it is banned or connected already."""
         if self.is_banned(key, now) or key in self.connected:
             return False
-        self.connected[key] = Peer(now, self.patience.burst, room=self.patience.burst / 2, offered=now)
+        bound = self.patience
+        self.connected[key] = Peer(
+            now, Allowance(bound.burst, bound.rate, now), Allowance(bound.burst / 2, bound.rate / 2, now),
+            Allowance(bound.served, bound.service, now),
+        )  # fmt: skip
         return True
 
     def leave(self, key: bytes) -> bool:

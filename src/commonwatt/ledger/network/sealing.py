@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from commonwatt.ledger.network.consensus.interface import Header
-from commonwatt.ledger.network.pool import Account, Pool
+from commonwatt.ledger.network.pool import Pool
 from commonwatt.ledger.network.tree import Added, Draft, Tree
 from commonwatt.proof.keys import Key
 
@@ -63,7 +63,7 @@ class Sealer:
         """A block of somebody else has become the head while the node catches up."""
         self._caught |= now - block.timestamp > CATCH_UP
 
-    def produce(self, now: int, account: Account) -> Sealed | None:
+    def produce(self, now: int) -> Sealed | None:
         """Seal the next block when it is this node's turn, or begin to search for its seal. Raises InvalidBlock."""
         tree = self._tree
         parent = tree.past.header(tree.head.hash)
@@ -73,7 +73,7 @@ class Sealer:
         if turn is None or turn.at > now or (tree.engine.exclusive and parent.number < tree.sealed):
             return None
         passed: set[bytes] = set()
-        candidates = self._pool.best(account, tree.next_base_fee, passed)
+        candidates = self._pool.best(tree.next_base_fee, passed)
         draft = tree.draft(turn, now, candidates, passed)
         seal = tree.engine.seal(draft.unsealed, turn, self._key)
         if seal is None:

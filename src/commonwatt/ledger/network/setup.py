@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,12 +58,16 @@ def write_key(path: Path, key: Key) -> Path:
 
 
 def read_key(path: Path) -> Key:
-    """Read a key file. Raises LedgerError."""
+    """Read a key file. Raises LedgerError, also when others on this machine could have read it."""
     try:
-        return Key(bytes.fromhex(path.read_text("ascii").strip().removeprefix("0x")))
+        key = Key(bytes.fromhex(path.read_text("ascii").strip().removeprefix("0x")))
+        mode = path.stat().st_mode
     except (OSError, ValueError, SignatureError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no private key of 64 hexadecimal digits"
         raise LedgerError(f"The key file {path} cannot be used: {reason}.") from None
+    if os.name == "posix" and mode & stat.S_IROTH:
+        raise LedgerError(f"Everybody on this machine can read the key file {path}; run: chmod 600 {path}")
+    return key
 
 
 def _create(path: Path, text: str, mode: int) -> None:

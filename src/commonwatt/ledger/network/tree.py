@@ -3,6 +3,9 @@
 A block is executed before it is believed, and written with its state, its score and, when it becomes the head,
 the switch of the canonical chain in one transaction of the file. The head is the block of the highest score;
 of equal ones, the one with the lower hash.
+
+What follows from the blocks (scores, the index, what the engine remembers) is never believed when it is damaged or
+missing, but found again.
 """
 
 from __future__ import annotations
@@ -13,40 +16,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import rlp
-from eth.abc import BlockHeaderAPI, SignedTransactionAPI
-from eth.db.chain import ChainDB
+from eth.abc import BlockHeaderAPI
 from eth.db.schema import SchemaV1
-from eth_typing import Hash32
 from eth_utils.exceptions import ValidationError
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.chain.evm import Database, Genesis, Queued, begin, problem_of
+from commonwatt.ledger.chain.evm import Genesis, Queued, begin, decode, problem_of
 from commonwatt.ledger.chain.execution import Execution
-from commonwatt.ledger.chain.reader import Reader, UnknownBlock
+from commonwatt.ledger.chain.reader import Reader
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.network.block import (
     MAX_BLOCK_BYTES,
     InvalidBlock,
     Sealed,
     decode_block,
+    decode_header,
     encode_block,
     extra_data,
     reward_of,
     seen,
 )
 from commonwatt.ledger.network.consensus.interface import Consensus, Header, SealError, Turn
+from commonwatt.ledger.network.kept import Kept, private
 from commonwatt.ledger.node import ZERO_ADDRESS
-from commonwatt.proof.keccak import keccak
 
 MAX_DRIFT = 15
 """Seconds that a block's time may be ahead of a node's clock."""
-_SCORE_KEY = b"commonwatt:score:"
+FAR = 60 + MAX_DRIFT
+"""Seconds ahead that no block of an honest peer is, whose clock differs by no more than `wire.WINDOW`."""
 _SEALED_KEY = b"commonwatt:sealed"
-_ENGINE = b"engine's memory"
-_NOTE_KEY = b"commonwatt:note:"
 # The header beside the transactions, its extra data and all.
 _HEADER_BYTES = 8192
-_HEADERS_KEPT = 4096
 _REFUSED_KEPT = 1024
 
 
@@ -63,13 +63,13 @@ class Added:
     """A block that is new here.
 
     moved : whether it is the head now
-    returned : raw transactions of blocks that left the chain and that its new part does not hold, oldest first
+    returned : transactions of blocks that left the chain and that its new part does not hold, oldest first
     senders : who sent a transaction in a block that joined or left the chain
     """
 
     block: Header
     moved: bool
-    returned: tuple[bytes, ...] = ()
+    returned: tuple[Queued, ...] = ()
     senders: frozenset[bytes] = frozenset()
 
 
@@ -93,33 +93,7 @@ class Draft:
         return encode_block(rlp.encode(sealed), [queued.raw for queued in self.run.done], paid)
 
 
-class Past:
-    """The `History` that consensus engines read."""
-
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
-        self._headers: OrderedDict[bytes, Header] = OrderedDict()
-
-    def header(self, hash: bytes) -> Header:  # noqa: A002
-        """A header by its hash. Raises UnknownBlock."""
-        found = self._headers.get(hash)
-        if found is None:
-            found = seen(self._tree.header(hash))
-            self.keep(found)
-        return found
-
-    def keep(self, header: Header) -> None:
-        """Remember a header of the file; the oldest ones are forgotten."""
-        self._headers[header.hash] = header
-        if len(self._headers) > _HEADERS_KEPT:
-            self._headers.popitem(last=False)
-
-    def words(self, hash: bytes, address: bytes, slots: Sequence[int]) -> list[int]:  # noqa: A002
-        """Words of a contract's storage after a block."""
-        return self._tree.storage(address, slots, at=hash)
-
-
-class Tree(Reader):
+class Tree(Kept):
     """A node's file. Use it from one thread at a time.
 
     Raises LedgerError when the file cannot be opened, is foreign, damaged, or of another genesis.
@@ -128,18 +102,14 @@ class Tree(Reader):
     def __init__(self, path: Path | None, genesis: Genesis, engine: Consensus) -> None:
         name = str(path) if path else "the chain in memory"
         # Whoever must not seal a height twice may not forget after a power cut that it has.
-        store = Store(path, durable=engine.exclusive)
+        store = Store(private(path), durable=engine.exclusive)
         try:
             begin(store, name, genesis)
-            super().__init__(store, name)
-            self.engine = engine
-            self.past = Past(self)
-            self.genesis = self.header(0).hash
+            super().__init__(store, name, engine)
             self._refused: OrderedDict[bytes, str] = OrderedDict()
-            self._db = Database(store)
-            self.score(self._head.hash)
             self.balance(ZERO_ADDRESS)  # the head's state must be there
-            engine.recall(self.note(_ENGINE))
+            self.notes.save()
+            store.commit()
         except BaseException:
             store.close()
             raise
@@ -155,28 +125,29 @@ class Tree(Reader):
 
         Raises InvalidBlock, UnknownParent, TooEarly; LedgerError when the file cannot be read or written.
         """
-        sealed = decode_block(raw)
-        if self.knows(sealed.seen.hash):
+        block = seen(decode_header(raw))
+        if self.knows(block.hash):
             return None
         try:
             with self._whole():
-                self._check(sealed, now)
+                self._check(block, now)
+                sealed = decode_block(raw)
                 run = self._execute(sealed)
                 return self._keep(sealed.header, sealed.seen, run)
         except InvalidBlock as error:
             if error.lasting:
-                self._refuse(sealed.seen.hash, str(error))
+                self._refuse(block.hash, str(error))
             raise
         finally:
-            self._store.discard()
-            self.remember()
+            self._end()
 
-    def _check(self, sealed: Sealed, now: int) -> None:
-        """All that can be told without executing the block, the cheapest first."""
-        header = sealed.seen
+    def _check(self, header: Header, now: int) -> None:
+        """All that the header tells, the cheapest first."""
         for hash_, what in ((header.hash, "it was refused before"), (header.parent, "its parent was refused")):
             if hash_ in self._refused:
                 raise InvalidBlock(f"{what}: {self._refused[hash_]}")
+        if header.timestamp > now + FAR:
+            raise InvalidBlock(f"its time is {header.timestamp - now} seconds ahead", lasting=False)
         if not self.knows(header.parent):
             raise UnknownParent(f"The parent of block {header.number}, 0x{header.parent.hex()}, is not here.")
         parent = self.past.header(header.parent)
@@ -190,11 +161,12 @@ class Tree(Reader):
             self.engine.check(header, self.past)
         except SealError as error:
             raise InvalidBlock(str(error).rstrip(".")) from error
-        if sealed.withdrawals != reward_of(header.number, header.coinbase, self.engine.reward(header)):
-            raise InvalidBlock("it does not pay its sealer what it must")
 
     def _execute(self, sealed: Sealed) -> Execution:
         """Run the block and compare every field of its header."""
+        reward = self.engine.reward(sealed.seen)
+        if sealed.withdrawals != reward_of(sealed.seen.number, sealed.seen.coinbase, reward):
+            raise InvalidBlock("it does not pay its sealer what it must")
         parent, header = self.header(sealed.seen.parent), sealed.header
         run = Execution(
             self._chain, parent, timestamp=header.timestamp, coinbase=header.coinbase, extra_data=header.extra_data
@@ -264,46 +236,26 @@ class Tree(Reader):
         except SealError as error:
             raise InvalidBlock(str(error).rstrip(".")) from error
         finally:
-            self._store.discard()
+            self._end()
 
     @property
     def sealed(self) -> int:
         """Number of the last block that this node sealed; 0 before the first."""
         return int.from_bytes(self._store.get(_SEALED_KEY) or b"", "big")
 
-    # What the node remembers beside its blocks
-
-    def note(self, name: bytes) -> bytes:
-        """What was kept under a name; empty when nothing was. Raises LedgerError when it is damaged."""
-        found = self._store.get(_NOTE_KEY + name) or keccak(b"")
-        if keccak(found[32:]) != found[:32]:
-            raise LedgerError(f"{self._name} is damaged: its {name.decode()} is not what its hash says.")
-        return found[32:]
-
     def keep_note(self, name: bytes, value: bytes) -> None:
-        """Keep something under a name, across restarts."""
-        if value != self.note(name):
-            self._store.put(_NOTE_KEY + name, keccak(value) + value)
-            self._store.commit()
-
-    def remember(self) -> None:
-        """Keep what the engine knows beside the chain."""
-        self.keep_note(_ENGINE, self.engine.memory())
+        """Keep something beside the blocks, across restarts."""
+        if value != self.notes.get(name):
+            self.notes.put(name, value)
+            self._end()
 
     # The chain among the blocks
 
-    def knows(self, hash_: bytes) -> bool:
-        """Whether a block is here, validated."""
-        return self._store.get(_SCORE_KEY + hash_) is not None or hash_ == self.genesis
-
-    def score(self, hash_: bytes) -> int:
-        """Sum of the weights from block 1 to a known block. Raises UnknownBlock."""
-        if hash_ == self.genesis:
-            return 0
-        score = self._store.get(_SCORE_KEY + hash_)
-        if score is None:
-            raise UnknownBlock(f"{self._name} has no score of block 0x{hash_.hex()}.")
-        return int.from_bytes(score, "big")
+    def _end(self) -> None:
+        """After a block that was kept or refused: what is noted stays, all else is forgotten."""
+        self._store.discard()
+        if self.notes.save():
+            self._store.commit()
 
     def encoded(self, hash_: bytes) -> bytes:
         """A known block as nodes send it. Raises UnknownBlock."""
@@ -343,11 +295,12 @@ class Tree(Reader):
         """Write a block whose state the store holds; switch the chain to it when it is the best."""
         score = self.score(block.parent) + self.engine.weight(block, self.past)
         self._store.put(block.hash, rlp.encode(header))
-        self._store.put(_SCORE_KEY + block.hash, score.to_bytes((score.bit_length() + 7) // 8, "big"))
+        self._note_score(block.hash, score)
         run.receipts(self._store, block.number, block.hash)
         added = Added(block, moved=False)
         if (score, -int.from_bytes(block.hash, "big")) > self._rank():
             added = self._switch(header, block, run.done)
+        self.notes.save()
         self._store.commit()
         self.past.keep(block)
         if added.moved:
@@ -360,24 +313,30 @@ class Tree(Reader):
     def _switch(self, header: BlockHeaderAPI, block: Header, inside: Sequence[Queued]) -> Added:
         """Make a block with these transactions the head: names of the left branch go, those of the new one come."""
         joined, left = self._branches(header)
-        gone: dict[bytes, bytes] = {}
+        gone: dict[bytes, Queued] = {}
         senders: set[bytes] = set()
+        count = self._indexed() or 0
         for each in left:
-            self._store.put(SchemaV1.make_block_number_to_hash_lookup_key(each.block_number), None)
-            for signed in self.transactions(each):
-                gone[signed.hash] = signed.encode()
-                senders.add(signed.sender)
-                ChainDB._remove_transaction_from_canonical_chain(self._db, signed.hash)
+            hashes = self.transaction_hashes(each)
+            gone |= zip(hashes, self._queued(each), strict=True)
+            self._index.remove(each, hashes)
+            count -= len(hashes)
+        senders.update(queued.sender for queued in gone.values())
         for each in joined:
-            ChainDB._add_block_number_to_hash_lookup(self._db, each)
-            # Those of the block itself need not be read back and their signatures not be checked again.
-            known: Sequence[Queued | SignedTransactionAPI] = inside if each is header else self.transactions(each)
-            for index, new in enumerate(known):
-                gone.pop(new.hash, None)
-                senders.add(new.sender)
-                ChainDB._add_transaction_to_canonical_chain(self._db, Hash32(new.hash), each, index)
+            # Those of the block itself need not be read back.
+            known = inside if each is header else self._queued(each)
+            hashes = tuple(new.hash for new in known)
+            senders.update(new.sender for new in known)
+            for hash_ in hashes:
+                gone.pop(hash_, None)
+            self._index.add(each, hashes)
+            count += len(hashes)
+        self._note_indexed(count)
         self._store.put(SchemaV1.make_canonical_head_hash_lookup_key(), block.hash)
         return Added(block, moved=True, returned=tuple(gone.values()), senders=frozenset(senders))
+
+    def _queued(self, header: BlockHeaderAPI) -> list[Queued]:
+        return [decode(signed.encode()) for signed in self.transactions(header)]
 
     def _branches(self, head: BlockHeaderAPI) -> tuple[list[BlockHeaderAPI], list[BlockHeaderAPI]]:
         """Blocks that join the chain when `head` becomes its head, and those that leave it; both oldest first."""

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -192,10 +192,13 @@ async def _table(request: Request) -> dict[str, Any]:
 
 async def _body(request: Request) -> bytes:
     body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > _MAX_BODY:
-            raise LedgerError(f"The request is longer than {_MAX_BODY} bytes.")
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > _MAX_BODY:
+                raise LedgerError(f"The request is longer than {_MAX_BODY} bytes.")
+    except ClientDisconnect:
+        raise LedgerError("The request did not arrive.") from None
     return body
 
 

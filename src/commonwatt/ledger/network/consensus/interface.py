@@ -18,6 +18,10 @@ from typing import Generic, Protocol, TypeVar
 from commonwatt.errors import LedgerError, SignatureError
 from commonwatt.proof.keys import Key, recover
 
+EVERY = 128
+"""Blocks from one remembered snapshot to the next."""
+SNAPSHOT = b"snapshot:"
+"""How the name of a remembered snapshot begins; the block's hash follows."""
 _SNAPSHOTS_KEPT = 1024
 
 S = TypeVar("S")
@@ -75,6 +79,14 @@ class History(Protocol):
         """Words of a contract's storage after a block; 0 where nothing is."""
         ...
 
+    def recall(self, name: bytes) -> bytes | None:
+        """What was remembered under a name; None when nothing was, or it is damaged."""
+        ...
+
+    def remember(self, name: bytes, value: bytes) -> None:
+        """Keep something beyond a restart."""
+        ...
+
 
 class Consensus(Protocol):
     """A way to agree.
@@ -94,14 +106,6 @@ class Consensus(Protocol):
 
         A node must then remember the highest number it ever sealed, beyond a crash, and seal only above it.
         """
-        ...
-
-    def memory(self) -> bytes:
-        """What the engine learnt beside the chain and must know after a restart; empty for nothing."""
-        ...
-
-    def recall(self, memory: bytes) -> None:
-        """Know again what `memory` gave."""
         ...
 
     def sealers(self, block: Header, history: History) -> Collection[bytes]:
@@ -148,25 +152,45 @@ def check_time(header: Header, earliest: int) -> None:
 class Snapshots(Generic[S]):
     """What an engine knows after each block: begun at the genesis, carried on from header to header, kept by hash.
 
+    Every `EVERY` blocks the chain's history remembers one, so that a node that starts walks back no further.
+
     first : of the genesis
     after : of a block's parent, the block (whose sealer is its coinbase, as it was checked) and the chain
+    encode, decode : to bytes and back
     """
 
-    def __init__(self, first: Callable[[Header], S], after: Callable[[S, Header, History], S]) -> None:
-        self._first, self._after = first, after
+    def __init__(
+        self,
+        first: Callable[[Header], S],
+        after: Callable[[S, Header, History], S],
+        encode: Callable[[S], bytes],
+        decode: Callable[[bytes], S],
+    ) -> None:
+        self._first, self._after, self._encode, self._decode = first, after, encode, decode
         self._kept: OrderedDict[bytes, S] = OrderedDict()
 
     def at(self, header: Header, history: History) -> S:
         """The snapshot after a block."""
         missing: list[bytes] = []
         # Hashes only: headers of a long chain would fill the memory.
-        while (known := self._kept.get(header.hash)) is None and header.number:
+        while (known := self._known(header, history)) is None:
             missing.append(header.hash)
             header = history.header(header.parent)
-        snapshot = self._keep(header.hash, known if known is not None else self._first(header))
+        snapshot = self._keep(header.hash, known)
         for hash_ in reversed(missing):
-            snapshot = self._keep(hash_, self._after(snapshot, history.header(hash_), history))
+            header = history.header(hash_)
+            snapshot = self._keep(hash_, self._after(snapshot, header, history))
+            if header.number % EVERY == 0:
+                history.remember(SNAPSHOT + hash_, self._encode(snapshot))
         return snapshot
+
+    def _known(self, header: Header, history: History) -> S | None:
+        if header.hash in self._kept:
+            return self._kept[header.hash]
+        if not header.number:
+            return self._first(header)
+        noted = history.recall(SNAPSHOT + header.hash) if header.number % EVERY == 0 else None
+        return None if noted is None else self._decode(noted)
 
     def _keep(self, hash_: bytes, snapshot: S) -> S:
         self._kept[hash_] = snapshot

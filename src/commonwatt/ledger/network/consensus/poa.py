@@ -35,8 +35,8 @@ from commonwatt.proof.keys import Key
 
 IN_TURN, OUT_OF_TURN = 2, 1
 """Weights."""
-_CODES = {True: b"\1", False: b"", None: b"\2"}
-"""Wishes, as they are remembered."""
+MOST_VOTES = 32
+"""Standing votes of one authority; the oldest one gives way."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,18 @@ class Council:
     votes: tuple[Vote, ...] = ()
     recent: tuple[bytes, ...] = ()
 
+    def encode(self) -> bytes:
+        """Bytes of the council."""
+        votes = [[vote.voter, vote.candidate, int(vote.admit)] for vote in self.votes]
+        return bytes(rlp.encode([self.authorities, votes, self.recent]))
+
+    @staticmethod
+    def decode(data: bytes) -> Council:
+        """The council of these bytes."""
+        authorities, votes, recent = rlp.decode(data)
+        standing = (Vote(voter, candidate, bool(admit)) for voter, candidate, admit in votes)
+        return Council(tuple(authorities), tuple(standing), tuple(recent))
+
     def resting(self) -> tuple[bytes, ...]:
         """Those who must let others seal first."""
         return self.recent[: len(self.authorities) // 2]
@@ -83,6 +95,9 @@ class Council:
         votes = [each for each in self.votes if (each.voter, each.candidate) != (vote.voter, vote.candidate)]
         if vote.admit == (vote.candidate in self.authorities):
             return Council(self.authorities, tuple(votes), self.recent)
+        own = [each for each in votes if each.voter == vote.voter]
+        if len(own) == MOST_VOTES:
+            votes.remove(own[0])
         votes.append(vote)
         agreeing = [each for each in votes if each.candidate == vote.candidate]
         if 2 * len(agreeing) <= len(self.authorities):
@@ -108,21 +123,11 @@ class Poa:
         """What this node votes for, candidate by candidate: True admits, False removes, None withdraws a vote."""
         self._period, self._stagger = period, stagger
         first = Council(tuple(sorted(authorities)))
-        self._councils: Snapshots[Council] = Snapshots(lambda _: first, _after)
+        self._councils: Snapshots[Council] = Snapshots(lambda _: first, _after, Council.encode, Council.decode)
 
     def council(self, block: Header, history: History) -> Council:
         """Who may seal after a block, and which votes stand."""
         return self._councils.at(block, history)
-
-    def memory(self) -> bytes:
-        """Wishes: rlp of a list of candidate and code."""
-        rows = [[candidate, _CODES[wish]] for candidate, wish in sorted(self.wishes.items())]
-        return bytes(rlp.encode(rows)) if rows else b""
-
-    def recall(self, memory: bytes) -> None:
-        """Have the wishes again."""
-        wishes = {code: wish for wish, code in _CODES.items()}
-        self.wishes = {candidate: wishes[code] for candidate, code in (rlp.decode(memory) if memory else ())}
 
     def sealers(self, block: Header, history: History) -> Collection[bytes]:
         """The authorities."""

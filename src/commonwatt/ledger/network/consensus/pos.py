@@ -16,7 +16,6 @@ are evidence without their blocks.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
@@ -39,7 +38,7 @@ from commonwatt.ledger.network.consensus.interface import (
 from commonwatt.proof.keccak import keccak
 from commonwatt.proof.keys import Key, recover
 
-_SEALS_KEPT = 4096
+_EVIDENCE = b"evidence"
 
 
 @dataclass(frozen=True)
@@ -99,6 +98,21 @@ class Standing:
     guilty: frozenset[bytes] = frozenset()
     order: tuple[bytes, ...] = ()
 
+    def encode(self) -> bytes:
+        """Bytes of the standing."""
+        members = [[address, each.tip, each.tokens, each.link, each.revealed] for address, each in self.members.items()]
+        return bytes(rlp.encode([self.seed, self.day, members, self.sealers, sorted(self.guilty), self.order]))
+
+    @staticmethod
+    def decode(data: bytes) -> Standing:
+        """The standing of these bytes."""
+        seed, day, rows, sealers, guilty, order = rlp.decode(data)
+        members = {
+            address: Member(tip, _integer(tokens), link, _integer(revealed))
+            for address, tip, tokens, link, revealed in rows
+        }
+        return Standing(seed, _integer(day), members, tuple(sealers), frozenset(guilty), tuple(order))
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -125,23 +139,13 @@ class Pos:
     def __init__(self, rules: Rules, chains: Iterable[HashChain] = ()) -> None:
         self._rules = rules
         self._chains = {chain.tip: chain for chain in chains}
-        self._standings: Snapshots[Standing] = Snapshots(self._first, self._after)
-        self._seals: OrderedDict[tuple[bytes, int], tuple[bytes, bytes]] = OrderedDict()
-        self._evidence: dict[bytes, bytes] = {}
-        """By culprit."""
+        self._standings: Snapshots[Standing] = Snapshots(self._first, self._after, Standing.encode, Standing.decode)
+        self._evidence: dict[bytes, bytes] | None = None
+        """By culprit; None until it is recalled."""
 
     def standing(self, block: Header, history: History) -> Standing:
         """What counts after a block."""
         return self._standings.at(block, history)
-
-    def memory(self) -> bytes:
-        """Evidence, which counts once a block carries it: rlp of a list."""
-        return bytes(rlp.encode(sorted(self._evidence.values()))) if self._evidence else b""
-
-    def recall(self, memory: bytes) -> None:
-        """Know the evidence again."""
-        for evidence in rlp.decode(memory) if memory else ():
-            self._evidence[self.convict(evidence)] = evidence
 
     def sealers(self, block: Header, history: History) -> Collection[bytes]:
         """Members by the table that holds, without those who were excluded."""
@@ -156,8 +160,9 @@ class Pos:
         secret = self._chains[known.tip].secret(known.revealed) if known.tip in self._chains else None
         if secret is None:
             return None
-        culprits = sorted(self._evidence.keys() & set(standing.order) - {member})
-        evidence = self._evidence[culprits[0]] if culprits else b""
+        known_evidence = self._recalled(history)
+        culprits = sorted(known_evidence.keys() & set(standing.order) - {member})
+        evidence = known_evidence[culprits[0]] if culprits else b""
         claim = Claim(parent.number + 1, secret, evidence)
         return Turn(self._earliest(parent, standing, member), claim.encode(), member)
 
@@ -178,7 +183,7 @@ class Pos:
         check_time(header, self._earliest(parent, standing, header.coinbase))
         if claim.evidence and self.convict(claim.evidence) not in standing.order:
             raise SealError("its evidence is against nobody who may seal")
-        self._witness(header)
+        self._witness(header, history)
 
     def weight(self, header: Header, history: History) -> int:
         """More for those drawn first; members who were excluded count, or a branch without their evidence would win."""
@@ -259,15 +264,24 @@ class Pos:
     def _digest(self, number: int, unsealed: bytes) -> bytes:
         return keccak(rlp.encode([self._rules.network, _bytes(number), unsealed]))
 
-    def _witness(self, header: Header) -> None:
+    def _witness(self, header: Header, history: History) -> None:
         """Remember a seal; two different ones of a height are evidence."""
-        place = (header.coinbase, header.number)
-        unsealed, seal = self._seals.setdefault(place, (header.unsealed, header.seal))
-        if seal != header.seal:
-            evidence = [_bytes(header.number), unsealed, seal, header.unsealed, header.seal]
-            self._evidence[header.coinbase] = rlp.encode(evidence)
-        if len(self._seals) > _SEALS_KEPT:
-            self._seals.popitem(last=False)
+        place = b"seal:" + header.coinbase + header.number.to_bytes(8, "big")
+        first = history.recall(place)
+        if first is None:
+            history.remember(place, header.unsealed + header.seal)
+        elif first[32:] != header.seal:
+            evidence = [_bytes(header.number), first[:32], first[32:], header.unsealed, header.seal]
+            found = self._recalled(history)
+            found[header.coinbase] = rlp.encode(evidence)
+            history.remember(_EVIDENCE, rlp.encode(list(found.values())))
+
+    def _recalled(self, history: History) -> dict[bytes, bytes]:
+        """The evidence that this node has, by culprit."""
+        if self._evidence is None:
+            noted = rlp.decode(history.recall(_EVIDENCE) or rlp.encode([]))
+            self._evidence = {self.convict(each): each for each in noted}
+        return self._evidence
 
 
 def decode_claim(header: Header) -> Claim:
