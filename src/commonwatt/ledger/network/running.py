@@ -21,11 +21,12 @@ from commonwatt.ledger.network.machine import Machine
 from commonwatt.ledger.network.sealing import CATCH_UP
 from commonwatt.ledger.network.server import serve
 from commonwatt.ledger.network.tree import Tree
-from commonwatt.ledger.network.votes import vote
+from commonwatt.ledger.network.votes import recall
 from commonwatt.ledger.network.wire import Wire
 from commonwatt.ledger.rpc.app import LOCAL, Access, routes
 from commonwatt.ledger.rpc.readers import HEADER, Readers, signed_header
 from commonwatt.ledger.rpc.service import Service
+from commonwatt.plain import plain
 from commonwatt.proof.keys import Key, checksum_address
 
 if TYPE_CHECKING:
@@ -78,8 +79,7 @@ def run(setting: Setting, say: Callable[[str], None]) -> None:
     wishes = {**dict.fromkeys(setting.admit, True), **dict.fromkeys(setting.remove, False)}
     tree = Tree(setting.file, agreement.chain, engine)
     try:
-        for candidate, admit in wishes.items():
-            vote(tree, candidate, admit)
+        recall(tree, wishes)
     except LedgerError:
         tree.close()
         raise
@@ -105,7 +105,7 @@ def run(setting: Setting, say: Callable[[str], None]) -> None:
 
 def entry(line: str, at: datetime) -> str:
     """A line of the log. What others wrote may stand in it, and must not look like a line of its own."""
-    return f"{at:%H:%M:%S} " + "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+    return f"{at:%H:%M:%S} {plain(line)}"
 
 
 def _rpc(driver: Driver, setting: Setting) -> list[BaseRoute]:

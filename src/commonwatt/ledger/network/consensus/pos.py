@@ -145,15 +145,6 @@ class Pos:
         """What counts after a block."""
         return self._standings.at(block, history)
 
-    def memory(self) -> bytes:
-        """Evidence, which counts once a block carries it: rlp of a list."""
-        return bytes(rlp.encode(sorted(self._evidence.values()))) if self._evidence else b""
-
-    def recall(self, memory: bytes) -> None:
-        """Know the evidence again."""
-        for evidence in rlp.decode(memory) if memory else ():
-            self._evidence[self.convict(evidence)] = evidence
-
     def sealers(self, block: Header, history: History) -> Collection[bytes]:
         """Members by the table that holds, without those who were excluded."""
         return self.standing(block, history).order
