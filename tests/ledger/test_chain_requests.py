@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from commonwatt.community.model import Community
+from commonwatt.exchange.founding import chain_id
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.network.genesis import MOST_CHAIN_ID, read
+from commonwatt.proof import keccak
 
 Asked = Callable[..., str]
 
@@ -58,3 +63,10 @@ def test_the_time_of_the_last_block_is_shown_as_a_date(
     with open_chain() as chain:
         chain.seal(1_795_927_601)
     assert asked("status", path).rstrip().endswith(", 2026-11-29 04:46:41 UTC")
+
+
+@pytest.mark.parametrize("digest", [bytes(32), b"\xff" * 32, *(keccak(bytes([number])) for number in range(20))])
+def test_a_community_s_own_chain_has_an_id_that_wallets_take(digest: bytes) -> None:
+    community = cast("Community", SimpleNamespace(digest=digest))
+    assert 0x436F00000000 <= chain_id(community) < 0x437000000000 < MOST_CHAIN_ID
+    assert float(chain_id(community)) == chain_id(community)

@@ -179,8 +179,11 @@ def _needed_wei(community: Community) -> int:
 
 
 def chain_id(community: Community) -> int:
-    """A number for the community's own chain, far from those of public ones, from its file and seed."""
-    return 0x436F6D00000000 + int.from_bytes(keccak(b"chain" + community.digest)[:4], "big")
+    """A number for the community's own chain, far from those of public ones, from its file and seed.
+
+    Wallets take it, and JavaScript computes with it exactly: it is below 2^47.
+    """
+    return 0x436F00000000 + int.from_bytes(keccak(b"chain" + community.digest)[:4], "big")
 
 
 def is_ether(community: Community) -> bool:
