@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange_cases import COMMUNITY, START, written
+from exchange_cases import COMMUNITY, START, exchange_of, written
 from network_cases import MEMBERS, Network
 
 from commonwatt.errors import LedgerError
@@ -102,7 +102,7 @@ def test_a_network_ends_with_the_same_balances(
 ) -> None:
     made = on(kind)
     result = simulate(file, START, 1)
-    mine, theirs = (each.exchange.outbox for each in (embedded, result))
+    mine, theirs = (exchange_of(each).outbox for each in (embedded, result))
     assert mine
     assert theirs
     assert theirs.client.balances().tolist() == mine.client.balances().tolist()

@@ -48,7 +48,7 @@ def elsewhere(file: Path, url: str) -> Path:
 
 def test_both_engines_end_with_the_same_balances(file: Path, url: str, elsewhere: Path, embedded: Result) -> None:
     again = simulate(file, START, 1, ledger=url, out=elsewhere)
-    mine, theirs = (result.exchange.outbox for result in (embedded, again))
+    mine, theirs = (exchange_of(result).outbox for result in (embedded, again))
     assert mine
     assert theirs
     assert theirs.client.balances().tolist() == mine.client.balances().tolist()

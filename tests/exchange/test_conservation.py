@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from exchange_cases import POOR, START
+from exchange_cases import POOR, START, exchange_of, homes_of
 
 from commonwatt.exchange import store as tables
 from commonwatt.simulation.result import Result
@@ -17,7 +17,7 @@ from commonwatt.units import MICRO
 def test_the_ledger_holds_exactly_what_was_paid_in(run: Result) -> None:
     assert run.ledger
     assert run.ledger.balances == run.ledger.deposits == 80_050_000
-    outbox = run.exchange.outbox
+    outbox = exchange_of(run).outbox
     assert outbox
     paid_in = np.array([member.collateral for member in run.community.members])
     assert (outbox.client.balances() == paid_in + run.arrays["credit"].sum(axis=1)).all()
@@ -79,8 +79,8 @@ def test_nobody_is_worse_off_than_with_the_utility_alone(run: Result) -> None:
 
 
 def test_the_poor_member_trades_as_far_as_its_collateral_goes(run: Result) -> None:
-    assert run.exchange.outbox
-    left = run.exchange.client.balances()[POOR]
+    assert exchange_of(run).outbox
+    left = exchange_of(run).client.balances()[POOR]
     bought = run.homes["bought_wh"][POOR]
     wanted = run.trades.filter(pl.col("buyer") == "poor")["wh"].sum()
     assert 0 < bought < wanted
@@ -93,17 +93,17 @@ def test_the_poor_member_trades_as_far_as_its_collateral_goes(run: Result) -> No
 def test_every_record_is_in_the_store_with_its_signature(run: Result) -> None:
     from commonwatt.proof import recover
 
-    sim, domain = run.exchange, run.exchange.domain
+    sim, domain = run.exchange, exchange_of(run).domain
     mandates = sim.store.rows(tables.mandates)
     assert [recover(domain.digest(row.hash), row.signature) for row in mandates] == [
-        key.address for key in run.simulated.keys.members
+        key.address for key in homes_of(run).keys.members
     ]
     readings, orders = sim.store.rows(tables.readings), sim.store.rows(tables.orders)
     assert len(readings) == 24 * 5
     for row in readings:
-        assert recover(domain.digest(row.hash), row.signature) == run.simulated.keys.meters[row.member].address
+        assert recover(domain.digest(row.hash), row.signature) == homes_of(run).keys.meters[row.member].address
     for row in orders:
-        assert recover(domain.digest(row.hash), row.signature) == run.simulated.keys.agents[row.member].address
+        assert recover(domain.digest(row.hash), row.signature) == homes_of(run).keys.agents[row.member].address
     assert {row.member for row in orders} == {0, 1, 2, 3}  # the poor one cannot pay for an hour in advance
 
 
@@ -111,7 +111,7 @@ def test_the_words_of_a_mandate_say_what_its_numbers_say(run: Result) -> None:
     from commonwatt.community.mandate import check_mandate
 
     community = run.community
-    for signed in run.exchange.mandates:
+    for signed in exchange_of(run).mandates:
         check_mandate(signed.record, community.currency, community.timezone, community.slot_seconds)
         assert "per 60 minutes" in signed.record.text
 

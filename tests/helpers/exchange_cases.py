@@ -104,7 +104,7 @@ def written(folder: Path, text: str = COMMUNITY) -> Path:
 
 def snapshot(result: Result) -> dict[str, Any]:
     """Everything that a run leaves behind, short enough to compare: head of the chain, balances, bills, tables."""
-    outbox = result.exchange.outbox
+    outbox = exchange_of(result).outbox
     assert outbox
     bills = json.dumps(list(proven(result.books, result.bills)))
     return {
@@ -161,10 +161,11 @@ def exchange_of(run: Simulation | Result) -> Exchange:
     return run.exchange
 
 
-def homes_of(simulation: Simulation) -> SigningHomes:
+def homes_of(run: Simulation | Result) -> SigningHomes:
     """The homes of a run with a ledger."""
-    assert isinstance(simulation.homes, SigningHomes)
-    return simulation.homes
+    homes = run.homes if isinstance(run, Simulation) else run.simulated
+    assert isinstance(homes, SigningHomes)
+    return homes
 
 
 SOURCE = str(Path(commonwatt.__file__).parents[1])

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from dishonest import anchor
+from exchange_cases import exchange_of, homes_of
 
 from commonwatt.cli import main
 from commonwatt.ledger.chain.embedded import EmbeddedChain
@@ -48,21 +49,21 @@ def out(finished: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def settlement(run: Result) -> str:
-    assert run.exchange.outbox
-    return checksum_address(run.exchange.client.addresses.settlement)
+    assert exchange_of(run).outbox
+    return checksum_address(exchange_of(run).client.addresses.settlement)
 
 
 @pytest.fixture
 def operator(run: Result) -> str:
-    assert run.simulated.keys
-    return checksum_address(run.simulated.keys.operator.address)
+    assert homes_of(run).keys
+    return checksum_address(homes_of(run).keys.operator.address)
 
 
 @pytest.fixture
 def key(run: Result, tmp_path: Path) -> Path:
     """The key of member 3, in a file."""
-    assert run.simulated.keys
-    write_key(tmp_path / "my.key", run.simulated.keys.members[3])
+    assert homes_of(run).keys
+    write_key(tmp_path / "my.key", homes_of(run).keys.members[3])
     return tmp_path / "my.key"
 
 
@@ -126,14 +127,14 @@ def test_a_bill_cannot_repaint_its_verdict(
     said: Said, run: Result, unanchored: Path, tmp_path: Path, bills: Any
 ) -> None:
     """Names in a bill are what its operators say: these are anchored as they stand."""
-    assert run.simulated.keys
-    assert run.exchange.outbox
+    assert homes_of(run).keys
+    assert exchange_of(run).outbox
     shutil.copy(unanchored / "ledger.sqlite", tmp_path / "ledger.sqlite")
     bill = copy.deepcopy(bills[3])
     bill["content"]["member"]["id"], bill["content"]["currency"] = EVIL, EVIL
     with EmbeddedChain(tmp_path / "ledger.sqlite") as chain:
-        client = LedgerClient(chain, run.simulated.keys.operator, run.exchange.client.addresses)
-        bill["anchor"] = anchor(client, run.simulated.keys.operator, [{}, {}, {}, bill["content"]])[3]
+        client = LedgerClient(chain, homes_of(run).keys.operator, exchange_of(run).client.addresses)
+        bill["anchor"] = anchor(client, homes_of(run).keys.operator, [{}, {}, {}, bill["content"]])[3]
     file = tmp_path / "3.json"
     file.write_text(json.dumps(bill), "utf-8")
     code, told, _ = said("verify", file, "--ledger", tmp_path / "ledger.sqlite")
@@ -169,11 +170,11 @@ def test_amounts_that_cannot_be_asked_for(said: Said, out: Path, key: Path, amou
 def test_amounts_are_those_of_money_and_not_of_prices(
     said: Said, out: Path, key: Path, run: Result, settlement: str
 ) -> None:
-    assert run.simulated.keys
-    assert run.exchange.outbox
+    assert homes_of(run).keys
+    assert exchange_of(run).outbox
     with EmbeddedChain(out / "ledger.sqlite") as chain:
-        client = LedgerClient(chain, run.simulated.keys.operator, run.exchange.client.addresses)
-        client.pay(run.simulated.keys.members[3].address, 10**18, at=chain.head.timestamp + 1)
+        client = LedgerClient(chain, homes_of(run).keys.operator, exchange_of(run).client.addresses)
+        client.pay(homes_of(run).keys.members[3].address, 10**18, at=chain.head.timestamp + 1)
     bill, pin = out / "bills" / "3.json", ("--key", key, "--contract", settlement)
     for amount in ("99999999", "9223372036854.775807"):
         code, _, wrong = said("withdraw", bill, amount, *pin)

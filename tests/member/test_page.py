@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exchange_cases import exchange_of
 
 from commonwatt.errors import CommonwattError, RecordError, VerificationError
 from commonwatt.ledger.client.disputes import Leaf
@@ -117,11 +118,11 @@ def _more(*path: str | int) -> Callable[[Bill], None]:
 def test_nothing_stands_in_a_bill_that_nobody_reads(
     bills: list[Bill], path: tuple[str | int, ...], run: Result
 ) -> None:
-    assert run.exchange.outbox
+    assert exchange_of(run).outbox
     bill = copy.deepcopy(bills[1])
     _more(*path)(bill)
     with pytest.raises(VerificationError):
-        verify_bill(bill, run.exchange.client)
+        verify_bill(bill, exchange_of(run).client)
     if path[:1] != ("proofs",) and path not in ((("content", "mandate")), ("content", "slots", 0, "reading")):
         with pytest.raises(VerificationError, match="is not a table of"):
             whole(bill)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exchange_cases import exchange_of, homes_of
 from liars import Lie, node_of
 
 from commonwatt.errors import CommonwattError, LedgerError, VerificationError
@@ -54,26 +55,26 @@ def at(bill: Path) -> Named:
 
 @pytest.fixture(scope="module")
 def operator(run: Result) -> bytes:
-    assert run.simulated.keys
-    return run.simulated.keys.operator.address
+    assert homes_of(run).keys
+    return homes_of(run).keys.operator.address
 
 
 @pytest.fixture(scope="module")
 def second(run: Result, finished: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Named]:
     """The members' own chain, on which a stranger has founded another community of the same file and members."""
-    assert run.simulated.keys
-    assert run.exchange.outbox
+    assert homes_of(run).keys
+    assert exchange_of(run).outbox
     file = tmp_path_factory.mktemp("second") / "ledger.sqlite"
     shutil.copy(finished / "ledger.sqlite", file)
-    first = run.exchange.client
+    first = exchange_of(run).client
     with EmbeddedChain(file) as chain:
-        own = LedgerClient(chain, run.simulated.keys.operator, first.addresses)
+        own = LedgerClient(chain, homes_of(run).keys.operator, first.addresses)
         own.pay(STRANGER.address, 10**18, at=chain.head.timestamp + 1)
         false = LedgerClient.deploy(
             chain, STRANGER, operators=[STRANGER.address], threshold=1, config=run.community.digest, members=[],
             terms=first.terms, token=("Five homes EUR", "EUR"), at=chain.head.timestamp + 1,
         )  # fmt: skip
-        member = run.simulated.keys.members[2].address
+        member = homes_of(run).keys.members[2].address
         return str(file), Named(chain.chain_id, false.addresses.community, false.addresses.settlement, member, 2)
 
 
@@ -143,8 +144,8 @@ def test_the_community_s_file_is_compared(at: Named, ledger: str, finished: Path
 def test_nothing_is_sent_on_the_document_s_word(
     bill: Path, finished: Path, run: Result, pins: Pins, tmp_path: Path
 ) -> None:
-    assert run.simulated.keys
-    key, file = run.simulated.keys.members[2], tmp_path / "ledger.sqlite"
+    assert homes_of(run).keys
+    key, file = homes_of(run).keys.members[2], tmp_path / "ledger.sqlite"
     shutil.copy(finished / "ledger.sqlite", file)
     for send in (
         lambda: withdraw(bill, str(file), pins, key, 1),
@@ -159,8 +160,8 @@ def test_nothing_is_sent_on_the_document_s_word(
 
 
 def test_who_runs_the_community_is_read_from_its_contract(run: Result) -> None:
-    assert run.exchange.outbox
-    found = governance(run.exchange.client)
+    assert exchange_of(run).outbox
+    found = governance(exchange_of(run).client)
     assert (found.threshold, found.config, len(found.operators)) == (1, run.community.digest, 1)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from dishonest import anchor, signed
+from exchange_cases import exchange_of, homes_of
 from forgeries import FORGERIES, PROOFS, Bill, added_up, ahead_slot, without_market
 
 from commonwatt.accounts.document import content_hash
@@ -30,7 +31,7 @@ ROOF, FLAT = 1, 2
 
 @pytest.fixture(scope="module")
 def client(run: Result) -> LedgerClient:
-    outbox = run.exchange.outbox
+    outbox = exchange_of(run).outbox
     assert outbox
     return outbox.client
 
@@ -131,7 +132,7 @@ def test_garbage_in_any_place_is_refused_in_one_sentence(
 def test_garbage_in_the_content_is_refused_in_one_sentence(
     run: Result, bills: list[Bill], client: LedgerClient, unanchored: Path, tmp_path: Path, part: str
 ) -> None:
-    rng, keys = random.Random(part), run.simulated.keys  # noqa: S311
+    rng, keys = random.Random(part), homes_of(run).keys  # noqa: S311
     assert keys
     content = bills[ROOF]["content"]
     place = content["slots"].index(ahead_slot(bills[ROOF]))
@@ -184,7 +185,7 @@ def shallow(bill: Bill, path: tuple[Any, ...]) -> Bill:
 def dishonest(run: Result, unanchored: Path, tmp_path: Path) -> Iterator[Callable[[Bill], LedgerClient]]:
     """Anchors whatever content it is given with the operator's key, on a chain where nothing was anchored before."""
     shutil.copy(unanchored / "ledger.sqlite", tmp_path / "ledger.sqlite")
-    keys, honest = run.simulated.keys, run.exchange.outbox
+    keys, honest = homes_of(run).keys, exchange_of(run).outbox
     assert keys
     assert honest
     with EmbeddedChain(tmp_path / "ledger.sqlite") as chain:
@@ -231,7 +232,7 @@ def test_a_period_is_anchored_once(run: Result, bills: list[Bill], dishonest: Ca
     # The honest tree of the period can no longer be anchored either, and its bills do not pass.
     with pytest.raises(VerificationError, match="The chain holds other bills of this period"):
         verify_bill(bills[ROOF], client)
-    keys, period = run.simulated.keys, bills[ROOF]["content"]["period"]
+    keys, period = homes_of(run).keys, bills[ROOF]["content"]["period"]
     assert keys
     other = Anchor(period["from"], period["until"], run.bills.tree.root)
     with pytest.raises(LedgerError, match="other bills of this period than the exchange's file"):
@@ -241,7 +242,7 @@ def test_a_period_is_anchored_once(run: Result, bills: list[Bill], dishonest: Ca
 def test_bills_are_not_anchored_by_anybody_else(
     run: Result, bills: list[Bill], dishonest: Callable[[Bill], LedgerClient]
 ) -> None:
-    keys = run.simulated.keys
+    keys = homes_of(run).keys
     assert keys
     bill = copy.deepcopy(bills[ROOF])
     bill["content"]["period"]["until"] += 3600

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 import pytest
+from exchange_cases import exchange_of
 from rich.console import Console
 
 from commonwatt.report.metrics import figures
@@ -60,8 +61,8 @@ def test_without_a_ledger_the_screen_says_so(small: Result) -> None:
 def test_a_delivery_is_traced_to_its_block(with_ledger: Result) -> None:
     text = "".join(line.strip() for line in screen(with_ledger, 100, trace(with_ledger)))
     assert "= deposits ✓" in text
-    assert with_ledger.exchange.outbox is not None
-    blocks = with_ledger.exchange.client.node
+    assert exchange_of(with_ledger).outbox is not None
+    blocks = exchange_of(with_ledger).client.node
     assert any(f"hash 0x{blocks.block(number).hash.hex()}" in text for number in range(1, blocks.head.number + 1))
 
 
