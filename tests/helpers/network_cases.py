@@ -49,12 +49,6 @@ class Rota:
     name: str = "rota"
     exclusive: bool = False
 
-    def memory(self) -> bytes:
-        return b""
-
-    def recall(self, memory: bytes) -> None:
-        pass
-
     def sealers(self, block: Header, history: History) -> Sequence[bytes]:
         return self.members
 

@@ -23,6 +23,7 @@ NODE = [sys.executable, "-W", "error", "-m", "commonwatt.cli", "chain", "node"]
 Command = Callable[..., str]
 QUIET = 120.0
 """Seconds without a new line in any log after which a test gives up."""
+LINES = 1000
 
 
 class Process:
@@ -68,13 +69,15 @@ class Process:
 
 
 def until(done: Callable[[], object], nodes: list[Process]) -> None:
-    """Wait as long as the nodes live and log anything."""
+    """Wait as long as the nodes live and log anything, for some hundred blocks at most."""
     told, since = 0, time.monotonic()
+    most = sum(len(node.lines()) for node in nodes) + LINES
     while not done():
         logs = [node.lines() for node in nodes]
         assert all(node.process.poll() is None for node in nodes), [lines[-3:] for lines in logs]
         if sum(map(len, logs)) > told:
             told, since = sum(map(len, logs)), time.monotonic()
+        assert told < most, [lines[-3:] for lines in logs]
         assert time.monotonic() - since < QUIET, [lines[-3:] for lines in logs]
         time.sleep(0.1)
 

@@ -20,7 +20,6 @@ from commonwatt.ledger.network.consensus.pow import MAX_TARGET, Pow
 from commonwatt.ledger.network.consensus.stake import Entry
 from commonwatt.ledger.network.machine import Machine
 from commonwatt.ledger.network.messages import NewBlock, encode
-from commonwatt.ledger.network.tree import Tree
 from commonwatt.proof import Key, keccak
 
 RECEIVER = b"\x11" * 20
@@ -270,26 +269,6 @@ def test_who_seals_a_height_twice_is_found_guilty_by_all() -> None:
     before = first.tree.head.number
     net.run(60)
     assert MEMBERS[0].address not in {header.coinbase for header in _headers(first, before - 2)}
-
-
-def test_evidence_outlives_a_restart(tmp_path: Path) -> None:
-    """A reader, which seals no block that could carry it, notes a double seal; then it is started as a member."""
-    net, twin = stakes().run(40), stakes()
-    twin.part(*([key] for key in MEMBERS[:3]))
-    twin.run(40)
-    path = tmp_path / "chain.sqlite"
-    witness = Tree(path, net.genesis, Pos(STAKES))
-    for tree in (net.machines[MEMBERS[0].address].tree, twin.machines[MEMBERS[0].address].tree):
-        for number in range(1, tree.head.number + 1):
-            witness.add(tree.encoded(tree.block(number).hash), net.now)
-    assert rlp.decode(witness.engine.memory())
-    witness.close()
-    member = Tree(path, net.genesis, Pos(STAKES, [CHAINS[MEMBERS[1].address]]))
-    turn = member.engine.turn(member.past.header(member.head.hash), member.past, MEMBERS[1].address, net.now)
-    assert turn
-    _, _, evidence = rlp.decode(turn.claim)
-    assert member.engine.convict(evidence) == MEMBERS[0].address  # type: ignore[attr-defined]
-    member.close()
 
 
 def test_a_node_that_may_not_seal_a_height_twice_remembers_across_a_restart(tmp_path: Path) -> None:

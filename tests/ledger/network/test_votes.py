@@ -123,11 +123,13 @@ def test_votes_are_remembered_across_restarts(tmp_path: Path) -> None:
     path = tmp_path / "chain.sqlite"
     for candidate, wish in ((FIFTH, True), (SIXTH, False), (FIFTH, None), (SIXTH, True)):
         tree = Tree(path, GENESIS, council())
+        votes.recall(tree, {})
         before = dict(poa(tree).wishes)
         votes.vote(tree, candidate.address, wish)
         expected = before | {candidate.address: wish}
         tree.close()
         again = Tree(path, GENESIS, council())
+        votes.recall(again, {})
         assert poa(again).wishes == expected
         again.close()
     assert expected == {FIFTH.address: None, SIXTH.address: True}

@@ -52,7 +52,7 @@ class Locations:
         self._own: bytes | None = None
         self._known: dict[bytes, Location] = {}
         self._learnt: dict[bytes, int] = {}
-        for url, time, signature in rlp.decode(tree.note(_NOTE) or _NOTHING):
+        for url, time, signature in rlp.decode(tree.notes.get(_NOTE) or _NOTHING):
             location = Location(url.decode(), int.from_bytes(time, "big"), signature)
             if node := self._signer(location):
                 self._known[node] = location

@@ -7,13 +7,13 @@ machines run in one test on a simulated network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain.evm import decode as decode_transaction
 from commonwatt.ledger.network.block import InvalidBlock, decode_header, seen
 from commonwatt.ledger.network.consensus.interface import Header
-from commonwatt.ledger.network.locations import Location, Locations
+from commonwatt.ledger.network.locations import Locations
 from commonwatt.ledger.network.messages import (
     MAX_BLOCKS,
     MAX_LOCATIONS,
@@ -70,7 +70,7 @@ class Machine:
         """Connect a peer and tell it where the chain ends; one that is banned stays out."""
         if self.peers.join(peer, now):
             self._log(f"peer {_name(peer)} joined")
-            self._tell(self.locations.all[:MAX_LOCATIONS], [peer])
+            self._out.tell(self.locations.all[:MAX_LOCATIONS], [peer])
             self._out.send(self.status(), [peer])
             self._share([queued.raw for queued in self.pool.waiting()], [peer], now)
         return self._out.take()
@@ -101,7 +101,7 @@ class Machine:
     def _handle(self, peer: bytes, message: Message, now: int) -> None:
         match message:
             case Hello():
-                self._tell(self.locations.learn(message.locations, self.nodes, now), self._others(peer))
+                self._out.tell(self.locations.learn(message.locations, self.nodes, now), self._others(peer))
             case Status():
                 self.peers.connected[peer].status = message
                 self._follow(now)
@@ -148,7 +148,7 @@ class Machine:
             self._set_back(now)
         self._now = now
         if self._sync and not self._sync.queue and now > self._sync.asked + self._sync.within:
-            self._give_up("did not answer", now)
+            self._give_up(self._sync.peer, "did not answer", now)
         self._follow(now)
         for peer in self.peers.connected:
             self._serve(peer, now)
@@ -161,7 +161,7 @@ class Machine:
         if now - self._shared >= POOL_EVERY:
             self._shared = now
             self.pool.expire(now)
-            self._tell(self.locations.own, self.peers.connected)
+            self._out.tell(self.locations.own, self.peers.connected)
             raws = [queued.raw for queued in self.pool.waiting()]
             # Peers bear more than an eighth of a full pool at a time, so each time another eighth goes first.
             first = len(raws) * (now // POOL_EVERY % 8) // 8
@@ -196,7 +196,7 @@ class Machine:
             except UnknownParent:
                 self._drop(sync.peer, "its blocks do not follow each other", now)
             except TooEarly as error:
-                self._give_up(f"is ahead of this node's clock: {error}", now)
+                self._give_up(sync.peer, f"is ahead of this node's clock: {error}", now)
         return self._out.take()
 
     # Transactions
@@ -350,19 +350,17 @@ class Machine:
                 self._out.send(self.status(), self._others(sync.peer))
             self._follow(now)
         elif sync.progress and sync.left < 0:
-            self._sync = sync
-            self._give_up(f"claims block {claim.number} and sends what is of no use", now)
+            self._give_up(sync.peer, f"claims block {claim.number} and sends what is of no use", now)
         elif sync.progress:
             self._ask(sync.peer, now, sync)
         else:
             self._drop(sync.peer, f"it claims block {claim.number} and does not send it", now)
 
-    def _give_up(self, reason: str, now: int) -> None:
+    def _give_up(self, peer: bytes, reason: str, now: int) -> None:
         """Fetch a chain no longer from a peer that does not bring it, and ask others for a while."""
-        if self._sync:
-            self._log(f"peer {_name(self._sync.peer)} {reason}")
-            self.peers.connected[self._sync.peer].fail(now, self.peers.patience)
-            self._sync = None
+        self._log(f"peer {_name(peer)} {reason}")
+        self.peers.connected[peer].fail(now, self.peers.patience)
+        self._forget_sync(peer)
 
     def _believe(self, peer: bytes, claim: Status, now: int) -> bool:
         """Compare what a peer says of a block that is here; drop the peer when it is not so."""
@@ -373,10 +371,6 @@ class Machine:
         return True
 
     # Sending
-
-    def _tell(self, locations: tuple[Location, ...], peers: Iterable[bytes]) -> None:
-        if locations:
-            self._out.send(Hello(locations), peers)
 
     def _share(self, raws: Sequence[bytes], peers: Sequence[bytes], now: int) -> None:
         """Transactions for peers that bear them now; the others hear of them when the pool is shared again."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from commonwatt.ledger.network.messages import Message, Transactions, encode
+from commonwatt.ledger.network.locations import Location
+from commonwatt.ledger.network.messages import Hello, Message, Transactions, encode
 
 BATCH_BYTES = 256 << 10
 """Transactions and blocks are sent in messages of about this length."""
@@ -40,6 +41,11 @@ class Outbox:
             message = Transactions(batch)
             payload = encode(message)
             self._out += [Outgoing(peer, payload) for peer in peers if bears(peer, message, len(payload))]
+
+    def tell(self, locations: tuple[Location, ...], peers: Iterable[bytes]) -> None:
+        """Where nodes can be reached, if there is anything to say of that."""
+        if locations:
+            self.send(Hello(locations), peers)
 
     def take(self) -> list[Outgoing]:
         """All that is to be sent now."""

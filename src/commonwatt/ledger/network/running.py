@@ -21,7 +21,7 @@ from commonwatt.ledger.network.machine import Machine
 from commonwatt.ledger.network.sealing import CATCH_UP
 from commonwatt.ledger.network.server import serve
 from commonwatt.ledger.network.tree import Tree
-from commonwatt.ledger.network.votes import vote
+from commonwatt.ledger.network.votes import recall
 from commonwatt.ledger.network.wire import Wire
 from commonwatt.ledger.rpc.app import LOCAL, Access, routes
 from commonwatt.ledger.rpc.readers import HEADER, Readers, signed_header
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import httpx
 
 Rpc = Literal["local", "readers", "open", "off"]
+_LINE = 500
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def run(setting: Setting, say: Callable[[str], None]) -> None:
     """Run a node until it is interrupted. Raises LedgerError when it cannot start or must stop."""
 
     def log(line: str) -> None:
-        say(entry(line, datetime.now(UTC)))
+        say(f"{datetime.now(UTC):%H:%M:%S} {one_line(line)}")
 
     agreement = read(setting.genesis)
     seals = setting.key.address not in agreement.table.readers
@@ -78,8 +79,7 @@ def run(setting: Setting, say: Callable[[str], None]) -> None:
     wishes = {**dict.fromkeys(setting.admit, True), **dict.fromkeys(setting.remove, False)}
     tree = Tree(setting.file, agreement.chain, engine)
     try:
-        for candidate, admit in wishes.items():
-            vote(tree, candidate, admit)
+        recall(tree, wishes)
     except LedgerError:
         tree.close()
         raise
@@ -103,9 +103,10 @@ def run(setting: Setting, say: Callable[[str], None]) -> None:
     log("stopped")
 
 
-def entry(line: str, at: datetime) -> str:
-    """A line of the log. What others wrote may stand in it, and must not look like a line of its own."""
-    return f"{at:%H:%M:%S} " + "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+def one_line(text: str) -> str:
+    """What others say, fit for a log: it neither breaks the line nor steers a terminal, and is not too long."""
+    cut = text if len(text) <= _LINE else f"{text[:_LINE]}…"
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in cut)
 
 
 def _rpc(driver: Driver, setting: Setting) -> list[BaseRoute]:

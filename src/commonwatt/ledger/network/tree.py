@@ -39,15 +39,12 @@ from commonwatt.ledger.network.block import (
 from commonwatt.ledger.network.consensus.interface import Consensus, Header, SealError, Turn
 from commonwatt.ledger.network.kept import Kept, private
 from commonwatt.ledger.node import ZERO_ADDRESS
-from commonwatt.proof.keccak import keccak
 
 MAX_DRIFT = 15
 """Seconds that a block's time may be ahead of a node's clock."""
 FAR = 60 + MAX_DRIFT
 """Seconds ahead that no block of an honest peer is, whose clock differs by no more than `wire.WINDOW`."""
 _SEALED_KEY = b"commonwatt:sealed"
-_ENGINE = b"engine's memory"
-_NOTE_KEY = b"commonwatt:note:"
 # The header beside the transactions, its extra data and all.
 _HEADER_BYTES = 8192
 _REFUSED_KEPT = 1024
@@ -118,7 +115,6 @@ class Tree(Kept):
             self.balance(ZERO_ADDRESS)  # the head's state must be there
             self.notes.save()
             store.commit()
-            engine.recall(self.note(_ENGINE))
         except BaseException:
             store.close()
             raise
@@ -259,24 +255,11 @@ class Tree(Kept):
         """Number of the last block that this node sealed; 0 before the first."""
         return int.from_bytes(self._store.get(_SEALED_KEY) or b"", "big")
 
-    # What the node remembers beside its blocks
-
-    def note(self, name: bytes) -> bytes:
-        """What was kept under a name; empty when nothing was. Raises LedgerError when it is damaged."""
-        found = self._store.get(_NOTE_KEY + name) or keccak(b"")
-        if keccak(found[32:]) != found[:32]:
-            raise LedgerError(f"{self._name} is damaged: its {name.decode()} is not what its hash says.")
-        return found[32:]
-
     def keep_note(self, name: bytes, value: bytes) -> None:
-        """Keep something under a name, across restarts."""
-        if value != self.note(name):
-            self._store.put(_NOTE_KEY + name, keccak(value) + value)
-            self._store.commit()
-
-    def remember(self) -> None:
-        """Keep what the engine knows beside the chain."""
-        self.keep_note(_ENGINE, self.engine.memory())
+        """Keep something beside the blocks, across restarts."""
+        if value != self.notes.get(name):
+            self.notes.put(name, value)
+            self._end()
 
     # The chain among the blocks
 
@@ -285,7 +268,6 @@ class Tree(Kept):
         self._store.discard()
         if self.notes.save():
             self._store.commit()
-        self.remember()
 
     def encoded(self, hash_: bytes) -> bytes:
         """A known block as nodes send it. Raises UnknownBlock."""

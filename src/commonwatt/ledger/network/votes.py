@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import rlp
+
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.network.consensus.poa import Poa
 from commonwatt.ledger.network.tree import Tree
 from commonwatt.proof.keys import checksum_address
 
+_NOTE = b"wishes"
+_WISHES = {b"\1": True, b"": False, b"\2": None}
 _MOST = 1000
+
+
+def recall(tree: Tree, wishes: Mapping[bytes, bool]) -> None:
+    """Give a node's engine its wishes of before and the ones that its operator names now. Raises LedgerError."""
+    if isinstance(tree.engine, Poa):
+        rows = rlp.decode(tree.notes.get(_NOTE) or rlp.encode([]))
+        tree.engine.wishes = {candidate: _WISHES[wish] for candidate, wish in rows}
+    for candidate, admit in wishes.items():
+        vote(tree, candidate, admit)
 
 
 def vote(tree: Tree, candidate: bytes, admit: bool | None) -> None:
@@ -16,7 +31,8 @@ def vote(tree: Tree, candidate: bytes, admit: bool | None) -> None:
     if len({*engine.wishes, candidate}) > _MOST:
         raise LedgerError(f"A node votes on at most {_MOST} addresses.")
     engine.wishes[candidate] = admit
-    tree.remember()
+    code = {wish: byte for byte, wish in _WISHES.items()}
+    tree.keep_note(_NOTE, rlp.encode([[each, code[wish]] for each, wish in sorted(engine.wishes.items())]))
 
 
 def standing(tree: Tree, candidate: bytes) -> str:

@@ -108,14 +108,6 @@ class Consensus(Protocol):
         """
         ...
 
-    def memory(self) -> bytes:
-        """What the engine learnt beside the chain and must know after a restart; empty for nothing."""
-        ...
-
-    def recall(self, memory: bytes) -> None:
-        """Know again what `memory` gave."""
-        ...
-
     def sealers(self, block: Header, history: History) -> Collection[bytes]:
         """Who may seal after a block, by address; nobody in particular where anybody may."""
         ...

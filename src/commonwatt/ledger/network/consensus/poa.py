@@ -37,8 +37,6 @@ IN_TURN, OUT_OF_TURN = 2, 1
 """Weights."""
 MOST_VOTES = 32
 """Standing votes of one authority; the oldest one gives way."""
-_CODES = {True: b"\1", False: b"", None: b"\2"}
-"""Wishes, as they are remembered."""
 
 
 @dataclass(frozen=True)
@@ -130,16 +128,6 @@ class Poa:
     def council(self, block: Header, history: History) -> Council:
         """Who may seal after a block, and which votes stand."""
         return self._councils.at(block, history)
-
-    def memory(self) -> bytes:
-        """Wishes: rlp of a list of candidate and code."""
-        rows = [[candidate, _CODES[wish]] for candidate, wish in sorted(self.wishes.items())]
-        return bytes(rlp.encode(rows)) if rows else b""
-
-    def recall(self, memory: bytes) -> None:
-        """Have the wishes again."""
-        wishes = {code: wish for wish, code in _CODES.items()}
-        self.wishes = {candidate: wishes[code] for candidate, code in (rlp.decode(memory) if memory else ())}
 
     def sealers(self, block: Header, history: History) -> Collection[bytes]:
         """The authorities."""

@@ -46,13 +46,6 @@ class Pow:
     def __init__(self, *, period: int = 15, first_target: int = MAX_TARGET >> 20, reward: int = 0) -> None:
         self._period, self._first_target, self._reward = period, first_target, reward
 
-    def memory(self) -> bytes:
-        """Nothing."""
-        return b""
-
-    def recall(self, memory: bytes) -> None:
-        """Nothing."""
-
     def sealers(self, block: Header, history: History) -> Collection[bytes]:  # noqa: ARG002
         """Anybody may."""
         return ()
