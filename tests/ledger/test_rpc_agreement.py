@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 import pytest
+from at_once import AtOnce
 from eth_abi import encode
 from ledger_cases import ALICE, BOB, ETHER, transfer
 from rpc_cases import GENESIS, error, result, service
 
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.chain.evm import decode
-from commonwatt.ledger.rpc.backend import AtOnce
 from commonwatt.ledger.rpc.service import Service
 from commonwatt.ledger.wallet import created_address, sign_transaction
 from commonwatt.proof import Key

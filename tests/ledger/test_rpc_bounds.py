@@ -13,7 +13,8 @@ import httpx
 import pytest
 from ledger_cases import ALICE, transfer
 from rpc_cases import GENESIS, error, result, served, service
-from websockets.exceptions import ConnectionClosed
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import ConnectionClosed, InvalidState
 from websockets.sync.client import ClientConnection, connect
 
 from commonwatt.ledger.rpc import serving
@@ -171,6 +172,19 @@ def test_who_does_not_read_a_websocket_is_let_go(monkeypatch: pytest.MonkeyPatch
         eventually(lambda: posted(place, LONG).status_code == 200)
         with sockets(place, 1) as (honest,):
             assert asked(honest, "eth_blockNumber") == "0x0"
+
+
+def test_a_server_ends_while_a_websocket_is_closing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def closing(_: object) -> None:
+        raise InvalidState("connection is closing")
+
+    monkeypatch.setattr(WebSocketsSansIOProtocol, "shutdown", closing)
+    with ExitStack() as stack:
+        with served(service()) as place:  # what ends its thread fails the test
+            opened = stack.enter_context(connect(f"ws://{place}", proxy=None, close_timeout=0.1))
+            assert asked(opened, "eth_blockNumber") == "0x0"
+        with pytest.raises(ConnectionClosed):
+            opened.recv(SLOW)
 
 
 def test_a_long_answer_arrives_whole() -> None:

@@ -10,6 +10,7 @@ import asyncio
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 
 PATIENCE = 30.0
 """Seconds in which the other side must have taken what it asked for, but for some kilobytes."""
@@ -44,3 +45,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Send, and come back once the other side has taken it, so that whoever sends knows what is still held."""
         await super().send(message)
         await self.writable.wait()
+
+    def shutdown(self) -> None:
+        """The server ends; a connection that is closing already only goes."""
+        try:
+            super().shutdown()
+        except InvalidState:
+            self.transport.abort()
