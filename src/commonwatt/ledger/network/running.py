@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import httpx
 
 Rpc = Literal["local", "readers", "open", "off"]
+_LINE = 500
 
 
 @dataclass(frozen=True)

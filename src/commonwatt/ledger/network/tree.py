@@ -268,7 +268,6 @@ class Tree(Kept):
         self._store.discard()
         if self.notes.save():
             self._store.commit()
-        self.remember()
 
     def encoded(self, hash_: bytes) -> bytes:
         """A known block as nodes send it. Raises UnknownBlock."""

@@ -38,6 +38,8 @@ from commonwatt.ledger.network.consensus.interface import (
 from commonwatt.proof.keccak import keccak
 from commonwatt.proof.keys import Key, recover
 
+_EVIDENCE = b"evidence"
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -138,8 +140,8 @@ class Pos:
         self._rules = rules
         self._chains = {chain.tip: chain for chain in chains}
         self._standings: Snapshots[Standing] = Snapshots(self._first, self._after, Standing.encode, Standing.decode)
-        self._evidence: dict[bytes, bytes] = {}
-        """By culprit."""
+        self._evidence: dict[bytes, bytes] | None = None
+        """By culprit; None until it is recalled."""
 
     def standing(self, block: Header, history: History) -> Standing:
         """What counts after a block."""
@@ -158,8 +160,9 @@ class Pos:
         secret = self._chains[known.tip].secret(known.revealed) if known.tip in self._chains else None
         if secret is None:
             return None
-        culprits = sorted(self._evidence.keys() & set(standing.order) - {member})
-        evidence = self._evidence[culprits[0]] if culprits else b""
+        known_evidence = self._recalled(history)
+        culprits = sorted(known_evidence.keys() & set(standing.order) - {member})
+        evidence = known_evidence[culprits[0]] if culprits else b""
         claim = Claim(parent.number + 1, secret, evidence)
         return Turn(self._earliest(parent, standing, member), claim.encode(), member)
 
@@ -269,7 +272,16 @@ class Pos:
             history.remember(place, header.unsealed + header.seal)
         elif first[32:] != header.seal:
             evidence = [_bytes(header.number), first[:32], first[32:], header.unsealed, header.seal]
-            self._evidence[header.coinbase] = rlp.encode(evidence)
+            found = self._recalled(history)
+            found[header.coinbase] = rlp.encode(evidence)
+            history.remember(_EVIDENCE, rlp.encode(list(found.values())))
+
+    def _recalled(self, history: History) -> dict[bytes, bytes]:
+        """The evidence that this node has, by culprit."""
+        if self._evidence is None:
+            noted = rlp.decode(history.recall(_EVIDENCE) or rlp.encode([]))
+            self._evidence = {self.convict(each): each for each in noted}
+        return self._evidence
 
 
 def decode_claim(header: Header) -> Claim:
