@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +19,7 @@ OSLO = "Europe/Oslo"
 DAY = local_days(date(2026, 2, 10), 1, OSLO, 3600)
 
 
-def hourly(folder: Path, head: str, values: list[object], minutes: int = 60, name: str = "file.csv") -> Path:
+def hourly(folder: Path, head: str, values: Sequence[object], minutes: int = 60, name: str = "file.csv") -> Path:
     first = datetime(2026, 2, 10)  # noqa: DTZ001
     times = (first + timedelta(minutes=minutes * row) for row in range(len(values)))
     path = folder / name
@@ -71,7 +72,7 @@ def test_a_register_never_falls(tmp_path: Path) -> None:
         read_meter_file(path, DAY, OSLO)
 
 
-LOOKS_LIKE_A_REGISTER = {
+LOOKS_LIKE_A_REGISTER: dict[str, Sequence[object]] = {
     "hours of a meter": SHOWN,
     "whole kWh": [round(shown) for shown in SHOWN],
     "hours of a meter just made": [round(shown - SHOWN[0], 3) for shown in SHOWN],
@@ -96,8 +97,8 @@ def test_what_rises_as_a_register_is_not_taken_for_energy(tmp_path: Path, what: 
     [[0.3] * 24, [0.1] * 12 + [0.4] * 12, [0] * 8 + [0.1 * hour for hour in range(16)], [*range(23), 0]],
     ids=["the same", "a step", "a morning", "a day's rise and the night"],
 )
-def test_energy_that_rises_for_a_while_is_energy(tmp_path: Path, values: list[object]) -> None:
-    np.testing.assert_allclose(read_meter_file(hourly(tmp_path, "x_kwh", values), DAY, OSLO).kw, [values])
+def test_energy_that_rises_for_a_while_is_energy(tmp_path: Path, values: list[float]) -> None:
+    np.testing.assert_allclose(read_meter_file(hourly(tmp_path, "x_kwh", values), DAY, OSLO).kw, np.array([values]))
 
 
 def test_power_may_rise(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,7 +121,7 @@ def test_a_broken_promise_carries_mechanism_slot_and_check() -> None:
     frame = Frame(np.array([900]), np.array([0]), 0.25, 2, np.array([300_000]), np.array([80_000]))
     greedy = Positions(np.array([500, -500]), np.array([300_000, 300_000]), np.array([0, 0]))
 
-    def rule(*given: object) -> object:
+    def rule(*given: Any) -> Any:
         (outcome,) = mechanism.rule(*given)
         return (replace(outcome, trades=replace(outcome.trades, wh=outcome.trades.wh + 1)),)
 

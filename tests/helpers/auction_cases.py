@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from commonwatt.market import Frame, Orders
-from commonwatt.market.interface import Mechanism
+from commonwatt.market.mechanism import Mechanism
 from commonwatt.records import BUY, SELL
 from commonwatt.records.clearing import Clearing
 from commonwatt.units import MAX_ORDER_WH, micro

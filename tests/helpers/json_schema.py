@@ -25,20 +25,21 @@ def faults(value: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any], at
     if not isinstance(value, _TYPES[schema["type"]]):
         yield f"{at}: {value!r} is no {schema['type']}"
         return
+    given: Any = value
     match schema["type"]:
         case "string":
-            if not re.search(schema.get("pattern", ""), value, re.ASCII):
+            if not re.search(str(schema.get("pattern", "")), given, re.ASCII):
                 yield f"{at}: {value!r} is not as {schema['pattern']}"
         case "number":
             if not schema["minimum"] <= value <= schema["maximum"]:
                 yield f"{at}: {value} is not from {schema['minimum']} to {schema['maximum']}"
         case "array":
-            for index, item in enumerate(value):
+            for index, item in enumerate(given):
                 yield from faults(item, schema["items"], schemas, f"{at}[{index}]")
         case "object":
             properties = schema["properties"]
-            yield from (f"{at}: {key} is missing" for key in schema["required"] if key not in value)
-            for key, item in value.items():
+            yield from (f"{at}: {key} is missing" for key in schema["required"] if key not in given)
+            for key, item in given.items():
                 if key in properties:
                     yield from faults(item, properties[key], schemas, f"{at}.{key}")
                 elif not schema["additionalProperties"]:

@@ -101,9 +101,10 @@ def test_nodes_of_different_chains_do_not_agree(chains: tuple[EmbeddedChain, Emb
 
 def test_nothing_is_sent_to_several(chains: tuple[EmbeddedChain, EmbeddedChain, LedgerClient]) -> None:
     both = AgreeingNodes({"one": chains[0], "two": chains[1]})
-    for send_ in (lambda: both.submit(b"\x02"), lambda: both.confirm([bytes(32)], 0)):
-        with pytest.raises(LedgerError, match="only asked"):
-            send_()
+    with pytest.raises(LedgerError, match="only asked"):
+        both.submit(b"\x02")
+    with pytest.raises(LedgerError, match="only asked"):
+        both.confirm([bytes(32)], 0)
 
 
 def test_who_runs_a_community(chains: tuple[EmbeddedChain, EmbeddedChain, LedgerClient]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from at_once import AtOnce
-from eth_abi import encode
+from eth_abi.abi import encode
 from ledger_cases import ALICE, BOB, ETHER, transfer
 from rpc_cases import GENESIS, error, result, service
 
@@ -180,7 +180,13 @@ def test_a_call_for_another_chain_is_refused() -> None:
 
 def test_keys_of_a_call_that_mean_nothing_are_passed_over() -> None:
     rpc = service()
-    call = {"to": TO, "gasLimit": "0x5208", "customData": {"a": 1}, "maxFeePerBlobGas": None, "blobs": []}
+    call: dict[str, Any] = {
+        "to": TO,
+        "gasLimit": "0x5208",
+        "customData": {"a": 1},
+        "maxFeePerBlobGas": None,
+        "blobs": [],
+    }
     assert result(rpc, "eth_call", call) == "0x"
 
 

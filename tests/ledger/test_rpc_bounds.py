@@ -16,6 +16,7 @@ from rpc_cases import GENESIS, error, result, served, service
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import ConnectionClosed, InvalidState
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from commonwatt.ledger.rpc import serving
 from commonwatt.ledger.rpc.app import Access
@@ -96,7 +97,7 @@ def test_a_wallet_in_the_browser_may_ask(origin: str) -> None:
         preflight = httpx.options(f"http://{place}/", headers={"origin": origin}, trust_env=False)
         assert preflight.headers["access-control-allow-origin"] == origin
         assert "result" in posted(place, raw, origin=origin).json()
-        with connect(f"ws://{place}", origin=origin, proxy=None) as opened:  # type: ignore[arg-type]
+        with connect(f"ws://{place}", origin=Origin(origin), proxy=None) as opened:
             assert asked(opened, "eth_blockNumber") == "0x1"
 
 

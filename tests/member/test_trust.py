@@ -217,7 +217,7 @@ def test_a_node_that_lies_beside_an_honest_one(bill: Path, ledger: str, lie: Lie
                 open_and_verify(bill, several)
 
 
-GARBAGE = (
+GARBAGE: tuple[object, ...] = (
     None, True, 0, -1, 1.5, 10**40, "", "0x", "0x0", "0x" + "ff" * 32, "0x" + "f" * 64 + "0", "\x1b[2J is proved", [],
     [None], ["0x"], {}, {"number": "0x1"}, {"blockNumber": []}, [{"topics": "0x"}], "0x" + "00" * 1000,
 )  # fmt: skip

@@ -105,7 +105,21 @@ SAID = ("community", "timezone", "currency", "id", "name")
 """Names in the content, which are what the operators say they are."""
 
 
-GARBAGE = (None, True, -1, 1.5, 10**30, float("nan"), "", "0x", "1/0", [], [None], {}, {"member": 1})
+GARBAGE: tuple[object, ...] = (
+    None,
+    True,
+    -1,
+    1.5,
+    10**30,
+    float("nan"),
+    "",
+    "0x",
+    "1/0",
+    [],
+    [None],
+    {},
+    {"member": 1},
+)
 
 
 @pytest.mark.parametrize("garbage", GARBAGE, ids=repr)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -47,19 +48,19 @@ gate = "10:00"
 mill = {{ load = "simbench:G0-A", annual_kwh = {mill}, bus = "{bus}" }}
 farm = {{ load = "simbench:H0-B", annual_kwh = 4000, pv = {{ profile = "simbench:PV5", kwp = {kwp} }}, bus = "{bus}" }}
 """
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "carried": {"mill": 9000, "kwp": 8},
     "imports": {"mill": 900_000, "kwp": 5},
     "collapse": {"mill": 30_000_000, "kwp": 5},
 }
 
 
-def toml(retail: str = '"0.30"', market: str = "listings", parameters: str = "", **sizes: int) -> str:
+def toml(retail: str = '"0.30"', market: str = "listings", parameters: str = "", **sizes: Any) -> str:
     wired = {"grid": "rural1", "bus": "LV1.101 Bus 8"}
     return TOML.format(retail=retail, market=market, parameters=parameters, **wired, **sizes)
 
 
-def ran(folder: Path, *market: str, **sizes: int) -> Result:
+def ran(folder: Path, *market: str, **sizes: Any) -> Result:
     file = folder / "community.toml"
     file.write_text(toml(*market, **sizes), encoding="utf-8")
     return Simulation(load(file), folder, date(2026, 6, 17), 1, ledger="none").run()

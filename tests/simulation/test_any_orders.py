@@ -38,7 +38,8 @@ def cleared(name: str, text: str, *prices: str | None) -> dict[str, Any]:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "slot"
         file.write_text(text, encoding="utf-8")
-        return clear_file(name, file, *(prices or (RETAIL, FEED_IN)), NEEDS.get(name, {}))
+        retail, feed_in = prices or (RETAIL, FEED_IN)
+        return clear_file(name, file, retail, feed_in, NEEDS.get(name, {}))
 
 
 def orders(rows: list[Row]) -> str:

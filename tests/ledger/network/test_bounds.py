@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 
 import pytest
 import rlp
@@ -19,7 +20,7 @@ from commonwatt.ledger.network.messages import Blocks, GetBlocks, NewBlock, Tran
 from commonwatt.ledger.network.messages import decode as decode_message
 from commonwatt.ledger.network.outbox import Outgoing
 from commonwatt.ledger.network.pool import Limits, Pool
-from commonwatt.ledger.network.running import one_line
+from commonwatt.ledger.network.running import entry
 from commonwatt.ledger.network.tree import FAR, MAX_DRIFT
 from commonwatt.ledger.network.wire import WINDOW
 from commonwatt.proof import Key
@@ -273,8 +274,8 @@ def test_what_waits_again_gives_way_to_nothing_and_is_forgotten_in_time() -> Non
     "said", ["a\n09:00:00 sealed block 7", "\x1b[2J", "a\rb", "\u202egnorw", "\x9b31m", "\u2028x", "\0", "x" * 10_000]
 )
 def test_a_line_of_the_log_stays_one_line_whatever_a_peer_says(said: str) -> None:
-    line = one_line(f"There is no node at http://peer/{said}: nobody.")
+    line = entry(f"There is no node at http://peer/{said}: nobody.", datetime(2026, 6, 1, tzinfo=UTC))
     assert line.isprintable()
     assert len(line.splitlines()) == 1
     assert len(line) < 1000
-    assert one_line("node 0x12 at é:8545") == "node 0x12 at é:8545"
+    assert entry("node 0x12 at é:8545", datetime(2026, 6, 1, tzinfo=UTC)) == "00:00:00 node 0x12 at é:8545"

@@ -20,7 +20,7 @@ from commonwatt.errors import LedgerError, VerificationError
 from commonwatt.ledger.chain.evm import decode
 from commonwatt.ledger.chain.reader import Reader
 from commonwatt.ledger.chain.store import Store
-from commonwatt.ledger.network.block import decode_block, encode_block, extra_data
+from commonwatt.ledger.network.block import InvalidBlock, decode_block, encode_block, extra_data
 from commonwatt.ledger.network.consensus import interface
 from commonwatt.ledger.network.consensus.interface import SNAPSHOT, Header, Turn
 from commonwatt.ledger.network.consensus.poa import MOST_VOTES, Council, Poa, Vote
@@ -29,7 +29,7 @@ from commonwatt.ledger.network.genesis import Agreement, parse
 from commonwatt.ledger.network.kept import SCORE
 from commonwatt.ledger.network.notes import Notes
 from commonwatt.ledger.network.setup import consensus_table
-from commonwatt.ledger.network.tree import InvalidBlock, Tree
+from commonwatt.ledger.network.tree import Tree
 from commonwatt.ledger.network.verify import verify
 from commonwatt.proof import checksum_address
 
@@ -121,7 +121,9 @@ def test_evidence_of_a_double_seal_outlives_a_restart(restart: str) -> None:
     pair = culprit.make(chain), culprit.make(chain, late=1)
 
     def fresh() -> Pos:
-        return next(node.engine for node in stake_nodes([3, 2, 1]) if node.key is observer.key)
+        engine = next(node.engine for node in stake_nodes([3, 2, 1]) if node.key is observer.key)
+        assert isinstance(engine, Pos)
+        return engine
 
     observer.engine.check(pair[0], chain)
     if restart != "after it":

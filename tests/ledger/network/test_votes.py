@@ -62,7 +62,7 @@ def client(machine: Machine) -> Iterator[Door]:
 
 def asked(client: Door, table: object, key: Key = MEMBERS[0], **changes: Any) -> httpx.Response:
     body = json.dumps(table).encode()
-    signed = {"host": HOST, "body": body, "now": int(time.time())} | changes
+    signed: dict[str, Any] = {"host": HOST, "body": body, "now": int(time.time())} | changes
     return client.post("/vote", content=body, headers={HEADER: signed_header(key, **signed)})
 
 
