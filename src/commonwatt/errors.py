@@ -15,7 +15,8 @@ CommonwattError
 ├── OutputError            a file that was asked for cannot be written
 └── VerificationError      a bill, a clearing or a chain does not prove what it claims
 
-Every error prints as one sentence that a person can act on. `exit_code` is what the shell sees.
+Every error prints as one sentence that a person can act on, whatever others wrote into it (`plain`).
+`exit_code` is what the shell sees.
 """
 
 from __future__ import annotations
@@ -23,11 +24,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from commonwatt.plain import plain
+
 
 class CommonwattError(Exception):
     """Root of all errors that a user can cause or meet."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return plain(super().__str__())
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class Finding:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}" if self.path else self.message
+        return plain(f"{self.path}: {self.message}" if self.path else self.message)
 
 
 class ConfigError(CommonwattError):
@@ -52,7 +58,7 @@ class ConfigError(CommonwattError):
         super().__init__(f"{source} has {len(self.findings)} problem{'s' if len(self.findings) != 1 else ''}")
 
     def __str__(self) -> str:
-        return "\n".join([f"{self.args[0]}:", *(f"  {finding}" for finding in self.findings)])
+        return "\n".join([f"{plain(self.args[0])}:", *(f"  {finding}" for finding in self.findings)])
 
 
 class DataError(CommonwattError):

@@ -46,9 +46,9 @@ def micro(amount: str, least: int = -MAX_PRICE, most: int = MAX_PRICE) -> int:
         raise ValueError(f"'{amount[:40]}' has too many digits; at most six may stand behind the point")
     value = int(f"{sign}{whole}{part:0<6}")
     if value < least:
-        raise ValueError(
-            f"is {amount}, less than {decimal_text(least, 0)}" if least else f"must not be below zero, but is {amount}"
-        )
+        near_zero = {0: "must not be below zero", 1: "must be more than 0"}.get(least)
+        bound = f"is {amount}, less than {decimal_text(least, 0)}"
+        raise ValueError(f"{near_zero}, but is {amount}" if near_zero else bound)
     if value > most:
         raise ValueError(f"'{amount}' is too high; the highest is {most // MICRO}")
     return value

@@ -14,6 +14,7 @@ from network_cases import MEMBERS, Network
 from commonwatt.errors import LedgerError
 from commonwatt.exchange import founding
 from commonwatt.ledger.chain.evm import Genesis
+from commonwatt.ledger.client.abi import contract
 from commonwatt.ledger.network.consensus.hash_chain import HashChain
 from commonwatt.ledger.network.consensus.poa import Poa
 from commonwatt.ledger.network.consensus.pos import Pos, Rules
@@ -108,6 +109,7 @@ def test_a_network_ends_with_the_same_balances(
     assert result.bills.tree.root != embedded.bills.tree.root
     (network,) = made
     network.run(60)
-    settled = {machine.tree.storage(theirs.client.addresses.settlement, [8])[0] for machine in network}
+    place = contract("Settlement").storage["_book"]
+    settled = {machine.tree.storage(theirs.client.addresses.settlement, [place])[0] for machine in network}
     assert len(settled) == 1
     result.close()

@@ -221,7 +221,8 @@ def test_verify_says_in_one_sentence_that_a_bill_is_proved(shell: Shell, out: Pa
     before = fingerprints(out)
     done = shell("verify", out / "bills" / "0.json")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("0.json is proved by the chain: sun receives ")
+    taken = "under contracts that were taken from the document itself"
+    assert done.stdout.startswith(f"0.json is proved by the chain {taken}: sun receives ")
     assert before.items() <= fingerprints(out).items()
 
 
@@ -253,10 +254,10 @@ def _without_ledger(bill: Path) -> None:
     ("change", "sentence"),
     [
         (_one_digit, "at least one figure in it was changed"),
-        (_no_json, "is no bill with proofs"),
-        (_bytes, "is no bill with proofs"),
-        (_list, "is no bill with proofs"),
-        (_without_ledger, "is no bill with proofs"),
+        (_no_json, "is no bill and no excerpt of one"),
+        (_bytes, "is no bill and no excerpt of one"),
+        (_list, "is no bill and no excerpt of one"),
+        (_without_ledger, "is no bill and no excerpt of one"),
         (Path.unlink, "cannot be read: No such file or directory"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
@@ -280,7 +281,7 @@ def test_a_bill_nested_on_purpose_ends_in_a_sentence_too(out: Path) -> None:
         env={**os.environ, "PYTHONPATH": SOURCE}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 8
-    assert "is no bill with proofs: maximum recursion depth exceeded" in done.stderr
+    assert "is no bill and no excerpt of one: it is nested more than 64 deep" in done.stderr
 
 
 def test_a_missing_ledger_is_told_and_not_made(refused: Refused, out: Path) -> None:

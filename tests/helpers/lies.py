@@ -10,11 +10,11 @@ from exchange_cases import HEAD, MEMBERS, TARIFF
 
 from commonwatt.exchange import steps
 from commonwatt.exchange.events import Event
-from commonwatt.exchange.excerpt import excerpt
+from commonwatt.exchange.excerpt import excerpt, promised
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.outbox import Outgoing, outgoing
 from commonwatt.exchange.states import Posted, Settled
-from commonwatt.member.faults import Chain, Fault, faults, promised
+from commonwatt.member.faults import Chain, Fault, faults
 from commonwatt.proof import Tree, hash_struct, keccak
 from commonwatt.records import Statement, Trade, Trades
 from commonwatt.records.deltas import pack_deltas, unpack_deltas

@@ -16,8 +16,11 @@ from commonwatt.exchange.excerpt import excerpt
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.member.challenge import challenge, withdraw
+from commonwatt.member.trust import Pins
 from commonwatt.proof import Key
 from commonwatt.simulation.api import first_day
+
+NOTHING = Pins()
 
 
 class Case:
@@ -34,6 +37,7 @@ class Case:
         self.document = folder / "shown.json"
         self.document.write_text(json.dumps(excerpt(false, self.member, mandate, client)), "utf-8")
         self.ledger, self.slot, self.addresses = str(out / "ledger.sqlite"), false.post.slot, client.addresses
+        self.pins = Pins(contract=self.addresses.settlement)
         day.close()
 
     def posted(self) -> Any:
@@ -43,13 +47,13 @@ class Case:
 
 def test_a_fault_is_shown_without_a_key_and_proved_with_it(tmp_path: Path) -> None:
     case = Case(tmp_path, "challengeOrder")
-    (told,) = challenge(case.document, case.ledger).objections
+    (told,) = challenge(case.document, case.ledger, NOTHING).objections
     assert (told.slot, told.function, told.sent) == (case.slot, "challengeOrder", "")
     assert case.posted()
-    (done,) = challenge(case.document, case.ledger, case.key).objections
+    (done,) = challenge(case.document, case.ledger, case.pins, case.key).objections
     assert (done.sent, done.gas > 50_000) == ("proved; the post is deleted", True)
     assert case.posted() is None
-    assert challenge(case.document, case.ledger, case.key).objections == ()
+    assert challenge(case.document, case.ledger, case.pins, case.key).objections == ()
 
 
 def test_what_is_not_shown_is_demanded_and_lapses(tmp_path: Path) -> None:
@@ -57,14 +61,14 @@ def test_what_is_not_shown_is_demanded_and_lapses(tmp_path: Path) -> None:
     shown = json.loads(case.document.read_text("utf-8"))
     shown["content"]["slots"], shown["proofs"] = [], {}
     case.document.write_text(json.dumps(shown), "utf-8")
-    assert challenge(case.document, case.ledger).open_ == 0
-    (asked,) = challenge(case.document, case.ledger, case.key, case.slot).objections
+    assert challenge(case.document, case.ledger, NOTHING).open_ == 0
+    (asked,) = challenge(case.document, case.ledger, case.pins, case.key, case.slot).objections
     assert asked.sent.startswith("demanded; without an answer by ")
-    (waits,) = challenge(case.document, case.ledger, case.key, case.slot).objections
+    (waits,) = challenge(case.document, case.ledger, case.pins, case.key, case.slot).objections
     assert "AnswerPending" in waits.sent
     with EmbeddedChain(Path(case.ledger)) as chain:
         chain.seal(chain.head.timestamp + 1801)
-    (gone,) = challenge(case.document, case.ledger, case.key, case.slot).objections
+    (gone,) = challenge(case.document, case.ledger, case.pins, case.key, case.slot).objections
     assert gone.sent == "lapsed; the post is deleted"
     assert case.posted() is None
 
@@ -74,7 +78,7 @@ def test_a_post_other_than_the_one_that_was_shown_is_demanded(tmp_path: Path) ->
     shown = json.loads(case.document.read_text("utf-8"))
     shown["proofs"][str(case.slot)]["post"]["statements"] = f"0x{'11' * 32}"
     case.document.write_text(json.dumps(shown), "utf-8")
-    (told,) = challenge(case.document, case.ledger).objections
+    (told,) = challenge(case.document, case.ledger, NOTHING).objections
     assert told.function == "demand"
     assert "not what is posted" in told.says
 
@@ -82,46 +86,46 @@ def test_a_post_other_than_the_one_that_was_shown_is_demanded(tmp_path: Path) ->
 def test_money_is_asked_for_and_claimed_when_its_time_has_come(tmp_path: Path) -> None:
     case = Case(tmp_path, "challengeOrder")
     with pytest.raises(Reverted, match="InsufficientFree"):
-        withdraw(case.document, case.ledger, case.key, 10**12)
-    withdraw(case.document, case.ledger, case.key, 5_000_000)
+        withdraw(case.document, case.ledger, case.pins, case.key, 10**12)
+    withdraw(case.document, case.ledger, case.pins, case.key, 5_000_000)
     with pytest.raises(Reverted, match="NotYetClaimable"):
-        withdraw(case.document, case.ledger, case.key, None)
+        withdraw(case.document, case.ledger, case.pins, case.key, None)
     with EmbeddedChain(Path(case.ledger)) as chain:
         chain.seal(chain.head.timestamp + 6 * 3600)
-    withdraw(case.document, case.ledger, case.key, None)
+    withdraw(case.document, case.ledger, case.pins, case.key, None)
     with EmbeddedChain(Path(case.ledger), read_only=True) as chain:
         client = LedgerClient(chain, case.key, case.addresses)
         assert client.balances()[case.member] == 20_000_000 - 5_000_000
     with pytest.raises(Reverted, match="NothingRequested"):
-        withdraw(case.document, case.ledger, case.key, None)
+        withdraw(case.document, case.ledger, case.pins, case.key, None)
 
 
 def test_bad_input_ends_in_one_sentence(tmp_path: Path) -> None:
     case = Case(tmp_path, "challengeOrder")
     with pytest.raises(LedgerError, match="the document is of"):
-        challenge(case.document, case.ledger, Key.derive(b"tests", "somebody"))
+        challenge(case.document, case.ledger, case.pins, Key.derive(b"tests", "somebody"))
     with pytest.raises(LedgerError, match="There is no chain at"):
-        challenge(case.document, str(tmp_path / "none.sqlite"))
+        challenge(case.document, str(tmp_path / "none.sqlite"), NOTHING)
     with pytest.raises(VerificationError, match="cannot be read"):
-        challenge(tmp_path / "none.json", case.ledger)
+        challenge(tmp_path / "none.json", case.ledger, NOTHING)
     for broken in ("", "[]", "{}", '{"content": {}}', "[" * 10_000):
         file = tmp_path / "broken.json"
         file.write_text(broken, "utf-8")
         with pytest.raises(VerificationError, match="no bill and no excerpt"):
-            challenge(file, case.ledger)
+            challenge(file, case.ledger, NOTHING)
     shown = json.loads(case.document.read_text("utf-8"))
     for path in (("ledger", "community"), ("ledger", "chainId"), ("member", "account")):
         other = json.loads(json.dumps(shown))
         other["content"][path[0]][path[1]] = None
         case.document.write_text(json.dumps(other), "utf-8")
         with pytest.raises(CommonwattError):
-            challenge(case.document, case.ledger)
+            challenge(case.document, case.ledger, NOTHING)
     for name in ("mandate", "slots"):
         other = json.loads(json.dumps(shown))
         other["content"][name] = [{"slot": case.slot}] if name == "slots" else None
         case.document.write_text(json.dumps(other), "utf-8")
         try:
-            (told,) = challenge(case.document, case.ledger).objections
+            (told,) = challenge(case.document, case.ledger, NOTHING).objections
         except CommonwattError:
             continue
         assert told.function == "demand"

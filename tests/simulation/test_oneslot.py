@@ -339,12 +339,12 @@ def test_nobody_to_trade_with_is_another_thing_than_no_plan(tmp_path: Path) -> N
     ("given", "told"),
     [
         ([], "is a list of agents with id"),
-        ([{**AGENTS[0], "a": float("nan")}], "agents[0].a: is a number; it is not NaN"),
-        ([{**AGENTS[0], "b": float("inf")}], "agents[0].b: is a number; it is not Infinity"),
+        ([{**AGENTS[0], "a": float("nan")}], "is not JSON: NaN is no number"),
+        ([{**AGENTS[0], "b": float("inf")}], "is not JSON: Infinity is no number"),
         ([{**AGENTS[0], "p_max": None}], "agents[0].p_max: is a number; it is missing"),
         ([{**AGENTS[0], "p_max": True}], "agents[0].p_max: is a number; it is not true"),
         ([{**AGENTS[0], "p_max": 1e9}], "agents[0].p_max: is at most 1e+06 without sign"),
-        ([{**AGENTS[0], "p_max": 10**400}], "agents[0].p_max: is at most 1e+06 without sign, not 1000"),
+        ([{**AGENTS[0], "p_max": 10**400}], "is not JSON: a number has more than 78 digits"),
         ([{**AGENTS[0], "a": -1}], "agent 'pv', a: is negative"),
         ([{**AGENTS[0], "p_min": 11}], "agent 'pv', p_min: is above p_max"),
         ([AGENTS[0], AGENTS[0]], "agents[1].id: 'pv' is there already"),
@@ -363,7 +363,7 @@ def test_a_key_of_an_agent_stands_once(tmp_path: Path) -> None:
     text = json.dumps({"agents": AGENTS}).replace('"p_max": 10', '"p_max": 10, "p_max": 1')
     with pytest.raises(ConfigError) as caught:
         clear_file("bilateral", written(tmp_path, text), None, None, {})
-    assert "p_max: stands twice in one object" in str(caught.value)
+    assert "'p_max' stands there twice" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -393,3 +393,18 @@ def test_the_wrong_kind_of_file_is_a_sentence(tmp_path: Path) -> None:
         clear_file("bilateral", written(tmp_path, "[1]"), None, None, {})
     with pytest.raises(ConfigError, match="is not JSON"):
         clear_file("bilateral", written(tmp_path, "[" * 100_000), None, None, {})
+
+
+def test_agents_that_two_readers_would_read_differently_are_refused(tmp_path: Path) -> None:
+    file = agents(tmp_path, AGENTS)
+    honest = file.read_text("utf-8")
+    file.write_bytes(b"\xef\xbb\xbf" + honest.encode())
+    assert clear_file("bilateral", file, None, "5", {})["grid"]
+    for changed, told in (
+        (honest.replace('"p_min":', '"p_min": 3, "p_min":', 1), "'p_min' stands there twice"),
+        (honest.replace('"p_min":', '"p_min": 1e999, "p_max":', 1), "1e999 is beyond all bounds"),
+        ("[" * 5000, "nested more than 64 deep"),
+    ):
+        file.write_text(changed, "utf-8")
+        with pytest.raises(ConfigError, match=told):
+            clear_file("bilateral", file, None, "5", {})

@@ -13,6 +13,7 @@ from commonwatt.cli.member import challenge, verify, withdraw
 from commonwatt.cli.options import JsonPath, Whole, progress, write_json
 from commonwatt.cli.study import app as study_app
 from commonwatt.errors import CommonwattError, OutputError
+from commonwatt.plain import plain
 
 if TYPE_CHECKING:
     from commonwatt.simulation.result import Result
@@ -191,7 +192,8 @@ def clear(
     if json_path:
         write_json(found, json_path)
     if json_path != "-":
-        print("\n".join(in_words(found)))
+        for line in in_words(found):
+            print(plain(line))
     insist_on_plan(found)
 
 
@@ -289,7 +291,7 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(0)
     except OSError as error:
-        print(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.", file=sys.stderr)
+        print(plain(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."), file=sys.stderr)
         sys.exit(OutputError.exit_code)
     except KeyboardInterrupt:
         print("Interrupted; a run with --out goes on from here.", file=sys.stderr)
@@ -312,7 +314,8 @@ def _show(result: Result, out: Path | None, json_path: str | None) -> None:
         console = Console(highlight=False)
         console.print(render(result, trace(result)))
         if out:
-            console.print(f"Report: {out / 'report.html'}   Bills: {out / 'bills'}   Tables: {out / 'tables'}")
+            files = f"Report: {out / 'report.html'}   Bills: {out / 'bills'}   Tables: {out / 'tables'}"
+            console.print(plain(files), markup=False)
     result.close()
 
 

@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from commonwatt.cli.chain_queries import account, block, blocks, plain, tx, utc
-from commonwatt.cli.options import Whole
+from commonwatt.cli.chain_queries import account, block, blocks, tx, utc
+from commonwatt.cli.options import Whole, addresses
 from commonwatt.errors import ConfigError, Finding, LedgerError
+from commonwatt.plain import plain
 
 app = App(name="chain", help="The community's own chain: nodes, ways to agree, proof of a file.")
 
@@ -197,10 +198,10 @@ def node(
     run(
         Setting(
             genesis=genesis, key=read_key(key), file=file, host=host, port=port, peers=tuple(peer or ()), url=url,
-            allowed=_addresses("allow", allow), admit=_addresses("admit", admit), remove=_addresses("remove", remove),
+            allowed=addresses("allow", allow), admit=addresses("admit", admit), remove=addresses("remove", remove),
             seals=seal, hash_chains=hash_chains, rpc=rpc, names=tuple(name or ()), origins=tuple(origin or ()),
         ),
-        lambda line: print(line, flush=True),
+        lambda line: print(plain(line), flush=True),
     )  # fmt: skip
 
 
@@ -231,7 +232,7 @@ def vote(url: str, *, key: Path, admit: str = "", remove: str = "", withdraw: st
     if len(asked) != 1:
         raise ConfigError("The request", [Finding("vote", "needs one of --admit, --remove and --withdraw")])
     ((what, text),) = asked.items()
-    (candidate,) = _addresses(what, [text])
+    (candidate,) = addresses(what, [text])
     print(ask_vote(url, read_key(key), what, candidate))
 
 
@@ -318,10 +319,3 @@ def _endpoint(text: str) -> tuple[str, int]:
     if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise ConfigError("The request", [Finding("listen", f"is an address and a port, such as {_HOST}:8545")])
     return host.strip("[]"), int(port)
-
-
-def _addresses(name: str, texts: list[str] | None) -> tuple[bytes, ...]:
-    for text in texts or []:
-        if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
-            raise ConfigError("The request", [Finding(name, f"is an address, 0x and 40 digits, not '{text}'")])
-    return tuple(bytes.fromhex(text[2:]) for text in texts or [])

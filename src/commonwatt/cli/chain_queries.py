@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from commonwatt.cli.options import JsonPath, Whole, write_json
 from commonwatt.errors import ConfigError, Finding
+from commonwatt.plain import plain
 
 _WIDTH = 160
 
@@ -222,12 +223,7 @@ def _facts(facts: dict[str, str]) -> None:
     width = max(map(len, facts))
     for name, value in facts.items():
         if value:
-            print(f"{name:<{width}}  {plain(value)}")
-
-
-def plain(text: str) -> str:
-    """Text for a terminal: what strangers wrote into the chain may not steer it."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+            print(f"{name:<{width}}  {plain(value, len(value))}")
 
 
 def _positive(name: str, value: int) -> None:

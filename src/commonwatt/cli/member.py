@@ -4,12 +4,42 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from commonwatt.cli.options import JsonPath, Whole, write_json
+from cyclopts import Parameter
+
+from commonwatt.cli.options import JsonPath, Whole, addresses, say, write_json
 from commonwatt.errors import ConfigError, Finding
 
+if TYPE_CHECKING:
+    from commonwatt.member.trust import Pins
 
-def verify(bill: Path, *, ledger: str | None = None) -> None:
+Contract = Annotated[
+    str | None, Parameter(help="Address of the community's contract Settlement, as you know it from elsewhere.")
+]
+Operators = Annotated[
+    str | None,
+    Parameter(
+        help="Addresses of all operators of the community, as you know them from elsewhere, separated by commas."
+    ),
+]
+CommunityFile = Annotated[
+    Path | None,
+    Parameter(
+        name="--community", help="The community's file, whose digest the contract has to hold; it does not tell whose."
+    ),
+]
+
+
+def verify(
+    bill: Path,
+    *,
+    ledger: list[str] | None = None,
+    contract: Contract = None,
+    operators: Operators = None,
+    community: CommunityFile = None,
+    json_path: JsonPath = None,
+) -> None:
     """Check a bill against the chain alone; fails when a single digit was changed.
 
     Example: commonwatt verify commonwatt-demo/bills/home-05.json
@@ -19,17 +49,26 @@ def verify(bill: Path, *, ledger: str | None = None) -> None:
     bill
         The bill, as written by simulate --out.
     ledger
-        The chain's file, or the URL of a node; the default is ledger.sqlite in the folder above the bill's.
+        The chain's file, or the URL of a node; the default is ledger.sqlite in the folder above the bill's. Given
+        several times, all have to give the same answers.
     """
     from commonwatt.member.verify import open_and_verify
     from commonwatt.units import decimal_text
 
-    found = open_and_verify(bill, ledger or _beside(bill))
+    found, trust = open_and_verify(bill, ledger or [_beside(bill)], _pins(contract, operators, community))
+    if json_path:
+        write_json({**asdict(found), "believed": trust.as_json()}, json_path)
+    if json_path == "-":
+        return
     owes = "owes" if found.total >= 0 else "receives"
-    print(
-        f"{bill.name} is proved by the chain: {found.member} {owes} {decimal_text(abs(found.total), 2)} "
-        f"{found.currency}; {found.lines} lines in {found.slots} slots lead to settled posts."
+    say(
+        f"{bill.name} is proved by the chain {trust.source}: {found.member} {owes} "
+        f"{decimal_text(abs(found.total), 2)} {found.currency}; {found.lines} lines in {found.slots} slots lead to "
+        "settled posts."
     )
+    say(trust)
+    if not trust.pins.whose:
+        say("Anybody can found others: name those that you know with --contract, or their --operators.")
 
 
 def challenge(
@@ -38,11 +77,14 @@ def challenge(
     ledger: str | None = None,
     key: Path | None = None,
     slot: Whole | None = None,
+    contract: Contract = None,
+    operators: Operators = None,
+    community: CommunityFile = None,
     json_path: JsonPath = None,
 ) -> None:
     """Look for faults in what was posted about a member and is not final yet; with its key, have the posts deleted.
 
-    Example: commonwatt challenge my-slots.json --ledger http://127.0.0.1:8545 --key my.key
+    Example: commonwatt challenge my-slots.json --ledger http://127.0.0.1:8545
 
     Parameters
     ----------
@@ -51,29 +93,45 @@ def challenge(
     ledger
         The chain's file, or the URL of a node; the default is ledger.sqlite in the folder above the document's.
     key
-        File of the member's key, as made by `commonwatt chain key`. Without it nothing is sent.
+        File of the member's key, as made by `commonwatt chain key`. Without it nothing is sent; with it the contract or
+        its operators have to be named.
     slot
         Start of one slot in unix seconds. One that the document does not hold is demanded on the chain.
     """
     from commonwatt.ledger.network.setup import read_key
     from commonwatt.member.challenge import challenge as look
 
-    looked = look(document, ledger or _beside(document), read_key(key) if key else None, slot)
+    pins = _pins(contract, operators, community)
+    looked = look(document, ledger or _beside(document), pins, read_key(key) if key else None, slot)
     if json_path:
-        write_json({**asdict(looked), "objections": [asdict(each) for each in looked.objections]}, json_path)
+        objections = [asdict(each) for each in looked.objections]
+        figures = {"final": looked.final, "open_": looked.open_, "objections": objections}
+        write_json({**figures, "believed": looked.trust.as_json()}, json_path)
     if json_path == "-":
         return
     for each in looked.objections:
         gas = f" ({each.gas} gas)" if each.gas else ""
-        print(f"{each.says}. {each.function}: {each.sent or 'not sent; name your key with --key'}{gas}.")
+        say(f"{each.says}. {each.function}: {each.sent or 'not sent; name your key with --key'}{gas}.")
     if not looked.objections:
-        print(f"Nothing to object to: {looked.open_} slots not final, {looked.final} final.")
+        say(
+            f"Nothing to object to {looked.trust.source}: {looked.open_} slots not final, {looked.final} final.",
+        )
+    say(looked.trust)
 
 
-def withdraw(document: Path, amount: str | None = None, *, key: Path, ledger: str | None = None) -> None:
+def withdraw(
+    document: Path,
+    amount: str | None = None,
+    *,
+    key: Path,
+    ledger: str | None = None,
+    contract: Contract = None,
+    operators: Operators = None,
+    community: CommunityFile = None,
+) -> None:
     """Ask for some of a member's balance back; without an amount, claim what was asked for before.
 
-    Example: commonwatt withdraw commonwatt-demo/bills/home-05.json 12.50 --key my.key
+    Example: commonwatt withdraw bills/home-05.json 12.50 --key my.key --contract ADDRESS
 
     Parameters
     ----------
@@ -88,15 +146,31 @@ def withdraw(document: Path, amount: str | None = None, *, key: Path, ledger: st
     """
     from commonwatt.ledger.network.setup import read_key
     from commonwatt.member.challenge import withdraw as take
-    from commonwatt.units import micro
+    from commonwatt.units import MAX_MONEY, micro
 
     try:
-        lanes = None if amount is None else micro(amount, least=1)
+        lanes = None if amount is None else micro(amount, least=1, most=MAX_MONEY)
     except ValueError as error:
         raise ConfigError("The request", [Finding("amount", str(error))]) from None
-    receipt = take(document, ledger or _beside(document), read_key(key), lanes)
+    pins = _pins(contract, operators, community)
+    receipt = take(document, ledger or _beside(document), pins, read_key(key), lanes)
     done = "Paid out" if lanes is None else "Asked for; claim it when the posts before it are final"
-    print(f"{done}: block {receipt.block}, {receipt.gas_used} gas.")
+    say(f"{done}: block {receipt.block}, {receipt.gas_used} gas.")
+
+
+def _pins(contract: str | None, operators: str | None, community: Path | None) -> Pins:
+    from commonwatt.member.trust import Pins
+
+    config = None
+    if community is not None:
+        from commonwatt.exchange.checking import load
+
+        config = load(community).digest
+    return Pins(
+        addresses("contract", [contract])[0] if contract is not None else None,
+        frozenset(addresses("operators", operators.split(","))) if operators is not None else None,
+        config,
+    )
 
 
 def _beside(document: Path) -> str:

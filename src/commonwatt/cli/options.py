@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter, Token
 
 from commonwatt.errors import ConfigError, Finding, OutputError
+from commonwatt.plain import plain
 
 
 def _can_be_written(_type: object, path: str | None) -> None:
@@ -48,6 +49,19 @@ JsonPath = Annotated[
     ),
 ]
 Whole = Annotated[int, Parameter(converter=_whole, allow_leading_hyphen=True)]
+
+
+def addresses(name: str, texts: Sequence[str] | None) -> tuple[bytes, ...]:
+    """Addresses of the option `name`, each 0x and 40 digits."""
+    for text in texts or []:
+        if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text.strip()):
+            raise ConfigError("The request", [Finding(name, f"is an address, 0x and 40 digits, not '{text}'")])
+    return tuple(bytes.fromhex(text.strip()[2:]) for text in texts or [])
+
+
+def say(sentence: object) -> None:
+    """Print a sentence that others had a part in: a document, a node, the chain."""
+    print(plain(sentence))
 
 
 def write_json(value: Any, path: str) -> None:

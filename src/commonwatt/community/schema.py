@@ -121,12 +121,19 @@ def near(word: str, known: Iterable[str]) -> str:
     return f"; did you mean '{matches[0]}'?" if matches else ""
 
 
+def _seen(value: str) -> str:
+    """A name that shows whole wherever it is printed."""
+    if not value.isprintable():
+        raise ValueError("must hold only characters that can be seen, and plain spaces")
+    return value
+
+
 Money = Annotated[int, BeforeValidator(_money)]
 Price = Annotated[int, BeforeValidator(_price)]
 Duration = Annotated[int, BeforeValidator(_duration)]
 Clock = Annotated[time, BeforeValidator(_clock)]
 Address = Annotated[bytes, BeforeValidator(_address)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_seen)]
 Size = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Efficiency = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]

@@ -1,7 +1,7 @@
-"""What a member is shown of a posted slot while it can be challenged: the slot's part of a bill, before any bill.
+"""What a member is shown before any bill: at the gate its trades, and of a posted slot what it needs to challenge it.
 
-Its form is that of a bill without charges (docs/bill.md): `content` with `ledger`, `member`, `mandate` and one entry of
-`slots`, and `proofs` of that slot.
+An excerpt has the form of a bill without charges (docs/bill.md): `content` with `ledger`, `member`, `mandate` and one
+entry of `slots`, and `proofs` of that slot.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from commonwatt.accounts.document import signed_json
+from commonwatt.accounts.promise import Promise
 from commonwatt.accounts.statements import place_of
 from commonwatt.exchange.bills import ledger_of
 from commonwatt.exchange.proofs import PostedSlot
-from commonwatt.exchange.states import Posted
+from commonwatt.exchange.states import Committed, Posted
+from commonwatt.proof import hash_struct
 from commonwatt.records import Mandate, Signed
 from commonwatt.records.schema import as_json
 from commonwatt.units import payment
@@ -21,6 +23,15 @@ if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
 
 FORMAT: Final = "commonwatt-slot/1"
+
+
+def promised(committed: Committed, member: int) -> dict[int, Promise]:
+    """What a member is shown at the gate of its trades of a slot, by number."""
+    return {
+        trade.number: Promise(hash_struct(trade), committed.trades.proof(trade.number))
+        for trade in committed.records
+        if member in (trade.buyer, trade.seller)
+    }
 
 
 def excerpt(posted: Posted, member: int, mandate: Signed[Mandate], client: LedgerClient) -> dict[str, Any]:

@@ -1,26 +1,78 @@
-"""The folder of a run: its two files, which belong together."""
+"""The folder of a run: its two files, which belong together, and who may work on them and read them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
 from commonwatt.errors import StoreError
+from commonwatt.exchange.store import Store
 
 EXCHANGE_FILE: Final = "exchange.sqlite"
 LEDGER_FILE: Final = "ledger.sqlite"
+_LOCK_FILE: Final = "run.lock"
 
 
-def make_folder(out: Path, *, fresh: bool) -> None:
-    """Make the folder, and when `fresh` drop the run that it holds. Raises StoreError when it cannot be written."""
+def open_store(out: Path, *, fresh: bool) -> Store:
+    """The store of the run in the folder `out`, both made where they are missing; only their owner can read them.
+
+    fresh : drop the run that the folder holds, first
+    Raises StoreError when the folder cannot be used or another process works on its run; nothing is dropped then.
+    """
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        if fresh:
-            for name in (EXCHANGE_FILE, LEDGER_FILE):
-                remove(out / name)
+        out.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _alone(out):
+            if fresh:
+                files = [out / name for name in (EXCHANGE_FILE, LEDGER_FILE)]
+                for file in files:
+                    _refuse_in_use(file)
+                for file in files:
+                    remove(file)
+            return Store(private(out / EXCHANGE_FILE))
     except OSError as error:
         raise StoreError(f"{out} cannot be used as a folder for the run: {error.strerror}.") from None
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Between a look at the files and their opening no other process may drop or open them.
+
+    SQLite's own lock, on an empty file that stays: it works on every system, and no killed process leaves it behind.
+    """
+    with closing(sqlite3.connect(private(out / _LOCK_FILE), timeout=5, isolation_level=None)) as lock:
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.Error:
+            raise StoreError(f"{out} is being opened by another process; try again.") from None
+        yield
+
+
+def _refuse_in_use(file: Path) -> None:
+    """What cannot be read as a database has nobody who works on it."""
+    if not file.is_file():
+        return
+    with closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as database:
+        try:
+            database.execute("BEGIN IMMEDIATE")
+        except sqlite3.DatabaseError as error:
+            if "locked" in str(error):
+                raise StoreError(f"{file} is open in another process, which must stop first.") from None
+
+
+def private(file: Path) -> Path:
+    """The file, made empty where it is missing, such that only its owner can read it."""
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    return file
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write a file that only its owner can read, also where it is there already."""
+    private(file).chmod(0o600)
+    file.write_text(text, encoding="utf-8")
 
 
 def remove(file: Path) -> None:

@@ -10,18 +10,33 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from commonwatt.errors import LedgerError
+from commonwatt.ledger import answers
+from commonwatt.ledger.answers import data, perhaps, quantity
 from commonwatt.ledger.node import ZERO_ADDRESS, Block, CallReverted, Log, Receipt, Transaction
+from commonwatt.plain import plain
 from commonwatt.proof.keccak import keccak
+from commonwatt.records import strict_json
+
+T = TypeVar("T")
 
 _KNOWN = ("already known", "already imported", "known transaction")
 """What nodes say of a transaction that they hold."""
 _LOG_BLOCKS = 5_000
 """Blocks that are searched for events at a time; public nodes refuse longer ranges."""
+_MOST_BLOCKS = 500_000_000
+"""Blocks that are searched at all; a chain of a block a second has as many after sixteen years."""
 _BATCH = 100
+_LONGEST = 1 << 26
+"""Bytes of an answer."""
+_SLOWEST = 10
+"""Time-outs that an answer may take from its first byte to its last."""
+_MESSAGE = 300
+"""Letters of a node's reason for a refusal that are shown."""
 _REVERTED = 3
 """The error code of a call that reverted."""
 
@@ -47,7 +62,9 @@ class RemoteNode:
         import httpx
 
         self.url, self.patience, self.depth, self._sleep = url, patience, depth, sleep
-        self._http = httpx.Client(timeout=timeout)
+        self._timeout = timeout
+        # Not compressed, so that what is read is as long as what arrives.
+        self._http = httpx.Client(timeout=timeout, headers={"accept-encoding": "identity"})
         self._ids = itertools.count(1)
         self._sent: dict[bytes, bytes] = {}
         """By hash: transactions that were submitted and not seen in a block yet."""
@@ -59,7 +76,7 @@ class RemoteNode:
     @cached_property
     def chain_id(self) -> int:
         """The number that every transaction of this chain is signed for."""
-        return _number(self._ask("eth_chainId"))
+        return self._read(quantity, "eth_chainId")
 
     @cached_property
     def settable(self) -> bool:
@@ -125,7 +142,7 @@ class RemoteNode:
     def _sent_by(self, account: bytes) -> int:
         """How many transactions of the account count by now."""
         deep = max(0, self.head.number - self.depth)
-        return _number(self._ask("eth_getTransactionCount", _hex(account), hex(deep)))
+        return self._read(_nonce, "eth_getTransactionCount", _hex(account), hex(deep))
 
     def _settled(self, transactions: Sequence[bytes]) -> list[Receipt]:
         """Receipts as far as blocks hold the transactions deep enough; what the node has lost is sent again."""
@@ -146,64 +163,60 @@ class RemoteNode:
 
     def receipt(self, transaction: bytes) -> Receipt | None:
         """The receipt; None while no block holds the transaction. Why it failed is asked of the block before."""
-        given = self._ask("eth_getTransactionReceipt", _hex(transaction))
-        if given is None:
+        found = self._read(perhaps(answers.receipt), "eth_getTransactionReceipt", _hex(transaction))
+        if found is None:
             return None
-        with _Reading(self.url):
-            success = _number(given["status"]) == 1
-            return Receipt(
-                transaction, _number(given["blockNumber"]), _number(given["transactionIndex"]), success,
-                _number(given["gasUsed"]), _bytes(given.get("contractAddress") or "0x"),
-                tuple(_log(log) for log in given["logs"]), b"" if success else self._why(transaction),
-            )  # fmt: skip
+        self._require(found.transaction == transaction, "eth_getTransactionReceipt")
+        return found if found.success else replace(found, output=self._why(transaction))
 
     def transaction(self, transaction: bytes) -> Transaction | None:
         """The transaction by its hash; None while no block holds it."""
-        given = self._ask("eth_getTransactionByHash", _hex(transaction))
-        if given is None or given["blockNumber"] is None:
-            return None
-        with _Reading(self.url):
-            return Transaction(
-                transaction, _bytes(given["from"]), _bytes(given["to"] or "0x"), _number(given["nonce"]),
-                _number(given["value"]), _number(given["gas"]), _bytes(given["input"]),
-                _number(given["blockNumber"]), _number(given["transactionIndex"]),
-            )  # fmt: skip
+        found = self._read(perhaps(answers.transaction), "eth_getTransactionByHash", _hex(transaction))
+        self._require(found is None or found.hash == transaction, "eth_getTransactionByHash")
+        return found
 
     def call(self, to: bytes, data: bytes, sender: bytes = ZERO_ADDRESS) -> bytes:
         """Run a view of a contract on the head's state. Raises CallReverted with the contract's data."""
-        return _bytes(self._ask("eth_call", {"from": _hex(sender), "to": _hex(to), "data": _hex(data)}, "latest"))
+        question = {"from": _hex(sender), "to": _hex(to), "data": _hex(data)}
+        return self._read(answers.data, "eth_call", question, "latest")
 
     def nonce(self, address: bytes) -> int:
         """Number of the account's next transaction, queued ones counted."""
-        return _number(self._ask("eth_getTransactionCount", _hex(address), "pending"))
+        return self._read(_nonce, "eth_getTransactionCount", _hex(address), "pending")
 
     def balance(self, address: bytes) -> int:
         """Ether of an account [wei]."""
-        return _number(self._ask("eth_getBalance", _hex(address), "latest"))
+        return self._read(quantity, "eth_getBalance", _hex(address), "latest")
 
     def code(self, address: bytes) -> bytes:
         """Code of a contract; empty for any other account."""
-        return _bytes(self._ask("eth_getCode", _hex(address), "latest"))
+        return self._read(data, "eth_getCode", _hex(address), "latest")
 
     def storage(self, address: bytes, slots: Sequence[int]) -> list[int]:
         """Words of a contract's storage, all of one block, as unsigned integers."""
         at = hex(self.head.number)
         calls = [("eth_getStorageAt", (_hex(address), f"0x{slot:064x}", at)) for slot in slots]
         parts = (calls[first : first + _BATCH] for first in range(0, len(calls), _BATCH))
-        return [_number(word) for part in parts for word in self._ask_all(part)]
+        return [self._as(quantity, word, "eth_getStorageAt") for part in parts for word in self._ask_all(part)]
 
     def logs(self, first: int, last: int, address: bytes | None = None, topic: bytes | None = None) -> list[Log]:
         """Events of the blocks `first` to `last`, both included, oldest first."""
         found: list[Log] = []
+        if last - first > _MOST_BLOCKS:
+            raise LedgerError(f"{self.url} says that it has {last} blocks, more than can be searched for events.")
         for begin in range(first, last + 1, _LOG_BLOCKS):
             wanted: dict[str, Any] = {"fromBlock": hex(begin), "toBlock": hex(min(last, begin + _LOG_BLOCKS - 1))}
             if address is not None:
                 wanted["address"] = _hex(address)
             if topic is not None:
                 wanted["topics"] = [_hex(topic)]
-            given = self._ask("eth_getLogs", wanted)
-            with _Reading(self.url):
-                found += [_log(log) for log in given]
+            part = self._read(lambda given: answers.listed(given, answers.log), "eth_getLogs", wanted)
+            asked_for = all(
+                first <= log.block <= last and address in (None, log.address) and topic in (None, *log.topics[:1])
+                for log in part
+            )
+            self._require(asked_for, "eth_getLogs")
+            found += part
         return found
 
     # Inside
@@ -222,10 +235,14 @@ class RemoteNode:
 
     def _why(self, transaction: bytes) -> bytes:
         """What a failed transaction gave back, as far as the state before its block shows it."""
-        given = self._known("eth_getTransactionByHash", _hex(transaction))
-        again = {name: given[key] for name, key in (("from", "from"), ("to", "to"), ("data", "input")) if given[key]}
+        given = self.transaction(transaction)
+        if given is None:
+            return b""
+        again = {"from": _hex(given.sender), "data": _hex(given.data), "value": hex(given.value)}
+        if given.to:
+            again["to"] = _hex(given.to)
         try:
-            self._ask("eth_call", again | {"value": given["value"]}, hex(_number(given["blockNumber"]) - 1))
+            self._ask("eth_call", again, hex(max(0, given.block - 1)))
         except CallReverted as reverted:
             return reverted.data
         except LedgerError:
@@ -234,20 +251,25 @@ class RemoteNode:
 
     def _block(self, which: str) -> Block:
         parameters = [which, False]
-        given = self._known("eth_getBlockByNumber", *parameters)
-        with _Reading(self.url):
-            return Block(
-                _number(given["number"]), _bytes(given["hash"]), _bytes(given["parentHash"]),
-                _number(given["timestamp"]), _bytes(given["stateRoot"]), _number(given["gasLimit"]),
-                _number(given["gasUsed"]), _number(given.get("baseFeePerGas", "0x0")),
-                tuple(_bytes(hash_) for hash_ in given["transactions"]),
-            )  # fmt: skip
-
-    def _known(self, method: str, *parameters: object) -> Mapping[str, Any]:
-        found: Mapping[str, Any] | None = self._ask(method, *parameters)
+        found = self._read(perhaps(answers.block), "eth_getBlockByNumber", *parameters)
         if found is None:
-            raise LedgerError(f"{self.url} does not hold what {method} asks for.")
+            raise LedgerError(f"{self.url} does not hold what eth_getBlockByNumber asks for.")
+        self._require(which in ("latest", hex(found.number)), "eth_getBlockByNumber")
         return found
+
+    def _read(self, read: Callable[[Any], T], method: str, *parameters: object) -> T:
+        """What the node answers, in its type."""
+        return self._as(read, self._ask(method, *parameters), method)
+
+    def _as(self, read: Callable[[Any], T], given: Any, method: str) -> T:
+        try:
+            return read(given)
+        except ValueError as error:
+            raise LedgerError(f"{self.url} answered {method} in a form that is not Ethereum's: {error}.") from None
+
+    def _require(self, asked_for: bool, method: str) -> None:
+        if not asked_for:
+            raise LedgerError(f"{self.url} answered {method} with what was not asked for.")
 
     def _ask(self, method: str, *parameters: object) -> Any:
         (answer,) = self._ask_all([(method, parameters)])
@@ -262,56 +284,55 @@ class RemoteNode:
             for method, parameters in calls
         ]
         try:
-            response = self._http.post(self.url, json=asked if len(asked) > 1 else asked[0])
-            given = response.json()
+            given = strict_json.loads(self._post(asked if len(asked) > 1 else asked[0]), _LONGEST, fractions=True)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            raise LedgerError(f"The node at {self.url} cannot be asked: {error or type(error).__name__}.") from None
-        answers = {}
-        for answer in given if isinstance(given, list) else [given]:
-            if not isinstance(answer, dict) or not ("result" in answer or isinstance(answer.get("error"), dict)):
-                raise LedgerError(f"{self.url} does not answer like an Ethereum node.")
-            answers[answer.get("id")] = answer
-        return [self._result(answers.get(call["id"], next(iter(answers.values()), {})), call) for call in asked]
+            reason = plain(error, _MESSAGE) or type(error).__name__
+            raise LedgerError(f"The node at {self.url} cannot be asked: {reason}.") from None
+        several = given if isinstance(given, list) else [given]
+        return [self._result(several, call) for call in asked]
 
-    def _result(self, answer: Mapping[str, Any], call: Mapping[str, Any]) -> Any:
-        if "error" not in answer:
-            return answer.get("result")
+    def _post(self, body: object) -> bytes:
+        """The bytes of the answer. Raises ValueError when they are too many, or come too slowly."""
+        found, end = bytearray(), time.monotonic() + _SLOWEST * self._timeout
+        with self._http.stream("POST", self.url, json=body) as response:
+            for part in response.iter_raw():
+                found += part
+                if len(found) > _LONGEST or time.monotonic() > end:
+                    raise ValueError("its answer does not end")
+        return bytes(found)
+
+    def _result(self, several: Sequence[Any], call: Mapping[str, Any]) -> Any:
+        """The result of one call; a refusal without a number is one of the whole request."""
+        answers = [answer for answer in several if isinstance(answer, dict) and ("result" in answer or _failed(answer))]
+        own = [answer for answer in answers if answer.get("id") == call["id"]]
+        whole = [answer for answer in answers if answer.get("id") is None and _failed(answer)]
+        answer = next(iter([*own, *whole]), None)
+        if answer is None:
+            raise LedgerError(f"{self.url} does not answer like an Ethereum node.")
+        if not _failed(answer):
+            return answer["result"]
         error = answer["error"]
-        data = error.get("data")
-        if error.get("code") == _REVERTED or "revert" in str(error.get("message", "")):
-            raise CallReverted(_bytes(data) if isinstance(data, str) and data.startswith("0x") else b"")
-        raise LedgerError(f"{self.url} refused {call['method']}: {error.get('message', 'no reason given')}.")
+        message = plain(error.get("message", "no reason given"), _MESSAGE)
+        if error.get("code") == _REVERTED or "revert" in message:
+            raise CallReverted(_output(error.get("data")))
+        raise LedgerError(f"{self.url} refused {call['method']}: {message}.")
 
 
-class _Reading:
-    """Turns a field that is missing or malformed into one sentence."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, (KeyError, TypeError, ValueError)):
-            raise LedgerError(f"{self.url} answered in a form that is not Ethereum's ({error}).") from None
+def _failed(answer: Mapping[str, Any]) -> bool:
+    return isinstance(answer.get("error"), dict)
 
 
-def _log(given: Mapping[str, Any]) -> Log:
-    topics = tuple(_bytes(topic) for topic in given["topics"])
-    return Log(
-        _bytes(given["address"]), topics, _bytes(given["data"]), _number(given["blockNumber"]),
-        _bytes(given["transactionHash"]),
-    )  # fmt: skip
+def _output(given: Any) -> bytes:
+    """What a contract gave back; nodes that do not tell have something else in its place."""
+    try:
+        return data(given)
+    except ValueError:
+        return b""
+
+
+def _nonce(given: Any) -> int:
+    return quantity(given, 64)
 
 
 def _hex(value: bytes) -> str:
     return f"0x{value.hex()}"
-
-
-def _number(text: str) -> int:
-    return int(text, 16)
-
-
-def _bytes(text: str) -> bytes:
-    return bytes.fromhex(text.removeprefix("0x"))

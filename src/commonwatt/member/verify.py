@@ -8,7 +8,7 @@ reading is the member's own meter's; the rest was priced and added up as the bil
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,9 +18,13 @@ from typing import TYPE_CHECKING, Any
 from commonwatt.accounts.charges import vat_on
 from commonwatt.accounts.document import FORMAT, content_hash, grid_amount
 from commonwatt.errors import CommonwattError, LedgerError, VerificationError
-from commonwatt.member.verify_slot import check_slot, record, require, to_bytes
-from commonwatt.proof import Key, hash_struct, root_of, verify
-from commonwatt.records import Anchor, Mandate, Signed
+from commonwatt.member.document import named, read, whole
+from commonwatt.member.page import mandate_of, require
+from commonwatt.member.trust import Pins, Trust, opened
+from commonwatt.member.verify_slot import check_slot
+from commonwatt.proof import hash_struct, root_of
+from commonwatt.records import Anchor, Mandate
+from commonwatt.records.schema import to_bytes
 from commonwatt.units import MAX_PRICE, WH_PER_KWH
 
 if TYPE_CHECKING:
@@ -40,12 +44,29 @@ class Verified:
     currency: str
 
 
+def open_and_verify(bill: Path, ledgers: Sequence[str], pins: Pins = Pins()) -> tuple[Verified, Trust]:  # noqa: B008
+    """Check the bill in the file `bill` against a chain: that of nodes' URLs, or in a file, which is only read.
+
+    ledgers : several have to give the same answers
+    pins : what the member knows of its community
+    Raises VerificationError when the bill does not prove what it claims, LedgerError when there is no such chain.
+    """
+    document = read(bill)
+    with opened(named(document), ledgers, pins) as (client, trust):
+        try:
+            return verify_bill(document, client), trust
+        except LedgerError as error:
+            raise VerificationError(f"{bill.name}: {error}") from None
+
+
 def verify_bill(bill: Any, client: LedgerClient) -> Verified:
-    """Check every line of a bill.
+    """Check every line of a bill against the contracts of `client`.
 
     Raises VerificationError that names the first thing that does not prove what it claims.
     """
     try:
+        require(isinstance(bill, dict) and "anchor" in bill, "This is no bill: nothing of it is anchored.")
+        whole(bill)
         content, proofs = bill["content"], bill["proofs"]
         _anchored(content, bill["anchor"], client)
         mandate = _member(content, client)
@@ -86,15 +107,12 @@ def _member(content: Any, client: LedgerClient) -> Mandate:
     """The bill is of this chain and of the member's own account, which signed the mandate; returns that."""
     ledger, member = content["ledger"], content["member"]
     require(ledger["chainId"] == client.node.chain_id, "The bill belongs to another chain.")
-    settlement = to_bytes(ledger["settlement"], 20)
-    require(settlement == client.addresses.settlement, "The bill names another settlement contract.")
+    contracts = [to_bytes(ledger[name], 20) for name in ("community", "settlement")]
+    own = [client.addresses.community, client.addresses.settlement]
+    require(contracts == own, "The bill names other contracts.")
     account = to_bytes(member["account"], 20)
     require(client.member_of(account) == member["index"], "The chain knows another member at this account.")
-    given = dict(content["mandate"])
-    signature = to_bytes(given.pop("signature"), 65)
-    mandate = record(Mandate, given)
-    require(mandate.member == account, "The mandate is another member's.")
-    verify(client.domain, Signed(mandate, b"", signature), account)
+    mandate = mandate_of(content["mandate"], account, client.domain)
     period = content["period"]
     valid = mandate.valid_from <= period["from"] and period["until"] <= mandate.valid_until
     require(valid, "The mandate does not cover the bill's period.")
@@ -102,9 +120,9 @@ def _member(content: Any, client: LedgerClient) -> Mandate:
 
 
 def _covers(content: Any, slots: Sequence[Any], proofs: Mapping[str, Any], client: LedgerClient) -> None:
-    step = client.terms.slot_seconds
-    expected = list(range(content["period"]["from"], content["period"]["until"], step))
-    require([line["slot"] for line in slots] == expected, "The bill leaves out or repeats a slot of its period.")
+    expected = range(content["period"]["from"], content["period"]["until"], client.terms.slot_seconds)
+    same = len(slots) == len(expected) and all(line["slot"] == at for line, at in zip(slots, expected, strict=True))
+    require(same, "The bill leaves out or repeats a slot of its period.")
     require(sorted(proofs) == sorted(map(str, expected)), "The bill's proofs are not those of its slots.")
 
 
@@ -141,7 +159,7 @@ def _charges(tariff: Any, slots: Sequence[tuple[int, int, int]], neighbours: int
     for levy in tariff["levies"]:
         base = imported * levy["grid"] + taken * levy["local"]
         fees.append((levy["name"], base * levy["price"] // WH_PER_KWH))
-    vat = vat_on(Fraction(tariff["vat"]["rate"]), energy + sum(amount for _, amount in fees))
+    vat = vat_on(_rate(tariff), energy + sum(amount for _, amount in fees))
     return [
         {"name": "energy from the utility", "wh": imported, "amount": energy},
         {"name": "energy fed in", "wh": exported, "amount": feed_in},
@@ -158,29 +176,11 @@ def _sane(tariff: Any, slots: Sequence[Any]) -> None:
     require(all(type(price) is int and 0 <= price <= MAX_PRICE for price in prices), "A price is out of bounds.")
     switches = [levy[side] for levy in tariff["levies"] for side in ("grid", "local")]
     require(all(type(switch) is bool for switch in switches), "A levy is neither on nor off.")
-    require(0 <= Fraction(tariff["vat"]["rate"]) < 1, "The VAT is out of bounds.")
+    require(0 <= _rate(tariff) < 1, "The VAT is out of bounds.")
 
 
-def open_and_verify(bill: Path, ledger: str | Path) -> Verified:
-    """Check the bill in the file `bill` against a chain: that of a node's URL, or in a file, which is only read.
-
-    Raises VerificationError when the bill does not prove what it claims, LedgerError when there is no such chain.
-    """
-    try:
-        document = json.loads(bill.read_text(encoding="utf-8"))
-        contracts = document["content"]["ledger"]
-        found = to_bytes(contracts["community"], 20), to_bytes(contracts["settlement"], 20)
-    except OSError as error:
-        raise VerificationError(f"{bill} cannot be read: {error.strerror}.") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise VerificationError(f"{bill} is no bill with proofs: {error}.") from None
-    # Not before the bill is read: py-evm raises Python's limit of recursion so far that a bill nested on purpose
-    # would end the process.
-    from commonwatt.ledger.client.settlement import Addresses, LedgerClient
-    from commonwatt.ledger.opening import open_to_read
-
-    with open_to_read(str(ledger)) as node:
-        try:
-            return verify_bill(document, LedgerClient(node, Key(b"\x01" * 32), Addresses(*found)))
-        except LedgerError as error:
-            raise VerificationError(f"{bill.name}: {error}") from None
+def _rate(tariff: Any) -> Fraction:
+    """A fraction of whole numbers, bounded before it is one: an exponent would take as many digits as it says."""
+    found = re.fullmatch(r"([0-9]{1,18})(?:/([0-9]{1,18}))?", tariff["vat"]["rate"], re.ASCII)
+    require(found is not None, "The VAT is out of bounds.")
+    return Fraction(tariff["vat"]["rate"])

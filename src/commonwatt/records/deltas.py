@@ -25,5 +25,7 @@ def pack_deltas(deltas: IntArray) -> bytes:
 
 
 def unpack_deltas(packed: bytes) -> IntArray:
-    """The deltas, shape (members,) [lane unit]."""
+    """The deltas, shape (members,) [lane unit]. Raises RecordError when the bytes are not whole deltas."""
+    if len(packed) % DELTA_BYTES:
+        raise RecordError(f"{len(packed)} bytes are no deltas, which have {DELTA_BYTES} each.")
     return np.frombuffer(packed, dtype=">i4").astype(np.int64)

@@ -7,9 +7,13 @@ that one schema come the EIP-712 type, the Solidity struct (`contracts/src/Recor
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Annotated, Any, ClassVar, Protocol, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Final, Protocol, TypeVar, get_args, get_type_hints
+
+from commonwatt.errors import RecordError
 
 U8 = Annotated[int, "uint8"]
 U32 = Annotated[int, "uint32"]
@@ -21,12 +25,16 @@ Bytes32 = Annotated[bytes, "bytes32"]
 Text = Annotated[str, "string"]
 
 ZERO_HASH = bytes(32)
+_SIZES: Final = {"address": 20, "bytes32": 32}
 
 
 class Record(Protocol):
     """Anything with a schema."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,32 @@ def as_json(record: Record) -> dict[str, int | str]:
         for field in schema(type(record))
         for value in [getattr(record, field.name)]
     }
+
+
+def from_json(kind: type[R], given: Mapping[str, Any]) -> R:
+    """The record that `as_json` made this of: every field and nothing else.
+
+    Whether an integer fits its type is seen when the record is hashed. Raises RecordError.
+    """
+    columns = schema(kind)
+    if not isinstance(given, Mapping) or sorted(given) != sorted(column.label for column in columns):
+        raise RecordError(f"A {kind.__name__} has other fields.")
+    return kind(**{column.name: _value(column, given[column.label]) for column in columns})
+
+
+def _value(column: Field, given: Any) -> Any:
+    return to_bytes(given, _SIZES[column.type]) if column.type in _SIZES else given
+
+
+def to_bytes(given: Any, size: int) -> bytes:
+    """Bytes of 0x-hex of exactly this size. Raises RecordError.
+
+    >>> to_bytes("0x00ff", 2)
+    b'\\x00\\xff'
+    """
+    if not isinstance(given, str) or not re.fullmatch(f"0x[0-9a-f]{{{2 * size}}}", given):
+        raise RecordError(f"{str(given)[:80]!r} is not 0x and {2 * size} digits from 0 to 9 and a to f.")
+    return bytes.fromhex(given[2:])
 
 
 def camel(name: str) -> str:

@@ -25,7 +25,7 @@ def write_tables(result: Result, folder: Path, formats: Sequence[Format] = ("csv
     Energy is Wh, money and prices are currency units, times are UTC; in CSV they read 2026-06-14T22:00:00Z, and the
     community's own clock, in the column `local`, has no zone.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     paths = []
     tables: dict[str, pl.DataFrame | None] = {name: getattr(result, name) for name in TABLES}
     for name, table in {**tables, "wires": wires_table(result)}.items():

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from commonwatt.exchange.bills import proven
+from commonwatt.exchange.folder import write_private
 from commonwatt.report.export import write_tables
 from commonwatt.report.report import write_report
 from commonwatt.simulation.result import Result
@@ -24,12 +25,10 @@ def write_outputs(result: Result, out: Path) -> None:
 
 
 def _write_bills(result: Result, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for bill in proven(result.books, result.bills):
         member = bill["content"]["member"]
-        (folder / bill_name(member["index"], member["id"])).write_text(
-            json.dumps(bill, indent=1) + "\n", encoding="utf-8"
-        )
+        write_private(folder / bill_name(member["index"], member["id"]), json.dumps(bill, indent=1) + "\n")
 
 
 def bill_name(index: int, member: str) -> str:

@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from commonwatt.exchange.folder import write_private
 from commonwatt.report.findings import findings
 from commonwatt.report.homeplots import flows_svg, savings_svg
 from commonwatt.report.metrics import Figures, figures
@@ -30,7 +31,7 @@ CSS: Final = Path(__file__).with_name("report.css")
 def write_report(result: Result, path: Path) -> None:
     """Write the report of `result` as one HTML file, in UTF-8."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(report_html(result), encoding="utf-8")
+    write_private(path, report_html(result))
 
 
 def report_html(result: Result) -> str:

@@ -10,10 +10,8 @@ with everyone and has no preference. Every value that cannot be used is a findin
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any, Final
@@ -23,10 +21,13 @@ import numpy as np
 from commonwatt.data.table import reading
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.market import Neighbourhood
+from commonwatt.records import strict_json
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, MICRO, WH_PER_KWH
 
 AGENT: Final = {"a": MAX_PRICE / MICRO, "b": MAX_PRICE / MICRO, "p_min": MAX_ORDER_WH / WH_PER_KWH}
 """Largest value without sign of an agent's keys; p_max is bounded as p_min."""
+_LONGEST: Final = 1 << 26
+"""Bytes of a file."""
 
 
 def read_agents(file: Path, retail: int | None, feed_in: int | None) -> tuple[tuple[str, ...], Neighbourhood]:
@@ -35,12 +36,12 @@ def read_agents(file: Path, retail: int | None, feed_in: int | None) -> tuple[tu
     retail, feed_in : what the utility sells and buys at [micro-currency/kWh]; None = it does not
     Raises ConfigError with all findings, or DataError when the file cannot be read.
     """
-    with reading(file):
-        text = file.read_text(encoding="utf-8-sig")
+    with reading(file), file.open("rb") as opened:
+        raw = opened.read(_LONGEST + 1)
     findings: list[Finding] = []
     try:
-        given = json.loads(text, object_pairs_hook=partial(_once, findings))
-    except (ValueError, RecursionError) as error:
+        given = strict_json.loads(raw, _LONGEST, fractions=True)
+    except ValueError as error:
         raise ConfigError(str(file), [Finding("", f"is not JSON: {error}")]) from None
     tables = _table(given, {"agents", "links"}, "", findings)
     names, curves = _agents(tables.get("agents"), findings)
@@ -54,13 +55,6 @@ def read_agents(file: Path, retail: int | None, feed_in: int | None) -> tuple[tu
     if found := neighbourhood.findings(1.0):
         raise ConfigError(str(file), [Finding(_named(each.path, names), each.message) for each in found])
     return tuple(names), neighbourhood
-
-
-def _once(findings: list[Finding], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; a key that stands twice is a finding, because readers differ in which of the two they take."""
-    counts = Counter(key for key, _ in pairs)
-    findings.extend(Finding(key, "stands twice in one object") for key, count in counts.items() if count > 1)
-    return dict(pairs)
 
 
 def _agents(rows: object, findings: list[Finding]) -> tuple[list[str], list[tuple[float, float, float, float]]]:

@@ -12,7 +12,7 @@ from commonwatt.community.model import Community
 from commonwatt.exchange import rows
 from commonwatt.exchange.events import GateClosure
 from commonwatt.exchange.exchange import Exchange, Laboratory
-from commonwatt.exchange.folder import EXCHANGE_FILE, make_folder
+from commonwatt.exchange.folder import open_store
 from commonwatt.exchange.founding import Party, claim, enter, open_ledger
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.stopwatch import Stopwatch
@@ -60,9 +60,7 @@ class Simulation:
         with self.watch("read data"):
             self.rules = Rules.of(community, folder, start, days)
             truth = world.build(self.rules, folder, forecaster.history_days)
-        if out:
-            make_folder(out, fresh=fresh)
-        self.store = Store(out / EXCHANGE_FILE if out else None)
+        self.store = open_store(out, fresh=fresh) if out else Store(None)
         self.exchange: Laboratory
         self.homes: Homes
         try:

@@ -18,18 +18,19 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from commonwatt.accounts.promise import Promise
 from commonwatt.errors import LedgerError, Reverted
 from commonwatt.exchange import steps
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.events import Event, SlotEnd
-from commonwatt.exchange.excerpt import excerpt
+from commonwatt.exchange.excerpt import excerpt, promised
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.outbox import Outbox, Outgoing, outgoing
 from commonwatt.exchange.states import Posted, Settled
 from commonwatt.ledger.client.abi import decode_event, events
 from commonwatt.ledger.client.disputes import DisputesClient
 from commonwatt.ledger.node import Receipt
-from commonwatt.member.faults import Chain, Fault, Promise, faults, promised
+from commonwatt.member.faults import Chain, Fault, faults
 from commonwatt.proof import Key
 from commonwatt.records import Trades
 from commonwatt.simulation.api import first_day

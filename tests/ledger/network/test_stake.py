@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from importlib.resources import files
 
 import pytest
 from consensus_cases import KEYS, NETWORK, START, STRANGER, Chain, Node, grow, refusal, stake_members
@@ -75,11 +73,6 @@ def network(published: Published, first: Table) -> list[Node]:
     """Nodes of all three members, whoever of them belongs to the first table."""
     rules = Rules(NETWORK, first, published.contract, period=5, day=DAY)
     return [Node(key, Pos(rules, [own])) for key, own in zip(KEYS, CHAINS, strict=False)]
-
-
-def test_the_slots_are_the_compiler_s():
-    layout = json.loads((files("commonwatt.ledger") / "artifacts" / "Stake.json").read_text("utf-8"))["storage"]
-    assert (layout["members"], layout["entries"]) == (stake.MEMBERS_SLOT, stake.ENTRIES_SLOT)
 
 
 def test_what_is_published_is_read():

@@ -8,8 +8,10 @@ never part of one (SQLite, `synchronous=NORMAL`), unless the store is told to be
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 
 from commonwatt.errors import LedgerError
@@ -162,6 +164,8 @@ def _connect(path: Path | None, *, read_only: bool) -> sqlite3.Connection:
         return _open(":memory:")
     name = path.absolute().as_uri()
     if not read_only:
+        with suppress(OSError):  # SQLite says it better
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # balances are nobody else's business
         return _open(f"{name}?mode=rwc")
     reader = _open(f"{name}?mode=ro")
     log = path.with_name(f"{path.name}-wal")

@@ -107,6 +107,8 @@ class Contract:
         self.errors = [(entry["name"], Codec(entry["inputs"])) for entry in entries if entry["type"] == "error"]
         self.events = [_EventAbi(entry) for entry in entries if entry["type"] == "event"]
         constructor = [entry["inputs"] for entry in entries if entry["type"] == "constructor"]
+        self.storage: Mapping[str, int] = artifact["storage"]
+        """Where the compiler put each variable: its number, or that of its first word."""
         self.constructor = Codec(constructor[0] if constructor else [])
 
     def creation(self, *values: object) -> bytes:

@@ -29,9 +29,6 @@ __all__ = ["Addresses", "Enrolment", "LedgerClient", "Posting", "Terms"]
 
 # Members per transaction of a long list: about 10 M gas, below the 16.8 M that Ethereum allows (EIP-7825).
 _BATCH = 100
-# Storage of Settlement, see its variables: member => withdrawal, and the first word of the packed balances.
-_REQUESTED_SLOT = 5
-_BALANCES_SLOT = 8
 _LANE_BYTES = 8
 _LANES = 4
 _WITHDRAWAL_REQUESTED = keccak(b"WithdrawalRequested(uint32,uint64,uint64)")
@@ -109,7 +106,7 @@ class LedgerClient:
 
     def issue(self, lanes: int) -> Mint:
         """What operators sign in `token_domain`, so that this client can pay in `lanes` lane units for members."""
-        return Mint(self.key.address, lanes * self.terms.lane_unit, self._read(TOKEN, "mints")[0])
+        return Mint(self.key.address, lanes * self.terms.lane_unit, self.view(TOKEN, "mints")[0])
 
     def deposit_for(
         self, members: Sequence[int], lanes: Sequence[int], *, at: int, signatures: Sequence[bytes] | None = None
@@ -209,25 +206,25 @@ class LedgerClient:
     def terms(self) -> Terms:
         """What was fixed when Settlement was created."""
         names = ("laneUnit", "slotSeconds", "window", "grace", "slotOffset", "answerTime", "bond")
-        return Terms(*(self._read(SETTLEMENT, name)[0] for name in names))
+        return Terms(*(self.view(SETTLEMENT, name)[0] for name in names))
 
     @cached_property
     def disputes(self) -> bytes:
         """The contract that judges objections to posts [address]."""
-        return bytes(self._read(SETTLEMENT, "disputes")[0])
+        return bytes(self.view(SETTLEMENT, "disputes")[0])
 
     @property
     def member_count(self) -> int:
         """How many members are registered."""
-        return int(self._read(COMMUNITY, "memberCount")[0])
+        return int(self.view(COMMUNITY, "memberCount")[0])
 
     def member_of(self, account: bytes) -> int:
         """Number of the member with this account. Raises Reverted NotAMember."""
-        return int(self._read(COMMUNITY, "memberOf", account)[0])
+        return int(self.view(COMMUNITY, "memberOf", account)[0])
 
     def member_of_meter(self, meter: bytes) -> int:
         """Number of the member with this meter [address]. Raises Reverted UnknownMeter."""
-        return int(self._read(COMMUNITY, "memberOfMeter", meter)[0])
+        return int(self.view(COMMUNITY, "memberOfMeter", meter)[0])
 
     def balances(self) -> IntArray:
         """Balance of every member, shape (members,) [lane units], requested withdrawals included.
@@ -236,8 +233,8 @@ class LedgerClient:
         Raises LedgerError when a balance is above 2^63 - 1.
         """
         count = self.member_count
-        slots = range(_BALANCES_SLOT, _BALANCES_SLOT + -(-count // _LANES))
-        words = self.node.storage(self.addresses.settlement, slots)
+        first = contract(SETTLEMENT).storage["_book"]
+        words = self.node.storage(self.addresses.settlement, range(first, first + -(-count // _LANES)))
         packed = b"".join(word.to_bytes(_LANES * _LANE_BYTES, "big") for word in words)
         balances = np.frombuffer(packed, dtype=">i8")[:count].astype(np.int64)
         if count and balances.min() < 0:
@@ -257,7 +254,8 @@ class LedgerClient:
             changed = changed or bool(self.node.logs(self._requested_at + 1, head, settlement, topic))
         self._requested_at = head
         if self._requested is None or changed:
-            keys = [keccak(n.to_bytes(32, "big") + _REQUESTED_SLOT.to_bytes(32, "big")) for n in range(count)]
+            place = contract(SETTLEMENT).storage["requested"].to_bytes(32, "big")
+            keys = [keccak(member.to_bytes(32, "big") + place) for member in range(count)]
             words = self.node.storage(self.addresses.settlement, [int.from_bytes(key, "big") for key in keys])
             # The word holds the lanes in its low 64 bits and the time of the request above them.
             self._requested = np.array([word & (2**64 - 1) for word in words], dtype=np.int64)
@@ -270,12 +268,12 @@ class LedgerClient:
 
     def commitment(self, slot: int) -> bytes | None:
         """What is committed for a slot, keccak(orders ‖ trades); None when nothing is."""
-        (found,) = self._read(SETTLEMENT, "commitments", slot)
+        (found,) = self.view(SETTLEMENT, "commitments", slot)
         return None if found == ZERO_HASH else bytes(found)
 
     def posted(self, slot: int, revision: int) -> Posting | None:
         """The latest post of a revision, expired or not; None when there is none."""
-        digest, posted_at, held_until, final, _ = self._read(SETTLEMENT, "posted", slot, revision)
+        digest, posted_at, held_until, final, _ = self.view(SETTLEMENT, "posted", slot, revision)
         return None if digest == ZERO_HASH else Posting(digest, posted_at, final, held_until)
 
     def posted_deltas(self, slot: int, revision: int) -> bytes | None:
@@ -297,13 +295,23 @@ class LedgerClient:
 
     def bond_of(self, operator: bytes) -> tuple[int, int]:
         """What an operator [address] has staked [lane units], and how many of its posts are open."""
-        lanes, posts = self._read(SETTLEMENT, "bonds", operator)
+        lanes, posts = self.view(SETTLEMENT, "bonds", operator)
         return int(lanes), int(posts)
 
     def anchored(self, start: int, until: int) -> bytes | None:
         """Root of the bills of the period from `start` to `until` [unix s]; None when none is anchored."""
-        (bills,) = self._read(SETTLEMENT, "anchored", start, until)
+        (bills,) = self.view(SETTLEMENT, "anchored", start, until)
         return None if bills == ZERO_HASH else bytes(bills)
+
+    def view(self, name: str, view: str, *values: object) -> tuple[Any, ...]:
+        """What a view of the community's contract `name` gives. Raises Reverted."""
+        head = self.node.head.hash
+        if head != self._answers_at:
+            self._answers, self._answers_at = {}, head
+        question = name, view, *values
+        if question not in self._answers:
+            self._answers[question] = self._ask(name, view, *values)
+        return self._answers[question]
 
     # Inside
 
@@ -336,15 +344,6 @@ class LedgerClient:
 
     def _settlement(self, function: str, *values: object) -> bytes:
         return contract(SETTLEMENT).functions[function].encode(*values)
-
-    def _read(self, name: str, view: str, *values: object) -> tuple[Any, ...]:
-        head = self.node.head.hash
-        if head != self._answers_at:
-            self._answers, self._answers_at = {}, head
-        question = name, view, *values
-        if question not in self._answers:
-            self._answers[question] = self._ask(name, view, *values)
-        return self._answers[question]
 
     def _ask(self, name: str, view: str, *values: object) -> tuple[Any, ...]:
         function = contract(name).functions[view]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +20,7 @@ from commonwatt.ledger.chain.evm import Genesis
 from commonwatt.ledger.network.consensus.interface import Consensus
 from commonwatt.proof.keccak import keccak
 from commonwatt.proof.keys import Key
+from commonwatt.records import strict_json
 
 MOST_CHAIN_ID = 4_503_599_627_370_476
 """The highest that MetaMask takes; JavaScript computes with it exactly."""
@@ -184,27 +184,12 @@ def parse(text: str, source: str = "genesis.json") -> Agreement:
 def _document(text: str, source: str) -> dict[str, Any]:
     problem = "is not a table of JSON"
     try:
-        if len(text) > _LONGEST:
-            raise ValueError(f"is longer than {_LONGEST} letters")
-        document = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        document = strict_json.loads(text, _LONGEST, fractions=True)
         if isinstance(document, dict):
             return document
-    except RecursionError:
-        problem = "is nested too deeply"
     except ValueError as error:
         problem = f"cannot be read as JSON: {error}"
     raise ConfigError(source, [Finding("", problem)])
-
-
-def _once(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        raise ValueError("a key stands there twice")
-    return table
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
 
 
 def _stake_findings(table: PosTable, members: list[bytes]) -> list[Finding]:

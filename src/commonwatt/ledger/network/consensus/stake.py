@@ -12,8 +12,6 @@ from commonwatt.proof.keccak import keccak
 from commonwatt.proof.typed import Domain
 from commonwatt.records.schema import U64, Bytes32
 
-MEMBERS_SLOT, ENTRIES_SLOT = 2, 3
-"""Where the compiler put the contract's `members` and `entries`."""
 _TABLE = Codec(
     [
         {"type": "address[]", "name": "who"},
@@ -52,10 +50,11 @@ Table = Mapping[bytes, Entry]
 
 def read(history: History, block: bytes, stake: bytes) -> dict[bytes, Entry]:
     """Rows of all members that seal blocks, as the contract at `stake` holds them after a block."""
-    (count,) = history.words(block, stake, [MEMBERS_SLOT])
-    first = _integer(keccak(_word(MEMBERS_SLOT)))
+    listed, entries = (contract(STAKE).storage[name] for name in ("members", "entries"))
+    (count,) = history.words(block, stake, [listed])
+    first = _integer(keccak(_word(listed)))
     members = [_word(word)[12:] for word in history.words(block, stake, range(first, first + count))]
-    places = [_integer(keccak(member.rjust(32, b"\0") + _word(ENTRIES_SLOT))) for member in members]
+    places = [_integer(keccak(member.rjust(32, b"\0") + _word(entries))) for member in members]
     words = history.words(block, stake, [slot for place in places for slot in (place, place + 1)])
     rows = zip(members, words[::2], words[1::2], strict=True)
     return {member: Entry(_word(tip), tokens) for member, tip, tokens in rows if tip}

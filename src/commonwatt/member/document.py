@@ -1,0 +1,93 @@
+"""A bill or an excerpt, as its member has it: read strictly, every part there and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from commonwatt.errors import RecordError, VerificationError
+from commonwatt.member.page import require, table
+from commonwatt.records import strict_json
+from commonwatt.records.schema import to_bytes
+
+_LONGEST: Final = 1 << 30
+"""Bytes of a file: many times a year of one member's bill."""
+_EXCERPT: Final = ("format", "ledger", "member", "mandate", "slots")
+_BILL: Final = (
+    *_EXCERPT, "community", "currency", "timezone", "period", "tariff", "charges", "total", "withoutMarket",
+)  # fmt: skip
+_SLOT: Final = ("slot", "reading", "trades")
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a document says of where it belongs: it may say anything.
+
+    community, settlement : the contracts [address]
+    account : the member's [address]; index : its number
+    """
+
+    chain_id: int
+    community: bytes
+    settlement: bytes
+    account: bytes
+    index: int
+
+
+def read(file: Path) -> Mapping[str, Any]:
+    """The document in a file. Raises VerificationError."""
+    try:
+        with file.open("rb") as opened:
+            given = strict_json.loads(opened.read(_LONGEST + 1), _LONGEST)
+        return whole(given)
+    except OSError as error:
+        raise VerificationError(f"{file} cannot be read: {error.strerror}.") from None
+    except (ValueError, VerificationError) as error:
+        raise VerificationError(f"{file} is no bill and no excerpt of one: {str(error).rstrip('.')}.") from None
+
+
+def whole(given: Any) -> Mapping[str, Any]:
+    """The document, when it has the parts of a bill or an excerpt and no others. Raises VerificationError."""
+    is_bill = isinstance(given, dict) and "anchor" in given
+    document = table(given, ("content", "anchor", "proofs") if is_bill else ("content", "proofs"), "the document")
+    content = table(document["content"], _BILL if is_bill else _EXCERPT, "the content")
+    table(content["ledger"], ("chainId", "community", "settlement"), "the ledger")
+    table(content["member"], ("index", "id", "account") if is_bill else ("index", "account"), "the member")
+    require(_is_number(content["member"]["index"], 32), "the member's index is no number of a member.")
+    require(isinstance(content["slots"], list), "the slots are no list.")
+    for line in content["slots"]:
+        table(line, (*_SLOT, "prices", "grid") if is_bill else _SLOT, "a slot")
+        require(_is_number(line["slot"], 64), "a slot's start is no time in unix seconds.")
+    require(isinstance(document["proofs"], dict), "the proofs are no table.")
+    if is_bill:
+        _whole_bill(content, document["anchor"])
+    return document
+
+
+def _whole_bill(content: Mapping[str, Any], anchor: Any) -> None:
+    table(anchor, ("root", "index", "siblings"), "the anchor")
+    table(content["period"], ("from", "until"), "the period")
+    tariff = table(content["tariff"], ("networkFee", "levies", "vat"), "the tariff")
+    table(tariff["vat"], ("name", "rate"), "the VAT")
+    require(isinstance(tariff["levies"], list), "the levies are no list.")
+    for levy in tariff["levies"]:
+        table(levy, ("name", "price", "grid", "local"), "a levy")
+    for line in content["slots"]:
+        table(line["prices"], ("retail", "feedIn"), "the prices of a slot")
+        table(line["grid"], ("wh", "amount"), "what met the utility")
+
+
+def _is_number(given: Any, bits: int) -> bool:
+    return type(given) is int and 0 <= given < 1 << bits
+
+
+def named(document: Mapping[str, Any]) -> Named:
+    """Where the document says that it belongs. Raises VerificationError."""
+    ledger, member = document["content"]["ledger"], document["content"]["member"]
+    try:
+        community, settlement = (to_bytes(ledger[name], 20) for name in ("community", "settlement"))
+        return Named(ledger["chainId"], community, settlement, to_bytes(member["account"], 20), member["index"])
+    except RecordError as error:
+        raise VerificationError(f"The document names no contracts, or no account: {error}") from None

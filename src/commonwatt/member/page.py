@@ -1,0 +1,255 @@
+"""What a member is shown of one slot, in a bill or an excerpt, read once for all who look for faults in it.
+
+A page is whole when every line is under the posted roots, the member's own lines stand side by side between those of
+others, and each of them comes with its trade, the consent that it names and the reading, all signed by whom they
+have to be. Whether the lines are right is another question: `faults` and `verify_slot` ask it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from commonwatt.errors import VerificationError
+from commonwatt.ledger.client.disputes import Leaf
+from commonwatt.proof import Domain, hash_struct, keccak, root_of, verify
+from commonwatt.records import ZERO_HASH, Mandate, Order, Post, Reading, Signed, Statement, Trade
+from commonwatt.records.schema import Record, from_json, to_bytes
+
+R = TypeVar("R", bound=Record)
+_PROOF = ("post", "before", "lines", "after", "trades", "committed", "reading")
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """A trade as it is shown.
+
+    hash : its struct hash
+    settled : energy that was delivered and paid [Wh]
+    paid : [micro-currency]
+    order : the member's own, None for a trade under the mandate
+    """
+
+    trade: Trade
+    hash: bytes
+    settled: int
+    paid: int
+    order: Order | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the member's statements with what it rests on.
+
+    before : the member's line before it
+    trade : None for a line without one
+    consent : the order or the mandate that the line names
+    """
+
+    leaf: Leaf
+    before: Leaf | None
+    trade: Trade | None
+    consent: Order | Mandate | None
+
+    @property
+    def statement(self) -> Statement:
+        """The line itself."""
+        return self.leaf.statement
+
+    @property
+    def pair(self) -> list[Leaf]:
+        """The line, behind the one whose sums it goes on from."""
+        return [self.before, self.leaf] if self.before else [self.leaf]
+
+    @property
+    def added(self) -> tuple[int, int]:
+        """What the line adds to the sums: energy [Wh], positive = bought, and money, positive = received."""
+        before = self.before.statement if self.before else None
+        line = self.statement
+        return (line.wh - before.wh, line.money - before.money) if before else (line.wh, line.money)
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that a member is shown of a post: its lines between the neighbours', its trades, and its reading.
+
+    leaves : the member's, and the ones before and behind them
+    """
+
+    post: Post
+    member: int
+    mandate: Mandate
+    leaves: tuple[Leaf, ...]
+    lines: tuple[Line, ...]
+    trades: tuple[Agreed, ...]
+    reading: Reading
+
+    @property
+    def ends(self) -> list[Leaf]:
+        """The member's last line and the one behind it."""
+        return [*self.leaves[-2:]]
+
+    @property
+    def trading(self) -> list[Line]:
+        """The lines with a trade."""
+        return [line for line in self.lines if line.trade]
+
+
+@dataclass(frozen=True)
+class Ways:
+    """Siblings to the roots that are not the statements'.
+
+    root : of the trades that were committed before delivery
+    trades : of each line with a trade, to that root; None for a trade that was made after delivery
+    reading : to the post's root of readings
+    """
+
+    root: bytes
+    trades: tuple[tuple[bytes, ...] | None, ...]
+    reading: tuple[bytes, ...]
+
+
+def require(holds: bool, otherwise: str) -> None:
+    """Raise VerificationError with this sentence unless it holds."""
+    if not holds:
+        raise VerificationError(otherwise)
+
+
+def table(given: Any, keys: Sequence[str], what: str) -> Mapping[str, Any]:
+    """The table, when it has these keys and no others. Raises VerificationError."""
+    whole = isinstance(given, dict) and sorted(given) == sorted(keys)
+    require(whole, f"{what} is not a table of {', '.join(keys)}.")
+    return dict(given)
+
+
+def mandate_of(given: Any, account: bytes, domain: Domain) -> Mandate:
+    """The mandate of the member with this account [address], as a document shows it.
+
+    Raises VerificationError or RecordError when it is another member's, or not signed by the member.
+    """
+    mandate, signature = _parts(Mandate, given)
+    require(mandate.member == account, "The mandate is another member's.")
+    verify(domain, Signed(mandate, b"", signature), account)
+    return mandate
+
+
+def post_of(proof: Any) -> Post:
+    """The post that a proof is about. Raises VerificationError or RecordError."""
+    post = from_json(Post, table(proof, _PROOF, "the proof")["post"])
+    hash_struct(post)  # refuses what fits no field
+    return post
+
+
+def read(shown: Mapping[str, Any], proof: Any, member: int, mandate: Mandate, domain: Domain) -> Page:
+    """The page of the member with this index. Raises VerificationError or RecordError when it is not whole."""
+    post = post_of(proof)
+    before = [proof["before"]] if proof["before"] else []
+    leaves = tuple(_leaf(each, post) for each in (*before, *_list(proof["lines"]), proof["after"]))
+    positions = [leaf.position for leaf in leaves]
+    require(positions == list(range(positions[0], positions[0] + len(leaves))), "the lines are not adjacent.")
+    require(bool(before) or positions[0] == 0, "the line before the first is missing.")
+    own = leaves[len(before) : -1]
+    require(all(leaf.statement.member == member for leaf in own), "a line of another member stands among the lines.")
+    ends = (*leaves[: len(before)], leaves[-1])
+    require(all(leaf.statement.member != member for leaf in ends), "not all of the lines are shown.")
+    trades = tuple(_agreed(each, mandate, domain) for each in _list(shown["trades"]))
+    reading = _signed(Reading, shown["reading"], None, domain)
+    require(not own or own[-1].statement.reading == hash_struct(reading), "the lines are of another reading.")
+    return Page(post, member, mandate, leaves, tuple(_lines(own, trades, mandate)), trades, reading)
+
+
+def ways(proof: Mapping[str, Any]) -> Ways:
+    """What the proof shows beside the page. Raises VerificationError or RecordError."""
+    committed = (None if each is None else _hashes(each) for each in _list(proof["committed"]))
+    return Ways(to_bytes(proof["trades"], 32), tuple(committed), _hashes(proof["reading"]))
+
+
+def require_committed(page: Page, shown: Ways, commitment: bytes | None) -> None:
+    """Each trade by order is one that was committed before delivery, each other one is under the mandate.
+
+    commitment : what the chain holds for the slot
+    Raises VerificationError.
+    """
+    committed = commitment == keccak(page.post.orders + shown.root)
+    require(committed, "these are not the orders and trades that were committed before delivery.")
+    require(len(shown.trades) == len(page.trading), "there are more proofs than trades, or fewer.")
+    for line, siblings in zip(page.trading, shown.trades, strict=True):
+        by_order, trade = isinstance(line.consent, Order), line.trade
+        require(siblings is not None or not by_order, "a trade by order was not committed before delivery.")
+        require(siblings is None or by_order, "a day-ahead trade without the member's order.")
+        if trade is not None and siblings is not None:
+            there = leads(line.statement.trade, trade.number, siblings, shown.root)
+            require(there, "a day-ahead trade is not the one that was committed before delivery.")
+
+
+def leads(struct_hash: bytes, position: int, siblings: Sequence[bytes], root: bytes) -> bool:
+    """Whether a record leads to a root. The root of nothing is zero, and no record leads there."""
+    return root != ZERO_HASH and root_of(struct_hash, position, siblings) == root
+
+
+def _lines(own: Sequence[Leaf], trades: Sequence[Agreed], mandate: Mandate) -> list[Line]:
+    by_hash = {each.hash: each.trade for each in trades}
+    consents: dict[bytes, Order | Mandate] = {hash_struct(each.order): each.order for each in trades if each.order}
+    consents[hash_struct(mandate)] = mandate
+    lines: list[Line] = []
+    for leaf in own:
+        line = leaf.statement
+        before = lines[-1].leaf if lines and line.index else None
+        if line.trade == ZERO_HASH:
+            lines.append(Line(leaf, before, None, None))
+            continue
+        require(line.trade in by_hash, f"the trade of line {line.index} is not shown.")
+        require(line.order in consents, f"line {line.index} rests on no order or mandate of the member.")
+        lines.append(Line(leaf, before, by_hash[line.trade], consents[line.order]))
+    return lines
+
+
+def _leaf(given: Any, post: Post) -> Leaf:
+    leaf = table(given, ("statement", "position", "siblings"), "a line")
+    statement, siblings = from_json(Statement, leaf["statement"]), _hashes(leaf["siblings"])
+    position = _whole(leaf["position"])
+    there = leads(hash_struct(statement), position, siblings, post.statements)
+    require(there, "a line does not lead to the posted statements.")
+    here = (statement.slot, statement.revision) == (post.slot, post.revision)
+    require(here, "a line is of another slot or revision.")
+    return Leaf(statement, position, siblings)
+
+
+def _agreed(given: Any, mandate: Mandate, domain: Domain) -> Agreed:
+    require(isinstance(given, dict), "a trade is not shown as one.")
+    rest = dict(given)
+    settled, paid = (_whole(rest.pop(name, None)) for name in ("settledWh", "payment"))
+    order = rest.pop("order", None)
+    trade = from_json(Trade, rest)
+    if order is not None:
+        order = _signed(Order, order, mandate.agent, domain)
+        require(order.member == mandate.member, "an order is another member's.")
+    return Agreed(trade, hash_struct(trade), settled, paid, order)
+
+
+def _signed(kind: type[R], given: Any, signer: bytes | None, domain: Domain) -> R:
+    """A record and its signature by the signer, or by the meter that it names."""
+    record, signature = _parts(kind, given)
+    verify(domain, Signed(record, b"", signature), record.meter if isinstance(record, Reading) else signer or b"")
+    return record
+
+
+def _parts(kind: type[R], given: Any) -> tuple[R, bytes]:
+    require(isinstance(given, dict) and "signature" in given, f"a {kind.__name__} is shown without its signature.")
+    record = from_json(kind, {name: value for name, value in given.items() if name != "signature"})
+    return record, to_bytes(given["signature"], 65)
+
+
+def _list(given: Any) -> Sequence[Any]:
+    require(isinstance(given, list), "a list is missing.")
+    return list(given)
+
+
+def _whole(given: Any) -> int:
+    require(type(given) is int, "a whole number is missing.")
+    return int(given)
+
+
+def _hashes(given: Any) -> tuple[bytes, ...]:
+    return tuple(to_bytes(each, 32) for each in _list(given))

@@ -1,0 +1,143 @@
+"""Whom a member believes when it looks at a document: the chain's nodes, and whoever runs the contracts.
+
+A document names its contracts itself, and anybody can found others of the same name. So a member says what it knows
+from elsewhere (`Pins`); what is believed beyond that is told (`Trust`), and nothing is sent to strangers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields
+from typing import Any
+
+from commonwatt.errors import LedgerError
+from commonwatt.ledger.agreeing import AgreeingNodes
+from commonwatt.ledger.client.governance import Governance, governance
+from commonwatt.ledger.client.settlement import Addresses, LedgerClient
+from commonwatt.ledger.node import Node
+from commonwatt.ledger.opening import open_to_read, open_to_write
+from commonwatt.member.document import Named
+from commonwatt.member.page import require
+from commonwatt.proof import Key, checksum_address
+
+_NOBODY = Key(b"\x01" * 32)
+"""Signs nothing."""
+
+
+@dataclass(frozen=True)
+class Pins:
+    """What a member knows of its community from elsewhere than the document; None = not known.
+
+    contract : address of its Settlement
+    operators : addresses of all its operators
+    config : digest of its file, which its contract holds. Anybody can found another community with the same file, so
+        this tells what holds there and not whose it is.
+    """
+
+    contract: bytes | None = None
+    operators: frozenset[bytes] | None = None
+    config: bytes | None = None
+
+    @property
+    def whose(self) -> bool:
+        """Whether they tell who runs the contracts."""
+        return self.contract is not None or self.operators is not None
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What was believed. ledgers : nodes and files that were asked; pins : what the member knew; account : its own"""
+
+    ledgers: tuple[str, ...]
+    chain_id: int
+    settlement: bytes
+    account: bytes
+    governance: Governance
+    pins: Pins
+
+    @property
+    def source(self) -> str:
+        """Where the contracts were taken from, as the end of a sentence."""
+        if self.pins.whose:
+            return "under the contracts that you named"
+        return "under contracts that were taken from the document itself"
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for a program."""
+        gov = self.governance
+        return {
+            "ledgers": list(self.ledgers),
+            "chainId": self.chain_id,
+            "settlement": checksum_address(self.settlement),
+            "community": checksum_address(gov.community),
+            "operators": [*map(checksum_address, gov.operators)],
+            "threshold": gov.threshold,
+            "config": f"0x{gov.config.hex()}",
+            "account": checksum_address(self.account),
+            "pinned": [field.name for field in fields(self.pins) if getattr(self.pins, field.name) is not None],
+        }
+
+    def __str__(self) -> str:
+        gov = self.governance
+        operators = ", ".join(map(checksum_address, gov.operators))
+        return (
+            f"Believed: {' and '.join(self.ledgers)} about chain {self.chain_id}; Settlement "
+            f"{checksum_address(self.settlement)} of Community {checksum_address(gov.community)}, where "
+            f"{gov.threshold} of these operators sign: {operators}; the member's account "
+            f"{checksum_address(self.account)}."
+        )
+
+
+@contextmanager
+def opened(
+    at: Named, ledgers: Sequence[str], pins: Pins, key: Key | None = None
+) -> Iterator[tuple[LedgerClient, Trust]]:
+    """The contracts that a document names, when nothing speaks against them.
+
+    ledgers : URLs of nodes, or files; several must give the same answers
+    key : of the member, for transactions; None = the chain is only asked
+    Raises LedgerError when a chain cannot be asked or the key is not the member's, and VerificationError when chain or
+    contracts are others than the member knows, or would be sent to on the document's word alone.
+    """
+    if key is not None:
+        _may_send(at, pins, key)
+    with ExitStack() as stack:
+        node = _node(dict.fromkeys(ledgers), stack, write=key is not None)
+        same, where = node.chain_id == at.chain_id, " and ".join(ledgers)
+        require(same, f"The document belongs to chain {at.chain_id}, {where} is chain {node.chain_id}.")
+        client = LedgerClient(node, key or _NOBODY, Addresses(at.community, at.settlement))
+        yield client, _trusted(client, at, tuple(ledgers), pins)
+
+
+def _may_send(at: Named, pins: Pins, key: Key) -> None:
+    if key.address != at.account:
+        raise LedgerError(
+            f"The key is that of {checksum_address(key.address)}, the document is of {checksum_address(at.account)}."
+        )
+    require(
+        pins.whose,
+        f"Nothing is sent: only the document says that {checksum_address(at.settlement)} is your community's contract. "
+        "Name the contract that you know with --contract, or its operators with --operators.",
+    )
+
+
+def _node(ledgers: dict[str, None], stack: ExitStack, *, write: bool) -> Node:
+    opener = open_to_write if write else open_to_read
+    nodes = {each: stack.enter_context(opener(each)) for each in ledgers}
+    return next(iter(nodes.values())) if len(nodes) == 1 else AgreeingNodes(nodes)
+
+
+def _trusted(client: LedgerClient, at: Named, ledgers: tuple[str, ...], pins: Pins) -> Trust:
+    settlement = checksum_address(at.settlement)
+    known = pins.contract in (None, at.settlement)
+    require(known, f"The document is of another community: it names the contract {settlement}, which is not yours.")
+    require(bool(client.node.code(at.settlement)), f"There is no contract at {settlement} on this chain.")
+    found = governance(client)
+    require(found.community == at.community, f"The document names another Community than {settlement} has.")
+    others = pins.operators is not None and pins.operators != frozenset(found.operators)
+    operators = ", ".join(map(checksum_address, found.operators))
+    require(not others, f"Others run the contract {settlement} than you named: {operators}.")
+    same = pins.config in (None, found.config)
+    require(same, f"The contract {settlement} was founded with another community's file, or another version of it.")
+    return Trust(ledgers, at.chain_id, at.settlement, at.account, found, pins)

@@ -1,0 +1,126 @@
+"""Two processes and one folder: one of them works there, the other one is told so and spoils nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from exchange_cases import SOURCE, START, snapshot, written
+
+from commonwatt.errors import StoreError
+from commonwatt.exchange.folder import open_store
+from commonwatt.ledger.chain.embedded import EmbeddedChain
+from commonwatt.report.outputs import write_outputs
+from commonwatt.simulation.api import simulate
+
+POSIX = pytest.mark.skipif(os.name != "posix", reason="files have no such modes here")
+RUN = f"""
+import json, sys
+from pathlib import Path
+from exchange_cases import snapshot
+from commonwatt.simulation.api import simulate
+
+def pause(done, total):
+    if done == 5:
+        print("at work", flush=True)
+        sys.stdin.readline()
+
+result = simulate(sys.argv[1], "{START}", 1, out=Path(sys.argv[2]), fresh="--fresh" in sys.argv, progress=pause)
+print(json.dumps(snapshot(result)))
+"""
+
+
+def started(file: Path, out: Path, *options: str) -> subprocess.Popen[str]:
+    """A run that waits at its fifth event for a line."""
+    helpers = str(Path(__file__).parents[1] / "helpers")
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN, str(file), str(out), *options], text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([SOURCE, helpers])},
+    )  # fmt: skip
+
+
+def test_a_fresh_run_beside_a_running_one_is_refused_and_harms_nothing(tmp_path: Path) -> None:
+    file, out = written(tmp_path), tmp_path / "out"
+    undisturbed = simulate(file, START, 1)
+    expected = snapshot(undisturbed)
+    undisturbed.close()
+    running = started(file, out)
+    assert running.stdout
+    assert running.stdout.readline() == "at work\n"
+    before = {path.name: path.stat().st_ino for path in out.iterdir()}
+    for fresh in (True, False):
+        with pytest.raises(StoreError, match="open in another process, which must stop first"):
+            simulate(file, START, 1, out=out, fresh=fresh)
+    assert {path.name: path.stat().st_ino for path in out.iterdir()} == before
+    said, wrong = running.communicate("go on\n")
+    assert (running.returncode, wrong) == (0, "")
+    assert json.loads(said) == expected
+    again = simulate(file, START, 1, out=out, fresh=True)
+    assert snapshot(again) == expected
+    again.close()
+
+
+def test_of_two_fresh_runs_at_once_each_ends_whole_or_is_refused(tmp_path: Path) -> None:
+    file, out = written(tmp_path), tmp_path / "out"
+    simulate(file, START, 1, out=out).close()
+    both = [started(file, out, "--fresh") for _ in range(2)]
+    ends = [process.communicate("go on\n") for process in both]
+    done = [said.splitlines()[-1] for process, (said, _) in zip(both, ends, strict=True) if process.returncode == 0]
+    told = [wrong.splitlines()[-1] for process, (_, wrong) in zip(both, ends, strict=True) if process.returncode]
+    assert done
+    assert all("another process" in line for line in told), told
+    kept = simulate(file, START, 1, out=out)
+    assert {json.dumps(snapshot(kept))} == set(done)
+    kept.close()
+
+
+def test_a_chain_that_somebody_writes_to_is_not_dropped(tmp_path: Path) -> None:
+    file, out = written(tmp_path), tmp_path / "out"
+    simulate(file, START, 1, out=out).close()
+    (out / "exchange.sqlite").unlink()
+    with EmbeddedChain(out / "ledger.sqlite") as chain:
+        head = chain.head
+        with pytest.raises(StoreError, match=r"ledger\.sqlite is open in another process"):
+            simulate(file, START, 1, out=out, fresh=True)
+        assert chain.seal(head.timestamp + 1).parent == head.hash
+
+
+def test_what_is_no_database_is_dropped(tmp_path: Path) -> None:
+    file, out = written(tmp_path), tmp_path / "out"
+    out.mkdir()
+    (out / "exchange.sqlite").write_bytes(b"SQLite format 3\0" + b"damaged" * 1000)
+    (out / "ledger.sqlite").write_text("nothing of the kind", "utf-8")
+    simulate(file, START, 1, out=out, fresh=True).close()
+
+
+@POSIX
+def test_only_their_owner_can_read_what_holds_members_data(tmp_path: Path) -> None:
+    old = os.umask(0o022)
+    try:
+        out = tmp_path / "out"
+        result = simulate(written(tmp_path), START, 1, out=out)
+        write_outputs(result, out)
+        bill = out / "bills" / "sun.json"
+        bill.chmod(0o644)
+        write_outputs(result, out)
+        modes = {path: stat.S_IMODE(path.stat().st_mode) for path in [out, *out.rglob("*")]}
+        result.close()
+    finally:
+        os.umask(old)
+    assert modes[out] == modes[out / "bills"] == modes[out / "tables"] == 0o700
+    assert modes[bill] == 0o600
+    private = [path for path in modes if path.suffix in (".sqlite", ".html") or path.parent.name == "bills"]
+    assert len(private) == 8
+    assert {modes[path] for path in private} == {0o600}
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", "utf-8")
+    with pytest.raises(StoreError, match="cannot be used as a folder"):
+        open_store(tmp_path / "file" / "out", fresh=True)
