@@ -197,3 +197,31 @@ def test_at_the_corridors_very_edge_neighbours_trade(tmp_path: Path) -> None:
     result = Simulation(load(file), tmp_path, date(2026, 6, 15), 1, ledger="none").run()
     assert len(result.trades)
     result.close()
+
+
+OWN = """
+from commonwatt.market import MECHANISMS, Parameters
+from dataclasses import replace
+
+class Mine(Parameters):
+    def in_vain(self, frame, most_kw):
+        {body}
+
+MINE = replace(MECHANISMS["listings"], parameters=Mine)
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ('yield "hour", f"none of {len(frame.starts)} slots has one"', "market.ahead.hour: none of 48 slots has one"),
+        ("raise KeyError(7)", "market.ahead.mechanism: .*mine.py cannot be run: KeyError: 7"),
+    ],
+)
+def test_a_mechanism_of_ones_own_says_what_is_in_vain_for_it(tmp_path: Path, body: str, words: str) -> None:
+    (tmp_path / "mine.py").write_text(OWN.format(body=body), encoding="utf-8")
+    file = community(tmp_path, '"0.27"', "")
+    text = file.read_text("utf-8").replace('mechanism = "fixed"', 'mechanism = "mine.py:MINE"')
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=words):
+        load(file)

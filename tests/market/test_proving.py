@@ -94,3 +94,26 @@ def test_a_mechanism_of_ones_own_is_checked_like_any_other() -> None:
     mine = Mechanism("generous", "after", Positions, Parameters, generous, "nobody")
     with pytest.raises(MarketError, match="generous broke its promise in slot 900"):
         mine.clear(FRAME, (GIVEN,))
+
+
+@pytest.mark.parametrize(
+    ("rows", "excess"),
+    [
+        ([(0, 2, 300, 150_000), (0, 2, 100, 250_000)], 0),
+        ([(0, 2, 300, 250_000)], 0),
+        ([(0, 2, 301, 250_000)], 1),
+        ([(0, 2, 300, 100_001), (0, 2, 100, 250_000)], 0),
+        ([(0, 2, 340, 150_000), (0, 2, 61, 100_000)], 1),
+        ([(0, 2, 310, 260_000), (1, 2, 5, 79_999)], 310),
+        ([(1, 2, 5, 79_999)], 5),
+        ([(2, 1, 1, 200_000)], 1),
+        ([], 0),
+    ],
+)
+def test_no_member_trades_beyond_what_its_orders_allow_at_a_price(
+    rows: list[tuple[int, int, int, int]], excess: int
+) -> None:
+    book = [(0, BUY, 300, 250_000), (0, BUY, 100, 150_000), (1, BUY, 50, 90_000), (2, SELL, 900, 80_000)]
+    given = Orders(*np.array(book, dtype=np.int64).T)
+    check = asked(trades(*rows), given)
+    assert (check.figure, check.holds) == (excess, excess == 0)

@@ -295,6 +295,15 @@ def test_who_must_run_trades(
     assert found["unmet_wh"] == {}
 
 
+@pytest.mark.parametrize(("b", "least", "most"), [((0, 0), 0, 0), ((3, 3), 3, 3), ((2, 9), 2, 9)])
+def test_no_price_between_agents_that_must_run_is_made_up(
+    tmp_path: Path, b: tuple[float, float], least: float, most: float
+) -> None:
+    ends = [{**agent, "b": worth} for agent, worth in zip(MUST[:2], b, strict=True)]
+    (trade,) = clear_file("bilateral", agents(tmp_path, ends), None, None, {})["trades"]
+    assert least <= float(trade["price"]) <= most
+
+
 def test_preferences_that_leave_nothing_to_gain_are_said(tmp_path: Path) -> None:
     links = [{"a": "mill", "b": "farm", "preference": 0.2}]
     found = clear_file("bilateral", agents(tmp_path, MUST, links=links), "0.40", "0.06", {})

@@ -192,7 +192,8 @@ def clear(
     if json_path:
         write_json(found, json_path)
     if json_path != "-":
-        print("\n".join(in_words(found)))
+        for line in in_words(found):
+            print(plain(line))
     insist_on_plan(found)
 
 

@@ -138,15 +138,28 @@ def _extended(routes: Routes, wh: IntArray, missing: IntArray, end: IntArray) ->
     return wh
 
 
-def fair_prices(routes: Routes, certificate: Certificate, alone: Operation, hours: float) -> tuple[IntArray, IntArray]:
+def known_prices(homes: Households) -> tuple[float, float]:
+    """The least and the highest marginal cost on an island without batteries, else no bounds [currency/kWh].
+
+    Agents that all must run leave the price open; beyond what any of them names it would be made up.
+    """
+    if np.isfinite(homes.retail).any() or np.isfinite(homes.feed_in).any() or homes.capacity.any():
+        return -np.inf, np.inf
+    marginal = np.concatenate([homes.b + homes.a * power for power in (homes.p_min, homes.p_max)])
+    return float(marginal.min()), float(marginal.max())
+
+
+def fair_prices(
+    routes: Routes, certificate: Certificate, alone: Operation, hours: float, known: tuple[float, float]
+) -> tuple[IntArray, IntArray]:
     """Price of each route [micro-currency/kWh], shape (routes,), and how short each home stays [micro-currency].
 
-    alone : the homes' operation without neighbours
+    alone : the homes' operation without neighbours; known : as `known_prices`
     """
     wh, worth = certificate.wh, certificate.price
     to_seller = worth[routes.seller, routes.slot] + routes.seller_gamma
     to_buyer = worth[routes.buyer, routes.slot] - routes.buyer_gamma
-    price = np.rint(MICRO * (to_seller + to_buyer) / 2).astype(np.int64)
+    price = np.rint(MICRO * np.clip((to_seller + to_buyer) / 2, *known)).astype(np.int64)
     gain = gains(certificate.operation, alone, hours)
     traded = np.flatnonzero(wh > 0)
     seller, buyer, energy = routes.seller[traded], routes.buyer[traded], wh[traded]

@@ -25,7 +25,7 @@ from commonwatt.market.bilateral import consensus_fast
 from commonwatt.market.bilateral.consensus import KERNELS, Round, Start, rounds
 from commonwatt.market.bilateral.neighbourhood import BilateralParameters, Neighbourhood
 from commonwatt.market.bilateral.proof import Evidence, prove
-from commonwatt.market.bilateral.repair import Certificate, certify, fair_prices, livable, without
+from commonwatt.market.bilateral.repair import Certificate, certify, fair_prices, known_prices, livable, without
 from commonwatt.market.bilateral.rounding import whole
 from commonwatt.market.bilateral.routes import Routes
 from commonwatt.market.interface import Frame, Outcome
@@ -103,10 +103,11 @@ def _fair(
     found: Certificate, routes: Routes, homes: Households, alone: Operation, hours: float
 ) -> tuple[Certificate, IntArray]:
     """The plan and its prices without the trades of homes that their partners cannot spare from a loss."""
-    price, short = fair_prices(routes, found, alone, hours)
+    known = known_prices(homes)
+    price, short = fair_prices(routes, found, alone, hours, known)
     while short.any():
         found = without(found, routes, homes, short, hours)
-        price, short = fair_prices(routes, found, alone, hours)
+        price, short = fair_prices(routes, found, alone, hours, known)
     return found, price
 
 
