@@ -15,7 +15,7 @@ from _measure import clocks, show
 
 from commonwatt.accounts.document import signed_json
 from commonwatt.accounts.statements import Line, place_of, statements
-from commonwatt.exchange.proofs import Slot
+from commonwatt.exchange.proofs import SlotProof
 from commonwatt.member.faults import Chain, faults
 from commonwatt.proof import Domain, Key, Tree, hash_struct, keccak, sign
 from commonwatt.records import BUY, SELL, Mandate, Order, Post, Reading, Signed, Trade
@@ -71,7 +71,7 @@ class Case:
         key = self.keys[member]
         return sign(DOMAIN, Reading(key.address, SLOT, max(net, 0), max(-net, 0), 1), key)
 
-    def posted(self, victim: int | None) -> tuple[Slot, Chain]:
+    def posted(self, victim: int | None) -> tuple[SlotProof, Chain]:
         """The slot, with one wrong sum of the victim's if there is one."""
         leaves = list(statements(SLOT, 0, self.lines, [reading.hash for reading in self.readings]))
         if victim is not None:
@@ -84,7 +84,7 @@ class Case:
         orders = Tree.of([order.hash for order in self.orders]).root
         readings = [reading.hash for reading in self.readings]
         post = Post(SLOT, 0, orders, Tree.of(readings).root, tree.root, keccak(deltas))
-        slot = Slot(post, tree, readings, self.committed, self.lines)
+        slot = SlotProof(post, tree, readings, self.committed, self.lines)
         self.leaves = leaves
         return slot, Chain(DOMAIN, keccak(orders + self.committed.root), deltas)
 
@@ -93,7 +93,7 @@ class Case:
         line = {"slot": SLOT, "reading": signed_json(self.readings[member]), "trades": self.shown[member]}
         return [fault.function for fault in faults(line, proof, member, self.mandates[member].record, chain)]
 
-    def proof(self, slot: Slot, member: int) -> dict[str, Any]:
+    def proof(self, slot: SlotProof, member: int) -> dict[str, Any]:
         """What the member is shown, with the leaves as they were posted."""
         proof = slot.of(member)
         for leaf in proof["lines"]:

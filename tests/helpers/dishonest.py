@@ -19,7 +19,7 @@ from commonwatt.exchange import store as tables
 from commonwatt.exchange.bills import bills, proven
 from commonwatt.exchange.events import GateClosure
 from commonwatt.exchange.outbox import Outbox
-from commonwatt.exchange.proofs import Slot
+from commonwatt.exchange.proofs import SlotProof
 from commonwatt.exchange.store import Store
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.settlement import LedgerClient
@@ -69,7 +69,7 @@ class Dishonest:
         self.client = LedgerClient(self.chain, honest.operator, honest.client.addresses)
         self.exchange = copy.copy(honest)
         self.exchange.store, self.exchange.client, self.exchange.outbox = self.store, self.client, Outbox(self.client)
-        self._slots: dict[int, Slot] = {}
+        self._slots: dict[int, SlotProof] = {}
 
     def close(self) -> None:
         self.store.close()
@@ -113,10 +113,10 @@ class Dishonest:
         )  # fmt: skip
         return hash_struct(record)
 
-    def slot(self, at: int) -> Slot:
+    def slot(self, at: int) -> SlotProof:
         """What proves the slot; the bills are proved by this very object."""
         if at not in self._slots:
-            self._slots[at] = Slot.stored(self.store, at)
+            self._slots[at] = SlotProof.stored(self.store, at)
         return self._slots[at]
 
     def recommit(self, at: int) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
-from commonwatt.ledger.network.setup import read_key
+from commonwatt.ledger.keyfile import read_key
 from commonwatt.ledger.wallet import sign_transaction
 
 PATIENCE = 300.0

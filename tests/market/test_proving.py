@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from commonwatt.errors import MarketError
-from commonwatt.market import Frame, Mechanism, Outcome, Parameters, Positions
-from commonwatt.market.proving import proved
-from commonwatt.records import Trades
+from commonwatt.market import Frame, Mechanism, Orders, Outcome, Parameters, Positions
+from commonwatt.market.proving import asked, proved
+from commonwatt.records import BUY, SELL, Trades
 from commonwatt.records.clearing import Clearing
 from commonwatt.units import MAX_PRICE
 

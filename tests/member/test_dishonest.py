@@ -13,7 +13,7 @@ from dishonest import DAY_AHEAD, REAL_TIME, Bill, Dishonest
 
 from commonwatt.errors import LedgerError, VerificationError
 from commonwatt.exchange import store as tables
-from commonwatt.exchange.proofs import Slot
+from commonwatt.exchange.proofs import SlotProof
 from commonwatt.member.verify import verify_bill
 from commonwatt.proof import Key, Tree, hash_struct, keccak
 from commonwatt.records import BUY, SELL, ZERO_HASH, Order, Post, Statement
@@ -153,7 +153,7 @@ def test_a_trade_that_is_listed_twice(open_: Open, later: int) -> None:
 
 def test_a_day_ahead_trade_dearer_than_it_was_committed(open_: Open, noon: int) -> None:
     exchange = open_()
-    honest = Slot.stored(exchange.store, noon).committed
+    honest = SlotProof.stored(exchange.store, noon).committed
     trade = exchange.trade(slot=noon, stage=DAY_AHEAD)
     exchange.change_trade(trade, price=trade.price + 20_000)
     exchange.restate(noon)

@@ -17,7 +17,7 @@ from exchange_cases import exchange_of, homes_of
 from commonwatt.cli import main
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.settlement import LedgerClient
-from commonwatt.ledger.network.setup import write_key
+from commonwatt.ledger.keyfile import write_key
 from commonwatt.proof import Key, checksum_address
 from commonwatt.simulation.result import Result
 

@@ -16,7 +16,7 @@ from commonwatt.ledger.client.disputes import Leaf
 from commonwatt.member.challenge import challenge
 from commonwatt.member.document import read, whole
 from commonwatt.member.faults import Chain, proved
-from commonwatt.member.page import Agreed, Line, Page, post_of
+from commonwatt.member.page import Agreed, Page, ShownLine, post_of
 from commonwatt.member.trust import Pins
 from commonwatt.member.verify import open_and_verify, verify_bill
 from commonwatt.proof import Domain, hash_struct
@@ -32,7 +32,7 @@ MANDATE = Mandate(bytes(20), bytes(20), "", 300_000, 0, 100, 100, 0, 2**40, 0)
 def page(settled: list[int]) -> Page:
     """A member that buys so much in each of its trades, all under its mandate."""
     reading = Reading(bytes(20), SLOT, 10**6, 0, 1)
-    consent, lines, agreed = hash_struct(MANDATE), list[Line](), list[Agreed]()
+    consent, lines, agreed = hash_struct(MANDATE), list[ShownLine](), list[Agreed]()
     wh = money = 0
     for number, energy in enumerate(settled):
         trade = Trade(SLOT, 0, number, MEMBER, 1, 60, PRICE, consent, ZERO_HASH)
@@ -40,7 +40,7 @@ def page(settled: list[int]) -> Page:
         wh, money = wh + energy, money - paid
         statement = Statement(SLOT, 0, MEMBER, number, wh, money, hash_struct(trade), consent, hash_struct(reading))
         before = lines[-1].leaf if lines else None
-        lines.append(Line(Leaf(statement, number, ()), before, trade, MANDATE))
+        lines.append(ShownLine(Leaf(statement, number, ()), before, trade, MANDATE))
         agreed.append(Agreed(trade, hash_struct(trade), energy, paid, None))
     post = Post(SLOT, 1, ZERO_HASH, ZERO_HASH, ZERO_HASH, ZERO_HASH)
     behind = Leaf(Statement(SLOT, 0, MEMBER + 1, 0, 0, 0, ZERO_HASH, ZERO_HASH, ZERO_HASH), len(settled), ())

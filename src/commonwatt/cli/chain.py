@@ -64,8 +64,9 @@ def init(
     """
     import time
 
+    from commonwatt.ledger.keyfile import new_key
     from commonwatt.ledger.network.genesis import LEAST_BASE_FEE
-    from commonwatt.ledger.network.setup import GENESIS_FILE, consensus_table, new_key, new_network
+    from commonwatt.ledger.network.setup import GENESIS_FILE, consensus_table, new_network
     from commonwatt.proof.keys import checksum_address
 
     if not 0 <= nodes <= 100:
@@ -101,7 +102,7 @@ def key(file: Path) -> None:
     file
         Where the key goes; there must be no file yet.
     """
-    from commonwatt.ledger.network.setup import new_key, write_key
+    from commonwatt.ledger.keyfile import new_key, write_key
     from commonwatt.proof.keys import checksum_address
 
     made = new_key()
@@ -124,8 +125,8 @@ def tip(key: Path, *, number: Whole = 0, secrets: Whole = 1 << 20) -> None:
     secrets
         Blocks that a chain lasts for, as genesis.json says.
     """
+    from commonwatt.ledger.keyfile import read_key
     from commonwatt.ledger.network.consensus.hash_chain import HashChain
-    from commonwatt.ledger.network.setup import read_key
 
     if not 0 <= number < _MOST_CHAINS:
         raise ConfigError("The request", [Finding("number", f"is from 0 to {_MOST_CHAINS - 1}, not {number}")])
@@ -189,8 +190,8 @@ def node(
         A page that may ask from a browser, such as https://example.org; repeatable.
     """
     _needs_http()
+    from commonwatt.ledger.keyfile import read_key
     from commonwatt.ledger.network.running import Setting, run
-    from commonwatt.ledger.network.setup import read_key
 
     if not 1 <= hash_chains <= _MOST_CHAINS:
         raise ConfigError("The request", [Finding("hash_chains", f"is from 1 to {_MOST_CHAINS}, not {hash_chains}")])
@@ -225,8 +226,8 @@ def vote(url: str, *, key: Path, admit: str = "", remove: str = "", withdraw: st
         Address on which the node's vote is taken back, as long as it has not taken effect.
     """
     _needs_http()
+    from commonwatt.ledger.keyfile import read_key
     from commonwatt.ledger.network.running import ask_vote
-    from commonwatt.ledger.network.setup import read_key
 
     asked = {name: text for name, text in (("admit", admit), ("remove", remove), ("withdraw", withdraw)) if text}
     if len(asked) != 1:

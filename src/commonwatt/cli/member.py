@@ -98,7 +98,7 @@ def challenge(
     slot
         Start of one slot in unix seconds. One that the document does not hold is demanded on the chain.
     """
-    from commonwatt.ledger.network.setup import read_key
+    from commonwatt.ledger.keyfile import read_key
     from commonwatt.member.challenge import challenge as look
 
     pins = _pins(contract, operators, community)
@@ -144,7 +144,7 @@ def withdraw(
     ledger
         The chain's file, or the URL of a node; the default is ledger.sqlite in the folder above the document's.
     """
-    from commonwatt.ledger.network.setup import read_key
+    from commonwatt.ledger.keyfile import read_key
     from commonwatt.member.challenge import withdraw as take
     from commonwatt.units import MAX_MONEY, micro
 

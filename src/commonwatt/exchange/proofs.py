@@ -20,7 +20,7 @@ from commonwatt.records import Post, Statement, Trade
 from commonwatt.records.schema import as_json
 
 
-class Slot:
+class SlotProof:
     """Everything that proves one posted slot.
 
     tree : of the statements; readings : struct hash of each member's reading; committed : tree of the day-ahead trades
@@ -36,7 +36,7 @@ class Slot:
         self.first = np.concatenate([[0], np.cumsum(counts)]).tolist()
 
     @classmethod
-    def stored(cls, store: Store, slot: int) -> Slot:
+    def stored(cls, store: Store, slot: int) -> SlotProof:
         """As the exchange keeps it. Raises StoreError when nothing is posted for the slot."""
         rows = store.rows(tables.posts, slot=slot)
         if not rows:
@@ -88,7 +88,7 @@ class Slot:
         return {"statement": as_json(statement), "position": position, "siblings": _siblings(self.tree, position)}
 
 
-class PostedSlot(Slot):
+class PostedSlot(SlotProof):
     """A slot as it is posted, right or wrong: its leaves are those of the post, whatever the trades say."""
 
     def __init__(self, posted: Posted) -> None:
@@ -111,8 +111,8 @@ def _siblings(tree: Tree, position: int) -> list[str]:
 
 
 def prover(store: Store) -> Any:
-    """slot → Slot, remembering the last few hundred."""
-    return lru_cache(maxsize=400)(lambda slot: Slot.stored(store, slot))
+    """slot → SlotProof, remembering the last few hundred."""
+    return lru_cache(maxsize=400)(lambda slot: SlotProof.stored(store, slot))
 
 
 def _lines(slot: int, rows: Sequence[Any]) -> list[Line]:

@@ -125,7 +125,7 @@ def _inputs(stage: ActiveStage, orders: Sequence[Orders]) -> tuple[Orders | Even
     return tuple(map(as_events, orders)) if stage.mechanism.needs is Events else tuple(orders)
 
 
-class Wires(Protocol):
+class Headroom(Protocol):
     """What the grid check needs to know of the grid: how much of each slot's feed-in it carries."""
 
     def feed_in_share(self, net: IntArray) -> FloatArray:
@@ -133,7 +133,7 @@ class Wires(Protocol):
         ...
 
 
-def check(cleared: Sequence[Cleared], wires: Wires | None, planned: IntArray) -> tuple[Cleared, ...]:
+def check(cleared: Sequence[Cleared], wires: Headroom | None, planned: IntArray) -> tuple[Cleared, ...]:
     """Step 4. Where the wires cannot carry the planned feed-in, cap it and the trades that depend on it.
 
     planned : net energy of all homes, whether they trade it or not, shape (homes, slots) [Wh]

@@ -67,7 +67,7 @@ class Ways:
 
 
 @dataclass(frozen=True)
-class Store:
+class Batteries:
     """Batteries in the splitting; x, dual : shape (homes, 3·slots − 1), charge and discharge [kW], then charge level.
 
     inverse : shape (homes, slots, slots), of the battery's balance times its transpose
@@ -88,7 +88,7 @@ class Store:
     penalty: float
 
     @classmethod
-    def of(cls, homes: Households, hours: float, penalty: float) -> Store:
+    def of(cls, homes: Households, hours: float, penalty: float) -> Batteries:
         """Idle batteries."""
         count, slots = homes.shape
         # Levels are in kWh per hour of a slot, so that a kW moves them by about one.
@@ -125,7 +125,7 @@ class Store:
         clipped: FloatArray = np.clip(wish, self.low, self.high)
         return clipped
 
-    def agree(self, response: FloatArray) -> Store:
+    def agree(self, response: FloatArray) -> Batteries:
         """After the projection onto level − level before = into·charge − out·discharge, and the dual step."""
         target = response + self.dual
         slots = self.ends.shape[1]
@@ -139,7 +139,7 @@ class Store:
         x = np.concatenate(back, axis=1)
         return replace(self, x=x, dual=target - x)
 
-    def rescaled(self, factor: float) -> Store:
+    def rescaled(self, factor: float) -> Batteries:
         """The same with the penalty times `factor`; the dual is kept in money."""
         return replace(self, dual=self.dual / factor, penalty=self.penalty * factor)
 
@@ -160,7 +160,7 @@ def price_of_steps(ways: Ways, weight: FloatArray, wanted: FloatArray) -> FloatA
 
 
 def price_of_balance(
-    ways: Ways, weight: FloatArray, wanted: FloatArray, store: Store | None = None, solve: Solve | None = None
+    ways: Ways, weight: FloatArray, wanted: FloatArray, store: Batteries | None = None, solve: Solve | None = None
 ) -> FloatArray:
     """The price at which each home's energy balances: supply(μ) + weight·μ = wanted; all shape (homes, slots)."""
     begin, end, length, least = ways.begin, ways.end, ways.length, ways.least

@@ -15,7 +15,7 @@ from typing import Any, Final
 from commonwatt.accounts.promise import Promise
 from commonwatt.accounts.statements import place_of
 from commonwatt.errors import RecordError, VerificationError
-from commonwatt.member.page import Line, Page, post_of, read, require_committed, ways
+from commonwatt.member.page import Page, ShownLine, post_of, read, require_committed, ways
 from commonwatt.proof import Domain, keccak, root_of
 from commonwatt.records import BUY, SELL, ZERO_HASH, Mandate, Order, Post, Trade
 from commonwatt.records.deltas import unpack_deltas
@@ -125,7 +125,7 @@ def _of_each_line(page: Page) -> Iterator[Fault]:
             yield _fault(page, "sums that do not follow from the trade", "challengeSum", line.pair, trade)
 
 
-def _beyond_consent(page: Page, line: Line, trade: Trade) -> Iterator[Fault]:
+def _beyond_consent(page: Page, line: ShownLine, trade: Trade) -> Iterator[Fault]:
     buys = trade.buyer == page.member
     if isinstance(line.consent, Order):
         order = line.consent
@@ -163,7 +163,7 @@ def _filled(page: Page) -> Iterator[Fault]:
             yield _fault(page, says, function, [*first.pair, last.leaf], consent)
 
 
-def _buys(page: Page, line: Line) -> bool:
+def _buys(page: Page, line: ShownLine) -> bool:
     return line.trade is not None and line.trade.buyer == page.member
 
 

@@ -39,7 +39,7 @@ class Agreed:
 
 
 @dataclass(frozen=True)
-class Line:
+class ShownLine:
     """A line of the member's statements with what it rests on.
 
     before : the member's line before it
@@ -81,7 +81,7 @@ class Page:
     member: int
     mandate: Mandate
     leaves: tuple[Leaf, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[ShownLine, ...]
     trades: tuple[Agreed, ...]
     reading: Reading
 
@@ -91,7 +91,7 @@ class Page:
         return [*self.leaves[-2:]]
 
     @property
-    def trading(self) -> list[Line]:
+    def trading(self) -> list[ShownLine]:
         """The lines with a trade."""
         return [line for line in self.lines if line.trade]
 
@@ -188,20 +188,20 @@ def leads(struct_hash: bytes, position: int, siblings: Sequence[bytes], root: by
     return root != ZERO_HASH and root_of(struct_hash, position, siblings) == root
 
 
-def _lines(own: Sequence[Leaf], trades: Sequence[Agreed], mandate: Mandate) -> list[Line]:
+def _lines(own: Sequence[Leaf], trades: Sequence[Agreed], mandate: Mandate) -> list[ShownLine]:
     by_hash = {each.hash: each.trade for each in trades}
     consents: dict[bytes, Order | Mandate] = {hash_struct(each.order): each.order for each in trades if each.order}
     consents[hash_struct(mandate)] = mandate
-    lines: list[Line] = []
+    lines: list[ShownLine] = []
     for leaf in own:
         line = leaf.statement
         before = lines[-1].leaf if lines and line.index else None
         if line.trade == ZERO_HASH:
-            lines.append(Line(leaf, before, None, None))
+            lines.append(ShownLine(leaf, before, None, None))
             continue
         require(line.trade in by_hash, f"the trade of line {line.index} is not shown.")
         require(line.order in consents, f"line {line.index} rests on no order or mandate of the member.")
-        lines.append(Line(leaf, before, by_hash[line.trade], consents[line.order]))
+        lines.append(ShownLine(leaf, before, by_hash[line.trade], consents[line.order]))
     return lines
 
 

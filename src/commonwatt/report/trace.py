@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from commonwatt.exchange import store as tables
-from commonwatt.exchange.proofs import Slot
+from commonwatt.exchange.proofs import SlotProof
 from commonwatt.exchange.rows import stages_ahead
 from commonwatt.proof import checksum_address
 from commonwatt.units import MICRO, payment
@@ -26,7 +26,7 @@ class _Delivery:
 
     result: Result
     trade: Any
-    slot: Slot
+    slot: SlotProof
     client: LedgerClient
     blocks: Mapping[str, int]
     ahead: bool
@@ -60,7 +60,7 @@ def _largest(result: Result) -> _Delivery | None:
     ahead = stages_ahead(store)
     _, stage, at, number = min(settled, key=lambda row: (row[1] >= ahead, -row[0], row[2], row[3]))
     trade = next(t for t in store.rows(tables.trades, slot=at) if t.number == number)
-    return _Delivery(result, trade, Slot.stored(store, at), client, _blocks(client, at), stage < ahead)
+    return _Delivery(result, trade, SlotProof.stored(store, at), client, _blocks(client, at), stage < ahead)
 
 
 def _traded(delivery: _Delivery) -> str:

@@ -36,7 +36,7 @@ ORDERS: Final = ["order", "member", "side", "wh", "limit"]
 
 
 @dataclass(frozen=True)
-class Slot:
+class SlotFile:
     """What a file holds: the members' names, and their positions [Wh] or their orders.
 
     orders : (member, side, Wh, limit [micro-currency/kWh]) each, None = a file of positions; names : of the orders
@@ -118,7 +118,7 @@ def _refuse(name: str, problems: list[tuple[str, str]]) -> None:
         raise ConfigError(f"The request to {name}", findings)
 
 
-def _input(mechanism: Mechanism[Any], file: Path, utility: Utility) -> tuple[tuple[str, ...], Any, Slot | None]:
+def _input(mechanism: Mechanism[Any], file: Path, utility: Utility) -> tuple[tuple[str, ...], Any, SlotFile | None]:
     """The members' names, what the mechanism clears, and the table that it comes from, if it is one."""
     if mechanism.needs is Neighbourhood:
         return *read_agents(file, utility.retail, utility.feed_in), None
@@ -153,7 +153,7 @@ def _unmet(clearing: Clearing, agents: Neighbourhood, hours: float) -> IntArray:
     return np.rint(unmet * hours * WH_PER_KWH).astype(np.int64)
 
 
-def read_slot(file: Path) -> Slot:
+def read_slot(file: Path) -> SlotFile:
     """Read a CSV of positions or of orders.
 
     Raises ConfigError with every finding, by row as in the file, or DataError when it cannot be read.
@@ -182,17 +182,17 @@ def _trimmed(row: list[str]) -> list[str]:
     return cells
 
 
-def _positions(rows: Rows, findings: list[Finding]) -> Slot:
+def _positions(rows: Rows, findings: list[Finding]) -> SlotFile:
     net: dict[str, int] = {}
     for number, row in _complete(rows, 2, findings):
         member, wh = row[0], _integer(row[1], -MAX_ORDER_WH, number, "net_wh", findings)
         if member in net:
             findings.append(Finding(f"row {number}", f"member '{member}' has a position already"))
         net.setdefault(member, wh)
-    return Slot(tuple(net), tuple(net.values()))
+    return SlotFile(tuple(net), tuple(net.values()))
 
 
-def _orders(rows: Rows, findings: list[Finding]) -> Slot:
+def _orders(rows: Rows, findings: list[Finding]) -> SlotFile:
     members: dict[str, int] = {}
     seen: set[str] = set()
     orders, names = [], []
@@ -215,7 +215,7 @@ def _orders(rows: Rows, findings: list[Finding]) -> Slot:
         if energy:
             orders.append((index, SIDES.get(side, BUY), energy, price))
             names.append(order)
-    return Slot(tuple(members), orders=tuple(orders), names=tuple(names))
+    return SlotFile(tuple(members), orders=tuple(orders), names=tuple(names))
 
 
 def _complete(rows: Rows, columns: int, findings: list[Finding]) -> Iterator[tuple[int, list[str]]]:
@@ -238,7 +238,7 @@ def _integer(text: str, least: int, row: int, name: str, findings: list[Finding]
     return value
 
 
-def as_input(mechanism: Mechanism[Any], slot: Slot, ceiling: int, floor: int) -> Orders | Positions | Events:
+def as_input(mechanism: Mechanism[Any], slot: SlotFile, ceiling: int, floor: int) -> Orders | Positions | Events:
     """The slot as the mechanism needs it; a plain position takes the utility's price.
 
     Raises ConfigError when orders are no positions: a member has one limit, and either buys or sells.
@@ -255,7 +255,7 @@ def as_input(mechanism: Mechanism[Any], slot: Slot, ceiling: int, floor: int) ->
     return as_events(orders) if mechanism.needs is Events else orders
 
 
-def _positions_of(mechanism: Mechanism[Any], slot: Slot, orders: Orders) -> Positions:
+def _positions_of(mechanism: Mechanism[Any], slot: SlotFile, orders: Orders) -> Positions:
     terms = np.unique(np.column_stack([orders.member, orders.side, orders.limit]), axis=0)
     several = np.flatnonzero(np.bincount(terms[:, 0], minlength=len(slot.members)) > 1)
     told = f"has orders on both sides or with several limits; {mechanism.name} shares one position of each member"

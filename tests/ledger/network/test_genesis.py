@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from commonwatt.errors import ConfigError, LedgerError, OutputError
+from commonwatt.ledger.keyfile import read_key, write_key
 from commonwatt.ledger.network.genesis import parse, read
-from commonwatt.ledger.network.setup import consensus_table, new_network, read_key, write_key
+from commonwatt.ledger.network.setup import consensus_table, new_network
 from commonwatt.ledger.network.tree import Tree
 from commonwatt.proof import Key, checksum_address
 

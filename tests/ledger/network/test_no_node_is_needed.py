@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from commonwatt.ledger.network.setup import read_key
+from commonwatt.ledger.keyfile import read_key
 from commonwatt.proof import checksum_address
 
 NODE = [sys.executable, "-W", "error", "-m", "commonwatt.cli", "chain", "node"]

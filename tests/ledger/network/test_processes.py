@@ -18,7 +18,7 @@ import pytest
 from ledger_cases import SOAK
 from websockets.sync.client import connect
 
-from commonwatt.ledger.network.setup import read_key
+from commonwatt.ledger.keyfile import read_key
 from commonwatt.ledger.rpc.readers import HEADER, signed_header
 
 NODE = [sys.executable, "-W", "error", "-m", "commonwatt.cli", "chain", "node"]

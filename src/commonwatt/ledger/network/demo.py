@@ -27,11 +27,12 @@ from commonwatt.ledger.chain.reader import Reader
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.client.abi import COMMUNITY, TOKEN, contract
 from commonwatt.ledger.client.quorum import mint
+from commonwatt.ledger.keyfile import new_key, write_key
 from commonwatt.ledger.network.block import encode_block
 from commonwatt.ledger.network.genesis import read
 from commonwatt.ledger.network.messages import NewBlock, encode
 from commonwatt.ledger.network.relay import Relays
-from commonwatt.ledger.network.setup import GENESIS_FILE, consensus_table, new_key, new_network, write_key
+from commonwatt.ledger.network.setup import GENESIS_FILE, consensus_table, new_network
 from commonwatt.ledger.network.verify import verify
 from commonwatt.ledger.network.wire import Wire, pack
 from commonwatt.ledger.wallet import created_address, sign_transaction

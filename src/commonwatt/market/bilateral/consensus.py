@@ -20,7 +20,7 @@ import numpy as np
 
 from commonwatt.devices.households import Households
 from commonwatt.market.bilateral.routes import Routes
-from commonwatt.market.splitting import Solve, Store, Ways, balance, price_of_balance, price_of_steps
+from commonwatt.market.splitting import Batteries, Solve, Ways, balance, price_of_balance, price_of_steps
 from commonwatt.units import FloatArray, IntArray
 
 
@@ -108,7 +108,7 @@ class Balance:
         self._ways, self._steps, self._other_ways = (
             Ways.of(homes.take(rows)) for rows in (self.rows, self.simple, self.others)
         )
-        self.store = Store.of(homes.take(self.rows), hours, penalty) if len(self.rows) else None
+        self.store = Batteries.of(homes.take(self.rows), hours, penalty) if len(self.rows) else None
         self._apart = self._moved = np.zeros(0)
 
     def price(self, weight: FloatArray, wanted: FloatArray) -> FloatArray:

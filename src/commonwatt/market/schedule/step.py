@@ -22,7 +22,7 @@ import numpy as np
 from commonwatt.devices.households import UNLIMITED, Households
 from commonwatt.market.schedule.input import Flexible
 from commonwatt.market.schedule.plan import Plan, deferred, feasible
-from commonwatt.market.splitting import JUMP, Store, Ways, balance
+from commonwatt.market.splitting import JUMP, Batteries, Ways, balance
 from commonwatt.units import FloatArray, IntArray
 
 OF_BATTERY = 3
@@ -160,7 +160,7 @@ class Local:
         self._shapables = np.flatnonzero(flexible.energy > 0)
         self._deferrables = np.flatnonzero(flexible.profile.any(axis=1))
         self._penalty = 1.0
-        self._store = Store.of(homes.take(self._batteries), hours, self._penalty)
+        self._store = Batteries.of(homes.take(self._batteries), hours, self._penalty)
         some = flexible.take(self._shapables)
         most, energy = some.most(slots), some.energy / hours
         even = filled(np.zeros_like(most), most, energy)
