@@ -1,6 +1,6 @@
-"""The steps of the way, as pure functions: no clock, file, socket or chance. Simulation and service drive the same.
+"""The exchange's steps of the way, as pure functions: no clock, file, socket or chance.
 
-    forecast → plan → admit → clear → check → commit → deliver → settle → post   (`agents.planning`, `exchange.bills`)
+    admit → clear → check → commit → believe → settle → post
 
 Energy is Wh, positive into the home; prices are micro-currency/kWh; a slot is the unix time of its start.
 """
