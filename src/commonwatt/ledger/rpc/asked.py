@@ -48,7 +48,7 @@ class Limits:
     response: int = 32 << 20
     batch: int = 100
     seconds: float = 2.0
-    gas: int = 1 << 24
+    gas: int = 10_000_000
     blocks: int = 10_000
     read: int = 200_000
     events: int = 10_000
