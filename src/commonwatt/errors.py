@@ -10,6 +10,7 @@ CommonwattError
 ├── MarketError            a mechanism cannot clear what it was given
 │   └── PromiseBroken      what it cleared does not hold what it promises; carries mechanism, slot and check
 ├── LedgerError            the chain refused, or does not hold what it should
+│   ├── NodeError          a node cannot be reached or does not answer as it should; carries its URL
 │   └── Reverted           a contract reverted; carries the custom error's name
 ├── StoreError             the exchange's own file cannot be used
 ├── OutputError            a file that was asked for cannot be written
@@ -106,6 +107,17 @@ class LedgerError(CommonwattError):
     """The chain refused a transaction or does not hold what it should."""
 
     exit_code = 6
+
+
+class NodeError(LedgerError):
+    """A node cannot be reached, does not answer as one, or puts nothing into blocks: the same may go through later.
+
+    `url` is where it was asked.
+    """
+
+    def __init__(self, url: str, sentence: str) -> None:
+        self.url = url
+        super().__init__(sentence)
 
 
 class Reverted(LedgerError):

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from liars import answering
 
-from commonwatt.errors import LedgerError
+from commonwatt.errors import LedgerError, NodeError
 from commonwatt.ledger.answers import data, quantity
 from commonwatt.ledger.node import Block, CallReverted, Receipt, Transaction
 from commonwatt.ledger.remote import RemoteNode
@@ -184,6 +184,24 @@ def test_any_refusal_is_one_sentence(stranger: Stranger, node: RemoteNode, error
 def test_a_body_that_is_none(stranger: Stranger, node: RemoteNode, body: bytes, sentence: str) -> None:
     stranger.body = body
     assert re.search(sentence, told(node, chain_id))
+
+
+@pytest.mark.parametrize(
+    ("body", "again"),
+    [
+        (b"no JSON", True),
+        (b'{"jsonrpc": "2.0", "id": 7, "result": "0x1"}', True),
+        (b'{"id": null, "error": {"message": "insufficient funds", "code": -32000}}', False),
+    ],
+)
+def test_a_lost_node_is_told_apart_from_a_refusal(
+    stranger: Stranger, node: RemoteNode, body: bytes, again: bool
+) -> None:
+    stranger.body = body
+    with pytest.raises(LedgerError) as caught:
+        node.submit(b"\x02")
+    assert isinstance(caught.value, NodeError) == again
+    assert getattr(caught.value, "url", node.url) == node.url
 
 
 def test_a_refusal_of_the_whole_request_is_one_of_every_call(stranger: Stranger, node: RemoteNode) -> None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
 
-from commonwatt.errors import LedgerError
+from commonwatt.errors import LedgerError, NodeError
 from commonwatt.ledger import answers
 from commonwatt.ledger.answers import data, perhaps, quantity
 from commonwatt.ledger.node import ZERO_ADDRESS, Block, CallReverted, Log, Receipt, Transaction
@@ -119,7 +119,9 @@ class RemoteNode:
                 return tuple(found)
             if waited > self.patience:
                 missing = transactions[len(found)].hex()
-                raise LedgerError(f"{self.url} has had transaction 0x{missing} in no block for {self.patience:.0f} s.")
+                raise NodeError(
+                    self.url, f"{self.url} has had transaction 0x{missing} in no block for {self.patience:.0f} s."
+                )
             if not self.settable:
                 self._sleep(pause)
             waited, pause = waited + pause, min(2 * pause, 0.5)
@@ -132,7 +134,9 @@ class RemoteNode:
         pause, waited = 0.01, 0.0
         while self.nonce(account) > self._sent_by(account):
             if waited > self.patience:
-                raise LedgerError(f"Transactions of 0x{account.hex()} wait at {self.url}, and no block takes them.")
+                raise NodeError(
+                    self.url, f"Transactions of 0x{account.hex()} wait at {self.url}, and no block takes them."
+                )
             if self.settable:
                 self._mine(0)
             if not self.settable:
@@ -265,11 +269,13 @@ class RemoteNode:
         try:
             return read(given)
         except ValueError as error:
-            raise LedgerError(f"{self.url} answered {method} in a form that is not Ethereum's: {error}.") from None
+            raise NodeError(
+                self.url, f"{self.url} answered {method} in a form that is not Ethereum's: {error}."
+            ) from None
 
     def _require(self, asked_for: bool, method: str) -> None:
         if not asked_for:
-            raise LedgerError(f"{self.url} answered {method} with what was not asked for.")
+            raise NodeError(self.url, f"{self.url} answered {method} with what was not asked for.")
 
     def _ask(self, method: str, *parameters: object) -> Any:
         (answer,) = self._ask_all([(method, parameters)])
@@ -287,7 +293,7 @@ class RemoteNode:
             given = strict_json.loads(self._post(asked if len(asked) > 1 else asked[0]), _LONGEST, fractions=True)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             reason = plain(error, _MESSAGE) or type(error).__name__
-            raise LedgerError(f"The node at {self.url} cannot be asked: {reason}.") from None
+            raise NodeError(self.url, f"The node at {self.url} cannot be asked: {reason}.") from None
         several = given if isinstance(given, list) else [given]
         return [self._result(several, call) for call in asked]
 
@@ -308,7 +314,7 @@ class RemoteNode:
         whole = [answer for answer in answers if answer.get("id") is None and _failed(answer)]
         answer = next(iter([*own, *whole]), None)
         if answer is None:
-            raise LedgerError(f"{self.url} does not answer like an Ethereum node.")
+            raise NodeError(self.url, f"{self.url} does not answer like an Ethereum node.")
         if not _failed(answer):
             return answer["result"]
         error = answer["error"]
