@@ -108,13 +108,13 @@ def test_a_damaged_entry_ends_in_a_sentence(chain: Path, key: bytes, damaged: by
 
 def test_a_block_is_not_taken_for_another(chain: Path) -> None:
     rewrite(chain, BLOCK_2, value(chain, SchemaV1.make_block_number_to_hash_lookup_key(BlockNumber(3))))
-    with pytest.raises(LedgerError, match="is damaged: it names block 3 as 2"):
+    with pytest.raises(LedgerError, match="is damaged: its index does not lead to block 2"):
         everything(chain)
 
 
 def test_a_transaction_is_not_taken_for_another(chain: Path) -> None:
     rewrite(chain, SECOND_PLACE, value(chain, FIRST_PLACE))
-    with explorer.opened(chain) as reader, pytest.raises(LedgerError, match="is not where it names"):
+    with explorer.opened(chain) as reader, pytest.raises(LedgerError, match="its index does not lead to transaction"):
         reader.receipt(SECOND)
 
 

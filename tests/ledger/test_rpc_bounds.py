@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidState
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
+from commonwatt.ledger.network import connections
 from commonwatt.ledger.rpc import serving
 from commonwatt.ledger.rpc.app import Access
 from commonwatt.ledger.rpc.asked import Limits
@@ -147,7 +148,7 @@ def test_what_is_not_read_is_bounded_for_all_together(monkeypatch: pytest.Monkey
 
 
 def test_who_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "PATIENCE", 0.1)
+    monkeypatch.setattr(connections, "PATIENCE", 0.1)
     with served(service()) as place, unread(place) as client:
         assert client.recv(1, socket.MSG_PEEK)  # the answer is on its way
         time.sleep(3)

@@ -106,7 +106,7 @@ def run(setting: Setting, say: Callable[[str], None]) -> None:
 
 def entry(line: str, at: datetime) -> str:
     """A line of the log. What others wrote may stand in it, and must not look like a line of its own."""
-    return f"{at:%H:%M:%S} {plain(line)}"
+    return f"{at:%H:%M:%S} {plain(line, _LINE)}"
 
 
 def _rpc(driver: Driver, setting: Setting) -> list[BaseRoute]:
