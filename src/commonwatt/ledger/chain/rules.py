@@ -1,19 +1,16 @@
 """What this chain's rules add to those of Cancun, and how one of its transactions is run.
 
 Gas bounds how long a block takes, and Ethereum's prices are made for compiled clients. Three precompiles cost far more
-time in Python than their gas bears, so on this chain they cost more gas. The prices belong to the rules that every node
-executes blocks by.
+time in Python than their gas bears, so on this chain they cost more gas. The one for blobs, which this chain does not
+carry, is not there. Both belong to the rules that every node executes blocks by.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
-from typing import Any, cast
 
 from eth.abc import ComputationAPI, SignedTransactionAPI
-from eth.precompiles import point_evaluation
 from eth.vm.forks.berlin.transactions import calculate_txn_intrinsic_gas_berlin
 from eth.vm.forks.cancun.computation import CancunComputation
 from eth.vm.forks.cancun.state import CancunState
@@ -33,9 +30,8 @@ _DEARER: dict[int, tuple[Callable[[bytes], int], int]] = {
     8: (lambda data: 45_000 + 34_000 * (len(data) // _PAIR_BYTES), 50),
     9: (lambda data: int.from_bytes(data[:4], "big"), 100),
 }
-# py-evm reads the setup of the curve from its file for each call, which takes seconds.
-_library = cast("Any", point_evaluation)
-_library.load_trusted_setup = cache(_library.load_trusted_setup)
+_POINT_EVALUATION = Address((10).to_bytes(20, "big"))
+"""EIP-4844's, for blobs; py-evm takes seconds to read what it needs."""
 
 
 class Unexecutable(LedgerError):
@@ -51,14 +47,19 @@ def _dearer(precompile: Precompile, price: Callable[[bytes], int], factor: int) 
     return run
 
 
+def _precompiles() -> dict[Address, Precompile]:
+    found = dict(CancunComputation.get_precompiles())
+    del found[_POINT_EVALUATION]
+    for number, dearer in _DEARER.items():
+        address = Address(number.to_bytes(20, "big"))
+        found[address] = _dearer(found[address], *dearer)
+    return found
+
+
 class ChainComputation(CancunComputation):
     """Code that runs by this chain's prices."""
 
-    _precompiles = CancunComputation.get_precompiles() | {
-        address: _dearer(CancunComputation.get_precompiles()[address], *dearer)
-        for number, dearer in _DEARER.items()
-        for address in [Address(number.to_bytes(20, "big"))]
-    }
+    _precompiles = _precompiles()
 
 
 class ChainState(CancunState):
