@@ -41,6 +41,8 @@ class Both:
         self._commit()
 
     def _commit(self) -> None:
+        # The last slot's post was made after the next one had begun.
+        self.slot = max(self.slot, (self.chain.head.timestamp // SECONDS + 1) * SECONDS)
         gate = sign(self.client.domain, gate_of(self.slot, ORDERS, TRADES), OPERATOR)
         self.client.commit(self.slot, ORDERS, TRADES, [gate.signature], at=self.chain.head.timestamp + 1)
         self.last = self.slot + SLOTS * SECONDS
