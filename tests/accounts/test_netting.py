@@ -146,7 +146,7 @@ def test_a_month_of_a_plant_in_a_currency_of_small_unit_is_exact(
 def test_amounts_beyond_what_is_counted_are_refused() -> None:
     level = np.full(20, 10**12)
     grid = np.full((1, 20), 10**9)
-    with pytest.raises(DataError, match="An amount of money is beyond 9223372036854 units of the currency"):
+    with pytest.raises(DataError, match="An amount of money is beyond 9223372036854775807 of what it is counted in"):
         charges(Tariff(Flat(10**12), Flat(0)), SlotPrices(*[level] * 5), grid, 0 * grid, 0 * grid)
 
 

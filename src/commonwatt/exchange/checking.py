@@ -13,6 +13,7 @@ from commonwatt.community.model import Community, Member
 from commonwatt.community.schema import CommunityTable, near
 from commonwatt.community.tariff import Flat, PriceFile, Tariff
 from commonwatt.community.toml import Draft, draft
+from commonwatt.community.unit import counted
 from commonwatt.data import grid_names, read_grid
 from commonwatt.data.catalogue import find_profile, unknown
 from commonwatt.data.meterfile import Meters
@@ -31,7 +32,8 @@ def load(path: str | Path) -> Community:
     """The community that the file `path` describes; its digest covers all files that the file names.
 
     Raises ConfigError with every finding: those of `community.toml.parse`, and mechanisms, parameters, profiles, grids,
-    buses and files that do not exist; where there is none, market parameters with which nothing could be traded.
+    buses and files that do not exist; where there is none, a unit of money that the tariff or the market's parameters
+    do not fit, and parameters with which nothing could be traded.
     """
     path = Path(path)
     try:
@@ -40,13 +42,14 @@ def load(path: str | Path) -> Community:
         raise ConfigError(str(path), [Finding("", str(error).removeprefix(f"{path} ").removesuffix("."))]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), [Finding("", f"cannot be read: {error}")]) from None
-    findings = [*read.findings, *_unusable(read, path.parent)]
-    if not findings and read.community:
-        findings = list(_in_vain(read.community, path.parent))
-    if findings or read.community is None:
+    community, findings = read.community, [*read.findings, *_unusable(read, path.parent)]
+    if community and read.head and not findings:
+        community, findings = counted(community, read.head.unit, _dearest(community, path.parent))
+        findings = findings or list(_in_vain(community, path.parent))
+    if findings or community is None:
         raise ConfigError(str(path), findings)
     try:
-        return replace(read.community, digest=charter(read.community, path.parent))
+        return replace(community, digest=charter(community, path.parent))
     except OSError as error:
         raise ConfigError(str(path), [Finding("", f"{error.filename} cannot be read: {error.strerror}")]) from None
 
@@ -67,7 +70,7 @@ def read_whole(community: Community, folder: Path) -> None:
     ):
         if isinstance(rate, PriceFile):
             slots = PriceSeries.open(folder / rate.path, zone, community.currency).file.slots(seconds)
-            utility_prices(alone, folder, slots, zone, community.currency)
+            utility_prices(alone, folder, slots, zone, community.currency, community.unit)
 
 
 def active_stages(community: Community, folder: Path) -> tuple[list[ActiveStage], list[ActiveStage]]:
@@ -82,10 +85,22 @@ def active_stages(community: Community, folder: Path) -> tuple[list[ActiveStage]
     return ahead, after
 
 
+def _dearest(community: Community, folder: Path) -> Tariff:
+    """The tariff with the highest price of each file in the place of the file."""
+    zone, currency, tariff = community.timezone, community.currency, community.tariff
+    retail, feed_in = (
+        Flat(PriceSeries.open(folder / rate.path, zone, currency).highest) if isinstance(rate, PriceFile) else rate
+        for rate in (tariff.retail, tariff.feed_in)
+    )
+    return replace(tariff, retail=retail, feed_in=feed_in)
+
+
 def _in_vain(community: Community, folder: Path) -> Iterator[Finding]:
     for stage in community.market:
         try:
-            found = in_vain(community, resolve(stage.mechanism, folder), stage.parameters)
+            mechanism = resolve(stage.mechanism, folder)
+            found = dict(mechanism.problems(stage.parameters, community.unit))
+            found = found or in_vain(community, mechanism, stage.parameters)
         except MarketError as error:
             yield _finding(f"market.{stage.name}.mechanism", error)
             continue

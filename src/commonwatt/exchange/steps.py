@@ -78,7 +78,7 @@ def _within_mandate(order: Order, mandate: Mandate, slot: int, now: int) -> None
     if order.limit > mandate.max_buy if order.side == BUY else order.limit < mandate.min_sell:
         raise RecordError("the order's limit is outside the mandate")
     if order.limit > MAX_PRICE:
-        raise RecordError(f"a price is at most {MAX_PRICE} micro-currency/kWh, the order's limit is {order.limit}")
+        raise RecordError(f"a price is at most {MAX_PRICE} units of money per kWh, the order's limit is {order.limit}")
     if order.expiry <= now or not mandate.valid_from <= now < mandate.valid_until:
         raise RecordError("the order or its mandate has expired")
 
