@@ -129,13 +129,24 @@ def totals(amounts: IntArray) -> IntArray:
     largest = max(abs(int(amounts.max(initial=0))), abs(int(amounts.min(initial=0))))
     if largest * amounts.shape[-1] <= MAX_MONEY:
         return np.asarray(amounts.sum(axis=-1))
-    exact = np.asarray(amounts.astype(object).sum(axis=-1), dtype=object)
-    if (np.abs(exact) > MAX_MONEY).any():
+    return money(amounts.astype(object).sum(axis=-1))
+
+
+def money(exact: object) -> IntArray:
+    """Exact amounts, Python integers of any size, as an array of the same shape.
+
+    >>> money([3, -(2**40)]).tolist()
+    [3, -1099511627776]
+
+    Raises DataError when one does not fit into 64 bits.
+    """
+    amounts = np.asarray(exact, dtype=object)
+    if (np.abs(amounts) > MAX_MONEY).any():
         raise DataError(
             f"An amount of money is beyond {MAX_MONEY} of what it is counted in: these energies, prices or days are "
             "too many."
         )
-    return exact.astype(np.int64)
+    return amounts.astype(np.int64)
 
 
 def round_half_up(value: Fraction) -> int:

@@ -150,6 +150,24 @@ def test_amounts_beyond_what_is_counted_are_refused() -> None:
         charges(Tariff(Flat(10**12), Flat(0)), SlotPrices(*[level] * 5), grid, 0 * grid, 0 * grid)
 
 
+@pytest.mark.parametrize(
+    "tariff",
+    [
+        Tariff(Flat(0), Flat(0), network_fee=10**12),
+        Tariff(Flat(0), Flat(0), levies=(Levy("duty", 10**12, grid=False),)),
+        Tariff(Flat(0), Flat(0), network_fee=6 * 10**11, vat=Fraction(99, 100)),
+    ],
+    ids=["network fee", "levy", "VAT"],
+)
+def test_fees_on_the_energy_of_many_days_never_wrap(tariff: Tariff) -> None:
+    free = SlotPrices(*[np.zeros(15, dtype=np.int64)] * 5)
+    taken = np.full((1, 15), 10**9)
+    with pytest.raises(DataError, match="An amount of money is beyond"):
+        str(charges(tariff, free, 0 * taken, taken, 0 * taken).total)
+    some = charges(tariff, free, 0 * taken, taken // 10, 0 * taken)
+    assert some.total[0] > 10**17
+
+
 @given(trade_lists(), st.data())
 def test_statements_run_without_a_gap_and_end_in_the_balance(trades: Trades, data: st.DataObject) -> None:
     settled = np.array([data.draw(st.integers(0, wh)) for wh in trades.wh.tolist()], dtype=np.int64)

@@ -121,7 +121,7 @@ def test_a_price_file_may_make_local_energy_worthless_for_hours(tmp_path: Path) 
     )
     written(tmp_path, text).with_name("prices.csv").write_text("\n".join(["time,price", *rows]) + "\n")
     result = simulate(tmp_path / "community.toml", START, 1)
-    closed = result.prices.ceiling < result.prices_micro.floor
+    closed = result.prices.ceiling < result.prices.floor
     assert (result.prices.ceiling[10:15] < 0).all()
     assert closed.tolist() == [10 <= hour < 15 for hour in range(24)]
     assert (result.arrays["ahead"] + result.arrays["after"])[:, closed].any() == 0

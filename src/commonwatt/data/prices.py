@@ -68,11 +68,10 @@ class PriceSeries:
         positive = values[values > 0]
         return float(np.median(positive)) * self.per_unit if len(positive) else 0.0
 
-    @property
-    def highest(self) -> int:
-        """Highest of the prices [micro-currency/kWh], 0 when there is none."""
-        highest = np.nan_to_num(self.file.numbers(0), nan=0.0).max(initial=0.0) * self.per_unit
-        return int(np.ceil(min(highest * MICRO, MAX_PRICE)))
+    def highest(self, most: int) -> int:
+        """Highest of the prices up to `most`, both [micro-currency/kWh]; 0 when there is none."""
+        prices = self.file.numbers(0) * (self.per_unit * MICRO)
+        return int(np.ceil(prices[prices <= most].max(initial=0.0)))
 
     def on_slots(self, slots: Slots, unit: int = 1) -> IntArray:
         """Price of each slot, shape (slots.count,) [unit/kWh], rounded half to even.

@@ -11,7 +11,7 @@ from commonwatt.agents.planning import lacking
 from commonwatt.community.checks import profile_names
 from commonwatt.community.model import Community, Member
 from commonwatt.community.schema import CommunityTable, near
-from commonwatt.community.tariff import Flat, PriceFile, Tariff
+from commonwatt.community.tariff import Flat, PriceFile, Rate, Tariff
 from commonwatt.community.toml import Draft, draft
 from commonwatt.community.unit import counted
 from commonwatt.data import grid_names, read_grid
@@ -23,6 +23,7 @@ from commonwatt.errors import CommonwattError, ConfigError, DataError, Finding, 
 from commonwatt.exchange.corridor import in_vain
 from commonwatt.exchange.plugins import charter, resolve
 from commonwatt.market.stage import ActiveStage
+from commonwatt.units import MAX_PRICE
 
 _MOST_BYTES: Final = 16 * 2**20
 """Largest community file [B]; one of 10 000 homes has 2 MB."""
@@ -86,13 +87,19 @@ def active_stages(community: Community, folder: Path) -> tuple[list[ActiveStage]
 
 
 def _dearest(community: Community, folder: Path) -> Tariff:
-    """The tariff with the highest price of each file in the place of the file."""
-    zone, currency, tariff = community.timezone, community.currency, community.tariff
-    retail, feed_in = (
-        Flat(PriceSeries.open(folder / rate.path, zone, currency).highest) if isinstance(rate, PriceFile) else rate
-        for rate in (tariff.retail, tariff.feed_in)
-    )
-    return replace(tariff, retail=retail, feed_in=feed_in)
+    """The tariff with the highest price of each file in the place of the file.
+
+    Prices that are too high, with levies and VAT, do not count: they are refused where they are used.
+    """
+    tariff = community.tariff
+
+    def at_most(rate: Rate, most: int) -> Rate:
+        if not isinstance(rate, PriceFile):
+            return rate
+        return Flat(PriceSeries.open(folder / rate.path, community.timezone, community.currency).highest(most))
+
+    before_tax = int(MAX_PRICE / (1 + tariff.vat)) - tariff.grid_levies
+    return replace(tariff, retail=at_most(tariff.retail, before_tax), feed_in=at_most(tariff.feed_in, MAX_PRICE))
 
 
 def _in_vain(community: Community, folder: Path) -> Iterator[Finding]:

@@ -127,7 +127,7 @@ def _admitted(frame: Frame, inputs: tuple[Dispatch, ...]) -> Dispatch:
 
 
 def _named(price: FloatArray) -> dict[str, int]:
-    """Of the homes' nodes in one slot [micro-currency/kWh]."""
+    """Of the homes' nodes in one slot [unit/kWh]."""
     named = {"lowest": price.min(), "mean": price.mean(), "highest": price.max()}
     return {name: round(float(value)) for name, value in named.items()}
 
