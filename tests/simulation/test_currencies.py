@@ -20,7 +20,6 @@ from commonwatt.errors import VerificationError
 from commonwatt.exchange.bills import proven
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.settlement import LedgerClient
-from commonwatt.ledger.client.unit import unit_of
 from commonwatt.ledger.keyfile import write_key
 from commonwatt.member.verify import verify_bill
 from commonwatt.proof import checksum_address
@@ -142,7 +141,7 @@ def test_a_day_in_every_currency(tmp_path: Path, euros: dict[str, Result], curre
         assert result.ledger.balances == result.ledger.deposits
         assert result.ledger.deposits == figures_of_collateral(currency)
         client = exchange_of(result).client
-        assert (client.terms.lane_unit, unit_of(client)) == (UNITS[currency],) * 2
+        assert (client.terms.lane_unit, client.unit) == (UNITS[currency],) * 2
         for bill, member in zip(proven(result.books, result.bills), result.charges.total.tolist(), strict=True):
             assert bill["content"]["unit"] == UNITS[currency]
             found = verify_bill(bill, client)

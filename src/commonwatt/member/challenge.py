@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from commonwatt.errors import ConfigError, Finding, RecordError, Reverted, VerificationError
 from commonwatt.ledger.client.disputes import DisputesClient
-from commonwatt.ledger.client.unit import unit_of
 from commonwatt.member.document import named, read
 from commonwatt.member.faults import DEMAND, Chain, Fault, faults
 from commonwatt.member.page import mandate_of, require
@@ -88,7 +87,7 @@ def withdraw(document: Path, ledger: str, pins: Pins, key: Key, amount: int | No
 
 def _lanes(amount: int, client: LedgerClient) -> int:
     try:
-        return in_units(amount, unit_of(client))
+        return in_units(amount, client.unit)
     except ValueError as error:
         raise ConfigError("The request", [Finding("amount", str(error))]) from None
 
@@ -113,7 +112,7 @@ def _first_fault(
     if mandate is None:
         return Fault(post, f"Slot {slot}: the mandate that was shown is not the member's", DEMAND)
     deltas = client.posted_deltas(slot, post.revision) or b""
-    chain = Chain(client.domain, client.commitment(slot), deltas, unit_of(client))
+    chain = Chain(client.domain, client.commitment(slot), deltas, client.unit)
     found = faults(line, proof, member, mandate, chain)
     return min(found, key=lambda fault: fault.function == DEMAND) if found else None
 

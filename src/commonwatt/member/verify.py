@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from commonwatt.accounts.charges import vat_on
 from commonwatt.accounts.document import FORMAT, content_hash, grid_amount
 from commonwatt.errors import CommonwattError, LedgerError, VerificationError
-from commonwatt.ledger.client.unit import unit_of
 from commonwatt.member.document import named, read, whole
 from commonwatt.member.page import mandate_of, require
 from commonwatt.member.trust import Pins, Trust, opened
@@ -75,11 +74,10 @@ def verify_bill(bill: Any, client: LedgerClient) -> Verified:
         _covers(content, slots, proofs, client)
         lines = sum(check_slot(line, proofs[str(line["slot"])], member["index"], mandate, client) for line in slots)
         _amounts(content)
-        unit = unit_of(client)
-        require(content.get("unit", 1) == unit, "The bill counts money in another unit than the contract.")
+        require(content.get("unit", 1) == client.unit, "The bill counts money in another unit than the contract.")
         return Verified(
             member["id"], member["account"], len(slots), lines,
-            content["total"] * unit, content["withoutMarket"] * unit, content["currency"],
+            content["total"] * client.unit, content["withoutMarket"] * client.unit, content["currency"],
         )  # fmt: skip
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise VerificationError(f"This is not a complete bill: {type(error).__name__} {error}.") from None

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from commonwatt.errors import RecordError, VerificationError
-from commonwatt.ledger.client.unit import unit_of
 from commonwatt.member.faults import Chain, proved
 from commonwatt.member.page import Page, Ways, leads, read, require, require_committed, ways
 from commonwatt.proof import checksum_address, hash_struct
@@ -55,7 +54,7 @@ def _moved(page: Page, client: LedgerClient) -> None:
     moved = sum(_delta(page, client, revision) for revision in range(page.post.revision + 1))
     stated = page.lines[-1].statement.money
     if moved != stated:
-        moves, sums = (decimal_text(lanes * unit_of(client)) for lanes in (moved, stated))
+        moves, sums = (decimal_text(lanes * client.unit) for lanes in (moved, stated))
         raise VerificationError(f"the ledger moved {moves}, the lines add up to {sums}.")
 
 
@@ -70,7 +69,7 @@ def _delta(page: Page, client: LedgerClient, revision: int) -> int:
 def _right(page: Page, client: LedgerClient) -> None:
     """Nothing in it is a fault that the chain would delete the post for."""
     deltas = client.posted_deltas(page.post.slot, page.post.revision) or b""
-    for fault in proved(page, Chain(client.domain, None, deltas, unit_of(client)), {}):
+    for fault in proved(page, Chain(client.domain, None, deltas, client.unit), {}):
         raise VerificationError(f"{fault.says.partition(': ')[2]}.")
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.client.abi import SETTLEMENT, TOKEN, contract
-from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.ledger.node import ZERO_ADDRESS
 from commonwatt.units import MICRO
+
+if TYPE_CHECKING:
+    from commonwatt.ledger.client.settlement import LedgerClient
 
 _ETHER_DECIMALS: Final = 18
 
