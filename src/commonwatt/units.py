@@ -1,7 +1,8 @@
 """Integers for energy and money, with every rounding direction stated.
 
-Energy is Wh, positive into the home. A price is micro-currency per kWh (0.32 EUR/kWh is 320 000).
-Money is micro-currency.
+Energy is Wh, positive into the home. Money is whole units of a community, each a power of ten of micro-currency
+(`Community.unit`); a unit is one micro-currency unless a community says or needs otherwise, so that 0.32 EUR/kWh is
+320 000. A price is units per kWh.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ WH_PER_KWH: Final = 1_000
 MAX_ORDER_WH: Final = 10**9
 """Largest energy of one order [Wh]."""
 MAX_PRICE: Final = 10**12
-"""Largest price [micro-currency/kWh], a million currency units per kWh."""
+"""Largest price [unit/kWh]; a million of the currency per kWh where a unit is one micro-currency."""
 MAX_MONEY: Final = 2**63 - 1
+UNITS: Final = tuple(10**digits for digits in range(7))
+"""What a unit of money can be worth [micro-currency]: a millionth of the currency, up to one of it."""
 _LONGEST_AMOUNT: Final = 24
 """Characters of an amount of money in a text."""
 
@@ -52,6 +55,20 @@ def micro(amount: str, least: int = -MAX_PRICE, most: int = MAX_PRICE) -> int:
     if value > most:
         raise ValueError(f"'{amount}' is too high; the highest is {most // MICRO}")
     return value
+
+
+def in_units(amount: int, unit: int) -> int:
+    """`amount` in units of `unit`, both in micro-currency, exactly.
+
+    >>> in_units(3_000_000_000, 10_000)
+    300000
+
+    Raises ValueError, a sentence without its subject, when it is no whole number of units.
+    """
+    units, rest = divmod(amount, unit)
+    if rest:
+        raise ValueError(f"is {price_text(amount)}, no multiple of {price_text(unit)}, in which money is counted here")
+    return units
 
 
 def decimal_text(amount: int, places: int = 6) -> str:
@@ -112,13 +129,24 @@ def totals(amounts: IntArray) -> IntArray:
     largest = max(abs(int(amounts.max(initial=0))), abs(int(amounts.min(initial=0))))
     if largest * amounts.shape[-1] <= MAX_MONEY:
         return np.asarray(amounts.sum(axis=-1))
-    exact = np.asarray(amounts.astype(object).sum(axis=-1), dtype=object)
-    if (np.abs(exact) > MAX_MONEY).any():
+    return money(amounts.astype(object).sum(axis=-1))
+
+
+def money(exact: object) -> IntArray:
+    """Exact amounts, Python integers of any size, as an array of the same shape.
+
+    >>> money([3, -(2**40)]).tolist()
+    [3, -1099511627776]
+
+    Raises DataError when one does not fit into 64 bits.
+    """
+    amounts = np.asarray(exact, dtype=object)
+    if (np.abs(amounts) > MAX_MONEY).any():
         raise DataError(
-            f"An amount of money is beyond {MAX_MONEY // MICRO} units of the currency: these energies, prices or days "
-            "are too many."
+            f"An amount of money is beyond {MAX_MONEY} of what it is counted in: these energies, prices or days are "
+            "too many."
         )
-    return exact.astype(np.int64)
+    return amounts.astype(np.int64)
 
 
 def round_half_up(value: Fraction) -> int:

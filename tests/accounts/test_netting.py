@@ -146,8 +146,26 @@ def test_a_month_of_a_plant_in_a_currency_of_small_unit_is_exact(
 def test_amounts_beyond_what_is_counted_are_refused() -> None:
     level = np.full(20, 10**12)
     grid = np.full((1, 20), 10**9)
-    with pytest.raises(DataError, match="An amount of money is beyond 9223372036854 units of the currency"):
+    with pytest.raises(DataError, match="An amount of money is beyond 9223372036854775807 of what it is counted in"):
         charges(Tariff(Flat(10**12), Flat(0)), SlotPrices(*[level] * 5), grid, 0 * grid, 0 * grid)
+
+
+@pytest.mark.parametrize(
+    "tariff",
+    [
+        Tariff(Flat(0), Flat(0), network_fee=10**12),
+        Tariff(Flat(0), Flat(0), levies=(Levy("duty", 10**12, grid=False),)),
+        Tariff(Flat(0), Flat(0), network_fee=6 * 10**11, vat=Fraction(99, 100)),
+    ],
+    ids=["network fee", "levy", "VAT"],
+)
+def test_fees_on_the_energy_of_many_days_never_wrap(tariff: Tariff) -> None:
+    free = SlotPrices(*[np.zeros(15, dtype=np.int64)] * 5)
+    taken = np.full((1, 15), 10**9)
+    with pytest.raises(DataError, match="An amount of money is beyond"):
+        str(charges(tariff, free, 0 * taken, taken, 0 * taken).total)
+    some = charges(tariff, free, 0 * taken, taken // 10, 0 * taken)
+    assert some.total[0] > 10**17
 
 
 @given(trade_lists(), st.data())

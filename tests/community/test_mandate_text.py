@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from commonwatt.community.mandate import check_mandate, mandate_text
 from commonwatt.errors import RecordError
 from commonwatt.records import Mandate
+from commonwatt.units import UNITS
 
 JUNE, JULY = 1_780_264_800, 1_782_856_800  # midnight in Berlin
 AGENT = bytes.fromhex("52908400098527886e0f7030069857d2e4169ee7")
@@ -58,3 +61,20 @@ def test_a_validity_that_is_no_period() -> None:
         check_mandate(replace(BARE, valid_until=JUNE), "EUR", "Europe/Berlin")
     with pytest.raises(RecordError, match="beyond the calendar"):
         mandate_text(replace(BARE, valid_until=2**64 - 1), "EUR", "Europe/Berlin")
+
+
+@given(st.sampled_from(UNITS), st.integers(0, 10**12), st.integers(0, 10**12))
+def test_the_words_are_in_the_currency_whatever_money_is_counted_in(unit: int, max_buy: int, min_sell: int) -> None:
+    signed = replace(BARE, max_buy=max_buy, min_sell=min_sell)
+    text = mandate_text(signed, "LBP", "Asia/Beirut", unit=unit)
+    highest, lowest = re.findall(r"([0-9.]+) LBP/kWh", text)
+    assert Decimal(highest) == max_buy * unit * Decimal("0.000001")
+    assert Decimal(lowest) == min_sell * unit * Decimal("0.000001")
+    check_mandate(replace(signed, text=text), "LBP", "Asia/Beirut", unit=unit)
+
+
+def test_words_of_another_unit_are_refused() -> None:
+    honest = replace(BARE, text=mandate_text(BARE, "VND", "UTC", unit=100))
+    assert "at up to 30.000000 VND/kWh" in honest.text
+    with pytest.raises(RecordError, match="do not say what its numbers say"):
+        check_mandate(honest, "VND", "UTC", unit=10)

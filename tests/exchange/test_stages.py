@@ -296,7 +296,7 @@ def test_hours_in_which_local_energy_is_worthless_are_left_out(tmp_path: Path) -
     rows = ["time,price", *(f"{hour:%Y-%m-%dT%H:%M},{price}" for hour, price in hours)]
     written(tmp_path, text).with_name("prices.csv").write_text("\n".join(rows))
     result = simulate(tmp_path / "community.toml", START, 1, ledger="none")
-    closed = result.prices_micro.ceiling < result.prices_micro.floor
+    closed = result.prices.ceiling < result.prices.floor
     assert closed.any()
     assert not result.arrays["ahead"][:, closed].any()
     assert result.arrays["ahead"][:, ~closed].any()

@@ -18,8 +18,11 @@ from commonwatt.units import FloatArray, IntArray
 def frame(given: Dispatch, hours: float = 1.0) -> Frame:
     count, slots = given.homes.shape
     starts = np.arange(slots, dtype=np.int64) * int(3600 * hours)
-    prices = (np.rint(np.nan_to_num(price, posinf=1.0, neginf=0.0) * 1e6) for price in (given.retail, given.feed_in))
-    return Frame(starts, starts // 60 % 1440, hours, count, *(price.astype(np.int64) for price in prices))
+    ceiling, floor = (
+        np.rint(np.nan_to_num(price, posinf=1.0, neginf=0.0) * 1e6).astype(np.int64)
+        for price in (given.retail, given.feed_in)
+    )
+    return Frame(starts, starts // 60 % 1440, hours, count, ceiling, floor)
 
 
 def clear(given: Dispatch, hours: float = 1.0, **parameters: Any) -> tuple[Clearing, ...]:

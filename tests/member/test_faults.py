@@ -8,16 +8,18 @@ from pathlib import Path
 
 import pytest
 from exchange_cases import START, written
-from lies import LIES, MOST_GAS, TEXT, Day, look, publish, purse
+from lies import LIES, MOST_GAS, TEXT, Day, another_delta, look, publish, purse
 
 from commonwatt.errors import Reverted
 from commonwatt.exchange.answers import answer, order_answer, receipts
 from commonwatt.exchange.checking import load
+from commonwatt.exchange.excerpt import excerpt
 from commonwatt.ledger.client.abi import events
 from commonwatt.ledger.client.disputes import DisputesClient
-from commonwatt.member.faults import DEMAND
+from commonwatt.member.faults import DEMAND, Chain, faults
 from commonwatt.proof import keccak, sign
 from commonwatt.simulation.api import first_day
+from commonwatt.units import decimal_text
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,23 @@ def test_an_honest_post_has_no_fault_and_no_proof_against_it_is_believed(stopped
     assert [event.name for event in events(receipt)] == ["Answered"]
     with pytest.raises(Reverted, match="AlreadyAnswered"):
         disputes.lapse(key, day.stopped.post, member, at=client.node.head.timestamp + 1801)
+
+
+@pytest.mark.parametrize("unit", [1, 100, 1_000_000])
+def test_a_moved_balance_is_told_in_the_currency(stopped: tuple[Day, int], unit: int) -> None:
+    day, member = stopped
+    false = another_delta(day, day.stopped, member)
+    document = excerpt(false, member, day.exchange.mandates[member], day.exchange.client)
+    slot = str(false.post.slot)
+    mandate = day.exchange.mandates[member].record
+    chain = Chain(day.exchange.domain, day.exchange.client.commitment(false.post.slot), false.deltas, unit)
+    found = faults(document["content"]["slots"][0], document["proofs"][slot], member, mandate, chain)
+    (told,) = (fault.says for fault in found if fault.function == "challengeDelta")
+    right = int(day.stopped.account.credit[member])
+    assert told == (
+        f"Slot {slot}: the balance moves by {decimal_text((right - 1000) * unit)}, "
+        f"the lines add up to {decimal_text(right * unit)}"
+    )
 
 
 def test_an_accepted_order_that_is_left_out_is_demanded(tmp_path: Path) -> None:

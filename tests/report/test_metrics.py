@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from commonwatt.report.metrics import (
@@ -56,3 +58,18 @@ def test_shares_follow_from_the_energies(week: Result) -> None:
     assert found.self_consumption == (found.made - found.exported) / found.made
     assert found.self_sufficiency == (found.used - found.imported) / found.used
     assert found.local_share == found.traded / (found.traded + found.bought_from_utility)
+
+
+def test_bills_of_all_members_never_wrap(week: Result) -> None:
+    """Each fits into 64 bits, in units that are worth a thousand micro-currency; their sum need not."""
+    huge = SimpleNamespace(total=np.array([2**62, 2**62, 2**62, -5]))
+    told = SimpleNamespace(
+        arrays=week.arrays,
+        trades=week.trades,
+        community=SimpleNamespace(unit=1000),
+        charges=huge,
+        charges_without_market=huge,
+    )
+    found = figures(told)  # type: ignore[arg-type]
+    assert found.bill == found.bill_without_market == (3 * 2**62 - 5) * 1000
+    assert found.saved == 0

@@ -111,7 +111,7 @@ def test_without_a_ledger_the_page_says_so(small: Result) -> None:
 
 def test_with_a_ledger_the_page_traces_a_delivery_to_its_block(with_ledger: Result) -> None:
     words = "".join(Page(report_html(with_ledger)).words)
-    assert "equal to the last micro-unit" in words
+    assert "equal to the last digit" in words
     assert re.search(r"block \d+, hash 0x[0-9a-f]{64}", words)
 
 

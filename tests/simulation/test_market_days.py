@@ -99,7 +99,7 @@ def test_prices_by_time_of_use_bound_each_slot(tmp_path: Path) -> None:
         '{ from = "12:00", price = "0.15", days = ["mon"] }, { from = "18:00", price = "0.40" }]'
     )
     result = simulate(written(tmp_path, COMMUNITY.replace('retail = "0.27"', table)), START, 1)
-    by_hour = result.prices_micro.retail.tolist()
+    by_hour = result.prices.retail.tolist()
     assert [by_hour[hour] for hour in (0, 5, 6, 11, 12, 17, 18, 23)] == [
         200_000, 200_000, 300_000, 300_000, 150_000, 150_000, 400_000, 400_000,
     ]  # fmt: skip
@@ -121,8 +121,8 @@ def test_a_price_file_may_make_local_energy_worthless_for_hours(tmp_path: Path) 
     )
     written(tmp_path, text).with_name("prices.csv").write_text("\n".join(["time,price", *rows]) + "\n")
     result = simulate(tmp_path / "community.toml", START, 1)
-    closed = result.prices_micro.ceiling < result.prices_micro.floor
-    assert (result.prices_micro.ceiling[10:15] < 0).all()
+    closed = result.prices.ceiling < result.prices.floor
+    assert (result.prices.ceiling[10:15] < 0).all()
     assert closed.tolist() == [10 <= hour < 15 for hour in range(24)]
     assert (result.arrays["ahead"] + result.arrays["after"])[:, closed].any() == 0
     assert (result.arrays["ahead"] + result.arrays["after"])[:, ~closed].any()

@@ -109,7 +109,7 @@ def test_a_pool_after_delivery_misses_nothing_and_a_market_on_a_forecast_somethi
 
 def test_the_possible_gain_is_the_central_optimum_of_the_metered_energy(file: Path) -> None:
     result = simulate(file, "2026-06-15", 1, ledger="none")
-    prices, net, period = result.prices_micro, result.arrays["net"], result.period
+    prices, net, period = result.prices, result.arrays["net"], result.period
     frame = Frame(period.starts, period.starts, period.hours, len(net), prices.ceiling, prices.floor)
     most, least = np.full(len(net), 10**9), np.full(len(net), -(10**9))
     best = sum(optimum(frame, slot, Positions(net[:, slot], most, least)) for slot in range(period.count))

@@ -15,12 +15,12 @@ from fractions import Fraction
 import numpy as np
 
 from commonwatt.community.tariff import NETWORK_FEE, SlotPrices, Tariff
-from commonwatt.units import IntArray, payments, round_half_up, totals
+from commonwatt.units import IntArray, money, payment, payments, round_half_up, totals
 
 
 @dataclass(frozen=True)
 class Charges:
-    """Amounts of all members, each shape (members,) [micro-currency], positive = the member owes.
+    """Amounts of all members, each shape (members,) [unit], positive = the member owes.
 
     grid_wh, feed_in_wh, local_wh : energy that the lines are for [Wh]
     energy : from the utility; feed_in : paid by it, negative
@@ -39,7 +39,7 @@ class Charges:
 
     @property
     def total(self) -> IntArray:
-        """What the member pays in all, shape (members,) [micro-currency]."""
+        """What the member pays in all, shape (members,) [unit]."""
         parts = (self.energy, self.feed_in, self.neighbours, self.vat, *self.fees.values())
         return totals(np.stack(parts, axis=-1))
 
@@ -48,21 +48,26 @@ def charges(tariff: Tariff, prices: SlotPrices, grid: IntArray, local: IntArray,
     """The charges of a period.
 
     grid : shape (members, slots) [Wh], positive = import; local : same shape [Wh], positive = bought
-    credit : received from neighbours, shape (members, slots) [micro-currency]
+    credit : received from neighbours, shape (members, slots) [unit]
     Without a market: grid = metered net, local = credit = 0.
     """
     imported, exported, taken = np.maximum(grid, 0), np.maximum(-grid, 0), np.maximum(local, 0)
     energy = totals(payments(imported, prices.retail))
     feed_in = -totals(payments(exported, prices.feed_in))
     grid_wh, local_wh = imported.sum(axis=1), taken.sum(axis=1)
-    fees = {NETWORK_FEE: payments(local_wh, tariff.network_fee)}
+    fees = {NETWORK_FEE: _fee(local_wh, tariff.network_fee)}
     for levy in tariff.levies:
-        fees[levy.name] = payments(grid_wh * levy.grid + local_wh * levy.local, levy.price)
+        fees[levy.name] = _fee(grid_wh * levy.grid + local_wh * levy.local, levy.price)
     taxed = totals(np.stack([energy, *fees.values()], axis=-1))
-    vat = np.array([vat_on(tariff.vat, amount) for amount in taxed.tolist()], dtype=np.int64)
+    vat = money([vat_on(tariff.vat, amount) for amount in taxed.tolist()])
     return Charges(grid_wh, exported.sum(axis=1), local_wh, energy, feed_in, -totals(credit), fees, vat)
 
 
+def _fee(wh: IntArray, price: int) -> IntArray:
+    """The energy of a whole period has no bound, so that each product is made in unbounded integers."""
+    return money([payment(each, price) for each in wh.tolist()])
+
+
 def vat_on(rate: Fraction, amount: int) -> int:
-    """VAT on an amount >= 0 [micro-currency], rounded half up."""
+    """VAT on an amount >= 0 [unit], rounded half up."""
     return round_half_up(rate * amount)

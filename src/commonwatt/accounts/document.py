@@ -52,7 +52,7 @@ def charge_lines(charges: Charges, member: int) -> list[dict[str, Any]]:
 
 
 def grid_amount(wh: int, retail: int, feed_in: int) -> int:
-    """What a member owes the utility for a slot [micro-currency]: positive for import, negative for feed-in."""
+    """What a member owes the utility for a slot [unit]: positive for import, negative for feed-in."""
     return wh * retail // WH_PER_KWH if wh >= 0 else -(-wh * feed_in // WH_PER_KWH)
 
 

@@ -35,7 +35,7 @@ def _in_order(member: IntArray, wh: IntArray, cap: IntArray) -> IntArray:
 def affordable(trades: Trades, free: IntArray) -> IntArray:
     """How much of each trade the members' free collateral covers, shape (trades,) [Wh] <= trades.wh.
 
-    free : shape (members,) [micro-currency]. A member whose net payment exceeds it loses its purchases, the last
+    free : shape (members,) [unit]. A member whose net payment exceeds it loses its purchases, the last
     first, as far as needed; what is cut meets the utility on both ends. So does what is beyond the range of a delta,
     first of buyers, then of sellers. A cut lowers the seller's income, so the search goes on until everyone can pay;
     each round only lowers trades, so it ends.
@@ -56,7 +56,7 @@ def affordable(trades: Trades, free: IntArray) -> IntArray:
 
 
 def _cut(trades: Trades, settled: IntArray, mine: np.typing.NDArray[np.bool_], needed: int) -> None:
-    """Lower `settled` of the trades in `mine`, last first, until payments fall by `needed` [micro-currency]."""
+    """Lower `settled` of the trades in `mine`, last first, until payments fall by `needed` [unit]."""
     for number in np.flatnonzero(mine)[::-1].tolist():
         price, wh = int(trades.price[number]), int(settled[number])
         paid = wh * price // WH_PER_KWH

@@ -43,7 +43,7 @@ class Outlook:
 
     expected : load and generation
     fleet, soc : the batteries, and their expected state of charge at the first slot, shape (homes,) [Wh]
-    ceiling, floor : of a local price, shape (slots,) [micro-currency/kWh]
+    ceiling, floor : of a local price, shape (slots,) [unit/kWh]
     hours : length of a slot [h]
     network : the wires; None = they are not known
     at : bus index of each home in the network, shape (homes,)
@@ -135,7 +135,8 @@ def held(trades: Trades, beyond: IntArray) -> IntArray:
 def neighbourhood(outlook: Outlook) -> Neighbourhood:
     """Homes with their batteries between the utility's prices.
 
-    Prices are net of the charges on a local kWh: at the ceiling a neighbour's kWh costs what the utility's does.
+    Prices are net of the charges on a local kWh: at the ceiling a neighbour's kWh costs what the utility's does. They
+    are in millions of the community's units of money, which is the currency itself where a unit is one micro-currency.
     Where charges leave a local kWh nothing to gain, the utility's two prices are the same, and so nobody trades.
     """
     fleet, kwh = outlook.fleet, 1.0 / WH_PER_KWH

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,13 +135,15 @@ def account(file: Path, who: str, *, last: Whole = 20, json_path: JsonPath = Non
         }
     )
     if found.history:
-        balance = f"balance [{found.lane or 'lane units'}]"
-        _table(["block", "time (UTC)", "transaction", "what", balance], [_entry(each) for each in found.history])
+        worth, _, symbol = found.lane.partition(" ")
+        balance = f"balance [{symbol or 'lane units'}]"
+        entries = [_entry(each, Decimal(worth or 1)) for each in found.history]
+        _table(["block", "time (UTC)", "transaction", "what", balance], entries)
 
 
-def _entry(entry: Entry) -> list[str]:
+def _entry(entry: Entry, worth: Decimal) -> list[str]:
     view = entry.transaction
-    change = "" if entry.lanes is None else f"{entry.lanes:+d}"
+    change = "" if entry.lanes is None else f"{entry.lanes * worth:+f}"
     return [str(view.block), utc(view.timestamp), _hex(view.hash), _what(view), change]
 
 

@@ -149,12 +149,12 @@ def withdraw(
     from commonwatt.units import MAX_MONEY, micro
 
     try:
-        lanes = None if amount is None else micro(amount, least=1, most=MAX_MONEY)
+        wanted = None if amount is None else micro(amount, least=1, most=MAX_MONEY)
     except ValueError as error:
         raise ConfigError("The request", [Finding("amount", str(error))]) from None
     pins = _pins(contract, operators, community)
-    receipt = take(document, ledger or _beside(document), pins, read_key(key), lanes)
-    done = "Paid out" if lanes is None else "Asked for; claim it when the posts before it are final"
+    receipt = take(document, ledger or _beside(document), pins, read_key(key), wanted)
+    done = "Paid out" if amount is None else "Asked for; claim it when the posts before it are final"
     say(f"{done}: block {receipt.block}, {receipt.gas_used} gas.")
 
 

@@ -11,15 +11,16 @@ from commonwatt.records import Mandate
 from commonwatt.units import decimal_text
 
 
-def mandate_text(mandate: Mandate, currency: str, timezone: str, slot_seconds: int = 900) -> str:
+def mandate_text(mandate: Mandate, currency: str, timezone: str, slot_seconds: int = 900, unit: int = 1) -> str:
     """What `mandate` allows, as the wallet shows it; its own `text` is not looked at.
 
     currency : of the prices; timezone : in which the validity is told; slot_seconds : length of a slot [s]
+    unit : of the mandate's prices [micro-currency]
     Raises RecordError when the validity has no end that a calendar knows.
     """
     slot = f"{slot_seconds // 60} minutes" if slot_seconds % 60 == 0 else f"{slot_seconds} seconds"
     buy, sell = (f"{wh:,} Wh".replace(",", " ") for wh in (mandate.buy_wh, mandate.sell_wh))
-    highest, lowest = (f"{decimal_text(price)} {currency}/kWh" for price in (mandate.max_buy, mandate.min_sell))
+    highest, lowest = (f"{decimal_text(price * unit)} {currency}/kWh" for price in (mandate.max_buy, mandate.min_sell))
     return " ".join(
         [
             f"Buy at most {buy} per {slot} at up to {highest}." if mandate.buy_wh else "Buy nothing.",
@@ -31,11 +32,11 @@ def mandate_text(mandate: Mandate, currency: str, timezone: str, slot_seconds: i
     )
 
 
-def check_mandate(mandate: Mandate, currency: str, timezone: str, slot_seconds: int = 900) -> None:
+def check_mandate(mandate: Mandate, currency: str, timezone: str, slot_seconds: int = 900, unit: int = 1) -> None:
     """Raise RecordError unless the mandate's words say what its integers say, and its validity is a period."""
     if mandate.valid_from >= mandate.valid_until:
         raise RecordError("The mandate ends before it begins.")
-    if mandate.text != mandate_text(mandate, currency, timezone, slot_seconds):
+    if mandate.text != mandate_text(mandate, currency, timezone, slot_seconds, unit):
         raise RecordError("The words of the mandate do not say what its numbers say.")
 
 

@@ -9,6 +9,7 @@ from datetime import time
 from typing import Final
 
 from commonwatt.community.tariff import Tariff
+from commonwatt.units import MICRO
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Battery:
 class Terms:
     """What a member's mandate allows its agent.
 
-    max_buy, min_sell : price limits [micro-currency/kWh]; None = the utility's price of the slot
+    max_buy, min_sell : price limits [unit/kWh]; None = the utility's price of the slot
     buy_wh, sell_wh : most energy per slot and side [Wh]
     """
 
@@ -70,7 +71,7 @@ class Member:
     index : place in the community, from 0; the ledger's member index
     heat_pump : used on top of `load`, or None
     bus : where in the grid its connection is; None when no grid is given
-    collateral : what it pays in at the start [micro-currency]
+    collateral : what it pays in at the start [unit]
     wallet, meter : addresses; None = the simulation derives keys from the community's seed
     """
 
@@ -122,7 +123,7 @@ class LedgerChoice:
     window : challenge window between post and finalise [s]; grace : a post not finalised by then expires [s]
     confirmations : blocks on top of a transaction's before a node's word for it is believed
     answer : time for the operators to show what a member demands on the chain [s]; None = as long as the window
-    bond : what an operator stakes on each post until it is final [micro-currency]
+    bond : what an operator stakes on each post until it is final [unit]
     """
 
     kind: str = "embedded"
@@ -135,13 +136,14 @@ class LedgerChoice:
 
 @dataclass(frozen=True)
 class Community:
-    """One community, valid in itself.
+    """One community, valid in itself. All its money is in its unit.
 
     slot_seconds : length of a slot [s]
     grid : name of a grid, such as "simbench:rural2", or None
     profiles : path of the members' own meter file, relative to community.toml, or None
     seed : of all simulated keys
     digest : keccak of the canonical file, kept on the chain
+    unit : what one integer of money is worth [micro-currency], one of `units.UNITS`
     """
 
     name: str
@@ -156,6 +158,12 @@ class Community:
     grid: str | None = None
     profiles: str | None = None
     seed: str = ""
+    unit: int = 1
+
+    @property
+    def per_currency(self) -> int:
+        """Units of money in one of the currency."""
+        return MICRO // self.unit
 
     @property
     def hours(self) -> float:

@@ -26,7 +26,7 @@ from pydantic import (
 
 from commonwatt.community.model import LEDGERS, Battery, LedgerChoice, Terms, is_ledger
 from commonwatt.proof import checksum_address
-from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MICRO, micro
+from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MICRO, UNITS, micro
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: Final[tuple[Day, ...]] = get_args(Day)
@@ -42,6 +42,14 @@ def _money(value: object) -> int:
 
 def _price(value: object) -> int:
     return micro(_quoted(value), 0)
+
+
+def _unit(value: object) -> int:
+    """What money is counted in, as micro-currency."""
+    unit = micro(_quoted(value))
+    if unit not in UNITS:
+        raise ValueError(f'must be a power of ten from "0.000001" to "1", but is {value}')
+    return unit
 
 
 def _quoted(value: object) -> str:
@@ -160,6 +168,7 @@ class CommunityTable(Table):
     ]
     timezone: Annotated[str, AfterValidator(_timezone), Field(description='such as "Europe/Berlin"')]
     slot: Annotated[int, BeforeValidator(_slot)] = 900
+    unit: Annotated[int, BeforeValidator(_unit)] | None = None
     seed: Name | None = None
     profiles: Name | None = None
 

@@ -22,14 +22,14 @@ from commonwatt.units import IntArray, round_half_up
 
 @dataclass(frozen=True)
 class Flat:
-    """One price at all times [micro-currency/kWh]."""
+    """One price at all times [unit/kWh]."""
 
     price: int
 
 
 @dataclass(frozen=True)
 class Band:
-    """A price [micro-currency/kWh] from the local time `start`, on `days` (0 = Monday), until the next band."""
+    """A price [unit/kWh] from the local time `start`, on `days` (0 = Monday), until the next band."""
 
     start: time
     price: int
@@ -55,7 +55,7 @@ Rate = Flat | TimeOfUse | PriceFile
 
 @dataclass(frozen=True)
 class Levy:
-    """A named charge per kWh [micro-currency/kWh] on grid energy, on local energy, or on both."""
+    """A named charge per kWh [unit/kWh] on grid energy, on local energy, or on both."""
 
     name: str
     price: int
@@ -70,7 +70,7 @@ BILL_LINES: Final = ("energy from the utility", "energy fed in", "neighbours", N
 
 @dataclass(frozen=True)
 class Tariff:
-    """The utility's terms. network_fee : per local kWh [micro-currency/kWh]; vat : rate as an exact fraction."""
+    """The utility's terms. network_fee : per local kWh [unit/kWh]; vat : rate as an exact fraction."""
 
     retail: Rate
     feed_in: Rate
@@ -85,18 +85,18 @@ class Tariff:
 
     @property
     def grid_levies(self) -> int:
-        """Sum of levies on a kWh from the grid [micro-currency/kWh]."""
+        """Sum of levies on a kWh from the grid [unit/kWh]."""
         return sum(levy.price for levy in self.levies if levy.grid)
 
     @property
     def local_charges(self) -> int:
-        """Network fee and levies on a local kWh, before VAT [micro-currency/kWh]."""
+        """Network fee and levies on a local kWh, before VAT [unit/kWh]."""
         return self.network_fee + sum(levy.price for levy in self.levies if levy.local)
 
 
 @dataclass(frozen=True)
 class SlotPrices:
-    """Prices per slot, each shape (slots,) [micro-currency/kWh].
+    """Prices per slot, each shape (slots,) [unit/kWh].
 
     retail : the supplier's price as on the bill, before levies and VAT
     feed_in : what the utility pays
@@ -120,7 +120,7 @@ def slot_prices(tariff: Tariff, retail: IntArray, feed_in: IntArray) -> SlotPric
 
 
 def rate_per_slot(rate: Flat | TimeOfUse, slots: Slots, timezone: str) -> IntArray:
-    """Price of each slot by its local start, shape (slots,) [micro-currency/kWh]."""
+    """Price of each slot by its local start, shape (slots,) [unit/kWh]."""
     if isinstance(rate, Flat):
         return np.full(slots.count, rate.price, dtype=np.int64)
     clock = local_clock(slots, timezone).astype("datetime64[m]").astype(np.int64)

@@ -34,6 +34,7 @@ from commonwatt.community.schema import (
 )
 from commonwatt.community.sentences import findings_of, syntax_finding
 from commonwatt.community.tariff import Band, Flat, Levy, PriceFile, Rate, Tariff, TimeOfUse
+from commonwatt.community.unit import counted
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.proof import keccak
 
@@ -54,7 +55,8 @@ T = TypeVar("T", bound=BaseModel)
 class Draft:
     """As much of a file as could be read, and all that is wrong with it.
 
-    community : None when there is a finding; head : its own table, as the file has it
+    community : with money in micro-currency, whatever its unit; None when there is a finding
+    head : its own table, as the file has it
     """
 
     findings: tuple[Finding, ...]
@@ -67,15 +69,19 @@ class Draft:
 
 
 def parse(text: str, source: str) -> Community:
-    """The community that the text of a community.toml describes.
+    """The community that the text of a community.toml describes, its money in its unit.
 
+    The unit is derived without the prices of files; `exchange.checking.load` knows these too.
     source : what to call the text in an error, such as its path
     Raises ConfigError with every finding.
     """
     read = draft(text)
-    if read.community is None:
-        raise ConfigError(source, read.findings)
-    return read.community
+    community, findings = read.community, list(read.findings)
+    if community and read.head:
+        community, findings = counted(community, read.head.unit, community.tariff)
+    if community is None or findings:
+        raise ConfigError(source, findings)
+    return community
 
 
 def draft(text: str) -> Draft:

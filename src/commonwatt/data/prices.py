@@ -68,16 +68,22 @@ class PriceSeries:
         positive = values[values > 0]
         return float(np.median(positive)) * self.per_unit if len(positive) else 0.0
 
-    def on_slots(self, slots: Slots) -> IntArray:
-        """Price of each slot, shape (slots.count,) [micro-currency/kWh], rounded half to even.
+    def highest(self, most: int) -> int:
+        """Highest of the prices up to `most`, both [micro-currency/kWh]; 0 when there is none."""
+        prices = self.file.numbers(0) * (self.per_unit * MICRO)
+        return int(np.ceil(prices[prices <= most].max(initial=0.0)))
 
+    def on_slots(self, slots: Slots, unit: int = 1) -> IntArray:
+        """Price of each slot, shape (slots.count,) [unit/kWh], rounded half to even.
+
+        unit : what money is counted in [micro-currency]
         A slot that spans several prices takes their average. Raises DataError.
         """
         file = self.file
         needed = (file.ends > slots.start) & (file.starts < slots.end)
         prices = file.checked(0, needed, MAX_PRICE / MICRO / self.per_unit, _NEGATIVE, _TOO_HIGH)
         means = file.covering(0, file.starts[needed], file.ends[needed], prices, slots)
-        scaled: IntArray = np.rint(means * (self.per_unit * MICRO)).astype(np.int64)
+        scaled: IntArray = np.rint(means * (self.per_unit * (MICRO / unit))).astype(np.int64)
         return scaled
 
 
@@ -95,23 +101,28 @@ def usual_price(rate: Flat | TimeOfUse) -> float:
     return float(np.mean(prices)) / MICRO
 
 
-def utility_prices(tariff: Tariff, folder: Path, slots: Slots, timezone: str, currency: str) -> SlotPrices:
-    """The corridor for local prices on `slots`. folder : of community.toml, for the files that the tariff names.
+def utility_prices(
+    tariff: Tariff, folder: Path, slots: Slots, timezone: str, currency: str, unit: int = 1
+) -> SlotPrices:
+    """The corridor for local prices on `slots` [unit/kWh].
 
+    tariff : in units; folder : of community.toml, for the files that the tariff names
+    unit : what money is counted in [micro-currency]
     Raises DataError when a price file does not cover the slots, or a kWh costs more than the highest price.
     """
-    retail, feed_in = (_on_slots(rate, folder, slots, timezone, currency) for rate in (tariff.retail, tariff.feed_in))
+    rates = tariff.retail, tariff.feed_in
+    retail, feed_in = (_on_slots(rate, folder, slots, timezone, currency, unit) for rate in rates)
     prices = slot_prices(tariff, retail, feed_in)
     # What community.toml says itself was checked there.
-    if isinstance(tariff.retail, PriceFile) and (highest := int(prices.gross.max())) > MAX_PRICE:
+    if isinstance(tariff.retail, PriceFile) and (highest := int(prices.gross.max()) * unit) > MAX_PRICE:
         raise DataError(
-            f"{folder / tariff.retail.path}: a kWh at {decimal_text(int(retail.max()), 2)} costs "
+            f"{folder / tariff.retail.path}: a kWh at {decimal_text(int(retail.max()) * unit, 2)} costs "
             f"{decimal_text(highest, 2)} with levies and VAT; the highest price is {MAX_PRICE // MICRO}."
         )
     return prices
 
 
-def _on_slots(rate: Rate, folder: Path, slots: Slots, timezone: str, currency: str) -> IntArray:
+def _on_slots(rate: Rate, folder: Path, slots: Slots, timezone: str, currency: str, unit: int) -> IntArray:
     if isinstance(rate, PriceFile):
-        return read_price_file(folder / rate.path, slots, timezone, currency)
+        return PriceSeries.open(folder / rate.path, timezone, currency).on_slots(slots, unit)
     return rate_per_slot(rate, slots, timezone)

@@ -2,7 +2,7 @@
 
 A bill is plain JSON. Its `content` says what happened and what is owed; keccak of the canonical content is a leaf of
 the tree of bills whose root the operators anchor on the chain. Its `proofs` lead each local line to the statements
-root of a settled post. Amounts are integers in micro-currency; docs/bill.md explains every field.
+root of a settled post. Amounts are integers in the community's unit; docs/bill.md explains every field.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def bills(books: Books) -> list[dict[str, Any]]:
         "format": FORMAT,
         "community": community.name,
         "currency": community.currency,
+        **({} if community.unit == 1 else {"unit": community.unit}),
         "timezone": community.timezone,
         "period": {"from": period.start, "until": period.end},
         "ledger": ledger_of(client) if client else None,

@@ -37,7 +37,7 @@ class Books:
 
     @cached_property
     def arrays(self) -> dict[str, IntArray]:
-        """Net, ahead, after and grid energy [Wh], positive = into the home, and credit [micro-currency].
+        """Net, ahead, after and grid energy [Wh], positive = into the home, and credit [unit].
 
         Each has the shape (members, slots).
         """
@@ -45,13 +45,13 @@ class Books:
 
     @cached_property
     def charges(self) -> Charges:
-        """What each member owes with the market [micro-currency]."""
+        """What each member owes with the market [unit]."""
         a = self.arrays
         return charges(self.rules.community.tariff, self.rules.prices, a["grid"], a["ahead"] + a["after"], a["credit"])
 
     @cached_property
     def charges_without_market(self) -> Charges:
-        """What each member would owe if it met the utility alone [micro-currency]."""
+        """What each member would owe if it met the utility alone [unit]."""
         net = self.arrays["net"]
         nothing = np.zeros_like(net)
         return charges(self.rules.community.tariff, self.rules.prices, net, nothing, nothing)

@@ -11,8 +11,9 @@ from commonwatt.agents.planning import lacking
 from commonwatt.community.checks import profile_names
 from commonwatt.community.model import Community, Member
 from commonwatt.community.schema import CommunityTable, near
-from commonwatt.community.tariff import Flat, PriceFile, Tariff
+from commonwatt.community.tariff import Flat, PriceFile, Rate, Tariff
 from commonwatt.community.toml import Draft, draft
+from commonwatt.community.unit import counted
 from commonwatt.data import grid_names, read_grid
 from commonwatt.data.catalogue import find_profile, unknown
 from commonwatt.data.meterfile import Meters
@@ -22,6 +23,7 @@ from commonwatt.errors import CommonwattError, ConfigError, DataError, Finding, 
 from commonwatt.exchange.corridor import in_vain
 from commonwatt.exchange.plugins import charter, resolve
 from commonwatt.market.stage import ActiveStage
+from commonwatt.units import MAX_PRICE
 
 _MOST_BYTES: Final = 16 * 2**20
 """Largest community file [B]; one of 10 000 homes has 2 MB."""
@@ -31,7 +33,8 @@ def load(path: str | Path) -> Community:
     """The community that the file `path` describes; its digest covers all files that the file names.
 
     Raises ConfigError with every finding: those of `community.toml.parse`, and mechanisms, parameters, profiles, grids,
-    buses and files that do not exist; where there is none, market parameters with which nothing could be traded.
+    buses and files that do not exist; where there is none, a unit of money that the tariff or the market's parameters
+    do not fit, and parameters with which nothing could be traded.
     """
     path = Path(path)
     try:
@@ -40,13 +43,14 @@ def load(path: str | Path) -> Community:
         raise ConfigError(str(path), [Finding("", str(error).removeprefix(f"{path} ").removesuffix("."))]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), [Finding("", f"cannot be read: {error}")]) from None
-    findings = [*read.findings, *_unusable(read, path.parent)]
-    if not findings and read.community:
-        findings = list(_in_vain(read.community, path.parent))
-    if findings or read.community is None:
+    community, findings = read.community, [*read.findings, *_unusable(read, path.parent)]
+    if community and read.head and not findings:
+        community, findings = counted(community, read.head.unit, _dearest(community, path.parent))
+        findings = findings or list(_in_vain(community, path.parent))
+    if findings or community is None:
         raise ConfigError(str(path), findings)
     try:
-        return replace(read.community, digest=charter(read.community, path.parent))
+        return replace(community, digest=charter(community, path.parent))
     except OSError as error:
         raise ConfigError(str(path), [Finding("", f"{error.filename} cannot be read: {error.strerror}")]) from None
 
@@ -67,7 +71,7 @@ def read_whole(community: Community, folder: Path) -> None:
     ):
         if isinstance(rate, PriceFile):
             slots = PriceSeries.open(folder / rate.path, zone, community.currency).file.slots(seconds)
-            utility_prices(alone, folder, slots, zone, community.currency)
+            utility_prices(alone, folder, slots, zone, community.currency, community.unit)
 
 
 def active_stages(community: Community, folder: Path) -> tuple[list[ActiveStage], list[ActiveStage]]:
@@ -82,10 +86,28 @@ def active_stages(community: Community, folder: Path) -> tuple[list[ActiveStage]
     return ahead, after
 
 
+def _dearest(community: Community, folder: Path) -> Tariff:
+    """The tariff with the highest price of each file in the place of the file.
+
+    Prices that are too high, with levies and VAT, do not count: they are refused where they are used.
+    """
+    tariff = community.tariff
+
+    def at_most(rate: Rate, most: int) -> Rate:
+        if not isinstance(rate, PriceFile):
+            return rate
+        return Flat(PriceSeries.open(folder / rate.path, community.timezone, community.currency).highest(most))
+
+    before_tax = int(MAX_PRICE / (1 + tariff.vat)) - tariff.grid_levies
+    return replace(tariff, retail=at_most(tariff.retail, before_tax), feed_in=at_most(tariff.feed_in, MAX_PRICE))
+
+
 def _in_vain(community: Community, folder: Path) -> Iterator[Finding]:
     for stage in community.market:
         try:
-            found = in_vain(community, resolve(stage.mechanism, folder), stage.parameters)
+            mechanism = resolve(stage.mechanism, folder)
+            found = dict(mechanism.problems(stage.parameters, community.unit))
+            found = found or in_vain(community, mechanism, stage.parameters)
         except MarketError as error:
             yield _finding(f"market.{stage.name}.mechanism", error)
             continue

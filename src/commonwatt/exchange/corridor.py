@@ -37,7 +37,8 @@ def week(community: Community) -> Iterator[Frame]:
         rates = (rate_per_slot(rate, slots, community.timezone) for rate in (tariff.retail, tariff.feed_in))
         prices = slot_prices(tariff, *rates)
         minutes = local_clock(slots, community.timezone).astype("datetime64[m]").astype("int64") % 1440
-        yield Frame(slots.starts, minutes, slots.hours, len(community.members), prices.ceiling, prices.floor)
+        members, unit = len(community.members), community.unit
+        yield Frame(slots.starts, minutes, slots.hours, members, prices.ceiling, prices.floor, unit)
 
 
 def _most_kw(member: Member, hours: float) -> float:

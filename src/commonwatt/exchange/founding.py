@@ -174,8 +174,13 @@ def _remote(url: str, community: Community, operator: bytes, genesis: int, settl
 def _needed_wei(community: Community) -> int:
     """What the operator starts with: for its transactions, and where ether is the currency for the collateral."""
     return _OPERATOR_WEI + (
-        sum(member.collateral for member in community.members) * 10**12 if is_ether(community) else 0
+        sum(member.collateral for member in community.members) * _lane_unit(community) if is_ether(community) else 0
     )
+
+
+def _lane_unit(community: Community) -> int:
+    """Base units of the community's asset in one unit of its money: wei, or millionths of its token."""
+    return community.unit * (10**12 if is_ether(community) else 1)
 
 
 def chain_id(community: Community) -> int:
@@ -211,7 +216,7 @@ def found(
         config=community.digest,
         members=members,
         terms=Terms(
-            lane_unit=10**12 if ether else 1,
+            lane_unit=_lane_unit(community),
             slot_seconds=community.slot_seconds,
             window=ledger.window,
             grace=ledger.grace,

@@ -31,7 +31,8 @@ def filed(signed: Sequence[Signed[Mandate]], community: Community, domain: Domai
 
     Raises SignatureError when the member's own wallet did not sign, RecordError when words and numbers differ.
     """
+    words = community.currency, community.timezone, community.slot_seconds, community.unit
     for mandate in signed:
         verify(domain, mandate, mandate.record.member)
-        check_mandate(mandate.record, community.currency, community.timezone, community.slot_seconds)
+        check_mandate(mandate.record, *words)
     return {mandate.record.member: (index, mandate.record) for index, mandate in enumerate(signed)}

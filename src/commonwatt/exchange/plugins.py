@@ -41,10 +41,10 @@ class OwnMechanism(Mechanism[Any]):
 
     path: Path = Path()
 
-    def problems(self, parameters: Mapping[str, object]) -> list[tuple[str, str]]:
+    def problems(self, parameters: Mapping[str, object], unit: int = 1) -> list[tuple[str, str]]:
         """See `Mechanism`. Raises MarketError."""
         with _told(self.path):
-            return super().problems(parameters)
+            return super().problems(parameters, unit)
 
     def in_vain(self, parameters: Mapping[str, object], frame: Frame, most_kw: float = inf) -> list[tuple[str, str]]:
         """See `Mechanism`. Raises MarketError."""

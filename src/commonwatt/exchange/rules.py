@@ -49,7 +49,9 @@ class Rules:
         Raises DataError when a price file does not cover the period, MarketError when a mechanism cannot be used.
         """
         period = local_days(start, days, community.timezone, community.slot_seconds)
-        prices = utility_prices(community.tariff, folder, period, community.timezone, community.currency)
+        prices = utility_prices(
+            community.tariff, folder, period, community.timezone, community.currency, community.unit
+        )
         ahead, after = active_stages(community, folder)
         minutes = local_clock(period, community.timezone).astype("datetime64[m]").astype(np.int64) % 1440
         members = len(community.members)
@@ -60,7 +62,7 @@ class Rules:
             period,
             schedule(community, start, days),
             prices,
-            Frame(period.starts, minutes, period.hours, members, prices.ceiling, prices.floor),
+            Frame(period.starts, minutes, period.hours, members, prices.ceiling, prices.floor, community.unit),
             limits(community, prices),
             wires_of(community),
             tuple(ahead),

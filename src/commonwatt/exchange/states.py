@@ -100,7 +100,7 @@ class Account:
     settled : Wh of each that the ledger settles, shape (trades,)
     local : settled local energy, shape (members,) [Wh], positive = bought
     grid : what is left to the utility, shape (members,) [Wh], positive = import
-    credit : change of each balance, shape (members,) [micro-currency]; its sum is zero
+    credit : change of each balance, shape (members,) [unit]; its sum is zero
     """
 
     trades: Trades

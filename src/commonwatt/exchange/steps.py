@@ -2,7 +2,7 @@
 
     admit → clear → check → commit → believe → settle → post
 
-Energy is Wh, positive into the home; prices are micro-currency/kWh; a slot is the unix time of its start.
+Energy is Wh, positive into the home; prices are units of money per kWh; a slot is the unix time of its start.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def admit(
     """The exchange believes an order only with its agent's signature, within the mandate and the free collateral.
 
     mandates : by member address: (member index, mandate); its own signature was checked when it was filed
-    now : [unix s]; free : collateral not bound by other open orders, shape (members,) [micro-currency]
+    now : [unix s]; free : collateral not bound by other open orders, shape (members,) [unit]
     Returns the slot with its admitted orders by member and side, and the collateral that is left. A refused order harms
     nobody else.
     """
@@ -78,7 +78,7 @@ def _within_mandate(order: Order, mandate: Mandate, slot: int, now: int) -> None
     if order.limit > mandate.max_buy if order.side == BUY else order.limit < mandate.min_sell:
         raise RecordError("the order's limit is outside the mandate")
     if order.limit > MAX_PRICE:
-        raise RecordError(f"a price is at most {MAX_PRICE} micro-currency/kWh, the order's limit is {order.limit}")
+        raise RecordError(f"a price is at most {MAX_PRICE} units of money per kWh, the order's limit is {order.limit}")
     if order.expiry <= now or not mandate.valid_from <= now < mandate.valid_until:
         raise RecordError("the order or its mandate has expired")
 
@@ -204,7 +204,7 @@ def settle(
     """Step 7. What was delivered beside the day-ahead trades goes to the pools, what is left to the utility.
 
     stages : those after delivery; each shares what the ones before it left
-    frame : of this one slot; free : collateral, shape (members,) [micro-currency]
+    frame : of this one slot; free : collateral, shape (members,) [unit]
     A day-ahead trade settles as far as it was delivered; the rest, like all that was not foreseen, is a deviation.
     """
     cleared = delivered.committed.cleared

@@ -17,7 +17,7 @@ from commonwatt.units import MAX_PRICE, IntArray
 def agreed_orders(clearing: Clearing, bounds: Limits, highest: int, lowest: int, *, more: bool) -> Orders:
     """What each agent orders for the trades that it agreed to in a slot, within its mandate.
 
-    highest, lowest : ceiling and floor of the slot [micro-currency/kWh]
+    highest, lowest : ceiling and floor of the slot [unit/kWh]
     more : later stages follow, so that what the plan leaves open is ordered, too
     The limit is the worst price that the agent agreed to, or for what is open the utility's if that is worse.
     """

@@ -12,7 +12,7 @@ field; the paper itself could not be read, and that both sums are of net energy 
 This is a rule over a window, not a mechanism that clears a slot: no slot has a price until the last one is over.
 Energy between neighbours is free of charge, so who sells much may well be worse off than with the utility alone;
 `alone` tells. Each slot's money with the utility is rounded down, members' shares are by largest remainder, ties to
-the lower member index: what members pay and receive is the community's bill to the micro-unit.
+the lower member index: what members pay and receive is the community's bill exactly.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, Int
 class SharedBill:
     """One window's bill, shared.
 
-    buy, sell : exact prices of the window [micro-currency/kWh]; zero where nobody bought or sold
-    bills : shape (members,) [micro-currency], positive = the member owes; their sum is the community's bill
+    buy, sell : exact prices of the window [unit/kWh]; zero where nobody bought or sold
+    bills : shape (members,) [unit], positive = the member owes; their sum is the community's bill
     """
 
     buy: Fraction
@@ -45,7 +45,7 @@ def share_bill(net: IntArray, retail: IntArray, feed_in: IntArray) -> SharedBill
     """Share the community's bill with the utility among its members.
 
     net : shape (members, slots) [Wh], positive = into the home
-    retail, feed_in : the utility's prices, shape (slots,) [micro-currency/kWh]
+    retail, feed_in : the utility's prices, shape (slots,) [unit/kWh]
 
     Raises MarketError when shapes differ or a value is out of bounds.
 
@@ -62,7 +62,7 @@ def share_bill(net: IntArray, retail: IntArray, feed_in: IntArray) -> SharedBill
 
 
 def alone(net: IntArray, retail: IntArray, feed_in: IntArray) -> IntArray:
-    """What each member would owe with the utility alone, shape (members,) [micro-currency]; arguments as above."""
+    """What each member would owe with the utility alone, shape (members,) [unit]; arguments as above."""
     _refuse_unusable(net, retail, feed_in)
     owed, earned = _money(np.maximum(net, 0), retail), _money(np.maximum(-net, 0), feed_in)
     bills: IntArray = np.array([_within(int(bill)) for bill in owed.astype(object) - earned], dtype=np.int64)
@@ -70,7 +70,7 @@ def alone(net: IntArray, retail: IntArray, feed_in: IntArray) -> IntArray:
 
 
 def _money(wh: IntArray, price: IntArray) -> Any:
-    """Money of all slots, the last axis [micro-currency], each slot's rounded towards zero as `units.payment`."""
+    """Money of all slots, the last axis [unit], each slot's rounded towards zero as `units.payment`."""
     bound = int(wh.max(initial=0)) * int(np.abs(price).max(initial=0)) * max(1, len(price))
     wh, price = wide(bound, wh, price)
     return np.where(price >= 0, wh * price // WH_PER_KWH, -(wh * -price // WH_PER_KWH)).sum(axis=-1)
@@ -84,7 +84,7 @@ def _split(money: int, weights: IntArray) -> IntArray:
 
 def _within(money: int) -> int:
     if abs(money) > MAX_MONEY:
-        raise MarketError("bill sharing was given a window with a bill beyond 2^63 micro-units.")
+        raise MarketError("bill sharing was given a window with a bill beyond 2^63 units of money.")
     return money
 
 
@@ -102,4 +102,4 @@ def _refuse_unusable(net: IntArray, retail: IntArray, feed_in: IntArray) -> None
     if int(np.abs(net).max(initial=0)) > MAX_ORDER_WH or net.size * MAX_ORDER_WH > MAX_MONEY:
         raise MarketError(f"bill sharing was given more than {MAX_ORDER_WH} Wh for a member and slot, or too many.")
     if int(np.abs([retail, feed_in]).max(initial=0)) > MAX_PRICE:
-        raise MarketError(f"bill sharing was given a price beyond {MAX_PRICE} micro-currency/kWh.")
+        raise MarketError(f"bill sharing was given a price beyond {MAX_PRICE} units of money per kWh.")

@@ -154,7 +154,7 @@ def filled(orders: Orders, ceiling: int, floor: int) -> Fills:
 
 
 def welfare(book: Book, meeting: Meeting, bought: IntArray, sold: IntArray) -> Diagnostics:
-    """Surplus that the fills bring [micro-currency, rounded down] and its exact gap to the optimum [the same / 1000].
+    """Surplus that the fills bring [unit, rounded down] and its exact gap to the optimum [the same / 1000].
 
     surplus = Σ bid·bought − Σ ask·sold. By duality of the linear programme no fills can bring more than
     Σ (bid − price)⁺·wh + Σ (price − ask)⁺·wh at any price; where the two are equal, both are optimal.

@@ -22,7 +22,8 @@ class Frame:
     hours : length of a slot [h]
     members : number of members
     ceiling, floor : a local price above the one or below the other leaves somebody worse off than with the
-        utility alone [micro-currency/kWh]; MAX_PRICE and -MAX_PRICE where there is no utility
+        utility alone [unit/kWh]; MAX_PRICE and -MAX_PRICE where there is no utility
+    unit : what one integer of money is worth [micro-currency]
     """
 
     starts: IntArray
@@ -31,6 +32,7 @@ class Frame:
     members: int
     ceiling: IntArray
     floor: IntArray
+    unit: int = 1
 
     def part(self, chosen: slice | NDArray[np.bool_]) -> Frame:
         """The frame of some of its slots."""
@@ -47,7 +49,7 @@ class Frame:
 class Orders:
     """The admitted orders of one slot as columns, each shape (orders,); at most one per member and side.
 
-    side : BUY or SELL; wh : [Wh] > 0; limit : [micro-currency/kWh]
+    side : BUY or SELL; wh : [Wh] > 0; limit : [unit/kWh]
     """
 
     member: IntArray
@@ -66,7 +68,7 @@ class Positions:
     """Net energy of each member in one slot, for mechanisms that need no orders; each shape (members,).
 
     net : [Wh], positive = buys
-    max_buy, min_sell : the members' price limits [micro-currency/kWh]
+    max_buy, min_sell : the members' price limits [unit/kWh]
     """
 
     net: IntArray
@@ -128,12 +130,12 @@ class Outcome:
     evidence: object = None
 
 
-BOUNDS = f"an order is at most {MAX_ORDER_WH} Wh and a price at most {MAX_PRICE} micro-currency/kWh"
+BOUNDS = f"an order is at most {MAX_ORDER_WH} Wh and a price at most {MAX_PRICE} units of money per kWh"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the mandates allow, each shape (members,): prices [micro-currency/kWh], energy per slot [Wh]."""
+    """What the mandates allow, each shape (members,): prices [unit/kWh], energy per slot [Wh]."""
 
     max_buy: IntArray
     min_sell: IntArray

@@ -40,10 +40,13 @@ class Mechanism(Generic[I]):
     rational: bool = True
     proof: Callable[[str, Frame, tuple[I, ...], tuple[Outcome, ...], Any], tuple[Clearing, ...]] | None = None
 
-    def problems(self, parameters: Mapping[str, object]) -> list[tuple[str, str]]:
-        """What is wrong with `parameters`: (key, sentence) each; empty when nothing is."""
+    def problems(self, parameters: Mapping[str, object], unit: int = 1) -> list[tuple[str, str]]:
+        """What is wrong with `parameters`: (key, sentence) each; empty when nothing is.
+
+        unit : what money is counted in [micro-currency]
+        """
         try:
-            self.parameters.model_validate(dict(parameters))
+            self._read(parameters, unit)
         except ValidationError as error:
             return [(".".join(map(str, found["loc"])), _sentence(self, found)) for found in error.errors()]
         return []
@@ -53,7 +56,7 @@ class Mechanism(Generic[I]):
 
         most_kw : the most that any member can sell; inf = not known
         """
-        return list(self.parameters.model_validate(dict(parameters)).in_vain(frame, most_kw))
+        return list(self._read(parameters, frame.unit).in_vain(frame, most_kw))
 
     def clear(
         self, frame: Frame, inputs: tuple[I, ...], parameters: Mapping[str, object] | None = None
@@ -62,7 +65,7 @@ class Mechanism(Generic[I]):
 
         Raises MarketError when an input is out of bounds or a result breaks its own promise.
         """
-        chosen = self.parameters.model_validate(dict(parameters or {}))
+        chosen = self._read(parameters or {}, frame.unit)
         if self.proof is not None:
             return self.proof(self.name, frame, inputs, self.rule(frame, inputs, chosen), chosen)
         refuse_out_of_bounds(self.name, frame, inputs)
@@ -71,6 +74,9 @@ class Mechanism(Generic[I]):
             proved(self.name, frame, slot, cast(Any, inputs[slot]), outcome, rational=self.rational)
             for slot, outcome in enumerate(outcomes)
         )
+
+    def _read(self, parameters: Mapping[str, object], unit: int) -> Parameters:
+        return self.parameters.model_validate(dict(parameters), context={"unit": unit})
 
 
 def _sentence(mechanism: Mechanism[Any], found: Any) -> str:

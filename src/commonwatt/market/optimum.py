@@ -3,7 +3,7 @@
 The welfare of local trade is what it is worth to buyers less what it is worth to sellers, by their own limits, where
 the utility is always there instead: a buyer values energy at min(limit, ceiling), a seller at max(limit, floor).
 
-    W = Σ_i (value of what i bought) − Σ_i (cost of what i sold)        [nano-currency: Wh · micro-currency/kWh]
+    W = Σ_i (value of what i bought) − Σ_i (cost of what i sold)        [Wh · unit/kWh]
 
 A member with several orders uses its best ones first. Prices are transfers and do not count.
 

@@ -24,7 +24,7 @@ from commonwatt.records import Trades
 from commonwatt.units import IntArray, largest_remainder, round_half_up
 
 LocalPrice = Callable[[int, int, int, int], Fraction]
-"""(supply, demand [Wh], ceiling, floor) to the exact local price [micro-currency/kWh].
+"""(supply, demand [Wh], ceiling, floor) to the exact local price [unit/kWh].
 
 Where it lies above the ceiling or below the floor somebody would be worse off, and nothing is local.
 """
@@ -89,7 +89,7 @@ def agreeable(
 def blended(
     local: Fraction, local_wh: int, supply: int, demand: int, ceiling: int, floor: int
 ) -> tuple[Fraction, Fraction]:
-    """Exact selling and buying price of the pool [micro-currency/kWh]; the local price where nobody is on a side.
+    """Exact selling and buying price of the pool [unit/kWh]; the local price where nobody is on a side.
 
     >>> [float(price) for price in blended(Fraction(80_000), 1, 1, 2, 200_000, 50_000)]
     [80000.0, 140000.0]

@@ -150,11 +150,11 @@ def _within_limits(trades: Trades, given: Orders | Positions | Events, members: 
     over = np.maximum(trades.price - max_buy[trades.buyer], 0)
     under = np.maximum(min_sell[trades.seller] - trades.price, 0)
     worst = int(max(over.max(initial=0), under.max(initial=0)))
-    return Check("limits", worst == 0, worst, "micro-currency/kWh beyond a member's price limit")
+    return Check("limits", worst == 0, worst, "units of money per kWh beyond a member's price limit")
 
 
 def limits(given: Orders | Positions | Events, members: int) -> tuple[IntArray, IntArray]:
-    """Highest buying and lowest selling limit of each member, each shape (members,) [micro-currency/kWh]."""
+    """Highest buying and lowest selling limit of each member, each shape (members,) [unit/kWh]."""
     if isinstance(given, Positions):
         return given.max_buy, given.min_sell
     if isinstance(given, Events):
@@ -190,11 +190,11 @@ def paid(trades: Trades, members: int) -> Check:
     # No total can leave 64 bits below this bound; above it, every payment is counted again.
     safe = largest * int(trades.wh.max(initial=0)) * max(1, len(trades)) <= MAX_MONEY
     figure = abs(exact_sum(credit)) if safe else _misstated(trades, credit)
-    return Check("payments", figure == 0, figure, "micro-currency by which payments and receipts differ")
+    return Check("payments", figure == 0, figure, "units of money by which payments and receipts differ")
 
 
 def _misstated(trades: Trades, credit: IntArray) -> int:
-    """Micro-currency by which the members' credits differ from what the trades come to, in unbounded integers."""
+    """Units of money by which the members' credits differ from what the trades come to, in unbounded integers."""
     exact = [0] * len(credit)
     columns = (trades.buyer, trades.seller, trades.wh, trades.price)
     for buyer, seller, wh, price in zip(*(column.tolist() for column in columns), strict=True):
@@ -206,4 +206,4 @@ def _misstated(trades: Trades, credit: IntArray) -> int:
 def _rational(trades: Trades, ceiling: int, floor: int) -> Check:
     loss = np.maximum(trades.price - ceiling, 0) + np.maximum(floor - trades.price, 0)
     worst = int((loss * trades.wh // WH_PER_KWH).max(initial=0)) + int(loss.max(initial=0))
-    return Check("rational", worst == 0, worst, "micro-currency that a member loses against the utility alone")
+    return Check("rational", worst == 0, worst, "units of money that a member loses against the utility alone")

@@ -31,7 +31,7 @@ NONCE_BYTES = 32
 class Announcement:
     """What the coalition offers before the bids.
 
-    slot : start [unix s]; energy : [Wh]; deposit : of each buyer [micro-currency]
+    slot : start [unix s]; energy : [Wh]; deposit : of each buyer [unit]
     commit_until, reveal_until : the phases end then [unix s]
     """
 
@@ -44,7 +44,7 @@ class Announcement:
 
 @dataclass(frozen=True)
 class Bid:
-    """What a buyer seals: energy [Wh] and the most it pays [micro-currency/kWh]."""
+    """What a buyer seals: energy [Wh] and the most it pays [unit/kWh]."""
 
     wh: int
     limit: int
@@ -116,7 +116,7 @@ class Revealing:
 
 @dataclass(frozen=True)
 class Opened:
-    """The revealed bids in order of commitment; who stayed silent and forfeits the deposit [micro-currency]."""
+    """The revealed bids in order of commitment; who stayed silent and forfeits the deposit [unit]."""
 
     bids: Orders
     silent: tuple[int, ...]

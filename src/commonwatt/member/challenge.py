@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commonwatt.errors import RecordError, Reverted, VerificationError
+from commonwatt.errors import ConfigError, Finding, RecordError, Reverted, VerificationError
 from commonwatt.ledger.client.disputes import DisputesClient
 from commonwatt.member.document import named, read
 from commonwatt.member.faults import DEMAND, Chain, Fault, faults
@@ -20,6 +20,7 @@ from commonwatt.member.trust import Pins, Trust, opened
 from commonwatt.proof import Key
 from commonwatt.records import Mandate, Post
 from commonwatt.records.schema import as_json
+from commonwatt.units import in_units
 
 if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
@@ -71,16 +72,24 @@ def challenge(document: Path, ledger: str, pins: Pins, key: Key | None = None, s
         return Looked(len(chosen) - len(pending), len(pending), tuple(found), trust)
 
 
-def withdraw(document: Path, ledger: str, pins: Pins, key: Key, lanes: int | None) -> Receipt:
-    """Ask for some of the member's free balance [lane units]; None claims what was asked for before.
+def withdraw(document: Path, ledger: str, pins: Pins, key: Key, amount: int | None) -> Receipt:
+    """Ask for some of the member's free balance [micro-currency]; None claims what was asked for before.
 
-    Raises Reverted with the contract's reason, such as when the time for a claim has not come.
+    Raises ConfigError for an amount that is no whole number of lane units, Reverted with the contract's reason, such as
+    when the time for a claim has not come.
     """
     with opened(named(read(document)), [ledger], pins, key) as (client, _):
         at = client.node.head.timestamp + 1
-        if lanes is None:
+        if amount is None:
             return client.claim_withdrawal(key, at=at)
-        return client.request_withdrawal(key, lanes, at=at)
+        return client.request_withdrawal(key, _lanes(amount, client), at=at)
+
+
+def _lanes(amount: int, client: LedgerClient) -> int:
+    try:
+        return in_units(amount, client.unit)
+    except ValueError as error:
+        raise ConfigError("The request", [Finding("amount", str(error))]) from None
 
 
 def _mandate(given: Mapping[str, Any], account: bytes, client: LedgerClient) -> Mandate | None:
@@ -102,7 +111,8 @@ def _first_fault(
         return Fault(post, f"Slot {slot}: what was shown is not what is posted", DEMAND)
     if mandate is None:
         return Fault(post, f"Slot {slot}: the mandate that was shown is not the member's", DEMAND)
-    chain = Chain(client.domain, client.commitment(slot), client.posted_deltas(slot, post.revision) or b"")
+    deltas = client.posted_deltas(slot, post.revision) or b""
+    chain = Chain(client.domain, client.commitment(slot), deltas, client.unit)
     found = faults(line, proof, member, mandate, chain)
     return min(found, key=lambda fault: fault.function == DEMAND) if found else None
 

@@ -52,7 +52,7 @@ def whole(given: Any) -> Mapping[str, Any]:
     """The document, when it has the parts of a bill or an excerpt and no others. Raises VerificationError."""
     is_bill = isinstance(given, dict) and "anchor" in given
     document = table(given, ("content", "anchor", "proofs") if is_bill else ("content", "proofs"), "the document")
-    content = table(document["content"], _BILL if is_bill else _EXCERPT, "the content")
+    content = table(document["content"], _keys(document["content"]) if is_bill else _EXCERPT, "the content")
     table(content["ledger"], ("chainId", "community", "settlement"), "the ledger")
     table(content["member"], ("index", "id", "account") if is_bill else ("index", "account"), "the member")
     require(_is_number(content["member"]["index"], 32), "the member's index is no number of a member.")
@@ -64,6 +64,11 @@ def whole(given: Any) -> Mapping[str, Any]:
     if is_bill:
         _whole_bill(content, document["anchor"])
     return document
+
+
+def _keys(content: Any) -> tuple[str, ...]:
+    """A bill says what its amounts are counted in only where that is not a micro-currency."""
+    return (*_BILL, "unit") if isinstance(content, dict) and "unit" in content else _BILL
 
 
 def _whole_bill(content: Mapping[str, Any], anchor: Any) -> None:

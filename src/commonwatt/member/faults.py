@@ -19,7 +19,7 @@ from commonwatt.member.page import Page, ShownLine, post_of, read, require_commi
 from commonwatt.proof import Domain, keccak, root_of
 from commonwatt.records import BUY, SELL, ZERO_HASH, Mandate, Order, Post, Trade
 from commonwatt.records.deltas import unpack_deltas
-from commonwatt.units import payment
+from commonwatt.units import decimal_text, payment
 
 DEMAND: Final = "demand"
 """Of a fault that cannot be proved from what was shown."""
@@ -41,11 +41,15 @@ class Fault:
 
 @dataclass(frozen=True)
 class Chain:
-    """What the chain says of the slot. domain : what records are signed for; deltas : as posted"""
+    """What the chain says of the slot.
+
+    domain : what records are signed for; deltas : as posted; unit : what a lane unit is worth [micro-currency]
+    """
 
     domain: Domain
     commitment: bytes | None
     deltas: bytes
+    unit: int = 1
 
 
 def faults(
@@ -76,7 +80,7 @@ def faults(
 def proved(page: Page, chain: Chain, promises: Mapping[int, Promise]) -> list[Fault]:
     """Every fault of a page that the chain believes at once."""
     checks = (
-        _in_order(page), _of_each_line(page), _filled(page), _at_the_end(page, chain.deltas),
+        _in_order(page), _of_each_line(page), _filled(page), _at_the_end(page, chain),
         _as_promised(page, promises, chain),
     )  # fmt: skip
     return [fault for check in checks for fault in check]
@@ -167,16 +171,17 @@ def _buys(page: Page, line: ShownLine) -> bool:
     return line.trade is not None and line.trade.buyer == page.member
 
 
-def _at_the_end(page: Page, deltas: bytes) -> Iterator[Fault]:
+def _at_the_end(page: Page, chain: Chain) -> Iterator[Fault]:
     """The last sums against the balance and the meter."""
     if not page.lines:
         return
     last = page.lines[-1].statement
-    moved = unpack_deltas(deltas)
+    moved = unpack_deltas(chain.deltas)
     delta = int(moved[page.member]) if page.member < len(moved) else 0
     if page.post.revision == 0 and delta != last.money:
-        says = f"the balance moves by {delta}, the lines add up to {last.money}"
-        yield _fault(page, says, "challengeDelta", page.ends, deltas)
+        moves, sums = (decimal_text(lanes * chain.unit) for lanes in (delta, last.money))
+        says = f"the balance moves by {moves}, the lines add up to {sums}"
+        yield _fault(page, says, "challengeDelta", page.ends, chain.deltas)
     net = page.reading.wh_in - page.reading.wh_out
     other = page.reading.slot != page.post.slot
     if other or not min(net, 0) <= last.wh <= max(net, 0):

@@ -27,7 +27,7 @@ class Agreed:
 
     hash : its struct hash
     settled : energy that was delivered and paid [Wh]
-    paid : [micro-currency]
+    paid : [unit]
     order : the member's own, None for a trade under the mandate
     """
 

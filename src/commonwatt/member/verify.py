@@ -74,9 +74,10 @@ def verify_bill(bill: Any, client: LedgerClient) -> Verified:
         _covers(content, slots, proofs, client)
         lines = sum(check_slot(line, proofs[str(line["slot"])], member["index"], mandate, client) for line in slots)
         _amounts(content)
+        require(content.get("unit", 1) == client.unit, "The bill counts money in another unit than the contract.")
         return Verified(
             member["id"], member["account"], len(slots), lines,
-            content["total"], content["withoutMarket"], content["currency"],
+            content["total"] * client.unit, content["withoutMarket"] * client.unit, content["currency"],
         )  # fmt: skip
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise VerificationError(f"This is not a complete bill: {type(error).__name__} {error}.") from None

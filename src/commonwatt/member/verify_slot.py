@@ -11,6 +11,7 @@ from commonwatt.member.page import Page, Ways, leads, read, require, require_com
 from commonwatt.proof import checksum_address, hash_struct
 from commonwatt.records import Mandate, Order, Post
 from commonwatt.records.deltas import unpack_deltas
+from commonwatt.units import decimal_text
 
 if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
@@ -52,7 +53,9 @@ def _moved(page: Page, client: LedgerClient) -> None:
     """The lines add up to what the ledger moved: a revision is applied on top of those before it."""
     moved = sum(_delta(page, client, revision) for revision in range(page.post.revision + 1))
     stated = page.lines[-1].statement.money
-    require(moved == stated, f"the ledger moved {moved}, the lines add up to {stated}.")
+    if moved != stated:
+        moves, sums = (decimal_text(lanes * client.unit) for lanes in (moved, stated))
+        raise VerificationError(f"the ledger moved {moves}, the lines add up to {sums}.")
 
 
 def _delta(page: Page, client: LedgerClient, revision: int) -> int:
@@ -66,7 +69,7 @@ def _delta(page: Page, client: LedgerClient, revision: int) -> int:
 def _right(page: Page, client: LedgerClient) -> None:
     """Nothing in it is a fault that the chain would delete the post for."""
     deltas = client.posted_deltas(page.post.slot, page.post.revision) or b""
-    for fault in proved(page, Chain(client.domain, None, deltas), {}):
+    for fault in proved(page, Chain(client.domain, None, deltas, client.unit), {}):
         raise VerificationError(f"{fault.says.partition(': ')[2]}.")
 
 

@@ -44,7 +44,7 @@ class Mandate:
 
     member, agent : addresses of the wallet and of the agent's key
     text : the same wish in words, as the wallet shows it
-    max_buy, min_sell : price limits [micro-currency/kWh]
+    max_buy, min_sell : price limits [unit/kWh]
     buy_wh, sell_wh : most energy per slot and side [Wh]; 0 forbids the side
     valid_from, valid_until : first instant and end of validity [unix s]
     nonce : a member's newer mandate has a higher one
@@ -68,7 +68,7 @@ class Order:
 
     side : BUY or SELL
     wh : energy [Wh], > 0
-    limit : highest price to pay, lowest to accept [micro-currency/kWh]
+    limit : highest price to pay, lowest to accept [unit/kWh]
     slot : start of the slot [unix s]
     expiry : the order is void from then on [unix s]
     nonce : unique per member
@@ -90,7 +90,7 @@ class Trade:
     number : place in the slot's list of trades
     buyer, seller : member indices
     wh : energy [Wh], > 0
-    price : [micro-currency/kWh]; the payment is `units.payment(wh, price)`
+    price : [unit/kWh]; the payment is `units.payment(wh, price)`
     buy_order, sell_order : struct hash of the Order, or of the Mandate in a pool that needs no orders
     """
 

@@ -20,7 +20,7 @@ class Trades:
 
     buyer, seller : member indices
     wh : energy [Wh], > 0
-    price : [micro-currency/kWh]
+    price : [unit/kWh]
     """
 
     buyer: IntArray = field(default_factory=_none)
@@ -33,7 +33,7 @@ class Trades:
 
     @property
     def payments(self) -> IntArray:
-        """Buyer to seller, shape (trades,) [micro-currency], rounded down as `units.payment`."""
+        """Buyer to seller, shape (trades,) [unit], rounded down as `units.payment`."""
         return payments(self.wh, self.price)
 
     def position(self, members: int) -> IntArray:
@@ -41,7 +41,7 @@ class Trades:
         return _net(self.buyer, self.seller, self.wh, members)
 
     def credit(self, members: int) -> IntArray:
-        """Money of each member, shape (members,) [micro-currency], positive = received."""
+        """Money of each member, shape (members,) [unit], positive = received."""
         return -_net(self.buyer, self.seller, self.payments, members)
 
     def keep(self, mask: np.typing.NDArray[np.bool_]) -> Trades:
@@ -83,7 +83,7 @@ class Clearing:
     """The result of one mechanism for one slot.
 
     slot : start [unix s]
-    prices : named prices [micro-currency/kWh], such as buy, sell
+    prices : named prices [unit/kWh], such as buy, sell
     grid : what is left to the utility, shape (members,) [Wh], positive = import
     diagnostics : figures that explain the result
     """

@@ -24,26 +24,27 @@ ODBL: Final = (
 def notes(result: Result) -> list[tuple[str, str]]:
     """The notes as (subject, text)."""
     community, tariff = result.community, result.community.tariff
-    unit = f"{community.currency}/kWh"
+    unit = community.unit
     levies = [
-        f"{levy.name.replace('_', ' ')} {price_text(levy.price)} on {_base(levy.grid, levy.local)}"
+        f"{levy.name.replace('_', ' ')} {price_text(levy.price * unit)} on {_base(levy.grid, levy.local)}"
         for levy in tariff.levies
     ]
-    charges = [f"network fee {price_text(tariff.network_fee)} on local kWh", *levies]
+    charges = [f"network fee {price_text(tariff.network_fee * unit)} on local kWh", *levies]
     vat = f"; {tariff.vat_name} {float(100 * tariff.vat):g} %" if tariff.vat else ""
     return [
         *(
             (_title(community.market[stage.number].name), _mechanism(stage, community.market[stage.number].gate))
             for stage in (*result.rules.ahead, *result.rules.after)
         ),
-        ("Tariff", f"in {unit}: retail {_rate(tariff.retail)}, feed-in {_rate(tariff.feed_in)}, "
+        ("Tariff", f"in {community.currency}/kWh: retail {_rate(tariff.retail, unit)}, feed-in "
+                   f"{_rate(tariff.feed_in, unit)}, "
                    f"{', '.join(charges)}{vat}."),
         ("Grid", _grid(result)),
         ("Forecast", f"{_forecaster(result.simulated.forecaster)}; orders follow the forecast, bills the meters."),
         *_data(result),
-        ("Rounding", "Energy is whole Wh and money whole micro-units. Each payment is rounded down, equally for payer "
-                     "and payee; VAT is rounded half up once per bill. Figures on this page are rounded for display "
-                     "only."),
+        ("Rounding", f"Energy is whole Wh and money whole {_step(unit)}. Each payment is rounded down, equally for "
+                     "payer and payee; VAT is rounded half up once per bill. Figures on this page are rounded for "
+                     "display only."),
         ("Local share", "energy from neighbours / (energy from neighbours + energy from the utility), of all that "
                         "members bought."),
         ("Self-sufficiency", "(use − import) / use, and self-consumption (generation − export) / generation, with "
@@ -104,12 +105,16 @@ def _data(result: Result) -> list[tuple[str, str]]:
     )
 
 
-def _rate(rate: Rate) -> str:
+def _step(unit: int) -> str:
+    return "micro-units" if unit == 1 else f"multiples of {price_text(unit)}"
+
+
+def _rate(rate: Rate, unit: int) -> str:
     if isinstance(rate, Flat):
-        return price_text(rate.price)
+        return price_text(rate.price * unit)
     if isinstance(rate, PriceFile):
         return f"as in {rate.path}"
-    prices = sorted({band.price for band in rate.bands})
+    prices = sorted({band.price * unit for band in rate.bands})
     return f"{price_text(prices[0])} to {price_text(prices[-1])} by time of use"
 
 

@@ -206,7 +206,7 @@ def _ledger(ledger: LedgerFigures | None, result: Result) -> str:
         (
             "books",
             f"balances of {_money(ledger.balances)} {currency} and deposits of {_money(ledger.deposits)} {currency} "
-            + ("are equal to the last micro-unit" if closes else "DIFFER"),
+            + ("are equal to the last digit" if closes else "DIFFER"),
         ),
     ]
     return _facts(facts)

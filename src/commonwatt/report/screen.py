@@ -99,7 +99,8 @@ def _community(result: Result) -> Iterator[RenderableType]:
 
     from commonwatt.report.report import period_text
 
-    community, period, prices = result.community, result.period, result.prices_micro
+    unit = result.community.unit
+    community, period, prices = result.community, result.period, result.prices
     pv = [member.pv.kwp for member in community.members if member.pv]
     batteries = [member.battery.kwh for member in community.members if member.battery]
     head = Text(community.name, style="bold")
@@ -116,8 +117,8 @@ def _community(result: Result) -> Iterator[RenderableType]:
     )
     yield Text(f"market: {market or 'none'}")
     yield Text(
-        f"prices: feed-in {_range(prices.feed_in)}, between neighbours up to {_range(prices.ceiling)}, "
-        f"utility {_range(prices.gross)} {community.currency}/kWh"
+        f"prices: feed-in {_range(prices.feed_in * unit)}, between neighbours up to {_range(prices.ceiling * unit)}, "
+        f"utility {_range(prices.gross * unit)} {community.currency}/kWh"
     )
 
 
@@ -308,7 +309,9 @@ def _wires_row(result: Result) -> dict[str, Any] | None:
 
 
 def _home_rows(result: Result) -> list[dict[str, Any]]:
-    with_market, without = result.charges.total.tolist(), result.charges_without_market.total.tolist()
+    unit = result.community.unit
+    charges = result.charges.total, result.charges_without_market.total
+    with_market, without = ([amount * unit for amount in each.tolist()] for each in charges)
     energy = result.homes.drop("bill", "bill_without_market", "saving")
     return [
         {**row, "bill": _money(bill), "bill_without_market": _money(alone), "saving": _money(alone - bill)}

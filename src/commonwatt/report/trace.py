@@ -10,7 +10,7 @@ from commonwatt.exchange import store as tables
 from commonwatt.exchange.proofs import SlotProof
 from commonwatt.exchange.rows import stages_ahead
 from commonwatt.proof import checksum_address
-from commonwatt.units import MICRO, payment
+from commonwatt.units import payment
 
 if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
@@ -67,7 +67,8 @@ def _traded(delivery: _Delivery) -> str:
     result, trade = delivery.result, delivery.trade
     seller, buyer = (result.community.members[index].id for index in (trade.seller, trade.buyer))
     local = result.slots.filter(result.slots["slot"].dt.timestamp("ms") == trade.slot * 1000)["local"][0]
-    price, paid = trade.price / MICRO, payment(trade.settled, trade.price) / MICRO
+    per_currency = result.community.per_currency
+    price, paid = (units / per_currency for units in (trade.price, payment(trade.settled, trade.price)))
     kwh = f"{trade.settled / 1000:.3f} kWh"
     return f"{seller} → {buyer}: {kwh} at {price:.4f} = {paid:.4f} {result.community.currency}, {local:%d %b %H:%M}"
 

@@ -57,5 +57,5 @@ def mandates(
 
 
 def _worded(draft: Mandate, community: Community) -> Mandate:
-    text = mandate_text(draft, community.currency, community.timezone, community.slot_seconds)
+    text = mandate_text(draft, community.currency, community.timezone, community.slot_seconds, community.unit)
     return replace(draft, text=text)

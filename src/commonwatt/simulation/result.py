@@ -24,14 +24,14 @@ from commonwatt.exchange.exchange import Laboratory
 from commonwatt.exchange.rows import stages_ahead
 from commonwatt.grid import GridCheck
 from commonwatt.simulation.homes import Homes
-from commonwatt.units import MICRO, WH_PER_KWH, IntArray
+from commonwatt.units import IntArray, payments
 
 FLOWS = ("load", "generation", "charge", "discharge", "curtailed", "net", "ahead", "after", "grid")
 
 
 @dataclass(frozen=True)
 class LedgerFigures:
-    """The chain after the run: blocks, transactions, gas, and whether its books close [lane unit]."""
+    """The chain after the run: blocks, transactions, gas, and whether its books close [micro-currency]."""
 
     chain_id: int
     settlement: str
@@ -59,7 +59,7 @@ class Result:
     def __init__(self, exchange: Laboratory, homes: Homes, close: Callable[[], None]) -> None:
         self.exchange, self.simulated, self.close = exchange, homes, close
         self.rules, self.books = exchange.rules, exchange.books
-        self.community, self.period, self.prices_micro = self.rules.community, self.rules.period, self.rules.prices
+        self.community, self.period, self.prices = self.rules.community, self.rules.period, self.rules.prices
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -68,7 +68,7 @@ class Result:
 
     @cached_property
     def arrays(self) -> dict[str, IntArray]:
-        """Every flow as an array, shape (members, slots): Wh, and `credit` in micro-currency."""
+        """Every flow as an array, shape (members, slots): Wh, and `credit` in units of money."""
         return {**self.simulated.arrays, **self.books.arrays}
 
     @cached_property
@@ -95,9 +95,9 @@ class Result:
         imports, exports = np.maximum(a["grid"], 0).sum(axis=0), np.maximum(-a["grid"], 0).sum(axis=0)
         energy = {**sums, "local_wh": traded, "import_wh": imports, "export_wh": exports}
         table = self._slot_columns().with_columns(**{k: pl.Series(v) for k, v in energy.items()})
-        p = self.prices_micro
+        p = self.prices
         prices = {"grid_price": p.gross, "ceiling": p.ceiling, "feed_in": p.feed_in}
-        table = table.with_columns(**{k: pl.Series(v / MICRO) for k, v in prices.items()})
+        table = table.with_columns(**{k: pl.Series(v / self.community.per_currency) for k, v in prices.items()})
         return table.join(self._clearing_prices(), on="slot", how="left")
 
     @cached_property
@@ -116,7 +116,7 @@ class Result:
         for row in self.exchange.store.rows(tables.clearings):
             stage = self.community.market[row.stage].name
             for name, price in json.loads(row.prices).items():
-                rows[row.slot][f"{stage}_{name}"] = price / MICRO
+                rows[row.slot][f"{stage}_{name}"] = price / self.community.per_currency
         frame = pl.from_dicts(list(rows.values()), infer_schema_length=None)
         return frame.with_columns(_utc("slot"))
 
@@ -131,6 +131,7 @@ class Result:
         slot, stage, number, seller, buyer, wh, settled, price = columns
         ids = np.array([member.id for member in self.community.members], dtype=object)
         stages = np.array([stage.name for stage in self.community.market], dtype=object)
+        per_currency = self.community.per_currency
         phases = np.array(["ahead" if stage.gate else "after" for stage in self.community.market], dtype=object)
         frame = pl.DataFrame(
             {
@@ -142,8 +143,8 @@ class Result:
                 "buyer": pl.Series(ids[buyer].tolist(), dtype=pl.String),
                 "wh": wh,
                 "settled_wh": settled,
-                "price": price / MICRO,
-                "payment": settled * price // WH_PER_KWH / MICRO,
+                "price": price / per_currency,
+                "payment": payments(settled, price) / per_currency,
             }
         )
         return frame.with_columns(_utc("slot"))
@@ -173,19 +174,19 @@ class Result:
 
     @property
     def charges(self) -> Charges:
-        """What each member owes with the market [micro-currency]."""
+        """What each member owes with the market [unit]."""
         return self.books.charges
 
     @property
     def charges_without_market(self) -> Charges:
-        """What each member would owe if it met the utility alone [micro-currency]."""
+        """What each member would owe if it met the utility alone [unit]."""
         return self.books.charges_without_market
 
     @cached_property
     def homes(self) -> pl.DataFrame:
         """One row per home: energy by where it came from and went, the bill with and without the market, the saving."""
         a, members = self.arrays, self.community.members
-        local = a["ahead"] + a["after"]
+        local, per_currency = a["ahead"] + a["after"], self.community.per_currency
         with_market, without = self.charges.total, self.charges_without_market.total
         return pl.DataFrame(
             {
@@ -198,9 +199,9 @@ class Result:
                 "sold_wh": np.maximum(-local, 0).sum(axis=1),
                 "import_wh": np.maximum(a["grid"], 0).sum(axis=1),
                 "export_wh": np.maximum(-a["grid"], 0).sum(axis=1),
-                "bill": with_market / MICRO,
-                "bill_without_market": without / MICRO,
-                "saving": (without - with_market) / MICRO,
+                "bill": with_market / per_currency,
+                "bill_without_market": without / per_currency,
+                "saving": (without - with_market) / per_currency,
             }
         )
 
@@ -227,8 +228,8 @@ class Result:
             gas=sum(block.gas_used for block in blocks),
             gas_settlement=sum(block.gas_used for block in blocks if block.number > founded),
             trades=settled,
-            balances=int(client.balances().sum()),
-            deposits=sum(member.collateral for member in self.community.members),
+            balances=sum(client.balances().tolist()) * self.community.unit,
+            deposits=sum(member.collateral for member in self.community.members) * self.community.unit,
         )
 
     def _slot_columns(self) -> pl.DataFrame:

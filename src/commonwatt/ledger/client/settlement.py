@@ -18,6 +18,7 @@ from commonwatt.ledger.client.abi import COMMUNITY, DISPUTES, SETTLEMENT, TOKEN,
 from commonwatt.ledger.client.quorum import ascending, gate_of, mint
 from commonwatt.ledger.client.sending import Call, Sender
 from commonwatt.ledger.client.terms import Addresses, Enrolment, Posting, Terms
+from commonwatt.ledger.client.unit import unit_of
 from commonwatt.ledger.node import ZERO_ADDRESS, CallReverted, Node, Receipt
 from commonwatt.ledger.wallet import created_address
 from commonwatt.proof import Domain, Key, keccak, sign
@@ -207,6 +208,11 @@ class LedgerClient:
         """What was fixed when Settlement was created."""
         names = ("laneUnit", "slotSeconds", "window", "grace", "slotOffset", "answerTime", "bond")
         return Terms(*(self.view(SETTLEMENT, name)[0] for name in names))
+
+    @cached_property
+    def unit(self) -> int:
+        """What one lane unit is worth [micro-currency]. Raises LedgerError when the contract counts otherwise."""
+        return unit_of(self)
 
     @cached_property
     def disputes(self) -> bytes:

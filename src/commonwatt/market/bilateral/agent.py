@@ -37,7 +37,7 @@ def routes_of(routes: Routes, home: int) -> Routes:
 class Deal:
     """What two ends agree on for their routes, each shape (routes,): slot, direction, energy [Wh], price.
 
-    sells : whether this home is the seller; price : [micro-currency/kWh]
+    sells : whether this home is the seller; price : [unit/kWh]
     """
 
     slot: IntArray

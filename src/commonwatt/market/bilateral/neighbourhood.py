@@ -22,7 +22,7 @@ from commonwatt.market.bilateral.routes import (
     surplus_preference,
 )
 from commonwatt.market.interface import Parameters
-from commonwatt.market.parameters import Money
+from commonwatt.market.parameters import Millionths, Money
 from commonwatt.units import MICRO, FloatArray
 
 
@@ -96,7 +96,7 @@ class BilateralParameters(Parameters):
     graph: Literal["full", "nearest", "links"] | None = None
     neighbours: int = Field(default=20, ge=1)
     roles: Literal["forecast", "free"] = "forecast"
-    gap: Money = 1000
+    gap: Millionths = 1000
     iterations: int = Field(default=10_000, ge=1)
     adaptive: bool = True
     compiled: bool = False

@@ -90,7 +90,7 @@ def _horizon(
         Check(
             "able", unmet <= 1 and strangers == 0, max(unmet, strangers), "Wh traded that a home can not make or use"
         ),
-        Check("rational", loss == 0, loss, "micro-currency that a member loses against the utility alone"),
+        Check("rational", loss == 0, loss, "units of money that a member loses against the utility alone"),
         Check("gap", near, millionths, "millionths of the cost above the bound on the optimum"),
     )
 

@@ -7,7 +7,7 @@ prices μ, no feasible trades cost less in total than
     Σ_homes min (own cost − μ·sold)  −  Σ_routes most · max(0, μ_buyer − μ_seller − γ)
 
 Both are evaluated exactly (`operation`), so anyone who has the inputs, the trades and μ can check the gap.
-Fair: a route's price is the middle of what it is worth to its two ends; rounding may leave a home a few micro-units
+Fair: a route's price is the middle of what it is worth to its two ends; rounding may leave a home a few units of money
 short of its cost without neighbours, which the other ends of its trades make up for.
 """
 
@@ -55,7 +55,7 @@ class Certificate:
 
     @property
     def gap(self) -> float:
-        """Distance of cost from bound, relative to a micro-unit at least; of use for a livable plan only."""
+        """Distance of cost from bound, relative to a unit of money at least; of use for a livable plan only."""
         apart = self.cost - self.bound
         if self.scale > 1 / MICRO:
             return apart / self.scale
@@ -152,7 +152,7 @@ def known_prices(homes: Households) -> tuple[float, float]:
 def fair_prices(
     routes: Routes, certificate: Certificate, alone: Operation, hours: float, known: tuple[float, float]
 ) -> tuple[IntArray, IntArray]:
-    """Price of each route [micro-currency/kWh], shape (routes,), and how short each home stays [micro-currency].
+    """Price of each route [unit/kWh], shape (routes,), and how short each home stays [unit].
 
     alone : the homes' operation without neighbours; known : as `known_prices`
     """
@@ -178,7 +178,7 @@ def fair_prices(
 
 
 def gains(operation: Operation, alone: Operation, hours: float) -> IntArray:
-    """What each home's own cost falls by, rounded down [micro-currency]; a home that cannot live alone gains no end."""
+    """What each home's own cost falls by, rounded down [unit]; a home that cannot live alone gains no end."""
     cannot = (np.abs(alone.unmet) * (hours * WH_PER_KWH) > 1.0).any(axis=1)
     fall = np.floor((alone.cost - operation.cost) * MICRO + 1e-3).astype(np.int64)
     return np.where(cannot, np.int64(2**52), fall)

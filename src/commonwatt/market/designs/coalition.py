@@ -13,7 +13,7 @@ the ties and the last bid's partial fill. Rounds are held until the energy or th
     "first"    a winner pays its bid
     "uniform"  every winner pays the highest bid that was not served whole, or else the reserve
     "vickrey"  a winner pays what it displaces: the bids its energy would have served, beyond those the reserve.
-               With one lot this is the second price; per kWh it is rounded down to the micro-unit
+               With one lot this is the second price; per kWh it is rounded down to a unit of money
     reserve    the parameter, or else the lowest at which the coalition sells the most; sellers who want more stay out
     delivery   in proportion to the energy offered, by largest remainder, ties to the earlier order; the rest is fed in
 
@@ -42,7 +42,7 @@ from commonwatt.units import MAX_PRICE, IntArray, largest_remainder
 Pricing = Literal["first", "vickrey", "uniform"]
 
 _FINE = 1000
-"""Parts of a micro-unit per kWh in which prices are compared with their mean, so that its rounding hits no seller."""
+"""Parts of a unit of money per kWh in which prices are compared with their mean, whose rounding so hits no seller."""
 
 
 class CoalitionParameters(Parameters):
@@ -106,7 +106,7 @@ def _served(wanted: IntArray, offered: int) -> IntArray:
 
 
 def _prices(bids: curves.Side, won: IntArray, reserve: int, pricing: Pricing) -> IntArray:
-    """What each bid pays if it won, shape (bids,) [micro-currency/kWh]."""
+    """What each bid pays if it won, shape (bids,) [unit/kWh]."""
     if pricing == "first":
         return bids.limit
     if pricing == "vickrey":
@@ -141,7 +141,7 @@ def even_pairs(won: IntArray, price: IntArray, delivered: IntArray) -> tuple[Int
     above the mean always equals what the other has paid below it, every stretch of the walk has the mean price. The
     sellers take consecutive stretches.
 
-    won, price : shape (buyers,) [Wh] and [micro-currency/kWh]; delivered : shape (sellers,) [Wh], of equal sum
+    won, price : shape (buyers,) [Wh] and [unit/kWh]; delivered : shape (sellers,) [Wh], of equal sum
     """
     mean = _FINE * exact_dot(won, price) // exact_sum(won)
     above = _FINE * price - mean
@@ -185,7 +185,7 @@ def _interpolated(at: IntArray, x: IntArray, y: IntArray) -> IntArray:
 
 
 def _share_error(seller: IntArray, trades: Trades, delivered: IntArray) -> int:
-    """Largest distance of a seller's revenue from its exact share of all revenue [micro-currency]."""
+    """Largest distance of a seller's revenue from its exact share of all revenue [unit]."""
     revenue = np.zeros(len(delivered), dtype=np.int64)
     np.add.at(revenue, seller, trades.payments)
     total, sold = exact_sum(revenue), exact_sum(delivered)

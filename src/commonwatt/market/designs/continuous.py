@@ -3,7 +3,7 @@
 Source: the continuous double auction of exchanges, from knowledge of the field; no paper of ours gives its rules in
 full, so they are stated in `orderbook`. Each slot has a book of its own. What remains in it at gate closure meets
 the utility. A limit beyond the utility's price is taken as that price, or refused, by the switch `outside`.
-Ties: price, then time; payments are rounded down to the micro-unit.
+Ties: price, then time; payments are rounded down to a unit of money.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def run_book(
 ) -> BookResult:
     """What the book makes of `events`: a reason for each refusal, every fill, and every order as it stands at the end.
 
-    members : number of members; lowest, highest : limits that the book admits [micro-currency/kWh]
+    members : number of members; lowest, highest : limits that the book admits [unit/kWh]
     compiled : whether to run the compiled book, whose result is the same; None = when numba is there and it pays
     """
     if compiled is None:

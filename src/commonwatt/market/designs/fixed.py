@@ -3,7 +3,7 @@
 Source: Saini, Purohit, Kumar, Al-Sumaiti, Energies 2023, 16, 1253, DOI 10.3390/en16031253, section 4.2.
 The paper states the price, the window, the least excess and "first trade the one that has higher demand"; it
 leaves open whether a seller may serve part of a demand, so that is the switch `fill`. Nobody sells to itself.
-Ties go to the lower member index. Payments are rounded down to the micro-unit.
+Ties go to the lower member index. Payments are rounded down to a unit of money.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from commonwatt.market.interface import Frame, Orders, Outcome, Parameters
 from commonwatt.market.mechanism import Mechanism
-from commonwatt.market.parameters import Clock, Money, outside
+from commonwatt.market.parameters import Clock, Millionths, Money, outside
 from commonwatt.records import BUY, Trades
 from commonwatt.units import MAX_PRICE, MICRO, WH_PER_KWH
 
@@ -43,7 +43,7 @@ class FixedParameters(Parameters):
     """
 
     price: Money | None = None
-    share_of_average: Money | None = None
+    share_of_average: Millionths | None = None
     window: Annotated[list[Clock], BeforeValidator(_times), Field(min_length=2, max_length=2)] = [time(0), time(0)]  # noqa: RUF012
     min_excess_kw: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     fill: Literal["partial", "full"] = "partial"
@@ -80,7 +80,7 @@ def rule(frame: Frame, inputs: tuple[Orders, ...], parameters: FixedParameters) 
 
 
 def day_price(frame: Frame, parameters: FixedParameters) -> int:
-    """The price of all slots [micro-currency/kWh]; a share of the average is rounded down."""
+    """The price of all slots [unit/kWh]; a share of the average is rounded down."""
     if parameters.price is not None:
         return parameters.price
     total = int(frame.ceiling.sum()) * (parameters.share_of_average or 0)

@@ -29,12 +29,12 @@ def rule(frame: Frame, inputs: tuple[Positions, ...], _: MidMarketParameters) ->
 
 
 def local_price(_supply: int, _demand: int, ceiling: int, floor: int) -> Fraction:
-    """Exact price between neighbours [micro-currency/kWh], whatever supply and demand are."""
+    """Exact price between neighbours [unit/kWh], whatever supply and demand are."""
     return Fraction(ceiling + floor, 2)
 
 
 def pool_prices(supply: int, demand: int, ceiling: int, floor: int) -> tuple[Fraction, Fraction]:
-    """Exact selling and buying price [micro-currency/kWh] for supply and demand [Wh].
+    """Exact selling and buying price [unit/kWh] for supply and demand [Wh].
 
     >>> [float(price) for price in pool_prices(1, 2, 200_000, 50_000)]
     [125000.0, 162500.0]

@@ -26,7 +26,7 @@ from pydantic import Field
 from commonwatt.errors import MarketError
 from commonwatt.market.interface import Frame, Outcome, Parameters
 from commonwatt.market.mechanism import Mechanism
-from commonwatt.market.parameters import Money
+from commonwatt.market.parameters import Millionths
 from commonwatt.market.proving import the_one
 from commonwatt.market.schedule.bound import Duals
 from commonwatt.market.schedule.input import Dispatch
@@ -47,7 +47,7 @@ class ScheduleParameters(Parameters):
     gap : stop when the certified gap is this part of the cost at most; iterations : give up after as many
     """
 
-    gap: Money = 1000
+    gap: Millionths = 1000
     iterations: int = Field(default=1000, ge=1)
 
 
@@ -127,7 +127,7 @@ def _admitted(frame: Frame, inputs: tuple[Dispatch, ...]) -> Dispatch:
 
 
 def _named(price: FloatArray) -> dict[str, int]:
-    """Of the homes' nodes in one slot [micro-currency/kWh]."""
+    """Of the homes' nodes in one slot [unit/kWh]."""
     named = {"lowest": price.min(), "mean": price.mean(), "highest": price.max()}
     return {name: round(float(value)) for name, value in named.items()}
 

@@ -34,7 +34,7 @@ def rule(frame: Frame, inputs: tuple[Positions, ...], _: SdrParameters) -> tuple
 
 
 def local_price(supply: int, demand: int, ceiling: int, floor: int | Fraction) -> Fraction:
-    """Exact price between neighbours [micro-currency/kWh] for supply and demand [Wh]."""
+    """Exact price between neighbours [unit/kWh] for supply and demand [Wh]."""
     if supply == 0:
         return Fraction(ceiling)
     if supply > demand or floor <= 0:
@@ -43,7 +43,7 @@ def local_price(supply: int, demand: int, ceiling: int, floor: int | Fraction) -
 
 
 def pool_prices(supply: int, demand: int, ceiling: int, floor: int) -> tuple[Fraction, Fraction]:
-    """Exact selling and buying price [micro-currency/kWh] for supply and demand [Wh].
+    """Exact selling and buying price [unit/kWh] for supply and demand [Wh].
 
     >>> [float(price) for price in pool_prices(1, 2, 200_000, 50_000)]
     [80000.0, 140000.0]

@@ -42,12 +42,12 @@ def rule(frame: Frame, inputs: tuple[Positions, ...], parameters: CompensatedPar
 
 
 def local_price(kappa: Fraction, supply: int, demand: int, ceiling: int, floor: int) -> Fraction:
-    """Exact price between neighbours [micro-currency/kWh] for supply and demand [Wh]."""
+    """Exact price between neighbours [unit/kWh] for supply and demand [Wh]."""
     return sdr.local_price(supply, demand, ceiling, floor + kappa * (ceiling - floor))
 
 
 def pool_prices(kappa: Fraction, supply: int, demand: int, ceiling: int, floor: int) -> tuple[Fraction, Fraction]:
-    """Exact selling and buying price [micro-currency/kWh] for supply and demand [Wh].
+    """Exact selling and buying price [unit/kWh] for supply and demand [Wh].
 
     >>> [float(price) for price in pool_prices(Fraction(1, 5), 2, 1, 200_000, 50_000)]
     [65000.0, 80000.0]

@@ -98,7 +98,7 @@ def static(key: IntArray, whole: int, demand: IntArray, supply: IntArray) -> tup
 
 
 def local_price(price: int | None, _supply: int, _demand: int, ceiling: int, floor: int) -> Fraction:
-    """Price between members [micro-currency/kWh]."""
+    """Price between members [unit/kWh]."""
     return Fraction(ceiling + floor, 2) if price is None else Fraction(price)
 
 

@@ -4,7 +4,7 @@ Also called call auction or pay-as-clear: the auction of day-ahead exchanges, an
 markets. It is known in the field; the rule and its cases are defined here and in `curves`:
 
     energy  the largest that maximises Σ bid − Σ ask over the energy that trades
-    price   the middle of all prices that clear it, rounded down to the micro-unit
+    price   the middle of all prices that clear it, rounded down to a unit of money
     fill    whole when better than the price; at the price in proportion to the energy ordered
 
 Buyers and sellers, each in order of member index, are laid along one line of energy to say who serves whom; under one

@@ -37,7 +37,7 @@ _UNKNOWN, _REFUSED, _FILLED, _CANCELLED, _EXPIRED, _NOT_OWNER, _SIDE_CHANGED, _B
 class Book:
     """An order book that takes one event after the other.
 
-    members : number of members; lowest, highest : limits that it admits [micro-currency/kWh]
+    members : number of members; lowest, highest : limits that it admits [unit/kWh]
     events : number of events so far; now : time of the last one [unix s]
     """
 

@@ -68,7 +68,7 @@ class Fills:
 
     event : row of the event that brought the trade about
     maker, taker : numbers of the order that was there first, and of the event's
-    buyer, seller : member indices; wh : [Wh] > 0; price : the maker's limit [micro-currency/kWh]
+    buyer, seller : member indices; wh : [Wh] > 0; price : the maker's limit [unit/kWh]
     """
 
     event: IntArray

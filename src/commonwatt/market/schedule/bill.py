@@ -19,7 +19,7 @@ from commonwatt.units import WH_PER_KWH, IntArray
 
 @dataclass(frozen=True, eq=False)
 class Bills:
-    """Of a horizon; arrays shape (homes,) [micro-currency], negative = paid out.
+    """Of a horizon; arrays shape (homes,) [unit], negative = paid out.
 
     energy : scheduled, at nodal prices; deviation : what the meter counted otherwise, >= 0
     utility : what the feeder's supply costs; rent : energy of all less utility
@@ -41,8 +41,8 @@ def bills(
 ) -> Bills:
     """The bills of all homes; each slot's amount is rounded down, and a deviation's up.
 
-    price : at the homes' nodes, shape (homes, slots) [micro-currency/kWh]
-    scheduled, metered : taken, same shape [Wh]; deviation : price of a difference, >= 0 [micro-currency/kWh]
+    price : at the homes' nodes, shape (homes, slots) [unit/kWh]
+    scheduled, metered : taken, same shape [Wh]; deviation : price of a difference, >= 0 [unit/kWh]
     supply : of the feeder, losses included, shape (slots,) [Wh], negative = export; utility : its price for that
 
     >>> one = np.array([[1000]])

@@ -36,7 +36,7 @@ class Evidence:
     converged: bool
 
     def price(self, given: Dispatch) -> FloatArray:
-        """At the homes' nodes, shape (homes, slots) [micro-currency/kWh]."""
+        """At the homes' nodes, shape (homes, slots) [unit/kWh]."""
         at_homes: FloatArray = np.rint(self.duals.price(given.feeder)[given.node] * MICRO)
         return at_homes
 
@@ -101,7 +101,7 @@ class Verdict:
 
     @property
     def gap(self) -> float:
-        """Distance of cost from bound, relative to a micro-unit at least; says nothing of a plan that does not hold."""
+        """Distance of cost from bound, relative to a unit of money at least; means nothing unless the plan holds."""
         return self._relative(self.bound)
 
     @property
@@ -151,7 +151,7 @@ def _best(choice: Sequence[Duals], bounded: Callable[[Duals], float]) -> tuple[D
 def traded(frame: Frame, slot: int, net: IntArray, price: FloatArray) -> Trades:
     """Who takes from whom in one slot: the scarcer side as a whole, the other in proportion.
 
-    net : shape (homes,) [Wh]; price : at their nodes [micro-currency/kWh]
+    net : shape (homes,) [Wh]; price : at their nodes [unit/kWh]
     A trade's price is the middle of its ends', within [floor, ceiling]; where these are no range, nobody trades.
     """
     ceiling, floor = int(frame.ceiling[slot]), int(frame.floor[slot])

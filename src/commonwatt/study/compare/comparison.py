@@ -33,7 +33,7 @@ from commonwatt.study.compare.claims import Claim
 from commonwatt.study.compare.designs import Design, designs
 from commonwatt.study.compare.indices import Zhou, gini, jain, peak_to_average, possible_gain, zhou
 from commonwatt.study.compare.network_use import Wiring, losses_kwh
-from commonwatt.units import MICRO, WH_PER_KWH, FloatArray
+from commonwatt.units import WH_PER_KWH, FloatArray
 
 BASELINE: Final = Design("utility only", ())
 Progress = Callable[[int, int], None]
@@ -152,8 +152,8 @@ def compare(
             days=days,
             homes=tuple(member.id for member in community.members),
             clock=tuple(baseline.slots["local"].dt.strftime("%Y-%m-%dT%H:%M").to_list()),
-            ceiling=tuple((baseline.prices_micro.ceiling / MICRO).tolist()),
-            floor=tuple((baseline.prices_micro.floor / MICRO).tolist()),
+            ceiling=tuple((baseline.prices.ceiling / community.per_currency).tolist()),
+            floor=tuple((baseline.prices.floor / community.per_currency).tolist()),
             wires=community.grid,
             rows=tuple(rows),
             left_out=left_out,
@@ -208,19 +208,21 @@ def row(result: Result, baseline: Result, design: Design, wiring: Wiring | None)
     """The figures of one run. baseline : the same days without a local market."""
     a, alone, trades = result.arrays, baseline.arrays, result.trades
     local = a["ahead"] + a["after"]
-    savings = (baseline.charges.total - result.charges.total) / MICRO
-    possible, room = possible_gain(a["net"], result.prices_micro)
+    per_currency = result.community.per_currency
+    savings = (baseline.charges.total - result.charges.total) / per_currency
+    possible, room = possible_gain(a["net"], result.prices, per_currency)
     gained = float((np.maximum(local, 0).sum(axis=0) * room).sum())
     traded = float(np.maximum(local, 0).sum()) / WH_PER_KWH
     imported, _ = connection_point(a["net"])
     kw = imported / (WH_PER_KWH * result.period.hours)
     sufficiency = self_sufficiency(a["load"], a["net"])
+    most, _ = possible_gain(alone["net"], result.prices, per_currency)
     clearings, checks, holding = result.proofs
     paid, energy, said = *_by_slot(result), result.diagnostics("ahead")
     return Row(
         design=design.name,
         phase=design.phase,
-        bill=float(result.charges.total.sum()) / MICRO,
+        bill=sum(result.charges.total.tolist()) / per_currency,
         saved=float(savings.sum()),
         least_saved=float(savings.min()),
         gap=1 - gained / possible if possible else None,
@@ -235,7 +237,7 @@ def row(result: Result, baseline: Result, design: Design, wiring: Wiring | None)
         peak_to_average=peak_to_average(imported),
         jain=jain(savings),
         gini=gini(savings),
-        zhou=zhou(savings, possible_gain(alone["net"], result.prices_micro)[0], alone["net"], a["grid"], sufficiency),
+        zhou=zhou(savings, most, alone["net"], a["grid"], sufficiency),
         losses_kwh=losses_kwh(result),
         distance_ohm=wiring.mean_distance(trades) if wiring else None,
         stored_kwh=_stored(result) - _stored(baseline),

@@ -102,7 +102,7 @@ def _stage(community: Community, folder: Path, text: str, number: int) -> Stage:
     inherited = next((stage for stage in community.market if stage.mechanism == name), None)
     parameters = dict(inherited.parameters) if inherited else {} if given else plain_parameters(mechanism)
     parameters |= {key: from_text(mechanism, key, value) for key, _, value in given}
-    problems = mechanism.problems(parameters)
+    problems = mechanism.problems(parameters, community.unit)
     if problems:
         raise ConfigError(name, [_finding(text, f"{key} {sentence}".strip()) for key, sentence in problems])
     gate = next((stage.gate for stage in community.market if stage.gate), DEFAULT_GATE)

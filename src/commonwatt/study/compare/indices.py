@@ -45,18 +45,19 @@ def peak_to_average(power: IntArray) -> float | None:
     return float(power.max()) / mean if mean else None
 
 
-def possible_gain(net: IntArray, prices: SlotPrices) -> tuple[float, FloatArray]:
+def possible_gain(net: IntArray, prices: SlotPrices, per_currency: int = MICRO) -> tuple[float, FloatArray]:
     """Most that a community can gain by sharing this energy [currency], and what a kWh is worth in each slot.
 
         Σ_slots min(Σ_i max(net_i, 0), Σ_i max(−net_i, 0)) · max(ceiling − floor, 0)
 
-    net : what each home exchanges at its meter, shape (members, slots) [Wh]; second result : shape (slots,)
-    [currency/Wh]. With the energies given, a kWh between any two neighbours replaces one bought from the utility and
-    one sold to it, so this is the welfare of the central optimum (`market.optimum`) as long as no mandate's limit is
-    narrower than the utility's prices. It does not ask what batteries could do otherwise.
+    net : what each home exchanges at its meter, shape (members, slots) [Wh]
+    per_currency : units of the prices in one of the currency
+    Second result : shape (slots,) [currency/Wh]. With the energies given, a kWh between any two neighbours replaces one
+    bought from the utility and one sold to it, so this is the welfare of the central optimum (`market.optimum`) as long
+    as no mandate's limit is narrower than the utility's prices. It does not ask what batteries could do otherwise.
     """
     demand, supply = np.maximum(net, 0).sum(axis=0), np.maximum(-net, 0).sum(axis=0)
-    room = np.maximum(prices.ceiling - prices.floor, 0) / (MICRO * WH_PER_KWH)
+    room = np.maximum(prices.ceiling - prices.floor, 0) / (per_currency * WH_PER_KWH)
     return float((np.minimum(demand, supply) * room).sum()), room
 
 

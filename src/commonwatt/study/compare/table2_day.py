@@ -93,6 +93,6 @@ def _positions(result: Result) -> tuple[Positions, ...]:
 
 
 def _outlook(result: Result) -> Outlook:
-    a, prices, fleet = result.arrays, result.prices_micro, result.simulated.fleet
+    a, prices, fleet = result.arrays, result.prices, result.simulated.fleet
     day = Forecast(a["load"], a["generation"])
     return Outlook(day, fleet, fleet.start, prices.ceiling, prices.floor, result.period.hours)

@@ -15,7 +15,6 @@ from commonwatt.simulation import world
 from commonwatt.simulation.hindsight import Hindsight
 from commonwatt.study.compare.comparison import ran
 from commonwatt.study.compare.designs import Design
-from commonwatt.units import MICRO
 
 ERRORS: Final = (0.1, 0.3)
 SEEDS: Final = (0, 1)
@@ -46,7 +45,7 @@ def margins(
         def bill(error: float, seed: int, design: Design = design, known: world.World = known) -> float:
             forecaster = Hindsight(known, error, seed)
             with ran(community, folder, start, 1, design, forecaster=forecaster) as result:
-                return float(result.charges.total.sum()) / MICRO
+                return float(sum(result.charges.total.tolist()) / community.per_currency)
 
         least = bill(0.0, 0)
         more = [[bill(error, seed) - least for seed in SEEDS] for error in ERRORS]

@@ -31,7 +31,7 @@ from commonwatt.simulation import world
 from commonwatt.simulation.hindsight import Hindsight
 from commonwatt.simulation.result import Result
 from commonwatt.simulation.simulation import Simulation
-from commonwatt.units import MICRO, WH_PER_KWH, FloatArray, decimal_text
+from commonwatt.units import WH_PER_KWH, FloatArray, decimal_text
 
 SEASONS: Final = {"summer": date(2026, 6, 15), "winter": date(2026, 1, 12)}
 BASELINE: Final = "baseline"
@@ -184,11 +184,11 @@ def _stages(community: Community, scenario: Scenario) -> Iterator[Stage]:
 def _spread(community: Community) -> int:
     """Retail less feed-in price, flat in this case [micro-currency/kWh]."""
     tariff = community.tariff
-    return int(tariff.retail.price - tariff.feed_in.price)  # type: ignore[union-attr]
+    return community.unit * int(tariff.retail.price - tariff.feed_in.price)  # type: ignore[union-attr]
 
 
 def _figures(result: Result, scenario: Scenario, days: int) -> Run:
-    a, charges = result.arrays, result.charges
+    a, charges, per_currency = result.arrays, result.charges, result.community.per_currency
     trades = result.trades.filter((pl.col("settled_wh") > 0) & (pl.col("phase") == "ahead"))
     hour = trades["slot"].dt.convert_time_zone(result.community.timezone).dt.hour().to_numpy()
     energy = trades["settled_wh"].to_numpy() / WH_PER_KWH
@@ -200,7 +200,7 @@ def _figures(result: Result, scenario: Scenario, days: int) -> Run:
     _, checks, holding = result.proofs
     return Run(
         scenario=scenario,
-        cost=charges.total / MICRO,
+        cost=charges.total / per_currency,
         imported=np.maximum(a["grid"], 0).sum(axis=1) / WH_PER_KWH,
         exported=np.maximum(-a["grid"], 0).sum(axis=1) / WH_PER_KWH,
         ahead=np.maximum(a["ahead"], 0).sum(axis=1) / WH_PER_KWH,
@@ -208,7 +208,7 @@ def _figures(result: Result, scenario: Scenario, days: int) -> Run:
         price=float(money.sum() / energy.sum()) if len(energy) else None,
         energy_by_hour=by_hour / days,
         price_by_hour=price_by_hour,
-        import_cost=float(charges.energy.sum()) / MICRO,
+        import_cost=sum(charges.energy.tolist()) / per_currency,
         converged=round(sum(diagnostics) / max(len(diagnostics), 1) * days),
         days=days,
         proofs_hold=checks == holding,
