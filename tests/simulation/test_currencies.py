@@ -139,7 +139,7 @@ def test_a_day_in_every_currency(tmp_path: Path, euros: dict[str, Result], curre
     if ledger == "embedded":
         assert result.ledger
         assert result.ledger.balances == result.ledger.deposits
-        assert result.ledger.deposits == figures_of_collateral(currency)
+        assert result.ledger.deposits == collateral_in_all(currency)
         client = exchange_of(result).client
         assert (client.terms.lane_unit, client.unit) == (UNITS[currency],) * 2
         for bill, member in zip(proven(result.books, result.bills), result.charges.total.tolist(), strict=True):
@@ -149,7 +149,7 @@ def test_a_day_in_every_currency(tmp_path: Path, euros: dict[str, Result], curre
     result.close()
 
 
-def figures_of_collateral(currency: str) -> int:
+def collateral_in_all(currency: str) -> int:
     return (3 * 20_000 * MICRO + 400_000) * RATES[currency]
 
 
