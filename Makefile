@@ -4,6 +4,8 @@ VENV ?= .venv
 LOCK_OPTIONS ?=
 # For `make test`: how many examples properties are shown, plain or ci (tests/helpers/profiles.py).
 PROFILE ?= plain
+# For `make test`: draws the examples of the profile ci; without it others each time.
+SEED ?=
 # For `make cover`: percent of the lines that tests have to run.
 COVERAGE ?= 95
 # For `make bench`: those that are run.
@@ -41,7 +43,7 @@ test: $(DEV) ## Run all tests on all cores; those of the contracts when Node is 
 	then $(MAKE) --no-print-directory $(NODE) || exit 1; \
 	$(MAKE) --no-print-directory test-contracts > build/contracts.log 2>&1 & contracts=$$!; \
 	else echo "Node 20 or newer was not found: tests of the contracts and with Ethereum's tools are left out."; fi; \
-	$(PYTEST) --hypothesis-profile=$(PROFILE); python=$$?; \
+	$(PYTEST) --hypothesis-profile=$(PROFILE) $(if $(SEED),--hypothesis-seed=$(SEED)); python=$$?; \
 	if [ -n "$$contracts" ]; then wait $$contracts || { cat build/contracts.log; exit 1; }; tail -n 2 build/contracts.log; fi; \
 	exit $$python
 
