@@ -11,6 +11,9 @@ COVERAGE ?= 95
 # For `make bench`: those that are run.
 BENCHMARKS ?= $(wildcard benchmarks/[a-z]*.py)
 
+# Tests start some hundred processes, and each would compile all sources again.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := $(VENV)/bin
 CORE := $(VENV)/core.stamp
 DEV := $(VENV)/dev.stamp

@@ -1,11 +1,11 @@
 """The page of benchmarks says what its results say."""
 
-import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from benchmark_scripts import script
 
 ROOT = Path(__file__).parents[1]
 # What other programs took elsewhere, and the certified gap that is asked for.
@@ -18,12 +18,7 @@ FIRST_WITH_COMMIT = "2026-11-30"
 
 @pytest.fixture(scope="module")
 def page() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmarks_page", ROOT / "benchmarks" / "_page.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("_page")
 
 
 def test_the_tables_are_those_of_the_results(page: ModuleType) -> None:

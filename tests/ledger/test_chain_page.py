@@ -1,22 +1,14 @@
 """The pages on the chain say what was measured."""
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
+from benchmark_scripts import script
 
 
 @pytest.fixture(scope="module")
 def page() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("chain_page", ROOT / "benchmarks" / "_chain_page.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("_chain_page")
 
 
 def test_the_figures_are_those_of_the_results(page: ModuleType) -> None:

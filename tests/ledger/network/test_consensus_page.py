@@ -1,23 +1,15 @@
 """The page on the ways to agree says what was measured."""
 
-import importlib.util
 import json
-from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-ROOT = Path(__file__).parents[3]
+from benchmark_scripts import script
 
 
 @pytest.fixture(scope="module")
 def page() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("consensus_page", ROOT / "benchmarks" / "_consensus_page.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("_consensus_page")
 
 
 def test_the_tables_are_those_of_the_results(page: ModuleType) -> None:
