@@ -1,8 +1,9 @@
-"""How many examples a property is shown: `plain`, `ci` or `soak`.
+"""How many examples a property is shown. The profile says it: `plain` for each run, `ci` for each commit, `soak`.
 
 A plain run draws the same examples every time, so that whether it passes depends on the code alone. The two others draw
-others each time, and print how to draw a failing one again; `make test PROFILE=ci SEED=…` draws the same ones. How long
-an example takes on a busy machine says nothing about a property, so no profile has a deadline.
+others each time, and print how to draw a failing one again; `.ci/run` takes the seed from the commit, so that every
+commit sees examples of its own, and the same ones whenever it is tested. How long an example takes on a busy machine
+says nothing about a property, so no profile has a deadline.
 """
 
 from __future__ import annotations
