@@ -71,7 +71,7 @@ trade = st.tuples(
 )
 
 
-@dear(2)
+@dear(5)
 @given(st.lists(trade.filter(lambda row: row[0] != row[1]), min_size=1, max_size=30))
 def test_balances_agree_after_any_batch(both: Both, rows: list[tuple[int, int, int, int]]) -> None:
     trades = Trades(*(np.array(column, dtype=np.int64) for column in zip(*rows, strict=True)))

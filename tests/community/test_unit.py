@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from profiles import dear
 
 from commonwatt.accounts.charges import charges
 from commonwatt.community.model import Community
@@ -254,6 +255,7 @@ def a_plant(retail: int, feed_in: int, wh: int, vat: str) -> Community:
     return parse(text(f'"{price_text(retail * MICRO)}"', f'"{price_text(feed_in * MICRO)}"', wh, more=more), "x")
 
 
+@dear(4)
 @given(st.integers(1, 50_000), st.integers(1, 250_000), st.sampled_from(["0", "0.11", "0.27"]))
 def test_a_month_of_a_plant_of_one_megawatt_fits(retail: int, wh: int, vat: str) -> None:
     """All of it traded at the highest local price or all of it bought from the utility, in every quarter of an hour."""

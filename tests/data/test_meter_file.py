@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from profiles import dear
 
 from commonwatt.community.calendar import Slots, local_clock, local_days
 from commonwatt.data import read_meter_file
@@ -228,6 +229,7 @@ def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
         read_meter_file(write(tmp_path, quarter_hours()), DAY, "Berlin")
 
 
+@dear(3)
 @given(
     source_minutes=st.sampled_from([1, 5, 7, 10, 15, 20, 30, 60, 120]),
     slot_minutes=st.sampled_from([5, 10, 15, 30, 60]),

@@ -1,11 +1,12 @@
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from bilateral_cases import clear, frame, optimum, village
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 from profiles import dear
 
@@ -60,7 +61,6 @@ def test_without_preferences_there_is_the_pools_one_price():
     assert clearing.trades.position(3).tolist() == pytest.approx([-4667, 1333, 3333], abs=1)
 
 
-@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(
     ("parameters", "limits"),
     [
@@ -73,25 +73,42 @@ def test_without_preferences_there_is_the_pools_one_price():
         ({"roles": "free"}, {"a": 0.1, "b": 0.05, "p_max": 1.5, "p_min": -0.3}),
     ],
 )
-def test_the_certified_gap_holds_against_clarabel(seed, parameters, limits):
+@dear(100)
+@given(seed=st.integers(0, 10**6))
+def test_the_certified_gap_holds_against_clarabel(parameters, limits, seed):
     pytest.importorskip("clarabel")
-    given_ = village(8, slots=12, seed=seed, **limits)
-    hours = 2.0
-    if given_.homes.findings(hours):
-        pytest.skip("a home of this draw could not live alone")
+    given_, hours = village(8, slots=12, seed=seed, **limits), 2.0
+    assume(not given_.findings(hours))
     clearings = clear(given_, hours, gap="0.0002", **parameters)
     figures = clearings[0].diagnostics
     best = optimum(given_.homes, BilateralParameters.model_validate(parameters).routes(given_), hours)
     slack = 1e-5 * max(1.0, abs(best))
+    # What is promised: the gap, or where that is less, a Wh a home at the dearest price.
+    near = max(2e-4 * abs(figures["cost"]), 8 * given_.homes.dearest.max() / 1000)
     assert figures["converged"] == 1
     assert figures["bound"] <= best + slack
-    assert best - slack <= figures["cost"] <= best + 2e-4 * max(abs(best), 1.0) + slack
+    assert best - slack <= figures["cost"] <= best + near + slack
+
+
+def test_a_bill_of_few_cents_is_as_near_as_a_wh_a_home():
+    given_ = village(8, slots=12, seed=78)
+    matched = {"preference": "surplus", "surplus": "match", "graph": "nearest", "neighbours": 3, "roles": "free"}
+    figures = clear(given_, 2.0, gap="0.0002", **matched)[0].diagnostics
+    assert figures["converged"] == 1
+    assert figures["gap"] > 2e-4
+    assert figures["cost"] - figures["bound"] <= 8 * given_.homes.dearest.max() / 1000
+
+
+@cache
+def of_twenty(preference):
+    """A village of twenty homes and its clearings; several tests look at the same ones."""
+    given_ = village(20)
+    return given_, clear(given_, preference=preference)
 
 
 @pytest.mark.parametrize("preference", ["surplus", "distance"])
 def test_every_home_pays_less_and_the_grid_carries_less(preference):
-    given_ = village(20)
-    clearings = clear(given_, preference=preference)
+    given_, clearings = of_twenty(preference)
     paid, alone = money(clearings, given_.homes)
     assert (paid <= alone + 1e-3).all()
     assert paid.sum() < alone.sum() - 1e5
@@ -101,10 +118,9 @@ def test_every_home_pays_less_and_the_grid_carries_less(preference):
 
 
 def test_distance_keeps_energy_near():
-    given_ = village(20)
-
     def travelled(preference):
-        trades = [clearing.trades for clearing in clear(given_, preference=preference)]
+        given_, clearings = of_twenty(preference)
+        trades = [clearing.trades for clearing in clearings]
         far = sum(float((given_.distance[t.buyer, t.seller] * t.wh).sum()) for t in trades)
         return far / sum(int(t.wh.sum()) for t in trades)
 
@@ -246,7 +262,7 @@ AGENT = st.tuples(
 )
 
 
-@settings(dear(2), phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(dear(5), phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(st.lists(AGENT, min_size=1, max_size=6), st.floats(0, 3), st.data())
 def test_any_island_of_agents_clears_with_its_proof_and_twice_the_same(agents, gamma, data):
     count = len(agents)
@@ -260,7 +276,7 @@ def test_any_island_of_agents_clears_with_its_proof_and_twice_the_same(agents, g
     assert (paid <= alone + 1e-3).all()
 
 
-@dear(2)
+@dear(5)
 @given(
     st.integers(1, 6),
     st.integers(1, 6),

@@ -34,11 +34,13 @@ def deals_of_processes(
     homes, routes = given.homes, parameters.routes(given)
     start = Start.of(homes, routes)
     agents = [Agent(home, homes.take([home]), routes_of(routes, home), start, hours) for home in range(homes.shape[0])]
+    # Each process begins with the imports and nothing else of this one.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pytest", "bilateral_cases", "commonwatt.market.bilateral.agent"])
     pipes: list[dict[int, Connection]] = [{} for _ in agents]
     for agent in agents:
         for other in (other for other in agent.neighbours if other > agent.home):
-            pipes[agent.home][other], pipes[other][agent.home] = multiprocessing.Pipe()
-    context = multiprocessing.get_context("spawn")
+            pipes[agent.home][other], pipes[other][agent.home] = context.Pipe()
     reports, processes = [], []
     for agent, own in zip(agents, pipes, strict=True):
         here, there = context.Pipe(duplex=False)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from profiles import dear
 
 from commonwatt.errors import MarketError
 from commonwatt.market import Frame, Orders, Outcome, Positions, find
@@ -137,6 +138,7 @@ def books(draw: st.DrawFn, wh: int = 50_000) -> Orders:
     return orders(*rows)
 
 
+@dear(3)
 @given(st.lists(books(), min_size=1, max_size=4))
 def test_merit_order_and_linear_programming_agree(slots: list[Orders]) -> None:
     pytest.importorskip("highspy")

@@ -267,18 +267,17 @@ class Trading(RuleBasedStateMachine):
     @initialize()
     def open(self):
         self.book, self.rows, self.codes, self.time = Book(4), [], [], 0
+        self.result = None
         self.most = {}
 
     def send(self, kind, number, member, side, wh=0, limit=0, expiry=0):
         row = (kind, number, member, side, wh, limit, self.time, expiry)
-        self.before = self.look() if self.rows else None
+        self.before = self.result
         self.rows.append(row)
         self.codes.append(self.book.apply(*row))
+        self.result = self.book.result(np.array(self.codes, dtype=np.int64))
         if not self.codes[-1] and kind != CANCEL:
             self.most[number] = max(wh, self.most.get(number, 0))
-
-    def look(self):
-        return self.book.result(np.array(self.codes, dtype=np.int64))
 
     @rule(
         member=st.integers(0, 3),
@@ -292,7 +291,7 @@ class Trading(RuleBasedStateMachine):
 
     @rule(pick=st.integers(0, 10**6), wh=st.integers(1, 20), limit=st.integers(98, 102))
     def amend(self, pick, wh, limit):
-        held = self.look().orders if self.rows else None
+        held = self.result.orders if self.rows else None
         if held is not None and len(held.order):
             i = pick % len(held.order)
             self.send(AMEND, int(held.order[i]), int(held.member[i]), int(held.side[i]), wh, limit, self.time + 50)
@@ -310,7 +309,7 @@ class Trading(RuleBasedStateMachine):
     def the_book_is_never_crossed(self):
         if not self.rows:
             return
-        resting = self.look().resting
+        resting = self.result.resting
         bids, asks = resting.limit[resting.side == BUY], resting.limit[resting.side == SELL]
         assert not (len(bids) and len(asks)) or bids.max() < asks.min()
 
@@ -318,8 +317,7 @@ class Trading(RuleBasedStateMachine):
     def nothing_is_lost_and_no_order_trades_more_than_it_wanted(self):
         if not self.rows:
             return
-        result = self.look()
-        held, f = result.orders, result.fills
+        held, f = self.result.orders, self.result.fills
         traded = dict.fromkeys(held.order.tolist(), 0)
         for end in (f.maker, f.taker):
             for number, wh in zip(end.tolist(), f.wh.tolist(), strict=True):
@@ -336,7 +334,7 @@ class Trading(RuleBasedStateMachine):
         """The makers of the last event are the front of the queue, at their own limits."""
         if len(self.rows) < 2 or self.rows[-1][0] == CANCEL:
             return
-        f, was = self.look().fills, self.before.resting
+        f, was = self.result.fills, self.before.resting
         last = f.event == len(self.rows) - 1
         queue = was.side != self.rows[-1][3]
         front = list(zip(was.member[queue].tolist(), was.limit[queue].tolist(), strict=True))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, note
 from hypothesis import strategies as st
 from pool_cases import MECHANISMS, POOLS, bounds, case, clear, nets, slots_with_limits
 
@@ -72,17 +72,16 @@ def test_both_ratio_pools_have_the_published_prices(
     assert sdr.pool_prices(*of) == as_published(Fraction(0), *of)
 
 
-@pytest.mark.parametrize(("name", "parameters"), POOLS[:-1], ids=lambda value: str(value))
 @given(nets, bounds)
-def test_money_is_energy_at_the_published_prices(
-    name: str, parameters: dict[str, str], energy: list[int], floor_ceiling: list[int]
-) -> None:
+def test_money_is_energy_at_the_published_prices(energy: list[int], floor_ceiling: list[int]) -> None:
     """To the rounding of the prices (half a unit per kWh), of each payment (one unit) and of the shares (one Wh)."""
     floor, ceiling = floor_ceiling
-    found = clear(name, parameters, energy, ceiling, floor)
-    for net, owes in zip(energy, owed(found, ceiling, floor), strict=True):
-        due = payment(net, found.prices["buy" if net > 0 else "sell"])
-        assert abs(owes - due) <= 2 + len(found.trades) + abs(net) / 1000 + ceiling / 1000
+    for name, parameters in POOLS[:-1]:
+        note(f"{name} {parameters}")
+        found = clear(name, parameters, energy, ceiling, floor)
+        for net, owes in zip(energy, owed(found, ceiling, floor), strict=True):
+            due = payment(net, found.prices["buy" if net > 0 else "sell"])
+            assert abs(owes - due) <= 2 + len(found.trades) + abs(net) / 1000 + ceiling / 1000
 
 
 def owed(clearing: Clearing, ceiling: int, floor: int) -> list[int]:
@@ -91,36 +90,36 @@ def owed(clearing: Clearing, ceiling: int, floor: int) -> list[int]:
     return [bill - credit for bill, credit in zip(utility, clearing.trades.credit(len(utility)).tolist(), strict=True)]
 
 
-@each_pool
 @given(nets, bounds)
 def test_nobody_pays_more_or_earns_less_than_with_the_utility_alone(
-    name: str, parameters: dict[str, str], energy: list[int], floor_ceiling: list[int]
+    energy: list[int], floor_ceiling: list[int]
 ) -> None:
     floor, ceiling = floor_ceiling
-    found = clear(name, parameters, energy, ceiling, floor)
-    for net, owes in zip(energy, owed(found, ceiling, floor), strict=True):
-        # A sum of payments, each rounded down, can miss one unit per trade.
-        assert owes <= payment(net, ceiling if net > 0 else floor) + len(found.trades) + 1
+    for name, parameters in POOLS:
+        note(f"{name} {parameters}")
+        found = clear(name, parameters, energy, ceiling, floor)
+        for net, owes in zip(energy, owed(found, ceiling, floor), strict=True):
+            # A sum of payments, each rounded down, can miss one unit per trade.
+            assert owes <= payment(net, ceiling if net > 0 else floor) + len(found.trades) + 1
 
 
-@each_pool
 @given(slots_with_limits(), st.randoms(use_true_random=False))
-def test_the_order_of_members_changes_ties_only(
-    name: str, parameters: dict[str, str], of: tuple[Any, ...], chance: Random
-) -> None:
+def test_the_order_of_members_changes_ties_only(of: tuple[Any, ...], chance: Random) -> None:
     energy, ceiling, floor, max_buy, min_sell = of
     order = list(range(len(energy)))
     chance.shuffle(order)
     shuffled = [[column[i] for i in order] for column in (energy, max_buy, min_sell)]
-    found = clear(name, parameters, *of)
-    other = clear(name, parameters, shuffled[0], ceiling, floor, *shuffled[1:])
-    # Of equal static shares the odd Wh may fall to a member that does not use it.
-    ties = len(energy) if parameters.get("key") == "static" else 0
-    assert ties or other.prices == found.prices
-    assert abs(int(other.trades.wh.sum()) - int(found.trades.wh.sum())) <= ties
-    assert len(found.trades) < max(1, len(energy))
-    moved = other.trades.position(len(energy)) - found.trades.position(len(energy))[order]
-    assert np.abs(moved).max(initial=0) <= max(1, ties)
+    for name, parameters in POOLS:
+        note(f"{name} {parameters}")
+        found = clear(name, parameters, *of)
+        other = clear(name, parameters, shuffled[0], ceiling, floor, *shuffled[1:])
+        # Of equal static shares the odd Wh may fall to a member that does not use it.
+        ties = len(energy) if parameters.get("key") == "static" else 0
+        assert ties or other.prices == found.prices
+        assert abs(int(other.trades.wh.sum()) - int(found.trades.wh.sum())) <= ties
+        assert len(found.trades) < max(1, len(energy))
+        moved = other.trades.position(len(energy)) - found.trades.position(len(energy))[order]
+        assert np.abs(moved).max(initial=0) <= max(1, ties)
 
 
 @each_pool

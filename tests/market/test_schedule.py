@@ -254,6 +254,13 @@ def test_any_street_clears_with_its_proof(drawn):
         assert ((clearing.trades.price >= 80_000) & (clearing.trades.price <= 320_000)).all()
 
 
+def test_whole_wh_of_a_plan_at_its_limit_keep_it():
+    # At the upper voltage, a running total of one home rounds its feed-in up by most of a Wh.
+    figures = clear(street(2, 2, 169272, 0.25, 4.0))[0].diagnostics
+    assert figures["converged"] == 1
+    assert 1.0499 < figures["highest_voltage"] <= 1.05
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_usual_streets_find_a_plan(seed):
     assert clear(street(1 + seed % 4, 1 + seed % 3, seed, 0.05, 2.0))[0].diagnostics["converged"] == 1
@@ -278,7 +285,7 @@ def test_it_is_twice_the_same_and_the_order_of_homes_changes_names_only(drawn, c
         assert np.array_equal(one.trades.wh, same.trades.wh)
         assert np.array_equal(one.trades.price, same.trades.price)
         assert np.array_equal(one.grid, same.grid)
-        assert one.prices["mean"] == pytest.approx(two.prices["mean"], rel=0.02, abs=2000)
+        assert one.prices.get("mean", 0) == pytest.approx(two.prices.get("mean", 0), rel=0.02, abs=2000)
 
 
 @dear(50)

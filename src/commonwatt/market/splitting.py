@@ -150,13 +150,16 @@ def price_of_steps(ways: Ways, weight: FloatArray, wanted: FloatArray) -> FloatA
     With the first k ways in use the curve is the straight line k; the solution lies on line k between its two steps or
     on a step, which is what the largest of the smaller of both says.
     """
-    line = (wanted - ways.least) / np.maximum(weight, JUMP)
+    steep = np.maximum(weight, JUMP)
+    line = (wanted - ways.least) / steep
     price = np.minimum(line, ways.begin[:, :, 0])
     for way in range(3):
-        line = line - ways.length[:, :, way] / np.maximum(weight, JUMP)
+        line = line - ways.length[:, :, way] / steep
         price = np.maximum(price, np.minimum(line, ways.begin[:, :, way + 1]) if way < 2 else line)
-    bounded: FloatArray = np.where(weight > 0, price, np.clip(price, ways.begin[:, :, 0], ways.begin[:, :, 2]))
-    return bounded
+    alone = weight <= 0
+    if alone.any():
+        price[alone] = np.clip(price[alone], ways.begin[alone, 0], ways.begin[alone, 2])
+    return price
 
 
 def price_of_balance(
@@ -171,7 +174,8 @@ def price_of_balance(
     price = (solve or balance)(begin, end, length, np.maximum(weight, JUMP), wanted - least)
     # Without neighbours the curve may not cross at all, such as where there is nothing to use or to make.
     alone = weight <= 0
-    price[alone] = np.clip(price[alone], begin[alone].min(axis=1), end[alone].max(axis=1))
+    if alone.any():
+        price[alone] = np.clip(price[alone], begin[alone].min(axis=1), end[alone].max(axis=1))
     return price
 
 
@@ -183,24 +187,33 @@ def balance(
     The curve bends at known prices only: the bend below the solution is found by bisection over the sorted bends,
     and between two bends the curve is straight. So it is exact and takes as many steps for every home.
     """
+    # Few calls on plain rows: for arrays of this size, calls are what numpy takes time for.
+    ways = begin.shape[2]
+    begin, end, length = begin.reshape(-1, ways), end.reshape(-1, ways), length.reshape(-1, ways)
+    slope, wanted, width = weight.ravel(), missing.ravel(), end - begin
 
     def excess(price: FloatArray) -> FloatArray:
-        share = np.clip((price[:, :, None] - begin) / (end - begin), 0.0, 1.0)
-        over: FloatArray = np.einsum("hsw,hsw->hs", share, length) + weight * price - missing
+        share = price[:, None] - begin
+        share /= width
+        np.minimum(np.maximum(share, 0.0, out=share), 1.0, out=share)
+        over: FloatArray = np.einsum("cw,cw->c", share, length) + slope * price - wanted
         return over
 
-    bends = np.sort(np.concatenate([begin, end], axis=2), axis=2)
-    count = bends.shape[2]
-    bends = np.concatenate([bends[:, :, :1] - 1.0, bends, bends[:, :, -1:] + 1.0], axis=2)
-    below = np.zeros(missing.shape, dtype=np.int64)
-    above = np.full(missing.shape, count + 1)
+    count = 2 * ways
+    bends = np.empty((len(begin), count + 2))
+    inner = bends[:, 1:-1]
+    inner[:, :ways], inner[:, ways:] = begin, end
+    inner.sort(axis=1)
+    bends[:, 0], bends[:, -1] = bends[:, 1] - 1.0, bends[:, -2] + 1.0
+    at = bends.ravel()
+    below = np.arange(len(begin)) * (count + 2)
+    above = below + count + 1
     for _ in range((count + 1).bit_length()):
         middle = (below + above) // 2
-        low = excess(np.take_along_axis(bends, middle[:, :, None], axis=2)[:, :, 0]) <= 0
+        low = excess(at[middle]) <= 0
         below, above = np.where(low, middle, below), np.where(low, above, np.maximum(middle, below + 1))
-    left = np.take_along_axis(bends, below[:, :, None], axis=2)[:, :, 0]
-    right = np.take_along_axis(bends, above[:, :, None], axis=2)[:, :, 0]
+    left, right = at[below], at[above]
     at_left, at_right = excess(left), excess(right)
     # Beyond the last bend the curve goes on straight, hence no clipping.
     price: FloatArray = left - at_left * (right - left) / np.maximum(at_right - at_left, 1e-300)
-    return price
+    return price.reshape(missing.shape)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
+from hashlib import sha256
 
 import pytest
 from consensus_cases import KEYS, START, STRANGER, Chain, Node, addresses, grow, hashed, header_of, refusal, stake_nodes
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from commonwatt.ledger.network.consensus.interface import Header, Snapshots
@@ -116,6 +117,11 @@ def flip(data: bytes, bit: int) -> bytes:
     return number.to_bytes(len(data), "big")
 
 
+def worked(header: Header) -> bool:
+    """Whether the seal is work that meets the target which the header claims."""
+    return sha256(sha256(header.unsealed).digest() + header.seal).digest() <= header.claim
+
+
 @given(st.data())
 @pytest.mark.parametrize("way", WAYS)
 def test_a_header_altered_in_any_field_is_refused(way, data):
@@ -123,6 +129,8 @@ def test_a_header_altered_in_any_field_is_refused(way, data):
     header = data.draw(st.sampled_from(headers[1:]))
     changed = st.composite(altered)(header, chain)
     other = data.draw(changed)
+    # One nonce in 2^17 fits another block as well: that is the work of that block, and no fault.
+    assume(way != "pow" or other.claim != header.claim or not worked(other))
     if other != header:
         assert refusal(nodes[0].engine, other, chain) is not None
 

@@ -30,8 +30,9 @@ from commonwatt.market.schedule.input import Dispatch
 from commonwatt.market.schedule.step import Ask
 from commonwatt.units import WH_PER_KWH, FloatArray, IntArray
 
-SPARE_WH = 0.5
-"""How much each home may differ from its plan in a slot without a limit being broken, as whole Wh do [Wh]."""
+SPARE_WH = 1.0
+"""How much each home may differ from its plan in a slot without a limit being broken [Wh]: whole Wh are the steps of a
+running total that is rounded, so half a Wh at either end of the slot."""
 REFRESH, SETTLE = 10, 100
 """Rounds between two computations of the slopes, and before deferrable loads keep their starts."""
 SPAN, SLOW, NEAR = 50, 0.7, 1e-4
