@@ -130,8 +130,8 @@ def begin(folder: Path, text: str = COMMUNITY, days: int = 1, start: str = START
     return Simulation(load(file), folder, date.fromisoformat(start), days, out=folder / "out")
 
 
-def shortened(rules: Rules, first: int = 10, slots: int = 8) -> Rules:
-    """The same day with eight slots around noon: every kind of moment of a run is there."""
+def shortened(rules: Rules, first: int = 7, slots: int = 8) -> Rules:
+    """The same day with eight slots from the morning on: every kind of moment of a run is there, and of trade."""
     period = Slots(rules.period.start + first * rules.period.seconds, slots, rules.period.seconds)
     chosen = slice(first, first + slots)
     events = [replace(event, day=period) for event in rules.events if isinstance(event, GateClosure)]
