@@ -149,7 +149,9 @@ def test_the_chain_has_two_blocks_per_slot(run: Result) -> None:
 def test_the_same_run_in_files_gives_the_same_chain_and_the_same_bills(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "out")
     with short_days():
-        inside, files = (simulate(finished.parent / "community.toml", START, 1, out=out) for out in (None, tmp_path / "out"))
+        inside, files = (
+            simulate(finished.parent / "community.toml", START, 1, out=out) for out in (None, tmp_path / "out")
+        )
         assert snapshot(inside) == snapshot(files)
     for result in (inside, files):
         result.close()

@@ -1,7 +1,7 @@
 """A process that does things in forks of itself, on order, and may kill them: one JSON per line in, one out.
 
-It imports everything once and reads no data itself, so a fork is ready at once and has no threads to miss. A day of its
-runs has eight slots.
+It imports everything once, also what others import when they are first asked, and reads no data itself, so a fork is
+ready at once and has no threads to miss. A day of its runs has eight slots.
 An order is `shell`, the command line's arguments; its answer has what was said on stdout and stderr. Or it has `file`
 and `out` of a simulation, and at most one of
   statement : die before the n-th SQL statement of either database
@@ -26,6 +26,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy.ma  # noqa: F401
+import rich.progress  # noqa: F401
 from exchange_cases import START, short_days, snapshot
 
 import commonwatt.cli
