@@ -130,6 +130,9 @@ def begin(folder: Path, text: str = COMMUNITY, days: int = 1, start: str = START
     return Simulation(load(file), folder, date.fromisoformat(start), days, out=folder / "out")
 
 
+WHOLE = Rules.of
+
+
 def shortened(rules: Rules, first: int, slots: int) -> Rules:
     """The same days, but for the slots before number `first` and after `slots` more."""
     seconds = rules.period.seconds
@@ -154,9 +157,8 @@ def shortened(rules: Rules, first: int, slots: int) -> Rules:
 @contextmanager
 def short_days(first: int = 7, slots: int = 8) -> Iterator[None]:
     """Every run that is opened here has only these slots; those of a morning have every kind of moment and of trade."""
-    of = Rules.of
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Rules, "of", lambda *arguments: shortened(of(*arguments), first, slots))
+        patch.setattr(Rules, "of", lambda *arguments: shortened(WHOLE(*arguments), first, slots))
         yield
 
 
