@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange_cases import COMMUNITY, START, exchange_of, written
+from exchange_cases import COMMUNITY, START, exchange_of, short_days, written
 from network_cases import MEMBERS, Network
 
 from commonwatt.errors import LedgerError
@@ -62,6 +62,12 @@ class OneOfThree:
     def close(self) -> None:
         for key in MEMBERS[:3]:
             self.network.stop(key)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short() -> Iterator[None]:
+    with short_days():
+        yield
 
 
 @pytest.fixture(scope="module")

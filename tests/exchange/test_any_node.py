@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from exchange_cases import COMMUNITY, START, exchange_of, tables, written
+from exchange_cases import COMMUNITY, START, exchange_of, short_days, tables, written
 from nodes import anvil
 
 from commonwatt.errors import ConfigError, LedgerError, StoreError, VerificationError
@@ -16,6 +16,12 @@ from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
 
 BEFORE = 3600
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short() -> Iterator[None]:
+    with short_days():
+        yield
 
 
 @pytest.fixture(scope="module")

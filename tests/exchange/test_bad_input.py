@@ -134,7 +134,7 @@ def meters(folder: Path, change: Callable[[list[str]], list[str]]) -> Path:
     ("change", "sentence"),
     [
         (lambda rows: rows[:200] + rows[203:], "lacks values for 3 of"),
-        (lambda rows: rows[: 24 * 14], "lacks values for 24 of"),
+        (lambda rows: rows[: 24 * 14], "lacks values for 15 of"),
         (lambda rows: rows[24 * 10 :], "the forecast of the first day looks back that far"),
         (lambda rows: [*rows[:150], rows[150].replace("0.5", "lots"), *rows[151:]], "'lots'"),
         (lambda rows: [*rows[:150], rows[150].replace("0.5", "-0.5"), *rows[151:]], "is negative"),
@@ -229,7 +229,7 @@ def test_verify_says_in_one_sentence_that_a_bill_is_proved(shell: Shell, out: Pa
 
 def _one_digit(bill: Path) -> None:
     content = json.loads(bill.read_text())
-    content["content"]["slots"][12]["grid"]["wh"] += 1
+    content["content"]["slots"][4]["grid"]["wh"] += 1
     bill.write_text(json.dumps(content))
 
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from exchange_cases import POOR, START, exchange_of, homes_of
+from exchange_cases import COMMUNITY, POOR, START, exchange_of, homes_of, short_days, snapshot, written
 
 from commonwatt.exchange import store as tables
+from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
 from commonwatt.units import MICRO
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Result]:
+    """The small community's whole day, with its night."""
+    result = simulate(written(tmp_path_factory.mktemp("day")), START, 1)
+    yield result
+    result.close()
 
 
 def test_the_ledger_holds_exactly_what_was_paid_in(run: Result) -> None:
@@ -135,24 +146,21 @@ def test_the_chain_has_two_blocks_per_slot(run: Result) -> None:
     assert run.ledger.gas_per_trade == run.ledger.gas_settlement / run.ledger.trades
 
 
-def test_the_same_run_in_files_gives_the_same_chain_and_the_same_bills(run: Result, tmp_path: Any) -> None:
-    from exchange_cases import snapshot, written
+def test_the_same_run_in_files_gives_the_same_chain_and_the_same_bills(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "out")
+    with short_days():
+        inside, files = (
+            simulate(finished.parent / "community.toml", START, 1, out=out) for out in (None, tmp_path / "out")
+        )
+        assert snapshot(inside) == snapshot(files)
+    for result in (inside, files):
+        result.close()
 
-    from commonwatt.simulation.api import simulate
 
-    again = simulate(written(tmp_path), START, 1, out=tmp_path / "out")
-    assert snapshot(again) == snapshot(run)
-    again.close()
-
-
-@pytest.mark.parametrize("ledger", ["none"])
-def test_without_a_ledger_the_market_is_the_same_but_for_collateral(tmp_path: Any, ledger: str) -> None:
-    from exchange_cases import COMMUNITY, written
-
-    from commonwatt.simulation.api import simulate
-
-    text = COMMUNITY.replace('collateral = "0.05"', 'collateral = "20"')
-    results = [simulate(written(tmp_path, text), START, 1, ledger=choice) for choice in (ledger, "embedded")]
+def test_without_a_ledger_the_market_is_the_same_but_for_collateral(tmp_path: Path) -> None:
+    file = written(tmp_path, COMMUNITY.replace('collateral = "0.05"', 'collateral = "20"'))
+    with short_days():
+        results = [simulate(file, START, 1, ledger=choice) for choice in ("none", "embedded")]
     for name, array in results[0].arrays.items():
         assert (array == results[1].arrays[name]).all(), name
     assert results[0].ledger is None

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from exchange_cases import COMMUNITY, START, begin, exchange_of, homes_of, snapshot, written
+from exchange_cases import COMMUNITY, START, begin, exchange_of, homes_of, short_days, snapshot, written
 
 from commonwatt.accounts.document import signed_json
 from commonwatt.exchange.events import GateClosure, SlotEnd
@@ -73,8 +73,9 @@ class Service:
 
 
 def test_a_driver_by_messages_ends_with_the_same_chain_and_the_same_bills(tmp_path: Path) -> None:
-    simulated = simulate(written(tmp_path / "simulated", COMMUNITY), START, 1)
-    served = asyncio.run(Service(begin(tmp_path / "served", COMMUNITY)).run())
+    with short_days():
+        simulated = simulate(written(tmp_path / "simulated", COMMUNITY), START, 1)
+        served = asyncio.run(Service(begin(tmp_path / "served", COMMUNITY)).run())
     assert snapshot(served) == snapshot(simulated)
     for result in (simulated, served):
         result.close()

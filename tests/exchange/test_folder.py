@@ -7,10 +7,11 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from exchange_cases import SOURCE, START, snapshot, written
+from exchange_cases import SOURCE, START, short_days, snapshot, written
 
 from commonwatt.errors import StoreError
 from commonwatt.exchange.folder import open_store
@@ -22,7 +23,7 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="files have no such modes 
 RUN = f"""
 import json, sys
 from pathlib import Path
-from exchange_cases import snapshot
+from exchange_cases import short_days, snapshot
 from commonwatt.simulation.api import simulate
 
 def pause(done, total):
@@ -30,9 +31,16 @@ def pause(done, total):
         print("at work", flush=True)
         sys.stdin.readline()
 
-result = simulate(sys.argv[1], "{START}", 1, out=Path(sys.argv[2]), fresh="--fresh" in sys.argv, progress=pause)
+with short_days():
+    result = simulate(sys.argv[1], "{START}", 1, out=Path(sys.argv[2]), fresh="--fresh" in sys.argv, progress=pause)
 print(json.dumps(snapshot(result)))
 """
+
+
+@pytest.fixture(autouse=True)
+def _short() -> Iterator[None]:
+    with short_days():
+        yield
 
 
 def started(file: Path, out: Path, *options: str) -> subprocess.Popen[str]:

@@ -27,6 +27,7 @@ from exchange_cases import (
     tables,
     written,
 )
+from ledger_cases import SOAK
 
 from commonwatt.errors import LedgerError, StoreError
 from commonwatt.ledger.chain.embedded import EmbeddedChain
@@ -141,7 +142,7 @@ def test_a_day_whose_batteries_follow_a_plan_ends_like_any_other(
     assert {row[3] for row in planned["tables"]["trades"]} == {0, 1, 2, 3}
 
 
-@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("number", range(48 if SOAK else 4))
 def test_a_run_killed_at_random_statements_ends_like_any_other(
     killer: Forks, undisturbed: dict[str, Any], tmp_path: Path, number: int
 ) -> None:
@@ -152,7 +153,7 @@ def test_a_run_killed_at_random_statements_ends_like_any_other(
     assert survive(killer, undisturbed, tmp_path / "out", deaths) == lives
 
 
-@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("number", range(12 if SOAK else 2))
 def test_a_run_killed_from_outside_ends_like_any_other(
     killer: Forks, undisturbed: dict[str, Any], tmp_path: Path, number: int
 ) -> None:
@@ -164,10 +165,10 @@ def test_a_run_killed_from_outside_ends_like_any_other(
 
 @pytest.fixture(scope="module")
 def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Copies of both files after the gate, after four slots and at the end."""
+    """Copies of both files after the gate, after five slots and at the end."""
     folder = tmp_path_factory.mktemp("stages")
     copies = {}
-    for name, events in (("gate", 1), ("noon", 5), ("end", 9)):
+    for name, events in (("gate", 1), ("noon", 6), ("end", 9)):
         simulation = begin(folder, TEXT)
         while simulation.exchange.done + 1 < events:
             simulation.advance()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from exchange_cases import COMMUNITY, begin, exchange_of, homes_of
+from exchange_cases import COMMUNITY, begin, exchange_of, homes_of, short_days
 
 from commonwatt.errors import Reverted
 from commonwatt.exchange.events import GateClosure, SlotEnd
@@ -17,6 +18,14 @@ from commonwatt.units import IntArray
 
 RICH = COMMUNITY.replace('collateral = "0.05"', 'collateral = "20"')
 SUN, ROOF, FLAT, SHOP = range(4)
+FIRST = 7
+"""Local hour of the first of eight slots."""
+
+
+@pytest.fixture(autouse=True)
+def _short() -> Iterator[None]:
+    with short_days(FIRST):
+        yield
 
 
 def ledger_of(simulation: Simulation) -> LedgerClient:
@@ -25,7 +34,7 @@ def ledger_of(simulation: Simulation) -> LedgerClient:
 
 def until_local_hour(simulation: Simulation, hour: int) -> None:
     """Every event up to the end of the slot that begins at `hour`, of a run whose clocks do not change."""
-    while simulation.exchange.done < hour + 1:
+    while simulation.exchange.done < hour - FIRST + 1:
         simulation.advance()
 
 
@@ -51,7 +60,7 @@ def trades_after(simulation: Simulation, hour: int) -> IntArray:
     from commonwatt.exchange import store as tables
 
     rows = simulation.store.columns(tables.trades, ("slot", "buyer", "seller", "wh", "settled"))
-    start = simulation.rules.period.start + hour * 3600
+    start = simulation.rules.period.start + (hour - FIRST) * 3600
     return np.array([row[1:] for row in rows if row[0] >= start], dtype=np.int64).reshape(-1, 4).T
 
 
@@ -66,7 +75,7 @@ def test_a_buyer_that_withdraws_everything_between_clearing_and_settlement(tmp_p
     assert settled[buyer == FLAT].sum() == 0
     assert settled[buyer == SHOP].sum() > 0  # the rest of the slot is unharmed
     a = result.arrays
-    assert (a["grid"][FLAT, 10:] == a["net"][FLAT, 10:]).all()
+    assert (a["grid"][FLAT, 10 - FIRST :] == a["net"][FLAT, 10 - FIRST :]).all()
     assert (a["ahead"] + a["after"] + a["grid"] == a["net"]).all()
     assert result.charges.neighbours.sum() == 0
 
@@ -90,7 +99,7 @@ def test_a_seller_that_withdraws_everything_sells_on(tmp_path: Path) -> None:
     client, keys = ledger_of(simulation), homes_of(simulation).keys
     assert keys
     earned = client.balances()[SUN] - asked
-    assert earned == result.arrays["credit"][SUN, 10:].sum() > 0
+    assert earned == result.arrays["credit"][SUN, 10 - FIRST :].sum() > 0
     client.claim_withdrawal(keys.members[SUN], at=client.node.head.timestamp + 20_000)
     assert client.balances()[SUN] == earned
     assert_conserved(simulation, withdrawn=asked)
@@ -190,7 +199,8 @@ def test_every_post_becomes_final_within_its_own_grace(tmp_path: Path, window: s
 
 def test_what_was_bought_for_today_is_not_free_for_tomorrow(tmp_path: Path) -> None:
     """At noon the second gate closes while the afternoon's trades are still to be paid."""
-    simulation = begin(tmp_path, RICH, days=2)
+    with short_days(FIRST, 24):  # until 6:00 of the second day
+        simulation = begin(tmp_path, RICH, days=2)
     gates = [number for number, event in enumerate(simulation.rules.events) if isinstance(event, GateClosure)]
     while simulation.exchange.done < gates[1] - 1:
         simulation.advance()
@@ -209,7 +219,7 @@ def test_what_was_bought_for_today_is_not_free_for_tomorrow(tmp_path: Path) -> N
     client.pay(keys.members[poorest].address, 10**18, at=at)
     client.request_withdrawal(keys.members[poorest], free - int(owed[poorest]), at=at + 1)
     simulation.advance()
-    tomorrow = [slot.cleared.declared for slot in list(simulation.exchange.committed.values())[-24:]]
+    tomorrow = [slot.cleared.declared for slot in list(simulation.exchange.committed.values())[-7:]]
     assert all(poorest not in declared.orders.member[declared.orders.side == 0] for declared in tomorrow)
     refused = {reason for declared in tomorrow for member, reason in declared.refused if member == poorest}
     assert refused

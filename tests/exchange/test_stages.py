@@ -19,6 +19,7 @@ from exchange_cases import (
     START,
     TARIFF,
     begin,
+    short_days,
     snapshot,
     tables,
     written,
@@ -50,7 +51,8 @@ def text_of(stages: str) -> str:
 
 @pytest.fixture(scope="module", params=DAYS, ids=lambda name: name)
 def day(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Result:
-    return simulate(written(tmp_path_factory.mktemp("day"), text_of(DAYS[request.param])), START, 1)
+    with short_days():
+        return simulate(written(tmp_path_factory.mktemp("day"), text_of(DAYS[request.param])), START, 1)
 
 
 def test_energy_and_money_are_conserved(day: Result) -> None:
@@ -113,22 +115,23 @@ def test_each_stage_says_and_proves_what_it_did(day: Result) -> None:
     assert set(day.trades["stage"]) <= names
     assert {stage.name for stage, _ in day.local_prices.values()} <= names
     assert set(day.local_prices) <= set(day.slots.columns)
-    assert len(day.diagnostics("ahead")) == 24 * len(day.rules.ahead)
+    assert len(day.diagnostics("ahead")) == day.period.count * len(day.rules.ahead)
 
 
 def test_a_run_interrupted_anywhere_ends_like_any_other(tmp_path: Path) -> None:
     text = text_of(DAYS["bilateral, board, static key, sdr"])
-    whole = simulate(written(tmp_path / "whole", text), START, 2, out=tmp_path / "whole" / "out")
-    said = snapshot(whole)
-    whole.close()
-    simulation = begin(tmp_path / "parts", text, days=2)
-    while simulation.exchange.next:
-        simulation.advance()
-        if simulation.exchange.done % 7 == 0:
-            simulation.close()
-            simulation = begin(tmp_path / "parts", text, days=2)
-    simulation.close()
-    again = simulate(tmp_path / "parts" / "community.toml", START, 2, out=tmp_path / "parts" / "out")
+    with short_days(10, 24):  # until 9:00 of the second day, whose gate closes within the first
+        whole = simulate(written(tmp_path / "whole", text), START, 2, out=tmp_path / "whole" / "out")
+        said = snapshot(whole)
+        whole.close()
+        simulation = begin(tmp_path / "parts", text, days=2)
+        while simulation.exchange.next:
+            simulation.advance()
+            if simulation.exchange.done % 4 == 0:
+                simulation.close()
+                simulation = begin(tmp_path / "parts", text, days=2)
+        simulation.close()
+        again = simulate(tmp_path / "parts" / "community.toml", START, 2, out=tmp_path / "parts" / "out")
     assert snapshot(again) == said
     again.close()
     assert tables(tmp_path / "parts" / "out") == tables(tmp_path / "whole" / "out")
@@ -187,7 +190,8 @@ def test_a_battery_charges_at_night_where_the_plan_says_so(tmp_path: Path) -> No
 
 def test_without_signatures_the_same_is_agreed_but_for_collateral(tmp_path: Path) -> None:
     text = text_of(BILATERAL + LISTINGS + POOLS).replace('collateral = "0.05"', 'collateral = "20"')
-    results = [simulate(written(tmp_path, text), START, 1, ledger=choice) for choice in ("none", "embedded")]
+    with short_days():
+        results = [simulate(written(tmp_path, text), START, 1, ledger=choice) for choice in ("none", "embedded")]
     for name, array in results[0].arrays.items():
         assert (array == results[1].arrays[name]).all(), name
     for result in results:
@@ -200,7 +204,8 @@ def test_mandates_bound_what_is_agreed(tmp_path: Path) -> None:
         "kwp = 5 } }", 'kwp = 5 }, mandate = { sell_wh = 300, min_sell = "0.15", max_buy = "0.2" } }'
     )
     for ledger in ("none", "embedded"):
-        result = simulate(written(tmp_path, text), START, 1, ledger=ledger)
+        with short_days():
+            result = simulate(written(tmp_path, text), START, 1, ledger=ledger)
         ahead = result.trades
         sold = ahead.filter(pl.col("seller") == "roof")
         assert (sold["price"] >= 0.15).all()
@@ -208,7 +213,7 @@ def test_mandates_bound_what_is_agreed(tmp_path: Path) -> None:
         per_slot = sold.group_by("slot").agg(pl.col("wh").sum())["wh"]
         assert 0 < per_slot.max() <= 300  # type: ignore[operator]
         cleared = [row.diagnostics for row in result.exchange.store.rows(store.clearings)]
-        assert len(cleared) == 24
+        assert len(cleared) == result.period.count
         result.close()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from exchange_cases import AFTER, HEAD, MEMBERS, START, TARIFF, written
+from exchange_cases import AFTER, HEAD, MEMBERS, START, TARIFF, short_days, written
 
 from commonwatt.errors import MarketError, PromiseBroken
 from commonwatt.exchange import store
@@ -81,10 +81,11 @@ def test_one_slot_stays_without_trade_and_the_others_go_on(
 
 
 def test_the_journal_says_it_and_every_bill_still_proves_itself(tmp_path: Path) -> None:
-    result = day(tmp_path / "day", AHEAD + AFTER, "fixed", 13, FAULTS["a broken promise"][0], ledger="embedded")
+    with short_days(7):
+        result = day(tmp_path / "day", AHEAD + AFTER, "fixed", 13, FAULTS["a broken promise"][0], ledger="embedded")
     (entry,) = [row for row in result.books.store.rows(store.journal) if row.what == "not cleared"]
     detail = json.loads(entry.detail)
-    assert (detail["mechanism"], detail["slot"]) == ("mine", int(result.period.starts[13]))
+    assert (detail["mechanism"], detail["slot"]) == ("mine", int(result.period.starts[13 - 7]))
     assert detail["reason"] == result.uncleared[0]
     assert result.books.client
     # The pool shares in that slot what the gate could not.

@@ -22,7 +22,7 @@ from commonwatt.community.calendar import Slots
 from commonwatt.community.tariff import SlotPrices
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
-from commonwatt.exchange.events import GateClosure, SlotEnd
+from commonwatt.exchange.events import Event, SlotEnd
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.rules import Rules
 from commonwatt.simulation.homes import SigningHomes
@@ -130,28 +130,35 @@ def begin(folder: Path, text: str = COMMUNITY, days: int = 1, start: str = START
     return Simulation(load(file), folder, date.fromisoformat(start), days, out=folder / "out")
 
 
-def shortened(rules: Rules, first: int = 10, slots: int = 8) -> Rules:
-    """The same day with eight slots around noon: every kind of moment of a run is there."""
-    period = Slots(rules.period.start + first * rules.period.seconds, slots, rules.period.seconds)
+WHOLE = Rules.of
+
+
+def shortened(rules: Rules, first: int, slots: int) -> Rules:
+    """The same days, but for the slots before number `first` and after `slots` more."""
+    seconds = rules.period.seconds
+    period = Slots(rules.period.start + first * seconds, slots, seconds)
+    events: list[Event] = []
+    for event in rules.events:
+        if isinstance(event, SlotEnd):
+            events += [replace(event, place=event.place - first)] if first <= event.place < first + slots else []
+        else:
+            start, end = max(event.day.start, period.start), min(event.day.end, period.end)
+            events += [replace(event, day=Slots(start, (end - start) // seconds, seconds))] if start < end else []
     chosen = slice(first, first + slots)
-    events = [replace(event, day=period) for event in rules.events if isinstance(event, GateClosure)]
-    ends = [event for event in rules.events if isinstance(event, SlotEnd)][chosen]
-    prices = SlotPrices(*(getattr(rules.prices, column.name)[chosen] for column in fields(SlotPrices)))
     return replace(
         rules,
         period=period,
-        events=(*events, *(replace(event, place=place) for place, event in enumerate(ends))),
-        prices=prices,
+        events=tuple(events),
+        prices=SlotPrices(*(getattr(rules.prices, column.name)[chosen] for column in fields(SlotPrices))),
         frame=rules.frame.part(chosen),
     )
 
 
 @contextmanager
-def short_days() -> Iterator[None]:
-    """Every run that is opened here lasts eight slots."""
-    of = Rules.of
+def short_days(first: int = 7, slots: int = 8) -> Iterator[None]:
+    """Every run that is opened here has only these slots; those of a morning have every kind of moment and of trade."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Rules, "of", lambda *arguments: shortened(of(*arguments)))
+        patch.setattr(Rules, "of", lambda *arguments: shortened(WHOLE(*arguments), first, slots))
         yield
 
 

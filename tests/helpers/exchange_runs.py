@@ -1,3 +1,8 @@
+"""The small community's day in its forms: running in memory, finished, founded, not yet anchored. Eight slots of it.
+
+All days are the same one, and none writes to what it gets.
+"""
+
 from __future__ import annotations
 
 import json
@@ -7,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange_cases import START, begin, written
+from exchange_cases import START, begin, short_days, written
 
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.exchange import Exchange
@@ -18,7 +23,8 @@ from commonwatt.simulation.result import Result
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Result]:
     """One day of the small community, settled on a chain in memory."""
-    result = simulate(written(tmp_path_factory.mktemp("run")), START, 1)
+    with short_days():
+        result = simulate(written(tmp_path_factory.mktemp("run")), START, 1)
     yield result
     result.close()
 
@@ -33,7 +39,8 @@ def bills(run: Result) -> list[dict[str, Any]]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the same day with both files, closed, and the bills in bills/0.json and so on."""
     folder = tmp_path_factory.mktemp("finished")
-    result = simulate(written(folder), START, 1, out=folder / "out")
+    with short_days():
+        result = simulate(written(folder), START, 1, out=folder / "out")
     (folder / "out" / "bills").mkdir()
     for number, bill in enumerate(proven(result.books, result.bills)):
         (folder / "out" / "bills" / f"{number}.json").write_text(json.dumps(bill), encoding="utf-8")
@@ -45,7 +52,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the chain of that day before its first event."""
     folder = tmp_path_factory.mktemp("founded")
-    begin(folder).close()
+    with short_days():
+        begin(folder).close()
     return folder / "out"
 
 
@@ -54,7 +62,8 @@ def unanchored(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the same day with everything final and no bills anchored."""
     folder = tmp_path_factory.mktemp("unanchored")
     shutil.copytree(founded, folder / "out")
-    simulation = begin(folder)
+    with short_days():
+        simulation = begin(folder)
     while simulation.exchange.next:
         simulation.advance()
     assert isinstance(simulation.exchange, Exchange)

@@ -1,8 +1,9 @@
 """A process that does things in forks of itself, on order, and may kill them: one JSON per line in, one out.
 
-It imports everything once and reads no data itself, so a fork is ready at once and has no threads to miss.
+It imports everything once, also what others import when they are first asked, and reads no data itself, so a fork is
+ready at once and has no threads to miss. A day of its runs has eight slots.
 An order is `shell`, the command line's arguments; its answer has what was said on stdout and stderr. Or it has `file`
-and `out` of a simulation of eight slots, and at most one of
+and `out` of a simulation, and at most one of
   statement : die before the n-th SQL statement of either database
   after : be killed from outside after so many seconds
   call : [module, qualified name, n, "before" or "after"]: die at the n-th call of a function
@@ -12,6 +13,7 @@ The answer says whether the fork was killed, its exit code, and how many seconds
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import json
 import os
@@ -24,6 +26,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy.ma  # noqa: F401
+import rich.progress  # noqa: F401
 from exchange_cases import START, short_days, snapshot
 
 import commonwatt.cli
@@ -36,6 +40,13 @@ from commonwatt.simulation.api import simulate
 
 
 def main() -> None:
+    # What a fork never frees it need not look through for garbage, which would copy every page of it.
+    gc.freeze()
+    with short_days():
+        serve()
+
+
+def serve() -> None:
     for line in sys.stdin:
         order, born = json.loads(line), time.monotonic()
         child = os.fork()
@@ -77,8 +88,7 @@ def live(order: dict[str, Any]) -> None:
         if "call" in order:
             die_at_call(*order["call"])
         out = Path(order["out"])
-        with short_days():
-            result = simulate(order["file"], START, 1, out=out)
+        result = simulate(order["file"], START, 1, out=out)
         said = {"statements": count(), **snapshot(result)}
         result.close()
         out.with_suffix(".json").write_text(json.dumps(said))

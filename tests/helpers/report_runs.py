@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from exchange_cases import short_days
 
 from commonwatt.community.model import Community
 from commonwatt.community.synthetic import village
@@ -65,5 +66,6 @@ def silent(tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 @pytest.fixture(scope="session")
 def with_ledger(tmp_path_factory: pytest.TempPathFactory) -> Result:
-    """Eight homes, one day, settled on a chain."""
-    return run(synthetic(tmp_path_factory.mktemp("ledger"), 8), ledger="embedded")
+    """Eight homes, two hours of a morning, settled on a chain."""
+    with short_days(first=36):
+        return run(synthetic(tmp_path_factory.mktemp("ledger"), 8), ledger="embedded")

@@ -30,13 +30,13 @@ Open = Callable[..., Dishonest]
 @pytest.fixture(scope="module")
 def noon(run: Result) -> int:
     """A slot with day-ahead trades, of which some are settled."""
-    return int(run.period.starts[13])
+    return int(run.period.starts[6])
 
 
 @pytest.fixture(scope="module")
 def later(run: Result) -> int:
     """A slot without day-ahead trades, in which flat and shop buy from sun in the pool."""
-    return int(run.period.starts[14])
+    return int(run.period.starts[7])
 
 
 @pytest.fixture(scope="module")

@@ -96,11 +96,11 @@ def test_what_was_believed_is_there_for_programs(said: Said, out: Path, settleme
     code, told, _ = said("verify", out / "bills" / "3.json", "--operators", operator, "--json", "-")
     figures = json.loads(told)
     assert code == 0
-    assert (figures["member"], figures["slots"]) == ("shop", 24)
+    assert (figures["member"], figures["slots"]) == ("shop", 8)
     assert (figures["believed"]["settlement"], figures["believed"]["pinned"]) == (settlement, ["operators"])
     code, told, _ = said("challenge", out / "bills" / "3.json", "--contract", settlement, "--json", "-")
     figures = json.loads(told)
-    assert (figures["final"], figures["objections"], figures["believed"]["operators"]) == (24, [], [operator])
+    assert (figures["final"], figures["objections"], figures["believed"]["operators"]) == (8, [], [operator])
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_the_summary_is_plain_and_exact(with_ledger: Result) -> None:
     assert told["money"]["saving"] == {"micro": found.saved, "text": decimal_text(found.saved)}
     assert sum(home["bill"]["micro"] for home in told["homes"]) == told["money"]["bill"]["micro"]
     assert told["ledger"]["books_close"] is True
-    assert told["period"]["until"] - told["period"]["from"] == 86_400
+    assert told["period"]["until"] - told["period"]["from"] == 7_200
     assert set(told["cpu_seconds"]) == set(with_ledger.seconds)
 
 

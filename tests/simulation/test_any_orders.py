@@ -12,8 +12,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import dear
 
 from commonwatt.market import MECHANISMS, Events, Orders, Positions
 from commonwatt.simulation.oneslot import clear_file
@@ -74,7 +75,7 @@ def insist_on_sums(rows: list[Row], found: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", FROM_TABLES)
-@settings(deadline=None)
+@dear(2)
 @given(st.data())
 def test_no_order_is_filled_beyond_its_limit(name: str, data: st.DataObject) -> None:
     rows = data.draw(one_each if MECHANISMS[name].needs is Positions else books)
@@ -85,7 +86,7 @@ def test_no_order_is_filled_beyond_its_limit(name: str, data: st.DataObject) -> 
 
 
 @pytest.mark.parametrize("name", [name for name in FROM_TABLES if MECHANISMS[name].needs is not Positions])
-@settings(deadline=None)
+@dear(2)
 @given(rows=books)
 def test_on_an_island_prices_lie_between_the_orders(name: str, rows: list[Row]) -> None:
     found = cleared(name, orders(rows), None, None)
@@ -104,7 +105,7 @@ agents = st.lists(
 )
 
 
-@settings(deadline=None)
+@dear(4)
 @given(agents, st.sets(st.tuples(st.integers(0, 3), st.integers(0, 3)).filter(lambda ends: ends[0] < ends[1])))
 def test_nobody_trades_with_whom_it_may_not(rows: list[dict[str, float]], pairs: set[tuple[int, int]]) -> None:
     names = "wxyz"[: len(rows)]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from exchange_cases import exchange_of, homes_of
+from exchange_cases import exchange_of, homes_of, short_days
 
 from commonwatt.accounts.document import anchored
 from commonwatt.cli import main
@@ -94,6 +94,13 @@ def run(folder: Path, currency: str, ledger: str, **more: str) -> Result:
     file.write_text(text(currency, **more), encoding="utf-8")
     out = folder / "out" if ledger == "embedded" else None
     return simulate(file, START, 1, ledger=ledger, out=out)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short() -> Iterator[None]:
+    """A few slots by day and some at the dearer price of the evening."""
+    with short_days(first=12):
+        yield
 
 
 @pytest.fixture(scope="module")

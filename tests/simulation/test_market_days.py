@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from exchange_cases import AFTER, AHEAD, COMMUNITY, HEAD, MEMBERS, START, TARIFF, begin, written
+from exchange_cases import AFTER, AHEAD, COMMUNITY, HEAD, MEMBERS, START, TARIFF, begin, short_days, written
 
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.bills import proven
@@ -41,7 +41,8 @@ def assert_whole(result: Result) -> None:
     ids=["fixed", "sdr", "utility only"],
 )
 def test_a_day_with_some_stages_only(tmp_path: Path, stages: str, used: set[str]) -> None:
-    result = simulate(written(tmp_path, HEAD + TARIFF + stages + MEMBERS), START, 1)
+    with short_days():
+        result = simulate(written(tmp_path, HEAD + TARIFF + stages + MEMBERS), START, 1)
     assert set(result.trades["stage"]) == used
     assert result.arrays["ahead"].any() == ("day_ahead" in used)
     assert result.arrays["after"].any() == ("real_time" in used)
@@ -55,9 +56,8 @@ def test_a_day_with_some_stages_only(tmp_path: Path, stages: str, used: set[str]
     [("2026-03-29", "1h", 23), ("2026-10-25", "1h", 25), ("2026-03-29", "15min", 92), ("2026-10-25", "15min", 100)],
 )
 def test_days_on_which_the_clocks_change(tmp_path: Path, start: str, slot: str, slots: int) -> None:
-    ledger = "embedded" if slot == "1h" else "none"
     text = COMMUNITY.replace('slot = "1h"', f'slot = "{slot}"')
-    result = simulate(written(tmp_path, text), start, 1, ledger=ledger)
+    result = simulate(written(tmp_path, text), start, 1, ledger="none")
     assert result.period.count == slots
     assert result.flows.height == 5 * slots
     local = result.slots["local"].to_list()
@@ -68,14 +68,30 @@ def test_days_on_which_the_clocks_change(tmp_path: Path, start: str, slot: str, 
     assert_whole(result)
 
 
+@pytest.mark.parametrize(
+    ("start", "first", "hours"),
+    [("2026-03-29", 1, [1, *range(3, 14)]), ("2026-10-25", 2, [2, *range(2, 12)])],
+)
+def test_nights_on_which_the_clocks_change_are_settled_with_the_morning_after(
+    tmp_path: Path, start: str, first: int, hours: list[int]
+) -> None:
+    with short_days(first, len(hours)):
+        result = simulate(written(tmp_path), start, 1)
+    assert [clock.hour for clock in result.slots["local"]] == hours
+    assert result.trades.height > 0
+    assert_whole(result)
+
+
 def test_two_days_in_a_row_over_a_change_of_clocks_and_a_restart(tmp_path: Path) -> None:
-    simulation = begin(tmp_path, days=2, start="2026-10-24")
-    assert len(simulation.rules.events) == 24 + 25 + 2
-    for _ in range(30):
-        simulation.advance()
-    simulation.close()
-    result = simulate(tmp_path / "community.toml", "2026-10-24", 2, out=tmp_path / "out")
-    assert result.period.count == 49
+    with short_days(10, 26):  # until 10:00 of the second day
+        simulation = begin(tmp_path, days=2, start="2026-10-24")
+        assert len(simulation.rules.events) == 26 + 2
+        for _ in range(20):
+            simulation.advance()
+        simulation.close()
+        result = simulate(tmp_path / "community.toml", "2026-10-24", 2, out=tmp_path / "out")
+    assert [clock.hour for clock in result.slots["local"]] == [*range(10, 24), 0, 1, 2, *range(2, 11)]
+    assert {slot.day for slot in result.trades["slot"]} == {24, 25}
     assert_whole(result)
 
 
@@ -98,11 +114,14 @@ def test_prices_by_time_of_use_bound_each_slot(tmp_path: Path) -> None:
         'retail = [{ from = "00:00", price = "0.20" }, { from = "06:00", price = "0.30" }, '
         '{ from = "12:00", price = "0.15", days = ["mon"] }, { from = "18:00", price = "0.40" }]'
     )
-    result = simulate(written(tmp_path, COMMUNITY.replace('retail = "0.27"', table)), START, 1)
-    by_hour = result.prices.retail.tolist()
+    file = written(tmp_path, COMMUNITY.replace('retail = "0.27"', table))
+    by_hour = simulate(file, START, 1, ledger="none").prices.retail.tolist()
     assert [by_hour[hour] for hour in (0, 5, 6, 11, 12, 17, 18, 23)] == [
         200_000, 200_000, 300_000, 300_000, 150_000, 150_000, 400_000, 400_000,
     ]  # fmt: skip
+    with short_days(11):
+        result = simulate(file, START, 1)
+    assert set(result.prices.retail.tolist()) == {300_000, 150_000, 400_000}
     assert result.trades.height > 0
     prices = result.trades.join(result.slots, on="slot")
     assert (prices["price"] <= prices["ceiling"]).all()
@@ -120,17 +139,19 @@ def test_a_price_file_may_make_local_energy_worthless_for_hours(tmp_path: Path) 
         'network_fee = "0.02"', 'network_fee = "0.05"'
     )
     written(tmp_path, text).with_name("prices.csv").write_text("\n".join(["time,price", *rows]) + "\n")
-    result = simulate(tmp_path / "community.toml", START, 1)
+    with short_days(8):
+        result = simulate(tmp_path / "community.toml", START, 1)
     closed = result.prices.ceiling < result.prices.floor
-    assert (result.prices.ceiling[10:15] < 0).all()
-    assert closed.tolist() == [10 <= hour < 15 for hour in range(24)]
+    assert (result.prices.ceiling[closed] < 0).all()
+    assert closed.tolist() == [10 <= hour < 15 for hour in range(8, 16)]
     assert (result.arrays["ahead"] + result.arrays["after"])[:, closed].any() == 0
     assert (result.arrays["ahead"] + result.arrays["after"])[:, ~closed].any()
     assert_whole(result)
 
 
 def test_a_community_may_settle_in_ether(tmp_path: Path) -> None:
-    result = simulate(written(tmp_path, COMMUNITY.replace('currency = "EUR"', 'currency = "ETH"')), START, 1)
+    with short_days():
+        result = simulate(written(tmp_path, COMMUNITY.replace('currency = "EUR"', 'currency = "ETH"')), START, 1)
     client = result.books.client
     assert client
     assert client.addresses.token == bytes(20)
@@ -151,7 +172,8 @@ def test_a_community_may_settle_in_ether(tmp_path: Path) -> None:
 
 
 def test_hours_that_begin_at_half_past_on_the_clock_of_the_ledger(tmp_path: Path) -> None:
-    result = simulate(written(tmp_path, COMMUNITY.replace("Europe/Berlin", "Asia/Kolkata")), START, 1)
+    with short_days():
+        result = simulate(written(tmp_path, COMMUNITY.replace("Europe/Berlin", "Asia/Kolkata")), START, 1)
     assert result.period.start % 3600 == 1800
     assert_whole(result)
 
@@ -182,7 +204,8 @@ def sunny(kwp: float) -> str:
 
 
 def test_where_the_wires_are_weak_feed_in_is_held_back_and_trades_with_it(tmp_path: Path) -> None:
-    result = simulate(written(tmp_path, sunny(200)), START, 1)
+    with short_days(5):
+        result = simulate(written(tmp_path, sunny(200)), START, 1)
     a, sim = result.arrays, result.exchange
     caps = {row.slot: np.frombuffer(row.feed_in, dtype=np.int64) for row in sim.store.rows(tables.caps)}
     cap = np.array([caps[slot] for slot in result.period.starts.tolist()]).T

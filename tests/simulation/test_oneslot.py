@@ -320,7 +320,7 @@ def test_agents_without_power_or_without_money_are_plain_figures(
 ) -> None:
     for low, high in ((0, 0), (-3, 0), (0, 2)):
         only = [{"id": "x", **curve, "p_min": low, "p_max": high}]
-        found = clear_file("bilateral", agents(tmp_path, only), *prices, {})
+        found = clear_file("bilateral", agents(tmp_path, only), *prices, {"iterations": "500"})
         assert (found["trades"], found["unmet_wh"]) == ([], {})
         json.dumps(found, allow_nan=False)
         insist_on_plan(found)

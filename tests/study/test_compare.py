@@ -34,7 +34,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("village")
     (folder / "own.py").write_text(OWN, encoding="utf-8")
     file = folder / "village.toml"
-    file.write_text(village(12), encoding="utf-8")
+    file.write_text(village(12).replace("[community]", '[community]\nslot = "1h"'), encoding="utf-8")
     return file
 
 
@@ -63,7 +63,7 @@ def test_every_design_runs_and_proves_itself(comparison: Comparison) -> None:
     # Only a design that plans for the wires cannot do without a grid.
     assert all(kind(MECHANISMS[name]) == SCHEDULE for name in comparison.left_out)
     for row in comparison.rows[1:]:
-        assert row.proofs >= 96
+        assert row.proofs >= 24
         assert row.proofs_hold
         assert row.checks > row.proofs
         assert row.unsolved == 0
@@ -133,8 +133,8 @@ def test_wires_lose_the_same_however_trades_are_paired(wired: Comparison) -> Non
 def test_prices_are_means_of_what_was_settled(comparison: Comparison) -> None:
     row = by_name(comparison)["mid-market"]
     known = [price for price in row.price_by_slot if price is not None]
-    assert len(row.price_by_slot) == len(comparison.clock) == 96
-    assert 0 < len(known) < 96
+    assert len(row.price_by_slot) == len(comparison.clock) == 24
+    assert 0 < len(known) < 24
     assert min(known) <= row.price <= max(known)
 
 
@@ -181,8 +181,8 @@ def test_json_holds_numbers_only(comparison: Comparison) -> None:
 def test_progress_ends_where_it_said(file: Path) -> None:
     seen: list[tuple[int, int]] = []
     compare(file, "2026-06-15", 1, ["sdr"], lambda done, total: seen.append((done, total)))
-    assert [done for done, _ in seen] == list(range(1, 2 * 97 + 1))
-    assert {total for _, total in seen} == {2 * 97}
+    assert [done for done, _ in seen] == list(range(1, 2 * 25 + 1))
+    assert {total for _, total in seen} == {2 * 25}
 
 
 # Savings are whole units of money.

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from commonwatt.errors import LedgerError, NodeError
 from commonwatt.ledger import answers
 from commonwatt.ledger.answers import data, perhaps, quantity
+from commonwatt.ledger.certificates import needed
 from commonwatt.ledger.node import ZERO_ADDRESS, Block, CallReverted, Log, Receipt, Transaction
 from commonwatt.plain import plain
 from commonwatt.proof.keccak import keccak
@@ -64,7 +65,7 @@ class RemoteNode:
         self.url, self.patience, self.depth, self._sleep = url, patience, depth, sleep
         self._timeout = timeout
         # Not compressed, so that what is read is as long as what arrives.
-        self._http = httpx.Client(timeout=timeout, headers={"accept-encoding": "identity"})
+        self._http = httpx.Client(timeout=timeout, headers={"accept-encoding": "identity"}, verify=needed(url))
         self._ids = itertools.count(1)
         self._sent: dict[bytes, bytes] = {}
         """By hash: transactions that were submitted and not seen in a block yet."""

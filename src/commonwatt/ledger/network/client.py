@@ -6,6 +6,7 @@ import asyncio
 
 import httpx
 
+from commonwatt.ledger.certificates import authorities
 from commonwatt.ledger.network.wire import WireError
 
 CONNECT, TIMEOUT = 10.0, 60.0
@@ -18,7 +19,8 @@ class Client:
     """Connections to other nodes."""
 
     def __init__(self) -> None:
-        self._http = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=CONNECT), trust_env=False)
+        timeout = httpx.Timeout(None, connect=CONNECT)
+        self._http = httpx.AsyncClient(timeout=timeout, trust_env=False, verify=authorities())
 
     async def fetch(self, method: str, url: str, most: int, content: bytes = b"") -> bytes:
         """The body of the answer, `most` bytes at most. Raises WireError when there is no good one."""

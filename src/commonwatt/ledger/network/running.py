@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount
 
 from commonwatt.errors import LedgerError
+from commonwatt.ledger.certificates import needed
 from commonwatt.ledger.network.access import LocalOnly
 from commonwatt.ledger.network.backend import NodeBackend
 from commonwatt.ledger.network.driver import Driver
@@ -146,7 +147,8 @@ def _ask(url: str, send: Callable[[httpx.Client], httpx.Response]) -> dict[str, 
 
     try:
         # A node that executes a full block on a small machine answers late; one that is not there refuses at once.
-        with httpx.Client(timeout=httpx.Timeout(120, connect=10), trust_env=False) as client:
+        timeout = httpx.Timeout(120, connect=10)
+        with httpx.Client(timeout=timeout, trust_env=False, verify=needed(url)) as client:
             answer = send(client)
         found = answer.json()
         if isinstance(found, dict) and answer.is_client_error and "message" in found:
