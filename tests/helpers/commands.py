@@ -8,13 +8,15 @@ it; warnings are errors. As a program this file is that process: an order per li
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -92,6 +94,7 @@ def _serve() -> None:
     import commonwatt.cli
     import commonwatt.ledger.network.running
 
+    gc.freeze()  # what all forks share is nothing to look through for each of them
     running: set[int] = set()
     for line in sys.stdin:
         order = json.loads(line)
@@ -100,9 +103,7 @@ def _serve() -> None:
             answer = os.fork()
             if not answer:
                 _say_to(order["log"])
-                sys.argv = ["commonwatt", *order["start"]]
-                commonwatt.cli.main()
-                return
+                os._exit(_run(commonwatt.cli.main, order["start"]))
             running.add(answer)
         else:
             pid, status = os.waitpid(order["wait"], os.WNOHANG)
@@ -122,6 +123,22 @@ def _say_to(log: str) -> None:
         os.dup2(target, number)
         os.close(target)
     os.dup2(1, 2)
+
+
+def _run(main: Callable[[], None], arguments: list[str]) -> int:
+    """The command line's exit code; what it left open is found and said as at an interpreter's end."""
+    sys.argv = ["commonwatt", *arguments]
+    code = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    gc.collect()
+    sys.stdout.flush()
+    return code
 
 
 if __name__ == "__main__":
