@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ledger_cases import ALICE, BOB, GENESIS, transfer
+from ledger_cases import ALICE, BOB, GENESIS, SOAK, transfer
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain.embedded import EmbeddedChain
@@ -68,7 +68,7 @@ def _die() -> int:
 def test_a_chain_killed_at_any_moment_ends_with_a_whole_block(path: Path, open_chain: Open) -> None:
     open_chain().close()
     rng, heights = random.Random(7), [0]  # noqa: S311
-    for _ in range(25):
+    for _ in range(25 if SOAK else 8):
         moment = rng.uniform(0.001, 0.25)
 
         def live(chain: EmbeddedChain, moment: float = moment) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 import rlp
-from network_cases import ALICE, BOB, GENESIS, MEMBERS, START, Rota, grow, new_tree, reseal, rota, transfer
+from network_cases import ALICE, BOB, GENESIS, MEMBERS, START, grow, new_tree, reseal, rota, transfer
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain.evm import Queued, decode
@@ -32,11 +32,9 @@ RECEIVER = b"\x11" * 20
 class Listener:
     """A node that hears one peer."""
 
-    def __init__(self, blocks: int = 0, engine: Rota | None = None) -> None:
+    def __init__(self, tree: trees.Tree | None = None) -> None:
         self.log: list[str] = []
-        tree = new_tree(engine)
-        for _ in range(blocks):
-            grow(tree)
+        tree = tree or new_tree()
         self.machine = Machine(tree, None, self.log.append)
         self.now = tree.head.timestamp + 100
         self.machine.join(PEER.address, self.now)
@@ -59,9 +57,18 @@ class Listener:
 # What is asked for
 
 
+@pytest.fixture(scope="module")
+def long() -> trees.Tree:
+    """A chain of some batches, which is only read."""
+    tree = new_tree()
+    for _ in range(300):
+        grow(tree)
+    return tree
+
+
 @pytest.mark.parametrize("known", [(), (b"\x22" * 32,) * 128])
-def test_a_flood_of_requests_is_answered_once_in_a_while(known: tuple[bytes, ...]) -> None:
-    node = Listener(300)
+def test_a_flood_of_requests_is_answered_once_in_a_while(long: trees.Tree, known: tuple[bytes, ...]) -> None:
+    node = Listener(long)
     count = 600 if known else 3900
     answers = [each for each in node.say(*(GetBlocks(n, known) for n in range(count))) if isinstance(each, Blocks)]
     assert not node.dropped
@@ -70,8 +77,8 @@ def test_a_flood_of_requests_is_answered_once_in_a_while(known: tuple[bytes, ...
     assert [each.request for each in late] == [count - 1]  # the last request, and no other
 
 
-def test_one_request_after_the_other_is_answered_at_the_pace_of_execution() -> None:
-    node = Listener(300)
+def test_one_request_after_the_other_is_answered_at_the_pace_of_execution(long: trees.Tree) -> None:
+    node = Listener(long)
     served = 0
     for request in range(20):
         answers = node.say(GetBlocks(request, ()))
@@ -125,7 +132,7 @@ def test_a_block_of_the_far_future_costs_its_sender_its_standing_and_nobody_time
     node = Listener()
     raw = stuffed(grow(new_tree()), timestamp=node.now + ahead)
     assert 1_000_000 < len(raw) <= MAX_BLOCK_BYTES
-    monkeypatch.setattr(trees, "decode_block", _fail)
+    monkeypatch.setattr(trees, "decode_body", _fail)
     node.say(NewBlock(raw))
     assert node.dropped
     assert f"its time is {ahead} seconds ahead" in node.log[-1]
@@ -150,7 +157,7 @@ DEAR: dict[str, Callable[[bytes, int], bytes]] = {
 def test_a_block_is_refused_by_its_header_before_its_body_is_read(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     node = Listener()
     raw = DEAR[kind](grow(new_tree()), node.now)
-    monkeypatch.setattr(trees, "decode_block", _fail)
+    monkeypatch.setattr(trees, "decode_body", _fail)
     node.say(NewBlock(raw))
     assert node.machine.tree.head.number == 0
     assert node.dropped == (kind not in ("a little early", "without its parent"))
@@ -173,7 +180,7 @@ def test_a_block_that_is_here_is_not_read_again(monkeypatch: pytest.MonkeyPatch)
     raw = grow(new_tree(), transfer(0))
     node.say(NewBlock(raw))
     assert node.machine.tree.head.number == 1
-    monkeypatch.setattr(trees, "decode_block", _fail)
+    monkeypatch.setattr(trees, "decode_body", _fail)
     fields = rlp.decode(raw)
     node.say(NewBlock(raw), NewBlock(rlp.encode([fields[0], [transfer(5)] * 100, [], []])))
     assert not node.dropped
@@ -210,7 +217,7 @@ def test_a_full_pool_asks_for_one_account_per_transaction(tips: list[int]) -> No
 @pytest.mark.parametrize("keys", [[ALICE], [ALICE, BOB]])
 def test_what_was_in_a_block_that_leaves_the_chain_waits_again_whatever_the_limits(keys: list[Key], full: bool) -> None:
     engine = rota()
-    node = Listener(engine=engine)
+    node = Listener(new_tree(engine))
     far = new_tree(engine)
     mine: list[bytes] = []
     own = node.machine.tree

@@ -13,6 +13,7 @@ import pytest
 from consensus_cases import NETWORK, Chain, header_of, stake_members
 from hypothesis import given
 from hypothesis import strategies as st
+from ledger_cases import SOAK
 
 from commonwatt.ledger.network.consensus.draw import (
     DRAWS,
@@ -28,7 +29,7 @@ from commonwatt.ledger.network.consensus.pos import Pos, Rules
 from commonwatt.proof import keccak
 from commonwatt.units import FloatArray
 
-DRAWN = 10_000
+DRAWN = 10_000 if SOAK else 2_500
 STAKES = [(3, 1), (5, 3, 2), (8, 5, 2, 1, 1)]
 
 

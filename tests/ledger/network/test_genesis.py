@@ -38,9 +38,9 @@ def findings(document: str) -> list[str]:
     return [str(finding) for finding in error.value.findings]
 
 
-@pytest.mark.parametrize("kind", ["poa", "pow", "pos"])
-def test_a_new_network_can_be_read_and_begun(tmp_path: Path, kind: str) -> None:
-    document = DOCUMENT | {"consensus": consensus_table(kind, 2, KEYS[:1]), "members": MEMBERS[:1]}
+@pytest.mark.parametrize(("kind", "more"), [("poa", {}), ("pow", {}), ("pos", {"secrets": 4096})])
+def test_a_new_network_can_be_read_and_begun(tmp_path: Path, kind: str, more: dict[str, int]) -> None:
+    document = DOCUMENT | {"consensus": consensus_table(kind, 2, KEYS[:1], **more), "members": MEMBERS[:1]}
     (file,) = new_network(tmp_path / "net", document, KEYS[:1])
     agreement = read(tmp_path / "net" / "genesis.json")
     assert agreement.nodes == {KEYS[0].address}

@@ -35,7 +35,7 @@ from commonwatt.proof import checksum_address
 
 START = 1_000_000
 OWN = MEMBERS[0]
-EVERY = 16
+EVERY = 8
 BLOCKS = EVERY + 5
 
 

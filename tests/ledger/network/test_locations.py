@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from network_cases import GENESIS, MEMBERS, START, Network, new_tree, rota
+from profiles import dear
 
 from commonwatt.errors import ConfigError
 from commonwatt.ledger.network.driver import Driver
@@ -135,6 +136,7 @@ def test_addresses_are_kept_in_the_file_and_learnt_anew_when_it_is_damaged(tmp_p
 
 
 @given(st.lists(st.tuples(st.sampled_from(MEMBERS), st.integers(0, 9), st.integers(-100, 100)), max_size=30))
+@dear(5)
 def test_what_is_told_is_bounded_by_the_nodes_whatever_comes(told: list[tuple[Key, int, int]]) -> None:
     own = book()
     for step, (key, host, time) in enumerate(told):

@@ -12,6 +12,7 @@ from ledger_cases import SOAK
 from network_cases import ALICE, BOB, MEMBERS, START, Network, grow, new_tree, rota, transfer
 
 from commonwatt.errors import LedgerError
+from commonwatt.ledger.network import machine as machines
 from commonwatt.ledger.network.machine import Machine
 from commonwatt.ledger.network.messages import (
     Blocks,
@@ -79,9 +80,10 @@ def test_a_partition_heals_and_no_transaction_is_lost() -> None:
     assert len(net.lines("3 transactions wait again")) == 1
 
 
-def test_a_latecomer_fetches_the_whole_chain_in_batches() -> None:
-    net = Network(rota(), keys=MEMBERS[:1]).run(6000)
-    assert next(iter(net)).tree.head.number > 400
+def test_a_latecomer_fetches_the_whole_chain_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machines, "MAX_BLOCKS", 64)
+    net = Network(rota(), keys=MEMBERS[:1]).run(2000)
+    assert next(iter(net)).tree.head.number > 2 * 64
     late = net.start(LIAR, seals=False)
     net.run(1)
     assert len(net.heads) == 1

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,12 +13,12 @@ from typing import Any
 
 import httpx
 import pytest
+from commands import Commands
 
 from commonwatt.ledger.keyfile import read_key
 from commonwatt.proof import checksum_address
 
-NODE = [sys.executable, "-W", "error", "-m", "commonwatt.cli", "chain", "node"]
-Command = Callable[..., str]
+Asked = Callable[..., str]
 QUIET = 120.0
 """Seconds without a new line in any log after which a test gives up."""
 LINES = 1000
@@ -29,8 +27,8 @@ LINES = 1000
 class Process:
     """One node of a network's folder, at a port that the system chooses and others learn from it."""
 
-    def __init__(self, net: Path, number: int) -> None:
-        self.net, self.number = net, number
+    def __init__(self, net: Path, number: int, commands: Commands) -> None:
+        self.net, self.number, self._commands = net, number, commands
         self.log = net / f"log-{number}"
         self.key = read_key(net / f"node-{number}.key")
         self.port = 0
@@ -41,11 +39,11 @@ class Process:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self, *more: str) -> None:
-        command = [*NODE, str(self.net / "genesis.json"), "--key", str(self.net / f"node-{self.number}.key")]
+        command = ["chain", "node", str(self.net / "genesis.json"), "--key", str(self.net / f"node-{self.number}.key")]
         command += ["--file", str(self.net / f"chain-{self.number}.sqlite")]
         command += ["--listen", f"127.0.0.1:{self.port}", *more]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        self.log.write_bytes(b"")
+        self.process = self._commands.start(command, self.log)
         until(lambda: self.lines(" at 127.0.0.1:"), [self])
         found = re.search(r"127\.0\.0\.1:([0-9]+)", self.lines(" at 127.0.0.1:")[0])
         assert found
@@ -90,10 +88,10 @@ def free_ports(count: int) -> list[int]:
 
 
 @pytest.fixture
-def village(tmp_path: Path, asked: Command) -> Iterator[list[Process]]:
+def village(tmp_path: Path, asked: Asked, commands: Commands) -> Iterator[list[Process]]:
     """Three authorities, a block each second; none of them runs yet."""
     asked("init", tmp_path / "net", "--nodes", 3, "--period", 1)
-    nodes = [Process(tmp_path / "net", number) for number in (1, 2, 3)]
+    nodes = [Process(tmp_path / "net", number, commands) for number in (1, 2, 3)]
     yield nodes
     for node in nodes:
         node.close()
@@ -103,7 +101,7 @@ def block(node: Process) -> int:
     return int(node.status()["block"])
 
 
-def test_the_rest_goes_on_without_the_node_that_all_joined_through(village: list[Process], asked: Command) -> None:
+def test_the_rest_goes_on_without_the_node_that_all_joined_through(village: list[Process], asked: Asked) -> None:
     first, second, third = village
     for node, port in zip(village, free_ports(3), strict=True):
         node.port = port
@@ -126,7 +124,7 @@ def test_the_rest_goes_on_without_the_node_that_all_joined_through(village: list
     until(lambda: len(second.status()["peers"]) == 2, village)
 
 
-def test_a_wiped_node_listens_before_it_seals(village: list[Process], asked: Command) -> None:
+def test_a_wiped_node_listens_before_it_seals(village: list[Process], asked: Asked) -> None:
     first, second, third = village
     first.start()
     second.start("--peer", first.url)
@@ -137,7 +135,9 @@ def test_a_wiped_node_listens_before_it_seals(village: list[Process], asked: Com
     assert third.lines("caught up")
 
 
-def test_a_majority_votes_while_its_nodes_run(village: list[Process], asked: Command) -> None:
+def test_a_majority_votes_while_its_nodes_run(
+    village: list[Process], asked: Asked, commands: Commands
+) -> None:
     first, second, third = village
     first.start()
     second.start("--peer", first.url)
@@ -154,7 +154,7 @@ def test_a_majority_votes_while_its_nodes_run(village: list[Process], asked: Com
     first.kill()
     first.start("--peer", second.url)
     asked("vote", second.url, "--key", key, "--admit", fourth)
-    joining = Process(first.net, 4)
+    joining = Process(first.net, 4, commands)
     try:
         # The third one did not vote and knows of the new one by the chain alone.
         joining.start("--peer", third.url)

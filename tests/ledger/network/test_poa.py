@@ -9,6 +9,7 @@ import pytest
 from consensus_cases import KEYS, STRANGER, Chain, Node, addresses, grow, header_of, refusal
 from hypothesis import example, given
 from hypothesis import strategies as st
+from profiles import dear
 
 from commonwatt.ledger.network.consensus.poa import IN_TURN, OUT_OF_TURN, Council, Poa, Vote, encode_vote
 from commonwatt.proof import Key
@@ -53,6 +54,7 @@ def outages(draw):
 
 
 @given(outages())
+@dear(3)
 @example((4, [{1}] * 4))
 @example((4, [{1}] * 5))
 @example((5, [{1}] * 8))

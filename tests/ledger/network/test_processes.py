@@ -15,18 +15,19 @@ from pathlib import Path
 
 import httpx
 import pytest
+from commands import Commands
 from ledger_cases import SOAK
 from websockets.sync.client import connect
 
 from commonwatt.ledger.keyfile import read_key
 from commonwatt.ledger.rpc.readers import HEADER, signed_header
 
-NODE = [sys.executable, "-W", "error", "-m", "commonwatt.cli", "chain", "node"]
-Command = Callable[..., str]
+SHELL = [sys.executable, "-W", "error", "-m", "commonwatt.cli"]
+Asked = Callable[..., str]
 
 
 @pytest.fixture
-def village(tmp_path: Path, asked: Command) -> Path:
+def village(tmp_path: Path, asked: Asked) -> Path:
     """A network of one member, a block each second."""
     asked("init", tmp_path / "net", "--nodes", 1, "--period", 1)
     return tmp_path / "net"
@@ -43,11 +44,15 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def node_at(village: Path, port: int, *more: str) -> list[str]:
+    """The command that runs the village's node."""
+    command = ["chain", "node", str(village / "genesis.json"), "--key", str(village / "node-1.key")]
+    return [*command, "--file", str(village / "chain.db"), "--listen", f"127.0.0.1:{port}", *more]
+
+
 @contextmanager
-def node(village: Path, port: int, *more: str) -> Iterator[subprocess.Popen[bytes]]:
-    command = [*NODE, str(village / "genesis.json"), "--key", str(village / "node-1.key")]
-    command += ["--file", str(village / "chain.db"), "--listen", f"127.0.0.1:{port}", *more]
-    with (village / "log").open("ab") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+def started_by_the_shell(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as file, subprocess.Popen([*SHELL, *command], stdout=file, stderr=file) as process:
         try:
             yield process
         finally:
@@ -69,17 +74,18 @@ def reach(client: httpx.Client, port: int, block: int) -> None:
 
 
 def test_a_node_killed_at_random_moments_goes_on_from_its_file(
-    village: Path, client: httpx.Client, asked: Command
+    village: Path, client: httpx.Client, asked: Asked, commands: Commands
 ) -> None:
     rng = random.Random(3)  # noqa: S311
     block, port = 0, free_port()
+    (village / "log").touch()
     for _ in range(5 if SOAK else 2):
-        with node(village, port, "--rpc", "readers") as process:
-            reach(client, port, block + 1)
-            readers_only_are_answered(client, port, village)
-            time.sleep(rng.random())
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+        process = commands.start(node_at(village, port, "--rpc", "readers"), village / "log")
+        reach(client, port, block + 1)
+        readers_only_are_answered(client, port, village)
+        time.sleep(rng.random())
+        process.kill()
+        process.wait()
         words = asked("status", village / "chain.db").split()
         assert int(words[3].rstrip(",")) > block
         block = int(words[3].rstrip(","))
@@ -96,9 +102,9 @@ def readers_only_are_answered(client: httpx.Client, port: int, village: Path) ->
     assert int(client.post(url, content=body, headers=kind | signed).json()["result"], 16) >= 1
 
 
-def test_a_node_answers_refuses_a_second_one_and_stops(village: Path, client: httpx.Client, asked: Command) -> None:
+def test_a_node_answers_refuses_a_second_one_and_stops(village: Path, client: httpx.Client, asked: Asked) -> None:
     port = free_port()
-    with node(village, port) as process:
+    with started_by_the_shell(node_at(village, port), village / "log") as process:
         reach(client, port, 2)
         assert "consensus: poa" in asked("status", f"http://127.0.0.1:{port}")
         wallets_are_told_of_blocks(client, port)
@@ -127,7 +133,7 @@ def wallets_are_told_of_blocks(client: httpx.Client, port: int) -> None:
     assert second == first + 1
 
 
-def what_was_changed_is_not_proved(village: Path, asked: Command) -> None:
+def what_was_changed_is_not_proved(village: Path, asked: Asked) -> None:
     genesis = json.loads((village / "genesis.json").read_text("utf-8"))
     other = village / "other.json"
     # Another chain id; the same members with another period.
@@ -156,7 +162,7 @@ def what_was_changed_is_not_proved(village: Path, asked: Command) -> None:
     ],
 )
 def test_requests_that_are_wrong_are_told_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: Command, arguments: list[str], cause: str, code: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: Asked, arguments: list[str], cause: str, code: int
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert cause in asked(*arguments, code=code)
@@ -164,7 +170,7 @@ def test_requests_that_are_wrong_are_told_why(
 
 
 @pytest.mark.parametrize("consensus", ["poa", "pow", "pos"] if SOAK else ["poa"])
-def test_the_demonstration_succeeds(consensus: str, asked: Command) -> None:
+def test_the_demonstration_succeeds(consensus: str, asked: Asked) -> None:
     told = asked("demo", "--consensus", consensus)
     assert told.count("buys") == 12
     assert "one chain" in told

@@ -236,18 +236,18 @@ def test_a_deep_change_of_the_chain_loses_no_transaction_however_many_wait() -> 
     hashes = []
     for step in range(5):
         for key in (ALICE, BOB):
-            hashes += [third.submit(transfer(20 * step + nonce, key=key), net.now) for nonce in range(20)]
+            hashes += [third.submit(transfer(10 * step + nonce, key=key), net.now) for nonce in range(10)]
         net.run(25)
     for key in (ALICE, BOB):
-        for nonce in range(100, 164):
+        for nonce in range(50, 114):
             third.submit(transfer(nonce, key=key), net.now)
     assert all(third.tree.receipt(hash_) for hash_ in hashes)
     net.heal()
     net.run(100)
-    assert len(net.lines("200 transactions wait again")) == 1
+    assert len(net.lines("100 transactions wait again")) == 1
     net.run(200)
     assert all(first.tree.receipt(hash_) for hash_ in hashes)
-    assert [first.tree.nonce(key.address) for key in (ALICE, BOB)] == [164, 164]
+    assert [first.tree.nonce(key.address) for key in (ALICE, BOB)] == [114, 114]
 
 
 def test_who_seals_a_height_twice_is_found_guilty_by_all() -> None:

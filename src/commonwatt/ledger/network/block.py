@@ -62,6 +62,11 @@ def decode_header(raw: bytes) -> CancunBlockHeader:
 def decode_block(raw: bytes) -> Sealed:
     """A block from its bytes. Raises InvalidBlock."""
     header = decode_header(raw)
+    return decode_body(raw, header, seen(header))
+
+
+def decode_body(raw: bytes, header: CancunBlockHeader, block: Header) -> Sealed:
+    """A block from its bytes and its header, which is decoded already. Raises InvalidBlock."""
     try:
         _, transactions, uncles, withdrawals = untrusted.decode(raw, _MOST_ITEMS)
         paid = tuple(Withdrawal.deserialize(each) for each in withdrawals)
@@ -74,7 +79,7 @@ def decode_block(raw: bytes) -> Sealed:
     except LedgerError as error:
         raise InvalidBlock(str(error).rstrip("."), lasting=False) from error
     _check_roots(header, queued, paid)
-    return Sealed(header, seen(header), queued, paid)
+    return Sealed(header, block, queued, paid)
 
 
 def encode_block(header: bytes, transactions: Sequence[bytes], withdrawals: Sequence[WithdrawalAPI]) -> bytes:

@@ -193,9 +193,10 @@ class _Nodes:
         running = [node.process for node in self.all if hasattr(node, "process")]
         for process in running:
             process.terminate()
+        end = time.monotonic() + _QUIET
         for process in running:
             try:
-                process.wait(_QUIET)
+                process.wait(max(0.0, end - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

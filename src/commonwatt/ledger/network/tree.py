@@ -29,7 +29,7 @@ from commonwatt.ledger.network.block import (
     MAX_BLOCK_BYTES,
     InvalidBlock,
     Sealed,
-    decode_block,
+    decode_body,
     decode_header,
     encode_block,
     extra_data,
@@ -130,13 +130,14 @@ class Tree(Kept):
 
         Raises InvalidBlock, UnknownParent, TooEarly; LedgerError when the file cannot be read or written.
         """
-        block = seen(decode_header(raw))
-        if self.knows(block.hash):
+        header = decode_header(raw)
+        if self.knows(header.hash):
             return None
+        block = seen(header)
         try:
             with self._whole():
                 self._check(block, now)
-                sealed = decode_block(raw)
+                sealed = decode_body(raw, header, block)
                 run = self._execute(sealed)
                 return self._keep(sealed.header, sealed.seen, run)
         except InvalidBlock as error:
