@@ -32,7 +32,7 @@ def artifact(name: str) -> dict[str, Any]:
     return json.loads((ARTIFACTS / f"{name}.json").read_text("utf-8"))
 
 
-def service(limits: Limits | None = None, clock: Any = time.monotonic, cpu: Any = time.thread_time) -> Service:
+def service(limits: Limits | None = None, clock: Any = time.monotonic, cpu: Any = time.process_time) -> Service:
     """On a new chain in memory that seals each transaction at once, with a clock that stands still."""
     return Service(AtOnce(EmbeddedChain(None, GENESIS), lambda: 2000), limits, clock, cpu)
 

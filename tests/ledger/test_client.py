@@ -12,6 +12,7 @@ from ledger_cases import ETHER
 
 from commonwatt.errors import LedgerError, RecordError, Reverted
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
+from commonwatt.ledger.chain.reader import At
 from commonwatt.ledger.client.abi import contract, decode_event, events, revert
 from commonwatt.ledger.client.quorum import gate_of
 from commonwatt.ledger.client.settlement import Addresses, Enrolment, LedgerClient, Posting, Terms
@@ -385,6 +386,38 @@ def test_unknown_reverts_keep_their_bytes() -> None:
     assert "out of gas" in str(revert(b"", "it"))
     panic = bytes.fromhex("4e487b71") + (0x11).to_bytes(32, "big")
     assert str(revert(panic, "it")) == "The contract refused it: Panic(17)."
+
+
+class Lying(EmbeddedChain):
+    """A node that answers for storage and views what a test tells it to."""
+
+    word: int | None = None
+    members: int | None = None
+
+    def storage(self, address: bytes, slots: Sequence[int], at: At = None) -> list[int]:
+        return super().storage(address, slots, at) if self.word is None else [self.word] * len(slots)
+
+    def call(self, to: bytes, data: bytes, sender: bytes = ZERO_ADDRESS, at: At = None) -> bytes:
+        counted = self.members is not None and data == keccak(b"memberCount()")[:4]
+        return (self.members or 0).to_bytes(32, "big") if counted else super().call(to, data, sender, at)
+
+
+def test_a_node_that_lies_of_members_is_told_in_one_sentence() -> None:
+    honest = community()
+    lying = honest.node
+    assert isinstance(lying, EmbeddedChain)
+    lying.__class__ = Lying
+    assert isinstance(lying, Lying)
+    lying.word = 2**256 - 1
+    with pytest.raises(LedgerError, match="balance of member 0 does not fit 63 bits"):
+        honest.balances()
+    with pytest.raises(LedgerError, match="requested withdrawal of member 0 does not fit 63 bits"):
+        honest.requested()
+    for lying.members in (100_001, 2**32 - 1):
+        again = LedgerClient(lying, OPERATORS[0], honest.addresses)
+        for ask in (again.balances, again.requested):
+            with pytest.raises(LedgerError, match=f"says that the community has {lying.members} members"):
+                ask()
 
 
 def test_a_wrong_address_is_no_community() -> None:

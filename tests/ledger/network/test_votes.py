@@ -99,6 +99,25 @@ def test_a_vote_that_is_none_is_refused(machine: Machine, client: Door, table: o
     assert poa(machine.tree).wishes == {}
 
 
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [
+        (b'{"admit": "0x%s", "admit": "0x%s"}' % (b"11" * 20, b"22" * 20), "'admit' stands there twice"),
+        (b'{"admit": NaN}', "NaN is no number"),
+        (b'{"admit": ' + b"[" * 1000, "nested more than 64 deep"),
+        (b'{"admit": ' + b"9" * 1000 + b"}", "more than 78 digits"),
+    ],
+)
+def test_a_request_that_reads_differently_elsewhere_is_refused(
+    machine: Machine, client: Door, body: bytes, cause: str
+) -> None:
+    header = {HEADER: signed_header(MEMBERS[0], HOST, body, int(time.time()))}
+    for path in ("/vote", "/add_transaction", "/connect_node"):
+        answer = client.post(path, content=body, headers=header)
+        assert (answer.status_code, cause in answer.json()["message"]) == (400, True)
+    assert poa(machine.tree).wishes == {}
+
+
 def test_nobody_but_the_operator_votes(machine: Machine, client: Door) -> None:
     table = {"admit": f"0x{FIFTH.address.hex()}"}
     refused = [

@@ -360,7 +360,7 @@ class Reader:
 
     @contextmanager
     def _state(self, header: BlockHeaderAPI, overrides: Mapping[bytes, Override] | None = None) -> Iterator[StateAPI]:
-        """The state after a block. The head's is kept from one question to the next."""
+        """The state after a block. The head's is kept from one question to the next, and lent to one at a time."""
         with self._whole():
             if overrides or header.hash != self._head.hash:
                 state = self._new_state(header)
@@ -368,9 +368,12 @@ class Reader:
                 yield state
                 return
             self._questions += 1
-            if self._head_state is None or self._questions > _QUESTIONS:
-                self._head_state, self._questions = self._new_state(header), 0
-            yield self._head_state
+            kept, self._head_state = self._head_state, None
+            if kept is None or self._questions > _QUESTIONS:
+                kept, self._questions = self._new_state(header), 0
+            yield kept
+            if header.hash == self._head.hash:
+                self._head_state = kept
 
     def _new_state(self, header: BlockHeaderAPI) -> StateAPI:
         chaindb = self._chain.chaindb

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from eth.abc import ComputationAPI, SignedTransactionAPI
+from eth.abc import ComputationAPI, MessageAPI, SignedTransactionAPI, StateAPI, TransactionContextAPI
 from eth.vm.forks.berlin.transactions import calculate_txn_intrinsic_gas_berlin
 from eth.vm.forks.cancun.computation import CancunComputation
 from eth.vm.forks.cancun.state import CancunState
@@ -20,6 +20,7 @@ from eth_typing import Address
 from trie.exceptions import MissingTrieNode
 
 from commonwatt.errors import LedgerError
+from commonwatt.ledger.chain.linear import Accounts, Code, leave_behind
 
 Precompile = Callable[[ComputationAPI], ComputationAPI]
 
@@ -61,10 +62,24 @@ class ChainComputation(CancunComputation):
 
     _precompiles = _precompiles()
 
+    def __init__(self, state: StateAPI, message: MessageAPI, transaction_context: TransactionContextAPI) -> None:
+        super().__init__(state, message, transaction_context)
+        self.code = Code(message.code)
+
+    def memory_read_bytes(self, start_position: int, size: int) -> bytes:
+        """A part of the memory, copied once."""
+        return bytes(self._memory.read(start_position, size))
+
+    def add_child_computation(self, child_computation: ComputationAPI) -> None:
+        """A call has ended."""
+        super().add_child_computation(child_computation)
+        leave_behind(self, child_computation)
+
 
 class ChainState(CancunState):
     """A state that a transaction leaves as it was when it cannot be executed."""
 
+    account_db_class = Accounts
     computation_class = ChainComputation
 
     def apply_transaction(self, transaction: SignedTransactionAPI) -> ComputationAPI:

@@ -18,7 +18,7 @@ from commonwatt.ledger.client.abi import COMMUNITY, DISPUTES, SETTLEMENT, TOKEN,
 from commonwatt.ledger.client.quorum import ascending, gate_of, mint
 from commonwatt.ledger.client.sending import Call, Sender
 from commonwatt.ledger.client.terms import Addresses, Enrolment, Posting, Terms
-from commonwatt.ledger.client.unit import unit_of
+from commonwatt.ledger.client.unit import lanes, unit_of
 from commonwatt.ledger.node import ZERO_ADDRESS, CallReverted, Node, Receipt
 from commonwatt.ledger.wallet import created_address
 from commonwatt.proof import Domain, Key, keccak, sign
@@ -32,6 +32,7 @@ __all__ = ["Addresses", "Enrolment", "LedgerClient", "Posting", "Terms"]
 _BATCH = 100
 _LANE_BYTES = 8
 _LANES = 4
+_MOST_MEMBERS = 100_000
 _WITHDRAWAL_REQUESTED = keccak(b"WithdrawalRequested(uint32,uint64,uint64)")
 _WITHDRAWN = keccak(b"Withdrawn(uint32,uint64)")
 _POSTED = keccak(b"Posted(uint64,uint32,bytes32,bytes32,bytes32,bytes32)")
@@ -221,8 +222,11 @@ class LedgerClient:
 
     @property
     def member_count(self) -> int:
-        """How many members are registered."""
-        return int(self.view(COMMUNITY, "memberCount")[0])
+        """How many members are registered. Raises LedgerError for more than any community has."""
+        count = int(self.view(COMMUNITY, "memberCount")[0])
+        if count > _MOST_MEMBERS:
+            raise LedgerError(f"The node says that the community has {count} members; none has above {_MOST_MEMBERS}.")
+        return count
 
     def member_of(self, account: bytes) -> int:
         """Number of the member with this account. Raises Reverted NotAMember."""
@@ -242,10 +246,7 @@ class LedgerClient:
         first = contract(SETTLEMENT).storage["_book"]
         words = self.node.storage(self.addresses.settlement, range(first, first + -(-count // _LANES)))
         packed = b"".join(word.to_bytes(_LANES * _LANE_BYTES, "big") for word in words)
-        balances = np.frombuffer(packed, dtype=">i8")[:count].astype(np.int64)
-        if count and balances.min() < 0:
-            raise LedgerError(f"The balance of member {balances.argmin()} does not fit 63 bits.")
-        return balances
+        return lanes(packed[: count * _LANE_BYTES], "balance")
 
     def requested(self) -> IntArray:
         """What every member has asked to withdraw, shape (members,) [lane units].
@@ -264,7 +265,8 @@ class LedgerClient:
             keys = [keccak(member.to_bytes(32, "big") + place) for member in range(count)]
             words = self.node.storage(self.addresses.settlement, [int.from_bytes(key, "big") for key in keys])
             # The word holds the lanes in its low 64 bits and the time of the request above them.
-            self._requested = np.array([word & (2**64 - 1) for word in words], dtype=np.int64)
+            packed = b"".join(word.to_bytes(32, "big")[-_LANE_BYTES:] for word in words)
+            self._requested = lanes(packed, "requested withdrawal")
         return self._requested.copy()
 
     def free_balances(self) -> IntArray:

@@ -1,18 +1,28 @@
-"""What one lane unit of a community's contract is worth in its currency, as the contract itself says."""
+"""Lane units, in which a community's contract counts: how it stores them, and what one is worth in its currency."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.client.abi import SETTLEMENT, TOKEN, contract
 from commonwatt.ledger.node import ZERO_ADDRESS
-from commonwatt.units import MICRO
+from commonwatt.units import MICRO, IntArray
 
 if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
 
 _ETHER_DECIMALS: Final = 18
+
+
+def lanes(packed: bytes, what: str) -> IntArray:
+    """Amounts by member [lane units], of eight bytes each. Raises LedgerError for one that does not fit 63 bits."""
+    found = np.frombuffer(packed, dtype=">i8").astype(np.int64)
+    if found.size and found.min() < 0:
+        raise LedgerError(f"The {what} of member {found.argmin()} does not fit 63 bits.")
+    return found
 
 
 def unit_of(client: LedgerClient) -> int:

@@ -9,7 +9,6 @@ addresses that they signed themselves (`locations`).
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 import traceback
 from collections import deque
@@ -25,6 +24,7 @@ from commonwatt.ledger.network.outbox import Outgoing
 from commonwatt.ledger.network.sealing import Search
 from commonwatt.ledger.network.wire import MAX_BODY_BYTES, Wire, WireError, pack, unpack
 from commonwatt.proof.keys import checksum_address
+from commonwatt.records import strict_json
 
 if TYPE_CHECKING:
     from commonwatt.ledger.network.consensus.miner import Miner
@@ -176,9 +176,9 @@ class Driver:
     async def _find(self, url: str) -> bytes:
         """Address of the node at a URL. Raises LedgerError when there is none of this network."""
         try:
-            found = json.loads(await self._client.fetch("GET", f"{url}/node", _NODE_BYTES))
+            found = strict_json.loads(await self._client.fetch("GET", f"{url}/node", _NODE_BYTES), _NODE_BYTES)
             address, genesis = (bytes.fromhex(found[name][2:]) for name in ("address", "genesis"))
-        except (WireError, ValueError, LookupError, TypeError, RecursionError) as error:
+        except (WireError, ValueError, LookupError, TypeError) as error:
             raise LedgerError(f"There is no node at {url}: {error or type(error).__name__}.") from None
         if genesis != self.machine.tree.genesis:
             raise LedgerError(f"The node at {url} is of a chain with another genesis.")

@@ -29,12 +29,14 @@ from commonwatt.ledger.rpc.readers import HEADER, Readers, signed_header
 from commonwatt.ledger.rpc.service import Service
 from commonwatt.plain import plain
 from commonwatt.proof.keys import Key, checksum_address
+from commonwatt.records import strict_json
 
 if TYPE_CHECKING:
     import httpx
 
 Rpc = Literal["local", "readers", "open", "off"]
 _LINE = 500
+_ANSWER = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def _rpc(driver: Driver, setting: Setting) -> list[BaseRoute]:
     """JSON-RPC at the root, as the operator wants it."""
     if setting.rpc == "off":
         return []
-    readers = Readers(driver.machine.nodes | {driver.address}, time.time) if setting.rpc == "readers" else None
+    readers = Readers(lambda: driver.machine.nodes | {driver.address}, time.time) if setting.rpc == "readers" else None
     access = Access(hosts=(*LOCAL, *setting.names), origins=setting.origins, readers=readers)
     service = Service(NodeBackend(driver))
     if setting.rpc != "local":
@@ -150,7 +152,7 @@ def _ask(url: str, send: Callable[[httpx.Client], httpx.Response]) -> dict[str, 
         timeout = httpx.Timeout(120, connect=10)
         with httpx.Client(timeout=timeout, trust_env=False, verify=needed(url)) as client:
             answer = send(client)
-        found = answer.json()
+        found = strict_json.loads(answer.content, _ANSWER)
         if isinstance(found, dict) and answer.is_client_error and "message" in found:
             raise LedgerError(str(found["message"]))
         answer.raise_for_status()

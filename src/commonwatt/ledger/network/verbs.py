@@ -8,7 +8,6 @@ same machine are answered, and no web page.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -25,6 +24,7 @@ from commonwatt.ledger.network.driver import Driver
 from commonwatt.ledger.rpc.app import Access
 from commonwatt.ledger.rpc.readers import HEADER, Readers
 from commonwatt.proof.keys import checksum_address
+from commonwatt.records import strict_json
 
 MOST_BLOCKS = 100
 """Blocks that one answer of get_chain holds."""
@@ -45,7 +45,7 @@ def routes(driver: Driver) -> list[Route]:
         "add_transaction": (add_transaction, ["POST"]),
         "mine_block": (mine_block, ["GET", "POST"]),
         "replace_chain": (replace_chain, ["GET", "POST"]),
-        "vote": (partial(vote, Readers([driver.address], lambda: driver.now)), ["POST"]),
+        "vote": (partial(vote, Readers(lambda: [driver.address], lambda: driver.now)), ["POST"]),
     }
     return [Route(f"/{name}", _local(driver, verb), methods=methods) for name, (verb, methods) in verbs.items()]
 
@@ -204,9 +204,9 @@ async def _body(request: Request) -> bytes:
 
 def _parsed(body: bytes) -> dict[str, Any]:
     try:
-        table = json.loads(body)
-    except (ValueError, RecursionError):
-        table = None
+        table = strict_json.loads(body, _MAX_BODY)
+    except ValueError as error:
+        raise LedgerError(f"The request is no table of JSON: {error}.") from None
     if not isinstance(table, dict):
         raise LedgerError("The request is no table of JSON.")
     return table

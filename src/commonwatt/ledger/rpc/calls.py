@@ -12,8 +12,9 @@ from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 
 from commonwatt.ledger.chain.question import Answer, EstimateFailed, Override, Question
-from commonwatt.ledger.rpc.asked import Asked, method
+from commonwatt.ledger.rpc.asked import Asked, Steps, method
 from commonwatt.ledger.rpc.format import Json, effective_gas_price
+from commonwatt.ledger.rpc.slices import in_slices
 from commonwatt.ledger.rpc.values import (
     FAILED,
     LATEST,
@@ -42,9 +43,9 @@ _ERROR, _PANIC = bytes.fromhex("08c379a0"), bytes.fromhex("4e487b71")
 @method("eth_call", required=1, transaction=call, block=block, overrides=overrides)
 def _eth_call(
     asked: Asked, question: Question, where: Where = LATEST, others: Mapping[bytes, Override] | None = None
-) -> str:
-    bounded = _bounded(asked, question, asked.limits.gas)
-    answer = asked.reader.ask(bounded, asked.header(where).hash, asked.guard, others)
+) -> Steps[str]:
+    bounded, at = _bounded(asked, question, asked.limits.gas), asked.header(where).hash
+    answer = yield from in_slices(lambda guard: asked.reader.ask(bounded, at, guard, others), asked.guard)
     if answer.error:
         raise _failure(answer)
     return hexed(answer.output)
@@ -53,11 +54,14 @@ def _eth_call(
 @method("eth_estimateGas", required=1, transaction=call, block=block, overrides=overrides)
 def _estimate(
     asked: Asked, question: Question, where: Where = LATEST, others: Mapping[bytes, Override] | None = None
-) -> str:
+) -> Steps[str]:
     header = asked.header(where)
     bounded = _bounded(asked, question, min(asked.limits.gas, header.gas_limit))
     try:
-        return hexed(asked.reader.estimate(bounded, header.hash, asked.guard, others))
+        gas = yield from in_slices(
+            lambda guard: asked.reader.estimate(bounded, header.hash, guard, others), asked.guard
+        )
+        return hexed(gas)
     except EstimateFailed as error:
         raise _failure(error.answer) from None
 
@@ -119,8 +123,14 @@ def _percentiles(value: object) -> list[float]:
     return [float(each) for each in given]
 
 
-@method("eth_feeHistory", required=2, count=count, newest=block, percentiles=lambda value: _percentiles(value or []))
-def _fee_history(asked: Asked, blocks: int, newest: Where, percentiles: list[float] | None = None) -> Json:
+@method(
+    "eth_feeHistory",
+    required=2,
+    count=count,
+    newest=block,
+    percentiles=lambda value: _percentiles([] if value is None else value),
+)
+def _fee_history(asked: Asked, blocks: int, newest: Where, percentiles: list[float] | None = None) -> Steps[Json]:
     last = asked.header(newest)
     if not blocks:
         nothing = ("baseFeePerGas", "gasUsedRatio", "baseFeePerBlobGas", "blobGasUsedRatio")
@@ -128,7 +138,7 @@ def _fee_history(asked: Asked, blocks: int, newest: Where, percentiles: list[flo
     first = max(last.block_number - min(blocks, _MAX_HISTORY) + 1, 0)
     headers = [asked.reader.header(number) for number in range(first, last.block_number + 1)]
     following = asked.reader.base_fee_after(last)
-    history = {
+    history: Json = {
         "oldestBlock": hexed(first),
         "baseFeePerGas": [hexed(header.base_fee_per_gas or 0) for header in headers] + [hexed(following)],
         "gasUsedRatio": [header.gas_used / header.gas_limit for header in headers],
@@ -136,7 +146,10 @@ def _fee_history(asked: Asked, blocks: int, newest: Where, percentiles: list[flo
         "blobGasUsedRatio": [0.0] * len(headers),
     }
     if percentiles:
-        history["reward"] = [_tips(asked, header, percentiles) for header in headers]
+        history["reward"] = rewards = []
+        for header in headers:
+            rewards.append(_tips(asked, header, percentiles))
+            yield
     return history
 
 

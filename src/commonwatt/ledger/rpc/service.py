@@ -21,6 +21,7 @@ from commonwatt.ledger.rpc import calls, events, methods, more  # noqa: F401 (fi
 from commonwatt.ledger.rpc.asked import METHODS, Asked, Limits, Steps
 from commonwatt.ledger.rpc.backend import Backend
 from commonwatt.ledger.rpc.feed import Arrivals, Filters
+from commonwatt.ledger.rpc.slices import SLICE
 from commonwatt.ledger.rpc.values import (
     FAILED,
     INTERNAL,
@@ -35,8 +36,6 @@ from commonwatt.ledger.rpc.values import (
 
 _LOG = logging.getLogger(__name__)
 _OVERLOAD = "The request took more than {seconds:g} seconds and was ended; ask for less at a time."
-# Seconds of work until others are let in between.
-_SLICE = 0.01
 # Seconds between two looks at what waits, which may be much, however many connections there are.
 _LOOK = 0.05
 # Deep nesting costs Python's parser stack and time; no call needs more.
@@ -73,7 +72,7 @@ class Service:
     """The methods of the execution API on one node. Use it from the node's thread.
 
     clock : seconds that only go forward
-    cpu : seconds that the thread has computed for, so that a limit does not depend on how busy the machine is
+    cpu : seconds that the process has computed for, so that a limit does not depend on how busy the machine is
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class Service:
         backend: Backend,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
-        cpu: Callable[[], float] = time.thread_time,
+        cpu: Callable[[], float] = time.process_time,
     ) -> None:
         self.backend = backend
         self.limits = limits or Limits()
@@ -111,7 +110,7 @@ class Service:
                 next(work)
             except StopIteration as done:
                 return done.value  # type: ignore[no-any-return]
-            if budget.used() > _SLICE:
+            if budget.used() > SLICE:
                 budget.pause()
                 yield
                 budget.resume()
@@ -231,7 +230,7 @@ def _checked(call: Any) -> tuple[str, list[Any]]:
         raise RpcError(INVALID_REQUEST, 'A call has a "method", which is text.')
     if "id" in call and _id(call) is None and call["id"] is not None:
         raise RpcError(INVALID_REQUEST, "The id of a call is text, a number or null.")
-    params = call.get("params", [])
+    params = [] if call.get("params") is None else call["params"]
     if not isinstance(params, list):
         raise RpcError(INVALID_PARAMS, "The parameters are a list.")
     return call["method"], params

@@ -1,0 +1,156 @@
+"""Code whose gas says little of what it costs Python: the node's parts compute what py-evm's do, and in due time."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from random import Random
+from typing import Any
+
+import pytest
+from eth.db.account import AccountDB
+from eth.db.atomic import AtomicDB
+from eth.vm.code_stream import CodeStream
+from eth_typing import Address
+from ledger_cases import ALICE, ETHER
+
+from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
+from commonwatt.ledger.chain.linear import Accounts, Code
+from commonwatt.ledger.node import Receipt
+from commonwatt.ledger.wallet import sign_transaction
+
+GAS = 1_000_000
+# POP of a call's result, and back to the JUMPDEST whose place follows.
+_AGAIN = bytes.fromhex("50 61")
+
+
+@pytest.fixture
+def chain() -> EmbeddedChain:
+    return EmbeddedChain(None, Genesis(2024, {ALICE.address: 1000 * ETHER}, timestamp=1000))
+
+
+def sent(chain: EmbeddedChain, to: bytes, data: bytes = b"", gas: int = GAS) -> Receipt:
+    raw = sign_transaction(ALICE, chain_id=2024, nonce=chain.nonce(ALICE.address), to=to, data=data, gas=gas)
+    (receipt,) = chain.confirm([chain.submit(raw)], chain.head.timestamp + 1)
+    return receipt
+
+
+def deployed(chain: EmbeddedChain, code: bytes) -> bytes:
+    size = len(code).to_bytes(3, "big")
+    receipt = sent(
+        chain, b"", b"\x62" + size + bytes.fromhex("600e5f39 62") + size + bytes.fromhex("5ff3") + code, 9**8
+    )
+    assert receipt.success
+    return receipt.contract
+
+
+def call(to: bytes, size: int = 0) -> bytes:
+    """CALL with all gas and a part of the memory."""
+    return bytes.fromhex("5f5f62") + size.to_bytes(3, "big") + bytes.fromhex("5f5f73") + to + bytes.fromhex("5af1")
+
+
+def for_ever(before: bytes, repeated: bytes) -> bytes:
+    return before + b"\x5b" + repeated + _AGAIN + len(before).to_bytes(2, "big") + b"\x56"
+
+
+def dense(size: int) -> bytes:
+    """Code that jumps over so many bytes, each of which looks like a PUSH1."""
+    return b"\x61" + (size + 4).to_bytes(2, "big") + b"\x56" + b"\x60" * size + b"\x5b\x00"
+
+
+def seconds(chain: EmbeddedChain, code: bytes) -> float:
+    """CPU of a transaction that calls a contract until its gas is used up."""
+    contract, began = deployed(chain, code), time.process_time()
+    assert not sent(chain, contract).success
+    return time.process_time() - began
+
+
+def test_a_jump_over_code_that_looks_like_data_is_no_fault(chain: EmbeddedChain) -> None:
+    assert sent(chain, b"", dense(49_100)[:49_100], 9_000_000).success is False  # its target is cut off
+    assert sent(chain, b"", dense(49_000), 9_000_000).success
+
+
+def test_where_code_jumps_to_is_found_once_however_often_it_is_called(chain: EmbeddedChain) -> None:
+    bare = seconds(chain, for_ever(b"", call(b"\x11" * 20)))
+    assert seconds(chain, for_ever(b"", call(deployed(chain, dense(24_000))))) < 5 * bare
+
+
+def test_targets_are_those_of_py_evm() -> None:
+    chance = Random(5)  # noqa: S311 (to be repeatable)
+    for _ in range(300):
+        code = bytes(chance.choice([0x5B, 0, 0x60, 0x61, 0x7F, 0xFF, chance.randrange(256)]) for _ in range(90))
+        ours, theirs = Code(code), CodeStream(code)
+        assert [ours.is_valid_opcode(at) for at in range(95)] == [theirs.is_valid_opcode(at) for at in range(95)]
+
+
+def test_what_is_passed_to_calls_is_not_kept(chain: EmbeddedChain) -> None:
+    size = 100_000
+    grow = bytes.fromhex("600162") + (size - 32).to_bytes(3, "big") + b"\x52"
+    contract = deployed(chain, for_ever(grow, call(b"\x11" * 20, size)))
+    tracemalloc.start()
+    try:
+        assert not sent(chain, contract).success  # thousands of calls
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_calls_do_not_pay_for_what_was_changed_before(chain: EmbeddedChain) -> None:
+    store = bytes.fromhex("60015f55")
+    changed = [deployed(chain, store) for _ in range(150)]
+    before = b"".join(call(each) + b"\x50" for each in changed)
+    loop = for_ever(b"", call(b"\x11" * 20))
+    bare = seconds(chain, loop)
+    first = deployed(chain, before + b"\x00")
+    began = time.process_time()
+    assert sent(chain, first, gas=5_000_000).success
+    prepared = time.process_time() - began
+    contract = deployed(chain, for_ever(before, call(b"\x11" * 20)))
+    began = time.process_time()
+    used = sent(chain, contract, gas=150 * 12_000 + GAS).gas_used
+    assert used == 150 * 12_000 + GAS
+    assert time.process_time() - began < 3 * bare + 2 * prepared
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_accounts_are_those_of_py_evm(seed: int) -> None:
+    chance = Random(seed)  # noqa: S311 (to be repeatable)
+    addresses = [Address(bytes([number]) * 20) for number in range(1, 5)]
+    both: list[Any] = [AccountDB(AtomicDB()), Accounts(AtomicDB())]
+    open_: list[list[Any]] = []
+
+    def each(name: str, *values: Any) -> None:
+        for accounts in both:
+            getattr(accounts, name)(*values)
+
+    for _ in range(300):
+        match chance.choice(["set", "set", "set", "record", "record", "discard", "commit", "end", "balance"]):
+            case "set":
+                each("set_storage", chance.choice(addresses), chance.randrange(3), chance.randrange(3))
+            case "balance":
+                each("set_balance", chance.choice(addresses), chance.randrange(3))
+            case "record":
+                open_.append([accounts.record() for accounts in both])
+            case "end" if not open_:
+                each("lock_changes") if chance.random() < 0.7 else each("persist")
+            case ("discard" | "commit") as how if open_:
+                at = chance.randrange(len(open_))
+                for accounts, level in zip(both, open_[at], strict=True):
+                    getattr(accounts, how)(level)
+                del open_[at:]
+        for address in addresses:
+            for slot in range(3):
+                assert (
+                    len(
+                        {
+                            (db.get_storage(address, slot), db.get_storage(address, slot, from_journal=False))
+                            for db in both
+                        }
+                    )
+                    == 1
+                )
+    while open_:
+        for accounts, level in zip(both, open_.pop(), strict=True):
+            accounts.commit(level)
+    each("persist")
+    assert both[0].state_root == both[1].state_root
