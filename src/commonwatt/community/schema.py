@@ -93,7 +93,9 @@ def _ledger(kind: str) -> str:
 def _slot(value: object) -> int:
     seconds = _duration(value)
     if seconds < 60 or 3600 % seconds:
-        raise ValueError(f'\'{value}\' does not divide the hour; write "5min", "15min", "30min" or "1h"')
+        raise ValueError(
+            f'\'{value}\' is not one minute, or more that divides the hour; write "5min", "15min", "30min" or "1h"'
+        )
     return seconds
 
 
