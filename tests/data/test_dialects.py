@@ -144,7 +144,7 @@ REFUSED = {
     ),
     "a decimal comma between commas": (
         changed(9, '2026-05-19T07:00,"0,5"'),
-        "has '0,5' at 2026-05-19 07:00 CEST, which is not a number",
+        "has '0,5' at 2026-05-19 07:00 CEST, which is not a number; decimal commas need semicolons between the columns",
     ),
     "decimal commas without semicolons": (
         changed(9, "2026-05-19T07:00,0,5"),
@@ -165,7 +165,7 @@ REFUSED = {
     ),
     "a day that was not": (changed(9, "2026-05-32T07:00,1"), "but row 9 has '2026-05-32T07:00'."),
     "a time before there were meters": (changed(2, "0001-01-01T00:00,1"), "but row 2 has '0001-01-01T00:00'."),
-    "seconds since 1970": (changed(2, "1779141600,1"), "row 2 has '1779141600'; the row above it must hold the names"),
+    "seconds since 1970": (changed(2, "1779141600,1"), "row 2 has '1779141600'."),
     "days and months that both could be": (
         "time,casa_kwh\n05/06/2026 00:00,1\n05/06/2026 01:00,1\n",
         "row 2 has '05/06/2026 00:00', of which the day could be either number.",
@@ -182,12 +182,30 @@ REFUSED = {
     "a row with a number too many": (changed(4, "2026-05-19T02:00,1,2"), "row 4 has 3 values, but the first row names"),
     "values without a name": (table("time,,casa_kwh", ISO + ",x,{kwh}"), "column 2 has values but no name."),
     "blank lines are counted": (table().replace("2026-05-19T07:00", "\n\nsoon"), "but row 11 has 'soon'."),
-    "a quote that is not closed": (table() + '"2026-05-20T00:00,1\n', "cannot be read: unexpected end of data."),
+    "a quote that is not closed": (table() + '"2026-05-20T00:00,1\n', "cannot be read: row 26: a quote is not closed."),
+    "a quote within a field": (
+        changed(9, '2026-05-19T07:00,"1"2'),
+        "cannot be read: row 9: a closing quote is not followed by ','.",
+    ),
+    "dates and times in two columns": (
+        table("Datum;Zeit;casa_kwh", "{time:%d.%m.%Y};{time:%H:%M};{comma}"),
+        "column 'Zeit' has times of day beside the dates; write date and time into one column, such as",
+    ),
+    "times with noon and midnight": (changed(2, "05/19/2026 12:00 AM,1"), "row 2 has '05/19/2026 12:00 AM'."),
     "names that differ by a space": (
         table("time,casa_kwh, casa_kwh", ISO + ",1,1"),
         "the meter 'casa' has 2 columns; each needs a name of its own.",
     ),
-    "an unknown unit": (table("time,casa [kvarh]"), "column 'casa [kvarh]' does not say its unit, W, kW,"),
+    "an unknown unit": (
+        table("time,casa [kvarh]"),
+        "'casa [kvarh]' does not end with its unit, W, kW, MW, Wh, kWh or MWh; rename it 'casa [kWh]' or 'casa [kW]'",
+    ),
+    "a west, or watts": (
+        table("time,casa_w"),
+        "'casa_w' does not end with its unit, W, kW, MW, Wh, kWh or MWh; rename it 'casa [W]',",
+    ),
+    "milliwatts": (table("time,casa [mW]"), "column 'casa [mW]' does not end with its unit, W, kW"),
+    "milliwatt-hours": (table("time,casa_mWh"), "column 'casa_mWh' does not end with its unit, W, kW"),
     "an end after the next begin": (
         table("from,until,casa_kwh", ISO + ",2026-05-19T{time.hour:02}:59,{kwh}").replace("T03:59", "T04:01"),
         "the interval from 2026-05-19 03:00 CEST to 2026-05-19 04:01 CEST does not end before the next one begins.",

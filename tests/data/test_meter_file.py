@@ -51,7 +51,8 @@ def test_the_argument_gives_the_unit_of_columns_without_one(tmp_path: Path) -> N
 
     np.testing.assert_allclose(read_meter_file(path, DAY, BERLIN, unit="kWh").kw[:, 5], [1, 3])
     with pytest.raises(
-        DataError, match=r"'a' does not say its unit, W, kW, .* or MWh; rename it 'a_kwh' or 'a_kw', or leave it out\.$"
+        DataError,
+        match=r"'a' does not end with its unit, W, .* or MWh; rename it 'a \[kWh\]' or 'a \[kW\]', or leave it out\.$",
     ):
         read_meter_file(path, DAY, BERLIN)
     with pytest.raises(DataError, match=r"kWh or MWh, not 'kVA'"):

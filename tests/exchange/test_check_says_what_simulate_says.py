@@ -127,7 +127,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
         instead("c.toml", lambda path: path.symlink_to("/dev/zero")),
         "cannot be read: it is no regular file",
     ),
-    "a meter without a unit": (line("meters.csv", 1, "dom_kwh", "dom"), "column 'dom' does not say its unit"),
+    "a meter without a unit": (line("meters.csv", 1, "dom_kwh", "dom"), "column 'dom' does not end with its unit"),
     "a time that is none": (line("meters.csv", 40, "2026", "MMXXVI"), "row 40 has 'MMXXVI"),
     "a time twice": (line("meters.csv", 41, "2026-04-10T19:30", "2026-04-10T19:00"), "19:00 CEST stands twice"),
     "a value that is none": (

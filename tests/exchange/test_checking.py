@@ -43,6 +43,11 @@ MISSING = [
         "members.home-02.bus: there is no bus 'LV2.101 Bus 333' in simbench:rural2; did you",
     ),
     (
+        '"LV2.101 Bus 3"',
+        '"7"',
+        "members.home-02.bus: there is no bus '7' in simbench:rural2; there is 'MV1.101 Bus 8', '",
+    ),
+    (
         '"simbench:H0-C"',
         '"simbench:H0-Z"',
         "members.home-02.load: there is no profile 'simbench:H0-Z'; the nearest are ",
@@ -112,6 +117,9 @@ def test_columns_of_the_communitys_own_meter_file(tmp_path: Path) -> None:
     assert load(path).members[0].load.profile == "corner house"
     path.write_text(text.replace("simbench:PV5", "rof"))
     with pytest.raises(ConfigError, match=r"'rof' is not a column of meters\.csv; did you mean 'roof'"):
+        load(path)
+    path.write_text(text.replace("simbench:PV5", "x"))
+    with pytest.raises(ConfigError, match=r"'x' is not a column of meters\.csv; there is 'corner house', 'roof'$"):
         load(path)
 
 

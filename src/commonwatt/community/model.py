@@ -9,7 +9,7 @@ from datetime import time
 from typing import Final
 
 from commonwatt.community.tariff import Tariff
-from commonwatt.units import MICRO
+from commonwatt.units import MICRO, price_text
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,10 @@ class Community:
     def per_currency(self) -> int:
         """Units of money in one of the currency."""
         return MICRO // self.unit
+
+    def told(self, amount: int) -> str:
+        """An amount of its money [unit] as a person reads it, such as 0.32 EUR."""
+        return f"{price_text(amount * self.unit)} {self.currency}"
 
     @property
     def hours(self) -> float:

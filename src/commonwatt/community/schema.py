@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import time
 from difflib import get_close_matches
 from fractions import Fraction
@@ -31,6 +31,8 @@ from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MICRO, UNITS, micro
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: Final[tuple[Day, ...]] = get_args(Day)
 _SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+_SOME: Final = 5
+"""Of many names, how many a hint tells."""
 _MOST_MONEY: Final = MAX_MONEY // 9
 """Highest amount of money [micro-currency], so that a few such amounts may be added up."""
 
@@ -93,7 +95,9 @@ def _ledger(kind: str) -> str:
 def _slot(value: object) -> int:
     seconds = _duration(value)
     if seconds < 60 or 3600 % seconds:
-        raise ValueError(f'\'{value}\' does not divide the hour; write "5min", "15min", "30min" or "1h"')
+        raise ValueError(
+            f'\'{value}\' is not one minute, or more that divides the hour; write "5min", "15min", "30min" or "1h"'
+        )
     return seconds
 
 
@@ -127,6 +131,11 @@ def near(word: str, known: Iterable[str]) -> str:
     """A hint at the nearest of the `known` words, or nothing."""
     matches = get_close_matches(word, sorted(known), n=1)
     return f"; did you mean '{matches[0]}'?" if matches else ""
+
+
+def some(known: Sequence[str]) -> str:
+    """A hint at what is known, where no word of it is near."""
+    return "; there is " + ", ".join(f"'{word}'" for word in known[:_SOME]) + ", …" * (len(known) > _SOME)
 
 
 def _seen(value: str) -> str:

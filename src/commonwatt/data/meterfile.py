@@ -23,7 +23,7 @@ from typing import Final, Literal, get_args
 import numpy as np
 
 from commonwatt.community.calendar import Slots
-from commonwatt.data.headers import REGISTER_WORDS, MeterName, meter_name
+from commonwatt.data.headers import REGISTER_WORDS, MeterName, meter_name, renamed
 from commonwatt.data.timefile import TimeFile, steady
 from commonwatt.errors import DataError
 from commonwatt.units import FloatArray
@@ -153,9 +153,10 @@ def _meters(file: TimeFile, unit: Unit | None) -> tuple[MeterName, ...]:
     meters = []
     for header in file.names:
         if (meter := meter_name(header, unit)) is None:
+            names = " or ".join(f"'{name}'" for name in renamed(header))
             raise DataError(
-                f"{file.path}: column '{header}' does not say its unit, {_UNITS}; rename it '{header}_kwh' or "
-                f"'{header}_kw', or leave it out."
+                f"{file.path}: column '{header}' does not end with its unit, {_UNITS}; rename it {names}, or leave it "
+                "out."
             )
         meters.append(meter)
     for name, count in Counter(meter.name for meter in meters).items():

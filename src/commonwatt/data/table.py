@@ -30,6 +30,11 @@ MOST_VALUES: Final = 100_000_000
 """Most values of a Parquet file, which may hold far more than its bytes."""
 _MOST_COLUMNS: Final = 10_000
 _LONGEST_LINE: Final = 2**20
+_QUOTES: Final = {
+    "unexpected end of data": "a quote is not closed",
+    **{f"'{mark}' expected after '\"'": f"a closing quote is not followed by '{mark}'" for mark in ",;"},
+}
+"""What the words of Python's reader of CSV mean."""
 _ROWS_AT_ONCE: Final = 10_000
 """Texts of Python take ten times the room of a column's."""
 
@@ -122,9 +127,14 @@ def _lines(path: Path) -> Iterator[str]:
 
 def _numbered(lines: Iterator[str], separator: str, before: int) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(lines, delimiter=separator, strict=True)
-    for row in reader:
-        if "".join(row).strip():
-            yield before + reader.line_num, row
+    begun = before
+    try:
+        for row in reader:
+            begun = before + reader.line_num
+            if "".join(row).strip():
+                yield begun, row
+    except csv.Error as error:
+        raise csv.Error(f"row {begun + 1}: {_QUOTES.get(str(error), error)}") from None
 
 
 def _csv(path: Path) -> Table:

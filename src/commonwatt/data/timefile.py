@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from commonwatt.community.calendar import Slots
 from commonwatt.data.table import Table, read_table
-from commonwatt.data.times import TimeColumn, is_time, local
+from commonwatt.data.times import TimeColumn, is_time, is_time_of_day, local
 from commonwatt.data.zone import zone_named
 from commonwatt.errors import DataError, GapError
 from commonwatt.units import FloatArray, IntArray
@@ -66,6 +66,11 @@ class TimeFile:
             )
         if is_time(table.names[0]):
             raise DataError(f"{path} must begin with the names of its columns, but begins with '{table.names[0]}'.")
+        if is_time_of_day(table.columns[1][0]):
+            raise DataError(
+                f"{path}: column '{table.names[1]}' has times of day beside the dates; write date and time into one "
+                "column, such as 2026-03-01 00:15."
+            )
         times = TimeColumn(path, table.rows.tolist(), zone)
         starts = times.instants(table.columns[0])
         told = len(table.names) > 2 and is_time(table.columns[1][0])
@@ -99,7 +104,9 @@ class TimeFile:
         ):
             first = wrong.arg_max()
             if first is not None and wrong[first]:
-                raise self.wrong(column, written[first], int(self.starts[needed][first]), why)
+                comma = numbers[first] is None and "," in str(written[first]) and not self.decimal_commas
+                hint = "; decimal commas need semicolons between the columns" if comma else ""
+                raise self.wrong(column, written[first], int(self.starts[needed][first]), why + hint)
         return numbers.fill_null(np.nan).to_numpy()
 
     def wrong(self, column: int, value: object, start: int, why: str) -> DataError:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -71,7 +71,9 @@ class TimeColumn:
             return written
         found = _WRITTEN.fullmatch(str(written))
         if found is None:
-            hint = "; the row above it must hold the names of the columns" if row == self.rows[0] else ""
+            # Words below the first row are more names; a time in another form is none of them.
+            words = row == self.rows[0] and not str(written)[:1].isdigit()
+            hint = "; the row above it must hold the names of the columns" if words else ""
             said = "nothing" if written is None else f"'{written}'"
             raise self._wrong(row, f"{said}{hint}")
         if found["mark"] in ("/", "-") and day_first is None:
@@ -106,6 +108,11 @@ class TimeColumn:
 def is_time(written: object) -> bool:
     """Whether this can be the time of a row."""
     return isinstance(written, date) or (isinstance(written, str) and _WRITTEN.fullmatch(written) is not None)
+
+
+def is_time_of_day(written: object) -> bool:
+    """Whether this is a time without a date, such as 00:15."""
+    return isinstance(written, time) or re.fullmatch(r"\d{1,2}:\d\d(:\d\d)?", str(written), re.ASCII) is not None
 
 
 def local(instant: int, zone: ZoneInfo) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 from commonwatt.agents.planning import lacking
 from commonwatt.community.checks import profile_names
 from commonwatt.community.model import Community, Member
-from commonwatt.community.schema import CommunityTable, near
+from commonwatt.community.schema import CommunityTable, near, some
 from commonwatt.community.tariff import Flat, PriceFile, Rate, Tariff
 from commonwatt.community.toml import Draft, draft
 from commonwatt.community.unit import counted
@@ -184,7 +184,7 @@ def _grid(network: str, members: tuple[Member, ...]) -> Iterator[Finding]:
     buses = read_grid(network).buses.name
     for member in members:
         if member.bus is not None and member.bus not in buses:
-            message = f"there is no bus '{member.bus}' in {network}{near(member.bus, buses)}"
+            message = f"there is no bus '{member.bus}' in {network}{near(member.bus, buses) or some(buses)}"
             yield Finding(f"members.{member.id}.bus", message)
 
 
@@ -202,7 +202,9 @@ def _profiles(read: Draft, folder: Path) -> Iterator[Finding]:
             if ":" not in name:
                 if own and name not in own:
                     file = read.head.profiles if read.head else ""
-                    yield Finding(path, f"'{name}' is not a column of {file}{near(name, own)}")
+                    yield Finding(
+                        path, f"'{name}' is not a column of {file}{near(name, own) or some(own[: len(own) // 2])}"
+                    )
                 continue
             try:
                 _, profile = find_profile(name)

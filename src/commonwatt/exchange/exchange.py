@@ -176,10 +176,10 @@ class Exchange(Laboratory):
 
     def admitted(self, closure: GateClosure, wishes: Wishes) -> list[Declared]:
         """See `Laboratory`: signed orders within mandate and free collateral."""
-        free = np.maximum(self.outbox.free() - self._owed(), 0)
+        free, told = np.maximum(self.outbox.free() - self._owed(), 0), self.rules.community.told
         declared = []
         for slot, signed in zip(closure.day.starts.tolist(), wishes.signed, strict=True):
-            admitted, free = steps.admit(slot, signed, self.by_member, self.domain, closure.at, free)
+            admitted, free = steps.admit(slot, signed, self.by_member, self.domain, closure.at, free, told)
             declared.append(admitted)
         return declared
 

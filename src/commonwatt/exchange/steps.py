@@ -7,7 +7,7 @@ Energy is Wh, positive into the home; prices are units of money per kWh; a slot 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -35,11 +35,13 @@ def admit(
     domain: Domain,
     now: int,
     free: IntArray,
+    told: Callable[[int], str],
 ) -> tuple[Declared, IntArray]:
     """The exchange believes an order only with its agent's signature, within the mandate and the free collateral.
 
     mandates : by member address: (member index, mandate); its own signature was checked when it was filed
     now : [unix s]; free : collateral not bound by other open orders, shape (members,) [unit]
+    told : an amount of money [unit] as a person reads it, `Community.told`
     Returns the slot with its admitted orders by member and side, and the collateral that is left. A refused order harms
     nobody else.
     """
@@ -51,12 +53,12 @@ def admit(
             if mandate is None:
                 raise RecordError("the member is not known here")
             verify(domain, order, mandate.agent)
-            _within_mandate(order.record, mandate, slot, now)
+            _within_mandate(order.record, mandate, slot, now, told)
             if (index, order.record.side) in admitted:
                 raise RecordError("there is an order for this slot and side already")
             cost = order.record.limit * order.record.wh // WH_PER_KWH if order.record.side == BUY else 0
             if cost > free[index]:
-                raise RecordError(f"it may cost {cost} and only {free[index]} of collateral is free")
+                raise RecordError(f"it may cost {told(cost)}, but only {told(int(free[index]))} of collateral is free")
         except RecordError as error:
             refused.append((index, str(error)))
             continue
@@ -69,18 +71,24 @@ def admit(
     return Declared(slot, Orders(*columns), tuple(admitted[place] for place in places), tuple(refused)), free
 
 
-def _within_mandate(order: Order, mandate: Mandate, slot: int, now: int) -> None:
+def _within_mandate(order: Order, mandate: Mandate, slot: int, now: int, told: Callable[[int], str]) -> None:
     most = mandate.buy_wh if order.side == BUY else mandate.sell_wh
     if order.slot != slot or order.side not in (BUY, SELL):
         raise RecordError("the order is for another slot or side")
     if not 0 < order.wh <= most:
-        raise RecordError(f"the mandate allows at most {most} Wh on this side, the order has {order.wh}")
-    if order.limit > mandate.max_buy if order.side == BUY else order.limit < mandate.min_sell:
-        raise RecordError("the order's limit is outside the mandate")
+        raise RecordError(f"the order is for {order.wh} Wh, the mandate allows more than 0 and at most {most} here")
+    if order.side == BUY and order.limit > mandate.max_buy:
+        _refuse_limit(order, f"is above what the mandate allows, {told(mandate.max_buy)}", told)
+    if order.side == SELL and order.limit < mandate.min_sell:
+        _refuse_limit(order, f"is below what the mandate allows, {told(mandate.min_sell)}", told)
     if order.limit > MAX_PRICE:
-        raise RecordError(f"a price is at most {MAX_PRICE} units of money per kWh, the order's limit is {order.limit}")
+        _refuse_limit(order, f"is above the highest that can be counted, {told(MAX_PRICE)}", told)
     if order.expiry <= now or not mandate.valid_from <= now < mandate.valid_until:
         raise RecordError("the order or its mandate has expired")
+
+
+def _refuse_limit(order: Order, why: str, told: Callable[[int], str]) -> None:
+    raise RecordError(f"the order's limit, {told(order.limit)} per kWh, {why}")
 
 
 def clear(
