@@ -127,6 +127,10 @@ def test_calls_as_deep_as_they_can_be_fit_the_thread() -> None:
     assert result(rpc, "eth_call", {"data": "0x385f5f39385f5ff000"}) == "0x"
 
 
+def test_no_bytes_are_no_transaction() -> None:
+    assert error(service(), "eth_sendRawTransaction", "0x")["message"].endswith("transaction: there is nothing.")
+
+
 def test_null_is_no_parameters_and_null_percentiles_are_none() -> None:
     rpc = service()
     assert json.loads(rpc.handle(b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":null}') or b"")["result"]

@@ -154,7 +154,7 @@ def decode(raw: bytes) -> Queued:
     if raw and _MOST_TYPE < raw[0] < 0x80:
         raise LedgerError(f"This chain carries no transactions of type {raw[0]} (transaction type not supported).")
     try:
-        untrusted.decode(raw[raw[0] < 0xC0 :], _MOST_ITEMS)  # behind the type's byte, when there is one
+        untrusted.decode(raw[raw[:1] < b"\xc0" :], _MOST_ITEMS)  # behind the type's byte, when there is one
         transaction = CancunTransactionBuilder.decode(raw)
         signed = keccak(transaction.get_message_for_signing())
         r, s = transaction.r.to_bytes(32, "big"), transaction.s.to_bytes(32, "big")
