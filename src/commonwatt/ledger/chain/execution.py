@@ -10,7 +10,7 @@ from eth.chains.base import Chain
 from trie.hexary import HexaryTrie
 
 from commonwatt.ledger.chain.evm import Queued, output_key, receipt_of
-from commonwatt.ledger.chain.rules import executing
+from commonwatt.ledger.chain.rules import ChainState, Guard, executing, unbounded
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.node import ZERO_ADDRESS, Receipt
 
@@ -18,6 +18,7 @@ from commonwatt.ledger.node import ZERO_ADDRESS, Receipt
 class Execution:
     """Runs the block after `parent`. The gas limit stays the parent's.
 
+    guard : called between transactions, and again and again within them
     `apply` and `close` raise Unexecutable for what the rules forbid.
     """
 
@@ -29,11 +30,15 @@ class Execution:
         timestamp: int,
         coinbase: bytes = ZERO_ADDRESS,
         extra_data: bytes = b"",
+        guard: Guard = unbounded,
     ) -> None:
         self._header = chain.create_header_from_parent(
             parent, timestamp=timestamp, gas_limit=parent.gas_limit, coinbase=coinbase, extra_data=extra_data
         )
         self._vm: Any = chain.get_vm(self._header)
+        self._guard = guard
+        if guard is not unbounded:
+            cast("ChainState", self._vm.state).watch(guard)
         self._receipts: list[ReceiptAPI] = []
         self._computations: list[ComputationAPI] = []
         self.done: list[Queued] = []
@@ -44,6 +49,7 @@ class Execution:
 
     def apply(self, queued: Queued) -> None:
         """Run the next transaction; one that cannot be in the block changes nothing."""
+        self._guard()
         with executing():
             receipt, computation = self._vm.apply_transaction(self._header, queued.transaction)
         self._header = self._vm.add_receipt_to_header(self._header, receipt)

@@ -6,23 +6,20 @@ code runs and raises when it has run for too long.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from eth.abc import ComputationAPI, MessageAPI, SignedTransactionAPI, StateAPI
+from eth.abc import ComputationAPI, SignedTransactionAPI, StateAPI
 from eth.exceptions import Revert, VMError
 from eth.vm.forks.berlin.transactions import calculate_txn_intrinsic_gas_berlin
 from eth.vm.forks.cancun import CancunVM
 from eth_typing import Address
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.chain.rules import ChainComputation, ChainState, executing, least_gas, oversized
+from commonwatt.ledger.chain.rules import ChainState, Guard, executing, least_gas, oversized, unbounded
 from commonwatt.ledger.node import ZERO_ADDRESS
 
-Guard = Callable[[], None]
-
-_JUMPDEST = 0x5B
 _CALL_STIPEND = 2300
 # An estimate may be this much above the least gas that suffices; every halving runs the code again.
 _TOLERANCE = 0.015
@@ -102,34 +99,10 @@ class EstimateFailed(LedgerError):
         super().__init__(f"The transaction would fail: {answer.error}.")
 
 
-class _Computation(ChainComputation):
-    """Calls the guard where code can come again: at every jump's target and every call."""
-
-    @classmethod
-    def apply_message(
-        cls, state: StateAPI, message: MessageAPI, transaction_context: Any, parent_computation: Any = None
-    ) -> ComputationAPI:
-        cast("_State", state).guard()
-        return super().apply_message(state, message, transaction_context, parent_computation)
-
-
-def _jump_target(computation: ComputationAPI) -> None:
-    cast("_State", computation.state).guard()
-    ChainComputation.opcodes[_JUMPDEST](computation=computation)
-
-
-_Computation.opcodes = {**ChainComputation.opcodes, _JUMPDEST: cast("Any", _jump_target)}
-
-
-class _State(ChainState):
-    computation_class = _Computation
-    guard: Guard = staticmethod(lambda: None)
-
-
 class QuestionVM(CancunVM):
     """The rules of the chain, with a state that questions can be put to."""
 
-    _state_class = _State
+    _state_class = ChainState
 
 
 def override(state: StateAPI, overrides: Mapping[bytes, Override]) -> None:
@@ -156,7 +129,7 @@ def ask(state: StateAPI, question: Question, guard: Guard | None = None) -> Answ
     if question.payable:
         question = _paid(state, question)
     _check(state, question)
-    cast("_State", state).guard = guard or _State.guard
+    cast("ChainState", state).watch(guard or unbounded)
     executor: Any = state.get_transaction_executor()
     snapshot = state.snapshot()
     try:
@@ -167,7 +140,7 @@ def ask(state: StateAPI, question: Question, guard: Guard | None = None) -> Answ
     finally:
         state.revert(snapshot)
         state.clear_transient_storage()
-        cast("_State", state).guard = _State.guard
+        cast("ChainState", state).watch(unbounded)
 
 
 def _check(state: StateAPI, question: Question) -> None:

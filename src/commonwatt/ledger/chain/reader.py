@@ -40,7 +40,8 @@ from commonwatt.ledger.chain.evm import (
     read_receipts,
     receipt_of,
 )
-from commonwatt.ledger.chain.question import Answer, Guard, Override, Question, QuestionVM, ask, estimate, override
+from commonwatt.ledger.chain.question import Answer, Override, Question, QuestionVM, ask, estimate, override
+from commonwatt.ledger.chain.rules import Guard
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.node import ZERO_ADDRESS, Block, CallReverted, Log, Receipt, Transaction
 from commonwatt.proof.keccak import keccak

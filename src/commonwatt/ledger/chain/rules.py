@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 from eth.abc import ComputationAPI, MessageAPI, SignedTransactionAPI, StateAPI, TransactionContextAPI
 from eth.vm.forks.berlin.transactions import calculate_txn_intrinsic_gas_berlin
@@ -23,7 +24,10 @@ from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain.linear import Accounts, Code, leave_behind
 
 Precompile = Callable[[ComputationAPI], ComputationAPI]
+Guard = Callable[[], None]
+"""Called again and again while code runs; what it raises ends the run."""
 
+_JUMPDEST = 0x5B
 _PAIR_BYTES = 192
 # Ethereum's price by number of the precompile, and how many times as much it is here. Sources: EIP-1108, EIP-152.
 _DEARER: dict[int, tuple[Callable[[bytes], int], int]] = {
@@ -33,6 +37,10 @@ _DEARER: dict[int, tuple[Callable[[bytes], int], int]] = {
 }
 _POINT_EVALUATION = Address((10).to_bytes(20, "big"))
 """EIP-4844's, for blobs; py-evm takes seconds to read what it needs."""
+
+
+def unbounded() -> None:
+    """The guard of code that may run for as long as its gas lasts."""
 
 
 class Unexecutable(LedgerError):
@@ -76,11 +84,35 @@ class ChainComputation(CancunComputation):
         leave_behind(self, child_computation)
 
 
+class _Watched(ChainComputation):
+    """Code that calls the state's guard where it can come again: at every jump's target and every call."""
+
+    @classmethod
+    def apply_message(
+        cls, state: StateAPI, message: MessageAPI, transaction_context: Any, parent_computation: Any = None
+    ) -> ComputationAPI:
+        cast("ChainState", state).guard()
+        return super().apply_message(state, message, transaction_context, parent_computation)
+
+
+def _jump_target(computation: ComputationAPI) -> None:
+    cast("ChainState", computation.state).guard()
+    ChainComputation.opcodes[_JUMPDEST](computation=computation)
+
+
+_Watched.opcodes = {**ChainComputation.opcodes, _JUMPDEST: cast("Any", _jump_target)}
+
+
 class ChainState(CancunState):
     """A state that a transaction leaves as it was when it cannot be executed."""
 
     account_db_class = Accounts
     computation_class = ChainComputation
+    guard: Guard = staticmethod(unbounded)
+
+    def watch(self, guard: Guard) -> None:
+        """Run code under a guard from now on."""
+        self.computation_class, self.guard = _Watched, guard
 
     def apply_transaction(self, transaction: SignedTransactionAPI) -> ComputationAPI:
         """Run a transaction; whatever stops it, nothing has changed then."""

@@ -14,20 +14,25 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from commonwatt.errors import LedgerError
+from commonwatt.ledger.chain.rules import Guard, unbounded
 from commonwatt.ledger.network.client import Client
 from commonwatt.ledger.network.machine import Log, Machine
 from commonwatt.ledger.network.messages import MAX_MESSAGE_BYTES
 from commonwatt.ledger.network.outbox import Outgoing
 from commonwatt.ledger.network.sealing import Search
 from commonwatt.ledger.network.wire import MAX_BODY_BYTES, Wire, WireError, pack, unpack
+from commonwatt.ledger.rpc.slices import in_slices
 from commonwatt.proof.keys import checksum_address
 from commonwatt.records import strict_json
 
 if TYPE_CHECKING:
     from commonwatt.ledger.network.consensus.miner import Miner
+
+T = TypeVar("T")
 
 _TICK = 0.2
 _RECONNECT = 5.0
@@ -72,7 +77,10 @@ class _Link:
 
 
 class Driver:
-    """Runs one node on an event loop. Everything of the node happens on that loop's thread.
+    """Runs one node on an event loop.
+
+    What changes its chain or its peers is done one thing after the other (`alone`). A block takes long to execute: in
+    between, others are answered from the chain as it was before, and transactions are taken.
 
     allowed : addresses of the nodes that may take part
     urls : where to look for nodes at the start, and again when they are lost
@@ -92,11 +100,11 @@ class Driver:
         self._clock = clock
         self._links: dict[bytes, _Link] = {}
         self._found_at: dict[bytes, str] = {}
-        self._left: set[bytes] = set()
         self._more = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._miner: Miner | None = None
         self._searching: Search | None = None
+        self._turn = asyncio.Lock()
 
     @property
     def now(self) -> int:
@@ -121,29 +129,60 @@ class Driver:
         await self._client.close()
         if self._miner:
             self._miner.close()
-        self.machine.tree.close()
+        async with self._turn:
+            self.machine.tree.close()
+
+    async def alone(self, work: Callable[[], T]) -> T:
+        """Do something with the machine while nothing else changes it, and send what it says to that."""
+
+        def watched(rest: Guard) -> T:
+            tree.guard = rest
+            try:
+                return work()
+            finally:
+                tree.guard = unbounded
+
+        tree = self.machine.tree
+        async with self._turn:
+            steps = in_slices(watched, unbounded)
+            try:
+                while True:
+                    next(steps)
+                    await asyncio.sleep(0)
+            except StopIteration as done:
+                self.send(self.machine.sent())
+                return cast("T", done.value)
+            finally:
+                steps.close()
 
     # What others ask
 
-    def gossip(self, body: bytes) -> bytes:
+    async def gossip(self, body: bytes) -> bytes:
         """Envelopes of a peer in, envelopes for it out. Raises WireError."""
-        sender = self._open(body)
+        sender = await self._open(body)
         if sender is None:
             return pack([])
         return self._pack(sender, self._link(sender).take())
 
-    def _open(self, body: bytes) -> bytes | None:
+    async def _open(self, body: bytes) -> bytes | None:
         now, senders = self._clock(), set()
         for envelope in unpack(body):
-            sender, payload = self._wire.open(envelope, self.machine.nodes - self._left, now)
+            sender, payload = self._wire.open(envelope, self.machine.nodes, now)
             senders.add(sender)
-            self.send(self.machine.join(sender, int(now)))
-            if sender not in self.machine.peers.connected:
-                raise WireError(f"0x{sender.hex()} is not listened to for a while.")
+            heard = True
             with self._fatal():
-                self.send(self.machine.receive(sender, payload, int(now)))
+                heard, messages = await self.alone(partial(self._hear, sender, payload))
+                self.send(messages)
+            if not heard:
+                raise WireError(f"0x{sender.hex()} is not listened to for a while.")
         self._more.set()
         return senders.pop() if len(senders) == 1 else None
+
+    def _hear(self, sender: bytes, payload: bytes) -> tuple[bool, list[Outgoing]]:
+        """A message of a peer: whether it is listened to, and what the machine says to that."""
+        said = self.machine.join(sender, self.now)
+        heard = sender in self.machine.peers.connected
+        return heard, said + (self.machine.receive(sender, payload, self.now) if heard else [])
 
     # What the node says
 
@@ -162,15 +201,14 @@ class Driver:
         """Find out who is at a URL, connect, and look there from now on; returns its address. Raises LedgerError."""
         url = url.rstrip("/")
         address = await self._find(url)
-        self._left.discard(address)
         if url not in self.urls:
             self.urls.append(url)
-        self._meet(address, url)
+        await self._meet(address, url)
         return address
 
-    def _meet(self, address: bytes, url: str) -> None:
+    async def _meet(self, address: bytes, url: str) -> None:
         self._found_at[address] = url
-        self.send(self.machine.join(address, self.now))
+        self.send(await self.alone(lambda: self.machine.join(address, self.now)))
         self._link(address).ready.set()
 
     async def _find(self, url: str) -> bytes:
@@ -188,23 +226,13 @@ class Driver:
             raise LedgerError(f"The node at {url}, {checksum_address(address)}, does not belong to this network.")
         return address
 
-    def disconnect(self, address: bytes) -> None:
-        """Have nothing to do with a node until it is connected again."""
-        self._left.add(address)
-        url = self._found_at.pop(address, None)
-        self.urls = [other for other in self.urls if other != url]
-        self.machine.leave(address)
-        link = self._links.pop(address, None)
-        if link and link.task:
-            link.task.cancel()
-
     # Loops
 
     async def _ticks(self) -> None:
         while True:
             with self._fatal():
-                self._seek()
-                self.send(self.machine.tick(self.now))
+                await self.alone(self._seek)
+                self.send(await self.alone(lambda: self.machine.tick(self.now)))
             self._more.set()
             await asyncio.sleep(_TICK)
 
@@ -215,10 +243,10 @@ class Driver:
             self._more.clear()
             while self.machine.busy and not self.failure:
                 with self._fatal():
-                    self.send(self.machine.work(self.now))
+                    self.send(await self.alone(lambda: self.machine.work(self.now)))
                 await asyncio.sleep(0)
             with self._fatal():
-                self._seek()
+                await self.alone(self._seek)
 
     async def _connects(self) -> None:
         """Look for nodes that are not heard, a few at a time, each every few seconds."""
@@ -253,15 +281,14 @@ class Driver:
         node = await self._find(url)
         if self.machine.locations.url(node) != url:
             raise LedgerError(f"At {url} is {checksum_address(node)}, which did not name it.")
-        if node not in self._left:
-            self._meet(node, url)
+        await self._meet(node, url)
 
     def _wanted(self) -> set[str]:
         """Where to look: for nodes that are not heard, and for those that spoke first and were not found yet."""
         machine = self.machine
         heard = set(machine.peers.heard(self.now))
         reached = {node for node in heard if node in self._found_at}
-        places = {machine.locations.url(node) for node in machine.nodes - reached - self._left} - {""}
+        places = {machine.locations.url(node) for node in machine.nodes - reached} - {""}
         return places | (set(self.urls) - {self._found_at[node] for node in reached})
 
     async def _posts(self, peer: bytes, link: _Link) -> None:
@@ -280,7 +307,7 @@ class Driver:
                     self._found_at.pop(peer, None)
 
     async def _post(self, url: str, peer: bytes, payloads: list[bytes]) -> None:
-        self._open(await self._client.fetch("POST", f"{url}/gossip", MAX_BODY_BYTES, self._pack(peer, payloads)))
+        await self._open(await self._client.fetch("POST", f"{url}/gossip", MAX_BODY_BYTES, self._pack(peer, payloads)))
 
     # Seals that are searched for
 
@@ -288,7 +315,6 @@ class Driver:
         """Let the worker search for what the machine wants now, and take what it has found."""
         if self._miner and (found := self._miner.found()):
             self.machine.found(*found, self.now)
-            self.send(self.machine.sent())
         if self.machine.search is self._searching:
             return
         self._searching = self.machine.search

@@ -166,12 +166,12 @@ class Pool:
     def best(self, base_fee: int, passed: set[bytes]) -> Iterator[Queued]:
         """What a block takes, in its order: the highest tip first, then the first that came; nonces in order.
 
-        Whoever is in `passed` is left out; names may be added while iterating.
+        Whoever is in `passed` is left out. Names may be added while iterating, and transactions may come and go.
         """
         heap: list[tuple[int, int, bytes, int]] = []
 
         def offer(sender: bytes, nonce: int) -> None:
-            entry = self._queues[sender].entries.get(nonce)
+            entry = self._entry(sender, nonce)
             if entry and entry.queued.transaction.max_fee_per_gas >= base_fee:
                 heappush(heap, (-_tip(entry.queued, base_fee), entry.order, sender, nonce))
 
@@ -179,9 +179,10 @@ class Pool:
             offer(sender, queue.nonce)
         while heap:
             _, _, sender, nonce = heappop(heap)
-            if sender in passed:
+            entry = self._entry(sender, nonce)
+            if sender in passed or entry is None:
                 continue
-            yield self._queues[sender].entries[nonce].queued
+            yield entry.queued
             offer(sender, nonce + 1)
 
     def settle(self, senders: Iterable[bytes], account: Account) -> None:
@@ -209,10 +210,14 @@ class Pool:
 
     def forget(self, queued: Queued) -> None:
         """Let go of a transaction that cannot be executed, unless it was in a block: it may be in one again."""
-        entry = self._queues[queued.sender].entries[queued.transaction.nonce]
-        if not entry.kept:
+        entry = self._entry(queued.sender, queued.transaction.nonce)
+        if entry and entry.queued is queued and not entry.kept:
             self._remove(entry)
             self._rank(queued.sender)
+
+    def _entry(self, sender: bytes, nonce: int) -> _Waiting | None:
+        queue = self._queues.get(sender)
+        return queue.entries.get(nonce) if queue else None
 
     def _rank(self, sender: bytes) -> None:
         """Note what a sender's queue is worth after it changed: one behind a gap least, else by its offer."""

@@ -120,7 +120,7 @@ def _gossip(driver: Driver) -> Callable[[Request], Awaitable[Response]]:
         except ClientDisconnect:
             return PlainTextResponse("The body did not arrive.", 408)
         try:
-            return Response(driver.gossip(bytes(body)), media_type="application/octet-stream")
+            return Response(await driver.gossip(bytes(body)), media_type="application/octet-stream")
         except WireError as error:
             return PlainTextResponse(str(error), 403)
 

@@ -23,7 +23,7 @@ from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain.evm import Genesis, Queued, begin, decode, problem_of
 from commonwatt.ledger.chain.execution import Execution
 from commonwatt.ledger.chain.reader import Reader
-from commonwatt.ledger.chain.rules import Unexecutable
+from commonwatt.ledger.chain.rules import Guard, Unexecutable, unbounded
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.network.block import (
     MAX_BLOCK_BYTES,
@@ -112,6 +112,8 @@ class Tree(Kept):
             begin(store, name, genesis)
             super().__init__(store, name, engine)
             self._refused: OrderedDict[bytes, str] = OrderedDict()
+            self.guard: Guard = unbounded
+            """Called again and again while blocks are executed. Nothing may be changed here meanwhile."""
             self.balance(ZERO_ADDRESS)  # the head's state must be there
             self.notes.save()
             store.commit()
@@ -175,8 +177,9 @@ class Tree(Kept):
             raise InvalidBlock("it does not pay its sealer what it must")
         parent, header = self.header(sealed.seen.parent), sealed.header
         run = Execution(
-            self._chain, parent, timestamp=header.timestamp, coinbase=header.coinbase, extra_data=header.extra_data
-        )
+            self._chain, parent, timestamp=header.timestamp, coinbase=header.coinbase, extra_data=header.extra_data,
+            guard=self.guard,
+        )  # fmt: skip
         try:
             for queued in sealed.transactions:
                 problem = problem_of(queued, self._chain_id, header.gas_limit, 0)
@@ -206,8 +209,9 @@ class Tree(Kept):
         A sender whose transaction is not taken is put into `passed`, so that `candidates` may leave out its next.
         """
         run = Execution(
-            self._chain, self._head, timestamp=timestamp, coinbase=turn.coinbase, extra_data=extra_data(turn.claim)
-        )
+            self._chain, self._head, timestamp=timestamp, coinbase=turn.coinbase, extra_data=extra_data(turn.claim),
+            guard=self.guard,
+        )  # fmt: skip
         room = MAX_BLOCK_BYTES - _HEADER_BYTES
         refused: list[Queued] = []
         try:

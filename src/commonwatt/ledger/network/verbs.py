@@ -101,8 +101,7 @@ async def add_transaction(driver: Driver, request: Request) -> tuple[int, dict[s
 async def mine_block(driver: Driver, request: Request) -> tuple[int, dict[str, Any]]:  # noqa: ARG001
     """Seal the next block now, or as soon as its seal is found."""
     machine = driver.machine
-    before, sealed = machine.tree.head.number, machine.produce(driver.now)
-    driver.send(machine.sent())
+    before, sealed = machine.tree.head.number, await driver.alone(lambda: machine.produce(driver.now))
     if sealed is None and machine.search:
         await _until(lambda: machine.tree.head.number > before, lambda: machine.search)
         if machine.tree.head.number == before:
@@ -117,7 +116,7 @@ async def replace_chain(driver: Driver, request: Request) -> tuple[int, dict[str
     """Take over the best chain of the connected nodes."""
     machine = driver.machine
     before = machine.tree.head.hash
-    driver.send(machine.follow(driver.now))
+    driver.send(await driver.alone(lambda: machine.follow(driver.now)))
     await _until(lambda: machine.highest is None, lambda: machine.tree.head)
     replaced = machine.tree.head.hash != before
     message = "The chain was replaced by a better one." if replaced else "The chain is the best one already."
@@ -134,7 +133,7 @@ async def vote(operator: Readers, driver: Driver, request: Request) -> tuple[int
         case _:
             raise LedgerError('The request needs one of "admit", "remove" and "withdraw", with an address.')
     tree = driver.machine.tree
-    votes.vote(tree, candidate, {"admit": True, "remove": False}.get(what))
+    await driver.alone(lambda: votes.vote(tree, candidate, {"admit": True, "remove": False}.get(what)))
     said = "takes its vote back" if what == "withdraw" else f"votes to {what}"
     return 200, {"message": f"This node {said} with its next block. {votes.standing(tree, candidate)}"}
 
