@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
-from exchange_cases import exchange_of
+from exchange_cases import AFTER, HEAD, MEMBERS, START, exchange_of, written
 from rich.console import Console
 
+from commonwatt.plain import many
 from commonwatt.report.metrics import figures
 from commonwatt.report.screen import render, summary
 from commonwatt.report.trace import trace
+from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
 from commonwatt.units import decimal_text
 
@@ -56,6 +59,17 @@ def test_bars_fill_the_line_and_can_be_read_without_colour(week: Result) -> None
 
 def test_without_a_ledger_the_screen_says_so(small: Result) -> None:
     assert any(line.startswith("none: nothing was signed") for line in screen(small, 100, ()))
+
+
+def test_prices_are_told_to_their_last_digit_and_one_is_no_plural(tmp_path: Path) -> None:
+    head = HEAD.replace("EUR", "KWD")
+    tariff = '\n[tariff]\nretail = "0.0295"\nfeed_in = "0.0041"\n'
+    result = simulate(written(tmp_path, head + tariff + AFTER + MEMBERS), START, 1, ledger="none")
+    text = " ".join(screen(result, 100))
+    assert "prices: feed-in 0.0041, between neighbours up to 0.0295, utility 0.0295 KWD/kWh" in text
+    roofs = sum(member.pv is not None for member in result.community.members)
+    assert f"on {many(roofs, 'roof')} " in text
+    result.close()
 
 
 def test_a_delivery_is_traced_to_its_block(with_ledger: Result) -> None:

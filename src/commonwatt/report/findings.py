@@ -6,7 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from commonwatt.plain import many
 from commonwatt.report.wires import overloads
+
+_REASONS = 3
+"""How many reasons are told in full."""
 
 if TYPE_CHECKING:
     from commonwatt.simulation.result import Result
@@ -18,9 +22,12 @@ def findings(result: Result) -> list[str]:
 
 
 def _uncleared(result: Result) -> Iterator[str]:
-    """Slots that stayed without local trade because they could not be cleared, each reason once."""
-    for reason, slots in Counter(result.uncleared).items():
-        yield f"The market: {slots} slot{'s' if slots > 1 else ''} without local trade: {reason}"
+    """Slots that stayed without local trade because they could not be cleared, each of the commonest reasons once."""
+    reasons = Counter(result.uncleared).most_common()
+    for reason, slots in reasons[:_REASONS]:
+        yield f"The market: {many(slots, 'slot')} without local trade: {reason}"
+    if others := sum(slots for _, slots in reasons[_REASONS:]):
+        yield f"The market: {many(others, 'slot')} more without local trade, for other reasons; the journal has them."
 
 
 def _without_plan(result: Result) -> Iterator[str]:
