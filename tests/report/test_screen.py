@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from exchange_cases import AFTER, HEAD, MEMBERS, START, exchange_of, written
+from exchange_cases import AFTER, HEAD, LISTINGS, MEMBERS, START, TARIFF, exchange_of, written
 from rich.console import Console
 
 from commonwatt.plain import many
+from commonwatt.report.findings import findings
 from commonwatt.report.metrics import figures
 from commonwatt.report.screen import render, summary
 from commonwatt.report.trace import trace
@@ -95,3 +96,23 @@ def test_the_summary_of_a_run_without_trade_or_ledger(silent: Result) -> None:
     assert told["ledger"] is None
     assert told["trades"] == 0
     assert told["shares"]["local_share"] is None
+
+
+@pytest.mark.parametrize(
+    ("stage", "sentence"),
+    [
+        (LISTINGS, " refused; the first of roof: it may cost "),
+        (AFTER, " kWh for neighbours went to the utility instead, because the free collateral of those"),
+    ],
+    ids=["orders", "shares"],
+)
+def test_what_collateral_does_not_cover_is_told(tmp_path: Path, stage: str, sentence: str) -> None:
+    poor = MEMBERS.replace('collateral = "20"', 'collateral = "0"')
+    result = simulate(written(tmp_path, HEAD + TARIFF + stage + poor), START, 1, ledger="embedded")
+    (found,) = findings(result)
+    assert sentence in found
+    result.close()
+
+
+def test_what_collateral_covers_is_not_told(with_ledger: Result) -> None:
+    assert not [each for each in findings(with_ledger) if "refused" in each or "collateral" in each]
