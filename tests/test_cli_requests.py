@@ -34,6 +34,9 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     [
         (("bench", "day", "--homes", "0"), "homes: is 1 or more, not 0"),
         (("bench", "day", "--homes", "-1"), "homes: is 1 or more, not -1"),
+        (("clear", "fixed", "x.csv", "--param", "price"), "--param: is given as key=value, not 'price'"),
+        (("clear", "fixed", "x.csv", "--param", "=1"), "--param: is given as key=value, not '=1'"),
+        (("clear", "fixed", "x.csv", "--param", "price=1", "--param", "price=2"), "--param price: is given twice"),
         (("bench", "day", "--homes", "1.9"), "homes: is a whole number, not '1.9'"),
         (("simulate", FIVE_HOMES, "--days", "1.5"), "days: is a whole number, not '1.5'"),
         (("compare", FIVE_HOMES, "--days", "1.5"), "days: is a whole number, not '1.5'"),

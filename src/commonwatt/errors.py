@@ -96,10 +96,12 @@ class PromiseBroken(MarketError):
     """A clearing does not hold what its mechanism promises, so it is not to be settled.
 
     slot : start [unix s]; check : name, such as "limits"; meaning, figure : what is off, and by how much
+    reason : the same without slot and figure, so that it is one sentence for all slots with the same fault
     """
 
     def __init__(self, mechanism: str, slot: int, check: str, meaning: str, figure: int) -> None:
         self.mechanism, self.slot, self.check, self.figure = mechanism, slot, check, figure
+        self.reason = f"{mechanism} broke its promise, by {meaning}."
         super().__init__(f"{mechanism} broke its promise in slot {slot}: {meaning} ({figure}).")
 
 

@@ -1,4 +1,4 @@
-"""Text from others, made fit for a person's terminal: documents, nodes and names may not steer or repaint it."""
+"""Words for a person's terminal. Text from others, documents, nodes and names, may not steer or repaint it."""
 
 from __future__ import annotations
 
@@ -17,3 +17,12 @@ def plain(text: object, longest: int = LONGEST) -> str:
     given = str(text)
     cut = given if len(given) <= longest else f"{given[:longest]}…"
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in cut)
+
+
+def many(count: int, noun: str) -> str:
+    """So many of something.
+
+    >>> many(1, "home"), many(2, "home")
+    ('1 home', '2 homes')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -193,7 +193,7 @@ def test_a_mechanism_of_ones_own_that_cannot_be_used(with_files: Path) -> None:
         ("sys.exit(0)", r"cannot be run: SystemExit: 0 \(line 5\)"),
         ("1 / 0", r"cannot be run: ZeroDivisionError: division by zero \(line 5\)"),
         ("return None", r"cannot be run: TypeError: 'NoneType' object is not iterable"),
-        ("return ['nothing']", r"cannot be run: AttributeError: 'str' object has no attribute 'trades'"),
+        ("return ['nothing']", r"gives an answer that cannot be used: str in the place of an Outcome"),
         ("return ()", r"answers for 0 of 1 slots"),
     ],
 )

@@ -16,6 +16,8 @@ from commonwatt.exchange import store
 from commonwatt.exchange.bills import proven
 from commonwatt.market import Frame, Positions, find
 from commonwatt.member.verify import verify_bill
+from commonwatt.plain import many
+from commonwatt.report.findings import findings
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
 
@@ -41,7 +43,20 @@ FAULTS = {
     "a broken promise": (
         "trades = outcomes[place].trades; outcomes[place] = replace(outcomes[place], "
         "trades=Trades(trades.buyer, trades.buyer, trades.wh, trades.price))",
-        "mine broke its promise in slot",
+        "mine broke its promise, by trades without energy, with oneself, or of strangers.",
+    ),
+    "a price of half a unit": (
+        "trades = outcomes[place].trades; outcomes[place] = replace(outcomes[place], "
+        "trades=Trades(trades.buyer, trades.seller, trades.wh, trades.price + 0.5))",
+        "own.py gives an answer that cannot be used: the column 'price' of its trades does not hold whole numbers.",
+    ),
+    "prices without names": (
+        'outcomes[place] = replace(outcomes[place], prices={1: "much"})',
+        "own.py gives an answer that cannot be used: its prices are not whole numbers by name.",
+    ),
+    "no outcome": (
+        "outcomes[place] = 5",
+        "own.py gives an answer that cannot be used: int in the place of an Outcome.",
     ),
     "a slot without an answer": ("outcomes.pop()", "own.py answers for 0 of 1 slots."),
 }
@@ -78,6 +93,26 @@ def test_one_slot_stays_without_trade_and_the_others_go_on(
     assert (clearings, checks - holding) == (24, 1)
     for result in (whole, broken):
         result.close()
+
+
+def test_the_same_fault_in_many_slots_is_one_finding_and_prints_nothing_to_stdout(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = FAULTS["a broken promise"][0]
+    result = day(tmp_path / "day", POOL, "sdr", 13, f'pass\n            print("why"); {broken}')
+    assert len(result.uncleared) > 1
+    found = [each for each in findings(result) if "without local trade" in each]
+    assert found == [f"The market: {many(len(result.uncleared), 'slot')} without local trade: {result.uncleared[0]}"]
+    assert capsys.readouterr().out == ""
+    result.close()
+
+
+def test_only_the_commonest_reasons_are_told(tmp_path: Path) -> None:
+    result = day(tmp_path / "day", POOL, "sdr", 13, "pass\n            raise ValueError(str(frame.starts[0]))")
+    found = [each for each in findings(result) if "without local trade" in each]
+    assert len(found) == 4
+    assert found[-1] == "The market: 21 slots more without local trade, for other reasons; the journal has them."
+    result.close()
 
 
 def test_the_journal_says_it_and_every_bill_still_proves_itself(tmp_path: Path) -> None:

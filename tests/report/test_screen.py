@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
-from exchange_cases import exchange_of
+from exchange_cases import AFTER, HEAD, LISTINGS, MEMBERS, START, TARIFF, exchange_of, written
 from rich.console import Console
 
+from commonwatt.plain import many
+from commonwatt.report.findings import findings
 from commonwatt.report.metrics import figures
 from commonwatt.report.screen import render, summary
 from commonwatt.report.trace import trace
+from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
 from commonwatt.units import decimal_text
 
@@ -58,6 +62,17 @@ def test_without_a_ledger_the_screen_says_so(small: Result) -> None:
     assert any(line.startswith("none: nothing was signed") for line in screen(small, 100, ()))
 
 
+def test_prices_are_told_to_their_last_digit_and_one_is_no_plural(tmp_path: Path) -> None:
+    head = HEAD.replace("EUR", "KWD")
+    tariff = '\n[tariff]\nretail = "0.0295"\nfeed_in = "0.0041"\n'
+    result = simulate(written(tmp_path, head + tariff + AFTER + MEMBERS), START, 1, ledger="none")
+    text = " ".join(screen(result, 100))
+    assert "prices: feed-in 0.0041, between neighbours up to 0.0295, utility 0.0295 KWD/kWh" in text
+    roofs = sum(member.pv is not None for member in result.community.members)
+    assert f"on {many(roofs, 'roof')} " in text
+    result.close()
+
+
 def test_a_delivery_is_traced_to_its_block(with_ledger: Result) -> None:
     text = "".join(line.strip() for line in screen(with_ledger, 100, trace(with_ledger)))
     assert "= deposits ✓" in text
@@ -81,3 +96,23 @@ def test_the_summary_of_a_run_without_trade_or_ledger(silent: Result) -> None:
     assert told["ledger"] is None
     assert told["trades"] == 0
     assert told["shares"]["local_share"] is None
+
+
+@pytest.mark.parametrize(
+    ("stage", "sentence"),
+    [
+        (LISTINGS, " refused; the first of roof: it may cost "),
+        (AFTER, " kWh for neighbours went to the utility instead, because the free collateral of those"),
+    ],
+    ids=["orders", "shares"],
+)
+def test_what_collateral_does_not_cover_is_told(tmp_path: Path, stage: str, sentence: str) -> None:
+    poor = MEMBERS.replace('collateral = "20"', 'collateral = "0"')
+    result = simulate(written(tmp_path, HEAD + TARIFF + stage + poor), START, 1, ledger="embedded")
+    (found,) = findings(result)
+    assert sentence in found
+    result.close()
+
+
+def test_what_collateral_covers_is_not_told(with_ledger: Result) -> None:
+    assert not [each for each in findings(with_ledger) if "refused" in each or "collateral" in each]

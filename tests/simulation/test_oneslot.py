@@ -164,7 +164,7 @@ def test_an_island_has_no_bound_on_prices(tmp_path: Path) -> None:
         ("member,net_wh\na,1\na,2\n", ["row 3: member 'a' has a position already"]),
         ("member,net_wh\na,NaN\nb,1.5\n", ["row 2: net_wh is a whole number", "row 3: net_wh is a whole number"]),
         ("member,net_wh\na,1000000001\n", ["row 2: net_wh is between"]),
-        ("member,net_wh\na\n", ["row 2: has 1 values; 2 are needed"]),
+        ("member,net_wh\na\n", ["row 2: has 1 value; 2 are needed"]),
         (
             "order,member,side,wh,limit\n1,a,hold,-5,x\n1,b,buy,5,0.1\n",
             ["side is buy or sell", "wh is between 0", "decimal number", "order '1' is there already"],

@@ -10,10 +10,10 @@ from cyclopts import App, Parameter
 
 from commonwatt.cli.chain import app as chain_app
 from commonwatt.cli.member import challenge, verify, withdraw
-from commonwatt.cli.options import JsonPath, Whole, progress, write_json
+from commonwatt.cli.options import JsonPath, Whole, named_values, progress, write_json
 from commonwatt.cli.study import app as study_app
 from commonwatt.errors import CommonwattError, OutputError
-from commonwatt.plain import plain
+from commonwatt.plain import many, plain
 
 if TYPE_CHECKING:
     from commonwatt.simulation.result import Result
@@ -57,7 +57,7 @@ def check(file: Path, *, start: str | None = None, days: Whole = 1) -> None:
     batteries = sum(member.battery is not None for member in community.members)
     stages = ", ".join(f"{stage.name} = {stage.mechanism}" for stage in community.market) or "utility only"
     print(
-        f"{file} is fine: {community.name}, {len(community.members)} members ({pv} with PV, "
+        f"{file} is fine: {community.name}, {many(len(community.members), 'member')} ({pv} with PV, "
         f"{batteries} with a battery), market {stages}, ledger {community.ledger.kind}."
     )
 
@@ -187,8 +187,7 @@ def clear(
     """
     from commonwatt.simulation.oneslot import clear_file, in_words, insist_on_plan
 
-    pairs = [text.partition("=") for text in param or []]
-    found = clear_file(mechanism, file, retail, feed_in, {key: value for key, _, value in pairs})
+    found = clear_file(mechanism, file, retail, feed_in, named_values("--param", param or []))
     if json_path:
         write_json(found, json_path)
     if json_path != "-":

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from commonwatt.cli.chain_queries import account, block, blocks, tx, utc
 from commonwatt.cli.options import Whole, addresses
 from commonwatt.errors import ConfigError, Finding, LedgerError
-from commonwatt.plain import plain
+from commonwatt.plain import many, plain
 
 app = App(name="chain", help="The community's own chain: nodes, ways to agree, proof of a file.")
 
@@ -86,7 +86,7 @@ def init(
         "balances": {address: str(ether * 10**18) for address in members},
     }
     files = new_network(folder, document, keys)
-    print(f"{folder / GENESIS_FILE}: chain {chain_id}, {consensus}, {len(members)} members.")
+    print(f"{folder / GENESIS_FILE}: chain {chain_id}, {consensus}, {many(len(members), 'member')}.")
     for path, key in zip(files, keys, strict=True):
         print(f"{path}: the key of {checksum_address(key.address)}")
 
@@ -286,8 +286,8 @@ def verify(file: Path, *, genesis: Path) -> None:
 
     found = prove(file, read(genesis))
     print(
-        f"{file} is proved: {found.blocks} blocks with {found.transactions} transactions, executed from the genesis, "
-        f"give the head 0x{found.head.hex()}."
+        f"{file} is proved: {many(found.blocks, 'block')} with {many(found.transactions, 'transaction')}, executed "
+        f"from the genesis, give the head 0x{found.head.hex()}."
     )
 
 

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from commonwatt.cli.options import JsonPath, Whole, addresses, say, write_json
 from commonwatt.errors import ConfigError, Finding
+from commonwatt.plain import many
 
 if TYPE_CHECKING:
     from commonwatt.member.trust import Pins
@@ -63,8 +64,8 @@ def verify(
     owes = "owes" if found.total >= 0 else "receives"
     say(
         f"{bill.name} is proved by the chain {trust.source}: {found.member} {owes} "
-        f"{decimal_text(abs(found.total), 2)} {found.currency}; {found.lines} lines in {found.slots} slots lead to "
-        "settled posts."
+        f"{decimal_text(abs(found.total), 2)} {found.currency}; {many(found.lines, 'line')} in "
+        f"{many(found.slots, 'slot')} lead to settled posts."
     )
     say(trust)
     if not trust.pins.whose:
@@ -114,7 +115,8 @@ def challenge(
         say(f"{each.says}. {each.function}: {each.sent or 'not sent; name your key with --key'}{gas}.")
     if not looked.objections:
         say(
-            f"Nothing to object to {looked.trust.source}: {looked.open_} slots not final, {looked.final} final.",
+            f"Nothing to object to {looked.trust.source}: {many(looked.open_, 'slot')} not final, "
+            f"{looked.final} final.",
         )
     say(looked.trust)
 

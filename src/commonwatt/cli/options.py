@@ -59,6 +59,19 @@ def addresses(name: str, texts: Sequence[str] | None) -> tuple[bytes, ...]:
     return tuple(bytes.fromhex(text.strip()[2:]) for text in texts or [])
 
 
+def named_values(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """What is given as key=value, each key once."""
+    values: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise ConfigError("The request", [Finding(option, f"is given as key=value, not '{text}'")])
+        if key in values:
+            raise ConfigError("The request", [Finding(f"{option} {key}", "is given twice")])
+        values[key] = value
+    return values
+
+
 def say(sentence: object) -> None:
     """Print a sentence that others had a part in: a document, a node, the chain."""
     print(plain(sentence))

@@ -15,21 +15,26 @@ import importlib.util
 import io
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from itertools import chain
 from math import inf
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any, Final
 
+import numpy as np
+
 from commonwatt.community.model import Community
 from commonwatt.community.tariff import PriceFile
 from commonwatt.data.table import regular_file
 from commonwatt.errors import CommonwattError, MarketError
-from commonwatt.market import Frame, Mechanism, find
+from commonwatt.market import Frame, Mechanism, Outcome, find
 from commonwatt.proof import keccak
 from commonwatt.records import Clearing
+
+Rule = Callable[[Frame, tuple[Any, ...], Any], tuple[Outcome, ...]]
 
 LOADING_TIME: Final = 60.0
 """How long a file of one's own may take until its mechanism is there [s]."""
@@ -76,7 +81,7 @@ def resolve(name: str, folder: Path) -> Mechanism[Any]:
     found = _loaded(path, attribute)
     if not isinstance(found, Mechanism):
         raise MarketError(f"{path} has no Mechanism called '{attribute}'.")
-    return OwnMechanism(**{**vars(found), "path": path})
+    return OwnMechanism(**{**vars(found), "path": path, "rule": _usable(path, found.rule)})
 
 
 def charter(community: Community, folder: Path) -> bytes:
@@ -124,10 +129,41 @@ def _loaded(path: Path, attribute: str) -> object:
     return found[0]
 
 
+def _usable(path: Path, rule: Rule) -> Rule:
+    """The rule, whose answers are what an Outcome can hold. Nothing is rounded: 0.2 is no price of 0."""
+
+    def answer(frame: Frame, inputs: tuple[Any, ...], parameters: Any) -> tuple[Outcome, ...]:
+        outcomes = tuple(rule(frame, inputs, parameters))
+        for fault in chain.from_iterable(map(_faults, outcomes)):
+            raise MarketError(f"{path} gives an answer that cannot be used: {fault}.")
+        return outcomes
+
+    return answer
+
+
+def _faults(outcome: object) -> Iterator[str]:
+    if not isinstance(outcome, Outcome):
+        yield f"{type(outcome).__name__} in the place of an Outcome"
+        return
+    columns = vars(outcome.trades)
+    for name, column in columns.items():
+        values = np.asarray(column)
+        if values.ndim != 1 or values.dtype.kind not in "iuf" or bool((values % 1 != 0).any()):
+            yield f"the column '{name}' of its trades does not hold whole numbers"
+    if len({np.size(column) for column in columns.values()}) > 1:
+        yield "the columns of its trades are not of one length"
+    if not all(isinstance(key, str) and isinstance(price, int | np.integer) for key, price in outcome.prices.items()):
+        yield "its prices are not whole numbers by name"
+    if not all(isinstance(key, str) for key in outcome.diagnostics):
+        yield "its diagnostics have no names"
+
+
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
+    """Whatever its code raises is told in a sentence. What it prints goes to stderr; stdout is the command's own."""
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     except (CommonwattError, KeyboardInterrupt):
         raise
     except BaseException as error:

@@ -123,7 +123,8 @@ def _uncleared(clearings: Iterable[Clearing]) -> Iterator[tuple[str, dict[str, o
     for clearing in clearings:
         for check in clearing.proof.checks:
             if check.name == CLEARED and not check.holds:
-                yield "not cleared", {"slot": clearing.slot, "mechanism": clearing.mechanism, "reason": check.meaning}
+                told = {"mechanism": clearing.mechanism, "reason": check.meaning, "figure": check.figure}
+                yield "not cleared", {"slot": clearing.slot, **told}
 
 
 def _note_cuts(connection: Connection, slot: int, settled: IntArray, agreed: IntArray) -> None:

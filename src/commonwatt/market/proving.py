@@ -60,12 +60,14 @@ def insist(name: str, frame: Frame, slot: int, check: Check) -> None:
         raise PromiseBroken(name, int(frame.starts[slot]), check.name, check.meaning, check.figure)
 
 
-def uncleared(name: str, start: int, grid: IntArray, reason: str) -> Clearing:
+def uncleared(name: str, start: int, grid: IntArray, reason: str, figure: int = 1) -> Clearing:
     """A slot [start, unix s] that could not be cleared: nobody trades, everybody meets the utility.
 
-    grid : what was wished, shape (members,) [Wh]; reason : a sentence, which the proof carries
+    grid : what was wished, shape (members,) [Wh]; reason : a sentence, which the proof carries, with its figure
     """
-    return Clearing(name, start, Trades(), {}, grid, Proof((Check(CLEARED, holds=False, figure=1, meaning=reason),)))
+    return Clearing(
+        name, start, Trades(), {}, grid, Proof((Check(CLEARED, holds=False, figure=figure, meaning=reason),))
+    )
 
 
 def declared(given: Orders | Positions | Events, members: int) -> tuple[IntArray, IntArray]:

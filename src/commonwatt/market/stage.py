@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from commonwatt.errors import CommonwattError, MarketError
+from commonwatt.errors import CommonwattError, MarketError, PromiseBroken
 from commonwatt.market import Events, Frame, Mechanism, Orders, Positions
 from commonwatt.market.proving import declared, uncleared
 from commonwatt.records import Clearing
@@ -33,15 +33,18 @@ class ActiveStage:
         try:
             return self.mechanism.clear(frame, inputs, self.parameters)
         except Exception as error:  # an operator's own mechanism may raise anything
-            reason = str(error) if isinstance(error, CommonwattError) else _reason(self.mechanism.name, error)
+            reason = _reason(self.mechanism.name, error)
             if self.over_horizon:
                 raise MarketError(reason) from error
             if len(inputs) > 1:
                 alone = (self.clear(frame.part(slice(at, at + 1)), (given,)) for at, given in enumerate(inputs))
                 return tuple(clearing for (clearing,) in alone)
             bought, sold = declared(inputs[0], frame.members)
-            return (uncleared(self.mechanism.name, int(frame.starts[0]), bought - sold, reason),)
+            figure = error.figure if isinstance(error, PromiseBroken) else 1
+            return (uncleared(self.mechanism.name, int(frame.starts[0]), bought - sold, reason, figure),)
 
 
 def _reason(name: str, error: Exception) -> str:
+    if isinstance(error, CommonwattError):
+        return error.reason if isinstance(error, PromiseBroken) else str(error)
     return f"{name} cannot clear: its code ends with {type(error).__name__}: {error}"

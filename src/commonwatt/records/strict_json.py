@@ -32,7 +32,10 @@ def loads(text: bytes | str, longest: int, *, fractions: bool = False) -> Any:
     if len(text) > longest:
         raise ValueError(f"it is longer than {longest}")
     if isinstance(text, bytes):
-        text = text.decode("utf-8")
+        try:
+            text = text.decode("utf-8")
+        except UnicodeDecodeError:
+            raise ValueError("it is not UTF-8") from None
     text = text.removeprefix("\ufeff")
     _not_too_deep(text)
     value = json.loads(
@@ -40,7 +43,10 @@ def loads(text: bytes | str, longest: int, *, fractions: bool = False) -> Any:
         parse_constant=_no_constant,
     )  # fmt: skip
     if "\\u" in text:
-        json.dumps(value, ensure_ascii=False).encode()
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("a text holds half a character") from None
     return value
 
 

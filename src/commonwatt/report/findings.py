@@ -6,7 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from commonwatt.exchange import store as tables
+from commonwatt.plain import many
 from commonwatt.report.wires import overloads
+
+_REASONS = 3
+"""How many reasons are told in full."""
 
 if TYPE_CHECKING:
     from commonwatt.simulation.result import Result
@@ -14,13 +19,37 @@ if TYPE_CHECKING:
 
 def findings(result: Result) -> list[str]:
     """The findings as sentences; empty when there is nothing to say."""
-    return [*overloads(result), *_uncleared(result), *_without_plan(result), *_in_vain(result)]
+    money = [*_refused(result), *_unpaid(result)]
+    return [*overloads(result), *_uncleared(result), *money, *_without_plan(result), *_in_vain(result)]
 
 
 def _uncleared(result: Result) -> Iterator[str]:
-    """Slots that stayed without local trade because they could not be cleared, each reason once."""
-    for reason, slots in Counter(result.uncleared).items():
-        yield f"The market: {slots} slot{'s' if slots > 1 else ''} without local trade: {reason}"
+    """Slots that stayed without local trade because they could not be cleared, each of the commonest reasons once."""
+    reasons = Counter(result.uncleared).most_common()
+    for reason, slots in reasons[:_REASONS]:
+        yield f"The market: {many(slots, 'slot')} without local trade: {reason}"
+    if others := sum(slots for _, slots in reasons[_REASONS:]):
+        yield f"The market: {many(others, 'slot')} more without local trade, for other reasons; the journal has them."
+
+
+def _refused(result: Result) -> Iterator[str]:
+    """Orders that were not admitted, with the first reason; they matter where a stage clears ahead."""
+    rows = result.exchange.store.rows(tables.refusals)
+    if rows and result.rules.ahead:
+        known = rows[0].member >= 0
+        whose = f" of {result.community.members[rows[0].member].id}" if known else ""
+        yield f"The market: {many(len(rows), 'order')} refused; the first{whose}: {rows[0].reason}."
+
+
+def _unpaid(result: Result) -> Iterator[str]:
+    """Energy that was shared out after delivery, and that its buyers could not pay."""
+    after = [result.community.market[stage.number].name for stage in result.rules.after]
+    shared = result.trades.filter(result.trades["stage"].is_in(after))
+    if lost := int((shared["wh"] - shared["settled_wh"]).sum()):
+        yield (
+            f"The market: {lost / 1000:.1f} kWh for neighbours went to the utility instead, because the free "
+            "collateral of those who would have bought them did not cover it."
+        )
 
 
 def _without_plan(result: Result) -> Iterator[str]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from commonwatt.plain import many
 from commonwatt.report.findings import findings
 from commonwatt.report.metrics import disposal, figures, supply
 from commonwatt.report.wires import strains
-from commonwatt.units import IntArray, decimal_text
+from commonwatt.units import IntArray, decimal_text, price_text
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -105,10 +106,11 @@ def _community(result: Result) -> Iterator[RenderableType]:
     batteries = [member.battery.kwh for member in community.members if member.battery]
     head = Text(community.name, style="bold")
     head.append(
-        f"  {period_text(result)}, {period.count} slots of {period.seconds // 60} min, {community.timezone}", "dim"
+        f"  {period_text(result)}, {many(period.count, 'slot')} of {period.seconds // 60} min, {community.timezone}",
+        "dim",
     )
     yield head
-    facts = [f"{len(community.members)} homes", f"PV {sum(pv):.0f} kWp on {len(pv)} roofs"]
+    facts = [many(len(community.members), "home"), f"PV {sum(pv):.0f} kWp on {many(len(pv), 'roof')}"]
     facts += [f"batteries {sum(batteries):.0f} kWh in {len(batteries)}"] if batteries else []
     yield Text(" · ".join([*facts, f"grid {community.grid or 'not modelled'}"]))
     market = ", ".join(
@@ -123,7 +125,7 @@ def _community(result: Result) -> Iterator[RenderableType]:
 
 
 def _range(prices: IntArray) -> str:
-    low, high = (decimal_text(int(price), 2) for price in (prices.min(), prices.max()))
+    low, high = (price_text(int(price)) for price in (prices.min(), prices.max()))
     return low if low == high else f"{low}…{high}"
 
 
@@ -154,14 +156,17 @@ def _energy(result: Result, width: int) -> Iterator[RenderableType]:
         row.rstrip()
         yield row
         yield _bar(layers, width)
-    line = Text(f"{found.trades} trades", "bold")
+    line = Text(many(found.trades, "trade"), "bold")
     for name in ("local_share", "self_sufficiency", "self_consumption"):
         line.append(f" · {NAMES[name]} {_percent(getattr(found, name))}", "not bold")
     yield line
     clearings, checks, holding = result.proofs
     verdict = "all hold ✓" if checks == holding else f"{checks - holding} do not hold"
     if clearings:
-        yield Text(f"{clearings} clearings with {checks} checks: {verdict}", "green" if checks == holding else "red")
+        yield Text(
+            f"{many(clearings, 'clearing')} with {many(checks, 'check')}: {verdict}",
+            "green" if checks == holding else "red",
+        )
 
 
 def _findings(result: Result) -> Iterator[RenderableType]:

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from commonwatt.grid import Network
+from commonwatt.plain import many
 from commonwatt.units import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -79,16 +80,14 @@ def overloads(result: Result) -> Iterator[str]:
     unsolved = np.flatnonzero(np.isnan(check.v_low))
     if len(unsolved):
         first = _clock(result, int(unsolved[0]))
-        yield f"The wires: no power flow exists in {_slots(len(unsolved))}, first {first}; the voltage would collapse."
+        slots = many(len(unsolved), "slot")
+        yield f"The wires: no power flow exists in {slots}, first {first}; the voltage would collapse."
     for strain in strains(result):
         if strain.slots:
             place = (strain.slot - result.period.start) // result.period.seconds
             allowed = f"{strain.limit:g} pu" if "voltage" in strain.kind else f"{100 * strain.limit:g} %"
-            yield f"The wires: {strain.words} {_clock(result, place)}; beyond {allowed} in {_slots(strain.slots)}."
-
-
-def _slots(count: int) -> str:
-    return f"{count} slot{'' if count == 1 else 's'}"
+            slots = many(strain.slots, "slot")
+            yield f"The wires: {strain.words} {_clock(result, place)}; beyond {allowed} in {slots}."
 
 
 def _clock(result: Result, place: int) -> str:

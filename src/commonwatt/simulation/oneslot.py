@@ -24,6 +24,7 @@ from commonwatt.devices.operation import operate
 from commonwatt.errors import ConfigError, Finding, MarketError
 from commonwatt.market import Events, Frame, Mechanism, Neighbourhood, Orders, Positions, as_events, find
 from commonwatt.market.proving import asked, insist
+from commonwatt.plain import many
 from commonwatt.records import BUY, SELL, Clearing, Proof
 from commonwatt.simulation.agents_file import read_agents
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, IntArray, decimal_text, micro
@@ -207,9 +208,9 @@ def _orders(rows: Rows, findings: list[Finding]) -> SlotFile:
         try:
             price = micro(limit)
             if abs(price) > MAX_PRICE:
-                raise ValueError(f"limit is at most {MAX_PRICE // 10**6} currency/kWh")
+                raise ValueError(f"is at most {MAX_PRICE // 10**6} currency/kWh")
         except ValueError as error:
-            findings.append(Finding(where, str(error)))
+            findings.append(Finding(f"{where}, limit", str(error)))
             price = 0
         index = members.setdefault(member, len(members))
         if energy:
@@ -224,7 +225,7 @@ def _complete(rows: Rows, columns: int, findings: list[Finding]) -> Iterator[tup
         if len(row) == columns and all(row):
             yield number, row
         else:
-            findings.append(Finding(f"row {number}", f"has {sum(map(bool, row))} values; {columns} are needed"))
+            findings.append(Finding(f"row {number}", f"has {many(sum(map(bool, row)), 'value')}; {columns} are needed"))
 
 
 def _integer(text: str, least: int, row: int, name: str, findings: list[Finding]) -> int:
@@ -260,7 +261,9 @@ def _positions_of(mechanism: Mechanism[Any], slot: SlotFile, orders: Orders) -> 
     several = np.flatnonzero(np.bincount(terms[:, 0], minlength=len(slot.members)) > 1)
     told = f"has orders on both sides or with several limits; {mechanism.name} shares one position of each member"
     if len(several):
-        raise ConfigError("The orders", [Finding(f"member '{slot.members[member]}'", told) for member in several])
+        raise ConfigError(
+            "The list of orders", [Finding(f"member '{slot.members[member]}'", told) for member in several]
+        )
     limit = np.zeros(len(slot.members), dtype=np.int64)
     limit[orders.member] = orders.limit
     return Positions(slot.wh, limit, limit)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from commonwatt.plain import many
 from commonwatt.study.compare.comparison import Comparison, Row
 
 if TYPE_CHECKING:
@@ -150,8 +151,10 @@ class Screen:
         from rich.text import Text
 
         found, width = self.comparison, min(options.max_width, WIDEST)
-        days = "1 day" if found.days == 1 else f"{found.days} days"
-        yield Text(f"{found.community}, {len(found.homes)} homes, {days} from {found.start}; money in {found.currency}")
+        days = many(found.days, "day")
+        yield Text(
+            f"{found.community}, {many(len(found.homes), 'home')}, {days} from {found.start}; money in {found.currency}"
+        )
         shown = columns(found)
         yield from (self._block(block) for block in _blocks(shown, found.rows, width))
         meanings = "; ".join(f"{column.head}: {column.meaning}" for column in shown if column.meaning)
