@@ -88,11 +88,8 @@ class Command:
 
 
 def _serve() -> None:
-    import uvicorn.lifespan.on
-    import uvicorn.loops.asyncio
-
     import commonwatt.cli
-    import commonwatt.ledger.network.running
+    import commonwatt.ledger.network.running  # most of what a node needs
 
     gc.freeze()  # what all forks share is nothing to look through for each of them
     running: set[int] = set()

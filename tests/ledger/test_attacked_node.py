@@ -144,10 +144,10 @@ def test_slow_precompiles_in_transactions_hold_no_block_up(node: Node) -> None:
         gas = GAS if number < 10 else GAS // 10
         sent.append((once, node.send(b"", creation, 500_000), node.send(contract, data, gas)))
     node.goes_on()
-    for once, creation, looping in sent:
+    for once, created, ran_out in sent:
         node.sealed(once)
-        assert node.sealed(creation)["status"] == "0x1"
-        assert node.sealed(looping)["status"] == "0x0"  # out of gas
+        assert node.sealed(created)["status"] == "0x1"
+        assert node.sealed(ran_out)["status"] == "0x0"
     node.goes_on()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -27,6 +28,8 @@ from commonwatt.ledger.wallet import created_address, sign_transaction
 
 SLOW = 60.0
 """Seconds that a slow machine may take for an answer; a node that is deaf takes longer or for ever."""
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Made once; nothing here is encrypted, and reading all authorities' certificates takes longer than most requests."""
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "eth_blockNumber", "params": []}
 # A call of code that gives back a mebibyte: PUSH3 PUSH0 RETURN. Twelve of them are 24 MiB in hexadecimal.
 PLACE = f"0x{'aa' * 20}"
@@ -37,7 +40,7 @@ LOGGER = bytes.fromhex("5b5f5fa05a612000105f57") + b"\x00"
 
 
 def posted(place: str, body: Any, **headers: str) -> httpx.Response:
-    return httpx.post(f"http://{place}/", json=body, headers=headers, timeout=SLOW, trust_env=False, verify=False)
+    return httpx.post(f"http://{place}/", json=body, headers=headers, timeout=SLOW, trust_env=False, verify=NO_TLS)
 
 
 def unread(place: str) -> socket.socket:

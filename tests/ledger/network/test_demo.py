@@ -51,7 +51,9 @@ def test_a_node_that_dies_is_named_with_its_last_words_and_the_logs_are_kept(
     assert all(process.poll() is not None for process in started)
 
 
-def test_a_node_that_cannot_start_says_why(started: list[Command], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_cannot_start_says_why(
+    started: list[Command], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(demos, "_HOST", "203.0.113.1")  # no address of this machine
     with pytest.raises(LedgerError, match=r"node \d has ended. Its last words: .*cannot listen at 203.0.113.1:0"):
         demos.demo("poa", lambda _: None)

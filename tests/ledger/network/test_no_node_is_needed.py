@@ -135,9 +135,7 @@ def test_a_wiped_node_listens_before_it_seals(village: list[Process], asked: Ask
     assert third.lines("caught up")
 
 
-def test_a_majority_votes_while_its_nodes_run(
-    village: list[Process], asked: Asked, commands: Commands
-) -> None:
+def test_a_majority_votes_while_its_nodes_run(village: list[Process], asked: Asked, commands: Commands) -> None:
     first, second, third = village
     first.start()
     second.start("--peer", first.url)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 
 _HOST = "127.0.0.1"
 _CHUNK = 1 << 16
+_TICK = 0.05
 
 
 class Relays:
@@ -17,6 +18,7 @@ class Relays:
     def __init__(self, targets: Sequence[int]) -> None:
         self._loop = asyncio.new_event_loop()
         self._open: set[asyncio.StreamWriter] = set()
+        self._carrying: set[asyncio.Task[None]] = set()
         self._cut = False
         self._servers = [self._loop.run_until_complete(self._listen(target)) for target in targets]
         self.ports = [server.sockets[0].getsockname()[1] for server in self._servers]
@@ -42,36 +44,55 @@ class Relays:
         self._loop.close()
 
     async def _listen(self, target: int) -> asyncio.Server:
-        async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             self._open.add(writer)
-            with suppress(OSError):
-                if not self._cut:
-                    far_reader, far_writer = await asyncio.open_connection(_HOST, target)
-                    self._open.add(far_writer)
-                    await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
-            self._close(writer)
+            task = asyncio.create_task(self._carry(target, reader, writer))
+            self._carrying.add(task)
+            task.add_done_callback(self._carrying.discard)
 
-        return await asyncio.start_server(carry, _HOST, 0)
+        return await asyncio.start_server(accept, _HOST, 0)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _carry(self, target: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
-            while part := await reader.read(_CHUNK):
-                writer.write(part)
-                await writer.drain()
-        self._close(writer)
+            async with self._opened(writer):
+                if self._cut:
+                    return
+                far_reader, far_writer = await asyncio.open_connection(_HOST, target)
+                async with self._opened(far_writer):
+                    if not self._cut:
+                        await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
 
-    def _close(self, writer: asyncio.StreamWriter) -> None:
-        self._open.discard(writer)
-        writer.close()
+    @asynccontextmanager
+    async def _opened(self, writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+        """A side of a connection; at the end its socket is closed."""
+        self._open.add(writer)
+        try:
+            yield
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+            self._open.discard(writer)
 
     def _break(self) -> None:
-        for writer in list(self._open):
+        for writer in self._open:
             writer.transport.abort()
-        self._open.clear()
 
     async def _end(self) -> None:
+        """Close all there is, also what is accepted at this moment: a loop that ends leaves nothing half done."""
+        self._cut = True
         for server in self._servers:
             server.close()
-        self._break()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        await asyncio.gather(*others, return_exceptions=True)
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            self._break()
+            for other in others:
+                other.cancel()
+            await asyncio.wait(others, timeout=_TICK)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while part := await reader.read(_CHUNK):
+            writer.write(part)
+            await writer.drain()
+    writer.close()
