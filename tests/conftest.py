@@ -12,5 +12,6 @@ from report_runs import silent as silent
 from report_runs import small as small
 from report_runs import week as week
 from report_runs import with_ledger as with_ledger
+from shell import said as said
 
 register()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from commonwatt import cli
+from shell import Shell
 
 FIVE_HOMES = Path(__file__).parents[1] / "examples" / "five-homes.toml"
 Refused = Callable[..., str]
@@ -16,15 +14,11 @@ Refused = Callable[..., str]
 
 
 @pytest.fixture
-def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
+def refused(said: Shell) -> Refused:
     def run(code: int, *arguments: object) -> str:
-        monkeypatch.setattr(sys, "argv", ["commonwatt", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        said = capsys.readouterr()
-        assert caught.value.code == code, said
-        assert said.out == ""
-        return said.err
+        told = said(*arguments)
+        assert (told.code, told.out) == (code, ""), told
+        return told.err
 
     return run
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from shell import Shell
 
-from commonwatt.cli import main
 from commonwatt.errors import ConfigError, Finding, LedgerError, Reverted
 from commonwatt.plain import LONGEST, plain
 
@@ -52,10 +50,7 @@ def test_every_error_is_shown_so() -> None:
     ]  # fmt: skip
 
 
-def test_the_name_of_a_file_is_shown_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["commonwatt", "verify", "none\x1b[2J.json"])
-    with pytest.raises(SystemExit):
-        main()
-    told = capsys.readouterr().err
+def test_the_name_of_a_file_is_shown_so(said: Shell) -> None:
+    told = said("verify", "none\x1b[2J.json").err
     assert "\x1b" not in told
     assert "none\\x1b[2J.json" in told

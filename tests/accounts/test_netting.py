@@ -172,8 +172,12 @@ def test_fees_on_the_energy_of_many_days_never_wrap(tariff: Tariff) -> None:
 def test_statements_run_without_a_gap_and_end_in_the_balance(trades: Trades, data: st.DataObject) -> None:
     settled = np.array([data.draw(st.integers(0, wh)) for wh in trades.wh.tolist()], dtype=np.int64)
     lines = [
-        Line(Trade(900, 0, number, *row, bytes([1]) * 32, bytes([2]) * 32), bytes([number + 1]) * 32, wh)
-        for number, (*row, wh) in enumerate(
+        Line(
+            Trade(900, 0, number, buyer, seller, wh, price, bytes([1]) * 32, bytes([2]) * 32),
+            bytes([number + 1]) * 32,
+            part,
+        )
+        for number, (buyer, seller, wh, price, part) in enumerate(
             zip(*(c.tolist() for c in (trades.buyer, trades.seller, trades.wh, trades.price, settled)), strict=True)
         )
     ]

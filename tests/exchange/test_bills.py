@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from exchange_cases import POOR
+from exchange_cases import POOR, exchange_of
 
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.report.trace import trace
@@ -16,9 +16,7 @@ Bill = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def client(run: Result) -> LedgerClient:
-    outbox = run.exchange.outbox
-    assert outbox
-    return outbox.client
+    return exchange_of(run).client
 
 
 def test_the_lines_between_neighbours_add_up_to_nothing(bills: list[Bill]) -> None:
@@ -43,12 +41,9 @@ def test_the_poor_member_meets_the_utility_for_what_it_cannot_pay_neighbours(bil
         assert line["grid"]["wh"] == reading["whIn"] - reading["whOut"] - local > 0
 
 
-def test_one_kilowatt_hour_is_traced_from_reading_to_block(run: Result) -> None:
+def test_one_kilowatt_hour_is_traced_from_reading_to_block(run: Result, client: LedgerClient) -> None:
     steps = dict(trace(run))
     assert list(steps)[-3:] == ["stated", "posted", "settled"]
     assert "signed reading no." in steps["metered"]
-    assert run.exchange.outbox
-    assert any(
-        run.exchange.client.node.block(number).hash.hex() in steps["settled"]
-        for number in range(1, run.exchange.client.node.head.number)
-    )
+    node = client.node
+    assert any(node.block(number).hash.hex() in steps["settled"] for number in range(1, node.head.number))

@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-
-from commonwatt.cli import main
+from shell import Shell
 
 COMMUNITY = """
 [community]
@@ -55,18 +54,16 @@ def community(tmp_path: Path) -> Path:
     return tmp_path / "c.toml"
 
 
-Said = Callable[..., tuple[object, str]]
+Told = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Said:
+def told(said: Shell) -> Told:
     """Exit code of a command, and what it says on stderr."""
 
-    def run(*arguments: object) -> tuple[object, str]:
-        monkeypatch.setattr("sys.argv", ["commonwatt", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, capsys.readouterr().err.lstrip()  # where the progress bar was
+    def run(*arguments: object) -> tuple[int, str]:
+        code, _, err = said(*arguments)
+        return code, err.lstrip()  # where the progress bar was
 
     return run
 
@@ -212,26 +209,26 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_both_commands_refuse_in_the_same_words(community: Path, said: Said, what: str) -> None:
+def test_both_commands_refuse_in_the_same_words(community: Path, told: Told, what: str) -> None:
     change, sentence = BROKEN[what]
     change(community.parent)
-    code, simulated = said("simulate", community, "--start", START, "--ledger", "none")
+    code, simulated = told("simulate", community, "--start", START, "--ledger", "none")
     assert sentence in simulated
     assert code in (2, 3)
     assert "Traceback" not in simulated
-    assert said("check", community, "--start", START) == (code, simulated)
-    whole, all_days = said("check", community)
+    assert told("check", community, "--start", START) == (code, simulated)
+    whole, all_days = told("check", community)
     assert whole == code
     assert sentence in all_days
 
 
-def test_check_looks_at_the_days_that_are_asked_for(community: Path, said: Said) -> None:
+def test_check_looks_at_the_days_that_are_asked_for(community: Path, told: Told) -> None:
     line("retail.csv", 250, "0.9", "-0.01")(community.parent)
-    assert said("check", community)[0] == 3
-    assert said("check", community, "--start", "2026-04-19") == (0, "")
-    assert said("check", community, "--start", "2026-04-19", "--days", "2")[0] == 3
-    assert "days: are counted from start" in said("check", community, "--days", "2")[1]
-    assert said("check", community, "--start", "soon") == (
+    assert told("check", community)[0] == 3
+    assert told("check", community, "--start", "2026-04-19") == (0, "")
+    assert told("check", community, "--start", "2026-04-19", "--days", "2")[0] == 3
+    assert "days: are counted from start" in told("check", community, "--days", "2")[1]
+    assert told("check", community, "--start", "soon") == (
         2,
         "The request has 1 problem:\n  start: is a date such as 2026-06-15, not 'soon'\n",
     )

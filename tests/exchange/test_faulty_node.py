@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from exchange_cases import COMMUNITY, START, written
+from exchange_cases import COMMUNITY, START, exchange_of, written
 from nodes import anvil
 
 from commonwatt.errors import LedgerError
@@ -78,8 +78,7 @@ class Faulty(remote.RemoteNode):
 def test_every_day_ends_with_the_same_balances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = written(tmp_path, TEXT)
     undisturbed = simulate(file, START, 1)
-    assert undisturbed.exchange.outbox
-    expected = undisturbed.exchange.client.balances().tolist()
+    expected = exchange_of(undisturbed).client.balances().tolist()
     opening = undisturbed.rules.events[0].at - 3600
     undisturbed.close()
     monkeypatch.setattr(remote, "RemoteNode", Faulty)
@@ -104,7 +103,6 @@ def settled(file: Path, url: str, out: Path) -> list[int]:
             assert "cannot be asked" in str(error), error  # noqa: PT017
             os.kill(Faulty.process, signal.SIGCONT)
             continue
-        assert result.exchange.outbox
-        balances = result.exchange.client.balances().tolist()
+        balances: list[int] = exchange_of(result).client.balances().tolist()
         result.close()
         return balances

@@ -22,13 +22,13 @@ from commonwatt.errors import CommonwattError, RecordError, SequenceError, Signa
 from commonwatt.exchange import steps
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.parties import filed
-from commonwatt.exchange.states import Committed
+from commonwatt.exchange.states import Committed, Declared, Delivered
 from commonwatt.forecast.expectation import Forecast
 from commonwatt.market import Frame, find
 from commonwatt.market.interface import Limits
 from commonwatt.market.stage import ActiveStage
 from commonwatt.meter import SimulatedMeter
-from commonwatt.proof import Domain, Key, sign
+from commonwatt.proof import Domain, Key, Tree, sign
 from commonwatt.records import BUY, SELL, Mandate, Order, Reading, Signed
 from commonwatt.simulation.homes import deliver, sign_orders
 from commonwatt.simulation.keys import Keys, mandates, simulated_keys
@@ -237,7 +237,7 @@ def committed() -> Committed:
 
 def frame_of(members: int) -> Frame:
     """One hour at SLOT."""
-    return Frame(*(np.array([n]) for n in (SLOT, 0)), 1.0, members, np.array([300_000]), np.array([80_000]))
+    return Frame(np.array([SLOT]), np.array([0]), 1.0, members, np.array([300_000]), np.array([80_000]))
 
 
 def readings() -> list[Signed[Reading]]:
@@ -345,7 +345,7 @@ def test_nobody_is_worse_off_than_with_the_utility_alone_whatever_was_forecast(
     frame = Frame(starts, np.zeros(3, dtype=np.int64), 1.0, HOMES, prices.ceiling, prices.floor)
     expected = Forecast(load_expected, made_expected)
     plan = declare(Outlook(expected, FLEET, FLEET.start, prices.ceiling, prices.floor, 1.0), BOUNDS)
-    declared = [steps.Declared(int(slot), wish, (), ()) for slot, wish in zip(starts, plan.orders, strict=True)]
+    declared = [Declared(int(slot), wish, (), ()) for slot, wish in zip(starts, plan.orders, strict=True)]
     ahead = [ActiveStage(0, find("fixed"), {"price": f"{price / 10**6:.6f}"})]
     after = [ActiveStage(1, find("sdr"), {})] if pool else []
     free = np.array([poor[n] if n < len(poor) else 10**9 for n in range(HOMES)])
@@ -355,7 +355,7 @@ def test_nobody_is_worse_off_than_with_the_utility_alone_whatever_was_forecast(
         flows, soc = deliver(FLEET, soc, load[:, place], generation[:, place], none, cleared.feed_in_cap)
         net = flows["net"]
         assert (flows["load"] - flows["generation"] + flows["charge"] - flows["discharge"] == net).all()
-        delivered = steps.Delivered(steps.Committed(cleared, (), None, None), net, ())  # type: ignore[arg-type]
+        delivered = Delivered(Committed(cleared, (), Tree.of([]), Tree.of([])), net, ())
         account = steps.settle(delivered, after, frame.part(slice(place, place + 1)), BOUNDS, free).account
         assert (account.local + account.grid == net).all()
         assert (account.local * np.sign(net) >= 0).all()

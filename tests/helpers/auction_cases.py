@@ -51,6 +51,11 @@ def deals(clearing: Clearing) -> list[tuple[int, ...]]:
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
+def figures(clearing: Clearing) -> dict[str, float]:
+    """The diagnostics that are numbers."""
+    return {name: figure for name, figure in clearing.diagnostics.items() if not isinstance(figure, str)}
+
+
 def case(name: str) -> tuple[list[str], list[Row], dict[str, Any]]:
     """Names of the members, the book and what is expected of a reference case."""
     expected = json.loads((CASES / name / "expected.json").read_text())

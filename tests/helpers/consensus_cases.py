@@ -78,7 +78,8 @@ class Node:
     engine: Any
 
     def turn(self, chain: Chain, parent: Header | None = None) -> Turn | None:
-        return self.engine.turn(parent or chain.head, chain, self.key.address, START)
+        turn: Turn | None = self.engine.turn(parent or chain.head, chain, self.key.address, START)
+        return turn
 
     def make(
         self, chain: Chain, parent: Header | None = None, *, late: int = 0, body: bytes = b"", **changes: Any

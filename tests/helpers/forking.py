@@ -115,7 +115,7 @@ def count_statements(last: int | None) -> Callable[[], int]:
     connect = sqlite3.connect
 
     def watched(*arguments: Any, **named: Any) -> sqlite3.Connection:
-        connection = connect(*arguments, **named)
+        connection: sqlite3.Connection = connect(*arguments, **named)
         connection.set_trace_callback(executed)
         return connection
 

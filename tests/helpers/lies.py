@@ -86,16 +86,14 @@ def restated(posted: Posted, statements: Sequence[Statement], deltas: bytes | No
     return replace(posted, statements=tuple(statements), tree=tree, deltas=deltas, post=document)
 
 
-def with_trade(day: Day, posted: Posted, number: int, **changes: int) -> Posted:
-    """Another trade with its consistent statements; settled energy as far as the trade has it."""
+def with_trade(day: Day, posted: Posted, number: int, price: int) -> Posted:
+    """A trade at another price with its consistent statements; settled energy as far as the trade has it."""
     records = list(posted.records)
-    records[number] = replace(records[number], **changes)
+    records[number] = replace(records[number], price=price)
     columns = list(zip(*((t.buyer, t.seller, t.wh, t.price) for t in records), strict=True))
     account = replace(posted.account, trades=Trades(*map(day_array, columns)))
-    settled = account.settled.copy()
-    settled[number] = changes.get("settled", settled[number])
     trades = account.trades
-    credit = Trades(trades.buyer, trades.seller, settled, trades.price).credit(day.rules.members)
+    credit = Trades(trades.buyer, trades.seller, account.settled, trades.price).credit(day.rules.members)
     account = replace(account, credit=credit)
     agreed = len(posted.delivered.committed.records)
     committed = replace(posted.delivered.committed, records=tuple(records[:agreed]))
@@ -119,17 +117,17 @@ def own(posted: Posted, member: int, *, ahead: bool) -> Trade:
 
 def dearer_than_the_order(day: Day, posted: Posted, member: int) -> Posted:
     trade = own(posted, member, ahead=True)
-    return with_trade(day, posted, trade.number, price=999_999 if trade.buyer == member else 1)
+    return with_trade(day, posted, trade.number, 999_999 if trade.buyer == member else 1)
 
 
 def dearer_than_the_mandate(day: Day, posted: Posted, member: int) -> Posted:
     trade = own(posted, member, ahead=False)
-    return with_trade(day, posted, trade.number, price=999_999 if trade.buyer == member else 1)
+    return with_trade(day, posted, trade.number, 999_999 if trade.buyer == member else 1)
 
 
 def dearer_than_committed(day: Day, posted: Posted, member: int) -> Posted:
     trade = own(posted, member, ahead=True)
-    return with_trade(day, posted, trade.number, price=trade.price + (1000 if trade.buyer == member else -1000))
+    return with_trade(day, posted, trade.number, trade.price + (1000 if trade.buyer == member else -1000))
 
 
 def another_sum(day: Day, posted: Posted, member: int) -> Posted:

@@ -80,8 +80,8 @@ class Rota:
         return (self.members.index(member) - number) % len(self.members)
 
 
-def rota(count: int = 3, **options: int) -> Rota:
-    return Rota([key.address for key in MEMBERS[:count]], **options)
+def rota(count: int = 3, paid: int = 0) -> Rota:
+    return Rota([key.address for key in MEMBERS[:count]], paid=paid)
 
 
 def transfer(nonce: int, *, key: Key = ALICE, to: bytes = b"\x11" * 20, wei: int = 1, **changes: Any) -> bytes:

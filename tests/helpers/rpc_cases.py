@@ -21,15 +21,18 @@ from commonwatt.ledger.rpc.app import Access, application
 from commonwatt.ledger.rpc.asked import Limits
 from commonwatt.ledger.rpc.service import Service
 from commonwatt.ledger.rpc.serving import WebSocketProtocol
+from commonwatt.ledger.wallet import created_address, sign_transaction
 
 CONTRACTS = Path(__file__).parents[2] / "contracts"
 ARTIFACTS = CONTRACTS.parent / "src/commonwatt/ledger/artifacts"
 GENESIS = Genesis(chain_id=2024, balances={ALICE.address: 1000 * ETHER, BOB.address: 1000 * ETHER}, timestamp=1000)
+# A contract that logs its calldata's first word under topic 7 and keeps it in slot 0; zero makes it revert with "no".
+LOGGER = bytes.fromhex("5f3580156014575f52600760205fa15f515f55005b616e6f5f526002601efd")
 
 
 def artifact(name: str) -> dict[str, Any]:
     """A compiled contract of the package."""
-    return json.loads((ARTIFACTS / f"{name}.json").read_text("utf-8"))
+    return dict(json.loads((ARTIFACTS / f"{name}.json").read_text("utf-8")))
 
 
 def service(limits: Limits | None = None, clock: Any = time.monotonic, cpu: Any = time.process_time) -> Service:
@@ -42,7 +45,7 @@ def request(service: Service, method: str, *params: Any) -> dict[str, Any]:
     body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
     answer = service.handle(json.dumps(body).encode())
     assert answer is not None
-    return json.loads(answer)
+    return dict(json.loads(answer))
 
 
 def result(service: Service, method: str, *params: Any) -> Any:
@@ -56,7 +59,7 @@ def error(service: Service, method: str, *params: Any) -> dict[str, Any]:
     """The error of one call that must fail."""
     answer = request(service, method, *params)
     assert "error" in answer, answer
-    return answer["error"]
+    return dict(answer["error"])
 
 
 @contextmanager
@@ -83,3 +86,20 @@ def served(service: Service, access: Access | None = None) -> Iterator[str]:
         server.should_exit = True
         thread.join()
         listener.close()
+
+
+def send(rpc: Service, raw: bytes) -> str:
+    return str(result(rpc, "eth_sendRawTransaction", f"0x{raw.hex()}"))
+
+
+def create(rpc: Service, code: bytes, nonce: int = 0) -> str:
+    """Address of a new contract of Alice's with this code."""
+    init = bytes([0x60, len(code), 0x80, 0x60, 0x09, 0x5F, 0x39, 0x5F, 0xF3]) + code
+    send(rpc, sign_transaction(ALICE, chain_id=GENESIS.chain_id, nonce=nonce, to=b"", gas=500_000, data=init))
+    return f"0x{created_address(ALICE.address, nonce).hex()}"
+
+
+def log(rpc: Service, contract: str, nonce: int, word: int) -> str:
+    to = bytes.fromhex(contract[2:])
+    data = word.to_bytes(32, "big")
+    return send(rpc, sign_transaction(ALICE, chain_id=GENESIS.chain_id, nonce=nonce, to=to, gas=100_000, data=data))

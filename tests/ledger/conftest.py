@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from commands import Commands
 from ledger_cases import GENESIS
+from shell import Shell
 
-from commonwatt import cli
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 
 
@@ -40,21 +39,15 @@ def commands() -> Iterator[Commands]:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def asked(said: Shell) -> Callable[..., str]:
     """Runs a command of `commonwatt chain`; gives what it printed, or said on stderr when it must fail."""
 
     def run(*arguments: object, code: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["commonwatt", "chain", *map(str, arguments)])
-        try:
-            cli.main()
-            found = 0
-        except SystemExit as stopped:
-            found = int(stopped.code or 0)
-        said = capsys.readouterr()
-        assert found == code, said
-        lines = said.err.count("\n")
+        told = said("chain", *arguments)
+        assert told.code == code, told
+        lines = told.err.count("\n")
         # Only findings have lines of their own, after the one that counts them.
         assert lines >= 2 if code == 2 else lines == (1 if code else 0)
-        return said.err if code else said.out
+        return told.err if code else told.out
 
     return run

@@ -139,10 +139,10 @@ def test_slow_precompiles_in_transactions_hold_no_block_up(node: Node) -> None:
         code = repeated(number)
         once = node.send(number.to_bytes(20, "big"), data)
         contract = created_address(node.key.address, node.nonce())
-        creation = bytes([0x60, len(code), 0x80, 0x60, 0x09, 0x5F, 0x39, 0x5F, 0xF3]) + code
+        init = bytes([0x60, len(code), 0x80, 0x60, 0x09, 0x5F, 0x39, 0x5F, 0xF3]) + code
         # At the last one's address is nothing: a call of it costs little, unless it were there and took seconds.
         gas = GAS if number < 10 else GAS // 10
-        sent.append((once, node.send(b"", creation, 500_000), node.send(contract, data, gas)))
+        sent.append((once, node.send(b"", init, 500_000), node.send(contract, data, gas)))
     node.goes_on()
     for once, created, ran_out in sent:
         node.sealed(once)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ledger_cases import ALICE, ETHER, GENESIS
-from test_client import MEMBERS, OPERATORS, START, community, posted
+from settlement_cases import MEMBERS, OPERATORS, START, community, posted
 
 from commonwatt.errors import LedgerError, Reverted
 from commonwatt.ledger import explorer

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from ledger_cases import ETHER
-from test_client import ENROLMENTS, ETHER_TERMS, MEMBERS, OPERATORS, START, TOKEN_TERMS
+from settlement_cases import ENROLMENTS, ETHER_TERMS, MEMBERS, OPERATORS, START, TOKEN_TERMS
 
 from commonwatt.errors import Reverted
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
@@ -102,7 +103,7 @@ def test_offers_are_cancelled_or_paid_back() -> None:
     assert offers.sale(other).state == State.NONE
     offers.buy(BUYER, offer, 1000, at=START + 4)
     late = SLOT_END + PATIENCE
-    refused = [
+    refused: list[tuple[str, Callable[[], object]]] = [
         ("NotForSale", lambda: offers.buy(BUYER, other, 1000, at=START + 5)),
         ("NotForSale", lambda: offers.buy(BUYER, offer, 1000, at=START + 6)),
         ("SlotNotOver", lambda: offers.release(SELLER, offer, counted(offers, 3000), at=SLOT_END - 1)),

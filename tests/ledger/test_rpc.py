@@ -12,40 +12,20 @@ from at_once import AtOnce
 from hypothesis import given
 from hypothesis import strategies as st
 from ledger_cases import ALICE, BOB, ETHER, transfer
-from rpc_cases import GENESIS, error, request, result, service
+from rpc_cases import GENESIS, LOGGER, create, error, log, request, result, send, service
 
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.rpc.asked import METHODS, Limits
 from commonwatt.ledger.rpc.backend import Backend
 from commonwatt.ledger.rpc.service import Service
 from commonwatt.ledger.rpc.values import quantity
-from commonwatt.ledger.wallet import created_address, sign_transaction
 from commonwatt.proof import keccak
 
 ALICE_, BOB_ = f"0x{ALICE.address.hex()}", f"0x{BOB.address.hex()}"
 TO = f"0x{'11' * 20}"
 UNKNOWN = f"0x{'77' * 32}"
-# A contract that logs its calldata's first word under topic 7 and keeps it in slot 0; zero makes it revert with "no".
-LOGGER = bytes.fromhex("5f3580156014575f52600760205fa15f515f55005b616e6f5f526002601efd")
 SEVEN = f"0x{7:064x}"
 TOO_LONG = "The request took more than 2000 seconds and was ended; ask for less at a time."
-
-
-def send(rpc: Service, raw: bytes) -> str:
-    return str(result(rpc, "eth_sendRawTransaction", f"0x{raw.hex()}"))
-
-
-def create(rpc: Service, code: bytes, nonce: int = 0) -> str:
-    """Address of a new contract of Alice's with this code."""
-    init = bytes([0x60, len(code), 0x80, 0x60, 0x09, 0x5F, 0x39, 0x5F, 0xF3]) + code
-    send(rpc, sign_transaction(ALICE, chain_id=GENESIS.chain_id, nonce=nonce, to=b"", gas=500_000, data=init))
-    return f"0x{created_address(ALICE.address, nonce).hex()}"
-
-
-def log(rpc: Service, contract: str, nonce: int, word: int) -> str:
-    to = bytes.fromhex(contract[2:])
-    data = word.to_bytes(32, "big")
-    return send(rpc, sign_transaction(ALICE, chain_id=GENESIS.chain_id, nonce=nonce, to=to, gas=100_000, data=data))
 
 
 def test_the_embedded_chain_and_a_standing_service_answer() -> None:

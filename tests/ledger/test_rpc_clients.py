@@ -90,7 +90,7 @@ def test_web3_learns_why_a_contract_refuses(web3: Web3) -> None:
         data = bytes.fromhex(str(refused.value.data)[2:])
         assert str(revert(data, "it")) == f"The contract refused it: NotAnOperator({bob})."
     with pytest.raises(ContractLogicError, match="execution reverted"):
-        web3.eth.call({"to": community.address, "data": "0x00000000"})
+        web3.eth.call({"to": community.address, "data": bytes(4)})
 
 
 def test_web3_sends_every_type_of_transaction(web3: Web3) -> None:
@@ -104,11 +104,11 @@ def test_web3_sends_every_type_of_transaction(web3: Web3) -> None:
         gas = 21_000 + (2400 + 1900) * (kind == 1)
         wanted = {**paid(web3), "to": to, "value": 7, "gas": gas, "chainId": GENESIS.chain_id, **fee}
         receipt = sent(web3, wanted)
-        found = web3.eth.get_transaction(receipt.transactionHash)
+        found: Any = web3.eth.get_transaction(receipt.transactionHash)
         assert (receipt.type, found.type, receipt.status, receipt.gasUsed) == (kind, kind, 1, gas)
         assert receipt.effectiveGasPrice == found.gasPrice == (10 if kind < 2 else 9)
         assert (found["from"], found.to, found.value) == (Web3.to_checksum_address(ALICE.address), to, 7)
-        block = web3.eth.get_block(receipt.blockNumber, full_transactions=True)
+        block: Any = web3.eth.get_block(receipt.blockNumber, full_transactions=True)
         assert block.transactions == [found]
         assert web3.eth.get_raw_transaction(receipt.transactionHash)
     assert web3.eth.get_balance(to) == 21
@@ -174,8 +174,8 @@ def test_cast(url: str) -> None:
     receipt = json.loads(ask("send", "--private-key", secret, "--json", "--legacy", community, *roles))
     assert (receipt["status"], receipt["type"]) == ("0x1", "0x0")
     assert int(receipt["gasUsed"], 16) <= estimated <= 1.02 * int(receipt["gasUsed"], 16)
-    roles = ("registerMeter(uint32,address)", "1", "0x" + "aa" * 20)
-    assert json.loads(ask("send", "--private-key", secret, "--json", community, *roles))["type"] == "0x2"
+    meter = ("registerMeter(uint32,address)", "1", "0x" + "aa" * 20)
+    assert json.loads(ask("send", "--private-key", secret, "--json", community, *meter))["type"] == "0x2"
     assert ask("call", community, "memberOfMeter(address)(uint32)", "0x" + "aa" * 20) == "1"
     logs = json.loads(
         ask(
@@ -190,7 +190,7 @@ def test_cast(url: str) -> None:
     )
     assert [int(log["topics"][1], 16) for log in logs] == [0, 1]
     refused = subprocess.run(
-        [cast, "call", community, *roles, "--from", bob, "--rpc-url", url],
+        [cast, "call", community, *meter, "--from", bob, "--rpc-url", url],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert refused.returncode != 0

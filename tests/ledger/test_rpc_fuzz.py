@@ -11,8 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from ledger_cases import ALICE, SOAK, transfer
-from rpc_cases import GENESIS, result, served, service
-from test_rpc import LOGGER, create, log
+from rpc_cases import GENESIS, LOGGER, create, log, result, served, service
 
 from commonwatt.ledger.rpc.asked import METHODS, Limits
 

@@ -1,10 +1,12 @@
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from auction_cases import deals, figures
 from bilateral_cases import clear, frame, optimum, village
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
@@ -16,19 +18,16 @@ from commonwatt.errors import MarketError
 from commonwatt.market.bilateral.neighbourhood import BilateralParameters, Neighbourhood
 from commonwatt.market.bilateral.proof import Evidence
 from commonwatt.market.designs.bilateral import BILATERAL
-from commonwatt.records import Trades
-from commonwatt.units import decimal_text
+from commonwatt.market.interface import Outcome
+from commonwatt.records import Clearing, Trades
+from commonwatt.units import FloatArray, decimal_text
 
 CASES = Path(__file__).parent / "cases"
+Agent = tuple[float, float, float, float]
 THREE = [(1, 2, 0, 10), (1, 8, -5, 0), (1, 10, -5, 0)]
 
 
-def deals(clearing):
-    trades = clearing.trades
-    return list(zip(*(c.tolist() for c in (trades.buyer, trades.seller, trades.wh, trades.price)), strict=True))
-
-
-def money(clearings, homes, hours=1.0):
+def money(clearings: Sequence[Clearing], homes: Households, hours: float = 1.0) -> tuple[FloatArray, FloatArray]:
     """Own cost and cost without neighbours [micro-currency], payments included, shape (homes,)."""
     bought = np.stack([clearing.trades.position(homes.shape[0]) for clearing in clearings], axis=1)
     own = operate(homes, -bought / (1000 * hours), hours).cost * 1e6
@@ -36,7 +35,7 @@ def money(clearings, homes, hours=1.0):
     return own - credit, operate(homes, np.zeros(homes.shape), hours).cost * 1e6
 
 
-def test_the_case_of_three_agents():
+def test_the_case_of_three_agents() -> None:
     folder = CASES / "bilateral-three-agents"
     case = json.loads((folder / "input.json").read_text(encoding="utf-8"))
     expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
@@ -54,7 +53,7 @@ def test_the_case_of_three_agents():
     assert clearing.grid.tolist() == [0, 0, 0]
 
 
-def test_without_preferences_there_is_the_pools_one_price():
+def test_without_preferences_there_is_the_pools_one_price() -> None:
     (clearing,) = clear(Neighbourhood.of_agents(THREE), gap="0.000001")
     # By hand: p + 2 = 8 − q = 10 − r with p = q + r, so the price is 20/3.
     assert {price for *_, price in deals(clearing)} == {6_666_667}
@@ -75,39 +74,47 @@ def test_without_preferences_there_is_the_pools_one_price():
 )
 @dear(100)
 @given(seed=st.integers(0, 10**6))
-def test_the_certified_gap_holds_against_clarabel(parameters, limits, seed):
+def test_the_certified_gap_holds_against_clarabel(
+    parameters: dict[str, object], limits: dict[str, float], seed: int
+) -> None:
     pytest.importorskip("clarabel")
     given_, hours = village(8, slots=12, seed=seed, **limits), 2.0
     assume(not given_.findings(hours))
     clearings = clear(given_, hours, gap="0.0002", **parameters)
-    figures = clearings[0].diagnostics
+    found = figures(clearings[0])
     best = optimum(given_.homes, BilateralParameters.model_validate(parameters).routes(given_), hours)
     slack = 1e-5 * max(1.0, abs(best))
     # What is promised: the gap, or where that is less, a Wh a home at the dearest price.
-    near = max(2e-4 * abs(figures["cost"]), 8 * given_.homes.dearest.max() / 1000)
-    assert figures["converged"] == 1
-    assert figures["bound"] <= best + slack
-    assert best - slack <= figures["cost"] <= best + near + slack
+    near = max(2e-4 * abs(found["cost"]), 8 * given_.homes.dearest.max() / 1000)
+    assert found["converged"] == 1
+    assert found["bound"] <= best + slack
+    assert best - slack <= found["cost"] <= best + near + slack
 
 
-def test_a_bill_of_few_cents_is_as_near_as_a_wh_a_home():
+def test_a_bill_of_few_cents_is_as_near_as_a_wh_a_home() -> None:
     given_ = village(8, slots=12, seed=78)
-    matched = {"preference": "surplus", "surplus": "match", "graph": "nearest", "neighbours": 3, "roles": "free"}
-    figures = clear(given_, 2.0, gap="0.0002", **matched)[0].diagnostics
-    assert figures["converged"] == 1
-    assert figures["gap"] > 2e-4
-    assert figures["cost"] - figures["bound"] <= 8 * given_.homes.dearest.max() / 1000
+    matched: dict[str, object] = {
+        "preference": "surplus",
+        "surplus": "match",
+        "graph": "nearest",
+        "neighbours": 3,
+        "roles": "free",
+    }
+    found = figures(clear(given_, 2.0, gap="0.0002", **matched)[0])
+    assert found["converged"] == 1
+    assert found["gap"] > 2e-4
+    assert found["cost"] - found["bound"] <= 8 * given_.homes.dearest.max() / 1000
 
 
 @cache
-def of_twenty(preference):
+def of_twenty(preference: str) -> tuple[Neighbourhood, tuple[Clearing, ...]]:
     """A village of twenty homes and its clearings; several tests look at the same ones."""
     given_ = village(20)
     return given_, clear(given_, preference=preference)
 
 
 @pytest.mark.parametrize("preference", ["surplus", "distance"])
-def test_every_home_pays_less_and_the_grid_carries_less(preference):
+def test_every_home_pays_less_and_the_grid_carries_less(preference: str) -> None:
     given_, clearings = of_twenty(preference)
     paid, alone = money(clearings, given_.homes)
     assert (paid <= alone + 1e-3).all()
@@ -117,9 +124,10 @@ def test_every_home_pays_less_and_the_grid_carries_less(preference):
     assert through < np.abs(baseline.grid).sum() * 1000
 
 
-def test_distance_keeps_energy_near():
-    def travelled(preference):
+def test_distance_keeps_energy_near() -> None:
+    def travelled(preference: str) -> float:
         given_, clearings = of_twenty(preference)
+        assert given_.distance is not None
         trades = [clearing.trades for clearing in clearings]
         far = sum(float((given_.distance[t.buyer, t.seller] * t.wh).sum()) for t in trades)
         return far / sum(int(t.wh.sum()) for t in trades)
@@ -127,7 +135,7 @@ def test_distance_keeps_energy_near():
     assert travelled("distance") < 0.5 * travelled("none")
 
 
-def test_no_utility_and_no_supply_is_not_converged_and_nobody_trades():
+def test_no_utility_and_no_supply_is_not_converged_and_nobody_trades() -> None:
     must_buy = Neighbourhood.of_agents([(1, 8, -5, -1), (1, 10, -5, 0)])
     (clearing,) = clear(must_buy, iterations=200)
     assert clearing.diagnostics["converged"] == 0
@@ -136,17 +144,17 @@ def test_no_utility_and_no_supply_is_not_converged_and_nobody_trades():
     assert "fall-back" in {check.name for check in clearing.proof.checks}
 
 
-def test_too_few_rounds_are_not_converged_and_everyone_meets_the_utility():
+def test_too_few_rounds_are_not_converged_and_everyone_meets_the_utility() -> None:
     given_ = village(10)
     clearings = clear(given_, iterations=50, preference="distance")
     assert {clearing.diagnostics["converged"] for clearing in clearings} == {0}
-    assert clearings[0].diagnostics["primal_residual_kw"] > 0
+    assert figures(clearings[0])["primal_residual_kw"] > 0
     alone = operate(given_.homes, np.zeros(given_.homes.shape), 1.0)
     grid = np.stack([clearing.grid for clearing in clearings], axis=1)
     assert np.abs(grid - alone.grid * 1000).max() <= 1
 
 
-def test_an_island_with_enough_sun_serves_its_loads():
+def test_an_island_with_enough_sun_serves_its_loads() -> None:
     homes = Households.of([[0.5], [1.25], [0.75]], pv=[[4.0], [0.0], [0.0]])
     (clearing,) = clear(Neighbourhood(homes))
     assert clearing.diagnostics["converged"] == 1
@@ -154,7 +162,7 @@ def test_an_island_with_enough_sun_serves_its_loads():
     assert clearing.grid.tolist() == [0, 0, 0]
 
 
-def test_a_full_connection_is_fed_by_the_neighbour_even_from_the_utility():
+def test_a_full_connection_is_fed_by_the_neighbour_even_from_the_utility() -> None:
     homes = Households.of([[3.0], [1.0]], retail=0.3, feed_in=0.1, import_limit=[3.0, 9.0])
     (clearing,) = clear(Neighbourhood(homes))
     assert not len(clearing.trades)
@@ -178,8 +186,8 @@ def test_a_full_connection_is_fed_by_the_neighbour_even_from_the_utility():
         ("load", [[1e9, 1.0], [1.0, 1.0]], r"homes\[0\].load\[0\]: is beyond"),
     ],
 )
-def test_findings_name_row_and_field(column, value, sentence):
-    values = {"load": [[1.0, 1.0], [1.0, 1.0]], "retail": 0.3, "feed_in": 0.1, column: value}
+def test_findings_name_row_and_field(column: str, value: object, sentence: str) -> None:
+    values: dict[str, object] = {"load": [[1.0, 1.0], [1.0, 1.0]], "retail": 0.3, "feed_in": 0.1, column: value}
     with pytest.raises(MarketError, match=sentence):
         clear(Neighbourhood(Households.of(values.pop("load"), **values)))
 
@@ -193,12 +201,12 @@ def test_findings_name_row_and_field(column, value, sentence):
         ({"preference": "surplus"}, "gamma_max: is needed"),
     ],
 )
-def test_what_a_parameter_needs_is_named(parameters, sentence):
+def test_what_a_parameter_needs_is_named(parameters: dict[str, object], sentence: str) -> None:
     with pytest.raises(MarketError, match=sentence):
-        clear(Neighbourhood.of_agents(THREE), **parameters)
+        clear(Neighbourhood.of_agents(THREE), 1.0, **parameters)
 
 
-def test_bad_links_and_matrices_are_named():
+def test_bad_links_and_matrices_are_named() -> None:
     given_ = Neighbourhood.of_agents(THREE, [(0, 1, 0.5)])
     with pytest.raises(MarketError, match=r"links\[0\]: does not name two of the 3 homes"):
         clear(replace(given_, links=[(0, 7)]))
@@ -206,7 +214,7 @@ def test_bad_links_and_matrices_are_named():
         clear(Neighbourhood.of_agents(THREE, [(0, 1, -0.5)]))
 
 
-def _tampered(outcomes, change):
+def _tampered(outcomes: tuple[Outcome, ...], change: Callable[[Outcome], Outcome]) -> tuple[Outcome, ...]:
     return tuple(change(outcome) if slot == 12 else outcome for slot, outcome in enumerate(outcomes))
 
 
@@ -219,29 +227,33 @@ def _tampered(outcomes, change):
         (lambda trades: replace(trades, buyer=trades.seller), "with oneself"),
     ],
 )
-def test_a_tampered_result_is_refused(change, promise):
+def test_a_tampered_result_is_refused(change: Callable[[Trades], Trades], promise: str) -> None:
     given_ = village(10)
     market = frame(given_.homes)
     parameters = BilateralParameters(preference="distance")
     outcomes = BILATERAL.rule(market, (given_,), parameters)
+    assert BILATERAL.proof
     assert BILATERAL.proof("bilateral", market, (given_,), outcomes, parameters)
     worse = _tampered(outcomes, lambda outcome: replace(outcome, trades=change(outcome.trades)))
     with pytest.raises(MarketError, match=promise):
         BILATERAL.proof("bilateral", market, (given_,), worse, parameters)
 
 
-def test_false_multipliers_prove_nothing():
+def test_false_multipliers_prove_nothing() -> None:
     given_ = village(10)
     market, parameters = frame(given_.homes), BilateralParameters()
     outcomes = BILATERAL.rule(market, (given_,), parameters)
-    false = Evidence(outcomes[0].evidence.price + 0.01, converged=True)
+    evidence = outcomes[0].evidence
+    assert isinstance(evidence, Evidence)
+    false = Evidence(evidence.price + 0.01, converged=True)
+    assert BILATERAL.proof
     with pytest.raises(MarketError, match="above the bound"):
         BILATERAL.proof(
             "bilateral", market, (given_,), tuple(replace(outcome, evidence=false) for outcome in outcomes), parameters
         )
 
 
-def test_one_input_of_the_right_size():
+def test_one_input_of_the_right_size() -> None:
     given_ = village(3)
     with pytest.raises(MarketError, match="one Neighbourhood"):
         BILATERAL.clear(frame(given_.homes), (given_, given_))
@@ -249,12 +261,13 @@ def test_one_input_of_the_right_size():
         BILATERAL.clear(frame(given_.homes), (village(4),))
 
 
-def test_order_of_members_changes_names_only():
+def test_order_of_members_changes_names_only() -> None:
     given_ = village(7, seed=3)
+    assert given_.distance is not None
     turn = np.array([3, 0, 6, 2, 1, 5, 4])
     turned = Neighbourhood(given_.homes.take(turn), given_.distance[np.ix_(turn, turn)])
-    figures = [clear(each, preference="distance", gap="0.0001")[0].diagnostics for each in (given_, turned)]
-    assert figures[0]["cost"] == pytest.approx(figures[1]["cost"], rel=2e-4)
+    one, two = (figures(clear(each, preference="distance", gap="0.0001")[0]) for each in (given_, turned))
+    assert one["cost"] == pytest.approx(two["cost"], rel=2e-4)
 
 
 AGENT = st.tuples(
@@ -264,7 +277,9 @@ AGENT = st.tuples(
 
 @settings(dear(5), phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(st.lists(AGENT, min_size=1, max_size=6), st.floats(0, 3), st.data())
-def test_any_island_of_agents_clears_with_its_proof_and_twice_the_same(agents, gamma, data):
+def test_any_island_of_agents_clears_with_its_proof_and_twice_the_same(
+    agents: list[Agent], gamma: float, data: st.DataObject
+) -> None:
     count = len(agents)
     pair = st.tuples(st.integers(0, count - 1), st.integers(0, count - 1)).filter(lambda ends: ends[0] != ends[1])
     links = data.draw(st.none() | st.lists(pair, max_size=8)) if count > 1 else None
@@ -284,7 +299,7 @@ def test_any_island_of_agents_clears_with_its_proof_and_twice_the_same(agents, g
     st.sampled_from(["none", "surplus", "distance"]),
     st.sampled_from(["forecast", "free"]),
 )
-def test_any_village_clears_with_its_proof(count, slots, seed, preference, roles):
+def test_any_village_clears_with_its_proof(count: int, slots: int, seed: int, preference: str, roles: str) -> None:
     given_ = village(count, slots=slots, seed=seed, batteries=0.6)
     clearings = clear(given_, 24 / slots / 4, preference=preference, roles=roles)
     assert clearings[0].diagnostics["converged"] == 1

@@ -1,39 +1,41 @@
 """The mechanism around the book: proof, corridor, diagnostics, and the book on a day of ordinary orders."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
-from auction_cases import CEILING, FLOOR, books, frame, orders
+from auction_cases import CEILING, FLOOR, Row, books, deals, figures, frame, orders
 from hypothesis import given
 from hypothesis import strategies as st
-from test_orderbook import logs
+from log_cases import Event, logs
 
 from commonwatt.errors import MarketError
 from commonwatt.market import Events
 from commonwatt.market.designs.continuous import CONTINUOUS, as_events, from_log, run_book
 from commonwatt.market.interface import ADD, AMEND, CANCEL
-from commonwatt.records import BUY, SELL
+from commonwatt.records import BUY, SELL, Clearing
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE
 
 
-def run(rows, parameters=None, members=4, ceiling=CEILING, floor=FLOOR):
+def run(
+    rows: list[Event],
+    parameters: dict[str, object] | None = None,
+    members: int = 4,
+    ceiling: int = CEILING,
+    floor: int = FLOOR,
+) -> Clearing:
     """The proved clearing of one slot's log."""
     (clearing,) = CONTINUOUS.clear(frame(members, ceiling, floor), (from_log(rows),), parameters or {})
     assert clearing.proof.holds
     return clearing
 
 
-def deals(clearing):
-    trades = clearing.trades
-    columns = (trades.buyer, trades.seller, trades.wh, trades.price)
-    return list(zip(*(column.tolist() for column in columns), strict=True))
-
-
-def simple(rows):
+def simple(rows: Sequence[Row]) -> list[Event]:
     """A log of additions: (member, side, wh, limit), one second apart, without end."""
     return [(ADD, i, *row, i, 10**9) for i, row in enumerate(rows)]
 
 
-def test_the_order_that_was_there_first_names_the_price():
+def test_the_order_that_was_there_first_names_the_price() -> None:
     clearing = run(
         simple([(0, SELL, 500, 100_000), (1, BUY, 300, 200_000), (2, BUY, 900, 150_000), (3, SELL, 400, 90_000)])
     )
@@ -42,7 +44,7 @@ def test_the_order_that_was_there_first_names_the_price():
     assert clearing.grid.tolist() == [0, 0, 300, 0]
 
 
-def test_what_rests_meets_the_utility_and_what_was_withdrawn_or_refused_does_not():
+def test_what_rests_meets_the_utility_and_what_was_withdrawn_or_refused_does_not() -> None:
     clearing = run(
         [
             (ADD, 1, 0, SELL, 500, 100_000, 0, 50),
@@ -71,7 +73,7 @@ def test_what_rests_meets_the_utility_and_what_was_withdrawn_or_refused_does_not
     }
 
 
-def test_an_amendment_may_cross_and_what_traded_before_keeps_its_price():
+def test_an_amendment_may_cross_and_what_traded_before_keeps_its_price() -> None:
     clearing = run(
         [
             (ADD, 1, 0, BUY, 500, 200_000, 0, 50),
@@ -85,7 +87,7 @@ def test_an_amendment_may_cross_and_what_traded_before_keeps_its_price():
     assert clearing.grid.tolist() == [50, 0, 0, 0]
 
 
-def test_limits_beyond_the_utilitys_prices_are_taken_as_them_or_refused():
+def test_limits_beyond_the_utilitys_prices_are_taken_as_them_or_refused() -> None:
     log = simple([(0, BUY, 500, CEILING + 1), (1, SELL, 300, FLOOR - 1), (2, SELL, 100, FLOOR)])
     assert deals(run(log)) == [(0, 1, 300, CEILING), (0, 2, 100, CEILING)]
     refused = run(log, {"outside": "refuse"})
@@ -94,37 +96,37 @@ def test_limits_beyond_the_utilitys_prices_are_taken_as_them_or_refused():
     assert deals(run(log, ceiling=FLOOR, floor=CEILING)) == []
 
 
-def test_parameters_and_number_of_slots_are_checked():
+def test_parameters_and_number_of_slots_are_checked() -> None:
     assert CONTINUOUS.problems({"outside": "ignore"}) == [("outside", "input should be 'clamp' or 'refuse'")]
     with pytest.raises(MarketError, match="one input per slot: 1 slots, 0 given"):
         CONTINUOUS.clear(frame(2), ())
 
 
 @pytest.mark.parametrize("rows", [[], [(0, BUY, 500, 200_000)], [(0, SELL, MAX_ORDER_WH, FLOOR)]])
-def test_no_order_and_one_order_do_not_trade(rows):
+def test_no_order_and_one_order_do_not_trade(rows: list[Row]) -> None:
     clearing = run(simple(rows))
     assert len(clearing.trades) == 0
     assert clearing.prices == {}
     assert int(np.abs(clearing.grid).sum()) == sum(row[2] for row in rows)
 
 
-def test_the_largest_order_trades():
+def test_the_largest_order_trades() -> None:
     rows = simple([(0, SELL, MAX_ORDER_WH, FLOOR), (1, BUY, MAX_ORDER_WH, CEILING)])
     assert deals(run(rows)) == [(1, 0, MAX_ORDER_WH, FLOOR)]
 
 
 @given(logs(), st.sampled_from(["clamp", "refuse"]))
-def test_every_log_gives_a_proved_clearing(rows, outside):
+def test_every_log_gives_a_proved_clearing(rows: list[Event], outside: str) -> None:
     clearing = run(rows, {"outside": outside}, ceiling=102, floor=99)
     trades = clearing.trades
     assert ((trades.price >= 99) & (trades.price <= 102)).all()
-    assert clearing.diagnostics["accepted"] + clearing.diagnostics["refused"] == len(rows)
+    assert figures(clearing)["accepted"] + figures(clearing)["refused"] == len(rows)
     again = run(rows, {"outside": outside}, ceiling=102, floor=99)
     assert deals(again) == deals(clearing)
 
 
 @given(books())
-def test_orders_of_a_slot_run_as_a_book_in_the_order_of_their_rows(rows):
+def test_orders_of_a_slot_run_as_a_book_in_the_order_of_their_rows(rows: list[Row]) -> None:
     given_orders = orders(*rows)
     (clearing,) = CONTINUOUS.clear(frame(12), (as_events(given_orders),))
     assert clearing.proof.holds
@@ -137,16 +139,16 @@ def test_orders_of_a_slot_run_as_a_book_in_the_order_of_their_rows(rows):
         net = np.zeros(12, dtype=np.int64)
         np.add.at(net, given_orders.member, given_orders.net)
         assert np.array_equal(clearing.grid + clearing.trades.position(12), net)
-        bids = [m for m in clearing.grid.nonzero()[0] if clearing.grid[m] > 0]
-        asks = [m for m in clearing.grid.nonzero()[0] if clearing.grid[m] < 0]
+        bids = np.flatnonzero(clearing.grid > 0).tolist()
+        asks = np.flatnonzero(clearing.grid < 0).tolist()
         for b in bids:
             for a in asks:
                 assert min(willing[b, BUY], CEILING) < max(willing[a, SELL], FLOOR)
 
 
 @given(logs(), st.permutations(range(4)))
-def test_who_the_members_are_changes_nothing(rows, names):
-    renamed = [(k, o, names[m] if 0 <= m < 4 else m, *rest) for k, o, m, *rest in rows]
+def test_who_the_members_are_changes_nothing(rows: list[Event], names: list[int]) -> None:
+    renamed = [(k, o, names[m] if 0 <= m < 4 else m, s, wh, p, t, e) for k, o, m, s, wh, p, t, e in rows]
     before, after = run_book(from_log(rows), 4), run_book(from_log(renamed), 4)
     assert after.rejections.tolist() == before.rejections.tolist()
     assert after.fills.buyer.tolist() == [names[m] for m in before.fills.buyer.tolist()]
@@ -154,7 +156,7 @@ def test_who_the_members_are_changes_nothing(rows, names):
     assert after.fills.price.tolist() == before.fills.price.tolist()
 
 
-def test_an_empty_book_has_all_its_columns():
+def test_an_empty_book_has_all_its_columns() -> None:
     result = run_book(as_events(orders()))
     assert result.refusals == []
     assert len(result.fills.trades) == len(result.orders.order) == 0

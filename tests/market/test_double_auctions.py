@@ -1,13 +1,17 @@
 """`uniform` and `pay-as-bid`: where the curves meet, who is filled, and that no other fills are worth more."""
 
+from random import Random
+
 import numpy as np
 import pytest
-from auction_cases import CEILING, FLOOR, books, case, clear, deals
+from auction_cases import CEILING, FLOOR, Row, books, case, clear, deals
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commonwatt.market import Orders
 from commonwatt.market.designs.pay_as_bid import PAY_AS_BID
 from commonwatt.market.designs.uniform import UNIFORM
+from commonwatt.market.mechanism import Mechanism
 from commonwatt.records import BUY, SELL
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, micro
 
@@ -17,7 +21,7 @@ RULES = ("buyer", "seller", "midpoint")
 
 
 @pytest.mark.parametrize("name", ["uniform-average", "pay-as-bid-merit"])
-def test_reference_cases(name):
+def test_reference_cases(name: str) -> None:
     names, book, expected = case(name)
     mechanism = {m.name: m for m in MECHANISMS}[expected["mechanism"]]
     bounds = {"ceiling": micro(expected["retail"]), "floor": micro(expected["feed_in"])}
@@ -54,7 +58,7 @@ def test_reference_cases(name):
         ([(0, BUY, 4, 250_000), (2, BUY, 4, 150_000), (1, SELL, 6, 100_000)], "bids-shared", 6, 150_000),
     ],
 )
-def test_how_the_curves_meet(rows, case_, energy, price):
+def test_how_the_curves_meet(rows: list[Row], case_: str, energy: int, price: int) -> None:
     clearing = clear(UNIFORM, rows)
     assert clearing.diagnostics["case"] == case_
     assert clearing.diagnostics["traded_wh"] == energy == clearing.trades.wh.sum()
@@ -71,13 +75,13 @@ def test_how_the_curves_meet(rows, case_, energy, price):
         ([(0, BUY, 5, 149_999), (1, SELL, 5, 150_000)], "apart"),
     ],
 )
-def test_books_without_a_trade_say_why(mechanism, rows, case_):
+def test_books_without_a_trade_say_why(mechanism: Mechanism[Orders], rows: list[Row], case_: str) -> None:
     clearing = clear(mechanism, rows)
     assert (len(clearing.trades), clearing.prices) == (0, {})
     assert clearing.diagnostics["case"] == case_
 
 
-def test_orders_at_the_price_share_by_largest_remainder_with_ties_to_the_lower_member():
+def test_orders_at_the_price_share_by_largest_remainder_with_ties_to_the_lower_member() -> None:
     rows = [
         (2, BUY, 10, 150_000),
         (0, BUY, 10, 150_000),
@@ -89,7 +93,7 @@ def test_orders_at_the_price_share_by_largest_remainder_with_ties_to_the_lower_m
 
 
 @both
-def test_limits_outside_the_corridor_are_refused_by_name(mechanism):
+def test_limits_outside_the_corridor_are_refused_by_name(mechanism: Mechanism[Orders]) -> None:
     rows = [(0, BUY, 5, CEILING + 1), (1, SELL, 5, FLOOR - 1), (2, BUY, 5, CEILING), (3, SELL, 5, FLOOR)]
     clearing = clear(mechanism, rows)
     assert [(buyer, seller) for buyer, seller, _, _ in deals(clearing)] == [(2, 3)]
@@ -99,27 +103,27 @@ def test_limits_outside_the_corridor_are_refused_by_name(mechanism):
 
 
 @both
-def test_what_a_member_would_sell_to_itself_is_left_with_it(mechanism):
+def test_what_a_member_would_sell_to_itself_is_left_with_it(mechanism: Mechanism[Orders]) -> None:
     clearing = clear(mechanism, [(0, BUY, 5, 200_000), (0, SELL, 5, 100_000), (1, SELL, 3, 90_000)])
     assert clearing.trades.position(2).tolist() == [3, -3]
     assert clearing.grid.tolist() == [-3, 0]
 
 
 @both
-def test_the_largest_book_that_money_can_hold(mechanism):
+def test_the_largest_book_that_money_can_hold(mechanism: Mechanism[Orders]) -> None:
     rows = [(0, BUY, MAX_ORDER_WH, MAX_PRICE), (1, SELL, MAX_ORDER_WH, MAX_PRICE)]
     assert clear(mechanism, rows, ceiling=MAX_PRICE).trades.payments.tolist() == [10**18]
     assert clear(mechanism, [(0, BUY, 1, MAX_PRICE), (1, SELL, 1, -MAX_PRICE)], None, 2, MAX_PRICE, -MAX_PRICE)
 
 
-def test_what_a_pair_pays():
+def test_what_a_pair_pays() -> None:
     rows = [(0, BUY, 5, 200_000), (1, SELL, 5, 100_001)]
     paid = [clear(PAY_AS_BID, rows, {"price": rule}).trades.price.tolist() for rule in RULES]
     assert paid == [[200_000], [100_001], [150_000]]
     assert PAY_AS_BID.problems({"price": "seconds"}) == [("price", "input should be 'buyer', 'seller' or 'midpoint'")]
 
 
-def unit_by_unit(rows):
+def unit_by_unit(rows: list[Row]) -> tuple[int, int]:
     """Largest surplus [micro-currency/1000] and the energies that bring it, one Wh after the other."""
     within = [row for row in rows if FLOOR <= row[3] <= CEILING]
     bids = sorted((row[3] for row in within if row[1] == BUY for _ in range(row[2])), reverse=True)
@@ -132,7 +136,7 @@ small = books().map(lambda rows: [(member, side, min(wh, 20), limit) for member,
 
 
 @given(small)
-def test_no_other_fills_are_worth_more(rows):
+def test_no_other_fills_are_worth_more(rows: list[Row]) -> None:
     best, energy = unit_by_unit(rows)
     for mechanism in MECHANISMS:
         figures = clear(mechanism, rows, members=12).diagnostics
@@ -141,7 +145,7 @@ def test_no_other_fills_are_worth_more(rows):
 
 
 @given(books())
-def test_any_book_clears_with_a_proof_and_an_optimum(rows):
+def test_any_book_clears_with_a_proof_and_an_optimum(rows: list[Row]) -> None:
     for mechanism, parameters in [(UNIFORM, {}), *((PAY_AS_BID, {"price": rule}) for rule in RULES)]:
         clearing = clear(mechanism, rows, parameters, members=12)
         again = clear(mechanism, rows, parameters, members=12)
@@ -155,7 +159,7 @@ def test_any_book_clears_with_a_proof_and_an_optimum(rows):
 
 
 @given(books())
-def test_under_one_price_better_orders_are_filled_whole_and_worse_ones_not_at_all(rows):
+def test_under_one_price_better_orders_are_filled_whole_and_worse_ones_not_at_all(rows: list[Row]) -> None:
     clearing = clear(UNIFORM, rows, members=12)
     price = clearing.prices.get("local")
     sides = {member: {row[1] for row in rows if row[0] == member} for member, *_ in rows}
@@ -167,7 +171,7 @@ def test_under_one_price_better_orders_are_filled_whole_and_worse_ones_not_at_al
 
 
 @given(books(), st.randoms(use_true_random=False))
-def test_renaming_members_and_shuffling_orders_changes_nothing_but_ties(rows, chance):
+def test_renaming_members_and_shuffling_orders_changes_nothing_but_ties(rows: list[Row], chance: Random) -> None:
     rows = [(m, side, wh, FLOOR + 1_000 * place + 7 * m) for place, (m, side, wh, _) in enumerate(rows)]
     names = chance.sample(range(12), 12)
     other = [(names[m], side, wh, limit) for m, side, wh, limit in chance.sample(rows, len(rows))]
@@ -179,7 +183,7 @@ def test_renaming_members_and_shuffling_orders_changes_nothing_but_ties(rows, ch
             assert np.array_equal(one.trades.credit(12), two.trades.credit(12)[names])
 
 
-def test_the_surplus_is_the_optimum_that_highs_finds():
+def test_the_surplus_is_the_optimum_that_highs_finds() -> None:
     highspy = pytest.importorskip("highspy")
     rng = np.random.default_rng(7)
     rows = [

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from log_cases import FOREVER, Event, logs
 
 from commonwatt.market.designs.continuous import from_log, run_book
 from commonwatt.market.interface import ADD, AMEND, CANCEL
@@ -22,7 +24,6 @@ from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, micro
 
 CASE = Path(__file__).parent / "cases" / "continuous-log"
 KINDS, SIDES = {"add": ADD, "amend": AMEND, "cancel": CANCEL}, {"buy": BUY, "sell": SELL, "": BUY}
-FOREVER = 10**9
 
 
 def same(one: BookResult, other: BookResult) -> bool:
@@ -33,7 +34,7 @@ def same(one: BookResult, other: BookResult) -> bool:
     return all(np.array_equal(mine, others) for mine, others in pairs)
 
 
-def log_of_the_case():
+def log_of_the_case() -> Iterator[Event]:
     with (CASE / "input.csv").open() as file:
         for row in csv.DictReader(file):
             number = {key: int(row[key] or 0) for key in ("order", "member", "wh", "time", "expiry")}
@@ -43,12 +44,12 @@ def log_of_the_case():
             )  # fmt: skip
 
 
-def fills(result):
+def fills(result: BookResult) -> list[tuple[int, ...]]:
     f = result.fills
     return list(zip(*(c.tolist() for c in (f.event, f.maker, f.taker, f.buyer, f.seller, f.wh, f.price)), strict=True))
 
 
-def test_a_log_followed_by_hand():
+def test_a_log_followed_by_hand() -> None:
     expected = json.loads((CASE / "expected.json").read_text())
     result = run_book(from_log(log_of_the_case()), 7)
     assert fills(result) == [tuple((fill | {"price": micro(fill["price"])}).values()) for fill in expected["fills"]]
@@ -95,7 +96,9 @@ SELF = (ADD, 2, 0, BUY, 10, 100, 11, 99)
         ((ADD, 2, 0, BUY, 60, 100, 11, 99), Reason.SELF_TRADE, ((ADD, 3, 1, SELL, 50, 90, 11, 99),)),
     ],
 )
-def test_a_refused_event_has_a_reason_and_leaves_the_book_as_it_was(event, reason, before):
+def test_a_refused_event_has_a_reason_and_leaves_the_book_as_it_was(
+    event: Event, reason: Reason, before: tuple[Event, ...]
+) -> None:
     earlier, whole = from_log((SELL_1, *before)), from_log((SELL_1, *before, event))
     was, result = run_book(earlier, 5), run_book(whole, 5)
     assert result.refusals[-1] == (len(before) + 1, reason)
@@ -105,18 +108,21 @@ def test_a_refused_event_has_a_reason_and_leaves_the_book_as_it_was(event, reaso
     assert same(play(whole, 5, -MAX_PRICE, MAX_PRICE, compiled=False), result)
 
 
-def test_every_reason_is_a_sentence():
+def test_every_reason_is_a_sentence() -> None:
     assert all(reason.sentence.endswith(".") for reason in Reason)
 
 
 class Naive:
     """The rules once more, in the plainest way: lists that are sorted anew at every step."""
 
-    def __init__(self, members, lowest, highest):
+    def __init__(self, members: int, lowest: int, highest: int) -> None:
         self.members, self.lowest, self.highest = members, lowest, highest
-        self.orders, self.seen, self.fills, self.now, self.count = {}, set(), [], -(2**63), -1
+        self.orders: dict[int, dict[str, int]] = {}
+        self.seen: set[int] = set()
+        self.fills: list[tuple[int, ...]] = []
+        self.now, self.count = -(2**63), -1
 
-    def apply(self, kind, number, member, side, wh, limit, time, expiry):
+    def apply(self, kind: int, number: int, member: int, side: int, wh: int, limit: int, time: int, expiry: int) -> int:
         self.count += 1
         new = kind == ADD and number not in self.seen
         if kind == ADD:
@@ -124,9 +130,9 @@ class Naive:
         if time < self.now:
             return Reason.LATE
         self.now = time
-        for order in self.orders.values():
-            if order["state"] == 0 and order["expiry"] <= time:
-                order["state"] = Reason.EXPIRED
+        for held in self.orders.values():
+            if held["state"] == 0 and held["expiry"] <= time:
+                held["state"] = Reason.EXPIRED
         if kind not in (ADD, AMEND, CANCEL):
             return Reason.KIND
         order = self.orders.get(number)
@@ -137,7 +143,7 @@ class Naive:
                 return Reason.STRANGER
             if side not in (BUY, SELL):
                 return Reason.SIDE
-            order = {"member": member, "side": side, "wh": 0, "left": 0, "limit": None, "state": 0, "place": None}
+            order = {"member": member, "side": side, "wh": 0, "left": 0, "limit": 0, "state": 0, "place": self.count}
         elif order is None:
             return Reason.REFUSED if number in self.seen else Reason.UNKNOWN
         elif order["state"]:
@@ -176,7 +182,7 @@ class Naive:
                 end["state"] = 0 if end["left"] else Reason.FILLED
         return 0
 
-    def matches(self, side, limit, wanted):
+    def matches(self, side: int, limit: int, wanted: int) -> list[tuple[int, int]]:
         """(number, energy) of all that would trade."""
         sign = 1 if side == BUY else -1
         crossing = [
@@ -192,35 +198,8 @@ class Naive:
         return found
 
 
-numbers = st.integers(0, 9)
-# Mostly sensible values, so that books grow; now and then a wrong one for every check.
-events_of_a_log = st.tuples(
-    st.sampled_from([ADD, ADD, ADD, ADD, AMEND, AMEND, CANCEL, 3]),
-    numbers,
-    st.sampled_from([0, 1, 2, 3, None, None, None, -1, 4]),
-    st.sampled_from([BUY, SELL, None, None, None, 2]),
-    st.one_of(st.integers(1, 30), st.sampled_from([0, -3, MAX_ORDER_WH, MAX_ORDER_WH + 1])),
-    st.one_of(st.integers(98, 103), st.sampled_from([95, 110, MAX_PRICE, -MAX_PRICE])),
-    st.sampled_from([0, 0, 1, 1, 2, -1]),
-    st.sampled_from([1, 3, 10, FOREVER, FOREVER, 0]),
-)
-
-
-@st.composite
-def logs(draw):
-    """Logs in which, if not drawn otherwise, a number goes with one member and one side."""
-    rows, time = [], 0
-    wide = draw(st.sampled_from([1, 2**40]))
-    for kind, number, member, side, wh, limit, step, life in draw(st.lists(events_of_a_log, max_size=60)):
-        time += step
-        member = number % 4 if member is None else member
-        side = number // 4 % 2 if side is None else side
-        rows.append((kind, number * wide, member, side, wh, limit, time, time + life))
-    return rows
-
-
 @given(logs(), st.sampled_from([(4, -MAX_PRICE, MAX_PRICE), (3, 96, 105)]))
-def test_all_books_agree(rows, bounds):
+def test_all_books_agree(rows: list[Event], bounds: tuple[int, int, int]) -> None:
     events = from_log(rows)
     naive = Naive(*bounds)
     codes = [int(naive.apply(*row)) for row in rows]
@@ -238,13 +217,13 @@ def test_all_books_agree(rows, bounds):
 
 @pytest.mark.skipif(find_spec("numba") is None, reason="the extra 'fast' is not installed")
 @given(logs(), st.sampled_from([(4, -MAX_PRICE, MAX_PRICE), (3, 96, 105)]))
-def test_the_compiled_book_agrees(rows, bounds):
+def test_the_compiled_book_agrees(rows: list[Event], bounds: tuple[int, int, int]) -> None:
     events = from_log(rows)
     assert same(run_book(events, *bounds, compiled=True), run_book(events, *bounds, compiled=False))
 
 
 @given(logs(), st.data())
-def test_the_log_gives_the_same_book_again_at_once_or_event_by_event(rows, data):
+def test_the_log_gives_the_same_book_again_at_once_or_event_by_event(rows: list[Event], data: st.DataObject) -> None:
     events = from_log(rows)
     first = run_book(events)
     assert same(run_book(from_log(list(rows))), first)
@@ -256,7 +235,7 @@ def test_the_log_gives_the_same_book_again_at_once_or_event_by_event(rows, data)
     assert same(book.result(np.array(codes, dtype=np.int64)), first)
 
 
-def test_numbers_and_prices_far_apart_need_no_room():
+def test_numbers_and_prices_far_apart_need_no_room() -> None:
     assert dense(np.array([7, 5, 7]), 3).tolist() == [2, 0, 2]
     assert dense(np.array([2**62, -(2**62), 0, 0]), 10).tolist() == [2, 0, 1, 1]
 
@@ -265,12 +244,16 @@ class Trading(RuleBasedStateMachine):
     """Members add, amend and cancel in a book that is looked at after every event."""
 
     @initialize()
-    def open(self):
-        self.book, self.rows, self.codes, self.time = Book(4), [], [], 0
-        self.result = None
-        self.most = {}
+    def open(self) -> None:
+        self.book, self.time = Book(4), 0
+        self.rows: list[Event] = []
+        self.codes: list[int] = []
+        self.most: dict[int, int] = {}
+        self.result = self.book.result(np.array([], dtype=np.int64))
 
-    def send(self, kind, number, member, side, wh=0, limit=0, expiry=0):
+    def send(
+        self, kind: int, number: int, member: int, side: int, wh: int = 0, limit: int = 0, expiry: int = 0
+    ) -> None:
         row = (kind, number, member, side, wh, limit, self.time, expiry)
         self.before = self.result
         self.rows.append(row)
@@ -286,27 +269,27 @@ class Trading(RuleBasedStateMachine):
         limit=st.integers(98, 102),
         life=st.sampled_from([1, 5, FOREVER]),
     )
-    def add(self, member, side, wh, limit, life):
+    def add(self, member: int, side: int, wh: int, limit: int, life: int) -> None:
         self.send(ADD, len(self.rows), member, side, wh, limit, self.time + life)
 
     @rule(pick=st.integers(0, 10**6), wh=st.integers(1, 20), limit=st.integers(98, 102))
-    def amend(self, pick, wh, limit):
+    def amend(self, pick: int, wh: int, limit: int) -> None:
         held = self.result.orders if self.rows else None
         if held is not None and len(held.order):
             i = pick % len(held.order)
             self.send(AMEND, int(held.order[i]), int(held.member[i]), int(held.side[i]), wh, limit, self.time + 50)
 
     @rule(pick=st.integers(0, 10**6))
-    def cancel(self, pick):
+    def cancel(self, pick: int) -> None:
         if self.rows:
             self.send(CANCEL, pick % len(self.rows), 0, 0)
 
     @rule(step=st.integers(0, 4))
-    def wait(self, step):
+    def wait(self, step: int) -> None:
         self.time += step
 
     @invariant()
-    def the_book_is_never_crossed(self):
+    def the_book_is_never_crossed(self) -> None:
         if not self.rows:
             return
         resting = self.result.resting
@@ -314,7 +297,7 @@ class Trading(RuleBasedStateMachine):
         assert not (len(bids) and len(asks)) or bids.max() < asks.min()
 
     @invariant()
-    def nothing_is_lost_and_no_order_trades_more_than_it_wanted(self):
+    def nothing_is_lost_and_no_order_trades_more_than_it_wanted(self) -> None:
         if not self.rows:
             return
         held, f = self.result.orders, self.result.fills
@@ -330,7 +313,7 @@ class Trading(RuleBasedStateMachine):
         assert (f.buyer != f.seller).all()
 
     @invariant()
-    def who_trades_was_first_among_equals(self):
+    def who_trades_was_first_among_equals(self) -> None:
         """The makers of the last event are the front of the queue, at their own limits."""
         if len(self.rows) < 2 or self.rows[-1][0] == CANCEL:
             return

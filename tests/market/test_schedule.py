@@ -1,7 +1,10 @@
+from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import pytest
+from auction_cases import figures
 from hypothesis import given
 from hypothesis import strategies as st
 from profiles import dear
@@ -10,14 +13,22 @@ from schedule_cases import clear, frame, ieee33, line, optimum, village
 from commonwatt.devices.households import Households
 from commonwatt.errors import MarketError
 from commonwatt.grid.feeder import Feeder, flow
+from commonwatt.market import Frame
 from commonwatt.market.designs.schedule import SCHEDULE, ScheduleParameters, solve
+from commonwatt.market.interface import Outcome
 from commonwatt.market.schedule.input import Dispatch, Flexible
 from commonwatt.market.schedule.network import Wires
-from commonwatt.market.schedule.proof import alone
+from commonwatt.market.schedule.proof import Evidence, Verdict, alone
 from commonwatt.records import Trades
+from commonwatt.units import FloatArray
+
+Street = tuple[int, int, int, float, float]
+"""Homes, slots, seed, ohm and sun."""
+Cleared = tuple[Dispatch, Frame, ScheduleParameters, tuple[Outcome, ...]]
+"""Homes, frame, parameters and what the rule made of them."""
 
 
-def judged(given_, hours=1.0, **parameters):
+def judged(given_: Dispatch, hours: float = 1.0, **parameters: object) -> tuple[Verdict, FloatArray]:
     """The verdict of a solution, and what the relief of its upper limits is, shape (nodes, slots)."""
     solution = solve(given_, ScheduleParameters.model_validate(parameters), hours)
     assert solution.converged
@@ -37,7 +48,7 @@ def judged(given_, hours=1.0, **parameters):
         (village(line(5), slots=8, a=0.05, b=0.1, p_max=2.0, flexible=False), {}),
     ],
 )
-def test_the_certified_gap_and_the_nodal_prices_hold_against_clarabel(given_, tight):
+def test_the_certified_gap_and_the_nodal_prices_hold_against_clarabel(given_: Dispatch, tight: set[str]) -> None:
     pytest.importorskip("clarabel")
     pytest.importorskip("scipy")
     hours = 24 / given_.homes.shape[1]
@@ -58,37 +69,37 @@ def test_the_certified_gap_and_the_nodal_prices_hold_against_clarabel(given_, ti
     assert duals | ({"connection"} if full else set()) == set(tight)
 
 
-def test_the_33_bus_feeder_within_its_voltages():
+def test_the_33_bus_feeder_within_its_voltages() -> None:
     given_ = ieee33(seed=1, scale=0.9)
     clearings = clear(given_)
-    figures = clearings[0].diagnostics
-    assert figures["converged"] == 1
-    assert figures["gap"] <= 1e-3
-    assert figures["gap_with_any_starts"] <= 1e-3
-    assert 0.95 <= figures["lowest_voltage"] < 0.96
-    assert figures["highest_voltage"] <= 1.05
-    assert figures["losses_kwh"] > 0
-    assert figures["network_rent"] > 0
+    found = figures(clearings[0])
+    assert found["converged"] == 1
+    assert found["gap"] <= 1e-3
+    assert found["gap_with_any_starts"] <= 1e-3
+    assert 0.95 <= found["lowest_voltage"] < 0.96
+    assert found["highest_voltage"] <= 1.05
+    assert found["losses_kwh"] > 0
+    assert found["network_rent"] > 0
     for clearing in clearings:
         assert set(clearing.prices) == {"lowest", "mean", "highest"}
         assert clearing.trades.position(32).sum() == 0
 
 
-def test_one_home_at_the_end_of_a_line_by_hand():
+def test_one_home_at_the_end_of_a_line_by_hand() -> None:
     # 10 kW through 0.16 ohm at 0.4 kV: r = 0.1, P = 0.1 + 0.1·l, l = P² with v = 1 at node 0.
     feeder = Feeder.of([(0, 1)], 0.16, 0.0, kv=0.4, base_kva=100.0)
     given_ = Dispatch.of(feeder, [1], Households.of([[10.0]], retail=0.3, feed_in=0.1))
     (clearing,) = clear(given_)
     sent = (1 - np.sqrt(1 - 4 * 0.1 * 0.1)) / (2 * 0.1)
-    figures = clearing.diagnostics
+    found = figures(clearing)
     assert clearing.grid.tolist() == [10_000]
-    assert figures["losses_kwh"] == pytest.approx((sent - 0.1) * 100, abs=1e-9)
-    assert figures["cost"] == pytest.approx(0.3 * sent * 100, abs=1e-9)
+    assert found["losses_kwh"] == pytest.approx((sent - 0.1) * 100, abs=1e-9)
+    assert found["cost"] == pytest.approx(0.3 * sent * 100, abs=1e-9)
     # One more kW taken costs dP/dp = 1/(1 − 2·r·P) at node 0, at the price of import.
     assert clearing.prices["mean"] == pytest.approx(300_000 / (1 - 0.2 * sent), abs=1)
 
 
-def test_sun_next_door_is_traded_between_the_two_prices():
+def test_sun_next_door_is_traded_between_the_two_prices() -> None:
     feeder = line(3, ohm=0.05)
     homes = Households.of([[0.0], [3.0]], pv=[[2.0], [0.0]], retail=0.3, feed_in=0.1)
     (clearing,) = clear(Dispatch.of(feeder, [1, 2], homes))
@@ -100,7 +111,7 @@ def test_sun_next_door_is_traded_between_the_two_prices():
     assert trades.price.tolist() == [300_000]
 
 
-def test_a_battery_moves_the_sun_to_the_evening():
+def test_a_battery_moves_the_sun_to_the_evening() -> None:
     homes = Households.of(
         [[0.0, 0.0, 0.0], [0.0, 2.0, 2.0]],
         pv=[[4.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
@@ -116,7 +127,7 @@ def test_a_battery_moves_the_sun_to_the_evening():
     assert sum(between[1] for between in bought) == pytest.approx(4000, abs=30)
 
 
-def test_flexible_loads_run_when_energy_is_cheap():
+def test_flexible_loads_run_when_energy_is_cheap() -> None:
     feeder, price = line(2, ohm=0.01), np.array([[0.4, 0.3, 0.1, 0.1, 0.3, 0.4]])
     homes = Households.of(np.zeros((1, 6)), retail=price, feed_in=0.05)
     flexible = Flexible.of(1, 6, power=2.0, energy=3.0, begin=1, end=5, profile=[[1.0, 3.0]], earliest=0)
@@ -129,7 +140,7 @@ def test_flexible_loads_run_when_energy_is_cheap():
     assert taken[3] >= 3000
 
 
-def test_nodal_prices_make_every_plan_the_homes_cheapest():
+def test_nodal_prices_make_every_plan_the_homes_cheapest() -> None:
     verdict, _ = judged(village(line(4), seed=4), gap="0.0001")
     given_ = verdict.given
     price = verdict.duals.price(given_.feeder)[given_.node]
@@ -147,25 +158,24 @@ def test_nodal_prices_make_every_plan_the_homes_cheapest():
         (village(line(8, ohm=0.1, max_a=5.0), seed=3, slots=8, sun=0), "current"),
     ],
 )
-def test_what_the_wires_cannot_carry_is_not_converged_and_nobody_trades(given_, sentence):
+def test_what_the_wires_cannot_carry_is_not_converged_and_nobody_trades(given_: Dispatch, sentence: str) -> None:
     clearings = clear(given_, iterations=20)
     assert {clearing.diagnostics["converged"] for clearing in clearings} == {0}, sentence
-    assert clearings[0].diagnostics["primal_residual_kw"] > 0
+    assert figures(clearings[0])["primal_residual_kw"] > 0
     assert not any(len(clearing.trades) for clearing in clearings)
     grid = np.stack([clearing.grid for clearing in clearings], axis=1)
     assert np.array_equal(grid, alone(given_, 1.0))
 
 
-def test_too_few_rounds_are_not_converged():
+def test_too_few_rounds_are_not_converged() -> None:
     clearings = clear(village(line(6), seed=4), iterations=20)
     assert clearings[0].diagnostics["converged"] == 0
     assert clearings[0].diagnostics["iterations"] == 20
-    assert clearings[0].diagnostics["gap"] > 1e-3
+    assert figures(clearings[0])["gap"] > 1e-3
 
 
 @pytest.fixture(scope="module")
-def cleared():
-    """Homes, frame, parameters and what the rule made of them."""
+def cleared() -> Cleared:
     given_ = village(line(4), seed=2, slots=12)
     market, parameters = frame(given_, 2.0), ScheduleParameters()
     return given_, market, parameters, SCHEDULE.rule(market, (given_,), parameters)
@@ -180,8 +190,9 @@ def cleared():
         (lambda trades: replace(trades, buyer=trades.seller), "with oneself"),
     ],
 )
-def test_tampered_trades_are_refused(cleared, change, promise):
+def test_tampered_trades_are_refused(cleared: Cleared, change: Callable[[Trades], Trades], promise: str) -> None:
     given_, market, parameters, outcomes = cleared
+    assert SCHEDULE.proof
     slot = max(range(12), key=lambda slot: len(outcomes[slot].trades))
     worse = tuple(
         replace(outcome, trades=change(outcome.trades)) if at == slot else outcome
@@ -206,16 +217,20 @@ def test_tampered_trades_are_refused(cleared, change, promise):
         (lambda e: replace(e, duals=replace(e.duals, high=e.duals.high - 1.0)), "above the bound"),
     ],
 )
-def test_false_evidence_proves_nothing(cleared, change, promise):
+def test_false_evidence_proves_nothing(cleared: Cleared, change: Callable[[Evidence], Evidence], promise: str) -> None:
     given_, market, parameters, outcomes = cleared
-    false = change(outcomes[0].evidence)
+    assert SCHEDULE.proof
+    evidence = outcomes[0].evidence
+    assert isinstance(evidence, Evidence)
+    false = change(evidence)
     lies = tuple(replace(outcome, evidence=false) for outcome in outcomes)
     with pytest.raises(MarketError, match=promise):
         SCHEDULE.proof("schedule", market, (given_,), lies, parameters)
 
 
-def test_a_plan_that_the_wires_do_not_carry_is_refused(cleared):
+def test_a_plan_that_the_wires_do_not_carry_is_refused(cleared: Cleared) -> None:
     given_, market, parameters, outcomes = cleared
+    assert SCHEDULE.proof
     tighter = replace(given_, feeder=replace(given_.feeder, low=0.999, high=1.001))
     with pytest.raises(MarketError, match="voltage beyond its limits"):
         SCHEDULE.proof("schedule", market, (tighter,), outcomes, parameters)
@@ -227,22 +242,22 @@ def test_a_plan_that_the_wires_do_not_carry_is_refused(cleared):
 STREET = (st.integers(1, 4), st.integers(1, 3), st.integers(0, 10**6), st.floats(0.01, 0.3), st.floats(0, 4))
 
 
-def street(homes, slots, seed, ohm, sun):
+def street(homes: int, slots: int, seed: int, ohm: float, sun: float) -> Dispatch:
     return village(line(homes + 1, ohm=ohm), seed, slots=slots, sun=sun, flexible=False)
 
 
 @dear(8)
 @given(st.tuples(*STREET))
-def test_any_street_clears_with_its_proof(drawn):
+def test_any_street_clears_with_its_proof(drawn: Street) -> None:
     given_ = street(*drawn)
     clearings = clear(given_)
-    figures = clearings[0].diagnostics
-    if figures["converged"] == 0:
+    found = figures(clearings[0])
+    if found["converged"] == 0:
         # Rare among such streets: no plan is certified within the rounds, and nobody trades.
         assert all(len(clearing.trades) == 0 and clearing.proof.holds for clearing in clearings)
         return
-    assert figures["bound"] <= figures["cost"] + 1e-6 * max(1.0, abs(figures["cost"]))
-    assert 0.95 <= figures["lowest_voltage"] <= figures["highest_voltage"] <= 1.05
+    assert found["bound"] <= found["cost"] + 1e-6 * max(1.0, abs(found["cost"]))
+    assert 0.95 <= found["lowest_voltage"] <= found["highest_voltage"] <= 1.05
     for clearing in clearings:
         between = clearing.trades.position(drawn[0])
         taken = clearing.grid + between
@@ -254,21 +269,21 @@ def test_any_street_clears_with_its_proof(drawn):
         assert ((clearing.trades.price >= 80_000) & (clearing.trades.price <= 320_000)).all()
 
 
-def test_whole_wh_of_a_plan_at_its_limit_keep_it():
+def test_whole_wh_of_a_plan_at_its_limit_keep_it() -> None:
     # At the upper voltage, a running total of one home rounds its feed-in up by most of a Wh.
-    figures = clear(street(2, 2, 169272, 0.25, 4.0))[0].diagnostics
-    assert figures["converged"] == 1
-    assert 1.0499 < figures["highest_voltage"] <= 1.05
+    found = figures(clear(street(2, 2, 169272, 0.25, 4.0))[0])
+    assert found["converged"] == 1
+    assert 1.0499 < found["highest_voltage"] <= 1.05
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_usual_streets_find_a_plan(seed):
+def test_usual_streets_find_a_plan(seed: int) -> None:
     assert clear(street(1 + seed % 4, 1 + seed % 3, seed, 0.05, 2.0))[0].diagnostics["converged"] == 1
 
 
 @dear(50)
 @given(st.tuples(*STREET), st.randoms(use_true_random=False))
-def test_it_is_twice_the_same_and_the_order_of_homes_changes_names_only(drawn, chance):
+def test_it_is_twice_the_same_and_the_order_of_homes_changes_names_only(drawn: Street, chance: Random) -> None:
     given_ = street(*drawn)
     turn = np.array(chance.sample(range(drawn[0]), drawn[0]))
     turned = replace(
@@ -290,7 +305,7 @@ def test_it_is_twice_the_same_and_the_order_of_homes_changes_names_only(drawn, c
 
 @dear(50)
 @given(st.integers(1, 3), st.integers(0, 10**6))
-def test_any_street_with_flexible_loads_clears_with_its_proof(homes, seed):
-    figures = clear(village(line(homes + 1, ohm=0.02), seed, slots=6), 4.0)[0].diagnostics
-    assert figures["converged"] == 1
-    assert figures["gap"] <= figures["gap_with_any_starts"] + 1e-9
+def test_any_street_with_flexible_loads_clears_with_its_proof(homes: int, seed: int) -> None:
+    found = figures(clear(village(line(homes + 1, ohm=0.02), seed, slots=6), 4.0)[0])
+    assert found["converged"] == 1
+    assert found["gap"] <= found["gap_with_any_starts"] + 1e-9

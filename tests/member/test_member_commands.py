@@ -5,41 +5,21 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dishonest import anchor
 from exchange_cases import exchange_of, homes_of
+from shell import Shell
 
-from commonwatt.cli import main
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.ledger.keyfile import write_key
 from commonwatt.proof import Key, checksum_address
 from commonwatt.simulation.result import Result
 
-Said = Callable[..., tuple[int, str, str]]
 EVIL = "\x1b[2J\x1b[Hhome-05\u202e\n[bold red]home-05.json is proved by the chain: home-05 owes 0.00 EUR[/]"
-
-
-@pytest.fixture
-def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Said:
-    """Exit code, and what a command says on stdout and stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["commonwatt", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        told = capsys.readouterr()
-        return code, told.out, told.err
-
-    return run
 
 
 @pytest.fixture
@@ -68,7 +48,7 @@ def key(run: Result, tmp_path: Path) -> Path:
 
 
 def test_the_verdict_says_whose_contracts_it_rests_on(
-    said: Said, out: Path, finished: Path, settlement: str, operator: str
+    said: Shell, out: Path, finished: Path, settlement: str, operator: str
 ) -> None:
     bill, community = out / "bills" / "3.json", finished.parent / "community.toml"
     code, told, _ = said("verify", bill)
@@ -92,7 +72,7 @@ def test_the_verdict_says_whose_contracts_it_rests_on(
     assert f"Believed: {chain} and {copied} about chain" in told
 
 
-def test_what_was_believed_is_there_for_programs(said: Said, out: Path, settlement: str, operator: str) -> None:
+def test_what_was_believed_is_there_for_programs(said: Shell, out: Path, settlement: str, operator: str) -> None:
     code, told, _ = said("verify", out / "bills" / "3.json", "--operators", operator, "--json", "-")
     figures = json.loads(told)
     assert code == 0
@@ -116,7 +96,7 @@ def test_what_was_believed_is_there_for_programs(said: Said, out: Path, settleme
         (["--ledger", "http://[::1"], 6, "cannot be asked"),
     ],
 )  # fmt: skip
-def test_what_is_not_known_so_is_refused(said: Said, out: Path, options: list[str], code: int, sentence: str) -> None:
+def test_what_is_not_known_so_is_refused(said: Shell, out: Path, options: list[str], code: int, sentence: str) -> None:
     got, told, wrong = said("verify", out / "bills" / "3.json", *options)
     assert (got, told) == (code, "")
     assert sentence in wrong
@@ -124,7 +104,7 @@ def test_what_is_not_known_so_is_refused(said: Said, out: Path, options: list[st
 
 
 def test_a_bill_cannot_repaint_its_verdict(
-    said: Said, run: Result, unanchored: Path, tmp_path: Path, bills: Any
+    said: Shell, run: Result, unanchored: Path, tmp_path: Path, bills: Any
 ) -> None:
     """Names in a bill are what its operators say: these are anchored as they stand."""
     assert homes_of(run).keys
@@ -159,7 +139,7 @@ def test_a_bill_cannot_repaint_its_verdict(
         ("\x1b[2J", "'\\x1b[2J' is not a decimal number"),
     ],
 )
-def test_amounts_that_cannot_be_asked_for(said: Said, out: Path, key: Path, amount: str, sentence: str) -> None:
+def test_amounts_that_cannot_be_asked_for(said: Shell, out: Path, key: Path, amount: str, sentence: str) -> None:
     code, _, wrong = said(
         "withdraw", out / "bills" / "3.json", "--key", key, "--contract", "0x" + "11" * 20, "--", amount
     )
@@ -168,7 +148,7 @@ def test_amounts_that_cannot_be_asked_for(said: Said, out: Path, key: Path, amou
 
 
 def test_amounts_are_those_of_money_and_not_of_prices(
-    said: Said, out: Path, key: Path, run: Result, settlement: str
+    said: Shell, out: Path, key: Path, run: Result, settlement: str
 ) -> None:
     assert homes_of(run).keys
     assert exchange_of(run).outbox
@@ -185,7 +165,7 @@ def test_amounts_are_those_of_money_and_not_of_prices(
     assert told.startswith("Asked for; claim it")
 
 
-def test_nothing_is_sent_without_a_pin(said: Said, out: Path, key: Path, settlement: str) -> None:
+def test_nothing_is_sent_without_a_pin(said: Shell, out: Path, key: Path, settlement: str) -> None:
     before = (out / "ledger.sqlite").read_bytes()
     for command in (("withdraw", out / "bills" / "3.json", "1"), ("challenge", out / "bills" / "3.json")):
         code, told, wrong = said(*command, "--key", key)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from exchange_cases import exchange_of, homes_of, short_days
+from shell import Shell
 
 from commonwatt.accounts.document import anchored
-from commonwatt.cli import main
 from commonwatt.errors import VerificationError
 from commonwatt.exchange.bills import proven
 from commonwatt.ledger.chain.embedded import EmbeddedChain
@@ -279,20 +278,7 @@ def test_a_bill_in_another_unit_than_the_contract_s(
         bill["content"].pop("unit", None)
 
 
-def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: object) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["commonwatt", *map(str, words)])
-    code = 0
-    try:
-        main()
-    except SystemExit as end:
-        code = int(end.code or 0)
-    told = capsys.readouterr()
-    return code, told.out, told.err
-
-
-def test_a_member_s_commands_take_and_tell_the_currency(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_member_s_commands_take_and_tell_the_currency(tmp_path: Path, said: Shell) -> None:
     result = run(tmp_path, "LBP", "embedded")
     keys = homes_of(result).keys
     assert keys
@@ -308,20 +294,20 @@ def test_a_member_s_commands_take_and_tell_the_currency(
     bill = tmp_path / "out" / "bills" / "plant.json"
     pin = ("--key", tmp_path / "my.key", "--contract", checksum_address(addresses.settlement), "--ledger", ledger)
 
-    code, told, _ = said(capsys, monkeypatch, "verify", bill, "--ledger", ledger, "--json", "-")
+    code, told, _ = said("verify", bill, "--ledger", ledger, "--json", "-")
     assert (code, json.loads(told)["total"]) == (0, total * 100_000)
-    code, told, _ = said(capsys, monkeypatch, "verify", bill, "--ledger", ledger)
+    code, told, _ = said("verify", bill, "--ledger", ledger)
     assert f"plant receives {-total / 10:.2f} LBP" in told
 
-    code, _, wrong = said(capsys, monkeypatch, "withdraw", bill, "0.25", *pin)
+    code, _, wrong = said("withdraw", bill, "0.25", *pin)
     assert code == 2
     assert "amount: is 0.25, no multiple of 0.10, in which money is counted here" in wrong
-    code, _, wrong = said(capsys, monkeypatch, "withdraw", bill, f"{balance / 10 + 0.1:.1f}", *pin)
+    code, _, wrong = said("withdraw", bill, f"{balance / 10 + 0.1:.1f}", *pin)
     assert (code, "InsufficientFree" in wrong) == (6, True)
-    code, told, _ = said(capsys, monkeypatch, "withdraw", bill, f"{balance / 10:.1f}", *pin)
+    code, told, _ = said("withdraw", bill, f"{balance / 10:.1f}", *pin)
     assert (code, told.startswith("Asked for; claim it")) == (0, True)
 
-    code, told, _ = said(capsys, monkeypatch, "chain", "account", ledger, "0", "--last", "100")
+    code, told, _ = said("chain", "account", ledger, "0", "--last", "100")
     assert "balance [LBP]" in told
     assert f"+{20_000 * RATES['LBP']}.0" in told
 

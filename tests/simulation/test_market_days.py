@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from exchange_cases import AFTER, AHEAD, COMMUNITY, HEAD, MEMBERS, START, TARIFF, begin, short_days, written
+from exchange_cases import AFTER, AHEAD, COMMUNITY, HEAD, MEMBERS, START, TARIFF, begin, homes_of, short_days, written
 
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.bills import proven
@@ -159,8 +159,7 @@ def test_a_community_may_settle_in_ether(tmp_path: Path) -> None:
     assert result.arrays["credit"].any()
     # The contract holds the members' ether, to the wei.
     assert client.node.balance(client.addresses.settlement) == 80_050_000 * 10**12
-    key = result.simulated.keys.members[0] if result.simulated.keys else None
-    assert key
+    key = homes_of(result).keys.members[0]
     at = client.node.head.timestamp
     client.pay(key.address, 10**18, at=at + 1)
     client.request_withdrawal(key, 1_000_000, at=at + 2)
@@ -223,7 +222,7 @@ def test_where_the_wires_are_weak_feed_in_is_held_back_and_trades_with_it(tmp_pa
     assert any(row[0] in starts for row in sim.store.columns(tables.trades, ("slot", "stage")) if row[1] == 0)
     sold = sim.store.columns(tables.orders, ("slot", "member", "side", "wh"))
     for slot, trades in result.trades.filter(result.trades["stage"] == "day_ahead").group_by("slot"):
-        start = int(slot[0].timestamp())  # type: ignore[union-attr]
+        start = int(slot[0].timestamp())
         for seller, agreed in trades.group_by("seller").agg(pl.col("wh").sum()).iter_rows():
             member = next(m.index for m in result.community.members if m.id == seller)
             (offered,) = (row[3] for row in sold if row[:3] == (start, member, 1))

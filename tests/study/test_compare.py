@@ -124,10 +124,13 @@ def test_without_a_grid_nothing_is_said_of_wires(comparison: Comparison) -> None
 
 def test_wires_lose_the_same_however_trades_are_paired(wired: Comparison) -> None:
     rows = by_name(wired)
-    assert rows[BASELINE.name].losses_kwh > 0
-    assert rows["sdr"].losses_kwh == rows["mid-market"].losses_kwh == rows[BASELINE.name].losses_kwh
+    lost, far = rows[BASELINE.name].losses_kwh, rows["uniform"].distance_ohm
+    assert lost is not None
+    assert lost > 0
+    assert rows["sdr"].losses_kwh == rows["mid-market"].losses_kwh == lost
     assert rows[BASELINE.name].distance_ohm is None
-    assert 0 < rows["uniform"].distance_ohm < 1
+    assert far is not None
+    assert 0 < far < 1
 
 
 def test_prices_are_means_of_what_was_settled(comparison: Comparison) -> None:
@@ -135,6 +138,7 @@ def test_prices_are_means_of_what_was_settled(comparison: Comparison) -> None:
     known = [price for price in row.price_by_slot if price is not None]
     assert len(row.price_by_slot) == len(comparison.clock) == 24
     assert 0 < len(known) < 24
+    assert row.price is not None
     assert min(known) <= row.price <= max(known)
 
 

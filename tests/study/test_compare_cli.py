@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Callable
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
+from shell import Shell
 
-from commonwatt import cli
 from commonwatt.community.synthetic import village
 from commonwatt.study.compare.report import PAGE, TABLE
 from commonwatt.study.compare.table import WIDEST
@@ -25,21 +23,14 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[str, str]]:
-    def run(*arguments: object) -> tuple[str, str]:
-        monkeypatch.setattr(sys, "argv", ["commonwatt", "compare", *map(str, arguments)])
-        with suppress(SystemExit):
-            cli.main()
-        said = capsys.readouterr()
-        return said.out, said.err
-
-    return run
+def compared(said: Shell) -> Shell:
+    return partial(said, "compare")
 
 
-def test_the_table_is_printed_and_the_page_written(shell: Callable[..., tuple[str, str]], file: Path) -> None:
+def test_the_table_is_printed_and_the_page_written(compared: Shell, file: Path) -> None:
     out = file.parent / "compared"
-    said, _ = shell(file, "--mechanisms", "sdr, uniform+sdr", "--out", out)
-    lines = said.splitlines()
+    told = compared(file, "--mechanisms", "sdr, uniform+sdr", "--out", out)
+    lines = told.out.splitlines()
     assert lines[1].split()[:3] == ["design", "bill", "saved"]
     assert [line.split()[0] for line in lines[2:5]] == ["utility", "sdr", "uniform+sdr"]
     assert max(map(len, lines[:-1])) <= WIDEST
@@ -48,10 +39,10 @@ def test_the_table_is_printed_and_the_page_written(shell: Callable[..., tuple[st
     assert (out / TABLE).exists()
 
 
-def test_json_alone_is_all_that_stdout_gets(shell: Callable[..., tuple[str, str]], file: Path) -> None:
-    said, errors = shell(file, "--mechanisms", "sdr", "--json", "-", "--out", file.parent / "compared")
-    assert [row["design"] for row in json.loads(said)["rows"]] == ["utility only", "sdr"]
-    assert errors == ""
+def test_json_alone_is_all_that_stdout_gets(compared: Shell, file: Path) -> None:
+    told = compared(file, "--mechanisms", "sdr", "--json", "-", "--out", file.parent / "compared")
+    assert [row["design"] for row in json.loads(told.out)["rows"]] == ["utility only", "sdr"]
+    assert told.err == ""
 
 
 @pytest.mark.parametrize(
@@ -66,17 +57,15 @@ def test_json_alone_is_all_that_stdout_gets(shell: Callable[..., tuple[str, str]
     ],
 )
 def test_a_request_that_cannot_be_met_ends_in_sentences(
-    shell: Callable[..., tuple[str, str]], file: Path, arguments: tuple[str, ...], sentences: tuple[str, ...]
+    compared: Shell, file: Path, arguments: tuple[str, ...], sentences: tuple[str, ...]
 ) -> None:
-    said, errors = shell(file, *arguments)
-    assert said == ""
-    assert "Traceback" not in errors
-    assert all(sentence in errors for sentence in sentences), errors
+    told = compared(file, *arguments)
+    assert told.out == ""
+    assert "Traceback" not in told.err
+    assert all(sentence in told.err for sentence in sentences), told
 
 
-def test_days_that_a_meter_file_does_not_cover_end_in_a_sentence(
-    shell: Callable[..., tuple[str, str]], file: Path
-) -> None:
+def test_days_that_a_meter_file_does_not_cover_end_in_a_sentence(compared: Shell, file: Path) -> None:
     text = file.read_text(encoding="utf-8").replace("[community]", '[community]\nprofiles = "mine.csv"')
     changed, times = re.subn(r'load = "simbench:H0-A", annual_kwh = \d+', 'load = "mine"', text)
     assert times
@@ -88,7 +77,7 @@ def test_days_that_a_meter_file_does_not_cover_end_in_a_sentence(
         for minute in (0, 15, 30, 45)
     ]
     (file.parent / "mine.csv").write_text("\n".join(["time,mine_kwh", *rows]) + "\n", encoding="utf-8")
-    said, errors = shell(file, "--start", "2026-08-15", "--mechanisms", "sdr")
-    assert said == ""
-    assert "Traceback" not in errors
-    assert "mine.csv" in errors
+    told = compared(file, "--start", "2026-08-15", "--mechanisms", "sdr")
+    assert told.out == ""
+    assert "Traceback" not in told.err
+    assert "mine.csv" in told.err

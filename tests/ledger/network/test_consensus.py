@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from hashlib import sha256
+from typing import Any
 
 import pytest
 from consensus_cases import KEYS, START, STRANGER, Chain, Node, addresses, grow, hashed, header_of, refusal, stake_nodes
@@ -43,15 +44,15 @@ def grown(way: str) -> tuple[Chain, Sequence[Node], Sequence[Header]]:
 
 
 @pytest.fixture(params=WAYS)
-def way(request):
-    return request.param
+def way(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
-def test_the_engine_has_its_name(way):
+def test_the_engine_has_its_name(way: str) -> None:
     assert grown(way)[1][0].engine.name == way
 
 
-def test_weights_are_above_zero_and_the_same_for_all(way):
+def test_weights_are_above_zero_and_the_same_for_all(way: str) -> None:
     chain, nodes, headers = grown(way)
     for header in headers:
         weights = {node.engine.weight(header, chain) for node in nodes}
@@ -59,33 +60,33 @@ def test_weights_are_above_zero_and_the_same_for_all(way):
         assert weights.pop() > 0
 
 
-def test_an_engine_that_comes_later_agrees(way):
+def test_an_engine_that_comes_later_agrees(way: str) -> None:
     chain, _, headers = grown(way)
     fresh = WAYS[way]()[0].engine
     assert [refusal(fresh, header, chain) for header in reversed(headers)] == [None] * 5
 
 
-def test_a_block_pays_what_its_turn_promises(way):
+def test_a_block_pays_what_its_turn_promises(way: str) -> None:
     chain, nodes, headers = grown(way)
     turns = [turn for node in nodes if (turn := node.turn(chain))]
     assert turns
     assert {turn.reward for turn in turns} == {nodes[0].engine.reward(headers[0])} == {7 if way == "pow" else 0}
 
 
-def test_later_than_one_s_turn_is_allowed(way):
+def test_later_than_one_s_turn_is_allowed(way: str) -> None:
     chain, nodes, _ = grown(way)
     node = next(node for node in nodes if node.turn(chain))
     assert refusal(node.engine, node.make(chain, late=1000), chain) is None
 
 
-def test_before_one_s_turn_is_refused(way):
+def test_before_one_s_turn_is_refused(way: str) -> None:
     chain, nodes, _ = grown(way)
     for node in nodes:
         if node.turn(chain):
             assert "its time" in (refusal(node.engine, node.make(chain, late=-1), chain) or "")
 
 
-def test_a_seal_over_other_transactions_is_refused(way):
+def test_a_seal_over_other_transactions_is_refused(way: str) -> None:
     chain, nodes, headers = grown(way)
     last = headers[-1]
     assert hashed(last) == last
@@ -107,7 +108,8 @@ def altered(draw: st.DrawFn, header: Header, chain: Chain) -> Header:
             [b"", bytes(20), bytes(32), bytes(65), KEYS[3].address, encode_vote(bytes(20), admit=True)]
         )
         value = draw(flipped | other | st.binary(max_size=200))
-    return hashed(replace(header, **{field: value}))
+    change: dict[str, Any] = {field: value}
+    return hashed(replace(header, **change))
 
 
 def flip(data: bytes, bit: int) -> bytes:
@@ -124,7 +126,7 @@ def worked(header: Header) -> bool:
 
 @given(st.data())
 @pytest.mark.parametrize("way", WAYS)
-def test_a_header_altered_in_any_field_is_refused(way, data):
+def test_a_header_altered_in_any_field_is_refused(way: str, data: st.DataObject) -> None:
     chain, nodes, headers = grown(way)
     header = data.draw(st.sampled_from(headers[1:]))
     changed = st.composite(altered)(header, chain)
@@ -136,7 +138,7 @@ def test_a_header_altered_in_any_field_is_refused(way, data):
 
 
 @pytest.mark.parametrize("way", ["poa", "pos"])
-def test_strangers_have_no_turn_and_their_blocks_are_refused(way):
+def test_strangers_have_no_turn_and_their_blocks_are_refused(way: str) -> None:
     chain, nodes, _ = grown(way)
     engine = nodes[0].engine
     assert engine.turn(chain.head, chain, STRANGER.address, START) is None
@@ -147,7 +149,7 @@ def test_strangers_have_no_turn_and_their_blocks_are_refused(way):
     }  # fmt: skip
 
 
-def test_snapshots_reach_back_further_than_they_are_kept():
+def test_snapshots_reach_back_further_than_they_are_kept() -> None:
     chain = Chain()
     for _ in range(3000):
         chain.add(header_of(chain.head, chain.head.timestamp + 1, bytes(20), b""))

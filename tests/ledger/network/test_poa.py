@@ -27,7 +27,7 @@ def nodes_for(keys: Sequence[Key], first: int) -> list[Node]:
     return [Node(key, Poa(addresses(KEYS[:first]), period=PERIOD, stagger=STAGGER)) for key in keys]
 
 
-def test_all_take_turns_by_their_addresses_a_period_apart():
+def test_all_take_turns_by_their_addresses_a_period_apart() -> None:
     chain, nodes = Chain(), network(4)
     headers = grow(chain, nodes, 12)
     assert [header.coinbase for header in headers] == [KEYS[(header.number - 1) % 4].address for header in headers]
@@ -35,7 +35,7 @@ def test_all_take_turns_by_their_addresses_a_period_apart():
     assert {nodes[0].engine.weight(header, chain) for header in headers} == {IN_TURN}
 
 
-def test_the_next_one_steps_in_for_a_silent_one_with_half_the_weight():
+def test_the_next_one_steps_in_for_a_silent_one_with_half_the_weight() -> None:
     chain, nodes = Chain(), network(4)
     headers = grow(chain, nodes[:1] + nodes[2:], 12)
     assert [header.coinbase for header in headers] == addresses([KEYS[0], KEYS[2], KEYS[3]]) * 4
@@ -46,7 +46,7 @@ def test_the_next_one_steps_in_for_a_silent_one_with_half_the_weight():
 
 
 @st.composite
-def outages(draw):
+def outages(draw: st.DrawFn) -> tuple[int, list[set[int]]]:
     """Authorities, and for some blocks who of them is silent, so few that the others go on."""
     count = draw(st.integers(3, 10))
     some = st.sets(st.integers(0, count - 1), max_size=(count - 1) // 2)
@@ -60,7 +60,7 @@ def outages(draw):
 @example((5, [{1}] * 8))
 @example((9, [{number % 9} for number in range(20)]))
 @example((10, [{0, 1, 2, 3}, {6, 7, 8, 9}] * 10))
-def test_the_pace_comes_back_after_any_outage(outage):
+def test_the_pace_comes_back_after_any_outage(outage: tuple[int, list[set[int]]]) -> None:
     count, silences = outage
     keys = sorted((Key.derive(b"pace", str(number)) for number in range(count)), key=lambda key: key.address)
     chain, nodes = Chain(), [Node(key, Poa(addresses(keys), period=PERIOD, stagger=STAGGER)) for key in keys]
@@ -72,7 +72,7 @@ def test_the_pace_comes_back_after_any_outage(outage):
     assert {header.coinbase for header in healthy[-count:]} == set(addresses(keys))
 
 
-def test_turns_are_counted_on_from_an_authority_that_removed_itself():
+def test_turns_are_counted_on_from_an_authority_that_removed_itself() -> None:
     chain, nodes = Chain(), network(4)
     for node in nodes[2:]:
         node.engine.wishes[KEYS[1].address] = False
@@ -86,7 +86,7 @@ def test_turns_are_counted_on_from_an_authority_that_removed_itself():
 
 
 @pytest.mark.parametrize(("count", "majority"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3)])
-def test_progress_needs_a_majority(count, majority):
+def test_progress_needs_a_majority(count: int, majority: int) -> None:
     chain, nodes = Chain(), network(count)
     grow(chain, nodes[:majority], 3 * count)
     chain, nodes = Chain(), network(count)
@@ -96,7 +96,7 @@ def test_progress_needs_a_majority(count, majority):
     assert [node.turn(chain) for node in minority] == [None] * (majority - 1)
 
 
-def test_whoever_sealed_one_of_the_last_blocks_must_rest():
+def test_whoever_sealed_one_of_the_last_blocks_must_rest() -> None:
     chain, nodes = Chain(), network(4)
     grow(chain, nodes, 1)
     sealer = nodes[0]
@@ -106,7 +106,7 @@ def test_whoever_sealed_one_of_the_last_blocks_must_rest():
     assert refusal(sealer.engine, again, chain) == f"0x{sealer.key.address.hex()} sealed one of the last 2 blocks"
 
 
-def test_a_majority_admits_and_the_new_one_takes_part():
+def test_a_majority_admits_and_the_new_one_takes_part() -> None:
     chain, nodes = Chain(), network(3)
     joining = nodes_for([STRANGER], 3)[0]
     nodes[0].engine.wishes[STRANGER.address] = nodes[1].engine.wishes[STRANGER.address] = True
@@ -118,7 +118,7 @@ def test_a_majority_admits_and_the_new_one_takes_part():
     assert sealers == {*addresses(KEYS[:3]), STRANGER.address}
 
 
-def test_a_majority_removes_and_the_removed_one_is_refused():
+def test_a_majority_removes_and_the_removed_one_is_refused() -> None:
     chain, nodes = Chain(), network(4)
     removed = nodes[3]
     for node in nodes[:3]:
@@ -133,7 +133,7 @@ def test_a_majority_removes_and_the_removed_one_is_refused():
     assert removed.key.address not in {header.coinbase for header in grow(chain, nodes, 6)}
 
 
-def test_half_is_no_majority():
+def test_half_is_no_majority() -> None:
     chain, nodes = Chain(), network(4)
     nodes[0].engine.wishes[STRANGER.address] = nodes[1].engine.wishes[STRANGER.address] = True
     grow(chain, nodes, 12)
@@ -142,7 +142,7 @@ def test_half_is_no_majority():
     assert {vote.voter for vote in council.votes} == set(addresses(KEYS[:2]))
 
 
-def test_votes_stand_on_their_own_branch_only():
+def test_votes_stand_on_their_own_branch_only() -> None:
     chain, nodes = Chain(), network(1)
     plain = chain.add(nodes[0].make(chain))
     nodes[0].engine.wishes[STRANGER.address] = True
@@ -151,7 +151,7 @@ def test_votes_stand_on_their_own_branch_only():
     assert councils == [(KEYS[0].address,), tuple(sorted((KEYS[0].address, STRANGER.address)))]
 
 
-def test_the_last_authority_stays():
+def test_the_last_authority_stays() -> None:
     chain, nodes = Chain(), network(1)
     own = KEYS[0].address
     nodes[0].engine.wishes[own] = False
@@ -163,7 +163,7 @@ def test_the_last_authority_stays():
 @pytest.mark.parametrize(
     "claim", [b"\1", b"\xc0", encode_vote(bytes(19), admit=True), encode_vote(bytes(20), admit=True)[:-1] + b"\2"]
 )
-def test_a_claim_that_is_no_vote_is_refused(claim):
+def test_a_claim_that_is_no_vote_is_refused(claim: bytes) -> None:
     chain, nodes = Chain(), network(1)
     assert refusal(nodes[0].engine, nodes[0].make(chain, claim=claim), chain) == "its claim is no vote"
 
@@ -171,7 +171,7 @@ def test_a_claim_that_is_no_vote_is_refused(claim):
 A, B, C, D = (bytes([letter]) * 20 for letter in range(4))
 
 
-def test_a_vote_may_be_changed_until_it_counts():
+def test_a_vote_may_be_changed_until_it_counts() -> None:
     council = Council((A, B, C)).sealed(A, Vote(A, D, admit=True)).sealed(A, Vote(A, D, admit=True))
     assert council.votes == (Vote(A, D, admit=True),)
     withdrawn = council.sealed(A, Vote(A, D, admit=False))
@@ -180,7 +180,7 @@ def test_a_vote_may_be_changed_until_it_counts():
     assert council.sealed(B, Vote(B, D, admit=True)).authorities == (A, B, C, D)
 
 
-def test_votes_of_a_removed_authority_fall_away():
+def test_votes_of_a_removed_authority_fall_away() -> None:
     council = Council((A, B, C)).sealed(C, Vote(C, D, admit=True))
     for voter in (A, B):
         council = council.sealed(voter, Vote(voter, C, admit=False))
@@ -192,11 +192,10 @@ VOTES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.booleans()),
 
 
 @given(VOTES)
-def test_only_majorities_of_authorities_change_the_council(ballots):
+def test_only_majorities_of_authorities_change_the_council(ballots: list[tuple[int, int, bool]]) -> None:
     names = [bytes([letter]) * 20 for letter in range(6)]
     council = Council(tuple(names[:3]))
-    for voter, candidate, admit in ballots:
-        voter, candidate = names[voter], names[candidate]
+    for voter, candidate, admit in ((names[voter], names[other], admit) for voter, other, admit in ballots):
         if voter not in council.authorities or (not admit and council.authorities == (candidate,)):
             continue
         before, council = council, council.sealed(voter, Vote(voter, candidate, admit=admit))

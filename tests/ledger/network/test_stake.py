@@ -75,7 +75,7 @@ def network(published: Published, first: Table) -> list[Node]:
     return [Node(key, Pos(rules, [own])) for key, own in zip(KEYS, CHAINS, strict=False)]
 
 
-def test_what_is_published_is_read():
+def test_what_is_published_is_read() -> None:
     published = Published()
     assert published.read() == {}
     (event,) = events(published.publish(TODAY, ROWS))
@@ -92,7 +92,7 @@ TABLE = st.dictionaries(st.binary(min_size=20, max_size=20).filter(any), ROW, ma
 
 @given(st.lists(TABLE, min_size=1, max_size=3))
 @dear(6)
-def test_later_tables_change_the_rows_that_they_hold(tables):
+def test_later_tables_change_the_rows_that_they_hold(tables: list[Table]) -> None:
     published = Published()
     expected: dict[bytes, Entry] = {}
     for number, table in enumerate(tables):
@@ -110,12 +110,12 @@ def test_later_tables_change_the_rows_that_they_hold(tables):
         ([OPERATORS[0], OPERATORS[0]], "SignersNotAscending"),
     ],
 )
-def test_a_table_needs_a_quorum_of_operators(signers, error):
+def test_a_table_needs_a_quorum_of_operators(signers: list[Key], error: str) -> None:
     with pytest.raises(Reverted, match=error):
         Published().publish(TODAY, ROWS, signers)
 
 
-def test_a_day_has_one_table_and_it_is_not_before_the_day():
+def test_a_day_has_one_table_and_it_is_not_before_the_day() -> None:
     published = Published()
     published.publish(TODAY, ROWS)
     for day in (TODAY, TODAY - 1, TODAY + 1):
@@ -123,7 +123,7 @@ def test_a_day_has_one_table_and_it_is_not_before_the_day():
             published.publish(day, ROWS)
 
 
-def test_signatures_are_for_one_table_only():
+def test_signatures_are_for_one_table_only() -> None:
     published = Published()
     digest = published.domain.digest(hash_struct(stake.stakes(TODAY, ROWS)))
     signatures = [key.sign_digest(digest) for key in OPERATORS[:2]]
@@ -145,7 +145,7 @@ def days(published: Published, nodes: Sequence[Node], count: int = 1) -> None:
         grow(published, nodes, 1)
 
 
-def test_a_table_counts_from_the_day_after_it_was_published():
+def test_a_table_counts_from_the_day_after_it_was_published() -> None:
     published = Published()
     nodes = network(published, ROWS)
     grow(published, nodes, 3)
@@ -162,7 +162,7 @@ def test_a_table_counts_from_the_day_after_it_was_published():
     assert refusal(fresh, published.head, published) is None
 
 
-def test_a_table_in_the_first_block_of_a_day_waits_another_day():
+def test_a_table_in_the_first_block_of_a_day_waits_another_day() -> None:
     published = Published()
     nodes = network(published, ROWS)
     while (published.head.timestamp + 5) // DAY == TODAY:
@@ -175,7 +175,7 @@ def test_a_table_in_the_first_block_of_a_day_waits_another_day():
     assert tokens(published, nodes) == [99, 0, 0]  # this table is the first: whoever is not in it is no member
 
 
-def test_members_join_and_leave_by_the_table():
+def test_members_join_and_leave_by_the_table() -> None:
     published = Published()
     nodes = network(published, {KEYS[0].address: ROWS[KEYS[0].address]})
     grow(published, nodes, 2)
@@ -189,7 +189,7 @@ def test_members_join_and_leave_by_the_table():
     assert KEYS[1].address not in {header.coinbase for header in grow(published, nodes, 20)}
 
 
-def test_a_new_tip_begins_a_new_chain_of_secrets():
+def test_a_new_tip_begins_a_new_chain_of_secrets() -> None:
     published = Published()
     key = KEYS[0]
     second = HashChain.derive(key, 1, length=64)
@@ -200,10 +200,12 @@ def test_a_new_tip_begins_a_new_chain_of_secrets():
     days(published, [node])
     assert node.engine.standing(published.head, published).members[key.address].link == second.tip
     grow(published, [node], 3)
-    assert keccak(second.secret(0)) == second.tip
+    secret = second.secret(0)
+    assert secret is not None
+    assert keccak(secret) == second.tip
 
 
-def test_without_a_table_the_first_members_stay():
+def test_without_a_table_the_first_members_stay() -> None:
     published = Published()
     nodes = network(published, ROWS)
     days(published, nodes, 2)

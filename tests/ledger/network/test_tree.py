@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rlp
@@ -81,7 +82,7 @@ HASH = b"\x22" * 32
         ({"coinbase": ALICE.address}, "is no member"),
     ],
 )
-def test_a_header_that_lies_is_refused_though_it_is_sealed(changes: dict[str, object], reason: str) -> None:
+def test_a_header_that_lies_is_refused_though_it_is_sealed(changes: dict[str, Any], reason: str) -> None:
     tree = new_tree()
     raw = grow(tree, transfer(0), **changes)
     for _ in range(2):
@@ -103,8 +104,7 @@ def test_children_of_a_refused_block_are_refused() -> None:
     tree, forger = new_tree(), new_tree()
     bad = grow(tree, state_root=HASH)
     grow(forger)
-    child = decode_block(grow(forger)).header
-    child = reseal(child, MEMBERS[2], [], parent_hash=decode_block(bad).seen.hash)
+    child = reseal(decode_block(grow(forger)).header, MEMBERS[2], [], parent_hash=decode_block(bad).seen.hash)
     with pytest.raises(UnknownParent):
         tree.add(child, SOON)
     with pytest.raises(InvalidBlock):

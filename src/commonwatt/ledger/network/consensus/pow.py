@@ -50,7 +50,7 @@ class Pow:
         """Anybody may."""
         return ()
 
-    def turn(self, parent: Header, history: History, member: bytes, now: int) -> Turn | None:  # noqa: ARG002
+    def turn(self, parent: Header, history: History, member: bytes, now: int) -> Turn:  # noqa: ARG002
         """Anybody, any time."""
         claim = self._target(parent, history).to_bytes(32, "big")
         return Turn(parent.timestamp + 1, claim, member, self._reward)
