@@ -184,22 +184,25 @@ def balance(
     and between two bends the curve is straight. So it is exact and takes as many steps for every home.
     """
 
+    span = end - begin
+
     def excess(price: FloatArray) -> FloatArray:
-        share = np.clip((price[:, :, None] - begin) / (end - begin), 0.0, 1.0)
+        share = np.clip((price[:, :, None] - begin) / span, 0.0, 1.0)
         over: FloatArray = np.einsum("hsw,hsw->hs", share, length) + weight * price - missing
         return over
 
     bends = np.sort(np.concatenate([begin, end], axis=2), axis=2)
     count = bends.shape[2]
     bends = np.concatenate([bends[:, :, :1] - 1.0, bends, bends[:, :, -1:] + 1.0], axis=2)
+    # An index of its own per home and slot; `take_along_axis` makes these two anew each time.
+    home, slot = np.ogrid[: bends.shape[0], : bends.shape[1]]
     below = np.zeros(missing.shape, dtype=np.int64)
     above = np.full(missing.shape, count + 1)
     for _ in range((count + 1).bit_length()):
         middle = (below + above) // 2
-        low = excess(np.take_along_axis(bends, middle[:, :, None], axis=2)[:, :, 0]) <= 0
+        low = excess(bends[home, slot, middle]) <= 0
         below, above = np.where(low, middle, below), np.where(low, above, np.maximum(middle, below + 1))
-    left = np.take_along_axis(bends, below[:, :, None], axis=2)[:, :, 0]
-    right = np.take_along_axis(bends, above[:, :, None], axis=2)[:, :, 0]
+    left, right = bends[home, slot, below], bends[home, slot, above]
     at_left, at_right = excess(left), excess(right)
     # Beyond the last bend the curve goes on straight, hence no clipping.
     price: FloatArray = left - at_left * (right - left) / np.maximum(at_right - at_left, 1e-300)
