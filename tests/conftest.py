@@ -2,6 +2,7 @@
 
 from exchange_runs import bills as bills
 from exchange_runs import finished as finished
+from exchange_runs import forks as forks
 from exchange_runs import founded as founded
 from exchange_runs import run as run
 from exchange_runs import unanchored as unanchored

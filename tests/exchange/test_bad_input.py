@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -28,16 +28,15 @@ Shell = Callable[..., Said]
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+def shell(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """The command line, in a process of its own for each command."""
-    forks, said = Forks(), tmp_path_factory.mktemp("shell") / "said"
+    said = tmp_path_factory.mktemp("shell") / "said"
 
     def run(*arguments: object) -> Said:
         code = forks({"shell": list(map(str, arguments)), "said": str(said)})["code"]
         return Said(code, said.with_suffix(".1").read_text(), said.with_suffix(".2").read_text())
 
-    yield run
-    forks.close()
+    return run
 
 
 @pytest.fixture(scope="module")

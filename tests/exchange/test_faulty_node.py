@@ -9,12 +9,12 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from exchange_cases import COMMUNITY, START, exchange_of, written
+from exchange_cases import COMMUNITY, START, exchange_of, short_days, written
 from nodes import anvil
 
 from commonwatt.errors import LedgerError
@@ -75,6 +75,13 @@ class Faulty(remote.RemoteNode):
             raise Killed
 
 
+@pytest.fixture
+def _short() -> Iterator[None]:
+    with short_days():
+        yield
+
+
+@pytest.mark.usefixtures("_short")
 def test_every_day_ends_with_the_same_balances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = written(tmp_path, TEXT)
     undisturbed = simulate(file, START, 1)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from exchange_cases import SOURCE, START, short_days, snapshot, written
+from exchange_cases import START, Forks, short_days, snapshot, until, written
 
 from commonwatt.errors import StoreError
 from commonwatt.exchange.folder import open_store
@@ -20,21 +18,6 @@ from commonwatt.report.outputs import write_outputs
 from commonwatt.simulation.api import simulate
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="files have no such modes here")
-RUN = f"""
-import json, sys
-from pathlib import Path
-from exchange_cases import short_days, snapshot
-from commonwatt.simulation.api import simulate
-
-def pause(done, total):
-    if done == 5:
-        print("at work", flush=True)
-        sys.stdin.readline()
-
-with short_days():
-    result = simulate(sys.argv[1], "{START}", 1, out=Path(sys.argv[2]), fresh="--fresh" in sys.argv, progress=pause)
-print(json.dumps(snapshot(result)))
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -43,48 +26,37 @@ def _short() -> Iterator[None]:
         yield
 
 
-def started(file: Path, out: Path, *options: str) -> subprocess.Popen[str]:
-    """A run that waits at its fifth event for a line."""
-    helpers = str(Path(__file__).parents[1] / "helpers")
-    return subprocess.Popen(
-        [sys.executable, "-c", RUN, str(file), str(out), *options], text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([SOURCE, helpers])},
-    )  # fmt: skip
-
-
-def test_a_fresh_run_beside_a_running_one_is_refused_and_harms_nothing(tmp_path: Path) -> None:
-    file, out = written(tmp_path), tmp_path / "out"
+def test_a_fresh_run_beside_a_running_one_is_refused_and_harms_nothing(forks: Forks, tmp_path: Path) -> None:
+    file, out, pause, said = written(tmp_path), tmp_path / "out", tmp_path / "pause", tmp_path / "said.json"
     undisturbed = simulate(file, START, 1)
     expected = snapshot(undisturbed)
     undisturbed.close()
-    running = started(file, out)
-    assert running.stdout
-    assert running.stdout.readline() == "at work\n"
+    running = forks({"file": str(file), "out": str(out), "said": str(said), "pause": str(pause), "beside": True})
+    until(pause.exists)
     before = {path.name: path.stat().st_ino for path in out.iterdir()}
     for fresh in (True, False):
         with pytest.raises(StoreError, match="open in another process, which must stop first"):
             simulate(file, START, 1, out=out, fresh=fresh)
     assert {path.name: path.stat().st_ino for path in out.iterdir()} == before
-    said, wrong = running.communicate("go on\n")
-    assert (running.returncode, wrong) == (0, "")
-    assert json.loads(said) == expected
+    pause.unlink()
+    assert forks(running)["code"] == 0
+    assert json.loads(said.read_text()).items() >= expected.items()
     again = simulate(file, START, 1, out=out, fresh=True)
     assert snapshot(again) == expected
     again.close()
 
 
-def test_of_two_fresh_runs_at_once_each_ends_whole_or_is_refused(tmp_path: Path) -> None:
-    file, out = written(tmp_path), tmp_path / "out"
+def test_of_two_fresh_runs_at_once_each_ends_whole_or_is_refused(forks: Forks, tmp_path: Path) -> None:
+    file, out, said = written(tmp_path), tmp_path / "out", [tmp_path / "one.json", tmp_path / "other.json"]
     simulate(file, START, 1, out=out).close()
-    both = [started(file, out, "--fresh") for _ in range(2)]
-    ends = [process.communicate("go on\n") for process in both]
-    done = [said.splitlines()[-1] for process, (said, _) in zip(both, ends, strict=True) if process.returncode == 0]
-    told = [wrong.splitlines()[-1] for process, (_, wrong) in zip(both, ends, strict=True) if process.returncode]
-    assert done
-    assert all("another process" in line for line in told), told
+    order = {"file": str(file), "out": str(out), "fresh": True, "beside": True}
+    both = [forks({**order, "said": str(each)}) for each in said]
+    codes = [forks(each)["code"] for each in both]
+    told = [json.loads(each.read_text()) for each in said]
+    assert 0 in codes
     kept = simulate(file, START, 1, out=out)
-    assert {json.dumps(snapshot(kept))} == set(done)
+    for code, each in zip(codes, told, strict=True):
+        assert "another process" in each["refused"] if code else each.items() >= snapshot(kept).items()
     kept.close()
 
 

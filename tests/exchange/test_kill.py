@@ -74,43 +74,35 @@ def _short() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def killer() -> Iterator[Forks]:
-    """A process whose forks run, and die on order."""
-    forks = Forks()
-    yield forks
-    forks.close()
-
-
-@pytest.fixture(scope="module")
-def undisturbed(killer: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def undisturbed(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a run that nobody kills leaves behind, where, and how long it took [s]."""
-    return left_alone(killer, tmp_path_factory.mktemp("undisturbed"), TEXT)
+    return left_alone(forks, tmp_path_factory.mktemp("undisturbed"), TEXT)
 
 
 @pytest.fixture(scope="module")
-def planned(killer: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def planned(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The same of a day of several stages whose batteries follow what was agreed at the gate."""
     text = HEAD + TARIFF + BILATERAL + LISTINGS + POOLS + MEMBERS + WINDOW
-    return left_alone(killer, tmp_path_factory.mktemp("planned"), text)
+    return left_alone(forks, tmp_path_factory.mktemp("planned"), text)
 
 
-def left_alone(killer: Forks, folder: Path, text: str) -> dict[str, Any]:
+def left_alone(forks: Forks, folder: Path, text: str) -> dict[str, Any]:
     file = written(folder, text)
-    answer = killer({"file": str(file), "out": str(folder / "out")})
+    answer = forks({"file": str(file), "out": str(folder / "out")})
     assert (answer["killed"], answer["code"]) == (False, 0)
     said, seconds = json.loads((folder / "out.json").read_text()), answer["seconds"]
     return {"file": file, "said": said, "tables": tables(folder / "out"), "seconds": seconds}
 
 
-def survive(killer: Forks, undisturbed: dict[str, Any], out: Path, deaths: list[Order]) -> int:
+def survive(forks: Forks, undisturbed: dict[str, Any], out: Path, deaths: list[Order]) -> int:
     """Kill one run again and again, let it finish, and compare; returns how often it died."""
     order = {"file": str(undisturbed["file"]), "out": str(out)}
     died = 0
     for death in deaths:
-        answer = killer(order | death)
+        answer = forks(order | death)
         assert answer["killed"] or answer["code"] == 0
         died += answer["killed"]
-    assert killer(order)["code"] == 0
+    assert forks(order)["code"] == 0
     said = json.loads(out.with_suffix(".json").read_text())
     assert said | {"statements": 0} == undisturbed["said"] | {"statements": 0}
     assert tables(out) == undisturbed["tables"]
@@ -120,9 +112,9 @@ def survive(killer: Forks, undisturbed: dict[str, Any], out: Path, deaths: list[
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_run_killed_at_a_telling_moment_ends_like_any_other(
-    killer: Forks, undisturbed: dict[str, Any], tmp_path: Path, moment: str
+    forks: Forks, undisturbed: dict[str, Any], tmp_path: Path, moment: str
 ) -> None:
-    assert survive(killer, undisturbed, tmp_path / "out", [{"call": MOMENTS[moment]}]) == 1
+    assert survive(forks, undisturbed, tmp_path / "out", [{"call": MOMENTS[moment]}]) == 1
 
 
 @pytest.mark.parametrize(
@@ -136,31 +128,31 @@ def test_a_run_killed_at_a_telling_moment_ends_like_any_other(
     ],
 )
 def test_a_day_whose_batteries_follow_a_plan_ends_like_any_other(
-    killer: Forks, planned: dict[str, Any], tmp_path: Path, moment: str
+    forks: Forks, planned: dict[str, Any], tmp_path: Path, moment: str
 ) -> None:
-    assert survive(killer, planned, tmp_path / "out", [{"call": MOMENTS[moment]}]) == 1
+    assert survive(forks, planned, tmp_path / "out", [{"call": MOMENTS[moment]}]) == 1
     assert {row[3] for row in planned["tables"]["trades"]} == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize("number", range(48 if SOAK else 4))
 def test_a_run_killed_at_random_statements_ends_like_any_other(
-    killer: Forks, undisturbed: dict[str, Any], tmp_path: Path, number: int
+    forks: Forks, undisturbed: dict[str, Any], tmp_path: Path, number: int
 ) -> None:
     rng, statements, lives = random.Random(number), undisturbed["said"]["statements"], 1 + number % 4  # noqa: S311
     assert statements > 300
     # Each life of the process is a part of the run, so several deaths in a row fall into one run; none outlives it.
     deaths = [{"statement": rng.randint(1, statements // lives)} for _ in range(lives)]
-    assert survive(killer, undisturbed, tmp_path / "out", deaths) == lives
+    assert survive(forks, undisturbed, tmp_path / "out", deaths) == lives
 
 
 @pytest.mark.parametrize("number", range(12 if SOAK else 2))
 def test_a_run_killed_from_outside_ends_like_any_other(
-    killer: Forks, undisturbed: dict[str, Any], tmp_path: Path, number: int
+    forks: Forks, undisturbed: dict[str, Any], tmp_path: Path, number: int
 ) -> None:
     rng = random.Random(number)  # noqa: S311
     # A third of the run at most; a machine that becomes quiet meanwhile may finish the third life.
     deaths = [{"after": rng.uniform(0.01, 0.3) * undisturbed["seconds"]} for _ in range(3)]
-    assert survive(killer, undisturbed, tmp_path / "out", deaths) >= 2
+    assert survive(forks, undisturbed, tmp_path / "out", deaths) >= 2
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from datetime import date
@@ -173,6 +174,14 @@ def homes_of(run: Simulation | Result) -> SigningHomes:
     homes = run.homes if isinstance(run, Simulation) else run.simulated
     assert isinstance(homes, SigningHomes)
     return homes
+
+
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for it."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 SOURCE = str(Path(commonwatt.__file__).parents[1])

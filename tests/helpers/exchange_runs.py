@@ -12,12 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange_cases import START, begin, short_days, written
+from exchange_cases import START, Forks, begin, short_days, written
 
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """A process whose forks run, and die on order."""
+    forks = Forks()
+    yield forks
+    forks.close()
 
 
 @pytest.fixture(scope="session")

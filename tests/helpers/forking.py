@@ -7,7 +7,9 @@ and `out` of a simulation, and at most one of
   statement : die before the n-th SQL statement of either database
   after : be killed from outside after so many seconds
   call : [module, qualified name, n, "before" or "after"]: die at the n-th call of a function
-The answer says whether the fork was killed, its exit code, and how many seconds it lived.
+  pause : a file that is made at the fifth event; the run goes on when it is gone
+The answer says whether the fork was killed, its exit code, and how many seconds it lived. With `beside` what comes at
+once is the order that waits for the fork.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from typing import Any
 
 import numpy.ma  # noqa: F401
 import rich.progress  # noqa: F401
-from exchange_cases import START, short_days, snapshot
+from exchange_cases import START, short_days, snapshot, until
 
 import commonwatt.cli
 import commonwatt.ledger.chain.embedded
@@ -36,6 +38,7 @@ import commonwatt.ledger.client.settlement
 import commonwatt.member.verify
 import commonwatt.report.outputs
 import commonwatt.report.screen
+from commonwatt.errors import StoreError
 from commonwatt.simulation.api import simulate
 
 
@@ -47,18 +50,23 @@ def main() -> None:
 
 
 def serve() -> None:
+    born: dict[int, float] = {}
     for line in sys.stdin:
-        order, born = json.loads(line), time.monotonic()
-        child = os.fork()
+        order = json.loads(line)
+        child = order.get("wait") or os.fork()
         if not child:
             if "shell" in order:
                 command(order["shell"], order["said"])
             live(order)
+        born.setdefault(child, time.monotonic())
+        if order.get("beside"):
+            print(json.dumps({"wait": child}), flush=True)
+            continue
         if "after" in order:
             time.sleep(order["after"])
             os.kill(child, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        answer = {"killed": code == -signal.SIGKILL, "code": code, "seconds": time.monotonic() - born}
+        answer = {"killed": code == -signal.SIGKILL, "code": code, "seconds": time.monotonic() - born.pop(child)}
         print(json.dumps(answer), flush=True)
 
 
@@ -81,21 +89,35 @@ def command(arguments: list[str], said: str) -> None:
 
 
 def live(order: dict[str, Any]) -> None:
-    """Run until the end or until death; what came out is written beside `out`."""
+    """Run until the end or until death; what came out is written beside `out`, or into the file `said`."""
+    out = Path(order["out"])
+    into = Path(order.get("said", out.with_suffix(".json")))
     said: dict[str, Any]
     try:
         count = count_statements(order.get("statement"))
         if "call" in order:
             die_at_call(*order["call"])
-        out = Path(order["out"])
-        result = simulate(order["file"], START, 1, out=out)
+        fresh, progress = order.get("fresh", False), pausing(order.get("pause"))
+        result = simulate(order["file"], START, 1, out=out, fresh=fresh, progress=progress)
         said = {"statements": count(), **snapshot(result)}
         result.close()
-        out.with_suffix(".json").write_text(json.dumps(said))
+        into.write_text(json.dumps(said))
         os._exit(0)
+    except StoreError as error:
+        into.write_text(json.dumps({"refused": str(error)}))
+        os._exit(error.exit_code)
     except BaseException as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         os._exit(1)
+
+
+def pausing(file: str | None) -> Callable[[int, int], None]:
+    def progress(done: int, _: int) -> None:
+        if file and done == 5:
+            Path(file).touch()
+            until(lambda: not Path(file).exists())
+
+    return progress
 
 
 def die() -> None:
