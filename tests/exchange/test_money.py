@@ -223,5 +223,5 @@ def test_what_was_bought_for_today_is_not_free_for_tomorrow(tmp_path: Path) -> N
     assert all(poorest not in declared.orders.member[declared.orders.side == 0] for declared in tomorrow)
     refused = {reason for declared in tomorrow for member, reason in declared.refused if member == poorest}
     assert refused
-    assert all("only 0 of collateral is free" in reason for reason in refused)
+    assert all("only 0.00 EUR of collateral is free" in reason for reason in refused)
     simulation.close()

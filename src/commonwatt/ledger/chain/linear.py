@@ -45,11 +45,17 @@ class Code(CodeStream):
         return position < self._length_cache and instructions(self._raw_code_bytes)[position] != _PUSH1
 
 
-def leave_behind(parent: Any, child: Any) -> None:
-    """Keep of a call that has just ended only what the transaction's end asks for: events, refunds and deletions."""
+def leave_behind(parent: Any, child: Any, touched: set[Address]) -> None:
+    """Keep of a call that has just ended only what the transaction's end asks for.
+
+    That is events, refunds, deletions, and for each account that it touched one call of it: when the account is empty
+    it is no part of the state (EIP-161). touched : those of the parent's calls so far; the child's is added
+    """
     within = child.children or child._log_entries or child.accounts_to_delete or child._gas_meter.gas_refunded
-    if not child.msg.refund and (child.is_error or not within):
+    if not child.msg.refund and (child.is_error or (not within and child.msg.to in touched)):
         parent.children.pop()
+    elif not child.is_error:
+        touched.add(child.msg.to)
     child.msg.data = b""
 
 

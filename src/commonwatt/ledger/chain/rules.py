@@ -73,6 +73,7 @@ class ChainComputation(CancunComputation):
     def __init__(self, state: StateAPI, message: MessageAPI, transaction_context: TransactionContextAPI) -> None:
         super().__init__(state, message, transaction_context)
         self.code = Code(message.code)
+        self._touched: set[Address] = set()
 
     def memory_read_bytes(self, start_position: int, size: int) -> bytes:
         """A part of the memory, copied once."""
@@ -81,7 +82,7 @@ class ChainComputation(CancunComputation):
     def add_child_computation(self, child_computation: ComputationAPI) -> None:
         """A call has ended."""
         super().add_child_computation(child_computation)
-        leave_behind(self, child_computation)
+        leave_behind(self, child_computation, self._touched)
 
 
 class _Watched(ChainComputation):
