@@ -72,6 +72,19 @@ def test_the_verdict_says_whose_contracts_it_rests_on(
     assert f"Believed: {chain} and {copied} about chain" in told
 
 
+def test_a_file_that_is_named_twice_counts_once(
+    said: Shell, out: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    chain, linked, hard = out / "ledger.sqlite", tmp_path / "linked.sqlite", tmp_path / "hard.sqlite"
+    linked.symlink_to(chain)
+    hard.hardlink_to(chain)
+    monkeypatch.chdir(out)
+    for other in (chain, "ledger.sqlite", "./ledger.sqlite", "bills/../ledger.sqlite", f"{chain}/", linked, hard):
+        code, told, _ = said("verify", out / "bills" / "3.json", "--ledger", chain, "--ledger", other)
+        assert code == 0
+        assert f"Believed: {chain} about chain" in told
+
+
 def test_what_was_believed_is_there_for_programs(said: Shell, out: Path, settlement: str, operator: str) -> None:
     code, told, _ = said("verify", out / "bills" / "3.json", "--operators", operator, "--json", "-")
     figures = json.loads(told)
@@ -94,6 +107,7 @@ def test_what_was_believed_is_there_for_programs(said: Shell, out: Path, settlem
         (["--operators", "0x" + "11" * 20 + ",\x1b[2J"], 2, "0x and 40 digits, not '\\x1b[2J'"),
         (["--ledger", "http://127.0.0.1:9"], 6, "cannot be asked"),
         (["--ledger", "http://[::1"], 6, "cannot be asked"),
+        (["--ledger", "ftp://127.0.0.1"], 6, "unsupported protocol 'ftp://'.\n"),
     ],
 )  # fmt: skip
 def test_what_is_not_known_so_is_refused(said: Shell, out: Path, options: list[str], code: int, sentence: str) -> None:
