@@ -118,7 +118,8 @@ mandate = { max_buy = "2500", min_sell = "900.75" }
         (
             '"0.000001"',
             "community.unit: cannot be 0.000001 VND: a member could turn over 2147.483647 VND in a slot at most, and "
-            'shop may turn over 150000.00 VND in a slot, 50000 Wh at 3000.00 VND/kWh; write "0.0001", or lower the buy_wh and',
+            'shop may turn over 150000.00 VND in a slot, 50000 Wh at 3000.00 VND/kWh; write "0.0001", or lower the '
+            "buy_wh and",
         ),
     ],
 )
