@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from commonwatt.plain import plain
 
@@ -96,13 +97,17 @@ class PromiseBroken(MarketError):
     """A clearing does not hold what its mechanism promises, so it is not to be settled.
 
     slot : start [unix s]; check : name, such as "limits"; meaning, figure : what is off, and by how much
-    reason : the same without slot and figure, so that it is one sentence for all slots with the same fault
+    told : figure and meaning as a person reads them
+    reason : the sentence without slot and figure, so that it is one for all slots with the same fault
+    alone : the sentence without slot, where there is only one
     """
 
-    def __init__(self, mechanism: str, slot: int, check: str, meaning: str, figure: int) -> None:
+    def __init__(self, mechanism: str, slot: int, check: str, meaning: str, figure: int, told: str) -> None:
         self.mechanism, self.slot, self.check, self.figure = mechanism, slot, check, figure
         self.reason = f"{mechanism} broke its promise, by {meaning}."
-        super().__init__(f"{mechanism} broke its promise in slot {slot}: {meaning} ({figure}).")
+        self.alone = f"{mechanism} broke its promise, by {told}."
+        when = f"{datetime.fromtimestamp(slot, UTC):%Y-%m-%d %H:%M} UTC"
+        super().__init__(f"{mechanism} broke its promise in the slot of {when}, by {told}.")
 
 
 class LedgerError(CommonwattError):

@@ -118,7 +118,8 @@ mandate = { max_buy = "2500", min_sell = "900.75" }
         (
             '"0.000001"',
             "community.unit: cannot be 0.000001 VND: a member could turn over 2147.483647 VND in a slot at most, and "
-            'shop may turn over 150000.00, 50000 Wh at 3000.00 VND/kWh; write "0.0001", or lower the buy_wh and',
+            'shop may turn over 150000.00 VND in a slot, 50000 Wh at 3000.00 VND/kWh; write "0.0001", or lower the '
+            "buy_wh and",
         ),
     ],
 )
@@ -130,10 +131,21 @@ def test_units_that_are_none_or_do_not_fit(unit: str, sentence: str) -> None:
     assert str(found).startswith(sentence)
 
 
-@pytest.mark.parametrize("unit", ["", "0.01", "1"])
+@pytest.mark.parametrize("unit", ["0.01", "1"])
 def test_a_mandate_beyond_any_unit(unit: str) -> None:
-    with pytest.raises(ConfigError, match=r"cannot be .* VND: .* shop may turn over 3000000000\.00,"):
+    with pytest.raises(ConfigError, match=r"unit: cannot be .* VND: .* shop may turn over 3000000000\.00 VND"):
         parse(text('"3000"', '"1000"', 10**9, unit=unit), "x")
+
+
+def test_a_mandate_beyond_any_unit_is_the_member_s_where_no_unit_was_written() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text('"3000"', '"1000"', 10**9), "x")
+    (told,) = map(str, caught.value.findings)
+    assert told == (
+        "members.shop: may turn over 3000000000.00 VND in a slot, 1000000000 Wh at 3000.00 VND/kWh, but where money "
+        "is counted in steps of 1.00 VND, the most that there is, 2147483647.00 VND is the limit; lower the buy_wh and "
+        "sell_wh of its mandate"
+    )
 
 
 WHOLE = text('"3000"', '"9"', unit="1")
@@ -167,8 +179,10 @@ def test_a_derived_unit_that_an_amount_does_not_fit_says_why_it_is_so_large() ->
         parse(text('"3000.00005"', '"1000"'), "x")
     amount, unit = map(str, caught.value.findings)
     assert amount == "tariff.retail: is 3000.00005, no multiple of 0.0001, in which money is counted here"
-    assert unit.startswith("community.unit: cannot be 0.00001 VND: a member could turn over 21474.83647 VND")
-    assert unit.endswith("Wh at 3000.00005 VND/kWh; lower the buy_wh and sell_wh of its mandate")
+    assert unit == (
+        "members.shop: may turn over 150000.0025 VND in a slot, 50000 Wh at 3000.00005 VND/kWh, but where money is "
+        "counted in steps of 0.00001 VND, 21474.83647 VND is the limit; lower the buy_wh and sell_wh of its mandate"
+    )
 
 
 def with_prices(folder: Path, highest: str, unit: str = "") -> Path:

@@ -42,7 +42,8 @@ def _charge(bill: Bill) -> None:
 
 
 def _grid_price(bill: Bill) -> None:
-    line = next(line for line in bill["content"]["slots"] if line["grid"]["wh"])
+    """Of a slot with a purchase: where nothing is bought, no amount rests on it."""
+    line = next(line for line in bill["content"]["slots"] if line["grid"]["wh"] > 0)
     line["prices"]["retail"] += 1000
 
 
@@ -94,6 +95,8 @@ def _levy_switch(switch: object) -> Change:
 
 
 def _vat(rate: str) -> Change:
+    """Another amount only for a member that bought something."""
+
     def change(bill: Bill) -> None:
         bill["content"]["tariff"]["vat"]["rate"] = rate
 
@@ -230,6 +233,53 @@ def _mandate_signed_by_nobody(bill: Bill) -> None:
 def _older_period(bill: Bill) -> None:
     """A slot more, of the day before: nobody had a mandate then."""
     bill["content"]["period"]["from"] -= 86_400
+
+
+def _said(*path: str, said: object) -> Change:
+    def change(bill: Bill) -> None:
+        holder = bill["content"]
+        for name in path[:-1]:
+            holder = holder[name]
+        holder[path[-1]] = said
+
+    return change
+
+
+def _dearer(side: str) -> Change:
+    def change(bill: Bill) -> None:
+        for line in bill["content"]["slots"]:
+            line["prices"][side] += 1000
+
+    return change
+
+
+def _unused_price(bill: Bill) -> None:
+    """No amount rests on it, with the market or without: the member fed in what it metered."""
+    line = next(
+        line
+        for line in bill["content"]["slots"]
+        if line["grid"]["wh"] < 0 and line["reading"]["whIn"] < line["reading"]["whOut"]
+    )
+    line["prices"]["retail"] += 1000
+
+
+def _other_levy(bill: Bill) -> None:
+    bill["content"]["tariff"]["levies"][0]["price"] += 1000
+
+
+TERMS: dict[str, tuple[Change, str]] = {
+    "price of the utility": (_dearer("retail"), "the utility's prices are not what"),
+    "price of feed-in": (_dearer("feedIn"), "the utility's prices are not what"),
+    "price that no line uses": (_unused_price, "the utility's prices are not what"),
+    "network fee": (_said("tariff", "networkFee", said=21_000), "The bill's network fee is not what"),
+    "levy": (_other_levy, "The bill's list of levies is not what"),
+    "VAT": (_vat("1/4"), "The bill's VAT is not what"),
+    "community": (_said("community", said="Six homes"), "The bill's name of the community is not what"),
+    "currency": (_said("currency", said="USD"), "The bill's currency is not what"),
+    "time zone": (_said("timezone", said="Asia/Tokyo"), "The bill's time zone is not what"),
+    "name of the member": (_said("member", "id", said="sun"), "The bill's name of the member is not what"),
+}
+"""What a bill may say of its terms, added up rightly, and what tells who has the community's file."""
 
 
 FORGERIES: dict[str, tuple[Change, str]] = {

@@ -262,12 +262,39 @@ def test_calls_estimates_and_their_failures() -> None:
     reverted = {"code": 3, "message": "execution reverted", "data": "0x6e6f"}
     for method in ("eth_call", "eth_estimateGas"):
         assert error(rpc, method, {"to": contract, "data": f"0x{0:064x}"}) == reverted
-        assert "OutOfGas" in error(rpc, method, {"to": contract, "data": word, "gas": hex(22_000)})["message"]
+        assert error(rpc, method, {"to": contract, "data": word, "gas": hex(22_000)})["message"] == "out of gas"
         assert "insufficient funds" in error(rpc, method, {"from": TO, "to": contract, "value": "0x1"})["message"]
     assert "below the 21" in error(rpc, "eth_call", {"to": contract, "data": word, "gas": "0x1"})["message"]
     assert result(rpc, "eth_estimateGas", {"from": ALICE_, "to": TO, "value": "0x1"}) == hex(21_000)
     # The state of the head is as before all these questions.
     assert result(rpc, "eth_getBalance", TO) == "0x0"
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("fe", "invalid opcode (Invalid opcode 0xfe @ 0)"),
+        ("5f5f0c", "invalid opcode (Invalid opcode 0xc @ 2)"),
+        ("5f01", "stack underflow (Wanted 2 stack items, only had 1)"),
+        ("91", "stack underflow (Insufficient stack items for SWAP2)"),
+        ("5f56", "invalid jump destination"),
+        ("5b5f600056", "stack limit reached"),
+        ("5b600056", "out of gas"),
+        ("60015f5f3e", "return data out of bounds"),
+    ],
+)
+def test_a_failure_has_the_words_that_libraries_look_for(code: str, message: str) -> None:
+    call, accounts = {"to": TO, "gas": hex(200_000)}, {TO: {"code": f"0x{code}"}}
+    for method in ("eth_call", "eth_estimateGas"):
+        assert error(service(), method, call, "latest", accounts) == {"code": -32000, "message": message}
+
+
+def test_a_call_has_one_kind_of_price() -> None:
+    told = {"code": -32000, "message": "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified"}
+    for method in ("eth_call", "eth_estimateGas"):
+        for other in ("maxFeePerGas", "maxPriorityFeePerGas"):
+            assert error(service(), method, {"from": ALICE_, "to": TO, "gasPrice": "0x7", other: "0x0"}) == told
+        assert result(service(), method, {"from": ALICE_, "to": TO, "gasPrice": "0x7", "maxFeePerGas": None})
 
 
 def test_a_question_that_runs_on_is_ended() -> None:

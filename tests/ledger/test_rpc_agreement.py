@@ -227,7 +227,9 @@ def test_an_estimate_may_take_accounts_to_be_otherwise() -> None:
     address = created_address(bytes.fromhex(TO[2:]), 77)
     taken = {f"0x{address.hex()}": {"code": "0x00"}, TO: {"nonce": hex(77)}}
     assert result(rpc, "eth_call", {"from": TO, "data": "0x"}, "latest", {TO: {"nonce": hex(77)}}) == "0x"
-    assert "Collision" in error(rpc, "eth_call", {"from": TO, "data": "0x"}, "latest", taken)["message"]
+    assert (
+        error(rpc, "eth_call", {"from": TO, "data": "0x"}, "latest", taken)["message"] == "contract address collision"
+    )
 
 
 # Reasons

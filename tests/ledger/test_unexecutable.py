@@ -219,7 +219,7 @@ def test_blake2_still_compresses() -> None:
 @pytest.mark.parametrize("data", [rounds(2**32 - 1), rounds(10**7), rounds(2**24)])
 def test_more_rounds_than_the_gas_bears_are_not_begun(data: bytes) -> None:
     started = time.process_time()
-    assert "OutOfGas" in call(9, data).error
+    assert call(9, data).error == "out of gas"
     assert time.process_time() - started < 5  # the rounds would take minutes
 
 

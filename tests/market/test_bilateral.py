@@ -17,7 +17,7 @@ from commonwatt.devices.operation import operate
 from commonwatt.errors import MarketError
 from commonwatt.market.bilateral.neighbourhood import BilateralParameters, Neighbourhood
 from commonwatt.market.bilateral.proof import Evidence
-from commonwatt.market.designs.bilateral import BILATERAL
+from commonwatt.market.designs.bilateral import BILATERAL, EVERY
 from commonwatt.market.interface import Outcome
 from commonwatt.records import Clearing, Trades
 from commonwatt.units import FloatArray, decimal_text
@@ -142,6 +142,20 @@ def test_no_utility_and_no_supply_is_not_converged_and_nobody_trades() -> None:
     assert clearing.diagnostics["unmet_kw"] == pytest.approx(1.0)
     assert not len(clearing.trades)
     assert "fall-back" in {check.name for check in clearing.proof.checks}
+
+
+@pytest.mark.parametrize(("retail", "feed_in"), [(0.0, 0.0), (0.3, 0.1)])
+def test_where_nobody_can_trade_the_first_look_is_the_last(retail: float, feed_in: float) -> None:
+    store = {"capacity": [5.0], "power": [2.0], "low": [0.5], "start": [2.5], "charging": 0.95, "wear": 0.005}
+    homes = Households.of([[1.0, 2.0]], pv=[[2.0, 0.0]], retail=retail, feed_in=feed_in, **store)
+    clearings = clear(Neighbourhood(homes))
+    alone = operate(homes, np.zeros(homes.shape), 1.0)
+    for clearing in clearings:
+        assert not len(clearing.trades)
+        found = figures(clearing)
+        assert (found["routes"], found["converged"], found["gap"]) == (0, 1, 0)
+        assert found["iterations"] == EVERY
+        assert found["cost"] == found["bound"] == pytest.approx(alone.cost.sum())
 
 
 def test_too_few_rounds_are_not_converged_and_everyone_meets_the_utility() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from commonwatt.errors import MarketError
+from commonwatt.errors import MarketError, PromiseBroken
 from commonwatt.market import Frame, Mechanism, Orders, Outcome, Parameters, Positions
 from commonwatt.market.proving import asked, proved
 from commonwatt.records import BUY, SELL, Trades
@@ -92,8 +92,23 @@ def test_a_mechanism_of_ones_own_is_checked_like_any_other() -> None:
         return tuple(Outcome(trades((0, 2, 700, 100_000))) for _ in inputs)
 
     mine = Mechanism("generous", "after", Positions, Parameters, generous, "nobody")
-    with pytest.raises(MarketError, match="generous broke its promise in slot 900"):
+    told = "generous broke its promise in the slot of 1970-01-01 00:15 UTC, by 300 Wh traded beyond what was declared."
+    with pytest.raises(MarketError, match=f"^{told}$"):
         mine.clear(FRAME, (GIVEN,))
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ((0, 2, 500, 260_000), "by 0.10 of the currency per kWh beyond a member's price limit."),
+        ((0, 2, 501, 100_000), "by 1 Wh traded beyond what was declared."),
+        ((0, 0, 5, 100_000), "by 1 trades without energy, with oneself, or of strangers."),
+    ],
+)
+def test_what_is_off_is_said_as_a_person_reads_it(row: tuple[int, int, int, int], told: str) -> None:
+    with pytest.raises(PromiseBroken) as caught:
+        proved("test", replace(FRAME, unit=10), 0, GIVEN, Outcome(trades(row)), rational=True)
+    assert str(caught.value).endswith(told)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,24 @@ def test_what_is_not_shown_is_demanded_and_lapses(tmp_path: Path) -> None:
     (gone,) = challenge(case.document, case.ledger, case.pins, case.key, case.slot).objections
     assert gone.sent == "lapsed; the post is deleted"
     assert case.posted() is None
+
+
+def test_a_slot_that_neither_the_document_nor_the_chain_has_is_said(tmp_path: Path) -> None:
+    case = Case(tmp_path, "challengeOrder")
+    for slot in (5, case.slot + 1, 2**64 - 1):
+        with pytest.raises(VerificationError, match=f"^The document has no slot that starts at {slot} "):
+            challenge(case.document, case.ledger, NOTHING, slot=slot)
+    assert len(challenge(case.document, case.ledger, NOTHING, slot=case.slot).objections) == 1
+
+
+def test_a_slot_that_is_final_and_not_in_the_document_is_said(finished: Path, tmp_path: Path) -> None:
+    bill = json.loads((finished / "bills" / "0.json").read_text("utf-8"))
+    slot = bill["content"]["slots"].pop()["slot"]
+    file = tmp_path / "0.json"
+    file.write_text(json.dumps(bill), "utf-8")
+    ledger = str(shutil.copy(finished / "ledger.sqlite", tmp_path / "ledger.sqlite"))
+    with pytest.raises(VerificationError, match=f"no slot that starts at {slot} .* no post of it to challenge"):
+        challenge(file, ledger, NOTHING, slot=slot)
 
 
 def test_a_post_other_than_the_one_that_was_shown_is_demanded(tmp_path: Path) -> None:

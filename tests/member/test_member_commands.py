@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from dishonest import anchor
 from exchange_cases import exchange_of, homes_of
+from forgeries import TERMS, added_up
 from shell import Shell
 
 from commonwatt.ledger.chain.embedded import EmbeddedChain
@@ -55,6 +56,7 @@ def test_the_verdict_says_whose_contracts_it_rests_on(
     assert code == 0
     assert "under contracts that were taken from the document itself: shop owes" in told
     assert "Anybody can found others: name those that you know" in told
+    assert "The utility's prices, levies and VAT are the operators' word" in told
     for pin in (["--contract", settlement], ["--operators", operator], ["--contract", settlement.lower()]):
         code, told, _ = said("verify", bill, *pin)
         assert code == 0
@@ -65,11 +67,25 @@ def test_the_verdict_says_whose_contracts_it_rests_on(
     code, told, _ = said("verify", bill, "--community", community)
     assert code == 0
     assert "taken from the document itself" in told
+    assert "operators' word" not in told
     chain = out / "ledger.sqlite"
     copied = shutil.copy(chain, out / "copied.sqlite")
     code, told, _ = said("verify", bill, "--ledger", chain, "--ledger", copied)
     assert code == 0
     assert f"Believed: {chain} and {copied} about chain" in told
+
+
+def test_a_file_that_is_named_twice_counts_once(
+    said: Shell, out: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    chain, linked, hard = out / "ledger.sqlite", tmp_path / "linked.sqlite", tmp_path / "hard.sqlite"
+    linked.symlink_to(chain)
+    hard.hardlink_to(chain)
+    monkeypatch.chdir(out)
+    for other in (chain, "ledger.sqlite", "./ledger.sqlite", "bills/../ledger.sqlite", f"{chain}/", linked, hard):
+        code, told, _ = said("verify", out / "bills" / "3.json", "--ledger", chain, "--ledger", other)
+        assert code == 0
+        assert f"Believed: {chain} about chain" in told
 
 
 def test_what_was_believed_is_there_for_programs(said: Shell, out: Path, settlement: str, operator: str) -> None:
@@ -94,6 +110,7 @@ def test_what_was_believed_is_there_for_programs(said: Shell, out: Path, settlem
         (["--operators", "0x" + "11" * 20 + ",\x1b[2J"], 2, "0x and 40 digits, not '\\x1b[2J'"),
         (["--ledger", "http://127.0.0.1:9"], 6, "cannot be asked"),
         (["--ledger", "http://[::1"], 6, "cannot be asked"),
+        (["--ledger", "ftp://127.0.0.1"], 6, "unsupported protocol 'ftp://'.\n"),
     ],
 )  # fmt: skip
 def test_what_is_not_known_so_is_refused(said: Shell, out: Path, options: list[str], code: int, sentence: str) -> None:
@@ -119,9 +136,32 @@ def test_a_bill_cannot_repaint_its_verdict(
     file.write_text(json.dumps(bill), "utf-8")
     code, told, _ = said("verify", file, "--ledger", tmp_path / "ledger.sqlite")
     assert code == 0
-    assert len(told.splitlines()) == 3
+    assert len(told.splitlines()) == 4
     assert all(line.isprintable() for line in told.splitlines())
     assert "\\x1b[2J\\x1b[Hhome-05\\u202e\\n[bold red]" in told
+
+
+def test_a_bill_with_other_terms_than_the_file_s_is_refused(
+    said: Shell, run: Result, finished: Path, unanchored: Path, tmp_path: Path, bills: Any
+) -> None:
+    """The operators anchor a bill that adds up; only who has the community's file sees that the VAT is another."""
+    assert homes_of(run).keys
+    shutil.copy(unanchored / "ledger.sqlite", tmp_path / "ledger.sqlite")
+    bill = copy.deepcopy(bills[3])
+    TERMS["VAT"][0](bill)
+    added_up(bill)
+    with EmbeddedChain(tmp_path / "ledger.sqlite") as chain:
+        client = LedgerClient(chain, homes_of(run).keys.operator, exchange_of(run).client.addresses)
+        bill["anchor"] = anchor(client, homes_of(run).keys.operator, [{}, {}, {}, bill["content"]])[3]
+    file = tmp_path / "3.json"
+    file.write_text(json.dumps(bill), "utf-8")
+    asked = ("verify", file, "--ledger", tmp_path / "ledger.sqlite")
+    code, told, _ = said(*asked)
+    assert code == 0
+    assert "levies and VAT are the operators' word" in told
+    code, told, wrong = said(*asked, "--community", finished.parent / "community.toml")
+    assert (code, told) == (8, "")
+    assert "The bill's VAT is not what the community's file says." in wrong
 
 
 @pytest.mark.parametrize(

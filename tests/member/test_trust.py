@@ -21,6 +21,7 @@ from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.abi import SETTLEMENT, contract
 from commonwatt.ledger.client.governance import governance
 from commonwatt.ledger.client.settlement import LedgerClient
+from commonwatt.ledger.opening import different
 from commonwatt.member.challenge import challenge, withdraw
 from commonwatt.member.document import Named, named, read
 from commonwatt.member.trust import Pins, opened
@@ -196,6 +197,38 @@ def test_a_node_is_believed_and_that_is_told(bill: Path, ledger: str) -> None:
         found, trust = open_and_verify(bill, [url])
         assert found == open_and_verify(bill, [ledger])[0]
         assert f"Believed: {url} about chain" in str(trust)
+
+
+def test_a_node_that_is_named_twice_counts_once(bill: Path, ledger: str) -> None:
+    with node_of(Path(ledger)) as url:
+        for other in (url, f"{url}/", url.replace("http", "HTTP"), f"{url}#here"):
+            assert open_and_verify(bill, [url, other])[1].ledgers == (url,)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("http://Node.example", "http://node.example.:80/"),
+        ("https://node.example/rpc", "HTTPS://node.example:443/rpc/"),
+        ("http://[::1]:8545", "http://[::1]:8545/"),
+    ],
+)
+def test_spellings_of_one_url(one: str, other: str) -> None:
+    assert different([one, other, one]) == (one,)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("http://node.example", "https://node.example"),
+        ("http://node.example:8545", "http://node.example:8546"),
+        ("http://node.example/?key=a", "http://node.example/?key=b"),
+        ("http://[::1", "http://[::2"),
+        ("none.sqlite", "nor.sqlite"),
+    ],
+)
+def test_what_may_be_two_counts_as_two(one: str, other: str) -> None:
+    assert different([one, other]) == (one, other)
 
 
 @pytest.mark.parametrize(

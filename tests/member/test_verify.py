@@ -14,13 +14,15 @@ from typing import Any
 import pytest
 from dishonest import anchor, signed
 from exchange_cases import COMMUNITY, START, exchange_of, homes_of, short_days, written
-from forgeries import FORGERIES, PROOFS, Bill, added_up, ahead_slot, without_market
+from forgeries import FORGERIES, PROOFS, TERMS, Bill, added_up, ahead_slot, without_market
 
 from commonwatt.accounts.document import content_hash
 from commonwatt.errors import LedgerError, VerificationError
+from commonwatt.exchange.bills import bills as contents
 from commonwatt.exchange.outbox import Outbox
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.settlement import LedgerClient
+from commonwatt.member.terms import Terms
 from commonwatt.member.verify import open_and_verify, verify_bill
 from commonwatt.proof import Tree
 from commonwatt.records import Anchor
@@ -234,6 +236,55 @@ def test_a_false_bill_is_found_out_even_when_the_operator_anchors_it(
     change(bill)
     with pytest.raises(VerificationError, match=sentence):
         verify_bill(bill, dishonest(bill))
+
+
+@pytest.mark.parametrize("forgery", TERMS)
+def test_other_terms_that_add_up_are_the_operator_s_word_unless_the_file_is_known(
+    run: Result, bills: list[Bill], dishonest: Callable[[Bill], LedgerClient], forgery: str
+) -> None:
+    change, sentence = TERMS[forgery]
+    bill = copy.deepcopy(bills[ROOF])
+    change(bill)
+    added_up(bill)
+    assert verify_bill(bill, dishonest(bill)).total == bill["content"]["total"]
+    with pytest.raises(VerificationError, match=sentence):
+        Terms(run.community, Path()).check(bill["content"])
+
+
+def test_a_price_that_no_line_uses_changes_no_amount(bills: list[Bill]) -> None:
+    bill = copy.deepcopy(bills[ROOF])
+    TERMS["price that no line uses"][0](bill)
+    before = copy.deepcopy(bill["content"])
+    added_up(bill)
+    assert bill["content"] == before
+    assert bill["content"]["slots"] != bills[ROOF]["content"]["slots"]
+
+
+def test_every_honest_bill_says_what_the_file_says(run: Result, bills: list[Bill]) -> None:
+    for bill in bills:
+        Terms(run.community, Path()).check(bill["content"])
+
+
+def test_the_file_is_asked_for_the_prices_of_every_slot(tmp_path: Path) -> None:
+    """Those of a price file, in a unit that is more than a micro-currency."""
+    times = [f"2026-06-15T{hour:02}:00+02:00,{2000 + 10 * hour}.5" for hour in range(24)]
+    (tmp_path / "spot.csv").write_text("\n".join(["time,price [VND/kWh]", *times]), "utf-8")
+    text = COMMUNITY.replace('"EUR"', '"VND"').replace('retail = "0.27"', 'retail = { file = "spot.csv" }')
+    for small in ('"0.08"', '"0.02"', '"0.0205"', '"0.0132"', '"0.20"', '"20"', '"0.05"'):
+        text = text.replace(small, '"1000"')
+    with short_days():
+        result = simulate(written(tmp_path, text), START, 1, ledger="none")
+    terms = Terms(result.community, tmp_path)
+    assert result.community.unit > 1
+    for content in copy.deepcopy(contents(result.books)):
+        terms.check(content)
+        content["slots"][-1]["prices"]["retail"] -= 1
+        with pytest.raises(VerificationError, match=f"^Slot {content['slots'][-1]['slot']}: the utility's prices"):
+            terms.check(content)
+        content["period"] = {**content["period"], "until": content["period"]["until"] + 3600}
+        with pytest.raises(VerificationError, match="slots are not as long"):
+            terms.check(content)
+    result.close()
 
 
 def test_a_period_is_anchored_once(run: Result, bills: list[Bill], dishonest: Callable[[Bill], LedgerClient]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -150,6 +152,23 @@ def test_a_refused_order_is_called_as_in_the_file_and_its_member_meets_the_utili
         traded = sum(trade["wh"] for trade in found["trades"])
         assert traded == (200 if outside == "clamp" else 0)
         assert found["grid"] == {"import_wh": 500 - traded, "export_wh": 200 - traded}
+
+
+def test_a_broken_promise_of_the_one_slot_names_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = MECHANISMS["uniform"]
+
+    def dear(*given: Any) -> Any:
+        return tuple(
+            replace(outcome, trades=replace(outcome.trades, price=outcome.trades.price + 150_000))
+            for outcome in honest.rule(*given)
+        )
+
+    monkeypatch.setitem(MECHANISMS, "uniform", replace(honest, rule=dear))
+    file = tmp_path / "orders.csv"
+    file.write_text("order,member,side,wh,limit\na,x,buy,500,0.20\nb,y,sell,500,0.20\n", "utf-8")
+    told = "^uniform broke its promise, by 0.15 of the currency per kWh beyond a member's price limit.$"
+    with pytest.raises(MarketError, match=told):
+        clear_file("uniform", file, "0.32", "0.08", {})
 
 
 def test_an_island_has_no_bound_on_prices(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from commonwatt.errors import ConfigError, Finding
 from commonwatt.plain import many
 
 if TYPE_CHECKING:
+    from commonwatt.community.model import Community
     from commonwatt.member.trust import Pins
 
 Contract = Annotated[
@@ -38,7 +39,13 @@ def verify(
     ledger: list[str] | None = None,
     contract: Contract = None,
     operators: Operators = None,
-    community: CommunityFile = None,
+    community: Annotated[
+        Path | None,
+        Parameter(
+            help="The community's file, whose digest the contract has to hold and whose tariff the bill has to follow; "
+            "it does not tell whose.",
+        ),
+    ] = None,
     json_path: JsonPath = None,
 ) -> None:
     """Check a bill against the chain alone; fails when a single digit was changed.
@@ -53,10 +60,13 @@ def verify(
         The chain's file, or the URL of a node; the default is ledger.sqlite in the folder above the bill's. Given
         several times, all have to give the same answers.
     """
+    from commonwatt.member.terms import Terms
     from commonwatt.member.verify import open_and_verify
     from commonwatt.units import decimal_text
 
-    found, trust = open_and_verify(bill, ledger or [_beside(bill)], _pins(contract, operators, community))
+    known = _known(community)
+    terms = Terms(known, community.parent) if known and community else None
+    found, trust = open_and_verify(bill, ledger or [_beside(bill)], _pins(contract, operators, known), terms)
     if json_path:
         write_json({**asdict(found), "believed": trust.as_json()}, json_path)
     if json_path == "-":
@@ -68,6 +78,8 @@ def verify(
         f"{many(found.slots, 'slot')} lead to settled posts."
     )
     say(trust)
+    if terms is None:
+        say("The utility's prices, levies and VAT are the operators' word: compare them with your file by --community.")
     if not trust.pins.whose:
         say("Anybody can found others: name those that you know with --contract, or their --operators.")
 
@@ -102,7 +114,7 @@ def challenge(
     from commonwatt.ledger.keyfile import read_key
     from commonwatt.member.challenge import challenge as look
 
-    pins = _pins(contract, operators, community)
+    pins = _pins(contract, operators, _known(community))
     looked = look(document, ledger or _beside(document), pins, read_key(key) if key else None, slot)
     if json_path:
         objections = [asdict(each) for each in looked.objections]
@@ -154,24 +166,27 @@ def withdraw(
         wanted = None if amount is None else micro(amount, least=1, most=MAX_MONEY)
     except ValueError as error:
         raise ConfigError("The request", [Finding("amount", str(error))]) from None
-    pins = _pins(contract, operators, community)
+    pins = _pins(contract, operators, _known(community))
     receipt = take(document, ledger or _beside(document), pins, read_key(key), wanted)
     done = "Paid out" if amount is None else "Asked for; claim it when the posts before it are final"
     say(f"{done}: block {receipt.block}, {receipt.gas_used} gas.")
 
 
-def _pins(contract: str | None, operators: str | None, community: Path | None) -> Pins:
+def _known(file: Path | None) -> Community | None:
+    if file is None:
+        return None
+    from commonwatt.exchange.checking import load
+
+    return load(file)
+
+
+def _pins(contract: str | None, operators: str | None, community: Community | None) -> Pins:
     from commonwatt.member.trust import Pins
 
-    config = None
-    if community is not None:
-        from commonwatt.exchange.checking import load
-
-        config = load(community).digest
     return Pins(
         addresses("contract", [contract])[0] if contract is not None else None,
         frozenset(addresses("operators", operators.split(","))) if operators is not None else None,
-        config,
+        community.digest if community else None,
     )
 
 

@@ -28,13 +28,15 @@ def counted(community: Community, wanted: int | None, dearest: Tariff) -> tuple[
     fitting = next((unit for unit in UNITS if _turnover(highest, trader, unit) <= DELTA_MAX), None)
     unit = wanted or fitting
     if unit is None or fitting is None or unit < fitting:
-        return community, [_too_small(community, trader, highest, wanted or UNITS[-1], fitting)]
+        if wanted is None:
+            return community, [_too_much(community, trader, highest, UNITS[-1])]
+        return community, [_too_small(community, trader, highest, wanted, fitting)]
     if unit == 1:
         return community, []
     divide = _Divide(unit)
     in_unit, findings = divide.community(community), divide.findings
     if findings and wanted is None:
-        findings.append(_too_small(community, trader, highest, unit // 10, None))
+        findings.append(_too_much(community, trader, highest, unit // 10))
     return in_unit, findings
 
 
@@ -61,16 +63,35 @@ def _prices(rate: Rate) -> Iterator[int]:
 
 
 def _too_small(community: Community, trader: Member, price: int, unit: int, fitting: int | None) -> Finding:
-    """Why money cannot be counted in this unit. fitting : the one to write instead, if there is any"""
+    """Why money cannot be counted in the unit of the file. fitting : the one to write instead, if there is any"""
     currency = community.currency
-    turnover, most = (price_text(units * unit) for units in (_turnover(price, trader, unit), DELTA_MAX))
     larger = f'write "{price_text(fitting)}", or ' if fitting else ""
     return Finding(
         "community.unit",
-        f"cannot be {price_text(unit)} {currency}: a member could turn over {most} {currency} in a slot at most, and "
-        f"{trader.id} may turn over {turnover}, {_most_wh(trader)} Wh at {price_text(price)} {currency}/kWh; "
-        f"{larger}lower the buy_wh and sell_wh of its mandate",
+        f"cannot be {price_text(unit)} {currency}: a member could turn over {_most(unit)} {currency} in a slot at "
+        f"most, and {trader.id} {_may(community, trader, price, unit)}; {larger}lower the buy_wh and sell_wh of its "
+        "mandate",
     )
+
+
+def _too_much(community: Community, trader: Member, price: int, unit: int) -> Finding:
+    """Why money cannot be counted in this unit, to somebody whose file names none."""
+    currency = community.currency
+    largest = ", the most that there is" if unit == UNITS[-1] else ""
+    return Finding(
+        f"members.{trader.id}",
+        f"{_may(community, trader, price, unit)}, but where money is counted in steps of {price_text(unit)} {currency}"
+        f"{largest}, {_most(unit)} {currency} is the limit; lower the buy_wh and sell_wh of its mandate",
+    )
+
+
+def _may(community: Community, trader: Member, price: int, unit: int) -> str:
+    currency, turnover = community.currency, price_text(_turnover(price, trader, unit) * unit)
+    return f"may turn over {turnover} {currency} in a slot, {_most_wh(trader)} Wh at {price_text(price)} {currency}/kWh"
+
+
+def _most(unit: int) -> str:
+    return price_text(DELTA_MAX * unit)
 
 
 @dataclass

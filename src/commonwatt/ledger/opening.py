@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.node import Node
+
+_PORTS = {"http": 80, "https": 443}
 
 
 def open_to_read(ledger: str) -> AbstractContextManager[Node]:
@@ -17,6 +21,27 @@ def open_to_read(ledger: str) -> AbstractContextManager[Node]:
 def open_to_write(ledger: str) -> AbstractContextManager[Node]:
     """A chain for one's own transactions. A file must not be in use by the exchange meanwhile."""
     return _open(ledger, read_only=False)
+
+
+def different(ledgers: Sequence[str]) -> tuple[str, ...]:
+    """The ledgers without those that only spell an earlier one otherwise, so that none vouches for itself."""
+    found: dict[object, str] = {}
+    for ledger in ledgers:
+        found.setdefault(_place(ledger), ledger)
+    return tuple(found.values())
+
+
+def _place(ledger: str) -> object:
+    """The same for two spellings of one URL, and for two names of one file."""
+    try:
+        if "://" not in ledger:
+            file = Path(ledger).stat()
+            return file.st_dev, file.st_ino
+        url = urlsplit(ledger)
+        host = (url.hostname or "").removesuffix(".")
+        return url.scheme, host, url.port or _PORTS.get(url.scheme), url.path.rstrip("/"), url.query
+    except (OSError, ValueError):
+        return ledger  # what is wrong with it is said when it is opened
 
 
 def _open(ledger: str, *, read_only: bool) -> AbstractContextManager[Node]:

@@ -293,7 +293,7 @@ class RemoteNode:
         try:
             given = strict_json.loads(self._post(asked if len(asked) > 1 else asked[0]), _LONGEST, fractions=True)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            reason = plain(error, _MESSAGE) or type(error).__name__
+            reason = plain(error, _MESSAGE).removesuffix(".") or type(error).__name__
             raise NodeError(self.url, f"The node at {self.url} cannot be asked: {reason}.") from None
         several = given if isinstance(given, list) else [given]
         return [self._result(several, call) for call in asked]
@@ -322,7 +322,7 @@ class RemoteNode:
         message = plain(error.get("message", "no reason given"), _MESSAGE)
         if error.get("code") == _REVERTED or "revert" in message:
             raise CallReverted(_output(error.get("data")))
-        raise LedgerError(f"{self.url} refused {call['method']}: {message}.")
+        raise LedgerError(f"{self.url} refused {call['method']}: {message.removesuffix('.')}.")
 
 
 def _failed(answer: Mapping[str, Any]) -> bool:

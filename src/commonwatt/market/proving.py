@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 
@@ -11,10 +11,12 @@ from commonwatt.errors import MarketError, PromiseBroken
 from commonwatt.market.exact import exact_sum
 from commonwatt.market.interface import AMEND, BOUNDS, CANCEL, Events, Frame, Orders, Outcome, Positions
 from commonwatt.records import BUY, SELL, Check, Clearing, Proof, Trades
-from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, IntArray
+from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, IntArray, price_text
 
 CLEARED = "cleared"
 """Name of the check that a slot without a clearing fails; its meaning says why."""
+_MONEY: Final = "units of money"
+"""What the meaning of a check begins with whose figure is money."""
 
 
 class _Horizon(Protocol):
@@ -57,7 +59,10 @@ def proved(
 def insist(name: str, frame: Frame, slot: int, check: Check) -> None:
     """Raise PromiseBroken unless the check holds."""
     if not check.holds:
-        raise PromiseBroken(name, int(frame.starts[slot]), check.name, check.meaning, check.figure)
+        told = f"{check.figure} {check.meaning}"
+        if check.meaning.startswith(_MONEY):
+            told = f"{price_text(check.figure * frame.unit)} of the currency{check.meaning.removeprefix(_MONEY)}"
+        raise PromiseBroken(name, int(frame.starts[slot]), check.name, check.meaning, check.figure, told)
 
 
 def uncleared(name: str, start: int, grid: IntArray, reason: str, figure: int = 1) -> Clearing:
@@ -152,7 +157,7 @@ def _within_limits(trades: Trades, given: Orders | Positions | Events, members: 
     over = np.maximum(trades.price - max_buy[trades.buyer], 0)
     under = np.maximum(min_sell[trades.seller] - trades.price, 0)
     worst = int(max(over.max(initial=0), under.max(initial=0)))
-    return Check("limits", worst == 0, worst, "units of money per kWh beyond a member's price limit")
+    return Check("limits", worst == 0, worst, f"{_MONEY} per kWh beyond a member's price limit")
 
 
 def limits(given: Orders | Positions | Events, members: int) -> tuple[IntArray, IntArray]:
@@ -192,7 +197,7 @@ def paid(trades: Trades, members: int) -> Check:
     # No total can leave 64 bits below this bound; above it, every payment is counted again.
     safe = largest * int(trades.wh.max(initial=0)) * max(1, len(trades)) <= MAX_MONEY
     figure = abs(exact_sum(credit)) if safe else _misstated(trades, credit)
-    return Check("payments", figure == 0, figure, "units of money by which payments and receipts differ")
+    return Check("payments", figure == 0, figure, f"{_MONEY} by which payments and receipts differ")
 
 
 def _misstated(trades: Trades, credit: IntArray) -> int:
@@ -208,4 +213,4 @@ def _misstated(trades: Trades, credit: IntArray) -> int:
 def _rational(trades: Trades, ceiling: int, floor: int) -> Check:
     loss = np.maximum(trades.price - ceiling, 0) + np.maximum(floor - trades.price, 0)
     worst = int((loss * trades.wh // WH_PER_KWH).max(initial=0)) + int(loss.max(initial=0))
-    return Check("rational", worst == 0, worst, "units of money that a member loses against the utility alone")
+    return Check("rational", worst == 0, worst, f"{_MONEY} that a member loses against the utility alone")

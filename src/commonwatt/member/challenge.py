@@ -53,7 +53,8 @@ def challenge(document: Path, ledger: str, pins: Pins, key: Key | None = None, s
 
     pins : what the member knows of its community; with a key, whose contracts they are has to be among it
     slot : this one alone; one that the document does not hold was kept back, and is demanded on the chain
-    Raises VerificationError when the document cannot be read, LedgerError when the chain cannot be asked.
+    Raises VerificationError when the document cannot be read or neither it nor the chain has the slot to look at,
+    LedgerError when the chain cannot be asked.
     """
     given = read(document)
     at = named(given)
@@ -69,6 +70,10 @@ def challenge(document: Path, ledger: str, pins: Pins, key: Key | None = None, s
             fault = _first_fault(post, slots.get(post.slot), given["proofs"], at.index, mandate, client)
             if fault:
                 found.append(_object(fault, at.index, client, key))
+        require(
+            bool(found) or slots.keys() >= set(chosen),
+            f"The document has no slot that starts at {slot} (unix seconds), the chain no post of it to challenge.",
+        )
         return Looked(len(chosen) - len(pending), len(pending), tuple(found), trust)
 
 

@@ -16,7 +16,7 @@ from commonwatt.ledger.agreeing import AgreeingNodes
 from commonwatt.ledger.client.governance import Governance, governance
 from commonwatt.ledger.client.settlement import Addresses, LedgerClient
 from commonwatt.ledger.node import Node
-from commonwatt.ledger.opening import open_to_read, open_to_write
+from commonwatt.ledger.opening import different, open_to_read, open_to_write
 from commonwatt.member.document import Named
 from commonwatt.member.page import require
 from commonwatt.proof import Key, checksum_address
@@ -95,7 +95,7 @@ def opened(
 ) -> Iterator[tuple[LedgerClient, Trust]]:
     """The contracts that a document names, when nothing speaks against them.
 
-    ledgers : URLs of nodes, or files; several must give the same answers
+    ledgers : URLs of nodes, or files; several must give the same answers, and one that is named twice counts once
     key : of the member, for transactions; None = the chain is only asked
     Raises LedgerError when a chain cannot be asked or the key is not the member's, and VerificationError when chain or
     contracts are others than the member knows, or would be sent to on the document's word alone.
@@ -103,11 +103,12 @@ def opened(
     if key is not None:
         _may_send(at, pins, key)
     with ExitStack() as stack:
-        node = _node(dict.fromkeys(ledgers), stack, write=key is not None)
+        ledgers = different(ledgers)
+        node = _node(ledgers, stack, write=key is not None)
         same, where = node.chain_id == at.chain_id, " and ".join(ledgers)
         require(same, f"The document belongs to chain {at.chain_id}, {where} is chain {node.chain_id}.")
         client = LedgerClient(node, key or _NOBODY, Addresses(at.community, at.settlement))
-        yield client, _trusted(client, at, tuple(ledgers), pins)
+        yield client, _trusted(client, at, ledgers, pins)
 
 
 def _may_send(at: Named, pins: Pins, key: Key) -> None:
@@ -122,7 +123,7 @@ def _may_send(at: Named, pins: Pins, key: Key) -> None:
     )
 
 
-def _node(ledgers: dict[str, None], stack: ExitStack, *, write: bool) -> Node:
+def _node(ledgers: Sequence[str], stack: ExitStack, *, write: bool) -> Node:
     opener = open_to_write if write else open_to_read
     nodes = {each: stack.enter_context(opener(each)) for each in ledgers}
     return next(iter(nodes.values())) if len(nodes) == 1 else AgreeingNodes(nodes)

@@ -3,7 +3,9 @@
 What is proved: the content is the one that the operators anchored for the period; each local line is a leaf of a
 settled post, the lines run without a gap, and their sum is what the ledger moved; the member signed an order or the
 mandate for every trade, within its limits; day-ahead trades are those that were committed before delivery; the
-reading is the member's own meter's; the rest was priced and added up as the bill says.
+reading is the member's own meter's; the rest was priced and added up as the bill says. What the utility's prices,
+levies and VAT are is the operators' word, unless the member knows its community's file (`terms`): then they are that
+file's, in every slot, whether an amount rests on them or not.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from commonwatt.accounts.document import FORMAT, content_hash, grid_amount
 from commonwatt.errors import CommonwattError, LedgerError, VerificationError
 from commonwatt.member.document import named, read, whole
 from commonwatt.member.page import mandate_of, require
+from commonwatt.member.terms import Terms
 from commonwatt.member.trust import Pins, Trust, opened
 from commonwatt.member.verify_slot import check_slot
 from commonwatt.proof import hash_struct, root_of
@@ -44,17 +47,26 @@ class Verified:
     currency: str
 
 
-def open_and_verify(bill: Path, ledgers: Sequence[str], pins: Pins = Pins()) -> tuple[Verified, Trust]:  # noqa: B008
+def open_and_verify(
+    bill: Path,
+    ledgers: Sequence[str],
+    pins: Pins = Pins(),  # noqa: B008
+    terms: Terms | None = None,
+) -> tuple[Verified, Trust]:
     """Check the bill in the file `bill` against a chain: that of nodes' URLs, or in a file, which is only read.
 
     ledgers : several have to give the same answers
-    pins : what the member knows of its community
-    Raises VerificationError when the bill does not prove what it claims, LedgerError when there is no such chain.
+    pins : what the member knows of its community; terms : what it knows of its prices, None = the operators' word
+    Raises VerificationError when the bill does not prove what it claims, LedgerError when there is no such chain,
+    DataError when a price file of the community does not cover the bill's period.
     """
     document = read(bill)
     with opened(named(document), ledgers, pins) as (client, trust):
         try:
-            return verify_bill(document, client), trust
+            found = verify_bill(document, client)
+            if terms:
+                terms.check(document["content"])
+            return found, trust
         except LedgerError as error:
             raise VerificationError(f"{bill.name}: {error}") from None
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from commonwatt.data.table import csv_rows, reading
 from commonwatt.devices.operation import operate
-from commonwatt.errors import ConfigError, Finding, MarketError
+from commonwatt.errors import ConfigError, Finding, MarketError, PromiseBroken
 from commonwatt.market import Events, Frame, Mechanism, Neighbourhood, Orders, Positions, as_events, find
 from commonwatt.market.proving import asked, insist
 from commonwatt.plain import many
@@ -101,11 +101,14 @@ def clear_file(
     zero, (ceiling, floor) = np.zeros(1, dtype=np.int64), utility.corridor
     frame = Frame(zero, zero, hours, len(members), np.array([ceiling]), np.array([floor]))
     _refuse(name, mechanism.in_vain(typed, frame))
-    (clearing,) = mechanism.clear(frame, (given,), typed)
+    try:
+        (clearing,) = mechanism.clear(frame, (given,), typed)
+        if slot is not None and (orders := slot.book) is not None:
+            clearing = _within_orders(clearing, frame, orders, slot.names)
+    except PromiseBroken as error:
+        raise MarketError(error.alone) from error
     if slot is None:
         return as_json(clearing, members, clearing.grid, _unmet(clearing, given, hours))
-    if (orders := slot.book) is not None:
-        clearing = _within_orders(clearing, frame, orders, slot.names)
     # What a mechanism refuses of the orders, its clearing does not count; their members meet the utility all the same.
     rest = slot.wh - clearing.trades.position(len(members))
     alone = np.where(rest > 0, utility.retail is None, utility.feed_in is None)

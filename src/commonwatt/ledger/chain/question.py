@@ -11,7 +11,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from eth.abc import ComputationAPI, SignedTransactionAPI, StateAPI
-from eth.exceptions import Revert, VMError
+from eth.exceptions import (
+    ContractCreationCollision,
+    FullStack,
+    InsufficientStack,
+    InvalidInstruction,
+    InvalidJumpDestination,
+    OutOfBoundsRead,
+    OutOfGas,
+    Revert,
+    VMError,
+)
 from eth.vm.forks.berlin.transactions import calculate_txn_intrinsic_gas_berlin
 from eth.vm.forks.cancun import CancunVM
 from eth_typing import Address
@@ -23,6 +33,19 @@ from commonwatt.ledger.node import ZERO_ADDRESS
 _CALL_STIPEND = 2300
 # An estimate may be this much above the least gas that suffices; every halving runs the code again.
 _TOLERANCE = 0.015
+# What geth calls the failures that end a transaction, which is what wallets and libraries look for in a message.
+_WORDS: Mapping[type[VMError], str] = {
+    ContractCreationCollision: "contract address collision",
+    FullStack: "stack limit reached",
+    InsufficientStack: "stack underflow",
+    InvalidInstruction: "invalid opcode",
+    InvalidJumpDestination: "invalid jump destination",
+    OutOfBoundsRead: "return data out of bounds",
+    OutOfGas: "out of gas",
+    Revert: "execution reverted",
+}
+# Failures of which py-evm says more: which instruction, how many words of the stack.
+_TELLING = (InsufficientStack, InvalidInstruction)
 
 
 @dataclass(frozen=True)
@@ -168,14 +191,16 @@ def _answer(question: Question, computation: ComputationAPI) -> Answer:
     used -= CancunVM.calculate_net_gas_refund(used, computation.get_gas_refund())
     if computation.is_success:
         return Answer(computation.output, used)
-    reverted = isinstance(computation.error, Revert)
-    error = "execution reverted" if reverted else _reason(computation.error)
-    return Answer(computation.output, used, error, reverted)
+    error = computation.error
+    return Answer(computation.output, used, _reason(error), reverted=isinstance(error, Revert))
 
 
 def _reason(error: VMError) -> str:
-    """py-evm's words begin with the kind of error for some, and are only a number for others."""
-    return f"{type(error).__name__} {error}".strip()
+    """py-evm's own words, which are only a number for some, stand in brackets where they tell more."""
+    words = _WORDS.get(type(error))
+    if words is None:
+        return f"{type(error).__name__} {error}".strip()
+    return f"{words} ({error})" if isinstance(error, _TELLING) else words
 
 
 def estimate(state: StateAPI, question: Question, guard: Guard | None = None) -> int:

@@ -76,7 +76,7 @@ def _bounded(asked: Asked, question: Question, gas: int) -> Question:
 def _failure(answer: Answer) -> RpcError:
     if answer.reverted:
         return RpcError(REVERTED, answer.error + _reason(answer.output), hexed(answer.output))
-    return RpcError(FAILED, f"The execution failed: {answer.error}.")
+    return RpcError(FAILED, answer.error)
 
 
 def _reason(output: bytes) -> str:

@@ -134,6 +134,9 @@ def call(value: object) -> Question:
     for key in ("nonce", "type"):
         optional(fields, key, quantity, 0)
     price = optional(fields, "gasPrice", quantity, 0)
+    named = [fields.get(key) is not None for key in ("gasPrice", "maxFeePerGas", "maxPriorityFeePerGas")]
+    if named[0] and any(named[1:]):
+        raise RpcError(FAILED, "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
     highest = optional(fields, "maxFeePerGas", quantity, price)
     if optional(fields, "maxPriorityFeePerGas", quantity, 0) > highest > 0:
         raise ValueError("has a tip above its highest fee")

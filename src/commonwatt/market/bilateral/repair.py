@@ -77,7 +77,9 @@ def certify(homes: Households, routes: Routes, wh: IntArray, price: FloatArray, 
 
 
 def lower_bound(homes: Households, routes: Routes, price: FloatArray, hours: float) -> float:
-    """The dual function at `price` [currency]."""
+    """The dual function at `price` [currency]; where there are no routes, what the homes cost each by itself."""
+    if not len(routes.slot):
+        return float(operate(homes, np.zeros(homes.shape), hours).cost.sum())
     gain = price[routes.buyer, routes.slot] - price[routes.seller, routes.slot] - routes.gamma
     return float(least_cost(homes, price, hours).sum() - hours * (routes.most * np.maximum(gain, 0.0)).sum())
 

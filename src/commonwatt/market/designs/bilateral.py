@@ -78,12 +78,12 @@ def solve(given: Neighbourhood, routes: Routes, parameters: BilateralParameters,
         wh = livable(homes, routes, whole(routes, now.flow, hours), hours)
         best = _better(best, certify(homes, routes, wh, now.price, hours), hours)
         done = best.livable(hours) and best.near(homes, parameters.gap)
-        if done and _polished(now, len(wh)):
+        if done and (_polished(now, len(wh)) or not len(wh)):
             fair, price = _fair(best, routes, homes, alone, hours)
             if fair.livable(hours) and fair.near(homes, parameters.gap):
                 return Solution(fair, price, now, converged=True)
-        # Where nobody can trade with anybody, no round serves whom the first one leaves without.
-        if now.number >= parameters.iterations or not (len(routes.slot) or best.livable(hours)):
+        # Where nobody can trade with anybody, no round changes anything.
+        if now.number >= parameters.iterations or not len(wh):
             break
     if best is None:
         raise MarketError("bilateral needs at least one round.")
