@@ -20,7 +20,7 @@ from commonwatt.ledger.chain import evm
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
 from commonwatt.ledger.chain.linear import Accounts, Code
 from commonwatt.ledger.node import Receipt
-from commonwatt.ledger.wallet import sign_transaction
+from commonwatt.ledger.wallet import created_address, sign_transaction
 
 GAS = 1_000_000
 # POP of a call's result, and back to the JUMPDEST whose place follows.
@@ -159,21 +159,47 @@ def test_accounts_are_those_of_py_evm(seed: int) -> None:
     assert both[0].state_root == both[1].state_root
 
 
+def hashes(genesis: Genesis, blocks: list[list[bytes]]) -> list[bytes]:
+    """Of blocks with these transactions."""
+    chain, found = EmbeddedChain(None, genesis), []
+    for number, raws in enumerate(blocks, 1):
+        for raw in raws:
+            chain.submit(raw)
+        found.append(chain.seal(1000 + number).hash)
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:SELFDESTRUCT opcode:DeprecationWarning")  # of py-evm's own
 @pytest.mark.parametrize("seed", range(60) if SOAK else (2, 5))
 def test_blocks_are_those_of_py_evm(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """But for those who send, accounts hold nothing: a call of one, or of a precompile, leaves it out of the state."""
     genesis = Genesis(2024, {key.address: 1000 * ETHER for key in SENDERS}, 1000, base_fee=0)
     source = Transactions(seed, 2024)
     blocks = [[source.next() for _ in range(10)] for _ in range(8)]
-
-    def hashes() -> list[bytes]:
-        chain, found = EmbeddedChain(None, genesis), []
-        for number, raws in enumerate(blocks, 1):
-            for raw in raws:
-                chain.submit(raw)
-            found.append(chain.seal(1000 + number).hash)
-        return found
-
-    ours = hashes()
+    ours = hashes(genesis, blocks)
     monkeypatch.setattr(evm._VM, "_state_class", CancunState)
-    assert hashes() == ours
+    assert hashes(genesis, blocks) == ours
+
+
+@pytest.mark.filterwarnings("ignore:SELFDESTRUCT opcode:DeprecationWarning")  # of py-evm's own
+def test_who_inherits_nothing_is_left_out_of_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One transaction calls a contract twice, which each time destroys itself in favour of somebody else."""
+    genesis = Genesis(2024, {ALICE.address: 1000 * ETHER}, 1000)
+    inherits, own = bytes.fromhex("5f35ff"), created_address(ALICE.address, 0)
+
+    def created(nonce: int, code: bytes) -> bytes:
+        start = (
+            b"\x60" + bytes([len(code)]) + bytes.fromhex("600b5f3960") + bytes([len(code)]) + bytes.fromhex("5ff300")
+        )
+        return sign_transaction(ALICE, chain_id=2024, nonce=nonce, to=b"", data=start + code, gas=GAS)
+
+    def for_the_benefit_of(heir: int) -> bytes:
+        given = b"\x73" + bytes([heir]) * 20 + bytes.fromhex("5f52")
+        return given + bytes.fromhex("5f5f60205f5f73") + own + bytes.fromhex("5af150")
+
+    both = for_the_benefit_of(0xB1) + for_the_benefit_of(0xB2) + b"\x00"
+    call_ = sign_transaction(ALICE, chain_id=2024, nonce=2, to=created_address(ALICE.address, 1), gas=GAS)
+    blocks = [[created(0, inherits)], [created(1, both)], [call_]]
+    ours = hashes(genesis, blocks)
+    monkeypatch.setattr(evm._VM, "_state_class", CancunState)
+    assert hashes(genesis, blocks) == ours

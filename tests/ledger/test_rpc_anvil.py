@@ -128,7 +128,6 @@ def trie_root(entries: dict[bytes, bytes]) -> bytes:
     return trie.root_hash
 
 
-@pytest.mark.filterwarnings("ignore:SELFDESTRUCT opcode:DeprecationWarning")
 @pytest.mark.parametrize(("seed", "plain"), [(2024, True), (2024, False)])
 def test_random_transactions_do_the_same_on_anvil(tmp_path: Path, *, seed: int, plain: bool) -> None:
     chain = EmbeddedChain(None, GENESIS)

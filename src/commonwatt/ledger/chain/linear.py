@@ -51,7 +51,8 @@ def leave_behind(parent: Any, child: Any, touched: set[Address]) -> None:
     That is events, refunds, deletions, and for each account that it touched one call of it: when the account is empty
     it is no part of the state (EIP-161). touched : those of the parent's calls so far; the child's is added
     """
-    within = child.children or child._log_entries or child.accounts_to_delete or child._gas_meter.gas_refunded
+    destroyed = child.accounts_to_delete or child.beneficiaries
+    within = child.children or child._log_entries or destroyed or child._gas_meter.gas_refunded
     if not child.msg.refund and (child.is_error or (not within and child.msg.to in touched)):
         parent.children.pop()
     elif not child.is_error:

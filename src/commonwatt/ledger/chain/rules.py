@@ -13,10 +13,14 @@ from typing import Any, cast
 
 from eth.abc import ComputationAPI, MessageAPI, SignedTransactionAPI, StateAPI, TransactionContextAPI
 from eth.vm.forks.berlin.transactions import calculate_txn_intrinsic_gas_berlin
+from eth.vm.forks.byzantium.opcodes import ensure_no_static
 from eth.vm.forks.cancun.computation import CancunComputation
+from eth.vm.forks.cancun.logic import selfdestruct_eip6780
 from eth.vm.forks.cancun.state import CancunState
 from eth.vm.forks.shanghai.constants import INITCODE_WORD_COST, MAX_INITCODE_SIZE
+from eth.vm.forks.tangerine_whistle.constants import GAS_SELFDESTRUCT_EIP150
 from eth.vm.interrupt import EVMMissingData
+from eth.vm.opcode import as_opcode
 from eth_typing import Address
 from trie.exceptions import MissingTrieNode
 
@@ -27,7 +31,7 @@ Precompile = Callable[[ComputationAPI], ComputationAPI]
 Guard = Callable[[], None]
 """Called again and again while code runs; what it raises ends the run."""
 
-_JUMPDEST = 0x5B
+_JUMPDEST, _SELFDESTRUCT = 0x5B, 0xFF
 _PAIR_BYTES = 192
 # Ethereum's price by number of the precompile, and how many times as much it is here. Sources: EIP-1108, EIP-152.
 _DEARER: dict[int, tuple[Callable[[bytes], int], int]] = {
@@ -83,6 +87,13 @@ class ChainComputation(CancunComputation):
         """A call has ended."""
         super().add_child_computation(child_computation)
         leave_behind(self, child_computation, self._touched)
+
+
+ChainComputation.opcodes = {
+    **CancunComputation.opcodes,
+    # py-evm's warns each time that it is deprecated: where warnings are errors, a node would execute other blocks.
+    _SELFDESTRUCT: as_opcode(ensure_no_static(selfdestruct_eip6780), "SELFDESTRUCT", GAS_SELFDESTRUCT_EIP150),
+}
 
 
 class _Watched(ChainComputation):

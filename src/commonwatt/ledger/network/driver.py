@@ -165,9 +165,9 @@ class Driver:
         return self._pack(sender, self._link(sender).take())
 
     async def _open(self, body: bytes) -> bytes | None:
-        now, senders = self._clock(), set()
+        senders = set()
         for envelope in unpack(body):
-            sender, payload = self._wire.open(envelope, self.machine.nodes, now)
+            sender, payload = self._wire.open(envelope, self.machine.nodes, self._clock())
             senders.add(sender)
             heard = True
             with self._fatal():
@@ -208,7 +208,8 @@ class Driver:
 
     async def _meet(self, address: bytes, url: str) -> None:
         self._found_at[address] = url
-        self.send(await self.alone(lambda: self.machine.join(address, self.now)))
+        with self._fatal():
+            self.send(await self.alone(lambda: self.machine.join(address, self.now)))
         self._link(address).ready.set()
 
     async def _find(self, url: str) -> bytes:

@@ -108,6 +108,8 @@ class _Door:
                         next(steps)
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]
+        finally:
+            steps.close()
 
     @contextmanager
     def held(self, answer: bytes) -> Iterator[bool]:
