@@ -1,6 +1,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,6 +54,24 @@ def test_slot_beyond_collapse_is_not_solved_and_the_others_are() -> None:
     assert np.isnan(flow.voltage[:, 1]).all()
     assert np.isnan(flow.losses_kw[1])
     assert flow.voltage[1, 0] == flow.voltage[1, 2]
+
+
+def test_rows_that_the_engine_never_wrote_are_not_reckoned_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    import power_grid_model
+
+    def poisoned(model: Any, **asked: Any) -> Any:
+        found = engine(model, **asked)
+        for columns in found.values():
+            for values in columns.values():
+                values[1] = np.where(np.arange(values.shape[1]) % 2, -np.inf, np.inf)
+        return found
+
+    engine = power_grid_model.PowerGridModel.calculate_power_flow
+    monkeypatch.setattr(power_grid_model.PowerGridModel, "calculate_power_flow", poisoned)
+    with np.errstate(all="raise"):
+        flow = power_flow(line_of(3), np.array([[0.0, 0.0, 0.0], [1.0, 1e6, 1.0], [1.0, 1e6, 1.0]]))
+    assert flow.solved.tolist() == [True, False, True]
+    assert np.isnan(flow.losses_kw).tolist() == [False, True, False]
 
 
 def test_batch_equals_single_slots() -> None:

@@ -163,18 +163,21 @@ def _solve(model: PowerGridModel, p: FloatArray, q: FloatArray) -> Flow:
     solved = np.ones(slots, dtype=bool)
     if model.batch_error is not None:
         solved[model.batch_error.failed_scenarios] = False
-    # The answer leaves out what the grid does not have.
-    none = dict.fromkeys(branch, np.zeros((slots, 0)))
-    line, transformer = found.get("line", none), found.get("transformer", none)
-    loss_w = sum(part["p_from"].sum(axis=1) + part["p_to"].sum(axis=1) for part in (line, transformer))
+
+    def read(kind: str, column: str) -> FloatArray:
+        """Slots × parts. The answer leaves out parts that the grid does not have, and never writes the rows of
+        slots that it could not solve: arithmetic must not meet what the memory held before."""
+        values = found[kind][column] if kind in found else np.zeros((slots, 0))
+        return np.where(solved[:, np.newaxis], values, 0.0)
 
     def known(values: FloatArray) -> FloatArray:
         return np.where(solved, values, np.nan)
 
+    loss_w = sum(read(kind, end).sum(axis=1) for kind in ("line", "transformer") for end in ("p_from", "p_to"))
     return Flow(
-        voltage=known(found["node"]["u_pu"].T),
-        line_loading=known(line["loading"].T),
-        transformer_loading=known(transformer["loading"].max(axis=1, initial=0.0)),
+        voltage=known(read("node", "u_pu").T),
+        line_loading=known(read("line", "loading").T),
+        transformer_loading=known(read("transformer", "loading").max(axis=1, initial=0.0)),
         losses_kw=known(loss_w / 1e3),
         solved=solved,
     )
