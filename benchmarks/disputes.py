@@ -64,7 +64,7 @@ class Case:
 
     def _order(self, member: int, net: int) -> Signed[Order]:
         side, limit = (BUY, 300_000) if net > 0 else (SELL, 80_000)
-        order = Order(self.keys[member].address, side, abs(net), limit, SLOT, SLOT, member)
+        order = Order(self.keys[member].address, "", side, abs(net), limit, SLOT, SLOT, member)
         return sign(DOMAIN, order, self.keys[member])
 
     def _reading(self, member: int, net: int) -> Signed[Reading]:

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from commonwatt.proof import Domain, Key, hash_struct, sign, type_hash
 from commonwatt.records import (
+    Acceptance,
     Anchor,
     Gate,
+    Grant,
     Mandate,
     Mint,
     Order,
@@ -33,7 +35,7 @@ from commonwatt.records.schema import Field, Record, as_json, encode_type, schem
 ROOT = Path(__file__).parents[1]
 RECORDS: tuple[type[Record], ...] = (
     *(Mandate, Order, Receipt, Gate, Reading, Trade, Statement, Post, Anchor),
-    *(Recovery, Standing, Mint),
+    *(Recovery, Standing, Mint, Acceptance, Grant),
 )
 
 DOMAIN = Domain(chain_id=1337, contract=bytes.fromhex("c0" * 20))

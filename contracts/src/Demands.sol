@@ -4,9 +4,10 @@ pragma solidity ^0.8.30;
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
 import {commitmentOf, hashMandate, hashOrder, hashReading, hashReceipt, hashStatement, hashTrade} from "./Hashing.sol";
-import {Judge} from "./Judge.sol";
+import {Judge, Leaf} from "./Judge.sol";
 import {Proofs} from "./Proofs.sol";
 import {Mandate, Order, Post, Reading, Receipt, Statement, Trade} from "./Records.sol";
+import {Settlement} from "./Settlement.sol";
 
 /// @notice What shows that a member agreed to trade. Signatures are 65 bytes (r, s, v), empty where there is none:
 /// an order signed by the member itself has no mandate, the mandate alone no order.
@@ -17,48 +18,63 @@ struct Consent {
     bytes mandateSignature;
 }
 
-/// @notice All that was posted about one member, and what it rests on.
+/// @notice Lines that were posted about one member, and what they rest on. All of them are answered at once or in parts,
+/// in order: a part begins with the last line of the one before.
 struct Answer {
     /// Position of the first of these lines.
     uint256 position;
-    /// The line before the member's (unless it is the first of all), all of the member's, the one behind them.
+    /// The line before the member's (unless it is the first of all), the member's, and in the last part the one behind
+    /// them. Of a member that was registered after the slot began, and has none, the two around its missing place.
     Statement[] statements;
     /// Depth of the tree, and the siblings beside the lines: level by level from the bottom, left before right.
     uint256 depth;
     bytes32[] border;
-    /// Trade of each of the member's lines.
+    /// Trade of each of the member's lines that is shown for the first time.
     Trade[] trades;
     /// Root of the committed trades, and each trade's siblings to it; none where the consent is a mandate.
     bytes32 tradesRoot;
     bytes32[][] committed;
     /// One for each run of lines under the same order.
     Consent[] consents;
+    /// In the first part; without a signature where the lines name no reading.
     Reading reading;
     bytes readingSignature;
     bytes32[] readingSiblings;
+    /// In the last part of an answer to a revision: the revision before, and there the member's last line and the one
+    /// behind it, or the lines around its missing place.
+    Post earlier;
+    Leaf[] earlierEnds;
 }
 
 /// @title What a post rests on, demanded on the chain
 /// @notice Operators who keep a post's lines back, or who forged what they rest on, are asked here: without an answer in
 /// time the post is deleted. An answer is checked for being complete and genuine; what it shows is judged by a challenge.
-abstract contract Demands is Judge {
+/// The settlement names this contract when it is created, and this one the settlement.
+contract Demands is Judge {
     struct Demand {
         /// Who asked; zero = nobody.
         address by;
         /// Last second for the answer (unix).
         uint40 until;
         bool answered;
+        /// Position of the first line that was not shown yet; zero = none was.
+        uint40 next;
     }
+
+    /// @dev The scope of a member's grant to whoever may demand in its stead.
+    bytes32 private constant WATCH = keccak256("watch");
 
     /// @notice By keccak256(abi.encode(digest of the post, time of the post, what is asked for)).
     mapping(bytes32 key => Demand) public demands;
 
     event Demanded(uint64 indexed slot, uint32 indexed revision, uint32 indexed member, uint256 until);
     event Answered(uint64 indexed slot, uint32 indexed revision, uint32 indexed member);
+    /// @notice A part of an answer came; lines from the position `next` on are still to come.
+    event AnsweredInPart(uint64 indexed slot, uint32 indexed revision, uint32 indexed member, uint256 next);
     event OrderDemanded(uint64 indexed slot, uint32 indexed revision, bytes32 indexed order, uint256 until);
     event OrderAnswered(uint64 indexed slot, uint32 indexed revision, bytes32 indexed order);
 
-    /// @notice This is not the account of the member.
+    /// @notice This is not the account of the member, nor of one that it lets watch.
     error NotTheMember(uint32 member, address account);
     /// @notice This was demanded before; the answer may come until then (unix seconds).
     error AlreadyDemanded(uint256 until);
@@ -70,7 +86,8 @@ abstract contract Demands is Judge {
     error AnswerLate(uint256 until);
     /// @notice The answer may come until then (unix seconds).
     error AnswerPending(uint256 until);
-    /// @notice The lines are not the member's own between one of a lower and one of a higher member.
+    /// @notice The lines are not the member's own between one of a lower and one of a higher member, or do not begin with
+    /// the last one that was shown.
     error IncompleteLines(uint32 member);
     /// @notice Lists that belong together have different lengths.
     error LengthMismatch(uint256 first, uint256 second);
@@ -81,22 +98,33 @@ abstract contract Demands is Judge {
     /// @notice The receipt is for another slot.
     error ForeignReceipt(uint64 expected, uint64 given);
 
-    /// @notice The calling member asks for all that was posted about it, once for a post, within its window.
+    constructor(Settlement settlement_) Judge(settlement_) {}
+
+    /// @notice The calling member, or who holds its grant to watch, asks for all that was posted about the member, once
+    /// for a post, within its window.
     function demand(Post calldata p, uint32 member) external {
-        require(community.accountOf(member) == msg.sender, NotTheMember(member, msg.sender));
+        bool entitled = community.accountOf(member) == msg.sender || community.hasAccess(member, msg.sender, WATCH);
+        require(entitled, NotTheMember(member, msg.sender));
         emit Demanded(p.slot, p.revision, member, _ask(p, _subject(member)));
     }
 
-    /// @notice Answers a member's demand. Anybody may.
+    /// @notice Answers a member's demand, or goes on with the answer. Anybody may.
     function answer(Post calldata p, uint32 member, Answer calldata a) external {
-        _close(p, _subject(member));
-        uint256 first = _requireLines(p, member, a);
-        _requireTrades(p, member, a, first);
-        _requireReading(p, member, a, first);
+        Demand storage asked = _inTime(p, _subject(member));
+        (uint256 from, uint256 to) = _requireLines(p, member, a, asked.next);
+        _requireTrades(p, member, a, from, to);
+        if (asked.next == 0 && from < to) _requireReading(p, member, a, from);
+        if (to == a.statements.length) {
+            asked.next = uint40(a.position + to);
+            emit AnsweredInPart(p.slot, p.revision, member, asked.next);
+            return;
+        }
+        if (p.revision != 0) _requireEarlier(p, member, a);
+        asked.answered = true;
         emit Answered(p.slot, p.revision, member);
     }
 
-    /// @notice Deletes a post whose answer did not come in time; the bond pays the member who asked. Anybody may.
+    /// @notice Deletes a post whose answer did not come in time; half of its bond is credited to who asked. Anybody may.
     function lapse(Post calldata p, uint32 member) external {
         _lapse(p, _subject(member));
     }
@@ -114,12 +142,12 @@ abstract contract Demands is Judge {
     /// @notice Shows that the order stands where its receipt says. Anybody may.
     /// @param siblings of its place in the orders
     function answerOrder(Post calldata p, Receipt calldata receipt, bytes32[] calldata siblings) external {
-        _close(p, hashReceipt(receipt));
+        _inTime(p, hashReceipt(receipt)).answered = true;
         Proofs.requireAt(receipt.order, receipt.position, siblings, p.orders);
         emit OrderAnswered(p.slot, p.revision, receipt.order);
     }
 
-    /// @notice Deletes a post without an order that was accepted; the bond pays who asked. Anybody may.
+    /// @notice Deletes a post without an order that was accepted; half of its bond is credited to who asked. Anybody may.
     function lapseOrder(Post calldata p, Receipt calldata receipt) external {
         _lapse(p, hashReceipt(receipt));
     }
@@ -150,10 +178,9 @@ abstract contract Demands is Judge {
         require(!asked.answered, AlreadyAnswered());
     }
 
-    function _close(Post calldata p, bytes32 subject) private {
-        Demand storage asked = _open(p, subject);
+    function _inTime(Post calldata p, bytes32 subject) private view returns (Demand storage asked) {
+        asked = _open(p, subject);
         require(block.timestamp <= asked.until, AnswerLate(asked.until));
-        asked.answered = true;
     }
 
     function _lapse(Post calldata p, bytes32 subject) private {
@@ -164,33 +191,49 @@ abstract contract Demands is Judge {
 
     // ---------------------------------------------------------------------------------------------- what is answered
 
-    /// @dev The lines lead to the post and are all of the member's; returns the place of its first one.
-    function _requireLines(Post calldata p, uint32 member, Answer calldata a) private pure returns (uint256 first) {
+    /// @dev The lines lead to the post and are the member's, from its first or the first that was not shown yet.
+    /// @param next position of that; zero = none was shown
+    /// @return from place of the first of them among the lines
+    /// @return to place behind the last of them; where that is inside, it is a higher member's, and they are complete
+    function _requireLines(Post calldata p, uint32 member, Answer calldata a, uint256 next)
+        private
+        view
+        returns (uint256 from, uint256 to)
+    {
         uint256 count = a.statements.length;
-        require(count >= 2, IncompleteLines(member));
-        first = a.statements[0].member == member ? 0 : 1;
-        require(count >= first + 2 && (first == 1 || a.position == 0), IncompleteLines(member));
-        bytes32[] memory nodes = new bytes32[](count);
-        for (uint256 i = 0; i < count; ++i) {
-            Statement calldata line = a.statements[i];
-            _requireHere(p, line);
-            bool complete = i < first ? line.member < member : line.member == member;
-            if (i + 1 == count) complete = line.member > member;
-            require(complete, IncompleteLines(member));
-            nodes[i] = Proofs.leafOf(hashStatement(line));
+        require(count != 0, IncompleteLines(member));
+        uint32 first = a.statements[0].member;
+        from = next != 0 || first < member ? 1 : 0;
+        bool begins = next != 0 ? first == member && a.position + 1 == next : from == 1 || a.position == 0;
+        to = from;
+        while (to < count && a.statements[to].member == member) ++to;
+        bool whole = to < count;
+        bool ends = !whole || (to + 1 == count && a.statements[to].member > member);
+        // Only who came too late for a line is answered without one.
+        bool shows = from < to || (whole && (next != 0 || community.registeredAt(member) >= p.slot));
+        require(begins && ends && shows, IncompleteLines(member));
+        _requirePosted(p, a);
+    }
+
+    /// @dev The lines stand side by side in the post.
+    function _requirePosted(Post calldata p, Answer calldata a) private pure {
+        bytes32[] memory nodes = new bytes32[](a.statements.length);
+        for (uint256 i = 0; i < nodes.length; ++i) {
+            _requireHere(p, a.statements[i]);
+            nodes[i] = Proofs.leafOf(hashStatement(a.statements[i]));
         }
         Proofs.requireRange(nodes, a.position, a.depth, a.border, p.statements);
     }
 
     /// @dev Every line's trade is there, and the member's consent to it; what an order agreed was committed.
-    function _requireTrades(Post calldata p, uint32 member, Answer calldata a, uint256 first) private view {
+    function _requireTrades(Post calldata p, uint32 member, Answer calldata a, uint256 from, uint256 to) private view {
         require(a.committed.length == a.trades.length, LengthMismatch(a.trades.length, a.committed.length));
         _requireSame(settlement.commitments(p.slot), commitmentOf(p.orders, a.tradesRoot));
         uint256 used = 0;
         uint256 consents = 0;
         bool ordered = false;
         bytes32 previous = 0;
-        for (uint256 i = first; i + 1 < a.statements.length; ++i) {
+        for (uint256 i = from; i < to; ++i) {
             Statement calldata line = a.statements[i];
             if (line.trade == 0) continue;
             require(used < a.trades.length, LengthMismatch(a.trades.length, used + 1));
@@ -241,12 +284,20 @@ abstract contract Demands is Judge {
         return fits && timely && mandate.member == order.member;
     }
 
-    /// @dev The meter's own signature stands behind the reading, which is where the readings have it.
-    function _requireReading(Post calldata p, uint32 member, Answer calldata a, uint256 first) private view {
-        bytes32 named = hashReading(a.reading);
-        _requireSame(a.statements[first].reading, named);
-        _requireSigned(named, a.readingSignature, a.reading.meter);
+    /// @dev The meter's own signature stands behind the reading, which is where the readings have it; or none is there.
+    function _requireReading(Post calldata p, uint32 member, Answer calldata a, uint256 from) private view {
+        bytes32 named = a.statements[from].reading;
+        if (named != 0) {
+            _requireSame(named, hashReading(a.reading));
+            _requireSigned(named, a.readingSignature, a.reading.meter);
+        }
         Proofs.requireAt(named, member, a.readingSiblings, p.readings);
+    }
+
+    /// @dev What the revision before had about the member is shown.
+    function _requireEarlier(Post calldata p, uint32 member, Answer calldata a) private view {
+        _requireBefore(p, a.earlier);
+        _stated(a.earlier, a.earlierEnds, member);
     }
 
     function _requireSigned(bytes32 structHash, bytes calldata signature, address expected) private view {

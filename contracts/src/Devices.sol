@@ -67,7 +67,7 @@ abstract contract Devices is Members {
     /// @param meter a meter of the member in service that measures this device alone; the zero address = none
     function registerDevice(address device, uint32 member, Kind kind, bool common, address meter)
         external
-        onlyOperator
+        onlyProvider
         known(member)
     {
         bool isNew = device != address(0) && kind != Kind.None && devices[device].kind == Kind.None;
@@ -76,6 +76,7 @@ abstract contract Devices is Members {
             bool own = memberOfMeter(meter) == member && deviceOfMeter[meter] == address(0);
             require(own, NoMeterOfItsOwn(device, meter));
             deviceOfMeter[meter] = device;
+            _measuresDevice(meter);
         } else {
             require(kind != Kind.Generator && kind != Kind.GridLink, NoMeterOfItsOwn(device, meter));
         }

@@ -40,8 +40,13 @@ function hashTrade(Trade calldata trade) pure returns (bytes32) {
     return keccak256(abi.encode(TRADE_TYPEHASH, trade));
 }
 
+/// @dev A text is hashed for itself.
 function hashOrder(Order calldata order) pure returns (bytes32) {
-    return keccak256(abi.encode(ORDER_TYPEHASH, order));
+    bytes memory who = abi.encode(ORDER_TYPEHASH, order.member, keccak256(bytes(order.text)));
+    return
+        keccak256(
+            bytes.concat(who, abi.encode(order.side, order.wh, order.limit, order.slot, order.expiry, order.nonce))
+        );
 }
 
 function hashReading(Reading calldata reading) pure returns (bytes32) {

@@ -30,6 +30,9 @@ abstract contract Judge {
     /// @notice The community of that settlement.
     Community public immutable community;
 
+    /// @notice The contract was created. The transaction that did it shows by what code, and so what it began with.
+    event Created(address indexed serves);
+
     /// @notice What was shown agrees: it is no fault.
     error NoFault(uint64 slot, uint32 revision, uint32 member);
     /// @notice The line is of another slot or revision than the post.
@@ -48,6 +51,7 @@ abstract contract Judge {
     constructor(Settlement settlement_) {
         settlement = settlement_;
         community = settlement_.community();
+        emit Created(address(settlement_));
     }
 
     /// @dev Deletes the post, or reverts when `fault` is false.
@@ -82,6 +86,38 @@ abstract contract Judge {
         require(next.member > last.member, OtherMember(last.member, next.member));
     }
 
+    /// @dev Whether a member has lines in a post, and what the last one sums up to.
+    /// @param ends the member's last line and the one behind it; where it has none, the two lines around its missing
+    /// place, or the first line of all alone when that comes too late
+    function _stated(Post calldata p, Leaf[] calldata ends, uint32 member)
+        internal
+        pure
+        returns (bool stated, int256 money)
+    {
+        if (ends.length == 1) {
+            Statement calldata first = _line(p, ends[0]);
+            require(ends[0].position == 0, NotAdjacent(0, ends[0].position));
+            require(first.member > member, OtherMember(member, first.member));
+            return (false, 0);
+        }
+        require(ends.length == 2, WrongLines(ends.length, 2));
+        (Statement calldata low, Statement calldata high) = _pair(p, ends[0], ends[1]);
+        require(low.member <= member && member < high.member, OtherMember(member, low.member));
+        stated = low.member == member;
+        money = stated ? int256(low.money) : int256(0);
+    }
+
+    /// @dev Requires the final revision before.
+    function _requireBefore(Post calldata p, Post calldata earlier) internal view {
+        bool before = earlier.slot == p.slot && uint256(earlier.revision) + 1 == p.revision;
+        require(before, ForeignLine(earlier.slot, earlier.revision));
+        // Time, hold and poster of a final post do not matter.
+        // slither-disable-next-line unused-return
+        (bytes32 posted,,, bool finalised,) = settlement.posted(earlier.slot, earlier.revision);
+        bytes32 digest = _digest(hashPost(earlier));
+        require(finalised && posted == digest, NotPending(earlier.slot, earlier.revision, posted, digest));
+    }
+
     function _requireHere(Post calldata p, Statement calldata statement) internal pure {
         bool here = statement.slot == p.slot && statement.revision == p.revision;
         require(here, ForeignLine(statement.slot, statement.revision));
@@ -100,9 +136,9 @@ abstract contract Judge {
         }
     }
 
-    /// @dev Whether this is or was a meter of the member.
-    function _isMeterOf(uint32 member, address meter) internal view returns (bool) {
-        try community.everMemberOfMeter(meter) returns (uint32 found) {
+    /// @dev Whether this meter measured the member's home when the slot began.
+    function _isMeterOf(uint32 member, address meter, uint64 slot) internal view returns (bool) {
+        try community.homeOfMeterAt(meter, slot) returns (uint32 found) {
             return found == member;
         } catch {
             return false;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-import {Operators, WrongNonce} from "./Operators.sol";
-import {RECOVERY_TYPEHASH, Recovery, STANDING_TYPEHASH, Standing} from "./Records.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+
+import {NotAnOperator, Operators, WrongNonce} from "./Operators.sol";
+import {ACCEPTANCE_TYPEHASH, Acceptance, RECOVERY_TYPEHASH, Recovery, STANDING_TYPEHASH, Standing} from "./Records.sol";
 
 /// @title The members of a community and their meters
 /// @notice Members are numbered 0, 1, 2, ... in the order of registration; the number is a member's place in every
@@ -17,7 +19,8 @@ abstract contract Members is Operators {
         Storage,
         Operator,
         GridCompany,
-        Regulator
+        Regulator,
+        ServiceProvider
     }
 
     struct Member {
@@ -26,14 +29,22 @@ abstract contract Members is Operators {
         /// Unix seconds.
         uint40 registeredAt;
         bool inactive;
+        /// Whether it ever had a meter.
+        bool metered;
         /// How many signed records about the member were used.
-        uint40 records;
+        uint32 records;
     }
 
+    /// @dev A meter serves once, from the moment when its member took it into service to the one when it was taken out.
     struct Meter {
-        /// Member index plus one; zero = never registered.
+        /// Member index plus one; zero = never proposed.
         uint32 number;
-        bool inService;
+        /// Unix seconds; zero = proposed, not in service yet.
+        uint40 from;
+        /// Unix seconds; zero = in service.
+        uint40 until;
+        /// Unix seconds from which it measures a device instead of the home; zero = it does not.
+        uint40 deviceFrom;
     }
 
     struct Replacement {
@@ -54,9 +65,12 @@ abstract contract Members is Operators {
     mapping(Role => uint256) internal _active;
     /// @dev Member index plus one; zero = never registered. An account names one member for ever.
     mapping(address account => uint256) private _numberOfAccount;
+    /// @dev Member index plus one of the member whose account this is to become.
+    mapping(address account => uint256) private _reservedFor;
     mapping(address meter => Meter) private _meters;
 
     event MemberRegistered(uint32 indexed member, address indexed account, Role role);
+    event MeterProposed(uint32 indexed member, address indexed meter);
     event MeterRegistered(uint32 indexed member, address indexed meter);
     event MeterRevoked(uint32 indexed member, address indexed meter);
     event StandingChanged(uint32 indexed member, bool active);
@@ -66,9 +80,10 @@ abstract contract Members is Operators {
 
     /// @notice Lists that belong together have different lengths.
     error LengthMismatch(uint256 first, uint256 second);
-    /// @notice The zero address cannot be a member's account, and an account is registered once.
+    /// @notice The zero address cannot be a member's account, and an account is one member's, once and for all, from the
+    /// moment when it was registered or asked for in a recovery.
     error InvalidAccount(address account);
-    /// @notice The zero address cannot be a meter, and a meter belongs to one member, for ever.
+    /// @notice The zero address cannot be a meter, and a meter serves one member, once.
     error InvalidMeter(address meter);
     /// @notice A member needs a role.
     error MissingRole(address account);
@@ -76,7 +91,7 @@ abstract contract Members is Operators {
     error NotAMember(address account);
     /// @notice No member has this number.
     error UnknownMember(uint32 member);
-    /// @notice No member has this meter.
+    /// @notice No member has this meter in service, or had it then.
     error UnknownMeter(address meter);
     /// @notice A member is suspended (0) or active (1), and is not yet what it shall be.
     error InvalidStanding(uint32 member, uint8 active);
@@ -86,6 +101,12 @@ abstract contract Members is Operators {
     error NoReplacement(uint32 member);
     /// @notice The account can be replaced only from this time on (unix seconds).
     error TooEarly(uint32 member, uint40 from);
+
+    /// @dev Operators, and members whose service this is.
+    modifier onlyProvider() {
+        require(isOperator[msg.sender] || _isProvider(msg.sender), NotAnOperator(msg.sender));
+        _;
+    }
 
     modifier known(uint32 member) {
         require(member < memberCount, UnknownMember(member));
@@ -110,17 +131,32 @@ abstract contract Members is Operators {
         }
     }
 
-    /// @notice Gives a member one more meter.
-    function registerMeter(uint32 member, address meter) external onlyOperator known(member) {
-        require(meter != address(0), InvalidMeter(meter));
-        _addMeter(member, meter);
+    /// @notice Gives a member its first meter, or proposes one more, which the member takes into service. A later proposal
+    /// takes the place of one that was not accepted.
+    function registerMeter(uint32 member, address meter) external onlyProvider known(member) {
+        if (!_members[member].metered) return _addMeter(member, meter);
+        _requireUnused(meter);
+        _meters[meter].number = member + 1;
+        emit MeterProposed(member, meter);
     }
 
-    /// @notice Takes a meter out of service. It may be registered again to the same member only, so that its readings
-    /// never fit two members.
+    /// @notice The calling member takes a meter that was proposed to it into service.
+    function acceptMeter(address meter) external {
+        _takeIntoService(memberOf(msg.sender), meter);
+    }
+
+    /// @notice Takes a meter into service, as its member signed. Anybody may bring it.
+    /// @param signature of the member's account; 65 bytes (r, s, v)
+    function acceptMeterBySignature(Acceptance calldata acceptance, bytes calldata signature) external {
+        bytes32 structHash = keccak256(abi.encode(ACCEPTANCE_TYPEHASH, acceptance));
+        _requireSigned(acceptance.member, structHash, signature);
+        _takeIntoService(acceptance.member, acceptance.meter);
+    }
+
+    /// @notice Takes a meter out of service, for good: slots that began before count on it, later ones do not.
     function revokeMeter(address meter) external onlyOperator {
         uint32 member = memberOfMeter(meter);
-        _meters[meter].inService = false;
+        _meters[meter].until = uint40(block.timestamp);
         emit MeterRevoked(member, meter);
         _meterRevoked(meter);
     }
@@ -148,7 +184,9 @@ abstract contract Members is Operators {
     function startRecovery(Recovery calldata request, bytes[] calldata signatures) external {
         _useNonce(request.member, request.nonce);
         requireQuorum(_hashTypedDataV4(keccak256(abi.encode(RECOVERY_TYPEHASH, request))), signatures);
+        delete _reservedFor[replacements[request.member].account];
         _requireNew(request.account);
+        _reservedFor[request.account] = uint256(request.member) + 1;
         uint40 from = uint40(block.timestamp) + parameters.recoveryTime;
         replacements[request.member] = Replacement(request.account, from);
         emit RecoveryStarted(request.member, request.account, from);
@@ -220,15 +258,31 @@ abstract contract Members is Operators {
 
     /// @notice Number of the member with this meter in service.
     function memberOfMeter(address meter) public view returns (uint32) {
-        require(_meters[meter].inService, UnknownMeter(meter));
+        require(_meters[meter].from != 0 && _meters[meter].until == 0, UnknownMeter(meter));
         return _meters[meter].number - 1;
     }
 
     /// @notice Number of the member whose meter this is or was before it was taken out of service.
-    function everMemberOfMeter(address meter) public view returns (uint32) {
-        uint32 number = _meters[meter].number;
-        require(number != 0, UnknownMeter(meter));
-        return number - 1;
+    function everMemberOfMeter(address meter) external view returns (uint32) {
+        require(_meters[meter].from != 0, UnknownMeter(meter));
+        return _meters[meter].number - 1;
+    }
+
+    /// @notice Number of the member that had this meter in service when a slot began.
+    /// @param slot unix seconds
+    function memberOfMeterAt(address meter, uint64 slot) public view returns (uint32) {
+        Meter memory found = _meters[meter];
+        bool serving = found.from != 0 && found.from <= slot && (found.until == 0 || slot < found.until);
+        require(serving, UnknownMeter(meter));
+        return found.number - 1;
+    }
+
+    /// @notice As `memberOfMeterAt`, of a meter that measured the member's home, not one of its devices.
+    /// @param slot unix seconds
+    function homeOfMeterAt(address meter, uint64 slot) external view returns (uint32) {
+        uint40 deviceFrom = _meters[meter].deviceFrom;
+        require(deviceFrom == 0 || slot < deviceFrom, UnknownMeter(meter));
+        return memberOfMeterAt(meter, slot);
     }
 
     // ---------------------------------------------------------------------------------------------------------- parts
@@ -236,11 +290,18 @@ abstract contract Members is Operators {
     /// @dev What else ends with a meter.
     function _meterRevoked(address meter) internal virtual;
 
+    function _isProvider(address account) private view returns (bool) {
+        uint256 number = _numberOfAccount[account];
+        if (number == 0) return false;
+        Member memory member = _members[number - 1];
+        return member.account == account && member.role == Role.ServiceProvider && !member.inactive;
+    }
+
     function _addMember(address account, Role role) private returns (uint32 member) {
         require(role != Role.None, MissingRole(account));
         member = memberCount++;
         _giveAccount(member, account);
-        _members[member] = Member(account, role, uint40(block.timestamp), false, 0);
+        _members[member] = Member(account, role, uint40(block.timestamp), false, false, 0);
         _active[role] += 1;
         emit MemberRegistered(member, account, role);
     }
@@ -251,14 +312,36 @@ abstract contract Members is Operators {
     }
 
     function _requireNew(address account) private view {
-        require(account != address(0) && _numberOfAccount[account] == 0, InvalidAccount(account));
+        bool unused = _numberOfAccount[account] == 0 && _reservedFor[account] == 0;
+        require(account != address(0) && unused, InvalidAccount(account));
     }
 
     function _addMeter(uint32 member, address meter) private {
-        Meter memory former = _meters[meter];
-        require(!former.inService && (former.number == 0 || former.number == member + 1), InvalidMeter(meter));
-        _meters[meter] = Meter(member + 1, true);
+        _requireUnused(meter);
+        _meters[meter].number = member + 1;
+        _takeIntoService(member, meter);
+    }
+
+    function _requireUnused(address meter) private view {
+        require(meter != address(0) && _meters[meter].from == 0, InvalidMeter(meter));
+    }
+
+    function _takeIntoService(uint32 member, address meter) private {
+        require(_meters[meter].number == member + 1 && _meters[meter].from == 0, InvalidMeter(meter));
+        _meters[meter].from = uint40(block.timestamp);
+        _members[member].metered = true;
         emit MeterRegistered(member, meter);
+    }
+
+    /// @dev From now on a meter measures a device; it never measures the home again.
+    function _measuresDevice(address meter) internal {
+        if (_meters[meter].deviceFrom == 0) _meters[meter].deviceFrom = uint40(block.timestamp);
+    }
+
+    /// @dev The account of a member signed this record.
+    function _requireSigned(uint32 member, bytes32 structHash, bytes calldata signature) internal view known(member) {
+        address signer = ECDSA.recoverCalldata(_hashTypedDataV4(structHash), signature);
+        require(signer == _members[member].account, NotAMember(signer));
     }
 
     function _setActive(uint32 member, uint8 active) private {
@@ -270,7 +353,7 @@ abstract contract Members is Operators {
         emit StandingChanged(member, active == 1);
     }
 
-    function _useNonce(uint32 member, uint64 nonce) private {
+    function _useNonce(uint32 member, uint64 nonce) internal {
         require(nonce == recordsOf(member), WrongNonce(nonce, recordsOf(member)));
         _members[member].records += 1;
     }
@@ -279,5 +362,6 @@ abstract contract Members is Operators {
         replacement = replacements[member];
         require(replacement.account != address(0), NoReplacement(member));
         delete replacements[member];
+        delete _reservedFor[replacement.account];
     }
 }

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {Address} from "@openzeppelin/contracts/utils/Address.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
-import {Community} from "./Community.sol";
+import {Cash} from "./Cash.sol";
 import {hashReading} from "./Hashing.sol";
+import {Operated} from "./Operated.sol";
 import {Reading} from "./Records.sol";
 import {Settlement} from "./Settlement.sol";
 
@@ -25,9 +23,7 @@ import {Settlement} from "./Settlement.sol";
 ///
 /// An offer is given in full with each call; the chain keeps its hash, its `id`. Energy is in Wh, a price in lane units
 /// per kWh, rounded down for the whole payment, as in the settlement.
-contract Offers {
-    using SafeERC20 for IERC20;
-
+contract Offers is Cash, Operated {
     struct Offer {
         /// Number of the member that sells.
         uint32 seller;
@@ -58,13 +54,8 @@ contract Offers {
         bool buyerFetched;
     }
 
-    Community public immutable community;
     /// @notice Where the meters' signatures count.
     Settlement public immutable settlement;
-    /// @notice The money: an ERC-20 token, or the zero address for ether.
-    IERC20 public immutable asset;
-    /// @notice Base units of the asset in one lane unit.
-    uint256 public immutable laneUnit;
     uint64 public immutable slotSeconds;
     uint64 public immutable slotOffset;
     /// @notice Seconds after the slot in which the seller shows its reading.
@@ -102,8 +93,6 @@ contract Offers {
     error NotClosed(bytes32 id);
     /// @notice The offer asks for more than the buyer would pay, in lane units per kWh.
     error PriceAboveLimit(uint64 price, uint64 limit);
-    /// @notice What arrived is not the payment, in base units.
-    error WrongAmount(uint256 received, uint256 expected);
     /// @notice The slot lasts until this time (unix seconds).
     error SlotNotOver(uint64 slot, uint256 end);
     /// @notice Readings had to come until this time (unix seconds).
@@ -112,7 +101,7 @@ contract Offers {
     error NotYetRefundable(uint64 slot, uint256 until);
     /// @notice The reading is of another slot.
     error WrongSlot(uint64 slot, uint64 expected);
-    /// @notice The meter is not one of the seller's in service.
+    /// @notice The meter is not one that measured the seller's home when the slot began.
     error WrongMeter(address meter, uint32 seller);
     /// @notice Somebody else's signature, or one over different content, or for another contract or chain.
     error WrongSignature(address signer, address meter);
@@ -121,12 +110,12 @@ contract Offers {
 
     /// @param settlement_ whose members, money, slots and readings these are
     /// @param patience_ time to show a reading after the slot [s]
-    constructor(Settlement settlement_, uint64 patience_) {
+    constructor(Settlement settlement_, uint64 patience_)
+        Cash(settlement_.asset(), settlement_.laneUnit())
+        Operated(settlement_.community())
+    {
         require(patience_ != 0, NoPatience());
         settlement = settlement_;
-        community = settlement_.community();
-        asset = settlement_.asset();
-        laneUnit = settlement_.laneUnit();
         slotSeconds = settlement_.slotSeconds();
         slotOffset = settlement_.slotOffset();
         patience = patience_;
@@ -169,7 +158,7 @@ contract Offers {
 
     /// @notice The seller is paid for what its meter delivered in the slot and no other offer was paid for; the buyer
     /// gets the rest back. That ends the sale.
-    /// @param reading of one of the seller's meters in the slot
+    /// @param reading of the slot, of a meter that measured the seller's home when it began
     /// @param signature of the meter, in the settlement's domain; 65 bytes (r, s, v)
     function release(Offer calldata offer, Reading calldata reading, bytes calldata signature) external {
         _requireSeller(offer);
@@ -201,8 +190,7 @@ contract Offers {
         }
         require(amount != 0, NothingToFetch(member));
         emit Fetched(member, amount);
-        if (address(asset) == address(0)) Address.sendValue(payable(msg.sender), amount);
-        else asset.safeTransfer(msg.sender, amount);
+        _payCaller(amount);
     }
 
     /// @notice What the chain keeps of an offer.
@@ -250,7 +238,7 @@ contract Offers {
 
     function _requireReading(Offer calldata offer, Reading calldata reading, bytes calldata signature) private view {
         require(reading.slot == offer.slot, WrongSlot(reading.slot, offer.slot));
-        uint32 owner = community.memberOfMeter(reading.meter);
+        uint32 owner = community.homeOfMeterAt(reading.meter, reading.slot);
         require(owner == offer.seller, WrongMeter(reading.meter, offer.seller));
         bytes32 digest = MessageHashUtils.toTypedDataHash(_domain(), hashReading(reading));
         address signer = ECDSA.recoverCalldata(digest, signature);
@@ -268,20 +256,5 @@ contract Offers {
                 address(settlement)
             )
         );
-    }
-
-    /// @dev Takes the asset from the caller. What arrives is measured: a token that keeps a fee on the way would leave
-    /// sellers without cover.
-    function _receive(uint256 expected) private {
-        uint256 received = msg.value;
-        if (address(asset) != address(0)) {
-            require(msg.value == 0, WrongAmount(msg.value, 0));
-            uint256 before = asset.balanceOf(address(this));
-            asset.safeTransferFrom(msg.sender, address(this), expected);
-            received = asset.balanceOf(address(this)) - before;
-        }
-        // What arrived, not a balance that strangers can raise.
-        // slither-disable-next-line incorrect-equality
-        require(received == expected, WrongAmount(received, expected));
     }
 }

@@ -8,6 +8,9 @@ abstract contract Operated {
     /// @notice The community whose operators run this contract.
     Community public immutable community;
 
+    /// @notice The contract was created. The transaction that did it shows by what code, and so what it began with.
+    event Created(address indexed serves);
+
     modifier onlyOperator() {
         require(community.isOperator(msg.sender), NotAnOperator(msg.sender));
         _;
@@ -15,5 +18,6 @@ abstract contract Operated {
 
     constructor(Community community_) {
         community = community_;
+        emit Created(address(community_));
     }
 }

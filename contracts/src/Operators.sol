@@ -28,8 +28,15 @@ abstract contract Operators is EIP712 {
     uint40 internal constant MAX_TIME = 30 days;
     uint8 internal constant MIN_TURNOUT = 10;
 
-    /// @notice Hash of the community's canonical configuration file.
-    bytes32 public immutable config;
+    /// @notice Hash of the community's canonical configuration file, and the first slot for which it holds.
+    struct Charter {
+        bytes32 hash;
+        /// Unix seconds.
+        uint64 from;
+    }
+
+    /// @notice All that ever held or will, by rising `from`; the first one holds from the beginning.
+    Charter[] public charters;
 
     /// @notice Whether an address is an operator.
     mapping(address account => bool) public isOperator;
@@ -38,12 +45,15 @@ abstract contract Operators is EIP712 {
 
     event OperatorAppointed(address indexed operator);
     event OperatorRemoved(address indexed operator);
+    event CharterAdopted(bytes32 indexed hash, uint64 from);
     event ParametersSet(uint8 threshold, uint8 turnout, uint40 votingTime, uint40 recoveryTime);
 
     /// @notice The threshold must lie between 1 and the number of operators.
     error InvalidThreshold(uint8 threshold, uint256 operators);
     /// @notice The zero address or an operator cannot become one, and somebody else cannot be removed.
     error InvalidOperator(address operator);
+    /// @notice A charter holds from a time to come on, later than the one adopted before it.
+    error InvalidCharter(bytes32 hash, uint64 from);
     /// @notice Turnout is 10 to 100 percent, times are 1 to 30 days.
     error InvalidParameters(uint8 turnout, uint40 votingTime, uint40 recoveryTime);
     /// @notice Fewer signatures than the threshold.
@@ -64,12 +74,25 @@ abstract contract Operators is EIP712 {
             _appoint(initial, operators[i]);
         }
         _set(initial);
-        config = config_;
+        charters.push(Charter(config_, 0));
     }
 
     /// @notice How many operators must sign what concerns everybody's money.
     function threshold() public view returns (uint8) {
         return parameters.threshold;
+    }
+
+    /// @notice Hash of the configuration file that holds for a slot.
+    /// @param slot unix seconds
+    function charterAt(uint64 slot) external view returns (bytes32) {
+        uint256 place = charters.length - 1;
+        while (charters[place].from > slot) --place;
+        return charters[place].hash;
+    }
+
+    /// @notice How many charters there are.
+    function charterCount() external view returns (uint256) {
+        return charters.length;
     }
 
     /// @notice Reverts unless at least `threshold` different operators signed the digest.
@@ -112,6 +135,13 @@ abstract contract Operators is EIP712 {
         );
         parameters = changed;
         emit ParametersSet(changed.threshold, turnout, votingTime, recoveryTime);
+    }
+
+    function _adopt(bytes32 hash, uint64 from) internal {
+        bool next = from > block.timestamp && from > charters[charters.length - 1].from;
+        require(next, InvalidCharter(hash, from));
+        charters.push(Charter(hash, from));
+        emit CharterAdopted(hash, from);
     }
 
     function _isTime(uint40 time) private pure returns (bool) {

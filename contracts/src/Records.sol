@@ -19,6 +19,7 @@ bytes32 constant MANDATE_TYPEHASH = keccak256("Mandate(address member,address ag
 
 struct Order {
     address member;
+    string text;
     uint8 side;
     uint64 wh;
     uint64 limit;
@@ -27,7 +28,7 @@ struct Order {
     uint64 nonce;
 }
 
-bytes32 constant ORDER_TYPEHASH = keccak256("Order(address member,uint8 side,uint64 wh,uint64 limit,uint64 slot,uint64 expiry,uint64 nonce)");
+bytes32 constant ORDER_TYPEHASH = keccak256("Order(address member,string text,uint8 side,uint64 wh,uint64 limit,uint64 slot,uint64 expiry,uint64 nonce)");
 
 struct Receipt {
     bytes32 order;
@@ -90,9 +91,11 @@ struct Post {
     bytes32 readings;
     bytes32 statements;
     bytes32 deltas;
+    bytes32 lock;
+    uint64 until;
 }
 
-bytes32 constant POST_TYPEHASH = keccak256("Post(uint64 slot,uint32 revision,bytes32 orders,bytes32 readings,bytes32 statements,bytes32 deltas)");
+bytes32 constant POST_TYPEHASH = keccak256("Post(uint64 slot,uint32 revision,bytes32 orders,bytes32 readings,bytes32 statements,bytes32 deltas,bytes32 lock,uint64 until)");
 
 struct Anchor {
     uint64 start;
@@ -125,3 +128,20 @@ struct Mint {
 }
 
 bytes32 constant MINT_TYPEHASH = keccak256("Mint(address to,uint256 amount,uint64 nonce)");
+
+struct Acceptance {
+    uint32 member;
+    address meter;
+}
+
+bytes32 constant ACCEPTANCE_TYPEHASH = keccak256("Acceptance(uint32 member,address meter)");
+
+struct Grant {
+    uint32 member;
+    address grantee;
+    bytes32 scope;
+    uint64 until;
+    uint64 nonce;
+}
+
+bytes32 constant GRANT_TYPEHASH = keccak256("Grant(uint32 member,address grantee,bytes32 scope,uint64 until,uint64 nonce)");

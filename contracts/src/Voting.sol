@@ -3,7 +3,7 @@ pragma solidity ^0.8.30;
 
 import {Members} from "./Members.sol";
 
-/// @title What members decide together: who operates the community, and its parameters
+/// @title What members decide together: who operates the community, its parameters and its charter
 /// @notice One member, one vote, as in a cooperative; a vote belongs to the member, not to its account. Who was
 /// registered for less than the voting time when a vote opens takes no part: should an operator register strangers to
 /// outvote the members, these can remove it before the strangers may vote.
@@ -19,6 +19,10 @@ abstract contract Voting is Members {
         uint40 votingTime;
         uint40 recoveryTime;
         address removed;
+        /// Hash of a new configuration file, and the first slot for which it holds (unix seconds), which comes after the
+        /// vote.
+        bytes32 charter;
+        uint64 charterFrom;
     }
 
     struct Proposal {
@@ -66,15 +70,18 @@ abstract contract Voting is Members {
     /// do count
     /// @return proposal its number
     function propose(Change calldata change, uint32[] calldata inactive) external returns (uint256 proposal) {
+        uint40 closesAt = uint40(block.timestamp) + parameters.votingTime;
+        bool timely = change.charter == 0 || change.charterFrom > closesAt;
+        require(timely, InvalidCharter(change.charter, change.charterFrom));
         uint32 voters = _voters();
         uint32 member = _requireVoter(voters);
         proposal = _proposals.length;
         Proposal storage opened = _proposals.push();
         opened.change = change;
-        opened.closesAt = uint40(block.timestamp) + parameters.votingTime;
+        opened.closesAt = closesAt;
         opened.voters = voters;
         opened.electorate = voters - _countInactive(inactive, voters);
-        emit Proposed(proposal, member, change, opened.closesAt, opened.electorate);
+        emit Proposed(proposal, member, change, closesAt, opened.electorate);
     }
 
     /// @notice The calling member votes.
@@ -106,6 +113,7 @@ abstract contract Voting is Members {
         if (change.removed != address(0)) _remove(next, change.removed);
         if (change.admitted != address(0)) _appoint(next, change.admitted);
         _set(next);
+        if (change.charter != 0) _adopt(change.charter, change.charterFrom);
         emit Executed(proposal);
     }
 

@@ -46,6 +46,7 @@ abstract contract Base {
     uint32 internal constant WINDOW = 3600;
     uint32 internal constant GRACE = 7200;
     uint32 internal constant ANSWER_TIME = 1800;
+    uint32 internal constant CORRECTIONS = 7 days;
     /// Longest time between a request to withdraw and its end.
     uint256 internal constant CLAIM_TIME = 2 * WINDOW + ANSWER_TIME + GRACE;
     /// The slot that most tests settle.
@@ -80,9 +81,15 @@ abstract contract Base {
         settlement = _settle(IERC20(address(token)), LANE_UNIT);
     }
 
-    /// The contract that judges; one that nobody can call unless a test has another.
-    function judge() internal virtual returns (address) {
-        return address(0xD15);
+    /// The contracts that judge faults and answers; such as nobody can call unless a test has others.
+    function judges() internal virtual returns (address, address) {
+        return (address(0xD15), address(0xDE3));
+    }
+
+    /// The next two contracts that the test creates after the settlement.
+    function nextTwo() internal view returns (address, address) {
+        uint256 nonce = vm.getNonce(address(this));
+        return (vm.computeCreateAddress(address(this), nonce + 1), vm.computeCreateAddress(address(this), nonce + 2));
     }
 
     /// Lane units for each open post.
@@ -91,10 +98,10 @@ abstract contract Base {
     }
 
     function _settle(IERC20 asset, uint256 laneUnit) internal returns (Settlement) {
-        return
-            new Settlement(
-                community, asset, Terms(laneUnit, SLOT_SECONDS, 0, WINDOW, GRACE, ANSWER_TIME, bond(), judge())
-            );
+        (address first, address second) = judges();
+        Terms memory terms =
+            Terms(laneUnit, SLOT_SECONDS, 0, WINDOW, GRACE, ANSWER_TIME, CORRECTIONS, bond(), first, second);
+        return new Settlement(community, asset, terms);
     }
 
     /// Lets the operator stake on so many posts.
@@ -162,7 +169,7 @@ abstract contract Base {
     }
 
     function postOf(uint64 slot, uint32 revision, bytes memory deltas) internal pure returns (Post memory) {
-        return Post(slot, revision, ORDERS, keccak256("readings"), keccak256("statements"), keccak256(deltas));
+        return Post(slot, revision, ORDERS, keccak256("readings"), keccak256("statements"), keccak256(deltas), 0, 0);
     }
 
     /// The digest that wallets compute, spelled out independently of the contract.
@@ -176,8 +183,8 @@ abstract contract Base {
     }
 
     function digestOf(Post memory p, uint256 chainId, address verifier) internal pure returns (bytes32) {
-        bytes32 body =
-            keccak256(abi.encode(POST_TYPEHASH, p.slot, p.revision, p.orders, p.readings, p.statements, p.deltas));
+        bytes memory roots = abi.encode(POST_TYPEHASH, p.slot, p.revision, p.orders, p.readings, p.statements);
+        bytes32 body = keccak256(bytes.concat(roots, abi.encode(p.deltas, p.lock, p.until)));
         return digestOf(body, chainId, verifier);
     }
 
@@ -240,6 +247,6 @@ abstract contract Base {
 
     function expectFinaliseRevert(Post memory p, bytes memory deltas, bytes memory reason) internal {
         vm.expectRevert(reason);
-        settlement.finalise(p, deltas);
+        settlement.finalise(p, deltas, 0);
     }
 }

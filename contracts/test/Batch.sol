@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-import {Answer, Consent} from "../src/Demands.sol";
+import {Answer, Consent, Demands} from "../src/Demands.sol";
 import {Disputes} from "../src/Disputes.sol";
 import {Leaf} from "../src/Judge.sol";
 import {
@@ -28,6 +28,7 @@ abstract contract Batch is Base {
     uint256 internal constant COMMITTED = 3;
 
     Disputes internal disputes;
+    Demands internal demands;
     Order[] internal orders;
     Mandate[] internal mandates;
     Reading[] internal readings;
@@ -45,8 +46,8 @@ abstract contract Batch is Base {
     /// Levels of other leaves around ours: trees as deep as those of many members.
     uint256 internal more;
 
-    function judge() internal view override returns (address) {
-        return vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
+    function judges() internal view override returns (address, address) {
+        return nextTwo();
     }
 
     function bond() internal pure override returns (uint64) {
@@ -68,6 +69,7 @@ abstract contract Batch is Base {
     function setUp() public virtual override {
         super.setUp();
         disputes = new Disputes(settlement);
+        demands = new Demands(settlement);
         address[] memory accounts = new address[](4);
         address[] memory meters = new address[](4);
         Members.Role[] memory roles = new Members.Role[](4);
@@ -75,7 +77,7 @@ abstract contract Batch is Base {
             (accounts[i], meters[i]) = (vm.addr(memberKey(i)), vm.addr(meterKey(i)));
             roles[i] = Members.Role.Prosumer;
             bool buys = i < 2;
-            orders.push(Order(accounts[i], buys ? 0 : 1, 2000, buys ? 250_000 : 100_000, SLOT, SLOT, i));
+            orders.push(Order(accounts[i], "", buys ? 0 : 1, 2000, buys ? 250_000 : 100_000, SLOT, SLOT, i));
             mandates.push(
                 Mandate(accounts[i], vm.addr(agentKey(i)), "words", 300_000, 50_000, 5000, 5000, 0, SLOT + 1 days, 1)
             );
@@ -132,7 +134,7 @@ abstract contract Batch is Base {
         deltas = pack(changes);
         ordersRoot = rootOf(_orderHashes());
         tradesRoot = rootOf(_tradeHashes());
-        p = Post(SLOT, 0, ordersRoot, rootOf(_readingHashes()), rootOf(_lineHashes()), keccak256(deltas));
+        p = Post(SLOT, 0, ordersRoot, rootOf(_readingHashes()), rootOf(_lineHashes()), keccak256(deltas), 0, 0);
         bytes32[] memory first = new bytes32[](1);
         bytes32[] memory second = new bytes32[](1);
         (first[0], second[0]) = (ordersRoot, tradesRoot);
@@ -183,8 +185,9 @@ abstract contract Batch is Base {
         return keccak256(abi.encode(TRADE_TYPEHASH, value));
     }
 
-    function hashOf(Order memory value) internal pure returns (bytes32) {
-        return keccak256(abi.encode(ORDER_TYPEHASH, value));
+    function hashOf(Order memory o) internal pure returns (bytes32) {
+        bytes memory head = abi.encode(ORDER_TYPEHASH, o.member, keccak256(bytes(o.text)), o.side, o.wh, o.limit);
+        return keccak256(bytes.concat(head, abi.encode(o.slot, o.expiry, o.nonce)));
     }
 
     function hashOf(Reading memory value) internal pure returns (bytes32) {
@@ -220,7 +223,7 @@ abstract contract Batch is Base {
     function _readingHashes() internal view returns (bytes32[] memory hashes) {
         hashes = new bytes32[](readings.length);
         for (uint256 i = 0; i < hashes.length; ++i) {
-            hashes[i] = hashOf(readings[i]);
+            if (readings[i].meter != address(0)) hashes[i] = hashOf(readings[i]);
         }
     }
 
@@ -235,11 +238,11 @@ abstract contract Batch is Base {
         while (1 << depth < count) ++depth;
     }
 
-    /// Leaves, padded, of records with these struct hashes.
+    /// Leaves, padded, of records with these struct hashes; zero = there is none.
     function _leaves(bytes32[] memory hashes) private pure returns (bytes32[] memory nodes) {
         nodes = new bytes32[](1 << depthOf(hashes.length));
         for (uint256 i = 0; i < hashes.length; ++i) {
-            nodes[i] = keccak256(abi.encodePacked(hashes[i]));
+            if (hashes[i] != 0) nodes[i] = keccak256(abi.encodePacked(hashes[i]));
         }
     }
 

@@ -3,6 +3,8 @@ pragma solidity ^0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
+import {Bonds} from "../src/Bonds.sol";
+import {Cash} from "../src/Cash.sol";
 import {Post} from "../src/Records.sol";
 import {Settlement} from "../src/Settlement.sol";
 import {Base} from "./Base.sol";
@@ -16,8 +18,8 @@ contract BondsTest is Base {
     bytes private deltas = deltasOf(-40, 40);
     Post private p = postOf(SLOT, 0, deltas);
 
-    function judge() internal view override returns (address) {
-        return address(this);
+    function judges() internal view override returns (address, address) {
+        return (address(this), address(this));
     }
 
     /// An odd number, so that half of it is rounded.
@@ -44,20 +46,25 @@ contract BondsTest is Base {
         vm.assertEq(token.balanceOf(address(settlement)), held * LANE_UNIT);
     }
 
+    function takeReward(uint64 lanes) private {
+        vm.prank(PROVER);
+        settlement.takeBond(lanes);
+    }
+
     function expectTakeRevert(uint64 lanes, uint256 free) private {
-        vm.expectRevert(abi.encodeWithSelector(Settlement.BondBound.selector, operator, free, lanes));
+        vm.expectRevert(abi.encodeWithSelector(Bonds.BondBound.selector, operator, free, lanes));
         vm.prank(operator);
         settlement.takeBond(lanes);
     }
 
     function test_a_post_needs_a_bond_until_it_is_final() public {
-        expectPostRevert(p, deltas, abi.encodeWithSelector(Settlement.InsufficientBond.selector, operator, 0, 501));
+        expectPostRevert(p, deltas, abi.encodeWithSelector(Bonds.InsufficientBond.selector, operator, 0, 501));
         placeBonds(1);
         post(p, deltas);
         assertBond(501, 1);
         expectTakeRevert(1, 0);
         vm.warp(FINAL_FROM);
-        settlement.finalise(p, deltas);
+        settlement.finalise(p, deltas, 0);
         assertBond(501, 0);
         vm.prank(operator);
         settlement.takeBond(501);
@@ -73,20 +80,19 @@ contract BondsTest is Base {
         vm.warp(END + SLOT_SECONDS);
         post(p, deltas);
         Post memory second = postOf(END, 0, deltas);
-        expectPostRevert(
-            second, deltas, abi.encodeWithSelector(Settlement.InsufficientBond.selector, operator, 501, 1002)
-        );
+        expectPostRevert(second, deltas, abi.encodeWithSelector(Bonds.InsufficientBond.selector, operator, 501, 1002));
         placeBonds(1);
         post(second, deltas);
         assertBond(1002, 2);
         settlement.strike(p, PROVER);
+        takeReward(250);
         assertBond(501, 1);
         expectTakeRevert(1, 0);
     }
 
     function test_a_bond_fits_its_lane() public {
         placeBonds(1);
-        vm.expectRevert(abi.encodeWithSelector(Settlement.BondOverflow.selector, operator, 501, type(uint64).max - 500));
+        vm.expectRevert(abi.encodeWithSelector(Bonds.BondOverflow.selector, operator, 501, type(uint64).max - 500));
         vm.prank(operator);
         settlement.placeBond(type(uint64).max - 500);
     }
@@ -97,24 +103,25 @@ contract BondsTest is Base {
         vm.warp(FINAL_FROM + GRACE);
         bytes memory reason = abi.encodeWithSelector(Settlement.NotExpired.selector, SLOT, 0);
         vm.expectRevert(reason);
-        settlement.expire(SLOT, 0);
+        settlement.expire(p);
         vm.warp(FINAL_FROM + GRACE + 1);
         // The one that takes its place needs a bond of its own, which this one leaves.
         post(p, deltas);
         assertBond(501, 1);
         vm.warp(FINAL_FROM + GRACE + 1 + WINDOW + GRACE + 1);
-        settlement.expire(SLOT, 0);
+        settlement.expire(p);
         assertBond(501, 0);
-        vm.expectRevert(reason);
-        settlement.expire(SLOT, 0);
+        vm.expectRevert(abi.encodeWithSelector(Settlement.NotPosted.selector, SLOT, 0, bytes32(0), digestOf(p)));
+        settlement.expire(p);
     }
 
-    function test_a_struck_post_is_gone_and_pays_the_prover_half() public {
+    function test_a_struck_post_is_gone_and_half_is_the_prover_s() public {
         placeBonds(1);
         post(p, deltas);
         vm.expectEmit(address(settlement));
         emit Settlement.Struck(SLOT, 0, operator, PROVER, 250);
         settlement.strike(p, PROVER);
+        takeReward(250);
         assertBond(0, 0);
         vm.assertEq(token.balanceOf(PROVER), 250 * LANE_UNIT);
         vm.assertEq(settlement.forfeited(), 251);
@@ -129,11 +136,11 @@ contract BondsTest is Base {
         placeBonds(1);
         post(p, deltas);
         settlement.strike(p, PROVER);
-        expectPostRevert(p, deltas, abi.encodeWithSelector(Settlement.InsufficientBond.selector, operator, 0, 501));
+        expectPostRevert(p, deltas, abi.encodeWithSelector(Bonds.InsufficientBond.selector, operator, 0, 501));
         placeBonds(1);
         post(p, deltas);
         vm.warp(FINAL_FROM);
-        settlement.finalise(p, deltas);
+        settlement.finalise(p, deltas, 0);
         vm.expectRevert(abi.encodeWithSelector(Settlement.AlreadyFinal.selector, SLOT, 0));
         settlement.strike(p, PROVER);
         vm.assertEq(settlement.balanceOf(1), 40);
@@ -154,11 +161,11 @@ contract BondsTest is Base {
         vm.warp(until + GRACE + 1);
         expectFinaliseRevert(p, deltas, abi.encodeWithSelector(Settlement.Expired.selector, SLOT, 0, until + GRACE));
         vm.warp(until + GRACE);
-        settlement.finalise(p, deltas);
+        settlement.finalise(p, deltas, 0);
     }
 
     function test_only_the_judge_holds_and_strikes() public {
-        bytes memory reason = abi.encodeWithSelector(Settlement.NotDisputes.selector, operator);
+        bytes memory reason = abi.encodeWithSelector(Settlement.NotAJudge.selector, operator);
         vm.expectRevert(reason);
         vm.prank(operator);
         settlement.hold(p);
@@ -184,7 +191,7 @@ contract BondsTest is Base {
     function test_bonds_in_ether() public {
         settlement = _settle(IERC20(address(0)), 1e12);
         vm.deal(operator, 1 ether);
-        vm.expectRevert(abi.encodeWithSelector(Settlement.WrongAmount.selector, 1, 501e12));
+        vm.expectRevert(abi.encodeWithSelector(Cash.WrongAmount.selector, 1, 501e12));
         vm.prank(operator);
         settlement.placeBond{value: 1}(501);
         vm.prank(operator);
@@ -194,6 +201,7 @@ contract BondsTest is Base {
         vm.warp(END);
         post(p, deltas);
         settlement.strike(p, PROVER);
+        takeReward(250);
         vm.assertEq(PROVER.balance, 250e12);
         vm.assertEq(address(settlement).balance, 251e12);
     }

@@ -35,7 +35,7 @@ contract CommunityTest is Base {
         vm.assertEq(uint8(community.roleOf(1)), uint8(Members.Role.Storage));
         vm.assertEq(community.memberOf(address(10)), 0);
         vm.assertEq(community.memberOfMeter(address(21)), 1);
-        vm.assertEq(community.config(), keccak256("config"));
+        vm.assertEq(community.charterAt(0), keccak256("config"));
         vm.assertEq(community.threshold(), 2);
     }
 
@@ -43,6 +43,10 @@ contract CommunityTest is Base {
         register(address(10), address(20), Members.Role.Prosumer);
         vm.prank(operator);
         community.registerMeter(0, address(21));
+        vm.expectRevert(abi.encodeWithSelector(Members.UnknownMeter.selector, address(21)));
+        community.memberOfMeter(address(21));
+        vm.prank(address(10));
+        community.acceptMeter(address(21));
         vm.assertEq(community.memberOfMeter(address(21)), 0);
         vm.prank(operator);
         community.revokeMeter(address(20));
@@ -55,9 +59,9 @@ contract CommunityTest is Base {
             Members.Role.Prosumer,
             abi.encodeWithSelector(Members.InvalidMeter.selector, address(20))
         );
+        vm.expectRevert(abi.encodeWithSelector(Members.InvalidMeter.selector, address(20)));
         vm.prank(operator);
         community.registerMeter(0, address(20));
-        vm.assertEq(community.memberOfMeter(address(20)), 0);
     }
 
     function test_the_time_of_registration_is_kept() public {

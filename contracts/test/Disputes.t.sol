@@ -15,7 +15,8 @@ contract DisputesTest is Batch {
     function assertStruck() private view {
         (bytes32 digest,,,,) = settlement.posted(SLOT, 0);
         vm.assertEq(digest, bytes32(0));
-        vm.assertEq(token.balanceOf(PROVER), 250 * LANE_UNIT);
+        (uint64 reward,) = settlement.bonds(PROVER);
+        vm.assertEq(reward, 250);
         vm.assertEq(settlement.forfeited(), 251);
     }
 
@@ -278,7 +279,7 @@ contract DisputesTest is Batch {
         fundAll();
         seal();
         vm.warp(END + WINDOW);
-        settlement.finalise(p, deltas);
+        settlement.finalise(p, deltas, 0);
         Post memory earlier = p;
         Leaf[] memory before = endsOf(0);
         Leaf[] memory beforeOfOne = endsOf(1);
@@ -408,11 +409,12 @@ contract DisputesTest is Batch {
     }
 
     function test_the_reading_of_a_meter_revoked_in_mid_slot_counts() public {
+        seal();
+        // The post was made at the end of the slot; in its middle the meter had been taken out.
         vm.warp(SLOT + 1);
         vm.prank(operator);
         community.revokeMeter(readings[0].meter);
-        vm.warp(SLOT - 2);
-        seal();
+        vm.warp(END);
         expectNoFault(0);
         disputes.challengeDelivery(p, endsOf(0), readings[0]);
     }
@@ -518,7 +520,7 @@ contract DisputesTest is Batch {
         lines[lines.length - 1].money = 1;
         seal();
         vm.warp(END + WINDOW);
-        settlement.finalise(p, deltas);
+        settlement.finalise(p, deltas, 0);
         vm.expectRevert(abi.encodeWithSelector(Settlement.AlreadyFinal.selector, SLOT, 0));
         disputes.challengeEmptyLine(p, leafAt(lines.length - 1));
     }

@@ -112,7 +112,7 @@ contract DisputesGasTest is Batch {
         settlement.depositFor(members, lanes);
         seal();
         vm.warp(END + WINDOW);
-        settlement.finalise(p, deltas);
+        settlement.finalise(p, deltas, 0);
         Post memory earlier = p;
         Leaf[] memory before = endsOf(0);
         for (uint256 i = 0; i < lines.length; ++i) {
@@ -185,10 +185,10 @@ contract DisputesGasTest is Batch {
     function test_gas_of_a_demand_and_its_end() public {
         seal();
         vm.prank(vm.addr(memberKey(0)));
-        disputes.demand(p, 0);
+        demands.demand(p, 0);
         note("demand");
         vm.warp(END + ANSWER_TIME + 1);
-        disputes.lapse(p, 0);
+        demands.lapse(p, 0);
         note("lapse");
     }
 
@@ -197,9 +197,9 @@ contract DisputesGasTest is Batch {
         Receipt memory receipt = Receipt(hashOf(orders[2]), SLOT, 2);
         bytes32 body = keccak256(abi.encode(RECEIPT_TYPEHASH, receipt));
         bytes[] memory signatures = quorum(digestOf(body, block.chainid, address(settlement)));
-        disputes.demandOrder(p, receipt, signatures);
+        demands.demandOrder(p, receipt, signatures);
         note("demandOrder");
-        disputes.answerOrder(p, receipt, siblingsOf(_orderHashes(), 2));
+        demands.answerOrder(p, receipt, siblingsOf(_orderHashes(), 2));
         note("answerOrder");
     }
 
@@ -218,11 +218,11 @@ contract DisputesGasTest is Batch {
         rebook();
         seal();
         vm.prank(vm.addr(memberKey(0)));
-        disputes.demand(p, 0);
+        demands.demand(p, 0);
         Answer memory a = answerFor(0);
-        disputes.answer(p, 0, a);
+        demands.answer(p, 0, a);
         emit log_named_uint("answer of 100 lines", vm.lastCallGas().total);
-        bytes memory data = abi.encodeCall(disputes.answer, (p, 0, a));
+        bytes memory data = abi.encodeCall(demands.answer, (p, 0, a));
         vm.assertTrue(vm.lastCallGas().total < 3_000_000);
         uint256 tokens = 0;
         for (uint256 i = 0; i < data.length; ++i) {

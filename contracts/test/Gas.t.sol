@@ -55,7 +55,7 @@ contract GasTest is Base {
         post(p, deltas);
         emit log_named_uint("post", lastGasBelow(140_000 + 130 * members));
         vm.warp(SLOT + SLOT_SECONDS + WINDOW);
-        settlement.finalise(p, deltas);
+        settlement.finalise(p, deltas, 0);
         emit log_named_uint("finalise", lastGasBelow(55_000 + 1_550 * members));
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-import {Answer} from "../src/Demands.sol";
+import {Answer, Demands} from "../src/Demands.sol";
 import {Disputes} from "../src/Disputes.sol";
 import {Leaf} from "../src/Judge.sol";
 import {Post, READING_TYPEHASH, Reading, STATEMENT_TYPEHASH, Statement} from "../src/Records.sol";
@@ -32,15 +32,19 @@ contract Life is Base {
     uint256 private _staked;
     uint256 private _open;
     uint256 private _forfeited;
+    /// What struck posts were worth to who proved it or asked in vain, and is not taken yet.
+    mapping(address prover => uint256) private _earned;
     /// How often each thing happened, so that a campaign in which nothing happens is noticed.
     mapping(bytes32 what => uint256) public count;
     Pending[] private _pending;
     Disputes private _disputes;
+    Demands private _demands;
     bytes32 private immutable NO_TRADES;
 
     constructor() {
         setUp();
         _disputes = new Disputes(settlement);
+        _demands = new Demands(settlement);
         addMembers(MEMBERS);
         vm.prank(operator);
         community.registerMeter(0, vm.addr(METER));
@@ -53,8 +57,8 @@ contract Life is Base {
         }
     }
 
-    function judge() internal view override returns (address) {
-        return vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
+    function judges() internal view override returns (address, address) {
+        return nextTwo();
     }
 
     function bond() internal pure override returns (uint64) {
@@ -95,6 +99,13 @@ contract Life is Base {
         _staked -= lanes;
     }
 
+    function takeReward(bool asked) public {
+        address prover = asked ? account(0) : address(this);
+        vm.prank(prover);
+        settlement.takeBond(uint64(_earned[prover]));
+        _earned[prover] = 0;
+    }
+
     function wait(uint16 time) external {
         vm.warp(block.timestamp + time % 1200);
     }
@@ -117,7 +128,7 @@ contract Life is Base {
             next.values[i] = list[i];
         }
         next.deltas = pack(list);
-        next.post = Post(slot, 0, ORDERS, _leaf(_hash(_reading(slot))), _root(slot), keccak256(next.deltas));
+        next.post = Post(slot, 0, ORDERS, _leaf(_hash(_reading(slot))), _root(slot), keccak256(next.deltas), 0, 0);
         next.postedAt = block.timestamp;
         post(next.post, next.deltas);
         ++_open;
@@ -135,7 +146,7 @@ contract Life is Base {
         for (uint256 i = 0; i < MEMBERS; ++i) {
             if (_model[i] + chosen.values[i] < 0) expected = false;
         }
-        try settlement.finalise(chosen.post, chosen.deltas) {
+        try settlement.finalise(chosen.post, chosen.deltas, 0) {
             vm.assertTrue(expected);
             for (uint256 i = 0; i < MEMBERS; ++i) {
                 _model[i] += chosen.values[i];
@@ -150,7 +161,7 @@ contract Life is Base {
         (bool any, Pending memory chosen) = _choose(index);
         if (!any) return;
         bool expected = block.timestamp > _finalFrom(chosen) + GRACE;
-        try settlement.expire(chosen.post.slot, 0) {
+        try settlement.expire(chosen.post) {
             vm.assertTrue(expected);
             _gone(index, "expired");
         } catch {
@@ -167,7 +178,7 @@ contract Life is Base {
         bytes32[] memory siblings = new bytes32[](1);
         siblings[0] = _leaf(_hash(_first(chosen.post.slot)));
         _disputes.challengeEmptyLine(chosen.post, Leaf(_second(chosen.post.slot), 1, siblings));
-        _struck(index);
+        _struck(index, address(this));
     }
 
     function demand(uint256 index) external {
@@ -175,7 +186,7 @@ contract Life is Base {
         if (!any) return;
         bool expected = block.timestamp < chosen.postedAt + WINDOW && chosen.answerUntil == 0;
         vm.prank(account(0));
-        try _disputes.demand(chosen.post, 0) {
+        try _demands.demand(chosen.post, 0) {
             vm.assertTrue(expected);
             Pending storage asked = _pending[index % _pending.length];
             (asked.answerUntil, asked.heldUntil) =
@@ -196,7 +207,7 @@ contract Life is Base {
         a.statements = new Statement[](2);
         (a.statements[0], a.statements[1]) = (_first(slot), _second(slot));
         a.readingSignature = signature(METER, digestOf(_hash(a.reading), block.chainid, address(settlement)));
-        try _disputes.answer(chosen.post, 0, a) {
+        try _demands.answer(chosen.post, 0, a) {
             vm.assertTrue(asked && block.timestamp <= chosen.answerUntil);
             _pending[index % _pending.length].answered = true;
             ++count["answered"];
@@ -209,10 +220,10 @@ contract Life is Base {
         (bool any, Pending memory chosen) = _choose(index);
         if (!any) return;
         bool expected = chosen.answerUntil != 0 && !chosen.answered && block.timestamp > chosen.answerUntil;
-        try _disputes.lapse(chosen.post, 0) {
+        try _demands.lapse(chosen.post, 0) {
             vm.assertTrue(expected);
             ++count["lapsed"];
-            _struck(index);
+            _struck(index, account(0));
         } catch {
             vm.assertTrue(!expected);
         }
@@ -233,7 +244,11 @@ contract Life is Base {
         vm.assertEq(lanes, _staked);
         vm.assertEq(open, _open);
         vm.assertEq(settlement.forfeited(), _forfeited);
-        vm.assertEq((sum + lanes + _forfeited) * LANE_UNIT, token.balanceOf(address(settlement)));
+        (uint64 mine,) = settlement.bonds(address(this));
+        (uint64 theirs,) = settlement.bonds(account(0));
+        vm.assertEq(mine, _earned[address(this)]);
+        vm.assertEq(theirs, _earned[account(0)]);
+        vm.assertEq((sum + lanes + mine + theirs + _forfeited) * LANE_UNIT, token.balanceOf(address(settlement)));
     }
 
     /// Whatever happened, and if all operators fall silent: everybody gets out all it holds, and so does the poster.
@@ -245,7 +260,7 @@ contract Life is Base {
         }
         vm.warp(block.timestamp + CLAIM_TIME + 1);
         while (_pending.length != 0) {
-            settlement.expire(_pending[0].post.slot, 0);
+            settlement.expire(_pending[0].post);
             _gone(0, "expired");
         }
         for (uint32 i = 0; i < MEMBERS; ++i) {
@@ -255,6 +270,8 @@ contract Life is Base {
         vm.prank(operator);
         settlement.takeBond(uint64(_staked));
         _staked = 0;
+        takeReward(true);
+        takeReward(false);
         vm.assertEq(token.balanceOf(address(settlement)), _forfeited * LANE_UNIT);
     }
 
@@ -296,8 +313,9 @@ contract Life is Base {
         ++count[how];
     }
 
-    function _struck(uint256 index) private {
+    function _struck(uint256 index, address prover) private {
         _staked -= 501;
+        _earned[prover] += 250;
         _forfeited += 251;
         _gone(index, "struck");
     }
@@ -350,12 +368,13 @@ contract InvariantTest {
     }
 
     function targetSelectors() public view returns (FuzzSelector[] memory list) {
-        bytes4[13] memory actions = [
+        bytes4[14] memory actions = [
             Life.deposit.selector,
             Life.requestWithdrawal.selector,
             Life.claimWithdrawal.selector,
             Life.placeBond.selector,
             Life.takeBond.selector,
+            Life.takeReward.selector,
             Life.wait.selector,
             Life.settle.selector,
             Life.finalise.selector,

@@ -8,7 +8,17 @@ import {NotAnOperator, WrongNonce} from "../src/Community.sol";
 import {Devices} from "../src/Devices.sol";
 import {Members} from "../src/Members.sol";
 import {Operators} from "../src/Operators.sol";
-import {Post, RECOVERY_TYPEHASH, Recovery, STANDING_TYPEHASH, Standing} from "../src/Records.sol";
+import {
+    ACCEPTANCE_TYPEHASH,
+    Acceptance,
+    GRANT_TYPEHASH,
+    Grant,
+    Post,
+    RECOVERY_TYPEHASH,
+    Recovery,
+    STANDING_TYPEHASH,
+    Standing
+} from "../src/Records.sol";
 import {Base} from "./Base.sol";
 
 /// Members that leave, are suspended or lose their keys; their devices; who may read their data.
@@ -129,7 +139,7 @@ contract MembershipTest is Base {
         vm.warp(SLOT + SLOT_SECONDS);
         post(p, deltas);
         vm.warp(SLOT + SLOT_SECONDS + WINDOW);
-        settlement.finalise(p, deltas);
+        settlement.finalise(p, deltas, 0);
         for (uint256 i = 0; i < 2; ++i) {
             vm.prank(account(i));
             settlement.requestWithdrawal(60 + 80 * uint64(i));
@@ -205,11 +215,21 @@ contract MembershipTest is Base {
             community.startRecovery(request, signatures);
         }
         start(1, address(0x77), 0);
-        start(2, address(0x77), 0);
-        vm.warp(block.timestamp + RECOVERY_TIME);
-        community.recover(2);
+        Recovery memory second = Recovery(2, address(0x77), 0);
+        bytes[] memory again = signed(second);
         vm.expectRevert(abi.encodeWithSelector(Members.InvalidAccount.selector, address(0x77)));
+        community.startRecovery(second, again);
+        // The account is free again when the member refuses, or is to have another.
+        start(1, address(0x78), 1);
+        start(2, address(0x77), 0);
+        vm.prank(account(2));
+        community.refuseRecovery();
+        start(0, address(0x77), 0);
+        vm.warp(block.timestamp + RECOVERY_TIME);
+        community.recover(0);
         community.recover(1);
+        vm.assertEq(community.memberOf(address(0x77)), 0);
+        vm.assertEq(community.memberOf(address(0x78)), 1);
     }
 
     // Devices
@@ -286,8 +306,7 @@ contract MembershipTest is Base {
         checkRules(false, false, true);
         enrol(DEVICE, Devices.Kind.Generator, false, METER);
         checkRules(false, false, false);
-        vm.prank(operator);
-        community.registerMeter(0, address(0x22));
+        addMeter(0, address(0x22));
         enrol(address(0x32), Devices.Kind.GridLink, true, address(0x22));
         checkRules(true, false, false);
         (address[] memory who, Members.Role[] memory roles) = (new address[](1), new Members.Role[](1));
@@ -310,11 +329,158 @@ contract MembershipTest is Base {
 
     function _third() private returns (address meter) {
         meter = address(0x23);
+        addMeter(0, meter);
+    }
+
+    /// One more meter, as an operator proposes and the member accepts it.
+    function addMeter(uint32 member, address meter) private {
         vm.prank(operator);
-        community.registerMeter(0, meter);
+        community.registerMeter(member, meter);
+        vm.prank(account(member));
+        community.acceptMeter(meter);
+    }
+
+    // Meters
+
+    /// A member whose account has a key.
+    function withKey(uint256 key, Members.Role role) private returns (uint32 member) {
+        (address[] memory who, address[] memory meters) = (new address[](1), new address[](1));
+        Members.Role[] memory roles = new Members.Role[](1);
+        (who[0], meters[0], roles[0]) = (vm.addr(key), address(uint160(key)), role);
+        vm.prank(operator);
+        community.register(who, meters, roles);
+        return community.memberCount() - 1;
+    }
+
+    function accepts(uint256 key, Acceptance memory a) private view returns (bytes memory) {
+        return signature(key, digest(abi.encode(ACCEPTANCE_TYPEHASH, a)));
+    }
+
+    function test_a_meter_serves_from_its_acceptance_until_it_is_taken_out() public {
+        uint64 start = uint64(block.timestamp);
+        vm.warp(start + 100);
+        vm.prank(operator);
+        community.registerMeter(0, address(0x22));
+        vm.expectRevert(abi.encodeWithSelector(Members.InvalidMeter.selector, address(0x22)));
+        vm.prank(account(1));
+        community.acceptMeter(address(0x22));
+        vm.warp(start + 200);
+        vm.prank(account(0));
+        community.acceptMeter(address(0x22));
+        vm.expectRevert(abi.encodeWithSelector(Members.InvalidMeter.selector, address(0x22)));
+        vm.prank(account(0));
+        community.acceptMeter(address(0x22));
+        vm.warp(start + 300);
+        vm.prank(operator);
+        community.revokeMeter(address(0x22));
+        vm.warp(start + 400);
+        vm.assertEq(community.memberOfMeterAt(address(0x22), start + 200), 0);
+        vm.assertEq(community.memberOfMeterAt(address(0x22), start + 299), 0);
+        bytes memory reason = abi.encodeWithSelector(Members.UnknownMeter.selector, address(0x22));
+        vm.expectRevert(reason);
+        community.memberOfMeterAt(address(0x22), start + 199);
+        vm.expectRevert(reason);
+        community.memberOfMeterAt(address(0x22), start + 300);
+        vm.assertEq(community.everMemberOfMeter(address(0x22)), 0);
+        vm.expectRevert(abi.encodeWithSelector(Members.InvalidMeter.selector, address(0x22)));
+        vm.prank(operator);
+        community.registerMeter(0, address(0x22));
+    }
+
+    function test_a_proposal_that_nobody_accepted_binds_nobody() public {
+        vm.prank(operator);
+        community.registerMeter(0, address(0x22));
+        vm.expectRevert(abi.encodeWithSelector(Members.UnknownMeter.selector, address(0x22)));
+        community.everMemberOfMeter(address(0x22));
+        uint32 member = withKey(0xA11CE, Members.Role.Prosumer);
+        vm.prank(operator);
+        community.registerMeter(member, address(0x22));
+        vm.expectRevert(abi.encodeWithSelector(Members.InvalidMeter.selector, address(0x22)));
+        vm.prank(account(0));
+        community.acceptMeter(address(0x22));
+    }
+
+    function test_a_meter_is_accepted_by_signature() public {
+        uint32 member = withKey(0xA11CE, Members.Role.Prosumer);
+        Acceptance memory a = Acceptance(member, address(0x22));
+        bytes memory proof = accepts(0xA11CE, a);
+        vm.expectRevert(abi.encodeWithSelector(Members.InvalidMeter.selector, address(0x22)));
+        community.acceptMeterBySignature(a, proof);
+        vm.prank(operator);
+        community.registerMeter(member, address(0x22));
+        bytes memory foreign = accepts(0xB0B, a);
+        vm.expectRevert(abi.encodeWithSelector(Members.NotAMember.selector, vm.addr(0xB0B)));
+        community.acceptMeterBySignature(a, foreign);
+        community.acceptMeterBySignature(a, proof);
+        vm.assertEq(community.memberOfMeter(address(0x22)), member);
+    }
+
+    function test_a_service_provider_proposes_meters_and_devices() public {
+        uint32 provider = withKey(0x5E, Members.Role.ServiceProvider);
+        vm.prank(vm.addr(0x5E));
+        community.registerMeter(0, address(0x22));
+        vm.prank(account(0));
+        community.acceptMeter(address(0x22));
+        vm.prank(vm.addr(0x5E));
+        community.registerDevice(DEVICE, 0, Devices.Kind.Generator, false, address(0x22));
+        bytes memory reason = abi.encodeWithSelector(NotAnOperator.selector, vm.addr(0x5E));
+        vm.expectRevert(reason);
+        vm.prank(vm.addr(0x5E));
+        community.revokeMeter(METER);
+        set(provider, 0, 0);
+        vm.expectRevert(reason);
+        vm.prank(vm.addr(0x5E));
+        community.registerMeter(0, address(0x23));
+        vm.expectRevert(abi.encodeWithSelector(NotAnOperator.selector, account(0)));
+        vm.prank(account(0));
+        community.registerMeter(0, address(0x23));
+    }
+
+    function test_a_device_s_meter_never_measures_the_home_again() public {
+        vm.warp(SLOT);
+        enrol(DEVICE, Devices.Kind.Generator, false, METER);
+        vm.assertEq(community.memberOfMeterAt(METER, SLOT), 0);
+        vm.assertEq(community.homeOfMeterAt(METER, SLOT - 1), 0);
+        bytes memory reason = abi.encodeWithSelector(Members.UnknownMeter.selector, METER);
+        vm.expectRevert(reason);
+        community.homeOfMeterAt(METER, SLOT);
+        vm.prank(operator);
+        community.revokeDevice(DEVICE);
+        vm.warp(SLOT + 100);
+        enrol(DEVICE, Devices.Kind.Generator, false, METER);
+        vm.expectRevert(reason);
+        community.homeOfMeterAt(METER, SLOT + 50);
     }
 
     // Who may read
+
+    function grants(uint256 key, Grant memory g) private view returns (bytes memory) {
+        return signature(key, digest(abi.encode(GRANT_TYPEHASH, g)));
+    }
+
+    function test_access_is_granted_and_withdrawn_by_signature() public {
+        uint32 member = withKey(0xA11CE, Members.Role.Prosumer);
+        Grant memory g = Grant(member, address(0xCAFE), keccak256("readings"), uint64(block.timestamp + 1), 0);
+        bytes memory proof = grants(0xA11CE, g);
+        bytes memory foreign = grants(0xB0B, g);
+        vm.expectRevert(abi.encodeWithSelector(Members.NotAMember.selector, vm.addr(0xB0B)));
+        community.grantAccessBySignature(g, foreign);
+        community.grantAccessBySignature(g, proof);
+        vm.assertTrue(community.hasAccess(member, address(0xCAFE), g.scope));
+        vm.expectRevert(abi.encodeWithSelector(WrongNonce.selector, 0, 1));
+        community.grantAccessBySignature(g, proof);
+        Grant memory end = Grant(member, address(0xCAFE), g.scope, 0, 1);
+        community.grantAccessBySignature(end, grants(0xA11CE, end));
+        vm.assertTrue(!community.hasAccess(member, address(0xCAFE), g.scope));
+        Grant memory late = Grant(member, address(0xCAFE), g.scope, uint64(type(uint40).max) + 1, 2);
+        proof = grants(0xA11CE, late);
+        vm.expectRevert(abi.encodeWithSelector(Access.InvalidGrant.selector, address(0xCAFE), late.until));
+        community.grantAccessBySignature(late, proof);
+        late = Grant(member, address(0xCAFE), g.scope, uint64(block.timestamp), 2);
+        proof = grants(0xA11CE, late);
+        vm.expectRevert(abi.encodeWithSelector(Access.InvalidGrant.selector, address(0xCAFE), late.until));
+        community.grantAccessBySignature(late, proof);
+    }
 
     function test_a_member_grants_and_withdraws_access(address grantee, bytes32 scope, uint40 until) public {
         vm.prank(account(1));

@@ -5,6 +5,8 @@ import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.so
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
+import {Cash} from "../src/Cash.sol";
+import {Purse} from "../src/Purse.sol";
 import {Lanes} from "../src/Lanes.sol";
 import {Members} from "../src/Members.sol";
 import {Post} from "../src/Records.sol";
@@ -110,9 +112,9 @@ contract MoneyTest is Base {
         vm.assertEq(token.balanceOf(address(this)), 0);
 
         members[1] = 3;
-        vm.expectRevert(abi.encodeWithSelector(Settlement.UnknownMember.selector, 3));
+        vm.expectRevert(abi.encodeWithSelector(Purse.UnknownMember.selector, 3));
         settlement.depositFor(members, lanes);
-        vm.expectRevert(abi.encodeWithSelector(Settlement.LengthMismatch.selector, 3, 1));
+        vm.expectRevert(abi.encodeWithSelector(Purse.LengthMismatch.selector, 3, 1));
         settlement.depositFor(members, new uint64[](1));
     }
 
@@ -141,7 +143,7 @@ contract MoneyTest is Base {
         settlement.depositWithPermit(50, block.timestamp, v, r, s);
         vm.assertEq(settlement.balanceOf(3), 50);
         inEther();
-        expectRevertAs(accounts[0], abi.encodeWithSelector(Settlement.WrongAmount.selector, 0, 1e12));
+        expectRevertAs(accounts[0], abi.encodeWithSelector(Cash.WrongAmount.selector, 0, 1e12));
         settlement.depositWithPermit(1, block.timestamp, v, r, s);
     }
 
@@ -155,7 +157,7 @@ contract MoneyTest is Base {
         vm.deal(account(0), 1 ether);
         uint256[3] memory sent = [uint256(0), 5e12 - 1, 5e12 + 1];
         for (uint256 i = 0; i < 3; ++i) {
-            expectRevertAs(account(0), abi.encodeWithSelector(Settlement.WrongAmount.selector, sent[i], 5e12));
+            expectRevertAs(account(0), abi.encodeWithSelector(Cash.WrongAmount.selector, sent[i], 5e12));
             settlement.deposit{value: sent[i]}(5);
         }
         vm.prank(account(0));
@@ -168,7 +170,7 @@ contract MoneyTest is Base {
 
     function test_ether_has_no_place_in_a_token_community() public {
         vm.deal(account(0), 1);
-        expectRevertAs(account(0), abi.encodeWithSelector(Settlement.WrongAmount.selector, 1, 0));
+        expectRevertAs(account(0), abi.encodeWithSelector(Cash.WrongAmount.selector, 1, 0));
         settlement.deposit{value: 1}(0);
     }
 
@@ -179,7 +181,7 @@ contract MoneyTest is Base {
         odd.mint(account(0), 100);
         vm.prank(account(0));
         odd.approve(address(settlement), 100);
-        vm.expectRevert(abi.encodeWithSelector(Settlement.WrongAmount.selector, 99, 100));
+        vm.expectRevert(abi.encodeWithSelector(Cash.WrongAmount.selector, 99, 100));
         vm.prank(account(0));
         settlement.deposit(10);
     }
@@ -200,14 +202,14 @@ contract MoneyTest is Base {
         vm.assertEq(settlement.balanceOf(0), 100);
         uint256 claimableAfter = block.timestamp + CLAIM_TIME;
         vm.warp(claimableAfter);
-        expectRevertAs(account(0), abi.encodeWithSelector(Settlement.NotYetClaimable.selector, 0, claimableAfter));
+        expectRevertAs(account(0), abi.encodeWithSelector(Purse.NotYetClaimable.selector, 0, claimableAfter));
         settlement.claimWithdrawal();
         vm.warp(claimableAfter + 1);
         vm.prank(account(0));
         settlement.claimWithdrawal();
         vm.assertEq(token.balanceOf(account(0)), 30 * LANE_UNIT);
         assertEqBalances(70, 0);
-        expectRevertAs(account(0), abi.encodeWithSelector(Settlement.NothingRequested.selector, 0));
+        expectRevertAs(account(0), abi.encodeWithSelector(Purse.NothingRequested.selector, 0));
         settlement.claimWithdrawal();
     }
 
@@ -221,12 +223,11 @@ contract MoneyTest is Base {
         (uint64 lanes, uint64 requestedAt) = settlement.requested(0);
         vm.assertEq(lanes, 100);
         vm.assertEq(requestedAt, block.timestamp);
-        expectRevertAs(account(0), abi.encodeWithSelector(Settlement.InsufficientFree.selector, 0, 0, 1));
+        expectRevertAs(account(0), abi.encodeWithSelector(Purse.InsufficientFree.selector, 0, 0, 1));
         settlement.requestWithdrawal(1);
         vm.warp(block.timestamp + CLAIM_TIME - WINDOW + 1);
         expectRevertAs(
-            account(0),
-            abi.encodeWithSelector(Settlement.NotYetClaimable.selector, 0, uint256(requestedAt) + CLAIM_TIME)
+            account(0), abi.encodeWithSelector(Purse.NotYetClaimable.selector, 0, uint256(requestedAt) + CLAIM_TIME)
         );
         settlement.claimWithdrawal();
     }
@@ -242,7 +243,7 @@ contract MoneyTest is Base {
         vm.prank(account(0));
         settlement.requestWithdrawal(100);
         vm.warp(block.timestamp + WINDOW + GRACE);
-        settlement.finalise(p, deltas);
+        settlement.finalise(p, deltas, 0);
         vm.assertEq(settlement.freeOf(0), 0);
         vm.warp(block.timestamp + CLAIM_TIME + 1);
         vm.prank(account(0));
@@ -285,10 +286,10 @@ contract MoneyTest is Base {
     }
 
     function claimReentrantly(Thief thief, uint32 member) private {
-        vm.assertTrue(thief.run(abi.encodeCall(Settlement.requestWithdrawal, (10))));
+        vm.assertTrue(thief.run(abi.encodeCall(settlement.requestWithdrawal, (10))));
         vm.warp(block.timestamp + CLAIM_TIME + 1);
-        thief.arm(abi.encodeCall(Settlement.claimWithdrawal, ()));
-        vm.assertTrue(thief.run(abi.encodeCall(Settlement.claimWithdrawal, ())));
+        thief.arm(abi.encodeCall(settlement.claimWithdrawal, ()));
+        vm.assertTrue(thief.run(abi.encodeCall(settlement.claimWithdrawal, ())));
         vm.assertEq(thief.attempts(), 1);
         vm.assertTrue(!thief.succeeded());
         vm.assertEq(settlement.balanceOf(member), 0);
@@ -299,31 +300,31 @@ contract MoneyTest is Base {
         (Thief thief, uint32 member) = makeThief(IERC20(address(0)));
         vm.deal(address(settlement), 1 ether);
         vm.deal(address(this), 1 ether);
-        vm.assertTrue(thief.run{value: 10e12}(abi.encodeCall(Settlement.deposit, (10))));
+        vm.assertTrue(thief.run{value: 10e12}(abi.encodeCall(settlement.deposit, (10))));
         claimReentrantly(thief, member);
         vm.assertEq(address(thief).balance, 10e12);
     }
 
     function test_tokens_are_not_paid_twice() public {
         (OddToken odd, Thief thief, uint32 member) = makeTokenThief();
-        vm.assertTrue(thief.run(abi.encodeCall(Settlement.deposit, (10))));
+        vm.assertTrue(thief.run(abi.encodeCall(settlement.deposit, (10))));
         claimReentrantly(thief, member);
         vm.assertEq(odd.balanceOf(address(thief)), 1000);
     }
 
     function test_one_transfer_does_not_pay_for_two_deposits() public {
         (OddToken odd, Thief thief, uint32 member) = makeTokenThief();
-        thief.arm(abi.encodeCall(Settlement.deposit, (5)));
-        vm.assertTrue(!thief.run(abi.encodeCall(Settlement.deposit, (10))));
+        thief.arm(abi.encodeCall(settlement.deposit, (5)));
+        vm.assertTrue(!thief.run(abi.encodeCall(settlement.deposit, (10))));
         vm.assertEq(settlement.balanceOf(member), 0);
         vm.assertEq(odd.balanceOf(address(thief)), 1000);
     }
 
     function test_a_bond_is_not_paid_twice() public {
         (OddToken odd, Thief thief,) = makeTokenThief();
-        vm.assertTrue(thief.run(abi.encodeCall(Settlement.placeBond, (10))));
-        thief.arm(abi.encodeCall(Settlement.takeBond, (10)));
-        vm.assertTrue(thief.run(abi.encodeCall(Settlement.takeBond, (10))));
+        vm.assertTrue(thief.run(abi.encodeCall(settlement.placeBond, (10))));
+        thief.arm(abi.encodeCall(settlement.takeBond, (10)));
+        vm.assertTrue(thief.run(abi.encodeCall(settlement.takeBond, (10))));
         vm.assertEq(thief.attempts(), 1);
         vm.assertTrue(!thief.succeeded());
         vm.assertEq(odd.balanceOf(address(thief)), 1000);
@@ -331,8 +332,8 @@ contract MoneyTest is Base {
 
     function test_one_transfer_does_not_pay_for_a_deposit_and_a_bond() public {
         (OddToken odd, Thief thief, uint32 member) = makeTokenThief();
-        thief.arm(abi.encodeCall(Settlement.placeBond, (5)));
-        vm.assertTrue(!thief.run(abi.encodeCall(Settlement.deposit, (10))));
+        thief.arm(abi.encodeCall(settlement.placeBond, (5)));
+        vm.assertTrue(!thief.run(abi.encodeCall(settlement.deposit, (10))));
         vm.assertEq(settlement.balanceOf(member), 0);
         vm.assertEq(odd.balanceOf(address(thief)), 1000);
     }

@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
+import {Purse} from "../src/Purse.sol";
 import {NotAnOperator} from "../src/Community.sol";
 import {Lanes} from "../src/Lanes.sol";
 import {Operators} from "../src/Operators.sol";
@@ -47,7 +48,7 @@ contract SettlementTest is Base {
         vm.assertTrue(!finalised);
 
         vm.warp(FINAL_FROM);
-        settlement.finalise(p, deltas);
+        settlement.finalise(p, deltas, 0);
         assertBalances(60, 40);
         (,,, finalised,) = settlement.posted(SLOT, 0);
         vm.assertTrue(finalised);
@@ -80,9 +81,7 @@ contract SettlementTest is Base {
             vm.warp(i == 2 ? SLOT - 1 : END);
             expectCommitRevert(slots[i], roots, roots, reasons[i]);
         }
-        expectCommitRevert(
-            END, roots, new bytes32[](2), abi.encodeWithSelector(Settlement.LengthMismatch.selector, 1, 2)
-        );
+        expectCommitRevert(END, roots, new bytes32[](2), abi.encodeWithSelector(Purse.LengthMismatch.selector, 1, 2));
         bytes32[] memory none = new bytes32[](0);
         expectCommitRevert(END, none, none, abi.encodeWithSelector(Settlement.EmptyCommitment.selector, END));
     }
@@ -265,7 +264,7 @@ contract SettlementTest is Base {
         expectPostRevert(p, deltas, reason);
         vm.warp(FINAL_UNTIL);
         expectPostRevert(p, deltas, reason);
-        settlement.finalise(p, deltas);
+        settlement.finalise(p, deltas, 0);
         vm.warp(uint256(FINAL_UNTIL) * 2);
         expectPostRevert(p, deltas, reason);
         expectFinaliseRevert(p, deltas, abi.encodeWithSelector(Settlement.AlreadyFinal.selector, SLOT, 0));
@@ -290,7 +289,7 @@ contract SettlementTest is Base {
         expectFinaliseRevert(
             p, deltas, abi.encodeWithSelector(Settlement.NotPosted.selector, SLOT, 0, digestOf(second), digestOf(p))
         );
-        settlement.finalise(second, corrected);
+        settlement.finalise(second, corrected, 0);
         assertBalances(70, 30);
     }
 
@@ -302,7 +301,7 @@ contract SettlementTest is Base {
             p, deltas, abi.encodeWithSelector(Settlement.NotYetFinal.selector, SLOT, 0, FINAL_UNTIL + 1 + WINDOW)
         );
         vm.warp(FINAL_UNTIL + 1 + WINDOW);
-        settlement.finalise(p, deltas);
+        settlement.finalise(p, deltas, 0);
         assertBalances(60, 40);
     }
 
@@ -326,10 +325,10 @@ contract SettlementTest is Base {
         post(p, deltas);
         expectPostRevert(second, correction, reason);
         vm.warp(FINAL_FROM);
-        settlement.finalise(p, deltas);
+        settlement.finalise(p, deltas, 0);
         post(second, correction);
         vm.warp(FINAL_FROM + WINDOW);
-        settlement.finalise(second, correction);
+        settlement.finalise(second, correction, 0);
         assertBalances(65, 35);
         expectPostRevert(
             postOf(SLOT, 3, deltas), deltas, abi.encodeWithSelector(Settlement.PreviousNotFinal.selector, SLOT, 3)
@@ -344,7 +343,7 @@ contract SettlementTest is Base {
         expectFinaliseRevert(p, deltas, abi.encodeWithSelector(Lanes.InsufficientCollateral.selector, 0, 100, -101));
         // What was missing can still be paid in.
         fund(0, 1);
-        settlement.finalise(p, deltas);
+        settlement.finalise(p, deltas, 0);
         assertBalances(0, 101);
     }
 
@@ -456,11 +455,11 @@ contract SettlementTest is Base {
 
     function test_terms_must_make_sense() public {
         Terms[5] memory wrong = [
-            Terms(0, 900, 0, 1, 1, 1, 0, address(1)),
-            Terms(1, 0, 0, 1, 1, 1, 0, address(1)),
-            Terms(1, 900, 900, 1, 1, 1, 0, address(1)),
-            Terms(1, 900, 0, 1, 0, 1, 0, address(1)),
-            Terms(1, 900, 0, 1, 1, 0, 0, address(1))
+            Terms(0, 900, 0, 1, 1, 1, 0, 0, address(1), address(1)),
+            Terms(1, 0, 0, 1, 1, 1, 0, 0, address(1), address(1)),
+            Terms(1, 900, 900, 1, 1, 1, 0, 0, address(1), address(1)),
+            Terms(1, 900, 0, 1, 0, 1, 0, 0, address(1), address(1)),
+            Terms(1, 900, 0, 1, 1, 0, 0, 0, address(1), address(1))
         ];
         for (uint256 i = 0; i < 5; ++i) {
             vm.expectRevert(abi.encodeWithSelector(Settlement.InvalidTerms.selector, wrong[i]));
@@ -469,7 +468,8 @@ contract SettlementTest is Base {
     }
 
     function test_slots_of_a_time_zone_half_an_hour_off_start_at_its_hours() public {
-        settlement = new Settlement(community, IERC20(address(0)), Terms(1, 3600, 1800, 0, 1, 0, 0, address(0)));
+        settlement =
+            new Settlement(community, IERC20(address(0)), Terms(1, 3600, 1800, 0, 1, 0, 0, 0, address(0), address(0)));
         bytes32[] memory roots = new bytes32[](1);
         vm.warp(1);
         commit(5400, roots, roots);

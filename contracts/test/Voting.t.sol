@@ -20,7 +20,7 @@ contract VotingTest is Base {
     }
 
     function change() private pure returns (Voting.Change memory) {
-        return Voting.Change(address(0), 0, 0, 0, 0, address(0));
+        return Voting.Change(address(0), 0, 0, 0, 0, address(0), 0, 0);
     }
 
     function propose(Voting.Change memory wanted) private returns (uint256) {
@@ -43,7 +43,7 @@ contract VotingTest is Base {
     }
 
     function test_members_replace_an_operator_and_change_parameters_at_once() public {
-        decide(Voting.Change(NEW, 3, 60, 2 days, 3 days, operator));
+        decide(Voting.Change(NEW, 3, 60, 2 days, 3 days, operator, 0, 0));
         vm.assertTrue(community.isOperator(NEW) && !community.isOperator(operator));
         (uint8 threshold, uint8 turnout, uint40 votingTime, uint40 recoveryTime, uint16 operators) =
             community.parameters();
@@ -113,7 +113,7 @@ contract VotingTest is Base {
 
     function test_strangers_whom_an_operator_registers_do_not_outvote_the_members() public {
         addMembers(100);
-        uint256 proposal = propose(Voting.Change(address(0), 0, 0, 0, 0, operator));
+        uint256 proposal = propose(Voting.Change(address(0), 0, 0, 0, 0, operator, 0, 0));
         vm.assertEq(community.proposalOf(proposal).electorate, 5);
         vm.expectRevert(abi.encodeWithSelector(Voting.NotAVoter.selector, 5));
         vm.prank(account(5));
@@ -197,8 +197,8 @@ contract VotingTest is Base {
     }
 
     function test_at_least_the_threshold_of_operators_remains() public {
-        decide(Voting.Change(address(0), 0, 0, 0, 0, operator));
-        uint256 proposal = propose(Voting.Change(address(0), 0, 0, 0, 0, vm.addr(operatorKeys[1])));
+        decide(Voting.Change(address(0), 0, 0, 0, 0, operator, 0, 0));
+        uint256 proposal = propose(Voting.Change(address(0), 0, 0, 0, 0, vm.addr(operatorKeys[1]), 0, 0));
         vote(proposal, 3, 0);
         vm.expectRevert(abi.encodeWithSelector(Operators.InvalidThreshold.selector, 2, 1));
         community.execute(proposal);
@@ -218,12 +218,68 @@ contract VotingTest is Base {
         Post memory p = postOf(slot, 0, deltas);
         vm.warp(slot + SLOT_SECONDS);
         post(p, deltas);
-        decide(Voting.Change(NEW, 0, 0, 0, 0, operator));
+        decide(Voting.Change(NEW, 0, 0, 0, 0, operator, 0, 0));
         vm.warp(block.timestamp + WINDOW);
-        settlement.finalise(p, deltas);
+        settlement.finalise(p, deltas, 0);
         vm.assertEq(settlement.balanceOf(1), 140);
         vm.prank(operator);
         settlement.takeBond(bond());
         vm.assertEq(token.balanceOf(operator), bond() * LANE_UNIT);
+    }
+
+    // The charter
+
+    function charter(bytes32 hash, uint256 from) private pure returns (Voting.Change memory wanted) {
+        wanted = change();
+        (wanted.charter, wanted.charterFrom) = (hash, uint64(from));
+    }
+
+    function expectProposeRevert(Voting.Change memory wanted, bytes memory reason) private {
+        vm.expectRevert(reason);
+        vm.prank(account(0));
+        community.propose(wanted, new uint32[](0));
+    }
+
+    function invalid(uint256 from) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(Operators.InvalidCharter.selector, keccak256("new"), from);
+    }
+
+    function test_a_charter_holds_from_its_slot_on() public {
+        uint256 from = block.timestamp + VOTING_TIME + 1;
+        decide(charter(keccak256("new"), from));
+        vm.assertEq(community.charterCount(), 2);
+        vm.assertEq(community.charterAt(uint64(from)), keccak256("new"));
+        vm.assertEq(community.charterAt(uint64(from - 1)), keccak256("config"));
+        vm.assertEq(community.charterAt(0), keccak256("config"));
+        vm.assertEq(community.charterAt(type(uint64).max), keccak256("new"));
+    }
+
+    function test_a_charter_comes_after_its_vote() public {
+        uint256 closes = block.timestamp + VOTING_TIME;
+        expectProposeRevert(charter(keccak256("new"), closes), invalid(closes));
+        expectProposeRevert(charter(keccak256("new"), 0), invalid(0));
+    }
+
+    function test_a_charter_for_slots_that_passed_is_not_adopted() public {
+        uint256 from = block.timestamp + VOTING_TIME + 1;
+        uint256 proposal = propose(charter(keccak256("new"), from));
+        vote(proposal, 3, 0);
+        vm.warp(from);
+        vm.expectRevert(invalid(from));
+        community.execute(proposal);
+        vm.assertEq(community.charterCount(), 1);
+    }
+
+    function test_charters_follow_each_other() public {
+        uint256 from = block.timestamp + VOTING_TIME + 1;
+        uint256 first = propose(charter(keccak256("new"), from));
+        uint256 second = propose(charter(keccak256("other"), from + 1000));
+        vote(first, 3, 0);
+        vote(second, 3, 0);
+        community.execute(second);
+        vm.expectRevert(invalid(from));
+        community.execute(first);
+        vm.assertEq(community.charterAt(uint64(from)), keccak256("config"));
+        vm.assertEq(community.charterAt(uint64(from + 1000)), keccak256("other"));
     }
 }

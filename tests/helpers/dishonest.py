@@ -103,7 +103,7 @@ class Dishonest:
     def change_order(self, row: Any, key: Key, **changes: Any) -> bytes:
         """Other values for an order, signed by `key`; returns its hash."""
         account = self.exchange.mandates[row.member].record.member
-        fields = ("side", "wh", "limit", "slot", "expiry", "nonce")
+        fields = ("text", "side", "wh", "limit", "slot", "expiry", "nonce")
         record = Order(account, *(changes.get(name, getattr(row, name)) for name in fields))
         values = {**changes, "hash": hash_struct(record), "signature": signed(self.client, record, key)}
         names = ", ".join(f'"{name}" = ?' for name in values)

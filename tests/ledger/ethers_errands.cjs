@@ -32,7 +32,7 @@ async function main() {
   const both = [alice, other.address];
   await (await community.register(both, both.map(() => ethers.ZeroAddress), [1, 1])).wait();
   found.members = String(await community.memberCount());
-  const settlement = await deploy("Settlement", await community.getAddress(), ethers.ZeroAddress, [10n ** 12n, 900, 0, 600, 86400, 600, 0, ethers.ZeroAddress]);
+  const settlement = await deploy("Settlement", await community.getAddress(), ethers.ZeroAddress, [10n ** 12n, 900, 0, 600, 86400, 600, 86400, 0, ethers.ZeroAddress, ethers.ZeroAddress]);
 
   const heads = new Promise((done) => socket.once("block", done));
   const pending = new Promise((done) => socket.once("pending", done));

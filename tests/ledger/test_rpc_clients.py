@@ -20,7 +20,8 @@ from commonwatt.ledger.client.abi import contract, revert
 
 CARL = b"\xca" * 20
 LANE_UNIT = 10**12
-TERMS = (LANE_UNIT, 900, 0, 600, 86400, 600, 0, Web3.to_checksum_address(bytes(20)))
+NOBODY = Web3.to_checksum_address(bytes(20))
+TERMS = (LANE_UNIT, 900, 0, 600, 86400, 600, 86400, 0, NOBODY, NOBODY)
 
 
 @pytest.fixture

@@ -297,7 +297,7 @@ def test_an_order_that_is_not_for_this_trade(open_: Open, noon: int) -> None:
         """Roof's right order, which the trade does not name."""
         (line,) = (line for line in line_of(contents[ROOF], noon)["trades"] if line["number"] == flat.number)
         account = exchange.exchange.mandates[ROOF].record.member
-        record = Order(account, SELL, shown.wh, shown.limit, noon, shown.expiry, shown.nonce)
+        record = Order(account, "", SELL, shown.wh, shown.limit, noon, shown.expiry, shown.nonce)
         line["order"] = {**as_json(record), "signature": f"0x{shown.signature.hex()}"}
 
     bills = exchange.bills(show)

@@ -15,6 +15,7 @@ from commonwatt.exchange.answers import answer, order_answer, receipts
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.excerpt import excerpt
 from commonwatt.ledger.client.abi import events
+from commonwatt.ledger.client.demands import DemandsClient
 from commonwatt.ledger.client.disputes import DisputesClient
 from commonwatt.member.faults import DEMAND, Chain, faults
 from commonwatt.proof import keccak, sign
@@ -36,7 +37,7 @@ def test_an_honest_post_has_no_fault_and_no_proof_against_it_is_believed(stopped
     day, member = stopped
     assert [fault for each in range(day.rules.members) for fault in look(day, day.stopped, day.stopped, each)] == []
     client, at = day.exchange.client, publish(day, day.stopped)
-    disputes = DisputesClient(client)
+    disputes, demands = DisputesClient(client), DemandsClient(client)
     for name, lie in LIES.items():
         found = look(day, lie(day, day.stopped, member), day.stopped, member)
         proof = next(fault for fault in found if fault.function == name)
@@ -44,12 +45,12 @@ def test_an_honest_post_has_no_fault_and_no_proof_against_it_is_believed(stopped
             disputes.challenge(client.key, name, day.stopped.post, proof.arguments, at=at)
     # The honest operator answers what a member demands, and the post stays.
     key = purse(day, member)
-    disputes.demand(key, day.stopped.post, member, at=client.node.head.timestamp + 1)
+    demands.demand(key, day.stopped.post, member, at=client.node.head.timestamp + 1)
     shown = answer(day.stopped, member, day.exchange.mandates[member])
-    receipt = disputes.answer(day.stopped.post, member, shown, lines=8, at=client.node.head.timestamp + 1)
+    receipt = demands.answer(day.stopped.post, member, shown, lines=8, at=client.node.head.timestamp + 1)
     assert [event.name for event in events(receipt)] == ["Answered"]
     with pytest.raises(Reverted, match="AlreadyAnswered"):
-        disputes.lapse(key, day.stopped.post, member, at=client.node.head.timestamp + 1801)
+        demands.lapse(key, day.stopped.post, member, at=client.node.head.timestamp + 1801)
 
 
 @pytest.mark.parametrize("unit", [1, 100, 1_000_000])
@@ -76,20 +77,20 @@ def test_an_accepted_order_that_is_left_out_is_demanded(tmp_path: Path) -> None:
     client = day.exchange.client
     declared = day.stopped.delivered.committed.cleared.declared
     kept = receipts(declared, day.exchange.domain, [day.exchange.operator])
-    key, disputes = purse(day, member), DisputesClient(client)
+    key, demands = purse(day, member), DemandsClient(client)
     publish(day, day.stopped)
     # One that is there is shown, and the post stays.
     (receipt,) = kept[1]
-    disputes.demand_order(key, day.stopped.post, kept[1], at=client.node.head.timestamp + 1)
+    demands.demand_order(key, day.stopped.post, kept[1], at=client.node.head.timestamp + 1)
     siblings = order_answer(day.stopped, receipt.record)
-    disputes.answer_order(day.stopped.post, receipt.record, siblings, at=client.node.head.timestamp + 1)
+    demands.answer_order(day.stopped.post, receipt.record, siblings, at=client.node.head.timestamp + 1)
     # One that is not cannot be shown.
     missing = replace(receipt.record, order=keccak(b"accepted, but left out"))
     signed = sign(day.exchange.domain, missing, day.exchange.operator)
-    disputes.demand_order(key, day.stopped.post, [signed], at=client.node.head.timestamp + 1)
+    demands.demand_order(key, day.stopped.post, [signed], at=client.node.head.timestamp + 1)
     with pytest.raises(Reverted, match="NotInTree"):
-        disputes.answer_order(day.stopped.post, missing, siblings, at=client.node.head.timestamp + 1)
-    disputes.lapse_order(key, day.stopped.post, missing, at=client.node.head.timestamp + 1801)
+        demands.answer_order(day.stopped.post, missing, siblings, at=client.node.head.timestamp + 1)
+    demands.lapse_order(key, day.stopped.post, missing, at=client.node.head.timestamp + 1801)
     assert client.posted(day.stopped.post.slot, 0) is None
     day.close()
 

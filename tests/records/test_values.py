@@ -13,7 +13,7 @@ from commonwatt.proof import hash_struct
 from commonwatt.records import BUY, Mandate, Order, Statement, Trade
 
 HASH = bytes(range(32))
-ORDER = Order(bytes(20), BUY, 500, 320_000, 1_780_000_000, 1_780_000_900, 1)
+ORDER = Order(bytes(20), "", BUY, 500, 320_000, 1_780_000_000, 1_780_000_900, 1)
 TRADE = Trade(1_780_000_000, 0, 0, 1, 2, 500, 200_000, HASH, HASH)
 STATEMENT = Statement(1_780_000_000, 0, 1, 0, -500, 100_000, HASH, HASH, HASH)
 MANDATE = Mandate(bytes(20), bytes(20), "Buy.", 300_000, 0, 1_250, 0, 0, 1_780_000_000, 1)

@@ -8,9 +8,10 @@ from itertools import groupby
 from commonwatt.exchange.proofs import PostedSlot
 from commonwatt.exchange.states import Declared, Posted
 from commonwatt.proof import Domain, Key, sign
-from commonwatt.records import BUY, ZERO_HASH, Mandate, Order, Receipt, Signed
+from commonwatt.records import BUY, ZERO_HASH, Mandate, Order, Post, Receipt, Signed
 
-_NO_ORDER = Order(bytes(20), BUY, 0, 0, 0, 0, 0)
+_NO_POST = Post(0, 0, ZERO_HASH, ZERO_HASH, ZERO_HASH, ZERO_HASH)
+_NO_ORDER = Order(bytes(20), "", BUY, 0, 0, 0, 0, 0)
 
 
 def receipts(declared: Declared, domain: Domain, operators: Sequence[Key]) -> tuple[tuple[Signed[Receipt], ...], ...]:
@@ -44,6 +45,7 @@ def answer(posted: Posted, member: int, mandate: Signed[Mandate]) -> tuple[objec
     return (
         first, lines, len(slot.tree.levels) - 1, slot.tree.border(first, len(lines)), trades, slot.committed.root,
         siblings, consents, reading.record, reading.signature, slot.reading_tree.proof(member),
+        _NO_POST, (),
     )  # fmt: skip
 
 

@@ -98,7 +98,7 @@ def _slots(books: Books) -> Iterator[list[dict[str, Any]]]:
 
 def _orders(books: Books) -> dict[bytes, dict[str, Any]]:
     """Every signed order by its struct hash, as JSON with its signature."""
-    names = ("hash", "member", "side", "wh", "limit", "slot", "expiry", "nonce", "signature")
+    names = ("hash", "member", "text", "side", "wh", "limit", "slot", "expiry", "nonce", "signature")
     accounts = [signed.record.member for signed in books.mandates]
     return {
         order_hash: {**as_json(Order(accounts[member], *values)), "signature": hex_text(signature)}

@@ -139,11 +139,11 @@ def _order_rows(declared: Declared) -> Iterator[tuple[object, ...]]:
     if declared.signed:
         for member, signed in zip(declared.orders.member.tolist(), declared.signed, strict=True):
             o = signed.record
-            yield (o.slot, member, o.side, o.wh, o.limit, o.expiry, o.nonce, signed.hash, signed.signature)
+            yield (o.slot, member, o.side, o.wh, o.limit, o.expiry, o.nonce, signed.hash, signed.signature, o.text)
         return
     columns = (declared.orders.member, declared.orders.side, declared.orders.wh, declared.orders.limit)
     for member, side, wh, limit in zip(*(column.tolist() for column in columns), strict=True):
-        yield (declared.slot, member, side, wh, limit, declared.slot, 0, b"", b"")
+        yield (declared.slot, member, side, wh, limit, declared.slot, 0, b"", b"", "")
 
 
 def _reading_rows(delivered: Delivered) -> Iterator[tuple[object, ...]]:

@@ -33,7 +33,7 @@ from sqlalchemy.pool import StaticPool
 from commonwatt.errors import StoreError
 from commonwatt.units import IntArray
 
-VERSION: Final = "3"
+VERSION: Final = "4"
 # Marks the file as a store of ours (PRAGMA application_id, "CWex").
 _APPLICATION: Final = 0x43576578
 
@@ -76,7 +76,9 @@ mandates = _table(
     ["account", "agent", "hash", "signature"],
     ["text"],
 )
-orders = _table("orders", ["slot", "member", "side"], ["wh", "limit", "expiry", "nonce"], ["hash", "signature"])
+orders = _table(
+    "orders", ["slot", "member", "side"], ["wh", "limit", "expiry", "nonce"], ["hash", "signature"], ["text"]
+)
 refusals = _table("refusals", ["slot", "number"], ["member"], [], ["reason"])
 clearings = _table("clearings", ["slot", "stage"], [], [], ["mechanism", "prices", "proof", "diagnostics"])
 trades = _table(

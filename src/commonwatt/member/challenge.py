@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commonwatt.errors import ConfigError, Finding, RecordError, Reverted, VerificationError
+from commonwatt.ledger.client.demands import DemandsClient
 from commonwatt.ledger.client.disputes import DisputesClient
 from commonwatt.member.document import named, read
 from commonwatt.member.faults import DEMAND, Chain, Fault, faults
@@ -127,19 +128,20 @@ def _object(fault: Fault, member: int, client: LedgerClient, key: Key | None) ->
     told = Objection(fault.post.slot, fault.says, fault.function)
     if key is None:
         return told
-    disputes, at = DisputesClient(client), client.node.head.timestamp + 1
+    at = client.node.head.timestamp + 1
     if fault.function != DEMAND:
-        receipt = disputes.challenge(key, fault.function, fault.post, fault.arguments, at=at)
+        receipt = DisputesClient(client).challenge(key, fault.function, fault.post, fault.arguments, at=at)
         return _sent(told, "proved; the post is deleted", receipt)
+    demands = DemandsClient(client)
     try:
-        receipt = disputes.demand(key, fault.post, member, at=at)
-        own = [each["until"] for each in disputes.demanded() if (each["slot"], each["member"]) == (told.slot, member)]
+        receipt = demands.demand(key, fault.post, member, at=at)
+        own = [each["until"] for each in demands.demanded() if (each["slot"], each["member"]) == (told.slot, member)]
         return _sent(told, f"demanded; without an answer by {max(own, default='then')} let it lapse", receipt)
     except Reverted as error:
         if error.name != "AlreadyDemanded":
             raise
     try:
-        return _sent(told, "lapsed; the post is deleted", disputes.lapse(key, fault.post, member, at=at + 1))
+        return _sent(told, "lapsed; the post is deleted", demands.lapse(key, fault.post, member, at=at + 1))
     except Reverted as error:
         return Objection(told.slot, told.says, told.function, str(error))
 

@@ -106,7 +106,8 @@ def _metered(page: Page, shown: Ways, client: LedgerClient) -> None:
     there = leads(hash_struct(page.reading), page.member, shown.reading, page.post.readings)
     require(there, "the reading does not lead to the posted readings.")
     meter = page.reading.meter
-    require(client.member_of_meter(meter) == page.member, f"meter {checksum_address(meter)} is not this member's.")
+    own = client.home_of_meter(meter, page.post.slot) == page.member
+    require(own, f"meter {checksum_address(meter)} is not this member's.")
 
 
 def _rest(page: Page, wh: int) -> None:

@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from commonwatt.records.clearing import Check, Clearing, Proof, Trades
-from commonwatt.records.membership import Mint, Recovery, Standing
+from commonwatt.records.membership import Acceptance, Grant, Mint, Recovery, Standing
 from commonwatt.records.schema import I64, U8, U32, U64, ZERO_HASH, Address, Bytes32, Text
 
 __all__ = [
     "BUY",
     "SELL",
     "ZERO_HASH",
+    "Acceptance",
     "Anchor",
     "Check",
     "Clearing",
     "Gate",
+    "Grant",
     "Mandate",
     "Mint",
     "Order",
@@ -66,15 +68,17 @@ class Mandate:
 class Order:
     """A wish to buy or sell in one slot, signed by the member or, within the mandate, by its agent.
 
+    text : the same in words, as the member's own wallet shows it; empty when the agent signs
     side : BUY or SELL
-    wh : energy [Wh], > 0
+    wh : energy [Wh]; 0 cancels the member's earlier order for this slot and side
     limit : highest price to pay, lowest to accept [unit/kWh]
     slot : start of the slot [unix s]
     expiry : the order is void from then on [unix s]
-    nonce : unique per member
+    nonce : unique per member; an order replaces those of lower nonces for its slot and side
     """
 
     member: Address
+    text: Text
     side: U8
     wh: U64
     limit: U64
@@ -143,7 +147,11 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """What the operators sign and the chain keeps of one settled slot: roots and the hash of the deltas."""
+    """What the operators sign and the chain keeps of one settled slot: roots and the hash of the deltas.
+
+    lock : keccak of the key without which it does not become final; zero = it needs none
+    until : it does not become final after that [unix s]; 0 = the contract's own time holds
+    """
 
     slot: U64
     revision: U32
@@ -151,6 +159,8 @@ class Post:
     readings: Bytes32
     statements: Bytes32
     deltas: Bytes32
+    lock: Bytes32 = ZERO_HASH
+    until: U64 = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,6 +206,6 @@ def sign_orders(
     """The orders of one slot, each signed by its member's agent. An order is void once its slot begins."""
     rows = zip(orders.member.tolist(), orders.side.tolist(), orders.wh.tolist(), orders.limit.tolist(), strict=True)
     return tuple(
-        sign(domain, Order(members[member], side, wh, limit, slot, slot, 2 * slot + side), agents[member])
+        sign(domain, Order(members[member], "", side, wh, limit, slot, slot, 2 * slot + side), agents[member])
         for member, side, wh, limit in rows
     )

@@ -28,6 +28,7 @@ from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.outbox import Outbox, Outgoing, outgoing
 from commonwatt.exchange.states import Posted, Settled
 from commonwatt.ledger.client.abi import decode_event, events
+from commonwatt.ledger.client.demands import DemandsClient
 from commonwatt.ledger.client.disputes import DisputesClient
 from commonwatt.ledger.node import Receipt
 from commonwatt.member.faults import Chain, Fault, faults
@@ -79,7 +80,7 @@ class DishonestExchange(Exchange):
 
     def __init__(self, *arguments: Any, say: Callable[[Step], None], members: Sequence[Key]) -> None:
         super().__init__(*arguments)
-        self.disputes = DisputesClient(self.client)
+        self.disputes, self.demands = DisputesClient(self.client), DemandsClient(self.client)
         self._say, self._members = say, members
         self._posted: Posted | None = None
         self._tricks = [self._overcharge, self._withhold]
@@ -130,14 +131,14 @@ class DishonestExchange(Exchange):
             )
         )
         key = self._purse(member, at)
-        receipt = self.disputes.demand(key, false.post, member, at=at + 1)
-        until = self.disputes.demanded()[-1]["until"]
+        receipt = self.demands.demand(key, false.post, member, at=at + 1)
+        until = self.demands.demanded()[-1]["until"]
         self._say(Step(name, "demands its lines on the chain", receipt.gas_used))
         try:
-            self.disputes.lapse(key, false.post, member, at=at + 2)
+            self.demands.lapse(key, false.post, member, at=at + 2)
         except Reverted as early:
             self._say(Step(name, f"has to wait for the answer: {early.name}"))
-        receipt = self.disputes.lapse(key, false.post, member, at=until + 1)
+        receipt = self.demands.lapse(key, false.post, member, at=until + 1)
         self._say(Step(name, "has no answer in time and lets the post lapse", receipt.gas_used))
         self._say_struck(receipt, name)
 

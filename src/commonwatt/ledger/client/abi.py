@@ -28,8 +28,9 @@ SETTLEMENT = "Settlement"
 TOKEN = "CommunityToken"  # noqa: S105 (a contract, no secret)
 STAKE = "Stake"
 DISPUTES = "Disputes"
+DEMANDS = "Demands"
 OFFERS = "Offers"
-_ALL = (COMMUNITY, SETTLEMENT, DISPUTES, TOKEN, STAKE, OFFERS)
+_ALL = (COMMUNITY, SETTLEMENT, DISPUTES, DEMANDS, TOKEN, STAKE, OFFERS)
 
 
 class Codec:

@@ -19,7 +19,7 @@ class Governance:
     community : the contract that Settlement asks who is an operator and who a member [address]
     operators : their addresses, in ascending order
     threshold : how many of them must sign
-    config : digest of the community's file
+    config : digest of the community's file that holds at the head
     """
 
     community: bytes
@@ -40,4 +40,5 @@ def governance(client: LedgerClient) -> Governance:
     threshold, _, _, _, count = client.view(COMMUNITY, "parameters")
     if count != len(operators):
         raise LedgerError(f"The community has {count} operators, but its events tell of {len(operators)}.")
-    return Governance(bytes(community), operators, int(threshold), bytes(client.view(COMMUNITY, "config")[0]))
+    (charter,) = client.view(COMMUNITY, "charterAt", client.node.head.timestamp)
+    return Governance(bytes(community), operators, int(threshold), bytes(charter))

@@ -8,13 +8,24 @@ Every method that sends raises Reverted with the contract's custom error, or Led
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.client.abi import COMMUNITY, DISPUTES, SETTLEMENT, TOKEN, contract, decode_event, revert
+from commonwatt.ledger.client.abi import (
+    COMMUNITY,
+    DEMANDS,
+    DISPUTES,
+    SETTLEMENT,
+    TOKEN,
+    Event,
+    contract,
+    decode_event,
+    revert,
+)
 from commonwatt.ledger.client.quorum import ascending, gate_of, mint
 from commonwatt.ledger.client.sending import Call, Sender
 from commonwatt.ledger.client.terms import Addresses, Enrolment, Posting, Terms
@@ -36,6 +47,7 @@ _MOST_MEMBERS = 100_000
 _WITHDRAWAL_REQUESTED = keccak(b"WithdrawalRequested(uint32,uint64,uint64)")
 _WITHDRAWN = keccak(b"Withdrawn(uint32,uint64)")
 _POSTED = keccak(b"Posted(uint64,uint32,bytes32,bytes32,bytes32,bytes32)")
+_LOCKED = keccak(b"Locked(uint64,uint32,bytes32,uint64)")
 
 
 class LedgerClient:
@@ -83,8 +95,8 @@ class LedgerClient:
         registrations = -(-len(members) // _BATCH)
         community = created_address(key.address, nonce)
         money = created_address(key.address, nonce + 1 + registrations) if token else ZERO_ADDRESS
-        settlement, disputes = (
-            created_address(key.address, nonce + 1 + registrations + bool(token) + place) for place in (0, 1)
+        settlement, disputes, demands = (
+            created_address(key.address, nonce + 1 + registrations + bool(token) + place) for place in range(3)
         )
         create = contract(COMMUNITY).creation(operators, threshold, config)
         calls = [Call(b"", create, "create"), *_registrations(community, members)]
@@ -92,10 +104,10 @@ class LedgerClient:
             calls.append(Call(b"", contract(TOKEN).creation(community, *token), "create"))
         fixed = (
             terms.lane_unit, terms.slot_seconds, terms.slot_offset, terms.window, terms.grace, terms.answer_time,
-            terms.bond, disputes,
+            terms.corrections, terms.bond, disputes, demands,
         )  # fmt: skip
         calls.append(Call(b"", contract(SETTLEMENT).creation(community, money, fixed), "create"))
-        calls.append(Call(b"", contract(DISPUTES).creation(settlement), "create"))
+        calls += [Call(b"", contract(judge).creation(settlement), "create") for judge in (DISPUTES, DEMANDS)]
         client = cls(node, key, Addresses(community, settlement, money))
         client.sender.send(calls, at, "the creation of the community")
         return client
@@ -155,9 +167,9 @@ class LedgerClient:
         data = self._settlement("post", _fields(post), trades, deltas, self._ascending(post, signatures))
         return self._send_one(data, "post", len(deltas) // 4, at, f"the post of {_name(post)}")
 
-    def finalise(self, post: Post, deltas: bytes, *, at: int) -> Receipt:
-        """Apply a post after its window. Any key may."""
-        data = self._settlement("finalise", _fields(post), deltas)
+    def finalise(self, post: Post, deltas: bytes, *, at: int, key: bytes = ZERO_HASH) -> Receipt:
+        """Apply a post after its window. Anybody may. key : opens the post's lock, 32 bytes"""
+        data = self._settlement("finalise", _fields(post), deltas, key)
         return self._send_one(data, "finalise", len(deltas) // 4, at, f"the settlement of {_name(post)}")
 
     def anchor(self, period: Anchor, signatures: Sequence[bytes], *, at: int) -> Receipt:
@@ -207,7 +219,7 @@ class LedgerClient:
     @cached_property
     def terms(self) -> Terms:
         """What was fixed when Settlement was created."""
-        names = ("laneUnit", "slotSeconds", "window", "grace", "slotOffset", "answerTime", "bond")
+        names = ("laneUnit", "slotSeconds", "window", "grace", "slotOffset", "answerTime", "bond", "corrections")
         return Terms(*(self.view(SETTLEMENT, name)[0] for name in names))
 
     @cached_property
@@ -217,8 +229,13 @@ class LedgerClient:
 
     @cached_property
     def disputes(self) -> bytes:
-        """The contract that judges objections to posts [address]."""
+        """The contract that judges proofs of faults [address]."""
         return bytes(self.view(SETTLEMENT, "disputes")[0])
+
+    @cached_property
+    def demands(self) -> bytes:
+        """The contract that judges answers to what was demanded [address]."""
+        return bytes(self.view(SETTLEMENT, "demands")[0])
 
     @property
     def member_count(self) -> int:
@@ -232,9 +249,10 @@ class LedgerClient:
         """Number of the member with this account. Raises Reverted NotAMember."""
         return int(self.view(COMMUNITY, "memberOf", account)[0])
 
-    def member_of_meter(self, meter: bytes) -> int:
-        """Number of the member with this meter [address]. Raises Reverted UnknownMeter."""
-        return int(self.view(COMMUNITY, "memberOfMeter", meter)[0])
+    def home_of_meter(self, meter: bytes, slot: int) -> int:
+        """Number of the member whose home this meter [address] measured when the slot began. Raises Reverted
+        UnknownMeter."""
+        return int(self.view(COMMUNITY, "homeOfMeterAt", meter, slot)[0])
 
     def balances(self) -> IntArray:
         """Balance of every member, shape (members,) [lane units], requested withdrawals included.
@@ -326,14 +344,21 @@ class LedgerClient:
     def _note_posts(self) -> None:
         """Look for posts in the blocks that came since the last look, so that every block is read once."""
         head = self.node.head.number
-        for log in self.node.logs(self._posts_at + 1, head, self.addresses.settlement, _POSTED):
-            event = decode_event(log)
-            if event:
-                place = event.arguments["slot"], event.arguments["revision"]
-                self._posts[place] = log.transaction, event.arguments["deltas"]
-                roots = (event.arguments[name] for name in ("orders", "readings", "statements", "deltas"))
-                self._announced[place] = Post(*place, *roots)
+        for event in self._events(_POSTED, head):
+            place = event.arguments["slot"], event.arguments["revision"]
+            self._posts[place] = event.log.transaction, event.arguments["deltas"]
+            roots = (event.arguments[name] for name in ("orders", "readings", "statements", "deltas"))
+            self._announced[place] = Post(*place, *roots)
+        for event in self._events(_LOCKED, head):
+            place = event.arguments["slot"], event.arguments["revision"]
+            if self._posts[place][0] == event.log.transaction:
+                lock, until = event.arguments["lock"], event.arguments["until"]
+                self._announced[place] = replace(self._announced[place], lock=lock, until=until)
         self._posts_at = head
+
+    def _events(self, topic: bytes, head: int) -> Iterator[Event]:
+        logs = self.node.logs(self._posts_at + 1, head, self.addresses.settlement, topic)
+        return (event for log in logs if (event := decode_event(log)))
 
     def _ascending(self, record: Record, signatures: Sequence[bytes]) -> list[bytes]:
         """The signatures in the order that the contract asks for: by the signers' addresses."""
@@ -389,8 +414,9 @@ def _deltas_of(data: bytes) -> bytes:
     and whoever posts could so hide the deltas.
     """
     arguments = data[4:]
-    # Six words of the Post, one of the trades; the next one says where the deltas are.
-    start = int.from_bytes(arguments[7 * 32 : 8 * 32], "big")
+    # The words of the Post, one of the trades; the next one says where the deltas are.
+    place = (len(schema(Post)) + 1) * 32
+    start = int.from_bytes(arguments[place : place + 32], "big")
     length = int.from_bytes(arguments[start : start + 32], "big")
     return arguments[start + 32 : start + 32 + length]
 

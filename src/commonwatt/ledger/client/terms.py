@@ -26,6 +26,7 @@ class Terms:
     grace : time to finalise after the window [s]
     answer_time : time to answer what a member demands within the window [s]; not zero unless the window is
     bond : what the sender of a post stakes on it until it is final or gone [lane unit]
+    corrections : how long after its end a slot can be corrected [s]
     """
 
     lane_unit: int
@@ -35,6 +36,7 @@ class Terms:
     slot_offset: int = 0
     answer_time: int = 1
     bond: int = 0
+    corrections: int = 7 * 86_400
 
 
 @dataclass(frozen=True)

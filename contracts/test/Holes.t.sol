@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {Bonds} from "../src/Bonds.sol";
+import {Devices} from "../src/Devices.sol";
+import {Judge, Leaf} from "../src/Judge.sol";
+import {Members} from "../src/Members.sol";
+import {Offers} from "../src/Offers.sol";
+import {Operators} from "../src/Operators.sol";
+import {Post, RECOVERY_TYPEHASH, RECEIPT_TYPEHASH, Reading, Receipt, Recovery, Statement} from "../src/Records.sol";
+import {Batch} from "./Batch.sol";
+
+/// An account that takes no ether and runs whatever it is told.
+contract Refuser {
+    function run(address to, bytes calldata data) external returns (bool done) {
+        (done,) = to.call(data);
+    }
+}
+
+/// Attacks of a quorum, of one operator, of a seller and of an accomplice, and what stops each.
+contract HolesTest is Batch {
+    address private constant PROVER = address(0xBEEF);
+    uint256 private constant ACCOMPLICE_METER = 0xEE;
+
+    function assertStruck() private view {
+        (bytes32 digest,,,,) = settlement.posted(p.slot, p.revision);
+        vm.assertEq(digest, bytes32(0));
+        (uint64 reward,) = settlement.bonds(PROVER);
+        vm.assertEq(reward, 250);
+    }
+
+    /// Sums of all members that begin with money from nowhere: there is no line before the first one.
+    function test_a_first_line_that_follows_one_nobody_sees() public {
+        for (uint256 i = 0; i < 3; ++i) {
+            lines[i].index += 1;
+        }
+        seal();
+        vm.prank(PROVER);
+        disputes.challengeGap(p, one(0));
+        assertStruck();
+    }
+
+    /// An operator gives a member a meter whose key it holds, and the quorum bills what that counts.
+    function test_a_meter_that_the_member_never_took() public {
+        vm.warp(SLOT - 100);
+        vm.prank(operator);
+        community.registerMeter(0, vm.addr(ACCOMPLICE_METER));
+        readings[0].meter = vm.addr(ACCOMPLICE_METER);
+        book();
+        seal();
+        vm.prank(PROVER);
+        disputes.challengeDelivery(p, endsOf(0), readings[0]);
+        assertStruck();
+    }
+
+    /// Even one that the member takes counts only from then on.
+    function test_a_meter_that_came_after_the_slot() public {
+        readings[0].meter = vm.addr(ACCOMPLICE_METER);
+        book();
+        seal();
+        vm.prank(operator);
+        community.registerMeter(0, vm.addr(ACCOMPLICE_METER));
+        vm.prank(vm.addr(memberKey(0)));
+        community.acceptMeter(vm.addr(ACCOMPLICE_METER));
+        vm.assertEq(community.memberOfMeterAt(readings[0].meter, END), 0);
+        vm.prank(PROVER);
+        disputes.challengeDelivery(p, endsOf(0), readings[0]);
+        assertStruck();
+    }
+
+    /// A revision names a member that the post before had no line of, and takes its deposit.
+    function test_a_newcomer_in_a_revision() public {
+        address[] memory accounts = new address[](1);
+        Members.Role[] memory roles = new Members.Role[](1);
+        for (uint256 i = 0; i < 4; ++i) {
+            settled[i] = 0;
+        }
+        book();
+        seal();
+        vm.warp(END + WINDOW);
+        settlement.finalise(p, deltas, 0);
+        (accounts[0], roles[0]) = (account(4), Members.Role.Consumer);
+        vm.prank(operator);
+        community.register(accounts, new address[](1), roles);
+        fund(4, 1000);
+        (Post memory earlier, Leaf[] memory around) = (p, two(lines.length - 2, lines.length - 1));
+
+        revise(5);
+        changes.push(-1000);
+        changes[0] = 1000;
+        restate();
+        Leaf[] memory ends = endsOf(4);
+        vm.prank(PROVER);
+        disputes.challengeRevision(p, ends, deltas, earlier, around);
+        assertStruck();
+    }
+
+    /// The same without any line of the newcomer, in a first post.
+    function test_a_newcomer_who_pays_without_a_line() public {
+        changes.push(-1);
+        changes[0] += 1;
+        addMembers(1);
+        seal();
+        Leaf[] memory around = two(lines.length - 2, lines.length - 1);
+        vm.prank(PROVER);
+        disputes.challengeUnstated(p, around, deltas, 4);
+        assertStruck();
+    }
+
+    /// The first to ask takes no ether, so that nobody could be paid and the post would stand.
+    function test_a_demand_by_an_account_that_takes_no_money() public {
+        Refuser refuser = new Refuser();
+        orders[2].wh = 1;
+        Receipt memory receipt = Receipt(hashOf(orders[2]), SLOT, 2);
+        orders[2].wh = 2000;
+        seal();
+        bytes32 body = keccak256(abi.encode(RECEIPT_TYPEHASH, receipt));
+        bytes[] memory signatures = quorum(digestOf(body, block.chainid, address(settlement)));
+        vm.assertTrue(refuser.run(address(demands), abi.encodeCall(demands.demandOrder, (p, receipt, signatures))));
+        vm.warp(END + ANSWER_TIME + 1);
+        demands.lapseOrder(p, receipt);
+        (bytes32 digest,,,,) = settlement.posted(SLOT, 0);
+        vm.assertEq(digest, bytes32(0));
+        (uint64 reward,) = settlement.bonds(address(refuser));
+        vm.assertEq(reward, 250);
+    }
+
+    /// Panels and house count the same energy; the seller would be paid for both.
+    function test_one_kilowatt_hour_sold_by_two_meters() public {
+        (Offers offers, Offers.Offer memory offer) = sold();
+        address panel = vm.addr(ACCOMPLICE_METER);
+        vm.prank(operator);
+        community.registerMeter(2, panel);
+        vm.prank(vm.addr(memberKey(2)));
+        community.acceptMeter(panel);
+        vm.prank(operator);
+        community.registerDevice(address(0xDE), 2, Devices.Kind.Generator, false, panel);
+        vm.warp(END);
+        Reading memory counted = Reading(panel, SLOT, 0, 3000, 7);
+        bytes memory proof = signed(ACCOMPLICE_METER, hashOf(counted));
+        vm.expectRevert(abi.encodeWithSelector(Members.UnknownMeter.selector, panel));
+        vm.prank(vm.addr(memberKey(2)));
+        offers.release(offer, counted, proof);
+        // Nor does it count for the home when the device is gone.
+        vm.prank(operator);
+        community.revokeDevice(address(0xDE));
+        vm.expectRevert(abi.encodeWithSelector(Members.UnknownMeter.selector, panel));
+        vm.prank(vm.addr(memberKey(2)));
+        offers.release(offer, counted, proof);
+    }
+
+    /// After delivery an operator takes the seller's meter out of service, so that the buyer would get its money back.
+    function test_a_meter_revoked_after_delivery() public {
+        (Offers offers, Offers.Offer memory offer) = sold();
+        vm.warp(END);
+        vm.prank(operator);
+        community.revokeMeter(readings[2].meter);
+        bytes memory proof = signed(meterKey(2), hashOf(readings[2]));
+        vm.prank(vm.addr(memberKey(2)));
+        offers.release(offer, readings[2], proof);
+        Offers.Offer[] memory list = new Offers.Offer[](1);
+        list[0] = offer;
+        vm.prank(vm.addr(memberKey(2)));
+        offers.fetch(list);
+        vm.assertEq(token.balanceOf(vm.addr(memberKey(2))), 1000 * LANE_UNIT);
+    }
+
+    /// An operator registers the account that a member asked for in its recovery.
+    function test_the_new_account_of_a_recovery() public {
+        Recovery memory request = Recovery(1, address(0x77), 0);
+        bytes32 body = keccak256(abi.encode(RECOVERY_TYPEHASH, request));
+        community.startRecovery(request, quorum(digestOf(body, block.chainid, address(community))));
+        address[] memory accounts = new address[](1);
+        Members.Role[] memory roles = new Members.Role[](1);
+        (accounts[0], roles[0]) = (address(0x77), Members.Role.Consumer);
+        vm.expectRevert(abi.encodeWithSelector(Members.InvalidAccount.selector, address(0x77)));
+        vm.prank(operator);
+        community.register(accounts, new address[](1), roles);
+        // Until it is the member's, nothing that it signs is the member's.
+        vm.expectRevert(abi.encodeWithSelector(Members.NotAMember.selector, address(0x77)));
+        community.everMemberOf(address(0x77));
+        vm.warp(block.timestamp + 7 days);
+        community.recover(1);
+        vm.assertEq(community.memberOf(address(0x77)), 1);
+    }
+
+    /// A line that moves money though no meter counted anything.
+    function test_energy_that_no_meter_counted() public {
+        for (uint256 i = 0; i < 3; ++i) {
+            lines[i].reading = 0;
+        }
+        seal();
+        vm.prank(PROVER);
+        disputes.challengeUnread(p, leafAt(0));
+        assertStruck();
+    }
+
+    /// A full account of bonds cannot make a strike fail.
+    function test_a_prover_whose_account_is_full() public {
+        seal();
+        mint(PROVER, uint256(type(uint64).max) * LANE_UNIT);
+        vm.prank(PROVER);
+        token.approve(address(settlement), type(uint256).max);
+        vm.prank(PROVER);
+        settlement.placeBond(type(uint64).max - 100);
+        // The slot is another one's business: a fault is proved anyway.
+        lines[lines.length - 1].money = 1;
+        restate();
+        republish();
+        vm.prank(PROVER);
+        disputes.challengeEmptyLine(p, leafAt(lines.length - 1));
+        (uint64 held,) = settlement.bonds(PROVER);
+        vm.assertEq(held, type(uint64).max);
+        vm.assertEq(settlement.forfeited(), 401);
+    }
+
+    // Parts
+
+    /// The post as it stands expires, and another one takes its place.
+    function republish() private {
+        vm.warp(END + WINDOW + GRACE + 1);
+        publish();
+    }
+
+    /// Lines of revision 1, in which `members` have a line.
+    function revise(uint32 members) private {
+        lines.pop();
+        for (uint32 member = 4; member < members; ++member) {
+            lines.push(Statement(SLOT, 0, member, 0, 0, 0, 0, 0, 0));
+        }
+        lines.push(Statement(SLOT, 0, SENTINEL, 0, 0, 0, 0, 0, 0));
+        for (uint256 i = 0; i < lines.length; ++i) {
+            lines[i].revision = 1;
+        }
+        p.revision = 1;
+    }
+
+    /// Lines and changes as they are, posted.
+    function restate() private {
+        deltas = pack(changes);
+        (p.statements, p.deltas) = (rootOf(_lineHashes()), keccak256(deltas));
+        if (p.revision != 0) publish();
+    }
+
+    /// Member 2 has sold 1 000 Wh of the slot to member 0.
+    function sold() private returns (Offers offers, Offers.Offer memory offer) {
+        offers = new Offers(settlement, 1 days);
+        offer = Offers.Offer(2, SLOT, 1000, 1000, 1);
+        vm.prank(vm.addr(memberKey(2)));
+        offers.post(offer);
+        mint(vm.addr(memberKey(0)), 1000 * LANE_UNIT);
+        vm.prank(vm.addr(memberKey(0)));
+        token.approve(address(offers), type(uint256).max);
+        vm.prank(vm.addr(memberKey(0)));
+        offers.buy(offer, 1000);
+    }
+}
