@@ -35,7 +35,9 @@ const settings = (contract) => ({
   viaIR: false,
 });
 
-const OUTPUTS = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "storageLayout"];
+const OUTPUTS = [
+  "abi", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences", "storageLayout",
+];
 
 /** The text of a source by its name: ours are "src/...", the others are packages. */
 function read(name) {
@@ -49,7 +51,7 @@ function compile(contract) {
   const input = {
     language: "Solidity",
     sources: Object.fromEntries([...sources].map(([name, content]) => [name, { content }])),
-    settings: { ...settings(contract), outputSelection: { "*": { "*": OUTPUTS } } },
+    settings: { ...settings(contract), outputSelection: { "*": { "*": OUTPUTS, "": ["ast"] } } },
   };
   const load = (name) => {
     try {
@@ -68,11 +70,29 @@ function compile(contract) {
     abi,
     bytecode: `0x${evm.bytecode.object}`,
     deployedBytecode: `0x${evm.deployedBytecode.object}`,
+    // What is fixed at creation stands in the code: whoever compares codes leaves it out, and reads it there.
+    immutables: immutables(output.sources, evm.deployedBytecode.immutableReferences),
     // Where the variables are: a client reads a thousand balances from storage, not by a thousand calls.
     storage: Object.fromEntries(storageLayout.storage.map(({ label, slot }) => [label, Number(slot)])),
     compiler: { version: solc.version(), settings: settings(contract) },
     sourceHash: hash(sources),
   };
+}
+
+/** By an immutable's name: how many bytes its type has, and where the code holds its word of 32. */
+function immutables(sources, references) {
+  const found = {};
+  const walk = (node) => {
+    if (node === null || typeof node !== "object") return;
+    Object.values(node).forEach(walk);
+    if (!(node.nodeType === "VariableDeclaration" && node.id in references)) return;
+    const [, bits, address] = /^(?:uint(\d+)|(address|contract ).*|bytes32|ShortString)$/.exec(node.typeDescriptions.typeString);
+    if (node.name in found) fail(`Two immutables have the name ${node.name}.`);
+    const at = references[node.id].map(({ start }) => start).sort((one, other) => one - other);
+    found[node.name] = { at, bytes: bits ? bits / 8 : address ? 20 : 32 };
+  };
+  walk(Object.values(sources).map(({ ast }) => ast));
+  return found;
 }
 
 /** SHA-256 over the sources, imported ones included, sorted by name: name, zero byte, text, zero byte. */

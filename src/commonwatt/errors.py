@@ -14,7 +14,7 @@ CommonwattError
 │   └── Reverted           a contract reverted; carries the custom error's name
 ├── StoreError             the exchange's own file cannot be used
 ├── OutputError            a file that was asked for cannot be written
-└── VerificationError      a bill, a clearing or a chain does not prove what it claims
+└── VerificationError      a bill, a clearing, a chain or a contract is not what it claims to be
 
 Every error prints as one sentence that a person can act on, whatever others wrote into it (`plain`).
 `exit_code` is what the shell sees.
@@ -152,6 +152,6 @@ class OutputError(CommonwattError):
 
 
 class VerificationError(CommonwattError):
-    """A document does not prove what it claims."""
+    """A document does not prove what it claims, or a contract is not what it claims to be."""
 
     exit_code = 8

@@ -13,6 +13,7 @@ from typing import Any
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.agreeing import AgreeingNodes
+from commonwatt.ledger.client.code import Contracts
 from commonwatt.ledger.client.governance import Governance, governance
 from commonwatt.ledger.client.settlement import Addresses, LedgerClient
 from commonwatt.ledger.node import Node
@@ -47,7 +48,11 @@ class Pins:
 
 @dataclass(frozen=True)
 class Trust:
-    """What was believed. ledgers : nodes and files that were asked; pins : what the member knew; account : its own"""
+    """What was believed.
+
+    ledgers : nodes and files that were asked; pins : what the member knew; account : its own
+    release : whose contracts these are, see `code.Contracts`
+    """
 
     ledgers: tuple[str, ...]
     chain_id: int
@@ -55,6 +60,7 @@ class Trust:
     account: bytes
     governance: Governance
     pins: Pins
+    release: str
 
     @property
     def source(self) -> str:
@@ -71,6 +77,7 @@ class Trust:
             "chainId": self.chain_id,
             "settlement": checksum_address(self.settlement),
             "community": checksum_address(gov.community),
+            "release": self.release,
             "operators": [*map(checksum_address, gov.operators)],
             "threshold": gov.threshold,
             "config": f"0x{gov.config.hex()}",
@@ -83,9 +90,9 @@ class Trust:
         operators = ", ".join(map(checksum_address, gov.operators))
         return (
             f"Believed: {' and '.join(self.ledgers)} about chain {self.chain_id}; Settlement "
-            f"{checksum_address(self.settlement)} of Community {checksum_address(gov.community)}, where "
-            f"{gov.threshold} of these operators sign: {operators}; the member's account "
-            f"{checksum_address(self.account)}."
+            f"{checksum_address(self.settlement)} of Community {checksum_address(gov.community)}, "
+            f"with the code of {self.release}, where {gov.threshold} of these operators sign: {operators}; "
+            f"the member's account {checksum_address(self.account)}."
         )
 
 
@@ -98,7 +105,8 @@ def opened(
     ledgers : URLs of nodes, or files; several must give the same answers, and one that is named twice counts once
     key : of the member, for transactions; None = the chain is only asked
     Raises LedgerError when a chain cannot be asked or the key is not the member's, and VerificationError when chain or
-    contracts are others than the member knows, or would be sent to on the document's word alone.
+    contracts are others than the member knows, are no release's, name others, or would be sent to on the document's
+    word alone.
     """
     if key is not None:
         _may_send(at, pins, key)
@@ -133,7 +141,7 @@ def _trusted(client: LedgerClient, at: Named, ledgers: tuple[str, ...], pins: Pi
     settlement = checksum_address(at.settlement)
     known = pins.contract in (None, at.settlement)
     require(known, f"The document is of another community: it names the contract {settlement}, which is not yours.")
-    require(bool(client.node.code(at.settlement)), f"There is no contract at {settlement} on this chain.")
+    contracts = Contracts(client.node, at.settlement)
     found = governance(client)
     require(found.community == at.community, f"The document names another Community than {settlement} has.")
     others = pins.operators is not None and pins.operators != frozenset(found.operators)
@@ -141,4 +149,4 @@ def _trusted(client: LedgerClient, at: Named, ledgers: tuple[str, ...], pins: Pi
     require(not others, f"Others run the contract {settlement} than you named: {operators}.")
     same = pins.config in (None, found.config)
     require(same, f"The contract {settlement} was founded with another community's file, or another version of it.")
-    return Trust(ledgers, at.chain_id, at.settlement, at.account, found, pins)
+    return Trust(ledgers, at.chain_id, at.settlement, at.account, found, pins, contracts.release)

@@ -104,6 +104,9 @@ class Contract:
     def __init__(self, artifact: Mapping[str, Any]) -> None:
         entries = artifact["abi"]
         self.bytecode = bytes.fromhex(artifact["bytecode"].removeprefix("0x"))
+        self.runtime = bytes.fromhex(artifact["deployedBytecode"].removeprefix("0x"))
+        """The code that it leaves on the chain, with zeros where the immutables stand."""
+        self.immutables: Mapping[str, Mapping[str, Any]] = artifact["immutables"]
         self.functions = {entry["name"]: Function(entry) for entry in entries if entry["type"] == "function"}
         self.errors = [(entry["name"], Codec(entry["inputs"])) for entry in entries if entry["type"] == "error"]
         self.events = [_EventAbi(entry) for entry in entries if entry["type"] == "event"]

@@ -1,0 +1,81 @@
+"""Contracts of other code than the package's, made without a compiler, and what names them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from commonwatt.ledger.client.abi import COMMUNITY, DISPUTES, SETTLEMENT, contract
+from commonwatt.ledger.client.code import builds
+from commonwatt.ledger.client.settlement import LedgerClient
+from commonwatt.ledger.node import ZERO_ADDRESS
+from commonwatt.ledger.wallet import created_address
+from commonwatt.proof import keccak
+
+
+def constructor(code: bytes, storage: Mapping[int, int] = {}, operators: Sequence[bytes] = ()) -> bytes:
+    """What creates a contract of this code, with these words stored and these operators announced."""
+    body = b"".join(_push(value) + _push(place) + b"\x55" for place, value in storage.items())
+    for operator in operators:
+        topic = int.from_bytes(keccak(b"OperatorAppointed(address)"), "big")
+        body += _push(int.from_bytes(operator, "big")) + _push(topic) + b"\x5f\x5f\xa2"
+    size = b"\x61" + len(code).to_bytes(2, "big")
+    # size, offset, 0, CODECOPY, size, 0, RETURN
+    start = len(body) + len(size) + 3 + 2 + len(size) + 2
+    return body + size + b"\x61" + start.to_bytes(2, "big") + b"\x5f\x39" + size + b"\x5f\xf3" + code
+
+
+def create(client: LedgerClient, data: bytes) -> bytes:
+    """Create a contract; returns its address."""
+    at = client.node.head.timestamp + 1
+    return client.send(client.key, b"", data, "a creation", at=at, kind="create").contract
+
+
+def following(client: LedgerClient, later: int = 0) -> bytes:
+    """The address of the next contract that the client's key creates, or of one after it."""
+    return created_address(client.key.address, client.node.nonce(client.key.address) + later)
+
+
+def settlement(client: LedgerClient, community: bytes, disputes: bytes, token: bytes = ZERO_ADDRESS) -> bytes:
+    """Create a Settlement of the package's code that names these; returns its address."""
+    terms = replace(client.terms, lane_unit=1 if token != ZERO_ADDRESS else 10**12)
+    fixed = (
+        terms.lane_unit, terms.slot_seconds, terms.slot_offset, terms.window, terms.grace, terms.answer_time,
+        terms.bond, disputes,
+    )  # fmt: skip
+    return create(client, contract(SETTLEMENT).creation(community, token, fixed))
+
+
+def disputes(client: LedgerClient, of: bytes) -> bytes:
+    """Create a Disputes of the package's code that judges this Settlement; returns its address."""
+    return create(client, contract(DISPUTES).creation(of))
+
+
+def proxy(to: bytes) -> bytes:
+    """The code of a contract that lets another one do everything (ERC-1167)."""
+    return bytes.fromhex("363d3d373d3d3d363d73") + to + bytes.fromhex("5af43d82803e903d91602b57fd5bf3")
+
+
+def with_word(name: str, code: bytes, immutable: str, word: bytes, places: slice = slice(None)) -> bytes:
+    """The code with another word at some of the places of an immutable."""
+    changed = bytearray(code)
+    for at in next(iter(builds(name).values())).immutables[immutable].at[places]:
+        changed[at : at + 32] = word
+    return bytes(changed)
+
+
+def changed(code: bytes) -> bytes:
+    """The code of a Settlement with one byte of an error's selector changed, so that it goes on doing what it did."""
+    error = keccak(b"NotDisputes(address)")[:4]
+    assert error in code
+    return code.replace(error, bytes([error[0] ^ 1]) + error[1:], 1)
+
+
+def operator_of(address: bytes) -> int:
+    """Where Community stores whether an address is an operator."""
+    place = contract(COMMUNITY).storage["isOperator"]
+    return int.from_bytes(keccak(address.rjust(32, b"\0") + place.to_bytes(32, "big")), "big")
+
+
+def _push(value: int) -> bytes:
+    return b"\x7f" + value.to_bytes(32, "big")
