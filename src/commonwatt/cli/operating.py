@@ -51,7 +51,7 @@ class Quorum:
 @contextmanager
 def asking(contract: str, ledger: str, key: Key | None = None) -> Iterator[CommunityClient]:
     """The community of a settlement; with a key, to send to."""
-    from commonwatt.errors import LedgerError
+    from commonwatt.errors import LedgerError, NodeError
     from commonwatt.ledger.client.abi import SETTLEMENT
     from commonwatt.ledger.client.community import CommunityClient
     from commonwatt.ledger.client.settlement import Addresses, LedgerClient
@@ -65,7 +65,13 @@ def asking(contract: str, ledger: str, key: Key | None = None) -> Iterator[Commu
             raise LedgerError(f"There is no contract at {contract} on this chain.")
         nobody = Key(b"\x01" * 32)
         found = LedgerClient(node, key or nobody, Addresses(ZERO_ADDRESS, settlement))
-        community, token = (bytes(found.view(SETTLEMENT, name)[0]) for name in ("community", "asset"))
+        try:
+            _ = found.terms
+            community, token = (bytes(found.view(SETTLEMENT, name)[0]) for name in ("community", "asset"))
+        except NodeError:
+            raise
+        except LedgerError:
+            raise LedgerError(f"The contract at {contract} is no Settlement of a community.") from None
         yield CommunityClient(LedgerClient(node, key or nobody, Addresses(community, settlement, token)))
 
 

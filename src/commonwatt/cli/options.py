@@ -74,7 +74,7 @@ def one_address(name: str, text: str) -> bytes:
 
 def span(name: str, text: str) -> int:
     """Seconds of the option `name`, such as 30d, 12h or 15min."""
-    found = re.fullmatch(r"([0-9]{1,6})(s|min|h|d|w)", text)
+    found = re.fullmatch(r"([0-9]{1,9})(s|min|h|d|w)", text)
     if not found:
         raise ConfigError("The request", [Finding(name, f"is a span such as 30d, 12h or 15min, not '{text}'")])
     return int(found[1]) * _SPANS[found[2]]

@@ -24,7 +24,7 @@ from commonwatt.member.trust import Pins
 from commonwatt.proof import Key, checksum_address
 from commonwatt.records import Reading, Signed
 from commonwatt.records.schema import from_json, to_bytes
-from commonwatt.units import price_text
+from commonwatt.units import payment, price_text
 
 if TYPE_CHECKING:
     from commonwatt.ledger.node import Receipt
@@ -108,19 +108,27 @@ def fetch(at: At) -> Fetched:
         closed = []
         for each in offers.posted():
             sale, end = offers.sale(each), each.slot + offers.ledger.terms.slot_seconds
-            seller, own = each.seller == member.index, member.index in (each.seller, sale.buyer)
-            if sale.state == State.SOLD and own and now > end + offers.patience:
-                offers.refund(each, at=now)
-                refunded += 1
-            elif sale.state == State.SOLD and seller and now >= end and readings.get(each.slot):
-                offers.release(offers.ledger.key, each, _signed(readings[each.slot]), at=now)
-                released += 1
-            sale = offers.sale(each)
-            waits = (seller and not sale.seller_fetched) or (sale.buyer == member.index and not sale.buyer_fetched)
-            if sale.state == State.CLOSED and waits:
+            if sale.state == State.SOLD and member.index in (each.seller, sale.buyer):
+                shown = readings.get(each.slot) if member.index == each.seller else None
+                if now > end + offers.patience:
+                    offers.refund(each, at=now)
+                    refunded += 1
+                elif now >= end and shown:
+                    offers.release(offers.ledger.key, each, _signed(shown), at=now)
+                    released += 1
+                sale = offers.sale(each)
+            if sale.state == State.CLOSED and _due(each, sale, member.index):
                 closed.append(each)
         receipt = offers.fetch(offers.ledger.key, closed, at=now + 1) if closed else None
         return Fetched(released, refunded, receipt)
+
+
+def _due(each: Offer, sale: Sale, member: int) -> int:
+    """What the member may fetch from a closed offer [lane unit]."""
+    paid = payment(sale.delivered, each.price)
+    sold = paid if member == each.seller and not sale.seller_fetched else 0
+    back = payment(each.wh, each.price) - paid if member == sale.buyer and not sale.buyer_fetched else 0
+    return sold + back
 
 
 @contextmanager
