@@ -113,7 +113,9 @@ class CommunityClient:
 
     def propose(self, member: Key, change: Change, *, at: int) -> int:
         """Open a vote; its number. Voters that left or are suspended do not count for the turnout."""
-        receipt = self._send(member, "propose", astuple(change), self._inactive_voters(), doing="the proposal", at=at)
+        absent = self._inactive_voters()
+        data = contract(COMMUNITY).functions["propose"].encode(astuple(change), absent)
+        receipt = self.ledger.send(member, self.address, data, "the proposal", at=at, kind="propose", items=len(absent))
         opened = (event for log in receipt.logs if (event := decode_event(log)) and event.name == "Proposed")
         for event in opened:
             return int(event.arguments["proposal"])
