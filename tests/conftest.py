@@ -1,5 +1,7 @@
 """Fixtures that several rooms share, and how many examples properties are shown."""
 
+from acting_cases import later as later
+from acting_cases import place as place
 from exchange_runs import bills as bills
 from exchange_runs import finished as finished
 from exchange_runs import forks as forks

@@ -54,6 +54,7 @@ QUESTIONS: dict[str, tuple[Question, Any, type[object]]] = {
     "code": (lambda node: node.code(ACCOUNT), "0x60", bytes),
     "storage": (lambda node: node.storage(ACCOUNT, [0]), WORD, list),
     "logs": (lambda node: node.logs(1, 9), [LOG], list),
+    "tip": (lambda node: node.tip, "0x5", int),
 }
 TEXT = st.text(max_size=40) | st.sampled_from(
     ["0x", "0x0", "0xg", SHORT, WORD, "0x" + "f" * 65, "-0x1", "0x 1", "\x1b[2J"]
@@ -190,7 +191,7 @@ def test_a_body_that_is_none(stranger: Stranger, node: RemoteNode, body: bytes, 
     ("body", "again"),
     [
         (b"no JSON", True),
-        (b'{"jsonrpc": "2.0", "id": 7, "result": "0x1"}', True),
+        (b'{"jsonrpc": "2.0", "id": 777777, "result": "0x1"}', True),
         (b'{"id": null, "error": {"message": "insufficient funds", "code": -32000}}', False),
     ],
 )

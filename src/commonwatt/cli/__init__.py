@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from commonwatt.cli.chain import app as chain_app
-from commonwatt.cli.member import challenge, verify, withdraw
+from commonwatt.cli.community import app as community_app
+from commonwatt.cli.dealing import buy, fetch, offer
+from commonwatt.cli.member import challenge, deposit, verify, withdraw
 from commonwatt.cli.options import JsonPath, Whole, named_values, progress, write_json
+from commonwatt.cli.rights import access, grant, resign, vote
 from commonwatt.cli.study import app as study_app
 from commonwatt.errors import CommonwattError, OutputError
 from commonwatt.plain import many, plain
@@ -28,7 +31,8 @@ bench_app = App(name="bench", help="Measure this machine.")
 app.command(study_app)
 app.command(bench_app)
 app.command(chain_app)
-for own in (verify, challenge, withdraw):
+app.command(community_app)
+for own in (verify, challenge, deposit, withdraw, grant, access, vote, resign, offer, buy, fetch):
     app.command(own)
 
 

@@ -1,14 +1,14 @@
-"""The commands for a member alone: check a bill, object to a post, take money out. Heavy imports are inside."""
+"""The commands for a member alone: check a bill, object to a post, pay in, take out. Heavy imports are inside."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from commonwatt.cli.options import JsonPath, Whole, addresses, say, write_json
+from commonwatt.cli.options import JsonPath, Whole, addresses, done, say, write_json
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.plain import many
 
@@ -31,6 +31,35 @@ CommunityFile = Annotated[
         name="--community", help="The community's file, whose digest the contract has to hold; it does not tell whose."
     ),
 ]
+OwnKey = Annotated[Path, Parameter(help="File of the member's key, as made by `commonwatt chain key`.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Home:
+    """Which chain and whose contracts, as a member knows them."""
+
+    ledger: Annotated[
+        str | None,
+        Parameter(
+            help="The chain's file, or the URL of a node; the default is ledger.sqlite in the folder above the bill's."
+        ),
+    ] = None
+    contract: Contract = None
+    operators: Operators = None
+    community: CommunityFile = None
+
+    def chain(self, bill: Path) -> str:
+        """Where the chain is."""
+        return self.ledger or _beside(bill)
+
+    @property
+    def pins(self) -> Pins:
+        """What the member knows of its community from elsewhere than the bill."""
+        return _pins(self.contract, self.operators, _known(self.community))
+
+
+HOME = Home()
 
 
 def verify(
@@ -160,16 +189,40 @@ def withdraw(
     """
     from commonwatt.ledger.keyfile import read_key
     from commonwatt.member.challenge import withdraw as take
+
+    wanted = None if amount is None else money("amount", amount)
+    pins = _pins(contract, operators, _known(community))
+    receipt = take(document, ledger or _beside(document), pins, read_key(key), wanted)
+    done("Paid out" if amount is None else "Asked for; claim it when the posts before it are final", receipt, None)
+
+
+def deposit(bill: Path, amount: str, *, key: OwnKey, home: Home = HOME, json_path: JsonPath = None) -> None:
+    """Pay in from a member's own account: the tokens that it holds, or its ether.
+
+    Example: commonwatt deposit bills/home-05.json 12.50 --key my.key --contract ADDRESS
+
+    Parameters
+    ----------
+    bill
+        A bill of the member, which says where the contracts are.
+    amount
+        In the community's currency.
+    """
+    from commonwatt.ledger.keyfile import read_key
+    from commonwatt.member.acting import deposit as pay_in
+
+    wanted = money("amount", amount)
+    done("Paid in", pay_in(bill, home.chain(bill), home.pins, read_key(key), wanted), json_path)
+
+
+def money(name: str, text: str) -> int:
+    """Money of the option `name` [micro-currency], more than 0."""
     from commonwatt.units import MAX_MONEY, micro
 
     try:
-        wanted = None if amount is None else micro(amount, least=1, most=MAX_MONEY)
+        return micro(text, least=1, most=MAX_MONEY)
     except ValueError as error:
-        raise ConfigError("The request", [Finding("amount", str(error))]) from None
-    pins = _pins(contract, operators, _known(community))
-    receipt = take(document, ledger or _beside(document), pins, read_key(key), wanted)
-    done = "Paid out" if amount is None else "Asked for; claim it when the posts before it are final"
-    say(f"{done}: block {receipt.block}, {receipt.gas_used} gas.")
+        raise ConfigError("The request", [Finding(name, str(error))]) from None
 
 
 def _known(file: Path | None) -> Community | None:

@@ -7,13 +7,20 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter, Token
 
 from commonwatt.errors import ConfigError, Finding, OutputError
 from commonwatt.plain import plain
+
+if TYPE_CHECKING:
+    from commonwatt.ledger.node import Receipt
+
+_SPANS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+_INSTANT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2})?(?:Z|[+-][0-9]{2}:[0-9]{2})?)?"
 
 
 def _can_be_written(_type: object, path: str | None) -> None:
@@ -57,6 +64,43 @@ def addresses(name: str, texts: Sequence[str] | None) -> tuple[bytes, ...]:
         if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text.strip()):
             raise ConfigError("The request", [Finding(name, f"is an address, 0x and 40 digits, not '{text}'")])
     return tuple(bytes.fromhex(text.strip()[2:]) for text in texts or [])
+
+
+def one_address(name: str, text: str) -> bytes:
+    """The address of the option `name`."""
+    (found,) = addresses(name, [text])
+    return found
+
+
+def span(name: str, text: str) -> int:
+    """Seconds of the option `name`, such as 30d, 12h or 15min."""
+    found = re.fullmatch(r"([0-9]{1,9})(s|min|h|d|w)", text)
+    if not found:
+        raise ConfigError("The request", [Finding(name, f"is a span such as 30d, 12h or 15min, not '{text}'")])
+    return int(found[1]) * _SPANS[found[2]]
+
+
+def instant(name: str, text: str) -> int:
+    """Unix seconds of the option `name`: a date with or without a time, UTC unless it names a zone, or such seconds."""
+    if re.fullmatch(r"[0-9]{9,11}", text):
+        return int(text)
+    try:
+        if re.fullmatch(_INSTANT, text):
+            found = datetime.fromisoformat(text)
+            return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):
+        pass
+    finding = Finding(name, f"is a time such as 2026-07-01T12:00+02:00, not '{text}'")
+    raise ConfigError("The request", [finding])
+
+
+def done(sentence: str, receipt: Receipt, json_path: str | None, **figures: object) -> None:
+    """Say what a transaction did, and where it is."""
+    if json_path:
+        sent = {"transaction": f"0x{receipt.transaction.hex()}", "block": receipt.block, "gas": receipt.gas_used}
+        write_json({**figures, **sent}, json_path)
+    if json_path != "-":
+        say(f"{sentence}: block {receipt.block}, {receipt.gas_used} gas.")
 
 
 def named_values(option: str, texts: Sequence[str]) -> dict[str, str]:

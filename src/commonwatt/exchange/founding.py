@@ -199,7 +199,10 @@ def is_ether(community: Community) -> bool:
 def found(
     chain: Node, community: Community, operator: Key, parties: Sequence[Party], first_slot: int, at: int
 ) -> LedgerClient:
-    """Create the contracts, register the members and pay in their collateral. first_slot, at : [unix s]."""
+    """Create the contracts, register the members, pay in their collateral and give them ether for their transactions.
+
+    first_slot, at : [unix s]
+    """
     from commonwatt.ledger.client.settlement import Enrolment, LedgerClient, Terms
 
     members = [
@@ -230,4 +233,5 @@ def found(
     paying = [member for member in community.members if member.collateral]
     if paying:
         client.deposit_for([m.index for m in paying], [m.collateral for m in paying], at=at)
+    client.sender.endow([party.account for party in parties], at)
     return client

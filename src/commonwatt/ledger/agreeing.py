@@ -28,6 +28,11 @@ class AgreeingNodes:
         """See `Node`."""
         return self._same(lambda node: node.block(number), f"block {number}")
 
+    @property
+    def tip(self) -> NoReturn:
+        """Never: this is for questions."""
+        self.submit(b"")
+
     def submit(self, raw: bytes) -> NoReturn:  # noqa: ARG002
         """Never: this is for questions."""
         raise LedgerError("Several nodes are only asked; name one to send a transaction to.")

@@ -93,6 +93,10 @@ class Node(Protocol):
     def head(self) -> Block:
         """The last block."""
 
+    @property
+    def tip(self) -> int:
+        """What the chain's validators want above the base fee [wei per gas]."""
+
     def block(self, number: int) -> Block:
         """A block by its number."""
 

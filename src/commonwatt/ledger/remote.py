@@ -38,6 +38,8 @@ _SLOWEST = 10
 """Time-outs that an answer may take from its first byte to its last."""
 _MESSAGE = 300
 """Letters of a node's reason for a refusal that are shown."""
+_MOST_TIP = 30 * 10**9
+"""Wei per gas that are paid above the base fee at most, whatever a node suggests."""
 _REVERTED = 3
 """The error code of a call that reverted."""
 
@@ -94,6 +96,17 @@ class RemoteNode:
     def head(self) -> Block:
         """The last block."""
         return self._block("latest")
+
+    @property
+    def tip(self) -> int:
+        """What the node suggests to pay above the base fee [wei per gas], within reason: it is a stranger."""
+        try:
+            tip = self._read(quantity, "eth_maxPriorityFeePerGas")
+        except NodeError:
+            raise
+        except LedgerError:  # a node that suggests a whole price only
+            tip = self._read(quantity, "eth_gasPrice") - self.head.base_fee
+        return min(max(tip, 0), _MOST_TIP)
 
     def block(self, number: int) -> Block:
         """A block by its number."""

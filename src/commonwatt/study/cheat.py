@@ -113,7 +113,7 @@ class DishonestExchange(Exchange):
         for fault in found:
             self._say(Step(name, f"sees in its own data: {fault.says}"))
         receipt = self.disputes.challenge(
-            self._purse(member, at), found[0].function, false.post, found[0].arguments, at=at + 1
+            self._members[member], found[0].function, false.post, found[0].arguments, at=at + 1
         )
         self._say(Step(name, f"proves it on the chain by {found[0].function}", receipt.gas_used))
         self._say_struck(receipt, name)
@@ -130,7 +130,7 @@ class DishonestExchange(Exchange):
                 receipt.gas_used,
             )
         )
-        key = self._purse(member, at)
+        key = self._members[member]
         receipt = self.demands.demand(key, false.post, member, at=at + 1)
         until = self.demands.demanded()[-1]["until"]
         self._say(Step(name, "demands its lines on the chain", receipt.gas_used))
@@ -156,12 +156,6 @@ class DishonestExchange(Exchange):
         (line,), proof = shown["content"]["slots"], shown["proofs"][str(slot)]
         chain = Chain(self.domain, self.client.commitment(slot), self.client.posted_deltas(slot, 0) or b"")
         return faults(line, proof, member, self.mandates[member].record, chain, promises)
-
-    def _purse(self, member: int, at: int) -> Key:
-        """The home's own key, with some ether for its transactions."""
-        key = self._members[member]
-        self.client.pay(key.address, 10**18, at=at)
-        return key
 
     def _with_price(self, posted: Posted, number: int, price: int) -> Posted:
         """The same slot with another price for one trade; sums, deltas and roots follow."""

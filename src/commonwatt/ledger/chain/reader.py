@@ -123,6 +123,11 @@ class Reader:
         return self._head_block
 
     @property
+    def tip(self) -> int:
+        """Nothing: whoever seals takes transactions without a tip."""
+        return 0
+
+    @property
     def next_base_fee(self) -> int:
         """Wei per gas that the block after the head will ask for."""
         return self._next_base_fee

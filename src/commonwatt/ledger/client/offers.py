@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 from commonwatt.ledger.client.abi import OFFERS, TOKEN, contract, decode_event, revert
@@ -123,6 +124,16 @@ class OffersClient:
         return self._send(member, "fetch", fields, doing="the payment", at=at, kind="fetch", items=len(fields))
 
     # What anybody may read
+
+    @property
+    def settlement(self) -> bytes:
+        """The settlement whose members trade here [address]."""
+        return bytes(self._read("settlement")[0])
+
+    @cached_property
+    def patience(self) -> int:
+        """Time after the slot to show a reading [s]."""
+        return int(self._read("patience")[0])
 
     def payment(self, offer: Offer) -> int:
         """What an offer costs [base unit]."""

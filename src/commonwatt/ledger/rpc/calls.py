@@ -110,8 +110,8 @@ def _blob_base_fee(_: Asked) -> str:
 
 
 @method("eth_maxPriorityFeePerGas")
-def _tip(_: Asked) -> str:
-    return hexed(0)  # whoever seals takes transactions without a tip
+def _tip(asked: Asked) -> str:
+    return hexed(asked.reader.tip)
 
 
 def _percentiles(value: object) -> list[float]:
