@@ -119,6 +119,14 @@ def test_a_heat_pump_comes_on_top_of_the_load() -> None:
     assert second.loads == (second.load,)
 
 
+def test_operators_are_counted_or_named() -> None:
+    counted = parse(GOOD.replace('window = "1h"', "operators = 3\nthreshold = 2"), "x").ledger
+    named = parse(GOOD.replace('window = "1h"', 'operators = ["co-op", "grid"]'), "x").ledger
+    assert (counted.operators, counted.threshold) == (("operator", "operator-2", "operator-3"), 2)
+    assert (named.operators, named.threshold) == (("co-op", "grid"), 1)
+    assert len(parse(GOOD.replace('window = "1h"', "operators = 255"), "x").ledger.operators) == 255
+
+
 def test_prices_by_time_of_day_and_from_a_file() -> None:
     table = '[{ from = "00:00", price = "0.30" }, { from = "17:30", price = "0.41", days = ["mon", "sun"] }]'
     text = GOOD.replace('"0.32"', table).replace('"0.08"', '{ file = "feed.csv" }')

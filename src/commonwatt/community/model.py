@@ -107,6 +107,8 @@ class Stage:
     parameters: Mapping[str, object] = field(default_factory=dict)
 
 
+OPERATOR: Final = "operator"
+"""Name of an operator that the file does not name."""
 LEDGERS: Final = "embedded, none, or a node's URL such as http://127.0.0.1:8545"
 
 
@@ -124,6 +126,8 @@ class LedgerChoice:
     confirmations : blocks on top of a transaction's before a node's word for it is believed
     answer : time for the operators to show what a member demands on the chain [s]; None = as long as the window
     bond : what an operator stakes on each post until it is final [unit]
+    operators : names of those who run the community; the first one sends what all sign
+    threshold : how many of them must sign
     """
 
     kind: str = "embedded"
@@ -132,6 +136,8 @@ class LedgerChoice:
     confirmations: int = 0
     answer: int | None = None
     bond: int = 0
+    operators: tuple[str, ...] = (OPERATOR,)
+    threshold: int = 1
 
 
 @dataclass(frozen=True)

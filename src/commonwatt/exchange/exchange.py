@@ -1,6 +1,6 @@
 """The engine of a market day: it clears, settles and states what it is told, one event after the other.
 
-It reads no clock, opens no socket and holds no key but the operator's. A driver brings each event when it is due, with
+It reads no clock, opens no socket and holds no keys but the operators'. A driver brings each event when it is due, with
 what homes wish and what meters counted: the simulation as fast as it can, a service by the clock. Each event is one
 transaction of the store and then its messages to the ledger, so a run that was killed goes on from there.
 """
@@ -137,7 +137,7 @@ class Laboratory:
 class Exchange(Laboratory):
     """The market with signatures and a ledger: it believes what is signed, as far as mandates and money go.
 
-    client : of the community's contracts; operator : whose signature the contract asks for
+    client : of the community's contracts; quorum : keys of as many operators as must sign
     mandates : of all members, signed by their wallets; meters : addresses; both by member index
     Raises SignatureError or RecordError when a mandate is not its member's own.
     """
@@ -147,13 +147,13 @@ class Exchange(Laboratory):
         rules: Rules,
         store: Store,
         client: LedgerClient,
-        operator: Key,
+        quorum: Sequence[Key],
         mandates: Sequence[Signed[Mandate]],
         meters: Sequence[bytes],
         watch: Stopwatch | None = None,
     ) -> None:
         super().__init__(rules, store, watch)
-        self.client, self.outbox, self.operator, self.domain = client, Outbox(client), operator, client.domain
+        self.client, self.outbox, self.domain = client, Outbox(client, quorum), client.domain
         self.mandates, self.meters = tuple(mandates), tuple(meters)
         self.by_member = filed(self.mandates, rules.community, self.domain)
         self._tell_again()
@@ -167,7 +167,7 @@ class Exchange(Laboratory):
         """After the last event: let the last windows pass, then fix the root of the period's bills."""
         self.outbox.finalise_due()
         period = Anchor(self.rules.period.start, self.rules.period.end, bills)
-        self.outbox.anchor(period, self.operator, self.rules.events[-1].at + 2)
+        self.outbox.anchor(period, self.rules.events[-1].at + 2)
 
     def before(self, event: Event) -> None:
         """See `Laboratory`: posts whose window has passed become final."""
@@ -204,9 +204,9 @@ class Exchange(Laboratory):
         return self.outbox.free()
 
     def stated(self, settled: Settled) -> tuple[Settled, Outgoing | None]:
-        """See `Laboratory`: statements and roots, signed by the operator."""
+        """See `Laboratory`: statements and roots, signed by the operators."""
         posted = steps.post(settled, [mandate.hash for mandate in self.mandates])
-        return posted, outgoing(posted, self.domain, self.operator)
+        return posted, outgoing(posted, self.domain, self.outbox.quorum)
 
     def tell(self, event: Event, message: Outgoing | None) -> None:
         """See `Laboratory`; repeated, the same blocks come of it."""

@@ -1,6 +1,7 @@
 """How a community comes to its ledger, and a run to its files: founded once, found again whenever the run goes on.
 
-Every driver does it so, and needs nobody's key but the operator's: of the others the ledger is told the addresses.
+Every driver does it so, and needs nobody's keys but those of as many operators as must sign: of all others the ledger
+is told the addresses.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from commonwatt.community.model import Community
 from commonwatt.errors import LedgerError, StoreError
 from commonwatt.exchange import rows
 from commonwatt.exchange.folder import LEDGER_FILE, refuse_half_a_run, remove
+from commonwatt.exchange.outbox import minted
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.store import VERSION, Store, set_values
 from commonwatt.proof import Key, keccak
@@ -78,15 +80,23 @@ def claim(store: Store, rules: Rules, ledger: str, out: Path | None) -> None:
 
 
 def open_ledger(
-    store: Store, rules: Rules, ledger: str, out: Path | None, operator: Key, parties: Sequence[Party]
+    store: Store,
+    rules: Rules,
+    ledger: str,
+    out: Path | None,
+    quorum: Sequence[Key],
+    operators: Sequence[bytes],
+    parties: Sequence[Party],
 ) -> Founded:
     """The community's contracts on the node that `ledger` names; founded there if the store knows of none.
 
-    ledger : "embedded", or the URL of a node; parties : by member index
+    ledger : "embedded", or the URL of a node
+    quorum : keys of as many operators as must sign; the first one sends
+    operators : addresses of all; parties : by member index
     """
     from commonwatt.ledger.client.settlement import Addresses, LedgerClient
 
-    values = store.values()
+    values, operator = store.values(), quorum[0]
     path = out / LEDGER_FILE if out and ledger == "embedded" else None
     if path and "settlement" not in values:
         # Killed before the community was founded: nothing of value is in the file yet.
@@ -97,7 +107,7 @@ def open_ledger(
     try:
         if held[1]:
             return Founded(node, LedgerClient(node, operator, Addresses(*held)), int(values["founded_at_block"]))
-        client = found(node, rules.community, operator, parties, rules.period.start, genesis + 1)
+        client = found(node, rules.community, quorum, operators, parties, rules.period.start, genesis + 1)
         return Founded(node, client, node.head.number)
     except BaseException:
         node.close()
@@ -197,7 +207,13 @@ def is_ether(community: Community) -> bool:
 
 
 def found(
-    chain: Node, community: Community, operator: Key, parties: Sequence[Party], first_slot: int, at: int
+    chain: Node,
+    community: Community,
+    quorum: Sequence[Key],
+    operators: Sequence[bytes],
+    parties: Sequence[Party],
+    first_slot: int,
+    at: int,
 ) -> LedgerClient:
     """Create the contracts, register the members and pay in their collateral. first_slot, at : [unix s]."""
     from commonwatt.ledger.client.settlement import Enrolment, LedgerClient, Terms
@@ -210,9 +226,9 @@ def found(
     ether = is_ether(community)
     client = LedgerClient.deploy(
         chain,
-        operator,
-        operators=[operator.address],
-        threshold=1,
+        quorum[0],
+        operators=operators,
+        threshold=ledger.threshold,
         config=community.digest,
         members=members,
         terms=Terms(
@@ -229,5 +245,7 @@ def found(
     )
     paying = [member for member in community.members if member.collateral]
     if paying:
-        client.deposit_for([m.index for m in paying], [m.collateral for m in paying], at=at)
+        lanes = [member.collateral for member in paying]
+        signed = minted(client, sum(lanes), quorum)
+        client.deposit_for([member.index for member in paying], lanes, at=at, signatures=signed)
     return client

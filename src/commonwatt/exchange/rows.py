@@ -110,7 +110,7 @@ def write_slot(
         post, leaves = posted.post, b"".join(posted.tree.levels[0])
         row = (
             slot, post.revision, at, post.orders, message.trades, post.readings, post.statements,
-            message.deltas, message.signature, leaves,
+            message.deltas, b"".join(message.signatures), leaves,
         )  # fmt: skip
         add(connection, tables.posts, [row])
     detail = {"slot": slot, "trades": len(account.trades), "grid_wh": int(account.grid.sum())}
@@ -234,7 +234,7 @@ def read_posts(store: Store) -> list[Outgoing]:
             Post(row.slot, row.revision, row.orders, row.readings, row.statements, keccak(row.deltas)),
             row.trades,
             row.deltas,
-            row.signature,
+            tuple(row.signatures[first : first + 65] for first in range(0, len(row.signatures), 65)),
         )
         for row in store.rows(tables.posts)
     ]

@@ -33,7 +33,7 @@ from sqlalchemy.pool import StaticPool
 from commonwatt.errors import StoreError
 from commonwatt.units import IntArray
 
-VERSION: Final = "3"
+VERSION: Final = "4"
 # Marks the file as a store of ours (PRAGMA application_id, "CWex").
 _APPLICATION: Final = 0x43576578
 
@@ -92,7 +92,7 @@ posts = _table(
     "posts",
     ["slot", "revision"],
     ["posted_at"],
-    ["orders", "trades", "readings", "statements", "deltas", "signature", "leaves"],
+    ["orders", "trades", "readings", "statements", "deltas", "signatures", "leaves"],
 )
 caps = _table("caps", ["slot"], [], ["feed_in"])
 progress = _table("progress", ["id"], ["event"])

@@ -16,12 +16,17 @@ from commonwatt.records import Mandate, Signed
 
 @dataclass(frozen=True)
 class Keys:
-    """Private keys by role; members, agents and meters by member index."""
+    """Private keys by role; members, agents and meters by member index, operators as the file names them."""
 
-    operator: Key
+    operators: tuple[Key, ...]
     members: tuple[Key, ...]
     agents: tuple[Key, ...]
     meters: tuple[Key, ...]
+
+    @property
+    def operator(self) -> Key:
+        """The operator that sends what a quorum signs."""
+        return self.operators[0]
 
 
 def simulated_keys(community: Community) -> Keys:
@@ -31,7 +36,8 @@ def simulated_keys(community: Community) -> Keys:
     def by_member(role: str) -> tuple[Key, ...]:
         return tuple(Key.derive(seed, f"{role} {member.id}") for member in community.members)
 
-    return Keys(Key.derive(seed, "operator"), by_member("member"), by_member("agent"), by_member("meter"))
+    operators = tuple(Key.derive(seed, name) for name in community.ledger.operators)
+    return Keys(operators, by_member("member"), by_member("agent"), by_member("meter"))
 
 
 def mandates(

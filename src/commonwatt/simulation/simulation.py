@@ -80,7 +80,9 @@ class Simulation:
         rules, store = self.rules, self.store
         keys = simulated_keys(rules.community)
         with self.watch("found the community"):
-            founded = open_ledger(store, rules, ledger, out, keys.operator, parties(keys))
+            quorum = keys.operators[: rules.community.ledger.threshold]
+            operators = [key.address for key in keys.operators]
+            founded = open_ledger(store, rules, ledger, out, quorum, operators, parties(keys))
             self.node = founded.node
             signed = rows.read_mandates(store)
             if not signed:
@@ -88,7 +90,7 @@ class Simulation:
                 signed = mandates(rules.community, keys, rules.limits, founded.client.domain, opening, end)
                 enter(store, founded, signed)
             meters = [key.address for key in keys.meters]
-            self.exchange = engine(rules, store, founded.client, keys.operator, signed, meters, self.watch)
+            self.exchange = engine(rules, store, founded.client, quorum, signed, meters, self.watch)
             self.homes = SigningHomes(rules, truth, forecaster, store, keys, founded.client.domain)
 
     def run(self, progress: Callable[[int, int], None] | None = None) -> Result:
