@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import time
 from typing import Final
 
+from commonwatt.community.roles import Role
 from commonwatt.community.tariff import Tariff
 from commonwatt.units import MICRO, price_text
 
@@ -69,6 +70,7 @@ class Member:
     """A household or other party.
 
     index : place in the community, from 0; the ledger's member index
+    load : None = it uses nothing
     heat_pump : used on top of `load`, or None
     bus : where in the grid its connection is; None when no grid is given
     collateral : what it pays in at the start [unit]
@@ -77,7 +79,7 @@ class Member:
 
     index: int
     id: str
-    load: Load
+    load: Load | None
     heat_pump: Load | None = None
     pv: PV | None = None
     battery: Battery | None = None
@@ -86,11 +88,12 @@ class Member:
     collateral: int = 0
     wallet: bytes | None = None
     meter: bytes | None = None
+    role: Role = Role.CONSUMER
 
     @property
     def loads(self) -> tuple[Load, ...]:
-        """All that it uses."""
-        return (self.load, self.heat_pump) if self.heat_pump else (self.load,)
+        """All that it uses; nobody has a heat pump and no load."""
+        return tuple(load for load in (self.load, self.heat_pump) if load is not None)
 
 
 @dataclass(frozen=True)

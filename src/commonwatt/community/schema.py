@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from commonwatt.community.model import LEDGERS, OPERATOR, Battery, LedgerChoice, Terms, is_ledger
+from commonwatt.community.roles import WORDS
 from commonwatt.proof import checksum_address
 from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MICRO, UNITS, micro
 
@@ -92,6 +93,12 @@ def _ledger(kind: str) -> str:
     if not is_ledger(kind):
         raise ValueError(f"must be {LEDGERS}, not '{kind}'")
     return kind
+
+
+def _role(word: str) -> str:
+    if word not in WORDS:
+        raise ValueError(f"'{word}' is not a role{near(word, WORDS) or '; write ' + ', '.join(WORDS)}")
+    return word
 
 
 def _operators(value: object) -> tuple[str, ...]:
@@ -323,11 +330,12 @@ class MandateTable(Table):
 
 
 class MemberTable(Table):
-    load: Annotated[Name, Field(description="name of the profile of what the home uses")]
+    role: Annotated[str, AfterValidator(_role)] | None = None
+    load: Annotated[Name | None, Field(description="name of the profile of what the home uses")] = None
     annual_kwh: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
     heat_pump: HeatPumpTable | None = None
-    pv: PVTable | None = None
-    battery: BatteryTable | None = None
+    pv: Annotated[PVTable | None, Field(description="the plant that makes it a prosumer")] = None
+    battery: Annotated[BatteryTable | None, Field(description="what a storage consists of")] = None
     mandate: MandateTable = MandateTable()
     bus: Name | None = None
     collateral: Money = 0

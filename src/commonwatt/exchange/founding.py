@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from commonwatt.ledger.node import Node
     from commonwatt.ledger.remote import RemoteNode
 
-CONSUMER: Final = 1
-PROSUMER: Final = 2
 _OPERATOR_WEI: Final = 10**24
 _ETHER: Final = ("ETH", "ETHER")
 _HEAD_START: Final = 3600
@@ -219,7 +217,7 @@ def found(
     from commonwatt.ledger.client.settlement import Enrolment, LedgerClient, Terms
 
     members = [
-        Enrolment(party.account, PROSUMER if member.pv else CONSUMER, party.meter)
+        Enrolment(party.account, member.role, party.meter)
         for member, party in zip(community.members, parties, strict=True)
     ]
     ledger = community.ledger
