@@ -131,6 +131,7 @@ class LedgerChoice:
     bond : what an operator stakes on each post until it is final [unit]
     operators : names of those who run the community; the first one sends what all sign
     threshold : how many of them must sign
+    generator_meters : whether each generator has a meter of its own, beside its home's
     """
 
     kind: str = "embedded"
@@ -141,6 +142,7 @@ class LedgerChoice:
     bond: int = 0
     operators: tuple[str, ...] = (OPERATOR,)
     threshold: int = 1
+    generator_meters: bool = False
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,11 @@ class Community:
     profiles: str | None = None
     seed: str = ""
     unit: int = 1
+
+    @property
+    def metered_generators(self) -> tuple[Member, ...]:
+        """The members whose generator has a meter of its own."""
+        return tuple(member for member in self.members if member.pv) if self.ledger.generator_meters else ()
 
     @property
     def per_currency(self) -> int:

@@ -287,6 +287,7 @@ class LedgerTable(Table):
     bond: Money = LedgerChoice.bond
     operators: Annotated[tuple[str, ...], BeforeValidator(_operators)] = LedgerChoice.operators
     threshold: Annotated[int, Field(ge=1)] = LedgerChoice.threshold
+    generator_meters: bool = LedgerChoice.generator_meters
 
     @model_validator(mode="after")
     def _can_be_reached(self) -> LedgerTable:

@@ -37,11 +37,20 @@ _FOUNDING: Final = 1800
 
 
 @dataclass(frozen=True)
+class Generator:
+    """The addresses under which the ledger knows a generator: its own, and that of the meter that measures it alone."""
+
+    device: bytes
+    meter: bytes
+
+
+@dataclass(frozen=True)
 class Party:
-    """The addresses under which the ledger knows a member: its account and its meter."""
+    """The addresses under which the ledger knows a member: its account and its meter, and its generator's, if any."""
 
     account: bytes
     meter: bytes
+    generator: Generator | None = None
 
 
 @dataclass(frozen=True)
@@ -241,6 +250,9 @@ def found(
         token=None if ether else (f"{community.name} {community.currency}", community.currency),
         at=at,
     )
+    generators = [(place, party.generator) for place, party in enumerate(parties) if party.generator]
+    if generators:
+        client.register_generators([(place, each.device, each.meter) for place, each in generators], at=at)
     paying = [member for member in community.members if member.collateral]
     if paying:
         lanes = [member.collateral for member in paying]

@@ -86,6 +86,7 @@ trades = _table(
     ["buy_order", "sell_order", "hash"],
 )
 readings = _table("readings", ["slot", "member"], ["wh_in", "wh_out", "sequence"], ["hash", "signature"])
+generators = _table("generators", ["slot", "member"], ["wh_in", "wh_out", "sequence"], ["hash", "signature"])
 accounts = _table("accounts", ["slot", "member"], ["net", "ahead", "after", "grid", "credit"])
 commitments = _table("commitments", ["slot"], ["gate"], ["orders", "trades"])
 posts = _table(

@@ -5,7 +5,8 @@ In a live community each key stays with its owner, and the exchange knows addres
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from commonwatt.community.mandate import mandate_text
 from commonwatt.community.model import Community
@@ -16,12 +17,17 @@ from commonwatt.records import Mandate, Signed
 
 @dataclass(frozen=True)
 class Keys:
-    """Private keys by role; members, agents and meters by member index, operators as the file names them."""
+    """Private keys by role; members, agents and meters by member index, operators as the file names them.
+
+    inverters, generators : of the generators that have a meter, and of these meters, by member index
+    """
 
     operators: tuple[Key, ...]
     members: tuple[Key, ...]
     agents: tuple[Key, ...]
     meters: tuple[Key, ...]
+    inverters: Mapping[int, Key] = field(default_factory=dict)
+    generators: Mapping[int, Key] = field(default_factory=dict)
 
     @property
     def operator(self) -> Key:
@@ -37,7 +43,11 @@ def simulated_keys(community: Community) -> Keys:
         return tuple(Key.derive(seed, f"{role} {member.id}") for member in community.members)
 
     operators = tuple(Key.derive(seed, name) for name in community.ledger.operators)
-    return Keys(operators, by_member("member"), by_member("agent"), by_member("meter"))
+    inverters, generators = (
+        {member.index: Key.derive(seed, f"{role} {member.id}") for member in community.metered_generators}
+        for role in ("inverter", "generator")
+    )
+    return Keys(operators, by_member("member"), by_member("agent"), by_member("meter"), inverters, generators)
 
 
 def mandates(
