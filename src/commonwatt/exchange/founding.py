@@ -223,6 +223,7 @@ def found(
     at: int,
 ) -> LedgerClient:
     """Create the contracts, register the members and pay in their collateral. first_slot, at : [unix s]."""
+    from commonwatt.ledger.client.devices import generator
     from commonwatt.ledger.client.settlement import Enrolment, LedgerClient, Terms
 
     members = [
@@ -250,9 +251,14 @@ def found(
         token=None if ether else (f"{community.name} {community.currency}", community.currency),
         at=at,
     )
-    generators = [(place, party.generator) for place, party in enumerate(parties) if party.generator]
-    if generators:
-        client.register_generators([(place, each.device, each.meter) for place, each in generators], at=at)
+    calls = [
+        call
+        for member, party in enumerate(parties)
+        if (own := party.generator)
+        for call in generator(client.addresses.community, member, own.device, own.meter)
+    ]
+    if calls:
+        client.sender.send(calls, at, "the registration of generators")
     paying = [member for member in community.members if member.collateral]
     if paying:
         lanes = [member.collateral for member in paying]

@@ -33,8 +33,6 @@ _BATCH = 100
 _LANE_BYTES = 8
 _LANES = 4
 _MOST_MEMBERS = 100_000
-_GENERATOR = 2
-"""Number of this kind of device in the contract's enumeration."""
 _WITHDRAWAL_REQUESTED = keccak(b"WithdrawalRequested(uint32,uint64,uint64)")
 _WITHDRAWN = keccak(b"Withdrawn(uint32,uint64)")
 _POSTED = keccak(b"Posted(uint64,uint32,bytes32,bytes32,bytes32,bytes32)")
@@ -107,19 +105,6 @@ class LedgerClient:
     def register(self, members: Sequence[Enrolment], *, at: int) -> None:
         """Register more members; they are numbered on from the last one."""
         self.sender.send(list(_registrations(self.addresses.community, members)), at, "the registration of members")
-
-    def register_generators(self, generators: Sequence[tuple[int, bytes, bytes]], *, at: int) -> None:
-        """Bring generators into service: member, address of the device, address of the meter that measures it alone."""
-        functions = contract(COMMUNITY).functions
-        calls = [
-            Call(self.addresses.community, data)
-            for member, device, meter in generators
-            for data in (
-                functions["registerMeter"].encode(member, meter),
-                functions["registerDevice"].encode(device, member, _GENERATOR, False, meter),  # noqa: FBT003
-            )
-        ]
-        self.sender.send(calls, at, "the registration of generators")
 
     def issue(self, lanes: int) -> Mint:
         """What operators sign in `token_domain`, so that this client can pay in `lanes` lane units for members."""
