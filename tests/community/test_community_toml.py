@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from commonwatt.community.model import PV, Battery, LedgerChoice, Load, Stage, Terms
+from commonwatt.community.roles import Role
 from commonwatt.community.schema import (
     SECTIONS,
     BandTable,
@@ -117,6 +118,39 @@ def test_a_heat_pump_comes_on_top_of_the_load() -> None:
     first, second, _ = parse(GOOD.replace("annual_kwh = 3200", pump), "x").members
     assert first.loads == (Load("simbench:H0-A", 3200.0), Load("simbench:Air_Parallel_1", 3000.0))
     assert second.loads == (second.load,)
+
+
+def test_operators_are_counted_or_named() -> None:
+    counted = parse(GOOD.replace('window = "1h"', "operators = 3\nthreshold = 2"), "x").ledger
+    named = parse(GOOD.replace('window = "1h"', 'operators = ["co-op", "grid"]'), "x").ledger
+    assert (counted.operators, counted.threshold) == (("operator", "operator-2", "operator-3"), 2)
+    assert (named.operators, named.threshold) == (("co-op", "grid"), 1)
+    assert len(parse(GOOD.replace('window = "1h"', "operators = 255"), "x").ledger.operators) == 255
+
+
+def test_members_need_not_use_anything() -> None:
+    homes = GOOD.partition("[members]\n")[2]
+    others = """
+    plant = { role = "prosumer", bus = "LV2.101 Bus 7", pv = { profile = "simbench:PV5", kwp = 30.0 } }
+    cellar = { role = "storage", bus = "LV2.101 Bus 8", battery = { kwh = 50.0 } }
+    co-op = { role = "operator" }
+    wires = { role = "grid-company" }
+    office = { role = "regulator" }
+    fitter = { role = "service-provider" }
+    """
+    # What homes have by default is not for those who have no use for it.
+    text = GOOD.replace('collateral = "60"', 'load = "simbench:H0-B"\nannual_kwh = 3000\nmandate = { sell_wh = 9 }')
+    text = text.replace(homes, homes + others).replace('load = "simbench:H0-C", ', "")
+    members = {member.id: member for member in parse(text, "x").members}
+    assert [member.role for member in members.values()] == [Role(number) for number in (1, 2, 1, 2, 3, 4, 5, 6, 7)]
+    assert members["home-02"].load == members["plant"].load == Load("simbench:H0-B", 3000.0)
+    assert members["cellar"].loads == ()
+    assert members["cellar"].battery == Battery(50.0, 4.0)
+    for name in ("co-op", "wires", "office", "fitter"):
+        assert members[name].terms == Terms(buy_wh=0, sell_wh=0)
+        assert (members[name].load, members[name].bus, members[name].battery) == (None, None, None)
+    alone = parse(GOOD.replace(homes, homes + others), "x").members[3]
+    assert (alone.id, alone.loads, alone.pv) == ("plant", (), PV("simbench:PV5", 30.0))
 
 
 def test_prices_by_time_of_day_and_from_a_file() -> None:

@@ -114,7 +114,7 @@ def test_columns_of_the_communitys_own_meter_file(tmp_path: Path) -> None:
     ):
         load(path)
     path.write_text(text.replace("simbench:PV5", "roof"))
-    assert load(path).members[0].load.profile == "corner house"
+    assert [load_.profile for load_ in load(path).members[0].loads] == ["corner house"]
     path.write_text(text.replace("simbench:PV5", "rof"))
     with pytest.raises(ConfigError, match=r"'rof' is not a column of meters\.csv; did you mean 'roof'"):
         load(path)
@@ -257,7 +257,7 @@ def test_a_synthetic_village_is_a_community(homes: int, seed: int) -> None:
     text = village(homes, seed)
     members = parse(text, "village").members
     assert len(members) == homes
-    assert all(1800 <= (member.load.annual_kwh or 0) <= 7000 for member in members)
+    assert all(1800 <= (load_.annual_kwh or 0) <= 7000 for member in members for load_ in member.loads)
     assert all(member.pv is None or 3 <= member.pv.kwp <= 10 for member in members)
     assert village(homes, seed) == text
 

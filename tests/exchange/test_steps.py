@@ -50,7 +50,15 @@ TOLD = COMMUNITY.told
 
 
 def order(member: int = 0, *, key: Key | None = None, domain: Domain = DOMAIN, **changes: Any) -> Signed[Order]:
-    fields: dict[str, Any] = {"text": "", "side": BUY, "wh": 1000, "limit": 200_000, "slot": SLOT, "expiry": SLOT, "nonce": 1} | changes
+    fields: dict[str, Any] = {
+        "text": "",
+        "side": BUY,
+        "wh": 1000,
+        "limit": 200_000,
+        "slot": SLOT,
+        "expiry": SLOT,
+        "nonce": 1,
+    } | changes
     return sign(domain, Order(WALLETS[member].address, **fields), key or AGENTS[member])
 
 

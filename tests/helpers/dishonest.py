@@ -66,9 +66,10 @@ class Dishonest:
         self.run, self.keys = run, run.simulated.keys
         self.store = Store(folder / "exchange.sqlite")
         self.chain = EmbeddedChain(folder / "ledger.sqlite")
-        self.client = LedgerClient(self.chain, honest.operator, honest.client.addresses)
+        self.client = LedgerClient(self.chain, honest.client.key, honest.client.addresses)
         self.exchange = copy.copy(honest)
-        self.exchange.store, self.exchange.client, self.exchange.outbox = self.store, self.client, Outbox(self.client)
+        self.exchange.store, self.exchange.client = self.store, self.client
+        self.exchange.outbox = Outbox(self.client, honest.outbox.quorum)
         self._slots: dict[int, SlotProof] = {}
 
     def close(self) -> None:
@@ -175,7 +176,7 @@ class Dishonest:
             message = messages[event.at - seconds]
             if message.post.slot not in without and self.client.posted(message.post.slot, 0) is None:
                 signature = signed(self.client, message.post, self.keys.operator)
-                outbox.post(replace(message, signature=signature), event.at + 1)
+                outbox.post(replace(message, signatures=(signature,)), event.at + 1)
                 outbox.finalise_due(event.at + 1)
         outbox.finalise_due()
 

@@ -189,11 +189,11 @@ def look(day: Day, shown: Posted, honest: Posted, member: int) -> list[Fault]:
 
 def publish(day: Day, posted: Posted) -> int:
     """Post it a second after the head; returns the time for what follows."""
-    message = outgoing(posted, day.exchange.domain, day.exchange.operator)
+    message = outgoing(posted, day.exchange.domain, day.exchange.outbox.quorum)
     client = day.exchange.client
     at = max(client.node.head.timestamp + 1, posted.post.slot + 3601)
     day.exchange.outbox.stake(at)
-    client.post(message.post, message.trades, message.deltas, [message.signature], at=at)
+    client.post(message.post, message.trades, message.deltas, message.signatures, at=at)
     return client.node.head.timestamp + 1
 
 

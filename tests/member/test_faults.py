@@ -76,7 +76,7 @@ def test_an_accepted_order_that_is_left_out_is_demanded(tmp_path: Path) -> None:
     member = day.until_rich()
     client = day.exchange.client
     declared = day.stopped.delivered.committed.cleared.declared
-    kept = receipts(declared, day.exchange.domain, [day.exchange.operator])
+    kept = receipts(declared, day.exchange.domain, day.exchange.outbox.quorum)
     key, demands = purse(day, member), DemandsClient(client)
     publish(day, day.stopped)
     # One that is there is shown, and the post stays.
@@ -86,7 +86,7 @@ def test_an_accepted_order_that_is_left_out_is_demanded(tmp_path: Path) -> None:
     demands.answer_order(day.stopped.post, receipt.record, siblings, at=client.node.head.timestamp + 1)
     # One that is not cannot be shown.
     missing = replace(receipt.record, order=keccak(b"accepted, but left out"))
-    signed = sign(day.exchange.domain, missing, day.exchange.operator)
+    signed = sign(day.exchange.domain, missing, day.exchange.outbox.quorum[0])
     demands.demand_order(key, day.stopped.post, [signed], at=client.node.head.timestamp + 1)
     with pytest.raises(Reverted, match="NotInTree"):
         demands.answer_order(day.stopped.post, missing, siblings, at=client.node.head.timestamp + 1)

@@ -302,7 +302,7 @@ def test_a_period_is_anchored_once(run: Result, bills: list[Bill], dishonest: Ca
     assert keys
     other = Anchor(period["from"], period["until"], run.bills.tree.root)
     with pytest.raises(LedgerError, match="other bills of this period than the exchange's file"):
-        Outbox(client).anchor(other, keys.operator, client.node.head.timestamp + 1)
+        Outbox(client, keys.operators).anchor(other, client.node.head.timestamp + 1)
 
 
 def test_bills_are_not_anchored_by_anybody_else(

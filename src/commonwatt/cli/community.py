@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = App(name="community", help="Who belongs to a community, who runs it, and what it votes on: for its operators.")
 
-RoleName = Literal["consumer", "prosumer", "storage", "operator", "grid-company", "regulator"]
+RoleName = Literal["consumer", "prosumer", "storage", "operator", "grid-company", "regulator", "service-provider"]
 KindName = Literal["load", "generator", "storage", "grid-link"]
 
 

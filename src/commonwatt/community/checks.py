@@ -122,7 +122,7 @@ def addresses(members: Sequence[Member]) -> list[Finding]:
 
 
 def buses(members: Sequence[Member], network: str | None) -> list[Finding]:
-    """Every member has a bus when there is a grid, and none when there is not."""
+    """Every member with a meter has a bus when there is a grid, and none when there is not."""
     if network is None:
         return [
             Finding(f"members.{member.id}.bus", 'is given, but the file has no grid; add [grid] network = "..."')
@@ -132,7 +132,7 @@ def buses(members: Sequence[Member], network: str | None) -> list[Finding]:
     return [
         Finding(f"members.{member.id}.bus", f"is missing: where in {network} the home is connected")
         for member in members
-        if member.bus is None
+        if member.bus is None and member.role.trades
     ]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import time
 from typing import Final
 
+from commonwatt.community.roles import Role
 from commonwatt.community.tariff import Tariff
 from commonwatt.units import MICRO, price_text
 
@@ -69,6 +70,7 @@ class Member:
     """A household or other party.
 
     index : place in the community, from 0; the ledger's member index
+    load : None = it uses nothing
     heat_pump : used on top of `load`, or None
     bus : where in the grid its connection is; None when no grid is given
     collateral : what it pays in at the start [unit]
@@ -77,7 +79,7 @@ class Member:
 
     index: int
     id: str
-    load: Load
+    load: Load | None
     heat_pump: Load | None = None
     pv: PV | None = None
     battery: Battery | None = None
@@ -86,11 +88,12 @@ class Member:
     collateral: int = 0
     wallet: bytes | None = None
     meter: bytes | None = None
+    role: Role = Role.CONSUMER
 
     @property
     def loads(self) -> tuple[Load, ...]:
-        """All that it uses."""
-        return (self.load, self.heat_pump) if self.heat_pump else (self.load,)
+        """All that it uses; nobody has a heat pump and no load."""
+        return tuple(load for load in (self.load, self.heat_pump) if load is not None)
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,8 @@ class Stage:
     parameters: Mapping[str, object] = field(default_factory=dict)
 
 
+OPERATOR: Final = "operator"
+"""Name of an operator that the file does not name."""
 LEDGERS: Final = "embedded, none, or a node's URL such as http://127.0.0.1:8545"
 
 
@@ -124,6 +129,9 @@ class LedgerChoice:
     confirmations : blocks on top of a transaction's before a node's word for it is believed
     answer : time for the operators to show what a member demands on the chain [s]; None = as long as the window
     bond : what an operator stakes on each post until it is final [unit]
+    operators : names of those who run the community; the first one sends what all sign
+    threshold : how many of them must sign
+    generator_meters : whether each generator has a meter of its own, beside its home's
     """
 
     kind: str = "embedded"
@@ -132,6 +140,9 @@ class LedgerChoice:
     confirmations: int = 0
     answer: int | None = None
     bond: int = 0
+    operators: tuple[str, ...] = (OPERATOR,)
+    threshold: int = 1
+    generator_meters: bool = False
 
 
 @dataclass(frozen=True)
@@ -159,6 +170,11 @@ class Community:
     profiles: str | None = None
     seed: str = ""
     unit: int = 1
+
+    @property
+    def metered_generators(self) -> tuple[Member, ...]:
+        """The members whose generator has a meter of its own."""
+        return tuple(member for member in self.members if member.pv) if self.ledger.generator_meters else ()
 
     @property
     def per_currency(self) -> int:

@@ -24,13 +24,16 @@ from pydantic import (
     model_validator,
 )
 
-from commonwatt.community.model import LEDGERS, Battery, LedgerChoice, Terms, is_ledger
+from commonwatt.community.model import LEDGERS, OPERATOR, Battery, LedgerChoice, Terms, is_ledger
+from commonwatt.community.roles import WORDS
 from commonwatt.proof import checksum_address
 from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MICRO, UNITS, micro
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: Final[tuple[Day, ...]] = get_args(Day)
 _SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+_MOST_OPERATORS: Final = 255
+"""So that the contract's threshold, a number of eight bits, can ask for all of them."""
 _SOME: Final = 5
 """Of many names, how many a hint tells."""
 _MOST_MONEY: Final = MAX_MONEY // 9
@@ -90,6 +93,33 @@ def _ledger(kind: str) -> str:
     if not is_ledger(kind):
         raise ValueError(f"must be {LEDGERS}, not '{kind}'")
     return kind
+
+
+def _role(word: str) -> str:
+    if word not in WORDS:
+        raise ValueError(f"'{word}' is not a role{near(word, WORDS) or '; write ' + ', '.join(WORDS)}")
+    return word
+
+
+def _operators(value: object) -> tuple[str, ...]:
+    """The names of operators, from their number or a list of names."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        _bounded(value)
+        return (OPERATOR, *(f"{OPERATOR}-{number}" for number in range(2, value + 1)))
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValueError('must be a number of operators or a list of their names, such as ["co-op", "grid"]')
+    _bounded(len(value))
+    for name in value:
+        if not PLAIN_NAME.fullmatch(name):
+            raise ValueError(f"holds '{name}'; {PLAIN_NAME_RULE}")
+        if value.count(name) > 1:
+            raise ValueError(f"names '{name}' {value.count(name)} times; each operator has one signature")
+    return tuple(value)
+
+
+def _bounded(operators: int) -> None:
+    if not 1 <= operators <= _MOST_OPERATORS:
+        raise ValueError(f"are from 1 to {_MOST_OPERATORS}, not {operators}")
 
 
 def _slot(value: object) -> int:
@@ -159,7 +189,7 @@ Wh = Annotated[int, Field(ge=0, le=MAX_ORDER_WH)]
 
 PLAIN_NAME: Final = re.compile(r"[\w-]{1,40}")
 PLAIN_NAME_RULE: Final = "a name has at most 40 letters, digits, '-' and '_'"
-"""Of members, stages and levies."""
+"""Of members, operators, stages and levies."""
 
 
 class Table(BaseModel):
@@ -255,6 +285,15 @@ class LedgerTable(Table):
     confirmations: Annotated[int, Field(ge=0, le=100)] = LedgerChoice.confirmations
     answer: Annotated[Duration, Field(ge=1)] | None = None
     bond: Money = LedgerChoice.bond
+    operators: Annotated[tuple[str, ...], BeforeValidator(_operators)] = LedgerChoice.operators
+    threshold: Annotated[int, Field(ge=1)] = LedgerChoice.threshold
+    generator_meters: bool = LedgerChoice.generator_meters
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> LedgerTable:
+        if self.threshold > len(self.operators):
+            raise ValueError(f"threshold is {self.threshold}, more than the number of operators, {len(self.operators)}")
+        return self
 
 
 class PVTable(Table):
@@ -292,11 +331,12 @@ class MandateTable(Table):
 
 
 class MemberTable(Table):
-    load: Annotated[Name, Field(description="name of the profile of what the home uses")]
+    role: Annotated[str, AfterValidator(_role)] | None = None
+    load: Annotated[Name | None, Field(description="name of the profile of what the home uses")] = None
     annual_kwh: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
     heat_pump: HeatPumpTable | None = None
-    pv: PVTable | None = None
-    battery: BatteryTable | None = None
+    pv: Annotated[PVTable | None, Field(description="the plant that makes it a prosumer")] = None
+    battery: Annotated[BatteryTable | None, Field(description="what a storage consists of")] = None
     mandate: MandateTable = MandateTable()
     bus: Name | None = None
     collateral: Money = 0

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from commonwatt.community import checks
+from commonwatt.community import checks, roles
 from commonwatt.community.model import PV, Battery, Community, LedgerChoice, Load, Member, Stage, Terms
 from commonwatt.community.schema import (
     DAYS,
@@ -38,10 +38,9 @@ from commonwatt.community.unit import counted
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.proof import keccak
 
-_ONE_MEMBER_ONLY: Final = ("wallet", "meter")
+_ONE_MEMBER_ONLY: Final = ("role", "wallet", "meter")
 _DEVICES: Final = ("heat_pump", "pv", "battery")
 _ENOUGH_FOR_A_MEMBER: Final = {
-    "load": "any",
     "heat_pump": {"profile": "any"},
     "pv": {"profile": "any", "kwp": 1.0},
     "battery": {"kwh": 1.0, "kw": 1.0},
@@ -191,8 +190,10 @@ class _Reader:
         for name, own in entries.items():
             path = f"{section}.{name}"
             before = len(self.findings)
-            table = self.table(path, model, _with_defaults(own, defaults))
-            if table is not None:
+            table = self.table(path, model, _with_defaults(own, _without(defaults, roles.foreign(own.get("role")))))
+            if isinstance(table, MemberTable):
+                self.findings += roles.findings(path, table, own)
+            if table is not None and len(self.findings) == before:
                 tables[name] = table
             # What a wrong default would have given is not the member's to say.
             excused = tuple(f"{path}.{key}" for key in wrong)
@@ -268,16 +269,18 @@ def _rate(value: int | list[BandTable] | PriceFileTable) -> Rate:
 
 
 def _member(index: int, id_: str, table: MemberTable) -> Member:
+    role = roles.role_of(table)
     return Member(
         index=index,
         id=id_,
-        load=Load(table.load, table.annual_kwh),
+        load=Load(table.load, table.annual_kwh) if table.load else None,
         heat_pump=Load(table.heat_pump.profile, table.heat_pump.annual_kwh) if table.heat_pump else None,
         pv=PV(table.pv.profile, table.pv.kwp) if table.pv else None,
         battery=Battery(**table.battery.model_dump()) if table.battery else None,
-        terms=Terms(**table.mandate.model_dump()),
+        terms=Terms(**table.mandate.model_dump()) if role.trades else Terms(buy_wh=0, sell_wh=0),
         bus=table.bus,
         collateral=table.collateral,
         wallet=table.wallet,
         meter=table.meter,
+        role=role,
     )

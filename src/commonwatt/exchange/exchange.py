@@ -1,6 +1,6 @@
 """The engine of a market day: it clears, settles and states what it is told, one event after the other.
 
-It reads no clock, opens no socket and holds no key but the operator's. A driver brings each event when it is due, with
+It reads no clock, opens no socket and holds no keys but the operators'. A driver brings each event when it is due, with
 what homes wish and what meters counted: the simulation as fast as it can, a service by the clock. Each event is one
 transaction of the store and then its messages to the ledger, so a run that was killed goes on from there.
 """
@@ -19,7 +19,7 @@ from commonwatt.exchange.events import Event, GateClosure, SlotEnd
 from commonwatt.exchange.outbox import Outbox, Outgoing, outgoing
 from commonwatt.exchange.parties import filed
 from commonwatt.exchange.rules import Rules
-from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Readings, Settled, Wishes
+from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Readings, Settled, Wishes, Witnessed
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
 from commonwatt.proof import Key, Tree
@@ -90,13 +90,14 @@ class Laboratory:
         slot = end.at - rules.period.seconds
         with self.watch("verify readings"):
             delivered = self.believed(self.committed[slot], readings, end)
+            witnessed = self.witnessed(readings, end)
         with self.watch("settle"):
             frame = rules.frame.part(slice(end.place, end.place + 1))
             settled = steps.settle(delivered, rules.after, frame, rules.limits, self.free())
         with self.watch("prove"):
             stated, message = self.stated(settled)
         with self.watch("store"), self.store.transaction() as connection:
-            rows.write_slot(connection, self.done + 1, end.at, stated, message, rules.after)
+            rows.write_slot(connection, self.done + 1, end.at, stated, message, rules.after, witnessed)
             beside(connection)
         del self.committed[slot]
         self.done += 1
@@ -122,6 +123,10 @@ class Laboratory:
         """Step 6, the exchange's side: what the meters counted."""
         return Delivered(committed, readings.net, ())
 
+    def witnessed(self, readings: Readings, end: SlotEnd) -> Witnessed:  # noqa: ARG002
+        """Beside step 6: what the generators' own meters counted."""
+        return Witnessed()
+
     def free(self) -> IntArray:
         """What each member can spend, shape (members,) [lane unit]."""
         return np.full(self.rules.members, MAX_MONEY // 2, dtype=np.int64)
@@ -137,8 +142,9 @@ class Laboratory:
 class Exchange(Laboratory):
     """The market with signatures and a ledger: it believes what is signed, as far as mandates and money go.
 
-    client : of the community's contracts; operator : whose signature the contract asks for
+    client : of the community's contracts; quorum : keys of as many operators as must sign
     mandates : of all members, signed by their wallets; meters : addresses; both by member index
+    generators : addresses of the meters of those that have one, by member index
     Raises SignatureError or RecordError when a mandate is not its member's own.
     """
 
@@ -147,13 +153,15 @@ class Exchange(Laboratory):
         rules: Rules,
         store: Store,
         client: LedgerClient,
-        operator: Key,
+        quorum: Sequence[Key],
         mandates: Sequence[Signed[Mandate]],
         meters: Sequence[bytes],
         watch: Stopwatch | None = None,
+        generators: Mapping[int, bytes] | None = None,
     ) -> None:
         super().__init__(rules, store, watch)
-        self.client, self.outbox, self.operator, self.domain = client, Outbox(client), operator, client.domain
+        self.generators = dict(generators or {})
+        self.client, self.outbox, self.domain = client, Outbox(client, quorum), client.domain
         self.mandates, self.meters = tuple(mandates), tuple(meters)
         self.by_member = filed(self.mandates, rules.community, self.domain)
         self._tell_again()
@@ -167,7 +175,7 @@ class Exchange(Laboratory):
         """After the last event: let the last windows pass, then fix the root of the period's bills."""
         self.outbox.finalise_due()
         period = Anchor(self.rules.period.start, self.rules.period.end, bills)
-        self.outbox.anchor(period, self.operator, self.rules.events[-1].at + 2)
+        self.outbox.anchor(period, self.rules.events[-1].at + 2)
 
     def before(self, event: Event) -> None:
         """See `Laboratory`: posts whose window has passed become final."""
@@ -199,14 +207,19 @@ class Exchange(Laboratory):
         last = np.full(self.rules.members, end.place, dtype=np.int64)
         return steps.believe(committed, readings.signed, self.meters, last, self.domain)
 
+    def witnessed(self, readings: Readings, end: SlotEnd) -> Witnessed:
+        """See `Laboratory`; what is signed by the meter itself, and new."""
+        slot = end.at - self.rules.period.seconds
+        return steps.witnessed(readings.generators, self.generators, slot, end.place, self.domain)
+
     def free(self) -> IntArray:
         """See `Laboratory`: balances less what posts that are not final will take."""
         return self.outbox.free()
 
     def stated(self, settled: Settled) -> tuple[Settled, Outgoing | None]:
-        """See `Laboratory`: statements and roots, signed by the operator."""
+        """See `Laboratory`: statements and roots, signed by the operators."""
         posted = steps.post(settled, [mandate.hash for mandate in self.mandates])
-        return posted, outgoing(posted, self.domain, self.operator)
+        return posted, outgoing(posted, self.domain, self.outbox.quorum)
 
     def tell(self, event: Event, message: Outgoing | None) -> None:
         """See `Laboratory`; repeated, the same blocks come of it."""

@@ -1,11 +1,12 @@
 """How a community comes to its ledger, and a run to its files: founded once, found again whenever the run goes on.
 
-Every driver does it so, and needs nobody's key but the operator's: of the others the ledger is told the addresses.
+Every driver does it so, and needs nobody's keys but those of as many operators as must sign: of all others the ledger
+is told the addresses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +16,11 @@ from commonwatt.community.model import Community
 from commonwatt.errors import LedgerError, StoreError
 from commonwatt.exchange import rows
 from commonwatt.exchange.folder import LEDGER_FILE, refuse_half_a_run, remove
+from commonwatt.exchange.outbox import minted
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.store import VERSION, Store, set_values
-from commonwatt.proof import Key, keccak
-from commonwatt.records import Mandate, Signed
+from commonwatt.proof import Domain, Key, keccak
+from commonwatt.records import Acceptance, Mandate, Signed
 
 if TYPE_CHECKING:
     from commonwatt.ledger.chain.embedded import EmbeddedChain
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from commonwatt.ledger.node import Node
     from commonwatt.ledger.remote import RemoteNode
 
-CONSUMER: Final = 1
-PROSUMER: Final = 2
 _OPERATOR_WEI: Final = 10**24
 _ETHER: Final = ("ETH", "ETHER")
 _HEAD_START: Final = 3600
@@ -37,11 +37,24 @@ _FOUNDING: Final = 1800
 
 
 @dataclass(frozen=True)
+class Generator:
+    """The addresses under which the ledger knows a generator: its own, and that of the meter that measures it alone.
+
+    accept : signs for the member that it takes the meter into service, in the domain of the community's contract
+    """
+
+    device: bytes
+    meter: bytes
+    accept: Callable[[Domain, Acceptance], Signed[Acceptance]]
+
+
+@dataclass(frozen=True)
 class Party:
-    """The addresses under which the ledger knows a member: its account and its meter."""
+    """The addresses under which the ledger knows a member: its account and its meter, and its generator's, if any."""
 
     account: bytes
     meter: bytes
+    generator: Generator | None = None
 
 
 @dataclass(frozen=True)
@@ -78,15 +91,23 @@ def claim(store: Store, rules: Rules, ledger: str, out: Path | None) -> None:
 
 
 def open_ledger(
-    store: Store, rules: Rules, ledger: str, out: Path | None, operator: Key, parties: Sequence[Party]
+    store: Store,
+    rules: Rules,
+    ledger: str,
+    out: Path | None,
+    quorum: Sequence[Key],
+    operators: Sequence[bytes],
+    parties: Sequence[Party],
 ) -> Founded:
     """The community's contracts on the node that `ledger` names; founded there if the store knows of none.
 
-    ledger : "embedded", or the URL of a node; parties : by member index
+    ledger : "embedded", or the URL of a node
+    quorum : keys of as many operators as must sign; the first one sends
+    operators : addresses of all; parties : by member index
     """
     from commonwatt.ledger.client.settlement import Addresses, LedgerClient
 
-    values = store.values()
+    values, operator = store.values(), quorum[0]
     path = out / LEDGER_FILE if out and ledger == "embedded" else None
     if path and "settlement" not in values:
         # Killed before the community was founded: nothing of value is in the file yet.
@@ -97,7 +118,7 @@ def open_ledger(
     try:
         if held[1]:
             return Founded(node, LedgerClient(node, operator, Addresses(*held)), int(values["founded_at_block"]))
-        client = found(node, rules.community, operator, parties, rules.period.start, genesis + 1)
+        client = found(node, rules.community, quorum, operators, parties, rules.period.start, genesis + 1)
         return Founded(node, client, node.head.number)
     except BaseException:
         node.close()
@@ -197,25 +218,32 @@ def is_ether(community: Community) -> bool:
 
 
 def found(
-    chain: Node, community: Community, operator: Key, parties: Sequence[Party], first_slot: int, at: int
+    chain: Node,
+    community: Community,
+    quorum: Sequence[Key],
+    operators: Sequence[bytes],
+    parties: Sequence[Party],
+    first_slot: int,
+    at: int,
 ) -> LedgerClient:
     """Create the contracts, register the members, pay in their collateral and give them ether for their transactions.
 
     first_slot, at : [unix s]
     """
+    from commonwatt.ledger.client.devices import generator
     from commonwatt.ledger.client.settlement import Enrolment, LedgerClient, Terms
 
     members = [
-        Enrolment(party.account, PROSUMER if member.pv else CONSUMER, party.meter)
+        Enrolment(party.account, member.role, party.meter)
         for member, party in zip(community.members, parties, strict=True)
     ]
     ledger = community.ledger
     ether = is_ether(community)
     client = LedgerClient.deploy(
         chain,
-        operator,
-        operators=[operator.address],
-        threshold=1,
+        quorum[0],
+        operators=operators,
+        threshold=ledger.threshold,
         config=community.digest,
         members=members,
         terms=Terms(
@@ -230,8 +258,20 @@ def found(
         token=None if ether else (f"{community.name} {community.currency}", community.currency),
         at=at,
     )
+    registry = Domain(chain.chain_id, client.addresses.community)
+    calls = [
+        call
+        for member, party in enumerate(parties)
+        if (own := party.generator)
+        for accepted in [own.accept(registry, Acceptance(member, own.meter))]
+        for call in generator(client.addresses.community, own.device, accepted)
+    ]
+    if calls:
+        client.sender.send(calls, at, "the registration of generators")
     paying = [member for member in community.members if member.collateral]
     if paying:
-        client.deposit_for([m.index for m in paying], [m.collateral for m in paying], at=at)
+        lanes = [member.collateral for member in paying]
+        signed = minted(client, sum(lanes), quorum)
+        client.deposit_for([member.index for member in paying], lanes, at=at, signatures=signed)
     client.sender.endow([party.account for party in parties], at)
     return client

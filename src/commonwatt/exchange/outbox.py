@@ -14,9 +14,11 @@ import numpy as np
 
 from commonwatt.errors import LedgerError
 from commonwatt.exchange.states import Posted
-from commonwatt.proof import Domain, Key, hash_struct, keccak, sign
+from commonwatt.ledger.node import ZERO_ADDRESS
+from commonwatt.proof import Domain, Key, hash_struct, keccak
 from commonwatt.records import Anchor, Post
 from commonwatt.records.deltas import unpack_deltas
+from commonwatt.records.schema import Record
 from commonwatt.units import IntArray
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ class Outgoing:
     post: Post
     trades: bytes
     deltas: bytes
-    signature: bytes
+    signatures: tuple[bytes, ...]
 
     @property
     def credit(self) -> IntArray:
@@ -38,17 +40,34 @@ class Outgoing:
         return unpack_deltas(self.deltas)
 
 
-def outgoing(posted: Posted, domain: Domain, operator: Key) -> Outgoing:
-    """The post of a slot, signed by the operator."""
-    digest = domain.digest(hash_struct(posted.post))
-    return Outgoing(posted.post, posted.delivered.committed.trades.root, posted.deltas, operator.sign_digest(digest))
+def signatures(domain: Domain, record: Record, quorum: Sequence[Key]) -> tuple[bytes, ...]:
+    """Each operator's signature over a record, 65 bytes."""
+    digest = domain.digest(hash_struct(record))
+    return tuple(operator.sign_digest(digest) for operator in quorum)
+
+
+def outgoing(posted: Posted, domain: Domain, quorum: Sequence[Key]) -> Outgoing:
+    """The post of a slot, signed by a quorum of operators."""
+    root = posted.delivered.committed.trades.root
+    return Outgoing(posted.post, root, posted.deltas, signatures(domain, posted.post, quorum))
+
+
+def minted(client: LedgerClient, lanes: int, quorum: Sequence[Key]) -> tuple[bytes, ...] | None:
+    """The quorum's signatures for `lanes` lane units of tokens; None where ether is the currency."""
+    if client.addresses.token == ZERO_ADDRESS:
+        return None
+    return signatures(client.token_domain, client.issue(lanes), quorum)
 
 
 class Outbox:
-    """The exchange's side of the ledger. `pending` are posts that are not final yet, oldest first."""
+    """The exchange's side of the ledger.
 
-    def __init__(self, client: LedgerClient, pending: Sequence[Outgoing] = ()) -> None:
-        self.client = client
+    quorum : keys of as many operators as must sign
+    pending : posts that are not final yet, oldest first
+    """
+
+    def __init__(self, client: LedgerClient, quorum: Sequence[Key], pending: Sequence[Outgoing] = ()) -> None:
+        self.client, self.quorum = client, tuple(quorum)
         self.pending = list(pending)
 
     def free(self) -> IntArray:
@@ -64,8 +83,8 @@ class Outbox:
         if committed is None:
             from commonwatt.ledger.client.quorum import gate_of
 
-            gate = sign(self.client.domain, gate_of(first_slot, orders, trades), self.client.key)
-            self.client.commit(first_slot, orders, trades, [gate.signature], at=at)
+            signed = signatures(self.client.domain, gate_of(first_slot, orders, trades), self.quorum)
+            self.client.commit(first_slot, orders, trades, signed, at=at)
         elif committed != keccak(orders[0] + trades[0]):
             raise LedgerError(f"The chain holds another commitment for slot {first_slot} than the exchange's file.")
 
@@ -75,7 +94,7 @@ class Outbox:
         posting = self.client.posted(*key)
         if posting is None:
             self.stake(at)
-            self.client.post(message.post, message.trades, message.deltas, [message.signature], at=at)
+            self.client.post(message.post, message.trades, message.deltas, message.signatures, at=at)
         elif posting.digest != self.client.domain.digest(hash_struct(message.post)):
             raise LedgerError(f"The chain holds another post of slot {key[0]} than the exchange's file.")
         if posting is None or not posting.final:
@@ -86,7 +105,7 @@ class Outbox:
         if bond := self.client.terms.bond:
             lanes, posts = self.client.bond_of(self.client.key.address)
             if (missing := bond * (posts + 1) - lanes) > 0:
-                self.client.place_bond(missing, at=at)
+                self.client.place_bond(missing, at=at, signatures=minted(self.client, missing, self.quorum))
 
     def finalise_due(self, at: int | None = None) -> None:
         """Apply every pending post whose window has passed at `at` [unix s], or all of them when `at` is None.
@@ -105,11 +124,10 @@ class Outbox:
                 self.client.finalise(message.post, message.deltas, at=due)
             self.pending.pop(0)
 
-    def anchor(self, period: Anchor, operator: Key, at: int) -> None:
+    def anchor(self, period: Anchor, at: int) -> None:
         """Fix the root of a period's bills. Raises LedgerError when the chain holds other bills of the period."""
         held = self.client.anchored(period.start, period.until)
         if held is None:
-            signature = operator.sign_digest(self.client.domain.digest(hash_struct(period)))
-            self.client.anchor(period, [signature], at=at)
+            self.client.anchor(period, signatures(self.client.domain, period, self.quorum), at=at)
         elif held != period.bills:
             raise LedgerError("The chain holds other bills of this period than the exchange's file.")

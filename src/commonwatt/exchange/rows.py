@@ -12,13 +12,13 @@ from sqlalchemy import Connection
 from commonwatt.community.calendar import Slots
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.outbox import Outgoing
-from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Posted, Settled
+from commonwatt.exchange.states import Cleared, Committed, Declared, Posted, Settled, Witnessed
 from commonwatt.exchange.store import Store, add, advance, note
 from commonwatt.market import Orders
 from commonwatt.market.proving import CLEARED
 from commonwatt.market.stage import ActiveStage
 from commonwatt.proof import Tree, hash_struct, keccak
-from commonwatt.records import ZERO_HASH, Clearing, Mandate, Post, Signed, Trade, Trades
+from commonwatt.records import ZERO_HASH, Clearing, Mandate, Post, Reading, Signed, Trade, Trades
 from commonwatt.units import IntArray
 
 STAGES_AHEAD: Final = "stages_ahead"
@@ -84,10 +84,12 @@ def write_slot(
     settled: Settled,
     message: Outgoing | None,
     after: Sequence[ActiveStage],
+    witnessed: Witnessed,
 ) -> None:
     """All that the end of a slot, event `number` at `at` [unix s], brought.
 
     message : what the ledger is told of it; after : the stages after delivery
+    witnessed : what generators' own meters counted beside it
     """
     delivered, account = settled.delivered, settled.account
     cleared = delivered.committed.cleared
@@ -98,7 +100,7 @@ def write_slot(
     columns = (delivered.net, ahead, account.local - ahead, account.grid, account.credit)
     values = zip(*(column.tolist() for column in columns), strict=True)
     add(connection, tables.accounts, [(slot, member, *row) for member, row in enumerate(values)])
-    add(connection, tables.readings, _reading_rows(delivered))
+    add(connection, tables.readings, _reading_rows(enumerate(delivered.readings)))
     add(connection, tables.clearings, map(_clearing_row, settled.after, after))
     new = account.trades.keep(np.arange(len(account.trades)) >= agreed)
     posted = settled if isinstance(settled, Posted) else None
@@ -110,12 +112,22 @@ def write_slot(
         post, leaves = posted.post, b"".join(posted.tree.levels[0])
         row = (
             slot, post.revision, at, post.orders, message.trades, post.readings, post.statements,
-            message.deltas, message.signature, leaves,
+            message.deltas, b"".join(message.signatures), leaves,
         )  # fmt: skip
         add(connection, tables.posts, [row])
     detail = {"slot": slot, "trades": len(account.trades), "grid_wh": int(account.grid.sum())}
-    note(connection, number, at, [("slot settled", detail), *_uncleared(settled.after)])
+    unread = _write_witnessed(connection, slot, witnessed)
+    note(connection, number, at, [("slot settled", detail), *_uncleared(settled.after), *unread])
     advance(connection, number)
+
+
+def _write_witnessed(
+    connection: Connection, slot: int, witnessed: Witnessed
+) -> Iterator[tuple[str, dict[str, object]]]:
+    """What the generators' own meters counted. Returns entries of the journal for what is not believed."""
+    add(connection, tables.generators, _reading_rows(witnessed.believed.items()))
+    for member, reason in witnessed.refused.items():
+        yield "generator not read", {"slot": slot, "member": member, "reason": reason}
 
 
 def _uncleared(clearings: Iterable[Clearing]) -> Iterator[tuple[str, dict[str, object]]]:
@@ -146,8 +158,8 @@ def _order_rows(declared: Declared) -> Iterator[tuple[object, ...]]:
         yield (declared.slot, member, side, wh, limit, declared.slot, 0, b"", b"", "")
 
 
-def _reading_rows(delivered: Delivered) -> Iterator[tuple[object, ...]]:
-    for member, signed in enumerate(delivered.readings):
+def _reading_rows(readings: Iterable[tuple[int, Signed[Reading]]]) -> Iterator[tuple[object, ...]]:
+    for member, signed in readings:
         r = signed.record
         yield (r.slot, member, r.wh_in, r.wh_out, r.sequence, signed.hash, signed.signature)
 
@@ -234,7 +246,7 @@ def read_posts(store: Store) -> list[Outgoing]:
             Post(row.slot, row.revision, row.orders, row.readings, row.statements, keccak(row.deltas)),
             row.trades,
             row.deltas,
-            row.signature,
+            tuple(row.signatures[first : first + 65] for first in range(0, len(row.signatures), 65)),
         )
         for row in store.rows(tables.posts)
     ]

@@ -7,7 +7,8 @@ without signatures and ledger, the tuples of signed records are empty.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from commonwatt.market import Orders
 from commonwatt.proof import Tree
@@ -37,10 +38,23 @@ class Readings:
 
     net : for the laboratory, shape (members,) [Wh], positive = into the home
     signed : for an exchange, which believes signatures only; by member index
+    generators : what the meters of generators counted beside them, by member index
     """
 
     net: IntArray
     signed: tuple[Signed[Reading], ...]
+    generators: Mapping[int, Signed[Reading]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Witnessed:
+    """What the generators' own meters counted in a slot, by member index; no trade settles by it.
+
+    refused : why a reading is not believed, or that none came
+    """
+
+    believed: Mapping[int, Signed[Reading]] = field(default_factory=dict)
+    refused: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

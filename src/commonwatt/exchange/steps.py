@@ -16,7 +16,7 @@ import numpy as np
 from commonwatt.accounts import netting
 from commonwatt.accounts.statements import Line, statements
 from commonwatt.errors import RecordError
-from commonwatt.exchange.states import Account, Cleared, Committed, Declared, Delivered, Posted, Settled
+from commonwatt.exchange.states import Account, Cleared, Committed, Declared, Delivered, Posted, Settled, Witnessed
 from commonwatt.market import Events, Frame, Orders, Positions, as_events
 from commonwatt.market.agreements import joined, left, ordered, within
 from commonwatt.market.interface import Limits
@@ -204,6 +204,27 @@ def believe(
         for reading, meter, number in zip(readings, meters, last.tolist(), strict=True)
     ]
     return Delivered(committed, np.array(net, dtype=np.int64), tuple(readings))
+
+
+def witnessed(
+    readings: Mapping[int, Signed[Reading]], meters: Mapping[int, bytes], slot: int, last: int, domain: Domain
+) -> Witnessed:
+    """Step 6 beside it: what the generators' own meters counted. What is not believed harms nothing else.
+
+    readings, meters : by member index; last : number of each meter's last reading
+    """
+    believed, refused = dict[int, Signed[Reading]](), dict[int, str]()
+    for member, meter in meters.items():
+        if member not in readings:
+            refused[member] = "no reading came"
+            continue
+        try:
+            accept(domain, readings[member], meter, slot, last)
+        except RecordError as error:
+            refused[member] = str(error)
+        else:
+            believed[member] = readings[member]
+    return Witnessed(believed, refused)
 
 
 def settle(

@@ -88,13 +88,14 @@ trades = _table(
     ["buy_order", "sell_order", "hash"],
 )
 readings = _table("readings", ["slot", "member"], ["wh_in", "wh_out", "sequence"], ["hash", "signature"])
+generators = _table("generators", ["slot", "member"], ["wh_in", "wh_out", "sequence"], ["hash", "signature"])
 accounts = _table("accounts", ["slot", "member"], ["net", "ahead", "after", "grid", "credit"])
 commitments = _table("commitments", ["slot"], ["gate"], ["orders", "trades"])
 posts = _table(
     "posts",
     ["slot", "revision"],
     ["posted_at"],
-    ["orders", "trades", "readings", "statements", "deltas", "signature", "leaves"],
+    ["orders", "trades", "readings", "statements", "deltas", "signatures", "leaves"],
 )
 caps = _table("caps", ["slot"], [], ["feed_in"])
 progress = _table("progress", ["id"], ["event"])

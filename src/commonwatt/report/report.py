@@ -83,6 +83,7 @@ def _subtitle(result: Result) -> str:
 
 def _lead(result: Result, found: Figures) -> str:
     currency, members = escape(result.community.currency), result.community.members
+    homes = sum(1 for member in members if member.loads)
     roofs = sum(1 for member in members if member.pv)
     share = (
         ""
@@ -91,7 +92,7 @@ def _lead(result: Result, found: Figures) -> str:
     )
     verb = "less" if found.saved >= 0 else "more"
     return (
-        f"{len(members)} homes used {_kwh(found.used)} kWh, and {roofs} roof{'' if roofs == 1 else 's'} with PV made "
+        f"{homes} homes used {_kwh(found.used)} kWh, and {roofs} roof{'' if roofs == 1 else 's'} with PV made "
         f"{_kwh(found.made)} kWh.{share} Together the homes paid {_money(abs(found.saved))} {currency} {verb} than "
         f"each would have with the utility alone."
     )

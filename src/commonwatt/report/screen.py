@@ -110,7 +110,10 @@ def _community(result: Result) -> Iterator[RenderableType]:
         "dim",
     )
     yield head
-    facts = [many(len(community.members), "home"), f"PV {sum(pv):.0f} kWp on {many(len(pv), 'roof')}"]
+    facts = [
+        many(sum(bool(member.loads) for member in community.members), "home"),
+        f"PV {sum(pv):.0f} kWp on {many(len(pv), 'roof')}",
+    ]
     facts += [f"batteries {sum(batteries):.0f} kWh in {len(batteries)}"] if batteries else []
     yield Text(" · ".join([*facts, f"grid {community.grid or 'not modelled'}"]))
     market = ", ".join(
@@ -272,7 +275,7 @@ def summary(result: Result) -> dict[str, Any]:
     return {
         "community": {
             "name": community.name,
-            "homes": len(community.members),
+            "homes": sum(bool(member.loads) for member in community.members),
             "pv_kwp": sum(member.pv.kwp for member in community.members if member.pv),
             "battery_kwh": sum(member.battery.kwh for member in community.members if member.battery),
             "grid": community.grid,

@@ -26,7 +26,7 @@ from commonwatt.forecast.expectation import Forecast, forecast
 from commonwatt.market import Frame, Orders
 from commonwatt.meter import SimulatedMeter
 from commonwatt.proof import Domain, Key, sign
-from commonwatt.records import Order, Signed
+from commonwatt.records import Order, Reading, Signed
 from commonwatt.simulation.keys import Keys
 from commonwatt.simulation.world import World
 from commonwatt.units import FloatArray, IntArray
@@ -132,6 +132,10 @@ class Homes:
         """What the meters counted in the slot that began at `slot`. net : shape (homes,) [Wh]"""
         return Readings(net, ())
 
+    def read_generators(self, slot: int, made: IntArray, place: int) -> dict[int, Signed[Reading]]:  # noqa: ARG002
+        """What the generators' own meters counted, by member index. made : shape (homes,) [Wh] >= 0"""
+        return {}
+
     # In the file
 
     def keep_plans(self, closure: GateClosure, connection: Connection) -> None:
@@ -168,6 +172,7 @@ class SigningHomes(Homes):
         super().__init__(rules, world, forecaster, store, firm=firm)
         self.keys, self.domain = keys, domain
         self.meters = tuple(SimulatedMeter(key, domain) for key in keys.meters)
+        self.generators = {member: SimulatedMeter(key, domain) for member, key in keys.generators.items()}
 
     def signed(self, starts: Sequence[int], orders: Sequence[Orders]) -> tuple[tuple[Signed[Order], ...], ...]:
         """See `Homes`."""
@@ -181,6 +186,10 @@ class SigningHomes(Homes):
         """See `Homes`; meters number their readings from 1."""
         pairs = zip(self.meters, net.tolist(), strict=True)
         return Readings(net, tuple(meter.read(slot, wh, place + 1) for meter, wh in pairs))
+
+    def read_generators(self, slot: int, made: IntArray, place: int) -> dict[int, Signed[Reading]]:
+        """See `Homes`."""
+        return {member: meter.read(slot, -int(made[member]), place + 1) for member, meter in self.generators.items()}
 
 
 def deliver(

@@ -5,7 +5,8 @@ In a live community each key stays with its owner, and the exchange knows addres
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from commonwatt.community.mandate import mandate_text
 from commonwatt.community.model import Community
@@ -16,12 +17,22 @@ from commonwatt.records import Mandate, Signed
 
 @dataclass(frozen=True)
 class Keys:
-    """Private keys by role; members, agents and meters by member index."""
+    """Private keys by role; members, agents and meters by member index, operators as the file names them.
 
-    operator: Key
+    inverters, generators : of the generators that have a meter, and of these meters, by member index
+    """
+
+    operators: tuple[Key, ...]
     members: tuple[Key, ...]
     agents: tuple[Key, ...]
     meters: tuple[Key, ...]
+    inverters: Mapping[int, Key] = field(default_factory=dict)
+    generators: Mapping[int, Key] = field(default_factory=dict)
+
+    @property
+    def operator(self) -> Key:
+        """The operator that sends what a quorum signs."""
+        return self.operators[0]
 
 
 def simulated_keys(community: Community) -> Keys:
@@ -31,7 +42,12 @@ def simulated_keys(community: Community) -> Keys:
     def by_member(role: str) -> tuple[Key, ...]:
         return tuple(Key.derive(seed, f"{role} {member.id}") for member in community.members)
 
-    return Keys(Key.derive(seed, "operator"), by_member("member"), by_member("agent"), by_member("meter"))
+    operators = tuple(Key.derive(seed, name) for name in community.ledger.operators)
+    inverters, generators = (
+        {member.index: Key.derive(seed, f"{role} {member.id}") for member in community.metered_generators}
+        for role in ("inverter", "generator")
+    )
+    return Keys(operators, by_member("member"), by_member("agent"), by_member("meter"), inverters, generators)
 
 
 def mandates(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,12 @@ from commonwatt.exchange import rows
 from commonwatt.exchange.events import GateClosure
 from commonwatt.exchange.exchange import Exchange, Laboratory
 from commonwatt.exchange.folder import open_store
-from commonwatt.exchange.founding import Party, claim, enter, open_ledger
+from commonwatt.exchange.founding import Generator, Party, claim, enter, open_ledger
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
 from commonwatt.forecast import Forecaster, SeasonalNaive
+from commonwatt.proof import sign
 from commonwatt.simulation import world
 from commonwatt.simulation.homes import Homes, SigningHomes
 from commonwatt.simulation.keys import Keys, mandates, simulated_keys
@@ -80,7 +82,9 @@ class Simulation:
         rules, store = self.rules, self.store
         keys = simulated_keys(rules.community)
         with self.watch("found the community"):
-            founded = open_ledger(store, rules, ledger, out, keys.operator, parties(keys))
+            quorum = keys.operators[: rules.community.ledger.threshold]
+            operators = [key.address for key in keys.operators]
+            founded = open_ledger(store, rules, ledger, out, quorum, operators, parties(keys))
             self.node = founded.node
             signed = rows.read_mandates(store)
             if not signed:
@@ -88,7 +92,8 @@ class Simulation:
                 signed = mandates(rules.community, keys, rules.limits, founded.client.domain, opening, end)
                 enter(store, founded, signed)
             meters = [key.address for key in keys.meters]
-            self.exchange = engine(rules, store, founded.client, keys.operator, signed, meters, self.watch)
+            generators = {member: key.address for member, key in keys.generators.items()}
+            self.exchange = engine(rules, store, founded.client, quorum, signed, meters, self.watch, generators)
             self.homes = SigningHomes(rules, truth, forecaster, store, keys, founded.client.domain)
 
     def run(self, progress: Callable[[int, int], None] | None = None) -> Result:
@@ -124,6 +129,8 @@ class Simulation:
             flows = homes.deliver(exchange.committed[slot], event.place)
         with watch("sign readings"):
             readings = homes.read(slot, flows["net"], event.place)
+            made = homes.read_generators(slot, flows["generation"] - flows["curtailed"], event.place)
+            readings = replace(readings, generators=made)
         exchange.end_slot(event, readings, partial(homes.keep_flows, slot, flows))
 
     def close(self) -> None:
@@ -135,4 +142,11 @@ class Simulation:
 
 def parties(keys: Keys) -> list[Party]:
     """What the ledger is told of the members."""
-    return [Party(wallet.address, meter.address) for wallet, meter in zip(keys.members, keys.meters, strict=True)]
+    generators = {
+        member: Generator(keys.inverters[member].address, meter.address, partial(sign, key=keys.members[member]))
+        for member, meter in keys.generators.items()
+    }
+    return [
+        Party(wallet.address, meter.address, generators.get(member))
+        for member, (wallet, meter) in enumerate(zip(keys.members, keys.meters, strict=True))
+    ]

@@ -25,7 +25,7 @@ from commonwatt.exchange.checking import load
 from commonwatt.exchange.events import Event, SlotEnd
 from commonwatt.exchange.excerpt import excerpt, promised
 from commonwatt.exchange.exchange import Exchange
-from commonwatt.exchange.outbox import Outbox, Outgoing, outgoing
+from commonwatt.exchange.outbox import Outgoing, outgoing
 from commonwatt.exchange.states import Posted, Settled
 from commonwatt.ledger.client.abi import decode_event, events
 from commonwatt.ledger.client.demands import DemandsClient
@@ -145,9 +145,9 @@ class DishonestExchange(Exchange):
     # What each of them does
 
     def _publish(self, false: Posted, at: int) -> Receipt:
-        message = outgoing(false, self.domain, self.operator)
-        Outbox(self.client).stake(at)
-        return self.client.post(message.post, message.trades, message.deltas, [message.signature], at=at)
+        message = outgoing(false, self.domain, self.outbox.quorum)
+        self.outbox.stake(at)
+        return self.client.post(message.post, message.trades, message.deltas, message.signatures, at=at)
 
     def _look(self, posted: Posted, member: int, promises: Mapping[int, Promise]) -> list[Fault]:
         """What the home finds in what it is shown, with what it was promised at the gate."""

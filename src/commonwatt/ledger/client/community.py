@@ -32,7 +32,7 @@ from commonwatt.records import Recovery, Standing
 from commonwatt.records.schema import Record, schema
 
 _MOST_VOTES = 100_000
-_PROPOSED = keccak(b"Proposed(uint256,uint32,(address,uint8,uint8,uint40,uint40,address),uint40,uint32)")
+_PROPOSED = keccak(b"Proposed(uint256,uint32,(address,uint8,uint8,uint40,uint40,address,bytes32,uint64),uint40,uint32)")
 
 
 class CommunityClient:
@@ -55,7 +55,7 @@ class CommunityClient:
         return self.ledger.member_of(member.account)
 
     def register_meter(self, operator: Key, member: int, meter: bytes, *, at: int) -> Receipt:
-        """Give a member one more meter [address]."""
+        """Give a member its first meter [address], or propose one more, which the member takes into service."""
         return self._send(operator, "registerMeter", member, meter, doing="the registration of the meter", at=at)
 
     def revoke_meter(self, operator: Key, meter: bytes, *, at: int) -> Receipt:
@@ -94,6 +94,10 @@ class CommunityClient:
         return self._send(key, "recover", member, doing="the recovery", at=at)
 
     # What a member does with its own key
+
+    def accept_meter(self, member: Key, meter: bytes, *, at: int) -> Receipt:
+        """Take a meter [address] into service that was proposed to the member."""
+        return self._send(member, "acceptMeter", meter, doing="the acceptance of the meter", at=at)
 
     def resign(self, member: Key, *, at: int) -> Receipt:
         """Leave. The balance can still be withdrawn."""
@@ -178,9 +182,9 @@ class CommunityClient:
     def proposal(self, number: int) -> Proposal:
         """A vote by its number. Raises Reverted UnknownProposal."""
         (found,) = self.ledger.view(COMMUNITY, "proposalOf", number)
-        (admitted, threshold, turnout, voting, recovery, removed), *rest = found
+        (admitted, *values, removed, charter, from_), *rest = found
         admitted, removed = (bytes.fromhex(text[2:]) for text in (admitted, removed))  # addresses within a struct
-        return Proposal(number, Change(admitted, threshold, turnout, voting, recovery, removed), *rest)
+        return Proposal(number, Change(admitted, *values, removed, charter, from_), *rest)
 
     def has_voted(self, number: int, member: int) -> bool:
         """Whether a member has voted."""
@@ -203,6 +207,10 @@ class CommunityClient:
         """The account that is to replace a member's; None when none is."""
         account, from_ = self.ledger.view(COMMUNITY, "replacements", member)
         return Replacement(member, bytes(account), int(from_)) if account != ZERO_ADDRESS else None
+
+    def charter_at(self, slot: int) -> bytes:
+        """Digest of the community file that holds for a slot [unix s]."""
+        return bytes(self.ledger.view(COMMUNITY, "charterAt", slot)[0])
 
     # Inside
 

@@ -10,25 +10,15 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
+from commonwatt.community.roles import Role
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.client.abi import Event
 from commonwatt.ledger.node import ZERO_ADDRESS
 from commonwatt.proof import keccak
+from commonwatt.records import ZERO_HASH
 
 SCOPES = {keccak(name.encode()): name for name in ("readings", "bills", "forecast", "watch")}
 """What a member can let others read, by the hash that the chain keeps."""
-
-
-class Role(IntEnum):
-    """What a member is to the community."""
-
-    NONE = 0
-    CONSUMER = 1
-    PROSUMER = 2
-    STORAGE = 3
-    OPERATOR = 4
-    GRID_COMPANY = 5
-    REGULATOR = 6
 
 
 class Kind(IntEnum):
@@ -91,7 +81,10 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Change:
-    """What a vote changes: as in `Parameters`, and an operator to admit or remove [address]; zero = it stays."""
+    """What a vote changes: as in `Parameters`, and an operator to admit or remove [address]; zero = it stays.
+
+    charter : digest of a new community file, and the first slot for which it holds [unix s]
+    """
 
     admitted: bytes = ZERO_ADDRESS
     threshold: int = 0
@@ -99,6 +92,8 @@ class Change:
     voting_time: int = 0
     recovery_time: int = 0
     removed: bytes = ZERO_ADDRESS
+    charter: bytes = ZERO_HASH
+    charter_from: int = 0
 
 
 @dataclass(frozen=True)

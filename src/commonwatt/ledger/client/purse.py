@@ -7,6 +7,7 @@ Money is in lane units (see `Terms`). Methods that send raise Reverted with the 
 from __future__ import annotations
 
 from commonwatt.ledger.client.abi import SETTLEMENT, TOKEN, contract
+from commonwatt.ledger.client.disputes import plain
 from commonwatt.ledger.client.sending import Call
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.ledger.node import ZERO_ADDRESS, Receipt
@@ -34,8 +35,14 @@ class PurseClient:
         return self._send(operator, "takeBond", lanes, doing="the return of the bond", at=at)
 
     def expire(self, key: Key, slot: int, revision: int, *, at: int) -> Receipt:
-        """Clear away an expired post, so that it binds its sender's stake no longer. Any key may."""
-        return self._send(key, "expire", slot, revision, doing="the expiry of the post", at=at)
+        """Clear away an expired post, so that it binds its sender's stake no longer. Any key may.
+
+        Raises LedgerError when nothing was posted.
+        """
+        post = self.ledger.announced(slot, revision)
+        if post is None:
+            raise LedgerError(f"There is no post of slot {slot}, revision {revision}.")
+        return self._send(key, "expire", plain(post), doing="the expiry of the post", at=at)
 
     def approval(self, spender: bytes, amount: int) -> list[Call]:
         """What lets a contract take so many base units of one's tokens; nothing where the money is ether."""

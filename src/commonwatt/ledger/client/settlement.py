@@ -99,7 +99,7 @@ class LedgerClient:
             created_address(key.address, nonce + 1 + registrations + bool(token) + place) for place in range(3)
         )
         create = contract(COMMUNITY).creation(operators, threshold, config)
-        calls = [Call(b"", create, "create"), *_registrations(community, members)]
+        calls = [Call(b"", create, "create", len(operators) - 1), *_registrations(community, members)]
         if token:
             calls.append(Call(b"", contract(TOKEN).creation(community, *token), "create"))
         fixed = (
@@ -155,7 +155,7 @@ class LedgerClient:
         """
         signed = self._ascending(gate_of(first_slot, orders, trades), signatures)
         data = self._settlement("commit", first_slot, orders, trades, signed)
-        return self._send_one(data, "commit", len(orders), at, f"the commitment of slot {first_slot}")
+        return self._send_one(data, "commit", len(orders), len(signed), at, f"the commitment of slot {first_slot}")
 
     def post(self, post: Post, trades: bytes, deltas: bytes, signatures: Sequence[bytes], *, at: int) -> Receipt:
         """Publish what a slot costs and earns each member, signed by enough operators.
@@ -164,13 +164,14 @@ class LedgerClient:
         deltas : see `records.deltas.pack_deltas`
         signatures : over `post` in this client's `domain`, 65 bytes each, in any order
         """
-        data = self._settlement("post", _fields(post), trades, deltas, self._ascending(post, signatures))
-        return self._send_one(data, "post", len(deltas) // 4, at, f"the post of {_name(post)}")
+        signed = self._ascending(post, signatures)
+        data = self._settlement("post", _fields(post), trades, deltas, signed)
+        return self._send_one(data, "post", len(deltas) // 4, len(signed), at, f"the post of {_name(post)}")
 
     def finalise(self, post: Post, deltas: bytes, *, at: int, key: bytes = ZERO_HASH) -> Receipt:
         """Apply a post after its window. Anybody may. key : opens the post's lock, 32 bytes"""
         data = self._settlement("finalise", _fields(post), deltas, key)
-        return self._send_one(data, "finalise", len(deltas) // 4, at, f"the settlement of {_name(post)}")
+        return self._send_one(data, "finalise", len(deltas) // 4, 0, at, f"the settlement of {_name(post)}")
 
     def anchor(self, period: Anchor, signatures: Sequence[bytes], *, at: int) -> Receipt:
         """Fix the bills of a period, signed by enough operators; no other root for the same period can follow.
@@ -178,7 +179,7 @@ class LedgerClient:
         signatures : over `period` in this client's `domain`, 65 bytes each, in any order
         """
         data = self._settlement("anchor", _fields(period), self._ascending(period, signatures))
-        return self._send_one(data, "anchor", len(signatures), at, "the anchor of the bills")
+        return self._send_one(data, "anchor", 0, len(signatures), at, "the anchor of the bills")
 
     def place_bond(self, lanes: int, *, at: int, signatures: Sequence[bytes] | None = None) -> None:
         """Stake on the posts that this client's key will send. The money comes as for `deposit_for`."""
@@ -372,7 +373,7 @@ class LedgerClient:
         if signatures is None:
             signatures = [sign(domain, issue, self.key).signature]
         approve = contract(TOKEN).functions["approve"].encode(self.addresses.settlement, issue.amount)
-        minted = Call(self.addresses.token, mint(domain, issue, signatures), "mint", len(signatures))
+        minted = Call(self.addresses.token, mint(domain, issue, signatures), "mint", signatures=len(signatures))
         return [minted, Call(self.addresses.token, approve)]
 
     def _settlement(self, function: str, *values: object) -> bytes:
@@ -386,8 +387,10 @@ class LedgerClient:
         except CallReverted as error:
             raise revert(error.data, f"the question {view}") from error
 
-    def _send_one(self, data: bytes, kind: str, items: int, at: int, doing: str) -> Receipt:
-        return self.sender.send([Call(self.addresses.settlement, data, kind, items)], at, doing)[0]
+    def _send_one(self, data: bytes, kind: str, items: int, signatures: int, at: int, doing: str) -> Receipt:
+        return self.sender.send([Call(self.addresses.settlement, data, kind, items, signatures=signatures)], at, doing)[
+            0
+        ]
 
 
 def _registrations(community: bytes, members: Sequence[Enrolment]) -> Iterator[Call]:
