@@ -7,9 +7,10 @@ import random
 from ledger_cases import ETHER, SOAK
 from settlement_cases import ETHER_TERMS, OPERATORS
 
+from commonwatt.community.roles import Role
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
 from commonwatt.ledger.client.community import CommunityClient
-from commonwatt.ledger.client.membership import SCOPES, Change, Role
+from commonwatt.ledger.client.membership import SCOPES, Change
 from commonwatt.ledger.client.settlement import Enrolment, LedgerClient
 from commonwatt.proof import Key, sign
 

@@ -10,7 +10,7 @@ import pytest
 from ledger_cases import ETHER
 
 from commonwatt.community.roles import Role
-from commonwatt.errors import Reverted
+from commonwatt.errors import LedgerError, Reverted
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
 from commonwatt.ledger.client.abi import COMMUNITY, contract
 from commonwatt.ledger.client.settlement import Enrolment, LedgerClient, Terms

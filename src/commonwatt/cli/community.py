@@ -94,7 +94,7 @@ def register(
     meter
         Address of its first meter; without it, it has none yet.
     """
-    from commonwatt.ledger.client.membership import Role
+    from commonwatt.community.roles import Role
     from commonwatt.ledger.client.settlement import Enrolment
     from commonwatt.ledger.node import ZERO_ADDRESS
 

@@ -182,9 +182,10 @@ class CommunityClient:
     def proposal(self, number: int) -> Proposal:
         """A vote by its number. Raises Reverted UnknownProposal."""
         (found,) = self.ledger.view(COMMUNITY, "proposalOf", number)
-        (admitted, *values, removed, charter, from_), *rest = found
+        (admitted, threshold, turnout, voting, recovery, removed, charter, from_), *rest = found
         admitted, removed = (bytes.fromhex(text[2:]) for text in (admitted, removed))  # addresses within a struct
-        return Proposal(number, Change(admitted, *values, removed, charter, from_), *rest)
+        change = Change(admitted, threshold, turnout, voting, recovery, removed, charter, from_)
+        return Proposal(number, change, *rest)
 
     def has_voted(self, number: int, member: int) -> bool:
         """Whether a member has voted."""

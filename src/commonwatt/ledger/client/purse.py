@@ -6,6 +6,7 @@ Money is in lane units (see `Terms`). Methods that send raise Reverted with the 
 
 from __future__ import annotations
 
+from commonwatt.errors import LedgerError
 from commonwatt.ledger.client.abi import SETTLEMENT, TOKEN, contract
 from commonwatt.ledger.client.disputes import plain
 from commonwatt.ledger.client.sending import Call
