@@ -18,8 +18,8 @@ def places(draw: st.DrawFn, min_size: int = 1) -> tuple[list[bytes], int]:
 
 
 def plain_root(records: list[bytes]) -> bytes:
-    """The root as one would compute it on paper: pad with zeros, then pair until one is left."""
-    level = [keccak(record) for record in records]
+    """The root as one would compute it on paper: zero where there is no record, pad with zeros, then pair until one is left."""
+    level = [record if record == ZERO_HASH else keccak(record) for record in records]
     while len(level) & (len(level) - 1):
         level.append(ZERO_HASH)
     while len(level) > 1:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time
+from fractions import Fraction
 from typing import Final
 
 from commonwatt.community.tariff import Tariff
@@ -124,6 +125,7 @@ class LedgerChoice:
     confirmations : blocks on top of a transaction's before a node's word for it is believed
     answer : time for the operators to show what a member demands on the chain [s]; None = as long as the window
     bond : what an operator stakes on each post until it is final [unit]
+    corrections : how long after a slot it may be settled anew with readings that came late [s]
     """
 
     kind: str = "embedded"
@@ -132,6 +134,15 @@ class LedgerChoice:
     confirmations: int = 0
     answer: int | None = None
     bond: int = 0
+    corrections: int = 7 * 86_400
+
+
+@dataclass(frozen=True)
+class ReadingsChoice:
+    """Shares of a simulation's readings that come hours after their slot, or never."""
+
+    late: Fraction = Fraction(0)
+    silent: Fraction = Fraction(0)
 
 
 @dataclass(frozen=True)
@@ -144,6 +155,7 @@ class Community:
     seed : of all simulated keys
     digest : keccak of the canonical file, kept on the chain
     unit : what one integer of money is worth [micro-currency], one of `units.UNITS`
+    readings : how well they come in a simulation
     """
 
     name: str
@@ -159,6 +171,7 @@ class Community:
     profiles: str | None = None
     seed: str = ""
     unit: int = 1
+    readings: ReadingsChoice = field(default_factory=ReadingsChoice)
 
     @property
     def per_currency(self) -> int:

@@ -29,6 +29,17 @@ class SlotEnd:
     place: int
 
 
+@dataclass(frozen=True)
+class Correction:
+    """A slot is settled anew at this time [unix s], with readings that came after its end. place : as of SlotEnd
+
+    It is no event of the market day: when readings come late nobody can know before.
+    """
+
+    at: int
+    place: int
+
+
 Event = GateClosure | SlotEnd
 
 

@@ -7,7 +7,9 @@ without signatures and ledger, the tuples of signed records are empty.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from commonwatt.market import Orders
 from commonwatt.proof import Tree
@@ -33,14 +35,16 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Readings:
-    """What the meters counted in a slot.
+    """What the meters counted in a slot, as far as it came.
 
     net : for the laboratory, shape (members,) [Wh], positive = into the home
-    signed : for an exchange, which believes signatures only; by member index
+    signed : for an exchange, which believes signatures only; by member index, None where no reading came
+    missing : for the laboratory, the members of whom no reading came
     """
 
     net: IntArray
-    signed: tuple[Signed[Reading], ...]
+    signed: tuple[Signed[Reading] | None, ...]
+    missing: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -85,11 +89,21 @@ class Committed:
 
 @dataclass(frozen=True)
 class Delivered:
-    """What the meters counted and the exchange believed. net : shape (members,) [Wh], positive = into the home."""
+    """What the meters counted and the exchange believed. A home without a reading counts as nothing.
+
+    net : shape (members,) [Wh], positive = into the home; 0 without a reading
+    readings : by member index, None where there is none
+    missing : the members without a reading
+    revision : of the slot: 0 at its end, one more each time that it is settled anew with readings that came later
+    moved : what earlier revisions have moved, shape (members,) or, where there are none, (1,) [unit]
+    """
 
     committed: Committed
     net: IntArray
-    readings: tuple[Signed[Reading], ...]
+    readings: tuple[Signed[Reading] | None, ...]
+    missing: frozenset[int] = frozenset()
+    revision: int = 0
+    moved: IntArray = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -100,7 +114,7 @@ class Account:
     settled : Wh of each that the ledger settles, shape (trades,)
     local : settled local energy, shape (members,) [Wh], positive = bought
     grid : what is left to the utility, shape (members,) [Wh], positive = import
-    credit : change of each balance, shape (members,) [unit]; its sum is zero
+    credit : what each balance has moved by after all revisions, shape (members,) [unit]; its sum is zero
     """
 
     trades: Trades
@@ -122,7 +136,10 @@ class Settled:
 
 @dataclass(frozen=True)
 class Posted(Settled):
-    """What the operators sign: a settled slot with its records, statements and their roots."""
+    """What the operators sign: a settled slot with its records, statements and their roots.
+
+    deltas : packed; what this revision adds to what earlier ones have moved
+    """
 
     records: tuple[Trade, ...]
     statements: tuple[Statement, ...]

@@ -232,9 +232,9 @@ class LedgerClient:
         """Number of the member with this account. Raises Reverted NotAMember."""
         return int(self.view(COMMUNITY, "memberOf", account)[0])
 
-    def member_of_meter(self, meter: bytes) -> int:
-        """Number of the member with this meter [address]. Raises Reverted UnknownMeter."""
-        return int(self.view(COMMUNITY, "memberOfMeter", meter)[0])
+    def ever_member_of_meter(self, meter: bytes) -> int:
+        """Number of the member whose meter [address] this is or once was. Raises Reverted UnknownMeter."""
+        return int(self.view(COMMUNITY, "everMemberOfMeter", meter)[0])
 
     def balances(self) -> IntArray:
         """Balance of every member, shape (members,) [lane units], requested withdrawals included.
