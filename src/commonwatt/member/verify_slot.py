@@ -9,8 +9,8 @@ from commonwatt.accounts.document import MEASURED, metered
 from commonwatt.errors import RecordError, VerificationError
 from commonwatt.member.faults import Chain, proved
 from commonwatt.member.page import Page, Ways, leads, read, require, require_committed, ways
-from commonwatt.proof import checksum_address, hash_struct, root_of
-from commonwatt.records import ZERO_HASH, Mandate, Order, Post
+from commonwatt.proof import checksum_address, hash_struct, root_of_empty
+from commonwatt.records import Mandate, Order, Post
 from commonwatt.records.deltas import unpack_deltas
 from commonwatt.units import decimal_text
 
@@ -109,7 +109,7 @@ def _metered(page: Page, shown: Ways, client: LedgerClient) -> None:
     """The reading is under the posted root, and by a meter that is or was the member's; or its place there is empty."""
     root, siblings = page.post.readings, shown.reading
     if page.reading is None:
-        empty = root_of(ZERO_HASH, page.member, siblings) == root
+        empty = root_of_empty(page.member, siblings) == root
         require(empty, "the posted readings have a reading of this member, which is not shown.")
         return
     there = leads(hash_struct(page.reading), page.member, siblings, root)

@@ -94,11 +94,20 @@ class Tree:
 def root_of(struct_hash: bytes, index: int, proof: Sequence[bytes]) -> bytes:
     """The root that a record at `index` with these siblings leads to; the verifier compares it.
 
-    What is no hash, and an index outside the tree of that depth, lead to zero, which no record has.
+    What is no hash, and an index outside the tree of that depth, lead to zero, which no record has. An empty place is
+    no record: a hash of zero does not lead to a tree with one.
     """
-    if len(struct_hash) != 32 or not 0 <= index < 1 << len(proof):
+    return _above(keccak(struct_hash), index, proof) if len(struct_hash) == 32 else ZERO_HASH
+
+
+def root_of_empty(index: int, proof: Sequence[bytes]) -> bytes:
+    """The root that an empty place at `index` with these siblings leads to."""
+    return _above(ZERO_HASH, index, proof)
+
+
+def _above(node: bytes, index: int, proof: Sequence[bytes]) -> bytes:
+    if not 0 <= index < 1 << len(proof):
         return ZERO_HASH
-    node = leaf(struct_hash)
     for sibling in proof:
         node = keccak(sibling + node) if index & 1 else keccak(node + sibling)
         index >>= 1

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 def findings(result: Result) -> list[str]:
     """The findings as sentences; empty when there is nothing to say."""
-    money = [*_refused(result), *_unpaid(result)]
-    return [*overloads(result), *_unread(result), *_uncleared(result), *money, *_without_plan(result), *_in_vain(result)]
+    meters, money = _unread(result), [*_refused(result), *_unpaid(result)]
+    return [*overloads(result), *meters, *_uncleared(result), *money, *_without_plan(result), *_in_vain(result)]
 
 
 def _unread(result: Result) -> Iterator[str]:
