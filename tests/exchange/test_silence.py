@@ -102,9 +102,6 @@ def moved(result: Result) -> list[int]:
     ]
 
 
-assert (
-    EmbeddedChain
-)  # imported here: py-evm sets the limit of recursion, which hypothesis does not expect of an example
 share = st.sampled_from(["0 %", "10 %", "35 %", "50 %"])
 
 

@@ -133,6 +133,7 @@ def _by_slot(rows: Sequence[tuple[Any, ...]]) -> dict[int, list[tuple[Any, ...]]
 def proven(books: Books, bundle: Anchored) -> Iterator[dict[str, Any]]:
     """Every bill with its proofs, in the order of members; one at a time, because proofs are large."""
     slot_proofs = prover(books.store)
+    posted = {slot for (slot,) in books.store.columns(tables.posts, ["slot"])}
     for member, content in enumerate(bundle.contents):
         yield {
             "content": content,
@@ -141,5 +142,8 @@ def proven(books: Books, bundle: Anchored) -> Iterator[dict[str, Any]]:
                 "index": member,
                 "siblings": [hex_text(sibling) for sibling in bundle.tree.proof(member)],
             },
-            "proofs": {str(slot): slot_proofs(slot).of(member) for slot in books.rules.period.starts.tolist()},
+            "proofs": {
+                str(slot): slot_proofs(slot).of(member) if slot in posted else None
+                for slot in books.rules.period.starts.tolist()
+            },
         }

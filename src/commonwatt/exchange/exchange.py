@@ -8,6 +8,7 @@ transaction of the store and then its messages to the ledger, so a run that was 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ from commonwatt.exchange.events import Correction, Event, GateClosure, SlotEnd
 from commonwatt.exchange.outbox import Outbox, Outgoing, outgoing
 from commonwatt.exchange.parties import filed
 from commonwatt.exchange.rules import Rules
-from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Readings, Settled, Wishes
+from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Missed, Readings, Settled, Wishes
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
 from commonwatt.proof import Key, Tree
@@ -68,23 +69,32 @@ class Laboratory:
         return Books(self.rules, self.store)
 
     def close_gate(self, closure: GateClosure, wishes: Wishes, beside: Beside = nothing) -> None:
-        """Steps 2 to 5 for the slots of a local day. `closure` is the next event."""
+        """Steps 2 to 5 for the slots of a local day. `closure` is the next event, or the same at a later time.
+
+        wishes : for its slots that are still `ahead`; of the others nothing is asked
+        """
         self.before(closure)
         rules = self.rules
-        with self.watch("admit orders"):
-            declared = self.admitted(closure, wishes)
-        with self.watch("clear"):
-            cleared = steps.clear(rules.ahead, rules.frame_of(closure.day), declared, wishes.agreed)
-        with self.watch("check the grid"):
-            cleared = steps.check(cleared, rules.wires, wishes.planned)
-        with self.watch("commit"):
-            committed = tuple(self.commitment(slot) for slot in cleared)
+        committed: list[Committed] = [steps.missed(slot, rules.members) for slot in closure.missed.starts.tolist()]
+        if closure.ahead.count:
+            committed += self._committed(closure, wishes)
         with self.watch("store"), self.store.transaction() as connection:
             rows.write_gate(connection, self.done + 1, closure.at, committed, rules.ahead)
             beside(connection)
         self.committed |= {slot.cleared.declared.slot: slot for slot in committed}
-        self.done, self.now = self.done + 1, closure.at
+        self.done, self.now = self.done + 1, max(self.now, closure.at)
         self.tell(closure, None)
+
+    def _committed(self, closure: GateClosure, wishes: Wishes) -> tuple[Committed, ...]:
+        rules = self.rules
+        with self.watch("admit orders"):
+            declared = self.admitted(closure, wishes)
+        with self.watch("clear"):
+            cleared = steps.clear(rules.ahead, rules.frame_of(closure.ahead), declared, wishes.agreed)
+        with self.watch("check the grid"):
+            cleared = steps.check(cleared, rules.wires, wishes.planned)
+        with self.watch("commit"):
+            return tuple(self.commitment(slot) for slot in cleared)
 
     def end_slot(self, end: SlotEnd, readings: Readings, beside: Beside = nothing) -> None:
         """Steps 6 and 7 for one slot. `end` is the next event. A home whose reading is missing counts as nothing."""
@@ -99,7 +109,7 @@ class Laboratory:
             rows.write_slot(connection, self.done + 1, end.at, stated, message, self.rules.after)
             beside(connection)
         del self.committed[slot]
-        self.done, self.now = self.done + 1, end.at
+        self.done, self.now = self.done + 1, max(self.now, end.at)
         self.tell(end, message)
 
     def correct(self, correction: Correction, readings: Readings, beside: Beside = nothing) -> bool:
@@ -124,7 +134,7 @@ class Laboratory:
         with self.watch("store"), self.store.transaction() as connection:
             rows.write_correction(connection, self.done, correction.at, stated, message, self.rules.after)
             beside(connection)
-        self.now = correction.at
+        self.now = max(self.now, correction.at)
         self.tell(correction, message)
         return True
 
@@ -155,7 +165,8 @@ class Laboratory:
     def admitted(self, closure: GateClosure, wishes: Wishes) -> list[Declared]:
         """Step 2, the exchange's side: the orders of each slot that count."""
         return [
-            Declared(slot, wish, (), ()) for slot, wish in zip(closure.day.starts.tolist(), wishes.orders, strict=True)
+            Declared(slot, wish, (), ())
+            for slot, wish in zip(closure.ahead.starts.tolist(), wishes.orders, strict=True)
         ]
 
     def commitment(self, cleared: Cleared) -> Committed:
@@ -222,6 +233,8 @@ class Exchange(Laboratory):
             return obstacle
         self.before(correction)
         slot = self._start(correction)
+        if rows.is_missed(self.store, slot):
+            return ""
         revision = rows.revision_of(self.store, slot) or 0
         final = self.outbox.final_at(slot, revision)
         return "" if final is not None and final <= correction.at else f"Slot {slot} can be corrected when it is final."
@@ -235,7 +248,7 @@ class Exchange(Laboratory):
         """See `Laboratory`: signed orders within mandate and free collateral."""
         free, told = np.maximum(self.outbox.free() - self._owed(), 0), self.rules.community.told
         declared = []
-        for slot, signed in zip(closure.day.starts.tolist(), wishes.signed, strict=True):
+        for slot, signed in zip(closure.ahead.starts.tolist(), wishes.signed, strict=True):
             admitted, free = steps.admit(slot, signed, self.by_member, self.domain, closure.at, free, told)
             declared.append(admitted)
         return declared
@@ -262,6 +275,8 @@ class Exchange(Laboratory):
 
     def stated(self, settled: Settled) -> tuple[Settled, Outgoing | None]:
         """See `Laboratory`: statements and roots, signed by the operator."""
+        if isinstance(settled.delivered.committed, Missed):
+            return settled, None
         posted = steps.post(settled, [mandate.hash for mandate in self.mandates])
         return posted, outgoing(posted, self.domain, self.operator)
 
@@ -270,8 +285,8 @@ class Exchange(Laboratory):
         with self.watch("ledger"):
             self.outbox.finalise_due(event.at)
             if isinstance(event, GateClosure):
-                roots = rows.read_commitments(self.store, event.day)
-                self.outbox.commit(event.day.start, [r[0] for r in roots], [r[1] for r in roots], event.at + 1)
+                if roots := rows.read_commitments(self.store, event.ahead):
+                    self.outbox.commit(event.ahead.start, [r[0] for r in roots], [r[1] for r in roots], event.at + 1)
             elif message:
                 self.outbox.post(message, event.at + 1)
                 self.outbox.finalise_due(event.at + 1)
@@ -284,9 +299,11 @@ class Exchange(Laboratory):
 
     def _told(self) -> list[tuple[Event | Correction, Outgoing | None]]:
         """All that the ledger was to be told, in order: at one time the slot that ends, corrections, the gate."""
-        period, times = self.rules.period, rows.read_times(self.store)
+        period, times, gates = self.rules.period, rows.read_times(self.store), rows.read_gates(self.store)
         told: list[tuple[Event | Correction, Outgoing | None]] = [
-            (event, None) for event in self.rules.events[: self.done + 1] if isinstance(event, GateClosure)
+            (replace(event, at=gates[event.day.start]), None)
+            for event in self.rules.events[: self.done + 1]
+            if isinstance(event, GateClosure)
         ]
         for message in rows.read_posts(self.store):
             slot, revision = message.post.slot, message.post.revision

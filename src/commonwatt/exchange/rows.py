@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 from commonwatt.community.calendar import Slots
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.outbox import Outgoing
-from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Posted, Settled
+from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Missed, Posted, Settled
 from commonwatt.exchange.store import Store, add, advance, count, drop, note
 from commonwatt.market import Orders
 from commonwatt.market.proving import CLEARED
@@ -69,7 +69,8 @@ def write_gate(
         refused += len(declared.refused)
         add(connection, tables.clearings, map(_clearing_row, cleared.ahead, ahead))
         add(connection, tables.caps, [(start, cleared.feed_in_cap.tobytes())])
-        add(connection, tables.commitments, [(start, at, slot.orders.root, slot.trades.root)])
+        roots = (b"", b"") if isinstance(slot, Missed) else (slot.orders.root, slot.trades.root)
+        add(connection, tables.commitments, [(start, at, *roots)])
         add(
             connection,
             tables.trades,
@@ -77,6 +78,8 @@ def write_gate(
         )
     trades = sum(len(slot.cleared.trades) for slot in committed)
     entry = {"slots": len(committed), "trades": trades, "refused": refused}
+    if late := sum(isinstance(slot, Missed) for slot in committed):
+        entry["missed"] = late
     failed = [found for slot in committed for found in _uncleared(slot.cleared.ahead)]
     note(connection, number, at, [("gate closed", entry), *failed])
     advance(connection, number)
@@ -318,7 +321,19 @@ def _committed(store: Store, slot: int) -> Committed:
     cleared = Cleared(declared, (), Trades(*table[:4]), table[4], carried)
     records = tuple(trades) if signed else ()
     tree = Tree.of([hash_struct(record) for record in records])
-    return Committed(cleared, records, Tree.of([order.hash for order in signed]), tree)
+    (roots,) = store.rows(tables.commitments, slot=slot)
+    kind = Committed if roots.orders else Missed
+    return kind(cleared, records, Tree.of([order.hash for order in signed]), tree)
+
+
+def is_missed(store: Store, slot: int) -> bool:
+    """Whether nothing was committed for a slot whose gate has closed."""
+    return any(not row.orders for row in store.rows(tables.commitments, slot=slot))
+
+
+def read_gates(store: Store) -> dict[int, int]:
+    """When the gate of each slot closed [unix s]."""
+    return dict(store.columns(tables.commitments, ("slot", "gate")))
 
 
 def read_commitments(store: Store, day: Slots) -> list[tuple[bytes, bytes]]:

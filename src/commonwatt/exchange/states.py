@@ -19,7 +19,7 @@ from commonwatt.units import IntArray
 
 @dataclass(frozen=True)
 class Wishes:
-    """What homes bring to a gate for each of its slots.
+    """What homes bring to a gate for each of its slots that are still ahead.
 
     orders : for the laboratory, which believes them as they are
     signed : for an exchange, which believes signatures only
@@ -85,6 +85,14 @@ class Committed:
     records: tuple[Trade, ...]
     orders: Tree
     trades: Tree
+
+
+@dataclass(frozen=True)
+class Missed(Committed):
+    """A slot that began before anything was committed for it, because the exchange was away.
+
+    Nothing of it can be posted, so nobody trades and everybody meets the utility.
+    """
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 from commonwatt.accounts import netting
 from commonwatt.accounts.statements import Line, statements
 from commonwatt.errors import RecordError
-from commonwatt.exchange.states import Account, Cleared, Committed, Declared, Delivered, Posted, Settled
+from commonwatt.exchange.states import Account, Cleared, Committed, Declared, Delivered, Missed, Posted, Settled
 from commonwatt.market import Events, Frame, Orders, Positions, as_events
 from commonwatt.market.agreements import joined, left, ordered, within
 from commonwatt.market.interface import Limits
@@ -182,6 +182,14 @@ def commit(cleared: Cleared) -> Committed:
     return Committed(cleared, records, Tree.of([order.hash for order in signed]), Tree.of(hashes))
 
 
+def missed(slot: int, members: int) -> Missed:
+    """In the place of step 5: a slot that began before its gate closed."""
+    none = np.zeros(0, dtype=np.int64)
+    cap = np.full(members, MAX_ORDER_WH, dtype=np.int64)
+    cleared = Cleared(Declared(slot, Orders(*[none] * 4), (), ()), (), Trades(*[none] * 4), none, cap)
+    return Missed(cleared, (), Tree.of([]), Tree.of([]))
+
+
 def trade_records(
     slot: int,
     trades: Trades,
@@ -247,6 +255,7 @@ def settle(
     """
     cleared = delivered.committed.cleared
     agreed, pools = cleared.trades, list[Clearing]()
+    stages = () if isinstance(delivered.committed, Missed) else stages
     trades = Trades(agreed.buyer, agreed.seller, netting.delivered(agreed, delivered.net), agreed.price)
     for stage in stages:
         (pool,) = stage.clear(frame, (_deviations(delivered.net, trades, bounds, frame),))

@@ -160,7 +160,7 @@ def read(shown: Mapping[str, Any], proof: Any, member: int, mandate: Mandate, do
     ends = (*leaves[: len(before)], leaves[-1])
     require(all(leaf.statement.member != member for leaf in ends), "not all of the lines are shown.")
     trades = tuple(_agreed(each, mandate, domain) for each in _list(shown["trades"]))
-    reading = None if shown["reading"] is None else _signed(Reading, shown["reading"], None, domain)
+    reading = read_reading(shown["reading"], domain)
     require(not own or own[-1].statement.reading == hash_of(reading), "the lines are of another reading.")
     return Page(post, member, mandate, leaves, tuple(_lines(own, trades, mandate)), trades, reading)
 
@@ -187,6 +187,11 @@ def require_committed(page: Page, shown: Ways, commitment: bytes | None) -> None
         if trade is not None and siblings is not None:
             there = leads(line.statement.trade, trade.number, siblings, shown.root)
             require(there, "a day-ahead trade is not the one that was committed before delivery.")
+
+
+def read_reading(given: Any, domain: Domain) -> Reading | None:
+    """A reading signed by the meter that it names; None for none. Raises VerificationError or RecordError."""
+    return None if given is None else _signed(Reading, given, None, domain)
 
 
 def hash_of(reading: Reading | None) -> bytes:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from commonwatt.accounts.document import MEASURED, metered
+from commonwatt.accounts.document import CORRECTED, MEASURED, NOT_MEASURED, metered
 from commonwatt.errors import RecordError, VerificationError
 from commonwatt.member.faults import Chain, proved
-from commonwatt.member.page import Page, Ways, leads, read, require, require_committed, ways
+from commonwatt.member.page import Page, Ways, leads, read, read_reading, require, require_committed, ways
 from commonwatt.proof import checksum_address, hash_struct, root_of_empty
 from commonwatt.records import Mandate, Order, Post
 from commonwatt.records.deltas import unpack_deltas
@@ -21,10 +21,16 @@ LAST_REVISION: Final = 2**32 - 1
 
 
 def check_slot(
-    line: Mapping[str, Any], proof: Mapping[str, Any], member: int, mandate: Mandate, client: LedgerClient
+    line: Mapping[str, Any], proof: Mapping[str, Any] | None, member: int, mandate: Mandate, client: LedgerClient
 ) -> int:
-    """Check a slot of the bill; returns the number of proved lines. Raises VerificationError."""
+    """Check a slot of the bill; returns the number of proved lines. Raises VerificationError.
+
+    proof : None of a slot that was missed: nothing was committed, so nothing can be posted
+    """
     try:
+        if proof is None:
+            _missed(line, member, client)
+            return 0
         page, shown = read(line, proof, member, mandate, client.domain), ways(proof)
         _final(page.post, line["slot"], client)
         require(bool(page.lines), "the member was passed over.")
@@ -39,6 +45,26 @@ def check_slot(
     except (VerificationError, RecordError) as error:
         raise VerificationError(f"Slot {line['slot']}: {error}") from None
     return len(page.lines)
+
+
+def _missed(line: Mapping[str, Any], member: int, client: LedgerClient) -> None:
+    """Nothing was committed before the slot began, so nothing was traded, and the utility had all of it."""
+    require(client.commitment(line["slot"]) is None, "trades were committed, and nothing is shown of them.")
+    require(line["trades"] == [], "it has trades, and none were committed before it began.")
+    reading = read_reading(line["reading"], client.domain)
+    net = reading.wh_in - reading.wh_out if reading else 0
+    require(line["grid"]["wh"] == net, "what was metered is not what met the utility.")
+    if reading:
+        require(reading.slot == line["slot"], "the reading is of another slot.")
+        _own(reading.meter, member, client)
+    said = line.get("metered", MEASURED)
+    known = said in ((MEASURED, CORRECTED) if reading else (NOT_MEASURED,))
+    require(known, f"the bill says '{said}' of what it shows otherwise.")
+
+
+def _own(meter: bytes, member: int, client: LedgerClient) -> None:
+    own = client.ever_member_of_meter(meter) == member
+    require(own, f"meter {checksum_address(meter)} is not this member's.")
 
 
 def _final(post: Post, slot: int, client: LedgerClient) -> None:
@@ -114,9 +140,7 @@ def _metered(page: Page, shown: Ways, client: LedgerClient) -> None:
         return
     there = leads(hash_struct(page.reading), page.member, siblings, root)
     require(there, "the reading does not lead to the posted readings.")
-    meter = page.reading.meter
-    own = client.ever_member_of_meter(meter) == page.member
-    require(own, f"meter {checksum_address(meter)} is not this member's.")
+    _own(page.reading.meter, page.member, client)
 
 
 def _told(page: Page, said: Any) -> None:

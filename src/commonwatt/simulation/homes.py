@@ -66,11 +66,13 @@ class Homes:
 
         committed : what the exchange has announced of the slots before them
         """
-        now = self.world.place(closure.at)
-        lead = self.world.place(closure.day.start) - now
-        expected = self._expected(now, lead + closure.day.count)
-        plan = self._plan(self.rules.frame_of(closure.day), expected, lead, committed)
-        starts = closure.day.starts.tolist()
+        now, slots = self.world.place(closure.at), closure.ahead
+        if not slots.count:
+            return Wishes((), (), np.zeros((self.rules.members, 0), dtype=np.int64), ())
+        lead = self.world.place(slots.start) - now
+        expected = self._expected(now, lead + slots.count)
+        plan = self._plan(self.rules.frame_of(slots), expected, lead, committed)
+        starts = slots.starts.tolist()
         if plan.agreed:
             self._beyond |= dict(zip(starts, plan.grid.T, strict=True))
         return Wishes(plan.orders, self.signed(starts, plan.orders), plan.net, plan.agreed)
