@@ -100,7 +100,7 @@ def write_slot(
     delivered, account = settled.delivered, settled.account
     agreed = delivered.committed.cleared.trades
     # Day-ahead trades stand in the store since the gate.
-    _write_settled(connection, at, settled, message, after, first=len(agreed))
+    _write_settled(connection, number, at, settled, message, after, first=len(agreed))
     _note_cuts(connection, _slot(settled), account.settled[: len(agreed)], agreed.wh)
     note(connection, number, at, [("slot settled", _told(settled)), *_uncleared(settled.after)])
     advance(connection, number)
@@ -119,7 +119,7 @@ def write_correction(
     drop(connection, tables.accounts, slot=slot)
     for stage in after:
         drop(connection, tables.clearings, slot=slot, stage=stage.number)
-    _write_settled(connection, at, settled, message, after, first=0)
+    _write_settled(connection, number, at, settled, message, after, first=0)
     told = {"revision": settled.delivered.revision, "missing": len(settled.delivered.missing), **_told(settled)}
     note(connection, number, at, [("slot corrected", told), *_uncleared(settled.after)])
 
@@ -135,6 +135,7 @@ def _told(settled: Settled) -> dict[str, object]:
 
 def _write_settled(
     connection: Connection,
+    number: int,
     at: int,
     settled: Settled,
     message: Outgoing | None,
@@ -163,9 +164,10 @@ def _write_settled(
     add(connection, tables.trades, rows)
     if posted and message:
         post, leaves = posted.post, b"".join(posted.tree.levels[0])
+        turn = count(connection, tables.journal, event=number)
         row = (
-            slot, revision, count(connection, tables.posts), at, post.orders, message.trades, post.readings,
-            post.statements, message.deltas, message.signature, leaves,
+            slot, revision, at, turn, post.orders, message.trades, post.readings, post.statements,
+            message.deltas, message.signature, leaves,
         )  # fmt: skip
         add(connection, tables.posts, [row])
 
@@ -351,7 +353,7 @@ def read_posts(store: Store) -> list[Outgoing]:
             row.deltas,
             row.signature,
         )
-        for row in sorted(store.rows(tables.posts), key=attrgetter("number"))
+        for row in sorted(store.rows(tables.posts), key=attrgetter("posted_at", "turn"))
     ]
 
 

@@ -4,7 +4,7 @@ SQLAlchemy Core on SQLite. Everything that one event of the market day produces 
 the ledger is told; whichever of the two files is ahead after a crash, (slot, revision) reconciles them.
 
 A slot that was settled anew has one post and one set of trades per revision, and one account: the last. A reading has
-the revision from which it counts.
+the revision from which it counts. Posts of one time have their turn, in which the ledger was told them.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ commitments = _table("commitments", ["slot"], ["gate"], ["orders", "trades"])
 posts = _table(
     "posts",
     ["slot", "revision"],
-    ["number", "posted_at"],
+    ["posted_at", "turn"],
     ["orders", "trades", "readings", "statements", "deltas", "signature", "leaves"],
 )
 caps = _table("caps", ["slot"], [], ["feed_in"])

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from commonwatt.accounts.charges import Charges
-from commonwatt.accounts.document import MEASURED, Anchored, anchored
+from commonwatt.accounts.document import Anchored, anchored
 from commonwatt.community.calendar import local_clock
 from commonwatt.community.model import Stage
 from commonwatt.exchange import store as tables
@@ -88,9 +88,11 @@ class Result:
         table = slots.with_columns(
             home=pl.Series(ids * self.period.count), **{k: pl.Series(v) for k, v in columns.items()}
         )
-        by_home = self.books.metered
-        metered = [row[place] for place in range(self.period.count) for row in by_home]
-        return table if set(metered) <= {MEASURED} else table.with_columns(metered=pl.Series(metered))
+        if self.arrays["measured"].all() and not self.arrays["revision"].any():
+            return table
+        return table.with_columns(
+            metered=pl.Series([told for slot in zip(*self.books.metered, strict=True) for told in slot])
+        )
 
     @cached_property
     def slots(self) -> pl.DataFrame:

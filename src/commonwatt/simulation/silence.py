@@ -35,7 +35,7 @@ class Silence:
 
     def delay(self, slot: int, member: int) -> int | None:
         """How long after its slot [start, unix s] a reading comes [s]; None = never."""
-        if not self.late + self.silent:
+        if not self.late and not self.silent:
             return 0
         drawn = keccak(self.seed + slot.to_bytes(8, "big") + member.to_bytes(4, "big"))
         number, hours = (int.from_bytes(drawn[at : at + 8], "big") for at in (0, 8))
