@@ -60,8 +60,9 @@ class Service:
         slot = event.at - self.exchange.rules.period.seconds
         flows = self.homes.deliver(self.exchange.committed[slot], event.place)
         counted = self.homes.read(slot, flows["net"], event.place).signed
-        self._post([json.dumps(signed_json(reading)) for reading in counted])
-        readings = [received(Reading, await self.inbox.get()) for _ in counted]
+        came = [reading for reading in counted if reading]
+        self._post([json.dumps(signed_json(reading)) for reading in came])
+        readings = [received(Reading, await self.inbox.get()) for _ in came]
         by_meter = {reading.record.meter: reading for reading in readings}
         told = Readings(flows["net"] * 0, tuple(by_meter[meter] for meter in self.exchange.meters))
         self.exchange.end_slot(event, told, partial(self.homes.keep_flows, slot, flows))

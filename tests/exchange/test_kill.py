@@ -86,6 +86,24 @@ def planned(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     return left_alone(forks, tmp_path_factory.mktemp("planned"), text)
 
 
+SILENCE = '\n[simulation]\nlate = "25 %"\nsilent = "5 %"\n'
+CORRECTIONS: dict[str, list[Any]] = {
+    "within a slot's transaction": [ROWS, "write_slot", 6, "after"],
+    "before a correction": [EXCHANGE, "Laboratory.correct", 1, "before"],
+    "within a correction's transaction": [ROWS, "write_correction", 1, "after"],
+    "correction in the store, not on the chain": [OUTBOX, "Outbox.post", 9, "before"],
+    "correction posted": [CLIENT, "LedgerClient.post", 10, "after"],
+    "a correction of a correction": [ROWS, "write_correction", 6, "after"],
+    "last corrections wait for their windows": [CLIENT, "LedgerClient.finalise", 12, "before"],
+}
+
+
+@pytest.fixture(scope="module")
+def corrected(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The same of a day some of whose readings come late, or never."""
+    return left_alone(forks, tmp_path_factory.mktemp("corrected"), TEXT + SILENCE)
+
+
 def left_alone(forks: Forks, folder: Path, text: str) -> dict[str, Any]:
     file = written(folder, text)
     answer = forks({"file": str(file), "out": str(folder / "out")})
@@ -132,6 +150,25 @@ def test_a_day_whose_batteries_follow_a_plan_ends_like_any_other(
 ) -> None:
     assert survive(forks, planned, tmp_path / "out", [{"call": MOMENTS[moment]}]) == 1
     assert {row[3] for row in planned["tables"]["trades"]} == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("moment", CORRECTIONS)
+def test_a_day_with_late_readings_killed_at_a_telling_moment_ends_like_any_other(
+    forks: Forks, corrected: dict[str, Any], tmp_path: Path, moment: str
+) -> None:
+    assert survive(forks, corrected, tmp_path / "out", [{"call": CORRECTIONS[moment]}]) == 1
+    revisions = [row[1] for row in corrected["tables"]["posts"]]
+    assert len(revisions) > 12
+    assert max(revisions) > 1
+
+
+@pytest.mark.parametrize("number", range(24 if SOAK else 2))
+def test_a_day_with_late_readings_killed_at_random_statements_ends_like_any_other(
+    forks: Forks, corrected: dict[str, Any], tmp_path: Path, number: int
+) -> None:
+    rng, statements, lives = random.Random(number), corrected["said"]["statements"], 2 + number % 3  # noqa: S311
+    deaths = [{"statement": rng.randint(1, statements // lives)} for _ in range(lives)]
+    assert survive(forks, corrected, tmp_path / "out", deaths) == lives
 
 
 @pytest.mark.parametrize("number", range(48 if SOAK else 4))

@@ -9,7 +9,7 @@ from typing import Any
 from exchange_cases import HEAD, MEMBERS, TARIFF
 
 from commonwatt.exchange import steps
-from commonwatt.exchange.events import Event
+from commonwatt.exchange.events import Correction, Event
 from commonwatt.exchange.excerpt import excerpt, promised
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.outbox import Outgoing, outgoing
@@ -42,7 +42,7 @@ class Stopping(Exchange):
         self.stopped, self.rich = posted, self._rich(posted.statements)
         return posted, message
 
-    def tell(self, event: Event, message: Outgoing | None) -> None:
+    def tell(self, event: Event | Correction, message: Outgoing | None) -> None:
         if self.rich is None:
             super().tell(event, message)
 

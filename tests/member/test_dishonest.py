@@ -387,7 +387,9 @@ def test_a_revision_that_hides_what_the_one_before_it_moved(open_: Open, later: 
     slot.tree, slot.first = Tree.of([hash_struct(leaf) for leaf in leaves]), list(range(6))
     slot.post = replace(corrected(exchange, later), statements=slot.tree.root)
     exchange.correct(slot.post, bytes(20))
-    exchange.write("UPDATE accounts SET ahead = 0, after = 0, grid = net, credit = 0 WHERE slot = ?", later)
+    exchange.write(
+        "UPDATE accounts SET revision = 1, ahead = 0, after = 0, grid = net, credit = 0 WHERE slot = ?", later
+    )
     bills = exchange.bills()
     refused(exchange, bills[SHOP], f"the ledger moved {decimal_text(paid)}, the lines add up to 0.000000")
     believed(exchange, bills, ROOF)

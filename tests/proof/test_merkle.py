@@ -2,11 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonwatt.proof import Tree, keccak, root_of
+from commonwatt.proof import Tree, keccak, root_of, root_of_empty
 from commonwatt.proof.merkle import leaf
 from commonwatt.records import ZERO_HASH
 
-hashes = st.binary(min_size=32, max_size=32)
+hashes = st.binary(min_size=32, max_size=32).filter(lambda record: record != ZERO_HASH)
 trees = st.lists(hashes, min_size=1, max_size=40)
 
 
@@ -18,8 +18,8 @@ def places(draw: st.DrawFn, min_size: int = 1) -> tuple[list[bytes], int]:
 
 
 def plain_root(records: list[bytes]) -> bytes:
-    """The root as one would compute it on paper: pad with zeros, then pair until one is left."""
-    level = [keccak(record) for record in records]
+    """The root as one would compute it on paper: zero for no record, pad with zeros, then pair until one is left."""
+    level = [keccak(record) if any(record) else ZERO_HASH for record in records]
     while len(level) & (len(level) - 1):
         level.append(ZERO_HASH)
     while len(level) > 1:
@@ -32,6 +32,17 @@ def test_every_proof_leads_to_the_root(records: list[bytes]) -> None:
     tree = Tree.of(records)
     assert tree.root == plain_root(records)
     assert all(root_of(record, place, tree.proof(place)) == tree.root for place, record in enumerate(records))
+
+
+@given(st.lists(hashes | st.just(ZERO_HASH), min_size=1, max_size=40))
+def test_an_empty_place_leads_to_the_root_as_one_and_as_no_record(records: list[bytes]) -> None:
+    tree = Tree.of(records)
+    assert tree.root == plain_root(records)
+    for place, record in enumerate(records):
+        way = place, tree.proof(place)
+        assert (root_of_empty(*way) == tree.root) == (record == ZERO_HASH)
+        assert (root_of(record, *way) == tree.root) == (record != ZERO_HASH)
+    assert root_of_empty(len(records) << 1, tree.proof(0)) == ZERO_HASH
 
 
 @given(places())

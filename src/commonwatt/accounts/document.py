@@ -15,6 +15,11 @@ from commonwatt.records.schema import as_json
 from commonwatt.units import WH_PER_KWH
 
 FORMAT: Final = "commonwatt-bill/1"
+MEASURED: Final = "measured"
+CORRECTED: Final = "corrected"
+"""The slot was settled anew with readings that came after its end, the member's own or others'."""
+NOT_MEASURED: Final = "not measured"
+"""No reading came: the home counts as nothing there, and nothing is estimated."""
 
 
 def canonical(content: Mapping[str, object]) -> bytes:
@@ -59,6 +64,11 @@ def grid_amount(wh: int, retail: int, feed_in: int) -> int:
 def signed_json(signed: Signed[Any]) -> dict[str, Any]:
     """A record with its signature."""
     return {**as_json(signed.record), "signature": hex_text(signed.signature)}
+
+
+def metered(*, measured: bool, revision: int) -> str:
+    """Of a slot's line: whether its reading came, and came in time for all, or what it says is of a later revision."""
+    return (CORRECTED if revision else MEASURED) if measured else NOT_MEASURED
 
 
 def hex_text(value: bytes) -> str:

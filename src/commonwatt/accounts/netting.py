@@ -55,6 +55,14 @@ def affordable(trades: Trades, free: IntArray) -> IntArray:
             return settled
 
 
+def payable(moved: IntArray, free: IntArray) -> bool:
+    """Whether balances can change like this: nobody pays more than is free, nothing is beyond the range of a delta.
+
+    moved, free : shape (members,) [unit]
+    """
+    return bool((moved >= np.maximum(-free, DELTA_MIN)).all() and (moved <= DELTA_MAX).all())
+
+
 def _cut(trades: Trades, settled: IntArray, mine: np.typing.NDArray[np.bool_], needed: int) -> None:
     """Lower `settled` of the trades in `mine`, last first, until payments fall by `needed` [unit]."""
     for number in np.flatnonzero(mine)[::-1].tolist():

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time
+from fractions import Fraction
 from typing import Final
 
 from commonwatt.community.roles import Role
@@ -132,6 +133,7 @@ class LedgerChoice:
     operators : names of those who run the community; the first one sends what all sign
     threshold : how many of them must sign
     generator_meters : whether each generator has a meter of its own, beside its home's
+    corrections : how long after a slot it may be settled anew with readings that came late [s]
     """
 
     kind: str = "embedded"
@@ -143,6 +145,15 @@ class LedgerChoice:
     operators: tuple[str, ...] = (OPERATOR,)
     threshold: int = 1
     generator_meters: bool = False
+    corrections: int = 7 * 86_400
+
+
+@dataclass(frozen=True)
+class ReadingsChoice:
+    """Shares of a simulation's readings that come hours after their slot, or never."""
+
+    late: Fraction = Fraction(0)
+    silent: Fraction = Fraction(0)
 
 
 @dataclass(frozen=True)
@@ -155,6 +166,7 @@ class Community:
     seed : of all simulated keys
     digest : keccak of the canonical file, kept on the chain
     unit : what one integer of money is worth [micro-currency], one of `units.UNITS`
+    readings : how well they come in a simulation
     """
 
     name: str
@@ -170,6 +182,7 @@ class Community:
     profiles: str | None = None
     seed: str = ""
     unit: int = 1
+    readings: ReadingsChoice = field(default_factory=ReadingsChoice)
 
     @property
     def metered_generators(self) -> tuple[Member, ...]:

@@ -75,6 +75,15 @@ def _rate(value: object) -> Fraction:
     return rate
 
 
+def _percent(value: object) -> Fraction:
+    """A share from 0 to 1 from a text such as "0.5 %"."""
+    found = re.fullmatch(r"([0-9]{1,3}(\.[0-9]{1,6})?) ?%", value) if isinstance(value, str) else None
+    share = Fraction(found[1]) / 100 if found else None
+    if share is None or share > 1:
+        raise ValueError('must be a share from "0 %" to "100 %" in quotes, such as "0.5 %"')
+    return share
+
+
 def _duration(value: object) -> int:
     """Seconds from a text such as "15min"."""
     found = re.fullmatch(r"([0-9]{1,6})(s|min|h|d)", value) if isinstance(value, str) else None
@@ -178,6 +187,7 @@ def _seen(value: str) -> str:
 Money = Annotated[int, BeforeValidator(_money)]
 Price = Annotated[int, BeforeValidator(_price)]
 Duration = Annotated[int, BeforeValidator(_duration)]
+Percent = Annotated[Fraction, BeforeValidator(_percent)]
 Clock = Annotated[time, BeforeValidator(_clock)]
 Address = Annotated[bytes, BeforeValidator(_address)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_seen)]
@@ -285,6 +295,7 @@ class LedgerTable(Table):
     confirmations: Annotated[int, Field(ge=0, le=100)] = LedgerChoice.confirmations
     answer: Annotated[Duration, Field(ge=1)] | None = None
     bond: Money = LedgerChoice.bond
+    corrections: Duration = LedgerChoice.corrections
     operators: Annotated[tuple[str, ...], BeforeValidator(_operators)] = LedgerChoice.operators
     threshold: Annotated[int, Field(ge=1)] = LedgerChoice.threshold
     generator_meters: bool = LedgerChoice.generator_meters
@@ -293,6 +304,17 @@ class LedgerTable(Table):
     def _can_be_reached(self) -> LedgerTable:
         if self.threshold > len(self.operators):
             raise ValueError(f"threshold is {self.threshold}, more than the number of operators, {len(self.operators)}")
+        return self
+
+
+class SimulationTable(Table):
+    late: Percent = Fraction(0)
+    silent: Percent = Fraction(0)
+
+    @model_validator(mode="after")
+    def _at_most_all(self) -> SimulationTable:
+        if self.late + self.silent > 1:
+            raise ValueError("late and silent are shares of all readings, together at most 100 %")
         return self
 
 
@@ -350,6 +372,7 @@ SECTIONS: Final[dict[str, type[Table]]] = {
     "tariff": TariffTable,
     "market": StageTable,
     "ledger": LedgerTable,
+    "simulation": SimulationTable,
     "defaults": MemberTable,
     "members": MemberTable,
 }

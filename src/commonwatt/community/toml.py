@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from commonwatt.community import checks, roles
-from commonwatt.community.model import PV, Battery, Community, LedgerChoice, Load, Member, Stage, Terms
+from commonwatt.community.model import PV, Battery, Community, LedgerChoice, Load, Member, ReadingsChoice, Stage, Terms
 from commonwatt.community.schema import (
     DAYS,
     PLAIN_NAME,
@@ -28,6 +28,7 @@ from commonwatt.community.schema import (
     LedgerTable,
     MemberTable,
     PriceFileTable,
+    SimulationTable,
     StageTable,
     TariffTable,
     near,
@@ -97,6 +98,7 @@ def draft(text: str) -> Draft:
     grid = reader.section("grid", GridTable) if "grid" in document else None
     tariff_table = reader.section("tariff", TariffTable)
     ledger = reader.section("ledger", LedgerTable) if "ledger" in document else LedgerTable()
+    simulation = reader.section("simulation", SimulationTable) if "simulation" in document else SimulationTable()
     tariff = _tariff(tariff_table) if tariff_table else None
     market, members = reader.stages(), reader.members()
     network, profiles = grid.network if grid else None, head.profiles if head else None
@@ -111,7 +113,7 @@ def draft(text: str) -> Draft:
         *(checks.own_sizes(members) if profiles else ()),
     ]
     community = None
-    if head and tariff and ledger and not reader.findings:
+    if head and tariff and ledger and simulation and not reader.findings:
         choice = LedgerChoice(**ledger.model_dump())
         community = Community(
             name=head.name,
@@ -126,6 +128,7 @@ def draft(text: str) -> Draft:
             grid=network,
             profiles=profiles,
             seed=head.seed or head.name,
+            readings=ReadingsChoice(simulation.late, simulation.silent),
         )
     return Draft(tuple(reader.findings), community, tariff, market, members, network, head)
 

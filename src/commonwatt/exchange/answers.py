@@ -8,10 +8,11 @@ from itertools import groupby
 from commonwatt.exchange.proofs import PostedSlot
 from commonwatt.exchange.states import Declared, Posted
 from commonwatt.proof import Domain, Key, sign
-from commonwatt.records import BUY, ZERO_HASH, Mandate, Order, Post, Receipt, Signed
+from commonwatt.records import BUY, ZERO_HASH, Mandate, Order, Post, Reading, Receipt, Signed
 
 _NO_POST = Post(0, 0, ZERO_HASH, ZERO_HASH, ZERO_HASH, ZERO_HASH)
 _NO_ORDER = Order(bytes(20), "", BUY, 0, 0, 0, 0, 0)
+_NO_READING = Signed(Reading(bytes(20), 0, 0, 0, 0), ZERO_HASH, b"")
 
 
 def receipts(declared: Declared, domain: Domain, operators: Sequence[Key]) -> tuple[tuple[Signed[Receipt], ...], ...]:
@@ -41,7 +42,7 @@ def answer(posted: Posted, member: int, mandate: Signed[Mandate]) -> tuple[objec
         _consent(orders.get(named), mandate)
         for named, _ in groupby(line.order for line in own if line.trade != ZERO_HASH)
     ]
-    reading = posted.delivered.readings[member]
+    reading = posted.delivered.readings[member] or _NO_READING
     return (
         first, lines, len(slot.tree.levels) - 1, slot.tree.border(first, len(lines)), trades, slot.committed.root,
         siblings, consents, reading.record, reading.signature, slot.reading_tree.proof(member),

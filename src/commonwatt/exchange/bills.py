@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from commonwatt.accounts.document import (
     FORMAT,
+    MEASURED,
     Anchored,
     charge_lines,
     grid_amount,
@@ -24,7 +25,8 @@ from commonwatt.accounts.statements import place_of
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.proofs import prover
-from commonwatt.records import Order, Reading, Trade
+from commonwatt.exchange.rows import TRADE_COLUMNS, stages_ahead, trade_of
+from commonwatt.records import Order, Reading
 from commonwatt.records.schema import as_json
 from commonwatt.units import WH_PER_KWH
 
@@ -70,24 +72,25 @@ def bills(books: Books) -> list[dict[str, Any]]:
 def _slots(books: Books) -> Iterator[list[dict[str, Any]]]:
     """For each slot, the line of every member."""
     prices, store = books.rules.prices, books.store
-    readings = _by_slot(store.columns(tables.readings, ("slot", "wh_in", "wh_out", "sequence", "signature")))
-    names = ("slot", "revision", "number", "buyer", "seller", "wh", "price", "buy_order", "sell_order", "settled")
-    trades = _by_slot(store.columns(tables.trades, names))
-    orders = _orders(books)
+    names: Sequence[str] = ("slot", "member", "wh_in", "wh_out", "sequence", "signature")
+    readings = {(slot, member): row for slot, member, *row in store.columns(tables.readings, names)}
+    names = ("slot", "settled", "stage", *(name for name in TRADE_COLUMNS if name != "slot"))
+    trades = _by_slot(store.last(tables.trades, names))
+    orders, ahead, metered = _orders(books), stages_ahead(store), books.metered
     grid = books.arrays["grid"]
     for place, slot in enumerate(books.rules.period.starts.tolist()):
         own: list[list[tuple[Any, dict[str, Any]]]] = [[] for _ in range(books.rules.members)]
-        for row in trades.get(slot, ()):
-            record, settled = Trade(slot, *row[:-1]), row[-1]
+        for settled, stage, *values in trades.get(slot, ()):
+            record = trade_of((slot, *values), agreed=stage < ahead)
             line = {**as_json(record), "settledWh": settled, "payment": settled * record.price // WH_PER_KWH}
             for member, order in ((record.buyer, record.buy_order), (record.seller, record.sell_order)):
                 own[member].append((place_of(record, member), {**line, "order": orders.get(order)}))
         retail, feed_in = int(prices.retail[place]), int(prices.feed_in[place])
-        counted = readings.get(slot)
         yield [
             {
                 "slot": slot,
-                "reading": _reading(books.meters[member], slot, counted[member]) if counted else None,
+                **({} if metered[member][place] == MEASURED else {"metered": metered[member][place]}),
+                "reading": _reading(books.meters, slot, member, readings.get((slot, member))),
                 "trades": [line for _, line in sorted(own[member], key=itemgetter(0))],
                 "prices": {"retail": retail, "feedIn": feed_in},
                 "grid": {"wh": wh, "amount": grid_amount(wh, retail, feed_in)},
@@ -107,9 +110,11 @@ def _orders(books: Books) -> dict[bytes, dict[str, Any]]:
     }
 
 
-def _reading(meter: bytes, slot: int, row: Sequence[Any]) -> dict[str, Any]:
+def _reading(meters: Sequence[bytes], slot: int, member: int, row: Sequence[Any] | None) -> dict[str, Any] | None:
+    if row is None:
+        return None
     wh_in, wh_out, sequence, signature = row
-    return {**as_json(Reading(meter, slot, wh_in, wh_out, sequence)), "signature": hex_text(signature)}
+    return {**as_json(Reading(meters[member], slot, wh_in, wh_out, sequence)), "signature": hex_text(signature)}
 
 
 def ledger_of(client: LedgerClient) -> dict[str, Any]:
@@ -128,6 +133,7 @@ def _by_slot(rows: Sequence[tuple[Any, ...]]) -> dict[int, list[tuple[Any, ...]]
 def proven(books: Books, bundle: Anchored) -> Iterator[dict[str, Any]]:
     """Every bill with its proofs, in the order of members; one at a time, because proofs are large."""
     slot_proofs = prover(books.store)
+    posted = {slot for (slot,) in books.store.columns(tables.posts, ["slot"])}
     for member, content in enumerate(bundle.contents):
         yield {
             "content": content,
@@ -136,5 +142,8 @@ def proven(books: Books, bundle: Anchored) -> Iterator[dict[str, Any]]:
                 "index": member,
                 "siblings": [hex_text(sibling) for sibling in bundle.tree.proof(member)],
             },
-            "proofs": {str(slot): slot_proofs(slot).of(member) for slot in books.rules.period.starts.tolist()},
+            "proofs": {
+                str(slot): slot_proofs(slot).of(member) if slot in posted else None
+                for slot in books.rules.period.starts.tolist()
+            },
         }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from commonwatt.accounts.charges import Charges, charges
+from commonwatt.accounts.document import metered
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.store import Store
@@ -19,7 +20,7 @@ from commonwatt.units import IntArray
 if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
 
-ACCOUNTS: Final = ("net", "ahead", "after", "grid", "credit")
+ACCOUNTS: Final = ("net", "ahead", "after", "grid", "credit", "measured", "revision")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +38,20 @@ class Books:
 
     @cached_property
     def arrays(self) -> dict[str, IntArray]:
-        """Net, ahead, after and grid energy [Wh], positive = into the home, and credit [unit].
+        """Net, ahead, after and grid energy [Wh], positive = into the home, and credit [unit], of each last revision.
 
-        Each has the shape (members, slots).
+        Each has the shape (members, slots). Where `measured` is 0 no reading came, and all of them are 0.
         """
         return self.store.arrays(tables.accounts, ACCOUNTS, self.rules.members)
+
+    @cached_property
+    def metered(self) -> list[list[str]]:
+        """By member and slot: measured, corrected or not measured."""
+        measured, revision = self.arrays["measured"].tolist(), self.arrays["revision"].tolist()
+        return [
+            [metered(measured=bool(came), revision=number) for came, number in zip(*row, strict=True)]
+            for row in zip(measured, revision, strict=True)
+        ]
 
     @cached_property
     def charges(self) -> Charges:

@@ -11,19 +11,45 @@ from commonwatt.community.calendar import Slots, local_days, local_midnight
 from commonwatt.community.model import Community
 
 DEFAULT_GATE: Final = time(12)
+TO_COMMIT: Final = 60
+"""How long before a slot its gate has to close [s]: its commitment must be in a block before it begins."""
 
 
 @dataclass(frozen=True)
 class GateClosure:
-    """Gate closure [unix s] for the slots of a local day."""
+    """Gate closure [unix s] for the slots of a local day. A driver that was away brings it later than it was due."""
 
     at: int
     day: Slots
+
+    @property
+    def ahead(self) -> Slots:
+        """Those slots of the day that can still be committed before they begin."""
+        day = self.day
+        missed = -(-(self.at + TO_COMMIT - day.start) // day.seconds)
+        missed = min(max(missed, 0), day.count)
+        return Slots(day.start + missed * day.seconds, day.count - missed, day.seconds)
+
+    @property
+    def missed(self) -> Slots:
+        """The others: nothing can be committed for them, so nothing posted, and everybody meets the utility."""
+        return Slots(self.day.start, self.day.count - self.ahead.count, self.day.seconds)
 
 
 @dataclass(frozen=True)
 class SlotEnd:
     """End of a slot [unix s]. place : of the slot in the period."""
+
+    at: int
+    place: int
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A slot is settled anew at this time [unix s], with readings that came after its end. place : as of SlotEnd
+
+    It is no event of the market day: when readings come late nobody can know before.
+    """
 
     at: int
     place: int

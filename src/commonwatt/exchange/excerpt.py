@@ -55,7 +55,7 @@ def excerpt(posted: Posted, member: int, mandate: Signed[Mandate], client: Ledge
             "slots": [
                 {
                     "slot": slot,
-                    "reading": signed_json(reading),
+                    "reading": signed_json(reading) if reading else None,
                     "trades": [line for _, line in sorted(own, key=lambda each: each[0])],
                 }
             ],

@@ -8,18 +8,31 @@ transaction of the store and then its messages to the ledger, so a run that was 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from sqlalchemy import Connection
 
+from commonwatt.accounts import netting
+from commonwatt.errors import RecordError
 from commonwatt.exchange import rows, steps
 from commonwatt.exchange.books import Books
-from commonwatt.exchange.events import Event, GateClosure, SlotEnd
+from commonwatt.exchange.events import Correction, Event, GateClosure, SlotEnd
 from commonwatt.exchange.outbox import Outbox, Outgoing, outgoing
 from commonwatt.exchange.parties import filed
 from commonwatt.exchange.rules import Rules
-from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Readings, Settled, Wishes, Witnessed
+from commonwatt.exchange.states import (
+    Cleared,
+    Committed,
+    Declared,
+    Delivered,
+    Missed,
+    Readings,
+    Settled,
+    Wishes,
+    Witnessed,
+)
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
 from commonwatt.proof import Key, Tree
@@ -43,11 +56,12 @@ class Laboratory:
     rules, store : the period, and the file that holds what was done of it
     committed : slots between their gate and their end, by start
     done : place of the last event that the store holds whole; -1 before the first
+    now : when the last thing was done, an event or a correction [unix s]
     """
 
     def __init__(self, rules: Rules, store: Store, watch: Stopwatch | None = None) -> None:
         self.rules, self.store, self.watch = rules, store, watch or Stopwatch()
-        self.done = rows.progress(store)
+        self.done, self.now = rows.progress(store), rows.last_time(store)
         ended = [event.place for event in rules.events[: self.done + 1] if isinstance(event, SlotEnd)]
         self.committed = rows.read_committed(store, max(ended, default=-1) + 1, rules.period)
 
@@ -65,53 +79,105 @@ class Laboratory:
         return Books(self.rules, self.store)
 
     def close_gate(self, closure: GateClosure, wishes: Wishes, beside: Beside = nothing) -> None:
-        """Steps 2 to 5 for the slots of a local day. `closure` is the next event."""
+        """Steps 2 to 5 for the slots of a local day. `closure` is the next event, or the same at a later time.
+
+        wishes : for its slots that are still `ahead`; of the others nothing is asked
+        """
         self.before(closure)
         rules = self.rules
-        with self.watch("admit orders"):
-            declared = self.admitted(closure, wishes)
-        with self.watch("clear"):
-            cleared = steps.clear(rules.ahead, rules.frame_of(closure.day), declared, wishes.agreed)
-        with self.watch("check the grid"):
-            cleared = steps.check(cleared, rules.wires, wishes.planned)
-        with self.watch("commit"):
-            committed = tuple(self.commitment(slot) for slot in cleared)
+        committed: list[Committed] = [steps.missed(slot, rules.members) for slot in closure.missed.starts.tolist()]
+        if closure.ahead.count:
+            committed += self._committed(closure, wishes)
         with self.watch("store"), self.store.transaction() as connection:
             rows.write_gate(connection, self.done + 1, closure.at, committed, rules.ahead)
             beside(connection)
         self.committed |= {slot.cleared.declared.slot: slot for slot in committed}
-        self.done += 1
+        self.done, self.now = self.done + 1, max(self.now, closure.at)
         self.tell(closure, None)
 
-    def end_slot(self, end: SlotEnd, readings: Readings, beside: Beside = nothing) -> None:
-        """Steps 6 and 7 for one slot. `end` is the next event."""
-        self.before(end)
+    def _committed(self, closure: GateClosure, wishes: Wishes) -> tuple[Committed, ...]:
         rules = self.rules
-        slot = end.at - rules.period.seconds
+        with self.watch("admit orders"):
+            declared = self.admitted(closure, wishes)
+        with self.watch("clear"):
+            cleared = steps.clear(rules.ahead, rules.frame_of(closure.ahead), declared, wishes.agreed)
+        with self.watch("check the grid"):
+            cleared = steps.check(cleared, rules.wires, wishes.planned)
+        with self.watch("commit"):
+            return tuple(self.commitment(slot) for slot in cleared)
+
+    def end_slot(self, end: SlotEnd, readings: Readings, beside: Beside = nothing) -> None:
+        """Steps 6 and 7 for one slot. `end` is the next event. A home whose reading is missing counts as nothing."""
+        self.before(end)
+        slot = end.at - self.rules.period.seconds
         with self.watch("verify readings"):
-            delivered = self.believed(self.committed[slot], readings, end)
+            delivered = self.believed(self.committed[slot], readings, end.place)
             witnessed = self.witnessed(readings, end)
-        with self.watch("settle"):
-            frame = rules.frame.part(slice(end.place, end.place + 1))
-            settled = steps.settle(delivered, rules.after, frame, rules.limits, self.free())
+        settled = self._settled(delivered, end.place)
         with self.watch("prove"):
             stated, message = self.stated(settled)
         with self.watch("store"), self.store.transaction() as connection:
-            rows.write_slot(connection, self.done + 1, end.at, stated, message, rules.after, witnessed)
+            rows.write_slot(connection, self.done + 1, end.at, stated, message, self.rules.after, witnessed)
             beside(connection)
         del self.committed[slot]
-        self.done += 1
+        self.done, self.now = self.done + 1, max(self.now, end.at)
         self.tell(end, message)
+
+    def correct(self, correction: Correction, readings: Readings, beside: Beside = nothing) -> bool:
+        """Steps 6 and 7 once more: a slot is settled anew with readings that came after its end.
+
+        readings : only those that came since its last revision
+        Returns whether it was done; not while somebody could not pay what it takes back, then it may be tried again.
+        Raises RecordError when the slot has an `obstacle`, or a reading cannot be believed.
+        """
+        if obstacle := self.obstacle(correction):
+            raise RecordError(obstacle)
+        self.before(correction)
+        with self.watch("verify readings"):
+            earlier, credit = rows.read_delivered(self.store, self._start(correction), self.meters)
+            late = self.believed(earlier.committed, readings, correction.place)
+            delivered = steps.amend(earlier, late, credit)
+        settled = self._settled(delivered, correction.place)
+        if not netting.payable(settled.account.credit - credit, self.free()):
+            return False
+        with self.watch("prove"):
+            stated, message = self.stated(settled)
+        with self.watch("store"), self.store.transaction() as connection:
+            rows.write_correction(connection, self.done, correction.at, stated, message, self.rules.after)
+            beside(connection)
+        self.now = max(self.now, correction.at)
+        self.tell(correction, message)
+        return True
+
+    def obstacle(self, correction: Correction) -> str:
+        """Why the slot cannot be settled anew at that time, as a sentence; empty when it can."""
+        slot, longest = self._start(correction), self.rules.community.ledger.corrections
+        if slot in self.committed or rows.revision_of(self.store, slot) is None:
+            return f"Slot {slot} cannot be corrected before it is settled."
+        until = slot + self.rules.period.seconds + longest
+        return "" if correction.at <= until else f"Slot {slot} could be corrected until {until} (unix seconds)."
+
+    def _start(self, correction: Correction) -> int:
+        return int(self.rules.period.starts[correction.place])
+
+    def _settled(self, delivered: Delivered, place: int) -> Settled:
+        with self.watch("settle"):
+            frame = self.rules.frame.part(slice(place, place + 1))
+            return steps.settle(delivered, self.rules.after, frame, self.rules.limits, self.free())
 
     # What is otherwise where there is a ledger
 
-    def before(self, event: Event) -> None:
+    meters: tuple[bytes, ...] = ()
+    """Addresses by member index, where readings are signed."""
+
+    def before(self, event: Event | Correction) -> None:
         """What the passing of time until `event` brings about."""
 
     def admitted(self, closure: GateClosure, wishes: Wishes) -> list[Declared]:
         """Step 2, the exchange's side: the orders of each slot that count."""
         return [
-            Declared(slot, wish, (), ()) for slot, wish in zip(closure.day.starts.tolist(), wishes.orders, strict=True)
+            Declared(slot, wish, (), ())
+            for slot, wish in zip(closure.ahead.starts.tolist(), wishes.orders, strict=True)
         ]
 
     def commitment(self, cleared: Cleared) -> Committed:
@@ -119,9 +185,11 @@ class Laboratory:
         empty = Tree(((),))
         return Committed(cleared, (), empty, empty)
 
-    def believed(self, committed: Committed, readings: Readings, end: SlotEnd) -> Delivered:  # noqa: ARG002
-        """Step 6, the exchange's side: what the meters counted."""
-        return Delivered(committed, readings.net, ())
+    def believed(self, committed: Committed, readings: Readings, place: int) -> Delivered:  # noqa: ARG002
+        """Step 6, the exchange's side: what the meters counted. place : of the slot in the period"""
+        net = readings.net.copy()
+        net[list(readings.missing)] = 0
+        return Delivered(committed, net, (), readings.missing)
 
     def witnessed(self, readings: Readings, end: SlotEnd) -> Witnessed:  # noqa: ARG002
         """Beside step 6: what the generators' own meters counted."""
@@ -135,7 +203,7 @@ class Laboratory:
         """Step 7: what of a settled slot is kept, and what of it the ledger is told."""
         return settled, None
 
-    def tell(self, event: Event, message: Outgoing | None) -> None:
+    def tell(self, event: Event | Correction, message: Outgoing | None) -> None:
         """Tell the ledger of an event. Repeated, it has no second effect."""
 
 
@@ -172,12 +240,24 @@ class Exchange(Laboratory):
         return Books(self.rules, self.store, self.mandates, self.meters, self.client)
 
     def anchor(self, bills: bytes) -> None:
-        """After the last event: let the last windows pass, then fix the root of the period's bills."""
+        """After the last event and correction: let the last windows pass, then fix the root of the period's bills."""
         self.outbox.finalise_due()
         period = Anchor(self.rules.period.start, self.rules.period.end, bills)
-        self.outbox.anchor(period, self.rules.events[-1].at + 2)
+        self.outbox.anchor(period, self.now + 2)
 
-    def before(self, event: Event) -> None:
+    def obstacle(self, correction: Correction) -> str:
+        """See `Laboratory`; also as long as the last revision can still be objected to."""
+        if obstacle := super().obstacle(correction):
+            return obstacle
+        self.before(correction)
+        slot = self._start(correction)
+        if rows.is_missed(self.store, slot):
+            return ""
+        revision = rows.revision_of(self.store, slot) or 0
+        final = self.outbox.final_at(slot, revision)
+        return "" if final is not None and final <= correction.at else f"Slot {slot} can be corrected when it is final."
+
+    def before(self, event: Event | Correction) -> None:
         """See `Laboratory`: posts whose window has passed become final."""
         with self.watch("ledger"):
             self.outbox.finalise_due(event.at)
@@ -186,7 +266,7 @@ class Exchange(Laboratory):
         """See `Laboratory`: signed orders within mandate and free collateral."""
         free, told = np.maximum(self.outbox.free() - self._owed(), 0), self.rules.community.told
         declared = []
-        for slot, signed in zip(closure.day.starts.tolist(), wishes.signed, strict=True):
+        for slot, signed in zip(closure.ahead.starts.tolist(), wishes.signed, strict=True):
             admitted, free = steps.admit(slot, signed, self.by_member, self.domain, closure.at, free, told)
             declared.append(admitted)
         return declared
@@ -202,9 +282,9 @@ class Exchange(Laboratory):
         """See `Laboratory`: trades as records, and the roots for the chain."""
         return steps.commit(cleared)
 
-    def believed(self, committed: Committed, readings: Readings, end: SlotEnd) -> Delivered:
-        """See `Laboratory`: every meter's signed reading of the slot."""
-        last = np.full(self.rules.members, end.place, dtype=np.int64)
+    def believed(self, committed: Committed, readings: Readings, place: int) -> Delivered:
+        """See `Laboratory`: the meters' signed readings of the slot; their numbers are above those of slots before."""
+        last = np.full(self.rules.members, place, dtype=np.int64)
         return steps.believe(committed, readings.signed, self.meters, last, self.domain)
 
     def witnessed(self, readings: Readings, end: SlotEnd) -> Witnessed:
@@ -218,33 +298,47 @@ class Exchange(Laboratory):
 
     def stated(self, settled: Settled) -> tuple[Settled, Outgoing | None]:
         """See `Laboratory`: statements and roots, signed by the operators."""
+        if isinstance(settled.delivered.committed, Missed):
+            return settled, None
         posted = steps.post(settled, [mandate.hash for mandate in self.mandates])
         return posted, outgoing(posted, self.domain, self.outbox.quorum)
 
-    def tell(self, event: Event, message: Outgoing | None) -> None:
+    def tell(self, event: Event | Correction, message: Outgoing | None) -> None:
         """See `Laboratory`; repeated, the same blocks come of it."""
         with self.watch("ledger"):
             self.outbox.finalise_due(event.at)
             if isinstance(event, GateClosure):
-                roots = rows.read_commitments(self.store, event.day)
-                self.outbox.commit(event.day.start, [r[0] for r in roots], [r[1] for r in roots], event.at + 1)
+                if roots := rows.read_commitments(self.store, event.ahead):
+                    self.outbox.commit(event.ahead.start, [r[0] for r in roots], [r[1] for r in roots], event.at + 1)
             elif message:
                 self.outbox.post(message, event.at + 1)
                 self.outbox.finalise_due(event.at + 1)
 
     def _tell_again(self) -> None:
-        """What the ledger may have missed of the events that the store holds."""
-        messages = {message.post.slot: message for message in rows.read_posts(self.store)}
-        for event in self.rules.events[self._first_untold(messages) : self.done + 1]:
-            self.tell(event, messages.get(event.at - self.rules.period.seconds))
+        """What the ledger may have missed of the events and corrections that the store holds."""
+        told = self._told()
+        for event, message in told[self._first_untold(told) :]:
+            self.tell(event, message)
 
-    def _first_untold(self, messages: Mapping[int, Outgoing]) -> int:
-        """Place of the event after the last one whose post is final; the ledger was told everything before it."""
-        for number in range(self.done, -1, -1):
-            event = self.rules.events[number]
-            if isinstance(event, SlotEnd):
-                message = messages[event.at - self.rules.period.seconds]
-                posting = self.client.posted(message.post.slot, message.post.revision)
-                if posting and posting.final:
-                    return number + 1
+    def _told(self) -> list[tuple[Event | Correction, Outgoing | None]]:
+        """All that the ledger was to be told, in order: at one time the slot that ends, corrections, the gate."""
+        period, times, gates = self.rules.period, rows.read_times(self.store), rows.read_gates(self.store)
+        told: list[tuple[Event | Correction, Outgoing | None]] = [
+            (replace(event, at=gates[event.day.start]), None)
+            for event in self.rules.events[: self.done + 1]
+            if isinstance(event, GateClosure)
+        ]
+        for message in rows.read_posts(self.store):
+            slot, revision = message.post.slot, message.post.revision
+            kind = Correction if revision else SlotEnd
+            told.append((kind(times[slot, revision], (slot - period.start) // period.seconds), message))
+        return sorted(told, key=lambda each: (each[0].at, isinstance(each[0], GateClosure)))
+
+    def _first_untold(self, told: Sequence[tuple[Event | Correction, Outgoing | None]]) -> int:
+        """Place of what came after the last post that is final; the ledger was told everything before it."""
+        for place in range(len(told) - 1, -1, -1):
+            message = told[place][1]
+            posting = self.client.posted(message.post.slot, message.post.revision) if message else None
+            if posting and posting.final:
+                return place + 1
         return 0

@@ -238,6 +238,7 @@ def found(
         for member, party in zip(community.members, parties, strict=True)
     ]
     ledger = community.ledger
+    answer_time = ledger.window if ledger.answer is None else ledger.answer
     ether = is_ether(community)
     client = LedgerClient.deploy(
         chain,
@@ -252,8 +253,10 @@ def found(
             window=ledger.window,
             grace=ledger.grace,
             slot_offset=first_slot % community.slot_seconds,
-            answer_time=ledger.window if ledger.answer is None else ledger.answer,
+            answer_time=answer_time,
             bond=ledger.bond,
+            # The reading that comes last may find a correction under way.
+            corrections=ledger.corrections + 2 * ledger.window + answer_time + ledger.grace,
         ),
         token=None if ether else (f"{community.name} {community.currency}", community.currency),
         at=at,

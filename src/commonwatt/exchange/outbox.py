@@ -23,6 +23,7 @@ from commonwatt.units import IntArray
 
 if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
+    from commonwatt.ledger.client.terms import Posting
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,15 @@ class Outbox:
             raise LedgerError(f"The chain holds another commitment for slot {first_slot} than the exchange's file.")
 
     def post(self, message: Outgoing, at: int) -> None:
-        """Publish a settled slot. Raises LedgerError when the chain holds another post under its key."""
+        """Publish a settled slot, once more if the post has expired.
+
+        Raises LedgerError when the chain holds another post under its key.
+        """
         key = (message.post.slot, message.post.revision)
         posting = self.client.posted(*key)
-        if posting is None:
-            self.stake(at)
-            self.client.post(message.post, message.trades, message.deltas, message.signatures, at=at)
+        if posting is None or self._expired(posting, at):
+            posting = None
+            self._send(message, at)
         elif posting.digest != self.client.domain.digest(hash_struct(message.post)):
             raise LedgerError(f"The chain holds another post of slot {key[0]} than the exchange's file.")
         if posting is None or not posting.final:
@@ -111,18 +115,38 @@ class Outbox:
         """Apply every pending post whose window has passed at `at` [unix s], or all of them when `at` is None.
 
         Each is applied at the end of its own window, however late it is now, because a post expires after its grace;
-        one that a dispute holds, when it no longer does.
+        one that a dispute holds, when it no longer does. One that has expired is posted again.
         """
-        window = self.client.terms.window
         while self.pending:
             message = self.pending[0]
             posting = self.client.posted(message.post.slot, message.post.revision)
-            due = 0 if posting is None else max(posting.posted_at + window, posting.held_until)
+            due = 0 if posting is None else self._due(posting)
             if posting is None or (at is not None and due > at):
                 return
+            if self._expired(posting, due):
+                self._send(message, due)
+                continue
             if not posting.final:
                 self.client.finalise(message.post, message.deltas, at=due)
             self.pending.pop(0)
+
+    def final_at(self, slot: int, revision: int) -> int | None:
+        """From when a post could be applied, if it was [unix s]; None when it is not final."""
+        posting = self.client.posted(slot, revision)
+        return self._due(posting) if posting and posting.final else None
+
+    def _send(self, message: Outgoing, at: int) -> None:
+        self.stake(at)
+        self.client.post(message.post, message.trades, message.deltas, message.signatures, at=at)
+
+    def _due(self, posting: Posting) -> int:
+        """From when a post can be applied [unix s]."""
+        return max(posting.posted_at + self.client.terms.window, posting.held_until)
+
+    def _expired(self, posting: Posting, at: int) -> bool:
+        """Whether the block that comes next, at `at` [unix s] or later, is too late to apply a post."""
+        next_block = max(at, self.client.node.head.timestamp + 1)
+        return not posting.final and next_block > self._due(posting) + self.client.terms.grace
 
     def anchor(self, period: Anchor, at: int) -> None:
         """Fix the root of a period's bills. Raises LedgerError when the chain holds other bills of the period."""

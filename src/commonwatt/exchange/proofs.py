@@ -12,18 +12,19 @@ import numpy as np
 from commonwatt.accounts.statements import Line, by_member, member_statements, sentinel
 from commonwatt.errors import StoreError
 from commonwatt.exchange import store as tables
-from commonwatt.exchange.rows import stages_ahead
+from commonwatt.exchange.rows import read_trades
 from commonwatt.exchange.states import Posted
 from commonwatt.exchange.store import Store
 from commonwatt.proof import Tree, hash_struct, keccak
-from commonwatt.records import Post, Statement, Trade
+from commonwatt.records import ZERO_HASH, Post, Statement
 from commonwatt.records.schema import as_json
 
 
 class SlotProof:
     """Everything that proves one posted slot.
 
-    tree : of the statements; readings : struct hash of each member's reading; committed : tree of the day-ahead trades
+    tree : of the statements; readings : struct hash of each member's reading, zero where there is none
+    committed : tree of the day-ahead trades
     """
 
     def __init__(
@@ -37,17 +38,19 @@ class SlotProof:
 
     @classmethod
     def stored(cls, store: Store, slot: int) -> SlotProof:
-        """As the exchange keeps it. Raises StoreError when nothing is posted for the slot."""
+        """The slot's last revision, as the exchange keeps it. Raises StoreError when nothing is posted for the slot."""
         rows = store.rows(tables.posts, slot=slot)
         if not rows:
             raise StoreError(f"The store holds no post for slot {slot}.")
-        row = rows[0]
+        row = rows[-1]
         post = Post(slot, row.revision, row.orders, row.readings, row.statements, keccak(row.deltas))
         tree = Tree.over(tuple(row.leaves[at : at + 32] for at in range(0, len(row.leaves), 32)))
-        readings = [reading.hash for reading in store.rows(tables.readings, slot=slot)]
-        trades, ahead = store.rows(tables.trades, slot=slot), stages_ahead(store)
-        committed = Tree.of([trade.hash for trade in trades if trade.stage < ahead])
-        return cls(post, tree, readings, committed, _lines(slot, trades))
+        found = {reading.member: reading.hash for reading in store.rows(tables.readings, slot=slot)}
+        readings = [found.get(row.member, ZERO_HASH) for row in store.rows(tables.accounts, slot=slot)]
+        trades, records, agreed = read_trades(store, slot, row.revision)
+        committed = Tree.of([trade.hash for trade in trades[:agreed]])
+        lines = [Line(record, trade.hash, trade.settled) for record, trade in zip(records, trades, strict=True)]
+        return cls(post, tree, readings, committed, lines)
 
     def statements(self, member: int) -> list[Statement]:
         """The member's leaves; of the member after the last, the sentinel."""
@@ -93,7 +96,7 @@ class PostedSlot(SlotProof):
 
     def __init__(self, posted: Posted) -> None:
         lines = zip(posted.records, posted.account.settled.tolist(), strict=True)
-        readings = [reading.hash for reading in posted.delivered.readings]
+        readings = [reading.hash if reading else ZERO_HASH for reading in posted.delivered.readings]
         own = [Line(trade, hash_struct(trade), settled) for trade, settled in lines]
         super().__init__(posted.post, posted.tree, readings, posted.delivered.committed.trades, own)
         self.leaves = posted.statements
@@ -113,14 +116,3 @@ def _siblings(tree: Tree, position: int) -> list[str]:
 def prover(store: Store) -> Any:
     """slot → SlotProof, remembering the last few hundred."""
     return lru_cache(maxsize=400)(lambda slot: SlotProof.stored(store, slot))
-
-
-def _lines(slot: int, rows: Sequence[Any]) -> list[Line]:
-    return [
-        Line(
-            Trade(slot, t.revision, t.number, t.buyer, t.seller, t.wh, t.price, t.buy_order, t.sell_order),
-            t.hash,
-            t.settled,
-        )
-        for t in rows
-    ]

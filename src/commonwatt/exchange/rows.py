@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from operator import attrgetter
+from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from commonwatt.community.calendar import Slots
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.outbox import Outgoing
-from commonwatt.exchange.states import Cleared, Committed, Declared, Posted, Settled, Witnessed
-from commonwatt.exchange.store import Store, add, advance, note
+from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Missed, Posted, Settled, Witnessed
+from commonwatt.exchange.store import Store, add, advance, count, drop, note
 from commonwatt.market import Orders
 from commonwatt.market.proving import CLEARED
 from commonwatt.market.stage import ActiveStage
 from commonwatt.proof import Tree, hash_struct, keccak
-from commonwatt.records import ZERO_HASH, Clearing, Mandate, Post, Reading, Signed, Trade, Trades
+from commonwatt.records import ZERO_HASH, Clearing, Mandate, Order, Post, Reading, Signed, Trade, Trades
 from commonwatt.units import IntArray
 
 STAGES_AHEAD: Final = "stages_ahead"
 """Value of the run: how many stages of the market day clear ahead of delivery. They are its first."""
+
+
+TRADE_COLUMNS: Final = ("slot", "revision", "number", "buyer", "seller", "wh", "price", "buy_order", "sell_order")
+"""Of the table of trades, what their records say."""
 
 
 def stages_ahead(store: Store) -> int:
@@ -64,7 +69,8 @@ def write_gate(
         refused += len(declared.refused)
         add(connection, tables.clearings, map(_clearing_row, cleared.ahead, ahead))
         add(connection, tables.caps, [(start, cleared.feed_in_cap.tobytes())])
-        add(connection, tables.commitments, [(start, at, slot.orders.root, slot.trades.root)])
+        roots = (b"", b"") if isinstance(slot, Missed) else (slot.orders.root, slot.trades.root)
+        add(connection, tables.commitments, [(start, at, *roots)])
         add(
             connection,
             tables.trades,
@@ -72,6 +78,8 @@ def write_gate(
         )
     trades = sum(len(slot.cleared.trades) for slot in committed)
     entry = {"slots": len(committed), "trades": trades, "refused": refused}
+    if late := sum(isinstance(slot, Missed) for slot in committed):
+        entry["missed"] = late
     failed = [found for slot in committed for found in _uncleared(slot.cleared.ahead)]
     note(connection, number, at, [("gate closed", entry), *failed])
     advance(connection, number)
@@ -92,33 +100,80 @@ def write_slot(
     witnessed : what generators' own meters counted beside it
     """
     delivered, account = settled.delivered, settled.account
-    cleared = delivered.committed.cleared
+    agreed = delivered.committed.cleared.trades
+    # Day-ahead trades stand in the store since the gate.
+    _write_settled(connection, number, at, settled, message, after, first=len(agreed))
+    _note_cuts(connection, _slot(settled), account.settled[: len(agreed)], agreed.wh)
+    unread = _write_witnessed(connection, _slot(settled), witnessed)
+    note(connection, number, at, [("slot settled", _told(settled)), *_uncleared(settled.after), *unread])
+    advance(connection, number)
+
+
+def write_correction(
+    connection: Connection,
+    number: int,
+    at: int,
+    settled: Settled,
+    message: Outgoing | None,
+    after: Sequence[ActiveStage],
+) -> None:
+    """A later revision of a slot, made at `at` [unix s] after event `number`; the rest as for `write_slot`."""
+    slot = _slot(settled)
+    drop(connection, tables.accounts, slot=slot)
+    for stage in after:
+        drop(connection, tables.clearings, slot=slot, stage=stage.number)
+    _write_settled(connection, number, at, settled, message, after, first=0)
+    told = {"revision": settled.delivered.revision, "missing": len(settled.delivered.missing), **_told(settled)}
+    note(connection, number, at, [("slot corrected", told), *_uncleared(settled.after)])
+
+
+def _slot(settled: Settled) -> int:
+    return settled.delivered.committed.cleared.declared.slot
+
+
+def _told(settled: Settled) -> dict[str, object]:
+    account = settled.account
+    return {"slot": _slot(settled), "trades": len(account.trades), "grid_wh": int(account.grid.sum())}
+
+
+def _write_settled(
+    connection: Connection,
+    number: int,
+    at: int,
+    settled: Settled,
+    message: Outgoing | None,
+    after: Sequence[ActiveStage],
+    *,
+    first: int,
+) -> None:
+    """A revision of a slot. first : number of the first trade that the store does not hold yet"""
+    delivered, account = settled.delivered, settled.account
+    cleared, revision = delivered.committed.cleared, delivered.revision
     slot, agreed = cleared.declared.slot, len(cleared.trades)
     ahead = Trades(
         cleared.trades.buyer, cleared.trades.seller, account.settled[:agreed], cleared.trades.price
     ).position(len(delivered.net))
     columns = (delivered.net, ahead, account.local - ahead, account.grid, account.credit)
-    values = zip(*(column.tolist() for column in columns), strict=True)
-    add(connection, tables.accounts, [(slot, member, *row) for member, row in enumerate(values)])
-    add(connection, tables.readings, _reading_rows(enumerate(delivered.readings)))
+    values = enumerate(zip(*(column.tolist() for column in columns), strict=True))
+    missing, readings = delivered.missing, tables.readings
+    add(connection, tables.accounts, [(slot, member, revision, member not in missing, *row) for member, row in values])
+    known = {row.member for row in connection.execute(select(readings.c.member).where(readings.c.slot == slot))}
+    fresh = ((member, signed) for member, signed in enumerate(delivered.readings) if member not in known)
+    add(connection, readings, _reading_rows(fresh, revision))
     add(connection, tables.clearings, map(_clearing_row, settled.after, after))
-    new = account.trades.keep(np.arange(len(account.trades)) >= agreed)
+    new = account.trades.keep(np.arange(len(account.trades)) >= first)
     posted = settled if isinstance(settled, Posted) else None
-    records = posted.records[agreed:] if posted else ()
-    paid = account.settled[agreed:]
-    add(connection, tables.trades, _trade_rows(slot, new, account.stage[agreed:], paid, records, agreed))
-    _note_cuts(connection, slot, account.settled[:agreed], cleared.trades.wh)
+    records = posted.records[first:] if posted else ()
+    rows = _trade_rows(slot, new, account.stage[first:], account.settled[first:], records, first, revision)
+    add(connection, tables.trades, rows)
     if posted and message:
         post, leaves = posted.post, b"".join(posted.tree.levels[0])
+        turn = count(connection, tables.journal, event=number)
         row = (
-            slot, post.revision, at, post.orders, message.trades, post.readings, post.statements,
+            slot, revision, at, turn, post.orders, message.trades, post.readings, post.statements,
             message.deltas, b"".join(message.signatures), leaves,
         )  # fmt: skip
         add(connection, tables.posts, [row])
-    detail = {"slot": slot, "trades": len(account.trades), "grid_wh": int(account.grid.sum())}
-    unread = _write_witnessed(connection, slot, witnessed)
-    note(connection, number, at, [("slot settled", detail), *_uncleared(settled.after), *unread])
-    advance(connection, number)
 
 
 def _write_witnessed(
@@ -158,10 +213,13 @@ def _order_rows(declared: Declared) -> Iterator[tuple[object, ...]]:
         yield (declared.slot, member, side, wh, limit, declared.slot, 0, b"", b"", "")
 
 
-def _reading_rows(readings: Iterable[tuple[int, Signed[Reading]]]) -> Iterator[tuple[object, ...]]:
+def _reading_rows(
+    readings: Iterable[tuple[int, Signed[Reading] | None]], *revision: int
+) -> Iterator[tuple[object, ...]]:
     for member, signed in readings:
-        r = signed.record
-        yield (r.slot, member, r.wh_in, r.wh_out, r.sequence, signed.hash, signed.signature)
+        if signed:
+            r = signed.record
+            yield (r.slot, member, *revision, r.wh_in, r.wh_out, r.sequence, signed.hash, signed.signature)
 
 
 def _clearing_row(clearing: Clearing, stage: ActiveStage) -> tuple[object, ...]:
@@ -173,14 +231,20 @@ def _clearing_row(clearing: Clearing, stage: ActiveStage) -> tuple[object, ...]:
 
 
 def _trade_rows(
-    slot: int, trades: Trades, stage: IntArray, settled: IntArray, records: Sequence[Trade], first: int = 0
+    slot: int,
+    trades: Trades,
+    stage: IntArray,
+    settled: IntArray,
+    records: Sequence[Trade],
+    first: int = 0,
+    revision: int = 0,
 ) -> Iterator[tuple[object, ...]]:
     columns = (stage, trades.buyer, trades.seller, trades.wh, settled, trades.price)
     for place, row in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
         ends = (ZERO_HASH, ZERO_HASH, ZERO_HASH)
         if records:
             ends = (records[place].buy_order, records[place].sell_order, hash_struct(records[place]))
-        yield (slot, 0, first + place, *row, *ends)
+        yield (slot, revision, first + place, *row, *ends)
 
 
 def read_mandates(store: Store) -> tuple[Signed[Mandate], ...]:
@@ -196,6 +260,24 @@ def read_mandates(store: Store) -> tuple[Signed[Mandate], ...]:
         )
         for row in store.rows(tables.mandates)
     )  # fmt: skip
+
+
+def trade_of(values: Sequence[Any], *, agreed: bool) -> Trade:
+    """The record of a trade from its `TRADE_COLUMNS`. What was agreed before delivery keeps revision 0 for ever."""
+    slot, revision, *rest = values
+    return Trade(slot, 0 if agreed else revision, *rest)
+
+
+def read_trades(store: Store, slot: int, revision: int) -> tuple[list[Any], list[Trade], int]:
+    """The rows of a revision's trades, their records, and how many of them, the first, were agreed before delivery."""
+    rows, ahead = store.rows(tables.trades, slot=slot, revision=revision), stages_ahead(store)
+    records = [trade_of([getattr(row, name) for name in TRADE_COLUMNS], agreed=row.stage < ahead) for row in rows]
+    return rows, records, sum(row.stage < ahead for row in rows)
+
+
+def last_time(store: Store) -> int:
+    """When the last thing was done [unix s]; 0 before the first."""
+    return max((at for (at,) in store.columns(tables.journal, ["time"])), default=0)
 
 
 def progress(store: Store) -> int:
@@ -214,23 +296,60 @@ def read_committed(store: Store, first: int, period: Slots) -> dict[int, Committ
     return found
 
 
+def read_delivered(store: Store, slot: int, meters: Sequence[bytes]) -> tuple[Delivered, IntArray]:
+    """What counts of a settled slot in its last revision, and what all its revisions have moved, shape (members,).
+
+    meters : address by member index; empty where nobody signs
+    """
+    accounts = store.rows(tables.accounts, slot=slot)
+    known = {row.member: row for row in store.rows(tables.readings, slot=slot)}
+    readings: list[Signed[Reading] | None] = [None] * len(meters)
+    for member, row in known.items():
+        record = Reading(meters[member], slot, row.wh_in, row.wh_out, row.sequence)
+        readings[member] = Signed(record, row.hash, row.signature)
+    net, credit = (np.array([getattr(row, name) for row in accounts], dtype=np.int64) for name in ("net", "credit"))
+    missing = frozenset(row.member for row in accounts if not row.measured)
+    delivered = Delivered(_committed(store, slot), net, tuple(readings), missing, accounts[0].revision)
+    return delivered, credit
+
+
+def revision_of(store: Store, slot: int) -> int | None:
+    """The last revision of a slot; None when it is not settled."""
+    rows = store.rows(tables.accounts, slot=slot, member=0)
+    return int(rows[0].revision) if rows else None
+
+
 def _committed(store: Store, slot: int) -> Committed:
+    accounts = [row.account for row in store.rows(tables.mandates)]
     orders = store.rows(tables.orders, slot=slot)
     columns = np.array([(o.member, o.side, o.wh, o.limit) for o in orders], dtype=np.int64).reshape(-1, 4).T
-    declared = Declared(slot, Orders(*columns), (), ())
-    rows = store.rows(tables.trades, slot=slot)
+    signed = tuple(
+        Signed(Order(accounts[o.member], o.text, o.side, o.wh, o.limit, slot, o.expiry, o.nonce), o.hash, o.signature)
+        for o in orders
+        if o.hash
+    )
+    declared = Declared(slot, Orders(*columns), signed, ())
+    rows, trades, agreed = read_trades(store, slot, 0)
+    rows, trades = rows[:agreed], trades[:agreed]
     table = np.array([(t.buyer, t.seller, t.wh, t.price, t.stage) for t in rows], dtype=np.int64).reshape(-1, 5).T
     (cap,) = store.rows(tables.caps, slot=slot)
     carried = np.frombuffer(cap.feed_in, dtype=np.int64)
     cleared = Cleared(declared, (), Trades(*table[:4]), table[4], carried)
-    signed = [o.hash for o in orders if o.hash]
-    records = tuple(
-        Trade(slot, t.revision, t.number, t.buyer, t.seller, t.wh, t.price, t.buy_order, t.sell_order)
-        for t in rows
-        if signed
-    )
+    records = tuple(trades) if signed else ()
     tree = Tree.of([hash_struct(record) for record in records])
-    return Committed(cleared, records, Tree.of(signed), tree)
+    (roots,) = store.rows(tables.commitments, slot=slot)
+    kind = Committed if roots.orders else Missed
+    return kind(cleared, records, Tree.of([order.hash for order in signed]), tree)
+
+
+def is_missed(store: Store, slot: int) -> bool:
+    """Whether nothing was committed for a slot whose gate has closed."""
+    return any(not row.orders for row in store.rows(tables.commitments, slot=slot))
+
+
+def read_gates(store: Store) -> dict[int, int]:
+    """When the gate of each slot closed [unix s]."""
+    return dict(store.columns(tables.commitments, ("slot", "gate")))
 
 
 def read_commitments(store: Store, day: Slots) -> list[tuple[bytes, bytes]]:
@@ -240,7 +359,7 @@ def read_commitments(store: Store, day: Slots) -> list[tuple[bytes, bytes]]:
 
 
 def read_posts(store: Store) -> list[Outgoing]:
-    """All posts, oldest first."""
+    """All posts, in the order in which the ledger was told them."""
     return [
         Outgoing(
             Post(row.slot, row.revision, row.orders, row.readings, row.statements, keccak(row.deltas)),
@@ -248,5 +367,11 @@ def read_posts(store: Store) -> list[Outgoing]:
             row.deltas,
             tuple(row.signatures[first : first + 65] for first in range(0, len(row.signatures), 65)),
         )
-        for row in store.rows(tables.posts)
+        for row in sorted(store.rows(tables.posts), key=attrgetter("posted_at", "turn"))
     ]
+
+
+def read_times(store: Store) -> dict[tuple[int, int], int]:
+    """When each slot's revision was posted [unix s], by slot and revision."""
+    names = ("slot", "revision", "posted_at")
+    return {(slot, revision): at for slot, revision, at in store.columns(tables.posts, names)}

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from commonwatt.market import Orders
 from commonwatt.proof import Tree
 from commonwatt.records import Clearing, Order, Post, Reading, Signed, Statement, Trade, Trades
@@ -18,7 +20,7 @@ from commonwatt.units import IntArray
 
 @dataclass(frozen=True)
 class Wishes:
-    """What homes bring to a gate for each of its slots.
+    """What homes bring to a gate for each of its slots that are still ahead.
 
     orders : for the laboratory, which believes them as they are
     signed : for an exchange, which believes signatures only
@@ -34,15 +36,17 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Readings:
-    """What the meters counted in a slot.
+    """What the meters counted in a slot, as far as it came.
 
     net : for the laboratory, shape (members,) [Wh], positive = into the home
-    signed : for an exchange, which believes signatures only; by member index
+    signed : for an exchange, which believes signatures only; by member index, None where no reading came
+    missing : for the laboratory, the members of whom no reading came
     generators : what the meters of generators counted beside them, by member index
     """
 
     net: IntArray
-    signed: tuple[Signed[Reading], ...]
+    signed: tuple[Signed[Reading] | None, ...]
+    missing: frozenset[int] = frozenset()
     generators: Mapping[int, Signed[Reading]] = field(default_factory=dict)
 
 
@@ -98,12 +102,30 @@ class Committed:
 
 
 @dataclass(frozen=True)
+class Missed(Committed):
+    """A slot that began before anything was committed for it, because the exchange was away.
+
+    Nothing of it can be posted, so nobody trades and everybody meets the utility.
+    """
+
+
+@dataclass(frozen=True)
 class Delivered:
-    """What the meters counted and the exchange believed. net : shape (members,) [Wh], positive = into the home."""
+    """What the meters counted and the exchange believed. A home without a reading counts as nothing.
+
+    net : shape (members,) [Wh], positive = into the home; 0 without a reading
+    readings : by member index, None where there is none
+    missing : the members without a reading
+    revision : of the slot: 0 at its end, one more each time that it is settled anew with readings that came later
+    moved : what earlier revisions have moved, shape (members,) or, where there are none, (1,) [unit]
+    """
 
     committed: Committed
     net: IntArray
-    readings: tuple[Signed[Reading], ...]
+    readings: tuple[Signed[Reading] | None, ...]
+    missing: frozenset[int] = frozenset()
+    revision: int = 0
+    moved: IntArray = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -114,7 +136,7 @@ class Account:
     settled : Wh of each that the ledger settles, shape (trades,)
     local : settled local energy, shape (members,) [Wh], positive = bought
     grid : what is left to the utility, shape (members,) [Wh], positive = import
-    credit : change of each balance, shape (members,) [unit]; its sum is zero
+    credit : what each balance has moved by after all revisions, shape (members,) [unit]; its sum is zero
     """
 
     trades: Trades
@@ -136,7 +158,10 @@ class Settled:
 
 @dataclass(frozen=True)
 class Posted(Settled):
-    """What the operators sign: a settled slot with its records, statements and their roots."""
+    """What the operators sign: a settled slot with its records, statements and their roots.
+
+    deltas : packed; what this revision adds to what earlier ones have moved
+    """
 
     records: tuple[Trade, ...]
     statements: tuple[Statement, ...]

@@ -1,6 +1,7 @@
 """The exchange's steps of the way, as pure functions: no clock, file, socket or chance.
 
     admit → clear → check → commit → believe → settle → post
+                                     amend   → settle → post    when readings come later
 
 Energy is Wh, positive into the home; prices are units of money per kWh; a slot is the unix time of its start.
 """
@@ -16,7 +17,17 @@ import numpy as np
 from commonwatt.accounts import netting
 from commonwatt.accounts.statements import Line, statements
 from commonwatt.errors import RecordError
-from commonwatt.exchange.states import Account, Cleared, Committed, Declared, Delivered, Posted, Settled, Witnessed
+from commonwatt.exchange.states import (
+    Account,
+    Cleared,
+    Committed,
+    Declared,
+    Delivered,
+    Missed,
+    Posted,
+    Settled,
+    Witnessed,
+)
 from commonwatt.market import Events, Frame, Orders, Positions, as_events
 from commonwatt.market.agreements import joined, left, ordered, within
 from commonwatt.market.interface import Limits
@@ -181,29 +192,65 @@ def commit(cleared: Cleared) -> Committed:
     return Committed(cleared, records, Tree.of([order.hash for order in signed]), Tree.of(hashes))
 
 
+def missed(slot: int, members: int) -> Missed:
+    """In the place of step 5: a slot that began before its gate closed."""
+    none = np.zeros(0, dtype=np.int64)
+    cap = np.full(members, MAX_ORDER_WH, dtype=np.int64)
+    cleared = Cleared(Declared(slot, Orders(*[none] * 4), (), ()), (), Trades(*[none] * 4), none, cap)
+    return Missed(cleared, (), Tree.of([]), Tree.of([]))
+
+
 def trade_records(
-    slot: int, trades: Trades, buy_orders: Sequence[bytes], sell_orders: Sequence[bytes], first: int = 0
+    slot: int,
+    trades: Trades,
+    buy_orders: Sequence[bytes],
+    sell_orders: Sequence[bytes],
+    first: int = 0,
+    revision: int = 0,
 ) -> tuple[Trade, ...]:
     """Trades as records, numbered from `first`; with the struct hash of each end's order or mandate."""
     columns = (trades.buyer, trades.seller, trades.wh, trades.price)
     rows = zip(*(column.tolist() for column in columns), buy_orders, sell_orders, strict=True)
-    return tuple(Trade(slot, 0, first + number, *row) for number, row in enumerate(rows))
+    return tuple(Trade(slot, revision, first + number, *row) for number, row in enumerate(rows))
 
 
 def believe(
-    committed: Committed, readings: Sequence[Signed[Reading]], meters: Sequence[bytes], last: IntArray, domain: Domain
+    committed: Committed,
+    readings: Sequence[Signed[Reading] | None],
+    meters: Sequence[bytes],
+    last: IntArray,
+    domain: Domain,
 ) -> Delivered:
     """Step 6, at the exchange: every reading's signature, meter, slot and number.
 
+    readings : by member index, None where none came: nothing is estimated
     meters : address by member index; last : each meter's last number, shape (members,)
     Raises SignatureError, SequenceError or RecordError; nothing is taken from a refused reading.
     """
     slot = committed.cleared.declared.slot
     net = [
-        accept(domain, reading, meter, slot, number)
+        0 if reading is None else accept(domain, reading, meter, slot, number)
         for reading, meter, number in zip(readings, meters, last.tolist(), strict=True)
     ]
-    return Delivered(committed, np.array(net, dtype=np.int64), tuple(readings))
+    missing = frozenset(member for member, reading in enumerate(readings) if reading is None)
+    return Delivered(committed, np.array(net, dtype=np.int64), tuple(readings), missing)
+
+
+def amend(earlier: Delivered, late: Delivered, credit: IntArray) -> Delivered:
+    """Step 6 once more: the next revision of a slot, with readings that came after its end.
+
+    earlier : the last revision; late : the same slot with these readings alone
+    credit : what the revisions so far have moved, shape (members,) [unit]
+    Raises RecordError for a reading that counts already, or when there is none.
+    """
+    slot, came = earlier.committed.cleared.declared.slot, frozenset(range(len(late.net))) - late.missing
+    if not came:
+        raise RecordError(f"There is no reading to correct slot {slot} with.")
+    if known := came - earlier.missing:
+        raise RecordError(f"A reading of member {min(known)} for slot {slot} counts already; a meter signs one.")
+    readings = tuple(new or old for new, old in zip(late.readings, earlier.readings, strict=True))
+    missing = earlier.missing - came
+    return Delivered(earlier.committed, earlier.net + late.net, readings, missing, earlier.revision + 1, credit)
 
 
 def witnessed(
@@ -235,16 +282,18 @@ def settle(
     stages : those after delivery; each shares what the ones before it left
     frame : of this one slot; free : collateral, shape (members,) [unit]
     A day-ahead trade settles as far as it was delivered; the rest, like all that was not foreseen, is a deviation.
+    Of a later revision, what the earlier ones have moved is there to be spent, or has to be given back.
     """
     cleared = delivered.committed.cleared
     agreed, pools = cleared.trades, list[Clearing]()
+    stages = () if isinstance(delivered.committed, Missed) else stages
     trades = Trades(agreed.buyer, agreed.seller, netting.delivered(agreed, delivered.net), agreed.price)
     for stage in stages:
         (pool,) = stage.clear(frame, (_deviations(delivered.net, trades, bounds, frame),))
         pools.append(pool)
         trades = joined(trades, pool.trades)
     made_by = _made_by(stages, [pool.trades for pool in pools])
-    settled = netting.affordable(trades, free)
+    settled = netting.affordable(trades, free - delivered.moved)
     final = Trades(trades.buyer, trades.seller, settled, trades.price)
     wh = np.concatenate([agreed.wh, trades.wh[len(agreed) :]])
     local = final.position(frame.members)
@@ -271,10 +320,11 @@ def post(settled: Settled, mandates: Sequence[bytes]) -> Posted:
     """Step 7. The slot's statements and roots, ready for the operators' signatures.
 
     mandates : struct hash by member index: under these, not under orders, members trade in the pool
+    What was committed before delivery keeps its records in every revision; the pool's are of this one.
     """
     delivered, account = settled.delivered, settled.account
     committed = delivered.committed
-    slot, agreed = committed.cleared.declared.slot, len(committed.records)
+    slot, agreed, revision = committed.cleared.declared.slot, len(committed.records), delivered.revision
     pool = account.trades.keep(np.arange(len(account.trades)) >= agreed)
     records = committed.records + trade_records(
         slot,
@@ -282,12 +332,13 @@ def post(settled: Settled, mandates: Sequence[bytes]) -> Posted:
         [mandates[buyer] for buyer in pool.buyer.tolist()],
         [mandates[seller] for seller in pool.seller.tolist()],
         first=agreed,
+        revision=revision,
     )
     hashes = [hash_struct(record) for record in records]
-    readings = [reading.hash for reading in delivered.readings]
+    readings = [reading.hash if reading else ZERO_HASH for reading in delivered.readings]
     lines = [Line(*line) for line in zip(records, hashes, account.settled.tolist(), strict=True)]
-    leaves = statements(slot, 0, lines, readings)
+    leaves = statements(slot, revision, lines, readings)
     tree = Tree.of([hash_struct(leaf) for leaf in leaves])
-    deltas = pack_deltas(account.credit)
-    document = Post(slot, 0, committed.orders.root, Tree.of(readings).root, tree.root, keccak(deltas))
+    deltas = pack_deltas(account.credit - delivered.moved)
+    document = Post(slot, revision, committed.orders.root, Tree.of(readings).root, tree.root, keccak(deltas))
     return Posted(delivered, settled.after, account, records, leaves, tree, deltas, document)

@@ -2,6 +2,9 @@
 
 SQLAlchemy Core on SQLite. Everything that one event of the market day produces is written in one transaction, before
 the ledger is told; whichever of the two files is ahead after a crash, (slot, revision) reconciles them.
+
+A slot that was settled anew has one post and one set of trades per revision, and one account: the last. A reading has
+the revision from which it counts. Posts of one time have their turn, in which the ledger was told them.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from sqlalchemy import (
     Text,
     create_engine,
     event,
+    func,
     insert,
     select,
 )
@@ -87,14 +91,14 @@ trades = _table(
     ["stage", "buyer", "seller", "wh", "settled", "price"],
     ["buy_order", "sell_order", "hash"],
 )
-readings = _table("readings", ["slot", "member"], ["wh_in", "wh_out", "sequence"], ["hash", "signature"])
+readings = _table("readings", ["slot", "member"], ["revision", "wh_in", "wh_out", "sequence"], ["hash", "signature"])
 generators = _table("generators", ["slot", "member"], ["wh_in", "wh_out", "sequence"], ["hash", "signature"])
-accounts = _table("accounts", ["slot", "member"], ["net", "ahead", "after", "grid", "credit"])
+accounts = _table("accounts", ["slot", "member"], ["revision", "measured", "net", "ahead", "after", "grid", "credit"])
 commitments = _table("commitments", ["slot"], ["gate"], ["orders", "trades"])
 posts = _table(
     "posts",
     ["slot", "revision"],
-    ["posted_at"],
+    ["posted_at", "turn"],
     ["orders", "trades", "readings", "statements", "deltas", "signatures", "leaves"],
 )
 caps = _table("caps", ["slot"], [], ["feed_in"])
@@ -174,6 +178,17 @@ class Store:
             cursor = connection.exec_driver_sql(f'SELECT {wanted} FROM "{table.name}" ORDER BY {keys}')  # noqa: S608
             return [tuple(row) for row in cursor.fetchall()]
 
+    def last(self, table: Table, names: Sequence[str]) -> list[tuple[Any, ...]]:
+        """These columns of a table that is kept by slot and revision: of each settled slot, its last revision's."""
+        wanted = ", ".join(f'"{table.name}"."{name}"' for name in names)
+        keys = ", ".join(f'"{table.name}"."{key.name}"' for key in table.primary_key.columns)
+        query = (
+            f'SELECT {wanted} FROM "{table.name}" JOIN accounts AS last ON last.slot = "{table.name}".slot '  # noqa: S608
+            f'AND last.member = 0 AND last.revision = "{table.name}".revision ORDER BY {keys}'
+        )
+        with self._usable(), self._engine.connect() as connection:
+            return [tuple(row) for row in connection.exec_driver_sql(query).fetchall()]
+
     def arrays(self, table: Table, names: Sequence[str], members: int) -> dict[str, IntArray]:
         """These columns of a table with a row for each slot and member, each shape (members, slots)."""
         rows = np.array(self.columns(table, names), dtype=np.int64).reshape(-1, members, len(names))
@@ -211,9 +226,25 @@ def put(connection: Connection, table: Table, row: Sequence[object]) -> None:
     connection.exec_driver_sql(f'INSERT OR REPLACE INTO "{table.name}" VALUES ({marks})', tuple(row))  # noqa: S608
 
 
+def drop(connection: Connection, table: Table, **equal: int) -> None:
+    """Delete the rows in which the named columns have these values."""
+    connection.execute(table.delete().where(*(table.c[column] == value for column, value in equal.items())))
+
+
+def count(connection: Connection, table: Table, **equal: int) -> int:
+    """How many rows have these values in the named columns."""
+    query = (
+        select(func.count()).select_from(table).where(*(table.c[column] == value for column, value in equal.items()))
+    )
+    return int(connection.execute(query).scalar_one())
+
+
 def note(connection: Connection, number: int, time: int, entries: Sequence[tuple[str, Mapping[str, object]]]) -> None:
-    """Append what event `number` did at `time` [unix s] to the journal."""
-    lines = [(number, place, time, what, json.dumps(dict(detail))) for place, (what, detail) in enumerate(entries)]
+    """Append what event `number`, or what came after it, did at `time` [unix s] to the journal."""
+    first = count(connection, journal, event=number)
+    lines = [
+        (number, first + place, time, what, json.dumps(dict(detail))) for place, (what, detail) in enumerate(entries)
+    ]
     add(connection, journal, lines)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from commonwatt.errors import ConfigError, Finding, RecordError, Reverted, VerificationError
 from commonwatt.ledger.client.demands import DemandsClient
@@ -26,6 +26,9 @@ from commonwatt.units import in_units
 if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
     from commonwatt.ledger.node import Receipt
+
+_MOST_REVISIONS: Final = 1000
+"""More than readings that come late can make of one slot; a node could name them for ever."""
 
 
 @dataclass(frozen=True)
@@ -150,14 +153,21 @@ def _sent(told: Objection, what: str, receipt: Receipt) -> Objection:
     return Objection(told.slot, told.says, told.function, what, receipt.gas_used)
 
 
+def _last(client: LedgerClient, slot: int) -> int:
+    """The last revision of a slot that is posted; 0 when none is."""
+    later = (number for number in range(_MOST_REVISIONS) if client.posted(slot, number + 1) is None)
+    return next(later, _MOST_REVISIONS)
+
+
 def _is_final(client: LedgerClient, slot: int) -> bool:
-    posting = client.posted(slot, 0)
+    posting = client.posted(slot, _last(client, slot))
     return posting is not None and posting.final
 
 
 def _posts(client: LedgerClient, slots: list[int]) -> Iterator[Post]:
     """The last post of each of these slots, as the chain announced it."""
     for slot in slots:
-        announced = client.announced(slot, 0)
-        if announced is not None and client.posted(slot, 0) is not None:
+        revision = _last(client, slot)
+        announced = client.announced(slot, revision)
+        if announced is not None and client.posted(slot, revision) is not None:
             yield announced

@@ -58,7 +58,7 @@ def whole(given: Any) -> Mapping[str, Any]:
     require(_is_number(content["member"]["index"], 32), "the member's index is no number of a member.")
     require(isinstance(content["slots"], list), "the slots are no list.")
     for line in content["slots"]:
-        table(line, (*_SLOT, "prices", "grid") if is_bill else _SLOT, "a slot")
+        table(line, _line(line) if is_bill else _SLOT, "a slot")
         require(_is_number(line["slot"], 64), "a slot's start is no time in unix seconds.")
     require(isinstance(document["proofs"], dict), "the proofs are no table.")
     if is_bill:
@@ -69,6 +69,12 @@ def whole(given: Any) -> Mapping[str, Any]:
 def _keys(content: Any) -> tuple[str, ...]:
     """A bill says what its amounts are counted in only where that is not a micro-currency."""
     return (*_BILL, "unit") if isinstance(content, dict) and "unit" in content else _BILL
+
+
+def _line(line: Any) -> tuple[str, ...]:
+    """A line says what it rests on only where its reading did not come in time."""
+    keys = (*_SLOT, "prices", "grid")
+    return (*keys, "metered") if isinstance(line, dict) and "metered" in line else keys
 
 
 def _whole_bill(content: Mapping[str, Any], anchor: Any) -> None:

@@ -111,6 +111,8 @@ def _of_each_line(page: Page) -> Iterator[Fault]:
     """What one line says against the trade and the consent that it names."""
     for line in page.lines:
         statement, trade = line.statement, line.trade
+        if statement.reading == ZERO_HASH and (statement.wh or statement.money):
+            yield _fault(page, "a line without a reading moves something", "challengeUnread", line.leaf)
         if trade is None:
             if (statement.index, statement.wh, statement.money, statement.order) != (0, 0, 0, ZERO_HASH):
                 yield _fault(page, "a line without a trade moves something", "challengeEmptyLine", line.leaf)
@@ -182,10 +184,11 @@ def _at_the_end(page: Page, chain: Chain) -> Iterator[Fault]:
         moves, sums = (decimal_text(lanes * chain.unit) for lanes in (delta, last.money))
         says = f"the balance moves by {moves}, the lines add up to {sums}"
         yield _fault(page, says, "challengeDelta", page.ends, chain.deltas)
-    net = page.reading.wh_in - page.reading.wh_out
+    if page.reading is None:
+        return
     other = page.reading.slot != page.post.slot
-    if other or not min(net, 0) <= last.wh <= max(net, 0):
-        says = f"{last.wh} Wh of local energy, and the meter counted {net} Wh"
+    if other or not min(page.net, 0) <= last.wh <= max(page.net, 0):
+        says = f"{last.wh} Wh of local energy, and the meter counted {page.net} Wh"
         says = "the reading is of another slot" if other else says
         yield _fault(page, says, "challengeDelivery", page.ends, page.reading)
 

@@ -75,6 +75,7 @@ class Page:
     """All that a member is shown of a post: its lines between the neighbours', its trades, and its reading.
 
     leaves : the member's, and the ones before and behind them
+    reading : None where none counts: the home is settled as if it had used and made nothing
     """
 
     post: Post
@@ -83,12 +84,17 @@ class Page:
     leaves: tuple[Leaf, ...]
     lines: tuple[ShownLine, ...]
     trades: tuple[Agreed, ...]
-    reading: Reading
+    reading: Reading | None
 
     @property
     def ends(self) -> list[Leaf]:
         """The member's last line and the one behind it."""
         return [*self.leaves[-2:]]
+
+    @property
+    def net(self) -> int:
+        """What the reading counts [Wh], positive = into the home; 0 without one."""
+        return self.reading.wh_in - self.reading.wh_out if self.reading else 0
 
     @property
     def trading(self) -> list[ShownLine]:
@@ -154,8 +160,8 @@ def read(shown: Mapping[str, Any], proof: Any, member: int, mandate: Mandate, do
     ends = (*leaves[: len(before)], leaves[-1])
     require(all(leaf.statement.member != member for leaf in ends), "not all of the lines are shown.")
     trades = tuple(_agreed(each, mandate, domain) for each in _list(shown["trades"]))
-    reading = _signed(Reading, shown["reading"], None, domain)
-    require(not own or own[-1].statement.reading == hash_struct(reading), "the lines are of another reading.")
+    reading = read_reading(shown["reading"], domain)
+    require(not own or own[-1].statement.reading == hash_of(reading), "the lines are of another reading.")
     return Page(post, member, mandate, leaves, tuple(_lines(own, trades, mandate)), trades, reading)
 
 
@@ -181,6 +187,16 @@ def require_committed(page: Page, shown: Ways, commitment: bytes | None) -> None
         if trade is not None and siblings is not None:
             there = leads(line.statement.trade, trade.number, siblings, shown.root)
             require(there, "a day-ahead trade is not the one that was committed before delivery.")
+
+
+def read_reading(given: Any, domain: Domain) -> Reading | None:
+    """A reading signed by the meter that it names; None for none. Raises VerificationError or RecordError."""
+    return None if given is None else _signed(Reading, given, None, domain)
+
+
+def hash_of(reading: Reading | None) -> bytes:
+    """Struct hash of a reading; zero where there is none."""
+    return hash_struct(reading) if reading else ZERO_HASH
 
 
 def leads(struct_hash: bytes, position: int, siblings: Sequence[bytes], root: bytes) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from commonwatt.accounts.document import CORRECTED, MEASURED, NOT_MEASURED, metered
 from commonwatt.errors import RecordError, VerificationError
 from commonwatt.member.faults import Chain, proved
-from commonwatt.member.page import Page, Ways, leads, read, require, require_committed, ways
-from commonwatt.proof import checksum_address, hash_struct
-from commonwatt.records import Mandate, Order, Post
+from commonwatt.member.page import Page, Ways, leads, read, read_reading, require, require_committed, ways
+from commonwatt.proof import checksum_address, hash_struct, root_of_empty
+from commonwatt.records import Mandate, Order, Post, Reading
 from commonwatt.records.deltas import unpack_deltas
 from commonwatt.units import decimal_text
 
@@ -20,10 +21,16 @@ LAST_REVISION: Final = 2**32 - 1
 
 
 def check_slot(
-    line: Mapping[str, Any], proof: Mapping[str, Any], member: int, mandate: Mandate, client: LedgerClient
+    line: Mapping[str, Any], proof: Mapping[str, Any] | None, member: int, mandate: Mandate, client: LedgerClient
 ) -> int:
-    """Check a slot of the bill; returns the number of proved lines. Raises VerificationError."""
+    """Check a slot of the bill; returns the number of proved lines. Raises VerificationError.
+
+    proof : None of a slot that was missed: nothing was committed, so nothing can be posted
+    """
     try:
+        if proof is None:
+            _missed(line, member, client)
+            return 0
         page, shown = read(line, proof, member, mandate, client.domain), ways(proof)
         _final(page.post, line["slot"], client)
         require(bool(page.lines), "the member was passed over.")
@@ -33,10 +40,32 @@ def check_slot(
         _within_mandate(page)
         _as_billed(page)
         _metered(page, shown, client)
+        _told(page, line.get("metered", MEASURED))
         _rest(page, line["grid"]["wh"])
     except (VerificationError, RecordError) as error:
         raise VerificationError(f"Slot {line['slot']}: {error}") from None
     return len(page.lines)
+
+
+def _missed(line: Mapping[str, Any], member: int, client: LedgerClient) -> None:
+    """Nothing was committed before the slot began, so nothing was traded, and the utility had all of it."""
+    require(client.commitment(line["slot"]) is None, "trades were committed, and nothing is shown of them.")
+    require(line["trades"] == [], "it has trades, and none were committed before it began.")
+    reading = read_reading(line["reading"], client.domain)
+    net = reading.wh_in - reading.wh_out if reading else 0
+    require(line["grid"]["wh"] == net, "what was metered is not what met the utility.")
+    if reading:
+        require(reading.slot == line["slot"], "the reading is of another slot.")
+        _own(reading, member, client)
+    said = line.get("metered", MEASURED)
+    known = said in ((MEASURED, CORRECTED) if reading else (NOT_MEASURED,))
+    require(known, f"the bill says '{said}' of what it shows otherwise.")
+
+
+def _own(reading: Reading, member: int, client: LedgerClient) -> None:
+    """The meter measured the member's home when the slot began."""
+    own = client.home_of_meter(reading.meter, reading.slot) == member
+    require(own, f"meter {checksum_address(reading.meter)} is not this member's.")
 
 
 def _final(post: Post, slot: int, client: LedgerClient) -> None:
@@ -94,7 +123,9 @@ def _as_billed(page: Page) -> None:
     require(shown == [line.statement.trade for line in page.trading], "the trades are not those of the lines.")
     require([line.statement.index for line in own] == list(range(len(own))), "the lines are not counted from 0.")
     for line, agreed in zip(page.trading, page.trades, strict=True):
-        here = (agreed.trade.slot, agreed.trade.revision) == (page.post.slot, page.post.revision)
+        # What was committed before delivery stays as it is when the slot is settled anew.
+        revision = 0 if isinstance(line.consent, Order) else page.post.revision
+        here = (agreed.trade.slot, agreed.trade.revision) == (page.post.slot, revision)
         require(here, "a trade of another slot or revision.")
         sign = 1 if agreed.trade.buyer == member else -1
         added = (sign * agreed.settled, -sign * agreed.paid)
@@ -102,15 +133,23 @@ def _as_billed(page: Page) -> None:
 
 
 def _metered(page: Page, shown: Ways, client: LedgerClient) -> None:
-    """The reading is under the posted root, and by a meter that is the member's."""
-    there = leads(hash_struct(page.reading), page.member, shown.reading, page.post.readings)
+    """The reading is under the posted root, and by a meter that is or was the member's; or its place there is empty."""
+    root, siblings = page.post.readings, shown.reading
+    if page.reading is None:
+        empty = root_of_empty(page.member, siblings) == root
+        require(empty, "the posted readings have a reading of this member, which is not shown.")
+        return
+    there = leads(hash_struct(page.reading), page.member, siblings, root)
     require(there, "the reading does not lead to the posted readings.")
-    meter = page.reading.meter
-    own = client.home_of_meter(meter, page.post.slot) == page.member
-    require(own, f"meter {checksum_address(meter)} is not this member's.")
+    _own(page.reading, page.member, client)
+
+
+def _told(page: Page, said: Any) -> None:
+    """The bill says of the line whether it was measured, and whether it was corrected."""
+    true = metered(measured=page.reading is not None, revision=page.post.revision)
+    require(said == true, f"the bill says '{said}' of a line that is {true}.")
 
 
 def _rest(page: Page, wh: int) -> None:
     """What met the utility is what was metered less what was bought from neighbours."""
-    net = page.reading.wh_in - page.reading.wh_out
-    require(wh == net - page.lines[-1].statement.wh, "metered less local energy is not what met the utility.")
+    require(wh == page.net - page.lines[-1].statement.wh, "metered less local energy is not what met the utility.")

@@ -1,8 +1,9 @@
 """Ordered Merkle trees over records.
 
 Leaf = keccak(struct hash), node = keccak(left ‖ right); leaves are padded with zeros to the next power of two.
-A leaf is a hash of 32 bytes and a node a hash of 64, so a node cannot pass as a leaf. The root of one leaf is
-that leaf, the root of none is zero.
+A struct hash of zero, which no record has, is an empty place: its leaf is zero, like the padding. A leaf is a hash
+of 32 bytes and a node a hash of 64, so a node cannot pass as a leaf. The root of one leaf is that leaf, the root of
+none is zero.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ _ZERO_ROOTS = _zeros(40)
 
 
 def leaf(struct_hash: bytes) -> bytes:
-    """Leaf of a record's struct hash, 32 bytes."""
-    return keccak(struct_hash)
+    """Leaf of a record's struct hash, 32 bytes; zero for zero, an empty place."""
+    return ZERO_HASH if struct_hash == ZERO_HASH else keccak(struct_hash)
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class Tree:
 
     @classmethod
     def of(cls, struct_hashes: Sequence[bytes]) -> Tree:
-        """The tree over the records with these struct hashes, in this order."""
-        return cls.over(tuple(map(keccak, struct_hashes)))
+        """The tree over the records with these struct hashes, in this order; zero = an empty place."""
+        return cls.over(tuple(map(leaf, struct_hashes)))
 
     @classmethod
     def over(cls, leaves: tuple[bytes, ...]) -> Tree:
@@ -93,11 +94,20 @@ class Tree:
 def root_of(struct_hash: bytes, index: int, proof: Sequence[bytes]) -> bytes:
     """The root that a record at `index` with these siblings leads to; the verifier compares it.
 
-    What is no hash, and an index outside the tree of that depth, lead to zero, which no record has.
+    What is no hash, and an index outside the tree of that depth, lead to zero, which no record has. An empty place is
+    no record: a hash of zero does not lead to a tree with one.
     """
-    if len(struct_hash) != 32 or not 0 <= index < 1 << len(proof):
+    return _above(keccak(struct_hash), index, proof) if len(struct_hash) == 32 else ZERO_HASH
+
+
+def root_of_empty(index: int, proof: Sequence[bytes]) -> bytes:
+    """The root that an empty place at `index` with these siblings leads to."""
+    return _above(ZERO_HASH, index, proof)
+
+
+def _above(node: bytes, index: int, proof: Sequence[bytes]) -> bytes:
+    if not 0 <= index < 1 << len(proof):
         return ZERO_HASH
-    node = leaf(struct_hash)
     for sibling in proof:
         node = keccak(sibling + node) if index & 1 else keccak(node + sibling)
         index >>= 1

@@ -19,8 +19,19 @@ if TYPE_CHECKING:
 
 def findings(result: Result) -> list[str]:
     """The findings as sentences; empty when there is nothing to say."""
-    money = [*_refused(result), *_unpaid(result)]
-    return [*overloads(result), *_uncleared(result), *money, *_without_plan(result), *_in_vain(result)]
+    meters, money = _unread(result), [*_refused(result), *_unpaid(result)]
+    return [*overloads(result), *meters, *_uncleared(result), *money, *_without_plan(result), *_in_vain(result)]
+
+
+def _unread(result: Result) -> Iterator[str]:
+    """Readings that never came, and slots that were settled anew with readings that came late."""
+    arrays = result.arrays
+    missing = arrays["measured"] == 0
+    if never := int(missing.sum()):
+        kwh = abs(arrays["flowed"][missing]).sum() / 1000
+        yield f"The meters: {many(never, 'reading')} never came; {kwh:.1f} kWh of these homes are on no bill."
+    if corrected := int((arrays["revision"] > 0).any(axis=0).sum()):
+        yield f"The meters: readings that came late settled {many(corrected, 'slot')} anew."
 
 
 def _uncleared(result: Result) -> Iterator[str]:

@@ -65,7 +65,7 @@ def supply(flows: Mapping[str, IntArray]) -> dict[str, IntArray]:
     Neighbours and grid are what members bought; of the rest of the load as much as was discharged came from the
     battery and the remainder from the roof. The sum is the load, and what batteries took from outside.
     """
-    bought, imported = np.maximum(flows["ahead"] + flows["after"], 0), np.maximum(flows["grid"], 0)
+    bought, imported = np.maximum(flows["ahead"] + flows["after"], 0), np.maximum(_utility(flows), 0)
     rest = np.maximum(flows["load"] - bought - imported, 0)
     battery = np.minimum(flows["discharge"], rest)
     layers = {"own": rest - battery, "neighbours": bought, "battery": battery, "grid": imported}
@@ -79,7 +79,7 @@ def disposal(flows: Mapping[str, IntArray]) -> dict[str, IntArray]:
     Neighbours and grid are what members sold; the sum is the generation, and what batteries sold. As long as batteries
     trade with nobody but their home, `own` and `neighbours` are equal to those of `supply`.
     """
-    sold, exported = np.maximum(-flows["ahead"] - flows["after"], 0), np.maximum(-flows["grid"], 0)
+    sold, exported = np.maximum(-flows["ahead"] - flows["after"], 0), np.maximum(-_utility(flows), 0)
     used = flows["generation"] - flows["curtailed"] - flows["charge"] - sold - exported
     layers = {
         "own": np.maximum(used, 0),
@@ -89,6 +89,11 @@ def disposal(flows: Mapping[str, IntArray]) -> dict[str, IntArray]:
         "curtailed": flows["curtailed"],
     }
     return {name: wh.sum(axis=0) for name, wh in layers.items()}
+
+
+def _utility(flows: Mapping[str, IntArray]) -> IntArray:
+    """What came from the utility and went to it, also where no reading says so [Wh]."""
+    return flows["grid"] + flows["flowed"] - flows["net"]
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,7 @@ def figures(result: Result) -> Figures:
     """The headline figures of `result`."""
     a = result.arrays
     local, made = a["ahead"] + a["after"], a["generation"] - a["curtailed"]
-    imports, exports = connection_point(a["net"])
+    imports, exports = connection_point(a["flowed"])
     return Figures(
         used=int(a["load"].sum()),
         made=int(made.sum()),
@@ -145,7 +150,7 @@ def figures(result: Result) -> Figures:
         trades=int((result.trades["settled_wh"] > 0).sum()),
         bill=sum(result.charges.total.tolist()) * result.community.unit,
         bill_without_market=sum(result.charges_without_market.total.tolist()) * result.community.unit,
-        self_consumption=self_consumption(made, a["net"]),
-        self_sufficiency=self_sufficiency(a["load"], a["net"]),
+        self_consumption=self_consumption(made, a["flowed"]),
+        self_sufficiency=self_sufficiency(a["load"], a["flowed"]),
         local_share=local_share(local, a["grid"]),
     )

@@ -54,12 +54,13 @@ def trace(result: Result) -> list[tuple[str, str]]:
 def _largest(result: Result) -> _Delivery | None:
     """A day-ahead trade passes every step; among them the largest, and of equals the first."""
     store, client = result.books.store, result.books.client
-    settled = [row for row in store.columns(tables.trades, ("settled", "stage", "slot", "number")) if row[0] > 0]
+    names = ("settled", "stage", "slot", "number", "revision")
+    settled = [row for row in store.last(tables.trades, names) if row[0] > 0]
     if client is None or not settled:
         return None
     ahead = stages_ahead(store)
-    _, stage, at, number = min(settled, key=lambda row: (row[1] >= ahead, -row[0], row[2], row[3]))
-    trade = next(t for t in store.rows(tables.trades, slot=at) if t.number == number)
+    _, stage, at, number, revision = min(settled, key=lambda row: (row[1] >= ahead, -row[0], row[2], row[3]))
+    trade = next(t for t in store.rows(tables.trades, slot=at, revision=revision) if t.number == number)
     return _Delivery(result, trade, SlotProof.stored(store, at), client, _blocks(client, at), stage < ahead)
 
 

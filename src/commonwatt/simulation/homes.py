@@ -28,6 +28,7 @@ from commonwatt.meter import SimulatedMeter
 from commonwatt.proof import Domain, Key, sign
 from commonwatt.records import Order, Reading, Signed
 from commonwatt.simulation.keys import Keys
+from commonwatt.simulation.silence import Silence
 from commonwatt.simulation.world import World
 from commonwatt.units import FloatArray, IntArray
 
@@ -50,6 +51,7 @@ class Homes:
 
     def __init__(self, rules: Rules, world: World, forecaster: Forecaster, store: Store, *, firm: bool = False) -> None:
         self.rules, self.world, self.forecaster, self.store, self.firm = rules, world, forecaster, store, firm
+        self.silence = Silence.of(rules.community)
         self.fleet = Fleet.of([member.battery for member in rules.community.members], rules.community.hours)
         with store.transaction() as connection:
             _metadata.create_all(connection)
@@ -64,11 +66,13 @@ class Homes:
 
         committed : what the exchange has announced of the slots before them
         """
-        now = self.world.place(closure.at)
-        lead = self.world.place(closure.day.start) - now
-        expected = self._expected(now, lead + closure.day.count)
-        plan = self._plan(self.rules.frame_of(closure.day), expected, lead, committed)
-        starts = closure.day.starts.tolist()
+        now, slots = self.world.place(closure.at), closure.ahead
+        if not slots.count:
+            return Wishes((), (), np.zeros((self.rules.members, 0), dtype=np.int64), ())
+        lead = self.world.place(slots.start) - now
+        expected = self._expected(now, lead + slots.count)
+        plan = self._plan(self.rules.frame_of(slots), expected, lead, committed)
+        starts = slots.starts.tolist()
         if plan.agreed:
             self._beyond |= dict(zip(starts, plan.grid.T, strict=True))
         return Wishes(plan.orders, self.signed(starts, plan.orders), plan.net, plan.agreed)
@@ -128,9 +132,23 @@ class Homes:
         flows, self.soc = deliver(self.fleet, self.soc, load, generation, target, cap)
         return flows
 
-    def read(self, slot: int, net: IntArray, place: int) -> Readings:  # noqa: ARG002
-        """What the meters counted in the slot that began at `slot`. net : shape (homes,) [Wh]"""
-        return Readings(net, ())
+    def read(self, slot: int, net: IntArray, place: int) -> Readings:
+        """What the meters counted in the slot that began at `slot`, as far as it comes in time.
+
+        net : shape (homes,) [Wh]
+        """
+        in_time = frozenset(home for home in range(len(net)) if self.silence.delay(slot, home) == 0)
+        return self.reported(slot, net, place, in_time)
+
+    def read_late(self, slot: int, place: int, homes: frozenset[int]) -> Readings:
+        """What the meters of these homes counted in a slot that has ended."""
+        rows = self.store.rows(flows, slot=slot)
+        columns = {name: np.array([getattr(row, name) for row in rows], dtype=np.int64) for name in FLOWS}
+        return self.reported(slot, through(columns), place, homes)
+
+    def reported(self, slot: int, net: IntArray, place: int, homes: frozenset[int]) -> Readings:  # noqa: ARG002
+        """The readings of these homes. place : of the slot in the period"""
+        return Readings(net, (), frozenset(range(len(net))) - homes)
 
     def read_generators(self, slot: int, made: IntArray, place: int) -> dict[int, Signed[Reading]]:  # noqa: ARG002
         """What the generators' own meters counted, by member index. made : shape (homes,) [Wh] >= 0"""
@@ -182,10 +200,11 @@ class SigningHomes(Homes):
             for slot, wish in zip(starts, orders, strict=True)
         )
 
-    def read(self, slot: int, net: IntArray, place: int) -> Readings:
+    def reported(self, slot: int, net: IntArray, place: int, homes: frozenset[int]) -> Readings:
         """See `Homes`; meters number their readings from 1."""
-        pairs = zip(self.meters, net.tolist(), strict=True)
-        return Readings(net, tuple(meter.read(slot, wh, place + 1) for meter, wh in pairs))
+        pairs = enumerate(zip(self.meters, net.tolist(), strict=True))
+        signed = tuple(meter.read(slot, wh, place + 1) if home in homes else None for home, (meter, wh) in pairs)
+        return Readings(net, signed, frozenset(range(len(net))) - homes)
 
     def read_generators(self, slot: int, made: IntArray, place: int) -> dict[int, Signed[Reading]]:
         """See `Homes`."""
@@ -207,6 +226,11 @@ def deliver(
     curtailed = curtail(wanted, generation, cap)
     columns = (load, generation, battery.charge, battery.discharge, curtailed, wanted + curtailed)
     return dict(zip((*FLOWS, "net"), columns, strict=True)), battery.soc
+
+
+def through(flows: Mapping[str, IntArray]) -> IntArray:
+    """What goes through the meters [Wh], positive = into the home. flows : the columns FLOWS, in any shape"""
+    return flows["load"] - flows["generation"] + flows["curtailed"] + flows["charge"] - flows["discharge"]
 
 
 def sign_orders(

@@ -23,7 +23,7 @@ from commonwatt.exchange.bills import bills
 from commonwatt.exchange.exchange import Laboratory
 from commonwatt.exchange.rows import stages_ahead
 from commonwatt.grid import GridCheck
-from commonwatt.simulation.homes import Homes
+from commonwatt.simulation.homes import Homes, through
 from commonwatt.units import IntArray, payments
 
 FLOWS = ("load", "generation", "charge", "discharge", "curtailed", "net", "ahead", "after", "grid")
@@ -68,17 +68,30 @@ class Result:
 
     @cached_property
     def arrays(self) -> dict[str, IntArray]:
-        """Every flow as an array, shape (members, slots): Wh, and `credit` in units of money."""
-        return {**self.simulated.arrays, **self.books.arrays}
+        """Every flow as an array, shape (members, slots): Wh, and `credit` in units of money.
+
+        `flowed` went through the meters, whether their readings came or not; `net` is what was settled.
+        """
+        flows = self.simulated.arrays
+        return {**flows, **self.books.arrays, "flowed": through(flows)}
 
     @cached_property
     def flows(self) -> pl.DataFrame:
-        """One row per slot and home: load_wh, generation_wh, …, grid_wh."""
+        """One row per slot and home: load_wh, generation_wh, …, grid_wh.
+
+        Where a reading did not come at the end of its slot, `metered` says of each row what it rests on; net, ahead,
+        after and grid are what was settled.
+        """
         columns = {f"{name}_wh": self.arrays[name].T.ravel() for name in FLOWS}
         ids = [member.id for member in self.community.members]
         slots = self._slot_columns().select(pl.all().repeat_by(len(ids)).explode())
-        return slots.with_columns(
+        table = slots.with_columns(
             home=pl.Series(ids * self.period.count), **{k: pl.Series(v) for k, v in columns.items()}
+        )
+        if self.arrays["measured"].all() and not self.arrays["revision"].any():
+            return table
+        return table.with_columns(
+            metered=pl.Series([told for slot in zip(*self.books.metered, strict=True) for told in slot])
         )
 
     @cached_property
@@ -126,7 +139,7 @@ class Result:
         wh agreed, settled_wh, price, payment.
         """
         names = ("slot", "stage", "number", "seller", "buyer", "wh", "settled", "price")
-        rows = self.exchange.store.columns(tables.trades, names)
+        rows = self.exchange.store.last(tables.trades, names)
         columns = np.array(rows, dtype=np.int64).reshape(-1, len(names)).T
         slot, stage, number, seller, buyer, wh, settled, price = columns
         ids = np.array([member.id for member in self.community.members], dtype=object)
@@ -168,9 +181,9 @@ class Result:
 
     @cached_property
     def wires(self) -> GridCheck | None:
-        """What the metered energy did to the wires in every slot; None where they are not known."""
+        """What the homes' energy did to the wires in every slot; None where they are not known."""
         wires = self.rules.wires
-        return wires.check(self.arrays["net"]) if wires else None
+        return wires.check(self.arrays["flowed"]) if wires else None
 
     @property
     def charges(self) -> Charges:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from commonwatt.community.model import Community
 from commonwatt.exchange import rows
-from commonwatt.exchange.events import GateClosure
+from commonwatt.exchange import store as tables
+from commonwatt.exchange.events import Correction, GateClosure
 from commonwatt.exchange.exchange import Exchange, Laboratory
 from commonwatt.exchange.folder import open_store
 from commonwatt.exchange.founding import Generator, Party, claim, enter, open_ledger
@@ -72,6 +73,9 @@ class Simulation:
                 self.homes = Homes(self.rules, truth, forecaster, self.store, firm=firm)
             else:
                 self._open_ledger(ledger, out, truth, forecaster, engine)
+            self.late: dict[int, dict[int, int]] = {}
+            for row in self.store.rows(tables.accounts, measured=0):
+                self._expect_late(row.slot, {row.member})
         except BaseException:
             self.close()
             raise
@@ -97,13 +101,13 @@ class Simulation:
             self.homes = SigningHomes(rules, truth, forecaster, store, keys, founded.client.domain)
 
     def run(self, progress: Callable[[int, int], None] | None = None) -> Result:
-        """Every event that is not done yet, then the end of the period: the last windows pass, bills are anchored.
+        """Every event that is not done yet, then the end of the period: readings that are still to come correct their
+        slots, the last windows pass, bills are anchored.
 
         progress : called with the number of events done and of all events
         """
         exchange = self.exchange
-        while exchange.next:
-            self.advance()
+        while self.advance():
             if progress:
                 progress(exchange.done + 1, len(self.rules.events))
         result = Result(exchange, self.homes, self.close)
@@ -114,16 +118,18 @@ class Simulation:
                 exchange.anchor(result.bills.tree.root)
         return result
 
-    def advance(self) -> None:
-        """The next event that is not done yet."""
+    def advance(self) -> bool:
+        """The next correction or event that is not done yet. Returns whether there was one."""
+        if self._correct():
+            return True
         event, exchange, homes, watch = self.exchange.next, self.exchange, self.homes, self.watch
         if event is None:
-            return
+            return False
         if isinstance(event, GateClosure):
             with watch("forecast, plan, sign orders"):
                 wishes = homes.declare(event, exchange.committed)
             exchange.close_gate(event, wishes, partial(homes.keep_plans, event))
-            return
+            return True
         slot = event.at - self.rules.period.seconds
         with watch("deliver"):
             flows = homes.deliver(exchange.committed[slot], event.place)
@@ -132,6 +138,47 @@ class Simulation:
             made = homes.read_generators(slot, flows["generation"] - flows["curtailed"], event.place)
             readings = replace(readings, generators=made)
         exchange.end_slot(event, readings, partial(homes.keep_flows, slot, flows))
+        self._expect_late(slot, readings.missing)
+        return True
+
+    def _expect_late(self, slot: int, missing: Iterable[int]) -> None:
+        """Note when each of these readings will come: `late` has it by place of the slot and by member [unix s]."""
+        period = self.rules.period
+        place = (slot - period.start) // period.seconds
+        for member in missing:
+            if delay := self.homes.silence.delay(slot, member):
+                self.late.setdefault(place, {})[member] = slot + period.seconds + delay
+
+    def _correct(self) -> bool:
+        """Settle one slot anew with what has come of it, where there is one. Returns whether there was.
+
+        Readings come at the ends of slots, and after the last one at times a slot apart.
+        """
+        exchange, seconds = self.exchange, self.rules.period.seconds
+        if not self.late or (exchange.next and isinstance(self.rules.events[exchange.done], GateClosure)):
+            return False
+        longest = self.rules.community.ledger.corrections
+        ends = {place: int(self.rules.period.starts[place]) + seconds + longest for place in self.late}
+        until = exchange.now if exchange.next else max(ends.values())
+        for at in range(exchange.now, until + 1, seconds):
+            for place, coming in sorted(self.late.items()):
+                came = frozenset(member for member, when in coming.items() if when <= at)
+                if came and self._correct_with(Correction(at, place), came):
+                    return True
+        self.late = {place: coming for place, coming in self.late.items() if ends[place] > until}
+        return False
+
+    def _correct_with(self, correction: Correction, came: frozenset[int]) -> bool:
+        place = correction.place
+        if self.exchange.obstacle(correction):
+            return False
+        with self.watch("sign readings"):
+            readings = self.homes.read_late(int(self.rules.period.starts[place]), place, came)
+        if not self.exchange.correct(correction, readings):
+            return False
+        coming = {member: when for member, when in self.late.pop(place).items() if member not in came}
+        self.late |= {place: coming} if coming else {}
+        return True
 
     def close(self) -> None:
         """Release both files."""

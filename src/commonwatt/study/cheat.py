@@ -22,7 +22,7 @@ from commonwatt.accounts.promise import Promise
 from commonwatt.errors import LedgerError, Reverted
 from commonwatt.exchange import steps
 from commonwatt.exchange.checking import load
-from commonwatt.exchange.events import Event, SlotEnd
+from commonwatt.exchange.events import Correction, Event, SlotEnd
 from commonwatt.exchange.excerpt import excerpt, promised
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.outbox import Outgoing, outgoing
@@ -91,7 +91,7 @@ class DishonestExchange(Exchange):
         self._posted = stated if isinstance(stated, Posted) else None
         return stated, message
 
-    def tell(self, event: Event, message: Outgoing | None) -> None:
+    def tell(self, event: Event | Correction, message: Outgoing | None) -> None:
         """See `Exchange`; twice a false post comes before the honest one."""
         posted = self._posted
         victim = _victim(posted) if isinstance(event, SlotEnd) and posted and self._tricks else None

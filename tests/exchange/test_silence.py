@@ -1,0 +1,399 @@
+"""Meters that are silent, and readings that come late: what settles, what settles anew, and what a bill says of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pytest
+from exchange_cases import HEAD, START, TARIFF, begin, exchange_of, homes_of, short_days, written
+from hypothesis import given
+from hypothesis import strategies as st
+from profiles import dear
+
+from commonwatt.accounts.document import CORRECTED, MEASURED, NOT_MEASURED
+from commonwatt.errors import RecordError, VerificationError
+from commonwatt.exchange import rows, steps
+from commonwatt.exchange import store as tables
+from commonwatt.exchange.bills import proven
+from commonwatt.exchange.events import Correction
+from commonwatt.exchange.excerpt import excerpt
+from commonwatt.exchange.states import Posted, Readings
+from commonwatt.ledger.chain.embedded import EmbeddedChain
+from commonwatt.member.faults import Chain, Fault, faults
+from commonwatt.member.verify import verify_bill
+from commonwatt.member.verify_slot import check_slot
+from commonwatt.proof import Tree, hash_struct
+from commonwatt.simulation.api import simulate
+from commonwatt.simulation.result import Result
+from commonwatt.simulation.silence import Silence
+from commonwatt.simulation.simulation import Simulation
+from commonwatt.units import MAX_ORDER_WH
+
+HOMES = """
+[members]
+sun = { load = "simbench:H0-A", annual_kwh = 2000, pv = { profile = "simbench:PV1", kwp = 8 }, \
+battery = { kwh = 5, kw = 2.5 } }
+roof = { load = "simbench:H0-B", annual_kwh = 3000, pv = { profile = "simbench:PV3", kwp = 5 } }
+flat = { load = "simbench:H0-C", annual_kwh = 9000 }
+"""
+MARKETS = {
+    "a price, then a pool": """
+[market.day_ahead]
+mechanism = "fixed"
+gate = "12:00"
+price = "0.20"
+
+[market.real_time]
+mechanism = "sdr"
+""",
+    "an auction": '\n[market.day_ahead]\nmechanism = "uniform"\ngate = "12:00"\n',
+    "a pool": '\n[market.real_time]\nmechanism = "sdr"\n',
+    "agreements, then a key": """
+[market.neighbours]
+mechanism = "bilateral"
+gate = "12:00"
+roles = "free"
+
+[market.key]
+mechanism = "sharing-key"
+key = "static"
+""",
+}
+
+
+def text(
+    market: str = "a price, then a pool",
+    late: str = "30 %",
+    silent: str = "0 %",
+    *,
+    window: str = "0s",
+    corrections: str = "7d",
+    seed: str = "a",
+    collateral: str = "20",
+) -> str:
+    homes = HOMES.replace("[members]", f'[defaults]\ncollateral = "{collateral}"\n\n[members]')
+    ledger = f'\n[ledger]\nwindow = "{window}"\ncorrections = "{corrections}"\n'
+    simulation = f'\n[simulation]\nlate = "{late}"\nsilent = "{silent}"\n'
+    return HEAD + f'seed = "{seed}"\n' + TARIFF + MARKETS[market] + ledger + simulation + homes
+
+
+@contextmanager
+def played(source: str, ledger: str = "embedded") -> Iterator[Result]:
+    with TemporaryDirectory() as folder:
+        result = simulate(written(Path(folder), source), START, 1, ledger=ledger)
+        yield result
+        result.close()
+
+
+def moved(result: Result) -> list[int]:
+    """What the run has moved on each balance, by the contract."""
+    members = result.community.members
+    return [
+        balance - member.collateral
+        for balance, member in zip(exchange_of(result).client.balances().tolist(), members, strict=True)
+    ]
+
+
+share = st.sampled_from(["0 %", "10 %", "35 %", "50 %"])
+
+
+@dear(10)
+@given(
+    st.sampled_from(sorted(MARKETS)), share, share, st.sampled_from(["0s", "2h"]), st.sampled_from(["6h", "7d"]),
+    st.sampled_from(["20", "0.1", "0"]), st.integers(0, 10**6), st.integers(4, 18),
+)  # fmt: skip
+def test_python_the_contract_and_the_verifying_members_agree_whatever_is_late_or_silent(
+    market: str, late: str, silent: str, window: str, corrections: str, collateral: str, seed: int, first: int
+) -> None:
+    source = text(market, late, silent, window=window, corrections=corrections, seed=str(seed), collateral=collateral)
+    with short_days(first, 4), played(source) as result, played(source, "none") as believing:
+        arrays = result.arrays
+        assert moved(result) == arrays["credit"].sum(axis=1).tolist()
+        for name, array in believing.arrays.items():
+            assert collateral != "20" or np.array_equal(array, arrays[name]), name
+        silent_ones = arrays["measured"] == 0
+        for name in ("net", "ahead", "after", "grid", "credit"):
+            assert not arrays[name][silent_ones].any()
+        assert np.array_equal(arrays["net"][~silent_ones], arrays["flowed"][~silent_ones])
+        for member, bill in enumerate(proven(result.books, result.bills)):
+            verified = verify_bill(bill, exchange_of(result).client)
+            assert verified.total == result.charges.total[member]
+            assert [line.get("metered", MEASURED) for line in bill["content"]["slots"]] == result.books.metered[member]
+
+
+@dear(20)
+@given(st.sampled_from(sorted(MARKETS)), st.sampled_from(["0s", "2h"]), st.integers(0, 10**6), st.integers(4, 18))
+def test_readings_that_come_late_leave_every_balance_as_if_they_had_come_in_time(
+    market: str, window: str, seed: int, first: int
+) -> None:
+    late, in_time = (text(market, share, window=window, seed=str(seed)) for share in ("50 %", "0 %"))
+    with short_days(first, 4), played(late) as corrected, played(in_time) as undisturbed:
+        assert moved(corrected) == moved(undisturbed)
+        for name, array in undisturbed.arrays.items():
+            if name != "revision":
+                assert np.array_equal(array, corrected.arrays[name]), name
+        assert (corrected.charges.total == undisturbed.charges.total).all()
+
+
+# One slot, by hand
+
+
+@pytest.fixture
+def day(tmp_path: Path) -> Iterator[Simulation]:
+    """A day some of whose meters never say a word, after its last slot; every window is over in three hours."""
+    with short_days(9, 6):
+        simulation = begin(tmp_path, text(late="0 %", silent="30 %", window="2h", seed="e"))
+    while simulation.exchange.next:
+        simulation.advance()
+    yield simulation
+    simulation.close()
+
+
+def gap(day: Simulation) -> tuple[int, int, int]:
+    """Start and place of a slot in which one home was silent, and that home; such a reading changes what settles."""
+    period = day.rules.period
+    for row in day.store.rows(tables.accounts, measured=0):
+        place = (row.slot - period.start) // period.seconds
+        alone = len(day.store.rows(tables.accounts, slot=row.slot, measured=0)) == 1
+        if alone and any(row.member in (t.buyer, t.seller) for t in day.store.rows(tables.trades, slot=row.slot)):
+            return row.slot, place, row.member
+    raise AssertionError
+
+
+def everything(day: Simulation) -> list[list[object]]:
+    return [list(map(tuple, day.store.rows(table))) for table in (tables.accounts, tables.posts, tables.journal)]
+
+
+def read(day: Simulation, place: int, *members: int) -> Readings:
+    slot = int(day.rules.period.starts[place])
+    return homes_of(day).read_late(slot, place, frozenset(members))
+
+
+def test_a_silent_home_settles_nothing_and_its_partners_meet_the_utility(day: Simulation) -> None:
+    slot, place, silent = gap(day)
+    trades = day.store.rows(tables.trades, slot=slot)
+    assert {t.settled for t in trades if silent in (t.buyer, t.seller)} == {0}
+    result = day.run()
+    lines = [content["slots"][place] for content in result.bills.contents]
+    own = lines[silent]
+    assert (own["metered"], own["reading"], own["grid"]) == (NOT_MEASURED, None, {"wh": 0, "amount": 0})
+    assert own["trades"]
+    for member, line in enumerate(lines):
+        if member == silent:
+            continue
+        assert "metered" not in line
+        bought = sum(t["settledWh"] * (1 if t["buyer"] == member else -1) for t in line["trades"])
+        assert line["grid"]["wh"] + bought == line["reading"]["whIn"] - line["reading"]["whOut"]
+
+
+def test_a_reading_that_comes_settles_the_slot_anew_and_committed_trades_stay(day: Simulation) -> None:
+    slot, place, silent = gap(day)
+    exchange = exchange_of(day)
+    before, balances = rows_of(day, slot), exchange.client.balances()
+    assert exchange.correct(Correction(exchange.now + 3 * 3600, place), read(day, place, silent))
+    exchange.outbox.finalise_due()
+    after = rows_of(day, slot)
+    credit = {row.member: row.credit for row in before}
+    moved_by = {row.member: row.credit - credit[row.member] for row in after}
+    waiting = exchange.client.balances() - balances
+    assert [row.revision for row in after] == [1, 1, 1]
+    assert all(row.measured for row in after)
+    assert any(moved_by.values())
+    assert sum(moved_by.values()) == 0
+    others = sum(row.credit for row in day.store.rows(tables.accounts, member=0) if row.slot > slot)
+    assert waiting[0] in (moved_by[0], moved_by[0] + others)  # the last windows were open
+    first, second = day.store.rows(tables.posts, slot=slot)
+    assert (first.orders, first.trades) == (second.orders, second.trades)
+    assert first.readings != second.readings
+    agreed = [row.hash for row in day.store.rows(tables.trades, slot=slot, revision=0) if row.stage == 0]
+    kept = [row.hash for row in day.store.rows(tables.trades, slot=slot, revision=1) if row.stage == 0]
+    assert agreed == kept
+    result = day.run()
+    for member, bill in enumerate(proven(result.books, result.bills)):
+        verify_bill(bill, exchange.client)
+        assert bill["content"]["slots"][place]["metered"] == CORRECTED
+        assert bill["content"]["slots"][place]["reading"]["sequence"] == place + 1, member
+
+
+def rows_of(day: Simulation, slot: int) -> list[Any]:
+    return day.store.rows(tables.accounts, slot=slot)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ("early", "cannot be corrected before it is settled"),
+        ("open", "can be corrected when it is final"),
+        ("late", "could be corrected until"),
+        ("repeated", "counts already; a meter signs one"),
+        ("nothing", "There is no reading to correct"),
+        ("foreign", "is signed by"),
+        ("another slot", "where slot"),
+        ("replayed", "again; the next is"),
+        ("overflowing", "reports more than"),
+    ],
+)
+def test_what_cannot_correct_a_slot_is_refused_in_one_sentence_and_changes_nothing(
+    day: Simulation, tmp_path: Path, wrong: str, sentence: str
+) -> None:
+    slot, place, silent = gap(day)
+    exchange, good = exchange_of(day), read(day, place, silent)
+    at, meter = exchange.now + 3 * 3600, homes_of(day).meters[silent]
+    readings, correction = good, Correction(at, place)
+    if wrong == "early":
+        with short_days():
+            day = begin(tmp_path / "early", text(silent="30 %"))
+        day.advance()
+        exchange = exchange_of(day)
+    elif wrong == "open":
+        place = day.rules.period.count - 1
+        correction = Correction(exchange.now, place)
+    elif wrong == "late":
+        correction = Correction(slot + 3600 + 7 * 86_400 + 1, place)
+    elif wrong == "repeated":
+        readings = read(day, place, 0, 1, 2)
+    elif wrong == "nothing":
+        readings = read(day, place)
+    else:
+        other = homes_of(day).meters[(silent + 1) % 3]
+        forged = {
+            "foreign": other.read(slot, 100, place + 1),
+            "another slot": meter.read(slot + 3600, 100, place + 1),
+            "replayed": meter.read(slot, 100, place),
+            "overflowing": meter.read(slot, MAX_ORDER_WH + 1, place + 1),
+        }[wrong]
+        readings = replace(good, signed=tuple(forged if signed else None for signed in good.signed))
+    before = everything(day)
+    with pytest.raises(RecordError, match=sentence):
+        exchange.correct(correction, readings)
+    assert everything(day) == before
+    if wrong == "early":
+        day.close()
+    else:
+        assert exchange.correct(Correction(at, gap(day)[1]), good)
+
+
+def test_a_correction_waits_until_everybody_can_pay_what_it_takes_back(
+    day: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, place, silent = gap(day)
+    exchange = exchange_of(day)
+    correction, readings = Correction(exchange.now + 3 * 3600, place), read(day, place, silent)
+    before = everything(day)
+    exchange.before(correction)
+    with monkeypatch.context() as spent:
+        spent.setattr(exchange, "free", lambda: np.zeros(3, dtype=np.int64) - 10**9)
+        assert not exchange.correct(correction, readings)
+    assert everything(day) == before
+    assert exchange.correct(correction, readings)
+
+
+def test_a_post_that_expired_is_posted_again(tmp_path: Path) -> None:
+    with short_days():
+        source = text(late="0 %", window="2h")
+        undisturbed = simulate(written(tmp_path / "undisturbed", source), START, 1)
+        day = begin(tmp_path / "down", source)
+    for _ in range(4):
+        day.advance()
+    chain = day.node
+    assert isinstance(chain, EmbeddedChain)
+    chain.seal(chain.head.timestamp + 10 * 3600)
+    result = day.run()
+    assert moved(result) == moved(undisturbed)
+    assert not exchange_of(result).outbox.pending
+    for bill in proven(result.books, result.bills):
+        verify_bill(bill, exchange_of(result).client)
+    undisturbed.close()
+    result.close()
+
+
+# What a bill may not say
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda line: line.pop("metered"), "the bill says 'measured' of a line that is not measured"),
+        (lambda line: line.update(metered=CORRECTED), "the bill says 'corrected' of a line that is not measured"),
+        (lambda line: line["grid"].update(wh=1), "metered less local energy is not what met the utility"),
+    ],
+)
+def test_a_line_without_a_reading_says_so_and_moves_nothing(
+    day: Simulation, change: Callable[[dict[str, Any]], object], sentence: str
+) -> None:
+    _, place, silent = gap(day)
+    result = day.run()
+    bill = list(proven(result.books, result.bills))[silent]
+    line = bill["content"]["slots"][place]
+    change(line)
+    mandate = exchange_of(result).mandates[silent].record
+    with pytest.raises(VerificationError, match=sentence):
+        check_slot(line, bill["proofs"][str(line["slot"])], silent, mandate, exchange_of(result).client)
+
+
+def test_a_reading_that_counted_cannot_be_kept_from_the_bill(day: Simulation) -> None:
+    _, place, silent = gap(day)
+    result, other = day.run(), (silent + 1) % 3
+    bill = list(proven(result.books, result.bills))[other]
+    line = bill["content"]["slots"][place]
+    line.update(reading=None, metered=NOT_MEASURED)
+    mandate = exchange_of(result).mandates[other].record
+    with pytest.raises(VerificationError, match="the lines are of another reading"):
+        check_slot(line, bill["proofs"][str(line["slot"])], other, mandate, exchange_of(result).client)
+
+
+def test_an_excerpt_of_a_correction_shows_no_fault_and_a_silent_line_that_moves_is_one(day: Simulation) -> None:
+    slot, place, silent = gap(day)
+    exchange = exchange_of(day)
+    earlier, credit = rows.read_delivered(day.store, slot, exchange.meters)
+    correction = Correction(exchange.now + 3 * 3600, place)
+    late = exchange.believed(earlier.committed, read(day, place, silent), place)
+    for delivered in (earlier, steps.amend(earlier, late, credit)):
+        settled = exchange._settled(delivered, place)
+        posted, _ = exchange.stated(settled)
+        assert isinstance(posted, Posted)
+        assert looked(day, posted, silent) == []
+    silent_one, _ = exchange.stated(exchange._settled(earlier, place))
+    assert isinstance(silent_one, Posted)
+    lines = [replace(line, money=line.money + 5) if line.member == silent else line for line in silent_one.statements]
+    tree = Tree.of([hash_struct(line) for line in lines])
+    false = replace(silent_one, statements=tuple(lines), tree=tree, post=replace(silent_one.post, statements=tree.root))
+    assert "challengeUnread" in [fault.function for fault in looked(day, false, silent)]
+    assert exchange.correct(correction, read(day, place, silent))
+
+
+def looked(day: Simulation, posted: Posted, member: int) -> list[Fault]:
+    client, mandate = exchange_of(day).client, exchange_of(day).mandates[member]
+    document = excerpt(posted, member, mandate, client)
+    slot = posted.post.slot
+    chain = Chain(client.domain, client.commitment(slot), posted.deltas)
+    (line,), proof = document["content"]["slots"], document["proofs"][str(slot)]
+    return faults(line, proof, member, mandate.record, chain)
+
+
+# Which readings
+
+
+def test_which_readings_are_late_depends_on_the_seed_and_on_nothing_else() -> None:
+    def drawn(late: str, silent: str, seed: bytes = b"a") -> list[int | None]:
+        silence = Silence(Fraction(late), Fraction(silent), seed)
+        return [silence.delay(slot, member) for slot, member in itertools.product(range(0, 900 * 400, 900), range(5))]
+
+    some, more = drawn("0.1", "0.05"), drawn("0.2", "0.05")
+    assert some == drawn("0.1", "0.05")
+    assert some != drawn("0.1", "0.05", b"b")
+    assert [delay is None for delay in some] == [delay is None for delay in more]
+    assert all(one == other for one, other in zip(some, more, strict=True) if one != 0)
+    assert 140 < sum(delay != 0 and delay is not None for delay in some) < 260
+    assert 60 < sum(delay is None for delay in some) < 140
+    assert {delay // 3600 for delay in some if delay} <= set(range(1, 49))
+    assert set(drawn("0", "0")) == {0}
+    assert set(drawn("0", "1")) == {None}
