@@ -1,8 +1,9 @@
 """List the contracts that lie in the package as those of a release, before the sources change.
 
-    python tools/list_release.py 0.1.0
+    python tools/list_release.py 0.2.0
 
-Members of a community that was founded with that release go on checking their bills with later ones.
+Members of a community that was founded with that release go on checking their bills with later ones. A release whose
+signed records hash otherwise is not listed: later ones cannot check its bills.
 """
 
 from __future__ import annotations

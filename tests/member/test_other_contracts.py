@@ -17,18 +17,20 @@ from shell import Shell
 from commonwatt.exchange.bills import proven
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client import code as known
-from commonwatt.ledger.client.abi import COMMUNITY, DISPUTES, SETTLEMENT, TOKEN, contract
+from commonwatt.ledger.client.abi import COMMUNITY, DEMANDS, DISPUTES, SETTLEMENT, TOKEN, contract
 from commonwatt.ledger.client.code import THIS, Build, Contracts
 from commonwatt.ledger.client.settlement import Addresses, LedgerClient
 from commonwatt.ledger.keyfile import write_key
 from commonwatt.member.document import named, read
 from commonwatt.member.verify import verify_bill
-from commonwatt.proof import Domain, Key, checksum_address, keccak
+from commonwatt.proof import Key, checksum_address, keccak
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
 
 EVIL = Key.derive(b"code", "evil")
-OTHER_CODE = "has other code than every release that this Commonwatt knows: this version"
+OTHER_CODE = "has other code than this version of Commonwatt."
+JUDGES = {"disputes", "demands"}
+judges = pytest.mark.parametrize("link", sorted(JUDGES))
 
 
 class Scene:
@@ -146,26 +148,32 @@ def test_a_proxy_of_the_community_s_own_settlement(said: Shell, scene: Scene) ->
     scene.refused(said, f"{where(SETTLEMENT, address)} {OTHER_CODE}")
 
 
-def test_a_settlement_that_names_the_disputes_of_another(said: Shell, scene: Scene) -> None:
-    own = scene.on_chain(lambda client: client.disputes)
-    address = scene.on_chain(lambda client: codes.settlement(client, scene.at.community, own))
+@judges
+def test_a_settlement_that_names_the_judge_of_another(said: Shell, scene: Scene, link: str) -> None:
+    own = scene.on_chain(lambda client: getattr(client, link))
+    address = scene.on_chain(lambda client: codes.settlement(client, scene.at.community, **{link: own}))
     before = scene.at.settlement
     scene.name(address)
     scene.refused(
         said,
-        f"{where(DISPUTES, own)} names another Settlement than its community's: "
+        f"{where(known.LINKS[link], own)} names another Settlement than its community's: "
         f"{checksum_address(before)}, not {checksum_address(address)}.",
     )
 
 
-def test_a_settlement_that_names_disputes_of_other_code_or_none(said: Shell, scene: Scene) -> None:
-    judge = scene.on_chain(lambda client: codes.create(client, codes.constructor(codes.proxy(client.disputes))))
-    scene.name(scene.on_chain(lambda client: codes.settlement(client, scene.at.community, judge)))
-    scene.refused(said, f"{where(DISPUTES, judge)} {OTHER_CODE}")
-    scene.name(scene.on_chain(lambda client: codes.settlement(client, scene.at.community, EVIL.address)))
-    scene.refused(
-        said, f"There is no contract at {checksum_address(EVIL.address)} on this chain, where the Disputes should be"
-    )
+@judges
+def test_a_settlement_that_names_a_judge_of_other_code_or_none(said: Shell, scene: Scene, link: str) -> None:
+    (other,) = JUDGES - {link}
+
+    def named_(judge: bytes) -> bytes:
+        scene.name(scene.on_chain(lambda client: codes.settlement(client, scene.at.community, **{link: judge})))
+        return judge
+
+    judge = scene.on_chain(lambda client: codes.create(client, codes.constructor(codes.proxy(getattr(client, link)))))
+    for each in (judge, scene.on_chain(lambda client: getattr(client, other))):
+        scene.refused(said, f"{where(known.LINKS[link], named_(each))} {OTHER_CODE}")
+    nowhere = f"There is no contract at {checksum_address(named_(EVIL.address))} on this chain"
+    scene.refused(said, f"{nowhere}, where the {known.LINKS[link]} should be.")
 
 
 def second_community(client: LedgerClient) -> bytes:
@@ -175,32 +183,25 @@ def second_community(client: LedgerClient) -> bytes:
 
 def test_a_settlement_of_another_community_than_the_bill_says(said: Shell, scene: Scene) -> None:
     other = scene.on_chain(second_community)
-
-    def found(client: LedgerClient) -> bytes:
-        address = codes.settlement(client, other, codes.following(client, 1))
-        codes.disputes(client, address)
-        return address
-
-    scene.name(scene.on_chain(found))
+    scene.name(scene.on_chain(lambda client: codes.settlement(client, other)))
     scene.refused(said, "The document names another Community")
     scene.name(scene.at.settlement, other)
     code, _, wrong = said("challenge", scene.bill)
     assert (code, "NotAMember" in wrong) == (6, True)  # all of it is honest, and nobody has joined
 
 
-def test_disputes_that_name_another_community(said: Shell, scene: Scene) -> None:
-    other = scene.on_chain(second_community)
+@judges
+def test_a_judge_that_names_another_community(said: Shell, scene: Scene, link: str) -> None:
+    other, name = scene.on_chain(second_community), known.LINKS[link]
 
     def found(client: LedgerClient) -> bytes:
-        honest = client.node.code(client.disputes)
-        following = codes.following(client, 1)
-        named_ = codes.with_word(DISPUTES, honest, "settlement", following.rjust(32, b"\0"))
-        named_ = codes.with_word(DISPUTES, named_, "community", other.rjust(32, b"\0"))
-        return codes.settlement(client, scene.at.community, codes.create(client, codes.constructor(named_)))
+        named_ = {"settlement": codes.following(client, 1), "community": other}
+        judge = codes.copy(client, name, getattr(client, link), named_)
+        return codes.settlement(client, scene.at.community, **{link: judge})
 
     scene.name(scene.on_chain(found))
     scene.refused(
-        said, "The Disputes at ", f"names another Community than its community's: {checksum_address(other)}, not "
+        said, f"The {name} at ", f"names another Community than its community's: {checksum_address(other)}, not "
     )
 
 
@@ -234,29 +235,42 @@ def test_a_community_whose_creation_stored_an_operator_more(said: Shell, scene: 
     """Its code is the package's, and its events tell of one operator."""
 
     def found(client: LedgerClient) -> bytes:
-        following, operator = codes.following(client), client.key.address
-        code = client.node.code(scene.at.community)
-        separator = Domain(client.node.chain_id, following).separator
-        code = codes.with_word(COMMUNITY, code, "_cachedThis", following.rjust(32, b"\0"))
-        code = codes.with_word(COMMUNITY, code, "_cachedDomainSeparator", separator)
+        operator = client.key.address
         stored = {codes.operator_of(operator): 1, codes.operator_of(EVIL.address): 1}
-        assert codes.create(client, codes.constructor(code, stored, [operator])) == following
+        told = [("OperatorAppointed(address)", operator)]
+        address = codes.copy(client, COMMUNITY, scene.at.community, {}, stored, told)
         asked = contract(COMMUNITY).functions["isOperator"]
         assert all(
-            asked.outputs.decode(client.node.call(following, asked.encode(each)))[0]
-            for each in (operator, EVIL.address)
+            asked.outputs.decode(client.node.call(address, asked.encode(each)))[0] for each in (operator, EVIL.address)
         )
-        return following
-
-    community = scene.on_chain(found)
-
-    def named_by(client: LedgerClient) -> bytes:
-        address = codes.settlement(client, community, codes.following(client, 1))
-        codes.disputes(client, address)
         return address
 
-    scene.name(scene.on_chain(named_by), community)
+    community = scene.on_chain(found)
+    scene.name(scene.on_chain(lambda client: codes.settlement(client, community)), community)
     scene.refused(said, f"{where(COMMUNITY, community)} was created by other code than a release's")
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "silent"])
+def test_a_settlement_whose_creation_stored_a_balance(said: Shell, scene: Scene, told: bool) -> None:
+    """Its code is the package's, it names the bill's community, and its judges are the package's and its own."""
+    member, paid = scene.at.index, 5_000_000
+
+    def found(client: LedgerClient) -> bytes:
+        named_ = {"disputes": codes.following(client, 1), "demands": codes.following(client, 2)}
+        place = contract(SETTLEMENT).storage["_book"] + member // 4
+        stored = {place: paid << 64 * (3 - member % 4)}
+        events = [("Created(address)", scene.at.community)] if told else []
+        address = codes.copy(client, SETTLEMENT, scene.at.settlement, named_, stored, events)
+        for judge in (DISPUTES, DEMANDS):
+            codes.create(client, contract(judge).creation(address))
+        created = LedgerClient(client.node, client.key, Addresses(scene.at.community, address))
+        assert created.view(SETTLEMENT, "balanceOf", member) == (paid,)
+        assert (created.disputes, created.demands) == (*named_.values(),)
+        return address
+
+    address = scene.on_chain(found)
+    scene.name(address)
+    scene.refused(said, f"{where(SETTLEMENT, address)} was created by other code than a release's")
 
 
 def look(scene: Scene, act: Callable[[LedgerClient], bytes]) -> Contracts:
@@ -266,13 +280,7 @@ def look(scene: Scene, act: Callable[[LedgerClient], bytes]) -> Contracts:
 
 
 def with_token(scene: Scene, token: Callable[[LedgerClient], bytes]) -> Callable[[LedgerClient], bytes]:
-    def found(client: LedgerClient) -> bytes:
-        money = token(client)
-        address = codes.settlement(client, scene.at.community, codes.following(client, 1), money)
-        codes.disputes(client, address)
-        return address
-
-    return found
+    return lambda client: codes.settlement(client, scene.at.community, token(client))
 
 
 def test_the_money_may_be_ether_the_community_s_token_or_any_other(scene: Scene) -> None:
@@ -312,8 +320,8 @@ def own(name: str) -> Build:
 @pytest.fixture
 def old() -> Build:
     """The Settlement with the other byte, as if an earlier release had had it."""
-    build, runtime = own(SETTLEMENT), codes.changed(contract(SETTLEMENT).runtime)
-    return Build(keccak(runtime), build.creation, build.immutables)
+    runtime, creation = codes.changed(contract(SETTLEMENT).runtime), back_door()
+    return Build(keccak(runtime), (keccak(creation), len(creation)), own(SETTLEMENT).immutables)
 
 
 def test_the_contracts_of_a_release_before_are_believed(
@@ -326,6 +334,10 @@ def test_the_contracts_of_a_release_before_are_believed(
     assert "with the code of old, where" in told
     listing(monkeypatch, older=others, old={SETTLEMENT: old})
     behind.refused(said, "The Community at ", "is of this version or older, the community's other contracts of old.")
+    listing(monkeypatch, oldest=others, older=others)
+    behind.refused(
+        said, "other code than this version of Commonwatt and the releases before it that it knows: oldest, older."
+    )
 
 
 @pytest.mark.parametrize("lie", ["0x", "0xef0100" + "11" * 20, "0x" + "00" * 24576])

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from commonwatt.errors import LedgerError, VerificationError
 from commonwatt.ledger.client.abi import COMMUNITY, DEMANDS, DISPUTES, OFFERS, SETTLEMENT, TOKEN, Contract, contract
-from commonwatt.ledger.node import ZERO_ADDRESS, Node
+from commonwatt.ledger.node import ZERO_ADDRESS, Log, Node
 from commonwatt.ledger.wallet import created_address
 from commonwatt.proof import Domain, checksum_address, keccak
 
@@ -27,6 +27,8 @@ LINKS: Final = {"settlement": SETTLEMENT, "community": COMMUNITY, "disputes": DI
 """The contracts of a community by the immutables that name them, each one after a contract that names it."""
 LISTED: Final = (*LINKS.values(), TOKEN, OFFERS)
 """The contracts of which a release is kept."""
+_BEGINNING: Final = 256
+"""How many blocks are looked at first, and then twice as many again and again, for how a contract was created."""
 _WORD: Final = 32
 _APPOINTED: Final = keccak(b"OperatorAppointed(address)")
 _CREATED: Final = keccak(b"Created(address)")
@@ -137,8 +139,9 @@ class Contracts:
         code, at = self._node.code(address), checksum_address(address)
         where = f"The {name} at {at}"
         _require(bool(code), f"There is no contract at {at} on this chain, where the {name} should be.")
-        known, versions = self._known(name, code), ", ".join(builds(name))
-        _require(bool(known), f"{where} has other code than every release that this Commonwatt knows: {versions}.")
+        known, before = self._known(name, code), ", ".join(each for each in builds(name) if each != THIS)
+        listed = f" and the releases before it that it knows: {before}" if before else ""
+        _require(bool(known), f"{where} has other code than {THIS} of Commonwatt{listed}.")
         same, others = self.releases & known.keys(), " or ".join(sorted(self.releases))
         _require(bool(same), f"{where} is of {' or '.join(known)}, the community's other contracts of {others}.")
         for key, value in sorted(known[min(same)].items(), key=lambda each: each[0] not in LINKS):
@@ -167,11 +170,20 @@ class Contracts:
     def _created(self, name: str, address: bytes, where: str, releases: set[str]) -> None:
         """A constructor of others could have stored what no event tells, such as an operator or a balance more."""
         event = _APPOINTED if name == COMMUNITY else _CREATED
-        logs = self._node.logs(0, self._node.head.number, address, event)
-        made = self._node.transaction(logs[0].transaction) if logs else None
+        first = self._first(address, event)
+        made = self._node.transaction(first.transaction) if first else None
         own = made is not None and not made.to and created_address(made.sender, made.nonce) == address
         by = own and made is not None and any(builds(name)[each].creates(made.data) for each in releases)
         _require(by, f"{where} was created by other code than a release's, which may have stored anything in it.")
+
+    def _first(self, address: bytes, event: bytes) -> Log | None:
+        """A contract's oldest such event, looked for from the chain's beginning on, where they mostly are."""
+        first, last, head = 0, _BEGINNING, self._node.head.number
+        while first <= head:
+            if logs := self._node.logs(first, min(last, head), address, event):
+                return logs[0]
+            first, last = last + 1, 2 * last
+        return None
 
 
 def _domain(chain_id: int, address: bytes) -> Mapping[str, bytes]:
