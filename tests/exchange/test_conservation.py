@@ -140,8 +140,8 @@ def test_every_clearing_in_the_store_proves_itself(run: Result) -> None:
 
 def test_the_chain_has_two_blocks_per_slot(run: Result) -> None:
     assert run.ledger
-    # Community, deposits, commitment, a post and a settlement per slot, the root of the bills.
-    assert run.ledger.blocks == 2 + 1 + 2 * 24 + 1
+    # Community, deposits, ether for the members, commitment, a post and a settlement per slot, the root of the bills.
+    assert run.ledger.blocks == 3 + 1 + 2 * 24 + 1
     assert run.ledger.trades == int((run.trades["settled_wh"] > 0).sum()) > 20
     assert run.ledger.gas_per_trade == run.ledger.gas_settlement / run.ledger.trades
 

@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from commonwatt.errors import LedgerError, VerificationError
+from commonwatt.errors import LedgerError
+from commonwatt.ledger.client.abi import OFFERS
+from commonwatt.ledger.client.code import Contracts
 from commonwatt.ledger.client.offers import Offer, OffersClient, Sale, State
 from commonwatt.ledger.client.purse import PurseClient
 from commonwatt.ledger.client.settlement import Addresses, LedgerClient
 from commonwatt.ledger.node import ZERO_ADDRESS
 from commonwatt.member.acting import acting, in_lanes, refused
 from commonwatt.member.document import Named, read
-from commonwatt.member.page import require
 from commonwatt.member.trust import Pins
-from commonwatt.proof import Key, checksum_address
+from commonwatt.proof import Key
 from commonwatt.records import Reading, Signed
 from commonwatt.records.schema import from_json, to_bytes
 from commonwatt.units import payment, price_text
@@ -137,13 +138,7 @@ def _dealing(at: At) -> Iterator[tuple[OffersClient, Named, int]]:
         asset = PurseClient(client).asset
         token = Addresses(client.addresses.community, client.addresses.settlement, asset)
         offers = OffersClient(LedgerClient(client.node, client.key, token), at.offers)
-        name = checksum_address(at.offers)
-        require(bool(client.node.code(at.offers)), f"There is no contract at {name} on this chain.")
-        try:
-            serves = offers.settlement
-        except LedgerError:
-            raise VerificationError(f"The contract at {name} is none for direct trade.") from None
-        require(serves == client.addresses.settlement, f"The contract at {name} serves another community.")
+        Contracts(client.node, client.addresses.settlement).add(OFFERS, at.offers)
         yield offers, member, now
 
 
