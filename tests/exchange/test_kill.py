@@ -58,10 +58,10 @@ MOMENTS: dict[str, list[Any]] = {
     "within a slot's transaction": [ROWS, "write_slot", 3, "after"],
     "slot in the store, not on the chain": [OUTBOX, "Outbox.post", 4, "before"],
     "slot posted": [CLIENT, "LedgerClient.post", 5, "after"],
-    "before a slot is final": [CLIENT, "LedgerClient.finalise", 4, "before"],
-    "a slot is final": [CLIENT, "LedgerClient.finalise", 4, "after"],
+    "before a slot is final": [CLIENT, "LedgerClient.finalise_all", 4, "before"],
+    "a slot is final": [CLIENT, "LedgerClient.finalise_all", 4, "after"],
     "while a block is sealed": [CHAIN, "EmbeddedChain._execute", 14, "after"],
-    "last slots wait for their windows": [CLIENT, "LedgerClient.finalise", 7, "before"],
+    "last slots wait for their windows": [CLIENT, "LedgerClient.finalise_all", 7, "before"],
     "everything final, bills not anchored": [OUTBOX, "Outbox.anchor", 1, "before"],
     "bills anchored": [OUTBOX, "Outbox.anchor", 1, "after"],
 }
@@ -94,7 +94,7 @@ CORRECTIONS: dict[str, list[Any]] = {
     "correction in the store, not on the chain": [OUTBOX, "Outbox.post", 9, "before"],
     "correction posted": [CLIENT, "LedgerClient.post", 10, "after"],
     "a correction of a correction": [ROWS, "write_correction", 6, "after"],
-    "last corrections wait for their windows": [CLIENT, "LedgerClient.finalise", 12, "before"],
+    "last corrections wait for their windows": [CLIENT, "LedgerClient.finalise_all", 12, "before"],
 }
 
 

@@ -114,8 +114,9 @@ class Outbox:
     def finalise_due(self, at: int | None = None) -> None:
         """Apply every pending post whose window has passed at `at` [unix s], or all of them when `at` is None.
 
-        Each is applied at the end of its own window, however late it is now, because a post expires after its grace;
-        one that a dispute holds, when it no longer does. One that has expired is posted again.
+        Each is applied soon after its own window, however late it is now, because a post expires after its grace; one
+        that a demand holds, when it no longer does. One that has expired is posted again. Of a backlog, as many as can
+        be are applied in one block.
         """
         while self.pending:
             message = self.pending[0]
@@ -123,12 +124,24 @@ class Outbox:
             due = 0 if posting is None else self._due(posting)
             if posting is None or (at is not None and due > at):
                 return
-            if self._expired(posting, due):
+            if posting.final:
+                self.pending.pop(0)
+            elif self._expired(posting, due):
                 self._send(message, due)
-                continue
-            if not posting.final:
-                self.client.finalise(message.post, message.deltas, at=due)
-            self.pending.pop(0)
+            else:
+                self._finalise(due, due if at is None else min(at, due + self.client.terms.grace))
+
+    def _finalise(self, due: int, until: int) -> None:
+        """Apply the first pending post, which is due, and in the same block those behind it that are due until then."""
+        together = [self.pending[0]]
+        for message in self.pending[1:]:
+            posting = self.client.posted(message.post.slot, message.post.revision)
+            later = None if posting is None or posting.final or self._expired(posting, due) else self._due(posting)
+            if later is None or later > until:
+                break
+            together, due = [*together, message], max(due, later)
+        self.client.finalise_all([(message.post, message.deltas) for message in together], at=due)
+        del self.pending[: len(together)]
 
     def final_at(self, slot: int, revision: int) -> int | None:
         """From when a post could be applied, if it was [unix s]; None when it is not final."""

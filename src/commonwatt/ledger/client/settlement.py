@@ -170,8 +170,22 @@ class LedgerClient:
 
     def finalise(self, post: Post, deltas: bytes, *, at: int, key: bytes = ZERO_HASH) -> Receipt:
         """Apply a post after its window. Anybody may. key : opens the post's lock, 32 bytes"""
-        data = self._settlement("finalise", _fields(post), deltas, key)
-        return self._send_one(data, "finalise", len(deltas) // 4, 0, at, f"the settlement of {_name(post)}")
+        return self.finalise_all([(post, deltas)], at=at, key=key)[0]
+
+    def finalise_all(
+        self, posts: Sequence[tuple[Post, bytes]], *, at: int, key: bytes = ZERO_HASH
+    ) -> tuple[Receipt, ...]:
+        """Apply posts with their deltas after their windows, in one block where they fit."""
+        calls = [
+            Call(
+                self.addresses.settlement,
+                self._settlement("finalise", _fields(post), deltas, key),
+                "finalise",
+                len(deltas) // 4,
+            )
+            for post, deltas in posts
+        ]
+        return self.sender.send(calls, at, f"the settlement of {_name(posts[0][0])}")
 
     def anchor(self, period: Anchor, signatures: Sequence[bytes], *, at: int) -> Receipt:
         """Fix the bills of a period, signed by enough operators; no other root for the same period can follow.
