@@ -88,7 +88,9 @@ def test_a_house_full_of_half_requests_has_room_for_an_honest_one(served: Served
             stack.enter_context(served.connect()).sendall(HALVES[half])
         # Each time by a connection that comes last: those of the house may still be let in, and make an idle one leave.
         for _ in range(3):
-            answer = client.post(f"http://127.0.0.1:{served.port}/", content=bytes(100), headers={"connection": "close"})
+            answer = client.post(
+                f"http://127.0.0.1:{served.port}/", content=bytes(100), headers={"connection": "close"}
+            )
             assert (answer.status_code, answer.text) == (200, "100")
 
 
