@@ -188,6 +188,7 @@ def counted(place: Place, slot: int, wh_out: int) -> None:
     with EmbeddedChain(Path(place.ledger), read_only=True) as chain:
         domain = client_of(place.folder, chain, place.keys.operator).domain
     meter = place.keys.meters[0]
+    assert meter
     signed = sign(domain, Reading(meter.address, slot, 0, wh_out, 9_999), meter)
     bill = json.loads(place.bill(0).read_text("utf-8"))
     reading = {**as_json(signed.record), "signature": f"0x{signed.signature.hex()}"}

@@ -48,9 +48,14 @@ class Generator:
     accept: Callable[[Domain, Acceptance], Signed[Acceptance]]
 
 
+NO_METER: Final = bytes(20)
+"""The address that stands for none."""
+
+
 @dataclass(frozen=True)
 class Party:
-    """The addresses under which the ledger knows a member: its account and its meter, and its generator's, if any."""
+    """The addresses under which the ledger knows a member: its account, its meter or `NO_METER`, and its generator's,
+    if any."""
 
     account: bytes
     meter: bytes

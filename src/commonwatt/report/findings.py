@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from commonwatt.exchange import store as tables
 from commonwatt.plain import many
 from commonwatt.report.wires import overloads
@@ -26,7 +28,9 @@ def findings(result: Result) -> list[str]:
 def _unread(result: Result) -> Iterator[str]:
     """Readings that never came, and slots that were settled anew with readings that came late."""
     arrays = result.arrays
-    missing = arrays["measured"] == 0
+    trading = [member.index for member in result.community.members if member.role.trades]
+    missing = np.zeros_like(arrays["measured"], dtype=bool)
+    missing[trading] = arrays["measured"][trading] == 0
     if never := int(missing.sum()):
         kwh = abs(arrays["flowed"][missing]).sum() / 1000
         yield f"The meters: {many(never, 'reading')} never came; {kwh:.1f} kWh of these homes are on no bill."

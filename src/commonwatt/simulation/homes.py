@@ -132,12 +132,16 @@ class Homes:
         flows, self.soc = deliver(self.fleet, self.soc, load, generation, target, cap)
         return flows
 
+    def delay(self, slot: int, home: int) -> int | None:
+        """How long after its slot [start, unix s] a reading comes [s]; None = never, as of who has no meter."""
+        return self.silence.delay(slot, home) if self.rules.community.members[home].role.trades else None
+
     def read(self, slot: int, net: IntArray, place: int) -> Readings:
         """What the meters counted in the slot that began at `slot`, as far as it comes in time.
 
         net : shape (homes,) [Wh]
         """
-        in_time = frozenset(home for home in range(len(net)) if self.silence.delay(slot, home) == 0)
+        in_time = frozenset(home for home in range(len(net)) if self.delay(slot, home) == 0)
         return self.reported(slot, net, place, in_time)
 
     def read_late(self, slot: int, place: int, homes: frozenset[int]) -> Readings:
@@ -189,7 +193,7 @@ class SigningHomes(Homes):
     ) -> None:
         super().__init__(rules, world, forecaster, store, firm=firm)
         self.keys, self.domain = keys, domain
-        self.meters = tuple(SimulatedMeter(key, domain) for key in keys.meters)
+        self.meters = {home: SimulatedMeter(key, domain) for home, key in enumerate(keys.meters) if key}
         self.generators = {member: SimulatedMeter(key, domain) for member, key in keys.generators.items()}
 
     def signed(self, starts: Sequence[int], orders: Sequence[Orders]) -> tuple[tuple[Signed[Order], ...], ...]:
@@ -202,8 +206,10 @@ class SigningHomes(Homes):
 
     def reported(self, slot: int, net: IntArray, place: int, homes: frozenset[int]) -> Readings:
         """See `Homes`; meters number their readings from 1."""
-        pairs = enumerate(zip(self.meters, net.tolist(), strict=True))
-        signed = tuple(meter.read(slot, wh, place + 1) if home in homes else None for home, (meter, wh) in pairs)
+        signed = tuple(
+            self.meters[home].read(slot, wh, place + 1) if home in homes else None
+            for home, wh in enumerate(net.tolist())
+        )
         return Readings(net, signed, frozenset(range(len(net))) - homes)
 
     def read_generators(self, slot: int, made: IntArray, place: int) -> dict[int, Signed[Reading]]:

@@ -19,13 +19,14 @@ from commonwatt.records import Mandate, Signed
 class Keys:
     """Private keys by role; members, agents and meters by member index, operators as the file names them.
 
+    meters : None of a member that takes no part in the market
     inverters, generators : of the generators that have a meter, and of these meters, by member index
     """
 
     operators: tuple[Key, ...]
     members: tuple[Key, ...]
     agents: tuple[Key, ...]
-    meters: tuple[Key, ...]
+    meters: tuple[Key | None, ...]
     inverters: Mapping[int, Key] = field(default_factory=dict)
     generators: Mapping[int, Key] = field(default_factory=dict)
 
@@ -47,7 +48,11 @@ def simulated_keys(community: Community) -> Keys:
         {member.index: Key.derive(seed, f"{role} {member.id}") for member in community.metered_generators}
         for role in ("inverter", "generator")
     )
-    return Keys(operators, by_member("member"), by_member("agent"), by_member("meter"), inverters, generators)
+    meters = tuple(
+        meter if member.role.trades else None
+        for member, meter in zip(community.members, by_member("meter"), strict=True)
+    )
+    return Keys(operators, by_member("member"), by_member("agent"), meters, inverters, generators)
 
 
 def mandates(

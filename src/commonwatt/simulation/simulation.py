@@ -15,7 +15,7 @@ from commonwatt.exchange import store as tables
 from commonwatt.exchange.events import Correction, GateClosure
 from commonwatt.exchange.exchange import Exchange, Laboratory
 from commonwatt.exchange.folder import open_store
-from commonwatt.exchange.founding import Generator, Party, claim, enter, open_ledger
+from commonwatt.exchange.founding import NO_METER, Generator, Party, claim, enter, open_ledger
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
@@ -95,7 +95,7 @@ class Simulation:
                 opening, end = rules.events[0].at, rules.period.end
                 signed = mandates(rules.community, keys, rules.limits, founded.client.domain, opening, end)
                 enter(store, founded, signed)
-            meters = [key.address for key in keys.meters]
+            meters = [party.meter for party in parties(keys)]
             generators = {member: key.address for member, key in keys.generators.items()}
             self.exchange = engine(rules, store, founded.client, quorum, signed, meters, self.watch, generators)
             self.homes = SigningHomes(rules, truth, forecaster, store, keys, founded.client.domain)
@@ -146,7 +146,7 @@ class Simulation:
         period = self.rules.period
         place = (slot - period.start) // period.seconds
         for member in missing:
-            if delay := self.homes.silence.delay(slot, member):
+            if delay := self.homes.delay(slot, member):
                 self.late.setdefault(place, {})[member] = slot + period.seconds + delay
 
     def _correct(self) -> bool:
@@ -194,6 +194,6 @@ def parties(keys: Keys) -> list[Party]:
         for member, meter in keys.generators.items()
     }
     return [
-        Party(wallet.address, meter.address, generators.get(member))
+        Party(wallet.address, meter.address if meter else NO_METER, generators.get(member))
         for member, (wallet, meter) in enumerate(zip(keys.members, keys.meters, strict=True))
     ]
