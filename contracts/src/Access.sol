@@ -2,12 +2,16 @@
 pragma solidity ^0.8.30;
 
 import {Members} from "./Members.sol";
+import {WrongNonce} from "./Operators.sol";
 import {GRANT_TYPEHASH, Grant} from "./Records.sol";
 
 /// @title Who may read a member's data
 /// @notice The data is not on the chain. Whoever keeps it asks here before handing it out, and everybody can see later
 /// what the member had allowed and when.
 abstract contract Access is Members {
+    /// @notice How many signed grants of a member were used: the nonce of the next one. They have a number of their own,
+    /// so that no member voids what operators sign about it.
+    mapping(uint32 member => uint64) public grantsOf;
     mapping(uint32 member => mapping(address grantee => mapping(bytes32 scope => uint40))) private _until;
 
     event AccessGranted(uint32 indexed member, address indexed grantee, bytes32 indexed scope, uint40 until);
@@ -31,11 +35,12 @@ abstract contract Access is Members {
     }
 
     /// @notice Grants or takes back what a member signed. Anybody may bring it.
-    /// @param grant whose `until` of zero takes back; the number of records used for the member is the nonce
+    /// @param grant whose `until` of zero takes back; `grantsOf` the member is the nonce
     /// @param signature of the member's account; 65 bytes (r, s, v)
     function grantAccessBySignature(Grant calldata grant, bytes calldata signature) external {
         _requireSigned(grant.member, keccak256(abi.encode(GRANT_TYPEHASH, grant)), signature);
-        _useNonce(grant.member, grant.nonce);
+        require(grant.nonce == grantsOf[grant.member], WrongNonce(grant.nonce, grantsOf[grant.member]));
+        grantsOf[grant.member] = grant.nonce + 1;
         require(grant.until <= type(uint40).max, InvalidGrant(grant.grantee, grant.until));
         if (grant.until == 0) _withdraw(grant.member, grant.grantee, grant.scope);
         else _grant(grant.member, grant.grantee, grant.scope, uint40(grant.until));

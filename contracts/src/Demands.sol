@@ -59,13 +59,21 @@ contract Demands is Judge {
         bool answered;
         /// Position of the first line that was not shown yet; zero = none was.
         uint40 next;
+        /// Depth at which the lines before stand: a tree of two depths could have another line at that position.
+        uint8 depth;
     }
+
+    /// @dev Depths below this have positions that fit `next`.
+    uint256 private constant DEEPEST = 40;
 
     /// @dev The scope of a member's grant to whoever may demand in its stead.
     bytes32 private constant WATCH = keccak256("watch");
 
-    /// @notice By keccak256(abi.encode(digest of the post, time of the post, what is asked for)).
+    /// @notice By `keyOf` a post and what is asked for.
     mapping(bytes32 key => Demand) public demands;
+    /// @dev How often a post with this digest was posted at one time and held: what was asked of one that is struck does
+    /// not stand for the same that is posted again in its block.
+    mapping(bytes32 digest => mapping(uint40 postedAt => uint256)) private _rounds;
 
     event Demanded(uint64 indexed slot, uint32 indexed revision, uint32 indexed member, uint256 until);
     event Answered(uint64 indexed slot, uint32 indexed revision, uint32 indexed member);
@@ -111,11 +119,13 @@ contract Demands is Judge {
     /// @notice Answers a member's demand, or goes on with the answer. Anybody may.
     function answer(Post calldata p, uint32 member, Answer calldata a) external {
         Demand storage asked = _inTime(p, _subject(member));
-        (uint256 from, uint256 to) = _requireLines(p, member, a, asked.next);
+        bool resumed = asked.next != 0 && a.position + 1 == asked.next && a.depth == asked.depth;
+        (uint256 from, uint256 to) = _requireLines(p, member, a, resumed);
         _requireTrades(p, member, a, from, to);
-        if (asked.next == 0 && from < to) _requireReading(p, member, a, from);
+        if (!resumed && from < to) _requireReading(p, member, a, from);
         if (to == a.statements.length) {
-            asked.next = uint40(a.position + to);
+            // Whoever begins anew takes nothing back.
+            if (a.position + to > asked.next) (asked.next, asked.depth) = (uint40(a.position + to), uint8(a.depth));
             emit AnsweredInPart(p.slot, p.revision, member, asked.next);
             return;
         }
@@ -158,13 +168,16 @@ contract Demands is Judge {
         return bytes32(uint256(member));
     }
 
-    function _key(bytes32 digest, uint40 postedAt, bytes32 subject) private pure returns (bytes32) {
-        return keccak256(abi.encode(digest, postedAt, subject));
+    /// @notice Under which key `demands` has what is asked of a post.
+    /// @param subject number of a member, or struct hash of a receipt
+    function keyOf(bytes32 digest, uint40 postedAt, bytes32 subject) public view returns (bytes32) {
+        return keccak256(abi.encode(digest, postedAt, subject, _rounds[digest][postedAt]));
     }
 
     function _ask(Post calldata p, bytes32 subject) private returns (uint40 until) {
-        (bytes32 digest, uint40 postedAt) = settlement.hold(p);
-        Demand storage asked = demands[_key(digest, postedAt, subject)];
+        (bytes32 digest, uint40 postedAt, bool first) = settlement.hold(p);
+        if (first) ++_rounds[digest][postedAt];
+        Demand storage asked = demands[keyOf(digest, postedAt, subject)];
         require(asked.by == address(0), AlreadyDemanded(asked.until));
         until = uint40(block.timestamp + settlement.answerTime());
         (asked.by, asked.until) = (msg.sender, until);
@@ -173,7 +186,7 @@ contract Demands is Judge {
     /// @dev The demand that waits for an answer.
     function _open(Post calldata p, bytes32 subject) private view returns (Demand storage asked) {
         (bytes32 digest, uint40 postedAt) = _pending(p);
-        asked = demands[_key(digest, postedAt, subject)];
+        asked = demands[keyOf(digest, postedAt, subject)];
         require(asked.by != address(0), NothingDemanded());
         require(!asked.answered, AlreadyAnswered());
     }
@@ -192,10 +205,10 @@ contract Demands is Judge {
     // ---------------------------------------------------------------------------------------------- what is answered
 
     /// @dev The lines lead to the post and are the member's, from its first or the first that was not shown yet.
-    /// @param next position of that; zero = none was shown
+    /// @param resumed whether the first of these is the last one that was shown
     /// @return from place of the first of them among the lines
     /// @return to place behind the last of them; where that is inside, it is a higher member's, and they are complete
-    function _requireLines(Post calldata p, uint32 member, Answer calldata a, uint256 next)
+    function _requireLines(Post calldata p, uint32 member, Answer calldata a, bool resumed)
         private
         view
         returns (uint256 from, uint256 to)
@@ -203,14 +216,15 @@ contract Demands is Judge {
         uint256 count = a.statements.length;
         require(count != 0, IncompleteLines(member));
         uint32 first = a.statements[0].member;
-        from = next != 0 || first < member ? 1 : 0;
-        bool begins = next != 0 ? first == member && a.position + 1 == next : from == 1 || a.position == 0;
+        resumed = resumed && first == member;
+        from = resumed || first < member ? 1 : 0;
+        bool begins = a.depth < DEEPEST && (from == 1 || a.position == 0);
         to = from;
         while (to < count && a.statements[to].member == member) ++to;
         bool whole = to < count;
         bool ends = !whole || (to + 1 == count && a.statements[to].member > member);
         // Only who came too late for a line is answered without one.
-        bool shows = from < to || (whole && (next != 0 || community.registeredAt(member) >= p.slot));
+        bool shows = from < to || (whole && (resumed || community.registeredAt(member) >= p.slot));
         require(begins && ends && shows, IncompleteLines(member));
         _requirePosted(p, a);
     }
@@ -263,7 +277,7 @@ contract Demands is Judge {
         bytes32 mandate = hashMandate(consent.mandate);
         _requireSame(named, ordered ? order : mandate);
         address account = ordered ? consent.order.member : consent.mandate.member;
-        require(_isAccountOf(member, account), NotTheMember(member, account));
+        require(_isAccountOf(member, account, slot), NotTheMember(member, account));
         address agent = account;
         if (consent.mandateSignature.length != 0 || !ordered) {
             _requireSigned(mandate, consent.mandateSignature, account);

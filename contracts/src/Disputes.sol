@@ -35,7 +35,8 @@ contract Disputes is Judge {
         _requireSame(line.order, hashOrder(order));
         bool buys = trade.buyer == line.member;
         bool beyond = buys ? trade.price > order.limit : trade.price < order.limit;
-        bool other = order.slot != p.slot || order.side != (buys ? 0 : 1) || !_isAccountOf(line.member, order.member);
+        bool other =
+            order.slot != p.slot || order.side != (buys ? 0 : 1) || !_isAccountOf(line.member, order.member, p.slot);
         _strikeIf(beyond || other, p, line.member);
     }
 
@@ -47,7 +48,7 @@ contract Disputes is Judge {
         _requireSame(line.order, hashMandate(mandate));
         bool beyond = trade.buyer == line.member ? trade.price > mandate.maxBuy : trade.price < mandate.minSell;
         bool untimely = p.slot < mandate.validFrom || p.slot >= mandate.validUntil;
-        _strikeIf(beyond || untimely || !_isAccountOf(line.member, mandate.member), p, line.member);
+        _strikeIf(beyond || untimely || !_isAccountOf(line.member, mandate.member, p.slot), p, line.member);
     }
 
     /// @notice More energy under an order than it has.
@@ -111,6 +112,31 @@ contract Disputes is Judge {
         Statement calldata last = _last(p, ends);
         (, int256 then) = _stated(earlier, earlierEnds, last.member);
         _strikeIf(_delta(p, last.member, deltas) != int256(last.money) - then, p, last.member);
+    }
+
+    /// @notice What all revisions together move for a member is not its last running sum. Shows what `challengeRevision`
+    /// shows, to whoever kept nothing of the revisions before: their deltas are there for everybody to see.
+    /// @param ends the member's last line and the one behind it
+    /// @param deltas as posted
+    /// @param earlier all revisions before, from 0 on, which are final
+    /// @param earlierDeltas as they were posted
+    function challengeMoves(
+        Post calldata p,
+        Leaf[] calldata ends,
+        bytes calldata deltas,
+        Post[] calldata earlier,
+        bytes[] calldata earlierDeltas
+    ) external {
+        require(earlier.length == p.revision, WrongLines(earlier.length, p.revision));
+        require(earlierDeltas.length == earlier.length, WrongLines(earlierDeltas.length, earlier.length));
+        Statement calldata last = _last(p, ends);
+        int256 moved = _delta(p, last.member, deltas);
+        for (uint256 i = 0; i < earlier.length; ++i) {
+            require(earlier[i].revision == i, ForeignLine(earlier[i].slot, earlier[i].revision));
+            _requireFinal(p.slot, earlier[i]);
+            moved += _delta(earlier[i], last.member, earlierDeltas[i]);
+        }
+        _strikeIf(moved != last.money, p, last.member);
     }
 
     /// @notice The post moves something for a member of which it has no line.
@@ -210,6 +236,16 @@ contract Disputes is Judge {
         int256 net = int256(uint256(reading.whIn)) - int256(uint256(reading.whOut));
         bool within = net > 0 ? last.wh >= 0 && last.wh <= net : last.wh <= 0 && last.wh >= net;
         _strikeIf(!within || reading.slot != p.slot || !_isMeterOf(last.member, reading.meter, p.slot), p, last.member);
+    }
+
+    /// @notice A home that buys while its meter feeds in, or sells while it draws: what it lacks or has left over is one
+    /// of both.
+    /// @param lines [the line before and] the line of the trade
+    function challengeDirection(Post calldata p, Leaf[] calldata lines, Reading calldata reading) external {
+        (Statement calldata line, int256 wh,) = _step(p, lines);
+        _requireSame(line.reading, hashReading(reading));
+        int256 net = int256(uint256(reading.whIn)) - int256(uint256(reading.whOut));
+        _strikeIf((wh > 0 && net <= 0) || (wh < 0 && net >= 0), p, line.member);
     }
 
     /// @notice The readings hold another reading of the member than its line names.

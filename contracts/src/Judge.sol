@@ -109,8 +109,13 @@ abstract contract Judge {
 
     /// @dev Requires the final revision before.
     function _requireBefore(Post calldata p, Post calldata earlier) internal view {
-        bool before = earlier.slot == p.slot && uint256(earlier.revision) + 1 == p.revision;
-        require(before, ForeignLine(earlier.slot, earlier.revision));
+        require(uint256(earlier.revision) + 1 == p.revision, ForeignLine(earlier.slot, earlier.revision));
+        _requireFinal(p.slot, earlier);
+    }
+
+    /// @dev Requires a final post of the slot.
+    function _requireFinal(uint64 slot, Post calldata earlier) internal view {
+        require(earlier.slot == slot, ForeignLine(earlier.slot, earlier.revision));
         // Time, hold and poster of a final post do not matter.
         // slither-disable-next-line unused-return
         (bytes32 posted,,, bool finalised,) = settlement.posted(earlier.slot, earlier.revision);
@@ -127,9 +132,9 @@ abstract contract Judge {
         require(named == given, OtherRecord(named, given));
     }
 
-    /// @dev Whether this is or was the account of the member.
-    function _isAccountOf(uint32 member, address account) internal view returns (bool) {
-        try community.everMemberOf(account) returns (uint32 found) {
+    /// @dev Whether this is the account of the member, or was when what counts for the slot could be agreed.
+    function _isAccountOf(uint32 member, address account, uint64 slot) internal view returns (bool) {
+        try community.memberOfAccountAt(account, slot) returns (uint32 found) {
             return found == member;
         } catch {
             return false;

@@ -53,6 +53,9 @@ abstract contract Members is Operators {
         uint40 from;
     }
 
+    /// @notice For so long what was agreed under an account or a meter counts on after its end.
+    uint40 internal constant AGREED = 2 days;
+
     /// @notice The account that is to replace a member's, and from when; zero = none.
     mapping(uint32 member => Replacement) public replacements;
 
@@ -67,6 +70,8 @@ abstract contract Members is Operators {
     mapping(address account => uint256) private _numberOfAccount;
     /// @dev Member index plus one of the member whose account this is to become.
     mapping(address account => uint256) private _reservedFor;
+    /// @dev Unix seconds at which an account was replaced; zero = it was not.
+    mapping(address account => uint40) private _replacedAt;
     mapping(address meter => Meter) private _meters;
 
     event MemberRegistered(uint32 indexed member, address indexed account, Role role);
@@ -206,6 +211,7 @@ abstract contract Members is Operators {
         address former = _members[member].account;
         _giveAccount(member, replacement.account);
         _members[member].account = replacement.account;
+        _replacedAt[former] = uint40(block.timestamp);
         emit AccountReplaced(member, former, replacement.account);
     }
 
@@ -254,6 +260,15 @@ abstract contract Members is Operators {
         uint256 number = _numberOfAccount[account];
         require(number != 0, NotAMember(account));
         return uint32(number - 1);
+    }
+
+    /// @notice Number of the member for whom an account agrees to what counts in a slot: its own, or the former one where
+    /// that was replaced only shortly before the slot began.
+    /// @param slot unix seconds
+    function memberOfAccountAt(address account, uint64 slot) external view returns (uint32) {
+        uint40 replaced = _replacedAt[account];
+        require(replaced == 0 || slot < replaced + AGREED, NotAMember(account));
+        return everMemberOf(account);
     }
 
     /// @notice Number of the member with this meter in service.
@@ -333,9 +348,13 @@ abstract contract Members is Operators {
         emit MeterRegistered(member, meter);
     }
 
-    /// @dev From now on a meter measures a device; it never measures the home again.
+    /// @dev A meter measures a device and never the home again: at once when it is new, else after what was agreed for
+    /// the home.
     function _measuresDevice(address meter) internal {
-        if (_meters[meter].deviceFrom == 0) _meters[meter].deviceFrom = uint40(block.timestamp);
+        Meter storage bound = _meters[meter];
+        if (bound.deviceFrom != 0) return;
+        uint40 time = uint40(block.timestamp);
+        bound.deviceFrom = time - bound.from < AGREED ? time : time + AGREED;
     }
 
     /// @dev The account of a member signed this record.
@@ -353,7 +372,7 @@ abstract contract Members is Operators {
         emit StandingChanged(member, active == 1);
     }
 
-    function _useNonce(uint32 member, uint64 nonce) internal {
+    function _useNonce(uint32 member, uint64 nonce) private {
         require(nonce == recordsOf(member), WrongNonce(nonce, recordsOf(member)));
         _members[member].records += 1;
     }

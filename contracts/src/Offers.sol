@@ -63,8 +63,8 @@ contract Offers is Cash, Operated {
 
     /// @notice How an offer stands, by its id; `None` also when it was cancelled.
     mapping(bytes32 id => Sale) public sales;
-    /// @notice Wh of a meter in a slot that were paid.
-    mapping(address meter => mapping(uint64 slot => uint64)) public paidWh;
+    /// @notice Wh of a seller in a slot that were paid, whichever of its home's meters counted them.
+    mapping(uint32 seller => mapping(uint64 slot => uint64)) public paidWh;
 
     event Offered(
         bytes32 indexed id, uint32 indexed seller, uint64 indexed slot, uint64 wh, uint64 price, uint64 nonce
@@ -167,10 +167,10 @@ contract Offers is Cash, Operated {
         require(block.timestamp <= end + patience, TooLate(offer.slot, end + patience));
         _requireReading(offer, reading, signature);
 
-        uint64 earlier = paidWh[reading.meter][offer.slot];
+        uint64 earlier = paidWh[offer.seller][offer.slot];
         uint64 left = reading.whOut > earlier ? reading.whOut - earlier : 0;
         uint64 delivered = left < offer.wh ? left : offer.wh;
-        paidWh[reading.meter][offer.slot] = earlier + delivered;
+        paidWh[offer.seller][offer.slot] = earlier + delivered;
         _close(offer, delivered);
     }
 

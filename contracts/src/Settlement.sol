@@ -260,10 +260,12 @@ contract Settlement is EIP712, Purse, Bonds {
         emit Finalised(p.slot, p.revision);
     }
 
-    /// @notice Clears away an expired post, so that it no longer binds its sender's stake. Anybody may.
+    /// @notice Clears away an expired post, so that it no longer binds its sender's stake. Anybody may, but not while it is
+    /// held: what was demanded of it can still delete it.
     function expire(Post calldata p) external {
         Posting storage posting = _pending(p);
-        require(block.timestamp > _end(posting, p.until), NotExpired(p.slot, p.revision));
+        bool over = block.timestamp > _end(posting, p.until) && block.timestamp > posting.heldUntil;
+        require(over, NotExpired(p.slot, p.revision));
         _unbind(posting.poster);
         delete posted[p.slot][p.revision];
         emit PostExpired(p.slot, p.revision);
@@ -273,10 +275,11 @@ contract Settlement is EIP712, Purse, Bonds {
     /// @param p the post, within its window
     /// @return digest of the post
     /// @return postedAt time of the post (unix seconds)
-    function hold(Post calldata p) external returns (bytes32 digest, uint40 postedAt) {
+    /// @return first whether nothing held it before
+    function hold(Post calldata p) external returns (bytes32 digest, uint40 postedAt, bool first) {
         require(msg.sender == demands, NotAJudge(msg.sender));
         Posting storage posting = _pending(p);
-        (digest, postedAt) = (posting.digest, posting.postedAt);
+        (digest, postedAt, first) = (posting.digest, posting.postedAt, posting.heldUntil == 0);
         uint256 end = uint256(postedAt) + window;
         require(block.timestamp < end, WindowOver(p.slot, p.revision, end));
         // Later demands hold longer, so this only grows.

@@ -71,7 +71,8 @@ abstract contract Voting is Members {
     /// @return proposal its number
     function propose(Change calldata change, uint32[] calldata inactive) external returns (uint256 proposal) {
         uint40 closesAt = uint40(block.timestamp) + parameters.votingTime;
-        bool timely = change.charter == 0 || change.charterFrom > closesAt;
+        bool timely =
+            change.charter == 0 || (change.charterFrom > closesAt && change.charterFrom <= block.timestamp + MAX_AHEAD);
         require(timely, InvalidCharter(change.charter, change.charterFrom));
         uint32 voters = _voters();
         uint32 member = _requireVoter(voters);

@@ -150,7 +150,7 @@ contract BondsTest is Base {
         placeBonds(1);
         post(p, deltas);
         vm.warp(FINAL_FROM - 1);
-        (bytes32 digest, uint40 postedAt) = settlement.hold(p);
+        (bytes32 digest, uint40 postedAt,) = settlement.hold(p);
         vm.assertEq(digest, digestOf(p));
         vm.assertEq(postedAt, END);
         uint256 until = FINAL_FROM - 1 + ANSWER_TIME + WINDOW;

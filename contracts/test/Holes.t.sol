@@ -149,6 +149,54 @@ contract HolesTest is Batch {
         offers.release(offer, counted, proof);
     }
 
+    /// The home's old meter and its new one are in service at once.
+    function test_one_kilowatt_hour_sold_by_two_meters_of_the_home() public {
+        (Offers offers, Offers.Offer memory offer) = sold();
+        Offers.Offer memory again = Offers.Offer(2, SLOT, 1000, 1000, 2);
+        vm.prank(vm.addr(memberKey(2)));
+        offers.post(again);
+        mint(vm.addr(memberKey(0)), 1000 * LANE_UNIT);
+        vm.prank(vm.addr(memberKey(0)));
+        offers.buy(again, 1000);
+        address meter = vm.addr(ACCOMPLICE_METER);
+        vm.prank(operator);
+        community.registerMeter(2, meter);
+        vm.prank(vm.addr(memberKey(2)));
+        community.acceptMeter(meter);
+        vm.warp(END);
+        readings[2].whOut = 1000;
+        bytes memory proof = signed(meterKey(2), hashOf(readings[2]));
+        vm.prank(vm.addr(memberKey(2)));
+        offers.release(offer, readings[2], proof);
+        Reading memory other = Reading(meter, SLOT, 0, 1000, 1);
+        proof = signed(ACCOMPLICE_METER, hashOf(other));
+        vm.prank(vm.addr(memberKey(2)));
+        offers.release(again, other, proof);
+        vm.assertEq(offers.paidWh(2, SLOT), 1000);
+    }
+
+    /// A meter that has served its home for long is called a device's as the slot begins.
+    function test_a_meter_called_a_device_s_counts_for_what_was_agreed() public {
+        vm.warp(SLOT - 1);
+        readings[0].meter = vm.addr(ACCOMPLICE_METER);
+        vm.warp(SLOT - 3 days);
+        vm.prank(operator);
+        community.registerMeter(0, readings[0].meter);
+        vm.prank(vm.addr(memberKey(0)));
+        community.acceptMeter(readings[0].meter);
+        vm.warp(SLOT - 1);
+        vm.prank(operator);
+        community.registerDevice(address(0xDE), 0, Devices.Kind.Load, false, readings[0].meter);
+        book();
+        seal();
+        Leaf[] memory ends = endsOf(0);
+        vm.expectRevert(abi.encodeWithSelector(Judge.NoFault.selector, SLOT, 0, 0));
+        disputes.challengeDelivery(p, ends, readings[0]);
+        vm.assertEq(community.homeOfMeterAt(readings[0].meter, SLOT + 1 days), 0);
+        vm.expectRevert(abi.encodeWithSelector(Members.UnknownMeter.selector, readings[0].meter));
+        community.homeOfMeterAt(readings[0].meter, SLOT + 2 days);
+    }
+
     /// After delivery an operator takes the seller's meter out of service, so that the buyer would get its money back.
     function test_a_meter_revoked_after_delivery() public {
         (Offers offers, Offers.Offer memory offer) = sold();

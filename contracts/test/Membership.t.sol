@@ -469,6 +469,9 @@ contract MembershipTest is Base {
         vm.assertTrue(community.hasAccess(member, address(0xCAFE), g.scope));
         vm.expectRevert(abi.encodeWithSelector(WrongNonce.selector, 0, 1));
         community.grantAccessBySignature(g, proof);
+        // What operators sign about the member has numbers of its own.
+        vm.assertEq(community.recordsOf(member), 0);
+        vm.assertEq(community.grantsOf(member), 1);
         Grant memory end = Grant(member, address(0xCAFE), g.scope, 0, 1);
         community.grantAccessBySignature(end, grants(0xA11CE, end));
         vm.assertTrue(!community.hasAccess(member, address(0xCAFE), g.scope));

@@ -72,7 +72,7 @@ contract OffersTest is OffersBase {
         vm.assertEq(deliveredOf(first), 3000);
         vm.assertEq(deliveredOf(second), 1000);
         vm.assertEq(fetch(BUYER, second), 2000 * LANE_UNIT);
-        vm.assertEq(offers.paidWh(vm.addr(meterKey(SELLER)), SLOT), 4000);
+        vm.assertEq(offers.paidWh(SELLER, SLOT), 4000);
     }
 
     function test_without_a_reading_the_buyer_gets_everything_back() public {

@@ -258,6 +258,8 @@ contract VotingTest is Base {
         uint256 closes = block.timestamp + VOTING_TIME;
         expectProposeRevert(charter(keccak256("new"), closes), invalid(closes));
         expectProposeRevert(charter(keccak256("new"), 0), invalid(0));
+        uint256 far = block.timestamp + 366 days;
+        expectProposeRevert(charter(keccak256("new"), far), invalid(far));
     }
 
     function test_a_charter_for_slots_that_passed_is_not_adopted() public {
