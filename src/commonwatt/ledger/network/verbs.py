@@ -45,7 +45,7 @@ def routes(driver: Driver) -> list[Route]:
         "add_transaction": (add_transaction, ["POST"]),
         "mine_block": (mine_block, ["GET", "POST"]),
         "replace_chain": (replace_chain, ["GET", "POST"]),
-        "vote": (partial(vote, Readers(lambda: [driver.address], lambda: driver.now)), ["POST"]),
+        "vote": (partial(vote, Readers(lambda reader: reader == driver.address, lambda: driver.now)), ["POST"]),
     }
     return [Route(f"/{name}", _local(driver, verb), methods=methods) for name, (verb, methods) in verbs.items()]
 
