@@ -109,6 +109,10 @@ def test_an_account_that_was_replaced_reads_nothing(client: CommunityClient) -> 
     client.recover(OPERATORS[0], 0, at=2_001 + 7 * DAY)
     assert (words(client, PEOPLE[0].address, 0), words(client, new.address, 0)) == (set(), {*BY_NAME})
     assert words(client, READER, 0) == {"readings"}
+    at = client.ledger.node.head.timestamp
+    client.ledger.sender.endow([new.address], at + 1)
+    client.withdraw_access(new, READER, BY_NAME["readings"], at=at + 2)
+    assert not words(client, READER, 0)
 
 
 @pytest.mark.parametrize("reader", [ZERO_ADDRESS, b"", b"\x11" * 19, b"\x11" * 32])

@@ -16,8 +16,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
+from commonwatt.ledger.readers import HEADER, NotAReader, Readers, signed_header
 from commonwatt.ledger.rpc.app import Access
-from commonwatt.ledger.rpc.readers import HEADER, NotAReader, Readers, signed_header
 from commonwatt.proof import keccak
 
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}

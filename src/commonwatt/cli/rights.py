@@ -136,6 +136,8 @@ def vote(
         A bill of the member, which says where the contracts are.
     number
         Of the vote.
+    choice
+        yes or no.
     key
         File of the member's key, as made by `commonwatt chain key`.
     """

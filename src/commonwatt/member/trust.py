@@ -112,7 +112,7 @@ def opened(
         may_send(at, pins, at.account if anybody else key.address)
     with ExitStack() as stack:
         ledgers = different(ledgers)
-        node = _node(ledgers, stack, write=key is not None)
+        node = _node(ledgers, stack, key)
         same, where = node.chain_id == at.chain_id, " and ".join(ledgers)
         require(same, f"The document belongs to chain {at.chain_id}, {where} is chain {node.chain_id}.")
         client = LedgerClient(node, key or _NOBODY, Addresses(at.community, at.settlement))
@@ -135,9 +135,9 @@ def may_send(at: Named, pins: Pins, account: bytes) -> None:
     )
 
 
-def _node(ledgers: Sequence[str], stack: ExitStack, *, write: bool) -> Node:
-    opener = open_to_write if write else open_to_read
-    nodes = {each: stack.enter_context(opener(each)) for each in ledgers}
+def _node(ledgers: Sequence[str], stack: ExitStack, key: Key | None) -> Node:
+    opener = open_to_write if key else open_to_read
+    nodes = {each: stack.enter_context(opener(each, key)) for each in ledgers}
     return next(iter(nodes.values())) if len(nodes) == 1 else AgreeingNodes(nodes)
 
 

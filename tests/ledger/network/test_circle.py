@@ -31,7 +31,7 @@ from commonwatt.ledger.network.outbox import Outgoing
 from commonwatt.ledger.network.pool import Pool
 from commonwatt.ledger.network.tree import Tree
 from commonwatt.ledger.node import ZERO_ADDRESS, CallReverted
-from commonwatt.ledger.rpc.readers import HEADER, signed_header
+from commonwatt.ledger.readers import HEADER, signed_header
 from commonwatt.ledger.wallet import created_address, sign_transaction
 from commonwatt.proof import Domain, Key, sign
 from commonwatt.records import Recovery, Standing

@@ -20,7 +20,7 @@ from node_processes import free_port, node_at, reach
 from websockets.sync.client import connect
 
 from commonwatt.ledger.keyfile import read_key
-from commonwatt.ledger.rpc.readers import HEADER, signed_header
+from commonwatt.ledger.readers import HEADER, signed_header
 
 SHELL = [sys.executable, "-W", "error", "-m", "commonwatt.cli"]
 Asked = Callable[..., str]

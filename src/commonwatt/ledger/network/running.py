@@ -25,8 +25,8 @@ from commonwatt.ledger.network.server import serve
 from commonwatt.ledger.network.tree import Tree
 from commonwatt.ledger.network.votes import recall
 from commonwatt.ledger.network.wire import Wire
+from commonwatt.ledger.readers import HEADER, Readers, signed_header
 from commonwatt.ledger.rpc.app import LOCAL, Access, routes
-from commonwatt.ledger.rpc.readers import HEADER, Readers, signed_header
 from commonwatt.ledger.rpc.service import Service
 from commonwatt.plain import plain
 from commonwatt.proof.keys import Key, checksum_address

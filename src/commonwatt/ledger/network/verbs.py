@@ -21,8 +21,8 @@ from commonwatt.errors import LedgerError
 from commonwatt.ledger.network import votes
 from commonwatt.ledger.network.access import is_local
 from commonwatt.ledger.network.driver import Driver
+from commonwatt.ledger.readers import HEADER, Readers
 from commonwatt.ledger.rpc.app import Access
-from commonwatt.ledger.rpc.readers import HEADER, Readers
 from commonwatt.proof.keys import checksum_address
 from commonwatt.records import strict_json
 

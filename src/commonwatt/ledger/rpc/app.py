@@ -24,8 +24,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from commonwatt.ledger.readers import HEADER, NotAReader, Readers
 from commonwatt.ledger.rpc.feed import Filters
-from commonwatt.ledger.rpc.readers import HEADER, NotAReader, Readers
 from commonwatt.ledger.rpc.service import Service
 
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
