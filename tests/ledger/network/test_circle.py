@@ -7,6 +7,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from commonwatt.ledger.network.pool import Pool
 from commonwatt.ledger.network.tree import Tree
 from commonwatt.ledger.node import ZERO_ADDRESS, CallReverted
 from commonwatt.ledger.readers import HEADER, signed_header
+from commonwatt.ledger.remote import RemoteNode
 from commonwatt.ledger.wallet import created_address, sign_transaction
 from commonwatt.proof import Domain, Key, sign
 from commonwatt.records import Recovery, Standing
@@ -323,6 +325,8 @@ def test_a_node_answers_and_takes_members_until_they_are_suspended(
 def members_are_answered(wallets: Wallets, member: Key) -> None:
     for key in PEOPLE:
         assert int(wallets.result(key, "eth_blockNumber"), 16) > 0
+    with closing(RemoteNode(f"http://{wallets.host}", reader=member)) as node:  # as the commands ask
+        assert node.head.number > 0
     for stranger in (STRANGER, OPERATOR):
         answer = wallets.ask(stranger, "eth_blockNumber")
         assert (answer.status_code, "is not a reader of this node" in answer.text) == (401, True)
