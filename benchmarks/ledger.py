@@ -10,10 +10,12 @@ from __future__ import annotations
 import resource
 import tempfile
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from _measure import clocks, show
 
+from commonwatt.exchange.access import may_read
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
 from commonwatt.ledger.client.quorum import gate_of
 from commonwatt.ledger.client.settlement import Enrolment, LedgerClient, Terms
@@ -96,6 +98,7 @@ def settlement(folder: Path, members: int, slots: int = 5) -> dict[str, object]:
         begun = _clocks()
         client.free_balances()
         read = _clocks() - begun
+        may = _may_read(client)
     return {
         "members": members,
         "settlement_seconds": _both(np.median(seconds, axis=0), 3),
@@ -104,7 +107,19 @@ def settlement(folder: Path, members: int, slots: int = 5) -> dict[str, object]:
         "deposit_seconds": _both(deposited - deployed, 3),
         "commit_96_slots_seconds": _both(committed - deposited, 3),
         "free_balances_seconds": _both(read, 3),
+        "may_read_ms": may,
     }
+
+
+def _may_read(client: LedgerClient, blocks: int = 200) -> dict[str, float]:
+    """Mean milliseconds of a question of the door to members' data, each after another block."""
+    chain, taken = cast("EmbeddedChain", client.node), np.zeros(2)
+    for number in range(blocks):
+        chain.seal(chain.head.timestamp + 1)
+        begun = _clocks()
+        may_read(client, keccak(b"reader")[:20], number % client.member_count, "readings")
+        taken += _clocks() - begun
+    return _both(taken / blocks * 1000, 3)
 
 
 def main() -> None:

@@ -5,18 +5,25 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ledger_cases import ALICE, transfer
 from liars import answering
+from rpc_cases import served, service
 
 from commonwatt.errors import LedgerError, NodeError
 from commonwatt.ledger.answers import data, quantity
 from commonwatt.ledger.node import Block, CallReverted, Receipt, Transaction
+from commonwatt.ledger.readers import Readers
 from commonwatt.ledger.remote import RemoteNode
+from commonwatt.ledger.rpc.app import Access
+from commonwatt.proof import Key
 
 HASH, ACCOUNT = bytes(range(32)), bytes(range(20))
 WORD, SHORT = f"0x{HASH.hex()}", "0x01"
@@ -259,3 +266,24 @@ def test_bounds_and_sizes() -> None:
         quantity("0x100", 8)
     with pytest.raises(ValueError, match="not of 2 bytes"):
         data("0xff", 2)
+
+
+def test_a_node_that_answers_known_readers_is_asked_with_their_key() -> None:
+    """Each request is signed anew, those of two clients within a second too; others are told why not."""
+    known = Key.derive(b"remote", "reader")
+    access = Access(readers=Readers(lambda reader: reader == known.address, time.time))
+    with served(service(), access) as address:
+        url = f"http://{address}"
+        for _ in range(3):
+            with closing(RemoteNode(url, reader=known)) as node:
+                assert node.chain_id == 2024
+                assert node.storage(ALICE.address, range(3)) == [0, 0, 0]
+                node.submit(transfer(node.nonce(ALICE.address)))
+        for reader, reason in (
+            (None, "This node answers known readers only; sign the request in the header"),
+            (Key.derive(b"remote", "stranger"), "is not a reader of this node"),
+        ):
+            with closing(RemoteNode(url, reader=reader)) as node, pytest.raises(NodeError) as caught:
+                _ = node.head
+            assert reason in str(caught.value)
+            assert str(caught.value).startswith(f"The node at {url} cannot be asked: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from exchange_cases import START
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.community import CommunityClient
 from commonwatt.proof import Key, checksum_address, keccak
+from commonwatt.records.schema import as_json
 
 READER = checksum_address(Key.derive(b"rights", "reader").address)
 NEWCOMER = Key.derive(b"rights", "newcomer")
@@ -86,6 +88,151 @@ def test_grants_that_cannot_be(place: Place, options: list[str], code: int, sent
     assert sentence in wrong
     assert wrong.count("\n") <= 2
     assert json_of(place.ask("access", 3, "--json", "-"))["given"] == []
+
+
+def signed(place: Place, member: int, file: Path, *options: object) -> Path:
+    """A grant that a member signed, in a file."""
+    assert place.act("grant", member, *options, "--sign", "--json", file) == (0, "", "")
+    return file
+
+
+def test_a_grant_is_signed_by_one_and_brought_by_another(place: Place, tmp_path: Path) -> None:
+    reader, file = ("--to", READER, "--what", "readings"), tmp_path / "grant.json"
+    signed(place, 3, file, *reader, "--until", "30d")
+    assert json_of(place.ask("access", 3, "--json", "-"))["given"] == []
+    assert json_of(place.act("grant", 3, *reader, "--until", "30d", "--sign"))["grant"] == {
+        "member": 3, "grantee": READER.lower(), "scope": f"0x{keccak(b'readings').hex()}", "nonce": 0,
+        "until": json.loads(file.read_text("utf-8"))["grant"]["until"],
+    }  # fmt: skip
+    # With member 2's bill and key, which pays.
+    code, told, wrong = place.act("grant", 2, "--bring", file)
+    assert (code, wrong) == (0, "")
+    assert told.startswith(f"{READER} may read the readings of member 3 until 2026-07-2")
+    (given,) = json_of(place.ask("access", 3, "--json", "-"))["given"]
+    assert (given["to"], given["what"], given["valid"]) == (READER, "readings", True)
+    code, _, wrong = place.act("grant", 2, "--bring", file)
+    assert (code, wrong) == (6, "The contract refused the grant: WrongNonce(0, 1).\n")
+    taken = signed(place, 3, tmp_path / "back.json", *reader, "--withdraw")
+    # An operator may bring it as well; what it does not change is whose grant it is.
+    figures = json_of(place.ask(
+        "grant", 0, "--bring", taken, "--key", place.key(place.keys.operator), "--contract", place.contract,
+        "--json", "-",
+    ))  # fmt: skip
+    assert (figures["until"], set(figures)) == (0, {"until", "transaction", "block", "gas"})
+    (given,) = json_of(place.ask("access", 3, "--json", "-"))["given"]
+    assert given["valid"] is False
+    again = signed(place, 3, tmp_path / "again.json", *reader, "--withdraw")
+    code, _, wrong = place.act("grant", 2, "--bring", again)
+    assert code == 6
+    assert "The contract refused the withdrawal of the grant: NotGranted(3, " in wrong
+
+
+@pytest.mark.parametrize("place", ["file"], indirect=True)
+def test_signed_grants_that_cannot_be(place: Place, tmp_path: Path) -> None:
+    good = signed(place, 3, tmp_path / "good.json", "--to", READER, "--what", "bills", "--until", "1h")
+    document = json.loads(good.read_text("utf-8"))
+    other = json.loads(
+        signed(place, 2, tmp_path / "other.json", "--to", READER, "--what", "bills", "--until", "1h").read_text("utf-8")
+    )
+    file, no = tmp_path / "bad.json", "holds no signed grant of this community: "
+    cases: list[tuple[object, int, str]] = [
+        ({}, 4, f"{no}it has other parts"),
+        ([], 4, f"{no}it has other parts"),
+        (document | {"more": 1}, 4, f"{no}it has other parts"),
+        (document | {"chainId": 1}, 4, f"{no}it is for another chain or community"),
+        (document | {"community": f"0x{'11' * 20}"}, 4, f"{no}it is for another chain or community"),
+        (document | {"signature": "0x12"}, 4, f"{no}'0x12' is not 0x and 130 digits"),
+        (document | {"signature": f"0x{'00' * 65}"}, 4, "v 27 or 28"),
+        (document | {"signature": other["signature"]}, 4, "The Grant is signed by "),
+        (document | {"grant": {}}, 4, f"{no}A Grant has other fields"),
+        (document | {"grant": 5}, 4, f"{no}A Grant has other fields"),
+    ]
+    for change, code, sentence in (
+        ({"until": document["grant"]["until"] + 1}, 4, f"not by {place.account(3)}."),
+        ({"grantee": f"0x{'22' * 20}"}, 4, f"not by {place.account(3)}."),
+        ({"member": 2}, 4, f"not by {place.account(2)}."),
+        ({"member": 77}, 6, "UnknownMember(77)"),
+        ({"member": True}, 4, no),
+        ({"member": -1}, 4, no),
+        ({"until": 1 << 64}, 4, no),
+        ({"until": "1"}, 4, no),
+        ({"scope": "bills"}, 4, no),
+    ):
+        cases.append((document | {"grant": document["grant"] | change}, code, sentence))
+    for content, code, sentence in cases:
+        file.write_text(json.dumps(content), "utf-8")
+        got, told, wrong = place.act("grant", 2, "--bring", file)
+        assert (got, told) == (code, ""), wrong
+        assert sentence in wrong
+        assert wrong.count("\n") == 1
+    for text, sentence in (("", "Expecting value"), ('{"grant": 1, "grant": 2}', "stands there twice")):
+        file.write_text(text, "utf-8")
+        assert sentence in place.act("grant", 2, "--bring", file).err
+    file.write_bytes(b" " * (1 << 17))
+    assert "it is longer than" in place.act("grant", 2, "--bring", file).err
+    assert "cannot be read: " in place.act("grant", 2, "--bring", tmp_path / "none.json").err
+    assert json_of(place.ask("access", 3, "--json", "-"))["given"] == []
+    # What was good is good still; once its end has passed it is not.
+    place.wait(3_600)
+    code, _, wrong = place.act("grant", 2, "--bring", good)
+    assert code == 6
+    assert "The contract refused the grant: InvalidGrant(" in wrong
+
+
+@pytest.mark.parametrize("place", ["file"], indirect=True)
+def test_what_is_signed_or_brought_is_told_whole(place: Place, tmp_path: Path) -> None:
+    empty: tuple[object, ...] = ()
+    for options, sentence in (
+        (("--bring", tmp_path / "x", "--to", READER), "bring: is of what was signed"),
+        (("--bring", tmp_path / "x", "--sign"), "bring: is of what was signed"),
+        (empty, "to: says who may read what"),
+        (("--to", READER), "what: says who may read what"),
+        (("--to", READER, "--what", "bills", "--sign"), "until: says how long"),
+        (("--to", READER, "--what", "bills", "--sign", "--until", "0d"), "until: has passed"),
+    ):
+        code, told, wrong = place.act("grant", 3, *options)
+        assert (code, told) == (2, "")
+        assert sentence in wrong
+    own = ("--key", place.key(place.keys.members[3]))
+    grant = ("--to", READER, "--what", "bills", "--until", "1d", "--sign")
+    # For strangers nothing is signed, with another's bill neither; and nothing is sent to strangers.
+    code, told, wrong = place.ask("grant", 3, *grant, *own)
+    assert (code, told) == (8, "")
+    assert "only the document says that" in wrong
+    code, told, wrong = place.ask("grant", 2, *grant, *own, "--contract", place.contract)
+    assert (code, told) == (6, "")
+    assert f"The key is that of {place.account(3)}, the document is of {place.account(2)}." in wrong
+    file = signed(place, 3, tmp_path / "grant.json", *grant[:-1])
+    code, told, wrong = place.ask("grant", 2, "--bring", file, *own)
+    assert (code, told) == (8, "")
+    assert "only the document says that" in wrong
+
+
+@pytest.mark.parametrize("place", ["file"], indirect=True)
+def test_a_member_that_signs_needs_no_ether_and_no_wallet_of_this_package(place: Place, tmp_path: Path) -> None:
+    """eth-account signs what `--sign` would, as any wallet with EIP-712 does."""
+    from eth_account import Account
+
+    with EmbeddedChain(Path(place.ledger), read_only=True) as chain:
+        community = CommunityClient(client_of(place.folder, chain, place.keys.operator))
+        until = chain.head.timestamp + 900
+        grant = community.grant(3, NEWCOMER.address, keccak(b"forecast"), until)
+        types = {"Grant": [
+            {"name": "member", "type": "uint32"}, {"name": "grantee", "type": "address"},
+            {"name": "scope", "type": "bytes32"}, {"name": "until", "type": "uint64"},
+            {"name": "nonce", "type": "uint64"},
+        ]}  # fmt: skip
+        domain = {
+            "name": "Commonwatt", "version": "1", "chainId": chain.chain_id,
+            "verifyingContract": checksum_address(community.address),
+        }  # fmt: skip
+        where = {"chainId": chain.chain_id, "community": f"0x{community.address.hex()}"}
+    own = Account.sign_typed_data(place.keys.members[3].secret, domain, types, as_json(grant))
+    file = tmp_path / "wallet.json"
+    file.write_text(json.dumps({**where, "grant": as_json(grant), "signature": f"0x{own.signature.hex()}"}), "utf-8")
+    assert place.act("grant", 0, "--bring", file).code == 0
+    (given,) = json_of(place.ask("access", 3, "--json", "-"))["given"]
+    assert (given["what"], given["until"], given["valid"]) == ("forecast", until, True)
 
 
 def test_members_vote_and_what_they_decide_is_done(place: Place) -> None:

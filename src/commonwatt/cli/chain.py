@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from commonwatt.cli.chain_queries import account, block, blocks, tx, utc
-from commonwatt.cli.options import Whole, addresses
+from commonwatt.cli.options import Whole, addresses, one_address
 from commonwatt.errors import ConfigError, Finding, LedgerError
 from commonwatt.plain import many, plain
 
@@ -149,7 +149,9 @@ def node(
     remove: Addresses = None,
     seal: bool = True,
     hash_chains: Whole = 1,
-    rpc: Literal["local", "readers", "open", "off"] = "local",
+    rpc: Literal["local", "readers", "members", "open", "off"] = "local",
+    senders: Literal["all", "members"] = "all",
+    community: str = "",
     name: Annotated[list[str] | None, Parameter(negative="")] = None,
     origin: Annotated[list[str] | None, Parameter(negative="")] = None,
 ) -> None:
@@ -182,8 +184,12 @@ def node(
     hash_chains
         pos: how many of its hash chains the node holds; 2 once the operators publish the tip of the second one.
     rpc
-        Whom JSON-RPC answers: programs on this machine, requests signed with a node's key, whoever can reach it, or
-        nobody.
+        Whom JSON-RPC answers: programs on this machine, requests signed with a node's key, these and such of active
+        members, whoever can reach it, or nobody.
+    senders
+        Whose transactions this node takes: anybody's, or those of active members, operators and nodes.
+    community
+        Address of the contract Community, which says who is a member.
     name
         A name by which wallets call this node, beside localhost; repeatable.
     origin
@@ -196,11 +202,15 @@ def node(
     if not 1 <= hash_chains <= _MOST_CHAINS:
         raise ConfigError("The request", [Finding("hash_chains", f"is from 1 to {_MOST_CHAINS}, not {hash_chains}")])
     host, port = _endpoint(listen)
+    if "members" in (rpc, senders) and not community:
+        raise ConfigError("The request", [Finding("community", "says whose members; name its contract's address")])
     run(
         Setting(
             genesis=genesis, key=read_key(key), file=file, host=host, port=port, peers=tuple(peer or ()), url=url,
             allowed=addresses("allow", allow), admit=addresses("admit", admit), remove=addresses("remove", remove),
-            seals=seal, hash_chains=hash_chains, rpc=rpc, names=tuple(name or ()), origins=tuple(origin or ()),
+            seals=seal, hash_chains=hash_chains, rpc=rpc, senders=senders,
+            community=one_address("community", community) if community else None, names=tuple(name or ()),
+            origins=tuple(origin or ()),
         ),
         lambda line: print(plain(line), flush=True),
     )  # fmt: skip

@@ -60,7 +60,7 @@ def asking(contract: str, ledger: str, key: Key | None = None) -> Iterator[Commu
     from commonwatt.proof import Key
 
     settlement = one_address("contract", contract)
-    with open_to_write(ledger) if key else open_to_read(ledger) as node:
+    with open_to_write(ledger, key) if key else open_to_read(ledger) as node:
         if not node.code(settlement):
             raise LedgerError(f"There is no contract at {contract} on this chain.")
         nobody = Key(b"\x01" * 32)

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from commonwatt.ledger.client.membership import Change, Grant, Proposal
     from commonwatt.member.acting import Access
 
-To = Annotated[str, Parameter(help="Address of who may read.")]
-
 
 def grant(
     bill: Path,
     *,
-    key: OwnKey,
-    to: To,
-    what: str,
+    key: Annotated[Path, Parameter(help="File of the member's key; with --bring of anybody's.")],
+    to: Annotated[str | None, Parameter(help="Address of who may read.")] = None,
+    what: str | None = None,
     until: str | None = None,
     withdraw: Annotated[bool, Parameter(negative="")] = False,
+    sign: Annotated[bool, Parameter(negative="")] = False,
+    bring: Path | None = None,
     home: Home = HOME,
     json_path: JsonPath = None,
 ) -> None:
@@ -46,23 +46,41 @@ def grant(
         grant of the same takes the place of an earlier one.
     withdraw
         Take the grant back, at once.
+    sign
+        Print the signed grant for somebody who brings it, and send nothing; it counts once.
+    bring
+        File of a grant that a member signed. It is sent and paid for with your key; the bill may be any of the
+        community's.
     """
+    from commonwatt.ledger.client.membership import scope_of
     from commonwatt.ledger.keyfile import read_key
     from commonwatt.member import acting
 
+    if bring is not None:
+        if to or what or until or withdraw or sign:
+            raise ConfigError("The request", [Finding("bring", "is of what was signed, and takes no other words")])
+        signed, receipt = acting.bring_grant(bill, home.chain(bill), home.pins, read_key(key), bring)
+        whose = f"the {_what(signed.scope)} of member {signed.member}"
+        told = f"may read {whose} until {utc(signed.until)} UTC" if signed.until else f"may no longer read {whose}"
+        done(f"{_address(signed.grantee)} {told}", receipt, json_path, until=signed.until)
+        return
+    if to is None or what is None:
+        raise ConfigError("The request", [Finding("to" if to is None else "what", "says who may read what")])
     if (until is None) != withdraw:
         message = "says how long, such as 30d" if not withdraw else "is not for --withdraw, which is at once"
         raise ConfigError("The request", [Finding("until", message)])
-    acting.scope_of(what)
+    scope_of(what)
     reader, at = one_address("to", to), (bill, home.chain(bill), home.pins, read_key(key))
-    if until is None:
+    spans = until is not None and until[-1:].isalpha() and until[-1:] != "Z"
+    end = None if until is None else span("until", until) if spans else instant("until", until)
+    if sign:
+        write_json(acting.sign_grant(*at, reader, what, end, span=spans), json_path or "-")
+        return
+    if end is None:
         done(f"{to} may no longer read your {what}", acting.withdraw_grant(*at, reader, what), json_path)
         return
-    spans = until[-1:].isalpha() and until[-1:] != "Z"
-    end, receipt = acting.grant(
-        *at, reader, what, span("until", until) if spans else instant("until", until), span=spans
-    )
-    done(f"{to} may read your {what} until {utc(end)} UTC", receipt, json_path, until=end)
+    until_, receipt = acting.grant(*at, reader, what, end, span=spans)
+    done(f"{to} may read your {what} until {utc(until_)} UTC", receipt, json_path, until=until_)
 
 
 def access(
@@ -88,10 +106,10 @@ def access(
     if json_path == "-":
         return
     for each in found.given:
-        may = f"{_address(each.grantee)} {{}} your {_what(each)}"
+        may = f"{_address(each.grantee)} {{}} your {_what(each.scope)}"
         say(_sentence(each, found, may))
     for each in found.received:
-        may = f"You {{}} the {_what(each)} of {_address(found.members[each.member].account)}"
+        may = f"You {{}} the {_what(each.scope)} of {_address(found.members[each.member].account)}"
         say(_sentence(each, found, may))
     if not found.given:
         say("You have let nobody read your data.")
@@ -118,6 +136,8 @@ def vote(
         A bill of the member, which says where the contracts are.
     number
         Of the vote.
+    choice
+        yes or no.
     key
         File of the member's key, as made by `commonwatt chain key`.
     """
@@ -218,7 +238,7 @@ def _sentence(grant: Grant, found: Access, may: str) -> str:
 
 def _as_json(found: Access) -> dict[str, Any]:
     def told(each: Grant, side: str, account: bytes) -> dict[str, Any]:
-        return {side: _address(account), "what": _what(each), "until": each.until, "valid": each.valid}
+        return {side: _address(account), "what": _what(each.scope), "until": each.until, "valid": each.valid}
 
     return {
         "given": [told(each, "to", each.grantee) for each in found.given],
@@ -226,10 +246,10 @@ def _as_json(found: Access) -> dict[str, Any]:
     }
 
 
-def _what(grant: Grant) -> str:
+def _what(scope: bytes) -> str:
     from commonwatt.ledger.client.membership import SCOPES
 
-    return SCOPES.get(grant.scope) or f"0x{grant.scope.hex()}"
+    return SCOPES.get(scope) or f"0x{scope.hex()}"
 
 
 def _address(account: bytes) -> str:

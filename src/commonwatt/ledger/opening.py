@@ -9,18 +9,22 @@ from urllib.parse import urlsplit
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.node import Node
+from commonwatt.proof.keys import Key
 
 _PORTS = {"http": 80, "https": 443}
 
 
-def open_to_read(ledger: str) -> AbstractContextManager[Node]:
-    """A chain that is only asked: at a URL, or in a file. Raises LedgerError when there is none."""
-    return _open(ledger, read_only=True)
+def open_to_read(ledger: str, reader: Key | None = None) -> AbstractContextManager[Node]:
+    """A chain that is only asked: at a URL, or in a file. Raises LedgerError when there is none.
+
+    reader : signs the requests to a URL
+    """
+    return _open(ledger, reader, read_only=True)
 
 
-def open_to_write(ledger: str) -> AbstractContextManager[Node]:
+def open_to_write(ledger: str, reader: Key | None = None) -> AbstractContextManager[Node]:
     """A chain for one's own transactions. A file must not be in use by the exchange meanwhile."""
-    return _open(ledger, read_only=False)
+    return _open(ledger, reader, read_only=False)
 
 
 def different(ledgers: Sequence[str]) -> tuple[str, ...]:
@@ -44,11 +48,11 @@ def _place(ledger: str) -> object:
         return ledger  # what is wrong with it is said when it is opened
 
 
-def _open(ledger: str, *, read_only: bool) -> AbstractContextManager[Node]:
+def _open(ledger: str, reader: Key | None, *, read_only: bool) -> AbstractContextManager[Node]:
     if "://" in ledger:
         from commonwatt.ledger.remote import RemoteNode
 
-        return closing(RemoteNode(ledger))
+        return closing(RemoteNode(ledger, reader=reader))
     from commonwatt.ledger.chain.embedded import EmbeddedChain
 
     if not Path(ledger).exists():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -19,8 +20,10 @@ from commonwatt.ledger import answers
 from commonwatt.ledger.answers import data, perhaps, quantity
 from commonwatt.ledger.certificates import needed
 from commonwatt.ledger.node import ZERO_ADDRESS, Block, CallReverted, Log, Receipt, Transaction
+from commonwatt.ledger.readers import HEADER, signed_header
 from commonwatt.plain import plain
 from commonwatt.proof.keccak import keccak
+from commonwatt.proof.keys import Key
 from commonwatt.records import strict_json
 
 T = TypeVar("T")
@@ -40,6 +43,8 @@ _MESSAGE = 300
 """Letters of a node's reason for a refusal that are shown."""
 _MOST_TIP = 30 * 10**9
 """Wei per gas that are paid above the base fee at most, whatever a node suggests."""
+_NOT_A_READER = 401
+"""The status of an answer to somebody whom a node does not answer."""
 _REVERTED = 3
 """The error code of a call that reverted."""
 
@@ -50,6 +55,7 @@ class RemoteNode:
     patience : how long a transaction may take to be in a block [s]
     depth : blocks on top of that block before it counts; what it held may otherwise still be reorganised away
     timeout : of one request [s]
+    reader : signs each request, for a node that answers those only whom it knows
     sleep : how the time between two looks is spent, `time.sleep` unless told otherwise
     """
 
@@ -60,15 +66,17 @@ class RemoteNode:
         patience: float = 60.0,
         depth: int = 0,
         timeout: float = 10.0,
+        reader: Key | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         import httpx
 
         self.url, self.patience, self.depth, self._sleep = url, patience, depth, sleep
-        self._timeout = timeout
+        self._timeout, self._reader = timeout, reader
         # Not compressed, so that what is read is as long as what arrives.
         self._http = httpx.Client(timeout=timeout, headers={"accept-encoding": "identity"}, verify=needed(url))
-        self._ids = itertools.count(1)
+        # A signature is taken once: no two requests of a key are the same, not those of two processes either.
+        self._ids = itertools.count(time.time_ns() // 1000)
         self._sent: dict[bytes, bytes] = {}
         """By hash: transactions that were submitted and not seen in a block yet."""
 
@@ -314,11 +322,17 @@ class RemoteNode:
     def _post(self, body: object) -> bytes:
         """The bytes of the answer. Raises ValueError when they are too many, or come too slowly."""
         found, end = bytearray(), time.monotonic() + _SLOWEST * self._timeout
-        with self._http.stream("POST", self.url, json=body) as response:
+        request = self._http.build_request("POST", self.url, json=body)
+        if self._reader:
+            host = request.headers["host"]
+            request.headers[HEADER] = signed_header(self._reader, host, request.content, int(time.time()))
+        with closing(self._http.send(request, stream=True)) as response:
             for part in response.iter_raw():
                 found += part
                 if len(found) > _LONGEST or time.monotonic() > end:
                     raise ValueError("its answer does not end")
+        if response.status_code == _NOT_A_READER:
+            raise ValueError(found[:_MESSAGE].decode(errors="replace"))
         return bytes(found)
 
     def _result(self, several: Sequence[Any], call: Mapping[str, Any]) -> Any:

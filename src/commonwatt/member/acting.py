@@ -6,26 +6,33 @@ clients raise Reverted with the contract's reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from commonwatt.errors import ConfigError, Finding
+from commonwatt import records
+from commonwatt.errors import ConfigError, Finding, RecordError
+from commonwatt.ledger.client.abi import COMMUNITY
 from commonwatt.ledger.client.community import CommunityClient
-from commonwatt.ledger.client.membership import SCOPES, Grant, Member, Proposal
+from commonwatt.ledger.client.membership import Grant, Member, Proposal, scope_of
 from commonwatt.ledger.client.purse import PurseClient
 from commonwatt.member.document import Named, named, read
 from commonwatt.member.page import require
-from commonwatt.member.trust import Pins, opened
+from commonwatt.member.trust import Pins, may_send, opened
 from commonwatt.plain import plain
-from commonwatt.proof import Key
+from commonwatt.proof import Key, hash_struct, sign, verify
+from commonwatt.records import Signed, strict_json
+from commonwatt.records.schema import as_json, from_json, to_bytes
 from commonwatt.units import in_units, price_text
 
 if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
     from commonwatt.ledger.node import Receipt
+
+_LONGEST: Final = 1 << 16
+"""Bytes of a signed grant."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +65,14 @@ class Ballot:
 
 @contextmanager
 def acting(
-    document: Path, ledger: str, pins: Pins, key: Key | None = None
+    document: Path, ledger: str, pins: Pins, key: Key | None = None, *, anybody: bool = False
 ) -> Iterator[tuple[LedgerClient, Named, int]]:
-    """The contracts that a member's document names, the member, and the time for a transaction [unix s]."""
+    """The contracts that a member's document names, the member, and the time for a transaction [unix s].
+
+    anybody : the key may be another's
+    """
     at = named(read(document))
-    with opened(at, [ledger], pins, key) as (client, _):
+    with opened(at, [ledger], pins, key, anybody=anybody) as (client, _):
         require(client.member_of(at.account) == at.index, "The chain knows another member at the document's account.")
         yield client, at, client.node.head.timestamp + 1
 
@@ -86,9 +96,7 @@ def grant(
     """
     scope = scope_of(what)
     with acting(document, ledger, pins, key) as (client, _, now):
-        end = now + until if span else until
-        if not now < end < 1 << 40:
-            raise refused("until", "has passed" if end <= now else "is too far away")
+        end = _end(until, now, span=span)
         return end, CommunityClient(client).grant_access(key, to, scope, end, at=now)
 
 
@@ -97,6 +105,50 @@ def withdraw_grant(document: Path, ledger: str, pins: Pins, key: Key, to: bytes,
     scope = scope_of(what)
     with acting(document, ledger, pins, key) as (client, _, now):
         return CommunityClient(client).withdraw_access(key, to, scope, at=now)
+
+
+def sign_grant(
+    document: Path, ledger: str, pins: Pins, key: Key, to: bytes, what: str, until: int | None, *, span: bool
+) -> dict[str, Any]:
+    """A grant for somebody who brings it, as JSON; nothing is sent. until None = takes back what was granted."""
+    scope, at = scope_of(what), named(read(document))
+    may_send(at, pins, key.address)
+    with acting(document, ledger, pins) as (client, _, now):
+        community = CommunityClient(client)
+        end = 0 if until is None else _end(until, now, span=span)
+        signed = sign(community.domain, community.grant(at.index, to, scope, end), key)
+    where = {"chainId": at.chain_id, "community": f"0x{at.community.hex()}"}
+    return {**where, "grant": as_json(signed.record), "signature": f"0x{signed.signature.hex()}"}
+
+
+def bring_grant(document: Path, ledger: str, pins: Pins, key: Key, file: Path) -> tuple[records.Grant, Receipt]:
+    """Send what a member signed, with anybody's key.
+
+    Raises RecordError for a file that holds no grant of this community, SignatureError when its member did not sign it.
+    """
+    at = named(read(document))
+    given = _signed_grant(file, {"chainId": at.chain_id, "community": f"0x{at.community.hex()}"})
+    with acting(document, ledger, pins, key, anybody=True) as (client, _, now):
+        community, record = CommunityClient(client), given.record
+        account = bytes(client.view(COMMUNITY, "accountOf", record.member)[0])
+        verify(community.domain, given, account)
+        return record, community.bring_grant(key, record, given.signature, at=now)
+
+
+def _signed_grant(file: Path, where: Mapping[str, Any]) -> Signed[records.Grant]:
+    try:
+        with file.open("rb") as opened_:
+            given = strict_json.loads(opened_.read(_LONGEST + 1), _LONGEST)
+        if not isinstance(given, dict) or set(given) != {*where, "grant", "signature"}:
+            raise RecordError("it has other parts.")
+        if any(given[name] != value for name, value in where.items()):
+            raise RecordError("it is for another chain or community.")
+        record = from_json(records.Grant, given["grant"])
+        return Signed(record, hash_struct(record), to_bytes(given["signature"], 65))
+    except OSError as error:
+        raise RecordError(f"{file} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecordError) as error:
+        raise RecordError(f"{file} holds no signed grant of this community: {str(error).rstrip('.')}.") from None
 
 
 def access(document: Path, ledger: str, pins: Pins) -> Access:
@@ -126,13 +178,12 @@ def resign(document: Path, ledger: str, pins: Pins, key: Key) -> Receipt:
         return CommunityClient(client).resign(key, at=now)
 
 
-def scope_of(what: str) -> bytes:
-    """The hash of what may be read. Raises ConfigError for a word that means nothing."""
-    for scope, name in SCOPES.items():
-        if name == what:
-            return scope
-    *some, last = SCOPES.values()
-    raise refused("what", f"is {', '.join(some)} or {last}, not '{what}'")
+def _end(until: int, now: int, *, span: bool) -> int:
+    """When a grant ends [unix s]. Raises ConfigError."""
+    end = now + until if span else until
+    if not now < end < 1 << 40:
+        raise refused("until", "has passed" if end <= now else "is too far away")
+    return end
 
 
 def in_lanes(amount: int, client: LedgerClient, name: str = "amount") -> int:

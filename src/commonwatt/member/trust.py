@@ -98,31 +98,35 @@ class Trust:
 
 @contextmanager
 def opened(
-    at: Named, ledgers: Sequence[str], pins: Pins, key: Key | None = None
+    at: Named, ledgers: Sequence[str], pins: Pins, key: Key | None = None, *, anybody: bool = False
 ) -> Iterator[tuple[LedgerClient, Trust]]:
     """The contracts that a document names, when nothing speaks against them.
 
     ledgers : URLs of nodes, or files; several must give the same answers, and one that is named twice counts once
-    key : of the member, for transactions; None = the chain is only asked
+    key : of the member, for transactions; None = the chain is only asked. anybody : it may be another's
     Raises LedgerError when a chain cannot be asked or the key is not the member's, and VerificationError when chain or
     contracts are others than the member knows, are no release's, name others, or would be sent to on the document's
     word alone.
     """
     if key is not None:
-        _may_send(at, pins, key)
+        may_send(at, pins, at.account if anybody else key.address)
     with ExitStack() as stack:
         ledgers = different(ledgers)
-        node = _node(ledgers, stack, write=key is not None)
+        node = _node(ledgers, stack, key)
         same, where = node.chain_id == at.chain_id, " and ".join(ledgers)
         require(same, f"The document belongs to chain {at.chain_id}, {where} is chain {node.chain_id}.")
         client = LedgerClient(node, key or _NOBODY, Addresses(at.community, at.settlement))
         yield client, _trusted(client, at, ledgers, pins)
 
 
-def _may_send(at: Named, pins: Pins, key: Key) -> None:
-    if key.address != at.account:
+def may_send(at: Named, pins: Pins, account: bytes) -> None:
+    """Whether this account [address] may sign for the document's member, and the member knows for whose contracts.
+
+    Raises LedgerError and VerificationError.
+    """
+    if account != at.account:
         raise LedgerError(
-            f"The key is that of {checksum_address(key.address)}, the document is of {checksum_address(at.account)}."
+            f"The key is that of {checksum_address(account)}, the document is of {checksum_address(at.account)}."
         )
     require(
         pins.whose,
@@ -131,9 +135,9 @@ def _may_send(at: Named, pins: Pins, key: Key) -> None:
     )
 
 
-def _node(ledgers: Sequence[str], stack: ExitStack, *, write: bool) -> Node:
-    opener = open_to_write if write else open_to_read
-    nodes = {each: stack.enter_context(opener(each)) for each in ledgers}
+def _node(ledgers: Sequence[str], stack: ExitStack, key: Key | None) -> Node:
+    opener = open_to_write if key else open_to_read
+    nodes = {each: stack.enter_context(opener(each, key)) for each in ledgers}
     return next(iter(nodes.values())) if len(nodes) == 1 else AgreeingNodes(nodes)
 
 

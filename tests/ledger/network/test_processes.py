@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,10 +16,11 @@ import httpx
 import pytest
 from commands import Commands
 from ledger_cases import SOAK
+from node_processes import free_port, node_at, reach
 from websockets.sync.client import connect
 
 from commonwatt.ledger.keyfile import read_key
-from commonwatt.ledger.rpc.readers import HEADER, signed_header
+from commonwatt.ledger.readers import HEADER, signed_header
 
 SHELL = [sys.executable, "-W", "error", "-m", "commonwatt.cli"]
 Asked = Callable[..., str]
@@ -39,17 +39,6 @@ def client() -> Iterator[httpx.Client]:
         yield client
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def node_at(village: Path, port: int, *more: str) -> list[str]:
-    """The command that runs the village's node."""
-    command = ["chain", "node", str(village / "genesis.json"), "--key", str(village / "node-1.key")]
-    return [*command, "--file", str(village / "chain.db"), "--listen", f"127.0.0.1:{port}", *more]
-
-
 @contextmanager
 def started_by_the_shell(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as file, subprocess.Popen([*SHELL, *command], stdout=file, stderr=file) as process:
@@ -58,19 +47,6 @@ def started_by_the_shell(command: list[str], log: Path) -> Iterator[subprocess.P
         finally:
             if process.poll() is None:
                 process.kill()
-
-
-def reach(client: httpx.Client, port: int, block: int) -> None:
-    """Wait until a node has a block."""
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            if client.get(f"http://127.0.0.1:{port}/status").json()["block"] >= block:
-                return
-        except httpx.HTTPError:
-            pass
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_node_killed_at_random_moments_goes_on_from_its_file(

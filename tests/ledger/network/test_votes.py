@@ -24,7 +24,7 @@ from commonwatt.ledger.network.machine import Machine
 from commonwatt.ledger.network.messages import Status, encode
 from commonwatt.ledger.network.tree import Tree
 from commonwatt.ledger.network.wire import Wire, pack
-from commonwatt.ledger.rpc.readers import HEADER, signed_header
+from commonwatt.ledger.readers import HEADER, signed_header
 from commonwatt.proof import Key, checksum_address
 
 FIFTH, SIXTH = Key.derive(b"votes", "fifth"), Key.derive(b"votes", "sixth")

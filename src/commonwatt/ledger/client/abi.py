@@ -115,6 +115,13 @@ class Contract:
         """Where the compiler put each variable: its number, or that of its first word."""
         self.constructor = Codec(constructor[0] if constructor else [])
 
+    def place(self, mapping: str, *keys: bytes) -> int:
+        """Where a mapping keeps the value at these keys, 32 bytes each, or its first word."""
+        place = self.storage[mapping].to_bytes(32, "big")
+        for key in keys:
+            place = keccak(key + place)
+        return int.from_bytes(place, "big")
+
     def creation(self, *values: object) -> bytes:
         """Data of the transaction that creates the contract."""
         return self.bytecode + self.constructor.encode(values)

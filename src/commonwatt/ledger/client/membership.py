@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import Any
 
 from commonwatt.community.roles import Role
-from commonwatt.errors import LedgerError
+from commonwatt.errors import ConfigError, Finding, LedgerError
 from commonwatt.ledger.client.abi import Event
 from commonwatt.ledger.node import ZERO_ADDRESS
 from commonwatt.proof import keccak
@@ -19,6 +19,15 @@ from commonwatt.records import ZERO_HASH
 
 SCOPES = {keccak(name.encode()): name for name in ("readings", "bills", "forecast", "watch")}
 """What a member can let others read, by the hash that the chain keeps."""
+
+
+def scope_of(what: str) -> bytes:
+    """The hash of what may be read. Raises ConfigError for a word that means nothing."""
+    for scope, name in SCOPES.items():
+        if name == what:
+            return scope
+    *some, last = SCOPES.values()
+    raise ConfigError("The request", [Finding("what", f"is {', '.join(some)} or {last}, not '{what}'")])
 
 
 class Kind(IntEnum):

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
 from commonwatt.ledger.chain.evm import Queued, problem_of, refusal, unaffordable
+from commonwatt.proof.keys import checksum_address
 
+Admits = Callable[[bytes], bool]
+"""Whether transactions of an address [20 bytes] are taken after the head."""
 Account = Callable[[bytes], tuple[int, int]]
 """Next nonce and balance [wei] of an address after the head."""
 
@@ -74,6 +77,7 @@ class Pool:
         self._chain_id = chain_id
         self._gas_limit = gas_limit
         self.limits = limits or Limits()
+        self.admits: Admits = lambda _: True
         self._queues: dict[bytes, _Queue] = {}
         self._ranks: list[tuple[_Rank, bytes]] = []
         """A heap of what queues are worth and whose they are; what differs from a queue's rank counts no more."""
@@ -110,6 +114,8 @@ class Pool:
         problem = problem or problem_of(queued, self._chain_id, self._gas_limit, base_fee)
         nonce, balance = (0, 0) if problem else account(queued.sender)
         problem = problem or self._problem(queued, nonce, balance)
+        if not problem and not self.admits(queued.sender):
+            problem = f"this node takes none of {checksum_address(queued.sender)}, which is no active member"
         if problem:
             raise refusal(queued, problem)
         replaced = self._insert(queued, nonce, now)
@@ -166,7 +172,8 @@ class Pool:
     def best(self, base_fee: int, passed: set[bytes]) -> Iterator[Queued]:
         """What a block takes, in its order: the highest tip first, then the first that came; nonces in order.
 
-        Whoever is in `passed` is left out. Names may be added while iterating, and transactions may come and go.
+        Whoever is in `passed` is left out. Names may be added while iterating, and transactions may come and go. What
+        a sender has that is not admitted after this head waits, as it may be after another one.
         """
         heap: list[tuple[int, int, bytes, int]] = []
 
@@ -180,7 +187,7 @@ class Pool:
         while heap:
             _, _, sender, nonce = heappop(heap)
             entry = self._entry(sender, nonce)
-            if sender in passed or entry is None:
+            if sender in passed or entry is None or not self.admits(sender):
                 continue
             yield entry.queued
             offer(sender, nonce + 1)

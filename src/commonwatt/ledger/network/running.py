@@ -16,6 +16,7 @@ from commonwatt.errors import LedgerError
 from commonwatt.ledger.certificates import needed
 from commonwatt.ledger.network.access import LocalOnly
 from commonwatt.ledger.network.backend import NodeBackend
+from commonwatt.ledger.network.circle import Circle
 from commonwatt.ledger.network.driver import Driver
 from commonwatt.ledger.network.genesis import read
 from commonwatt.ledger.network.machine import Machine
@@ -24,8 +25,8 @@ from commonwatt.ledger.network.server import serve
 from commonwatt.ledger.network.tree import Tree
 from commonwatt.ledger.network.votes import recall
 from commonwatt.ledger.network.wire import Wire
+from commonwatt.ledger.readers import HEADER, Readers, signed_header
 from commonwatt.ledger.rpc.app import LOCAL, Access, routes
-from commonwatt.ledger.rpc.readers import HEADER, Readers, signed_header
 from commonwatt.ledger.rpc.service import Service
 from commonwatt.plain import plain
 from commonwatt.proof.keys import Key, checksum_address
@@ -34,7 +35,8 @@ from commonwatt.records import strict_json
 if TYPE_CHECKING:
     import httpx
 
-Rpc = Literal["local", "readers", "open", "off"]
+Rpc = Literal["local", "readers", "members", "open", "off"]
+Senders = Literal["all", "members"]
 _LINE = 500
 _ANSWER = 1 << 20
 
@@ -49,7 +51,10 @@ class Setting:
     admit, remove : votes of an authority
     seals : whether the node seals blocks by itself
     hash_chains : pos: how many of its own it holds; one until the operators publish the tip of its second one
-    rpc : whom JSON-RPC answers: programs on this machine, holders of a node's key, whoever can reach it, or nobody
+    rpc : whom JSON-RPC answers: programs on this machine, holders of a node's key, these and active members, whoever
+        can reach it, or nobody
+    senders : whose transactions it takes: anybody's, or those of active members, operators and nodes
+    community : address of the contract that says who they are
     names : by which wallets call the node, beside those of this machine
     origins : pages that may ask from a browser
     """
@@ -67,6 +72,8 @@ class Setting:
     seals: bool = True
     hash_chains: int = 1
     rpc: Rpc = "local"
+    senders: Senders = "all"
+    community: bytes | None = None
     names: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
 
@@ -87,6 +94,7 @@ def run(setting: Setting, say: Callable[[str], None]) -> None:
     except LedgerError:
         tree.close()
         raise
+    circle = Circle(tree, setting.community) if setting.community else None
     machine = Machine(tree, setting.key, log)
     machine.sealing = setting.seals and seals
     if setting.peers or agreement.nodes - {setting.key.address}:
@@ -95,6 +103,8 @@ def run(setting: Setting, say: Callable[[str], None]) -> None:
     allowed = agreement.nodes | set(setting.allowed) | set(setting.admit)
     wire = Wire(setting.key, tree.genesis, time.time())
     driver = Driver(machine, wire, allowed, setting.peers, log, time.time)
+    if circle and setting.senders == "members":
+        machine.pool.admits = lambda sender: circle.acts(sender) or _is_node(driver, sender)
     head = tree.head
 
     def started(port: int) -> None:
@@ -102,8 +112,10 @@ def run(setting: Setting, say: Callable[[str], None]) -> None:
             f"node {checksum_address(setting.key.address)} at {setting.host}:{port}, chain {tree.chain_id}, "
             f"{engine.name}, block {head.number} (0x{head.hash.hex()[:8]})"
         )
+        if circle and not circle.there:
+            log(f"there is no community at {checksum_address(circle.address)} yet: nobody is known as its member")
 
-    serve(driver, setting.host, setting.port, _rpc(driver, setting), started)
+    serve(driver, setting.host, setting.port, _rpc(driver, setting, circle), started)
     log("stopped")
 
 
@@ -112,16 +124,26 @@ def entry(line: str, at: datetime) -> str:
     return f"{at:%H:%M:%S} {plain(line, _LINE)}"
 
 
-def _rpc(driver: Driver, setting: Setting) -> list[BaseRoute]:
+def _rpc(driver: Driver, setting: Setting, circle: Circle | None) -> list[BaseRoute]:
     """JSON-RPC at the root, as the operator wants it."""
     if setting.rpc == "off":
         return []
-    readers = Readers(lambda: driver.machine.nodes | {driver.address}, time.time) if setting.rpc == "readers" else None
+
+    def may(reader: bytes) -> bool:
+        if setting.rpc == "members" and circle and circle.active(reader):
+            return True
+        return _is_node(driver, reader)
+
+    readers = Readers(may, time.time) if setting.rpc in ("readers", "members") else None
     access = Access(hosts=(*LOCAL, *setting.names), origins=setting.origins, readers=readers)
     service = Service(NodeBackend(driver))
     if setting.rpc != "local":
         return routes(service, access)
     return [Mount("/", LocalOnly(Starlette(routes=routes(service, access))))]
+
+
+def _is_node(driver: Driver, address: bytes) -> bool:
+    return address == driver.address or address in driver.machine.nodes
 
 
 def ask_status(url: str) -> dict[str, Any]:

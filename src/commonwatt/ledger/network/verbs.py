@@ -21,8 +21,8 @@ from commonwatt.errors import LedgerError
 from commonwatt.ledger.network import votes
 from commonwatt.ledger.network.access import is_local
 from commonwatt.ledger.network.driver import Driver
+from commonwatt.ledger.readers import HEADER, Readers
 from commonwatt.ledger.rpc.app import Access
-from commonwatt.ledger.rpc.readers import HEADER, Readers
 from commonwatt.proof.keys import checksum_address
 from commonwatt.records import strict_json
 
@@ -45,7 +45,7 @@ def routes(driver: Driver) -> list[Route]:
         "add_transaction": (add_transaction, ["POST"]),
         "mine_block": (mine_block, ["GET", "POST"]),
         "replace_chain": (replace_chain, ["GET", "POST"]),
-        "vote": (partial(vote, Readers(lambda: [driver.address], lambda: driver.now)), ["POST"]),
+        "vote": (partial(vote, Readers(lambda reader: reader == driver.address, lambda: driver.now)), ["POST"]),
     }
     return [Route(f"/{name}", _local(driver, verb), methods=methods) for name, (verb, methods) in verbs.items()]
 

@@ -24,8 +24,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from commonwatt.ledger.readers import HEADER, NotAReader, Readers
 from commonwatt.ledger.rpc.feed import Filters
-from commonwatt.ledger.rpc.readers import HEADER, NotAReader, Readers
 from commonwatt.ledger.rpc.service import Service
 
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
@@ -73,9 +73,13 @@ class Access:
 
 @dataclass(eq=False)
 class _Guest:
-    """An open WebSocket: whose it is, when it last asked, and what tells it to leave."""
+    """An open WebSocket: whose it is, when it last asked, and what tells it to leave.
+
+    reader : whose key signed for it [address]; empty where whoever can reach the node may read
+    """
 
     host: str
+    reader: bytes
     heard: float
     leave: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -122,14 +126,18 @@ class _Door:
         finally:
             self.unread -= size if room else 0
 
-    def enter(self, host: str) -> _Guest:
+    def may_stay(self, guest: _Guest) -> bool:
+        """Whether a WebSocket's reader may still read: the chain may have changed since it came."""
+        return self.access.readers is None or self.access.readers.may(guest.reader)
+
+    def enter(self, host: str, reader: bytes) -> _Guest:
         """A new WebSocket; when there are too many, one of the host that has most of them must leave, the quietest."""
         if len(self.guests) >= _CONNECTIONS:
             crowd, _ = Counter(guest.host for guest in self.guests).most_common(1)[0]
             quiet = min((guest for guest in self.guests if guest.host == crowd), key=lambda guest: guest.heard)
             quiet.leave.set()
             self.guests.remove(quiet)
-        self.guests.append(_Guest(host, asyncio.get_running_loop().time()))
+        self.guests.append(_Guest(host, reader, asyncio.get_running_loop().time()))
         return self.guests[-1]
 
 
@@ -234,14 +242,14 @@ def _written(door: _Door, answer: bytes, headers: dict[str, str]) -> Response:
 def _websocket(door: _Door) -> Callable[[WebSocket], Awaitable[None]]:
     async def serve(socket: WebSocket) -> None:
         try:
-            _check_reader(door.access, socket, b"")
+            reader = _check_reader(door.access, socket, b"")
         except NotAReader:
             await socket.close(_POLICY)
             return
         if door.access.problem(socket.headers):
             await socket.close(_POLICY)
             return
-        guest = door.enter(socket.client.host if socket.client else "")
+        guest = door.enter(socket.client.host if socket.client else "", reader)
         try:
             await socket.accept()
             await _talk(socket, door, guest)
@@ -264,6 +272,9 @@ async def _talk(socket: WebSocket, door: _Door, guest: _Guest) -> None:
     async def push() -> None:
         while True:
             await asyncio.sleep(_NEWS_SECONDS)
+            if not door.may_stay(guest):
+                await socket.close(_POLICY)
+                return
             news = door.service.news(connection)
             more = True
             while more:
@@ -287,6 +298,9 @@ async def _talk(socket: WebSocket, door: _Door, guest: _Guest) -> None:
         while room:
             message = await socket.receive()
             if message["type"] == "websocket.disconnect":
+                return
+            if not door.may_stay(guest):
+                await socket.close(_POLICY)
                 return
             guest.heard = asyncio.get_running_loop().time()
             request = message.get("text") or message.get("bytes") or b""
@@ -328,9 +342,11 @@ async def _body(request: Request, most: int) -> bytes | None:
     return bytes(body)
 
 
-def _check_reader(access: Access, request: HTTPConnection, body: bytes) -> None:
-    if access.readers is not None:
-        access.readers.check(request.headers.get(HEADER), request.headers.get("host", ""), body)
+def _check_reader(access: Access, request: HTTPConnection, body: bytes) -> bytes:
+    """Address of the reader; empty where whoever can reach the node may read. Raises NotAReader."""
+    if access.readers is None:
+        return b""
+    return access.readers.check(request.headers.get(HEADER), request.headers.get("host", ""), body)
 
 
 def _shared(headers: Headers) -> dict[str, str]:

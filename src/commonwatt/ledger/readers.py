@@ -6,7 +6,7 @@ and the body, so that a signature that was overheard is of no use for another qu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 
 from commonwatt.errors import LedgerError, SignatureError
 from commonwatt.proof.keccak import keccak
@@ -31,10 +31,10 @@ def signed_header(key: Key, host: str, body: bytes, now: int) -> str:
 
 
 class Readers:
-    """Checks that a request comes from one of those that `allowed` gives now, addresses of 20 bytes, and comes once."""
+    """Checks that a request comes from an address of which `may` holds now, and comes once."""
 
-    def __init__(self, allowed: Callable[[], Container[bytes]], clock: Callable[[], float]) -> None:
-        self._allowed = allowed
+    def __init__(self, may: Callable[[bytes], bool], clock: Callable[[], float]) -> None:
+        self.may = may
         self._clock = clock
         self._seen: dict[bytes, int] = {}
         """Signatures of the last minutes, with their times. Only those of readers come here, so they are few."""
@@ -51,7 +51,7 @@ class Readers:
             reader = recover(_digest(host, body, time), signature)
         except SignatureError as error:
             raise NotAReader(str(error)) from None
-        if reader not in self._allowed():
+        if not self.may(reader):
             raise NotAReader(
                 f"{checksum_address(reader)} is not a reader of this node, or the signature is for other data."
             )
