@@ -51,7 +51,11 @@ function compile(contract) {
   const input = {
     language: "Solidity",
     sources: Object.fromEntries([...sources].map(([name, content]) => [name, { content }])),
-    settings: { ...settings(contract), outputSelection: { "*": { "*": OUTPUTS, "": ["ast"] } } },
+    // Code of this contract alone: those that it only speaks to are compiled for themselves.
+    settings: {
+      ...settings(contract),
+      outputSelection: { "*": { "": ["ast"] }, [`src/${contract}.sol`]: { [contract]: OUTPUTS } },
+    },
   };
   const load = (name) => {
     try {

@@ -98,7 +98,7 @@ class CommunityClient:
 
     def grant(self, member: int, grantee: bytes, scope: bytes, until: int) -> records.Grant:
         """What a member signs to let somebody [address] read until then [unix s]; until 0 = to take that back."""
-        return records.Grant(member, grantee, scope, until, self._records(member))
+        return records.Grant(member, grantee, scope, until, int(self.ledger.view(COMMUNITY, "grantsOf", member)[0]))
 
     def bring_grant(self, key: Key, grant: records.Grant, signature: bytes, *, at: int) -> Receipt:
         """Grant or take back what a member signed, once. signature : of its account, 65 bytes"""
