@@ -88,7 +88,8 @@ REFUSED = {
     "for more than can be counted": (own(side=SELL, wh=MAX_ORDER_WH + 1), "the most that can be counted is 1000000000"),
     "overflowing": (order(wh=2**53), "what is signed is at most 9007199254740991"),
     "overflowing its field": (forged(order(), nonce=2**64), "cannot hold 18446744073709551616"),
-    "cancelling nothing": (order(wh=0), "there is no order for this slot and side to cancel"),
+    "cancelling nothing": (order(wh=0, limit=0), "there is no order for this slot and side to cancel"),
+    "cancelling with a limit by the agent": (order(wh=0), "an order of 0 Wh cancels, and has the limit 0"),
     "with negative energy": (forged(order(), wh=-1), "cannot hold -1"),
     "of no side": (order(side=2), "another slot or side"),
     "for the next slot": (order(slot=SLOT + HOUR), "another slot or side"),
@@ -101,7 +102,7 @@ REFUSED = {
     "in words beyond the collateral": (own(3, wh=1), "may cost 0.0002 EUR, but only 0.0001 EUR"),
     "cancelling with a limit": (
         sign(DOMAIN, replace(own(wh=0, limit=0).record, limit=5), WALLETS[0]),
-        "An order of 0 Wh cancels, and has the limit 0",
+        "an order of 0 Wh cancels, and has the limit 0",
     ),
 }
 

@@ -136,7 +136,9 @@ def test_an_order_is_accepted_until_its_gate_closes(tmp_path: Path) -> None:
     wishes = homes.declare(closure, {})
     first, *rest = [order for slot in wishes.signed for order in slot]
     stranger = replace(first, record=replace(first.record, slot=first.record.slot + 1))
+    shapeless: Any = {"slot": [first.record.slot]}
     for bad, at, reason in (
+        (replace(first, record=replace(first.record, **shapeless)), closure.at - 1, "Order.slot is uint64"),
         (first, closure.at, "the gate of its slot closed at"),
         (first, closure.at + 10**6, "the gate of its slot closed at"),
         (stranger, closure.at - 1, "no slot of this period begins then"),

@@ -115,6 +115,8 @@ def _fits(order: Order, slot: int, now: int, community: Community) -> None:
     """What holds for every order, whoever signs it."""
     if order.slot != slot or order.side not in (BUY, SELL):
         raise RecordError("the order is for another slot or side")
+    if order.limit and not order.wh:
+        raise RecordError("an order of 0 Wh cancels, and has the limit 0")
     if order.wh > MAX_ORDER_WH:
         raise RecordError(f"the order is for {order.wh} Wh, the most that can be counted is {MAX_ORDER_WH}")
     if order.limit > MAX_PRICE:
@@ -129,7 +131,7 @@ def _within_mandate(order: Order, mandate: Mandate, community: Community) -> Non
     most = mandate.buy_wh if order.side == BUY else mandate.sell_wh
     if order.wh > most:
         raise RecordError(f"the order is for {order.wh} Wh, the mandate allows at most {most} here")
-    if order.wh and order.side == BUY and order.limit > mandate.max_buy:
+    if order.side == BUY and order.limit > mandate.max_buy:
         _refuse_limit(order, f"is above what the mandate allows, {community.told(mandate.max_buy)}", community)
     if order.wh and order.side == SELL and order.limit < mandate.min_sell:
         _refuse_limit(order, f"is below what the mandate allows, {community.told(mandate.min_sell)}", community)

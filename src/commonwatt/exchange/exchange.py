@@ -37,7 +37,7 @@ from commonwatt.exchange.states import (
 )
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
-from commonwatt.proof import Key, Tree
+from commonwatt.proof import Key, Tree, hash_struct
 from commonwatt.records import Anchor, Mandate, Order, Receipt, Signed
 from commonwatt.units import MAX_MONEY, IntArray
 
@@ -284,14 +284,15 @@ class Exchange(Laboratory):
 
         Raises RecordError with the reason when it is refused; then nothing has changed.
         """
-        slot = order.record.slot
+        hash_struct(order.record)  # refuses what fits no field
+        slot, now = order.record.slot, max(at, self.now)
         gate = self._gates.get(slot)
         if gate is None:
             raise RecordError("no slot of this period begins then")
-        if max(at, self.now) >= gate:
+        if now >= gate:
             raise RecordError(f"the gate of its slot closed at {gate} (unix seconds)")
         accepted, known = self.accepted.get(slot, Accepted(slot)), (self.by_member, self.domain, self.rules.community)
-        accepted, _ = admission.accept(accepted, order, *known, at, self._unbound())
+        accepted, _ = admission.accept(accepted, order, *known, now, self._unbound())
         self.accepted[slot] = accepted
         return receipt(slot, len(accepted.signed) - 1, accepted.signed[-1].hash, self.domain, self.outbox.quorum)
 
