@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -92,8 +93,8 @@ def _look(document: Path, ledger: str, pins: Pins, key: Key | None, slot: int | 
         slots = {line["slot"]: line for line in given["content"]["slots"]}
         chosen = list(slots) if slot is None else [slot]
         pending = [each for each in chosen if not _is_final(client, each)]
-        found, pages = [], []
-        for post in _posts(client, pending):
+        found, pages, posts = [], [], list(_posts(client, pending))
+        for post in posts:
             line, proof = slots.get(post.slot), given["proofs"].get(str(post.slot))
             fault = _first_fault(post, line, proof, at.index, mandate, client)
             if fault and fault.function == DEMAND:
@@ -103,7 +104,7 @@ def _look(document: Path, ledger: str, pins: Pins, key: Key | None, slot: int | 
             elif mandate and isinstance(proof, dict) and proof.get("post") == as_json(post):
                 pages.append(page_of(line, proof, at.index, mandate, client.domain))
         require(
-            bool(found) or slots.keys() >= set(chosen),
+            bool(posts) or slots.keys() >= set(chosen),
             f"The document has no slot that starts at {slot} (unix seconds), the chain no post of it to challenge.",
         )
         return Looked(len(chosen) - len(pending), len(pending), tuple(found), trust), pages
@@ -148,16 +149,24 @@ def _first_fault(
         return Fault(post, f"Slot {slot}: what was shown is not what is posted", DEMAND)
     if mandate is None:
         return Fault(post, f"Slot {slot}: the mandate that was shown is not the member's", DEMAND)
-    found = faults(line, proof, member, mandate, _chain(post, member, client))
+    found = faults(line, proof, member, mandate, chain_of(post, member, client))
     return min(found, key=lambda fault: fault.function == DEMAND) if found else None
 
 
 def _chain(post: Post, member: int, client: LedgerClient) -> Chain:
-    """What the chain says of the slot."""
+    """What the chain says of a posted slot to a member."""
     deltas = client.posted_deltas(post.slot, post.revision) or b""
     earlier = client.announced(post.slot, post.revision - 1) if post.revision else None
     since = int(client.view(COMMUNITY, "registeredAt", member)[0])
-    return Chain(client.domain, client.commitment(post.slot), deltas, client.unit, earlier, since)
+    own = partial(_measures, client, member, post.slot)
+    return Chain(client.domain, client.commitment(post.slot), deltas, client.unit, earlier, since, own)
+
+
+def _measures(client: LedgerClient, member: int, slot: int, meter: bytes) -> bool:
+    try:
+        return client.home_of_meter(meter, slot) == member
+    except Reverted:
+        return False
 
 
 def _as_answered(fault: Fault, member: int, mandate: Mandate | None, client: LedgerClient) -> Fault | None:
@@ -174,7 +183,7 @@ def _as_answered(fault: Fault, member: int, mandate: Mandate | None, client: Led
     if mandate is None:
         return replace(fault, says=f"{fault.says}; it was answered, without a mandate", function=ANSWERED)
     line, proof = shown_by(post, member, parts)
-    found = faults(line, proof, member, mandate, _chain(post, member, client))
+    found = faults(line, proof, member, mandate, chain_of(post, member, client))
     proofs = [each for each in found if each.function != DEMAND]
     if found and not proofs:
         return replace(

@@ -7,7 +7,7 @@ that is demanded on the chain.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, pairwise
@@ -47,6 +47,7 @@ class Chain:
     domain : what records are signed for; deltas : as posted; unit : what a lane unit is worth [micro-currency]
     earlier : of a later revision, the one before, which is final; None = not asked for
     registered_at : since when the member belongs to the community [unix s]
+    measures : whether a meter [address] measured the member's home when the slot began
     """
 
     domain: Domain
@@ -55,6 +56,7 @@ class Chain:
     unit: int = 1
     earlier: Post | None = None
     registered_at: int = 0
+    measures: Callable[[bytes], bool] = lambda _: True
 
 
 def faults(
@@ -207,9 +209,10 @@ def _at_the_end(page: Page, chain: Chain) -> Iterator[Fault]:
             yield _fault(page, says, "challengeRevision", page.ends, chain.deltas, *(page.earlier or ()))
     if page.reading is None or hash_of(page.reading) != last.reading:
         return
-    other = page.reading.slot != page.post.slot
-    if other or not min(page.net, 0) <= last.wh <= max(page.net, 0):
+    other, strange = page.reading.slot != page.post.slot, not chain.measures(page.reading.meter)
+    if other or strange or not min(page.net, 0) <= last.wh <= max(page.net, 0):
         says = f"{last.wh} Wh of local energy, and the meter counted {page.net} Wh"
+        says = "the reading is of a meter that did not measure this home then" if strange else says
         says = "the reading is of another slot" if other else says
         yield _fault(page, says, "challengeDelivery", page.ends, page.reading)
 

@@ -1,0 +1,149 @@
+"""What was answered on the chain is judged, and who watches for members demands and proves for them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from exchange_cases import START, written
+from lies import LIES, TEXT, Day, another_sum, publish, purse, shown_to, with_two_ends
+from shell import Shell
+
+from commonwatt.errors import LedgerError
+from commonwatt.exchange.answers import answers
+from commonwatt.exchange.checking import load
+from commonwatt.exchange.states import Posted
+from commonwatt.ledger.chain.embedded import EmbeddedChain
+from commonwatt.ledger.client.community import CommunityClient
+from commonwatt.ledger.client.demands import DemandsClient
+from commonwatt.ledger.client.settlement import LedgerClient
+from commonwatt.ledger.keyfile import write_key
+from commonwatt.member.challenge import Looked, challenge
+from commonwatt.member.trust import Pins
+from commonwatt.proof import Key, checksum_address, keccak
+from commonwatt.simulation.api import first_day
+
+WATCHER = Key.derive(b"tests", "watcher")
+Lie = Callable[[Day, Posted, int], Posted]
+
+
+class Shown:
+    """A post on the chain, of which a member was shown nothing, or several members were shown all."""
+
+    def __init__(self, folder: Path, lie: Lie) -> None:
+        out = folder / "out"
+        self.day = Day(load(written(folder, TEXT)), folder, first_day(START, 1)[0], 1, out=out)
+        self.member = self.day.until_rich()
+        self.client = self.day.exchange.client
+        self.false = lie(self.day, self.day.stopped, self.member)
+        publish(self.day, self.false)
+        self.key, self.folder, self.ledger = purse(self.day, self.member), folder, str(out / "ledger.sqlite")
+        self.pins = Pins(contract=self.client.addresses.settlement)
+        self.slot = self.false.post.slot
+
+    @property
+    def now(self) -> int:
+        return self.client.node.head.timestamp + 1
+
+    def document(self, member: int, *, empty: bool = False) -> Path:
+        shown = shown_to(self.day, self.false, member)
+        if empty:
+            shown["content"]["slots"], shown["proofs"] = [], {}
+        file = self.folder / f"{member}.json"
+        file.write_text(json.dumps(shown), "utf-8")
+        return file
+
+    def answer(self, most_lines: int) -> None:
+        """The operators' answer to what the member has demanded."""
+        mandate = self.day.exchange.mandates[self.member]
+        parts = answers(self.false, self.member, mandate, most_lines=most_lines)
+        DemandsClient(self.client).answer(self.false.post, self.member, parts, at=self.now)
+
+    def look(self, *documents: Path, key: Key | None = None) -> Looked:
+        return challenge(documents, self.ledger, self.pins, key, self.slot if len(documents) == 1 else None)
+
+
+def posted(shown: Shown) -> bool:
+    with EmbeddedChain(Path(shown.ledger), read_only=True) as chain:
+        return LedgerClient(chain, shown.key, shown.client.addresses).posted(shown.slot, 0) is not None
+
+
+def honest(day: Day, shown: Posted, member: int) -> Posted:
+    return shown
+
+
+@pytest.mark.parametrize("most_lines", [1, 100])
+def test_what_an_answer_shows_is_judged(tmp_path: Path, most_lines: int) -> None:
+    shown = Shown(tmp_path, another_sum)
+    file = shown.document(shown.member, empty=True)
+    DemandsClient(shown.client).demand(shown.key, shown.false.post, shown.member, at=shown.now)
+    shown.answer(most_lines)
+    shown.day.close()
+    (told,) = shown.look(file).objections
+    assert told.function == "challengeSum"
+    (done,) = shown.look(file, key=shown.key).objections
+    assert done.sent == "proved; the post is deleted"
+    assert not posted(shown)
+
+
+def test_an_answer_that_is_right_leaves_nothing_to_object_to(tmp_path: Path) -> None:
+    shown = Shown(tmp_path, honest)
+    file = shown.document(shown.member, empty=True)
+    DemandsClient(shown.client).demand(shown.key, shown.false.post, shown.member, at=shown.now)
+    shown.answer(100)
+    shown.day.close()
+    assert shown.look(file, key=shown.key).objections == ()
+    assert posted(shown)
+
+
+def test_who_holds_a_grant_to_watch_demands_for_the_member(tmp_path: Path) -> None:
+    shown = Shown(tmp_path, LIES["challengeOrder"])
+    file, until = shown.document(shown.member, empty=True), shown.now + 10**6
+    shown.client.pay(WATCHER.address, 10**18, at=shown.now)
+    grants = CommunityClient(shown.client)
+    grants.grant_access(shown.key, WATCHER.address, keccak(b"readings"), until, at=shown.now)
+    shown.day.close()
+    with pytest.raises(LedgerError, match=r"the document is of .* It holds no grant of that member to watch either"):
+        shown.look(file, key=WATCHER)
+    with EmbeddedChain(Path(shown.ledger)) as chain:
+        client = LedgerClient(chain, shown.key, shown.client.addresses)
+        CommunityClient(client).grant_access(
+            shown.key, WATCHER.address, keccak(b"watch"), until, at=chain.head.timestamp + 1
+        )
+    (asked,) = shown.look(file, key=WATCHER).objections
+    assert asked.sent.startswith("demanded; without an answer by ")
+    (waits,) = shown.look(file, key=WATCHER).objections
+    assert "AnswerPending" in waits.sent
+    with EmbeddedChain(Path(shown.ledger)) as chain:
+        chain.seal(chain.head.timestamp + 1801)
+    (gone,) = shown.look(file, key=WATCHER).objections
+    assert gone.sent == "lapsed; the post is deleted"
+
+
+def test_the_documents_of_several_members_show_two_ends_that_differ(said: Shell, tmp_path: Path) -> None:
+    ends: list[int] = []
+
+    def lie(day: Day, right: Posted, member: int) -> Posted:
+        false, other = with_two_ends(day, right, member)
+        ends.extend((member, other))
+        return false
+
+    shown = Shown(tmp_path, lie)
+    files = [shown.document(member) for member in ends]
+    shown.client.pay(WATCHER.address, 10**18, at=shown.now)
+    for member in ends:
+        grants, key = CommunityClient(shown.client), purse(shown.day, member)
+        grants.grant_access(key, WATCHER.address, keccak(b"watch"), shown.now + 10**6, at=shown.now)
+    shown.day.close()
+    assert [shown.look(file).objections for file in files] == [(), ()]
+    (told,) = shown.look(*files).objections
+    assert (told.function, told.sent) == ("challengeSides", "")
+    key = tmp_path / "watcher.key"
+    write_key(key, WATCHER)
+    pins = ["--contract", checksum_address(shown.client.addresses.settlement), "--key", key]
+    code, told_, _ = said("challenge", *files, "--ledger", shown.ledger, *pins)
+    assert code == 0
+    assert "challengeSides: proved; the post is deleted" in " ".join(told_.split())
+    assert not posted(shown)
