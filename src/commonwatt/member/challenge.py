@@ -101,7 +101,7 @@ def _look(document: Path, ledger: str, pins: Pins, key: Key | None, slot: int | 
                 fault = _as_answered(fault, at.index, mandate, client)
             if fault:
                 found.append(_object(fault, at.index, client, key))
-            elif mandate and isinstance(proof, dict) and proof.get("post") == as_json(post):
+            elif line and mandate and isinstance(proof, dict) and proof.get("post") == as_json(post):
                 pages.append(page_of(line, proof, at.index, mandate, client.domain))
         require(
             bool(posts) or slots.keys() >= set(chosen),
@@ -153,7 +153,7 @@ def _first_fault(
     return min(found, key=lambda fault: fault.function == DEMAND) if found else None
 
 
-def _chain(post: Post, member: int, client: LedgerClient) -> Chain:
+def chain_of(post: Post, member: int, client: LedgerClient) -> Chain:
     """What the chain says of a posted slot to a member."""
     deltas = client.posted_deltas(post.slot, post.revision) or b""
     earlier = client.announced(post.slot, post.revision - 1) if post.revision else None

@@ -167,8 +167,8 @@ def read(shown: Mapping[str, Any], proof: Any, member: int, mandate: Mandate, do
     ends = (*leaves[: len(before)], leaves[-1])
     require(all(leaf.statement.member != member for leaf in ends), "not all of the lines are shown.")
     trades = tuple(_agreed(each, mandate, domain) for each in _list(shown["trades"]))
-    reading, before = read_reading(shown["reading"], domain), _earlier(proof.get("earlier"), member)
-    return Page(post, member, mandate, leaves, tuple(_lines(own, trades, mandate)), trades, reading, before)
+    reading, earlier = read_reading(shown["reading"], domain), _earlier(proof.get("earlier"), member)
+    return Page(post, member, mandate, leaves, tuple(_lines(own, trades, mandate)), trades, reading, earlier)
 
 
 def ways(proof: Mapping[str, Any]) -> Ways:
