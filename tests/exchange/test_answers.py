@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from plant import BLOCK_GAS, MEMBERS, PLANT, TOWN, Sold, selling
 
-from commonwatt.errors import Reverted
+from commonwatt.accounts.statements import SENTINEL_MEMBER
+from commonwatt.errors import LedgerError, Reverted, StoreError
 from commonwatt.exchange.answers import MOST_LINES, answers
+from commonwatt.exchange.proofs import SlotProof
+from commonwatt.exchange.store import Store
 from commonwatt.ledger.client.abi import events
+from commonwatt.ledger.client.community import CommunityClient
 from commonwatt.ledger.client.demands import Answer, DemandsClient
+from commonwatt.ledger.client.settlement import Enrolment
 from commonwatt.member.answered import mandate_in, shown_by
 from commonwatt.member.faults import Chain, faults
-from commonwatt.proof import keccak
+from commonwatt.proof import Key, keccak, sign
 from commonwatt.records.schema import as_json
 
 MOST_GAS_A_LINE = 27_500
@@ -88,6 +94,8 @@ def test_parts_go_on_with_another_length_and_neither_skip_nor_repeat_a_line() ->
 
 def test_each_part_begins_with_the_last_line_of_the_one_before_and_the_reading_is_in_the_first() -> None:
     with selling(20, ahead=10) as sold:
+        with pytest.raises(LedgerError, match="another answer than the contract can have accepted"):
+            shown_by(sold.posted.post, PLANT, [])
         found = parts(sold, most_lines=6)
         assert [len(part.trades) for part in found] == [6, 6, 6, 2]
         for one, other in pairwise(found):
@@ -101,3 +109,29 @@ def test_each_part_begins_with_the_last_line_of_the_one_before_and_the_reading_i
         assert as_json(sold.posted.post) == shown_by(sold.posted.post, PLANT, found)[1]["post"]
         assert demands.answered(sold.posted.post, PLANT) == []
         assert keccak(sold.posted.deltas) == sold.posted.post.deltas
+
+
+def test_of_who_joined_after_the_slot_the_lines_around_its_missing_place_are_shown() -> None:
+    with selling(3, ahead=1) as sold:
+        client, post, key = sold.client, sold.posted.post, Key.derive(b"plant", "newcomer")
+        index = CommunityClient(client).register(Enrolment(key.address, 1), at=client.node.head.timestamp + 1)
+        mandate = replace(sold.mandates[PLANT].record, member=key.address, agent=key.address)
+        signed = sign(client.domain, mandate, key)
+        demands = DemandsClient(client)
+        demands.demand(key, post, index, at=client.node.head.timestamp + 1)
+        (part,) = answers(sold.posted, index, signed)
+        assert [line.member for line in part.statements] == [TOWN, SENTINEL_MEMBER]
+        demands.answer(post, index, [part], at=client.node.head.timestamp + 1)
+        line, proof = shown_by(post, index, demands.answered(post, index))
+        since = client.node.head.timestamp
+        chain = Chain(client.domain, client.commitment(post.slot), sold.posted.deltas, registered_at=since)
+        assert faults(line, proof, index, mandate, chain) == []
+        passed = faults(line, proof, index, mandate, replace(chain, registered_at=0))
+        assert [fault.function for fault in passed] == ["challengeGap"]
+
+
+def test_a_revision_that_is_not_there_is_said() -> None:
+    store = Store(None)
+    with pytest.raises(StoreError, match="holds no post for slot 9000, revision 1"):
+        SlotProof.stored(store, 9000, 1)
+    store.close()

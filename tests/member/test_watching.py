@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from codes import constructor, create
 from exchange_cases import START, written
-from lies import LIES, TEXT, Day, another_sum, publish, purse, shown_to, with_two_ends
+from lies import LATE, LIES, TEXT, Correcting, Day, another_sum, publish, purse, shown_to, with_two_ends
 from shell import Shell
 
 from commonwatt.errors import LedgerError
@@ -16,11 +18,14 @@ from commonwatt.exchange.answers import answers
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.states import Posted
 from commonwatt.ledger.chain.embedded import EmbeddedChain
+from commonwatt.ledger.client.abi import DEMANDS, contract
 from commonwatt.ledger.client.community import CommunityClient
 from commonwatt.ledger.client.demands import DemandsClient
+from commonwatt.ledger.client.disputes import plain
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.ledger.keyfile import write_key
 from commonwatt.member.challenge import Looked, challenge
+from commonwatt.member.faults import DEMAND, Chain, faults
 from commonwatt.member.trust import Pins
 from commonwatt.proof import Key, checksum_address, keccak
 from commonwatt.simulation.api import first_day
@@ -96,6 +101,67 @@ def test_an_answer_that_is_right_leaves_nothing_to_object_to(tmp_path: Path) -> 
     shown.day.close()
     assert shown.look(file, key=shown.key).objections == ()
     assert posted(shown)
+
+
+def test_an_answer_that_a_contract_gave_is_no_proof_and_no_reason_to_ask_again(tmp_path: Path) -> None:
+    shown = Shown(tmp_path, another_sum)
+    file, post = shown.document(shown.member, empty=True), shown.false.post
+    demands = DemandsClient(shown.client)
+    demands.demand(shown.key, post, shown.member, at=shown.now)
+    forwarder = create(shown.client, constructor(proxy_call(demands.address)))
+    (part,) = answers(shown.false, shown.member, shown.day.exchange.mandates[shown.member])
+    data = contract(DEMANDS).functions["answer"].encode(*map(plain, (post, shown.member, part)))
+    shown.client.send(shown.client.key, forwarder, data, "the answer", at=shown.now, kind="answer", items=20)
+    shown.day.close()
+    (told,) = shown.look(file, key=shown.key).objections
+    assert told.function == "answered"
+    assert told.says.endswith("A contract gave the answer: what it shows is not in a transaction's data")
+    assert told.sent == "nothing can be proved with it"
+    assert posted(shown)
+
+
+def proxy_call(to: bytes) -> bytes:
+    """Code of a contract that hands on whatever it is told."""
+    return bytes.fromhex("365f5f375f5f365f5f73") + to + bytes.fromhex("5af100")
+
+
+def spoilt(proof: dict[str, Any], how: str) -> None:
+    earlier = proof["earlier"]
+    match how:
+        case "no table":
+            proof["earlier"] = []
+        case "no ends":
+            earlier["ends"] = []
+        case "one end":
+            earlier["ends"] = earlier["ends"][:1]
+        case "another's":
+            earlier["ends"] = earlier["ends"][::-1]
+        case "another line":
+            earlier["ends"][0]["statement"]["money"] += 1
+        case "another post":
+            earlier["post"]["statements"] = f"0x{'11' * 32}"
+
+
+@pytest.mark.parametrize("how", ["no table", "no ends", "one end", "another's", "another line", "another post"])
+def test_a_revision_before_that_is_not_shown_as_it_was_is_demanded(corrected: tuple[Day, int], how: str) -> None:
+    day, member = corrected
+    document = shown_to(day, day.stopped, member)
+    line, proof = document["content"]["slots"][0], document["proofs"][str(day.stopped.post.slot)]
+    spoilt(proof, how)
+    commitment = day.exchange.client.commitment(day.stopped.post.slot)
+    assert day.earlier
+    chain = Chain(day.exchange.domain, commitment, day.stopped.deltas, earlier=day.earlier.post)
+    (told,) = faults(line, proof, member, day.exchange.mandates[member].record, chain)
+    assert told.function == DEMAND
+
+
+@pytest.fixture(scope="module")
+def corrected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Day, int]]:
+    """A day that stops at a slot that is settled anew."""
+    folder = tmp_path_factory.mktemp("corrected")
+    day = Day(load(written(folder, LATE)), folder, first_day(START, 1)[0], 1, engine=Correcting)
+    yield day, day.until_rich()
+    day.close()
 
 
 def test_who_holds_a_grant_to_watch_demands_for_the_member(tmp_path: Path) -> None:

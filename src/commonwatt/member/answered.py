@@ -7,6 +7,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from commonwatt.accounts.document import hex_text, signed_json
+from commonwatt.errors import LedgerError
 from commonwatt.ledger.client.demands import Answer, Consent
 from commonwatt.ledger.client.disputes import Leaf
 from commonwatt.proof import hash_struct, proofs_of
@@ -21,7 +22,18 @@ def mandate_in(parts: Sequence[Answer]) -> Mandate | None:
 
 
 def shown_by(post: Post, member: int, parts: Sequence[Answer]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A slot's entry and its proof, as an excerpt of the slot has them. parts : of one whole answer, in order"""
+    """A slot's entry and its proof, as an excerpt of the slot has them.
+
+    parts : of one whole answer, in order
+    Raises LedgerError when they are none that the contract has accepted, but a node's invention.
+    """
+    try:
+        return _shown_by(post, member, parts)
+    except (LookupError, ValueError):
+        raise LedgerError("The node shows another answer than the contract can have accepted.") from None
+
+
+def _shown_by(post: Post, member: int, parts: Sequence[Answer]) -> tuple[dict[str, Any], dict[str, Any]]:
     leaves = {leaf.position: leaf for part in parts for leaf in _leaves(part)}
     around = [leaves[position] for position in sorted(leaves)]
     before = around[0] if around[0].statement.member < member else None

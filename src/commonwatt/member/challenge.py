@@ -177,19 +177,17 @@ def _as_answered(fault: Fault, member: int, mandate: Mandate | None, client: Led
         return fault
     try:
         parts = demands.answered(post, member)
+        line, proof = shown_by(post, member, parts)
     except LedgerError as error:
         return replace(fault, says=f"{fault.says}. {str(error).rstrip('.')}", function=ANSWERED)
     mandate = mandate_in(parts) or mandate
     if mandate is None:
         return replace(fault, says=f"{fault.says}; it was answered, without a mandate", function=ANSWERED)
-    line, proof = shown_by(post, member, parts)
     found = faults(line, proof, member, mandate, chain_of(post, member, client))
-    proofs = [each for each in found if each.function != DEMAND]
-    if found and not proofs:
-        return replace(
-            found[0], says=f"{found[0].says}; that was answered, and nothing more can be asked", function=ANSWERED
-        )
-    return proofs[0] if proofs else None
+    best = min(found, key=lambda each: each.function == DEMAND, default=None)
+    if best and best.function == DEMAND:
+        return replace(best, says=f"{best.says}; that was answered, and nothing more can be asked", function=ANSWERED)
+    return best
 
 
 def _object(fault: Fault, member: int, client: LedgerClient, key: Key | None) -> Objection:
