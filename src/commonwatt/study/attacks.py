@@ -172,7 +172,7 @@ def _two_meters(scene: Scene) -> bool:
 def _revoked(scene: Scene) -> bool:
     """The buyer, an operator's friend, would get its money back once the seller's meter is out of service."""
     offers, offer, _ = _sold(scene)
-    seller, meter = scene.keys.members[offer.seller], scene.keys.meters[offer.seller]
+    seller, meter = scene.keys.members[offer.seller], scene.meter_of(offer.seller)
     CommunityClient(scene.client).revoke_meter(scene.client.key, meter.address, at=_after(scene, offer))
     reading = Reading(meter.address, offer.slot, 0, offer.wh, 10**6)
     offers.release(seller, offer, sign(scene.client.domain, reading, meter), at=scene.now)

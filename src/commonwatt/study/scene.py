@@ -83,6 +83,13 @@ class Scene:
         """As many operators as must sign."""
         return self.keys.operators
 
+    def meter_of(self, member: int) -> Key:
+        """The key of the member's meter."""
+        key = self.keys.meters[member]
+        if key is None:
+            raise LedgerError(f"Member {member} has no meter.")
+        return key
+
     def post(self, false: Posted) -> None:
         """The quorum posts this, with its bond."""
         message, outbox = outgoing(false, self.client.domain, self.quorum), Outbox(self.client, self.quorum)
