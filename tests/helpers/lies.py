@@ -14,9 +14,10 @@ from commonwatt.exchange.excerpt import excerpt, promised
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.outbox import Outgoing, outgoing
 from commonwatt.exchange.states import Posted, Settled
+from commonwatt.market import Orders
 from commonwatt.member.faults import Chain, Fault, faults
-from commonwatt.proof import Tree, hash_struct, keccak
-from commonwatt.records import Statement, Trade, Trades
+from commonwatt.proof import Tree, hash_struct, keccak, sign
+from commonwatt.records import Order, Signed, Statement, Trade, Trades
 from commonwatt.records.deltas import pack_deltas, unpack_deltas
 from commonwatt.simulation.homes import SigningHomes
 from commonwatt.simulation.simulation import Simulation
@@ -55,6 +56,20 @@ class Stopping(Exchange):
         return None
 
 
+class Hesitant(SigningHomes):
+    """Homes whose agents order twice as much at first, and then think better of it."""
+
+    def signed(self, starts: Sequence[int], orders: Sequence[Orders]) -> tuple[tuple[Signed[Order], ...], ...]:
+        agents = {key.address: agent for key, agent in zip(self.keys.members, self.keys.agents, strict=True)}
+
+        def twice(order: Signed[Order]) -> tuple[Signed[Order], Signed[Order]]:
+            record, agent = order.record, agents[order.record.member]
+            first = replace(record, nonce=record.nonce - 1, wh=min(2 * record.wh, record.wh + 100))
+            return sign(self.domain, first, agent), order
+
+        return tuple(tuple(each for order in slot for each in twice(order)) for slot in super().signed(starts, orders))
+
+
 class Day(Simulation):
     """A day that stops at a slot in which a home has an order's trade and one of the pool."""
 
@@ -63,6 +78,8 @@ class Day(Simulation):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, engine=Stopping, **options)
+        homes = self.homes
+        self.homes = Hesitant(homes.rules, homes.world, homes.forecaster, homes.store, homes.keys, homes.domain)
 
     @property
     def stopped(self) -> Posted:
@@ -130,6 +147,31 @@ def dearer_than_committed(day: Day, posted: Posted, member: int) -> Posted:
     return with_trade(day, posted, trade.number, trade.price + (1000 if trade.buyer == member else -1000))
 
 
+def under_a_replaced_order(day: Day, posted: Posted, member: int) -> Posted:
+    """The trades of a member's order, booked under the one that it replaced."""
+    declared = posted.delivered.committed.cleared.declared
+    replaced = {
+        place: min(
+            other
+            for other, order in enumerate(declared.signed)
+            if declared.members[other] == declared.members[place] and order.record.side == now.record.side
+        )
+        for place, now in enumerate(declared.signed)
+    }
+    earlier = {order.hash: declared.signed[replaced[place]].hash for place, order in enumerate(declared.signed)}
+    records = tuple(
+        replace(trade, buy_order=earlier.get(trade.buy_order, trade.buy_order))
+        if trade.buyer == member
+        else replace(trade, sell_order=earlier.get(trade.sell_order, trade.sell_order))
+        if trade.seller == member
+        else trade
+        for trade in posted.delivered.committed.records
+    )
+    delivered = replace(posted.delivered, committed=replace(posted.delivered.committed, records=records))
+    mandates = [mandate.hash for mandate in day.exchange.mandates]
+    return steps.post(Settled(delivered, posted.after, posted.account), mandates)
+
+
 def another_sum(day: Day, posted: Posted, member: int) -> Posted:
     lines = list(posted.statements)
     place = next(i for i, line in enumerate(lines) if line.member == member)
@@ -174,6 +216,7 @@ LIES: dict[str, Lie] = {
     "challengeGap": passed_over,
     "challengeSequence": a_line_twice,
     "challengeDelivery": more_than_metered,
+    "challengeReplaced": under_a_replaced_order,
 }
 
 

@@ -1,0 +1,54 @@
+"""Orders of four members for one slot, and what the exchange knows of the members."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from commonwatt.community.model import Community, LedgerChoice
+from commonwatt.community.tariff import Flat, Tariff
+from commonwatt.community.wording import order_text
+from commonwatt.proof import Domain, Key, sign
+from commonwatt.records import BUY, SELL, Mandate, Order, Signed
+
+SLOT, NOW, HOUR = 1_800_000_000, 1_799_900_000, 3600
+DOMAIN = Domain(7, b"\x07" * 20)
+WALLETS, AGENTS, METERS = ([Key.derive(role, str(n)) for n in range(4)] for role in (b"wallet", b"agent", b"meter"))
+MANDATES = {
+    wallet.address: (
+        number,
+        Mandate(wallet.address, agent.address, "", 300_000, 80_000, 5_000, 4_000, NOW - 10, NOW + 10**6, 1),
+    )
+    for number, (wallet, agent) in enumerate(zip(WALLETS, AGENTS, strict=True))
+}
+FREE = np.array([10**6, 10**6, 10**6, 100])
+COMMUNITY = Community("Here", "EUR", "UTC", HOUR, (), Tariff(Flat(0), Flat(0)), (), LedgerChoice(), b"")
+
+
+def order(member: int = 0, *, key: Key | None = None, domain: Domain = DOMAIN, **changes: Any) -> Signed[Order]:
+    fields: dict[str, Any] = {
+        "text": "",
+        "side": BUY,
+        "wh": 1000,
+        "limit": 200_000,
+        "slot": SLOT,
+        "expiry": SLOT,
+        "nonce": 1,
+    } | changes
+    return sign(domain, Order(WALLETS[member].address, **fields), key or AGENTS[member])
+
+
+def forged(signed: Signed[Order], **changes: Any) -> Signed[Order]:
+    return Signed(replace(signed.record, **changes), signed.hash, signed.signature)
+
+
+GOOD = [order(1), order(2, side=SELL, wh=3000, limit=90_000)]
+
+
+def own(member: int = 0, *, language: str = "en", key: Key | None = None, **changes: Any) -> Signed[Order]:
+    """An order that the member itself signs, in words."""
+    draft = order(member, **changes).record
+    words = COMMUNITY.currency, COMMUNITY.timezone, COMMUNITY.slot_seconds, COMMUNITY.unit
+    return sign(DOMAIN, replace(draft, text=order_text(draft, *words, language)), key or WALLETS[member])
