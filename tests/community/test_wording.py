@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -162,7 +163,7 @@ def test_an_order_whose_words_and_numbers_differ_is_refused(given_order: Order, 
     for language in LANGUAGES:
         honest = replace(given_order, text=order_text(given_order, "EUR", "Europe/Berlin", language=language))
         check_order(honest, "EUR", "Europe/Berlin")
-        value = 1 - honest.side if field == "side" else getattr(honest, field) + change
+        value: Any = 1 - honest.side if field == "side" else getattr(honest, field) + change
         with pytest.raises(RecordError):
             check_order(replace(honest, **{field: value}), "EUR", "Europe/Berlin")
 
@@ -183,12 +184,13 @@ def test_words_of_another_community_are_refused() -> None:
 
 
 def test_what_no_sentence_can_say() -> None:
-    for change, reason in (
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"side": 2}, "to buy or to sell"),
         ({"wh": 0}, "cancels, and has the limit 0"),
         ({"slot": 2**53 - 1}, "The order's slot is beyond the calendar"),
         ({"expiry": 2**53 - 1}, "The order's expiry is beyond the calendar"),
-    ):
+    ]
+    for change, reason in cases:
         with pytest.raises(RecordError, match=reason):
             order_text(replace(ORDER, **change), "EUR", "UTC")
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from exchange_cases import HEAD, MEMBERS, TARIFF
+from order_cases import Hesitant
 
 from commonwatt.exchange import steps
 from commonwatt.exchange.events import Correction, Event
@@ -14,10 +15,9 @@ from commonwatt.exchange.excerpt import excerpt, promised
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.outbox import Outgoing, outgoing
 from commonwatt.exchange.states import Posted, Settled
-from commonwatt.market import Orders
 from commonwatt.member.faults import Chain, Fault, faults
-from commonwatt.proof import Tree, hash_struct, keccak, sign
-from commonwatt.records import Order, Signed, Statement, Trade, Trades
+from commonwatt.proof import Tree, hash_struct, keccak
+from commonwatt.records import Statement, Trade, Trades
 from commonwatt.records.deltas import pack_deltas, unpack_deltas
 from commonwatt.simulation.homes import SigningHomes
 from commonwatt.simulation.simulation import Simulation
@@ -56,20 +56,6 @@ class Stopping(Exchange):
         return None
 
 
-class Hesitant(SigningHomes):
-    """Homes whose agents order twice as much at first, and then think better of it."""
-
-    def signed(self, starts: Sequence[int], orders: Sequence[Orders]) -> tuple[tuple[Signed[Order], ...], ...]:
-        agents = {key.address: agent for key, agent in zip(self.keys.members, self.keys.agents, strict=True)}
-
-        def twice(order: Signed[Order]) -> tuple[Signed[Order], Signed[Order]]:
-            record, agent = order.record, agents[order.record.member]
-            first = replace(record, nonce=record.nonce - 1, wh=min(2 * record.wh, record.wh + 100))
-            return sign(self.domain, first, agent), order
-
-        return tuple(tuple(each for order in slot for each in twice(order)) for slot in super().signed(starts, orders))
-
-
 class Day(Simulation):
     """A day that stops at a slot in which a home has an order's trade and one of the pool."""
 
@@ -78,8 +64,7 @@ class Day(Simulation):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, engine=Stopping, **options)
-        homes = self.homes
-        self.homes = Hesitant(homes.rules, homes.world, homes.forecaster, homes.store, homes.keys, homes.domain)
+        self.homes = Hesitant.of(self.homes)
 
     @property
     def stopped(self) -> Posted:

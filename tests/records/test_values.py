@@ -82,7 +82,8 @@ KEY, DOMAIN = Key.derive(b"values", ""), Domain(7, bytes(20))
 
 @pytest.mark.parametrize("field", ["wh", "limit", "slot", "expiry", "nonce"])
 def test_what_is_signed_is_an_integer_that_a_wallet_shows_exactly(field: str) -> None:
-    most, more = (sign(DOMAIN, replace(ORDER, **{field: value}), KEY) for value in (2**53 - 1, 2**53))
+    changes: list[dict[str, Any]] = [{field: 2**53 - 1}, {field: 2**53}]
+    most, more = (sign(DOMAIN, replace(ORDER, **change), KEY) for change in changes)
     assert verify(DOMAIN, most, KEY.address) == most.hash
     with pytest.raises(RecordError) as caught:
         verify(DOMAIN, more, KEY.address)

@@ -26,7 +26,7 @@ Text = Annotated[str, "string"]
 
 ZERO_HASH = bytes(32)
 MAX_SIGNED: Final = 2**53 - 1
-"""Largest integer of what somebody signs: a wallet in a browser counts no further (ECMA-262, Number.MAX_SAFE_INTEGER)."""
+"""Largest integer of what somebody signs: wallets in browsers count no further (ECMA-262, Number.MAX_SAFE_INTEGER)."""
 _SIZES: Final = {"address": 20, "bytes32": 32}
 
 
