@@ -16,7 +16,7 @@ from commonwatt.exchange import store
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.rows import read_declared
 from commonwatt.member.verify import verify_bill
-from commonwatt.records import BUY, Signed
+from commonwatt.records import BUY, Order, Signed
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
 from commonwatt.simulation.simulation import Simulation
