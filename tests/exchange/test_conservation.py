@@ -119,7 +119,7 @@ def test_every_record_is_in_the_store_with_its_signature(run: Result) -> None:
 
 
 def test_the_words_of_a_mandate_say_what_its_numbers_say(run: Result) -> None:
-    from commonwatt.community.mandate import check_mandate
+    from commonwatt.community.wording import check_mandate
 
     community = run.community
     for signed in exchange_of(run).mandates:

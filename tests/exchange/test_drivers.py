@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 from exchange_cases import COMMUNITY, START, begin, exchange_of, homes_of, short_days, snapshot, written
 
 from commonwatt.accounts.document import signed_json
+from commonwatt.errors import RecordError
+from commonwatt.exchange import store
 from commonwatt.exchange.events import GateClosure, SlotEnd
 from commonwatt.exchange.states import Readings, Wishes
-from commonwatt.proof import hash_struct
-from commonwatt.records import Order, Reading, Signed
+from commonwatt.proof import hash_struct, verify
+from commonwatt.records import Order, Reading, Receipt, Signed
 from commonwatt.records.schema import from_json, to_bytes
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
@@ -30,9 +34,13 @@ def received(kind: type[Any], message: str) -> Signed[Any]:
 
 
 class Service:
-    """Waits for messages, and brings the exchange each event when all that is expected for it is there."""
+    """Waits for messages, and brings the exchange each event when all that is expected for it is there.
 
-    def __init__(self, simulation: Simulation) -> None:
+    at_once : orders come in any order, and each is accepted or refused, with its receipt, as it comes
+    """
+
+    def __init__(self, simulation: Simulation, *, at_once: bool = False) -> None:
+        self.at_once, self.receipts, self.refused = at_once, list[Receipt](), 0
         self.simulation, self.exchange, self.homes = simulation, exchange_of(simulation), homes_of(simulation)
         self.inbox: asyncio.Queue[str] = asyncio.Queue()
 
@@ -48,13 +56,27 @@ class Service:
 
     async def _gate(self, event: GateClosure) -> None:
         wishes = self.homes.declare(event, self.exchange.committed)
-        self._post([json.dumps(signed_json(order)) for slot in wishes.signed for order in slot])
+        self._post([json.dumps(signed_json(order)) for slot in wishes.signed for order in slot], shuffled=self.at_once)
         orders = [received(Order, await self.inbox.get()) for slot in wishes.signed for _ in slot]
         signed = tuple(
             tuple(order for order in orders if order.record.slot == slot) for slot in event.day.starts.tolist()
         )
+        if self.at_once:
+            for order in orders:
+                self._accept(order, event.at - 1)
+            signed = tuple(() for _ in signed)
         told = Wishes((), signed, wishes.planned, ())
         self.exchange.close_gate(event, told, partial(self.homes.keep_plans, event))
+
+    def _accept(self, order: Signed[Order], at: int) -> None:
+        try:
+            given = self.exchange.accept(order, at)
+        except RecordError:
+            self.refused += 1
+            return
+        for receipt in given:
+            verify(self.exchange.domain, receipt, self.homes.keys.operator.address)
+        self.receipts += [receipt.record for receipt in given]
 
     async def _slot(self, event: SlotEnd) -> None:
         slot = event.at - self.exchange.rules.period.seconds
@@ -67,8 +89,9 @@ class Service:
         told = Readings(flows["net"] * 0, tuple(by_meter[meter] for meter in self.exchange.meters))
         self.exchange.end_slot(event, told, partial(self.homes.keep_flows, slot, flows))
 
-    def _post(self, messages: list[str]) -> None:
-        random.Random(len(messages)).shuffle(messages)  # noqa: S311
+    def _post(self, messages: list[str], *, shuffled: bool = True) -> None:
+        if shuffled:
+            random.Random(len(messages)).shuffle(messages)  # noqa: S311
         for message in messages:
             self.inbox.put_nowait(message)
 
@@ -80,3 +103,56 @@ def test_a_driver_by_messages_ends_with_the_same_chain_and_the_same_bills(tmp_pa
     assert snapshot(served) == snapshot(simulated)
     for result in (simulated, served):
         result.close()
+
+
+def test_orders_that_come_in_any_order_move_the_same_money_and_keep_the_places_that_were_promised(
+    tmp_path: Path,
+) -> None:
+    # Whose money does not last for all orders has it bound by those that come first.
+    rich = COMMUNITY.replace('collateral = "0.05"', 'collateral = "20"')
+    with short_days():
+        simulated = simulate(written(tmp_path / "simulated", rich), START, 1)
+        service = Service(begin(tmp_path / "served", rich), at_once=True)
+        served = asyncio.run(service.run())
+    one, other = snapshot(served), snapshot(simulated)
+    assert one["balances"] == other["balances"]
+    assert one["head"] != other["head"]
+    for table in (store.accounts, store.readings):
+        assert served.exchange.store.rows(table) == simulated.exchange.store.rows(table)
+    kept = [(row.slot, row.position, row.hash) for row in served.exchange.store.rows(store.orders)]
+    assert kept == sorted((receipt.slot, receipt.position, receipt.order) for receipt in service.receipts)
+    assert service.refused == 0
+    assert exchange_of(served).accepted == {}
+    for result in (simulated, served):
+        result.close()
+
+
+def test_an_order_is_accepted_until_its_gate_closes(tmp_path: Path) -> None:
+    with short_days():
+        simulation = begin(tmp_path, COMMUNITY)
+    exchange, homes = exchange_of(simulation), homes_of(simulation)
+    closure = exchange.next
+    assert isinstance(closure, GateClosure)
+    wishes = homes.declare(closure, {})
+    first, *rest = [order for slot in wishes.signed for order in slot]
+    stranger = replace(first, record=replace(first.record, slot=first.record.slot + 1))
+    for bad, at, reason in (
+        (first, closure.at, "the gate of its slot closed at"),
+        (first, closure.at + 10**6, "the gate of its slot closed at"),
+        (stranger, closure.at - 1, "no slot of this period begins then"),
+        (replace(first, signature=rest[0].signature), closure.at - 1, "is signed by"),
+    ):
+        with pytest.raises(RecordError, match=reason):
+            exchange.accept(bad, at)
+    assert exchange.accepted == {}
+    (receipt,) = exchange.accept(first, closure.at - 1)
+    assert (receipt.record.order, receipt.record.position) == (first.hash, 0)
+    with pytest.raises(RecordError, match="its nonce 1 is not above 1"):
+        exchange.accept(first, closure.at - 1)
+    # What was accepted stands before what comes with the gate, where it is refused as a replay.
+    exchange.close_gate(closure, wishes)
+    (refused,) = exchange.store.rows(store.refusals, slot=first.record.slot, number=0)
+    assert "its nonce 1 is not above 1" in refused.reason
+    with pytest.raises(RecordError, match="the gate of its slot closed at"):
+        exchange.accept(rest[0], closure.at - 1)
+    simulation.close()

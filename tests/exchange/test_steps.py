@@ -11,164 +11,30 @@ import pytest
 from exchange_cases import written
 from hypothesis import given
 from hypothesis import strategies as st
+from order_cases import AGENTS, COMMUNITY, DOMAIN, FREE, HOUR, MANDATES, METERS, NOW, SLOT, WALLETS, order
 
 from commonwatt.accounts.charges import charges
 from commonwatt.agents.planning import Outlook, declare
 from commonwatt.community.calendar import Slots
-from commonwatt.community.model import Battery, Community, LedgerChoice
+from commonwatt.community.model import Battery, Community
 from commonwatt.community.tariff import Flat, Tariff, slot_prices
 from commonwatt.devices import Fleet
 from commonwatt.errors import CommonwattError, RecordError, SequenceError, SignatureError
 from commonwatt.exchange import steps
+from commonwatt.exchange.admission import admit
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.parties import filed
-from commonwatt.exchange.states import Committed, Declared, Delivered
+from commonwatt.exchange.states import Accepted, Committed, Declared, Delivered
 from commonwatt.forecast.expectation import Forecast
 from commonwatt.market import Frame, find
 from commonwatt.market.interface import Limits
 from commonwatt.market.stage import ActiveStage
 from commonwatt.meter import SimulatedMeter
-from commonwatt.proof import Domain, Key, Tree, sign
-from commonwatt.records import BUY, SELL, Mandate, Order, Reading, Signed
+from commonwatt.proof import Domain, Tree, sign
+from commonwatt.records import BUY, SELL, Mandate, Reading, Signed
 from commonwatt.simulation.homes import deliver, sign_orders
 from commonwatt.simulation.keys import Keys, mandates, simulated_keys
 from commonwatt.units import MAX_ORDER_WH, FloatArray, IntArray
-
-SLOT, NOW, HOUR = 1_800_000_000, 1_799_900_000, 3600
-DOMAIN = Domain(7, b"\x07" * 20)
-WALLETS, AGENTS, METERS = ([Key.derive(role, str(n)) for n in range(4)] for role in (b"wallet", b"agent", b"meter"))
-MANDATES = {
-    wallet.address: (
-        number,
-        Mandate(wallet.address, agent.address, "", 300_000, 80_000, 5_000, 4_000, NOW - 10, NOW + 10**6, 1),
-    )
-    for number, (wallet, agent) in enumerate(zip(WALLETS, AGENTS, strict=True))
-}
-FREE = np.array([10**6, 10**6, 10**6, 100])
-COMMUNITY = Community("Here", "EUR", "UTC", HOUR, (), Tariff(Flat(0), Flat(0)), (), LedgerChoice(), b"")
-TOLD = COMMUNITY.told
-
-
-def order(member: int = 0, *, key: Key | None = None, domain: Domain = DOMAIN, **changes: Any) -> Signed[Order]:
-    fields: dict[str, Any] = {
-        "text": "",
-        "side": BUY,
-        "wh": 1000,
-        "limit": 200_000,
-        "slot": SLOT,
-        "expiry": SLOT,
-        "nonce": 1,
-    } | changes
-    return sign(domain, Order(WALLETS[member].address, **fields), key or AGENTS[member])
-
-
-def forged(signed: Signed[Order], **changes: Any) -> Signed[Order]:
-    return Signed(replace(signed.record, **changes), signed.hash, signed.signature)
-
-
-GOOD = [order(1), order(2, side=SELL, wh=3000, limit=90_000)]
-
-
-def test_good_orders_are_admitted_and_bind_collateral() -> None:
-    declared, free = steps.admit(SLOT, GOOD, MANDATES, DOMAIN, NOW, FREE, TOLD)
-    assert declared.orders.member.tolist() == [1, 2]
-    assert declared.orders.net.tolist() == [1000, -3000]
-    assert declared.signed == tuple(GOOD)
-    assert (FREE - free).tolist() == [0, 200_000, 0, 0]
-
-
-def test_it_does_not_matter_in_which_order_orders_come() -> None:
-    both = [*GOOD, order(1, side=SELL, limit=90_000), order(0)]
-    declared, free = steps.admit(SLOT, both, MANDATES, DOMAIN, NOW, FREE, TOLD)
-    again, left = steps.admit(SLOT, both[::-1], MANDATES, DOMAIN, NOW, FREE, TOLD)
-    assert declared.signed == again.signed
-    assert [(o.record.member, o.record.side) for o in declared.signed] == [
-        (WALLETS[member].address, side) for member, side in ((0, BUY), (1, BUY), (1, SELL), (2, SELL))
-    ]
-    assert (declared.orders.member == again.orders.member).all()
-    assert (free == left).all()
-
-
-REFUSED = {
-    "signed by a stranger": (order(key=Key.derive(b"stranger", "")), "is signed by"),
-    "signed by another member's agent": (order(key=AGENTS[1]), "is signed by"),
-    "signed for another chain": (order(domain=Domain(8, b"\x07" * 20)), "is signed by"),
-    "with a signature of zeros": (replace(order(), signature=bytes(65)), "65 bytes r, s, v with v 27 or 28"),
-    "with half a signature": (replace(order(), signature=order().signature[:32]), "A signature is 65 bytes"),
-    "with more energy than was signed": (forged(order(), wh=1001), "is signed by"),
-    "with another limit than was signed": (forged(order(), limit=200_001), "is signed by"),
-    "of somebody who is no member": (order(key=AGENTS[0], wh=1), ""),
-    "above the mandate's energy": (
-        order(wh=5001),
-        "is for 5001 Wh, the mandate allows more than 0 and at most 5000 here",
-    ),
-    "above the mandate's energy to sell": (order(side=SELL, wh=4001, limit=90_000), "at most 4000 here"),
-    "above the mandate's price": (
-        order(limit=300_001),
-        "0.300001 EUR per kWh, is above what",
-    ),
-    "below the mandate's price": (
-        order(side=SELL, limit=79_999),
-        "0.079999 EUR per kWh, is below what",
-    ),
-    "asking a price that no market counts": (
-        order(side=SELL, limit=2**63),
-        "that can be counted, 1000000.00 EUR",
-    ),
-    "without energy": (order(wh=0), "is for 0 Wh"),
-    "with negative energy": (forged(order(), wh=-1), "cannot hold -1"),
-    "of no side": (order(side=2), "another slot or side"),
-    "for the next slot": (order(slot=SLOT + HOUR), "another slot or side"),
-    "that has expired": (order(expiry=NOW), "has expired"),
-    "that costs more than the member has": (
-        order(3, wh=1),
-        "may cost 0.0002 EUR, but only 0.0001 EUR",
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", REFUSED)
-def test_an_order_is_refused_with_its_reason_and_harms_nobody(kind: str) -> None:
-    bad, reason = REFUSED[kind]
-    if kind == "of somebody who is no member":
-        bad = forged(bad, member=b"\x99" * 20)
-        reason = "the member is not known here"
-    for place in (0, 1, 2):
-        orders = [*GOOD[:place], bad, *GOOD[place:]]
-        declared, free = steps.admit(SLOT, orders, MANDATES, DOMAIN, NOW, FREE, TOLD)
-        assert declared.signed == tuple(GOOD)
-        assert (FREE - free).tolist() == [0, 200_000, 0, 0]
-        ((member, told),) = declared.refused
-        assert reason in told
-        assert member in (-1, 0, 3)
-
-
-@pytest.mark.parametrize(
-    ("bad", "reason"),
-    [
-        (order(limit=300_001), "the order's limit, 3000.01 VND per kWh, is above what the mandate allows, 3000.00 VND"),
-        (order(3, wh=1), "it may cost 2.00 VND, but only 1.00 VND of collateral is free"),
-    ],
-)
-def test_a_reason_tells_the_communitys_money_whatever_it_is_counted_in(bad: Signed[Order], reason: str) -> None:
-    told = replace(COMMUNITY, currency="VND", unit=10_000).told
-    declared, _ = steps.admit(SLOT, [bad], MANDATES, DOMAIN, NOW, FREE, told)
-    assert [why for _, why in declared.refused] == [reason]
-
-
-def test_a_second_order_for_the_same_slot_and_side_is_refused() -> None:
-    again = order(1, nonce=2, wh=500)
-    declared, free = steps.admit(SLOT, [*GOOD, again, GOOD[0]], MANDATES, DOMAIN, NOW, FREE, TOLD)
-    assert declared.signed == tuple(GOOD)
-    assert [reason for _, reason in declared.refused] == ["there is an order for this slot and side already"] * 2
-    assert free[1] == FREE[1] - 200_000
-
-
-def test_a_mandate_that_is_over_or_not_begun_allows_nothing() -> None:
-    for now in (NOW - 11, NOW + 10**6):
-        declared, _ = steps.admit(SLOT, [order(slot=SLOT, expiry=2 * SLOT)], MANDATES, DOMAIN, now, FREE, TOLD)
-        assert [reason for _, reason in declared.refused] == ["the order or its mandate has expired"]
-
 
 # Mandates
 
@@ -238,7 +104,9 @@ def test_a_mandate_whose_words_are_not_its_numbers_is_not_filed_even_when_it_is_
 
 
 def committed() -> Committed:
-    declared, _ = steps.admit(SLOT, [order(0), order(1, side=SELL, limit=90_000)], MANDATES, DOMAIN, NOW, FREE, TOLD)
+    declared, _ = admit(
+        Accepted(SLOT), [order(0), order(1, side=SELL, limit=90_000)], MANDATES, DOMAIN, COMMUNITY, NOW, FREE
+    )
     (cleared,) = steps.check(steps.clear([], frame_of(2), [declared]), None, np.array([[1000], [-1000]]))
     return steps.commit(cleared)
 
@@ -305,7 +173,7 @@ def test_a_home_that_may_not_sell_is_capped_by_its_plan_and_not_to_nothing() -> 
     # Homes 1 and 2 plan to feed in 3000 Wh each; home 1 may not sell, so only home 2 has an order and a trade.
     planned = np.array([[2000], [-3000], [-3000]])
     signed = [order(0, wh=2000), order(2, side=SELL, wh=3000, limit=90_000)]
-    declared, _ = steps.admit(SLOT, signed, MANDATES, DOMAIN, NOW, FREE, TOLD)
+    declared, _ = admit(Accepted(SLOT), signed, MANDATES, DOMAIN, COMMUNITY, NOW, FREE)
     wires = HalfWires()
     agreed = steps.clear([ActiveStage(0, find("fixed"), {"price": "0.2"})], frame_of(3), [declared])
     (cleared,) = steps.check(agreed, wires, planned)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from exchange_cases import HEAD, MEMBERS, TARIFF
+from order_cases import Hesitant
 
 from commonwatt.exchange import steps
 from commonwatt.exchange.events import Correction, Event
@@ -80,6 +81,7 @@ class Day(Simulation):
 
     def __init__(self, *arguments: Any, engine: type[Stopping] = Stopping, **options: Any) -> None:
         super().__init__(*arguments, engine=engine, **options)
+        self.homes = Hesitant.of(self.homes)
 
     @property
     def earlier(self) -> SlotProof | None:
@@ -153,6 +155,31 @@ def dearer_than_committed(day: Day, posted: Posted, member: int) -> Posted:
     return with_trade(day, posted, trade.number, trade.price + (1000 if trade.buyer == member else -1000))
 
 
+def under_a_replaced_order(day: Day, posted: Posted, member: int) -> Posted:
+    """The trades of a member's order, booked under the one that it replaced."""
+    declared = posted.delivered.committed.cleared.declared
+    replaced = {
+        place: min(
+            other
+            for other, order in enumerate(declared.signed)
+            if declared.members[other] == declared.members[place] and order.record.side == now.record.side
+        )
+        for place, now in enumerate(declared.signed)
+    }
+    earlier = {order.hash: declared.signed[replaced[place]].hash for place, order in enumerate(declared.signed)}
+    records = tuple(
+        replace(trade, buy_order=earlier.get(trade.buy_order, trade.buy_order))
+        if trade.buyer == member
+        else replace(trade, sell_order=earlier.get(trade.sell_order, trade.sell_order))
+        if trade.seller == member
+        else trade
+        for trade in posted.delivered.committed.records
+    )
+    delivered = replace(posted.delivered, committed=replace(posted.delivered.committed, records=records))
+    mandates = [mandate.hash for mandate in day.exchange.mandates]
+    return steps.post(Settled(delivered, posted.after, posted.account), mandates)
+
+
 def another_sum(day: Day, posted: Posted, member: int) -> Posted:
     lines = list(posted.statements)
     place = next(i for i, line in enumerate(lines) if line.member == member)
@@ -218,6 +245,7 @@ LIES: dict[str, Lie] = {
     "challengeUnread": without_a_reading,
     "challengeReading": of_another_reading,
     "challengeUnstated": moved_without_a_line,
+    "challengeReplaced": under_a_replaced_order,
 }
 OF_REVISIONS: dict[str, Lie] = {
     "challengeRevision" if name == "challengeDelta" else name: lie for name, lie in LIES.items()

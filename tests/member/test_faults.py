@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,13 @@ from lies import (
     shown_to,
     with_two_ends,
 )
+from order_cases import Themselves
 
+from commonwatt.accounts.promise import Placed
 from commonwatt.errors import Reverted
 from commonwatt.exchange.answers import answers, order_answer, receipts
 from commonwatt.exchange.checking import load
-from commonwatt.exchange.excerpt import excerpt
+from commonwatt.exchange.excerpt import excerpt, placed
 from commonwatt.exchange.states import Posted
 from commonwatt.ledger.client.abi import events
 from commonwatt.ledger.client.demands import DemandsClient
@@ -168,7 +170,9 @@ def test_what_the_revision_before_had_is_shown_or_demanded_and_answered(tmp_path
         demands.answer(post, member, answers(day.stopped, member, mandate), at=at + 2)
     demands.answer(post, member, answers(day.stopped, member, mandate, day.earlier), at=at + 3)
     line, proof = shown_by(post, member, demands.answered(post, member))
-    assert (line, proof) == excerpted(day, member)
+    expected, whole = excerpted(day, member)
+    # Orders that were replaced are no part of an answer.
+    assert (line, {**proof, "orders": whole["orders"]}) == (expected, whole)
     assert faults(line, proof, member, mandate.record, chain) == []
     day.close()
 
@@ -202,4 +206,57 @@ def test_two_ends_of_a_trade_show_to_who_sees_both(tmp_path: Path) -> None:
     (fault,) = between(pages)
     assert fault.function == "challengeSides"
     proved(day, false, member, fault)
+    day.close()
+
+
+def test_a_replaced_order_is_known_from_the_gate_even_when_nobody_shows_it_later(stopped: tuple[Day, int]) -> None:
+    day, member = stopped
+    false = LIES["challengeReplaced"](day, day.stopped, member)
+    mandate, client = day.exchange.mandates[member], day.exchange.client
+    document = excerpt(false, member, mandate, client)
+    (line,), proof = document["content"]["slots"], document["proofs"][str(false.post.slot)]
+    hidden = {**proof, "orders": []}
+    chain = Chain(day.exchange.domain, client.commitment(false.post.slot), false.deltas)
+
+    def found(shown: Any, orders: Sequence[Placed] = ()) -> list[Fault]:
+        return [
+            fault
+            for fault in faults(line, shown, member, mandate.record, chain, None, orders)
+            if fault.function == "challengeReplaced"
+        ]
+
+    assert not found(hidden)
+    kept = placed(day.stopped.delivered.committed, member)
+    assert [fault.arguments for fault in found(hidden, kept)] == [fault.arguments for fault in found(proof)]
+    assert {fault.says.partition(": ")[2] for fault in found(hidden, kept)} == {
+        "a trade under order 0, which order 1 replaced or cancelled"
+    }
+    # What does not lead to the posted orders proves nothing, nor does an order for another slot, or an earlier one.
+    for one in kept:
+        for other in (
+            replace(one, position=one.position + 1),
+            replace(one, siblings=()),
+            replace(one, order=replace(one.order, slot=one.order.slot + 3600)),
+            replace(one, order=replace(one.order, nonce=0)),
+        ):
+            assert not found(hidden, [other])
+    # The honest post is under the later one.
+    assert not [fault for fault in look(day, day.stopped, day.stopped, member) if fault.function == "challengeReplaced"]
+
+
+def test_the_chain_takes_a_members_own_order_without_a_mandate(tmp_path: Path) -> None:
+    community = load(written(tmp_path, TEXT))
+    day = Day(community, tmp_path, first_day(START, 1)[0], 1)
+    day.homes = Themselves.of(day.homes)
+    member = day.until_rich()
+    assert [fault for each in range(day.rules.members) for fault in look(day, day.stopped, day.stopped, each)] == []
+    client, key = day.exchange.client, purse(day, member)
+    at, demands = publish(day, day.stopped), DemandsClient(client)
+    demands.demand(key, day.stopped.post, member, at=at)
+    shown = answers(day.stopped, member, day.exchange.mandates[member])
+    (receipt,) = demands.answer(day.stopped.post, member, shown, at=at + 1)
+    assert [event.name for event in events(receipt)] == ["Answered"]
+    # Under the agent's order that it replaced itself, a trade is a fault.
+    false = LIES["challengeReplaced"](day, day.stopped, member)
+    assert "challengeReplaced" in [fault.function for fault in look(day, false, day.stopped, member)]
     day.close()

@@ -82,7 +82,7 @@ def test_every_record_is_read_as_it_was_written() -> None:
 
 
 def test_a_post_that_fits_no_field_is_none() -> None:
-    proof = dict.fromkeys(("before", "lines", "after", "trades", "committed", "reading"))
+    proof = dict.fromkeys(("before", "lines", "after", "trades", "committed", "reading", "orders"))
     post = as_json(Post(SLOT, 0, ZERO_HASH, ZERO_HASH, ZERO_HASH, ZERO_HASH))
     assert post_of({**proof, "post": post}).slot == SLOT
     for change in ({"slot": -1}, {"slot": 2**64}, {"revision": True}, {"orders": 1}):

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commonwatt.errors import RecordError
-from commonwatt.proof import hash_struct
-from commonwatt.records import BUY, Mandate, Order, Statement, Trade
+from commonwatt.proof import Domain, Key, hash_struct, sign, verify
+from commonwatt.records import BUY, Mandate, Mint, Order, Statement, Trade
 
 HASH = bytes(range(32))
 ORDER = Order(bytes(20), "", BUY, 500, 320_000, 1_780_000_000, 1_780_000_900, 1)
@@ -75,6 +75,25 @@ def test_an_integer_fits_or_is_refused(value: int) -> None:
     else:
         with pytest.raises(RecordError):
             hash_struct(replace(ORDER, wh=value))
+
+
+KEY, DOMAIN = Key.derive(b"values", ""), Domain(7, bytes(20))
+
+
+@pytest.mark.parametrize("field", ["wh", "limit", "slot", "expiry", "nonce"])
+def test_what_is_signed_is_an_integer_that_a_wallet_shows_exactly(field: str) -> None:
+    changes: list[dict[str, Any]] = [{field: 2**53 - 1}, {field: 2**53}]
+    most, more = (sign(DOMAIN, replace(ORDER, **change), KEY) for change in changes)
+    assert verify(DOMAIN, most, KEY.address) == most.hash
+    with pytest.raises(RecordError) as caught:
+        verify(DOMAIN, more, KEY.address)
+    assert str(caught.value) == f"Order.{field} is 9007199254740992, and what is signed is at most 9007199254740991."
+
+
+def test_money_of_a_statement_and_tokens_have_their_own_bounds() -> None:
+    for record in (replace(STATEMENT, money=-(2**60)), Mint(bytes(20), 10**30, 0)):
+        signed = sign(DOMAIN, record, KEY)
+        assert verify(DOMAIN, signed, KEY.address) == signed.hash
 
 
 @given(st.integers(-(2**63), 2**63 - 1), st.integers(-(2**63), 2**63 - 1))

@@ -16,17 +16,25 @@ MOST_LINES: Final = 200
 """Lines of a part: a block of 10 M gas takes it, also where data has a floor price (EIP-7623), 33 000 gas a line."""
 _NO_POST = Post(0, 0, ZERO_HASH, ZERO_HASH, ZERO_HASH, ZERO_HASH)
 _NO_ORDER = Order(bytes(20), "", BUY, 0, 0, 0, 0, 0)
+_NO_MANDATE = Mandate(bytes(20), bytes(20), "", 0, 0, 0, 0, 0, 0, 0)
 _NO_READING = Signed(Reading(bytes(20), 0, 0, 0, 0), ZERO_HASH, b"")
 _NOTHING_READ: Final[tuple[Reading, bytes, Sequence[bytes]]] = (_NO_READING.record, b"", ())
 
 
-def receipts(declared: Declared, domain: Domain, operators: Sequence[Key]) -> tuple[tuple[Signed[Receipt], ...], ...]:
-    """For each admitted order, each operator's receipt: where the order will stand among the committed ones.
+def receipt(
+    slot: int, position: int, order: bytes, domain: Domain, operators: Sequence[Key]
+) -> tuple[Signed[Receipt], ...]:
+    """Each operator's receipt for an accepted order [struct hash]: where it will stand among the slot's.
 
     With a quorum of them whoever holds them can demand the order on the chain.
     """
-    places = [Receipt(order.hash, declared.slot, place) for place, order in enumerate(declared.signed)]
-    return tuple(tuple(sign(domain, receipt, operator) for operator in operators) for receipt in places)
+    return tuple(sign(domain, Receipt(order, slot, position), operator) for operator in operators)
+
+
+def receipts(declared: Declared, domain: Domain, operators: Sequence[Key]) -> tuple[tuple[Signed[Receipt], ...], ...]:
+    """`receipt` for each order of a slot whose gate has closed, for operators who did not see it arrive."""
+    orders = enumerate(declared.signed)
+    return tuple(receipt(declared.slot, place, order.hash, domain, operators) for place, order in orders)
 
 
 def order_answer(posted: Posted, receipt: Receipt) -> tuple[bytes, ...]:
@@ -80,7 +88,9 @@ def _reading(posted: Posted, slot: PostedSlot, member: int) -> tuple[Reading, by
 
 
 def _consent(order: Signed[Order] | None, mandate: Signed[Mandate]) -> Consent:
-    """An agent's order with the mandate that makes it one, or the mandate alone."""
+    """An agent's order with the mandate that makes it one, the member's own order alone, or the mandate alone."""
     if order is None:
         return Consent(_NO_ORDER, b"", mandate.record, mandate.signature)
+    if order.record.text:
+        return Consent(order.record, order.signature, _NO_MANDATE, b"")
     return Consent(order.record, order.signature, mandate.record, mandate.signature)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from commonwatt.accounts.document import signed_json
-from commonwatt.accounts.promise import Promise
+from commonwatt.accounts.promise import Placed, Promise
 from commonwatt.accounts.statements import place_of
 from commonwatt.exchange.bills import ledger_of
-from commonwatt.exchange.proofs import PostedSlot, SlotProof
+from commonwatt.exchange.proofs import PostedSlot, SlotProof, replacing
 from commonwatt.exchange.states import Committed, Posted
 from commonwatt.proof import hash_struct
 from commonwatt.records import Mandate, Signed
@@ -32,6 +32,13 @@ def promised(committed: Committed, member: int) -> dict[int, Promise]:
         for trade in committed.records
         if member in (trade.buyer, trade.seller)
     }
+
+
+def placed(committed: Committed, member: int) -> list[Placed]:
+    """What a member is shown at the gate of its orders that replaced or cancelled others."""
+    declared, tree = committed.cleared.declared, committed.orders
+    places = replacing(declared, member)
+    return [Placed(declared.signed[place].record, place, tree.proof(place)) for place in places]
 
 
 def excerpt(

@@ -16,13 +16,15 @@ from sqlalchemy import Connection
 
 from commonwatt.accounts import netting
 from commonwatt.errors import RecordError
-from commonwatt.exchange import rows, steps
+from commonwatt.exchange import admission, rows, steps
+from commonwatt.exchange.answers import receipt
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.events import Correction, Event, GateClosure, SlotEnd
 from commonwatt.exchange.outbox import Outbox, Outgoing, outgoing
 from commonwatt.exchange.parties import filed
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.states import (
+    Accepted,
     Cleared,
     Committed,
     Declared,
@@ -36,7 +38,7 @@ from commonwatt.exchange.states import (
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
 from commonwatt.proof import Key, Tree
-from commonwatt.records import Anchor, Mandate, Signed
+from commonwatt.records import Anchor, Mandate, Order, Receipt, Signed
 from commonwatt.units import MAX_MONEY, IntArray
 
 if TYPE_CHECKING:
@@ -213,6 +215,8 @@ class Exchange(Laboratory):
     client : of the community's contracts; quorum : keys of as many operators as must sign
     mandates : of all members, signed by their wallets; meters : addresses; both by member index
     generators : addresses of the meters of those that have one, by member index
+    accepted : orders that came before their slot's gate, by the slot's start; a driver that is killed has to bring them
+        again, in the same order
     Raises SignatureError or RecordError when a mandate is not its member's own.
     """
 
@@ -232,6 +236,9 @@ class Exchange(Laboratory):
         self.client, self.outbox, self.domain = client, Outbox(client, quorum), client.domain
         self.mandates, self.meters = tuple(mandates), tuple(meters)
         self.by_member = filed(self.mandates, rules.community, self.domain)
+        self.accepted: dict[int, Accepted] = {}
+        gates = (event for event in rules.events if isinstance(event, GateClosure))
+        self._gates = {slot: gate.at for gate in gates for slot in gate.day.starts.tolist()}
         self._tell_again()
 
     @property
@@ -264,12 +271,40 @@ class Exchange(Laboratory):
 
     def admitted(self, closure: GateClosure, wishes: Wishes) -> list[Declared]:
         """See `Laboratory`: signed orders within mandate and free collateral."""
-        free, told = np.maximum(self.outbox.free() - self._owed(), 0), self.rules.community.told
-        declared = []
+        free, declared = self._unbound(), []
         for slot, signed in zip(closure.ahead.starts.tolist(), wishes.signed, strict=True):
-            admitted, free = steps.admit(slot, signed, self.by_member, self.domain, closure.at, free, told)
+            accepted = self.accepted.get(slot, Accepted(slot))
+            known = (self.by_member, self.domain, self.rules.community, closure.at)
+            admitted, free = admission.admit(accepted, signed, *known, free)
             declared.append(admitted)
         return declared
+
+    def accept(self, order: Signed[Order], at: int) -> tuple[Signed[Receipt], ...]:
+        """An order that arrives at `at` [unix s], before the gate of its slot: each operator's receipt for it.
+
+        Raises RecordError with the reason when it is refused; then nothing has changed.
+        """
+        slot = order.record.slot
+        gate = self._gates.get(slot)
+        if gate is None:
+            raise RecordError("no slot of this period begins then")
+        if max(at, self.now) >= gate:
+            raise RecordError(f"the gate of its slot closed at {gate} (unix seconds)")
+        accepted, known = self.accepted.get(slot, Accepted(slot)), (self.by_member, self.domain, self.rules.community)
+        accepted, _ = admission.accept(accepted, order, *known, at, self._unbound())
+        self.accepted[slot] = accepted
+        return receipt(slot, len(accepted.signed) - 1, accepted.signed[-1].hash, self.domain, self.outbox.quorum)
+
+    def close_gate(self, closure: GateClosure, wishes: Wishes, beside: Beside = nothing) -> None:
+        """See `Laboratory`; behind the orders that were accepted before come those of `wishes`."""
+        super().close_gate(closure, wishes, beside)
+        for slot in closure.day.starts.tolist():
+            self.accepted.pop(slot, None)
+
+    def _unbound(self) -> IntArray:
+        """Collateral that neither agreed trades nor open orders bind, shape (members,) [lane unit]."""
+        free: IntArray = np.maximum(self.outbox.free() - self._owed(), 0)
+        return free - admission.bound(self.accepted.values(), self.rules.members)
 
     def _owed(self) -> IntArray:
         """What members still have to pay for what they bought ahead, shape (members,) [lane unit]."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from commonwatt.community.mandate import check_mandate
 from commonwatt.community.model import Community
 from commonwatt.community.tariff import SlotPrices
+from commonwatt.community.wording import check_mandate
 from commonwatt.market import Limits
 from commonwatt.proof import Domain, verify
 from commonwatt.records import Mandate, Signed

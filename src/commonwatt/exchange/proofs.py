@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
+from commonwatt.accounts.document import signed_json
 from commonwatt.accounts.statements import Line, by_member, member_statements, sentinel
 from commonwatt.errors import StoreError
 from commonwatt.exchange import store as tables
-from commonwatt.exchange.rows import read_trades
-from commonwatt.exchange.states import Posted
+from commonwatt.exchange.rows import read_declared, read_trades
+from commonwatt.exchange.states import Declared, Posted
 from commonwatt.exchange.store import Store
 from commonwatt.ledger.client.disputes import Leaf
 from commonwatt.proof import Tree, hash_struct, keccak
-from commonwatt.records import ZERO_HASH, Post, Statement
+from commonwatt.records import BUY, SELL, ZERO_HASH, Post, Statement
 from commonwatt.records.schema import as_json
 
 
@@ -25,17 +26,28 @@ class SlotProof:
     """Everything that proves one posted slot.
 
     tree : of the statements; readings : struct hash of each member's reading, zero where there is none
-    committed : tree of the day-ahead trades
+    committed : tree of the day-ahead trades; declared : the slot's orders
     """
 
     def __init__(
-        self, post: Post, tree: Tree, readings: Sequence[bytes], committed: Tree, lines: Sequence[Line]
+        self,
+        post: Post,
+        tree: Tree,
+        readings: Sequence[bytes],
+        committed: Tree,
+        lines: Sequence[Line],
+        declared: Declared,
     ) -> None:
         self.slot, self.post, self.tree, self.readings, self.committed = post.slot, post, tree, readings, committed
-        self.reading_tree = Tree.of(self.readings)
+        self.reading_tree, self.declared = Tree.of(self.readings), declared
         self.own = by_member(lines, len(self.readings))
         counts = [max(1, len(lines)) for lines in self.own]
         self.first = np.concatenate([[0], np.cumsum(counts)]).tolist()
+
+    @cached_property
+    def order_tree(self) -> Tree:
+        """Of all accepted orders."""
+        return Tree.of([order.hash for order in self.declared.signed])
 
     @classmethod
     def stored(cls, store: Store, slot: int, revision: int | None = None) -> SlotProof:
@@ -53,7 +65,7 @@ class SlotProof:
         trades, records, agreed = read_trades(store, slot, row.revision)
         committed = Tree.of([trade.hash for trade in trades[:agreed]])
         lines = [Line(record, trade.hash, trade.settled) for record, trade in zip(records, trades, strict=True)]
-        return cls(post, tree, readings, committed, lines)
+        return cls(post, tree, readings, committed, lines, read_declared(store, slot))
 
     def statements(self, member: int) -> list[Statement]:
         """The member's leaves; of the member after the last, the sentinel."""
@@ -100,6 +112,7 @@ class SlotProof:
             "trades": f"0x{self.committed.root.hex()}",
             "committed": [_siblings(self.committed, number) if number < agreed else None for number in numbers],
             "reading": _siblings(self.reading_tree, member) if known else [],
+            "orders": [self._placed(place) for place in replacing(self.declared, member)],
             **({"earlier": earlier.last_of(member)} if earlier else {}),
         }
 
@@ -107,6 +120,10 @@ class SlotProof:
         """The post, and the member's `ends` in it, as documents write them."""
         ends = [self._leaf(leaf.position, leaf.statement) for leaf in self.ends(member)]
         return {"post": as_json(self.post), "ends": ends}
+
+    def _placed(self, position: int) -> dict[str, Any]:
+        order = signed_json(self.declared.signed[position])
+        return {"order": order, "position": position, "siblings": _siblings(self.order_tree, position)}
 
     def _leaf(self, position: int, statement: Statement) -> dict[str, Any]:
         return {"statement": as_json(statement), "position": position, "siblings": _siblings(self.tree, position)}
@@ -119,7 +136,8 @@ class PostedSlot(SlotProof):
         lines = zip(posted.records, posted.account.settled.tolist(), strict=True)
         readings = [reading.hash if reading else ZERO_HASH for reading in posted.delivered.readings]
         own = [Line(trade, hash_struct(trade), settled) for trade, settled in lines]
-        super().__init__(posted.post, posted.tree, readings, posted.delivered.committed.trades, own)
+        committed = posted.delivered.committed
+        super().__init__(posted.post, posted.tree, readings, committed.trades, own, committed.cleared.declared)
         self.leaves = posted.statements
 
     def around(self, member: int) -> tuple[int, list[Statement]]:
@@ -128,6 +146,15 @@ class PostedSlot(SlotProof):
         first, after = bisect_left(members, member), bisect_right(members, member)
         start = max(first - 1, 0)
         return start, list(self.leaves[start : after + 1])
+
+
+def replacing(declared: Declared, member: int) -> list[int]:
+    """Places of the member's last orders that replaced or cancelled others, by arrival."""
+    own: dict[int, list[int]] = {BUY: [], SELL: []}
+    for place, owner in enumerate(declared.members):
+        if owner == member:
+            own[declared.signed[place].record.side].append(place)
+    return sorted(places[-1] for places in own.values() if len(places) > 1)
 
 
 def _siblings(tree: Tree, position: int) -> list[str]:

@@ -203,14 +203,15 @@ def _note_cuts(connection: Connection, slot: int, settled: IntArray, agreed: Int
 
 
 def _order_rows(declared: Declared) -> Iterator[tuple[object, ...]]:
-    if declared.signed:
-        for member, signed in zip(declared.orders.member.tolist(), declared.signed, strict=True):
-            o = signed.record
-            yield (o.slot, member, o.side, o.wh, o.limit, o.expiry, o.nonce, signed.hash, signed.signature, o.text)
-        return
-    columns = (declared.orders.member, declared.orders.side, declared.orders.wh, declared.orders.limit)
-    for member, side, wh, limit in zip(*(column.tolist() for column in columns), strict=True):
-        yield (declared.slot, member, side, wh, limit, declared.slot, 0, b"", b"", "")
+    places = frozenset(declared.places)
+    for place, (member, signed) in enumerate(zip(declared.members, declared.signed, strict=True)):
+        o = signed.record
+        numbers = (member, o.side, o.wh, o.limit, o.expiry, o.nonce, place in places)
+        yield (o.slot, place, *numbers, signed.hash, signed.signature, o.text)
+    if not declared.signed:
+        columns = (declared.orders.member, declared.orders.side, declared.orders.wh, declared.orders.limit)
+        for place, row in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+            yield (declared.slot, place, *row, declared.slot, 0, True, b"", b"", "")
 
 
 def _reading_rows(
@@ -319,27 +320,34 @@ def revision_of(store: Store, slot: int) -> int | None:
     return int(rows[0].revision) if rows else None
 
 
-def _committed(store: Store, slot: int) -> Committed:
+def read_declared(store: Store, slot: int) -> Declared:
+    """The orders of a slot as they came to its gate; of those that were refused nothing."""
+    rows = store.rows(tables.orders, slot=slot)
+    columns = np.array([(o.member, o.side, o.wh, o.limit) for o in rows if o.counts], dtype=np.int64).reshape(-1, 4).T
     accounts = [row.account for row in store.rows(tables.mandates)]
-    orders = store.rows(tables.orders, slot=slot)
-    columns = np.array([(o.member, o.side, o.wh, o.limit) for o in orders], dtype=np.int64).reshape(-1, 4).T
+    if not accounts:
+        return Declared(slot, Orders(*columns), (), ())
     signed = tuple(
         Signed(Order(accounts[o.member], o.text, o.side, o.wh, o.limit, slot, o.expiry, o.nonce), o.hash, o.signature)
-        for o in orders
-        if o.hash
+        for o in rows
     )
-    declared = Declared(slot, Orders(*columns), signed, ())
+    places = tuple(o.position for o in rows if o.counts)
+    return Declared(slot, Orders(*columns), signed, (), tuple(o.member for o in rows), places)
+
+
+def _committed(store: Store, slot: int) -> Committed:
+    declared = read_declared(store, slot)
     rows, trades, agreed = read_trades(store, slot, 0)
     rows, trades = rows[:agreed], trades[:agreed]
     table = np.array([(t.buyer, t.seller, t.wh, t.price, t.stage) for t in rows], dtype=np.int64).reshape(-1, 5).T
     (cap,) = store.rows(tables.caps, slot=slot)
     carried = np.frombuffer(cap.feed_in, dtype=np.int64)
     cleared = Cleared(declared, (), Trades(*table[:4]), table[4], carried)
-    records = tuple(trades) if signed else ()
+    records = tuple(trades) if declared.signed else ()
     tree = Tree.of([hash_struct(record) for record in records])
     (roots,) = store.rows(tables.commitments, slot=slot)
     kind = Committed if roots.orders else Missed
-    return kind(cleared, records, Tree.of([order.hash for order in signed]), tree)
+    return kind(cleared, records, Tree.of([order.hash for order in declared.signed]), tree)
 
 
 def is_missed(store: Store, slot: int) -> bool:

@@ -62,16 +62,40 @@ class Witnessed:
 
 
 @dataclass(frozen=True)
-class Declared:
-    """The admitted orders of a slot [start, unix s].
+class Accepted:
+    """The orders of a slot [start, unix s] that were accepted so far, by arrival: that is their place in its tree.
 
-    refused : (member, reason) of every order that was not admitted
+    members : index of each one's member
+    last : place of the last one of a member and side, by (member index, side)
+    """
+
+    slot: int
+    signed: tuple[Signed[Order], ...] = ()
+    members: tuple[int, ...] = ()
+    last: Mapping[tuple[int, int], int] = field(default_factory=dict)
+
+    def followed_by(self, member: int, order: Signed[Order]) -> Accepted:
+        """The same with one more."""
+        last = {**self.last, (member, order.record.side): len(self.signed)}
+        return Accepted(self.slot, (*self.signed, order), (*self.members, member), last)
+
+
+@dataclass(frozen=True)
+class Declared:
+    """The orders of a slot [start, unix s] whose gate has closed.
+
+    orders : those that count, by arrival: of each member and side at most one
+    signed : all that were accepted, also those that another one replaced or cancelled, by arrival as in the slot's tree
+    refused : (member, reason) of every order that was not accepted at the gate
+    members : index of the member of each one of `signed`; places : where those of `orders` stand among them
     """
 
     slot: int
     orders: Orders
     signed: tuple[Signed[Order], ...]
     refused: tuple[tuple[int, str], ...]
+    members: tuple[int, ...] = ()
+    places: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
 """The exchange's steps of the way, as pure functions: no clock, file, socket or chance.
 
-    admit → clear → check → commit → believe → settle → post
-                                     amend   → settle → post    when readings come later
+    clear → check → commit → believe → settle → post
+                             amend   → settle → post    when readings come later
 
-Energy is Wh, positive into the home; prices are units of money per kWh; a slot is the unix time of its start.
+The step before them is `admission`. Energy is Wh, positive into the home; prices are units of money per kWh; a slot is
+the unix time of its start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -33,73 +34,10 @@ from commonwatt.market.agreements import joined, left, ordered, within
 from commonwatt.market.interface import Limits
 from commonwatt.market.stage import ActiveStage
 from commonwatt.meter import accept
-from commonwatt.proof import Domain, Tree, hash_struct, keccak, verify
-from commonwatt.records import BUY, SELL, ZERO_HASH, Clearing, Mandate, Order, Post, Reading, Signed, Trade, Trades
+from commonwatt.proof import Domain, Tree, hash_struct, keccak
+from commonwatt.records import BUY, SELL, ZERO_HASH, Clearing, Post, Reading, Signed, Trade, Trades
 from commonwatt.records.deltas import pack_deltas
-from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, FloatArray, IntArray
-
-
-def admit(
-    slot: int,
-    signed: Sequence[Signed[Order]],
-    mandates: Mapping[bytes, tuple[int, Mandate]],
-    domain: Domain,
-    now: int,
-    free: IntArray,
-    told: Callable[[int], str],
-) -> tuple[Declared, IntArray]:
-    """The exchange believes an order only with its agent's signature, within the mandate and the free collateral.
-
-    mandates : by member address: (member index, mandate); its own signature was checked when it was filed
-    now : [unix s]; free : collateral not bound by other open orders, shape (members,) [unit]
-    told : an amount of money [unit] as a person reads it, `Community.told`
-    Returns the slot with its admitted orders by member and side, and the collateral that is left. A refused order harms
-    nobody else.
-    """
-    free, refused = free.copy(), []
-    admitted: dict[tuple[int, int], Signed[Order]] = {}
-    for order in signed:
-        index, mandate = mandates.get(order.record.member, (-1, None))
-        try:
-            if mandate is None:
-                raise RecordError("the member is not known here")
-            verify(domain, order, mandate.agent)
-            _within_mandate(order.record, mandate, slot, now, told)
-            if (index, order.record.side) in admitted:
-                raise RecordError("there is an order for this slot and side already")
-            cost = order.record.limit * order.record.wh // WH_PER_KWH if order.record.side == BUY else 0
-            if cost > free[index]:
-                raise RecordError(f"it may cost {told(cost)}, but only {told(int(free[index]))} of collateral is free")
-        except RecordError as error:
-            refused.append((index, str(error)))
-            continue
-        free[index] -= cost
-        admitted[index, order.record.side] = order
-    # Whatever order they came in: the tree of orders must be the same when it is built again from the store.
-    places = sorted(admitted)
-    rows = [(*place, admitted[place].record.wh, admitted[place].record.limit) for place in places]
-    columns = np.array(rows, dtype=np.int64).reshape(-1, 4).T
-    return Declared(slot, Orders(*columns), tuple(admitted[place] for place in places), tuple(refused)), free
-
-
-def _within_mandate(order: Order, mandate: Mandate, slot: int, now: int, told: Callable[[int], str]) -> None:
-    most = mandate.buy_wh if order.side == BUY else mandate.sell_wh
-    if order.slot != slot or order.side not in (BUY, SELL):
-        raise RecordError("the order is for another slot or side")
-    if not 0 < order.wh <= most:
-        raise RecordError(f"the order is for {order.wh} Wh, the mandate allows more than 0 and at most {most} here")
-    if order.side == BUY and order.limit > mandate.max_buy:
-        _refuse_limit(order, f"is above what the mandate allows, {told(mandate.max_buy)}", told)
-    if order.side == SELL and order.limit < mandate.min_sell:
-        _refuse_limit(order, f"is below what the mandate allows, {told(mandate.min_sell)}", told)
-    if order.limit > MAX_PRICE:
-        _refuse_limit(order, f"is above the highest that can be counted, {told(MAX_PRICE)}", told)
-    if order.expiry <= now or not mandate.valid_from <= now < mandate.valid_until:
-        raise RecordError("the order or its mandate has expired")
-
-
-def _refuse_limit(order: Order, why: str, told: Callable[[int], str]) -> None:
-    raise RecordError(f"the order's limit, {told(order.limit)} per kWh, {why}")
+from commonwatt.units import MAX_ORDER_WH, FloatArray, IntArray
 
 
 def clear(
@@ -140,8 +78,10 @@ def _made_by(stages: Sequence[ActiveStage], parts: Sequence[Trades]) -> IntArray
 
 
 def _inputs(stage: ActiveStage, orders: Sequence[Orders]) -> tuple[Orders | Events, ...]:
-    """An order book sees the orders arrive one after the other, by member."""
-    return tuple(map(as_events, orders)) if stage.mechanism.needs is Events else tuple(orders)
+    """An order book sees the orders as they arrived. To every other design it is one who was first."""
+    if stage.mechanism.needs is Events:
+        return tuple(map(as_events, orders))
+    return tuple(each.by_member for each in orders)
 
 
 class Headroom(Protocol):
@@ -175,15 +115,10 @@ def _capped(cleared: Cleared, planned: IntArray, share: float) -> Cleared:
 
 def commit(cleared: Cleared) -> Committed:
     """Step 5. The roots of a slot's orders and trades, for the chain before delivery."""
-    signed = cleared.declared.signed
-    by_side = {
-        (member, side): order.hash
-        for member, side, order in zip(
-            cleared.declared.orders.member.tolist(), cleared.declared.orders.side.tolist(), signed, strict=False
-        )
-    }
+    declared, signed = cleared.declared, cleared.declared.signed
+    by_side = {(declared.members[place], signed[place].record.side): signed[place].hash for place in declared.places}
     records = trade_records(
-        cleared.declared.slot,
+        declared.slot,
         cleared.trades,
         [by_side.get((buyer, BUY), ZERO_HASH) for buyer in cleared.trades.buyer.tolist()],
         [by_side.get((seller, SELL), ZERO_HASH) for seller in cleared.trades.seller.tolist()],

@@ -37,7 +37,7 @@ from sqlalchemy.pool import StaticPool
 from commonwatt.errors import StoreError
 from commonwatt.units import IntArray
 
-VERSION: Final = "4"
+VERSION: Final = "5"
 # Marks the file as a store of ours (PRAGMA application_id, "CWex").
 _APPLICATION: Final = 0x43576578
 
@@ -80,8 +80,13 @@ mandates = _table(
     ["account", "agent", "hash", "signature"],
     ["text"],
 )
+# By arrival; `counts` is 0 where another order replaced this one, or it cancels one, or it was void at the gate.
 orders = _table(
-    "orders", ["slot", "member", "side"], ["wh", "limit", "expiry", "nonce"], ["hash", "signature"], ["text"]
+    "orders",
+    ["slot", "position"],
+    ["member", "side", "wh", "limit", "expiry", "nonce", "counts"],
+    ["hash", "signature"],
+    ["text"],
 )
 refusals = _table("refusals", ["slot", "number"], ["member"], [], ["reason"])
 clearings = _table("clearings", ["slot", "stage"], [], [], ["mechanism", "prices", "proof", "diagnostics"])

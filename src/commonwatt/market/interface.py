@@ -62,6 +62,12 @@ class Orders:
         """Signed energy per order, shape (orders,) [Wh], positive = buy."""
         return np.where(self.side == BUY, self.wh, -self.wh)
 
+    @property
+    def by_member(self) -> Orders:
+        """The same orders by member and side."""
+        places = np.lexsort((self.side, self.member))
+        return Orders(self.member[places], self.side[places], self.wh[places], self.limit[places])
+
 
 @dataclass(frozen=True)
 class Positions:

@@ -63,6 +63,7 @@ def _shown_by(post: Post, member: int, parts: Sequence[Answer]) -> tuple[dict[st
             [*map(hex_text, way)] if _order(consent) else None for way, consent in zip(ways, consents, strict=True)
         ],
         "reading": [*map(hex_text, first.reading_siblings)],
+        "orders": [],
     }
     if last.earlier_ends:
         proof["earlier"] = {"post": as_json(last.earlier), "ends": [*map(_json, last.earlier_ends)]}

@@ -13,11 +13,11 @@ from functools import partial
 from itertools import groupby, pairwise
 from typing import Any, Final
 
-from commonwatt.accounts.promise import Promise
+from commonwatt.accounts.promise import Placed, Promise
 from commonwatt.accounts.statements import place_of
 from commonwatt.errors import RecordError, VerificationError
-from commonwatt.member.page import Page, ShownLine, Ways, hash_of, post_of, read, require_committed, ways
-from commonwatt.proof import Domain, keccak, root_of, root_of_empty
+from commonwatt.member.page import Page, ShownLine, Ways, hash_of, leads, post_of, read, require_committed, ways
+from commonwatt.proof import Domain, hash_struct, keccak, root_of, root_of_empty
 from commonwatt.records import BUY, SELL, ZERO_HASH, Mandate, Order, Post, Trade
 from commonwatt.records.deltas import unpack_deltas
 from commonwatt.units import decimal_text, payment
@@ -66,10 +66,12 @@ def faults(
     mandate: Mandate,
     chain: Chain,
     promises: Mapping[int, Promise] | None = None,
+    orders: Sequence[Placed] = (),
 ) -> list[Fault]:
     """Every fault of the slot that `shown` and `proof` of a bill or an excerpt prove, or else what has to be demanded.
 
-    mandate : the member's; promises : what it was shown at the gate
+    mandate : the member's; promises, orders : what it was shown at the gate of its trades, and of its orders that
+        replaced or cancelled others
     Raises VerificationError when not even the post can be read.
     """
     try:
@@ -81,15 +83,15 @@ def faults(
     except (VerificationError, RecordError) as error:
         says = f"Slot {post.slot}: what was posted is not shown whole ({str(error).rstrip('.')})"
         return [Fault(post, says, DEMAND)]
-    found = [*proved(page, chain, promises or {}), *_of_another_reading(page, beside)]
+    found = [*proved(page, chain, promises or {}, orders), *_of_another_reading(page, beside)]
     return found or list(_not_shown(page, beside, chain))
 
 
-def proved(page: Page, chain: Chain, promises: Mapping[int, Promise]) -> list[Fault]:
+def proved(page: Page, chain: Chain, promises: Mapping[int, Promise], orders: Sequence[Placed] = ()) -> list[Fault]:
     """Every fault of a page that the chain believes at once."""
     checks = (
         _in_order(page), _passed_over(page, chain), _of_each_line(page), _filled(page), _at_the_end(page, chain),
-        _as_promised(page, promises, chain),
+        _as_promised(page, promises, chain), _replaced(page, orders),
     )  # fmt: skip
     return [fault for check in checks for fault in check]
 
@@ -259,6 +261,22 @@ def _as_promised(page: Page, promises: Mapping[int, Promise], chain: Chain) -> I
         if chain.commitment == keccak(page.post.orders + root):
             says = f"trade {line.trade.number} is not the one that was committed before delivery"
             yield _fault(page, says, "challengeCommitted", line.leaf, line.trade, root, promise.trade, promise.siblings)
+
+
+def _replaced(page: Page, orders: Sequence[Placed]) -> Iterator[Fault]:
+    """A trade under an order that the member had replaced or cancelled."""
+    for line in page.trading:
+        order = line.consent
+        if not isinstance(order, Order):
+            continue
+        for later in (*page.orders, *orders):
+            same = (later.order.slot, later.order.side) == (order.slot, order.side)
+            there = leads(hash_struct(later.order), later.position, later.siblings, page.post.orders)
+            if same and later.order.nonce > order.nonce and there:
+                says = f"a trade under order {order.nonce}, which order {later.order.nonce} replaced or cancelled"
+                proof = (line.leaf, order, later.order, later.position, later.siblings)
+                yield _fault(page, says, "challengeReplaced", *proof)
+                break
 
 
 def _not_shown(page: Page, beside: Ways, chain: Chain) -> Iterator[Fault]:

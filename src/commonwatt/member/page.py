@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from commonwatt.accounts.promise import Placed
+from commonwatt.community.wording import signer_of
 from commonwatt.errors import VerificationError
 from commonwatt.ledger.client.disputes import Leaf
 from commonwatt.proof import Domain, hash_struct, keccak, root_of, verify
@@ -18,7 +20,7 @@ from commonwatt.records import ZERO_HASH, Mandate, Order, Post, Reading, Signed,
 from commonwatt.records.schema import Record, from_json, to_bytes
 
 R = TypeVar("R", bound=Record)
-_PROOF = ("post", "before", "lines", "after", "trades", "committed", "reading")
+_PROOF = ("post", "before", "lines", "after", "trades", "committed", "reading", "orders")
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Page:
     reading : None where none counts: the home is settled as if it had used and made nothing
     earlier : of a later revision, if it is shown: the one before, with the member's last line there and the one behind
         it, or the lines around its missing place
+    orders : those of the member that replaced or cancelled others
     """
 
     post: Post
@@ -88,6 +91,7 @@ class Page:
     trades: tuple[Agreed, ...]
     reading: Reading | None
     earlier: tuple[Post, tuple[Leaf, ...]] | None = None
+    orders: tuple[Placed, ...] = ()
 
     @property
     def ends(self) -> list[Leaf]:
@@ -168,7 +172,8 @@ def read(shown: Mapping[str, Any], proof: Any, member: int, mandate: Mandate, do
     require(all(leaf.statement.member != member for leaf in ends), "not all of the lines are shown.")
     trades = tuple(_agreed(each, mandate, domain) for each in _list(shown["trades"]))
     reading, earlier = read_reading(shown["reading"], domain), _earlier(proof.get("earlier"), member)
-    return Page(post, member, mandate, leaves, tuple(_lines(own, trades, mandate)), trades, reading, earlier)
+    orders = tuple(_placed(each, mandate, domain, post) for each in _list(proof["orders"]))
+    return Page(post, member, mandate, leaves, tuple(_lines(own, trades, mandate)), trades, reading, earlier, orders)
 
 
 def ways(proof: Mapping[str, Any]) -> Ways:
@@ -203,7 +208,11 @@ def require_read(page: Page) -> None:
 
 def read_reading(given: Any, domain: Domain) -> Reading | None:
     """A reading signed by the meter that it names; None for none. Raises VerificationError or RecordError."""
-    return None if given is None else _signed(Reading, given, None, domain)
+    if given is None:
+        return None
+    reading, signature = _parts(Reading, given)
+    verify(domain, Signed(reading, b"", signature), reading.meter)
+    return reading
 
 
 def hash_of(reading: Reading | None) -> bytes:
@@ -264,16 +273,24 @@ def _agreed(given: Any, mandate: Mandate, domain: Domain) -> Agreed:
     order = rest.pop("order", None)
     trade = from_json(Trade, rest)
     if order is not None:
-        order = _signed(Order, order, mandate.agent, domain)
-        require(order.member == mandate.member, "an order is another member's.")
+        order = _order(order, mandate, domain)
     return Agreed(trade, hash_struct(trade), settled, paid, order)
 
 
-def _signed(kind: type[R], given: Any, signer: bytes | None, domain: Domain) -> R:
-    """A record and its signature by the signer, or by the meter that it names."""
-    record, signature = _parts(kind, given)
-    verify(domain, Signed(record, b"", signature), record.meter if isinstance(record, Reading) else signer or b"")
-    return record
+def _order(given: Any, mandate: Mandate, domain: Domain) -> Order:
+    """An order that the member or its agent signed."""
+    order, signature = _parts(Order, given)
+    verify(domain, Signed(order, b"", signature), signer_of(order, mandate))
+    require(order.member == mandate.member, "an order is another member's.")
+    return order
+
+
+def _placed(given: Any, mandate: Mandate, domain: Domain, post: Post) -> Placed:
+    shown = table(given, ("order", "position", "siblings"), "an order")
+    order = _order(shown["order"], mandate, domain)
+    position, siblings = _whole(shown["position"]), _hashes(shown["siblings"])
+    require(leads(hash_struct(order), position, siblings, post.orders), "an order does not lead to the posted ones.")
+    return Placed(order, position, siblings)
 
 
 def _parts(kind: type[R], given: Any) -> tuple[R, bytes]:

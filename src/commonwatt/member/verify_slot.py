@@ -104,10 +104,13 @@ def _right(page: Page, client: LedgerClient) -> None:
 
 
 def _within_mandate(page: Page) -> None:
-    """The agent's orders are within the mandate: the chain asks only whether the trades are within the orders."""
+    """The agent's orders are within the mandate: the chain asks only whether the trades are within the orders.
+
+    What the member ordered itself, in words, needs no mandate.
+    """
     mandate, used = page.mandate, dict[tuple[bytes, bool], int]()
     for line in page.trading:
-        if line.trade is None or not isinstance(line.consent, Order):
+        if line.trade is None or not isinstance(line.consent, Order) or line.consent.text:
             continue
         buys = line.trade.buyer == page.member
         side = line.statement.order, buys

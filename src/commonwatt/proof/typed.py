@@ -16,7 +16,7 @@ from commonwatt.errors import RecordError, SignatureError
 from commonwatt.proof.keccak import keccak
 from commonwatt.proof.keys import Key, checksum_address, recover
 from commonwatt.records import Signed
-from commonwatt.records.schema import Record, encode_type, schema
+from commonwatt.records.schema import Record, encode_type, require_exact, schema
 
 _DOMAIN_TYPE = keccak(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
 
@@ -60,9 +60,11 @@ def sign(domain: Domain, record: R, key: Key) -> Signed[R]:
 def verify(domain: Domain, signed: Signed[R], signer: bytes) -> bytes:
     """Check that `signer` [address] signed the record; returns its struct hash, 32 bytes.
 
-    The hash is computed anew from the record's values. Raises SignatureError.
+    The hash is computed anew from the record's values. Raises SignatureError, or RecordError when a value does not fit
+    its type, or is an integer that a wallet could not have shown exactly.
     """
     struct_hash = hash_struct(signed.record)
+    require_exact(signed.record)
     found = recover(domain.digest(struct_hash), signed.signature)
     if found != signer:
         name = type(signed.record).__name__

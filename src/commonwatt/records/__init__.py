@@ -45,7 +45,7 @@ class Mandate:
     """A member's standing wish, signed once by its wallet; its agent acts within it.
 
     member, agent : addresses of the wallet and of the agent's key
-    text : the same wish in words, as the wallet shows it
+    text : the same wish in words, English or German, as the wallet shows it
     max_buy, min_sell : price limits [unit/kWh]
     buy_wh, sell_wh : most energy per slot and side [Wh]; 0 forbids the side
     valid_from, valid_until : first instant and end of validity [unix s]
@@ -68,13 +68,13 @@ class Mandate:
 class Order:
     """A wish to buy or sell in one slot, signed by the member or, within the mandate, by its agent.
 
-    text : the same in words, as the member's own wallet shows it; empty when the agent signs
+    text : the same in words, English or German, as the member's own wallet shows it; empty when the agent signs
     side : BUY or SELL
-    wh : energy [Wh]; 0 cancels the member's earlier order for this slot and side
+    wh : energy [Wh]; 0 cancels the member's earlier order for this slot and side, and has the limit 0
     limit : highest price to pay, lowest to accept [unit/kWh]
     slot : start of the slot [unix s]
     expiry : the order is void from then on [unix s]
-    nonce : unique per member; an order replaces those of lower nonces for its slot and side
+    nonce : an order replaces those of lower nonces of its member for its slot and side
     """
 
     member: Address

@@ -25,6 +25,8 @@ Bytes32 = Annotated[bytes, "bytes32"]
 Text = Annotated[str, "string"]
 
 ZERO_HASH = bytes(32)
+MAX_SIGNED: Final = 2**53 - 1
+"""Largest integer of what somebody signs: wallets in browsers count no further (ECMA-262, Number.MAX_SAFE_INTEGER)."""
 _SIZES: Final = {"address": 20, "bytes32": 32}
 
 
@@ -91,6 +93,15 @@ def from_json(kind: type[R], given: Mapping[str, Any]) -> R:
 
 def _value(column: Field, given: Any) -> Any:
     return to_bytes(given, _SIZES[column.type]) if column.type in _SIZES else given
+
+
+def require_exact(record: Record) -> None:
+    """Raise RecordError for an integer of up to 64 bits with which a wallet cannot count exactly."""
+    for column in schema(type(record)):
+        value = getattr(record, column.name)
+        if column.type == "uint64" and value > MAX_SIGNED:
+            name = type(record).__name__
+            raise RecordError(f"{name}.{column.label} is {value}, and what is signed is at most {MAX_SIGNED}.")
 
 
 def to_bytes(given: Any, size: int) -> bytes:

@@ -242,9 +242,12 @@ def through(flows: Mapping[str, IntArray]) -> IntArray:
 def sign_orders(
     orders: Orders, slot: int, members: Sequence[bytes], agents: Sequence[Key], domain: Domain
 ) -> tuple[Signed[Order], ...]:
-    """The orders of one slot, each signed by its member's agent. An order is void once its slot begins."""
+    """The orders of one slot, each signed by its member's agent as its first for a side of the slot.
+
+    An order is void once its slot begins.
+    """
     rows = zip(orders.member.tolist(), orders.side.tolist(), orders.wh.tolist(), orders.limit.tolist(), strict=True)
     return tuple(
-        sign(domain, Order(members[member], "", side, wh, limit, slot, slot, 2 * slot + side), agents[member])
+        sign(domain, Order(members[member], "", side, wh, limit, slot, slot, 1), agents[member])
         for member, side, wh, limit in rows
     )

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from commonwatt.community.mandate import mandate_text
 from commonwatt.community.model import Community
+from commonwatt.community.wording import mandate_text
 from commonwatt.market import Limits
 from commonwatt.proof import Domain, Key, sign
 from commonwatt.records import Mandate, Signed

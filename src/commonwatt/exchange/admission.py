@@ -1,0 +1,152 @@
+"""Step 2 at the exchange: an order is accepted or refused as it arrives, and has its place in the slot's tree at once.
+
+Pure functions, as in `steps`; energy is Wh, prices are units of money per kWh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from commonwatt.community.model import Community
+from commonwatt.community.wording import check_order, signer_of
+from commonwatt.errors import RecordError, SignatureError
+from commonwatt.exchange.states import Accepted, Declared
+from commonwatt.market import Orders
+from commonwatt.proof import Domain, verify
+from commonwatt.records import BUY, SELL, Mandate, Order, Signed
+from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, IntArray
+
+
+def accept(
+    accepted: Accepted,
+    signed: Signed[Order],
+    mandates: Mapping[bytes, tuple[int, Mandate]],
+    domain: Domain,
+    community: Community,
+    now: int,
+    free: IntArray,
+) -> tuple[Accepted, IntArray]:
+    """The slot with one more order, in the place behind those before it, and the collateral that is left.
+
+    Believed is what the member's agent signed within the mandate, or the member itself in words that say what the
+    numbers say; and only up to the free collateral. A higher nonce replaces the member's order for the slot and side,
+    or with 0 Wh cancels it: that one keeps its place, binds no collateral, and takes part in nothing.
+
+    mandates : by member address: (member index, mandate); its own signature was checked when it was filed
+    now : [unix s]; free : collateral that no order binds, shape (members,) [unit]
+    Raises RecordError with the reason when the order is refused; then nothing has changed.
+    """
+    order = signed.record
+    index, mandate = mandates.get(order.member, (-1, None))
+    if mandate is None:
+        raise RecordError("the member is not known here")
+    try:
+        struct_hash = verify(domain, signed, signer_of(order, mandate))
+    except SignatureError as error:
+        raise SignatureError(f"{error} The member itself signs an order in words, its agent one without.") from None
+    _fits(order, accepted.slot, now, community)
+    if order.text:
+        check_order(order, community.currency, community.timezone, community.slot_seconds, community.unit)
+    else:
+        _within_mandate(order, mandate, community)
+    place = accepted.last.get((index, order.side))
+    before = None if place is None else accepted.signed[place].record
+    _succeeds(order, before)
+    cost, freed = _bound(order), _bound(before) if before else 0
+    spare = max(int(free[index]), 0) + freed
+    if cost > spare:
+        told = community.told
+        raise RecordError(f"it may cost {told(cost)}, but only {told(spare)} of collateral is free")
+    free = free.copy()
+    free[index] += freed - cost
+    return accepted.followed_by(index, Signed(order, struct_hash, signed.signature)), free
+
+
+def admit(
+    accepted: Accepted,
+    signed: Iterable[Signed[Order]],
+    mandates: Mapping[bytes, tuple[int, Mandate]],
+    domain: Domain,
+    community: Community,
+    now: int,
+    free: IntArray,
+) -> tuple[Declared, IntArray]:
+    """Gate closure of a slot at `now` [unix s]: what was accepted, with what comes at the last moment, one by one.
+
+    Returns the slot, and the collateral that is left. A refused order harms nobody else. The rest is as for `accept`.
+    """
+    refused = []
+    for order in signed:
+        try:
+            accepted, free = accept(accepted, order, mandates, domain, community, now, free)
+        except RecordError as error:
+            refused.append((mandates.get(order.record.member, (-1, None))[0], str(error)))
+    return _closed(accepted, tuple(refused), now), free
+
+
+def bound(accepted: Iterable[Accepted], members: int) -> IntArray:
+    """Collateral that the last orders of these slots bind, shape (members,) [unit]."""
+    found = np.zeros(members, dtype=np.int64)
+    for slot in accepted:
+        for (member, _), place in slot.last.items():
+            found[member] += _bound(slot.signed[place].record)
+    return found
+
+
+def counting(slot: int, members: Sequence[int], signed: Sequence[Signed[Order]], places: Sequence[int]) -> Declared:
+    """The slot whose orders at these places count; the other ones only stand in its tree."""
+    records = [signed[place].record for place in places]
+    table = [(members[place], o.side, o.wh, o.limit) for place, o in zip(places, records, strict=True)]
+    columns = np.array(table, dtype=np.int64).reshape(-1, 4).T
+    return Declared(slot, Orders(*columns), tuple(signed), (), tuple(members), tuple(places))
+
+
+def _closed(accepted: Accepted, refused: tuple[tuple[int, str], ...], now: int) -> Declared:
+    """Of each member and side counts the last order, unless it cancels or is void by now."""
+    last = {place: accepted.signed[place].record for place in sorted(accepted.last.values())}
+    places = [place for place, order in last.items() if order.wh and order.expiry > now]
+    return replace(counting(accepted.slot, accepted.members, accepted.signed, places), refused=refused)
+
+
+def _fits(order: Order, slot: int, now: int, community: Community) -> None:
+    """What holds for every order, whoever signs it."""
+    if order.slot != slot or order.side not in (BUY, SELL):
+        raise RecordError("the order is for another slot or side")
+    if order.wh > MAX_ORDER_WH:
+        raise RecordError(f"the order is for {order.wh} Wh, the most that can be counted is {MAX_ORDER_WH}")
+    if order.limit > MAX_PRICE:
+        _refuse_limit(order, f"is above the highest that can be counted, {community.told(MAX_PRICE)}", community)
+    if order.expiry <= now:
+        raise RecordError("the order has expired")
+
+
+def _within_mandate(order: Order, mandate: Mandate, community: Community) -> None:
+    if not mandate.valid_from <= order.slot < mandate.valid_until:  # as the contract asks
+        raise RecordError("the mandate does not hold when the slot begins")
+    most = mandate.buy_wh if order.side == BUY else mandate.sell_wh
+    if order.wh > most:
+        raise RecordError(f"the order is for {order.wh} Wh, the mandate allows at most {most} here")
+    if order.wh and order.side == BUY and order.limit > mandate.max_buy:
+        _refuse_limit(order, f"is above what the mandate allows, {community.told(mandate.max_buy)}", community)
+    if order.wh and order.side == SELL and order.limit < mandate.min_sell:
+        _refuse_limit(order, f"is below what the mandate allows, {community.told(mandate.min_sell)}", community)
+
+
+def _succeeds(order: Order, before: Order | None) -> None:
+    """An order replaces or cancels the one before it."""
+    if before and order.nonce <= before.nonce:
+        raise RecordError(f"its nonce {order.nonce} is not above {before.nonce}, that of the order before it")
+    if not order.wh and not (before and before.wh):
+        raise RecordError("it is for 0 Wh, and there is no order for this slot and side to cancel")
+
+
+def _bound(order: Order) -> int:
+    """What the order may cost [unit]."""
+    return order.limit * order.wh // WH_PER_KWH if order.side == BUY else 0
+
+
+def _refuse_limit(order: Order, why: str, community: Community) -> None:
+    raise RecordError(f"the order's limit, {community.told(order.limit)} per kWh, {why}")

@@ -1,0 +1,143 @@
+"""A day whose agents replace their orders, and a member who orders and cancels with its own wallet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from exchange_cases import COMMUNITY, START, begin, exchange_of, homes_of, short_days, snapshot, tables, written
+from order_cases import Hesitant, Themselves
+
+from commonwatt.errors import VerificationError
+from commonwatt.exchange import store
+from commonwatt.exchange.bills import proven
+from commonwatt.exchange.rows import read_declared
+from commonwatt.member.verify import verify_bill
+from commonwatt.records import BUY, Order, Signed
+from commonwatt.simulation.api import simulate
+from commonwatt.simulation.result import Result
+from commonwatt.simulation.simulation import Simulation
+
+FLAT, SHOP = 2, 3
+"""The one orders what its agent did with its own wallet, the other cancels."""
+
+
+class TwoOfThem(Themselves):
+    """Two members do not leave it to their agents."""
+
+    def hesitating(self, order: Signed[Order]) -> tuple[Signed[Order], ...]:
+        """See `Hesitant`."""
+        record, both = order.record, Hesitant.hesitating(self, order)
+        accounts = [key.address for key in self.keys.members]
+        if record.side != BUY or record.member not in (accounts[FLAT], accounts[SHOP]):
+            return both
+        if record.member == accounts[FLAT]:
+            return (*both, self.own(replace(record, nonce=2), "de"))
+        return (*both, self.own(replace(record, nonce=2, wh=0, limit=0), "en"))
+
+
+def hesitant(folder: Path, kind: type[Hesitant] = Hesitant) -> Simulation:
+    simulation = begin(folder, COMMUNITY)
+    simulation.homes = kind.of(homes_of(simulation))
+    return simulation
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short() -> Iterator[None]:
+    with short_days():
+        yield
+
+
+@pytest.fixture(scope="module")
+def themselves(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Result]:
+    run = hesitant(tmp_path_factory.mktemp("themselves"), TwoOfThem).run()
+    yield run
+    run.close()
+
+
+@pytest.fixture(scope="module")
+def bills(themselves: Result) -> list[dict[str, Any]]:
+    return list(proven(themselves.books, themselves.bills))
+
+
+def test_orders_that_were_replaced_change_no_balance_and_every_bill_verifies(tmp_path: Path) -> None:
+    plain, run = simulate(written(tmp_path / "plain", COMMUNITY), START, 1), hesitant(tmp_path / "twice").run()
+    assert snapshot(run)["balances"] == snapshot(plain)["balances"]
+    for table in (store.accounts, store.readings):
+        assert run.exchange.store.rows(table) == plain.exchange.store.rows(table)
+    assert len(run.exchange.store.rows(store.orders, counts=1)) == len(plain.exchange.store.rows(store.orders))
+    assert len(run.exchange.store.rows(store.orders, counts=0)) > 20
+    for bill in proven(run.books, run.bills):
+        verify_bill(bill, exchange_of(run).client)
+    for each in (plain, run):
+        each.close()
+
+
+def test_a_run_that_is_opened_again_has_the_orders_in_their_places(tmp_path: Path) -> None:
+    first = hesitant(tmp_path, TwoOfThem)
+    first.advance()
+    kept = exchange_of(first).committed
+    first.close()
+    again = hesitant(tmp_path, TwoOfThem)
+    assert exchange_of(again).committed.keys() == kept.keys()
+    for slot, committed in exchange_of(again).committed.items():
+        one, other = committed.cleared.declared, kept[slot].cleared.declared
+        assert (one.signed, one.members, one.places) == (other.signed, other.members, other.places)
+        assert one.orders.wh.tolist() == other.orders.wh.tolist()
+        assert committed.orders.root == kept[slot].orders.root
+        assert committed.records == kept[slot].records
+    ended = snapshot(again.run())
+    again.close()
+    whole = hesitant(tmp_path / "whole", TwoOfThem).run()
+    assert ended == snapshot(whole)
+    whole.close()
+    assert tables(tmp_path / "out")["orders"] == tables(tmp_path / "whole" / "out")["orders"]
+
+
+def test_bills_with_a_members_own_orders_verify(themselves: Result, bills: list[dict[str, Any]]) -> None:
+    for bill in bills:
+        verify_bill(bill, exchange_of(themselves).client)
+    ordered = [trade["order"] for slot in bills[FLAT]["content"]["slots"] for trade in slot["trades"] if trade["order"]]
+    assert ordered
+    assert all(order["text"].startswith("Höchstens ") and order["nonce"] == 2 for order in ordered if not order["side"])
+    assert not any(
+        trade["order"] for slot in bills[SHOP]["content"]["slots"] for trade in slot["trades"] if trade["buyer"] == SHOP
+    )
+
+
+def test_a_bill_shows_the_orders_that_replaced_or_cancelled_others(
+    themselves: Result, bills: list[dict[str, Any]]
+) -> None:
+    shown = 0
+    for member in (FLAT, SHOP):
+        for slot, proof in bills[member]["proofs"].items():
+            declared = read_declared(themselves.exchange.store, int(slot))
+            for placed in proof["orders"]:
+                order = declared.signed[placed["position"]]
+                assert (placed["order"]["nonce"], order.record.nonce) == (2, 2)
+                assert (placed["order"]["wh"] == 0) == (member == SHOP)
+                shown += 1
+    assert shown > 8
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("position", 99, "an order does not lead to the posted ones"),
+        ("siblings", [], "an order does not lead to the posted ones"),
+        ("siblings", None, "a list is missing"),
+        ("order", None, "a Order is shown without its signature"),
+        ("more", 1, "an order is not a table of order, position, siblings"),
+    ],
+)
+def test_an_order_that_is_shown_wrongly_is_none(
+    themselves: Result, bills: list[dict[str, Any]], name: str, value: Any, reason: str
+) -> None:
+    bill = {**bills[SHOP], "proofs": {**bills[SHOP]["proofs"]}}
+    slot, proof = next((slot, proof) for slot, proof in bill["proofs"].items() if proof["orders"])
+    bill["proofs"][slot] = {**proof, "orders": [{**proof["orders"][0], name: value}]}
+    with pytest.raises(VerificationError, match=reason):
+        verify_bill(bill, exchange_of(themselves).client)

@@ -1,0 +1,95 @@
+"""Orders of four members for one slot, and what the exchange knows of the members."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from commonwatt.community.model import Community, LedgerChoice
+from commonwatt.community.tariff import Flat, Tariff
+from commonwatt.community.wording import order_text
+from commonwatt.market import Orders
+from commonwatt.proof import Domain, Key, sign
+from commonwatt.records import BUY, SELL, Mandate, Order, Signed
+from commonwatt.simulation.homes import SigningHomes
+
+SLOT, NOW, HOUR = 1_800_000_000, 1_799_900_000, 3600
+DOMAIN = Domain(7, b"\x07" * 20)
+WALLETS, AGENTS, METERS = ([Key.derive(role, str(n)) for n in range(4)] for role in (b"wallet", b"agent", b"meter"))
+MANDATES = {
+    wallet.address: (
+        number,
+        Mandate(wallet.address, agent.address, "", 300_000, 80_000, 5_000, 4_000, NOW - 10, NOW + 10**6, 1),
+    )
+    for number, (wallet, agent) in enumerate(zip(WALLETS, AGENTS, strict=True))
+}
+FREE = np.array([10**6, 10**6, 10**6, 100])
+COMMUNITY = Community("Here", "EUR", "UTC", HOUR, (), Tariff(Flat(0), Flat(0)), (), LedgerChoice(), b"")
+
+
+def order(member: int = 0, *, key: Key | None = None, domain: Domain = DOMAIN, **changes: Any) -> Signed[Order]:
+    fields: dict[str, Any] = {
+        "text": "",
+        "side": BUY,
+        "wh": 1000,
+        "limit": 200_000,
+        "slot": SLOT,
+        "expiry": SLOT,
+        "nonce": 1,
+    } | changes
+    return sign(domain, Order(WALLETS[member].address, **fields), key or AGENTS[member])
+
+
+def forged(signed: Signed[Order], **changes: Any) -> Signed[Order]:
+    return Signed(replace(signed.record, **changes), signed.hash, signed.signature)
+
+
+GOOD = [order(1), order(2, side=SELL, wh=3000, limit=90_000)]
+
+
+def own(member: int = 0, *, language: str = "en", key: Key | None = None, **changes: Any) -> Signed[Order]:
+    """An order that the member itself signs, in words."""
+    draft = order(member, **changes).record
+    words = COMMUNITY.currency, COMMUNITY.timezone, COMMUNITY.slot_seconds, COMMUNITY.unit
+    return sign(DOMAIN, replace(draft, text=order_text(draft, *words, language)), key or WALLETS[member])
+
+
+class Hesitant(SigningHomes):
+    """Homes whose agents order more at first, and then think better of it."""
+
+    @classmethod
+    def of(cls, homes: SigningHomes) -> Hesitant:
+        """The same homes, of that kind."""
+        return cls(homes.rules, homes.world, homes.forecaster, homes.store, homes.keys, homes.domain)
+
+    def signed(self, starts: Sequence[int], orders: Sequence[Orders]) -> tuple[tuple[Signed[Order], ...], ...]:
+        """See `SigningHomes`."""
+        return tuple(
+            tuple(each for order in slot for each in self.hesitating(order)) for slot in super().signed(starts, orders)
+        )
+
+    def hesitating(self, order: Signed[Order]) -> tuple[Signed[Order], ...]:
+        """What comes in the place of an order: a wish for more, and then the order."""
+        record = order.record
+        agents = {key.address: agent for key, agent in zip(self.keys.members, self.keys.agents, strict=True)}
+        first = replace(record, nonce=record.nonce - 1, wh=min(2 * record.wh, record.wh + 100))
+        return sign(self.domain, first, agents[record.member]), order
+
+
+class Themselves(Hesitant):
+    """Homes whose members sign the order that counts with their own wallets, in words."""
+
+    def hesitating(self, order: Signed[Order]) -> tuple[Signed[Order], ...]:
+        """See `Hesitant`."""
+        first, _ = super().hesitating(order)
+        return first, self.own(order.record, "de")
+
+    def own(self, order: Order, language: str) -> Signed[Order]:
+        """The order in words, signed by its member."""
+        community = self.rules.community
+        words = community.currency, community.timezone, community.slot_seconds, community.unit
+        wallets = {key.address: key for key in self.keys.members}
+        return sign(self.domain, replace(order, text=order_text(order, *words, language)), wallets[order.member])
