@@ -396,7 +396,7 @@ def _other_format(bill: Bill) -> None:
 
 
 PROOFS: dict[str, tuple[Change, str]] = {
-    "proofs exchanged": (_proofs_exchanged, "the lines are of another reading"),
+    "proofs exchanged": (_proofs_exchanged, "the trade of line 0 is not shown"),
     "last line left out": (_last_line_left_out, "not all of the lines are shown"),
     "first line left out": (_first_line_left_out, "not all of the lines are shown"),
     "line passed over": (_line_passed_over, "the lines are not adjacent"),

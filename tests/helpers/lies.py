@@ -14,13 +14,15 @@ from commonwatt.exchange.events import Correction, Event
 from commonwatt.exchange.excerpt import excerpt, promised
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.outbox import Outgoing, outgoing
+from commonwatt.exchange.proofs import SlotProof
 from commonwatt.exchange.states import Posted, Settled
 from commonwatt.member.faults import Chain, Fault, faults
 from commonwatt.proof import Tree, hash_struct, keccak
-from commonwatt.records import Statement, Trade, Trades
+from commonwatt.records import ZERO_HASH, Statement, Trade, Trades
 from commonwatt.records.deltas import pack_deltas, unpack_deltas
 from commonwatt.simulation.homes import SigningHomes
 from commonwatt.simulation.simulation import Simulation
+from commonwatt.units import payment
 
 TEXT = (
     HEAD + TARIFF
@@ -31,16 +33,25 @@ MOST_GAS = 400_000
 Lie = Callable[["Day", Posted, int], Posted]
 
 
-class Stopping(Exchange):
-    """An honest exchange that falls silent before the ledger at the first slot in which a home is `rich`."""
+LATE = TEXT + '[simulation]\nlate = "40 %"\n'
+"""Of the same, with readings that come late, so that slots have a revision."""
 
+
+class Stopping(Exchange):
+    """An honest exchange that falls silent before the ledger at the first slot in which a home is `rich`.
+
+    revision : of the slot in which it does
+    """
+
+    revision = 0
     stopped: Posted
     rich: int | None = None
 
     def stated(self, settled: Settled) -> tuple[Settled, Outgoing | None]:
         posted, message = super().stated(settled)
         assert isinstance(posted, Posted)
-        self.stopped, self.rich = posted, self._rich(posted.statements)
+        self.stopped = posted
+        self.rich = self._rich(posted.statements) if posted.post.revision == self.revision else None
         return posted, message
 
     def tell(self, event: Event | Correction, message: Outgoing | None) -> None:
@@ -56,15 +67,27 @@ class Stopping(Exchange):
         return None
 
 
+class Correcting(Stopping):
+    """The same, at a slot that is settled anew."""
+
+    revision = 1
+
+
 class Day(Simulation):
     """A day that stops at a slot in which a home has an order's trade and one of the pool."""
 
     exchange: Stopping
     homes: SigningHomes
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, engine=Stopping, **options)
+    def __init__(self, *arguments: Any, engine: type[Stopping] = Stopping, **options: Any) -> None:
+        super().__init__(*arguments, engine=engine, **options)
         self.homes = Hesitant.of(self.homes)
+
+    @property
+    def earlier(self) -> SlotProof | None:
+        """The revision before the one at which it stopped."""
+        post = self.stopped.post
+        return SlotProof.stored(self.exchange.store, post.slot, post.revision - 1) if post.revision else None
 
     @property
     def stopped(self) -> Posted:
@@ -192,6 +215,24 @@ def more_than_metered(day: Day, posted: Posted, member: int) -> Posted:
     return restated(posted, lines)
 
 
+def without_a_reading(day: Day, posted: Posted, member: int) -> Posted:
+    lines = posted.statements
+    return restated(posted, [replace(each, reading=ZERO_HASH) if each.member == member else each for each in lines])
+
+
+def of_another_reading(day: Day, posted: Posted, member: int) -> Posted:
+    """The posted readings have none of the member, whose lines name one."""
+    readings = list(posted.delivered.readings)
+    readings[member] = None
+    root = Tree.of([reading.hash if reading else ZERO_HASH for reading in readings]).root
+    delivered = replace(posted.delivered, readings=tuple(readings))
+    return replace(posted, delivered=delivered, post=replace(posted.post, readings=root))
+
+
+def moved_without_a_line(day: Day, posted: Posted, member: int) -> Posted:
+    return restated(posted, [line for line in posted.statements if line.member != member])
+
+
 LIES: dict[str, Lie] = {
     "challengeOrder": dearer_than_the_order,
     "challengeMandate": dearer_than_the_mandate,
@@ -201,15 +242,55 @@ LIES: dict[str, Lie] = {
     "challengeGap": passed_over,
     "challengeSequence": a_line_twice,
     "challengeDelivery": more_than_metered,
+    "challengeUnread": without_a_reading,
+    "challengeReading": of_another_reading,
+    "challengeUnstated": moved_without_a_line,
     "challengeReplaced": under_a_replaced_order,
 }
+OF_REVISIONS: dict[str, Lie] = {
+    "challengeRevision" if name == "challengeDelta" else name: lie for name, lie in LIES.items()
+}
+
+
+# Lies that another page than one member's shows, too
+
+
+def from_nowhere(posted: Posted) -> Posted:
+    """The first line of all goes on from one that is not there, so that its sums begin anywhere."""
+    lines = posted.statements
+    return restated(posted, [replace(line, index=line.index + 1) if line.member == 0 else line for line in lines])
+
+
+def with_two_ends(day: Day, posted: Posted, member: int) -> tuple[Posted, int]:
+    """The other end of a member's trade settles less than the member's, and somebody else pays; who is at that end."""
+    trade = own(posted, member, ahead=True)
+    there = trade.seller if trade.buyer == member else trade.buyer
+    other = next(each for each in range(day.rules.members) if each not in (member, there))
+    settled = int(posted.account.settled[trade.number])
+    wh, money = 1, payment(settled, trade.price) - payment(settled - 1, trade.price)
+    wh, money = (wh, -money) if there == trade.seller else (-wh, money)
+    lines, shift = list(posted.statements), False
+    for place, line in enumerate(lines):
+        if line.member == there:
+            shift = shift or line.trade == hash_struct(trade)
+            lines[place] = replace(line, wh=line.wh + wh * shift, money=line.money + money * shift)
+    moved = unpack_deltas(posted.deltas).copy()
+    moved[there] += money
+    moved[other] -= money
+    return restated(posted, lines, pack_deltas(moved)), there
+
+
+def shown_to(day: Day, shown: Posted, member: int) -> dict[str, Any]:
+    """The excerpt that the member gets."""
+    return excerpt(shown, member, day.exchange.mandates[member], day.exchange.client, day.earlier)
 
 
 def look(day: Day, shown: Posted, honest: Posted, member: int) -> list[Fault]:
     client, mandate = day.exchange.client, day.exchange.mandates[member]
-    document = excerpt(shown, member, mandate, client)
+    document = shown_to(day, shown, member)
     slot = shown.post.slot
-    chain = Chain(day.exchange.domain, client.commitment(slot), shown.deltas)
+    earlier = day.earlier.post if day.earlier else None
+    chain = Chain(day.exchange.domain, client.commitment(slot), shown.deltas, earlier=earlier)
     promises = promised(honest.delivered.committed, member)
     (line,), proof = document["content"]["slots"], document["proofs"][str(slot)]
     return faults(line, proof, member, mandate.record, chain, promises)

@@ -48,13 +48,13 @@ class Case:
 
 def test_a_fault_is_shown_without_a_key_and_proved_with_it(tmp_path: Path) -> None:
     case = Case(tmp_path, "challengeOrder")
-    (told,) = challenge(case.document, case.ledger, NOTHING).objections
+    (told,) = challenge([case.document], case.ledger, NOTHING).objections
     assert (told.slot, told.function, told.sent) == (case.slot, "challengeOrder", "")
     assert case.posted()
-    (done,) = challenge(case.document, case.ledger, case.pins, case.key).objections
+    (done,) = challenge([case.document], case.ledger, case.pins, case.key).objections
     assert (done.sent, done.gas > 50_000) == ("proved; the post is deleted", True)
     assert case.posted() is None
-    assert challenge(case.document, case.ledger, case.pins, case.key).objections == ()
+    assert challenge([case.document], case.ledger, case.pins, case.key).objections == ()
 
 
 def test_what_is_not_shown_is_demanded_and_lapses(tmp_path: Path) -> None:
@@ -62,14 +62,14 @@ def test_what_is_not_shown_is_demanded_and_lapses(tmp_path: Path) -> None:
     shown = json.loads(case.document.read_text("utf-8"))
     shown["content"]["slots"], shown["proofs"] = [], {}
     case.document.write_text(json.dumps(shown), "utf-8")
-    assert challenge(case.document, case.ledger, NOTHING).open_ == 0
-    (asked,) = challenge(case.document, case.ledger, case.pins, case.key, case.slot).objections
+    assert challenge([case.document], case.ledger, NOTHING).open_ == 0
+    (asked,) = challenge([case.document], case.ledger, case.pins, case.key, case.slot).objections
     assert asked.sent.startswith("demanded; without an answer by ")
-    (waits,) = challenge(case.document, case.ledger, case.pins, case.key, case.slot).objections
+    (waits,) = challenge([case.document], case.ledger, case.pins, case.key, case.slot).objections
     assert "AnswerPending" in waits.sent
     with EmbeddedChain(Path(case.ledger)) as chain:
         chain.seal(chain.head.timestamp + 1801)
-    (gone,) = challenge(case.document, case.ledger, case.pins, case.key, case.slot).objections
+    (gone,) = challenge([case.document], case.ledger, case.pins, case.key, case.slot).objections
     assert gone.sent == "lapsed; the post is deleted"
     assert case.posted() is None
 
@@ -78,8 +78,8 @@ def test_a_slot_that_neither_the_document_nor_the_chain_has_is_said(tmp_path: Pa
     case = Case(tmp_path, "challengeOrder")
     for slot in (5, case.slot + 1, 2**64 - 1):
         with pytest.raises(VerificationError, match=f"^The document has no slot that starts at {slot} "):
-            challenge(case.document, case.ledger, NOTHING, slot=slot)
-    assert len(challenge(case.document, case.ledger, NOTHING, slot=case.slot).objections) == 1
+            challenge([case.document], case.ledger, NOTHING, slot=slot)
+    assert len(challenge([case.document], case.ledger, NOTHING, slot=case.slot).objections) == 1
 
 
 def test_a_slot_that_is_final_and_not_in_the_document_is_said(finished: Path, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_slot_that_is_final_and_not_in_the_document_is_said(finished: Path, tm
     file.write_text(json.dumps(bill), "utf-8")
     ledger = str(shutil.copy(finished / "ledger.sqlite", tmp_path / "ledger.sqlite"))
     with pytest.raises(VerificationError, match=f"no slot that starts at {slot} .* no post of it to challenge"):
-        challenge(file, ledger, NOTHING, slot=slot)
+        challenge([file], ledger, NOTHING, slot=slot)
 
 
 def test_a_post_other_than_the_one_that_was_shown_is_demanded(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_post_other_than_the_one_that_was_shown_is_demanded(tmp_path: Path) ->
     shown = json.loads(case.document.read_text("utf-8"))
     shown["proofs"][str(case.slot)]["post"]["statements"] = f"0x{'11' * 32}"
     case.document.write_text(json.dumps(shown), "utf-8")
-    (told,) = challenge(case.document, case.ledger, NOTHING).objections
+    (told,) = challenge([case.document], case.ledger, NOTHING).objections
     assert told.function == "demand"
     assert "not what is posted" in told.says
 
@@ -122,29 +122,29 @@ def test_money_is_asked_for_and_claimed_when_its_time_has_come(tmp_path: Path) -
 def test_bad_input_ends_in_one_sentence(tmp_path: Path) -> None:
     case = Case(tmp_path, "challengeOrder")
     with pytest.raises(LedgerError, match="the document is of"):
-        challenge(case.document, case.ledger, case.pins, Key.derive(b"tests", "somebody"))
+        challenge([case.document], case.ledger, case.pins, Key.derive(b"tests", "somebody"))
     with pytest.raises(LedgerError, match="There is no chain at"):
-        challenge(case.document, str(tmp_path / "none.sqlite"), NOTHING)
+        challenge([case.document], str(tmp_path / "none.sqlite"), NOTHING)
     with pytest.raises(VerificationError, match="cannot be read"):
-        challenge(tmp_path / "none.json", case.ledger, NOTHING)
+        challenge([tmp_path / "none.json"], case.ledger, NOTHING)
     for broken in ("", "[]", "{}", '{"content": {}}', "[" * 10_000):
         file = tmp_path / "broken.json"
         file.write_text(broken, "utf-8")
         with pytest.raises(VerificationError, match="no bill and no excerpt"):
-            challenge(file, case.ledger, NOTHING)
+            challenge([file], case.ledger, NOTHING)
     shown = json.loads(case.document.read_text("utf-8"))
     for path in (("ledger", "community"), ("ledger", "chainId"), ("member", "account")):
         other = json.loads(json.dumps(shown))
         other["content"][path[0]][path[1]] = None
         case.document.write_text(json.dumps(other), "utf-8")
         with pytest.raises(CommonwattError):
-            challenge(case.document, case.ledger, NOTHING)
+            challenge([case.document], case.ledger, NOTHING)
     for name in ("mandate", "slots"):
         other = json.loads(json.dumps(shown))
         other["content"][name] = [{"slot": case.slot}] if name == "slots" else None
         case.document.write_text(json.dumps(other), "utf-8")
         try:
-            (told,) = challenge(case.document, case.ledger, NOTHING).objections
+            (told,) = challenge([case.document], case.ledger, NOTHING).objections
         except CommonwattError:
             continue
         assert told.function == "demand"

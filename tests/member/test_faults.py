@@ -9,18 +9,36 @@ from typing import Any
 
 import pytest
 from exchange_cases import START, written
-from lies import LIES, MOST_GAS, TEXT, Day, another_delta, look, publish, purse
+from lies import (
+    LATE,
+    LIES,
+    MOST_GAS,
+    OF_REVISIONS,
+    TEXT,
+    Correcting,
+    Day,
+    another_delta,
+    from_nowhere,
+    look,
+    publish,
+    purse,
+    shown_to,
+    with_two_ends,
+)
 from order_cases import Themselves
 
 from commonwatt.accounts.promise import Placed
 from commonwatt.errors import Reverted
-from commonwatt.exchange.answers import answer, order_answer, receipts
+from commonwatt.exchange.answers import answers, order_answer, receipts
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.excerpt import excerpt, placed
+from commonwatt.exchange.states import Posted
 from commonwatt.ledger.client.abi import events
 from commonwatt.ledger.client.demands import DemandsClient
 from commonwatt.ledger.client.disputes import DisputesClient
-from commonwatt.member.faults import DEMAND, Chain, Fault, faults
+from commonwatt.member.answered import shown_by
+from commonwatt.member.faults import DEMAND, Chain, Fault, between, faults
+from commonwatt.member.page import read
 from commonwatt.proof import keccak, sign
 from commonwatt.simulation.api import first_day
 from commonwatt.units import decimal_text
@@ -49,8 +67,8 @@ def test_an_honest_post_has_no_fault_and_no_proof_against_it_is_believed(stopped
     # The honest operator answers what a member demands, and the post stays.
     key = purse(day, member)
     demands.demand(key, day.stopped.post, member, at=client.node.head.timestamp + 1)
-    shown = answer(day.stopped, member, day.exchange.mandates[member])
-    receipt = demands.answer(day.stopped.post, member, shown, lines=8, at=client.node.head.timestamp + 1)
+    shown = answers(day.stopped, member, day.exchange.mandates[member])
+    (receipt,) = demands.answer(day.stopped.post, member, shown, at=client.node.head.timestamp + 1)
     assert [event.name for event in events(receipt)] == ["Answered"]
     with pytest.raises(Reverted, match="AlreadyAnswered"):
         demands.lapse(key, day.stopped.post, member, at=client.node.head.timestamp + 1801)
@@ -98,24 +116,96 @@ def test_an_accepted_order_that_is_left_out_is_demanded(tmp_path: Path) -> None:
     day.close()
 
 
-@pytest.mark.parametrize("name", LIES)
-def test_a_lie_is_found_and_the_chain_deletes_the_post(tmp_path: Path, name: str) -> None:
-    community = load(written(tmp_path, TEXT))
-    day = Day(community, tmp_path, first_day(START, 1)[0], 1)
-    member = day.until_rich()
-    client = day.exchange.client
-    false = LIES[name](day, day.stopped, member)
-    found = look(day, false, day.stopped, member)
-    proof = next(fault for fault in found if fault.function == name)
-    assert all(fault.function != DEMAND for fault in found[:1])
-    at = publish(day, false)
-    key = purse(day, member)
-    receipt = DisputesClient(client).challenge(key, name, false.post, proof.arguments, at=at + 2)
+def proved(day: Day, false: Posted, prover: int, fault: Fault) -> None:
+    """The chain deletes the post for it, and takes the honest one."""
+    client, at = day.exchange.client, publish(day, false)
+    key, post = purse(day, prover), false.post
+    receipt = DisputesClient(client).challenge(key, fault.function, post, fault.arguments, at=at + 2)
     assert "Struck" in [event.name for event in events(receipt)]
     assert receipt.gas_used <= MOST_GAS
-    assert client.posted(false.post.slot, 0) is None
+    assert client.posted(post.slot, post.revision) is None
     publish(day, day.stopped)
-    assert client.posted(false.post.slot, 0) is not None
+    assert client.posted(post.slot, post.revision) is not None
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_lie_is_found_and_the_chain_deletes_the_post(tmp_path: Path, name: str) -> None:
+    day = Day(load(written(tmp_path, TEXT)), tmp_path, first_day(START, 1)[0], 1)
+    member = day.until_rich()
+    false = LIES[name](day, day.stopped, member)
+    found = look(day, false, day.stopped, member)
+    assert all(fault.function != DEMAND for fault in found[:1])
+    proved(day, false, member, next(fault for fault in found if fault.function == name))
+    day.close()
+
+
+@pytest.mark.parametrize("name", OF_REVISIONS)
+def test_a_lie_in_a_revision_is_found_and_the_chain_deletes_it(tmp_path: Path, name: str) -> None:
+    day = Day(load(written(tmp_path, LATE)), tmp_path, first_day(START, 1)[0], 1, engine=Correcting)
+    member = day.until_rich()
+    assert day.stopped.post.revision == 1
+    assert [look(day, day.stopped, day.stopped, each) for each in range(day.rules.members)] == [[]] * day.rules.members
+    false = OF_REVISIONS[name](day, day.stopped, member)
+    found = look(day, false, day.stopped, member)
+    proved(day, false, member, next(fault for fault in found if fault.function == name))
+    day.close()
+
+
+def test_what_the_revision_before_had_is_shown_or_demanded_and_answered(tmp_path: Path) -> None:
+    day = Day(load(written(tmp_path, LATE)), tmp_path, first_day(START, 1)[0], 1, engine=Correcting)
+    member, client = day.until_rich(), day.exchange.client
+    post, mandate = day.stopped.post, day.exchange.mandates[member]
+    at = publish(day, day.stopped)
+    shown = excerpt(day.stopped, member, mandate, client)
+    earlier = client.announced(post.slot, 0)
+    chain = Chain(day.exchange.domain, client.commitment(post.slot), day.stopped.deltas, earlier=earlier)
+    (told,) = faults(shown["content"]["slots"][0], shown["proofs"][str(post.slot)], member, mandate.record, chain)
+    assert (told.function, told.says) == (
+        DEMAND,
+        f"Slot {post.slot}: what the revision before had of the member is not shown",
+    )
+    demands = DemandsClient(client)
+    demands.demand(purse(day, member), post, member, at=at + 1)
+    with pytest.raises(Reverted, match="ForeignLine"):
+        demands.answer(post, member, answers(day.stopped, member, mandate), at=at + 2)
+    demands.answer(post, member, answers(day.stopped, member, mandate, day.earlier), at=at + 3)
+    line, proof = shown_by(post, member, demands.answered(post, member))
+    expected, whole = excerpted(day, member)
+    # Orders that were replaced are no part of an answer.
+    assert (line, {**proof, "orders": whole["orders"]}) == (expected, whole)
+    assert faults(line, proof, member, mandate.record, chain) == []
+    day.close()
+
+
+def excerpted(day: Day, member: int) -> tuple[Any, Any]:
+    document = shown_to(day, day.stopped, member)
+    return document["content"]["slots"][0], document["proofs"][str(day.stopped.post.slot)]
+
+
+def test_sums_that_begin_with_a_line_that_is_not_there(tmp_path: Path) -> None:
+    day = Day(load(written(tmp_path, TEXT)), tmp_path, first_day(START, 1)[0], 1)
+    day.until_rich()
+    false = from_nowhere(day.stopped)
+    first, *_ = look(day, false, day.stopped, 0)
+    assert first.function == "challengeGap"
+    proved(day, false, 0, first)
+    day.close()
+
+
+def test_two_ends_of_a_trade_show_to_who_sees_both(tmp_path: Path) -> None:
+    day = Day(load(written(tmp_path, TEXT)), tmp_path, first_day(START, 1)[0], 1)
+    member = day.until_rich()
+    false, other = with_two_ends(day, day.stopped, member)
+    pages = []
+    for each in (member, other):
+        assert look(day, false, day.stopped, each) == []
+        shown, mandate = shown_to(day, false, each), day.exchange.mandates[each].record
+        proof = shown["proofs"][str(false.post.slot)]
+        pages.append(read(shown["content"]["slots"][0], proof, each, mandate, day.exchange.domain))
+    assert between(pages[:1]) == between([pages[0], pages[0]]) == []
+    (fault,) = between(pages)
+    assert fault.function == "challengeSides"
+    proved(day, false, member, fault)
     day.close()
 
 
@@ -163,8 +253,8 @@ def test_the_chain_takes_a_members_own_order_without_a_mandate(tmp_path: Path) -
     client, key = day.exchange.client, purse(day, member)
     at, demands = publish(day, day.stopped), DemandsClient(client)
     demands.demand(key, day.stopped.post, member, at=at)
-    shown = answer(day.stopped, member, day.exchange.mandates[member])
-    receipt = demands.answer(day.stopped.post, member, shown, lines=8, at=at + 1)
+    shown = answers(day.stopped, member, day.exchange.mandates[member])
+    (receipt,) = demands.answer(day.stopped.post, member, shown, at=at + 1)
     assert [event.name for event in events(receipt)] == ["Answered"]
     # Under the agent's order that it replaced itself, a trade is a fault.
     false = LIES["challengeReplaced"](day, day.stopped, member)

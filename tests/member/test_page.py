@@ -165,7 +165,7 @@ def test_a_file_that_two_readers_would_read_differently_proves_nothing(
     file.write_text(change(honest), "utf-8")
     assert file.read_text("utf-8") != honest
     ledger = str(finished / "ledger.sqlite")
-    for look in (lambda: open_and_verify(file, [ledger]), lambda: challenge(file, ledger, Pins())):
+    for look in (lambda: open_and_verify(file, [ledger]), lambda: challenge([file], ledger, Pins())):
         with pytest.raises(VerificationError, match=sentence) as caught:
             look()
         assert len(str(caught.value)) < 600

@@ -151,7 +151,7 @@ def test_nothing_is_sent_on_the_document_s_word(
     for send in (
         lambda: withdraw(bill, str(file), pins, key, 1),
         lambda: withdraw(bill, str(file), pins, key, None),
-        lambda: challenge(bill, str(file), pins, key),
+        lambda: challenge([bill], str(file), pins, key),
     ):
         with pytest.raises(VerificationError, match="Nothing is sent: only the document says"):
             send()
@@ -276,7 +276,7 @@ def test_nonsense_of_a_node_ends_in_one_sentence(bill: Path, lied: tuple[str, li
     for number, garbage in enumerate(GARBAGE):
         lies[0] = lying(method, garbage, rng.randrange(METHODS[method]))
         try:
-            open_and_verify(bill, [url]) if number % 2 else challenge(bill, url, Pins())
+            open_and_verify(bill, [url]) if number % 2 else challenge([bill], url, Pins())
         except CommonwattError as error:
             refused += str(error).isprintable() and len(str(error)) < 3000
     assert refused > len(GARBAGE) // 3

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonwatt.proof import Tree, keccak, root_of, root_of_empty
+from commonwatt.proof import Tree, keccak, proofs_of, root_of, root_of_empty
 from commonwatt.proof.merkle import leaf
 from commonwatt.records import ZERO_HASH
 
@@ -136,3 +136,16 @@ def test_padding_proves_no_record() -> None:
     """The zero that stands beyond the last leaf is no hash of anything known."""
     tree = Tree.of([keccak(b"a"), keccak(b"b"), keccak(b"c")])
     assert root_of(ZERO_HASH, 3, (tree.levels[0][2], tree.levels[1][0])) != tree.root
+
+
+@given(places(), st.data())
+def test_the_border_of_a_range_holds_every_way_in_it(given_: tuple[list[bytes], int], data: st.DataObject) -> None:
+    records, first = given_
+    count = data.draw(st.integers(1, len(records) - first))
+    tree = Tree.of(records)
+    border, depth = tree.border(first, count), len(tree.levels) - 1
+    found = proofs_of(records[first : first + count], first, depth, border)
+    assert found == [tree.proof(place) for place in range(first, first + count)]
+    for short in range(len(border)):
+        with pytest.raises(IndexError):
+            proofs_of(records[first : first + count], first, depth, border[:short])

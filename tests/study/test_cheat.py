@@ -16,5 +16,8 @@ def test_the_home_finds_both_lies_is_paid_and_the_day_ends_as_an_honest_one() ->
     assert any("AnswerPending" in step.says for step in found.steps)
     assert 0 < max(step.gas for step in found.steps) <= 400_000
     assert "the same as on an honest day" in summary(found)
+    assert f"{len(found.attacks)} of {len(found.attacks)} attacks were stopped" in summary(found)
+    assert [attack.by for attack in found.attacks].count("operator") == 5
+    assert found.all_stopped
     # Nobody but the operator has paid for it.
     assert sum(found.balances) == sum(found.honest)

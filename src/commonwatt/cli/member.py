@@ -115,7 +115,7 @@ def verify(
 
 def challenge(
     document: Path,
-    *,
+    *others: Path,
     ledger: str | None = None,
     key: Path | None = None,
     slot: Whole | None = None,
@@ -132,11 +132,14 @@ def challenge(
     ----------
     document
         The member's bill, or the excerpt of a slot that the exchange gives out before.
+    others
+        The same of other members, from who watches for several: a trade of which the two ends settle different energy
+        shows only so.
     ledger
         The chain's file, or the URL of a node; the default is ledger.sqlite in the folder above the document's.
     key
-        File of the member's key, as made by `commonwatt chain key`. Without it nothing is sent; with it the contract or
-        its operators have to be named.
+        File of the member's key, as made by `commonwatt chain key`, or of one to which the member granted to watch.
+        Without it nothing is sent; with it the contract or its operators have to be named.
     slot
         Start of one slot in unix seconds. One that the document does not hold is demanded on the chain.
     """
@@ -144,7 +147,8 @@ def challenge(
     from commonwatt.member.challenge import challenge as look
 
     pins = _pins(contract, operators, _known(community))
-    looked = look(document, ledger or _beside(document), pins, read_key(key) if key else None, slot)
+    own = read_key(key) if key else None
+    looked = look([document, *others], ledger or _beside(document), pins, own, slot)
     if json_path:
         objections = [asdict(each) for each in looked.objections]
         figures = {"final": looked.final, "open_": looked.open_, "objections": objections}

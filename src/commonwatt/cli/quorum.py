@@ -187,7 +187,7 @@ def expire(
 
 
 def take_bond(amount: str, *, sent: Sent) -> None:
-    """Take back what an operator staked and no open post binds.
+    """Take back what was staked and no open post binds, or what was earned by proving faults. Any account may.
 
     Example: commonwatt community take-bond 50 --key operator.key --contract ADDRESS
 

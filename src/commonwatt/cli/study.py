@@ -64,7 +64,7 @@ def residential(*, days: Whole = 7, out: Path | None = None, json_path: JsonPath
 
 @app.command
 def cheat(*, json_path: JsonPath = None) -> None:
-    """A day with a dishonest operator: what a home finds in its own data, proves on the chain and is paid for.
+    """A day with a dishonest operator: what a home finds, proves on the chain and is paid for; then all other attacks.
 
     Example: commonwatt study cheat
     """
@@ -74,10 +74,11 @@ def cheat(*, json_path: JsonPath = None) -> None:
 
     def tell(step: Step) -> None:
         if json_path != "-":
-            print(f"{step.who:9} {step.says}" + (f" ({step.gas} gas)" if step.gas else ""))
+            print(f"{step.who:10} {step.says}" + (f" ({step.gas} gas)" if step.gas else ""))
 
     found = run(tell)
     if json_path:
-        write_json({**asdict(found), "settled_right": found.settled_right}, json_path)
+        figures = {"settled_right": found.settled_right, "all_stopped": found.all_stopped}
+        write_json({**asdict(found), **figures}, json_path)
     if json_path != "-":
         print(summary(found))

@@ -12,7 +12,7 @@ from commonwatt.accounts.document import signed_json
 from commonwatt.accounts.promise import Placed, Promise
 from commonwatt.accounts.statements import place_of
 from commonwatt.exchange.bills import ledger_of
-from commonwatt.exchange.proofs import PostedSlot, replacing
+from commonwatt.exchange.proofs import PostedSlot, SlotProof, replacing
 from commonwatt.exchange.states import Committed, Posted
 from commonwatt.proof import hash_struct
 from commonwatt.records import Mandate, Signed
@@ -41,11 +41,17 @@ def placed(committed: Committed, member: int) -> list[Placed]:
     return [Placed(declared.signed[place].record, place, tree.proof(place)) for place in places]
 
 
-def excerpt(posted: Posted, member: int, mandate: Signed[Mandate], client: LedgerClient) -> dict[str, Any]:
-    """Everything that the exchange holds of the member's slot. mandate : the member's own"""
+def excerpt(
+    posted: Posted, member: int, mandate: Signed[Mandate], client: LedgerClient, earlier: SlotProof | None = None
+) -> dict[str, Any]:
+    """Everything that the exchange holds of the member's slot.
+
+    mandate : the member's own; earlier : the revision before, of a later one
+    """
     declared = posted.delivered.committed.cleared.declared
     orders = {order.hash: signed_json(order) for order in declared.signed}
-    reading = posted.delivered.readings[member]
+    readings = posted.delivered.readings
+    reading = readings[member] if member < len(readings) else None
     own = []
     for trade, settled in zip(posted.records, posted.account.settled.tolist(), strict=True):
         if member in (trade.buyer, trade.seller):
@@ -67,5 +73,5 @@ def excerpt(posted: Posted, member: int, mandate: Signed[Mandate], client: Ledge
                 }
             ],
         },
-        "proofs": {str(slot): PostedSlot(posted).of(member)},
+        "proofs": {str(slot): PostedSlot(posted).of(member, earlier)},
     }

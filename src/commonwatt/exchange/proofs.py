@@ -16,6 +16,7 @@ from commonwatt.exchange import store as tables
 from commonwatt.exchange.rows import read_declared, read_trades
 from commonwatt.exchange.states import Declared, Posted
 from commonwatt.exchange.store import Store
+from commonwatt.ledger.client.disputes import Leaf
 from commonwatt.proof import Tree, hash_struct, keccak
 from commonwatt.records import BUY, SELL, ZERO_HASH, Post, Statement
 from commonwatt.records.schema import as_json
@@ -49,15 +50,17 @@ class SlotProof:
         return Tree.of([order.hash for order in self.declared.signed])
 
     @classmethod
-    def stored(cls, store: Store, slot: int) -> SlotProof:
-        """The slot's last revision, as the exchange keeps it. Raises StoreError when nothing is posted for the slot."""
-        rows = store.rows(tables.posts, slot=slot)
+    def stored(cls, store: Store, slot: int, revision: int | None = None) -> SlotProof:
+        """A revision of the slot, as it is kept; None = the last. Raises StoreError when it is not posted."""
+        rows = [row for row in store.rows(tables.posts, slot=slot) if revision in (None, row.revision)]
         if not rows:
-            raise StoreError(f"The store holds no post for slot {slot}.")
+            which = "" if revision is None else f", revision {revision}"
+            raise StoreError(f"The store holds no post for slot {slot}{which}.")
         row = rows[-1]
         post = Post(slot, row.revision, row.orders, row.readings, row.statements, keccak(row.deltas))
         tree = Tree.over(tuple(row.leaves[at : at + 32] for at in range(0, len(row.leaves), 32)))
-        found = {reading.member: reading.hash for reading in store.rows(tables.readings, slot=slot)}
+        read = (each for each in store.rows(tables.readings, slot=slot) if each.revision <= row.revision)
+        found = {reading.member: reading.hash for reading in read}
         readings = [found.get(row.member, ZERO_HASH) for row in store.rows(tables.accounts, slot=slot)]
         trades, records, agreed = read_trades(store, slot, row.revision)
         committed = Tree.of([trade.hash for trade in trades[:agreed]])
@@ -74,20 +77,32 @@ class SlotProof:
     def around(self, member: int) -> tuple[int, list[Statement]]:
         """The member's leaves between the one before them, unless they are the first, and the one behind them.
 
-        Returns the position of the first of these, and the leaves.
+        Returns the position of the first of these, and the leaves. A member that came after the slot has none between.
         """
+        count = len(self.own)
+        if member >= count:
+            return self.first[count] - 1, [self.statements(count - 1)[-1], *self.statements(count)]
         first = self.first[member]
         before = [self.statements(member - 1)[-1]] if first else []
         return first - len(before), [*before, *self.statements(member), self.statements(member + 1)[0]]
 
-    def of(self, member: int) -> dict[str, Any]:
+    def ends(self, member: int) -> tuple[Leaf, ...]:
+        """The member's last line and the one behind it; where it has none, those around its missing place."""
+        first, around = self.around(member)
+        leaves = [Leaf(line, place, self.tree.proof(place)) for place, line in enumerate(around, first)]
+        return tuple(leaves[-2:])
+
+    def of(self, member: int, earlier: SlotProof | None = None) -> dict[str, Any]:
         """What proves the member's slot: its lines and the leaves before and after them, so that nothing is left out;
         each day-ahead trade's way to the root that was committed before delivery; the reading's to its root.
+
+        earlier : the revision before, of which the member's last line is shown, too
         """
         first, around = self.around(member)
         leaves = [self._leaf(first + place, line) for place, line in enumerate(around)]
         before = leaves.pop(0) if around[0].member < member else None
-        numbers = [line.trade.number for line in self.own[member]]
+        known = member < len(self.own)
+        numbers = [line.trade.number for line in self.own[member]] if known else []
         agreed = len(self.committed.levels[0])
         return {
             "post": as_json(self.post),
@@ -96,9 +111,15 @@ class SlotProof:
             "after": leaves[-1],
             "trades": f"0x{self.committed.root.hex()}",
             "committed": [_siblings(self.committed, number) if number < agreed else None for number in numbers],
-            "reading": _siblings(self.reading_tree, member),
+            "reading": _siblings(self.reading_tree, member) if known else [],
             "orders": [self._placed(place) for place in replacing(self.declared, member)],
+            **({"earlier": earlier.last_of(member)} if earlier else {}),
         }
+
+    def last_of(self, member: int) -> dict[str, Any]:
+        """The post, and the member's `ends` in it, as documents write them."""
+        ends = [self._leaf(leaf.position, leaf.statement) for leaf in self.ends(member)]
+        return {"post": as_json(self.post), "ends": ends}
 
     def _placed(self, position: int) -> dict[str, Any]:
         order = signed_json(self.declared.signed[position])

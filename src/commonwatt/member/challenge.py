@@ -6,17 +6,21 @@ chain is a file or a node's URL.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from commonwatt.errors import ConfigError, Finding, RecordError, Reverted, VerificationError
+from commonwatt.errors import ConfigError, Finding, LedgerError, RecordError, Reverted, VerificationError
+from commonwatt.ledger.client.abi import COMMUNITY
 from commonwatt.ledger.client.demands import DemandsClient
 from commonwatt.ledger.client.disputes import DisputesClient
+from commonwatt.member.answered import mandate_in, shown_by
 from commonwatt.member.document import named, read
-from commonwatt.member.faults import DEMAND, Chain, Fault, faults
-from commonwatt.member.page import mandate_of, require
+from commonwatt.member.faults import DEMAND, Chain, Fault, between, faults
+from commonwatt.member.page import Page, mandate_of, require
+from commonwatt.member.page import read as page_of
 from commonwatt.member.trust import Pins, Trust, opened
 from commonwatt.proof import Key
 from commonwatt.records import Mandate, Post
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
     from commonwatt.ledger.node import Receipt
 
+ANSWERED: Final = "answered"
+"""Of a fault that the operators' answer on the chain does not prove either."""
 _MOST_REVISIONS: Final = 1000
 """More than readings that come late can make of one slot; a node could name them for ever."""
 
@@ -52,33 +58,56 @@ class Looked:
     trust: Trust
 
 
-def challenge(document: Path, ledger: str, pins: Pins, key: Key | None = None, slot: int | None = None) -> Looked:
-    """Look for faults in every slot of a bill or excerpt that is not final; with the member's key, prove them.
+def challenge(
+    documents: Sequence[Path], ledger: str, pins: Pins, key: Key | None = None, slot: int | None = None
+) -> Looked:
+    """Look for faults in every slot of bills or excerpts that is not final; with a key, prove them.
 
+    documents : a member's, or those of several members for who watches for them all and so sees both ends of a trade
     pins : what the member knows of its community; with a key, whose contracts they are has to be among it
+    key : of the member's account, or of one that holds its grant to watch
     slot : this one alone; one that the document does not hold was kept back, and is demanded on the chain
-    Raises VerificationError when the document cannot be read or neither it nor the chain has the slot to look at,
+    Raises VerificationError when a document cannot be read or neither it nor the chain has the slot to look at,
     LedgerError when the chain cannot be asked.
     """
+    looks = [_look(document, ledger, pins, key, slot) for document in documents]
+    objections = [each for looked, _ in looks for each in looked.objections]
+    pages = [page for _, whole in looks for page in whole]
+    if sides := between(pages):
+        with opened(named(read(documents[0])), [ledger], pins, key, watching=True) as (client, _):
+            objections += [
+                _object(each, 0, client, key) for each in sides if client.posted(each.post.slot, each.post.revision)
+            ]
+    final, open_ = (sum(getattr(looked, name) for looked, _ in looks) for name in ("final", "open_"))
+    return Looked(final, open_, tuple(objections), looks[0][0].trust)
+
+
+def _look(document: Path, ledger: str, pins: Pins, key: Key | None, slot: int | None) -> tuple[Looked, list[Page]]:
+    """What one document gives, and the pages of it that are whole."""
     given = read(document)
     at = named(given)
-    with opened(at, [ledger], pins, key) as (client, trust):
+    with opened(at, [ledger], pins, key, watching=True) as (client, trust):
         require(client.member_of(at.account) == at.index, "The chain knows another member at the document's account.")
         mandate = _mandate(given, at.account, client)
         require(slot is None or 0 <= slot < 1 << 64, "A slot's start is unix seconds.")
         slots = {line["slot"]: line for line in given["content"]["slots"]}
         chosen = list(slots) if slot is None else [slot]
         pending = [each for each in chosen if not _is_final(client, each)]
-        found = []
-        for post in _posts(client, pending):
-            fault = _first_fault(post, slots.get(post.slot), given["proofs"], at.index, mandate, client)
+        found, pages, posts = [], [], list(_posts(client, pending))
+        for post in posts:
+            line, proof = slots.get(post.slot), given["proofs"].get(str(post.slot))
+            fault = _first_fault(post, line, proof, at.index, mandate, client)
+            if fault and fault.function == DEMAND:
+                fault = _as_answered(fault, at.index, mandate, client)
             if fault:
                 found.append(_object(fault, at.index, client, key))
+            elif line and mandate and isinstance(proof, dict) and proof.get("post") == as_json(post):
+                pages.append(page_of(line, proof, at.index, mandate, client.domain))
         require(
-            bool(found) or slots.keys() >= set(chosen),
+            bool(posts) or slots.keys() >= set(chosen),
             f"The document has no slot that starts at {slot} (unix seconds), the chain no post of it to challenge.",
         )
-        return Looked(len(chosen) - len(pending), len(pending), tuple(found), trust)
+        return Looked(len(chosen) - len(pending), len(pending), tuple(found), trust), pages
 
 
 def withdraw(document: Path, ledger: str, pins: Pins, key: Key, amount: int | None) -> Receipt:
@@ -110,20 +139,55 @@ def _mandate(given: Mapping[str, Any], account: bytes, client: LedgerClient) -> 
 
 
 def _first_fault(
-    post: Post, line: Any, proofs: Mapping[str, Any], member: int, mandate: Mandate | None, client: LedgerClient
+    post: Post, line: Any, proof: Any, member: int, mandate: Mandate | None, client: LedgerClient
 ) -> Fault | None:
     """The fault that is best to prove; None when the slot is as it should be."""
-    slot, proof = post.slot, proofs.get(str(post.slot))
+    slot = post.slot
     if line is None or not isinstance(proof, dict):
         return Fault(post, f"Slot {slot}: nothing was shown of what is posted", DEMAND)
     if proof.get("post") != as_json(post):
         return Fault(post, f"Slot {slot}: what was shown is not what is posted", DEMAND)
     if mandate is None:
         return Fault(post, f"Slot {slot}: the mandate that was shown is not the member's", DEMAND)
-    deltas = client.posted_deltas(slot, post.revision) or b""
-    chain = Chain(client.domain, client.commitment(slot), deltas, client.unit)
-    found = faults(line, proof, member, mandate, chain)
+    found = faults(line, proof, member, mandate, chain_of(post, member, client))
     return min(found, key=lambda fault: fault.function == DEMAND) if found else None
+
+
+def chain_of(post: Post, member: int, client: LedgerClient) -> Chain:
+    """What the chain says of a posted slot to a member."""
+    deltas = client.posted_deltas(post.slot, post.revision) or b""
+    earlier = client.announced(post.slot, post.revision - 1) if post.revision else None
+    since = int(client.view(COMMUNITY, "registeredAt", member)[0])
+    own = partial(_measures, client, member, post.slot)
+    return Chain(client.domain, client.commitment(post.slot), deltas, client.unit, earlier, since, own)
+
+
+def _measures(client: LedgerClient, member: int, slot: int, meter: bytes) -> bool:
+    try:
+        return client.home_of_meter(meter, slot) == member
+    except Reverted:
+        return False
+
+
+def _as_answered(fault: Fault, member: int, mandate: Mandate | None, client: LedgerClient) -> Fault | None:
+    """What has to be demanded, unless it was answered on the chain: then the fault that the answer proves, if any."""
+    demands, post = DemandsClient(client), fault.post
+    demand = demands.demand_of(post, member)
+    if demand is None or not demand.answered:
+        return fault
+    try:
+        parts = demands.answered(post, member)
+        line, proof = shown_by(post, member, parts)
+    except LedgerError as error:
+        return replace(fault, says=f"{fault.says}. {str(error).rstrip('.')}", function=ANSWERED)
+    mandate = mandate_in(parts) or mandate
+    if mandate is None:
+        return replace(fault, says=f"{fault.says}; it was answered, without a mandate", function=ANSWERED)
+    found = faults(line, proof, member, mandate, chain_of(post, member, client))
+    best = min(found, key=lambda each: each.function == DEMAND, default=None)
+    if best and best.function == DEMAND:
+        return replace(best, says=f"{best.says}; that was answered, and nothing more can be asked", function=ANSWERED)
+    return best
 
 
 def _object(fault: Fault, member: int, client: LedgerClient, key: Key | None) -> Objection:
@@ -132,21 +196,20 @@ def _object(fault: Fault, member: int, client: LedgerClient, key: Key | None) ->
     if key is None:
         return told
     at = client.node.head.timestamp + 1
+    if fault.function == ANSWERED:
+        return replace(told, sent="nothing can be proved with it")
     if fault.function != DEMAND:
         receipt = DisputesClient(client).challenge(key, fault.function, fault.post, fault.arguments, at=at)
         return _sent(told, "proved; the post is deleted", receipt)
     demands = DemandsClient(client)
-    try:
+    if demands.demand_of(fault.post, member) is None:
         receipt = demands.demand(key, fault.post, member, at=at)
-        own = [each["until"] for each in demands.demanded() if (each["slot"], each["member"]) == (told.slot, member)]
-        return _sent(told, f"demanded; without an answer by {max(own, default='then')} let it lapse", receipt)
-    except Reverted as error:
-        if error.name != "AlreadyDemanded":
-            raise
+        demand = demands.demand_of(fault.post, member)
+        return _sent(told, f"demanded; without an answer by {demand.until if demand else 'then'} let it lapse", receipt)
     try:
-        return _sent(told, "lapsed; the post is deleted", demands.lapse(key, fault.post, member, at=at + 1))
+        return _sent(told, "lapsed; the post is deleted", demands.lapse(key, fault.post, member, at=at))
     except Reverted as error:
-        return Objection(told.slot, told.says, told.function, str(error))
+        return replace(told, sent=str(error))
 
 
 def _sent(told: Objection, what: str, receipt: Receipt) -> Objection:

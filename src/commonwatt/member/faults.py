@@ -7,16 +7,17 @@ that is demanded on the chain.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, pairwise
 from typing import Any, Final
 
 from commonwatt.accounts.promise import Placed, Promise
 from commonwatt.accounts.statements import place_of
 from commonwatt.errors import RecordError, VerificationError
-from commonwatt.member.page import Page, ShownLine, leads, post_of, read, require_committed, ways
-from commonwatt.proof import Domain, hash_struct, keccak, root_of
+from commonwatt.member.page import Page, ShownLine, Ways, hash_of, leads, post_of, read, require_committed, ways
+from commonwatt.proof import Domain, hash_struct, keccak, root_of, root_of_empty
 from commonwatt.records import BUY, SELL, ZERO_HASH, Mandate, Order, Post, Trade
 from commonwatt.records.deltas import unpack_deltas
 from commonwatt.units import decimal_text, payment
@@ -44,12 +45,18 @@ class Chain:
     """What the chain says of the slot.
 
     domain : what records are signed for; deltas : as posted; unit : what a lane unit is worth [micro-currency]
+    earlier : of a later revision, the one before, which is final; None = not asked for
+    registered_at : since when the member belongs to the community [unix s]
+    measures : whether a meter [address] measured the member's home when the slot began
     """
 
     domain: Domain
     commitment: bytes | None
     deltas: bytes
     unit: int = 1
+    earlier: Post | None = None
+    registered_at: int = 0
+    measures: Callable[[bytes], bool] = lambda _: True
 
 
 def faults(
@@ -72,24 +79,25 @@ def faults(
     except (VerificationError, RecordError) as error:
         raise VerificationError(f"There is no post to challenge: {error}") from None
     try:
-        page = read(shown, proof, member, mandate, chain.domain)
+        page, beside = read(shown, proof, member, mandate, chain.domain), ways(proof)
     except (VerificationError, RecordError) as error:
         says = f"Slot {post.slot}: what was posted is not shown whole ({str(error).rstrip('.')})"
         return [Fault(post, says, DEMAND)]
-    return proved(page, chain, promises or {}, orders) or list(_as_committed(page, proof, chain))
+    found = [*proved(page, chain, promises or {}, orders), *_of_another_reading(page, beside)]
+    return found or list(_not_shown(page, beside, chain))
 
 
 def proved(page: Page, chain: Chain, promises: Mapping[int, Promise], orders: Sequence[Placed] = ()) -> list[Fault]:
     """Every fault of a page that the chain believes at once."""
     checks = (
-        _in_order(page), _of_each_line(page), _filled(page), _at_the_end(page, chain),
+        _in_order(page), _passed_over(page, chain), _of_each_line(page), _filled(page), _at_the_end(page, chain),
         _as_promised(page, promises, chain), _replaced(page, orders),
     )  # fmt: skip
     return [fault for check in checks for fault in check]
 
 
 def _in_order(page: Page) -> Iterator[Fault]:
-    """Lines side by side that are in a wrong order, or have somebody missing between them."""
+    """Lines side by side that are in a wrong order."""
     for first, second in pairwise(page.leaves):
         low, high = first.statement, second.statement
         if low.member == high.member:
@@ -105,8 +113,21 @@ def _in_order(page: Page) -> Iterator[Fault]:
         if same and place_of(trades[1], page.member) <= place_of(trades[0], page.member):
             says = "a trade stands twice or in a wrong order"
             yield _fault(page, says, "challengeTradeSequence", one.leaf, other.leaf, *trades)
-    if not page.lines:
-        yield _fault(page, "the member was passed over", "challengeGap", list(page.leaves))
+
+
+def _passed_over(page: Page, chain: Chain) -> Iterator[Fault]:
+    """A member without a line, or a first line of all that goes on from one that nobody sees."""
+    first = page.leaves[0]
+    if first.position == 0 and first.statement.index != 0:
+        yield _fault(page, "the sums of all begin with a line that is not there", "challengeGap", [first])
+    if page.lines:
+        return
+    ends, moves = list(page.leaves), _moves(page, chain)
+    if chain.registered_at < page.post.slot:
+        yield _fault(page, "the member was passed over", "challengeGap", ends)
+    if moves:
+        says = f"the balance moves by {decimal_text(moves * chain.unit)}, and no line says why"
+        yield _fault(page, says, "challengeUnstated", ends, chain.deltas, page.member)
 
 
 def _of_each_line(page: Page) -> Iterator[Fault]:
@@ -179,20 +200,55 @@ def _at_the_end(page: Page, chain: Chain) -> Iterator[Fault]:
     """The last sums against the balance and the meter."""
     if not page.lines:
         return
-    last = page.lines[-1].statement
-    moved = unpack_deltas(chain.deltas)
-    delta = int(moved[page.member]) if page.member < len(moved) else 0
-    if page.post.revision == 0 and delta != last.money:
-        moves, sums = (decimal_text(lanes * chain.unit) for lanes in (delta, last.money))
+    last, delta = page.lines[-1].statement, _moves(page, chain)
+    then = _before(page, chain)
+    if then is not None and delta != last.money - then:
+        moves, sums = (decimal_text(lanes * chain.unit) for lanes in (delta, last.money - then))
         says = f"the balance moves by {moves}, the lines add up to {sums}"
-        yield _fault(page, says, "challengeDelta", page.ends, chain.deltas)
-    if page.reading is None:
+        if page.post.revision == 0:
+            yield _fault(page, says, "challengeDelta", page.ends, chain.deltas)
+        else:
+            yield _fault(page, says, "challengeRevision", page.ends, chain.deltas, *(page.earlier or ()))
+    if page.reading is None or hash_of(page.reading) != last.reading:
         return
-    other = page.reading.slot != page.post.slot
-    if other or not min(page.net, 0) <= last.wh <= max(page.net, 0):
+    other, strange = page.reading.slot != page.post.slot, not chain.measures(page.reading.meter)
+    if other or strange or not min(page.net, 0) <= last.wh <= max(page.net, 0):
         says = f"{last.wh} Wh of local energy, and the meter counted {page.net} Wh"
+        says = "the reading is of a meter that did not measure this home then" if strange else says
         says = "the reading is of another slot" if other else says
         yield _fault(page, says, "challengeDelivery", page.ends, page.reading)
+
+
+def _moves(page: Page, chain: Chain) -> int:
+    """What the post moves for the member [lane unit]."""
+    moved = unpack_deltas(chain.deltas)
+    return int(moved[page.member]) if page.member < len(moved) else 0
+
+
+def _before(page: Page, chain: Chain) -> int | None:
+    """What the revision before came to for the member [lane unit]: nothing before the first; None = not shown."""
+    if page.post.revision == 0:
+        return 0
+    if page.earlier is None or page.earlier[0] != chain.earlier:
+        return None
+    last = page.earlier[1][0].statement
+    return last.money if last.member == page.member else 0
+
+
+def _of_another_reading(page: Page, beside: Ways) -> Iterator[Fault]:
+    """The posted readings hold another one of the member than its line names."""
+    for line in page.lines[-1:]:
+        named = line.statement.reading
+        for held in {hash_of(page.reading), ZERO_HASH} - {named}:
+            if _stands(page, held, beside):
+                says = "the lines name another reading than the one that was posted"
+                yield _fault(page, says, "challengeReading", line.leaf, held, beside.reading)
+
+
+def _stands(page: Page, reading: bytes, beside: Ways) -> bool:
+    """Whether the posted readings hold this one in the member's place; zero = none."""
+    found = root_of_empty if reading == ZERO_HASH else partial(root_of, reading)
+    return found(page.member, beside.reading) == page.post.readings
 
 
 def _as_promised(page: Page, promises: Mapping[int, Promise], chain: Chain) -> Iterator[Fault]:
@@ -223,12 +279,32 @@ def _replaced(page: Page, orders: Sequence[Placed]) -> Iterator[Fault]:
                 break
 
 
-def _as_committed(page: Page, proof: Mapping[str, Any], chain: Chain) -> Iterator[Fault]:
-    """A trade under an order whose way to the committed root is not shown."""
+def _not_shown(page: Page, beside: Ways, chain: Chain) -> Iterator[Fault]:
+    """What has to be shown before the chain can judge it."""
     try:
-        require_committed(page, ways(proof), chain.commitment)
+        require_committed(page, beside, chain.commitment)
     except (VerificationError, RecordError):
         yield _fault(page, "it is not shown that the trades were committed before delivery", DEMAND)
+    if any(not _stands(page, line.statement.reading, beside) for line in page.lines[-1:]):
+        yield _fault(page, "it is not shown that the reading is among those that were posted", DEMAND)
+    if chain.earlier and _before(page, chain) is None:
+        yield _fault(page, "what the revision before had of the member is not shown", DEMAND)
+
+
+def between(pages: Sequence[Page]) -> list[Fault]:
+    """Trades of which the two ends settle different energy, found by who sees the pages of both."""
+    ends: dict[tuple[Post, bytes], list[tuple[Page, ShownLine]]] = {}
+    for page in pages:
+        for line in page.trading:
+            ends.setdefault((page.post, line.statement.trade), []).append((page, line))
+    found = []
+    for (_, one), *others in ends.values():
+        for page, other in others:
+            if page.member != one.statement.member and one.added[0] + other.added[0] != 0:
+                number = one.trade.number if one.trade else 0
+                says = f"the two ends of trade {number} settle {one.added[0]} Wh and {other.added[0]} Wh"
+                found.append(_fault(page, says, "challengeSides", one.pair, other.pair))
+    return found
 
 
 def _fault(page: Page, says: str, function: str, *arguments: object) -> Fault:

@@ -78,6 +78,8 @@ class Page:
 
     leaves : the member's, and the ones before and behind them
     reading : None where none counts: the home is settled as if it had used and made nothing
+    earlier : of a later revision, if it is shown: the one before, with the member's last line there and the one behind
+        it, or the lines around its missing place
     orders : those of the member that replaced or cancelled others
     """
 
@@ -88,6 +90,7 @@ class Page:
     lines: tuple[ShownLine, ...]
     trades: tuple[Agreed, ...]
     reading: Reading | None
+    earlier: tuple[Post, tuple[Leaf, ...]] | None = None
     orders: tuple[Placed, ...] = ()
 
     @property
@@ -146,13 +149,17 @@ def mandate_of(given: Any, account: bytes, domain: Domain) -> Mandate:
 
 def post_of(proof: Any) -> Post:
     """The post that a proof is about. Raises VerificationError or RecordError."""
-    post = from_json(Post, table(proof, _PROOF, "the proof")["post"])
+    keys = (*_PROOF, "earlier") if isinstance(proof, dict) and "earlier" in proof else _PROOF
+    post = from_json(Post, table(proof, keys, "the proof")["post"])
     hash_struct(post)  # refuses what fits no field
     return post
 
 
 def read(shown: Mapping[str, Any], proof: Any, member: int, mandate: Mandate, domain: Domain) -> Page:
-    """The page of the member with this index. Raises VerificationError or RecordError when it is not whole."""
+    """The page of the member with this index. Raises VerificationError or RecordError when it is not whole.
+
+    Whether the lines and the posted readings are of the reading that is shown is another question (`require_read`).
+    """
     post = post_of(proof)
     before = [proof["before"]] if proof["before"] else []
     leaves = tuple(_leaf(each, post) for each in (*before, *_list(proof["lines"]), proof["after"]))
@@ -164,10 +171,9 @@ def read(shown: Mapping[str, Any], proof: Any, member: int, mandate: Mandate, do
     ends = (*leaves[: len(before)], leaves[-1])
     require(all(leaf.statement.member != member for leaf in ends), "not all of the lines are shown.")
     trades = tuple(_agreed(each, mandate, domain) for each in _list(shown["trades"]))
-    reading = read_reading(shown["reading"], domain)
-    require(not own or own[-1].statement.reading == hash_of(reading), "the lines are of another reading.")
+    reading, earlier = read_reading(shown["reading"], domain), _earlier(proof.get("earlier"), member)
     orders = tuple(_placed(each, mandate, domain, post) for each in _list(proof["orders"]))
-    return Page(post, member, mandate, leaves, tuple(_lines(own, trades, mandate)), trades, reading, orders)
+    return Page(post, member, mandate, leaves, tuple(_lines(own, trades, mandate)), trades, reading, earlier, orders)
 
 
 def ways(proof: Mapping[str, Any]) -> Ways:
@@ -192,6 +198,12 @@ def require_committed(page: Page, shown: Ways, commitment: bytes | None) -> None
         if trade is not None and siblings is not None:
             there = leads(line.statement.trade, trade.number, siblings, shown.root)
             require(there, "a day-ahead trade is not the one that was committed before delivery.")
+
+
+def require_read(page: Page) -> None:
+    """The lines are of the reading that is shown. Raises VerificationError."""
+    same = all(line.statement.reading == hash_of(page.reading) for line in page.lines[-1:])
+    require(same, "the lines are of another reading.")
 
 
 def read_reading(given: Any, domain: Domain) -> Reading | None:
@@ -239,6 +251,19 @@ def _leaf(given: Any, post: Post) -> Leaf:
     here = (statement.slot, statement.revision) == (post.slot, post.revision)
     require(here, "a line is of another slot or revision.")
     return Leaf(statement, position, siblings)
+
+
+def _earlier(given: Any, member: int) -> tuple[Post, tuple[Leaf, ...]] | None:
+    """What the revision before has of the member: its last line and the one behind it, or those around its place."""
+    if given is None:
+        return None
+    shown = table(given, ("post", "ends"), "the revision before")
+    post = from_json(Post, shown["post"])
+    ends = tuple(_leaf(each, post) for each in _list(shown["ends"]))
+    low = (ends[0].statement.member, ends[0].position) if len(ends) > 1 else (-1, -1)
+    there = 0 < len(ends) <= 2 and low[0] <= member < ends[-1].statement.member and low[1] + 1 == ends[-1].position
+    require(there, "the member's last line of the revision before is not shown.")
+    return post, ends
 
 
 def _agreed(given: Any, mandate: Mandate, domain: Domain) -> Agreed:

@@ -13,6 +13,7 @@ from typing import Any
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.agreeing import AgreeingNodes
+from commonwatt.ledger.client.abi import COMMUNITY
 from commonwatt.ledger.client.code import Contracts
 from commonwatt.ledger.client.governance import Governance, governance
 from commonwatt.ledger.client.settlement import Addresses, LedgerClient
@@ -20,10 +21,12 @@ from commonwatt.ledger.node import Node
 from commonwatt.ledger.opening import different, open_to_read, open_to_write
 from commonwatt.member.document import Named
 from commonwatt.member.page import require
-from commonwatt.proof import Key, checksum_address
+from commonwatt.proof import Key, checksum_address, keccak
 
 _NOBODY = Key(b"\x01" * 32)
 """Signs nothing."""
+_WATCH = keccak(b"watch")
+"""The scope of a grant to whoever may demand in the member's stead."""
 
 
 @dataclass(frozen=True)
@@ -98,25 +101,42 @@ class Trust:
 
 @contextmanager
 def opened(
-    at: Named, ledgers: Sequence[str], pins: Pins, key: Key | None = None, *, anybody: bool = False
+    at: Named,
+    ledgers: Sequence[str],
+    pins: Pins,
+    key: Key | None = None,
+    *,
+    anybody: bool = False,
+    watching: bool = False,
 ) -> Iterator[tuple[LedgerClient, Trust]]:
     """The contracts that a document names, when nothing speaks against them.
 
     ledgers : URLs of nodes, or files; several must give the same answers, and one that is named twice counts once
-    key : of the member, for transactions; None = the chain is only asked. anybody : it may be another's
+    key : of the member, for transactions; None = the chain is only asked
+    anybody : the key may be another's
+    watching : it may be of an account that holds the member's grant to watch
     Raises LedgerError when a chain cannot be asked or the key is not the member's, and VerificationError when chain or
     contracts are others than the member knows, are no release's, name others, or would be sent to on the document's
     word alone.
     """
     if key is not None:
-        may_send(at, pins, at.account if anybody else key.address)
+        may_send(at, pins, at.account if anybody or watching else key.address)
     with ExitStack() as stack:
         ledgers = different(ledgers)
         node = _node(ledgers, stack, key)
         same, where = node.chain_id == at.chain_id, " and ".join(ledgers)
         require(same, f"The document belongs to chain {at.chain_id}, {where} is chain {node.chain_id}.")
         client = LedgerClient(node, key or _NOBODY, Addresses(at.community, at.settlement))
-        yield client, _trusted(client, at, ledgers, pins)
+        trust = _trusted(client, at, ledgers, pins)
+        if key is not None and key.address != at.account:
+            watches = bool(client.view(COMMUNITY, "hasAccess", at.index, key.address, _WATCH)[0])
+            if not watches:
+                raise LedgerError(f"{_other(at, key.address)} It holds no grant of that member to watch either.")
+        yield client, trust
+
+
+def _other(at: Named, account: bytes) -> str:
+    return f"The key is that of {checksum_address(account)}, the document is of {checksum_address(at.account)}."
 
 
 def may_send(at: Named, pins: Pins, account: bytes) -> None:
@@ -125,9 +145,7 @@ def may_send(at: Named, pins: Pins, account: bytes) -> None:
     Raises LedgerError and VerificationError.
     """
     if account != at.account:
-        raise LedgerError(
-            f"The key is that of {checksum_address(account)}, the document is of {checksum_address(at.account)}."
-        )
+        raise LedgerError(_other(at, account))
     require(
         pins.whose,
         f"Nothing is sent: only the document says that {checksum_address(at.settlement)} is your community's contract. "

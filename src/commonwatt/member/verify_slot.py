@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from commonwatt.accounts.document import CORRECTED, MEASURED, NOT_MEASURED, metered
 from commonwatt.errors import RecordError, VerificationError
 from commonwatt.member.faults import Chain, proved
-from commonwatt.member.page import Page, Ways, leads, read, read_reading, require, require_committed, ways
+from commonwatt.member.page import Page, Ways, leads, read, read_reading, require, require_committed, require_read, ways
 from commonwatt.proof import checksum_address, hash_struct, root_of_empty
 from commonwatt.records import Mandate, Order, Post, Reading
 from commonwatt.records.deltas import unpack_deltas
@@ -32,6 +32,7 @@ def check_slot(
             _missed(line, member, client)
             return 0
         page, shown = read(line, proof, member, mandate, client.domain), ways(proof)
+        require_read(page)
         _final(page.post, line["slot"], client)
         require(bool(page.lines), "the member was passed over.")
         _moved(page, client)

@@ -2,7 +2,7 @@
 
 from commonwatt.proof.keccak import keccak
 from commonwatt.proof.keys import Key, checksum_address, recover
-from commonwatt.proof.merkle import Tree, root_of, root_of_empty
+from commonwatt.proof.merkle import Tree, proofs_of, root_of, root_of_empty
 from commonwatt.proof.typed import Domain, hash_struct, sign, type_hash, verify
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "checksum_address",
     "hash_struct",
     "keccak",
+    "proofs_of",
     "recover",
     "root_of",
     "root_of_empty",

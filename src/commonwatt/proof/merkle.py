@@ -112,3 +112,23 @@ def _above(node: bytes, index: int, proof: Sequence[bytes]) -> bytes:
         node = keccak(sibling + node) if index & 1 else keccak(node + sibling)
         index >>= 1
     return node
+
+
+def proofs_of(
+    struct_hashes: Sequence[bytes], first: int, depth: int, border: Sequence[bytes]
+) -> list[tuple[bytes, ...]]:
+    """Siblings of each record of a range, from the bottom: what `Tree.border` gave for it holds them all.
+
+    Raises IndexError when the border is too short.
+    """
+    level, left, place = [leaf(each) for each in struct_hashes], list(border), first
+    found: list[tuple[bytes, ...]] = [() for _ in struct_hashes]
+    for height in range(depth):
+        if place & 1:
+            place, level = place - 1, [left.pop(0), *level]
+        if len(level) & 1:
+            level = [*level, left.pop(0)]
+        for index, siblings in enumerate(found):
+            found[index] = (*siblings, level[(first + index >> height ^ 1) - place])
+        place, level = place >> 1, [keccak(one + other) for one, other in zip(level[::2], level[1::2], strict=True)]
+    return found

@@ -2,7 +2,8 @@
 
 In one slot a home is charged more for one trade than was agreed and committed; in a later one its lines are kept back.
 Both times the home's own data tell it, the chain deletes the post, the operator's bond pays, and the slot settles again
-as it should. What the members have at the end is compared with the same day under an honest operator.
+as it should. What the members have at the end is compared with the same day under an honest operator. The other ways to
+cheat that the contracts know are tried after it, in `attacks`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from commonwatt.records import Trades
 from commonwatt.simulation.api import first_day
 from commonwatt.simulation.keys import simulated_keys
 from commonwatt.simulation.simulation import Simulation
+from commonwatt.study.attacks import Attack, attacks
 from commonwatt.units import MICRO
 
 START: Final = "2026-06-15"
@@ -65,6 +67,13 @@ class Cheated:
     """What the bonds have paid the home [micro-currency]."""
     bond_lost: int
     """What they have cost the operator [micro-currency]."""
+    attacks: tuple[Attack, ...]
+    """Those of the day, and those on the contracts."""
+
+    @property
+    def all_stopped(self) -> bool:
+        """Whether nobody lost anything by an attack."""
+        return all(attack.stopped for attack in self.attacks)
 
     @property
     def settled_right(self) -> bool:
@@ -76,14 +85,20 @@ class DishonestExchange(Exchange):
     """An honest exchange, but for two slots in which a false post goes to the chain first.
 
     say : told of each step; members : the homes' own keys, with which they object
+    played : what was tried, with what became of it
     """
 
-    def __init__(self, *arguments: Any, say: Callable[[Step], None], members: Sequence[Key]) -> None:
+    def __init__(
+        self, *arguments: Any, say: Callable[[Step], None], members: Sequence[Key], played: list[Attack]
+    ) -> None:
         super().__init__(*arguments)
         self.disputes, self.demands = DisputesClient(self.client), DemandsClient(self.client)
-        self._say, self._members = say, members
+        self._say, self._members, self._played = say, members, played
         self._posted: Posted | None = None
-        self._tricks = [self._overcharge, self._withhold]
+        self._tricks = [
+            ("a dearer price than was agreed and committed", self._overcharge),
+            ("lines that the member is not shown", self._withhold),
+        ]
 
     def stated(self, settled: Settled) -> tuple[Settled, Outgoing | None]:
         """See `Exchange`."""
@@ -96,7 +111,10 @@ class DishonestExchange(Exchange):
         posted = self._posted
         victim = _victim(posted) if isinstance(event, SlotEnd) and posted and self._tricks else None
         if posted and victim:
-            self._tricks.pop(0)(posted, *victim, event.at + 1)
+            name, trick = self._tricks.pop(0)
+            trick(posted, *victim, event.at + 1)
+            gone = self.client.posted(posted.post.slot, posted.post.revision) is None
+            self._played.append(Attack(name, "operator", gone))
         super().tell(event, message)
         if posted and victim:
             self._say(Step("operator", f"posts the slot of {self._clock(posted.post.slot)} again, as it was agreed"))
@@ -199,11 +217,11 @@ def _victim(posted: Posted) -> tuple[int, int] | None:
 
 
 def run(tell: Callable[[Step], None] | None = None) -> Cheated:
-    """Play both days. tell : called with each step as it is done"""
+    """Play both days, and the attacks. tell : called with each step as it is done"""
     with as_file(files("commonwatt.study") / "cases" / "cheat.toml") as file:
         community = load(file)
         folder = Path(file).parent
-        steps_: list[Step] = []
+        steps_, played = list[Step](), list[Attack]()
 
         def say(step: Step) -> None:
             steps_.append(step)
@@ -212,19 +230,23 @@ def run(tell: Callable[[Step], None] | None = None) -> Cheated:
 
         first, _ = first_day(START, 1)
         expected, _ = _played(Simulation(community, folder, first, 1))
-        engine = partial(DishonestExchange, say=say, members=simulated_keys(community).members)
+        engine = partial(DishonestExchange, say=say, members=simulated_keys(community).members, played=played)
         balances, struck = _played(Simulation(community, folder, first, 1, engine=engine))
+    for attack in attacks(START):
+        played.append(attack)
+        say(Step(attack.by, f"tries: {attack.attack}; {'stopped' if attack.stopped else 'NOT STOPPED'}"))
     names = tuple(member.id for member in community.members)
     lost = len(struck) * community.ledger.bond
-    return Cheated(names, tuple(steps_), balances, expected, sum(struck), lost)
+    return Cheated(names, tuple(steps_), balances, expected, sum(struck), lost, tuple(played))
 
 
 def summary(found: Cheated) -> str:
-    """What the day came to, in a sentence."""
+    """What it all came to."""
     same = "the same as" if found.settled_right else "NOT the same as"
     return (
         f"At the end every member's balance is {same} on an honest day; the bonds have cost the operator "
-        f"{found.bond_lost / MICRO:.2f} and paid the home {found.rewards / MICRO:.2f}."
+        f"{found.bond_lost / MICRO:.2f} and paid the home {found.rewards / MICRO:.2f}. "
+        f"{sum(attack.stopped for attack in found.attacks)} of {len(found.attacks)} attacks were stopped."
     )
 
 

@@ -7,16 +7,85 @@ Reverted with the contract's custom error, or LedgerError. `at` is as in `settle
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
-from commonwatt.ledger.client.abi import DEMANDS, contract, decode_event
-from commonwatt.ledger.client.disputes import plain
+from commonwatt.errors import LedgerError
+from commonwatt.ledger.client.abi import DEMANDS, Event, contract, decode_event
+from commonwatt.ledger.client.disputes import Leaf, plain
 from commonwatt.ledger.client.quorum import ascending
+from commonwatt.ledger.client.sending import Call
 from commonwatt.ledger.client.settlement import LedgerClient
+from commonwatt.ledger.node import ZERO_ADDRESS
 from commonwatt.ledger.node import Receipt as Receipted
 from commonwatt.proof import Key, keccak
-from commonwatt.records import Post, Receipt, Signed
+from commonwatt.records import Mandate, Order, Post, Reading, Receipt, Signed, Statement, Trade
+from commonwatt.records.schema import Record, schema
+
+R = TypeVar("R", bound=Record)
+_DEMANDED: Final = keccak(b"Demanded(uint64,uint32,uint32,uint256)")
+_ANSWERED: Final = keccak(b"Answered(uint64,uint32,uint32)")
+_IN_PART: Final = keccak(b"AnsweredInPart(uint64,uint32,uint32,uint256)")
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What shows that a member agreed to trade: an agent's order with the mandate, or one of both alone.
+
+    Signatures are 65 bytes, empty where there is none.
+    """
+
+    order: Order
+    order_signature: bytes
+    mandate: Mandate
+    mandate_signature: bytes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A part of what is shown of a member in a post; the fields are those of the contract's struct, which see."""
+
+    position: int
+    statements: Sequence[Statement]
+    depth: int
+    border: Sequence[bytes]
+    trades: Sequence[Trade]
+    trades_root: bytes
+    committed: Sequence[Sequence[bytes]]
+    consents: Sequence[Consent]
+    reading: Reading
+    reading_signature: bytes
+    reading_siblings: Sequence[bytes]
+    earlier: Post
+    earlier_ends: Sequence[Leaf]
+
+    @classmethod
+    def decoded(cls, values: Sequence[Any]) -> Answer:
+        """Of the values in a transaction's data."""
+        position, lines, depth, border, trades, root, committed, consents, reading, *rest = values
+        signature, siblings, earlier, ends = rest
+        return cls(
+            position, [_record(Statement, line) for line in lines], depth, border,
+            [_record(Trade, trade) for trade in trades], root, committed,
+            [Consent(_record(Order, o), by, _record(Mandate, m), by_member) for o, by, m, by_member in consents],
+            _record(Reading, reading), signature, siblings, _record(Post, earlier),
+            [Leaf(_record(Statement, line), place, tuple(way)) for line, place, way in ends],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What was demanded of a post.
+
+    by : who asked [address]; until : last second for the answer [unix s]
+    next : position of the first line that was not shown yet; 0 = none was
+    """
+
+    by: bytes
+    until: int
+    answered: bool
+    next: int
 
 
 class DemandsClient:
@@ -33,10 +102,14 @@ class DemandsClient:
         """
         return self._send(member, "demand", post, index, doing="the demand", at=at, kind="demand")
 
-    def answer(self, post: Post, index: int, answer: Sequence[object], *, lines: int, at: int) -> Receipted:
-        """Show what was demanded, or a part of it. lines : how many, which the gas goes by"""
-        data = contract(DEMANDS).functions["answer"].encode(*map(plain, (post, index, answer)))
-        return self.ledger.send(self.ledger.key, self.address, data, "the answer", at=at, kind="answer", items=lines)
+    def answer(self, post: Post, index: int, parts: Iterable[Answer], *, at: int) -> tuple[Receipted, ...]:
+        """Show what was demanded and was not shown yet, part by part."""
+        function = contract(DEMANDS).functions["answer"]
+        calls = [
+            Call(self.address, function.encode(*map(plain, (post, index, part))), "answer", len(part.statements))
+            for part in parts
+        ]
+        return self.ledger.sender.send(calls, at, "the answer")
 
     def lapse(self, key: Key, post: Post, index: int, *, at: int) -> Receipted:
         """Have a post deleted that was not answered in time."""
@@ -59,11 +132,48 @@ class DemandsClient:
 
     def demanded(self) -> list[dict[str, Any]]:
         """Every demand there was: slot, revision, member, and until when it could be answered [unix s]."""
-        topic = keccak(b"Demanded(uint64,uint32,uint32,uint256)")
+        return [dict(event.arguments) for event in self._told(_DEMANDED)]
+
+    def demand_of(self, post: Post, index: int) -> Demand | None:
+        """What a member, or who watches for it, demanded of the post as it stands; None when nothing was."""
+        posting = self.ledger.posted(post.slot, post.revision)
+        if posting is None:
+            return None
+        subject = [value.to_bytes(32, "big") for value in (posting.posted_at, index)]
+        function = contract(DEMANDS).functions["demands"]
+        found = self.ledger.node.call(self.address, function.encode(keccak(posting.digest + b"".join(subject))))
+        demand = Demand(*function.outputs.decode(found))
+        return demand if demand.by != ZERO_ADDRESS else None
+
+    def answered(self, post: Post, index: int) -> list[Answer]:
+        """What was answered of the post about a member, part by part.
+
+        Raises LedgerError when an answer is not in its transaction's data, since a contract gave it.
+        """
+        place = post.slot, post.revision, index
+        told = sorted(self._told(_IN_PART) + self._told(_ANSWERED), key=lambda event: event.log.block)
+        own = [each.log for each in told if tuple(each.arguments[n] for n in ("slot", "revision", "member")) == place]
+        function, found = contract(DEMANDS).functions["answer"], []
+        for transaction in (self.ledger.node.transaction(log.transaction) for log in own):
+            if transaction is None or transaction.to != self.address or transaction.data[:4] != function.selector:
+                raise LedgerError("A contract gave the answer: what it shows is not in a transaction's data.")
+            given, member, answer = function.inputs.decode(transaction.data[4:])
+            # Of an earlier post of the slot, which was deleted, another answer may be there.
+            if (given, member) == (plain(post), index):
+                found.append(Answer.decoded(answer))
+        return found
+
+    def _told(self, topic: bytes) -> list[Event]:
         node = self.ledger.node
         logs = node.logs(1, node.head.number, self.address, topic)
-        return [dict(event.arguments) for log in logs if (event := decode_event(log))]
+        return [event for log in logs if (event := decode_event(log))]
 
     def _send(self, key: Key, function: str, *values: object, doing: str, at: int, kind: str) -> Receipted:
         data = contract(DEMANDS).functions[function].encode(*map(plain, values))
         return self.ledger.send(key, self.address, data, doing, at=at, kind=kind)
+
+
+def _record(kind: type[R], values: Sequence[Any]) -> R:
+    """A record of the values of the contract's struct, in which addresses are text."""
+    columns = zip(schema(kind), values, strict=True)
+    return kind(*(bytes.fromhex(each[2:]) if column.type == "address" else each for column, each in columns))

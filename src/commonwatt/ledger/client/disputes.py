@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from commonwatt.ledger.client.abi import DISPUTES, contract
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.ledger.node import Receipt as Receipted
 from commonwatt.proof import Key
 from commonwatt.records import Post, Statement
-from commonwatt.records.schema import schema
 
 
 @dataclass(frozen=True)
@@ -43,11 +41,7 @@ class DisputesClient:
 
 def plain(value: object) -> object:
     """A record, a leaf, or a list of them, as the contract takes its structs."""
-    if isinstance(value, Leaf):
-        return plain(value.statement), value.position, value.siblings
     if isinstance(value, (list, tuple)):
         return [plain(each) for each in value]
-    kind: Any = type(value)
-    if hasattr(kind, "__dataclass_fields__"):
-        return tuple(getattr(value, field.name) for field in schema(kind))
-    return value
+    names = getattr(type(value), "__dataclass_fields__", None)
+    return value if names is None else tuple(plain(getattr(value, name)) for name in names)

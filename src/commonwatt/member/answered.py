@@ -1,0 +1,93 @@
+"""What was answered on the chain to a demand, in the form of an excerpt, so that it is judged as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
+from typing import Any
+
+from commonwatt.accounts.document import hex_text, signed_json
+from commonwatt.errors import LedgerError
+from commonwatt.ledger.client.demands import Answer, Consent
+from commonwatt.ledger.client.disputes import Leaf
+from commonwatt.proof import hash_struct, proofs_of
+from commonwatt.records import ZERO_HASH, Mandate, Post, Signed
+from commonwatt.records.schema import as_json
+
+
+def mandate_in(parts: Sequence[Answer]) -> Mandate | None:
+    """The mandate under which the member traded; None when no line needs one. The chain has checked it."""
+    consents = (consent for part in parts for consent in part.consents if consent.mandate_signature)
+    return next((consent.mandate for consent in consents), None)
+
+
+def shown_by(post: Post, member: int, parts: Sequence[Answer]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A slot's entry and its proof, as an excerpt of the slot has them.
+
+    parts : of one whole answer, in order
+    Raises LedgerError when they are none that the contract has accepted, but a node's invention.
+    """
+    try:
+        return _shown_by(post, member, parts)
+    except (LookupError, ValueError):
+        raise LedgerError("The node shows another answer than the contract can have accepted.") from None
+
+
+def _shown_by(post: Post, member: int, parts: Sequence[Answer]) -> tuple[dict[str, Any], dict[str, Any]]:
+    leaves = {leaf.position: leaf for part in parts for leaf in _leaves(part)}
+    around = [leaves[position] for position in sorted(leaves)]
+    before = around[0] if around[0].statement.member < member else None
+    consents = [consent for part in parts for consent in _by_trade(part, member)]
+    trades = [trade for part in parts for trade in part.trades]
+    ways = [way for part in parts for way in part.committed]
+    own = [leaf for leaf in around if leaf.statement.member == member]
+    moved = [(0, 0), *((leaf.statement.wh, leaf.statement.money) for leaf in own)]
+    added = [(abs(wh - last[0]), abs(money - last[1])) for last, (wh, money) in pairwise(moved)]
+    first, last = parts[0], parts[-1]
+    reading = Signed(first.reading, b"", first.reading_signature)
+    shown = {
+        "slot": post.slot,
+        "reading": signed_json(reading) if first.reading_signature else None,
+        "trades": [
+            {**as_json(trade), "settledWh": wh, "payment": money, "order": _order(consent)}
+            for trade, consent, (wh, money) in zip(trades, consents, added, strict=False)
+        ],
+    }
+    proof = {
+        "post": as_json(post),
+        "before": _json(before) if before else None,
+        "lines": [_json(leaf) for leaf in own],
+        "after": _json(around[-1]),
+        "trades": hex_text(first.trades_root),
+        "committed": [
+            [*map(hex_text, way)] if _order(consent) else None for way, consent in zip(ways, consents, strict=True)
+        ],
+        "reading": [*map(hex_text, first.reading_siblings)],
+        "orders": [],
+    }
+    if last.earlier_ends:
+        proof["earlier"] = {"post": as_json(last.earlier), "ends": [*map(_json, last.earlier_ends)]}
+    return shown, proof
+
+
+def _leaves(part: Answer) -> list[Leaf]:
+    ways = proofs_of([hash_struct(line) for line in part.statements], part.position, part.depth, part.border)
+    lines = zip(part.statements, ways, strict=True)
+    return [Leaf(line, place, way) for place, (line, way) in enumerate(lines, part.position)]
+
+
+def _by_trade(part: Answer, member: int) -> list[Consent]:
+    """The consent behind each trade of a part: one for each run of lines under the same order."""
+    own = [line for line in part.statements if line.member == member and line.trade != ZERO_HASH]
+    fresh = own[len(own) - len(part.trades) :]
+    run = accumulate((one.order != other.order for one, other in pairwise(fresh)), initial=0)
+    return [part.consents[number] for _, number in zip(fresh, run, strict=False)]
+
+
+def _order(consent: Consent) -> dict[str, Any] | None:
+    return signed_json(Signed(consent.order, b"", consent.order_signature)) if consent.order_signature else None
+
+
+def _json(leaf: Leaf) -> Mapping[str, Any]:
+    siblings = [*map(hex_text, leaf.siblings)]
+    return {"statement": as_json(leaf.statement), "position": leaf.position, "siblings": siblings}

@@ -1,0 +1,171 @@
+"""A community at a slot that is settled and not yet posted, for attacks on it: each has a chain of its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from importlib.resources import as_file, files
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from commonwatt.community.model import Community
+from commonwatt.errors import LedgerError
+from commonwatt.exchange.checking import load
+from commonwatt.exchange.events import Correction, Event
+from commonwatt.exchange.excerpt import excerpt
+from commonwatt.exchange.exchange import Exchange
+from commonwatt.exchange.outbox import Outbox, Outgoing, outgoing
+from commonwatt.exchange.proofs import SlotProof
+from commonwatt.exchange.states import Posted, Settled
+from commonwatt.ledger.chain.embedded import EmbeddedChain
+from commonwatt.ledger.client.disputes import DisputesClient
+from commonwatt.ledger.client.settlement import LedgerClient
+from commonwatt.ledger.client.terms import Addresses
+from commonwatt.member.challenge import chain_of
+from commonwatt.member.faults import DEMAND, faults
+from commonwatt.proof import Key, Tree, hash_struct, keccak
+from commonwatt.records import Mandate, Post, Signed, Statement
+from commonwatt.records.deltas import pack_deltas
+from commonwatt.simulation.api import first_day
+from commonwatt.simulation.keys import Keys, simulated_keys
+from commonwatt.simulation.simulation import Simulation
+from commonwatt.units import IntArray
+
+
+class Silent(Exchange):
+    """An honest exchange that tells the ledger nothing from the first slot on in which somebody trades for money.
+
+    revision : of that slot
+    """
+
+    def __init__(self, *arguments: Any, revision: int = 0) -> None:
+        self._revision = revision
+        self.posted: Posted | None = None
+        super().__init__(*arguments)
+
+    def stated(self, settled: Settled) -> tuple[Settled, Outgoing | None]:
+        """See `Exchange`."""
+        posted, message = super().stated(settled)
+        if isinstance(posted, Posted) and posted.post.revision == self._revision and posted.account.settled.any():
+            self.posted = posted
+        return posted, message
+
+    def tell(self, event: Event | Correction, message: Outgoing | None) -> None:
+        """See `Exchange`."""
+        if self.posted is None:
+            super().tell(event, message)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the attackers have, and what the members have against them.
+
+    client : with the key of an operator; honest : the slot as it should be posted
+    earlier : the revision before, which is final; keys : everybody's
+    """
+
+    client: LedgerClient
+    honest: Posted
+    earlier: SlotProof | None
+    keys: Keys
+    mandates: tuple[Signed[Mandate], ...]
+
+    @property
+    def now(self) -> int:
+        """Time of the next block [unix s], after the slot."""
+        return max(self.client.node.head.timestamp + 1, self.honest.post.slot + self.client.terms.slot_seconds + 1)
+
+    @property
+    def quorum(self) -> tuple[Key, ...]:
+        """As many operators as must sign."""
+        return self.keys.operators
+
+    def meter_of(self, member: int) -> Key:
+        """The key of the member's meter."""
+        key = self.keys.meters[member]
+        if key is None:
+            raise LedgerError(f"Member {member} has no meter.")
+        return key
+
+    def post(self, false: Posted) -> None:
+        """The quorum posts this, with its bond."""
+        message, outbox = outgoing(false, self.client.domain, self.quorum), Outbox(self.client, self.quorum)
+        outbox.stake(self.now)
+        self.client.post(message.post, message.trades, message.deltas, message.signatures, at=self.now)
+
+    def posted(self, post: Post) -> bool:
+        """Whether the post is still there."""
+        return self.client.posted(post.slot, post.revision) is not None
+
+    def objected(self, false: Posted, member: int, newcomer: tuple[Key, Signed[Mandate]] | None = None) -> bool:
+        """The quorum posts this, and a member looks at what it is shown; whether the post is deleted by what it proves.
+
+        newcomer : key and mandate of a member that joined later
+        """
+        self.post(false)
+        key, mandate = newcomer or (self.keys.members[member], self.mandates[member])
+        shown = excerpt(false, member, mandate, self.client, self.earlier)
+        proof = shown["proofs"][str(false.post.slot)]
+        told = chain_of(false.post, member, self.client)
+        for fault in faults(shown["content"]["slots"][0], proof, member, mandate.record, told):
+            if fault.function != DEMAND and self.posted(false.post):
+                disputes = DisputesClient(self.client)
+                disputes.challenge(key, fault.function, fault.post, fault.arguments, at=self.now)
+        return not self.posted(false.post)
+
+    def restated(self, lines: Sequence[Statement], moved: IntArray | None = None) -> Posted:
+        """The honest slot with other lines, and other changes of the balances where they are given [lane unit]."""
+        tree = Tree.of([hash_struct(line) for line in lines])
+        deltas = self.honest.deltas if moved is None else pack_deltas(moved)
+        post = replace(self.honest.post, statements=tree.root, deltas=keccak(deltas))
+        return replace(self.honest, statements=tuple(lines), tree=tree, deltas=deltas, post=post)
+
+    def trader(self, *, buys: bool) -> int:
+        """A member that paid for what it bought, or was paid for what it sold."""
+        local = self.honest.account.local
+        return int(local.argmax() if buys else local.argmin())
+
+
+class Stage:
+    """The scene as often as it is wanted, each time on a fresh copy of the chain's file."""
+
+    def __init__(self, community: Community, folder: Path, start: str, out: Path, revision: int) -> None:
+        first, _ = first_day(start, 1)
+
+        def engine(*arguments: Any) -> Exchange:
+            return Silent(*arguments, revision=revision)
+
+        day = Simulation(community, folder, first, 1, engine=engine, out=out)
+        exchange = day.exchange
+        if not isinstance(exchange, Silent):
+            raise LedgerError("An operator can only cheat where there is a ledger.")
+        while exchange.posted is None:
+            day.advance()
+        self._honest, self._mandates, self._key = exchange.posted, exchange.mandates, exchange.client.key
+        self._addresses: Addresses = exchange.client.addresses
+        slot = exchange.posted.post.slot
+        self._earlier = SlotProof.stored(exchange.store, slot, revision - 1) if revision else None
+        day.close()
+        self._out, self._keys, self._number = out, simulated_keys(community), 0
+
+    @contextmanager
+    def scene(self) -> Iterator[Scene]:
+        """One more."""
+        self._number += 1
+        file = Path(shutil.copy(self._out / "ledger.sqlite", self._out / f"{self._number}.sqlite"))
+        with EmbeddedChain(file) as chain:
+            client = LedgerClient(chain, self._key, self._addresses)
+            yield Scene(client, self._honest, self._earlier, self._keys, self._mandates)
+
+
+@contextmanager
+def stages(case: str, start: str) -> Iterator[tuple[Stage, Stage]]:
+    """A slot of a packaged case that is posted for the first time, and one that is settled anew."""
+    with ExitStack() as stack:
+        file = Path(stack.enter_context(as_file(files("commonwatt.study") / "cases" / case)))
+        community, out = load(file), Path(stack.enter_context(TemporaryDirectory()))
+        first, anew = (Stage(community, file.parent, start, out / str(revision), revision) for revision in (0, 1))
+        yield first, anew

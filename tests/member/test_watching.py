@@ -1,0 +1,215 @@
+"""What was answered on the chain is judged, and who watches for members demands and proves for them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from codes import constructor, create
+from exchange_cases import START, written
+from lies import LATE, LIES, TEXT, Correcting, Day, another_sum, publish, purse, shown_to, with_two_ends
+from shell import Shell
+
+from commonwatt.errors import LedgerError
+from commonwatt.exchange.answers import answers
+from commonwatt.exchange.checking import load
+from commonwatt.exchange.states import Posted
+from commonwatt.ledger.chain.embedded import EmbeddedChain
+from commonwatt.ledger.client.abi import DEMANDS, contract
+from commonwatt.ledger.client.community import CommunityClient
+from commonwatt.ledger.client.demands import DemandsClient
+from commonwatt.ledger.client.disputes import plain
+from commonwatt.ledger.client.settlement import LedgerClient
+from commonwatt.ledger.keyfile import write_key
+from commonwatt.member.challenge import Looked, challenge
+from commonwatt.member.faults import DEMAND, Chain, faults
+from commonwatt.member.trust import Pins
+from commonwatt.proof import Key, checksum_address, keccak
+from commonwatt.simulation.api import first_day
+
+WATCHER = Key.derive(b"tests", "watcher")
+Lie = Callable[[Day, Posted, int], Posted]
+
+
+class Shown:
+    """A post on the chain, of which a member was shown nothing, or several members were shown all."""
+
+    def __init__(self, folder: Path, lie: Lie) -> None:
+        out = folder / "out"
+        self.day = Day(load(written(folder, TEXT)), folder, first_day(START, 1)[0], 1, out=out)
+        self.member = self.day.until_rich()
+        self.client = self.day.exchange.client
+        self.false = lie(self.day, self.day.stopped, self.member)
+        publish(self.day, self.false)
+        self.key, self.folder, self.ledger = purse(self.day, self.member), folder, str(out / "ledger.sqlite")
+        self.pins = Pins(contract=self.client.addresses.settlement)
+        self.slot = self.false.post.slot
+
+    @property
+    def now(self) -> int:
+        return self.client.node.head.timestamp + 1
+
+    def document(self, member: int, *, empty: bool = False) -> Path:
+        shown = shown_to(self.day, self.false, member)
+        if empty:
+            shown["content"]["slots"], shown["proofs"] = [], {}
+        file = self.folder / f"{member}.json"
+        file.write_text(json.dumps(shown), "utf-8")
+        return file
+
+    def answer(self, most_lines: int) -> None:
+        """The operators' answer to what the member has demanded."""
+        mandate = self.day.exchange.mandates[self.member]
+        parts = answers(self.false, self.member, mandate, most_lines=most_lines)
+        DemandsClient(self.client).answer(self.false.post, self.member, parts, at=self.now)
+
+    def look(self, *documents: Path, key: Key | None = None) -> Looked:
+        return challenge(documents, self.ledger, self.pins, key, self.slot if len(documents) == 1 else None)
+
+
+def posted(shown: Shown) -> bool:
+    with EmbeddedChain(Path(shown.ledger), read_only=True) as chain:
+        return LedgerClient(chain, shown.key, shown.client.addresses).posted(shown.slot, 0) is not None
+
+
+def honest(day: Day, shown: Posted, member: int) -> Posted:
+    return shown
+
+
+@pytest.mark.parametrize("most_lines", [1, 100])
+def test_what_an_answer_shows_is_judged(tmp_path: Path, most_lines: int) -> None:
+    shown = Shown(tmp_path, another_sum)
+    file = shown.document(shown.member, empty=True)
+    DemandsClient(shown.client).demand(shown.key, shown.false.post, shown.member, at=shown.now)
+    shown.answer(most_lines)
+    shown.day.close()
+    (told,) = shown.look(file).objections
+    assert told.function == "challengeSum"
+    (done,) = shown.look(file, key=shown.key).objections
+    assert done.sent == "proved; the post is deleted"
+    assert not posted(shown)
+
+
+def test_an_answer_that_is_right_leaves_nothing_to_object_to(tmp_path: Path) -> None:
+    shown = Shown(tmp_path, honest)
+    file = shown.document(shown.member, empty=True)
+    DemandsClient(shown.client).demand(shown.key, shown.false.post, shown.member, at=shown.now)
+    shown.answer(100)
+    shown.day.close()
+    assert shown.look(file, key=shown.key).objections == ()
+    assert posted(shown)
+
+
+def test_an_answer_that_a_contract_gave_is_no_proof_and_no_reason_to_ask_again(tmp_path: Path) -> None:
+    shown = Shown(tmp_path, another_sum)
+    file, post = shown.document(shown.member, empty=True), shown.false.post
+    demands = DemandsClient(shown.client)
+    demands.demand(shown.key, post, shown.member, at=shown.now)
+    forwarder = create(shown.client, constructor(proxy_call(demands.address)))
+    (part,) = answers(shown.false, shown.member, shown.day.exchange.mandates[shown.member])
+    data = contract(DEMANDS).functions["answer"].encode(*map(plain, (post, shown.member, part)))
+    shown.client.send(shown.client.key, forwarder, data, "the answer", at=shown.now, kind="answer", items=20)
+    shown.day.close()
+    (told,) = shown.look(file, key=shown.key).objections
+    assert told.function == "answered"
+    assert told.says.endswith("A contract gave the answer: what it shows is not in a transaction's data")
+    assert told.sent == "nothing can be proved with it"
+    assert posted(shown)
+
+
+def proxy_call(to: bytes) -> bytes:
+    """Code of a contract that hands on whatever it is told."""
+    return bytes.fromhex("365f5f375f5f365f5f73") + to + bytes.fromhex("5af100")
+
+
+def spoilt(proof: dict[str, Any], how: str) -> None:
+    earlier = proof["earlier"]
+    match how:
+        case "no table":
+            proof["earlier"] = []
+        case "no ends":
+            earlier["ends"] = []
+        case "one end":
+            earlier["ends"] = earlier["ends"][:1]
+        case "another's":
+            earlier["ends"] = earlier["ends"][::-1]
+        case "another line":
+            earlier["ends"][0]["statement"]["money"] += 1
+        case "another post":
+            earlier["post"]["statements"] = f"0x{'11' * 32}"
+
+
+@pytest.mark.parametrize("how", ["no table", "no ends", "one end", "another's", "another line", "another post"])
+def test_a_revision_before_that_is_not_shown_as_it_was_is_demanded(corrected: tuple[Day, int], how: str) -> None:
+    day, member = corrected
+    document = shown_to(day, day.stopped, member)
+    line, proof = document["content"]["slots"][0], document["proofs"][str(day.stopped.post.slot)]
+    spoilt(proof, how)
+    commitment = day.exchange.client.commitment(day.stopped.post.slot)
+    assert day.earlier
+    chain = Chain(day.exchange.domain, commitment, day.stopped.deltas, earlier=day.earlier.post)
+    (told,) = faults(line, proof, member, day.exchange.mandates[member].record, chain)
+    assert told.function == DEMAND
+
+
+@pytest.fixture(scope="module")
+def corrected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Day, int]]:
+    """A day that stops at a slot that is settled anew."""
+    folder = tmp_path_factory.mktemp("corrected")
+    day = Day(load(written(folder, LATE)), folder, first_day(START, 1)[0], 1, engine=Correcting)
+    yield day, day.until_rich()
+    day.close()
+
+
+def test_who_holds_a_grant_to_watch_demands_for_the_member(tmp_path: Path) -> None:
+    shown = Shown(tmp_path, LIES["challengeOrder"])
+    file, until = shown.document(shown.member, empty=True), shown.now + 10**6
+    shown.client.pay(WATCHER.address, 10**18, at=shown.now)
+    grants = CommunityClient(shown.client)
+    grants.grant_access(shown.key, WATCHER.address, keccak(b"readings"), until, at=shown.now)
+    shown.day.close()
+    with pytest.raises(LedgerError, match=r"the document is of .* It holds no grant of that member to watch either"):
+        shown.look(file, key=WATCHER)
+    with EmbeddedChain(Path(shown.ledger)) as chain:
+        client = LedgerClient(chain, shown.key, shown.client.addresses)
+        CommunityClient(client).grant_access(
+            shown.key, WATCHER.address, keccak(b"watch"), until, at=chain.head.timestamp + 1
+        )
+    (asked,) = shown.look(file, key=WATCHER).objections
+    assert asked.sent.startswith("demanded; without an answer by ")
+    (waits,) = shown.look(file, key=WATCHER).objections
+    assert "AnswerPending" in waits.sent
+    with EmbeddedChain(Path(shown.ledger)) as chain:
+        chain.seal(chain.head.timestamp + 1801)
+    (gone,) = shown.look(file, key=WATCHER).objections
+    assert gone.sent == "lapsed; the post is deleted"
+
+
+def test_the_documents_of_several_members_show_two_ends_that_differ(said: Shell, tmp_path: Path) -> None:
+    ends: list[int] = []
+
+    def lie(day: Day, right: Posted, member: int) -> Posted:
+        false, other = with_two_ends(day, right, member)
+        ends.extend((member, other))
+        return false
+
+    shown = Shown(tmp_path, lie)
+    files = [shown.document(member) for member in ends]
+    shown.client.pay(WATCHER.address, 10**18, at=shown.now)
+    for member in ends:
+        grants, key = CommunityClient(shown.client), purse(shown.day, member)
+        grants.grant_access(key, WATCHER.address, keccak(b"watch"), shown.now + 10**6, at=shown.now)
+    shown.day.close()
+    assert [shown.look(file).objections for file in files] == [(), ()]
+    (told,) = shown.look(*files).objections
+    assert (told.function, told.sent) == ("challengeSides", "")
+    key = tmp_path / "watcher.key"
+    write_key(key, WATCHER)
+    pins = ["--contract", checksum_address(shown.client.addresses.settlement), "--key", key]
+    code, told_, _ = said("challenge", *files, "--ledger", shown.ledger, *pins)
+    assert code == 0
+    assert "challengeSides: proved; the post is deleted" in " ".join(told_.split())
+    assert not posted(shown)
