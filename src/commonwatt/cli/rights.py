@@ -1,4 +1,4 @@
-"""The commands for a member's rights: who may read its data, votes, leaving. Heavy imports are inside."""
+"""The commands for a member's rights: its meters, who may read its data, votes, leaving. Heavy imports are inside."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from commonwatt.cli.chain_queries import utc
 from commonwatt.cli.member import HOME, Home, OwnKey
+from commonwatt.cli.operating import write_signature
 from commonwatt.cli.options import JsonPath, Whole, done, instant, one_address, say, span, write_json
 from commonwatt.errors import ConfigError, Finding
 
@@ -115,6 +116,38 @@ def access(
         say("You have let nobody read your data.")
     if not found.received:
         say("Nobody has let you read theirs.")
+
+
+def accept_meter(
+    bill: Path,
+    meter: str,
+    *,
+    key: OwnKey,
+    sign: Annotated[bool, Parameter(negative="")] = False,
+    home: Home = HOME,
+    json_path: JsonPath = None,
+) -> None:
+    """Take a meter into service that was proposed to you: from then on what it counts is yours.
+
+    Example: commonwatt accept-meter bills/home-05.json METER --key my.key --contract ADDRESS
+
+    Parameters
+    ----------
+    bill
+        A bill of the member, which says where the contracts are.
+    meter
+        Address of the meter's key.
+    sign
+        Print your signature for who sends, and send nothing.
+    """
+    from commonwatt.ledger.keyfile import read_key
+    from commonwatt.member import acting
+
+    at = (bill, home.chain(bill), home.pins, read_key(key), one_address("meter", meter))
+    if sign:
+        write_signature(acting.acceptance(*at), json_path)
+    else:
+        done(f"{meter} measures you", acting.accept_meter(*at), json_path)
 
 
 def vote(
