@@ -13,7 +13,7 @@ from commonwatt.cli.community import app as community_app
 from commonwatt.cli.dealing import buy, fetch, offer
 from commonwatt.cli.member import challenge, deposit, verify, withdraw
 from commonwatt.cli.options import JsonPath, Whole, named_values, progress, write_json
-from commonwatt.cli.rights import accept_meter, access, grant, resign, vote
+from commonwatt.cli.rights import accept_meter, access, grant, propose, resign, vote
 from commonwatt.cli.study import app as study_app
 from commonwatt.errors import CommonwattError, OutputError
 from commonwatt.plain import many, plain
@@ -32,7 +32,7 @@ app.command(study_app)
 app.command(bench_app)
 app.command(chain_app)
 app.command(community_app)
-for own in (verify, challenge, deposit, withdraw, grant, access, vote, resign, offer, buy, fetch):
+for own in (verify, challenge, deposit, withdraw, grant, access, propose, vote, resign, offer, buy, fetch):
     app.command(own)
 app.command(accept_meter, name="accept-meter")
 
