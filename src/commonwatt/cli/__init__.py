@@ -111,6 +111,7 @@ def simulate(
     ledger: str | None = None,
     out: Path | None = None,
     fresh: bool = False,
+    then: Annotated[list[str] | None, Parameter(negative="")] = None,
     json_path: JsonPath = None,
 ) -> None:
     """Simulate a community: forecast, trade, deliver, settle, bill.
@@ -131,11 +132,15 @@ def simulate(
         Folder for report, tables, bills, store and ledger. An interrupted run goes on there.
     fresh
         Begin anew in --out instead of going on.
+    then
+        A file that holds from a later local day on, as DATE=FILE; repeatable. The members of a new run vote on it; in a
+        run that goes on it must have been adopted.
     """
     from commonwatt.simulation.api import simulate as run
 
+    later: dict[str, str | Path] = {**named_values("--then", then or [])}
     with progress(quiet=json_path == "-") as report:
-        result = run(file, start, days, ledger=ledger, out=out, fresh=fresh, progress=report)
+        result = run(file, start, days, ledger=ledger, out=out, fresh=fresh, then=later, progress=report)
     _show(result, out, json_path)
 
 
