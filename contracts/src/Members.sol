@@ -53,9 +53,6 @@ abstract contract Members is Operators {
         uint40 from;
     }
 
-    /// @notice For so long what was agreed under an account or a meter counts on after its end.
-    uint40 internal constant AGREED = 2 days;
-
     /// @notice The account that is to replace a member's, and from when; zero = none.
     mapping(uint32 member => Replacement) public replacements;
 

@@ -26,6 +26,9 @@ abstract contract Operators is EIP712 {
 
     uint40 internal constant MIN_TIME = 1 days;
     uint40 internal constant MAX_TIME = 30 days;
+    /// @dev How far ahead energy is agreed on: for so long an account or a meter counts on after its end, and so long before
+    /// its first slot a charter has to stand.
+    uint40 internal constant AGREED = 2 days;
     /// @dev How far ahead a charter can be adopted: one of a far future would be the last.
     uint40 internal constant MAX_AHEAD = 365 days;
     uint8 internal constant MIN_TURNOUT = 10;
@@ -54,7 +57,8 @@ abstract contract Operators is EIP712 {
     error InvalidThreshold(uint8 threshold, uint256 operators);
     /// @notice The zero address or an operator cannot become one, and somebody else cannot be removed.
     error InvalidOperator(address operator);
-    /// @notice A charter holds from a time to come on, within a year, later than the one adopted before it.
+    /// @notice A charter holds from a time to come on, which nobody has agreed on energy for yet, within a year, later than
+    /// the one adopted before it.
     error InvalidCharter(bytes32 hash, uint64 from);
     /// @notice Turnout is 10 to 100 percent, times are 1 to 30 days.
     error InvalidParameters(uint8 turnout, uint40 votingTime, uint40 recoveryTime);
@@ -140,7 +144,7 @@ abstract contract Operators is EIP712 {
     }
 
     function _adopt(bytes32 hash, uint64 from) internal {
-        bool soon = from > block.timestamp && from <= block.timestamp + MAX_AHEAD;
+        bool soon = from >= block.timestamp + AGREED && from <= block.timestamp + MAX_AHEAD;
         bool next = soon && from > charters[charters.length - 1].from;
         require(next, InvalidCharter(hash, from));
         charters.push(Charter(hash, from));

@@ -11,7 +11,8 @@ CommonwattError
 │   └── PromiseBroken      what it cleared does not hold what it promises; carries mechanism, slot and check
 ├── LedgerError            the chain refused, or does not hold what it should
 │   ├── NodeError          a node cannot be reached or does not answer as it should; carries its URL
-│   └── Reverted           a contract reverted; carries the custom error's name
+│   ├── Reverted           a contract reverted; carries the custom error's name
+│   └── NotAdopted         the members adopted another charter; carries slot and digests
 ├── StoreError             the exchange's own file cannot be used
 ├── OutputError            a file that was asked for cannot be written
 └── VerificationError      a bill, a clearing, a chain or a contract is not what it claims to be
@@ -137,6 +138,21 @@ class Reverted(LedgerError):
         self.name, self.arguments, self.doing = name, tuple(arguments), doing
         values = ", ".join(map(str, self.arguments))
         super().__init__(f"The contract refused {doing}: {name}({values}).")
+
+
+class NotAdopted(LedgerError):
+    """The members adopted another charter for a slot than the exchange goes by.
+
+    `slot` [unix s] is the first such one, `charter` the digest of the exchange's file, `adopted` that of the members'.
+    """
+
+    def __init__(self, slot: int, charter: bytes, adopted: bytes) -> None:
+        self.slot, self.charter, self.adopted = slot, charter, adopted
+        when = f"{datetime.fromtimestamp(slot, UTC):%Y-%m-%d %H:%M} UTC"
+        super().__init__(
+            f"From {when} on the members adopted the charter 0x{adopted.hex()}, not the file 0x{charter.hex()}: have "
+            "them vote on it, or go by theirs."
+        )
 
 
 class StoreError(CommonwattError):

@@ -89,6 +89,12 @@ class Place:
         with EmbeddedChain(Path(self.ledger)) as chain:
             chain.seal(chain.head.timestamp + seconds)
 
+    def told(self) -> str:
+        """What `community show` says."""
+        found = self.shell("community", "show", "--contract", self.contract, "--ledger", self.ledger)
+        assert found.code == 0, found.err
+        return found.out
+
     def shown(self) -> dict[str, Any]:
         """What `community show` gives to programs."""
         found = self.shell("community", "show", "--contract", self.contract, "--ledger", self.ledger, "--json", "-")

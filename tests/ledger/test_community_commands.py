@@ -28,8 +28,16 @@ def address(key: Key) -> str:
 
 
 def test_meters_and_devices_come_and_go(place: Place) -> None:
-    assert place.run("register-meter", 2, address(METER)).out.startswith(f"{address(METER)} measures member 2: block ")
+    proposed = place.run("register-meter", 2, address(METER))
+    assert proposed.out.startswith(f"{address(METER)} is proposed to member 2: block ")
+    assert place.shown()["members"][2]["proposed"] == [address(METER)]
+    assert f"; proposed: {address(METER)}." in place.told()
+    code, _, wrong = place.run("register-device", 2, address(DEVICE), "generator", "--meter", address(METER))
+    assert code == 6
+    assert "UnknownMeter(" in wrong
+    assert place.act("accept-meter", 2, address(METER)).out.startswith(f"{address(METER)} measures you: block ")
     shown = place.shown()
+    assert shown["members"][2]["proposed"] == []
     assert address(METER) in shown["members"][2]["meters"]
     assert len(shown["members"][2]["meters"]) == 2
     assert shown["devices"] == []
@@ -58,17 +66,60 @@ def test_meters_and_devices_come_and_go(place: Place) -> None:
     assert place.run("revoke-meter", address(METER)).code == 0
     shown = place.shown()
     assert (shown["devices"], len(shown["members"][2]["meters"])) == ([], 1)
-    told = place.shell("community", "show", "--contract", place.contract, "--ledger", place.ledger).out
+    told = place.told()
     assert told.startswith(f"1 of 1 operator sign: {address(place.keys.operator)}.\n")
     assert f"Member 3, consumer: {place.account(3)}; meters: 0x" in told
     assert "Rules that do not hold: grid-link, watched." in told
+
+
+def test_a_meter_serves_by_a_signature_that_others_bring(place: Place) -> None:
+    figures = json_of(place.run("register-meter", 2, address(METER), "--json", "-"))
+    assert figures["serves"] is False
+    # Another proposal takes the place of the one before.
+    assert place.run("register-meter", 3, address(METER)).code == 0
+    assert [member["proposed"] for member in place.shown()["members"][2:4]] == [[], [address(METER)]]
+    signature = place.act("accept-meter", 3, address(METER), "--sign").out.strip()
+    assert json_of(place.act("accept-meter", 3, address(METER), "--sign", "--json", "-")) == {"signature": signature}
+    assert place.shown()["members"][3]["proposed"] == [address(METER)]
+    for member, given, code, sentence in (
+        (3, "0x12", 2, "signature: is no signature: '0x12'"),
+        (3, "0x" + "00" * 65, 2, "signature: is no signature:"),
+        (2, signature, 6, "NotAMember("),
+        (9, signature, 6, "UnknownMember(9)"),
+        (-1, signature, 2, "member: is from 0 to"),
+    ):
+        got, _, wrong = place.run("accept-meter", member, address(METER), "--signature", given)
+        assert got == code
+        assert sentence in wrong
+    brought = ("accept-meter", 3, address(METER), "--signature", signature)
+    assert place.run(*brought, key=place.keys.members[1]).out.startswith(f"{address(METER)} measures member 3: block ")
+    assert address(METER) in place.shown()["members"][3]["meters"]
+    code, _, wrong = place.run(*brought)
+    assert code == 6
+    assert "The contract refused the acceptance of the meter: InvalidMeter(" in wrong
+
+
+@pytest.mark.parametrize("place", ["file"], indirect=True)
+def test_a_first_meter_serves_at_once_and_no_other_is_accepted(place: Place) -> None:
+    assert place.run("register", address(ACCOUNT), "consumer").code == 0
+    assert place.run("register-meter", 5, address(METER)).out.startswith(f"{address(METER)} measures member 5: block ")
+    for meter in (METER, DEVICE):  # another's, and one that was proposed to nobody
+        code, _, wrong = place.act("accept-meter", 2, address(meter))
+        assert code == 6
+        assert "InvalidMeter(" in wrong
+    code, _, wrong = place.act("accept-meter", 2, "meter")
+    assert code == 2
+    assert "meter: is an address" in wrong
+    code, _, wrong = place.ask("accept-meter", 2, address(METER), "--key", place.key(place.keys.members[2]))
+    assert code == 8
+    assert "Nothing is sent: only the document says that" in wrong
 
 
 def test_a_member_joins_with_ether_and_a_role(place: Place) -> None:
     code, told, wrong = place.run("register", address(ACCOUNT), "regulator")
     assert (code, told, wrong) == (0, f"{address(ACCOUNT)} is member 5.\n", "")
     assert place.shown()["members"][5] == {
-        "index": 5, "account": address(ACCOUNT), "role": "regulator", "active": True, "meters": [],
+        "index": 5, "account": address(ACCOUNT), "role": "regulator", "active": True, "meters": [], "proposed": [],
     }  # fmt: skip
     assert place.shown()["rules"]["watched"] is True
     # It can send at once: nobody else's purse is needed.
@@ -144,7 +195,7 @@ def test_operators_mistakes_are_told(place: Place) -> None:
         (("recover", "start", 2, place.account(1)), 6, "InvalidAccount("),
         (("take-bond", "0"), 2, "amount: must be more than 0"),
         (("take-bond", "1"), 6, "BondBound("),
-        (("expire", 1_781_503_200), 6, "NotExpired(1781503200, 0)"),
+        (("expire", 1_781_503_200), 6, "AlreadyFinal(1781503200, 0)"),
     ):
         got, told, wrong = place.run(*words)
         assert (got, told) == (code, "")

@@ -168,7 +168,7 @@ def test_an_exchange_of_another_community_is_refused(place: Place) -> None:
         foreign = OffersClient.deploy(other, PATIENCE, at=now + 1).address
     code, _, wrong = place.ask("buy", 2, "--offers", f"0x{foreign.hex()}")
     assert code == 8
-    assert "names another Settlement than its community's" in wrong
+    assert "names another Community than its community's" in wrong
 
 
 def held(place: Place, member: int) -> int:

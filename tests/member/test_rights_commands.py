@@ -242,6 +242,7 @@ def test_members_vote_and_what_they_decide_is_done(place: Place) -> None:
     assert (opened["number"], opened["electorate"], opened["open"]) == (0, 5, True)
     assert opened["change"] == {
         "admit": READER, "remove": None, "threshold": None, "turnout": 40, "votingTime": None, "recoveryTime": None,
+        "charter": None, "charterFrom": None,
     }  # fmt: skip
     listed = place.ask("vote", 3).out
     assert listed.startswith("Vote 0, open until 2026-")

@@ -3,14 +3,16 @@
 Per slot and member: energy from the utility at `retail` and to it at `feed_in`, each payment rounded down. Per period:
 network fee and levies on the summed energy, each rounded down; VAT on (energy + network fee + levies) as a whole,
 rounded half up. Network fee and local levies are on what a member takes from its neighbours net of what it
-sells in the same slot. Payments between neighbours bear no VAT and are on the ledger already.
+sells in the same slot. Payments between neighbours bear no VAT and are on the ledger already. Where the tariff changes
+within a period, each of its parts is a period in this sense.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from fractions import Fraction
+from typing import Final
 
 import numpy as np
 
@@ -44,6 +46,9 @@ class Charges:
         return totals(np.stack(parts, axis=-1))
 
 
+_AMOUNTS: Final = tuple(column for column in fields(Charges) if column.name != "fees")
+
+
 def charges(tariff: Tariff, prices: SlotPrices, grid: IntArray, local: IntArray, credit: IntArray) -> Charges:
     """The charges of a period.
 
@@ -61,6 +66,19 @@ def charges(tariff: Tariff, prices: SlotPrices, grid: IntArray, local: IntArray,
     taxed = totals(np.stack([energy, *fees.values()], axis=-1))
     vat = money([vat_on(tariff.vat, amount) for amount in taxed.tolist()])
     return Charges(grid_wh, exported.sum(axis=1), local_wh, energy, feed_in, -totals(credit), fees, vat)
+
+
+def joined(parts: Sequence[Charges]) -> Charges:
+    """The charges of a whole period from those of its parts, each under its own tariff and rounded on its own."""
+
+    def sums(amounts: Iterable[IntArray]) -> IntArray:
+        return totals(np.stack(list(amounts), axis=-1))
+
+    columns = {each.name: sums(getattr(part, each.name) for part in parts) for each in _AMOUNTS}
+    names = dict.fromkeys(name for part in parts for name in part.fees)
+    nothing = np.zeros_like(parts[0].vat)
+    fees = {name: sums(part.fees.get(name, nothing) for part in parts) for name in names}
+    return Charges(**columns, fees=fees)
 
 
 def _fee(wh: IntArray, price: int) -> IntArray:

@@ -41,6 +41,39 @@ def tariff_terms(tariff: Tariff) -> dict[str, Any]:
     return {"networkFee": tariff.network_fee, "levies": levies, "vat": vat}
 
 
+@dataclass(frozen=True)
+class Part:
+    """The part of a bill that is under one charter: slots from `start` until before `end` [unix s].
+
+    config : digest of the charter's file, as text; None where the bill does not say: it is under one alone
+    tariff : as of `tariff_terms`
+    """
+
+    start: int
+    end: int
+    config: str | None
+    tariff: Mapping[str, Any]
+
+
+def tariffs(parts: Sequence[Part]) -> dict[str, Any]:
+    """What a bill says of its tariffs: one alone, or each with its charter and from when on."""
+    if len(parts) == 1:
+        return {"tariff": parts[0].tariff}
+    return {"charters": [{"from": each.start, "config": each.config, "tariff": each.tariff} for each in parts]}
+
+
+def parts_of(content: Mapping[str, Any]) -> tuple[Part, ...]:
+    """The parts of a bill, in the order of time, from what `tariffs` wrote."""
+    period = content["period"]
+    if "tariff" in content:
+        return (Part(period["from"], period["until"], None, content["tariff"]),)
+    listed = content["charters"]
+    ends = [*(each["from"] for each in listed[1:]), period["until"]]
+    return tuple(
+        Part(each["from"], end, each["config"], each["tariff"]) for each, end in zip(listed, ends, strict=True)
+    )
+
+
 def charge_lines(charges: Charges, member: int) -> list[dict[str, Any]]:
     """The lines of a bill's last page, positive = the member owes."""
     lines = [

@@ -13,7 +13,7 @@ from commonwatt.cli.community import app as community_app
 from commonwatt.cli.dealing import buy, fetch, offer
 from commonwatt.cli.member import challenge, deposit, verify, withdraw
 from commonwatt.cli.options import JsonPath, Whole, named_values, progress, write_json
-from commonwatt.cli.rights import access, grant, resign, vote
+from commonwatt.cli.rights import accept_meter, access, grant, propose, resign, vote
 from commonwatt.cli.study import app as study_app
 from commonwatt.errors import CommonwattError, OutputError
 from commonwatt.plain import many, plain
@@ -32,8 +32,9 @@ app.command(study_app)
 app.command(bench_app)
 app.command(chain_app)
 app.command(community_app)
-for own in (verify, challenge, deposit, withdraw, grant, access, vote, resign, offer, buy, fetch):
+for own in (verify, challenge, deposit, withdraw, grant, access, propose, vote, resign, offer, buy, fetch):
     app.command(own)
+app.command(accept_meter, name="accept-meter")
 
 
 DEMO_START = "2026-06-15"
@@ -110,6 +111,7 @@ def simulate(
     ledger: str | None = None,
     out: Path | None = None,
     fresh: bool = False,
+    then: Annotated[list[str] | None, Parameter(negative="")] = None,
     json_path: JsonPath = None,
 ) -> None:
     """Simulate a community: forecast, trade, deliver, settle, bill.
@@ -130,11 +132,15 @@ def simulate(
         Folder for report, tables, bills, store and ledger. An interrupted run goes on there.
     fresh
         Begin anew in --out instead of going on.
+    then
+        A file that holds from a later local day on, as DATE=FILE; repeatable. The members of a new run vote on it; in a
+        run that goes on it must have been adopted.
     """
     from commonwatt.simulation.api import simulate as run
 
+    later: dict[str, str | Path] = {**named_values("--then", then or [])}
     with progress(quiet=json_path == "-") as report:
-        result = run(file, start, days, ledger=ledger, out=out, fresh=fresh, progress=report)
+        result = run(file, start, days, ledger=ledger, out=out, fresh=fresh, then=later, progress=report)
     _show(result, out, json_path)
 
 

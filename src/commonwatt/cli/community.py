@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from commonwatt.cli.operating import LEDGER, Contract, Ledger, Number, Sent, acting, asking, number_of
+from commonwatt.cli.operating import LEDGER, Contract, Ledger, Number, Sent, acting, asking, number_of, signature_of
 from commonwatt.cli.options import JsonPath, done, one_address, say, write_json
 from commonwatt.cli.quorum import execute, expire, propose, recover, reinstate, suspend, take_bond
 from commonwatt.cli.rights import ballot, proposal_json
@@ -62,6 +62,8 @@ def show(*, contract: Contract, ledger: Ledger = LEDGER, json_path: JsonPath = N
     say(f"{holds.threshold} of {many(len(who.operators), 'operator')} sign: {', '.join(map(_text, who.operators))}.")
     for member in members:
         meters = ", ".join(map(_text, member.meters)) or "none"
+        if member.proposed:
+            meters += f"; proposed: {', '.join(map(_text, member.proposed))}"
         standing = "" if member.active else ", not active"
         say(f"Member {member.index}, {_word(member.role.name)}{standing}: {_text(member.account)}; meters: {meters}.")
     for device in devices:
@@ -116,7 +118,7 @@ def register_meter(
     *,
     sent: Sent,
 ) -> None:
-    """Give a member one more meter.
+    """Give a member its first meter, or propose one more to it, which serves once the member accepts it.
 
     Example: commonwatt community register-meter 5 METER --key operator.key --contract ADDRESS
 
@@ -128,7 +130,37 @@ def register_meter(
     address, number = one_address("meter", meter), number_of("member", member)
     with acting(sent) as (community, own, now):
         receipt = community.register_meter(own, number, address, at=now)
-    done(f"{meter} measures member {number}", receipt, sent.json_path)
+        serves = community.serves(address)
+    says = "measures" if serves else "is proposed to"
+    done(f"{meter} {says} member {number}", receipt, sent.json_path, serves=serves)
+
+
+@app.command(name="accept-meter")
+def accept_meter(
+    member: Number,
+    meter: str,
+    *,
+    signature: str,
+    sent: Sent,
+) -> None:
+    """Take a meter into service as its member signed; any key may bring it.
+
+    Example: commonwatt community accept-meter 5 METER --signature SIGNATURE --key operator.key --contract ADDRESS
+
+    Parameters
+    ----------
+    meter
+        Address of the meter's key.
+    signature
+        Of the member, as its `commonwatt accept-meter --sign` printed it.
+    """
+    from commonwatt.records import Acceptance
+
+    acceptance = Acceptance(number_of("member", member), one_address("meter", meter))
+    with acting(sent) as (community, own, now):
+        given = signature_of(community, acceptance, signature)
+        receipt = community.bring_acceptance(own, acceptance, given, at=now)
+    done(f"{meter} measures member {member}", receipt, sent.json_path)
 
 
 @app.command(name="revoke-meter")
@@ -218,6 +250,7 @@ def _member(member: Member) -> dict[str, Any]:
         "role": _word(member.role.name),
         "active": member.active,
         "meters": [_text(meter) for meter in member.meters],
+        "proposed": [_text(meter) for meter in member.proposed],
     }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from commonwatt.cli.chain_queries import utc
 from commonwatt.cli.options import JsonPath, Whole, addresses, done, say, write_json
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.plain import many
@@ -56,7 +57,12 @@ class Home:
     @property
     def pins(self) -> Pins:
         """What the member knows of its community from elsewhere than the bill."""
-        return _pins(self.contract, self.operators, _known(self.community))
+        return _pins(self.contract, self.operators, self.known)
+
+    @property
+    def known(self) -> Community | None:
+        """The community's file, if it is given."""
+        return _known(self.community)
 
 
 HOME = Home()
@@ -69,10 +75,11 @@ def verify(
     contract: Contract = None,
     operators: Operators = None,
     community: Annotated[
-        Path | None,
+        list[Path] | None,
         Parameter(
+            negative="",
             help="The community's file, whose digest the contract has to hold and whose tariff the bill has to follow; "
-            "it does not tell whose.",
+            "it does not tell whose. Repeatable, where the bill is under several charters.",
         ),
     ] = None,
     json_path: JsonPath = None,
@@ -89,13 +96,14 @@ def verify(
         The chain's file, or the URL of a node; the default is ledger.sqlite in the folder above the bill's. Given
         several times, all have to give the same answers.
     """
+    from commonwatt.exchange.checking import load
     from commonwatt.member.terms import Terms
     from commonwatt.member.verify import open_and_verify
     from commonwatt.units import decimal_text
 
-    known = _known(community)
-    terms = Terms(known, community.parent) if known and community else None
-    found, trust = open_and_verify(bill, ledger or [_beside(bill)], _pins(contract, operators, known), terms)
+    terms = [Terms(load(file), file.parent) for file in community or []]
+    pins = _pins(contract, operators, terms[0].community if terms else None)
+    found, trust = open_and_verify(bill, ledger or [_beside(bill)], pins, terms)
     if json_path:
         write_json({**asdict(found), "believed": trust.as_json()}, json_path)
     if json_path == "-":
@@ -107,8 +115,15 @@ def verify(
         f"{many(found.slots, 'slot')} lead to settled posts."
     )
     say(trust)
-    if terms is None:
-        say("The utility's prices, levies and VAT are the operators' word: compare them with your file by --community.")
+    later = "".join(f", from {utc(each.since)} UTC on {each.config}" for each in found.charters[1:])
+    under = f"Under the charter {found.charters[0].config}{later}"
+    if terms:
+        say(f"{under}, which is what your file says.")
+    else:
+        say(
+            f"{under}. The utility's prices, levies and VAT are the operators' word: compare them with your file by "
+            "--community."
+        )
     if not trust.pins.whose:
         say("Anybody can found others: name those that you know with --contract, or their --operators.")
 

@@ -87,28 +87,38 @@ def acting(sent: Sent) -> Iterator[tuple[CommunityClient, Key, int]]:
 
 def signatures(community: CommunityClient, own: Key, record: Record, quorum: Quorum) -> list[bytes]:
     """The key's own, when it is an operator's, and those that others gave. Raises ConfigError for what is none."""
-    from commonwatt.errors import RecordError
-    from commonwatt.proof import hash_struct, recover, sign
-    from commonwatt.records.schema import to_bytes
+    from commonwatt.proof import sign
 
-    digest, found = community.domain.digest(hash_struct(record)), []
-    for text in quorum.signature or []:
-        try:
-            given = to_bytes(text, 65)
-            recover(digest, given)
-        except RecordError:
-            raise ConfigError("The request", [Finding("signature", f"is no signature: '{text[:140]}'")]) from None
-        found.append(given)
+    found = [signature_of(community, record, text) for text in quorum.signature or []]
     if community.ledger.view("Community", "isOperator", own.address)[0]:
         found.append(sign(community.domain, record, own).signature)
     return found
+
+
+def signature_of(community: CommunityClient, record: Record, text: str) -> bytes:
+    """The signature that somebody gave. Raises ConfigError for what is none."""
+    from commonwatt.errors import RecordError
+    from commonwatt.proof import hash_struct, recover
+    from commonwatt.records.schema import to_bytes
+
+    try:
+        given = to_bytes(text, 65)
+        recover(community.domain.digest(hash_struct(record)), given)
+    except RecordError:
+        raise ConfigError("The request", [Finding("signature", f"is no signature: '{text[:140]}'")]) from None
+    return given
 
 
 def print_signature(community: CommunityClient, own: Key, record: Record, json_path: str | None) -> None:
     """What the key signs, for the operator who sends."""
     from commonwatt.proof import sign
 
-    text = f"0x{sign(community.domain, record, own).signature.hex()}"
+    write_signature(sign(community.domain, record, own).signature, json_path)
+
+
+def write_signature(signature: bytes, json_path: str | None) -> None:
+    """Print a signature for who sends."""
+    text = f"0x{signature.hex()}"
     if json_path:
         write_json({"signature": text}, json_path)
     if json_path != "-":

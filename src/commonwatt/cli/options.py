@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -92,6 +92,16 @@ def instant(name: str, text: str) -> int:
         pass
     finding = Finding(name, f"is a time such as 2026-07-01T12:00+02:00, not '{text}'")
     raise ConfigError("The request", [finding])
+
+
+def local_day(name: str, text: str) -> date:
+    """The calendar day of the option `name`."""
+    try:
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) and 1971 <= int(text[:4]) < 2200:
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise ConfigError("The request", [Finding(name, f"is a day such as 2026-07-01, not '{text}'")])
 
 
 def done(sentence: str, receipt: Receipt, json_path: str | None, **figures: object) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from cyclopts import App
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
 
-from commonwatt.cli.member import money
+from cyclopts import App, Parameter
+
+from commonwatt.cli.member import CommunityFile, money
 from commonwatt.cli.operating import Number, Quorum, Sent, acting, number_of, print_signature, signatures
-from commonwatt.cli.options import Whole, done, one_address, say, span, write_json
+from commonwatt.cli.options import Whole, done, local_day, one_address, say, span, write_json
 from commonwatt.cli.rights import ballot, proposal_json
 from commonwatt.errors import ConfigError, Finding
 
@@ -99,6 +103,9 @@ def propose(
     turnout: Whole = 0,
     voting_time: str | None = None,
     recovery_time: str | None = None,
+    charter: Path | None = None,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    community: CommunityFile = None,
     sent: Sent,
 ) -> None:
     """Open a vote of the members; the key is a member's.
@@ -119,9 +126,15 @@ def propose(
         How long votes are open, such as 7d.
     recovery_time
         How long a member can object to a new account, such as 7d.
+    charter
+        A new version of the community's file: other prices, another market, the same members.
+    from_
+        The first local day for which the charter is to hold, after the end of the vote.
     """
+    from commonwatt.exchange.checking import load
     from commonwatt.ledger.client.membership import Change
     from commonwatt.ledger.node import ZERO_ADDRESS
+    from commonwatt.member.proposing import charter_change
 
     for name, given in (("threshold", threshold), ("turnout", turnout)):
         if not 0 <= given < 256:
@@ -134,11 +147,17 @@ def propose(
         span("recovery-time", recovery_time) if recovery_time else 0,
         one_address("remove", remove) if remove else ZERO_ADDRESS,
     )
-    if change == Change():
+    if (charter is None) != (from_ is None):
+        raise ConfigError("The request", [Finding("charter", "needs --from, the first day for which it holds")])
+    if change == Change() and charter is None:
         raise ConfigError("The request", [Finding("propose", "changes nothing; name what the vote is about")])
-    with acting(sent) as (community, own, now):
-        number = community.propose(own, change, at=now)
-        opened = community.proposal(number)
+    new = (load(charter), local_day("from", from_)) if charter and from_ else None
+    old = load(community) if community else None
+    with acting(sent) as (client, own, now):
+        if new:
+            adopted = charter_change(client.ledger, *new, now, old)
+            change = replace(change, charter=adopted.charter, charter_from=adopted.charter_from)
+        opened = client.proposal(client.propose(own, change, at=now))
     if sent.json_path:
         write_json(proposal_json(opened, now), sent.json_path)
     if sent.json_path != "-":

@@ -1,4 +1,4 @@
-"""The commands for a member's rights: who may read its data, votes, leaving. Heavy imports are inside."""
+"""The commands for a member's rights: its meters, who may read its data, votes, leaving. Heavy imports are inside."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from cyclopts import Parameter
 
 from commonwatt.cli.chain_queries import utc
 from commonwatt.cli.member import HOME, Home, OwnKey
-from commonwatt.cli.options import JsonPath, Whole, done, instant, one_address, say, span, write_json
+from commonwatt.cli.operating import write_signature
+from commonwatt.cli.options import JsonPath, Whole, done, instant, local_day, one_address, say, span, write_json
 from commonwatt.errors import ConfigError, Finding
 
 if TYPE_CHECKING:
@@ -117,6 +118,38 @@ def access(
         say("Nobody has let you read theirs.")
 
 
+def accept_meter(
+    bill: Path,
+    meter: str,
+    *,
+    key: OwnKey,
+    sign: Annotated[bool, Parameter(negative="")] = False,
+    home: Home = HOME,
+    json_path: JsonPath = None,
+) -> None:
+    """Take a meter into service that was proposed to you: from then on what it counts is yours.
+
+    Example: commonwatt accept-meter bills/home-05.json METER --key my.key --contract ADDRESS
+
+    Parameters
+    ----------
+    bill
+        A bill of the member, which says where the contracts are.
+    meter
+        Address of the meter's key.
+    sign
+        Print your signature for who sends, and send nothing.
+    """
+    from commonwatt.ledger.keyfile import read_key
+    from commonwatt.member import acting
+
+    at = (bill, home.chain(bill), home.pins, read_key(key), one_address("meter", meter))
+    if sign:
+        write_signature(acting.acceptance(*at), json_path)
+    else:
+        done(f"{meter} measures you", acting.accept_meter(*at), json_path)
+
+
 def vote(
     bill: Path,
     number: Whole | None = None,
@@ -163,6 +196,40 @@ def vote(
     done(f"Voted {choice} on {number}", receipt, json_path)
 
 
+def propose(
+    bill: Path,
+    *,
+    charter: Path,
+    from_: Annotated[str, Parameter(name="--from")],
+    key: OwnKey,
+    home: Home = HOME,
+    json_path: JsonPath = None,
+) -> None:
+    """Open a vote on a new version of the community's file: other prices, another market, the same members.
+
+    Example: commonwatt propose bills/home-05.json --charter new.toml --from 2026-07-15 --key my.key --contract ADDRESS
+
+    Parameters
+    ----------
+    bill
+        A bill of the member, which says where the contracts are.
+    charter
+        The new file.
+    from_
+        The first local day for which it is to hold, after the end of the vote.
+    """
+    from commonwatt.exchange.checking import load
+    from commonwatt.ledger.keyfile import read_key
+    from commonwatt.member.proposing import propose as open_vote
+
+    day, new = local_day("from", from_), load(charter)
+    opened, now = open_vote(bill, home.chain(bill), home.pins, read_key(key), new, day, home.known)
+    if json_path:
+        write_json(proposal_json(opened, now), json_path)
+    if json_path != "-":
+        say(ballot(opened, now))
+
+
 def resign(
     bill: Path,
     *,
@@ -206,6 +273,8 @@ def proposal_json(proposal: Proposal, now: int) -> dict[str, Any]:
             "turnout": change.turnout or None,
             "votingTime": change.voting_time or None,
             "recoveryTime": change.recovery_time or None,
+            "charter": f"0x{change.charter.hex()}" if any(change.charter) else None,
+            "charterFrom": change.charter_from or None,
         },
         "closes": proposal.closes_at,
         "open": now < proposal.closes_at and not proposal.executed,
@@ -225,6 +294,7 @@ def _changes(change: Change) -> Iterable[str]:
         (change.turnout, f"a turnout of {change.turnout} %"),
         (change.voting_time, f"votes of {change.voting_time / days:g} days"),
         (change.recovery_time, f"{change.recovery_time / days:g} days to object to a new account"),
+        (any(change.charter), f"the charter 0x{change.charter.hex()} from {utc(change.charter_from)} UTC on"),
     )
     return [text for changes, text in told if changes] or ["change nothing"]
 

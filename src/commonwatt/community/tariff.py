@@ -8,7 +8,8 @@ the price between neighbours itself bears no VAT. So a buyer gains as long as th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import time
 from fractions import Fraction
 from typing import Final
@@ -110,6 +111,16 @@ class SlotPrices:
     ceiling: IntArray
     floor: IntArray
     gross: IntArray
+
+    def part(self, chosen: slice) -> SlotPrices:
+        """The prices of some of the slots."""
+        return SlotPrices(*(getattr(self, column.name)[chosen] for column in fields(SlotPrices)))
+
+    @classmethod
+    def joined(cls, parts: Sequence[SlotPrices]) -> SlotPrices:
+        """The prices of all slots, from those of consecutive parts."""
+        columns = ([getattr(part, column.name) for part in parts] for column in fields(cls))
+        return cls(*(np.concatenate(column) for column in columns))
 
 
 def slot_prices(tariff: Tariff, retail: IntArray, feed_in: IntArray) -> SlotPrices:

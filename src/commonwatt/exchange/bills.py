@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from commonwatt.accounts import document
 from commonwatt.accounts.document import (
     FORMAT,
     MEASURED,
@@ -20,12 +21,14 @@ from commonwatt.accounts.document import (
     hex_text,
     signed_json,
     tariff_terms,
+    tariffs,
 )
 from commonwatt.accounts.statements import place_of
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.proofs import prover
 from commonwatt.exchange.rows import TRADE_COLUMNS, stages_ahead, trade_of
+from commonwatt.exchange.rules import Part
 from commonwatt.records import Order, Reading
 from commonwatt.records.schema import as_json
 from commonwatt.units import WH_PER_KWH
@@ -49,7 +52,7 @@ def bills(books: Books) -> list[dict[str, Any]]:
         "timezone": community.timezone,
         "period": {"from": period.start, "until": period.end},
         "ledger": ledger_of(client) if client else None,
-        "tariff": tariff_terms(community.tariff),
+        **tariffs([_under(part) for part in books.rules.parts]),
     }
     return [
         {
@@ -69,6 +72,11 @@ def bills(books: Books) -> list[dict[str, Any]]:
     ]
 
 
+def _under(part: Part) -> document.Part:
+    charter = part.charter.community
+    return document.Part(part.slots.start, part.slots.end, hex_text(charter.digest), tariff_terms(charter.tariff))
+
+
 def _slots(books: Books) -> Iterator[list[dict[str, Any]]]:
     """For each slot, the line of every member."""
     prices, store = books.rules.prices, books.store
@@ -81,7 +89,7 @@ def _slots(books: Books) -> Iterator[list[dict[str, Any]]]:
     for place, slot in enumerate(books.rules.period.starts.tolist()):
         own: list[list[tuple[Any, dict[str, Any]]]] = [[] for _ in range(books.rules.members)]
         for settled, stage, *values in trades.get(slot, ()):
-            record = trade_of((slot, *values), agreed=stage < ahead)
+            record = trade_of((slot, *values), agreed=stage in ahead)
             line = {**as_json(record), "settledWh": settled, "payment": settled * record.price // WH_PER_KWH}
             for member, order in ((record.buyer, record.buy_order), (record.seller, record.sell_order)):
                 own[member].append((place_of(record, member), {**line, "order": orders.get(order)}))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from commonwatt.accounts.charges import Charges, charges
+from commonwatt.accounts.charges import Charges, charges, joined
 from commonwatt.accounts.document import metered
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.rules import Rules
@@ -57,11 +57,25 @@ class Books:
     def charges(self) -> Charges:
         """What each member owes with the market [unit]."""
         a = self.arrays
-        return charges(self.rules.community.tariff, self.rules.prices, a["grid"], a["ahead"] + a["after"], a["credit"])
+        return self._charged(a["grid"], a["ahead"] + a["after"], a["credit"])
 
     @cached_property
     def charges_without_market(self) -> Charges:
         """What each member would owe if it met the utility alone [unit]."""
         net = self.arrays["net"]
         nothing = np.zeros_like(net)
-        return charges(self.rules.community.tariff, self.rules.prices, net, nothing, nothing)
+        return self._charged(net, nothing, nothing)
+
+    def _charged(self, *energy: IntArray) -> Charges:
+        """As `charges`, of all slots, each under the tariff of its charter."""
+        rules = self.rules
+        return joined(
+            [
+                charges(
+                    part.charter.community.tariff,
+                    rules.prices.part(part.places),
+                    *(wh[:, part.places] for wh in energy),
+                )
+                for part in rules.parts
+            ]
+        )

@@ -66,7 +66,12 @@ def schedule(community: Community, start: date, days: int) -> tuple[Event, ...]:
         events.append(GateClosure(gate_of(community, day), slots))
     period = local_days(start, days, community.timezone, community.slot_seconds)
     events += [SlotEnd(int(at) + period.seconds, place) for place, at in enumerate(period.starts)]
-    return tuple(sorted(events, key=lambda event: (event.at, isinstance(event, GateClosure))))
+    return tuple(sorted(events, key=in_order))
+
+
+def in_order(event: Event) -> tuple[int, bool]:
+    """What events are sorted by: time, and of one time a gate comes last."""
+    return event.at, isinstance(event, GateClosure)
 
 
 def gate_of(community: Community, day: date) -> int:

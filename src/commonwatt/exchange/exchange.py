@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from commonwatt.accounts import netting
 from commonwatt.errors import RecordError
 from commonwatt.exchange import admission, rows, steps
+from commonwatt.exchange.adopted import require_adopted
 from commonwatt.exchange.answers import receipt
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.events import Correction, Event, GateClosure, SlotEnd
@@ -37,6 +38,7 @@ from commonwatt.exchange.states import (
 )
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
+from commonwatt.market.stage import ActiveStage
 from commonwatt.proof import Key, Tree, hash_struct
 from commonwatt.records import Anchor, Mandate, Order, Receipt, Signed
 from commonwatt.units import MAX_MONEY, IntArray
@@ -91,7 +93,7 @@ class Laboratory:
         if closure.ahead.count:
             committed += self._committed(closure, wishes)
         with self.watch("store"), self.store.transaction() as connection:
-            rows.write_gate(connection, self.done + 1, closure.at, committed, rules.ahead)
+            rows.write_gate(connection, self.done + 1, closure.at, committed, rules.charter_at(closure.day.start).ahead)
             beside(connection)
         self.committed |= {slot.cleared.declared.slot: slot for slot in committed}
         self.done, self.now = self.done + 1, max(self.now, closure.at)
@@ -102,7 +104,9 @@ class Laboratory:
         with self.watch("admit orders"):
             declared = self.admitted(closure, wishes)
         with self.watch("clear"):
-            cleared = steps.clear(rules.ahead, rules.frame_of(closure.ahead), declared, wishes.agreed)
+            cleared = steps.clear(
+                rules.charter_at(closure.day.start).ahead, rules.frame_of(closure.ahead), declared, wishes.agreed
+            )
         with self.watch("check the grid"):
             cleared = steps.check(cleared, rules.wires, wishes.planned)
         with self.watch("commit"):
@@ -119,7 +123,7 @@ class Laboratory:
         with self.watch("prove"):
             stated, message = self.stated(settled)
         with self.watch("store"), self.store.transaction() as connection:
-            rows.write_slot(connection, self.done + 1, end.at, stated, message, self.rules.after, witnessed)
+            rows.write_slot(connection, self.done + 1, end.at, stated, message, self._after(slot), witnessed)
             beside(connection)
         del self.committed[slot]
         self.done, self.now = self.done + 1, max(self.now, end.at)
@@ -145,7 +149,9 @@ class Laboratory:
         with self.watch("prove"):
             stated, message = self.stated(settled)
         with self.watch("store"), self.store.transaction() as connection:
-            rows.write_correction(connection, self.done, correction.at, stated, message, self.rules.after)
+            rows.write_correction(
+                connection, self.done, correction.at, stated, message, self._after(self._start(correction))
+            )
             beside(connection)
         self.now = max(self.now, correction.at)
         self.tell(correction, message)
@@ -165,7 +171,11 @@ class Laboratory:
     def _settled(self, delivered: Delivered, place: int) -> Settled:
         with self.watch("settle"):
             frame = self.rules.frame.part(slice(place, place + 1))
-            return steps.settle(delivered, self.rules.after, frame, self.rules.limits, self.free())
+            after = self._after(int(frame.starts[0]))
+            return steps.settle(delivered, after, frame, self.rules.limits, self.free())
+
+    def _after(self, slot: int) -> tuple[ActiveStage, ...]:
+        return self.rules.charter_at(slot).after
 
     # What is otherwise where there is a ledger
 
@@ -217,7 +227,8 @@ class Exchange(Laboratory):
     generators : addresses of the meters of those that have one, by member index
     accepted : orders that came before their slot's gate, by the slot's start; a driver that is killed has to bring them
         again, in the same order
-    Raises SignatureError or RecordError when a mandate is not its member's own.
+    Raises SignatureError or RecordError when a mandate is not its member's own, NotAdopted when the members adopted
+    another charter for a slot of the period than the rules have.
     """
 
     def __init__(
@@ -236,6 +247,7 @@ class Exchange(Laboratory):
         self.client, self.outbox, self.domain = client, Outbox(client, quorum), client.domain
         self.mandates, self.meters = tuple(mandates), tuple(meters)
         self.by_member = filed(self.mandates, rules.community, self.domain)
+        require_adopted(client, rules, rules.period)
         self.accepted: dict[int, Accepted] = {}
         gates = (event for event in rules.events if isinstance(event, GateClosure))
         self._gates = {slot: gate.at for gate in gates for slot in gate.day.starts.tolist()}
@@ -265,7 +277,9 @@ class Exchange(Laboratory):
         return "" if final is not None and final <= correction.at else f"Slot {slot} can be corrected when it is final."
 
     def before(self, event: Event | Correction) -> None:
-        """See `Laboratory`: posts whose window has passed become final."""
+        """See `Laboratory`: posts whose window has passed become final. Raises NotAdopted at a gate."""
+        if isinstance(event, GateClosure):
+            require_adopted(self.client, self.rules, event.day)
         with self.watch("ledger"):
             self.outbox.finalise_due(event.at)
 

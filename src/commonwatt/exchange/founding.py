@@ -71,10 +71,16 @@ class Founded:
     block: int
 
 
-def claim(store: Store, rules: Rules, ledger: str, out: Path | None) -> None:
-    """Say in the store which run it belongs to. Raises StoreError when it holds another one, or half of one."""
+def claim(store: Store, rules: Rules, ledger: str, out: Path | None, head_start: int = 0) -> None:
+    """Say in the store which run it belongs to.
+
+    head_start : how much earlier than for its first gate the community is founded, where this is not done yet [s]
+    Raises StoreError when it holds another run, or half of one.
+    """
+    # Which later charters hold is for the ledger to say, where there is one.
+    charters = rules.charters if ledger == "none" else rules.charters[:1]
     wanted = {
-        "community": rules.community.digest.hex(),
+        "community": " ".join(charter.community.digest.hex() for charter in charters),
         "start": rules.start.isoformat(),
         "days": str(rules.days),
         "ledger": ledger,
@@ -89,10 +95,12 @@ def claim(store: Store, rules: Rules, ledger: str, out: Path | None) -> None:
         )
     if out and ledger == "embedded":
         refuse_half_a_run(out / LEDGER_FILE, values)
-    if not begun:
-        # Before the chain is made: a chain without these values was made by somebody else.
-        with store.transaction() as connection:
-            set_values(connection, {"version": VERSION, rows.STAGES_AHEAD: str(len(rules.ahead)), **wanted})
+    with store.transaction() as connection:
+        set_values(connection, {rows.STAGES_AHEAD: " ".join(str(stage.number) for stage in rules.ahead)})
+        if not begun:
+            # Before the chain is made: a chain without these values was made by somebody else.
+            genesis = rules.events[0].at - _HEAD_START - head_start
+            set_values(connection, {"version": VERSION, "genesis": str(genesis), **wanted})
 
 
 def open_ledger(
@@ -117,7 +125,7 @@ def open_ledger(
     if path and "settlement" not in values:
         # Killed before the community was founded: nothing of value is in the file yet.
         remove(path)
-    genesis = rules.events[0].at - _HEAD_START
+    genesis = int(values["genesis"])
     held = [bytes.fromhex(values.get(name, "")) for name in ("community_contract", "settlement", "token")]
     node = open_node(ledger, path, rules.community, operator.address, genesis, held[1] or None)
     try:

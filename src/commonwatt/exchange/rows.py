@@ -23,16 +23,16 @@ from commonwatt.records import ZERO_HASH, Clearing, Mandate, Order, Post, Readin
 from commonwatt.units import IntArray
 
 STAGES_AHEAD: Final = "stages_ahead"
-"""Value of the run: how many stages of the market day clear ahead of delivery. They are its first."""
+"""Value of the run: numbers of the stages that clear ahead of delivery."""
 
 
 TRADE_COLUMNS: Final = ("slot", "revision", "number", "buyer", "seller", "wh", "price", "buy_order", "sell_order")
 """Of the table of trades, what their records say."""
 
 
-def stages_ahead(store: Store) -> int:
-    """How many stages clear ahead of delivery: trades of a stage with a lower number are committed before."""
-    return int(store.values()[STAGES_AHEAD])
+def stages_ahead(store: Store) -> frozenset[int]:
+    """Numbers of the stages that clear ahead of delivery: their trades are committed before."""
+    return frozenset(map(int, store.values()[STAGES_AHEAD].split()))
 
 
 def write_mandates(connection: Connection, mandates: Sequence[Signed[Mandate]]) -> None:
@@ -272,8 +272,8 @@ def trade_of(values: Sequence[Any], *, agreed: bool) -> Trade:
 def read_trades(store: Store, slot: int, revision: int) -> tuple[list[Any], list[Trade], int]:
     """The rows of a revision's trades, their records, and how many of them, the first, were agreed before delivery."""
     rows, ahead = store.rows(tables.trades, slot=slot, revision=revision), stages_ahead(store)
-    records = [trade_of([getattr(row, name) for name in TRADE_COLUMNS], agreed=row.stage < ahead) for row in rows]
-    return rows, records, sum(row.stage < ahead for row in rows)
+    records = [trade_of([getattr(row, name) for name in TRADE_COLUMNS], agreed=row.stage in ahead) for row in rows]
+    return rows, records, sum(row.stage in ahead for row in rows)
 
 
 def last_time(store: Store) -> int:

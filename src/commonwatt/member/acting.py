@@ -1,4 +1,5 @@
-"""What a member does with its own key and its bill beside objections: pay in, let others read, vote, leave.
+"""What a member does with its own key and its bill beside objections: pay in, accept a meter, let others read,
+vote, leave.
 
 Where the contracts are stands in the bill, and nothing is sent on that word alone (`trust`). Methods of the contracts'
 clients raise Reverted with the contract's reason.
@@ -23,7 +24,7 @@ from commonwatt.member.page import require
 from commonwatt.member.trust import Pins, may_send, opened
 from commonwatt.plain import plain
 from commonwatt.proof import Key, hash_struct, sign, verify
-from commonwatt.records import Signed, strict_json
+from commonwatt.records import Acceptance, Signed, strict_json
 from commonwatt.records.schema import as_json, from_json, to_bytes
 from commonwatt.units import in_units, price_text
 
@@ -85,6 +86,18 @@ def deposit(document: Path, ledger: str, pins: Pins, key: Key, amount: int) -> R
         if lanes > held:
             raise refused("amount", f"is more than the account holds outside the settlement, {_text(held, client)}")
         return purse.deposit(key, lanes, at=now)
+
+
+def accept_meter(document: Path, ledger: str, pins: Pins, key: Key, meter: bytes) -> Receipt:
+    """Take a meter [address] into service that was proposed to the member."""
+    with acting(document, ledger, pins, key) as (client, _, now):
+        return CommunityClient(client).accept_meter(key, meter, at=now)
+
+
+def acceptance(document: Path, ledger: str, pins: Pins, key: Key, meter: bytes) -> bytes:
+    """The member's signature for that, which anybody may bring."""
+    with acting(document, ledger, pins, key) as (client, at, _):
+        return sign(CommunityClient(client).domain, Acceptance(at.index, meter), key).signature
 
 
 def grant(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ _LONGEST: Final = 1 << 30
 """Bytes of a file: many times a year of one member's bill."""
 _EXCERPT: Final = ("format", "ledger", "member", "mandate", "slots")
 _BILL: Final = (
-    *_EXCERPT, "community", "currency", "timezone", "period", "tariff", "charges", "total", "withoutMarket",
+    *_EXCERPT, "community", "currency", "timezone", "period", "charges", "total", "withoutMarket",
 )  # fmt: skip
 _SLOT: Final = ("slot", "reading", "trades")
 
@@ -67,8 +68,10 @@ def whole(given: Any) -> Mapping[str, Any]:
 
 
 def _keys(content: Any) -> tuple[str, ...]:
-    """A bill says what its amounts are counted in only where that is not a micro-currency."""
-    return (*_BILL, "unit") if isinstance(content, dict) and "unit" in content else _BILL
+    """A bill says what its amounts are counted in only where that is not a micro-currency, and its charters only where
+    it is under several."""
+    said = content if isinstance(content, dict) else {}
+    return (*_BILL, "charters" if "charters" in said else "tariff", *(["unit"] if "unit" in said else []))
 
 
 def _line(line: Any) -> tuple[str, ...]:
@@ -80,14 +83,32 @@ def _line(line: Any) -> tuple[str, ...]:
 def _whole_bill(content: Mapping[str, Any], anchor: Any) -> None:
     table(anchor, ("root", "index", "siblings"), "the anchor")
     table(content["period"], ("from", "until"), "the period")
-    tariff = table(content["tariff"], ("networkFee", "levies", "vat"), "the tariff")
+    if "charters" in content:
+        _whole_charters(content["charters"], content["period"])
+    else:
+        _whole_tariff(content["tariff"])
+    for line in content["slots"]:
+        table(line["prices"], ("retail", "feedIn"), "the prices of a slot")
+        table(line["grid"], ("wh", "amount"), "what met the utility")
+
+
+def _whole_charters(given: Any, period: Mapping[str, Any]) -> None:
+    require(isinstance(given, list) and len(given) > 1, "the charters are no list of several.")
+    for charter in given:
+        table(charter, ("from", "config", "tariff"), "a charter")
+        require(_is_number(charter["from"], 64), "a charter's beginning is no time in unix seconds.")
+        _whole_tariff(charter["tariff"])
+    begins = [charter["from"] for charter in given]
+    rising = all(first < second for first, second in pairwise(begins))
+    require(rising and begins[0] == period["from"], "the charters do not follow each other through the period.")
+
+
+def _whole_tariff(given: Any) -> None:
+    tariff = table(given, ("networkFee", "levies", "vat"), "the tariff")
     table(tariff["vat"], ("name", "rate"), "the VAT")
     require(isinstance(tariff["levies"], list), "the levies are no list.")
     for levy in tariff["levies"]:
         table(levy, ("name", "price", "grid", "local"), "a levy")
-    for line in content["slots"]:
-        table(line["prices"], ("retail", "feedIn"), "the prices of a slot")
-        table(line["grid"], ("wh", "amount"), "what met the utility")
 
 
 def _is_number(given: Any, bits: int) -> bool:

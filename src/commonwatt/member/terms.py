@@ -6,12 +6,12 @@ community's contract holds, need not believe them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from commonwatt.accounts.document import tariff_terms
+from commonwatt.accounts.document import Part, hex_text, parts_of, tariff_terms
 from commonwatt.community.calendar import Slots
 from commonwatt.community.model import Community
 from commonwatt.data.prices import utility_prices
@@ -26,28 +26,34 @@ class Terms:
     folder: Path
 
     def check(self, content: Mapping[str, Any]) -> None:
-        """Raise VerificationError unless a bill's content, which was verified, says what the community's file says.
+        """Raise VerificationError unless a bill's content, which was verified, says what the community's file says;
+        where the bill is under several charters, in the slots that are under this one.
 
         Raises DataError when a price file does not cover the bill's period.
         """
-        known, member, tariff = self.community, content["member"], tariff_terms(self.community.tariff)
+        known, member = self.community, content["member"]
         own = known.members[member["index"]].id if member["index"] < len(known.members) else None
         for what, said, true in (
             ("name of the community", content["community"], known.name),
             ("currency", content["currency"], known.currency),
             ("time zone", content["timezone"], known.timezone),
             ("name of the member", member["id"], own),
-            ("network fee", content["tariff"]["networkFee"], tariff["networkFee"]),
-            ("list of levies", content["tariff"]["levies"], tariff["levies"]),
-            ("VAT", content["tariff"]["vat"], tariff["vat"]),
         ):
             require(said == true, f"The bill's {what} is not what the community's file says.")
-        self._prices(content)
+        for part in parts_of(content):
+            if part.config in (None, hex_text(known.digest)):
+                self._tariff(part.tariff)
+                self._prices(part, [line for line in content["slots"] if part.start <= line["slot"] < part.end])
 
-    def _prices(self, content: Mapping[str, Any]) -> None:
-        known, period, lines = self.community, content["period"], content["slots"]
-        slots = Slots(period["from"], len(lines), known.slot_seconds)
-        require(slots.end == period["until"], "The bill's slots are not as long as the community's file says.")
+    def _tariff(self, said: Mapping[str, Any]) -> None:
+        true = tariff_terms(self.community.tariff)
+        for what, key in (("network fee", "networkFee"), ("list of levies", "levies"), ("VAT", "vat")):
+            require(said[key] == true[key], f"The bill's {what} is not what the community's file says.")
+
+    def _prices(self, part: Part, lines: Sequence[Mapping[str, Any]]) -> None:
+        known = self.community
+        slots = Slots(part.start, len(lines), known.slot_seconds)
+        require(slots.end == part.end, "The bill's slots are not as long as the community's file says.")
         prices = utility_prices(known.tariff, self.folder, slots, known.timezone, known.currency, known.unit)
         for line, retail, feed_in in zip(lines, prices.retail.tolist(), prices.feed_in.tolist(), strict=True):
             same = line["prices"] == {"retail": retail, "feedIn": feed_in}

@@ -35,8 +35,8 @@ class Pins:
 
     contract : address of its Settlement
     operators : addresses of all its operators
-    config : digest of its file, which its contract holds. Anybody can found another community with the same file, so
-        this tells what holds there and not whose it is.
+    config : digest of its file, which its contract has to know as a charter of any time. Anybody can found another
+        community with the same file, so this tells what holds there and not whose it is.
     """
 
     contract: bytes | None = None
@@ -169,6 +169,6 @@ def _trusted(client: LedgerClient, at: Named, ledgers: tuple[str, ...], pins: Pi
     others = pins.operators is not None and pins.operators != frozenset(found.operators)
     operators = ", ".join(map(checksum_address, found.operators))
     require(not others, f"Others run the contract {settlement} than you named: {operators}.")
-    same = pins.config in (None, found.config)
+    same = pins.config is None or any(each.digest == pins.config for each in found.charters)
     require(same, f"The contract {settlement} was founded with another community's file, or another version of it.")
     return Trust(ledgers, at.chain_id, at.settlement, at.account, found, pins, contracts.release)

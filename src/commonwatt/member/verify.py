@@ -5,7 +5,8 @@ settled post, the lines run without a gap, and their sum is what the ledger move
 mandate for every trade, within its limits; day-ahead trades are those that were committed before delivery; the
 reading is the member's own meter's; the rest was priced and added up as the bill says. What the utility's prices,
 levies and VAT are is the operators' word, unless the member knows its community's file (`terms`): then they are that
-file's, in every slot, whether an amount rests on them or not.
+file's, in every slot, whether an amount rests on them or not. Each slot is under the charter that the members
+adopted for it: the contract says which.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commonwatt.accounts.charges import vat_on
-from commonwatt.accounts.document import FORMAT, content_hash, grid_amount
+from commonwatt.accounts.document import FORMAT, content_hash, grid_amount, hex_text, parts_of
 from commonwatt.errors import CommonwattError, LedgerError, VerificationError
+from commonwatt.ledger.client.charters import charters, held
 from commonwatt.member.document import named, read, whole
 from commonwatt.member.page import mandate_of, require
 from commonwatt.member.terms import Terms
 from commonwatt.member.trust import Pins, Trust, opened
 from commonwatt.member.verify_slot import check_slot
+from commonwatt.plain import many
 from commonwatt.proof import hash_struct, root_of
 from commonwatt.records import Anchor, Mandate
 from commonwatt.records.schema import to_bytes
@@ -35,8 +38,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Under:
+    """A charter. config : digest of its file, as text; since : its first slot of the bill [unix s]"""
+
+    config: str
+    since: int
+
+
+@dataclass(frozen=True)
 class Verified:
-    """What was checked. total, without_market : [micro-currency]."""
+    """What was checked. total, without_market : [micro-currency]; charters : under which the slots are, in order."""
 
     member: str
     account: str
@@ -45,18 +56,20 @@ class Verified:
     total: int
     without_market: int
     currency: str
+    charters: tuple[Under, ...]
 
 
 def open_and_verify(
     bill: Path,
     ledgers: Sequence[str],
     pins: Pins = Pins(),  # noqa: B008
-    terms: Terms | None = None,
+    terms: Sequence[Terms] = (),
 ) -> tuple[Verified, Trust]:
     """Check the bill in the file `bill` against a chain: that of nodes' URLs, or in a file, which is only read.
 
     ledgers : several have to give the same answers
-    pins : what the member knows of its community; terms : what it knows of its prices, None = the operators' word
+    pins : what the member knows of its community; terms : its files, one for each charter of the
+        bill's period; none = what holds is the operators' word
     Raises VerificationError when the bill does not prove what it claims, LedgerError when there is no such chain,
     DataError when a price file of the community does not cover the bill's period.
     """
@@ -65,7 +78,7 @@ def open_and_verify(
         try:
             found = verify_bill(document, client)
             if terms:
-                terms.check(document["content"])
+                _under(terms, document["content"], found.charters, trust)
             return found, trust
         except LedgerError as error:
             raise VerificationError(f"{bill.name}: {error}") from None
@@ -84,12 +97,14 @@ def verify_bill(bill: Any, client: LedgerClient) -> Verified:
         mandate = _member(content, client)
         slots, member = content["slots"], content["member"]
         _covers(content, slots, proofs, client)
+        under = _charters(content, client)
         lines = sum(check_slot(line, proofs[str(line["slot"])], member["index"], mandate, client) for line in slots)
         _amounts(content)
         require(content.get("unit", 1) == client.unit, "The bill counts money in another unit than the contract.")
         return Verified(
             member["id"], member["account"], len(slots), lines,
             content["total"] * client.unit, content["withoutMarket"] * client.unit, content["currency"],
+            under,
         )  # fmt: skip
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise VerificationError(f"This is not a complete bill: {type(error).__name__} {error}.") from None
@@ -132,6 +147,39 @@ def _member(content: Any, client: LedgerClient) -> Mandate:
     return mandate
 
 
+def _charters(content: Any, client: LedgerClient) -> tuple[Under, ...]:
+    """The slots are under the charters that the contract has for them; returns these."""
+    period, parts = content["period"], parts_of(content)
+    known = held(charters(client), period["from"], period["until"])
+    under = tuple(Under(hex_text(each.digest), each.since) for each in known)
+    require(
+        len(under) == len(parts),
+        f"The bill is under {many(len(parts), 'charter')}, its period under {len(under)}, as the contract says.",
+    )
+    for part, true in zip(parts, under, strict=True):
+        require(part.start == true.since, f"The charter of slot {part.start} holds from {true.since} on.")
+        same = part.config in (None, true.config)
+        require(same, f"Slot {part.start} is under the charter {part.config}, and {true.config} was adopted for it.")
+    return under
+
+
+def _under(terms: Sequence[Terms], content: Any, under: Sequence[Under], trust: Trust) -> None:
+    """Each charter of the bill is one of the member's files, and the bill says what that says."""
+    known = [each.digest for each in trust.governance.charters]
+    files = {hex_text(each.community.digest): each for each in terms}
+    for each in terms:
+        there = each.community.digest in known
+        require(there, f"{each.community.name}: this file, or this version of it, is no charter of the community.")
+    for each_under in under:
+        named_ = each_under.config in files
+        require(
+            named_,
+            f"From slot {each_under.since} on the bill is under the charter {each_under.config}, which is none of the "
+            "files that you named.",
+        )
+        files[each_under.config].check(content)
+
+
 def _covers(content: Any, slots: Sequence[Any], proofs: Mapping[str, Any], client: LedgerClient) -> None:
     expected = range(content["period"]["from"], content["period"]["until"], client.terms.slot_seconds)
     same = len(slots) == len(expected) and all(line["slot"] == at for line, at in zip(slots, expected, strict=True))
@@ -141,10 +189,36 @@ def _covers(content: Any, slots: Sequence[Any], proofs: Mapping[str, Any], clien
 
 def _amounts(content: Any) -> None:
     """Add everything up again: the charges with the market, and what the same energy costs without it."""
-    tariff, member = content["tariff"], content["member"]["index"]
-    _sane(tariff, content["slots"])
+    with_market, alone = [], []
+    for part in parts_of(content):
+        _sane(part.tariff, content["slots"])
+        lines = [line for line in content["slots"] if part.start <= line["slot"] < part.end]
+        local, without = _part(part.tariff, lines, content["member"]["index"])
+        with_market.append(local)
+        alone.append(without)
+    charges = _joined(with_market)
+    require(content["charges"] == charges, "The charges are not what the slots add up to.")
+    require(content["total"] == sum(line["amount"] for line in charges), "The total is not the sum of the charges.")
+    without_market = sum(line["amount"] for line in _joined(alone))
+    require(content["withoutMarket"] == without_market, "The cost without the market is not what the slots add up to.")
+
+
+def _joined(parts: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The last page of a bill under several charters: lines of one name are added up, VAT comes last."""
+    if len(parts) == 1:
+        return list(parts[0])
+    found: dict[str, dict[str, Any]] = {}
+    for line in sorted((line for part in parts for line in part), key=lambda line: line["name"] == "VAT"):
+        sums = found.setdefault(line["name"], dict.fromkeys(line, 0) | {"name": line["name"]})
+        for key in line.keys() - {"name"}:
+            sums[key] += line[key]
+    return list(found.values())
+
+
+def _part(tariff: Any, lines: Sequence[Any], member: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The charges of slots under one tariff, with the market and without it."""
     neighbours, with_market, alone = 0, [], []
-    for line in content["slots"]:
+    for line in lines:
         local = 0
         for trade in line["trades"]:
             sign = 1 if trade["buyer"] == member else -1
@@ -156,11 +230,7 @@ def _amounts(content: Any) -> None:
         )
         with_market.append((wh, local, amount))
         alone.append((wh + local, 0, grid_amount(wh + local, *prices)))
-    charges = _charges(tariff, with_market, neighbours)
-    require(content["charges"] == charges, "The charges are not what the slots add up to.")
-    require(content["total"] == sum(line["amount"] for line in charges), "The total is not the sum of the charges.")
-    without = sum(line["amount"] for line in _charges(tariff, alone, 0))
-    require(content["withoutMarket"] == without, "The cost without the market is not what the slots add up to.")
+    return _charges(tariff, with_market, neighbours), _charges(tariff, alone, 0)
 
 
 def _charges(tariff: Any, slots: Sequence[tuple[int, int, int]], neighbours: int) -> list[dict[str, Any]]:

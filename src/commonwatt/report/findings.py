@@ -58,7 +58,7 @@ def _refused(result: Result) -> Iterator[str]:
 
 def _unpaid(result: Result) -> Iterator[str]:
     """Energy that was shared out after delivery, and that its buyers could not pay."""
-    after = [result.community.market[stage.number].name for stage in result.rules.after]
+    after = [result.rules.market[stage.number].name for stage in result.rules.after]
     shared = result.trades.filter(result.trades["stage"].is_in(after))
     if lost := int((shared["wh"] - shared["settled_wh"]).sum()):
         yield (
@@ -83,9 +83,10 @@ def _without_plan(result: Result) -> Iterator[str]:
 def _in_vain(result: Result) -> Iterator[str]:
     """Stages that traded nothing, with the parameters that left them nothing to trade."""
     rules, traded = result.rules, set(result.trades["stage"].unique())
-    for stage in (*rules.ahead, *rules.after):
-        name = result.community.market[stage.number].name
-        if name in traded:
-            continue
-        for key, told in stage.mechanism.in_vain(stage.parameters, rules.frame):
-            yield f"The market: nothing was traded in {name}, {key}: {told}."
+    for part in rules.parts:
+        for stage in (*part.charter.ahead, *part.charter.after):
+            name = rules.market[stage.number].name
+            if name in traded:
+                continue
+            for key, told in stage.mechanism.in_vain(stage.parameters, rules.frame.part(part.places)):
+                yield f"The market: nothing was traded in {name}, {key}: {told}."

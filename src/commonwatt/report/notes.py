@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import time
+from datetime import datetime, time
 from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
 
+from commonwatt.community.model import Community
 from commonwatt.community.tariff import Flat, PriceFile, Rate
 from commonwatt.data import catalogue
+from commonwatt.exchange.rules import Part
 from commonwatt.forecast import Forecaster, SeasonalNaive
 from commonwatt.market.stage import ActiveStage
 from commonwatt.report.wires import strains
@@ -23,22 +26,14 @@ ODBL: Final = (
 
 def notes(result: Result) -> list[tuple[str, str]]:
     """The notes as (subject, text)."""
-    community, tariff = result.community, result.community.tariff
-    unit = community.unit
-    levies = [
-        f"{levy.name.replace('_', ' ')} {price_text(levy.price * unit)} on {_base(levy.grid, levy.local)}"
-        for levy in tariff.levies
-    ]
-    charges = [f"network fee {price_text(tariff.network_fee * unit)} on local kWh", *levies]
-    vat = f"; {tariff.vat_name} {float(100 * tariff.vat):g} %" if tariff.vat else ""
+    unit, parts, market = result.community.unit, result.rules.parts, result.rules.market
     return [
         *(
-            (_title(community.market[stage.number].name), _mechanism(stage, community.market[stage.number].gate))
-            for stage in (*result.rules.ahead, *result.rules.after)
+            (_since(_title(market[stage.number].name), part), _mechanism(stage, market[stage.number].gate))
+            for part in parts
+            for stage in (*part.charter.ahead, *part.charter.after)
         ),
-        ("Tariff", f"in {community.currency}/kWh: retail {_rate(tariff.retail, unit)}, feed-in "
-                   f"{_rate(tariff.feed_in, unit)}, "
-                   f"{', '.join(charges)}{vat}."),
+        *((_since("Tariff", part), _tariff(part.charter.community)) for part in parts),
         ("Grid", _grid(result)),
         ("Forecast", f"{_forecaster(result.simulated.forecaster)}; orders follow the forecast, bills the meters."),
         *_data(result),
@@ -53,6 +48,26 @@ def notes(result: Result) -> list[tuple[str, str]]:
         ("Saved", "the bill of the same metered energy with the utility alone, less the bill with the market; devices "
                   "run alike in both."),
     ]  # fmt: skip
+
+
+def _since(title: str, part: Part) -> str:
+    """The title, with the day from which a later charter holds."""
+    if not part.charter.since:
+        return title
+    day = datetime.fromtimestamp(part.charter.since, ZoneInfo(part.charter.community.timezone))
+    return f"{title} from {day:%Y-%m-%d}"
+
+
+def _tariff(community: Community) -> str:
+    tariff, unit = community.tariff, community.unit
+    levies = [
+        f"{levy.name.replace('_', ' ')} {price_text(levy.price * unit)} on {_base(levy.grid, levy.local)}"
+        for levy in tariff.levies
+    ]
+    charges = [f"network fee {price_text(tariff.network_fee * unit)} on local kWh", *levies]
+    vat = f"; {tariff.vat_name} {float(100 * tariff.vat):g} %" if tariff.vat else ""
+    rates = f"retail {_rate(tariff.retail, unit)}, feed-in {_rate(tariff.feed_in, unit)}"
+    return f"in {community.currency}/kWh: {rates}, {', '.join(charges)}{vat}."
 
 
 def _mechanism(stage: ActiveStage, gate: time | None) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -116,11 +118,15 @@ def _community(result: Result) -> Iterator[RenderableType]:
     ]
     facts += [f"batteries {sum(batteries):.0f} kWh in {len(batteries)}"] if batteries else []
     yield Text(" · ".join([*facts, f"grid {community.grid or 'not modelled'}"]))
-    market = ", ".join(
-        f"{stage.name.replace('_', '-')} {stage.mechanism}" + (f" (gate {stage.gate:%H:%M})" if stage.gate else "")
-        for stage in community.market
-    )
-    yield Text(f"market: {market or 'none'}")
+    for part in result.rules.parts:
+        charter = part.charter.community
+        market = ", ".join(
+            f"{stage.name.replace('_', '-')} {stage.mechanism}" + (f" (gate {stage.gate:%H:%M})" if stage.gate else "")
+            for stage in charter.market
+        )
+        begun = datetime.fromtimestamp(part.slots.start, ZoneInfo(community.timezone))
+        since = f" from {begun:%Y-%m-%d} on" if part.charter.since else ""
+        yield Text(f"market{since}: {market or 'none'}")
     yield Text(
         f"prices: feed-in {_range(prices.feed_in * unit)}, between neighbours up to {_range(prices.ceiling * unit)}, "
         f"utility {_range(prices.gross * unit)} {community.currency}/kWh"

@@ -59,9 +59,9 @@ def _largest(result: Result) -> _Delivery | None:
     if client is None or not settled:
         return None
     ahead = stages_ahead(store)
-    _, stage, at, number, revision = min(settled, key=lambda row: (row[1] >= ahead, -row[0], row[2], row[3]))
+    _, stage, at, number, revision = min(settled, key=lambda row: (row[1] not in ahead, -row[0], row[2], row[3]))
     trade = next(t for t in store.rows(tables.trades, slot=at, revision=revision) if t.number == number)
-    return _Delivery(result, trade, SlotProof.stored(store, at), client, _blocks(client, at), stage < ahead)
+    return _Delivery(result, trade, SlotProof.stored(store, at), client, _blocks(client, at), stage in ahead)
 
 
 def _traded(delivery: _Delivery) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ from typing import Final
 from commonwatt.community.model import LEDGERS, Community, is_ledger
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.exchange.checking import load, read_whole
-from commonwatt.exchange.rules import Rules
+from commonwatt.exchange.rules import Rules, Then
 from commonwatt.forecast import SeasonalNaive
 from commonwatt.simulation import world
 from commonwatt.simulation.result import Result
@@ -31,6 +31,7 @@ def simulate(
     ledger: str | None = None,
     out: str | Path | None = None,
     fresh: bool = False,
+    then: Mapping[str, str | Path] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
     """Simulate the community of `file` for `days` local days from `start` (a date, or text such as "2026-06-15").
@@ -39,18 +40,25 @@ def simulate(
     out : folder for the exchange's store and the ledger. A run that was interrupted goes on there; a finished one is
         read. None keeps both in memory.
     fresh : begin anew in `out`, dropping the run that is there
+    then : files of later charters by the first local day for which they hold, such as "2026-06-17"; each may have other
+        prices and another market. The members of a new run vote on them; those of a run that goes on must have
     progress : called with the number of events done and of all events
 
-    Raises ConfigError, DataError or StoreError, each with one sentence that says what to do.
+    Raises ConfigError, DataError, StoreError or NotAdopted, each with one sentence that says what to do.
     """
     community = load(file)
     chosen = ledger or community.ledger.kind
     folder = Path(out) if out else None
     problems = [] if is_ledger(chosen) else [Finding("ledger", f"is {LEDGERS}, not '{chosen}'")]
     first, wrong = first_day(start, days)
+    later = [(first_day(day, 1), Path(path)) for day, path in (then or {}).items()]
+    wrong += [Finding("then", each.message) for (_, found), _ in later for each in found]
     if problems or wrong:
         raise ConfigError("The request", [*problems, *wrong])
-    simulation = Simulation(community, Path(file).parent, first, days, ledger=chosen, out=folder, fresh=fresh)
+    charters = sorted((Then(day, load(path), path.parent) for (day, _), path in later), key=lambda each: each.day)
+    simulation = Simulation(
+        community, Path(file).parent, first, days, ledger=chosen, out=folder, fresh=fresh, then=charters
+    )
     try:
         return simulation.run(progress)
     except BaseException:

@@ -101,8 +101,9 @@ class Homes:
         outlook = Outlook(day, self.fleet, soc, frame.ceiling, frame.floor, frame.hours)
         if rules.wires:
             outlook = replace(outlook, network=rules.wires.network, at=rules.wires.at)
-        if rules.ahead and rules.ahead[0].over_horizon:
-            return agree(rules.ahead[0], frame, outlook, rules.limits, more=len(rules.ahead) > 1, firm=self.firm)
+        ahead = rules.charter_at(int(frame.starts[0])).ahead
+        if ahead and ahead[0].over_horizon:
+            return agree(ahead[0], frame, outlook, rules.limits, more=len(ahead) > 1, firm=self.firm)
         return declare(outlook, rules.limits)
 
     def _targets(self, frame: Frame, lead: int, committed: Mapping[int, Committed]) -> IntArray:

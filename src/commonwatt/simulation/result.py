@@ -116,7 +116,7 @@ class Result:
     @cached_property
     def local_prices(self) -> dict[str, tuple[Stage, str]]:
         """The columns of `slots` that are prices of a stage: the stage, and what its mechanism calls the price."""
-        stages = self.community.market
+        stages = self.rules.market
         found = {
             (row.stage, name): None
             for row in self.exchange.store.rows(tables.clearings)
@@ -127,7 +127,7 @@ class Result:
     def _clearing_prices(self) -> pl.DataFrame:
         rows: dict[int, dict[str, Any]] = {int(s): {"slot": int(s)} for s in self.period.starts}
         for row in self.exchange.store.rows(tables.clearings):
-            stage = self.community.market[row.stage].name
+            stage = self.rules.market[row.stage].name
             for name, price in json.loads(row.prices).items():
                 rows[row.slot][f"{stage}_{name}"] = price / self.community.per_currency
         frame = pl.from_dicts(list(rows.values()), infer_schema_length=None)
@@ -143,9 +143,9 @@ class Result:
         columns = np.array(rows, dtype=np.int64).reshape(-1, len(names)).T
         slot, stage, number, seller, buyer, wh, settled, price = columns
         ids = np.array([member.id for member in self.community.members], dtype=object)
-        stages = np.array([stage.name for stage in self.community.market], dtype=object)
+        stages = np.array([stage.name for stage in self.rules.market], dtype=object)
         per_currency = self.community.per_currency
-        phases = np.array(["ahead" if stage.gate else "after" for stage in self.community.market], dtype=object)
+        phases = np.array(["ahead" if stage.gate else "after" for stage in self.rules.market], dtype=object)
         frame = pl.DataFrame(
             {
                 "slot": slot,
@@ -177,7 +177,7 @@ class Result:
     def diagnostics(self, phase: str) -> list[dict[str, Any]]:
         """What the clearings of the stages "ahead" of delivery or "after" it say of themselves, slot by slot."""
         rows, ahead = self.exchange.store.rows(tables.clearings), stages_ahead(self.exchange.store)
-        return [json.loads(row.diagnostics) for row in rows if (row.stage < ahead) == (phase == "ahead")]
+        return [json.loads(row.diagnostics) for row in rows if (row.stage in ahead) == (phase == "ahead")]
 
     @cached_property
     def wires(self) -> GridCheck | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -16,12 +16,12 @@ from commonwatt.exchange.events import Correction, GateClosure
 from commonwatt.exchange.exchange import Exchange, Laboratory
 from commonwatt.exchange.folder import open_store
 from commonwatt.exchange.founding import NO_METER, Generator, Party, claim, enter, open_ledger
-from commonwatt.exchange.rules import Rules
+from commonwatt.exchange.rules import Rules, Then
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
 from commonwatt.forecast import Forecaster, SeasonalNaive
 from commonwatt.proof import sign
-from commonwatt.simulation import world
+from commonwatt.simulation import ballots, world
 from commonwatt.simulation.homes import Homes, SigningHomes
 from commonwatt.simulation.keys import Keys, mandates, simulated_keys
 from commonwatt.simulation.result import Result
@@ -39,8 +39,11 @@ class Simulation:
         bills without proofs
     fresh : drop the run that `out` holds; not before everything that the new one needs has been read
     firm : for the laboratory: batteries hold to all that was planned over the horizon, not only to what was agreed
+    then : later charters, by day. Where the run founds its community its members vote on them first; where it goes on,
+        the engine refuses those that they have not adopted
     engine : what is made of the ledger's contracts, mandates and meters; another one than `Exchange` plays a liar
-    Raises StoreError when `out` holds another run or cannot be written.
+    Raises StoreError when `out` holds another run or cannot be written, NotAdopted when the members of its ledger
+        adopted other charters.
     """
 
     def __init__(
@@ -56,18 +59,19 @@ class Simulation:
         forecaster: Forecaster | None = None,
         firm: bool = False,
         engine: Callable[..., Exchange] = Exchange,
+        then: Sequence[Then] = (),
     ) -> None:
         self.watch = Stopwatch()
         self.node: EmbeddedChain | RemoteNode | None = None
         forecaster = forecaster or SeasonalNaive()
         with self.watch("read data"):
-            self.rules = Rules.of(community, folder, start, days)
+            self.rules = Rules.of(community, folder, start, days, then)
             truth = world.build(self.rules, folder, forecaster.history_days)
         self.store = open_store(out, fresh=fresh) if out else Store(None)
         self.exchange: Laboratory
         self.homes: Homes
         try:
-            claim(self.store, self.rules, ledger, out)
+            claim(self.store, self.rules, ledger, out, ballots.HEAD_START if then else 0)
             if ledger == "none":
                 self.exchange = Laboratory(self.rules, self.store, self.watch)
                 self.homes = Homes(self.rules, truth, forecaster, self.store, firm=firm)
@@ -92,6 +96,7 @@ class Simulation:
             self.node = founded.node
             signed = rows.read_mandates(store)
             if not signed:
+                ballots.adopt(founded.client, rules, keys.members)
                 opening, end = rules.events[0].at, rules.period.end
                 signed = mandates(rules.community, keys, rules.limits, founded.client.domain, opening, end)
                 enter(store, founded, signed)

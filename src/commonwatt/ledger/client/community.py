@@ -29,7 +29,7 @@ from commonwatt.ledger.client.quorum import ascending
 from commonwatt.ledger.client.settlement import Enrolment, LedgerClient
 from commonwatt.ledger.node import ZERO_ADDRESS, Receipt
 from commonwatt.proof import Domain, Key, checksum_address, keccak
-from commonwatt.records import Recovery, Standing
+from commonwatt.records import Acceptance, Recovery, Standing
 from commonwatt.records.schema import Record, schema
 
 _MOST_VOTES = 100_000
@@ -43,7 +43,7 @@ class CommunityClient:
         self.ledger = ledger
         self.address = ledger.addresses.community
         self.domain = Domain(ledger.node.chain_id, self.address)
-        """What the signatures of a Standing, Recovery or Grant are bound to."""
+        """What the signatures of a Standing, Recovery, Grant or Acceptance are bound to."""
         self._seen: tuple[bytes, Told] = b"", Told()
         """The head and what was told until then."""
 
@@ -58,6 +58,10 @@ class CommunityClient:
     def register_meter(self, operator: Key, member: int, meter: bytes, *, at: int) -> Receipt:
         """Give a member its first meter [address], or propose one more, which the member takes into service."""
         return self._send(operator, "registerMeter", member, meter, doing="the registration of the meter", at=at)
+
+    def serves(self, meter: bytes) -> bool:
+        """Whether a meter [address] is in service."""
+        return any(meter in member.meters for member in self._told().members)
 
     def revoke_meter(self, operator: Key, meter: bytes, *, at: int) -> Receipt:
         """Take a meter out of service, and with it the device that it measures alone."""
@@ -104,6 +108,11 @@ class CommunityClient:
         """Grant or take back what a member signed, once. signature : of its account, 65 bytes"""
         doing = "the grant" if grant.until else "the withdrawal of the grant"
         return self._send(key, "grantAccessBySignature", _fields(grant), signature, doing=doing, at=at)
+
+    def bring_acceptance(self, key: Key, acceptance: Acceptance, signature: bytes, *, at: int) -> Receipt:
+        """Take a meter into service as its member signed. Any key may."""
+        values = (acceptance.member, acceptance.meter), signature
+        return self._send(key, "acceptMeterBySignature", *values, doing="the acceptance of the meter", at=at)
 
     # What a member does with its own key
 

@@ -80,12 +80,14 @@ class Demand:
 
     by : who asked [address]; until : last second for the answer [unix s]
     next : position of the first line that was not shown yet; 0 = none was
+    depth : at which the lines before it stand
     """
 
     by: bytes
     until: int
     answered: bool
     next: int
+    depth: int
 
 
 class DemandsClient:
@@ -139,11 +141,13 @@ class DemandsClient:
         posting = self.ledger.posted(post.slot, post.revision)
         if posting is None:
             return None
-        subject = [value.to_bytes(32, "big") for value in (posting.posted_at, index)]
-        function = contract(DEMANDS).functions["demands"]
-        found = self.ledger.node.call(self.address, function.encode(keccak(posting.digest + b"".join(subject))))
-        demand = Demand(*function.outputs.decode(found))
+        key = self._view("keyOf", posting.digest, posting.posted_at, index.to_bytes(32, "big"))[0]
+        demand = Demand(*self._view("demands", key))
         return demand if demand.by != ZERO_ADDRESS else None
+
+    def _view(self, view: str, *values: object) -> tuple[Any, ...]:
+        function = contract(DEMANDS).functions[view]
+        return function.outputs.decode(self.ledger.node.call(self.address, function.encode(*values)))
 
     def answered(self, post: Post, index: int) -> list[Answer]:
         """What was answered of the post about a member, part by part.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.client.abi import COMMUNITY, SETTLEMENT, decode_event
+from commonwatt.ledger.client.charters import Charter, charters, held
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.proof.keccak import keccak
 
@@ -20,12 +21,14 @@ class Governance:
     operators : their addresses, in ascending order
     threshold : how many of them must sign
     config : digest of the community's file that holds at the head
+    charters : all of its files, see `charters`
     """
 
     community: bytes
     operators: tuple[bytes, ...]
     threshold: int
     config: bytes
+    charters: tuple[Charter, ...]
 
 
 def governance(client: LedgerClient) -> Governance:
@@ -40,5 +43,6 @@ def governance(client: LedgerClient) -> Governance:
     threshold, _, _, _, count = client.view(COMMUNITY, "parameters")
     if count != len(operators):
         raise LedgerError(f"The community has {count} operators, but its events tell of {len(operators)}.")
-    (charter,) = client.view(COMMUNITY, "charterAt", client.node.head.timestamp)
-    return Governance(bytes(community), operators, int(threshold), bytes(charter))
+    known, now = charters(client), client.node.head.timestamp
+    (holds,) = held(known, now, now + 1)
+    return Governance(bytes(community), operators, int(threshold), holds.digest, known)

@@ -42,13 +42,19 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class Member:
-    """A member. account : address; active : it neither left nor is suspended; meters : in service [addresses]"""
+    """A member.
+
+    account : address; active : it neither left nor is suspended
+
+    meters : in service [addresses]; proposed : not accepted by the member [addresses]
+    """
 
     index: int
     account: bytes
     role: Role
     active: bool = True
     meters: tuple[bytes, ...] = ()
+    proposed: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -181,7 +187,11 @@ def _note(found: Told, name: str, told: Mapping[str, Any]) -> None:
             members[index] = replace(members[index], account=bytes(told["account"]))
         case "StandingChanged":
             members[index] = replace(members[index], active=told["active"])
+        case "MeterProposed":
+            _withdraw(members, bytes(told["meter"]))
+            members[index] = replace(members[index], proposed=(*members[index].proposed, bytes(told["meter"])))
         case "MeterRegistered":
+            _withdraw(members, bytes(told["meter"]))
             members[index] = replace(members[index], meters=(*members[index].meters, bytes(told["meter"])))
         case "MeterRevoked":
             left = [meter for meter in members[index].meters if meter != told["meter"]]
@@ -194,3 +204,11 @@ def _note(found: Told, name: str, told: Mapping[str, Any]) -> None:
             del found.devices[bytes(told["device"])]
         case "AccessGranted":
             found.grants[index, bytes(told["grantee"]), bytes(told["scope"])] = told["until"]
+
+
+def _withdraw(members: list[Member], meter: bytes) -> None:
+    """A meter is proposed to nobody: another proposal, or its service, takes the place of the one before."""
+    for member in members:
+        if meter in member.proposed:
+            left = tuple(each for each in member.proposed if each != meter)
+            members[member.index] = replace(member, proposed=left)
