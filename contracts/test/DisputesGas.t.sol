@@ -164,6 +164,45 @@ contract DisputesGasTest is Batch {
         note("challengeReading");
     }
 
+    function test_gas_of_a_line_without_a_reading() public {
+        lines[0].reading = 0;
+        seal();
+        disputes.challengeUnread(p, leafAt(0));
+        note("challengeUnread");
+    }
+
+    function test_gas_of_a_home_that_buys_and_sells() public {
+        readings[0].whIn = 0;
+        rebook();
+        seal();
+        disputes.challengeDirection(p, stepOf(0, 1), readings[0]);
+        note("challengeDirection");
+    }
+
+    function test_gas_of_a_replaced_order() public {
+        orders[2] = orders[0];
+        orders[2].nonce += 1;
+        seal();
+        Leaf memory leaf = leafAt(lineOf(0, 0));
+        disputes.challengeReplaced(p, leaf, orders[0], orders[2], 2, siblingsOf(_orderHashes(), 2));
+        note("challengeReplaced");
+    }
+
+    function test_gas_of_a_member_without_a_line() public {
+        (changes[999], changes[0]) = (-1, changes[0] + 1);
+        seal();
+        disputes.challengeUnstated(p, two(lines.length - 2, lines.length - 1), deltas, 999);
+        note("challengeUnstated");
+    }
+
+    function test_gas_of_all_that_revisions_moved() public {
+        changes[1] -= 1;
+        changes[2] += 1;
+        seal();
+        disputes.challengeMoves(p, endsOf(1), deltas, new Post[](0), new bytes[](0));
+        note("challengeMoves");
+    }
+
     function test_gas_of_a_changed_trade() public {
         bytes32[] memory hashes = _tradeHashes();
         bytes32[] memory siblings = siblingsOf(hashes, 1);
