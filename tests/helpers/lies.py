@@ -215,6 +215,15 @@ def more_than_metered(day: Day, posted: Posted, member: int) -> Posted:
     return restated(posted, lines)
 
 
+def against_its_meter(day: Day, posted: Posted, member: int) -> Posted:
+    """The first line goes the other way than the meter, and the next one back."""
+    net = int(posted.delivered.net[member])
+    place = next(i for i, line in enumerate(posted.statements) if line.member == member)
+    lines = list(posted.statements)
+    lines[place] = replace(lines[place], wh=-1 if net > 0 else 1)
+    return restated(posted, lines)
+
+
 def without_a_reading(day: Day, posted: Posted, member: int) -> Posted:
     lines = posted.statements
     return restated(posted, [replace(each, reading=ZERO_HASH) if each.member == member else each for each in lines])
@@ -242,6 +251,7 @@ LIES: dict[str, Lie] = {
     "challengeGap": passed_over,
     "challengeSequence": a_line_twice,
     "challengeDelivery": more_than_metered,
+    "challengeDirection": against_its_meter,
     "challengeUnread": without_a_reading,
     "challengeReading": of_another_reading,
     "challengeUnstated": moved_without_a_line,
@@ -249,7 +259,7 @@ LIES: dict[str, Lie] = {
 }
 OF_REVISIONS: dict[str, Lie] = {
     "challengeRevision" if name == "challengeDelta" else name: lie for name, lie in LIES.items()
-}
+} | {"challengeMoves": another_delta}
 
 
 # Lies that another page than one member's shows, too
@@ -290,7 +300,8 @@ def look(day: Day, shown: Posted, honest: Posted, member: int) -> list[Fault]:
     document = shown_to(day, shown, member)
     slot = shown.post.slot
     earlier = day.earlier.post if day.earlier else None
-    chain = Chain(day.exchange.domain, client.commitment(slot), shown.deltas, earlier=earlier)
+    before = tuple((earlier, client.posted_deltas(slot, 0) or b"") for earlier in [earlier] if earlier)
+    chain = Chain(day.exchange.domain, client.commitment(slot), shown.deltas, earlier=earlier, before=before)
     promises = promised(honest.delivered.committed, member)
     (line,), proof = document["content"]["slots"], document["proofs"][str(slot)]
     return faults(line, proof, member, mandate.record, chain, promises)

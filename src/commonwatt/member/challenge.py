@@ -156,10 +156,12 @@ def _first_fault(
 def chain_of(post: Post, member: int, client: LedgerClient) -> Chain:
     """What the chain says of a posted slot to a member."""
     deltas = client.posted_deltas(post.slot, post.revision) or b""
-    earlier = client.announced(post.slot, post.revision - 1) if post.revision else None
+    posts = [(number, client.announced(post.slot, number)) for number in range(post.revision)]
+    before = tuple((each, client.posted_deltas(post.slot, number) or b"") for number, each in posts if each)
+    earlier = before[-1][0] if before else None
     since = int(client.view(COMMUNITY, "registeredAt", member)[0])
     own = partial(_measures, client, member, post.slot)
-    return Chain(client.domain, client.commitment(post.slot), deltas, client.unit, earlier, since, own)
+    return Chain(client.domain, client.commitment(post.slot), deltas, client.unit, earlier, since, own, before)
 
 
 def _measures(client: LedgerClient, member: int, slot: int, meter: bytes) -> bool:

@@ -46,6 +46,7 @@ class Chain:
 
     domain : what records are signed for; deltas : as posted; unit : what a lane unit is worth [micro-currency]
     earlier : of a later revision, the one before, which is final; None = not asked for
+    before : of a later revision, all before it from 0 on, each with its deltas as posted; empty = not asked for
     registered_at : since when the member belongs to the community [unix s]
     measures : whether a meter [address] measured the member's home when the slot began
     """
@@ -57,6 +58,7 @@ class Chain:
     earlier: Post | None = None
     registered_at: int = 0
     measures: Callable[[bytes], bool] = lambda _: True
+    before: tuple[tuple[Post, bytes], ...] = ()
 
 
 def faults(
@@ -122,7 +124,7 @@ def _passed_over(page: Page, chain: Chain) -> Iterator[Fault]:
         yield _fault(page, "the sums of all begin with a line that is not there", "challengeGap", [first])
     if page.lines:
         return
-    ends, moves = list(page.leaves), _moves(page, chain)
+    ends, moves = list(page.leaves), _moved(page.member, chain.deltas)
     if chain.registered_at < page.post.slot:
         yield _fault(page, "the member was passed over", "challengeGap", ends)
     if moves:
@@ -152,6 +154,9 @@ def _of_each_line(page: Page) -> Iterator[Fault]:
         paid = payment(bought, trade.price) if bought >= 0 else 0
         if not 0 <= bought <= trade.wh or money != (-paid if buys else paid):
             yield _fault(page, "sums that do not follow from the trade", "challengeSum", line.pair, trade)
+        if wh and page.reading and hash_of(page.reading) == statement.reading and wh * page.net <= 0:
+            says = f"a home {'buys' if wh > 0 else 'sells'}, and its meter counted {page.net} Wh"
+            yield _fault(page, says, "challengeDirection", line.pair, page.reading)
 
 
 def _beyond_consent(page: Page, line: ShownLine, trade: Trade) -> Iterator[Fault]:
@@ -200,7 +205,13 @@ def _at_the_end(page: Page, chain: Chain) -> Iterator[Fault]:
     """The last sums against the balance and the meter."""
     if not page.lines:
         return
-    last, delta = page.lines[-1].statement, _moves(page, chain)
+    last, delta = page.lines[-1].statement, _moved(page.member, chain.deltas)
+    moved = delta + sum(_moved(page.member, deltas) for _, deltas in chain.before)
+    if chain.before and moved != last.money:
+        moves, sums = (decimal_text(lanes * chain.unit) for lanes in (moved, last.money))
+        says = f"all revisions moved the balance by {moves}, the lines add up to {sums}"
+        posts, deltas = ([each[part] for each in chain.before] for part in (0, 1))
+        yield _fault(page, says, "challengeMoves", page.ends, chain.deltas, posts, deltas)
     then = _before(page, chain)
     if then is not None and delta != last.money - then:
         moves, sums = (decimal_text(lanes * chain.unit) for lanes in (delta, last.money - then))
@@ -219,10 +230,10 @@ def _at_the_end(page: Page, chain: Chain) -> Iterator[Fault]:
         yield _fault(page, says, "challengeDelivery", page.ends, page.reading)
 
 
-def _moves(page: Page, chain: Chain) -> int:
-    """What the post moves for the member [lane unit]."""
-    moved = unpack_deltas(chain.deltas)
-    return int(moved[page.member]) if page.member < len(moved) else 0
+def _moved(member: int, deltas: bytes) -> int:
+    """What a post moves for a member [lane unit]."""
+    moved = unpack_deltas(deltas)
+    return int(moved[member]) if member < len(moved) else 0
 
 
 def _before(page: Page, chain: Chain) -> int | None:
