@@ -254,6 +254,21 @@ def test_the_deltas_of_an_expired_post_give_way_to_the_later_ones() -> None:
     assert client.posted_deltas(SLOT, 0) == fresh.posted_deltas(SLOT, 0) == later
 
 
+def test_a_locked_post_is_told_whole_and_opened_by_its_key() -> None:
+    client, key = community(), keccak(b"key")
+    commit(client, SLOT, at=START + 2)
+    plain, deltas, _ = slot_post(client, [-4, 4])
+    post = replace(plain, lock=keccak(key), until=20_000)
+    digest = client.domain.digest(hash_struct(post))
+    client.post(post, TRADES, deltas, [each.sign_digest(digest) for each in OPERATORS[:2]], at=9_901)
+    assert client.announced(SLOT, 0) == post
+    assert client.posted_deltas(SLOT, 0) == deltas
+    with pytest.raises(Reverted, match="WrongKey"):
+        client.finalise(post, deltas, at=13_501)
+    client.finalise(post, deltas, key=key, at=13_502)
+    assert client.balances().tolist()[:2] == [6, 14]
+
+
 def test_deltas_cannot_be_hidden_by_an_odd_encoding() -> None:
     client = community()
     commit(client, SLOT, at=START + 2)

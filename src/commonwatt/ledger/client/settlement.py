@@ -8,7 +8,6 @@ Every method that sends raises Reverted with the contract's custom error, or Led
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -21,11 +20,10 @@ from commonwatt.ledger.client.abi import (
     DISPUTES,
     SETTLEMENT,
     TOKEN,
-    Event,
     contract,
-    decode_event,
     revert,
 )
+from commonwatt.ledger.client.posts import Posts
 from commonwatt.ledger.client.quorum import ascending, gate_of, mint
 from commonwatt.ledger.client.sending import Call, Sender
 from commonwatt.ledger.client.terms import Addresses, Enrolment, Posting, Terms
@@ -46,8 +44,6 @@ _LANES = 4
 _MOST_MEMBERS = 100_000
 _WITHDRAWAL_REQUESTED = keccak(b"WithdrawalRequested(uint32,uint64,uint64)")
 _WITHDRAWN = keccak(b"Withdrawn(uint32,uint64)")
-_POSTED = keccak(b"Posted(uint64,uint32,bytes32,bytes32,bytes32,bytes32)")
-_LOCKED = keccak(b"Locked(uint64,uint32,bytes32,uint64)")
 
 
 class LedgerClient:
@@ -64,10 +60,7 @@ class LedgerClient:
         """What the operators' signatures of a Mint are bound to."""
         self._requested: IntArray | None = None
         self._requested_at = 0
-        self._posts: dict[tuple[int, int], tuple[bytes, bytes]] = {}
-        """By slot and revision: the transaction that posted it last, and the hash of its deltas."""
-        self._announced: dict[tuple[int, int], Post] = {}
-        self._posts_at = 0
+        self._posts = Posts(node, addresses.settlement)
         self._answers: dict[tuple[object, ...], tuple[Any, ...]] = {}
         """What contracts answered at the block `_answers_at`: the bills of a period ask the same again and again."""
         self._answers_at = b""
@@ -323,16 +316,11 @@ class LedgerClient:
         None when there is no post, or when the transaction's data does not hold them, since a contract made the call.
         What is returned has the hash that the chain announced.
         """
-        self._note_posts()
-        transaction, expected = self._posts.get((slot, revision), (b"", b""))
-        found = self.node.transaction(transaction) if transaction else None
-        deltas = _deltas_of(found.data) if found else b""
-        return deltas if keccak(deltas) == expected else None
+        return self._posts.deltas(slot, revision)
 
     def announced(self, slot: int, revision: int) -> Post | None:
         """The latest post of a revision as its event tells it; None when there was none."""
-        self._note_posts()
-        return self._announced.get((slot, revision))
+        return self._posts.announced(slot, revision)
 
     def bond_of(self, operator: bytes) -> tuple[int, int]:
         """What an operator [address] has staked [lane units], and how many of its posts are open."""
@@ -355,25 +343,6 @@ class LedgerClient:
         return self._answers[question]
 
     # Inside
-
-    def _note_posts(self) -> None:
-        """Look for posts in the blocks that came since the last look, so that every block is read once."""
-        head = self.node.head.number
-        for event in self._events(_POSTED, head):
-            place = event.arguments["slot"], event.arguments["revision"]
-            self._posts[place] = event.log.transaction, event.arguments["deltas"]
-            roots = (event.arguments[name] for name in ("orders", "readings", "statements", "deltas"))
-            self._announced[place] = Post(*place, *roots)
-        for event in self._events(_LOCKED, head):
-            place = event.arguments["slot"], event.arguments["revision"]
-            if self._posts[place][0] == event.log.transaction:
-                lock, until = event.arguments["lock"], event.arguments["until"]
-                self._announced[place] = replace(self._announced[place], lock=lock, until=until)
-        self._posts_at = head
-
-    def _events(self, topic: bytes, head: int) -> Iterator[Event]:
-        logs = self.node.logs(self._posts_at + 1, head, self.addresses.settlement, topic)
-        return (event for log in logs if (event := decode_event(log)))
 
     def _ascending(self, record: Record, signatures: Sequence[bytes]) -> list[bytes]:
         """The signatures in the order that the contract asks for: by the signers' addresses."""
@@ -422,20 +391,6 @@ def _parts(length: int) -> Iterator[slice]:
 def _fields(record: Record) -> tuple[object, ...]:
     """A record as the contracts take its struct."""
     return tuple(getattr(record, field.name) for field in schema(type(record)))
-
-
-def _deltas_of(data: bytes) -> bytes:
-    """The packed deltas in the calldata of `post`; of other data, bytes that mean nothing.
-
-    Read as the contract reads them. eth-abi would refuse what the contract takes, such as padding that is not zero,
-    and whoever posts could so hide the deltas.
-    """
-    arguments = data[4:]
-    # The words of the Post, one of the trades; the next one says where the deltas are.
-    place = (len(schema(Post)) + 1) * 32
-    start = int.from_bytes(arguments[place : place + 32], "big")
-    length = int.from_bytes(arguments[start : start + 32], "big")
-    return arguments[start + 32 : start + 32 + length]
 
 
 def _name(post: Post) -> str:

@@ -1,0 +1,74 @@
+"""What a chain tells of a settlement's posts: content by events, deltas by the transactions that posted them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from commonwatt.ledger.client.abi import Event, decode_event
+from commonwatt.ledger.node import Node
+from commonwatt.proof import keccak
+from commonwatt.records import Post
+from commonwatt.records.schema import schema
+
+_POSTED: Final = keccak(b"Posted(uint64,uint32,bytes32,bytes32,bytes32,bytes32)")
+_LOCKED: Final = keccak(b"Locked(uint64,uint32,bytes32,uint64)")
+
+
+class Posts:
+    """The posts of one settlement [address]; every block is looked at once."""
+
+    def __init__(self, node: Node, settlement: bytes) -> None:
+        self._node, self._settlement, self._seen = node, settlement, 0
+        self._told: dict[tuple[int, int], tuple[Post, bytes]] = {}
+        """By slot and revision: the latest post, and the transaction in which it came."""
+
+    def announced(self, slot: int, revision: int) -> Post | None:
+        """The latest post of a revision; None when there was none."""
+        post, _ = self._latest(slot, revision)
+        return post
+
+    def deltas(self, slot: int, revision: int) -> bytes | None:
+        """The packed deltas of the latest post of a revision, expired or not.
+
+        None when there is no post, or when the transaction's data does not hold them, since a contract made the call.
+        What is returned has the hash that the chain announced.
+        """
+        post, transaction = self._latest(slot, revision)
+        found = self._node.transaction(transaction) if post else None
+        deltas = _deltas_of(found.data) if found else b""
+        return deltas if post and keccak(deltas) == post.deltas else None
+
+    def _latest(self, slot: int, revision: int) -> tuple[Post | None, bytes]:
+        head = self._node.head.number
+        for event in self._events(_POSTED, head):
+            place = event.arguments["slot"], event.arguments["revision"]
+            roots = (event.arguments[name] for name in ("orders", "readings", "statements", "deltas"))
+            self._told[place] = Post(*place, *roots), event.log.transaction
+        for event in self._events(_LOCKED, head):
+            place = event.arguments["slot"], event.arguments["revision"]
+            post, transaction = self._told.get(place, (None, b""))
+            if post and transaction == event.log.transaction:
+                lock, until = event.arguments["lock"], event.arguments["until"]
+                self._told[place] = replace(post, lock=lock, until=until), transaction
+        self._seen = head
+        return self._told.get((slot, revision), (None, b""))
+
+    def _events(self, topic: bytes, head: int) -> Iterator[Event]:
+        logs = self._node.logs(self._seen + 1, head, self._settlement, topic)
+        return (event for log in logs if (event := decode_event(log)))
+
+
+def _deltas_of(data: bytes) -> bytes:
+    """The packed deltas in the calldata of `post`; of other data, bytes that mean nothing.
+
+    Read as the contract reads them. eth-abi would refuse what the contract takes, such as padding that is not zero,
+    and whoever posts could so hide the deltas.
+    """
+    arguments = data[4:]
+    # The words of the Post, one of the trades; the next one says where the deltas are.
+    place = (len(schema(Post)) + 1) * 32
+    start = int.from_bytes(arguments[place : place + 32], "big")
+    length = int.from_bytes(arguments[start : start + 32], "big")
+    return arguments[start + 32 : start + 32 + length]
