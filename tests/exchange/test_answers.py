@@ -82,8 +82,8 @@ def test_parts_go_on_with_another_length_and_neither_skip_nor_repeat_a_line() ->
         with pytest.raises(Reverted, match="IncompleteLines"):
             demands.answer(post, PLANT, [second], at=at + 1)
         demands.answer(post, PLANT, [first], at=at + 2)
-        with pytest.raises(Reverted, match="IncompleteLines"):
-            demands.answer(post, PLANT, [first], at=at + 3)
+        # Who begins anew takes nothing back.
+        demands.answer(post, PLANT, [parts(sold, most_lines=3)[0]], at=at + 3)
         demand = demands.demand_of(post, PLANT)
         assert demand is not None
         rest = parts(sold, demand.next, most_lines=9)

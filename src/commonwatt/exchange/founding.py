@@ -95,8 +95,11 @@ def claim(store: Store, rules: Rules, ledger: str, out: Path | None, head_start:
         )
     if out and ledger == "embedded":
         refuse_half_a_run(out / LEDGER_FILE, values)
+    stages = {rows.STAGES_AHEAD: " ".join(str(stage.number) for stage in rules.ahead)}
+    if begun and values.items() >= stages.items():
+        return
     with store.transaction() as connection:
-        set_values(connection, {rows.STAGES_AHEAD: " ".join(str(stage.number) for stage in rules.ahead)})
+        set_values(connection, stages)
         if not begun:
             # Before the chain is made: a chain without these values was made by somebody else.
             genesis = rules.events[0].at - _HEAD_START - head_start

@@ -128,7 +128,7 @@ def opened(
         require(same, f"The document belongs to chain {at.chain_id}, {where} is chain {node.chain_id}.")
         client = LedgerClient(node, key or _NOBODY, Addresses(at.community, at.settlement))
         trust = _trusted(client, at, ledgers, pins)
-        if key is not None and key.address != at.account:
+        if watching and key is not None and key.address != at.account:
             watches = bool(client.view(COMMUNITY, "hasAccess", at.index, key.address, _WATCH)[0])
             if not watches:
                 raise LedgerError(f"{_other(at, key.address)} It holds no grant of that member to watch either.")
