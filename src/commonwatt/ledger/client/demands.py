@@ -150,7 +150,7 @@ class DemandsClient:
         return function.outputs.decode(self.ledger.node.call(self.address, function.encode(*values)))
 
     def answered(self, post: Post, index: int) -> list[Answer]:
-        """What was answered of the post about a member, part by part.
+        """What was answered of the post about a member, part by part; a part that was shown again is left out.
 
         Raises LedgerError when an answer is not in its transaction's data, since a contract gave it.
         """
@@ -165,7 +165,7 @@ class DemandsClient:
             # Of an earlier post of the slot, which was deleted, another answer may be there.
             if (given, member) == (plain(post), index):
                 found.append(Answer.decoded(answer))
-        return found
+        return _in_a_row(found, index)
 
     def _told(self, topic: bytes) -> list[Event]:
         node = self.ledger.node
@@ -181,3 +181,18 @@ def _record(kind: type[R], values: Sequence[Any]) -> R:
     """A record of the values of the contract's struct, in which addresses are text."""
     columns = zip(schema(kind), values, strict=True)
     return kind(*(bytes.fromhex(each[2:]) if column.type == "address" else each for column, each in columns))
+
+
+def _in_a_row(parts: Sequence[Answer], index: int) -> list[Answer]:
+    """The parts that lead to the last line that was shown: each begins with the last line of the one before.
+
+    Raises LedgerError when one is missing.
+    """
+    row = [max(parts, key=lambda part: part.position + len(part.statements))] if parts else []
+    while row and row[0].position and row[0].statements[0].member == index:
+        place, depth = row[0].position, row[0].depth
+        before = [part for part in parts if (part.position + len(part.statements) - 1, part.depth) == (place, depth)]
+        if not before or before[-1].position >= place:
+            raise LedgerError("The node shows another answer than the contract can have accepted.")
+        row.insert(0, before[-1])
+    return row
