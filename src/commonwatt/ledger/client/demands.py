@@ -20,7 +20,7 @@ from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.ledger.node import ZERO_ADDRESS
 from commonwatt.ledger.node import Receipt as Receipted
 from commonwatt.proof import Key, keccak
-from commonwatt.records import Mandate, Order, Post, Reading, Receipt, Signed, Statement, Trade
+from commonwatt.records import ZERO_HASH, Mandate, Order, Post, Reading, Receipt, Signed, Statement, Trade
 from commonwatt.records.schema import Record, schema
 
 R = TypeVar("R", bound=Record)
@@ -189,10 +189,16 @@ def _in_a_row(parts: Sequence[Answer], index: int) -> list[Answer]:
     Raises LedgerError when one is missing.
     """
     row = [max(parts, key=lambda part: part.position + len(part.statements))] if parts else []
-    while row and row[0].position and row[0].statements[0].member == index:
+    while row and _goes_on(row[0], index):
         place, depth = row[0].position, row[0].depth
         before = [part for part in parts if (part.position + len(part.statements) - 1, part.depth) == (place, depth)]
-        if not before or before[-1].position >= place:
+        if not before or len(row) == len(parts):
             raise LedgerError("The node shows another answer than the contract can have accepted.")
         row.insert(0, before[-1])
     return row
+
+
+def _goes_on(part: Answer, index: int) -> bool:
+    """Whether the part begins with a line that was shown before, whose trade comes with that."""
+    traded = [line for line in part.statements if line.member == index and line.trade != ZERO_HASH]
+    return len(part.trades) < len(traded)
