@@ -102,6 +102,13 @@ def test_the_largest_book_is_exact_beyond_64_bits(pricing: str) -> None:
     assert float(clearing.diagnostics["share_error"]) <= 2 * 10**9 // 1000
 
 
+def test_shares_are_even_however_much_energy_there_is() -> None:
+    rows = [(0, SELL, 10**9, 80_000), (1, SELL, 999_999_937, 80_000)]
+    rows += [(2, BUY, 999_999_937, 129_690), (3, BUY, 10**9, 185_834)]
+    clearing = clear(COALITION, rows, {"pricing": "first"}, members=4)
+    assert float(clearing.diagnostics["share_error"]) <= SHARE_WH * (185_834 - 129_690) // 1000 + len(clearing.trades)
+
+
 @given(books(), st.sampled_from(PRICINGS), st.sampled_from([None, "0.1", "0.2"]))
 def test_any_book_clears_with_a_proof_and_even_shares(rows: list[Row], pricing: str, reserve: str | None) -> None:
     parameters = {"pricing": pricing} | ({"reserve": reserve} if reserve else {})

@@ -12,6 +12,7 @@ from commonwatt.errors import RecordError, SequenceError, SignatureError
 from commonwatt.meter import SimulatedMeter, accept
 from commonwatt.proof import Domain, Key, sign
 from commonwatt.records import Reading, Signed
+from commonwatt.records.schema import MAX_SIGNED
 from commonwatt.units import MAX_ORDER_WH
 
 DOMAIN = Domain(9, b"\x09" * 20)
@@ -24,7 +25,7 @@ def believed(reading: Signed[Reading], last: int = 0, slot: int = SLOT) -> int:
     return accept(DOMAIN, reading, ADDRESS, slot, last)
 
 
-@given(st.integers(-MAX_ORDER_WH, MAX_ORDER_WH), st.integers(1, 2**63))
+@given(st.integers(-MAX_ORDER_WH, MAX_ORDER_WH), st.integers(1, MAX_SIGNED))
 def test_what_a_meter_counts_is_what_is_believed(net: int, number: int) -> None:
     reading = METER.read(SLOT, net, number)
     assert min(reading.record.wh_in, reading.record.wh_out) == 0

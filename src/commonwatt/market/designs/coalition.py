@@ -41,9 +41,6 @@ from commonwatt.units import MAX_PRICE, IntArray, largest_remainder
 
 Pricing = Literal["first", "vickrey", "uniform"]
 
-_FINE = 1000
-"""Parts of a unit of money per kWh in which prices are compared with their mean, whose rounding so hits no seller."""
-
 
 class CoalitionParameters(Parameters):
     """Parameters of `coalition`.
@@ -143,8 +140,10 @@ def even_pairs(won: IntArray, price: IntArray, delivered: IntArray) -> tuple[Int
 
     won, price : shape (buyers,) [Wh] and [unit/kWh]; delivered : shape (sellers,) [Wh], of equal sum
     """
-    mean = _FINE * exact_dot(won, price) // exact_sum(won)
-    above = _FINE * price - mean
+    # In units of the sum of all energy, so that the mean is exact: what is paid above it is what is paid below it.
+    sold = exact_sum(won)
+    (price,) = wide(int(price.max()) * sold, price)
+    above = price * sold - exact_dot(won, price)
     dear, cheap = np.flatnonzero((above > 0) & (won > 0)), np.flatnonzero((above <= 0) & (won > 0))
     if not len(dear):
         return pair(won, delivered)
