@@ -24,6 +24,7 @@ from commonwatt.errors import CommonwattError, LedgerError, VerificationError
 from commonwatt.ledger.client.charters import charters, held
 from commonwatt.member.document import named, read, whole
 from commonwatt.member.page import mandate_of, require
+from commonwatt.member.shares import charged
 from commonwatt.member.terms import Terms
 from commonwatt.member.trust import Pins, Trust, opened
 from commonwatt.member.verify_slot import check_slot
@@ -197,9 +198,12 @@ def _amounts(content: Any) -> None:
         with_market.append(local)
         alone.append(without)
     charges = _joined(with_market)
+    without_market = sum(line["amount"] for line in _joined(alone))
+    of_plants, alone_of_plants = charged(content, sum(line["amount"] for line in charges), without_market)
+    charges += of_plants
     require(content["charges"] == charges, "The charges are not what the slots add up to.")
     require(content["total"] == sum(line["amount"] for line in charges), "The total is not the sum of the charges.")
-    without_market = sum(line["amount"] for line in _joined(alone))
+    without_market += alone_of_plants
     require(content["withoutMarket"] == without_market, "The cost without the market is not what the slots add up to.")
 
 

@@ -1,0 +1,160 @@
+"""Plants of several owners on a bill.
+
+A plant's bill proves itself: its readings, trades and weights give what each owner has of its money, and that is done
+again here. An owner's bill shows of each slot what the plant fed in, sold and earned: that these are so is the
+operators' word, and the plant's bill proves it. What follows from them is checked: the owner's share, what it took of
+it and paid nothing for, and its part of the earnings. Rounding depends on the other owners, by less than one Wh or
+unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+
+from commonwatt.accounts.document import plant_lines
+from commonwatt.accounts.plants import Plant, divide
+from commonwatt.member.page import require, table
+from commonwatt.units import MAX_MONEY, WH_PER_KWH, largest_remainder
+
+_SHARE: Final = ("plant", "fedIn", "wh", "sold", "earned", "amount", "withoutMarket")
+_OWNS: Final = ("plant", "id", "weight", "of", "costs")
+_OWNER: Final = ("member", "id", "weight", "amount")
+_HEAVIEST: Final = 10**12
+
+Lines = list[dict[str, Any]]
+
+
+def whole(content: Mapping[str, Any]) -> None:
+    """Raise VerificationError unless what a bill says of plants has all its parts and no others."""
+    for key, keys, order in (("owns", _OWNS, "plant"), ("owners", _OWNER, "member")):
+        said = content.get(key, [])
+        require(isinstance(said, list) and (key not in content or bool(said)), f"{key} is no list.")
+        for part in said:
+            table(part, keys, f"a part of {key}")
+            weight, of = part["weight"], part.get("of", _HEAVIEST)
+            sane = all(map(_counts, (weight, of, part[order]))) and 0 < weight <= min(of, _HEAVIEST)
+            require(sane, f"{key} holds a part that cannot be one.")
+        rising = all(first[order] < second[order] for first, second in pairwise(said))
+        require(rising, f"{key} names somebody twice.")
+    owned = {part["plant"] for part in content.get("owns", [])}
+    for line in content["slots"]:
+        shares = line.get("shares", [])
+        require(isinstance(shares, list) and ("shares" not in line or bool(shares)), "shares are no list.")
+        for share in shares:
+            table(share, _SHARE, "a share")
+            require(all(map(_counts, share.values())), "a share is no number.")
+        plants = [share["plant"] for share in shares]
+        rising = all(first < second for first, second in pairwise(plants))
+        require(rising and owned.issuperset(plants), "a share of a plant that is not the member's.")
+
+
+def _counts(given: Any) -> bool:
+    return type(given) is int and 0 <= given <= MAX_MONEY
+
+
+def charged(content: Mapping[str, Any], before: int, before_alone: int) -> tuple[Lines, int]:
+    """The last lines of a bill, for the member's plants or a plant's owners, and what they come to without a market.
+
+    before, before_alone : what all other lines come to with the market and without it [unit]
+    Raises VerificationError when the bill's slots do not give what it says.
+    """
+    if "owners" in content:
+        return _of_plant(content, before), -before_alone
+    lines, alone = Lines(), 0
+    for part in content.get("owns", []):
+        unused, earned, without = 0, 0, 0
+        for slot in content["slots"]:
+            for share in slot.get("shares", []):
+                if share["plant"] == part["plant"]:
+                    unused += _share(slot, share, part, content["member"]["index"])
+                    earned, without = earned + share["amount"], without + share["withoutMarket"]
+        lines.append({"name": f"share of {part['id']}", "wh": unused, "amount": -earned})
+        require(_counts(part["costs"]), "The costs of a plant are no amount.")
+        if part["costs"]:
+            lines.append({"name": f"costs of {part['id']}", "amount": part["costs"]})
+        alone += part["costs"] - without
+    return lines, alone
+
+
+def _share(slot: Mapping[str, Any], share: Mapping[str, Any], part: Mapping[str, Any], member: int) -> int:
+    """What the member did not take of its share in a slot [Wh]; all that follows from it is right."""
+    fed, own, sold, earned = share["fedIn"], share["wh"], share["sold"], share["earned"]
+    unused = own - min(own, _taken(slot, part["plant"], member))
+    alone = fed * slot["prices"]["feedIn"] // WH_PER_KWH
+    right = (
+        fed > 0
+        and _part(own, fed, part["weight"], part["of"])
+        and unused <= sold <= fed - (own - unused)
+        and _part(share["amount"], earned, unused, sold)
+        and _part(share["withoutMarket"], alone, own, fed)
+    )
+    require(right, f"Slot {slot['slot']}: the share of {part['id']} is not what the bill's figures give.")
+    return int(unused)
+
+
+def _part(given: int, amount: int, weight: int, whole_: int) -> bool:
+    """Whether `given` is a part of `amount` by weight, rounded down or up."""
+    return abs(given * whole_ - amount * weight) < whole_ if whole_ else given == amount == 0
+
+
+def _taken(slot: Mapping[str, Any], plant: int, owner: int) -> int:
+    """What an owner took of a plant's energy under the mandates at no price [Wh]."""
+    return sum(
+        trade["settledWh"]
+        for trade in slot["trades"]
+        if (trade["seller"], trade["buyer"], trade["price"], trade["order"]) == (plant, owner, 0, None)
+    )
+
+
+def _of_plant(content: Mapping[str, Any], before: int) -> Lines:
+    """All of a plant's division among its owners, done again."""
+    said, index, slots = content["owners"], content["member"]["index"], content["slots"]
+    owners, weights = (np.array([part[key] for part in said], dtype=np.int64) for key in ("member", "weight"))
+    require(index not in owners, "A plant does not own itself.")
+    plant = Plant(index, content["member"]["id"], owners, weights)
+    sales = [[trade for trade in slot["trades"] if trade["seller"] == index] for slot in slots]
+    fed = [
+        sum(trade["settledWh"] for trade in sold) - slot["grid"]["wh"] for slot, sold in zip(slots, sales, strict=True)
+    ]
+    earned = [
+        sum(trade["payment"] for trade in sold) - min(slot["grid"]["amount"], 0)
+        for slot, sold in zip(slots, sales, strict=True)
+    ]
+    out = np.maximum(np.array(fed, dtype=np.int64), 0)
+    took = np.array([[_taken(slot, index, owner) for slot in slots] for owner in owners.tolist()], dtype=np.int64)
+    share = np.stack([largest_remainder(int(wh), weights) for wh in out], axis=1)
+    division = divide(plant, out, np.minimum(took, share), np.array(earned, dtype=np.int64), before)
+    amounts = [part["amount"] for part in said]
+    require(amounts == division.owed.tolist(), "What the owners have of the plant is not what its slots come to.")
+    return plant_lines(division, index)
+
+
+def as_filed(content: Mapping[str, Any], plants: Sequence[Plant], ids: Sequence[str]) -> None:
+    """Raise VerificationError unless owners and shares are those of the community's file.
+
+    ids : the members' names, by index
+    """
+    member = content["member"]["index"]
+    owned = [plant for plant in plants if member in plant.owners]
+    own = {plant.index: int(np.flatnonzero(plant.owners == member)[0]) for plant in owned}
+    filed = [[plant.index, plant.id, int(plant.weights[own[plant.index]]), plant.whole] for plant in owned]
+    said = [[part[key] for key in ("plant", "id", "weight", "of")] for part in content.get("owns", [])]
+    require(said == filed, "The plants that the member owns a part of are not those of the community's file.")
+    of_plant = [plant for plant in plants if plant.index == member]
+    filed = [
+        [owner, ids[owner], weight]
+        for plant in of_plant
+        for owner, weight in zip(plant.owners.tolist(), plant.weights.tolist(), strict=True)
+    ]
+    said = [[part[key] for key in ("member", "id", "weight")] for part in content.get("owners", [])]
+    require(said == filed, "The plant's owners are not those of the community's file.")
+    weights = {plant.index: plant.weights for plant in owned}
+    for slot in content["slots"]:
+        for share in slot.get("shares", []):
+            plant = share["plant"]
+            true = int(largest_remainder(share["fedIn"], weights[plant])[own[plant]])
+            require(share["wh"] == true, f"Slot {slot['slot']}: the share is not what the community's file gives.")
