@@ -79,6 +79,8 @@ class Division:
     share, unused : each owner's share of it, and what it did not take, shape (owners, slots) [Wh]
     earned : what the unused energy earned, shape (slots,) [unit]; earnings : each owner's part, (owners, slots)
     costs : what each owner carries of what the plant pays, shape (owners,) [unit]
+    on_ledger : what of the earnings neighbours paid, so that it lies on the plant's account, and is each owner's, shape
+        (owners,) [unit]: in proportion to their earnings, and never more
     """
 
     plant: Plant
@@ -88,6 +90,7 @@ class Division:
     earned: IntArray
     earnings: IntArray
     costs: IntArray
+    on_ledger: IntArray
 
     @property
     def owed(self) -> IntArray:
@@ -102,15 +105,26 @@ class Division:
         return added
 
 
-def divide(plant: Plant, fed: IntArray, took: IntArray, earned: IntArray, owes: int) -> Division:
+def shares(plant: Plant, fed: IntArray) -> IntArray:
+    """What each owner has of what the plant fed in, shape (owners, slots) [Wh]. fed : shape (slots,) [Wh]"""
+    found = np.zeros((len(plant.owners), len(fed)), dtype=np.int64)
+    for slot in np.flatnonzero(fed).tolist():
+        found[:, slot] = largest_remainder(int(fed[slot]), plant.weights)
+    return found
+
+
+def divide(plant: Plant, fed: IntArray, took: IntArray, local: IntArray, utility: IntArray, owes: int) -> Division:
     """Divide a period of a plant among its owners.
 
-    fed, earned : shape (slots,); took : what owners took, shape (owners, slots); owes : what the plant owes in all,
-    before its owners have their parts [unit]
+    fed : shape (slots,); took : what owners took, shape (owners, slots) [Wh]
+    local, utility : what neighbours and the utility paid, shape (slots,) [unit]
+    owes : what the plant owes in all, before its owners have their parts [unit]
     """
-    share, earnings = np.zeros_like(took), np.zeros_like(took)
+    share, earned, earnings = shares(plant, fed), local + utility, np.zeros_like(took)
+    unused = share - took
     for slot in np.flatnonzero(fed).tolist():
-        share[:, slot] = largest_remainder(int(fed[slot]), plant.weights)
-        earnings[:, slot] = largest_remainder(int(earned[slot]), share[:, slot] - took[:, slot])
-    costs = largest_remainder(owes + int(totals(totals(earnings))), plant.weights)
-    return Division(plant, fed, share, share - took, earned, earnings, costs)
+        earnings[:, slot] = largest_remainder(int(earned[slot]), unused[:, slot])
+    each = totals(earnings)
+    costs = largest_remainder(owes + int(totals(each)), plant.weights)
+    on_ledger = largest_remainder(int(totals(local)), each)
+    return Division(plant, fed, share, unused, earned, earnings, costs, on_ledger)

@@ -101,15 +101,13 @@ def _owning(books: Books, member: Member) -> dict[str, Any]:
     ids, said = [each.id for each in books.rules.community.members], dict[str, Any]()
     for division in books.charges.plants:
         plant = division.plant
-        parts = zip(
-            *(each.tolist() for each in (plant.owners, plant.weights, division.owed, division.costs)), strict=True
-        )
-        for owner, weight, owed, cost in parts:
+        for place, (owner, weight) in enumerate(zip(plant.owners.tolist(), plant.weights.tolist(), strict=True)):
+            owed, cost, paid = (int(each[place]) for each in (division.owed, division.costs, division.on_ledger))
             if member.index == owner:
-                part = {"plant": plant.index, "id": plant.id, "weight": weight, "of": plant.whole, "costs": cost}
-                said.setdefault("owns", []).append(part)
+                part = {"plant": plant.index, "id": plant.id, "weight": weight, "of": plant.whole}
+                said.setdefault("owns", []).append({**part, "costs": cost, "onLedger": paid})
             if member.index == plant.index:
-                part = {"member": owner, "id": ids[owner], "weight": weight, "amount": owed}
+                part = {"member": owner, "id": ids[owner], "weight": weight, "amount": owed, "onLedger": paid}
                 said.setdefault("owners", []).append(part)
     return said
 

@@ -101,8 +101,8 @@ class Books:
 
         def division(plant: Plant, took: IntArray) -> Division:
             index = plant.index
-            earned = payments(np.maximum(-grid[index], 0), rules.prices.feed_in) + credit[index]
+            utility = payments(np.maximum(-grid[index], 0), rules.prices.feed_in)
             fed = np.maximum(-grid[index] - local[index], 0)
-            return divide(plant, fed, took[plant.owners], earned, total[index])
+            return divide(plant, fed, took[plant.owners], credit[index], utility, total[index])
 
         return replace(charged, plants=tuple(starmap(division, zip(rules.plants, taken, strict=True))))

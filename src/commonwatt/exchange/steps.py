@@ -224,7 +224,7 @@ def settle(
 
     stages : those after delivery; each shares what the ones before it left
     frame : of this one slot; free : collateral, shape (members,) [unit]
-    plants : those that belong to other members
+    plants : those that belong to other members, who pay nothing; others pay what the utility does, or more
     A day-ahead trade settles as far as it was delivered; the rest, like all that was not foreseen, is a deviation.
     Of a later revision, what the earlier ones have moved is there to be spent, or has to be given back.
     """
@@ -233,7 +233,7 @@ def settle(
     stages, plants = ((), ()) if isinstance(delivered.committed, Missed) else (stages, plants)
     trades = Trades(agreed.buyer, agreed.seller, netting.delivered(agreed, delivered.net), agreed.price)
     own = taken(plants, delivered.net, _deviations(delivered.net, trades, bounds, frame).net) if plants else Trades()
-    trades = joined(trades, own)
+    trades, bounds = joined(trades, own), _at_least(bounds, plants, int(frame.floor[0]))
     for stage in stages:
         (pool,) = stage.clear(frame, (_deviations(delivered.net, trades, bounds, frame),))
         pools.append(pool)
@@ -252,6 +252,15 @@ def settle(
         final.credit(frame.members),
     )
     return Settled(delivered, tuple(pools), account)
+
+
+def _at_least(bounds: Limits, plants: Sequence[Plant], price: int) -> Limits:
+    """The limits, where plants take no less than `price` [unit/kWh]."""
+    if not plants:
+        return bounds
+    min_sell, selling = bounds.min_sell.copy(), [plant.index for plant in plants]
+    min_sell[selling] = np.maximum(min_sell[selling], price)
+    return replace(bounds, min_sell=min_sell)
 
 
 def _deviations(net: IntArray, settled: Trades, bounds: Limits, frame: Frame) -> Positions:

@@ -16,13 +16,13 @@ from typing import Any, Final
 import numpy as np
 
 from commonwatt.accounts.document import plant_lines
-from commonwatt.accounts.plants import Plant, divide
+from commonwatt.accounts.plants import Plant, divide, shares
 from commonwatt.member.page import require, table
 from commonwatt.units import MAX_MONEY, WH_PER_KWH, largest_remainder
 
 _SHARE: Final = ("plant", "fedIn", "wh", "sold", "earned", "amount", "withoutMarket")
-_OWNS: Final = ("plant", "id", "weight", "of", "costs")
-_OWNER: Final = ("member", "id", "weight", "amount")
+_OWNS: Final = ("plant", "id", "weight", "of", "costs", "onLedger")
+_OWNER: Final = ("member", "id", "weight", "amount", "onLedger")
 _HEAVIEST: Final = 10**12
 
 Lines = list[dict[str, Any]]
@@ -42,12 +42,12 @@ def whole(content: Mapping[str, Any]) -> None:
         require(rising, f"{key} names somebody twice.")
     owned = {part["plant"] for part in content.get("owns", [])}
     for line in content["slots"]:
-        shares = line.get("shares", [])
-        require(isinstance(shares, list) and ("shares" not in line or bool(shares)), "shares are no list.")
-        for share in shares:
+        own = line.get("shares", [])
+        require(isinstance(own, list) and ("shares" not in line or bool(own)), "shares are no list.")
+        for share in own:
             table(share, _SHARE, "a share")
             require(all(map(_counts, share.values())), "a share is no number.")
-        plants = [share["plant"] for share in shares]
+        plants = [share["plant"] for share in own]
         rising = all(first < second for first, second in pairwise(plants))
         require(rising and owned.issuperset(plants), "a share of a plant that is not the member's.")
 
@@ -73,7 +73,8 @@ def charged(content: Mapping[str, Any], before: int, before_alone: int) -> tuple
                     unused += _share(slot, share, part, content["member"]["index"])
                     earned, without = earned + share["amount"], without + share["withoutMarket"]
         lines.append({"name": f"share of {part['id']}", "wh": unused, "amount": -earned})
-        require(_counts(part["costs"]), "The costs of a plant are no amount.")
+        sane = _counts(part["costs"]) and _counts(part["onLedger"]) and part["onLedger"] <= earned
+        require(sane, f"The amounts of {part['id']} cannot be so.")
         if part["costs"]:
             lines.append({"name": f"costs of {part['id']}", "amount": part["costs"]})
         alone += part["costs"] - without
@@ -116,21 +117,28 @@ def _of_plant(content: Mapping[str, Any], before: int) -> Lines:
     owners, weights = (np.array([part[key] for part in said], dtype=np.int64) for key in ("member", "weight"))
     require(index not in owners, "A plant does not own itself.")
     plant = Plant(index, content["member"]["id"], owners, weights)
-    sales = [[trade for trade in slot["trades"] if trade["seller"] == index] for slot in slots]
-    fed = [
-        sum(trade["settledWh"] for trade in sold) - slot["grid"]["wh"] for slot, sold in zip(slots, sales, strict=True)
-    ]
-    earned = [
-        sum(trade["payment"] for trade in sold) - min(slot["grid"]["amount"], 0)
-        for slot, sold in zip(slots, sales, strict=True)
-    ]
-    out = np.maximum(np.array(fed, dtype=np.int64), 0)
-    took = np.array([[_taken(slot, index, owner) for slot in slots] for owner in owners.tolist()], dtype=np.int64)
-    share = np.stack([largest_remainder(int(wh), weights) for wh in out], axis=1)
-    division = divide(plant, out, np.minimum(took, share), np.array(earned, dtype=np.int64), before)
-    amounts = [part["amount"] for part in said]
-    require(amounts == division.owed.tolist(), "What the owners have of the plant is not what its slots come to.")
+    columns = zip(*(_sold(slot, plant) for slot in slots), strict=True)
+    fed, local, utility, took = (np.array(column, dtype=np.int64) for column in columns)
+    share = shares(plant, fed)
+    paid = np.array([slot["prices"]["feedIn"] > 0 for slot in slots])
+    require(not ((share < took.T) & paid).any(), "An owner took more of the plant than its share.")
+    division = divide(plant, fed, np.minimum(took.T, share), local, utility, before)
+    amounts = [[part[key] for part in said] for key in ("amount", "onLedger")]
+    same = amounts == [division.owed.tolist(), division.on_ledger.tolist()]
+    require(same, "What the owners have of the plant is not what its slots come to.")
     return plant_lines(division, index)
+
+
+def _sold(slot: Mapping[str, Any], plant: Plant) -> tuple[int, int, int, list[int]]:
+    """What a plant fed in [Wh], what neighbours and the utility paid [unit], and what each owner took [Wh]."""
+    sold = [trade for trade in slot["trades"] if trade["seller"] == plant.index]
+    for trade in sold:
+        own = trade["price"] == 0 and trade["buyer"] in plant.owners
+        given = trade["order"] is None and trade["price"] < slot["prices"]["feedIn"] and not own
+        require(not given, f"Slot {slot['slot']}: the plant sells for less than the utility pays.")
+    fed = sum(trade["settledWh"] for trade in sold) - slot["grid"]["wh"]
+    local, utility = sum(trade["payment"] for trade in sold), -min(slot["grid"]["amount"], 0)
+    return max(fed, 0), local, utility, [_taken(slot, plant.index, owner) for owner in plant.owners.tolist()]
 
 
 def as_filed(content: Mapping[str, Any], plants: Sequence[Plant], ids: Sequence[str]) -> None:
