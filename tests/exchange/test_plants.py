@@ -276,6 +276,8 @@ def test_what_is_given_to_others_shows_on_the_plant_s_bill(tmp_path: Path) -> No
     bills = list(proven(result.books, result.bills))
     with pytest.raises(VerificationError, match="the plant sells for less than the utility pays"):
         verify_bill(bills[ROOF], exchange_of(result).client)
+    with pytest.raises(VerificationError, match="the member met the utility, with a share of roof left"):
+        verify_bill(bills[FLAT], exchange_of(result).client)
     result.close()
 
 

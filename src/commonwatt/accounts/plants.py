@@ -57,6 +57,7 @@ def taken(plants: Sequence[Plant], net: IntArray, left: IntArray) -> Trades:
 
     net : metered energy; left : what of it is not settled yet and the mandates allow; both shape (members,) [Wh],
     positive = into the home
+    Where a plant's mandate allows less than the owners would take, each gets less in proportion.
     """
     room, parts = np.maximum(left, 0), list[Trades]()
     for plant in plants:

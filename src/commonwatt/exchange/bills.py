@@ -104,7 +104,8 @@ def _owning(books: Books, member: Member) -> dict[str, Any]:
         for place, (owner, weight) in enumerate(zip(plant.owners.tolist(), plant.weights.tolist(), strict=True)):
             owed, cost, paid = (int(each[place]) for each in (division.owed, division.costs, division.on_ledger))
             if member.index == owner:
-                part = {"plant": plant.index, "id": plant.id, "weight": weight, "of": plant.whole}
+                most = books.rules.community.members[plant.index].terms.sell_wh
+                part = {"plant": plant.index, "id": plant.id, "sellWh": most, "weight": weight, "of": plant.whole}
                 said.setdefault("owns", []).append({**part, "costs": cost, "onLedger": paid})
             if member.index == plant.index:
                 part = {"member": owner, "id": ids[owner], "weight": weight, "amount": owed, "onLedger": paid}

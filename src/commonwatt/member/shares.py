@@ -9,19 +9,20 @@ unit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 
 from commonwatt.accounts.document import plant_lines
-from commonwatt.accounts.plants import Plant, divide, shares
+from commonwatt.accounts.plants import Plant, divide, plants_of, shares
+from commonwatt.community.model import Member
 from commonwatt.member.page import require, table
 from commonwatt.units import MAX_MONEY, WH_PER_KWH, largest_remainder
 
 _SHARE: Final = ("plant", "fedIn", "wh", "sold", "earned", "amount", "withoutMarket")
-_OWNS: Final = ("plant", "id", "weight", "of", "costs", "onLedger")
+_OWNS: Final = ("plant", "id", "sellWh", "weight", "of", "costs", "onLedger")
 _OWNER: Final = ("member", "id", "weight", "amount", "onLedger")
 _HEAVIEST: Final = 10**12
 
@@ -36,7 +37,9 @@ def whole(content: Mapping[str, Any]) -> None:
         for part in said:
             table(part, keys, f"a part of {key}")
             weight, of = part["weight"], part.get("of", _HEAVIEST)
-            sane = all(map(_counts, (weight, of, part[order]))) and 0 < weight <= min(of, _HEAVIEST)
+            sane = all(map(_counts, (weight, of, part[order], part.get("sellWh", 0)))) and 0 < weight <= min(
+                of, _HEAVIEST
+            )
             require(sane, f"{key} holds a part that cannot be one.")
         rising = all(first[order] < second[order] for first, second in pairwise(said))
         require(rising, f"{key} names somebody twice.")
@@ -56,9 +59,10 @@ def _counts(given: Any) -> bool:
     return type(given) is int and 0 <= given <= MAX_MONEY
 
 
-def charged(content: Mapping[str, Any], before: int, before_alone: int) -> tuple[Lines, int]:
+def charged(content: Mapping[str, Any], missed: Collection[int], before: int, before_alone: int) -> tuple[Lines, int]:
     """The last lines of a bill, for the member's plants or a plant's owners, and what they come to without a market.
 
+    missed : slots in which nothing could be settled
     before, before_alone : what all other lines come to with the market and without it [unit]
     Raises VerificationError when the bill's slots do not give what it says.
     """
@@ -70,7 +74,12 @@ def charged(content: Mapping[str, Any], before: int, before_alone: int) -> tuple
         for slot in content["slots"]:
             for share in slot.get("shares", []):
                 if share["plant"] == part["plant"]:
-                    unused += _share(slot, share, part, content["member"]["index"])
+                    left = _share(slot, share, part, content["member"]["index"])
+                    kept = left and slot["slot"] not in missed and _kept_back(slot, share, part, content)
+                    require(
+                        not kept, f"Slot {slot['slot']}: the member met the utility, with a share of {part['id']} left."
+                    )
+                    unused += left
                     earned, without = earned + share["amount"], without + share["withoutMarket"]
         lines.append({"name": f"share of {part['id']}", "wh": unused, "amount": -earned})
         sane = _counts(part["costs"]) and _counts(part["onLedger"]) and part["onLedger"] <= earned
@@ -95,6 +104,20 @@ def _share(slot: Mapping[str, Any], share: Mapping[str, Any], part: Mapping[str,
     )
     require(right, f"Slot {slot['slot']}: the share of {part['id']} is not what the bill's figures give.")
     return int(unused)
+
+
+def _kept_back(
+    slot: Mapping[str, Any], share: Mapping[str, Any], part: Mapping[str, Any], content: Mapping[str, Any]
+) -> bool:
+    """Whether a member that met the utility could have had more of its share.
+
+    Not where the plant's mandate or its own allowed no more, or where it could not pay for what it had ordered.
+    """
+    own = content["member"]["index"]
+    bought = [trade for trade in slot["trades"] if trade["buyer"] == own]
+    cut = any(trade["order"] is not None and trade["settledWh"] < trade["wh"] for trade in bought)
+    room = sum(trade["wh"] for trade in bought) < content["mandate"]["buyWh"]
+    return slot["grid"]["wh"] > 0 and share["fedIn"] <= part["sellWh"] and room and not cut
 
 
 def _part(given: int, amount: int, weight: int, whole_: int) -> bool:
@@ -141,20 +164,18 @@ def _sold(slot: Mapping[str, Any], plant: Plant) -> tuple[int, int, int, list[in
     return max(fed, 0), local, utility, [_taken(slot, plant.index, owner) for owner in plant.owners.tolist()]
 
 
-def as_filed(content: Mapping[str, Any], plants: Sequence[Plant], ids: Sequence[str]) -> None:
-    """Raise VerificationError unless owners and shares are those of the community's file.
-
-    ids : the members' names, by index
-    """
-    member = content["member"]["index"]
+def as_filed(content: Mapping[str, Any], members: Sequence[Member]) -> None:
+    """Raise VerificationError unless owners and shares are those of the community's file. members : of the file"""
+    member, plants = content["member"]["index"], plants_of(members)
+    most = {each.index: each.terms.sell_wh for each in members}
     owned = [plant for plant in plants if member in plant.owners]
     own = {plant.index: int(np.flatnonzero(plant.owners == member)[0]) for plant in owned}
-    filed = [[plant.index, plant.id, int(plant.weights[own[plant.index]]), plant.whole] for plant in owned]
-    said = [[part[key] for key in ("plant", "id", "weight", "of")] for part in content.get("owns", [])]
+    filed = [[each.index, each.id, most[each.index], int(each.weights[own[each.index]]), each.whole] for each in owned]
+    said = [[part[key] for key in _OWNS[:-2]] for part in content.get("owns", [])]
     require(said == filed, "The plants that the member owns a part of are not those of the community's file.")
     of_plant = [plant for plant in plants if plant.index == member]
     filed = [
-        [owner, ids[owner], weight]
+        [owner, members[owner].id, weight]
         for plant in of_plant
         for owner, weight in zip(plant.owners.tolist(), plant.weights.tolist(), strict=True)
     ]

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from commonwatt.accounts.document import Part, hex_text, parts_of, tariff_terms
-from commonwatt.accounts.plants import plants_of
 from commonwatt.community.calendar import Slots
 from commonwatt.community.model import Community
 from commonwatt.data.prices import utility_prices
@@ -42,7 +41,7 @@ class Terms:
             ("name of the member", member["id"], own),
         ):
             require(said == true, f"The bill's {what} is not what the community's file says.")
-        as_filed(content, plants_of(known.members), [each.id for each in known.members])
+        as_filed(content, known.members)
         for part in parts_of(content):
             if part.config in (None, hex_text(known.digest)):
                 self._tariff(part.tariff)
