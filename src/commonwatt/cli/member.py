@@ -126,7 +126,7 @@ def verify(
         )
     if found.plants:
         say(
-            f"What {' and '.join(found.plants)} fed in, sold and earned is the operators' word here; a plant's own bill "
+            f"What {' and '.join(found.plants)} fed in, sold and earned is the operators' word here; its own bill "
             "proves it."
         )
     if not trust.pins.whose:
