@@ -128,13 +128,10 @@ def agree(
     firm : batteries will hold to the whole plan, even where the day turns out otherwise
     Where the mechanism can not clear this, nobody trades, and each home lives with the utility as it planned alone.
     """
-    apart = [plant.index for plant in plants]
-    made = outlook.expected.generation.copy()
+    apart, expected = [plant.index for plant in plants], outlook.expected
+    made = expected.generation.copy()
     made[apart] = 0
-    outlook, of_plants = (
-        replace(outlook, expected=replace(outlook.expected, generation=made)),
-        outlook.expected.generation,
-    )
+    outlook = replace(outlook, expected=replace(expected, generation=made))
     try:
         clearings = stage.clear(frame, (_input(stage.mechanism).make(outlook),))
     except MarketError as error:
@@ -148,7 +145,7 @@ def agree(
     grid = np.stack([clearing.grid for clearing in clearings], axis=1)
     net = grid + np.stack([clearing.trades.position(frame.members) for clearing in clearings], axis=1)
     into_batteries = net - outlook.expected.load + outlook.expected.generation
-    net[apart] = -of_plants[apart]
+    net[apart] = -expected.generation[apart]
     return Plan(orders, net, clearings, grid if firm else np.maximum(np.minimum(into_batteries, grid), 0))
 
 
