@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 from dishonest import anchor
 from exchange_cases import exchange_of, homes_of, written
-from plant_owners import BARN, FLAT, ROOF, SHOP, SUN, TEXT
+from plant_owners import BARN, FLAT, ROOF, SHOP, SUN, TEXT, going_on
+from shell import Shell
 
 from commonwatt.accounts.document import Anchored
 from commonwatt.errors import VerificationError
@@ -166,3 +168,21 @@ def test_rounding_may_favour_nobody_whom_the_file_does_not(shared_day: Result) -
     share["wh"] += 1
     with pytest.raises(VerificationError, match="the share is not what the community's file gives"):
         Terms(shared_day.community, Path()).check(content)
+
+
+def test_the_verdict_says_what_of_a_plant_is_the_operators_word(shared: Path, tmp_path: Path, said: Shell) -> None:
+    result = going_on(shared, tmp_path).run()
+    files = []
+    for member, bill in enumerate(proven(result.books, result.bills)):
+        files.append(tmp_path / f"{member}.json")
+        files[-1].write_text(json.dumps(bill), encoding="utf-8")
+    result.close()
+    ledger = ("--ledger", tmp_path / "out" / "ledger.sqlite")
+    known = ("--community", tmp_path / "community.toml")
+    told = said("verify", files[SHOP], *ledger, *known)
+    assert told.code == 0
+    assert "What barn and roof fed in, sold and earned is the operators' word here; its own bill" in told.out
+    assert json.loads(said("verify", files[SHOP], *ledger, "--json", "-").out)["plants"] == ["barn", "roof"]
+    plant = said("verify", files[BARN], *ledger, *known)
+    assert plant.code == 0
+    assert "operators' word" not in plant.out
