@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from commonwatt.community.model import PV, Battery, LedgerChoice, Load, Stage, Terms
+from commonwatt.community.model import PV, Battery, LedgerChoice, Load, Owner, Stage, Terms
 from commonwatt.community.roles import Role
 from commonwatt.community.schema import (
     SECTIONS,
@@ -71,6 +71,7 @@ def test_a_wrong_default_is_told_once() -> None:
 
 def test_tables_that_are_no_tables() -> None:
     text = 'community = 1\ngrid = []\ntariff = 1\nmarket = 2\nledger = "x"\nsimulation = 5\ndefaults = 3\nmembers = 4\n'
+    text += "plants = 6\n"
     assert {finding.path for finding in draft(text).findings} == set(SECTIONS)
 
 
@@ -151,6 +152,28 @@ def test_members_need_not_use_anything() -> None:
         assert (members[name].load, members[name].bus, members[name].battery) == (None, None, None)
     alone = parse(GOOD.replace(homes, homes + others), "x").members[3]
     assert (alone.id, alone.loads, alone.pv) == ("plant", (), PV("simbench:PV5", 30.0))
+
+
+def test_a_plant_of_several_owners_stands_behind_all_members() -> None:
+    plants = """
+    [plants.roof]
+    bus = "LV2.101 Bus 7"
+    pv = { profile = "simbench:PV5", kwp = 30.0 }
+    owners = { home-03 = 0.25, home-01 = 1 }
+    sell_wh = 90000
+
+    [plants]
+    barn = { bus = "LV2.101 Bus 8", pv = { profile = "simbench:PV1", kwp = 9 }, owners = { home-02 = 7 } }
+    """
+    # Wherever they stand in the file; what homes have by default is not for them.
+    before, members = GOOD.split("[members]")
+    roof, barn = parse(f"{before}{plants}\n[members]{members}", "x").members[3:]
+    assert (roof.index, roof.id, barn.index, barn.id) == (3, "roof", 4, "barn")
+    assert roof.owners == (Owner(0, 4), Owner(2, 1))
+    assert barn.owners == (Owner(1, 1),)
+    assert roof.terms == Terms(min_sell=0, buy_wh=0, sell_wh=90_000)
+    assert (roof.role, roof.loads, roof.battery, roof.collateral) == (Role.PROSUMER, (), None, 0)
+    assert roof.pv == PV("simbench:PV5", 30.0)
 
 
 def test_prices_by_time_of_day_and_from_a_file() -> None:

@@ -24,6 +24,7 @@ from order_cases import (
     own,
 )
 
+from commonwatt.community.model import Owner
 from commonwatt.errors import RecordError
 from commonwatt.exchange import steps
 from commonwatt.exchange.admission import accept, admit, bound
@@ -306,6 +307,14 @@ def test_to_other_designs_it_is_one_who_came_first() -> None:
         trades = cleared.trades
         found.append((trades.buyer.tolist(), trades.seller.tolist(), trades.wh.tolist()))
     assert found[0] == found[1]
+
+
+def test_a_plant_of_several_owners_orders_nothing() -> None:
+    plant = replace(COMMUNITY.members[2], owners=(Owner(0, 1),))
+    community = replace(COMMUNITY, members=(*COMMUNITY.members[:2], plant, COMMUNITY.members[3]))
+    for wish in (order(2, side=SELL, limit=90_000), own(2), order(2)):
+        with pytest.raises(RecordError, match="sells what its meter has counted, and orders nothing"):
+            accept(Accepted(SLOT), wish, MANDATES, DOMAIN, community, NOW, FREE)
 
 
 def test_a_refused_order_changes_nothing() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from commonwatt.community.model import Community, LedgerChoice
+from commonwatt.community.model import Community, LedgerChoice, Member
 from commonwatt.community.tariff import Flat, Tariff
 from commonwatt.community.wording import order_text
 from commonwatt.market import Orders
@@ -27,7 +27,8 @@ MANDATES = {
     for number, (wallet, agent) in enumerate(zip(WALLETS, AGENTS, strict=True))
 }
 FREE = np.array([10**6, 10**6, 10**6, 100])
-COMMUNITY = Community("Here", "EUR", "UTC", HOUR, (), Tariff(Flat(0), Flat(0)), (), LedgerChoice(), b"")
+MEMBERS = tuple(Member(number, f"home-{number}", None) for number in range(4))
+COMMUNITY = Community("Here", "EUR", "UTC", HOUR, MEMBERS, Tariff(Flat(0), Flat(0)), (), LedgerChoice(), b"")
 
 
 def order(member: int = 0, *, key: Key | None = None, domain: Domain = DOMAIN, **changes: Any) -> Signed[Order]:

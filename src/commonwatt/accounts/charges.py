@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
+from commonwatt.accounts.plants import Division
 from commonwatt.community.tariff import NETWORK_FEE, SlotPrices, Tariff
 from commonwatt.units import IntArray, money, payment, payments, round_half_up, totals
 
@@ -28,6 +29,7 @@ class Charges:
     energy : from the utility; feed_in : paid by it, negative
     neighbours : net payment to neighbours, on the ledger
     fees : network fee and levies by name, which community.toml has checked to be all different; vat
+    plants : what plants leave to their owners, of their energy and of what they would owe or be owed
     """
 
     grid_wh: IntArray
@@ -38,15 +40,17 @@ class Charges:
     neighbours: IntArray
     fees: Mapping[str, IntArray]
     vat: IntArray
+    plants: tuple[Division, ...] = ()
 
     @property
     def total(self) -> IntArray:
         """What the member pays in all, shape (members,) [unit]."""
-        parts = (self.energy, self.feed_in, self.neighbours, self.vat, *self.fees.values())
+        parts = [self.energy, self.feed_in, self.neighbours, self.vat, *self.fees.values()]
+        parts += [division.moved(len(self.vat)) for division in self.plants]
         return totals(np.stack(parts, axis=-1))
 
 
-_AMOUNTS: Final = tuple(column for column in fields(Charges) if column.name != "fees")
+_AMOUNTS: Final = tuple(column for column in fields(Charges) if column.name not in ("fees", "plants"))
 
 
 def charges(tariff: Tariff, prices: SlotPrices, grid: IntArray, local: IntArray, credit: IntArray) -> Charges:
@@ -74,7 +78,7 @@ def joined(parts: Sequence[Charges]) -> Charges:
     def sums(amounts: Iterable[IntArray]) -> IntArray:
         return totals(np.stack(list(amounts), axis=-1))
 
-    columns = {each.name: sums(getattr(part, each.name) for part in parts) for each in _AMOUNTS}
+    columns: dict[str, Any] = {each.name: sums(getattr(part, each.name) for part in parts) for each in _AMOUNTS}
     names = dict.fromkeys(name for part in parts for name in part.fees)
     nothing = np.zeros_like(parts[0].vat)
     fees = {name: sums(part.fees.get(name, nothing) for part in parts) for name in names}

@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from commonwatt.accounts.charges import Charges
+from commonwatt.accounts.plants import Division
 from commonwatt.community.tariff import Tariff
 from commonwatt.proof import Tree, keccak
 from commonwatt.records import Signed
 from commonwatt.records.schema import as_json
-from commonwatt.units import WH_PER_KWH
+from commonwatt.units import WH_PER_KWH, totals
 
 FORMAT: Final = "commonwatt-bill/1"
 MEASURED: Final = "measured"
@@ -20,6 +23,9 @@ CORRECTED: Final = "corrected"
 """The slot was settled anew with readings that came after its end, the member's own or others'."""
 NOT_MEASURED: Final = "not measured"
 """No reading came: the home counts as nothing there, and nothing is estimated."""
+
+SHARED: Final = "shares of its owners"
+"""The last line of a plant's bill."""
 
 
 def canonical(content: Mapping[str, object]) -> bytes:
@@ -75,7 +81,10 @@ def parts_of(content: Mapping[str, Any]) -> tuple[Part, ...]:
 
 
 def charge_lines(charges: Charges, member: int) -> list[dict[str, Any]]:
-    """The lines of a bill's last page, positive = the member owes."""
+    """The lines of a bill's last page, positive = the member owes.
+
+    Last come those of an owner for each of its plants, and that of a plant for all its owners.
+    """
     lines = [
         ("energy from the utility", charges.grid_wh, charges.energy),
         ("energy fed in", charges.feed_in_wh, charges.feed_in),
@@ -84,9 +93,30 @@ def charge_lines(charges: Charges, member: int) -> list[dict[str, Any]]:
         ("VAT", None, charges.vat),
     ]
     return [
-        {"name": name, **({} if wh is None else {"wh": int(wh[member])}), "amount": int(amount[member])}
-        for name, wh, amount in lines
+        *(
+            {"name": name, **({} if wh is None else {"wh": int(wh[member])}), "amount": int(amount[member])}
+            for name, wh, amount in lines
+        ),
+        *(line for division in charges.plants for line in plant_lines(division, member)),
     ]
+
+
+def plant_lines(division: Division, member: int) -> list[dict[str, Any]]:
+    """What a plant leaves to its owners, on the bill of one of them or on its own.
+
+    That is its money, with the energy that they did not take; and its costs where it has any.
+    """
+    plant = division.plant
+    if member == plant.index:
+        unused, owed = int(division.unused.sum()), int(totals(division.owed))
+        return [{"name": SHARED, "wh": unused, "amount": -owed}]
+    lines = []
+    for place in np.flatnonzero(plant.owners == member).tolist():
+        unused, earned = int(division.unused[place].sum()), int(totals(division.earnings[place]))
+        lines.append({"name": f"share of {plant.id}", "wh": unused, "amount": -earned})
+        if cost := int(division.costs[place]):
+            lines.append({"name": f"costs of {plant.id}", "amount": cost})
+    return lines
 
 
 def grid_amount(wh: int, retail: int, feed_in: int) -> int:

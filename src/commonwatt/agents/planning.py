@@ -6,12 +6,13 @@ the whole horizon, and each orders what it agreed to (`agree`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from commonwatt.accounts.plants import Plant, taken
 from commonwatt.devices import Fleet, plan
 from commonwatt.devices.households import Households
 from commonwatt.errors import MarketError
@@ -76,19 +77,30 @@ class Plan:
     grid: IntArray
 
 
-def declare(outlook: Outlook, bounds: Limits) -> Plan:
+def declare(outlook: Outlook, bounds: Limits, plants: Sequence[Plant] = ()) -> Plan:
     """Step 2. Each agent plans its battery and orders what its plan leaves, within its mandate.
 
+    Owners of plants count on what they expect to take of them, and a plant, which is there for its owners first, orders
+    nothing.
     A home that needs nothing places no order, and neither does one whom a local kWh could only help if it were paid for
     taking it, because fees are above the utility's price.
     """
     net, _ = plan(outlook.fleet, outlook.soc, outlook.expected.load - outlook.expected.generation)
-    wanted = np.clip(net, -bounds.sell_wh[:, None], bounds.buy_wh[:, None])
+    wanted = np.clip(_beside(plants, net), -bounds.sell_wh[:, None], bounds.buy_wh[:, None])
     orders = tuple(
         _orders(wanted[:, slot], np.minimum(bounds.max_buy, ceiling), np.maximum(bounds.min_sell, floor))
         for slot, (ceiling, floor) in enumerate(zip(outlook.ceiling, outlook.floor, strict=True))
     )
     return Plan(orders, net, (), np.zeros_like(net))
+
+
+def _beside(plants: Sequence[Plant], net: IntArray) -> IntArray:
+    """What is left of planned energy beside plants and what their owners take of them, shape (homes, slots) [Wh]."""
+    left = net.copy()
+    for slot in range(net.shape[1]) if plants else ():
+        left[:, slot] -= taken(plants, net[:, slot], net[:, slot]).position(len(net))
+    left[[plant.index for plant in plants]] = 0
+    return left
 
 
 def _orders(net: IntArray, highest: IntArray, lowest: IntArray) -> Orders:
@@ -99,13 +111,27 @@ def _orders(net: IntArray, highest: IntArray, lowest: IntArray) -> Orders:
     return Orders(member[useful], side[useful], np.abs(net[member])[useful], limit[useful])
 
 
-def agree(stage: ActiveStage, frame: Frame, outlook: Outlook, bounds: Limits, *, more: bool, firm: bool) -> Plan:
+def agree(
+    stage: ActiveStage,
+    frame: Frame,
+    outlook: Outlook,
+    bounds: Limits,
+    plants: Sequence[Plant] = (),
+    *,
+    more: bool,
+    firm: bool,
+) -> Plan:
     """Step 2 where agents agree over the whole horizon at once, and step 3 of this stage.
 
+    plants : take no part, and nobody counts on them
     more : other stages ahead of delivery follow
     firm : batteries will hold to the whole plan, even where the day turns out otherwise
     Where the mechanism can not clear this, nobody trades, and each home lives with the utility as it planned alone.
     """
+    apart, expected = [plant.index for plant in plants], outlook.expected
+    made = expected.generation.copy()
+    made[apart] = 0
+    outlook = replace(outlook, expected=replace(expected, generation=made))
     try:
         clearings = stage.clear(frame, (_input(stage.mechanism).make(outlook),))
     except MarketError as error:
@@ -119,6 +145,7 @@ def agree(stage: ActiveStage, frame: Frame, outlook: Outlook, bounds: Limits, *,
     grid = np.stack([clearing.grid for clearing in clearings], axis=1)
     net = grid + np.stack([clearing.trades.position(frame.members) for clearing in clearings], axis=1)
     into_batteries = net - outlook.expected.load + outlook.expected.generation
+    net[apart] = -expected.generation[apart]
     return Plan(orders, net, clearings, grid if firm else np.maximum(np.minimum(into_batteries, grid), 0))
 
 

@@ -124,6 +124,11 @@ def verify(
             f"{under}. The utility's prices, levies and VAT are the operators' word: compare them with your file by "
             "--community."
         )
+    if found.plants:
+        say(
+            f"What {' and '.join(found.plants)} fed in, sold and earned is the operators' word here; its own bill "
+            "proves it."
+        )
     if not trust.pins.whose:
         say("Anybody can found others: name those that you know with --contract, or their --operators.")
 

@@ -36,7 +36,7 @@ def member_names(members: Sequence[Member]) -> list[Finding]:
     for member in members:
         other = seen.setdefault(_folded(member.id), member.id)
         if other != member.id:
-            findings.append(Finding(f"members.{member.id}", f"cannot be told from '{other}' as the name of a file"))
+            findings.append(Finding(member.path, f"cannot be told from '{other}' as the name of a file"))
     return findings
 
 
@@ -111,7 +111,7 @@ def addresses(members: Sequence[Member]) -> list[Finding]:
     findings = []
     for member in members:
         for key, address in (("wallet", member.wallet), ("meter", member.meter)):
-            path = f"members.{member.id}.{key}"
+            path = f"{member.path}.{key}"
             if address is None:
                 continue
             if address in owners:
@@ -125,12 +125,12 @@ def buses(members: Sequence[Member], network: str | None) -> list[Finding]:
     """Every member with a meter has a bus when there is a grid, and none when there is not."""
     if network is None:
         return [
-            Finding(f"members.{member.id}.bus", 'is given, but the file has no grid; add [grid] network = "..."')
+            Finding(f"{member.path}.bus", 'is given, but the file has no grid; add [grid] network = "..."')
             for member in members
             if member.bus is not None
         ]
     return [
-        Finding(f"members.{member.id}.bus", f"is missing: where in {network} the home is connected")
+        Finding(f"{member.path}.bus", f"is missing: where in {network} the home is connected")
         for member in members
         if member.bus is None and member.role.trades
     ]
@@ -142,7 +142,7 @@ def own_profiles(members: Sequence[Member], profiles: str | None) -> list[Findin
         return []
     return [
         Finding(
-            f"members.{member.id}.{key}",
+            f"{member.path}.{key}",
             f"'{name}' names no collection, as \"simbench:{name}\" would, and the community has no meter file of its "
             'own; add profiles = "meters.csv" to [community]',
         )
@@ -156,7 +156,7 @@ def own_sizes(members: Sequence[Member]) -> list[Finding]:
     """A column of the community's own meter file is not scaled."""
     return [
         Finding(
-            f"members.{member.id}.{key}annual_kwh",
+            f"{member.path}.{key}annual_kwh",
             f"has no effect: the values of '{load.profile}' in the community's own meter file are taken as they "
             "are; leave it out",
         )

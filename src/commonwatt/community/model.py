@@ -66,6 +66,14 @@ class Terms:
     sell_wh: int = 50_000
 
 
+@dataclass(frozen=True, order=True)
+class Owner:
+    """Who owns a part of a plant. member : its index; weight : its share, in proportion to those of the others"""
+
+    member: int
+    weight: int
+
+
 @dataclass(frozen=True)
 class Member:
     """A household or other party.
@@ -76,6 +84,7 @@ class Member:
     bus : where in the grid its connection is; None when no grid is given
     collateral : what it pays in at the start [unit]
     wallet, meter : addresses; None = the simulation derives keys from the community's seed
+    owners : of a plant that belongs to other members, by their index; of everybody else nobody
     """
 
     index: int
@@ -90,6 +99,12 @@ class Member:
     wallet: bytes | None = None
     meter: bytes | None = None
     role: Role = Role.CONSUMER
+    owners: tuple[Owner, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """Its dotted key in community.toml."""
+        return f"{'plants' if self.owners else 'members'}.{self.id}"
 
     @property
     def loads(self) -> tuple[Load, ...]:

@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from commonwatt.community.model import LEDGERS, OPERATOR, Battery, LedgerChoice, Terms, is_ledger
+from commonwatt.community.owners import weights
 from commonwatt.community.roles import WORDS
 from commonwatt.proof import checksum_address
 from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MICRO, UNITS, micro
@@ -366,6 +367,18 @@ class MemberTable(Table):
     meter: Address | None = None
 
 
+class PlantTable(Table):
+    pv: Annotated[PVTable, Field(description="what it consists of")]
+    owners: Annotated[
+        dict[str, int], BeforeValidator(weights), Field(description="a share for each owner, such as { anna = 2 }")
+    ]
+    sell_wh: Wh = Terms.sell_wh
+    bus: Name | None = None
+    collateral: Money = 0
+    wallet: Address | None = None
+    meter: Address | None = None
+
+
 SECTIONS: Final[dict[str, type[Table]]] = {
     "community": CommunityTable,
     "grid": GridTable,
@@ -375,5 +388,6 @@ SECTIONS: Final[dict[str, type[Table]]] = {
     "simulation": SimulationTable,
     "defaults": MemberTable,
     "members": MemberTable,
+    "plants": PlantTable,
 }
-"""The file's tables. Those under `market` and `members` are one per stage and one per member."""
+"""The file's tables. Those under `market`, `members` and `plants` are one per stage, member and plant."""

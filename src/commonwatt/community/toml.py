@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from commonwatt.community import checks, roles
+from commonwatt.community import checks, owners, roles
 from commonwatt.community.model import PV, Battery, Community, LedgerChoice, Load, Member, ReadingsChoice, Stage, Terms
 from commonwatt.community.schema import (
     DAYS,
@@ -27,6 +27,7 @@ from commonwatt.community.schema import (
     GridTable,
     LedgerTable,
     MemberTable,
+    PlantTable,
     PriceFileTable,
     SimulationTable,
     StageTable,
@@ -169,7 +170,19 @@ class _Reader:
         if not entries and self.document.get("members", {}) == {}:
             self.findings.append(Finding("members", "is missing: a community has at least one member"))
         tables = self.tables("members", MemberTable, entries)
-        return tuple(_member(place, id_, table) for place, (id_, table) in enumerate(tables.items()))
+        members = [_member(place, id_, table) for place, (id_, table) in enumerate(tables.items())]
+        return (*members, *self.plants(members))
+
+    def plants(self, members: Sequence[Member]) -> Iterator[Member]:
+        """They stand behind all others."""
+        entries = self.entries("plants", "roof = { pv = { ... }, owners = { anna = 2, ben = 1 } }")
+        named, by_name = self.document.get("members"), {member.id: member for member in members}
+        known = named if isinstance(named, dict) else {}
+        for place, (name, table) in enumerate(self.tables("plants", PlantTable, entries).items()):
+            wrong = owners.findings(name, table, entries, known)
+            self.findings += wrong
+            if not wrong:
+                yield owners.plant(len(members) + place, name, table, by_name)
 
     def entries(self, section: str, example: str) -> dict[str, dict[str, Any]]:
         """The named tables of a section; for members, completed by the defaults."""

@@ -79,7 +79,7 @@ def _too_much(community: Community, trader: Member, price: int, unit: int) -> Fi
     currency = community.currency
     largest = ", the most that there is" if unit == UNITS[-1] else ""
     return Finding(
-        f"members.{trader.id}",
+        trader.path,
         f"{_may(community, trader, price, unit)}, but where money is counted in steps of {price_text(unit)} {currency}"
         f"{largest}, {_most(unit)} {currency} is the limit; lower the buy_wh and sell_wh of its mandate",
     )
@@ -143,7 +143,7 @@ class _Divide:
         return replace(band, price=self._amount(path, band.price))
 
     def _member(self, member: Member) -> Member:
-        path, terms = f"members.{member.id}", member.terms
+        path, terms = member.path, member.terms
         limits = replace(
             terms,
             max_buy=self._limit(f"{path}.mandate.max_buy", terms.max_buy),

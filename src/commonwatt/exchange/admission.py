@@ -43,6 +43,8 @@ def accept(
     index, mandate = mandates.get(order.member, (-1, None))
     if mandate is None:
         raise RecordError("the member is not known here")
+    if community.members[index].owners:
+        raise RecordError("a plant of several owners sells what its meter has counted, and orders nothing")
     try:
         struct_hash = verify(domain, signed, signer_of(order, mandate))
     except SignatureError as error:

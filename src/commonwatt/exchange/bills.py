@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from commonwatt.accounts import document
 from commonwatt.accounts.document import (
     FORMAT,
@@ -24,6 +26,7 @@ from commonwatt.accounts.document import (
     tariffs,
 )
 from commonwatt.accounts.statements import place_of
+from commonwatt.community.model import Member
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.proofs import prover
@@ -44,6 +47,7 @@ def bills(books: Books) -> list[dict[str, Any]]:
     for slot_lines in _slots(books):
         for member, line in enumerate(slot_lines):
             lines[member].append(line)
+    _add_shares(books, lines)
     common = {
         "format": FORMAT,
         "community": community.name,
@@ -64,12 +68,49 @@ def bills(books: Books) -> list[dict[str, Any]]:
             },
             "mandate": signed_json(books.mandates[member.index]) if client else None,
             "slots": lines[member.index],
+            **_owning(books, member),
             "charges": charge_lines(books.charges, member.index),
             "total": int(books.charges.total[member.index]),
             "withoutMarket": int(books.charges_without_market.total[member.index]),
         }
         for member in community.members
     ]
+
+
+def _add_shares(books: Books, lines: Sequence[Sequence[dict[str, Any]]]) -> None:
+    """To the slots of each owner, its shares of what its plants fed in there."""
+    both = zip(books.charges.plants, books.charges_without_market.plants, strict=True)
+    for division, alone in both:
+        plant, sold = division.plant, division.unused.sum(axis=0).tolist()
+        for place, owner in enumerate(plant.owners.tolist()):
+            for slot in np.flatnonzero(division.fed).tolist():
+                share = {
+                    "plant": plant.index,
+                    "fedIn": int(division.fed[slot]),
+                    "wh": int(division.share[place, slot]),
+                    "sold": sold[slot],
+                    "earned": int(division.earned[slot]),
+                    "amount": int(division.earnings[place, slot]),
+                    "withoutMarket": int(alone.earnings[place, slot]),
+                }
+                lines[owner][slot].setdefault("shares", []).append(share)
+
+
+def _owning(books: Books, member: Member) -> dict[str, Any]:
+    """Which plants a member owns a part of; of a plant, its owners and what each has of its money."""
+    ids, said = [each.id for each in books.rules.community.members], dict[str, Any]()
+    for division in books.charges.plants:
+        plant = division.plant
+        for place, (owner, weight) in enumerate(zip(plant.owners.tolist(), plant.weights.tolist(), strict=True)):
+            owed, cost, paid = (int(each[place]) for each in (division.owed, division.costs, division.on_ledger))
+            if member.index == owner:
+                most = books.rules.community.members[plant.index].terms.sell_wh
+                part = {"plant": plant.index, "id": plant.id, "sellWh": most, "weight": weight, "of": plant.whole}
+                said.setdefault("owns", []).append({**part, "costs": cost, "onLedger": paid})
+            if member.index == plant.index:
+                part = {"member": owner, "id": ids[owner], "weight": weight, "amount": owed, "onLedger": paid}
+                said.setdefault("owners", []).append(part)
+    return said
 
 
 def _under(part: Part) -> document.Part:

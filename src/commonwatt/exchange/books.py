@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import starmap
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from commonwatt.accounts.charges import Charges, charges, joined
 from commonwatt.accounts.document import metered
+from commonwatt.accounts.plants import Division, Plant, divide
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.rules import Rules
+from commonwatt.exchange.states import OF_PLANTS
 from commonwatt.exchange.store import Store
 from commonwatt.records import Mandate, Signed
-from commonwatt.units import IntArray
+from commonwatt.units import IntArray, payments
 
 if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
@@ -57,19 +60,34 @@ class Books:
     def charges(self) -> Charges:
         """What each member owes with the market [unit]."""
         a = self.arrays
-        return self._charged(a["grid"], a["ahead"] + a["after"], a["credit"])
+        return self._charged(a["grid"], a["ahead"] + a["after"], a["credit"], self._taken())
 
     @cached_property
     def charges_without_market(self) -> Charges:
         """What each member would owe if it met the utility alone [unit]."""
         net = self.arrays["net"]
         nothing = np.zeros_like(net)
-        return self._charged(net, nothing, nothing)
+        return self._charged(net, nothing, nothing, np.zeros_like(self._taken()))
 
-    def _charged(self, *energy: IntArray) -> Charges:
-        """As `charges`, of all slots, each under the tariff of its charter."""
+    def _taken(self) -> IntArray:
+        """What each member took of each plant, shape (plants, members, slots) [Wh]."""
         rules = self.rules
-        return joined(
+        found = np.zeros((len(rules.plants), rules.members, rules.period.count), dtype=np.int64)
+        place = {plant.index: number for number, plant in enumerate(rules.plants)}
+        if place:
+            names = ("stage", "seller", "buyer", "slot", "settled")
+            for stage, seller, buyer, slot, settled in self.store.last(tables.trades, names):
+                if stage == OF_PLANTS:
+                    found[place[seller], buyer, (slot - rules.period.start) // rules.period.seconds] = settled
+        return found
+
+    def _charged(self, grid: IntArray, local: IntArray, credit: IntArray, taken: IntArray) -> Charges:
+        """As `charges`, of all slots, each under the tariff of its charter; with what plants leave to their owners.
+
+        taken : as of `_taken`
+        """
+        rules, energy = self.rules, (grid, local, credit)
+        charged = joined(
             [
                 charges(
                     part.charter.community.tariff,
@@ -79,3 +97,12 @@ class Books:
                 for part in rules.parts
             ]
         )
+        total = charged.total.tolist()
+
+        def division(plant: Plant, took: IntArray) -> Division:
+            index = plant.index
+            utility = payments(np.maximum(-grid[index], 0), rules.prices.feed_in)
+            fed = np.maximum(-grid[index] - local[index], 0)
+            return divide(plant, fed, took[plant.owners], credit[index], utility, total[index])
+
+        return replace(charged, plants=tuple(starmap(division, zip(rules.plants, taken, strict=True))))

@@ -185,7 +185,7 @@ def _grid(network: str, members: tuple[Member, ...]) -> Iterator[Finding]:
     for member in members:
         if member.bus is not None and member.bus not in buses:
             message = f"there is no bus '{member.bus}' in {network}{near(member.bus, buses) or some(buses)}"
-            yield Finding(f"members.{member.id}.bus", message)
+            yield Finding(f"{member.path}.bus", message)
 
 
 def _profiles(read: Draft, folder: Path) -> Iterator[Finding]:
@@ -198,7 +198,7 @@ def _profiles(read: Draft, folder: Path) -> Iterator[Finding]:
             yield _finding("community.profiles", error)
     for member in read.members:
         for key, name in profile_names(member):
-            path = f"members.{member.id}.{key}"
+            path = f"{member.path}.{key}"
             if ":" not in name:
                 if own and name not in own:
                     file = read.head.profiles if read.head else ""

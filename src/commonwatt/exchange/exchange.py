@@ -172,7 +172,7 @@ class Laboratory:
         with self.watch("settle"):
             frame = self.rules.frame.part(slice(place, place + 1))
             after = self._after(int(frame.starts[0]))
-            return steps.settle(delivered, after, frame, self.rules.limits, self.free())
+            return steps.settle(delivered, after, frame, self.rules.limits, self.free(), self.rules.plants)
 
     def _after(self, slot: int) -> tuple[ActiveStage, ...]:
         return self.rules.charter_at(slot).after

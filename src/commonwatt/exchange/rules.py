@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from commonwatt.accounts.plants import Plant, plants_of
 from commonwatt.community.calendar import Slots, local_clock, local_days, local_midnight
 from commonwatt.community.charter import unchangeable
 from commonwatt.community.model import Community, Stage
@@ -122,6 +124,11 @@ class Rules:
     def members(self) -> int:
         """Number of members."""
         return len(self.community.members)
+
+    @cached_property
+    def plants(self) -> tuple[Plant, ...]:
+        """The plants that belong to other members."""
+        return plants_of(self.community.members)
 
     @property
     def parts(self) -> tuple[Part, ...]:

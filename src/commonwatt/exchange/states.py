@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from commonwatt.market import Orders
 from commonwatt.proof import Tree
 from commonwatt.records import Clearing, Order, Post, Reading, Signed, Statement, Trade, Trades
 from commonwatt.units import IntArray
+
+OF_PLANTS: Final = -1
+"""In the place of a stage's number: what owners took of their plants."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,8 @@ class Delivered:
 class Account:
     """The money of one slot, netted per member.
 
-    trades : all trades, day-ahead first; stage : which stage of the market day made each, shape (trades,)
+    trades : all trades, day-ahead first, then those of owners with their plants
+    stage : which stage of the market day made each, or OF_PLANTS, shape (trades,)
     settled : Wh of each that the ledger settles, shape (trades,)
     local : settled local energy, shape (members,) [Wh], positive = bought
     grid : what is left to the utility, shape (members,) [Wh], positive = import

@@ -16,9 +16,11 @@ from typing import Protocol
 import numpy as np
 
 from commonwatt.accounts import netting
+from commonwatt.accounts.plants import Plant, taken
 from commonwatt.accounts.statements import Line, statements
 from commonwatt.errors import RecordError
 from commonwatt.exchange.states import (
+    OF_PLANTS,
     Account,
     Cleared,
     Committed,
@@ -210,19 +212,28 @@ def witnessed(
 
 
 def settle(
-    delivered: Delivered, stages: Sequence[ActiveStage], frame: Frame, bounds: Limits, free: IntArray
+    delivered: Delivered,
+    stages: Sequence[ActiveStage],
+    frame: Frame,
+    bounds: Limits,
+    free: IntArray,
+    plants: Sequence[Plant] = (),
 ) -> Settled:
-    """Step 7. What was delivered beside the day-ahead trades goes to the pools, what is left to the utility.
+    """Step 7. What was delivered beside the day-ahead trades goes from plants to their owners, then to the pools, what
+    is left to the utility.
 
     stages : those after delivery; each shares what the ones before it left
     frame : of this one slot; free : collateral, shape (members,) [unit]
+    plants : those that belong to other members, who pay nothing; others pay what the utility does, or more
     A day-ahead trade settles as far as it was delivered; the rest, like all that was not foreseen, is a deviation.
     Of a later revision, what the earlier ones have moved is there to be spent, or has to be given back.
     """
     cleared = delivered.committed.cleared
     agreed, pools = cleared.trades, list[Clearing]()
-    stages = () if isinstance(delivered.committed, Missed) else stages
+    stages, plants = ((), ()) if isinstance(delivered.committed, Missed) else (stages, plants)
     trades = Trades(agreed.buyer, agreed.seller, netting.delivered(agreed, delivered.net), agreed.price)
+    own = taken(plants, delivered.net, _deviations(delivered.net, trades, bounds, frame).net) if plants else Trades()
+    trades, bounds = joined(trades, own), _at_least(bounds, plants, int(frame.floor[0]))
     for stage in stages:
         (pool,) = stage.clear(frame, (_deviations(delivered.net, trades, bounds, frame),))
         pools.append(pool)
@@ -234,13 +245,22 @@ def settle(
     local = final.position(frame.members)
     account = Account(
         Trades(trades.buyer, trades.seller, wh, trades.price),
-        np.concatenate([cleared.stage, made_by]),
+        np.concatenate([cleared.stage, np.full(len(own), OF_PLANTS, dtype=np.int64), made_by]),
         settled,
         local,
         delivered.net - local,
         final.credit(frame.members),
     )
     return Settled(delivered, tuple(pools), account)
+
+
+def _at_least(bounds: Limits, plants: Sequence[Plant], price: int) -> Limits:
+    """The limits, where plants take no less than `price` [unit/kWh]."""
+    if not plants:
+        return bounds
+    min_sell, selling = bounds.min_sell.copy(), [plant.index for plant in plants]
+    min_sell[selling] = np.maximum(min_sell[selling], price)
+    return replace(bounds, min_sell=min_sell)
 
 
 def _deviations(net: IntArray, settled: Trades, bounds: Limits, frame: Frame) -> Positions:

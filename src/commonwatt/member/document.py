@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from commonwatt.errors import RecordError, VerificationError
+from commonwatt.member import shares
 from commonwatt.member.page import require, table
 from commonwatt.records import strict_json
 from commonwatt.records.schema import to_bytes
@@ -68,16 +69,17 @@ def whole(given: Any) -> Mapping[str, Any]:
 
 
 def _keys(content: Any) -> tuple[str, ...]:
-    """A bill says what its amounts are counted in only where that is not a micro-currency, and its charters only where
-    it is under several."""
+    """A bill says what its amounts are counted in only where that is not a micro-currency, its charters only where it
+    is under several, plants only to their owners and owners only of plants."""
     said = content if isinstance(content, dict) else {}
-    return (*_BILL, "charters" if "charters" in said else "tariff", *(["unit"] if "unit" in said else []))
+    more = [key for key in ("unit", "owns", "owners") if key in said]
+    return (*_BILL, "charters" if "charters" in said else "tariff", *more)
 
 
 def _line(line: Any) -> tuple[str, ...]:
-    """A line says what it rests on only where its reading did not come in time."""
-    keys = (*_SLOT, "prices", "grid")
-    return (*keys, "metered") if isinstance(line, dict) and "metered" in line else keys
+    """A line says what it rests on only where its reading did not come in time, and shares only where there are any."""
+    more = [key for key in ("metered", "shares") if isinstance(line, dict) and key in line]
+    return (*_SLOT, "prices", "grid", *more)
 
 
 def _whole_bill(content: Mapping[str, Any], anchor: Any) -> None:
@@ -90,6 +92,7 @@ def _whole_bill(content: Mapping[str, Any], anchor: Any) -> None:
     for line in content["slots"]:
         table(line["prices"], ("retail", "feedIn"), "the prices of a slot")
         table(line["grid"], ("wh", "amount"), "what met the utility")
+    shares.whole(content)
 
 
 def _whole_charters(given: Any, period: Mapping[str, Any]) -> None:

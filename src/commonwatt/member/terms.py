@@ -16,6 +16,7 @@ from commonwatt.community.calendar import Slots
 from commonwatt.community.model import Community
 from commonwatt.data.prices import utility_prices
 from commonwatt.member.page import require
+from commonwatt.member.shares import as_filed
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Terms:
             ("name of the member", member["id"], own),
         ):
             require(said == true, f"The bill's {what} is not what the community's file says.")
+        as_filed(content, known.members)
         for part in parts_of(content):
             if part.config in (None, hex_text(known.digest)):
                 self._tariff(part.tariff)

@@ -6,13 +6,13 @@ mandate for every trade, within its limits; day-ahead trades are those that were
 reading is the member's own meter's; the rest was priced and added up as the bill says. What the utility's prices,
 levies and VAT are is the operators' word, unless the member knows its community's file (`terms`): then they are that
 file's, in every slot, whether an amount rests on them or not. Each slot is under the charter that the members
-adopted for it: the contract says which.
+adopted for it: the contract says which. Of plants of several owners see `shares`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +24,7 @@ from commonwatt.errors import CommonwattError, LedgerError, VerificationError
 from commonwatt.ledger.client.charters import charters, held
 from commonwatt.member.document import named, read, whole
 from commonwatt.member.page import mandate_of, require
+from commonwatt.member.shares import charged
 from commonwatt.member.terms import Terms
 from commonwatt.member.trust import Pins, Trust, opened
 from commonwatt.member.verify_slot import check_slot
@@ -47,7 +48,10 @@ class Under:
 
 @dataclass(frozen=True)
 class Verified:
-    """What was checked. total, without_market : [micro-currency]; charters : under which the slots are, in order."""
+    """What was checked. total, without_market : [micro-currency]; charters : under which the slots are, in order.
+
+    plants : names of those that the member owns a part of
+    """
 
     member: str
     account: str
@@ -57,6 +61,7 @@ class Verified:
     without_market: int
     currency: str
     charters: tuple[Under, ...]
+    plants: tuple[str, ...] = ()
 
 
 def open_and_verify(
@@ -99,12 +104,12 @@ def verify_bill(bill: Any, client: LedgerClient) -> Verified:
         _covers(content, slots, proofs, client)
         under = _charters(content, client)
         lines = sum(check_slot(line, proofs[str(line["slot"])], member["index"], mandate, client) for line in slots)
-        _amounts(content)
+        _amounts(content, {line["slot"] for line in slots if proofs[str(line["slot"])] is None})
         require(content.get("unit", 1) == client.unit, "The bill counts money in another unit than the contract.")
         return Verified(
             member["id"], member["account"], len(slots), lines,
             content["total"] * client.unit, content["withoutMarket"] * client.unit, content["currency"],
-            under,
+            under, tuple(part["id"] for part in content.get("owns", [])),
         )  # fmt: skip
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise VerificationError(f"This is not a complete bill: {type(error).__name__} {error}.") from None
@@ -187,7 +192,7 @@ def _covers(content: Any, slots: Sequence[Any], proofs: Mapping[str, Any], clien
     require(sorted(proofs) == sorted(map(str, expected)), "The bill's proofs are not those of its slots.")
 
 
-def _amounts(content: Any) -> None:
+def _amounts(content: Any, missed: Collection[int]) -> None:
     """Add everything up again: the charges with the market, and what the same energy costs without it."""
     with_market, alone = [], []
     for part in parts_of(content):
@@ -197,9 +202,12 @@ def _amounts(content: Any) -> None:
         with_market.append(local)
         alone.append(without)
     charges = _joined(with_market)
+    without_market = sum(line["amount"] for line in _joined(alone))
+    of_plants, alone_of_plants = charged(content, missed, sum(line["amount"] for line in charges), without_market)
+    charges += of_plants
     require(content["charges"] == charges, "The charges are not what the slots add up to.")
     require(content["total"] == sum(line["amount"] for line in charges), "The total is not the sum of the charges.")
-    without_market = sum(line["amount"] for line in _joined(alone))
+    without_market += alone_of_plants
     require(content["withoutMarket"] == without_market, "The cost without the market is not what the slots add up to.")
 
 

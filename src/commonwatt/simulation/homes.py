@@ -103,8 +103,9 @@ class Homes:
             outlook = replace(outlook, network=rules.wires.network, at=rules.wires.at)
         ahead = rules.charter_at(int(frame.starts[0])).ahead
         if ahead and ahead[0].over_horizon:
-            return agree(ahead[0], frame, outlook, rules.limits, more=len(ahead) > 1, firm=self.firm)
-        return declare(outlook, rules.limits)
+            more = len(ahead) > 1
+            return agree(ahead[0], frame, outlook, rules.limits, rules.plants, more=more, firm=self.firm)
+        return declare(outlook, rules.limits, rules.plants)
 
     def _targets(self, frame: Frame, lead: int, committed: Mapping[int, Committed]) -> IntArray:
         """What batteries hold the meters at in the `lead` slots before the frame, shape (homes, lead) [Wh]."""

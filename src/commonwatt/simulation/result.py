@@ -136,16 +136,17 @@ class Result:
     @cached_property
     def trades(self) -> pl.DataFrame:
         """One row per trade: slot, phase ("ahead" of delivery or "after"), name of the stage, number, seller, buyer,
-        wh agreed, settled_wh, price, payment.
+        wh agreed, settled_wh, price, payment. What owners took of their plants has the stage "own plants".
         """
         names = ("slot", "stage", "number", "seller", "buyer", "wh", "settled", "price")
         rows = self.exchange.store.last(tables.trades, names)
         columns = np.array(rows, dtype=np.int64).reshape(-1, len(names)).T
         slot, stage, number, seller, buyer, wh, settled, price = columns
         ids = np.array([member.id for member in self.community.members], dtype=object)
-        stages = np.array([stage.name for stage in self.rules.market], dtype=object)
+        # OF_PLANTS, -1, is the last place.
+        stages = np.array([*(stage.name for stage in self.rules.market), "own plants"], dtype=object)
         per_currency = self.community.per_currency
-        phases = np.array(["ahead" if stage.gate else "after" for stage in self.rules.market], dtype=object)
+        phases = np.array([*("ahead" if stage.gate else "after" for stage in self.rules.market), "after"], dtype=object)
         frame = pl.DataFrame(
             {
                 "slot": slot,

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from commonwatt.community.model import Community
 from commonwatt.exchange import rows
 from commonwatt.exchange import store as tables
@@ -25,6 +27,7 @@ from commonwatt.simulation import ballots, world
 from commonwatt.simulation.homes import Homes, SigningHomes
 from commonwatt.simulation.keys import Keys, mandates, simulated_keys
 from commonwatt.simulation.result import Result
+from commonwatt.units import totals
 
 if TYPE_CHECKING:
     from commonwatt.ledger.chain.embedded import EmbeddedChain
@@ -107,7 +110,7 @@ class Simulation:
 
     def run(self, progress: Callable[[int, int], None] | None = None) -> Result:
         """Every event that is not done yet, then the end of the period: readings that are still to come correct their
-        slots, the last windows pass, bills are anchored.
+        slots, the last windows pass, bills are anchored, and plants pay their owners.
 
         progress : called with the number of events done and of all events
         """
@@ -121,7 +124,17 @@ class Simulation:
         if isinstance(exchange, Exchange):
             with self.watch("anchor the bills"):
                 exchange.anchor(result.bills.tree.root)
+            if self.rules.plants and isinstance(self.homes, SigningHomes):
+                self._pay_owners(result, exchange, self.homes.keys)
         return result
+
+    def _pay_owners(self, result: Result, exchange: Exchange, keys: Keys) -> None:
+        from commonwatt.simulation.payout import pay_owners
+
+        collateral = np.array([member.collateral for member in self.rules.community.members], dtype=np.int64)
+        held = collateral + totals(result.arrays["credit"])
+        with self.watch("pay the owners of plants"):
+            pay_owners(exchange.client, result.charges.plants, held, keys.members)
 
     def advance(self) -> bool:
         """The next correction or event that is not done yet. Returns whether there was one."""

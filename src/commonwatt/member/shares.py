@@ -1,0 +1,189 @@
+"""Plants of several owners on a bill.
+
+A plant's bill proves itself: its readings, trades and weights give what each owner has of its money, and that is done
+again here. An owner's bill shows of each slot what the plant fed in, sold and earned: that these are so is the
+operators' word, and the plant's bill proves it. What follows from them is checked: the owner's share, what it took of
+it and paid nothing for, and its part of the earnings. Rounding depends on the other owners, by less than one Wh or
+unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+
+from commonwatt.accounts.document import plant_lines
+from commonwatt.accounts.plants import Plant, divide, plants_of, shares
+from commonwatt.community.model import Member
+from commonwatt.member.page import require, table
+from commonwatt.units import MAX_MONEY, WH_PER_KWH, largest_remainder
+
+_SHARE: Final = ("plant", "fedIn", "wh", "sold", "earned", "amount", "withoutMarket")
+_OWNS: Final = ("plant", "id", "sellWh", "weight", "of", "costs", "onLedger")
+_OWNER: Final = ("member", "id", "weight", "amount", "onLedger")
+_HEAVIEST: Final = 10**12
+
+Lines = list[dict[str, Any]]
+
+
+def whole(content: Mapping[str, Any]) -> None:
+    """Raise VerificationError unless what a bill says of plants has all its parts and no others."""
+    for key, keys, order in (("owns", _OWNS, "plant"), ("owners", _OWNER, "member")):
+        said = content.get(key, [])
+        require(isinstance(said, list) and (key not in content or bool(said)), f"{key} is no list.")
+        for part in said:
+            table(part, keys, f"a part of {key}")
+            weight, of = part["weight"], part.get("of", _HEAVIEST)
+            sane = all(map(_counts, (weight, of, part[order], part.get("sellWh", 0)))) and 0 < weight <= min(
+                of, _HEAVIEST
+            )
+            require(sane, f"{key} holds a part that cannot be one.")
+        rising = all(first[order] < second[order] for first, second in pairwise(said))
+        require(rising, f"{key} names somebody twice.")
+    owned = {part["plant"] for part in content.get("owns", [])}
+    for line in content["slots"]:
+        own = line.get("shares", [])
+        require(isinstance(own, list) and ("shares" not in line or bool(own)), "shares are no list.")
+        for share in own:
+            table(share, _SHARE, "a share")
+            require(all(map(_counts, share.values())), "a share is no number.")
+        plants = [share["plant"] for share in own]
+        rising = all(first < second for first, second in pairwise(plants))
+        require(rising and owned.issuperset(plants), "a share of a plant that is not the member's.")
+
+
+def _counts(given: Any) -> bool:
+    return type(given) is int and 0 <= given <= MAX_MONEY
+
+
+def charged(content: Mapping[str, Any], missed: Collection[int], before: int, before_alone: int) -> tuple[Lines, int]:
+    """The last lines of a bill, for the member's plants or a plant's owners, and what they come to without a market.
+
+    missed : slots in which nothing could be settled
+    before, before_alone : what all other lines come to with the market and without it [unit]
+    Raises VerificationError when the bill's slots do not give what it says.
+    """
+    if "owners" in content:
+        return _of_plant(content, before), -before_alone
+    lines, alone = Lines(), 0
+    for part in content.get("owns", []):
+        unused, earned, without = 0, 0, 0
+        for slot in content["slots"]:
+            for share in slot.get("shares", []):
+                if share["plant"] == part["plant"]:
+                    left = _share(slot, share, part, content["member"]["index"])
+                    kept = left and slot["slot"] not in missed and _kept_back(slot, share, part, content)
+                    require(
+                        not kept, f"Slot {slot['slot']}: the member met the utility, with a share of {part['id']} left."
+                    )
+                    unused += left
+                    earned, without = earned + share["amount"], without + share["withoutMarket"]
+        lines.append({"name": f"share of {part['id']}", "wh": unused, "amount": -earned})
+        sane = _counts(part["costs"]) and _counts(part["onLedger"]) and part["onLedger"] <= earned
+        require(sane, f"The amounts of {part['id']} cannot be so.")
+        if part["costs"]:
+            lines.append({"name": f"costs of {part['id']}", "amount": part["costs"]})
+        alone += part["costs"] - without
+    return lines, alone
+
+
+def _share(slot: Mapping[str, Any], share: Mapping[str, Any], part: Mapping[str, Any], member: int) -> int:
+    """What the member did not take of its share in a slot [Wh]; all that follows from it is right."""
+    fed, own, sold, earned = share["fedIn"], share["wh"], share["sold"], share["earned"]
+    unused = own - min(own, _taken(slot, part["plant"], member))
+    alone = fed * slot["prices"]["feedIn"] // WH_PER_KWH
+    right = (
+        fed > 0
+        and _part(own, fed, part["weight"], part["of"])
+        and unused <= sold <= fed - (own - unused)
+        and _part(share["amount"], earned, unused, sold)
+        and _part(share["withoutMarket"], alone, own, fed)
+    )
+    require(right, f"Slot {slot['slot']}: the share of {part['id']} is not what the bill's figures give.")
+    return int(unused)
+
+
+def _kept_back(
+    slot: Mapping[str, Any], share: Mapping[str, Any], part: Mapping[str, Any], content: Mapping[str, Any]
+) -> bool:
+    """Whether a member that met the utility could have had more of its share.
+
+    Not where the plant's mandate or its own allowed no more, or where it could not pay for what it had ordered.
+    """
+    own = content["member"]["index"]
+    bought = [trade for trade in slot["trades"] if trade["buyer"] == own]
+    cut = any(trade["order"] is not None and trade["settledWh"] < trade["wh"] for trade in bought)
+    room = sum(trade["wh"] for trade in bought) < content["mandate"]["buyWh"]
+    return slot["grid"]["wh"] > 0 and share["fedIn"] <= part["sellWh"] and room and not cut
+
+
+def _part(given: int, amount: int, weight: int, whole_: int) -> bool:
+    """Whether `given` is a part of `amount` by weight, rounded down or up."""
+    return abs(given * whole_ - amount * weight) < whole_ if whole_ else given == amount == 0
+
+
+def _taken(slot: Mapping[str, Any], plant: int, owner: int) -> int:
+    """What an owner took of a plant's energy under the mandates at no price [Wh]."""
+    return sum(
+        trade["settledWh"]
+        for trade in slot["trades"]
+        if (trade["seller"], trade["buyer"], trade["price"], trade["order"]) == (plant, owner, 0, None)
+    )
+
+
+def _of_plant(content: Mapping[str, Any], before: int) -> Lines:
+    """All of a plant's division among its owners, done again."""
+    said, index, slots = content["owners"], content["member"]["index"], content["slots"]
+    owners, weights = (np.array([part[key] for part in said], dtype=np.int64) for key in ("member", "weight"))
+    require(index not in owners, "A plant does not own itself.")
+    plant = Plant(index, content["member"]["id"], owners, weights)
+    columns = zip(*(_sold(slot, plant) for slot in slots), strict=True)
+    fed, local, utility, took = (np.array(column, dtype=np.int64) for column in columns)
+    share = shares(plant, fed)
+    paid = np.array([slot["prices"]["feedIn"] > 0 for slot in slots])
+    require(not ((share < took.T) & paid).any(), "An owner took more of the plant than its share.")
+    division = divide(plant, fed, np.minimum(took.T, share), local, utility, before)
+    amounts = [[part[key] for part in said] for key in ("amount", "onLedger")]
+    same = amounts == [division.owed.tolist(), division.on_ledger.tolist()]
+    require(same, "What the owners have of the plant is not what its slots come to.")
+    return plant_lines(division, index)
+
+
+def _sold(slot: Mapping[str, Any], plant: Plant) -> tuple[int, int, int, list[int]]:
+    """What a plant fed in [Wh], what neighbours and the utility paid [unit], and what each owner took [Wh]."""
+    sold = [trade for trade in slot["trades"] if trade["seller"] == plant.index]
+    for trade in sold:
+        own = trade["price"] == 0 and trade["buyer"] in plant.owners
+        given = trade["order"] is None and trade["price"] < slot["prices"]["feedIn"] and not own
+        require(not given, f"Slot {slot['slot']}: the plant sells for less than the utility pays.")
+    fed = sum(trade["settledWh"] for trade in sold) - slot["grid"]["wh"]
+    local, utility = sum(trade["payment"] for trade in sold), -min(slot["grid"]["amount"], 0)
+    return max(fed, 0), local, utility, [_taken(slot, plant.index, owner) for owner in plant.owners.tolist()]
+
+
+def as_filed(content: Mapping[str, Any], members: Sequence[Member]) -> None:
+    """Raise VerificationError unless owners and shares are those of the community's file. members : of the file"""
+    member, plants = content["member"]["index"], plants_of(members)
+    most = {each.index: each.terms.sell_wh for each in members}
+    owned = [plant for plant in plants if member in plant.owners]
+    own = {plant.index: int(np.flatnonzero(plant.owners == member)[0]) for plant in owned}
+    filed = [[each.index, each.id, most[each.index], int(each.weights[own[each.index]]), each.whole] for each in owned]
+    said = [[part[key] for key in _OWNS[:-2]] for part in content.get("owns", [])]
+    require(said == filed, "The plants that the member owns a part of are not those of the community's file.")
+    of_plant = [plant for plant in plants if plant.index == member]
+    filed = [
+        [owner, members[owner].id, weight]
+        for plant in of_plant
+        for owner, weight in zip(plant.owners.tolist(), plant.weights.tolist(), strict=True)
+    ]
+    said = [[part[key] for key in ("member", "id", "weight")] for part in content.get("owners", [])]
+    require(said == filed, "The plant's owners are not those of the community's file.")
+    weights = {plant.index: plant.weights for plant in owned}
+    for slot in content["slots"]:
+        for share in slot.get("shares", []):
+            plant = share["plant"]
+            true = int(largest_remainder(share["fedIn"], weights[plant])[own[plant]])
+            require(share["wh"] == true, f"Slot {slot['slot']}: the share is not what the community's file gives.")

@@ -1,0 +1,188 @@
+"""What operators could write in the bills of a plant and its owners, and anchor."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dishonest import anchor
+from exchange_cases import exchange_of, homes_of, written
+from plant_owners import BARN, FLAT, ROOF, SHOP, SUN, TEXT, going_on
+from shell import Shell
+
+from commonwatt.accounts.document import Anchored
+from commonwatt.errors import VerificationError
+from commonwatt.exchange.bills import proven
+from commonwatt.exchange.checking import load
+from commonwatt.ledger.chain.embedded import EmbeddedChain
+from commonwatt.ledger.client.settlement import LedgerClient
+from commonwatt.member.terms import Terms
+from commonwatt.member.verify import verify_bill
+from commonwatt.simulation.result import Result
+
+Content = dict[str, Any]
+
+
+def share_of(content: Content) -> Any:
+    """An owner's share of a slot in which the plant earned something for it."""
+    return next(share for line in content["slots"] for share in line.get("shares", []) if share["amount"] > 1_000)
+
+
+def _added_up(content: Content) -> None:
+    """Totals as the changed lines have them."""
+    for part in content.get("owns", []):
+        own = [
+            share for line in content["slots"] for share in line.get("shares", []) if share["plant"] == part["plant"]
+        ]
+        line = next(line for line in content["charges"] if line["name"] == f"share of {part['id']}")
+        line["amount"] = -sum(share["amount"] for share in own)
+    content["total"] = sum(line["amount"] for line in content["charges"])
+
+
+def _less(content: Content) -> None:
+    share_of(content)["amount"] -= 500
+
+
+def _smaller(content: Content) -> None:
+    share_of(content)["wh"] -= 20
+
+
+def _sold_more(content: Content) -> None:
+    share_of(content)["sold"] *= 2
+
+
+def _alone(content: Content) -> None:
+    share_of(content)["withoutMarket"] += 900
+
+
+def _negative(content: Content) -> None:
+    share_of(content)["earned"] = -1
+
+
+def _of_a_stranger(content: Content) -> None:
+    share_of(content)["plant"] = SUN
+
+
+def _twice(content: Content) -> None:
+    content["owns"] = content["owns"] * 2
+
+
+def _costs(content: Content) -> None:
+    content["owns"][0]["costs"] = -5
+
+
+def _ledger(content: Content) -> None:
+    content["owns"][0]["onLedger"] = 10**9
+
+
+def _heavy(content: Content) -> None:
+    content["owns"][0]["weight"] = 0
+
+
+def _empty(content: Content) -> None:
+    content["owns"] = []
+
+
+def _of_another(content: Content) -> None:
+    content["owners"][0]["amount"] += 7
+    content["owners"][1]["amount"] -= 7
+
+
+def _weights(content: Content) -> None:
+    content["owners"][0]["weight"] += 1
+
+
+def _own(content: Content) -> None:
+    content["owners"][-1]["member"] = BARN
+
+
+FORGED: dict[str, tuple[int, Callable[[Content], None], str]] = {
+    "less than its part": (SHOP, _less, "the share of .* is not what the bill's figures give"),
+    "a smaller share": (SHOP, _smaller, "the share of .* is not what the bill's figures give"),
+    "more sold than fed in": (SHOP, _sold_more, "the share of .* is not what the bill's figures give"),
+    "another cost without the market": (SHOP, _alone, "the share of .* is not what the bill's figures give"),
+    "a negative number": (SHOP, _negative, "a share is no number"),
+    "a plant of others": (SHOP, _of_a_stranger, "a share of a plant that is not the member's"),
+    "a plant twice": (SHOP, _twice, "owns names somebody twice"),
+    "costs below zero": (SHOP, _costs, "The amounts of barn cannot be so"),
+    "more on the ledger than earned": (SHOP, _ledger, "The amounts of barn cannot be so"),
+    "no weight": (SHOP, _heavy, "owns holds a part that cannot be one"),
+    "an empty list": (SHOP, _empty, "owns is no list"),
+    "one owner instead of another": (
+        BARN,
+        _of_another,
+        "What the owners have of the plant is not what its slots come to",
+    ),
+    "other weights": (BARN, _weights, "What the owners have|An owner took more"),
+    "a plant that owns itself": (BARN, _own, "A plant does not own itself"),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_bill_that_gives_an_owner_something_else_is_found_out(
+    shared: Path, shared_day: Result, tmp_path: Path, name: str
+) -> None:
+    member, change, sentence = FORGED[name]
+    contents = copy.deepcopy(list(shared_day.bills.contents))
+    change(contents[member])
+    _added_up(contents[member])
+    with pytest.raises(VerificationError, match=sentence):
+        verify_bill(*_told(shared, shared_day, tmp_path, contents, member))
+
+
+def _told(
+    shared: Path, shared_day: Result, to: Path, contents: list[Content], member: int
+) -> tuple[Content, LedgerClient]:
+    """The bill of a member as operators anchored it, and the chain."""
+    honest = exchange_of(shared_day)
+    shutil.copy(shared / "out" / "ledger.sqlite", to / "ledger.sqlite")
+    client = LedgerClient(EmbeddedChain(to / "ledger.sqlite"), honest.client.key, honest.client.addresses)
+    anchors = anchor(client, homes_of(shared_day).keys.operator, contents)
+    bill = list(proven(shared_day.books, Anchored(tuple(contents), shared_day.bills.tree)))[member]
+    return bill | {"anchor": anchors[member]}, client
+
+
+@pytest.mark.parametrize(
+    ("old", "sentence"),
+    [
+        ("flat = 2", "plants that the member owns a part of are not those of the community's file"),
+        ("shop = 1 }", "plants that the member owns a part of are not those of the community's file"),
+    ],
+)
+def test_owners_are_those_of_the_file(shared_day: Result, tmp_path: Path, old: str, sentence: str) -> None:
+    other = load(written(tmp_path, TEXT.replace(old, old.replace("1", "4").replace("2", "5"))))
+    with pytest.raises(VerificationError, match=sentence):
+        Terms(other, Path()).check(shared_day.bills.contents[FLAT])
+    with pytest.raises(VerificationError, match="owners are not those of the community's file"):
+        Terms(other, Path()).check(shared_day.bills.contents[ROOF])
+
+
+def test_rounding_may_favour_nobody_whom_the_file_does_not(shared_day: Result) -> None:
+    content = copy.deepcopy(shared_day.bills.contents[SHOP])
+    share = next(each for line in content["slots"] for each in line.get("shares", []) if each["fedIn"] * 2 % 5)
+    share["wh"] += 1
+    with pytest.raises(VerificationError, match="the share is not what the community's file gives"):
+        Terms(shared_day.community, Path()).check(content)
+
+
+def test_the_verdict_says_what_of_a_plant_is_the_operators_word(shared: Path, tmp_path: Path, said: Shell) -> None:
+    result = going_on(shared, tmp_path).run()
+    files = []
+    for member, bill in enumerate(proven(result.books, result.bills)):
+        files.append(tmp_path / f"{member}.json")
+        files[-1].write_text(json.dumps(bill), encoding="utf-8")
+    result.close()
+    ledger = ("--ledger", tmp_path / "out" / "ledger.sqlite")
+    known = ("--community", tmp_path / "community.toml")
+    told = said("verify", files[SHOP], *ledger, *known)
+    assert told.code == 0
+    assert "What barn and roof fed in, sold and earned is the operators' word here; its own bill" in told.out
+    assert json.loads(said("verify", files[SHOP], *ledger, "--json", "-").out)["plants"] == ["barn", "roof"]
+    plant = said("verify", files[BARN], *ledger, *known)
+    assert plant.code == 0
+    assert "operators' word" not in plant.out
