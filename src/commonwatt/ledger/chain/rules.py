@@ -78,6 +78,9 @@ class ChainComputation(CancunComputation):
         super().__init__(state, message, transaction_context)
         self.code = Code(message.code)
         self._touched: set[Address] = set()
+        # Most instructions do one of these, and py-evm's way to them is one call longer.
+        stack, meter = self._stack, self._gas_meter
+        vars(self).update(consume_gas=meter.consume_gas, stack_dup=stack.dup, stack_swap=stack.swap)
 
     def memory_read_bytes(self, start_position: int, size: int) -> bytes:
         """A part of the memory, copied once."""
