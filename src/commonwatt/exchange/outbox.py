@@ -70,6 +70,8 @@ class Outbox:
     def __init__(self, client: LedgerClient, quorum: Sequence[Key], pending: Sequence[Outgoing] = ()) -> None:
         self.client, self.quorum = client, tuple(quorum)
         self.pending = list(pending)
+        self._first_due = 0
+        """The first of them cannot be applied before [unix s]; what holds a post only grows."""
 
     def free(self) -> IntArray:
         """What each member's orders may cost, shape (members,) [lane unit]: free balance less pending debits."""
@@ -118,11 +120,13 @@ class Outbox:
         that a demand holds, when it no longer does. One that has expired is posted again. Of a backlog, as many as can
         be are applied in one block.
         """
-        while self.pending:
+        while self.pending and (at is None or self._first_due <= at):
             message = self.pending[0]
             posting = self.client.posted(message.post.slot, message.post.revision)
-            due = 0 if posting is None else self._due(posting)
-            if posting is None or (at is not None and due > at):
+            if posting is None:
+                return
+            self._first_due = due = self._due(posting)
+            if at is not None and due > at:
                 return
             if posting.final:
                 self.pending.pop(0)
@@ -138,6 +142,7 @@ class Outbox:
             posting = self.client.posted(message.post.slot, message.post.revision)
             later = None if posting is None or posting.final or self._expired(posting, due) else self._due(posting)
             if later is None or later > until:
+                self._first_due = later or 0
                 break
             together, due = [*together, message], max(due, later)
         self.client.finalise_all([(message.post, message.deltas) for message in together], at=due)

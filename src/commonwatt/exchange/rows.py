@@ -324,7 +324,7 @@ def read_declared(store: Store, slot: int) -> Declared:
     """The orders of a slot as they came to its gate; of those that were refused nothing."""
     rows = store.rows(tables.orders, slot=slot)
     columns = np.array([(o.member, o.side, o.wh, o.limit) for o in rows if o.counts], dtype=np.int64).reshape(-1, 4).T
-    accounts = [row.account for row in store.rows(tables.mandates)]
+    accounts = [account for (account,) in store.columns(tables.mandates, ["account"])]
     if not accounts:
         return Declared(slot, Orders(*columns), (), ())
     signed = tuple(

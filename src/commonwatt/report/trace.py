@@ -109,8 +109,8 @@ def _blocks(client: LedgerClient, slot: int) -> dict[str, int]:
     """Number of the block of each event of a slot, by the event's name."""
     from commonwatt.ledger.client.abi import decode_event
 
-    logs = client.node.logs(1, client.node.head.number, client.addresses.settlement)
-    events = (event for log in logs if (event := decode_event(log)))
+    logs, word = client.node.logs(1, client.node.head.number, client.addresses.settlement), slot.to_bytes(32, "big")
+    events = (event for log in logs if word in log.topics and (event := decode_event(log)))
     return {event.name: event.log.block for event in events if event.arguments.get("slot") == slot}
 
 

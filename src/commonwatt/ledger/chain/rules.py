@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property, partial
 from typing import Any, cast
 
 from eth.abc import ComputationAPI, MessageAPI, SignedTransactionAPI, StateAPI, TransactionContextAPI
@@ -25,7 +26,7 @@ from eth_typing import Address
 from trie.exceptions import MissingTrieNode
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.chain.linear import Accounts, Code, leave_behind
+from commonwatt.ledger.chain.linear import Accounts, Code, leave_behind, pop_ints
 
 Precompile = Callable[[ComputationAPI], ComputationAPI]
 Guard = Callable[[], None]
@@ -79,6 +80,11 @@ class ChainComputation(CancunComputation):
         self.code = Code(message.code)
         self._touched: set[Address] = set()
 
+    @cached_property
+    def stack_pop_ints(self) -> Callable[[int], tuple[int, ...]]:
+        """Take integers off the stack, as many as it is told."""
+        return partial(pop_ints, cast("Any", self._stack).values)
+
     def memory_read_bytes(self, start_position: int, size: int) -> bytes:
         """A part of the memory, copied once."""
         return bytes(self._memory.read(start_position, size))
@@ -89,8 +95,22 @@ class ChainComputation(CancunComputation):
         leave_behind(self, child_computation, self._touched)
 
 
+def _function(instruction: Any) -> Any:
+    """An instruction as a function: Python calls it faster than the object that py-evm has, and code runs many."""
+    act = getattr(instruction, "logic_fn", None)
+    if act is None:
+        return instruction
+    price, name = instruction.gas_cost, instruction.mnemonic
+
+    def run(computation: Any) -> None:
+        computation._gas_meter.consume_gas(price, name)
+        act(computation)
+
+    return run
+
+
 ChainComputation.opcodes = {
-    **CancunComputation.opcodes,
+    **{number: _function(instruction) for number, instruction in CancunComputation.opcodes.items()},
     # py-evm's warns each time that it is deprecated: where warnings are errors, a node would execute other blocks.
     _SELFDESTRUCT: as_opcode(ensure_no_static(selfdestruct_eip6780), "SELFDESTRUCT", GAS_SELFDESTRUCT_EIP150),
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any, cast
 
@@ -34,15 +34,21 @@ _ALL = (COMMUNITY, SETTLEMENT, DISPUTES, DEMANDS, TOKEN, STAKE, OFFERS)
 
 
 class Codec:
-    """Encoder and decoder of a fixed list of ABI types, made once."""
+    """Encoder and decoder of a fixed list of ABI types, each made when it is first used."""
 
     def __init__(self, parameters: Sequence[Mapping[str, Any]]) -> None:
         self.names = tuple(str(parameter["name"]) for parameter in parameters)
         self.types = tuple(_type(parameter) for parameter in parameters)
-        # eth-abi's classes carry no types.
-        encoder, decoder, self._stream = cast("Any", (TupleEncoder, TupleDecoder, ContextFramesBytesIO))
-        self._encoder = encoder(encoders=tuple(map(registry.get_encoder, self.types)))
-        self._decoder = decoder(decoders=tuple(map(registry.get_decoder, self.types)))
+
+    # eth-abi's classes, which carry no types, take a while to make.
+
+    @cached_property
+    def _encoder(self) -> Any:
+        return cast("Any", TupleEncoder)(encoders=tuple(map(registry.get_encoder, self.types)))
+
+    @cached_property
+    def _decoder(self) -> Any:
+        return cast("Any", TupleDecoder)(decoders=tuple(map(registry.get_decoder, self.types)))
 
     def encode(self, values: Sequence[object]) -> bytes:
         """ABI encoding; addresses are 20 bytes, structs tuples."""
@@ -51,7 +57,7 @@ class Codec:
     def decode(self, data: bytes) -> tuple[Any, ...]:
         """Values with addresses as 20 bytes. Raises LedgerError."""
         try:
-            values = self._decoder(self._stream(data))
+            values = self._decoder(cast("Any", ContextFramesBytesIO)(data))
         except (DecodingError, UnicodeDecodeError) as error:  # the latter for a string that is no UTF-8
             raise LedgerError(f"The chain's answer does not fit the contract: {error}.") from error
         return tuple(
