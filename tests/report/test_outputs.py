@@ -9,8 +9,6 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from commonwatt.community.synthetic import village
 from commonwatt.exchange.checking import load
@@ -54,16 +52,6 @@ def test_a_run_with_a_market_of_its_own_is_written_out_whole(tmp_path: Path) -> 
     page = (out / "report.html").read_text("utf-8")
     assert "half (an example), clears what the meters counted." in page
     result.close()
-
-
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(),
-        lambda parts: st.lists(parts) | st.dictionaries(st.text(), parts),
-    )
-)
-def test_a_bill_is_indented_as_json_is(value: object) -> None:
-    assert outputs.indented(value) == json.dumps(value, indent=1)
 
 
 def test_bills_are_written_even_where_the_page_cannot_be(

@@ -27,6 +27,7 @@ from sqlalchemy import (
     Text,
     create_engine,
     event,
+    func,
     insert,
     select,
 )
@@ -168,23 +169,27 @@ class Store:
 
     def rows(self, table: Table, **equal: int) -> list[Any]:
         """Rows of a table in the order of its key, where the named columns have these values."""
-        query = f'SELECT * FROM "{table.name}"{_where(equal)} ORDER BY {_keys(table)}'  # noqa: S608
+        query = select(table).order_by(*table.primary_key.columns)
+        for column, value in equal.items():
+            query = query.where(table.c[column] == value)
         with self._usable(), self._engine.connect() as connection:
-            return list(connection.exec_driver_sql(query, tuple(equal.values())))
+            return list(connection.execute(query))
 
     def columns(self, table: Table, names: Sequence[str]) -> list[tuple[Any, ...]]:
         """These columns of all rows, in the order of the key; plain tuples."""
         wanted = ", ".join(f'"{name}"' for name in names)
+        keys = ", ".join(f'"{key.name}"' for key in table.primary_key.columns)
         with self._usable(), self._engine.connect() as connection:
-            cursor = connection.exec_driver_sql(f'SELECT {wanted} FROM "{table.name}" ORDER BY {_keys(table)}')  # noqa: S608
+            cursor = connection.exec_driver_sql(f'SELECT {wanted} FROM "{table.name}" ORDER BY {keys}')  # noqa: S608
             return [tuple(row) for row in cursor.fetchall()]
 
     def last(self, table: Table, names: Sequence[str]) -> list[tuple[Any, ...]]:
         """These columns of a table that is kept by slot and revision: of each settled slot, its last revision's."""
         wanted = ", ".join(f'"{table.name}"."{name}"' for name in names)
+        keys = ", ".join(f'"{table.name}"."{key.name}"' for key in table.primary_key.columns)
         query = (
             f'SELECT {wanted} FROM "{table.name}" JOIN accounts AS last ON last.slot = "{table.name}".slot '  # noqa: S608
-            f'AND last.member = 0 AND last.revision = "{table.name}".revision ORDER BY {_keys(table)}'
+            f'AND last.member = 0 AND last.revision = "{table.name}".revision ORDER BY {keys}'
         )
         with self._usable(), self._engine.connect() as connection:
             return [tuple(row) for row in connection.exec_driver_sql(query).fetchall()]
@@ -228,13 +233,15 @@ def put(connection: Connection, table: Table, row: Sequence[object]) -> None:
 
 def drop(connection: Connection, table: Table, **equal: int) -> None:
     """Delete the rows in which the named columns have these values."""
-    connection.exec_driver_sql(f'DELETE FROM "{table.name}"{_where(equal)}', tuple(equal.values()))  # noqa: S608
+    connection.execute(table.delete().where(*(table.c[column] == value for column, value in equal.items())))
 
 
 def count(connection: Connection, table: Table, **equal: int) -> int:
     """How many rows have these values in the named columns."""
-    query = f'SELECT count(*) FROM "{table.name}"{_where(equal)}'  # noqa: S608
-    return int(connection.exec_driver_sql(query, tuple(equal.values())).scalar_one())
+    query = (
+        select(func.count()).select_from(table).where(*(table.c[column] == value for column, value in equal.items()))
+    )
+    return int(connection.execute(query).scalar_one())
 
 
 def note(connection: Connection, number: int, time: int, entries: Sequence[tuple[str, Mapping[str, object]]]) -> None:
@@ -244,16 +251,6 @@ def note(connection: Connection, number: int, time: int, entries: Sequence[tuple
         (number, first + place, time, what, json.dumps(dict(detail))) for place, (what, detail) in enumerate(entries)
     ]
     add(connection, journal, lines)
-
-
-def _keys(table: Table) -> str:
-    """The columns of its key, to order by."""
-    return ", ".join(f'"{table.name}"."{key.name}"' for key in table.primary_key.columns)
-
-
-def _where(equal: Mapping[str, int]) -> str:
-    """The condition that the named columns have values that are given to the statement; of none, no condition."""
-    return " WHERE " * bool(equal) + " AND ".join(f'"{column}" = ?' for column in equal)
 
 
 def _configure(connection: Any, _: object) -> None:
