@@ -190,6 +190,7 @@ def withdraw(
     contract: Contract = None,
     operators: Operators = None,
     community: CommunityFile = None,
+    json_path: JsonPath = None,
 ) -> None:
     """Ask for some of a member's balance back; without an amount, claim what was asked for before.
 
@@ -212,7 +213,7 @@ def withdraw(
     wanted = None if amount is None else money("amount", amount)
     pins = _pins(contract, operators, _known(community))
     receipt = take(document, ledger or _beside(document), pins, read_key(key), wanted)
-    done("Paid out" if amount is None else "Asked for; claim it when the posts before it are final", receipt, None)
+    done("Paid out" if amount is None else "Asked for; claim it when the posts before it are final", receipt, json_path)
 
 
 def deposit(bill: Path, amount: str, *, key: OwnKey, home: Home = HOME, json_path: JsonPath = None) -> None:

@@ -216,7 +216,7 @@ def propose(
     charter
         The new file.
     from_
-        The first local day for which it is to hold, after the end of the vote.
+        The first local day for which it is to hold, two days after the end of the vote at least.
     """
     from commonwatt.exchange.checking import load
     from commonwatt.ledger.keyfile import read_key
