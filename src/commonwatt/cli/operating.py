@@ -86,13 +86,14 @@ def acting(sent: Sent) -> Iterator[tuple[CommunityClient, Key, int]]:
 
 
 def signatures(community: CommunityClient, own: Key, record: Record, quorum: Quorum) -> list[bytes]:
-    """The key's own, when it is an operator's, and those that others gave. Raises ConfigError for what is none."""
+    """The key's own, when it is an operator's, and those that others gave, each once. Raises ConfigError for what is
+    none."""
     from commonwatt.proof import sign
 
-    found = [signature_of(community, record, text) for text in quorum.signature or []]
+    found = {signature_of(community, record, text) for text in quorum.signature or []}
     if community.ledger.view("Community", "isOperator", own.address)[0]:
-        found.append(sign(community.domain, record, own).signature)
-    return found
+        found.add(sign(community.domain, record, own).signature)
+    return [*found]
 
 
 def signature_of(community: CommunityClient, record: Record, text: str) -> bytes:
