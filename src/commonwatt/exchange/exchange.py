@@ -265,7 +265,7 @@ class Exchange(Laboratory):
         self.outbox.anchor(period, self.now + 2)
 
     def obstacle(self, correction: Correction) -> str:
-        """See `Laboratory`; also as long as the last revision can still be objected to, and once the bills are fixed."""
+        """See `Laboratory`; also while the last revision can still be objected to, and once the bills are anchored."""
         if obstacle := super().obstacle(correction):
             return obstacle
         slot, period = self._start(correction), self.rules.period

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from commonwatt.errors import LedgerError
+from commonwatt.errors import CommonwattError, LedgerError, RecordError, Reverted, VerificationError
 from commonwatt.ledger.client.abi import OFFERS
 from commonwatt.ledger.client.code import Contracts
 from commonwatt.ledger.client.offers import Offer, OffersClient, Sale, State
@@ -21,10 +21,11 @@ from commonwatt.ledger.client.settlement import Addresses, LedgerClient
 from commonwatt.ledger.node import ZERO_ADDRESS
 from commonwatt.member.acting import acting, in_lanes, refused
 from commonwatt.member.document import Named, read
+from commonwatt.member.page import read_reading
 from commonwatt.member.trust import Pins
-from commonwatt.proof import Key
+from commonwatt.proof import Domain, Key
 from commonwatt.records import Reading, Signed
-from commonwatt.records.schema import from_json, to_bytes
+from commonwatt.records.schema import to_bytes
 from commonwatt.units import payment, price_text
 
 if TYPE_CHECKING:
@@ -102,25 +103,32 @@ def fetch(at: At) -> Fetched:
     """Close what can be closed of the member's sales and purchases, and pay it what is its own.
 
     A sale closes with the reading that the member's document has of the slot, or, when none came in time, without.
+    When all else is done, raises why one cannot be closed so: Reverted, RecordError or VerificationError.
     """
     readings = {line["slot"]: line["reading"] for line in read(at.document)["content"]["slots"]}
     with _dealing(at) as (offers, member, now):
         released = refunded = 0
-        closed = []
+        closed: list[Offer] = []
+        kept_open: CommonwattError | None = None
         for each in offers.posted():
             sale, end = offers.sale(each), each.slot + offers.ledger.terms.slot_seconds
             if sale.state == State.SOLD and member.index in (each.seller, sale.buyer):
                 shown = readings.get(each.slot) if member.index == each.seller else None
-                if now > end + offers.patience:
-                    offers.refund(each, at=now)
-                    refunded += 1
-                elif now >= end and shown:
-                    offers.release(offers.ledger.key, each, _signed(shown), at=now)
-                    released += 1
+                try:
+                    if now > end + offers.patience:
+                        offers.refund(each, at=now)
+                        refunded += 1
+                    elif now >= end and shown:
+                        offers.release(offers.ledger.key, each, _signed(shown, offers.ledger.domain), at=now)
+                        released += 1
+                except (Reverted, RecordError, VerificationError) as error:
+                    kept_open = error
                 sale = offers.sale(each)
             if sale.state == State.CLOSED and _due(each, sale, member.index):
                 closed.append(each)
         receipt = offers.fetch(offers.ledger.key, closed, at=now + 1) if closed else None
+        if kept_open:
+            raise kept_open
         return Fetched(released, refunded, receipt)
 
 
@@ -147,7 +155,9 @@ def _shown(each: Offer, sale: Sale, offers: OffersClient) -> Listed:
     return Listed(each, sale, each.price * offers.ledger.unit, paid * offers.ledger.unit)
 
 
-def _signed(shown: dict[str, object]) -> Signed[Reading]:
-    """A reading as a document shows it; the contract judges the signature. Raises RecordError."""
-    record = from_json(Reading, {name: value for name, value in shown.items() if name != "signature"})
-    return Signed(record, b"", to_bytes(shown.get("signature"), 65))
+def _signed(given: Any, domain: Domain) -> Signed[Reading]:
+    """A reading as a document shows it, signed by the meter that it names. Raises RecordError or VerificationError."""
+    reading = read_reading(given, domain)
+    if reading is None:
+        raise VerificationError("No reading is shown.")
+    return Signed(reading, b"", to_bytes(given["signature"], 65))
