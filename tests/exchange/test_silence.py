@@ -307,6 +307,15 @@ def test_a_correction_waits_until_everybody_can_pay_what_it_takes_back(
     assert exchange.correct(correction, readings)
 
 
+def test_a_run_ends_though_a_correction_is_never_paid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with short_days(9, 3):
+        run = begin(tmp_path, text(late="40 %", window="2h", corrections="3650d", seed="e"))
+    monkeypatch.setattr(run.exchange, "correct", lambda *_: False)
+    result = run.run()
+    assert not result.arrays["measured"].all()
+    result.close()
+
+
 def test_a_post_that_expired_is_posted_again(tmp_path: Path) -> None:
     with short_days():
         source = text(late="0 %", window="2h")
