@@ -166,7 +166,7 @@ def challenge(
     looked = look([document, *others], ledger or _beside(document), pins, own, slot)
     if json_path:
         objections = [asdict(each) for each in looked.objections]
-        figures = {"final": looked.final, "open_": looked.open_, "objections": objections}
+        figures = {"final": looked.final, "open": looked.open_, "objections": objections}
         write_json({**figures, "believed": looked.trust.as_json()}, json_path)
     if json_path == "-":
         return

@@ -225,8 +225,11 @@ def _last(client: LedgerClient, slot: int) -> int:
 
 
 def _is_final(client: LedgerClient, slot: int) -> bool:
+    """Also a slot that was missed: it has begun, and nothing was committed, so nothing can be posted."""
     posting = client.posted(slot, _last(client, slot))
-    return posting is not None and posting.final
+    if posting is None:
+        return slot <= client.node.head.timestamp and client.commitment(slot) is None
+    return posting.final
 
 
 def _posts(client: LedgerClient, slots: list[int]) -> Iterator[Post]:
