@@ -49,8 +49,8 @@ class Quorum:
 
 
 @contextmanager
-def asking(contract: str, ledger: str, key: Key | None = None) -> Iterator[CommunityClient]:
-    """The community of a settlement; with a key, to send to."""
+def asking(contract: str, ledger: str, key: Key | None = None, reader: Key | None = None) -> Iterator[CommunityClient]:
+    """The community of a settlement; with a key, to send to. reader : only signs the questions"""
     from commonwatt.errors import LedgerError, NodeError
     from commonwatt.ledger.client.abi import SETTLEMENT
     from commonwatt.ledger.client.community import CommunityClient
@@ -60,7 +60,7 @@ def asking(contract: str, ledger: str, key: Key | None = None) -> Iterator[Commu
     from commonwatt.proof import Key
 
     settlement = one_address("contract", contract)
-    with open_to_write(ledger, key) if key else open_to_read(ledger) as node:
+    with open_to_write(ledger, key) if key else open_to_read(ledger, reader) as node:
         if not node.code(settlement):
             raise LedgerError(f"There is no contract at {contract} on this chain.")
         nobody = Key(b"\x01" * 32)

@@ -76,7 +76,7 @@ def offer(at: At, slot: int, wh: int, price: int) -> Offer:
 
 def listed(at: At) -> tuple[Listed, ...]:
     """What can be bought: offers that nobody bought and whose slot has not begun."""
-    with _dealing(at) as (offers, _, now):
+    with _dealing(at, asks=True) as (offers, _, now):
         ahead = [(each, offers.sale(each)) for each in offers.posted() if each.slot > now]
         return tuple(_shown(each, sale, offers) for each, sale in ahead if sale.state == State.OPEN)
 
@@ -141,8 +141,10 @@ def _due(each: Offer, sale: Sale, member: int) -> int:
 
 
 @contextmanager
-def _dealing(at: At) -> Iterator[tuple[OffersClient, Named, int]]:
-    with acting(at.document, at.ledger, at.pins, at.key) as (client, member, now):
+def _dealing(at: At, *, asks: bool = False) -> Iterator[tuple[OffersClient, Named, int]]:
+    """asks : the key only signs the questions, for a node that answers members only"""
+    key = None if asks else at.key
+    with acting(at.document, at.ledger, at.pins, key, reader=at.key) as (client, member, now):
         asset = PurseClient(client).asset
         token = Addresses(client.addresses.community, client.addresses.settlement, asset)
         offers = OffersClient(LedgerClient(client.node, client.key, token), at.offers)

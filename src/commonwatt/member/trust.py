@@ -106,6 +106,7 @@ def opened(
     pins: Pins,
     key: Key | None = None,
     *,
+    reader: Key | None = None,
     anybody: bool = False,
     watching: bool = False,
 ) -> Iterator[tuple[LedgerClient, Trust]]:
@@ -113,6 +114,7 @@ def opened(
 
     ledgers : URLs of nodes, or files; several must give the same answers, and one that is named twice counts once
     key : of the member's present account, for transactions; None = the chain is only asked
+    reader : without `key`, signs the questions, for nodes that answer members only
     anybody : the key may be another's
     watching : it may be of an account that holds the member's grant to watch
     Raises LedgerError when a chain cannot be asked or the key is not the member's, and VerificationError when chain or
@@ -123,7 +125,7 @@ def opened(
         require_pinned(at, pins)
     with ExitStack() as stack:
         ledgers = different(ledgers)
-        node = _node(ledgers, stack, key)
+        node = _node(ledgers, stack, key, reader)
         same, where = node.chain_id == at.chain_id, " and ".join(ledgers)
         require(same, f"The document belongs to chain {at.chain_id}, {where} is chain {node.chain_id}.")
         client = LedgerClient(node, key or _NOBODY, Addresses(at.community, at.settlement))
@@ -165,9 +167,9 @@ def require_pinned(at: Named, pins: Pins) -> None:
     )
 
 
-def _node(ledgers: Sequence[str], stack: ExitStack, key: Key | None) -> Node:
+def _node(ledgers: Sequence[str], stack: ExitStack, key: Key | None, reader: Key | None) -> Node:
     opener = open_to_write if key else open_to_read
-    nodes = {each: stack.enter_context(opener(each, key)) for each in ledgers}
+    nodes = {each: stack.enter_context(opener(each, key or reader)) for each in ledgers}
     return next(iter(nodes.values())) if len(nodes) == 1 else AgreeingNodes(nodes)
 
 

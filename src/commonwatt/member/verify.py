@@ -29,7 +29,7 @@ from commonwatt.member.terms import Terms
 from commonwatt.member.trust import Pins, Trust, opened
 from commonwatt.member.verify_slot import check_slot
 from commonwatt.plain import many
-from commonwatt.proof import hash_struct, root_of
+from commonwatt.proof import Key, hash_struct, root_of
 from commonwatt.records import Anchor, Mandate
 from commonwatt.records.schema import to_bytes
 from commonwatt.units import MAX_PRICE, WH_PER_KWH
@@ -65,17 +65,19 @@ def open_and_verify(
     ledgers: Sequence[str],
     pins: Pins = Pins(),  # noqa: B008
     terms: Sequence[Terms] = (),
+    reader: Key | None = None,
 ) -> tuple[Verified, Trust]:
     """Check the bill in the file `bill` against a chain: that of nodes' URLs, or in a file, which is only read.
 
     ledgers : several have to give the same answers
     pins : what the member knows of its community; terms : its files, one for each charter of the
         bill's period; none = what holds is the operators' word
+    reader : signs the questions, for nodes that answer members only
     Raises VerificationError when the bill does not prove what it claims, LedgerError when there is no such chain,
     DataError when a price file of the community does not cover the bill's period.
     """
     document = read(bill)
-    with opened(named(document), ledgers, pins) as (client, trust):
+    with opened(named(document), ledgers, pins, reader=reader) as (client, trust):
         try:
             found = verify_bill(document, client)
             if terms:
