@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -19,6 +20,8 @@ from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.events import GateClosure
 from commonwatt.exchange.states import Missed
+from commonwatt.member.challenge import challenge
+from commonwatt.member.trust import Pins
 from commonwatt.member.verify import verify_bill
 from commonwatt.member.verify_slot import check_slot
 from commonwatt.simulation.result import Result
@@ -86,6 +89,13 @@ def test_their_bills_verify_and_may_not_name_a_trade_or_another_energy(missed: R
     refused({**begun, "reading": other["reading"], "grid": other["grid"]}, "is not this member")
     elsewhere = content["slots"][1]
     refused({**begun, "reading": elsewhere["reading"], "grid": elsewhere["grid"]}, "the reading is of another slot")
+
+
+def test_nothing_of_a_slot_that_was_missed_is_open(missed: Result, tmp_path: Path) -> None:
+    bill = tmp_path / "bill.json"
+    bill.write_text(json.dumps(next(proven(missed.books, missed.bills))), "utf-8")
+    looked = challenge([bill], str(next(tmp_path.rglob("ledger.sqlite"))), Pins())
+    assert (looked.final, looked.open_, looked.objections) == (8, 0, ())
 
 
 @pytest.mark.parametrize("events", [1, 3, 6])

@@ -27,6 +27,8 @@ def test_a_quorum_of_them_settles_a_day(tmp_path: Path) -> None:
     found = governance(exchange.client)
     assert found.operators == tuple(sorted(key.address for key in keys.operators))
     assert (len(found.operators), found.threshold) == (5, 3)
+    # Each of them can send, should the first one be gone.
+    assert all(exchange.client.node.balance(key.address) > 0 for key in keys.operators)
     quorum = {key.address for key in keys.operators[:3]}
     posts = rows.read_posts(result.exchange.store)
     assert len(posts) == 8

@@ -281,6 +281,17 @@ def test_what_cannot_correct_a_slot_is_refused_in_one_sentence_and_changes_nothi
         assert exchange.correct(Correction(at, gap(day)[1]), good)
 
 
+def test_nothing_is_corrected_once_the_bills_are_anchored(day: Simulation) -> None:
+    slot, place, silent = gap(day)
+    exchange, result = exchange_of(day), day.run()
+    before = everything(day)
+    with pytest.raises(RecordError, match=f"The bills with slot {slot} are anchored"):
+        exchange.correct(Correction(exchange.now + 3 * 3600, place), read(day, place, silent))
+    assert everything(day) == before
+    for bill in proven(result.books, result.bills):
+        verify_bill(bill, exchange.client)
+
+
 def test_a_correction_waits_until_everybody_can_pay_what_it_takes_back(
     day: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,6 +305,15 @@ def test_a_correction_waits_until_everybody_can_pay_what_it_takes_back(
         assert not exchange.correct(correction, readings)
     assert everything(day) == before
     assert exchange.correct(correction, readings)
+
+
+def test_a_run_ends_though_a_correction_is_never_paid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with short_days(9, 3):
+        run = begin(tmp_path, text(late="40 %", window="2h", corrections="3650d", seed="e"))
+    monkeypatch.setattr(run.exchange, "correct", lambda *_: False)
+    result = run.run()
+    assert not result.arrays["measured"].all()
+    result.close()
 
 
 def test_a_post_that_expired_is_posted_again(tmp_path: Path) -> None:

@@ -169,17 +169,28 @@ def test_a_lost_key_is_replaced_unless_its_member_objects(place: Place) -> None:
     assert "NoReplacement(3)" in wrong
 
     signature = json_of(place.run("recover", "start", 3, address(ACCOUNT), "--sign", "--json", "-"))["signature"]
-    brought = place.run("recover", "start", 3, address(ACCOUNT), "--signature", signature, key=place.keys.members[0])
+    twice = ("--signature", signature, "--signature", signature)
+    brought = place.run("recover", "start", 3, address(ACCOUNT), *twice, key=place.keys.members[0])
     assert brought.code == 0
     place.wait(8 * 86_400)
     assert place.run("recover", "finish", 3).out.startswith("Member 3 has its new account: block ")
     assert place.shown()["members"][3]["account"] == address(ACCOUNT)
     with EmbeddedChain(Path(place.ledger), read_only=True) as chain:
         assert chain.balance(ACCOUNT.address) > 0
-    # Its bill names the former account.
-    code, _, wrong = place.ask("access", 3)
-    assert code == 6
-    assert "NotAMember(" in wrong
+    # Its bill names the former account: it verifies, and serves the new one and no longer that.
+    assert place.ask("verify", 3).code == 0
+    assert place.ask("access", 3).out.startswith("You have let nobody read your data.")
+    pinned, grant = ("--contract", place.contract), ("--to", place.account(1), "--what", "bills", "--until", "1d")
+    commands: tuple[tuple[object, ...], ...] = (
+        ("withdraw", "0.01"), ("challenge",), ("grant", *grant), ("grant", *grant, "--sign"), ("vote", 0, "yes"),
+    )  # fmt: skip
+    for command, *options in commands:
+        code, _, wrong = place.act(str(command), 3, *options)
+        assert code == 6
+        assert f"The key is that of {place.account(3)}, the member's account is now {address(ACCOUNT)}." in wrong
+    for command, *options in commands[:-1]:
+        own = place.ask(str(command), 3, *options, *pinned, "--key", place.key(ACCOUNT))
+        assert (own.code, own.err) == (0, "")
 
 
 @pytest.mark.parametrize("place", ["file"], indirect=True)

@@ -19,6 +19,7 @@ from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
 from commonwatt.ledger.chain.evm import chain_class, write_genesis
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.node import CallReverted, Node
+from commonwatt.ledger.opening import open_to_read, open_to_write
 from commonwatt.ledger.wallet import sign_transaction
 from commonwatt.proof import keccak
 
@@ -229,3 +230,13 @@ def test_contract_addresses_follow_from_sender_and_nonce() -> None:
     assert chain.code(receipt.contract) == _LOGGER
     assert receipt.success
     assert len(astuple(receipt)) == 8
+
+
+def test_nobody_but_its_node_adds_to_the_file_of_a_network(tmp_path: Path) -> None:
+    file = tmp_path / "chain.sqlite"
+    with EmbeddedChain(file, Genesis(2024, {}, 1_000, extra_data=b"a network")):
+        pass
+    with pytest.raises(LedgerError, match="is a node's chain, and only the node adds to it"):
+        open_to_write(str(file))
+    with open_to_read(str(file)) as node:
+        assert node.chain_id == 2024

@@ -85,6 +85,7 @@ def test_operators_pass_a_member_s_proposal_on(place: Place, old: Path) -> None:
     [
         ("2026-06-30", "0.27", "0.30", "from: is not after the time at which the vote can end, 2026-07-"),
         ("2026-06-15", "0.27", "0.30", "the first day after it is 2026-07-"),
+        ("2026-07-02", "0.27", "0.30", ":00 UTC, by two days; the first day after it is 2026-07-04"),
         ("1971-01-01", "0.27", "0.30", "from: is not after the time"),
         ("0", "0.27", "0.30", "from: is a day such as 2026-07-01, not '0'"),
         ("2026-02-30", "0.27", "0.30", "from: is a day such as"),

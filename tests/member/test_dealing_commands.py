@@ -99,6 +99,27 @@ def test_what_was_delivered_is_paid_and_the_rest_goes_back(place: Place) -> None
 
 
 @pytest.mark.parametrize("place", ["file"], indirect=True)
+def test_a_reading_that_closes_nothing_keeps_no_other_money_back(place: Place) -> None:
+    odd, good = offered(place), offered(place, slot=SLOT + 3600)
+    for each in (odd, good):
+        assert place.deal("buy", 2, each["id"]).code == 0
+    before = held(place, 0)
+    wait_until(place, SLOT + 7200)
+    counted(place, SLOT + 3600, wh_out=3_000)
+    bill = json.loads(place.bill(0).read_text("utf-8"))
+    content, line = bill["content"], {**bill["content"]["slots"][-1], "slot": SLOT}
+    own = line["reading"]
+    readings: tuple[object, ...] = (5, "no", {"whIn": "1"}, own | {"whOut": 9_000}, own | {"whIn": "x"}, own)
+    for reading in readings:
+        slots = [*content["slots"], line | {"reading": reading}]
+        place.bill(0).write_text(json.dumps({**bill, "content": {**content, "slots": slots}}), "utf-8")
+        code, _, wrong = place.deal("fetch", 0)
+        assert (code in (4, 6, 8), wrong.count("\n")) == (True, 1)
+    assert "WrongSlot(" in wrong
+    assert held(place, 0) - before == 600_000
+
+
+@pytest.mark.parametrize("place", ["file"], indirect=True)
 def test_an_offer_whose_slot_has_begun_is_not_bought(place: Place) -> None:
     made = offered(place)
     wait_until(place, SLOT + 1)

@@ -156,7 +156,7 @@ def test_nothing_is_sent_on_the_document_s_word(
         with pytest.raises(VerificationError, match="Nothing is sent: only the document says"):
             send()
     with pytest.raises(LedgerError, match="The key is that of"):
-        withdraw(bill, str(file), Pins(contract=bytes(20)), STRANGER, 1)
+        withdraw(bill, str(file), Pins(contract=named(read(bill)).settlement), STRANGER, 1)
     assert file.read_bytes() == (finished / "ledger.sqlite").read_bytes()
 
 

@@ -323,7 +323,8 @@ def _show(result: Result, out: Path | None, json_path: str | None) -> None:
         console = Console(highlight=False)
         console.print(render(result, trace(result)))
         if out:
-            files = f"Report: {out / 'report.html'}   Bills: {out / 'bills'}   Tables: {out / 'tables'}"
+            bills = f"Bills: {out / 'bills'}   " if (out / "bills").exists() else ""
+            files = f"Report: {out / 'report.html'}   {bills}Tables: {out / 'tables'}"
             console.print(plain(files), markup=False)
     result.close()
 

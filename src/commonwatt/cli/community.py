@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from commonwatt.cli.member import ReaderKey
 from commonwatt.cli.operating import LEDGER, Contract, Ledger, Number, Sent, acting, asking, number_of, signature_of
 from commonwatt.cli.options import JsonPath, done, one_address, say, write_json
 from commonwatt.cli.quorum import execute, expire, propose, recover, reinstate, suspend, take_bond
@@ -23,14 +24,15 @@ KindName = Literal["load", "generator", "storage", "grid-link"]
 
 
 @app.command
-def show(*, contract: Contract, ledger: Ledger = LEDGER, json_path: JsonPath = None) -> None:
+def show(*, contract: Contract, ledger: Ledger = LEDGER, key: ReaderKey = None, json_path: JsonPath = None) -> None:
     """Show operators, members with their meters, devices, rules and votes.
 
     Example: commonwatt community show --contract ADDRESS --ledger commonwatt-demo/ledger.sqlite
     """
     from commonwatt.ledger.client.governance import governance
+    from commonwatt.ledger.keyfile import read_key
 
-    with asking(contract, ledger) as community:
+    with asking(contract, ledger, reader=read_key(key) if key else None) as community:
         who, holds, rules = governance(community.ledger), community.parameters, asdict(community.rules)
         members, devices, votes = community.members, community.devices, community.proposals
         now = community.ledger.node.head.timestamp

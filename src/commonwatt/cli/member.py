@@ -32,6 +32,10 @@ CommunityFile = Annotated[
         name="--community", help="The community's file, whose digest the contract has to hold; it does not tell whose."
     ),
 ]
+ReaderKey = Annotated[
+    Path | None,
+    Parameter(name="--key", help="File of your key; it signs the questions to a node that answers members only."),
+]
 OwnKey = Annotated[Path, Parameter(help="File of the member's key, as made by `commonwatt chain key`.")]
 
 
@@ -82,6 +86,7 @@ def verify(
             "it does not tell whose. Repeatable, where the bill is under several charters.",
         ),
     ] = None,
+    key: ReaderKey = None,
     json_path: JsonPath = None,
 ) -> None:
     """Check a bill against the chain alone; fails when a single digit was changed.
@@ -97,13 +102,14 @@ def verify(
         several times, all have to give the same answers.
     """
     from commonwatt.exchange.checking import load
+    from commonwatt.ledger.keyfile import read_key
     from commonwatt.member.terms import Terms
     from commonwatt.member.verify import open_and_verify
     from commonwatt.units import decimal_text
 
     terms = [Terms(load(file), file.parent) for file in community or []]
     pins = _pins(contract, operators, terms[0].community if terms else None)
-    found, trust = open_and_verify(bill, ledger or [_beside(bill)], pins, terms)
+    found, trust = open_and_verify(bill, ledger or [_beside(bill)], pins, terms, read_key(key) if key else None)
     if json_path:
         write_json({**asdict(found), "believed": trust.as_json()}, json_path)
     if json_path == "-":
@@ -171,7 +177,7 @@ def challenge(
     looked = look([document, *others], ledger or _beside(document), pins, own, slot)
     if json_path:
         objections = [asdict(each) for each in looked.objections]
-        figures = {"final": looked.final, "open_": looked.open_, "objections": objections}
+        figures = {"final": looked.final, "open": looked.open_, "objections": objections}
         write_json({**figures, "believed": looked.trust.as_json()}, json_path)
     if json_path == "-":
         return
@@ -195,6 +201,7 @@ def withdraw(
     contract: Contract = None,
     operators: Operators = None,
     community: CommunityFile = None,
+    json_path: JsonPath = None,
 ) -> None:
     """Ask for some of a member's balance back; without an amount, claim what was asked for before.
 
@@ -217,7 +224,7 @@ def withdraw(
     wanted = None if amount is None else money("amount", amount)
     pins = _pins(contract, operators, _known(community))
     receipt = take(document, ledger or _beside(document), pins, read_key(key), wanted)
-    done("Paid out" if amount is None else "Asked for; claim it when the posts before it are final", receipt, None)
+    done("Paid out" if amount is None else "Asked for; claim it when the posts before it are final", receipt, json_path)
 
 
 def deposit(bill: Path, amount: str, *, key: OwnKey, home: Home = HOME, json_path: JsonPath = None) -> None:

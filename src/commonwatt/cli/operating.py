@@ -49,8 +49,8 @@ class Quorum:
 
 
 @contextmanager
-def asking(contract: str, ledger: str, key: Key | None = None) -> Iterator[CommunityClient]:
-    """The community of a settlement; with a key, to send to."""
+def asking(contract: str, ledger: str, key: Key | None = None, reader: Key | None = None) -> Iterator[CommunityClient]:
+    """The community of a settlement; with a key, to send to. reader : only signs the questions"""
     from commonwatt.errors import LedgerError, NodeError
     from commonwatt.ledger.client.abi import SETTLEMENT
     from commonwatt.ledger.client.community import CommunityClient
@@ -60,7 +60,7 @@ def asking(contract: str, ledger: str, key: Key | None = None) -> Iterator[Commu
     from commonwatt.proof import Key
 
     settlement = one_address("contract", contract)
-    with open_to_write(ledger, key) if key else open_to_read(ledger) as node:
+    with open_to_write(ledger, key) if key else open_to_read(ledger, reader) as node:
         if not node.code(settlement):
             raise LedgerError(f"There is no contract at {contract} on this chain.")
         nobody = Key(b"\x01" * 32)
@@ -86,13 +86,14 @@ def acting(sent: Sent) -> Iterator[tuple[CommunityClient, Key, int]]:
 
 
 def signatures(community: CommunityClient, own: Key, record: Record, quorum: Quorum) -> list[bytes]:
-    """The key's own, when it is an operator's, and those that others gave. Raises ConfigError for what is none."""
+    """The key's own, when it is an operator's, and those that others gave, each once. Raises ConfigError for what is
+    none."""
     from commonwatt.proof import sign
 
-    found = [signature_of(community, record, text) for text in quorum.signature or []]
+    found = {signature_of(community, record, text) for text in quorum.signature or []}
     if community.ledger.view("Community", "isOperator", own.address)[0]:
-        found.append(sign(community.domain, record, own).signature)
-    return found
+        found.add(sign(community.domain, record, own).signature)
+    return [*found]
 
 
 def signature_of(community: CommunityClient, record: Record, text: str) -> bytes:

@@ -129,7 +129,7 @@ def propose(
     charter
         A new version of the community's file: other prices, another market, the same members.
     from_
-        The first local day for which the charter is to hold, after the end of the vote.
+        The first local day for which the charter is to hold, two days after the end of the vote at least.
     """
     from commonwatt.exchange.checking import load
     from commonwatt.ledger.client.membership import Change

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from commonwatt.cli.chain_queries import utc
-from commonwatt.cli.member import HOME, Home, OwnKey
+from commonwatt.cli.member import HOME, Home, OwnKey, ReaderKey
 from commonwatt.cli.operating import write_signature
 from commonwatt.cli.options import JsonPath, Whole, done, instant, local_day, one_address, say, span, write_json
 from commonwatt.errors import ConfigError, Finding
@@ -87,6 +87,7 @@ def grant(
 def access(
     bill: Path,
     *,
+    key: ReaderKey = None,
     home: Home = HOME,
     json_path: JsonPath = None,
 ) -> None:
@@ -99,9 +100,10 @@ def access(
     bill
         A bill of the member, which says where the contracts are.
     """
+    from commonwatt.ledger.keyfile import read_key
     from commonwatt.member import acting
 
-    found = acting.access(bill, home.chain(bill), home.pins)
+    found = acting.access(bill, home.chain(bill), home.pins, read_key(key) if key else None)
     if json_path:
         write_json(_as_json(found), json_path)
     if json_path == "-":
@@ -178,7 +180,7 @@ def vote(
     from commonwatt.member import acting
 
     if number is None:
-        found = acting.ballots(bill, home.chain(bill), home.pins)
+        found = acting.ballots(bill, home.chain(bill), home.pins, read_key(key) if key else None)
         if json_path:
             votes = [{**proposal_json(each.proposal, each.now), "voted": each.voted} for each in found]
             write_json({"votes": votes}, json_path)
@@ -216,7 +218,7 @@ def propose(
     charter
         The new file.
     from_
-        The first local day for which it is to hold, after the end of the vote.
+        The first local day for which it is to hold, two days after the end of the vote at least.
     """
     from commonwatt.exchange.checking import load
     from commonwatt.ledger.keyfile import read_key

@@ -33,6 +33,8 @@ from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MICRO, UNITS, micro
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: Final[tuple[Day, ...]] = get_args(Day)
 _SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+_LONGEST: Final = 3650 * 86_400
+"""Longest duration [s]: the contract counts sums of five of them in 32 bits."""
 _MOST_OPERATORS: Final = 255
 """So that the contract's threshold, a number of eight bits, can ask for all of them."""
 _SOME: Final = 5
@@ -90,7 +92,10 @@ def _duration(value: object) -> int:
     found = re.fullmatch(r"([0-9]{1,6})(s|min|h|d)", value) if isinstance(value, str) else None
     if found is None:
         raise ValueError('must be a duration in quotes, such as "30s", "15min", "1h" or "2d"')
-    return int(found[1]) * _SECONDS[found[2]]
+    seconds = int(found[1]) * _SECONDS[found[2]]
+    if seconds > _LONGEST:
+        raise ValueError(f"must be at most {_LONGEST // 86_400}d, but is {value}")
+    return seconds
 
 
 def _some_time(seconds: int) -> int:

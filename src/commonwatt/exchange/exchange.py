@@ -265,11 +265,13 @@ class Exchange(Laboratory):
         self.outbox.anchor(period, self.now + 2)
 
     def obstacle(self, correction: Correction) -> str:
-        """See `Laboratory`; also as long as the last revision can still be objected to."""
+        """See `Laboratory`; also while the last revision can still be objected to, and once the bills are anchored."""
         if obstacle := super().obstacle(correction):
             return obstacle
+        slot, period = self._start(correction), self.rules.period
+        if self.client.anchored(period.start, period.end) is not None:
+            return f"The bills with slot {slot} are anchored."
         self.before(correction)
-        slot = self._start(correction)
         if rows.is_missed(self.store, slot):
             return ""
         revision = rows.revision_of(self.store, slot) or 0

@@ -242,7 +242,7 @@ def found(
     first_slot: int,
     at: int,
 ) -> LedgerClient:
-    """Create the contracts, register the members, pay in their collateral and give them ether for their transactions.
+    """Create the contracts, register the members, pay in their collateral, give all accounts ether to send with.
 
     first_slot, at : [unix s]
     """
@@ -292,5 +292,5 @@ def found(
         lanes = [member.collateral for member in paying]
         signed = minted(client, sum(lanes), quorum)
         client.deposit_for([member.index for member in paying], lanes, at=at, signatures=signed)
-    client.sender.endow([party.account for party in parties], at)
+    client.sender.endow([*(party.account for party in parties), *operators], at)
     return client

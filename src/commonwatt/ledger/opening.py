@@ -23,7 +23,7 @@ def open_to_read(ledger: str, reader: Key | None = None) -> AbstractContextManag
 
 
 def open_to_write(ledger: str, reader: Key | None = None) -> AbstractContextManager[Node]:
-    """A chain for one's own transactions. A file must not be in use by the exchange meanwhile."""
+    """A chain for one's own transactions. A file must not be in use by the exchange meanwhile, and not a node's."""
     return _open(ledger, reader, read_only=False)
 
 
@@ -57,4 +57,8 @@ def _open(ledger: str, reader: Key | None, *, read_only: bool) -> AbstractContex
 
     if not Path(ledger).exists():
         raise LedgerError(f"There is no chain at {ledger}; name its file, or its node's URL, with --ledger.")
-    return closing(EmbeddedChain(Path(ledger), read_only=read_only))
+    chain = EmbeddedChain(Path(ledger), read_only=read_only)
+    if not read_only and chain.header(0).extra_data:  # of a network, whose blocks are sealed
+        chain.close()
+        raise LedgerError(f"{ledger} is a node's chain, and only the node adds to it; name its URL with --ledger.")
+    return closing(chain)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,8 +20,7 @@ from commonwatt.ledger.client.community import CommunityClient
 from commonwatt.ledger.client.membership import Grant, Member, Proposal, scope_of
 from commonwatt.ledger.client.purse import PurseClient
 from commonwatt.member.document import Named, named, read
-from commonwatt.member.page import require
-from commonwatt.member.trust import Pins, may_send, opened
+from commonwatt.member.trust import Pins, account_of, opened, require_own, require_pinned
 from commonwatt.plain import plain
 from commonwatt.proof import Key, hash_struct, sign, verify
 from commonwatt.records import Acceptance, Signed, strict_json
@@ -66,16 +65,22 @@ class Ballot:
 
 @contextmanager
 def acting(
-    document: Path, ledger: str, pins: Pins, key: Key | None = None, *, anybody: bool = False
+    document: Path,
+    ledger: str,
+    pins: Pins,
+    key: Key | None = None,
+    *,
+    reader: Key | None = None,
+    anybody: bool = False,
 ) -> Iterator[tuple[LedgerClient, Named, int]]:
-    """The contracts that a member's document names, the member, and the time for a transaction [unix s].
+    """The contracts that a member's document names, the member with its present account, and the time for a
+    transaction [unix s].
 
-    anybody : the key may be another's
+    reader, anybody : as for `opened`
     """
     at = named(read(document))
-    with opened(at, [ledger], pins, key, anybody=anybody) as (client, _):
-        require(client.member_of(at.account) == at.index, "The chain knows another member at the document's account.")
-        yield client, at, client.node.head.timestamp + 1
+    with opened(at, [ledger], pins, key, reader=reader, anybody=anybody) as (client, _):
+        yield client, replace(at, account=account_of(client, at)), client.node.head.timestamp + 1
 
 
 def deposit(document: Path, ledger: str, pins: Pins, key: Key, amount: int) -> Receipt:
@@ -124,9 +129,10 @@ def sign_grant(
     document: Path, ledger: str, pins: Pins, key: Key, to: bytes, what: str, until: int | None, *, span: bool
 ) -> dict[str, Any]:
     """A grant for somebody who brings it, as JSON; nothing is sent. until None = takes back what was granted."""
-    scope, at = scope_of(what), named(read(document))
-    may_send(at, pins, key.address)
-    with acting(document, ledger, pins) as (client, _, now):
+    scope, named_ = scope_of(what), named(read(document))
+    require_pinned(named_, pins)
+    with acting(document, ledger, pins, reader=key) as (client, at, now):
+        require_own(named_, at.account, key)
         community = CommunityClient(client)
         end = 0 if until is None else _end(until, now, span=span)
         signed = sign(community.domain, community.grant(at.index, to, scope, end), key)
@@ -164,17 +170,17 @@ def _signed_grant(file: Path, where: Mapping[str, Any]) -> Signed[records.Grant]
         raise RecordError(f"{file} holds no signed grant of this community: {str(error).rstrip('.')}.") from None
 
 
-def access(document: Path, ledger: str, pins: Pins) -> Access:
-    """Who may read what of the member, and what it may read of others."""
-    with acting(document, ledger, pins) as (client, at, now):
+def access(document: Path, ledger: str, pins: Pins, reader: Key | None = None) -> Access:
+    """Who may read what of the member, and what it may read of others. reader : signs the questions"""
+    with acting(document, ledger, pins, reader=reader) as (client, at, now):
         community = CommunityClient(client)
         given, received = community.grants(member=at.index), community.grants(grantee=at.account)
         return Access(given, received, community.members, now - 1)
 
 
-def ballots(document: Path, ledger: str, pins: Pins) -> tuple[Ballot, ...]:
-    """All votes, oldest first."""
-    with acting(document, ledger, pins) as (client, at, now):
+def ballots(document: Path, ledger: str, pins: Pins, reader: Key | None = None) -> tuple[Ballot, ...]:
+    """All votes, oldest first. reader : signs the questions"""
+    with acting(document, ledger, pins, reader=reader) as (client, at, now):
         community = CommunityClient(client)
         return tuple(Ballot(each, now - 1, community.has_voted(each.number, at.index)) for each in community.proposals)
 

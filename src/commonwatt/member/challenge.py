@@ -21,7 +21,7 @@ from commonwatt.member.document import named, read
 from commonwatt.member.faults import DEMAND, Chain, Fault, between, faults
 from commonwatt.member.page import Page, mandate_of, require
 from commonwatt.member.page import read as page_of
-from commonwatt.member.trust import Pins, Trust, opened
+from commonwatt.member.trust import Pins, Trust, account_of, opened
 from commonwatt.proof import Key
 from commonwatt.records import Mandate, Post
 from commonwatt.records.schema import as_json
@@ -87,7 +87,7 @@ def _look(document: Path, ledger: str, pins: Pins, key: Key | None, slot: int | 
     given = read(document)
     at = named(given)
     with opened(at, [ledger], pins, key, watching=True) as (client, trust):
-        require(client.member_of(at.account) == at.index, "The chain knows another member at the document's account.")
+        account_of(client, at)  # refuses another member's
         mandate = _mandate(given, at.account, client)
         require(slot is None or 0 <= slot < 1 << 64, "A slot's start is unix seconds.")
         slots = {line["slot"]: line for line in given["content"]["slots"]}
@@ -225,8 +225,11 @@ def _last(client: LedgerClient, slot: int) -> int:
 
 
 def _is_final(client: LedgerClient, slot: int) -> bool:
+    """Also a slot that was missed: it has begun, and nothing was committed, so nothing can be posted."""
     posting = client.posted(slot, _last(client, slot))
-    return posting is not None and posting.final
+    if posting is None:
+        return slot <= client.node.head.timestamp and client.commitment(slot) is None
+    return posting.final
 
 
 def _posts(client: LedgerClient, slots: list[int]) -> Iterator[Post]:

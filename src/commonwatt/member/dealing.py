@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from commonwatt.errors import LedgerError
+from commonwatt.errors import CommonwattError, LedgerError, RecordError, Reverted, VerificationError
 from commonwatt.ledger.client.abi import OFFERS
 from commonwatt.ledger.client.code import Contracts
 from commonwatt.ledger.client.offers import Offer, OffersClient, Sale, State
@@ -21,10 +21,11 @@ from commonwatt.ledger.client.settlement import Addresses, LedgerClient
 from commonwatt.ledger.node import ZERO_ADDRESS
 from commonwatt.member.acting import acting, in_lanes, refused
 from commonwatt.member.document import Named, read
+from commonwatt.member.page import read_reading
 from commonwatt.member.trust import Pins
-from commonwatt.proof import Key
+from commonwatt.proof import Domain, Key
 from commonwatt.records import Reading, Signed
-from commonwatt.records.schema import from_json, to_bytes
+from commonwatt.records.schema import to_bytes
 from commonwatt.units import payment, price_text
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def offer(at: At, slot: int, wh: int, price: int) -> Offer:
 
 def listed(at: At) -> tuple[Listed, ...]:
     """What can be bought: offers that nobody bought and whose slot has not begun."""
-    with _dealing(at) as (offers, _, now):
+    with _dealing(at, asks=True) as (offers, _, now):
         ahead = [(each, offers.sale(each)) for each in offers.posted() if each.slot > now]
         return tuple(_shown(each, sale, offers) for each, sale in ahead if sale.state == State.OPEN)
 
@@ -102,25 +103,32 @@ def fetch(at: At) -> Fetched:
     """Close what can be closed of the member's sales and purchases, and pay it what is its own.
 
     A sale closes with the reading that the member's document has of the slot, or, when none came in time, without.
+    When all else is done, raises why one cannot be closed so: Reverted, RecordError or VerificationError.
     """
     readings = {line["slot"]: line["reading"] for line in read(at.document)["content"]["slots"]}
     with _dealing(at) as (offers, member, now):
         released = refunded = 0
-        closed = []
+        closed: list[Offer] = []
+        kept_open: CommonwattError | None = None
         for each in offers.posted():
             sale, end = offers.sale(each), each.slot + offers.ledger.terms.slot_seconds
             if sale.state == State.SOLD and member.index in (each.seller, sale.buyer):
                 shown = readings.get(each.slot) if member.index == each.seller else None
-                if now > end + offers.patience:
-                    offers.refund(each, at=now)
-                    refunded += 1
-                elif now >= end and shown:
-                    offers.release(offers.ledger.key, each, _signed(shown), at=now)
-                    released += 1
+                try:
+                    if now > end + offers.patience:
+                        offers.refund(each, at=now)
+                        refunded += 1
+                    elif now >= end and shown:
+                        offers.release(offers.ledger.key, each, _signed(shown, offers.ledger.domain), at=now)
+                        released += 1
+                except (Reverted, RecordError, VerificationError) as error:
+                    kept_open = error
                 sale = offers.sale(each)
             if sale.state == State.CLOSED and _due(each, sale, member.index):
                 closed.append(each)
         receipt = offers.fetch(offers.ledger.key, closed, at=now + 1) if closed else None
+        if kept_open:
+            raise kept_open
         return Fetched(released, refunded, receipt)
 
 
@@ -133,8 +141,10 @@ def _due(each: Offer, sale: Sale, member: int) -> int:
 
 
 @contextmanager
-def _dealing(at: At) -> Iterator[tuple[OffersClient, Named, int]]:
-    with acting(at.document, at.ledger, at.pins, at.key) as (client, member, now):
+def _dealing(at: At, *, asks: bool = False) -> Iterator[tuple[OffersClient, Named, int]]:
+    """asks : the key only signs the questions, for a node that answers members only"""
+    key = None if asks else at.key
+    with acting(at.document, at.ledger, at.pins, key, reader=at.key) as (client, member, now):
         asset = PurseClient(client).asset
         token = Addresses(client.addresses.community, client.addresses.settlement, asset)
         offers = OffersClient(LedgerClient(client.node, client.key, token), at.offers)
@@ -147,7 +157,9 @@ def _shown(each: Offer, sale: Sale, offers: OffersClient) -> Listed:
     return Listed(each, sale, each.price * offers.ledger.unit, paid * offers.ledger.unit)
 
 
-def _signed(shown: dict[str, object]) -> Signed[Reading]:
-    """A reading as a document shows it; the contract judges the signature. Raises RecordError."""
-    record = from_json(Reading, {name: value for name, value in shown.items() if name != "signature"})
-    return Signed(record, b"", to_bytes(shown.get("signature"), 65))
+def _signed(given: Any, domain: Domain) -> Signed[Reading]:
+    """A reading as a document shows it, signed by the meter that it names. Raises RecordError or VerificationError."""
+    reading = read_reading(given, domain)
+    if reading is None:
+        raise VerificationError("No reading is shown.")
+    return Signed(reading, b"", to_bytes(given["signature"], 65))

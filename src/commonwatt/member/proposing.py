@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from commonwatt.community.calendar import local_midnight
@@ -20,6 +20,9 @@ from commonwatt.member.acting import acting
 from commonwatt.member.document import read
 from commonwatt.member.trust import Pins
 from commonwatt.proof import Key
+
+_AHEAD: Final = 2 * 86_400
+"""How long before its first slot a charter has to be adopted [s]: `AGREED` of contracts/src/Operators.sol."""
 
 
 def propose(
@@ -51,11 +54,12 @@ def charter_change(client: LedgerClient, new: Community, day: date, now: int, ol
         raise _changes(words)
     known, since = charters(client), local_midnight(day, new.timezone)
     closes = now + CommunityClient(client).parameters.voting_time
-    earliest = max(closes, known[-1].since)
+    earliest = max(closes + _AHEAD, known[-1].since)
     if since <= earliest:
         first = datetime.fromtimestamp(earliest, ZoneInfo(new.timezone)).date() + timedelta(days=1)
-        what = "the vote can end" if earliest == closes else "the last adopted charter holds"
-        when = f"{datetime.fromtimestamp(earliest, UTC):%Y-%m-%d %H:%M} UTC"
+        ends = earliest > known[-1].since
+        what, at = ("the vote can end", closes) if ends else ("the last adopted charter holds", earliest)
+        when = f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC{', by two days' if ends else ''}"
         raise _refused("from", f"is not after the time at which {what}, {when}; the first day after it is {first}")
     (holds,) = held(known, since, since + 1)
     if holds.digest == new.digest:

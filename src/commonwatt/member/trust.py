@@ -106,13 +106,15 @@ def opened(
     pins: Pins,
     key: Key | None = None,
     *,
+    reader: Key | None = None,
     anybody: bool = False,
     watching: bool = False,
 ) -> Iterator[tuple[LedgerClient, Trust]]:
     """The contracts that a document names, when nothing speaks against them.
 
     ledgers : URLs of nodes, or files; several must give the same answers, and one that is named twice counts once
-    key : of the member, for transactions; None = the chain is only asked
+    key : of the member's present account, for transactions; None = the chain is only asked
+    reader : without `key`, signs the questions, for nodes that answer members only
     anybody : the key may be another's
     watching : it may be of an account that holds the member's grant to watch
     Raises LedgerError when a chain cannot be asked or the key is not the member's, and VerificationError when chain or
@@ -120,32 +122,44 @@ def opened(
     word alone.
     """
     if key is not None:
-        may_send(at, pins, at.account if anybody or watching else key.address)
+        require_pinned(at, pins)
     with ExitStack() as stack:
         ledgers = different(ledgers)
-        node = _node(ledgers, stack, key)
+        node = _node(ledgers, stack, key, reader)
         same, where = node.chain_id == at.chain_id, " and ".join(ledgers)
         require(same, f"The document belongs to chain {at.chain_id}, {where} is chain {node.chain_id}.")
         client = LedgerClient(node, key or _NOBODY, Addresses(at.community, at.settlement))
         trust = _trusted(client, at, ledgers, pins)
-        if watching and key is not None and key.address != at.account:
-            watches = bool(client.view(COMMUNITY, "hasAccess", at.index, key.address, _WATCH)[0])
-            if not watches:
-                raise LedgerError(f"{_other(at, key.address)} It holds no grant of that member to watch either.")
+        if key is not None and not anybody:
+            try:
+                require_own(at, account_of(client, at), key)
+            except LedgerError as error:
+                if not watching:
+                    raise
+                if not client.view(COMMUNITY, "hasAccess", at.index, key.address, _WATCH)[0]:
+                    raise LedgerError(f"{error} It holds no grant of that member to watch either.") from None
         yield client, trust
 
 
-def _other(at: Named, account: bytes) -> str:
-    return f"The key is that of {checksum_address(account)}, the document is of {checksum_address(at.account)}."
+def account_of(client: LedgerClient, at: Named) -> bytes:
+    """The account of the document's member [address]: the document's, or the one that replaced it since.
 
-
-def may_send(at: Named, pins: Pins, account: bytes) -> None:
-    """Whether this account [address] may sign for the document's member, and the member knows for whose contracts.
-
-    Raises LedgerError and VerificationError.
+    Raises Reverted or VerificationError when the document's never was that member's.
     """
-    if account != at.account:
-        raise LedgerError(_other(at, account))
+    ever = int(client.view(COMMUNITY, "everMemberOf", at.account)[0])
+    require(ever == at.index, "The chain knows another member at the document's account.")
+    return bytes(client.view(COMMUNITY, "accountOf", at.index)[0])
+
+
+def require_own(at: Named, account: bytes, key: Key) -> None:
+    """Raise LedgerError unless the key is that of the member's present account [address]."""
+    if key.address != account:
+        whose = "the document is of" if account == at.account else "the member's account is now"
+        raise LedgerError(f"The key is that of {checksum_address(key.address)}, {whose} {checksum_address(account)}.")
+
+
+def require_pinned(at: Named, pins: Pins) -> None:
+    """Raise VerificationError unless the member knows from elsewhere whose contracts these are."""
     require(
         pins.whose,
         f"Nothing is sent: only the document says that {checksum_address(at.settlement)} is your community's contract. "
@@ -153,9 +167,9 @@ def may_send(at: Named, pins: Pins, account: bytes) -> None:
     )
 
 
-def _node(ledgers: Sequence[str], stack: ExitStack, key: Key | None) -> Node:
+def _node(ledgers: Sequence[str], stack: ExitStack, key: Key | None, reader: Key | None) -> Node:
     opener = open_to_write if key else open_to_read
-    nodes = {each: stack.enter_context(opener(each, key)) for each in ledgers}
+    nodes = {each: stack.enter_context(opener(each, key or reader)) for each in ledgers}
     return next(iter(nodes.values())) if len(nodes) == 1 else AgreeingNodes(nodes)
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from commonwatt.accounts.charges import vat_on
 from commonwatt.accounts.document import FORMAT, content_hash, grid_amount, hex_text, parts_of
 from commonwatt.errors import CommonwattError, LedgerError, VerificationError
+from commonwatt.ledger.client.abi import COMMUNITY
 from commonwatt.ledger.client.charters import charters, held
 from commonwatt.member.document import named, read, whole
 from commonwatt.member.page import mandate_of, require
@@ -29,7 +30,7 @@ from commonwatt.member.terms import Terms
 from commonwatt.member.trust import Pins, Trust, opened
 from commonwatt.member.verify_slot import check_slot
 from commonwatt.plain import many
-from commonwatt.proof import hash_struct, root_of
+from commonwatt.proof import Key, hash_struct, root_of
 from commonwatt.records import Anchor, Mandate
 from commonwatt.records.schema import to_bytes
 from commonwatt.units import MAX_PRICE, WH_PER_KWH
@@ -69,17 +70,19 @@ def open_and_verify(
     ledgers: Sequence[str],
     pins: Pins = Pins(),  # noqa: B008
     terms: Sequence[Terms] = (),
+    reader: Key | None = None,
 ) -> tuple[Verified, Trust]:
     """Check the bill in the file `bill` against a chain: that of nodes' URLs, or in a file, which is only read.
 
     ledgers : several have to give the same answers
     pins : what the member knows of its community; terms : its files, one for each charter of the
         bill's period; none = what holds is the operators' word
+    reader : signs the questions, for nodes that answer members only
     Raises VerificationError when the bill does not prove what it claims, LedgerError when there is no such chain,
     DataError when a price file of the community does not cover the bill's period.
     """
     document = read(bill)
-    with opened(named(document), ledgers, pins) as (client, trust):
+    with opened(named(document), ledgers, pins, reader=reader) as (client, trust):
         try:
             found = verify_bill(document, client)
             if terms:
@@ -137,14 +140,20 @@ def _anchored(content: Any, anchor: Any, client: LedgerClient) -> None:
 
 
 def _member(content: Any, client: LedgerClient) -> Mandate:
-    """The bill is of this chain and of the member's own account, which signed the mandate; returns that."""
+    """The bill is of this chain and of an account of the member, which signed the mandate; returns that.
+
+    Where another account replaced it, what it signed counts for what was agreed by then.
+    """
     ledger, member = content["ledger"], content["member"]
     require(ledger["chainId"] == client.node.chain_id, "The bill belongs to another chain.")
     contracts = [to_bytes(ledger[name], 20) for name in ("community", "settlement")]
     own = [client.addresses.community, client.addresses.settlement]
     require(contracts == own, "The bill names other contracts.")
     account = to_bytes(member["account"], 20)
-    require(client.member_of(account) == member["index"], "The chain knows another member at this account.")
+    ever = int(client.view(COMMUNITY, "everMemberOf", account)[0])
+    require(ever == member["index"], "The chain knows another member at this account.")
+    if traded := [line["slot"] for line in content["slots"] if line["trades"]]:
+        client.view(COMMUNITY, "memberOfAccountAt", account, max(traded))  # refuses one that was replaced before
     mandate = mandate_of(content["mandate"], account, client.domain)
     period = content["period"]
     valid = mandate.valid_from <= period["from"] and period["until"] <= mandate.valid_until

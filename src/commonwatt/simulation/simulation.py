@@ -175,15 +175,18 @@ class Simulation:
         exchange, seconds = self.exchange, self.rules.period.seconds
         if not self.late or (exchange.next and isinstance(self.rules.events[exchange.done], GateClosure)):
             return False
-        longest = self.rules.community.ledger.corrections
-        ends = {place: int(self.rules.period.starts[place]) + seconds + longest for place in self.late}
-        until = exchange.now if exchange.next else max(ends.values())
+        ledger = self.rules.community.ledger
+        ends = {place: int(self.rules.period.starts[place]) + seconds + ledger.corrections for place in self.late}
+        # When all have come and all is final, what cannot be paid then cannot be later either.
+        last = max(exchange.now, *(when for coming in self.late.values() for when in coming.values()))
+        final = last + 2 * ledger.window + (ledger.answer or ledger.window) + seconds
+        until = exchange.now if exchange.next else min(max(ends.values()), final)
         for at in range(exchange.now, until + 1, seconds):
             for place, coming in sorted(self.late.items()):
                 came = frozenset(member for member, when in coming.items() if when <= at)
                 if came and self._correct_with(Correction(at, place), came):
                     return True
-        self.late = {place: coming for place, coming in self.late.items() if ends[place] > until}
+        self.late = {place: coming for place, coming in self.late.items() if exchange.next and ends[place] > until}
         return False
 
     def _correct_with(self, correction: Correction, came: frozenset[int]) -> bool:
