@@ -282,8 +282,8 @@ def test_the_laboratory_has_no_members_to_ask(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("day", "text", "sentence"),
     [
-        (START, NEW, "then 2026-06-15: comes not after 2026-06-15"),
-        ("2026-06-14", NEW, "then 2026-06-14: comes not after 2026-06-15"),
+        (START, NEW, "then 2026-06-15: must come after 2026-06-15"),
+        ("2026-06-14", NEW, "then 2026-06-14: must come after 2026-06-15"),
         ("2026-06-17", NEW, "then 2026-06-17: comes after the last day"),
         (NEXT, COMMUNITY, "then 2026-06-16: changes nothing"),
         (NEXT, NEW.replace("kwp = 8", "kwp = 9"), "then 2026-06-16: changes the members, which no vote can change"),

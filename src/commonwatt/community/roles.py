@@ -69,7 +69,9 @@ def findings(path: str, table: MemberTable, own: Collection[str]) -> list[Findin
     """
     role = role_of(table)
     found = [
-        Finding(f"{path}.{key}", f"is not for a {role.word}: {_WHY[role]}") for key in foreign(table.role) if key in own
+        Finding(f"{path}.{key}", f"does not go with the role {role.word}: {_WHY[role]}")
+        for key in foreign(table.role)
+        if key in own
     ]
     needed = _NEEDED.get(role) if table.role else "load"
     if needed and getattr(table, needed) is None:

@@ -174,7 +174,7 @@ def _impossible(files: Sequence[Then], days: int) -> list[Finding]:
     for before, each in pairwise(files):
         where = f"then {each.day}"
         if not before.day < each.day:
-            findings.append(Finding(where, f"comes not after {before.day}"))
+            findings.append(Finding(where, f"must come after {before.day}"))
         elif (each.day - first.day).days >= days:
             findings.append(Finding(where, "comes after the last day"))
         if fixed := unchangeable(first.community, each.community):
