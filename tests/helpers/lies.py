@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from exchange_cases import HEAD, MEMBERS, TARIFF
-from order_cases import Hesitant
 
 from commonwatt.exchange import steps
 from commonwatt.exchange.events import Correction, Event
@@ -22,6 +21,7 @@ from commonwatt.records import ZERO_HASH, Statement, Trade, Trades
 from commonwatt.records.deltas import pack_deltas, unpack_deltas
 from commonwatt.simulation.homes import SigningHomes
 from commonwatt.simulation.simulation import Simulation
+from commonwatt.study.scene import Hesitant
 from commonwatt.units import payment
 
 TEXT = (

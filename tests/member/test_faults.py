@@ -37,7 +37,8 @@ from commonwatt.ledger.client.abi import events
 from commonwatt.ledger.client.demands import DemandsClient
 from commonwatt.ledger.client.disputes import DisputesClient
 from commonwatt.member.answered import shown_by
-from commonwatt.member.faults import DEMAND, Chain, Fault, between, faults
+from commonwatt.member.ends import between
+from commonwatt.member.faults import DEMAND, Chain, Fault, faults
 from commonwatt.member.page import read
 from commonwatt.proof import keccak, sign
 from commonwatt.simulation.api import first_day
