@@ -53,7 +53,8 @@ def _of_trade(page: Page, line: ShownLine, ends: _Ends) -> Iterator[Fault]:
         if line.added[0] + other.added[0] != 0:
             says = f"the two ends of trade {trade.number} settle {line.added[0]} Wh and {other.added[0]} Wh"
             yield fault_of(page, says, "challengeSides", line.pair, other.pair)
-        yield from _cut(page, line, there, other, trade)
+        else:
+            yield from _cut(page, line, there, other, trade)
 
 
 def _cut(buys: Page, line: ShownLine, sells: Page, other: ShownLine, trade: Trade) -> Iterator[Fault]:

@@ -165,16 +165,21 @@ class Scene:
                 DisputesClient(self.client).challenge(key, fault.function, fault.post, fault.arguments, at=self.now)
 
     def restated(self, lines: Sequence[Statement], moved: IntArray | None = None) -> Posted:
-        """The honest slot with other lines, and other changes of the balances where they are given [lane unit]."""
-        tree = Tree.of([hash_struct(line) for line in lines])
-        deltas = self.honest.deltas if moved is None else pack_deltas(moved)
-        post = replace(self.honest.post, statements=tree.root, deltas=keccak(deltas))
-        return replace(self.honest, statements=tuple(lines), tree=tree, deltas=deltas, post=post)
+        """See `restated`, of the honest slot."""
+        return restated(self.honest, lines, moved)
 
     def trader(self, *, buys: bool) -> int:
         """A member that paid for what it bought, or was paid for what it sold."""
         local = self.honest.account.local
         return int(local.argmax() if buys else local.argmin())
+
+
+def restated(posted: Posted, lines: Sequence[Statement], moved: IntArray | None = None) -> Posted:
+    """A slot with other lines, and other changes of the balances where they are given [lane unit]."""
+    tree = Tree.of([hash_struct(line) for line in lines])
+    deltas = posted.deltas if moved is None else pack_deltas(moved)
+    post = replace(posted.post, statements=tree.root, deltas=keccak(deltas))
+    return replace(posted, statements=tuple(lines), tree=tree, deltas=deltas, post=post)
 
 
 class Stage:

@@ -12,7 +12,7 @@ from commonwatt.exchange.states import Posted, Settled
 from commonwatt.proof import hash_struct, sign
 from commonwatt.records import BUY, ZERO_HASH, Reading, Statement, Trade
 from commonwatt.records.deltas import unpack_deltas
-from commonwatt.study.scene import Scene
+from commonwatt.study.scene import Scene, restated
 from commonwatt.units import payment
 
 
@@ -21,13 +21,13 @@ def left_out(scene: Scene) -> bool:
     shown at the gate.
     """
     trade = _sold(scene)
-    return scene.objected(_without(scene, trade), trade.seller, proof="challengeMissing")
+    return scene.objected(without(scene.honest, trade, trade.seller), trade.seller, proof="challengeMissing")
 
 
 def left_out_of_both(scene: Scene) -> bool:
     """The same, and the seller kept nothing: its page and the buyer's show it."""
     trade = _sold(scene)
-    hidden = _without(scene, trade)
+    hidden = without(scene.honest, trade, trade.seller)
     shown = replace(hidden, records=scene.honest.records, account=scene.honest.account)
     return scene.objected_together({trade.buyer: shown, trade.seller: hidden}, "challengeMissing")
 
@@ -35,7 +35,7 @@ def left_out_of_both(scene: Scene) -> bool:
 def two_ends(scene: Scene) -> bool:
     """The seller settles a Wh less of a trade than the buyer pays for, and somebody else gets the money."""
     trade = _sold(scene)
-    false = _moved(scene, trade, scene.honest.statements, _place(scene, trade), 1)
+    false = _less(scene.honest, trade, trade.seller, scene.honest.statements, 1)
     return scene.objected_together({trade.buyer: false, trade.seller: false}, "challengeSides")
 
 
@@ -83,37 +83,40 @@ def _stated(scene: Scene, false: Settled) -> Posted:
     return steps.post(false, [mandate.hash for mandate in scene.mandates])
 
 
-def _place(scene: Scene, trade: Trade) -> int:
-    """Where the seller's line of a trade stands."""
-    wanted = (trade.seller, hash_struct(trade))
-    return [(line.member, line.trade) for line in scene.honest.statements].index(wanted)
-
-
-def _without(scene: Scene, trade: Trade) -> Posted:
-    """The honest slot without the seller's line of a trade, as the seller is shown it."""
-    honest, place = scene.honest, _place(scene, trade)
-    lines = list(honest.statements)
-    if [line.member for line in lines].count(trade.seller) == 1:
+def without(honest: Posted, trade: Trade, member: int) -> Posted:
+    """A slot in which an end of a trade has no line of it, as the member at that end is shown it: somebody else has its
+    money.
+    """
+    place, lines = _place(honest, trade, member), list(honest.statements)
+    if [line.member for line in lines].count(member) == 1:
         lines[place] = replace(lines[place], trade=ZERO_HASH, order=ZERO_HASH)
     else:
-        behind = lines[place + 1 :]
-        lines[place:] = [replace(line, index=line.index - (line.member == trade.seller)) for line in behind]
-    false = _moved(scene, trade, lines, place, int(honest.account.settled[trade.number]))
+        lines[place:] = [replace(line, index=line.index - (line.member == member)) for line in lines[place + 1 :]]
+    false = _less(honest, trade, member, lines, int(honest.account.settled[trade.number]))
     kept = np.arange(len(honest.records)) != trade.number
     records = tuple(each for each in honest.records if each is not trade)
     return replace(false, records=records, account=replace(honest.account, settled=honest.account.settled[kept]))
 
 
-def _moved(scene: Scene, trade: Trade, lines: Sequence[Statement], place: int, wh: int) -> Posted:
-    """The seller sells so much less of a trade [Wh]: its sums change from a place on; an accomplice gets the money."""
-    settled = int(scene.honest.account.settled[trade.number])
-    money = payment(settled, trade.price) - payment(settled - wh, trade.price)
+def _place(posted: Posted, trade: Trade, member: int) -> int:
+    """Where the line of an end of a trade stands."""
+    wanted = (member, hash_struct(trade))
+    return [(line.member, line.trade) for line in posted.statements].index(wanted)
+
+
+def _less(honest: Posted, trade: Trade, member: int, lines: Sequence[Statement], wh: int) -> Posted:
+    """An end settles so much less of a trade [Wh]: its sums change from its line of it on, an accomplice's balance by
+    as much the other way.
+    """
+    settled, sign = int(honest.account.settled[trade.number]), 1 if member == trade.seller else -1
+    money = sign * (payment(settled, trade.price) - payment(settled - wh, trade.price))
+    place = _place(honest, trade, member)
     behind = [
-        replace(line, wh=line.wh + wh, money=line.money - money) if line.member == trade.seller else line
+        replace(line, wh=line.wh + sign * wh, money=line.money - money) if line.member == member else line
         for line in lines[place:]
     ]
-    accomplice = next(each for each in range(len(scene.mandates)) if each not in (trade.buyer, trade.seller))
-    moved = unpack_deltas(scene.honest.deltas).copy()
-    moved[trade.seller] -= money
+    moved = unpack_deltas(honest.deltas).copy()
+    accomplice = next(each for each in range(len(moved)) if each not in (trade.buyer, trade.seller))
+    moved[member] -= money
     moved[accomplice] += money
-    return scene.restated([*lines[:place], *behind], moved)
+    return restated(honest, [*lines[:place], *behind], moved)
