@@ -123,7 +123,8 @@ abstract contract Ends is Lines {
     {
         (uint32 member, bytes32 consent) =
             sells ? (trade.seller, trade.sellOrder) : (trade.buyer, trade.buyOrder);
-        if (line.member != member) return line.member < member;
+        // What ends the statements is nobody's line, also where a trade names that number.
+        if (line.member != member || member == SENTINEL) return line.member < member;
         // A member's line without a trade stands before those with one.
         if (line.trade == 0 || line.order != consent) return line.trade == 0 || line.order < consent;
         _requireSame(line.trade, hashTrade(its));

@@ -190,6 +190,17 @@ contract EndsTest is Batch {
         while (lines[place].member != member || lines[place].trade != hashOf(trade)) ++place;
     }
 
+    /// A seller that nobody is, up to the number that ends the statements.
+    function test_a_seller_that_is_nobody(uint32 seller) public {
+        seller = seller % 2 == 0 ? SENTINEL : (seller < 4 ? 4 : seller);
+        omit(2, 3);
+        uint256 place = lineOf(0, 3);
+        trades[3].seller = seller;
+        lines[place].trade = hashOf(trades[3]);
+        seal();
+        vm.assertTrue(found(3, true, true));
+    }
+
     function test_a_revision_leaves_a_committed_trade_out() public {
         uint32[] memory members = new uint32[](4);
         uint64[] memory lanes = new uint64[](4);
