@@ -85,7 +85,8 @@ abstract contract Ends is Lines {
         _requireSame(last.reading, hashReading(cut.fed));
 
         bool whole = line.member == trade.buyer && last.member == trade.seller
-            && _net(cut.drawn) >= int256(uint256(cut.buyOrder.wh)) && -_net(cut.fed) >= int256(uint256(cut.sellOrder.wh));
+            && _net(cut.drawn) >= int256(uint256(cut.buyOrder.wh))
+            && -_net(cut.fed) >= int256(uint256(cut.sellOrder.wh));
         bool paid = _paysLater(p, cut) && last.money < FULL;
         _strikeIf(whole && paid && wh < int256(uint256(trade.wh)), p, line.member);
     }
@@ -121,8 +122,7 @@ abstract contract Ends is Lines {
         pure
         returns (bool)
     {
-        (uint32 member, bytes32 consent) =
-            sells ? (trade.seller, trade.sellOrder) : (trade.buyer, trade.buyOrder);
+        (uint32 member, bytes32 consent) = sells ? (trade.seller, trade.sellOrder) : (trade.buyer, trade.buyOrder);
         // What ends the statements is nobody's line, also where a trade names that number.
         if (line.member != member || member == SENTINEL) return line.member < member;
         // A member's line without a trade stands before those with one.

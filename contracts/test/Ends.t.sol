@@ -40,7 +40,7 @@ contract EndsTest is Batch {
                 lines[i] = lines[i + 1];
                 if (lines[i].member != member) continue;
                 (lines[i].index, lines[i].wh, lines[i].money) =
-                    (lines[i].index - 1, lines[i].wh - wh, lines[i].money - money);
+                (lines[i].index - 1, lines[i].wh - wh, lines[i].money - money);
             }
             lines.pop();
         }
@@ -256,9 +256,7 @@ contract EndsTest is Batch {
         vm.expectRevert(
             abi.encodeWithSelector(Judge.OtherRecord.selector, settlement.commitments(SLOT), commitmentWith(invented))
         );
-        disputes.challengeMissing(
-            p, invented, true, new Leaf[](0), siblingsOf(_tradeHashes(), 0), around, beside
-        );
+        disputes.challengeMissing(p, invented, true, new Leaf[](0), siblingsOf(_tradeHashes(), 0), around, beside);
         vm.expectRevert(abi.encodeWithSelector(Judge.OtherRecord.selector, hashOf(trades[0]), hashOf(invented)));
         disputes.challengeMissing(p, invented, true, booked, none, around, beside);
         // The line is of the very end that is said to be missing.
@@ -288,8 +286,7 @@ contract EndsTest is Batch {
     function cutOf(uint256 trade, uint256 later) private view returns (Cut memory cut) {
         (uint32 buyer, uint32 seller) = (trades[trade].buyer, trades[trade].seller);
         (cut.trade, cut.later) = (trades[trade], trades[later]);
-        (cut.bought, cut.paid, cut.ends) =
-            (stepOf(buyer, trade), stepOf(trades[later].buyer, later), endsOf(seller));
+        (cut.bought, cut.paid, cut.ends) = (stepOf(buyer, trade), stepOf(trades[later].buyer, later), endsOf(seller));
         (cut.buyOrder, cut.sellOrder) = (orders[buyer], orders[seller]);
         (cut.drawn, cut.fed) = (readings[buyer], readings[seller]);
     }
