@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
+import {Ends} from "./Ends.sol";
 import {commitmentOf, hashMandate, hashOrder, hashReading, hashTrade} from "./Hashing.sol";
 import {Judge, Leaf} from "./Judge.sol";
 import {Proofs} from "./Proofs.sol";
@@ -14,10 +15,11 @@ import {Settlement} from "./Settlement.sol";
 /// The statements are sorted by member; within a member by order hash, purchases before sales, number of the trade. A
 /// member that was registered before the slot began has at least one line, all of them name its reading, and sums run
 /// from line to line. Where no reading came the lines name none, and nothing moves. A last line of the highest possible
-/// member ends them. What is wrong with a post therefore shows in one line, or in two side by side.
+/// member ends them. What is wrong with a post therefore shows in one line, or in two side by side; what is wrong between the two
+/// ends of a trade, in lines of both.
 ///
 /// Where a list of lines is asked for, a line before a member's first one (index 0) is left out: its sums begin at zero.
-contract Disputes is Judge {
+contract Disputes is Ends {
     constructor(Settlement settlement_) Judge(settlement_) {}
 
     /// @notice A line whose trade is of another slot, of other members or with itself, or under another consent.
@@ -233,7 +235,7 @@ contract Disputes is Judge {
     function challengeDelivery(Post calldata p, Leaf[] calldata ends, Reading calldata reading) external {
         Statement calldata last = _last(p, ends);
         _requireSame(last.reading, hashReading(reading));
-        int256 net = int256(uint256(reading.whIn)) - int256(uint256(reading.whOut));
+        int256 net = _net(reading);
         bool within = net > 0 ? last.wh >= 0 && last.wh <= net : last.wh <= 0 && last.wh >= net;
         _strikeIf(!within || reading.slot != p.slot || !_isMeterOf(last.member, reading.meter, p.slot), p, last.member);
     }
@@ -244,7 +246,7 @@ contract Disputes is Judge {
     function challengeDirection(Post calldata p, Leaf[] calldata lines, Reading calldata reading) external {
         (Statement calldata line, int256 wh,) = _step(p, lines);
         _requireSame(line.reading, hashReading(reading));
-        int256 net = int256(uint256(reading.whIn)) - int256(uint256(reading.whOut));
+        int256 net = _net(reading);
         _strikeIf((wh > 0 && net <= 0) || (wh < 0 && net >= 0), p, line.member);
     }
 
@@ -276,83 +278,5 @@ contract Disputes is Judge {
         Proofs.requireAt(committed, trade.number, siblings, trades);
         // Behind the committed trades there is room for others.
         _strikeIf(committed != 0 && committed != line.trade, p, line.member);
-    }
-
-    /// @notice The two ends of a trade settle different energy.
-    /// @param one [the line before and] the line of one end
-    /// @param other [the line before and] the line of the other end
-    function challengeSides(Post calldata p, Leaf[] calldata one, Leaf[] calldata other) external {
-        (Statement calldata line, int256 wh,) = _step(p, one);
-        (Statement calldata opposite, int256 whThere,) = _step(p, other);
-        require(line.trade != 0, NoFault(p.slot, p.revision, line.member));
-        _requireSame(line.trade, opposite.trade);
-        _strikeIf(wh + whThere != 0 && line.member != opposite.member, p, line.member);
-    }
-
-    // --------------------------------------------------------------------------------------------------------- parts
-
-    /// @dev A line of the post and its trade.
-    function _tradeLine(Post calldata p, Leaf calldata leaf, Trade calldata trade)
-        private
-        pure
-        returns (Statement calldata line)
-    {
-        line = _line(p, leaf);
-        _requireSame(line.trade, hashTrade(trade));
-    }
-
-    /// @dev A line, and what its sums add to those of the line before.
-    function _step(Post calldata p, Leaf[] calldata lines)
-        private
-        pure
-        returns (Statement calldata line, int256 wh, int256 money)
-    {
-        require(lines.length == 1 || lines.length == 2, WrongLines(lines.length, 2));
-        line = _line(p, lines[lines.length - 1]);
-        (wh, money) = (line.wh, line.money);
-        Statement calldata before;
-        if (_hasBefore(line, lines.length, 1)) {
-            (before,) = _pair(p, lines[0], lines[1]);
-            require(before.member == line.member, OtherMember(line.member, before.member));
-            (wh, money) = (wh - before.wh, money - before.money);
-        }
-    }
-
-    /// @dev Energy under one order from a first to a last line of it, positive = bought.
-    function _filled(Post calldata p, Leaf[] calldata lines)
-        private
-        pure
-        returns (uint32 member, bytes32 consent, int256 wh)
-    {
-        require(lines.length == 2 || lines.length == 3, WrongLines(lines.length, 3));
-        Statement calldata from = _line(p, lines[lines.length - 2]);
-        Statement calldata to = _line(p, lines[lines.length - 1]);
-        require(from.member == to.member, OtherMember(from.member, to.member));
-        _requireSame(from.order, to.order);
-        require(
-            lines[lines.length - 2].position <= lines[lines.length - 1].position,
-            NotAdjacent(lines[lines.length - 2].position, lines[lines.length - 1].position)
-        );
-        wh = to.wh;
-        if (_hasBefore(from, lines.length, 2)) {
-            (Statement calldata before,) = _pair(p, lines[0], lines[1]);
-            require(before.member == from.member, OtherMember(from.member, before.member));
-            wh -= before.wh;
-        }
-        return (to.member, to.order, wh);
-    }
-
-    /// @dev Whether a line has one of its member before it; then it must be given, else left out.
-    function _hasBefore(Statement calldata line, uint256 given, uint256 needed) private pure returns (bool has) {
-        has = line.index != 0;
-        if (has) ++needed;
-        require(given == needed, WrongLines(given, needed));
-    }
-
-    /// @dev What the posted deltas move for a member, in lane units; beyond their end nothing.
-    function _delta(Post calldata p, uint32 member, bytes calldata deltas) private pure returns (int256) {
-        _requireSame(p.deltas, keccak256(deltas));
-        uint256 start = uint256(member) * 4;
-        return start < deltas.length ? int256(int32(uint32(bytes4(deltas[start:start + 4])))) : int256(0);
     }
 }

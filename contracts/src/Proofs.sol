@@ -18,8 +18,20 @@ library Proofs {
     /// @param structHash of the record; zero = the position is empty
     /// @param siblings from the bottom
     function requireAt(bytes32 structHash, uint256 position, bytes32[] calldata siblings, bytes32 root) internal pure {
+        bytes32 found = rootAt(structHash, position, siblings);
+        require(found == root, NotInTree(root, found, position));
+    }
+
+    /// @notice Root of the tree in which a record stands at a position.
+    /// @param structHash of the record; zero = the position is empty
+    /// @param siblings from the bottom
+    function rootAt(bytes32 structHash, uint256 position, bytes32[] calldata siblings)
+        internal
+        pure
+        returns (bytes32 node)
+    {
         require(position >> siblings.length == 0, PositionOutside(position, siblings.length));
-        bytes32 node = structHash == 0 ? bytes32(0) : leafOf(structHash);
+        node = structHash == 0 ? bytes32(0) : leafOf(structHash);
         uint256 place = position;
         for (uint256 i = 0; i < siblings.length; ++i) {
             node = place & 1 == 0
@@ -27,7 +39,6 @@ library Proofs {
                 : Hashes.efficientKeccak256(siblings[i], node);
             place >>= 1;
         }
-        require(node == root, NotInTree(root, node, position));
     }
 
     /// @notice Requires that leaves stand side by side.

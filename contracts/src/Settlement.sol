@@ -242,29 +242,28 @@ contract Settlement is EIP712, Purse, Bonds {
     /// @param deltas as posted
     /// @param key opens the post's lock; of one without a lock it says nothing
     function finalise(Post calldata p, bytes calldata deltas, bytes32 key) external {
-        Posting storage posting = _pending(p);
-        uint256 finalFrom = _finalFrom(posting);
-        uint256 end = _end(posting, p.until);
-        require(block.timestamp >= finalFrom, NotYetFinal(p.slot, p.revision, finalFrom));
-        require(block.timestamp <= end, Expired(p.slot, p.revision, end));
-        _requireDeltas(p, deltas);
-        if (p.lock != 0) {
-            require(keccak256(abi.encode(key)) == p.lock, WrongKey(p.slot, p.revision, p.lock));
-            emit Unlocked(p.slot, p.revision, key);
-        }
+        _finalise(p, deltas, key);
+    }
 
-        posting.finalised = true;
-        _unbind(posting.poster);
-        // Length and sum of these very deltas were checked by `post`; members are never fewer.
-        _book.applyAll(deltas);
-        emit Finalised(p.slot, p.revision);
+    /// @notice Applies posts after their windows, in this order, all or none. Anybody may. A slot's correction costs little
+    /// beside another slot that becomes final: balances that both move are read and written once.
+    /// @param posts of one or more slots
+    /// @param deltas of each, as posted
+    /// @param keys of each, see `finalise`
+    function finaliseAll(Post[] calldata posts, bytes[] calldata deltas, bytes32[] calldata keys) external {
+        require(deltas.length == posts.length, LengthMismatch(posts.length, deltas.length));
+        require(keys.length == posts.length, LengthMismatch(posts.length, keys.length));
+        for (uint256 i = 0; i < posts.length; ++i) {
+            _finalise(posts[i], deltas[i], keys[i]);
+        }
     }
 
     /// @notice Clears away an expired post, so that it no longer binds its sender's stake. Anybody may, but not while it is
     /// held: what was demanded of it can still delete it.
     function expire(Post calldata p) external {
         Posting storage posting = _pending(p);
-        bool over = block.timestamp > _end(posting, p.until) && block.timestamp > posting.heldUntil;
+        uint256 end = _end(_finalFrom(posting), p.until);
+        bool over = block.timestamp > end && block.timestamp > posting.heldUntil;
         require(over, NotExpired(p.slot, p.revision));
         _unbind(posting.poster);
         delete posted[p.slot][p.revision];
@@ -319,6 +318,25 @@ contract Settlement is EIP712, Purse, Bonds {
 
     // --------------------------------------------------------------------------------------------------------- parts
 
+    function _finalise(Post calldata p, bytes calldata deltas, bytes32 key) private {
+        Posting storage posting = _pending(p);
+        uint256 finalFrom = _finalFrom(posting);
+        uint256 end = _end(finalFrom, p.until);
+        require(block.timestamp >= finalFrom, NotYetFinal(p.slot, p.revision, finalFrom));
+        require(block.timestamp <= end, Expired(p.slot, p.revision, end));
+        _requireDeltas(p, deltas);
+        if (p.lock != 0) {
+            require(keccak256(abi.encode(key)) == p.lock, WrongKey(p.slot, p.revision, p.lock));
+            emit Unlocked(p.slot, p.revision, key);
+        }
+
+        posting.finalised = true;
+        _unbind(posting.poster);
+        // Length and sum of these very deltas were checked by `post`; members are never fewer.
+        _book.applyAll(deltas);
+        emit Finalised(p.slot, p.revision);
+    }
+
     function _requirePostable(Post calldata p, bytes32 trades) private view {
         bytes32 given = commitmentOf(p.orders, trades);
         bytes32 committed = commitments[p.slot];
@@ -332,7 +350,7 @@ contract Settlement is EIP712, Purse, Bonds {
         uint256 finalFrom = block.timestamp + window;
         require(p.until == 0 || p.until >= finalFrom, EndsTooEarly(p.slot, p.revision, p.until, finalFrom));
         Posting storage earlier = posted[p.slot][p.revision];
-        bool gone = !earlier.finalised && block.timestamp > _end(earlier, 0);
+        bool gone = !earlier.finalised && block.timestamp > _end(_finalFrom(earlier), 0);
         require(earlier.digest == 0 || gone, AlreadyPosted(p.slot, p.revision));
     }
 
@@ -359,9 +377,11 @@ contract Settlement is EIP712, Purse, Bonds {
         return posting.heldUntil > end ? posting.heldUntil : end;
     }
 
-    /// @dev Last second at which a post can be finalised. until : its own end; zero = none
-    function _end(Posting storage posting, uint64 until) private view returns (uint256 end) {
-        end = _finalFrom(posting) + grace;
+    /// @dev Last second at which a post can be finalised.
+    /// @param finalFrom the first one
+    /// @param until the post's own end; zero = none
+    function _end(uint256 finalFrom, uint64 until) private view returns (uint256 end) {
+        end = finalFrom + grace;
         if (until != 0 && until < end) end = until;
     }
 

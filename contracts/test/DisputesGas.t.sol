@@ -2,6 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {Answer} from "../src/Demands.sol";
+import {Cut} from "../src/Ends.sol";
 import {Leaf} from "../src/Judge.sol";
 import {Post, RECEIPT_TYPEHASH, Receipt, Trade} from "../src/Records.sol";
 import {Batch} from "./Batch.sol";
@@ -219,6 +220,46 @@ contract DisputesGasTest is Batch {
         seal();
         disputes.challengeSides(p, stepOf(1, 2), stepOf(3, 2));
         note("challengeSides");
+    }
+
+    function test_gas_of_a_trade_without_its_seller_s_line() public {
+        uint256 place = lineOf(2, 3);
+        Trade[] memory beside = new Trade[](2);
+        (beside[0], beside[1]) = (trades[0], trades[0]);
+        for (uint256 i = place; i + 1 < lines.length; ++i) {
+            lines[i] = lines[i + 1];
+        }
+        lines.pop();
+        seal();
+        Leaf[] memory booked = one(lineOf(0, 3));
+        disputes.challengeMissing(p, trades[3], true, booked, new bytes32[](0), two(place - 1, place), beside);
+        note("challengeMissing, booked");
+    }
+
+    function test_gas_of_a_committed_trade_without_a_line() public {
+        uint256 place = lineOf(2, 0);
+        for (uint256 i = place; i + 1 < lines.length; ++i) {
+            lines[i] = lines[i + 1];
+        }
+        lines.pop();
+        seal();
+        Trade[] memory beside = new Trade[](2);
+        (beside[0], beside[1]) = (trades[0], trades[0]);
+        bytes32[] memory way = siblingsOf(_tradeHashes(), 0);
+        disputes.challengeMissing(p, trades[0], true, new Leaf[](0), way, two(place - 1, place), beside);
+        note("challengeMissing, committed");
+    }
+
+    function test_gas_of_a_trade_that_is_cut() public {
+        settled[0] = 0;
+        rebook();
+        seal();
+        Cut memory cut;
+        (cut.trade, cut.later, cut.bought, cut.paid) = (trades[0], trades[1], stepOf(0, 0), stepOf(0, 1));
+        (cut.ends, cut.buyOrder, cut.sellOrder) = (endsOf(2), orders[0], orders[2]);
+        (cut.drawn, cut.fed) = (readings[0], readings[2]);
+        disputes.challengeCut(p, cut);
+        note("challengeCut");
     }
 
     function test_gas_of_a_demand_and_its_end() public {

@@ -54,6 +54,44 @@ contract SettlementTest is Base {
         vm.assertTrue(finalised);
     }
 
+    function test_posts_take_effect_together_or_not_at_all() public {
+        (Post[] memory posts, bytes[] memory packed) = (new Post[](2), new bytes[](2));
+        (posts[0], packed[0]) = (p, deltas);
+        // The second pays with what the first brings.
+        (posts[1], packed[1]) = (postOf(END, 0, deltasOf(30, -30)), deltasOf(30, -30));
+        bytes32[] memory keys = new bytes32[](2);
+        vm.warp(SLOT - 1);
+        commit(END);
+        vm.warp(END + SLOT_SECONDS);
+        post(p, deltas);
+        post(posts[1], packed[1]);
+        vm.warp(END + SLOT_SECONDS + WINDOW);
+        vm.expectRevert(abi.encodeWithSelector(Purse.LengthMismatch.selector, 2, 1));
+        settlement.finaliseAll(posts, packed, new bytes32[](1));
+        vm.expectRevert(abi.encodeWithSelector(Purse.LengthMismatch.selector, 2, 1));
+        settlement.finaliseAll(posts, new bytes[](1), keys);
+        (posts[0], posts[1], packed[0], packed[1]) = (posts[1], posts[0], packed[1], packed[0]);
+        vm.expectRevert(abi.encodeWithSelector(Lanes.InsufficientCollateral.selector, 1, 0, -30));
+        settlement.finaliseAll(posts, packed, keys);
+        assertBalances(100, 0);
+        (posts[0], posts[1], packed[0], packed[1]) = (posts[1], posts[0], packed[1], packed[0]);
+        settlement.finaliseAll(posts, packed, keys);
+        assertBalances(90, 10);
+        vm.expectRevert(abi.encodeWithSelector(Settlement.AlreadyFinal.selector, SLOT, 0));
+        settlement.finaliseAll(posts, packed, keys);
+    }
+
+    function test_none_of_the_posts_takes_effect_twice_in_one_call() public {
+        (Post[] memory posts, bytes[] memory packed) = (new Post[](2), new bytes[](2));
+        (posts[0], posts[1], packed[0], packed[1]) = (p, p, deltas, deltas);
+        post(p, deltas);
+        vm.warp(FINAL_FROM);
+        vm.expectRevert(abi.encodeWithSelector(Settlement.AlreadyFinal.selector, SLOT, 0));
+        settlement.finaliseAll(posts, packed, new bytes32[](2));
+        settlement.finaliseAll(new Post[](0), new bytes[](0), new bytes32[](0));
+        assertBalances(100, 0);
+    }
+
     // Commit
 
     function test_commit_covers_consecutive_slots() public {

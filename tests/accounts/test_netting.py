@@ -16,10 +16,11 @@ from commonwatt.community.tariff import Flat, Levy, SlotPrices, Tariff, slot_pri
 from commonwatt.errors import DataError
 from commonwatt.records import ZERO_HASH, Trade, Trades
 from commonwatt.records.deltas import DELTA_MAX, DELTA_MIN
-from commonwatt.units import IntArray, payment, round_half_up
+from commonwatt.units import MAX_PRICE, IntArray, payment, round_half_up
 
 MEMBERS = 5
 prices = st.integers(0, 400_000)
+dear_prices = prices | st.integers(0, MAX_PRICE)
 
 
 @st.composite
@@ -94,6 +95,27 @@ def test_no_balance_changes_by_more_than_the_contract_can_read(trades: Trades) -
     credit = of(trades, wh).credit(MEMBERS)
     assert credit.min(initial=0) >= DELTA_MIN
     assert credit.max(initial=0) <= DELTA_MAX
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 1), st.integers(2, 4), st.integers(1, 10**6), dear_prices), max_size=12),
+    st.lists(st.integers(0, 10**10) | st.integers(0, 10**4), min_size=MEMBERS, max_size=MEMBERS),
+)
+def test_who_pays_for_a_later_trade_was_not_cut_and_who_is_cut_for_a_full_balance_has_much(
+    rows: list[tuple[int, int, int, int]], free: list[int]
+) -> None:
+    """What the contract takes for proof that a trade was not cut for want of money (`challengeCut`)."""
+    trades = Trades(*np.array(rows, dtype=np.int64).reshape(-1, 4).T)
+    settled = affordable(trades, np.array(free, dtype=np.int64))
+    credit = Trades(trades.buyer, trades.seller, settled, trades.price).credit(MEMBERS)
+    for number, (buyer, seller, wh, _) in enumerate(rows):
+        later = [
+            payment(int(settled[other]), price)
+            for other, (its, _, _, price) in enumerate(rows)
+            if other > number and its == buyer
+        ]
+        if any(later) and credit[seller] < 2**30:
+            assert settled[number] == wh
 
 
 def test_a_seller_may_spend_in_a_slot_what_it_earns_in_it() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from settlement_cases import OPERATORS, ORDERS, READINGS, STATEMENTS, TRADES, community
 
+from commonwatt.errors import Reverted
 from commonwatt.exchange.outbox import Outbox, Outgoing
+from commonwatt.ledger.client.finalising import finalising
 from commonwatt.ledger.client.quorum import gate_of
 from commonwatt.proof import hash_struct, keccak, sign
 from commonwatt.records import Post
@@ -31,3 +34,30 @@ def test_a_backlog_becomes_final_in_few_blocks() -> None:
         outbox.finalise_due(at)
         assert client.balances().tolist()[:2] == [10 - final, 10 + final]
         assert (client.node.head.number - before, len(outbox.pending)) == (1, 6 - final)
+        block = client.node.block(before + 1)
+        assert block is not None
+        assert len(block.transactions) == 1
+
+
+def test_what_has_to_wait_keeps_no_other_post_from_being_final() -> None:
+    client, quorum = community(), OPERATORS[:2]
+    packed, starts = pack_deltas(np.array([-1, 1])), [9_000, 9_900]
+    gate = gate_of(starts[0], [ORDERS] * 2, [TRADES] * 2)
+    signed = [sign(client.domain, gate, key).signature for key in quorum]
+    client.commit(starts[0], [ORDERS] * 2, [TRADES] * 2, signed, at=8_002)
+    posts = [Post(start, 0, ORDERS, READINGS, STATEMENTS, keccak(packed)) for start in starts]
+    for place, post in enumerate(posts):
+        signed = [sign(client.domain, post, key).signature for key in quorum]
+        client.post(post, TRADES, packed, signed, at=15_000 + 1_000 * place)
+    with pytest.raises(Reverted, match="NotYetFinal"):
+        client.finalise_all([(post, packed) for post in posts], at=18_700)
+    assert client.balances().tolist()[:2] == [9, 11]
+    with pytest.raises(Reverted, match="AlreadyFinal"):
+        client.finalise_all([(posts[0], packed)], at=18_800)
+
+
+def test_more_deltas_than_a_transaction_takes_are_applied_by_several() -> None:
+    post, settlement = Post(9_000, 0, ORDERS, READINGS, STATEMENTS, keccak(b"")), bytes(20)
+    for counts, calls in (([590, 570], 1), ([590, 580, 5], 2), ([5_000], 1), ([1, 5_000, 1], 3)):
+        found = finalising(settlement, [(post, bytes(4 * count)) for count in counts])
+        assert (len(found), {call.kind for call in found}) == (calls, {"finalise"})

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from exchange_cases import COMMUNITY, START, begin, exchange_of, homes_of, short_days, snapshot, tables, written
-from order_cases import Hesitant, Themselves
+from order_cases import Themselves
 
 from commonwatt.errors import VerificationError
 from commonwatt.exchange import store
@@ -20,6 +20,7 @@ from commonwatt.records import BUY, Order, Signed
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
 from commonwatt.simulation.simulation import Simulation
+from commonwatt.study.scene import Hesitant
 
 FLAT, SHOP = 2, 3
 """The one orders what its agent did with its own wallet, the other cancels."""

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from exchange_cases import HEAD, MEMBERS, TARIFF
-from order_cases import Hesitant
 
 from commonwatt.exchange import steps
 from commonwatt.exchange.events import Correction, Event
@@ -22,6 +21,8 @@ from commonwatt.records import ZERO_HASH, Statement, Trade, Trades
 from commonwatt.records.deltas import pack_deltas, unpack_deltas
 from commonwatt.simulation.homes import SigningHomes
 from commonwatt.simulation.simulation import Simulation
+from commonwatt.study.scene import Hesitant
+from commonwatt.study.trades import without
 from commonwatt.units import payment
 
 TEXT = (
@@ -242,6 +243,10 @@ def moved_without_a_line(day: Day, posted: Posted, member: int) -> Posted:
     return restated(posted, [line for line in posted.statements if line.member != member])
 
 
+def left_out(day: Day, posted: Posted, member: int) -> Posted:
+    return without(posted, own(posted, member, ahead=True), member)
+
+
 LIES: dict[str, Lie] = {
     "challengeOrder": dearer_than_the_order,
     "challengeMandate": dearer_than_the_mandate,
@@ -256,6 +261,7 @@ LIES: dict[str, Lie] = {
     "challengeReading": of_another_reading,
     "challengeUnstated": moved_without_a_line,
     "challengeReplaced": under_a_replaced_order,
+    "challengeMissing": left_out,
 }
 OF_REVISIONS: dict[str, Lie] = {
     "challengeRevision" if name == "challengeDelta" else name: lie for name, lie in LIES.items()

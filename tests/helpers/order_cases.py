@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +10,9 @@ import numpy as np
 from commonwatt.community.model import Community, LedgerChoice, Member
 from commonwatt.community.tariff import Flat, Tariff
 from commonwatt.community.wording import order_text
-from commonwatt.market import Orders
 from commonwatt.proof import Domain, Key, sign
 from commonwatt.records import BUY, SELL, Mandate, Order, Signed
-from commonwatt.simulation.homes import SigningHomes
+from commonwatt.study.scene import Hesitant
 
 SLOT, NOW, HOUR = 1_800_000_000, 1_799_900_000, 3600
 DOMAIN = Domain(7, b"\x07" * 20)
@@ -56,28 +54,6 @@ def own(member: int = 0, *, language: str = "en", key: Key | None = None, **chan
     draft = order(member, **changes).record
     words = COMMUNITY.currency, COMMUNITY.timezone, COMMUNITY.slot_seconds, COMMUNITY.unit
     return sign(DOMAIN, replace(draft, text=order_text(draft, *words, language)), key or WALLETS[member])
-
-
-class Hesitant(SigningHomes):
-    """Homes whose agents order more at first, and then think better of it."""
-
-    @classmethod
-    def of(cls, homes: SigningHomes) -> Hesitant:
-        """The same homes, of that kind."""
-        return cls(homes.rules, homes.world, homes.forecaster, homes.store, homes.keys, homes.domain)
-
-    def signed(self, starts: Sequence[int], orders: Sequence[Orders]) -> tuple[tuple[Signed[Order], ...], ...]:
-        """See `SigningHomes`."""
-        return tuple(
-            tuple(each for order in slot for each in self.hesitating(order)) for slot in super().signed(starts, orders)
-        )
-
-    def hesitating(self, order: Signed[Order]) -> tuple[Signed[Order], ...]:
-        """What comes in the place of an order: a wish for more, and then the order."""
-        record = order.record
-        agents = {key.address: agent for key, agent in zip(self.keys.members, self.keys.agents, strict=True)}
-        first = replace(record, nonce=record.nonce - 1, wh=min(2 * record.wh, record.wh + 100))
-        return sign(self.domain, first, agents[record.member]), order
 
 
 class Themselves(Hesitant):

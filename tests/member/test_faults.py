@@ -31,16 +31,18 @@ from commonwatt.accounts.promise import Placed
 from commonwatt.errors import Reverted
 from commonwatt.exchange.answers import answers, order_answer, receipts
 from commonwatt.exchange.checking import load
-from commonwatt.exchange.excerpt import excerpt, placed
+from commonwatt.exchange.excerpt import excerpt, placed, promised
 from commonwatt.exchange.states import Posted
 from commonwatt.ledger.client.abi import events
 from commonwatt.ledger.client.demands import DemandsClient
 from commonwatt.ledger.client.disputes import DisputesClient
 from commonwatt.member.answered import shown_by
-from commonwatt.member.faults import DEMAND, Chain, Fault, between, faults
-from commonwatt.member.page import read
+from commonwatt.member.ends import between
+from commonwatt.member.faults import DEMAND, Chain, Fault, faults
+from commonwatt.member.page import Page, read
 from commonwatt.proof import keccak, sign
 from commonwatt.simulation.api import first_day
+from commonwatt.study.trades import without
 from commonwatt.units import decimal_text
 
 
@@ -196,17 +198,38 @@ def test_two_ends_of_a_trade_show_to_who_sees_both(tmp_path: Path) -> None:
     day = Day(load(written(tmp_path, TEXT)), tmp_path, first_day(START, 1)[0], 1)
     member = day.until_rich()
     false, other = with_two_ends(day, day.stopped, member)
-    pages = []
-    for each in (member, other):
-        assert look(day, false, day.stopped, each) == []
-        shown, mandate = shown_to(day, false, each), day.exchange.mandates[each].record
-        proof = shown["proofs"][str(false.post.slot)]
-        pages.append(read(shown["content"]["slots"][0], proof, each, mandate, day.exchange.domain))
+    assert [look(day, false, day.stopped, each) for each in (member, other)] == [[], []]
+    pages = [page_of(day, false, each) for each in (member, other)]
     assert between(pages[:1]) == between([pages[0], pages[0]]) == []
     (fault,) = between(pages)
     assert fault.function == "challengeSides"
     proved(day, false, member, fault)
     day.close()
+
+
+def test_an_honest_post_has_no_fault_between_two_ends(stopped: tuple[Day, int]) -> None:
+    day, _ = stopped
+    pages = [page_of(day, day.stopped, member) for member in range(day.rules.members)]
+    assert any(page.trading for page in pages)
+    committed = day.stopped.delivered.committed
+    kept = [promise for member in range(day.rules.members) for promise in promised(committed, member).values()]
+    assert kept
+    assert between(pages, kept) == []
+    # What stands where a line is missing is found wherever it would be.
+    for trade in day.stopped.records:
+        for member in (trade.buyer, trade.seller):
+            hidden = without(day.stopped, trade, member)
+            shown = replace(hidden, records=day.stopped.records, account=day.stopped.account)
+            both = [page_of(day, hidden if each == member else shown, each) for each in (trade.buyer, trade.seller)]
+            (fault,) = between(both)
+            assert (fault.function, fault.arguments[:2]) == ("challengeMissing", (trade, member == trade.seller))
+
+
+def page_of(day: Day, posted: Posted, member: int) -> Page:
+    shown, mandate = shown_to(day, posted, member), day.exchange.mandates[member].record
+    return read(
+        shown["content"]["slots"][0], shown["proofs"][str(posted.post.slot)], member, mandate, day.exchange.domain
+    )
 
 
 def test_a_replaced_order_is_known_from_the_gate_even_when_nobody_shows_it_later(stopped: tuple[Day, int]) -> None:

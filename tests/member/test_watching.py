@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from codes import constructor, create
 from exchange_cases import START, written
-from lies import LATE, LIES, TEXT, Correcting, Day, another_sum, publish, purse, shown_to, with_two_ends
+from lies import LATE, LIES, TEXT, Correcting, Day, another_sum, own, publish, purse, shown_to, with_two_ends
 from shell import Shell
 
 from commonwatt.errors import LedgerError
@@ -29,6 +30,7 @@ from commonwatt.member.faults import DEMAND, Chain, faults
 from commonwatt.member.trust import Pins
 from commonwatt.proof import Key, checksum_address, keccak
 from commonwatt.simulation.api import first_day
+from commonwatt.study.trades import without
 
 WATCHER = Key.derive(b"tests", "watcher")
 Lie = Callable[[Day, Posted, int], Posted]
@@ -52,8 +54,8 @@ class Shown:
     def now(self) -> int:
         return self.client.node.head.timestamp + 1
 
-    def document(self, member: int, *, empty: bool = False) -> Path:
-        shown = shown_to(self.day, self.false, member)
+    def document(self, member: int, *, empty: bool = False, of: Posted | None = None) -> Path:
+        shown = shown_to(self.day, of or self.false, member)
         if empty:
             shown["content"]["slots"], shown["proofs"] = [], {}
         file = self.folder / f"{member}.json"
@@ -213,3 +215,58 @@ def test_the_documents_of_several_members_show_two_ends_that_differ(said: Shell,
     assert code == 0
     assert "challengeSides: proved; the post is deleted" in " ".join(told_.split())
     assert not posted(shown)
+
+
+def test_the_documents_of_several_members_show_a_trade_that_one_end_has_no_line_of(tmp_path: Path) -> None:
+    ends: list[tuple[int, Posted]] = []
+
+    def lie(day: Day, right: Posted, member: int) -> Posted:
+        trade = own(right, member, ahead=False)
+        there = trade.seller if trade.buyer == member else trade.buyer
+        hidden = without(right, trade, there)
+        ends.extend([(member, replace(hidden, records=right.records, account=right.account)), (there, hidden)])
+        return hidden
+
+    shown = Shown(tmp_path, lie)
+    files = [shown.document(member, of=posted_) for member, posted_ in ends]
+    grants, other = CommunityClient(shown.client), purse(shown.day, ends[1][0])
+    grants.grant_access(other, shown.key.address, keccak(b"watch"), shown.now + 10**6, at=shown.now)
+    shown.day.close()
+    assert [shown.look(file).objections for file in files] == [(), ()]
+    (told,) = shown.look(*files).objections
+    assert told.function == "challengeMissing"
+    assert told.says.endswith("has a line of one end alone")
+    (done,) = shown.look(*files, key=shown.key).objections
+    assert done.sent == "proved; the post is deleted"
+    assert not posted(shown)
+
+
+def test_an_earlier_document_shows_a_committed_trade_that_a_later_post_leaves_out(tmp_path: Path) -> None:
+    def lie(day: Day, right: Posted, member: int) -> Posted:
+        return without(right, own(right, member, ahead=True), member)
+
+    shown = Shown(tmp_path, lie)
+    earlier = shown.document(shown.member, of=shown.day.stopped)
+    earlier = earlier.rename(tmp_path / "earlier.json")
+    file = shown.document(shown.member)
+    shown.day.close()
+    assert shown.look(file).objections == ()
+    (asked,) = shown.look(earlier).objections
+    assert asked.function == DEMAND
+    (done,) = shown.look(earlier, file, key=shown.key).objections
+    assert (done.function, done.sent) == ("challengeMissing", "proved; the post is deleted")
+    assert "which was committed before delivery, is left out" in done.says
+
+
+def test_what_one_document_says_of_another_slot_is_no_reason_not_to_ask(tmp_path: Path) -> None:
+    """Operators who write both slots into one document, each under the other, are asked for what they did not show."""
+    shown = Shown(tmp_path, LIES["challengeOrder"])
+    whole = json.loads(shown.document(shown.member).read_text("utf-8"))
+    right = json.loads(shown.document(shown.member, of=shown.day.stopped).read_text("utf-8"))
+    slot = str(shown.slot)
+    right["proofs"] |= {str(shown.slot + 3600): whole["proofs"][slot]}
+    file = tmp_path / "crossed.json"
+    file.write_text(json.dumps(right), "utf-8")
+    shown.day.close()
+    for look in (shown.look(file), shown.look(file, file)):
+        assert {each.function for each in look.objections} == {DEMAND}

@@ -20,7 +20,7 @@ def both() -> Iterator[tuple[Stage, Stage]]:
 
 def test_every_attack_is_stopped() -> None:
     found = list(attacks(START))
-    assert len({each.attack for each in found}) == len(found) == 11
+    assert len({each.attack for each in found}) == len(found) == 16
     assert {each.by for each in found} == {"quorum", "operator", "seller", "accomplice"}
     assert [each.attack for each in found if not each.stopped] == []
 

@@ -159,8 +159,8 @@ def challenge(
     document
         The member's bill, or the excerpt of a slot that the exchange gives out before.
     others
-        The same of other members, from who watches for several: a trade of which the two ends settle different energy
-        shows only so.
+        The same of other members, from who watches for several: what is wrong between the two ends of a trade, such as
+        an end that is left out, shows only so. Or an earlier one of the same slot, which shows what was committed.
     ledger
         The chain's file, or the URL of a node; the default is ledger.sqlite in the folder above the document's.
     key

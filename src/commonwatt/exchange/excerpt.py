@@ -14,7 +14,6 @@ from commonwatt.accounts.statements import place_of
 from commonwatt.exchange.bills import ledger_of
 from commonwatt.exchange.proofs import PostedSlot, SlotProof, replacing
 from commonwatt.exchange.states import Committed, Posted
-from commonwatt.proof import hash_struct
 from commonwatt.records import Mandate, Signed
 from commonwatt.records.schema import as_json
 from commonwatt.units import payment
@@ -28,7 +27,7 @@ FORMAT: Final = "commonwatt-slot/1"
 def promised(committed: Committed, member: int) -> dict[int, Promise]:
     """What a member is shown at the gate of its trades of a slot, by number."""
     return {
-        trade.number: Promise(hash_struct(trade), committed.trades.proof(trade.number))
+        trade.number: Promise(trade, committed.trades.proof(trade.number))
         for trade in committed.records
         if member in (trade.buyer, trade.seller)
     }

@@ -7,19 +7,22 @@ chain is a file or a node's URL.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from commonwatt.accounts.promise import Promise
 from commonwatt.errors import ConfigError, Finding, LedgerError, RecordError, Reverted, VerificationError
 from commonwatt.ledger.client.abi import COMMUNITY
 from commonwatt.ledger.client.demands import DemandsClient
 from commonwatt.ledger.client.disputes import DisputesClient
 from commonwatt.member.answered import mandate_in, shown_by
 from commonwatt.member.document import named, read
-from commonwatt.member.faults import DEMAND, Chain, Fault, between, faults
-from commonwatt.member.page import Page, mandate_of, require
+from commonwatt.member.ends import between, committed
+from commonwatt.member.faults import DEMAND, Chain, Fault, faults
+from commonwatt.member.page import Page, mandate_of, post_of, require, ways
 from commonwatt.member.page import read as page_of
 from commonwatt.member.trust import Pins, Trust, account_of, opened
 from commonwatt.proof import Key
@@ -70,20 +73,53 @@ def challenge(
     Raises VerificationError when a document cannot be read or neither it nor the chain has the slot to look at,
     LedgerError when the chain cannot be asked.
     """
-    looks = [_look(document, ledger, pins, key, slot) for document in documents]
-    objections = [each for looked, _ in looks for each in looked.objections]
-    pages = [page for _, whole in looks for page in whole]
-    if sides := between(pages):
+    if len(documents) == 1:
+        return _look(documents[0], ledger, pins, key, slot).looked
+    shown = frozenset(each for document in documents for each in _shown(read(document)))
+    seen = [_look(document, ledger, pins, None, slot, shown) for document in documents]
+    sides = between([page for each in seen for page in each.pages], [kept for each in seen for kept in each.promises])
+    objections: list[Objection] = []
+    if sides:
         with opened(named(read(documents[0])), [ledger], pins, key, watching=True) as (client, _):
-            objections += [
+            objections = [
                 _object(each, 0, client, key) for each in sides if client.posted(each.post.slot, each.post.revision)
             ]
-    final, open_ = (sum(getattr(looked, name) for looked, _ in looks) for name in ("final", "open_"))
-    return Looked(final, open_, tuple(objections), looks[0][0].trust)
+    # What all of them prove together need not be demanded for one.
+    if key:
+        seen = [_look(document, ledger, pins, key, slot, shown) for document in documents]
+    objections = [*(told for each in seen for told in each.looked.objections), *objections]
+    final, open_ = (sum(getattr(each.looked, name) for each in seen) for name in ("final", "open_"))
+    return Looked(final, open_, tuple(objections), seen[0].looked.trust)
 
 
-def _look(document: Path, ledger: str, pins: Pins, key: Key | None, slot: int | None) -> tuple[Looked, list[Page]]:
-    """What one document gives, and the pages of it that are whole."""
+@dataclass(frozen=True)
+class _Seen:
+    """What one document gives: faults, the pages that are whole, and the trades that it shows to be committed."""
+
+    looked: Looked
+    pages: list[Page]
+    promises: list[Promise]
+
+
+def _shown(document: Mapping[str, Any]) -> Iterator[tuple[bytes, Post]]:
+    """The account that a document is of, with each post that it shows."""
+    account = named(document).account
+    for slot, proof in document["proofs"].items():
+        with suppress(VerificationError, RecordError):
+            post = post_of(proof)
+            if str(post.slot) == slot:
+                yield account, post
+
+
+def _look(
+    document: Path,
+    ledger: str,
+    pins: Pins,
+    key: Key | None,
+    slot: int | None,
+    shown: frozenset[tuple[bytes, Post]] = frozenset(),
+) -> _Seen:
+    """Look at one document. shown : of several documents, what `_shown` says of all"""
     given = read(document)
     at = named(given)
     with opened(at, [ledger], pins, key, watching=True) as (client, trust):
@@ -93,21 +129,39 @@ def _look(document: Path, ledger: str, pins: Pins, key: Key | None, slot: int | 
         slots = {line["slot"]: line for line in given["content"]["slots"]}
         chosen = list(slots) if slot is None else [slot]
         pending = [each for each in chosen if not _is_final(client, each)]
-        found, pages, posts = [], [], list(_posts(client, pending))
+        found, pages, promises, posts = [], [], [], list(_posts(client, pending))
         for post in posts:
             line, proof = slots.get(post.slot), given["proofs"].get(str(post.slot))
+            page, kept = _page(line, proof, at.index, mandate, client) if shown else (None, [])
+            promises += kept
+            if page and page.post == post:
+                pages.append(page)
+            elif page and (at.account, post) in shown:
+                # An earlier revision, beside the document that shows this one.
+                continue
             fault = _first_fault(post, line, proof, at.index, mandate, client)
             if fault and fault.function == DEMAND:
                 fault = _as_answered(fault, at.index, mandate, client)
             if fault:
                 found.append(_object(fault, at.index, client, key))
-            elif line and mandate and isinstance(proof, dict) and proof.get("post") == as_json(post):
-                pages.append(page_of(line, proof, at.index, mandate, client.domain))
         require(
             bool(posts) or slots.keys() >= set(chosen),
             f"The document has no slot that starts at {slot} (unix seconds), the chain no post of it to challenge.",
         )
-        return Looked(len(chosen) - len(pending), len(pending), tuple(found), trust), pages
+        return _Seen(Looked(len(chosen) - len(pending), len(pending), tuple(found), trust), pages, promises)
+
+
+def _page(
+    line: Any, proof: Any, member: int, mandate: Mandate | None, client: LedgerClient
+) -> tuple[Page | None, list[Promise]]:
+    """The page of a slot, if it is whole, and the trades that it shows to be committed."""
+    if line is None or mandate is None:
+        return None, []
+    try:
+        page = page_of(line, proof, member, mandate, client.domain)
+        return page, committed(page, ways(proof), client.commitment(page.post.slot))
+    except (VerificationError, RecordError):
+        return None, []
 
 
 def withdraw(document: Path, ledger: str, pins: Pins, key: Key, amount: int | None) -> Receipt:

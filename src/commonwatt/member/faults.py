@@ -17,7 +17,7 @@ from commonwatt.accounts.promise import Placed, Promise
 from commonwatt.accounts.statements import place_of
 from commonwatt.errors import RecordError, VerificationError
 from commonwatt.member.page import Page, ShownLine, Ways, hash_of, leads, post_of, read, require_committed, ways
-from commonwatt.proof import Domain, hash_struct, keccak, root_of, root_of_empty
+from commonwatt.proof import Domain, hash_struct, root_of, root_of_empty
 from commonwatt.records import BUY, SELL, ZERO_HASH, Mandate, Order, Post, Trade
 from commonwatt.records.deltas import unpack_deltas
 from commonwatt.units import decimal_text, payment
@@ -93,7 +93,7 @@ def proved(page: Page, chain: Chain, promises: Mapping[int, Promise], orders: Se
     """Every fault of a page that the chain believes at once."""
     checks = (
         _in_order(page), _passed_over(page, chain), _of_each_line(page), _filled(page), _at_the_end(page, chain),
-        _as_promised(page, promises, chain), _replaced(page, orders),
+        _as_promised(page, promises, chain), _left_out(page, promises, chain), _replaced(page, orders),
     )  # fmt: skip
     return [fault for check in checks for fault in check]
 
@@ -108,28 +108,28 @@ def _in_order(page: Page) -> Iterator[Fault]:
         else:
             wrong = high.member < low.member or high.index != 0
         if wrong:
-            yield _fault(page, "lines stand in a wrong order", "challengeSequence", first, second)
+            yield fault_of(page, "lines stand in a wrong order", "challengeSequence", first, second)
     for one, other in pairwise(page.lines):
         trades = [each.trade for each in (one, other) if each.trade]
         same = len(trades) == 2 and one.statement.order == other.statement.order
         if same and place_of(trades[1], page.member) <= place_of(trades[0], page.member):
             says = "a trade stands twice or in a wrong order"
-            yield _fault(page, says, "challengeTradeSequence", one.leaf, other.leaf, *trades)
+            yield fault_of(page, says, "challengeTradeSequence", one.leaf, other.leaf, *trades)
 
 
 def _passed_over(page: Page, chain: Chain) -> Iterator[Fault]:
     """A member without a line, or a first line of all that goes on from one that nobody sees."""
     first = page.leaves[0]
     if first.position == 0 and first.statement.index != 0:
-        yield _fault(page, "the sums of all begin with a line that is not there", "challengeGap", [first])
+        yield fault_of(page, "the sums of all begin with a line that is not there", "challengeGap", [first])
     if page.lines:
         return
     ends, moves = list(page.leaves), _moved(page.member, chain.deltas)
     if chain.registered_at < page.post.slot:
-        yield _fault(page, "the member was passed over", "challengeGap", ends)
+        yield fault_of(page, "the member was passed over", "challengeGap", ends)
     if moves:
         says = f"the balance moves by {decimal_text(moves * chain.unit)}, and no line says why"
-        yield _fault(page, says, "challengeUnstated", ends, chain.deltas, page.member)
+        yield fault_of(page, says, "challengeUnstated", ends, chain.deltas, page.member)
 
 
 def _of_each_line(page: Page) -> Iterator[Fault]:
@@ -137,26 +137,26 @@ def _of_each_line(page: Page) -> Iterator[Fault]:
     for line in page.lines:
         statement, trade = line.statement, line.trade
         if statement.reading == ZERO_HASH and (statement.wh or statement.money):
-            yield _fault(page, "a line without a reading moves something", "challengeUnread", line.leaf)
+            yield fault_of(page, "a line without a reading moves something", "challengeUnread", line.leaf)
         if trade is None:
             if (statement.index, statement.wh, statement.money, statement.order) != (0, 0, 0, ZERO_HASH):
-                yield _fault(page, "a line without a trade moves something", "challengeEmptyLine", line.leaf)
+                yield fault_of(page, "a line without a trade moves something", "challengeEmptyLine", line.leaf)
             continue
         buys = trade.buyer == page.member
         own = buys != (trade.seller == page.member)
         agreed = statement.order == (trade.buy_order if buys else trade.sell_order)
         if trade.slot != page.post.slot or not own or not agreed:
-            yield _fault(page, "a trade of others, or of another slot", "challengeTrade", line.leaf, trade)
+            yield fault_of(page, "a trade of others, or of another slot", "challengeTrade", line.leaf, trade)
             continue
         yield from _beyond_consent(page, line, trade)
         wh, money = line.added
         bought = wh if buys else -wh
         paid = payment(bought, trade.price) if bought >= 0 else 0
         if not 0 <= bought <= trade.wh or money != (-paid if buys else paid):
-            yield _fault(page, "sums that do not follow from the trade", "challengeSum", line.pair, trade)
+            yield fault_of(page, "sums that do not follow from the trade", "challengeSum", line.pair, trade)
         if wh and page.reading and hash_of(page.reading) == statement.reading and wh * page.net <= 0:
             says = f"a home {'buys' if wh > 0 else 'sells'}, and its meter counted {page.net} Wh"
-            yield _fault(page, says, "challengeDirection", line.pair, page.reading)
+            yield fault_of(page, says, "challengeDirection", line.pair, page.reading)
 
 
 def _beyond_consent(page: Page, line: ShownLine, trade: Trade) -> Iterator[Fault]:
@@ -168,7 +168,7 @@ def _beyond_consent(page: Page, line: ShownLine, trade: Trade) -> Iterator[Fault
         if beyond or other:
             says = "a trade under an order for another slot or side"
             says = says if other else f"a price of {trade.price} under an order with the limit {order.limit}"
-            yield _fault(page, says, "challengeOrder", line.leaf, trade, order)
+            yield fault_of(page, says, "challengeOrder", line.leaf, trade, order)
     elif line.consent:
         mandate = line.consent
         limit = mandate.max_buy if buys else mandate.min_sell
@@ -176,7 +176,7 @@ def _beyond_consent(page: Page, line: ShownLine, trade: Trade) -> Iterator[Fault
         if beyond or not mandate.valid_from <= page.post.slot < mandate.valid_until:
             says = "a trade under a mandate outside its time"
             says = f"a price of {trade.price} under a mandate with the limit {limit}" if beyond else says
-            yield _fault(page, says, "challengeMandate", line.leaf, trade, mandate)
+            yield fault_of(page, says, "challengeMandate", line.leaf, trade, mandate)
 
 
 def _filled(page: Page) -> Iterator[Fault]:
@@ -194,7 +194,7 @@ def _filled(page: Page) -> Iterator[Fault]:
             continue
         if wh > most:
             says = f"{wh} Wh under a consent for {most} Wh"
-            yield _fault(page, says, function, [*first.pair, last.leaf], consent)
+            yield fault_of(page, says, function, [*first.pair, last.leaf], consent)
 
 
 def _buys(page: Page, line: ShownLine) -> bool:
@@ -211,15 +211,15 @@ def _at_the_end(page: Page, chain: Chain) -> Iterator[Fault]:
         moves, sums = (decimal_text(lanes * chain.unit) for lanes in (moved, last.money))
         says = f"all revisions moved the balance by {moves}, the lines add up to {sums}"
         posts, deltas = ([each[part] for each in chain.before] for part in (0, 1))
-        yield _fault(page, says, "challengeMoves", page.ends, chain.deltas, posts, deltas)
+        yield fault_of(page, says, "challengeMoves", page.ends, chain.deltas, posts, deltas)
     then = _before(page, chain)
     if then is not None and delta != last.money - then:
         moves, sums = (decimal_text(lanes * chain.unit) for lanes in (delta, last.money - then))
         says = f"the balance moves by {moves}, the lines add up to {sums}"
         if page.post.revision == 0:
-            yield _fault(page, says, "challengeDelta", page.ends, chain.deltas)
+            yield fault_of(page, says, "challengeDelta", page.ends, chain.deltas)
         else:
-            yield _fault(page, says, "challengeRevision", page.ends, chain.deltas, *(page.earlier or ()))
+            yield fault_of(page, says, "challengeRevision", page.ends, chain.deltas, *(page.earlier or ()))
     if page.reading is None or hash_of(page.reading) != last.reading:
         return
     other, strange = page.reading.slot != page.post.slot, not chain.measures(page.reading.meter)
@@ -227,7 +227,7 @@ def _at_the_end(page: Page, chain: Chain) -> Iterator[Fault]:
         says = f"{last.wh} Wh of local energy, and the meter counted {page.net} Wh"
         says = "the reading is of a meter that did not measure this home then" if strange else says
         says = "the reading is of another slot" if other else says
-        yield _fault(page, says, "challengeDelivery", page.ends, page.reading)
+        yield fault_of(page, says, "challengeDelivery", page.ends, page.reading)
 
 
 def _moved(member: int, deltas: bytes) -> int:
@@ -253,7 +253,7 @@ def _of_another_reading(page: Page, beside: Ways) -> Iterator[Fault]:
         for held in {hash_of(page.reading), ZERO_HASH} - {named}:
             if _stands(page, held, beside):
                 says = "the lines name another reading than the one that was posted"
-                yield _fault(page, says, "challengeReading", line.leaf, held, beside.reading)
+                yield fault_of(page, says, "challengeReading", line.leaf, held, beside.reading)
 
 
 def _stands(page: Page, reading: bytes, beside: Ways) -> bool:
@@ -268,10 +268,16 @@ def _as_promised(page: Page, promises: Mapping[int, Promise], chain: Chain) -> I
         promise = promises.get(line.trade.number) if line.trade else None
         if line.trade is None or promise is None or promise.trade == line.statement.trade:
             continue
-        root = root_of(promise.trade, line.trade.number, promise.siblings)
-        if chain.commitment == keccak(page.post.orders + root):
+        if promise.under(page.post.orders, chain.commitment):
             says = f"trade {line.trade.number} is not the one that was committed before delivery"
-            yield _fault(page, says, "challengeCommitted", line.leaf, line.trade, root, promise.trade, promise.siblings)
+            proof = (line.leaf, line.trade, promise.root, promise.trade, promise.siblings)
+            yield fault_of(page, says, "challengeCommitted", *proof)
+
+
+def _left_out(page: Page, promises: Mapping[int, Promise], chain: Chain) -> Iterator[Fault]:
+    for promise in promises.values():
+        if promise.under(page.post.orders, chain.commitment):
+            yield from left_out(page, promise)
 
 
 def _replaced(page: Page, orders: Sequence[Placed]) -> Iterator[Fault]:
@@ -286,7 +292,7 @@ def _replaced(page: Page, orders: Sequence[Placed]) -> Iterator[Fault]:
             if same and later.order.nonce > order.nonce and there:
                 says = f"a trade under order {order.nonce}, which order {later.order.nonce} replaced or cancelled"
                 proof = (line.leaf, order, later.order, later.position, later.siblings)
-                yield _fault(page, says, "challengeReplaced", *proof)
+                yield fault_of(page, says, "challengeReplaced", *proof)
                 break
 
 
@@ -295,28 +301,24 @@ def _not_shown(page: Page, beside: Ways, chain: Chain) -> Iterator[Fault]:
     try:
         require_committed(page, beside, chain.commitment)
     except (VerificationError, RecordError):
-        yield _fault(page, "it is not shown that the trades were committed before delivery", DEMAND)
+        yield fault_of(page, "it is not shown that the trades were committed before delivery", DEMAND)
     if any(not _stands(page, line.statement.reading, beside) for line in page.lines[-1:]):
-        yield _fault(page, "it is not shown that the reading is among those that were posted", DEMAND)
+        yield fault_of(page, "it is not shown that the reading is among those that were posted", DEMAND)
     if chain.earlier and _before(page, chain) is None:
-        yield _fault(page, "what the revision before had of the member is not shown", DEMAND)
+        yield fault_of(page, "what the revision before had of the member is not shown", DEMAND)
 
 
-def between(pages: Sequence[Page]) -> list[Fault]:
-    """Trades of which the two ends settle different energy, found by who sees the pages of both."""
-    ends: dict[tuple[Post, bytes], list[tuple[Page, ShownLine]]] = {}
-    for page in pages:
-        for line in page.trading:
-            ends.setdefault((page.post, line.statement.trade), []).append((page, line))
-    found = []
-    for (_, one), *others in ends.values():
-        for page, other in others:
-            if page.member != one.statement.member and one.added[0] + other.added[0] != 0:
-                number = one.trade.number if one.trade else 0
-                says = f"the two ends of trade {number} settle {one.added[0]} Wh and {other.added[0]} Wh"
-                found.append(_fault(page, says, "challengeSides", one.pair, other.pair))
-    return found
+def left_out(page: Page, promise: Promise) -> Iterator[Fault]:
+    """A trade that was committed, and of which the member at one of its ends has no line."""
+    trade = promise.record
+    own = trade.slot == page.post.slot and (trade.buyer == page.member) != (trade.seller == page.member)
+    if own and (around := page.around(trade)):
+        says = f"trade {trade.number}, which was committed before delivery, is left out"
+        yield fault_of(
+            page, says, "challengeMissing", trade, trade.seller == page.member, (), promise.siblings, *around
+        )
 
 
-def _fault(page: Page, says: str, function: str, *arguments: object) -> Fault:
+def fault_of(page: Page, says: str, function: str, *arguments: object) -> Fault:
+    """What is wrong with the post of a page. arguments : of the contract's function, after the post"""
     return Fault(page.post, f"Slot {page.post.slot}: {says}", function, arguments)

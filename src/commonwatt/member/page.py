@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from commonwatt.accounts.promise import Placed
+from commonwatt.accounts.statements import place_of
 from commonwatt.community.wording import signer_of
 from commonwatt.errors import VerificationError
 from commonwatt.ledger.client.disputes import Leaf
@@ -107,6 +108,25 @@ class Page:
     def trading(self) -> list[ShownLine]:
         """The lines with a trade."""
         return [line for line in self.lines if line.trade]
+
+    def around(self, trade: Trade) -> tuple[list[Leaf], list[Trade]] | None:
+        """Where a trade of the member's would stand: the lines before and behind its place, and the trade of each, or
+        any of a line that has none or is another member's. None when its line is there.
+        """
+        wanted, place = hash_struct(trade), place_of(trade, self.member)
+        trades = {line.leaf.position: line.trade for line in self.lines if line.trade}
+        if any(line.statement.trade == wanted for line in self.lines):
+            return None
+
+        def is_before(leaf: Leaf) -> bool:
+            line, its = leaf.statement, trades.get(leaf.position)
+            if line.member != self.member or its is None:
+                return line.member <= self.member
+            return (line.order, its.buyer != self.member, its.number) < place
+
+        behind = next((number for number, leaf in enumerate(self.leaves) if not is_before(leaf)), 0)
+        around = [*self.leaves[max(behind - 1, 0) : behind + 1]]
+        return around, [trades.get(leaf.position) or trade for leaf in around]
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from commonwatt.ledger.client.terms import Addresses
 from commonwatt.proof import Key, keccak, sign
 from commonwatt.records import ZERO_HASH, Mandate, Mint, Reading, Receipt, Signed, Statement
 from commonwatt.records.deltas import unpack_deltas
+from commonwatt.study import trades
 from commonwatt.study.scene import Scene, stages
 
 _SEED: Final = b"commonwatt attacks"
@@ -271,6 +272,11 @@ _ATTACKS: Final[tuple[tuple[str, str, Callable[[Scene], bool]], ...]] = (
     ("the deposit of a newcomer, in a revision", "quorum", _newcomer_in_a_revision),
     ("the deposit of a newcomer, without a line", "quorum", _newcomer_without_a_line),
     ("money for energy that no meter counted", "quorum", _unmetered),
+    ("a committed trade that the seller has no line of", "quorum", trades.left_out),
+    ("a trade that the buyer pays for and the seller has no line of", "quorum", trades.left_out_of_both),
+    ("two ends of a trade that settle differently", "quorum", trades.two_ends),
+    ("a trade under an order that was replaced", "quorum", trades.replaced),
+    ("a committed trade that does not settle", "quorum", trades.cut),
     ("a demand by an account that takes no ether", "accomplice", _refuser),
     ("one kilowatt-hour sold by two meters", "seller", _two_meters),
     ("a meter taken out of service after delivery", "operator", _revoked),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
@@ -15,7 +15,7 @@ from commonwatt.community.model import Community
 from commonwatt.errors import LedgerError
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.events import Correction, Event
-from commonwatt.exchange.excerpt import excerpt
+from commonwatt.exchange.excerpt import excerpt, placed, promised
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.outbox import Outbox, Outgoing, outgoing
 from commonwatt.exchange.proofs import SlotProof
@@ -24,12 +24,16 @@ from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.disputes import DisputesClient
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.ledger.client.terms import Addresses
+from commonwatt.market import Orders
 from commonwatt.member.challenge import chain_of
-from commonwatt.member.faults import DEMAND, faults
-from commonwatt.proof import Key, Tree, hash_struct, keccak
-from commonwatt.records import Mandate, Post, Signed, Statement
+from commonwatt.member.ends import between
+from commonwatt.member.faults import DEMAND, Fault, faults
+from commonwatt.member.page import read
+from commonwatt.proof import Key, Tree, hash_struct, keccak, sign
+from commonwatt.records import Mandate, Order, Post, Signed, Statement
 from commonwatt.records.deltas import pack_deltas
 from commonwatt.simulation.api import first_day
+from commonwatt.simulation.homes import SigningHomes
 from commonwatt.simulation.keys import Keys, simulated_keys
 from commonwatt.simulation.simulation import Simulation
 from commonwatt.units import IntArray
@@ -57,6 +61,28 @@ class Silent(Exchange):
         """See `Exchange`."""
         if self.posted is None:
             super().tell(event, message)
+
+
+class Hesitant(SigningHomes):
+    """Homes whose agents order more at first, and then think better of it, so that each order replaces one."""
+
+    @classmethod
+    def of(cls, homes: SigningHomes) -> Hesitant:
+        """The same homes, of that kind."""
+        return cls(homes.rules, homes.world, homes.forecaster, homes.store, homes.keys, homes.domain)
+
+    def signed(self, starts: Sequence[int], orders: Sequence[Orders]) -> tuple[tuple[Signed[Order], ...], ...]:
+        """See `SigningHomes`."""
+        return tuple(
+            tuple(each for order in slot for each in self.hesitating(order)) for slot in super().signed(starts, orders)
+        )
+
+    def hesitating(self, order: Signed[Order]) -> tuple[Signed[Order], ...]:
+        """What comes in the place of an order: a wish for more, and then the order."""
+        record = order.record
+        agents = {key.address: agent for key, agent in zip(self.keys.members, self.keys.agents, strict=True)}
+        first = replace(record, nonce=record.nonce - 1, wh=min(2 * record.wh, record.wh + 100))
+        return sign(self.domain, first, agents[record.member]), order
 
 
 @dataclass(frozen=True)
@@ -100,33 +126,60 @@ class Scene:
         """Whether the post is still there."""
         return self.client.posted(post.slot, post.revision) is not None
 
-    def objected(self, false: Posted, member: int, newcomer: tuple[Key, Signed[Mandate]] | None = None) -> bool:
+    def objected(
+        self, false: Posted, member: int, newcomer: tuple[Key, Signed[Mandate]] | None = None, proof: str | None = None
+    ) -> bool:
         """The quorum posts this, and a member looks at what it is shown; whether the post is deleted by what it proves.
 
         newcomer : key and mandate of a member that joined later
+        proof : the function of the contract that is to do it; None = any
         """
         self.post(false)
         key, mandate = newcomer or (self.keys.members[member], self.mandates[member])
         shown = excerpt(false, member, mandate, self.client, self.earlier)
-        proof = shown["proofs"][str(false.post.slot)]
-        told = chain_of(false.post, member, self.client)
-        for fault in faults(shown["content"]["slots"][0], proof, member, mandate.record, told):
-            if fault.function != DEMAND and self.posted(false.post):
-                disputes = DisputesClient(self.client)
-                disputes.challenge(key, fault.function, fault.post, fault.arguments, at=self.now)
+        line, ways = shown["content"]["slots"][0], shown["proofs"][str(false.post.slot)]
+        told, committed = chain_of(false.post, member, self.client), self.honest.delivered.committed
+        kept = promised(committed, member), placed(committed, member)
+        self._challenge(key, faults(line, ways, member, mandate.record, told, *kept), proof)
         return not self.posted(false.post)
 
+    def objected_together(self, shown: Mapping[int, Posted], proof: str) -> bool:
+        """The quorum posts a slot, and members look at what they are shown together; whether the post is deleted.
+
+        shown : by member, the same post; proof : the function of the contract that is to delete it
+        """
+        pages = []
+        for member, posted in shown.items():
+            document = excerpt(posted, member, self.mandates[member], self.client, self.earlier)
+            line, ways = document["content"]["slots"][0], document["proofs"][str(posted.post.slot)]
+            pages.append(read(line, ways, member, self.mandates[member].record, self.client.domain))
+        first, *_ = shown
+        self.post(shown[first])
+        self._challenge(self.keys.members[first], between(pages), proof)
+        return not self.posted(shown[first].post)
+
+    def _challenge(self, key: Key, found: Sequence[Fault], proof: str | None) -> None:
+        """Prove these, until the post is gone."""
+        for fault in found:
+            if fault.function != DEMAND and proof in (None, fault.function) and self.posted(fault.post):
+                DisputesClient(self.client).challenge(key, fault.function, fault.post, fault.arguments, at=self.now)
+
     def restated(self, lines: Sequence[Statement], moved: IntArray | None = None) -> Posted:
-        """The honest slot with other lines, and other changes of the balances where they are given [lane unit]."""
-        tree = Tree.of([hash_struct(line) for line in lines])
-        deltas = self.honest.deltas if moved is None else pack_deltas(moved)
-        post = replace(self.honest.post, statements=tree.root, deltas=keccak(deltas))
-        return replace(self.honest, statements=tuple(lines), tree=tree, deltas=deltas, post=post)
+        """See `restated`, of the honest slot."""
+        return restated(self.honest, lines, moved)
 
     def trader(self, *, buys: bool) -> int:
         """A member that paid for what it bought, or was paid for what it sold."""
         local = self.honest.account.local
         return int(local.argmax() if buys else local.argmin())
+
+
+def restated(posted: Posted, lines: Sequence[Statement], moved: IntArray | None = None) -> Posted:
+    """A slot with other lines, and other changes of the balances where they are given [lane unit]."""
+    tree = Tree.of([hash_struct(line) for line in lines])
+    deltas = posted.deltas if moved is None else pack_deltas(moved)
+    post = replace(posted.post, statements=tree.root, deltas=keccak(deltas))
+    return replace(posted, statements=tuple(lines), tree=tree, deltas=deltas, post=post)
 
 
 class Stage:
@@ -142,6 +195,8 @@ class Stage:
         exchange = day.exchange
         if not isinstance(exchange, Silent):
             raise LedgerError("An operator can only cheat where there is a ledger.")
+        if isinstance(day.homes, SigningHomes):
+            day.homes = Hesitant.of(day.homes)
         while exchange.posted is None:
             day.advance()
         self._honest, self._mandates, self._key = exchange.posted, exchange.mandates, exchange.client.key

@@ -14,7 +14,7 @@ from commonwatt.ledger.client.abi import DISPUTES, contract
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.ledger.node import Receipt as Receipted
 from commonwatt.proof import Key
-from commonwatt.records import Post, Statement
+from commonwatt.records import Order, Post, Reading, Statement, Trade
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,27 @@ class Leaf:
     statement: Statement
     position: int
     siblings: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What shows that a trade which both meters and the buyer's money covered did not settle whole.
+
+    trade, bought : the trade, and [the line before and] the buyer's line of it
+    later, paid : a trade of a higher number that the buyer pays for, and [the line before and] its line of that
+    ends : the seller's last line and the one behind it
+    buy_order, sell_order : under which the trade stands; drawn, fed : the buyer's reading and the seller's
+    """
+
+    trade: Trade
+    bought: tuple[Leaf, ...]
+    later: Trade
+    paid: tuple[Leaf, ...]
+    ends: tuple[Leaf, ...]
+    buy_order: Order
+    sell_order: Order
+    drawn: Reading
+    fed: Reading
 
 
 class DisputesClient:

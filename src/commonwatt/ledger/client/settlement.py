@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from commonwatt.errors import LedgerError
+from commonwatt.errors import LedgerError, Reverted
 from commonwatt.ledger.client.abi import (
     COMMUNITY,
     DEMANDS,
@@ -23,6 +23,7 @@ from commonwatt.ledger.client.abi import (
     contract,
     revert,
 )
+from commonwatt.ledger.client.finalising import Applied, alone, fields, finalising
 from commonwatt.ledger.client.posts import Posts
 from commonwatt.ledger.client.quorum import ascending, gate_of, mint
 from commonwatt.ledger.client.sending import Call, Sender
@@ -32,7 +33,7 @@ from commonwatt.ledger.node import ZERO_ADDRESS, CallReverted, Node, Receipt
 from commonwatt.ledger.wallet import created_address
 from commonwatt.proof import Domain, Key, keccak, sign
 from commonwatt.records import ZERO_HASH, Anchor, Mint, Post
-from commonwatt.records.schema import Record, schema
+from commonwatt.records.schema import Record
 from commonwatt.units import IntArray
 
 __all__ = ["Addresses", "Enrolment", "LedgerClient", "Posting", "Terms"]
@@ -158,34 +159,31 @@ class LedgerClient:
         signatures : over `post` in this client's `domain`, 65 bytes each, in any order
         """
         signed = self._ascending(post, signatures)
-        data = self._settlement("post", _fields(post), trades, deltas, signed)
+        data = self._settlement("post", fields(post), trades, deltas, signed)
         return self._send_one(data, "post", len(deltas) // 4, len(signed), at, f"the post of {_name(post)}")
 
     def finalise(self, post: Post, deltas: bytes, *, at: int, key: bytes = ZERO_HASH) -> Receipt:
         """Apply a post after its window. Anybody may. key : opens the post's lock, 32 bytes"""
-        return self.finalise_all([(post, deltas)], at=at, key=key)[0]
+        call = alone(self.addresses.settlement, post, deltas, key)
+        return self.sender.send([call], at, f"the settlement of {_name(post)}")[0]
 
-    def finalise_all(
-        self, posts: Sequence[tuple[Post, bytes]], *, at: int, key: bytes = ZERO_HASH
-    ) -> tuple[Receipt, ...]:
-        """Apply posts with their deltas after their windows, in one block where they fit."""
-        calls = [
-            Call(
-                self.addresses.settlement,
-                self._settlement("finalise", _fields(post), deltas, key),
-                "finalise",
-                len(deltas) // 4,
-            )
-            for post, deltas in posts
-        ]
-        return self.sender.send(calls, at, f"the settlement of {_name(posts[0][0])}")
+    def finalise_all(self, posts: Applied, *, at: int) -> tuple[Receipt, ...]:
+        """Apply posts without locks after their windows, in one block where they fit, and in few transactions."""
+        doing, settlement = f"the settlement of {_name(posts[0][0])}", self.addresses.settlement
+        try:
+            return self.sender.send(finalising(settlement, posts), at, doing)
+        except Reverted:
+            if len(posts) == 1:
+                raise
+            # For one that fails, because somebody has just demanded something of it, the others need not wait.
+            return self.sender.send([alone(settlement, *post) for post in posts], at, doing)
 
     def anchor(self, period: Anchor, signatures: Sequence[bytes], *, at: int) -> Receipt:
         """Fix the bills of a period, signed by enough operators; no other root for the same period can follow.
 
         signatures : over `period` in this client's `domain`, 65 bytes each, in any order
         """
-        data = self._settlement("anchor", _fields(period), self._ascending(period, signatures))
+        data = self._settlement("anchor", fields(period), self._ascending(period, signatures))
         return self._send_one(data, "anchor", 0, len(signatures), at, "the anchor of the bills")
 
     def place_bond(self, lanes: int, *, at: int, signatures: Sequence[bytes] | None = None) -> None:
@@ -386,11 +384,6 @@ def _registrations(community: bytes, members: Sequence[Enrolment]) -> Iterator[C
 
 def _parts(length: int) -> Iterator[slice]:
     return (slice(first, min(first + _BATCH, length)) for first in range(0, length, _BATCH))
-
-
-def _fields(record: Record) -> tuple[object, ...]:
-    """A record as the contracts take its struct."""
-    return tuple(getattr(record, field.name) for field in schema(type(record)))
 
 
 def _name(post: Post) -> str:
