@@ -206,8 +206,34 @@ def test_what_is_given_to_others_shows_on_the_plant_s_bill(tmp_path: Path) -> No
     bills = list(proven(result.books, result.bills))
     with pytest.raises(VerificationError, match="the plant sells for less than the utility pays"):
         verify_bill(bills[ROOF], exchange_of(result).client)
-    with pytest.raises(VerificationError, match="the member met the utility, with a share of roof left"):
+    with pytest.raises(VerificationError, match="roof earned less than the utility pays"):
         verify_bill(bills[FLAT], exchange_of(result).client)
+    result.close()
+
+
+class Seller(Exchange):
+    """An exchange that leaves plants to the pool where it serves everybody, so that owners buy what is their own."""
+
+    def _settled(self, delivered: Delivered, place: int) -> Settled:
+        honest = self.rules
+        if delivered.net.sum() <= 0:
+            members = tuple(replace(each, owners=()) for each in honest.community.members)
+            self.rules = replace(honest, community=replace(honest.community, members=members))
+        try:
+            return super()._settled(delivered, place)
+        finally:
+            self.rules = honest
+
+
+def test_an_owner_that_had_to_buy_its_share_finds_out(tmp_path: Path) -> None:
+    community = load(written(tmp_path, HEAD + TARIFF + AFTER + HOMES + PLANTS))
+    with short_days():
+        result = Simulation(community, tmp_path, date.fromisoformat(START), 1, engine=Seller).run()
+    flat = list(proven(result.books, result.bills))[FLAT]
+    with pytest.raises(VerificationError, match="the member bought elsewhere, with a share of barn left") as found:
+        verify_bill(flat, exchange_of(result).client)
+    line = next(line for line in flat["content"]["slots"] if str(line["slot"]) in str(found.value))
+    assert line["grid"]["wh"] == 0
     result.close()
 
 

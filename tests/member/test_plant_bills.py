@@ -181,7 +181,7 @@ def test_the_verdict_says_what_of_a_plant_is_the_operators_word(shared: Path, tm
     known = ("--community", tmp_path / "community.toml")
     told = said("verify", files[SHOP], *ledger, *known)
     assert told.code == 0
-    assert "What barn and roof fed in, sold and earned is the operators' word here; its own bill" in told.out
+    assert "What barn and roof fed in, sold, earned and cost is the operators' word here; its own bill" in told.out
     assert json.loads(said("verify", files[SHOP], *ledger, "--json", "-").out)["plants"] == ["barn", "roof"]
     plant = said("verify", files[BARN], *ledger, *known)
     assert plant.code == 0

@@ -126,8 +126,8 @@ def verify(
         )
     if found.plants:
         say(
-            f"What {' and '.join(found.plants)} fed in, sold and earned is the operators' word here; its own bill "
-            "proves it."
+            f"What {' and '.join(found.plants)} fed in, sold, earned and cost is the operators' word here; its own "
+            "bill proves it."
         )
     if not trust.pins.whose:
         say("Anybody can found others: name those that you know with --contract, or their --operators.")

@@ -76,9 +76,8 @@ def charged(content: Mapping[str, Any], missed: Collection[int], before: int, be
                 if share["plant"] == part["plant"]:
                     left = _share(slot, share, part, content["member"]["index"])
                     kept = left and slot["slot"] not in missed and _kept_back(slot, share, part, content)
-                    require(
-                        not kept, f"Slot {slot['slot']}: the member met the utility, with a share of {part['id']} left."
-                    )
+                    bought = f"Slot {slot['slot']}: the member bought elsewhere, with a share of {part['id']} left."
+                    require(not kept, bought)
                     unused += left
                     earned, without = earned + share["amount"], without + share["withoutMarket"]
         lines.append({"name": f"share of {part['id']}", "wh": unused, "amount": -earned})
@@ -103,21 +102,28 @@ def _share(slot: Mapping[str, Any], share: Mapping[str, Any], part: Mapping[str,
         and _part(share["withoutMarket"], alone, own, fed)
     )
     require(right, f"Slot {slot['slot']}: the share of {part['id']} is not what the bill's figures give.")
+    # Every sale is of a Wh or more, and rounded down.
+    least = sold * slot["prices"]["feedIn"] // WH_PER_KWH - sold
+    require(earned >= least, f"Slot {slot['slot']}: {part['id']} earned less than the utility pays.")
     return int(unused)
 
 
 def _kept_back(
     slot: Mapping[str, Any], share: Mapping[str, Any], part: Mapping[str, Any], content: Mapping[str, Any]
 ) -> bool:
-    """Whether a member that met the utility could have had more of its share.
+    """Whether a member that met the utility, or bought after delivery, could have had more of its share.
 
-    Not where the plant's mandate or its own allowed no more, or where it could not pay for what it had ordered.
+    Not where the plant's mandate or its own allowed no more.
     """
-    own = content["member"]["index"]
+    own, owned = content["member"]["index"], {each["plant"] for each in content["owns"]}
     bought = [trade for trade in slot["trades"] if trade["buyer"] == own]
-    cut = any(trade["order"] is not None and trade["settledWh"] < trade["wh"] for trade in bought)
-    room = sum(trade["wh"] for trade in bought) < content["mandate"]["buyWh"]
-    return slot["grid"]["wh"] > 0 and share["fedIn"] <= part["sellWh"] and room and not cut
+    used = slot["grid"]["wh"] + sum(trade["settledWh"] for trade in bought)
+    first = sum(
+        trade["settledWh"]
+        for trade in bought
+        if trade["order"] is not None or (trade["price"] == 0 and trade["seller"] in owned)
+    )
+    return share["fedIn"] <= part["sellWh"] and first < min(used, content["mandate"]["buyWh"])
 
 
 def _part(given: int, amount: int, weight: int, whole_: int) -> bool:
@@ -156,8 +162,9 @@ def _sold(slot: Mapping[str, Any], plant: Plant) -> tuple[int, int, int, list[in
     """What a plant fed in [Wh], what neighbours and the utility paid [unit], and what each owner took [Wh]."""
     sold = [trade for trade in slot["trades"] if trade["seller"] == plant.index]
     for trade in sold:
+        require(trade["order"] is None, f"Slot {slot['slot']}: the plant sells under an order, before its owners.")
         own = trade["price"] == 0 and trade["buyer"] in plant.owners
-        given = trade["order"] is None and trade["price"] < slot["prices"]["feedIn"] and not own
+        given = trade["price"] < slot["prices"]["feedIn"] and not own
         require(not given, f"Slot {slot['slot']}: the plant sells for less than the utility pays.")
     fed = sum(trade["settledWh"] for trade in sold) - slot["grid"]["wh"]
     local, utility = sum(trade["payment"] for trade in sold), -min(slot["grid"]["amount"], 0)
