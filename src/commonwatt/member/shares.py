@@ -2,9 +2,9 @@
 
 A plant's bill proves itself: its readings, trades and weights give what each owner has of its money, and that is done
 again here. An owner's bill shows of each slot what the plant fed in, sold and earned: that these are so is the
-operators' word, and the plant's bill proves it. What follows from them is checked: the owner's share, what it took of
-it and paid nothing for, and its part of the earnings. Rounding depends on the other owners, by less than one Wh or
-unit.
+operators' word, unless the plant's bill is shown, too. What follows from them is checked: the owner's share, what it
+took of it and paid nothing for, and its part of the earnings. Rounding depends on the other owners, by less than one Wh
+or unit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from commonwatt.accounts.document import plant_lines
-from commonwatt.accounts.plants import Plant, divide, plants_of, shares
+from commonwatt.accounts.plants import Division, Plant, divide, plants_of, shares
 from commonwatt.community.model import Member
 from commonwatt.member.page import require, table
 from commonwatt.units import MAX_MONEY, WH_PER_KWH, largest_remainder
@@ -123,7 +123,7 @@ def _kept_back(
         for trade in bought
         if trade["order"] is not None or (trade["price"] == 0 and trade["seller"] in owned)
     )
-    return share["fedIn"] <= part["sellWh"] and first < min(used, content["mandate"]["buyWh"])
+    return bool(share["fedIn"] <= part["sellWh"] and first < min(used, content["mandate"]["buyWh"]))
 
 
 def _part(given: int, amount: int, weight: int, whole_: int) -> bool:
@@ -141,7 +141,16 @@ def _taken(slot: Mapping[str, Any], plant: int, owner: int) -> int:
 
 
 def _of_plant(content: Mapping[str, Any], before: int) -> Lines:
-    """All of a plant's division among its owners, done again."""
+    """The last line of a plant's bill, whose division among its owners is done again."""
+    division, said = _divided(content, before), content["owners"]
+    amounts = [[part[key] for part in said] for key in ("amount", "onLedger")]
+    same = amounts == [division.owed.tolist(), division.on_ledger.tolist()]
+    require(same, "What the owners have of the plant is not what its slots come to.")
+    return plant_lines(division, division.plant.index)
+
+
+def _divided(content: Mapping[str, Any], before: int) -> Division:
+    """A plant's energy and money by its readings, trades and weights. before : as of `charged`"""
     said, index, slots = content["owners"], content["member"]["index"], content["slots"]
     owners, weights = (np.array([part[key] for part in said], dtype=np.int64) for key in ("member", "weight"))
     require(index not in owners, "A plant does not own itself.")
@@ -151,11 +160,26 @@ def _of_plant(content: Mapping[str, Any], before: int) -> Lines:
     share = shares(plant, fed)
     paid = np.array([slot["prices"]["feedIn"] > 0 for slot in slots])
     require(not ((share < took.T) & paid).any(), "An owner took more of the plant than its share.")
-    division = divide(plant, fed, np.minimum(took.T, share), local, utility, before)
-    amounts = [[part[key] for part in said] for key in ("amount", "onLedger")]
-    same = amounts == [division.owed.tolist(), division.on_ledger.tolist()]
-    require(same, "What the owners have of the plant is not what its slots come to.")
-    return plant_lines(division, index)
+    return divide(plant, fed, np.minimum(took.T, share), local, utility, before)
+
+
+def as_divided(content: Mapping[str, Any], of_plant: Mapping[str, Any]) -> None:
+    """Raise VerificationError unless an owner's bill says of a plant what the plant's own does; both verify alone."""
+    plant = of_plant["member"]
+    owns = [part for part in content.get("owns", []) if part["plant"] == plant["index"]]
+    places = {part["member"]: place for place, part in enumerate(of_plant.get("owners", []))}
+    place = places.get(content["member"]["index"], -1)
+    require(bool(owns) and place >= 0, f"{plant['id']} is no plant of the member's.")
+    division = _divided(of_plant, sum(line["amount"] for line in of_plant["charges"][:-1]))
+    figures = (division.plant.weights[place], division.plant.whole, division.costs[place], division.on_ledger[place])
+    same = [owns[0][key] for key in _OWNS[2:]] == [of_plant["mandate"]["sellWh"], *map(int, figures)]
+    require(same, f"The member's part of {plant['id']} is not that on the plant's bill.")
+    columns = [division.fed, division.share[place], division.unused.sum(axis=0), division.earned]
+    rows = np.stack([*columns, division.earnings[place]], axis=-1).tolist()
+    for slot, row in zip(content["slots"], rows, strict=True):
+        said = [share for share in slot.get("shares", []) if share["plant"] == plant["index"]]
+        same = [[share[key] for key in _SHARE[1:6]] for share in said] == ([row] if row[0] else [])
+        require(same, f"Slot {slot['slot']}: the share of {plant['id']} is not that on the plant's bill.")
 
 
 def _sold(slot: Mapping[str, Any], plant: Plant) -> tuple[int, int, int, list[int]]:
