@@ -126,6 +126,21 @@ def test_a_run_that_was_killed_while_a_plant_paid_goes_on(
     result.close()
 
 
+@pytest.mark.parametrize("money", ["EUR", "ETH"])
+def test_an_owner_that_has_taken_its_money_out_is_not_paid_twice(tmp_path: Path, money: str) -> None:
+    with short_days():
+        simulation = begin(tmp_path, TEXT.replace('"EUR"', f'"{money}"'))
+    result = simulation.run()
+    client, key = exchange_of(result).client, homes_of(simulation).keys.members[FLAT]
+    head = client.node.head.timestamp
+    client.request_withdrawal(key, int(client.balances()[FLAT]), at=head + 1)
+    client.claim_withdrawal(key, at=head + 86_400)
+    before = client.balances()
+    assert before[FLAT] == 0
+    assert (exchange_of(simulation.run()).client.balances() == before).all()
+    result.close()
+
+
 def test_the_laboratory_and_ether_come_to_the_same(shared_day: Result, tmp_path: Path) -> None:
     ether = TEXT.replace('"EUR"', '"ETH"') + '\n[ledger]\nwindow = "1h"\nanswer = "1h"\n'
     with short_days():
