@@ -102,6 +102,13 @@ def _own(content: Content) -> None:
     content["owners"][-1]["member"] = BARN
 
 
+def _taken_for_a_plant(content: Content) -> None:
+    del content["owns"]
+    for line in content["slots"]:
+        line.pop("shares", None)
+    content["owners"] = [{"member": SHOP, "id": "shop", "weight": 1, "amount": 0, "onLedger": 0}]
+
+
 FORGED: dict[str, tuple[int, Callable[[Content], None], str]] = {
     "less than its part": (SHOP, _less, "the share of .* is not what the bill's figures give"),
     "a smaller share": (SHOP, _smaller, "the share of .* is not what the bill's figures give"),
@@ -120,6 +127,7 @@ FORGED: dict[str, tuple[int, Callable[[Content], None], str]] = {
         "What the owners have of the plant is not what its slots come to",
     ),
     "other weights": (BARN, _weights, "What the owners have|An owner took more"),
+    "a home whose money is another's": (SUN, _taken_for_a_plant, "mandate is that of a home"),
     "a plant that owns itself": (BARN, _own, "A plant does not own itself"),
 }
 

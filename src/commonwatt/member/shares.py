@@ -154,6 +154,7 @@ def _divided(content: Mapping[str, Any], before: int) -> Division:
     said, index, slots = content["owners"], content["member"]["index"], content["slots"]
     owners, weights = (np.array([part[key] for part in said], dtype=np.int64) for key in ("member", "weight"))
     require(index not in owners, "A plant does not own itself.")
+    require(content["mandate"]["buyWh"] == 0, "The member's mandate is that of a home, and no plant's.")
     plant = Plant(index, content["member"]["id"], owners, weights)
     columns = zip(*(_sold(slot, plant) for slot in slots), strict=True)
     fed, local, utility, took = (np.array(column, dtype=np.int64) for column in columns)
