@@ -14,6 +14,7 @@ from commonwatt.accounts.netting import affordable, delivered
 from commonwatt.accounts.statements import SENTINEL_MEMBER, Line, statements
 from commonwatt.community.tariff import Flat, Levy, SlotPrices, Tariff, slot_prices
 from commonwatt.errors import DataError
+from commonwatt.market.agreements import joined
 from commonwatt.records import ZERO_HASH, Trade, Trades
 from commonwatt.records.deltas import DELTA_MAX, DELTA_MIN
 from commonwatt.units import MAX_PRICE, IntArray, payment, round_half_up
@@ -87,6 +88,13 @@ def test_who_can_pay_loses_nothing_unless_its_partner_cannot(trades: Trades, fre
         assert (affordable(trades, free) == trades.wh).all()
     rich = affordable(trades, np.full(MEMBERS, 10**12))
     assert (rich == trades.wh).all()
+
+
+@given(trade_lists(largest=10**9), trade_lists(largest=10**9), moneys)
+def test_what_has_been_cut_is_not_cut_again_for_later_trades(first: Trades, later: Trades, free: IntArray) -> None:
+    """Shares of plants rest on it: what an owner lost before it took of its share, it loses once."""
+    wh = affordable(first, free)
+    assert (affordable(joined(of(first, wh), later), free)[: len(first)] == wh).all()
 
 
 @given(trade_lists(largest=10**9))

@@ -126,6 +126,21 @@ def test_a_run_that_was_killed_while_a_plant_paid_goes_on(
     result.close()
 
 
+@pytest.mark.parametrize("money", ["EUR", "ETH"])
+def test_an_owner_that_has_taken_its_money_out_is_not_paid_twice(tmp_path: Path, money: str) -> None:
+    with short_days():
+        simulation = begin(tmp_path, TEXT.replace('"EUR"', f'"{money}"'))
+    result = simulation.run()
+    client, key = exchange_of(result).client, homes_of(simulation).keys.members[FLAT]
+    head = client.node.head.timestamp
+    client.request_withdrawal(key, int(client.balances()[FLAT]), at=head + 1)
+    client.claim_withdrawal(key, at=head + 86_400)
+    before = client.balances()
+    assert before[FLAT] == 0
+    assert (exchange_of(simulation.run()).client.balances() == before).all()
+    result.close()
+
+
 def test_the_laboratory_and_ether_come_to_the_same(shared_day: Result, tmp_path: Path) -> None:
     ether = TEXT.replace('"EUR"', '"ETH"') + '\n[ledger]\nwindow = "1h"\nanswer = "1h"\n'
     with short_days():
@@ -206,8 +221,34 @@ def test_what_is_given_to_others_shows_on_the_plant_s_bill(tmp_path: Path) -> No
     bills = list(proven(result.books, result.bills))
     with pytest.raises(VerificationError, match="the plant sells for less than the utility pays"):
         verify_bill(bills[ROOF], exchange_of(result).client)
-    with pytest.raises(VerificationError, match="the member met the utility, with a share of roof left"):
+    with pytest.raises(VerificationError, match="roof earned less than the utility pays"):
         verify_bill(bills[FLAT], exchange_of(result).client)
+    result.close()
+
+
+class Seller(Exchange):
+    """An exchange that leaves plants to the pool where it serves everybody, so that owners buy what is their own."""
+
+    def _settled(self, delivered: Delivered, place: int) -> Settled:
+        honest = self.rules
+        if delivered.net.sum() <= 0:
+            members = tuple(replace(each, owners=()) for each in honest.community.members)
+            self.rules = replace(honest, community=replace(honest.community, members=members))
+        try:
+            return super()._settled(delivered, place)
+        finally:
+            self.rules = honest
+
+
+def test_an_owner_that_had_to_buy_its_share_finds_out(tmp_path: Path) -> None:
+    community = load(written(tmp_path, HEAD + TARIFF + AFTER + HOMES + PLANTS))
+    with short_days():
+        result = Simulation(community, tmp_path, date.fromisoformat(START), 1, engine=Seller).run()
+    flat = list(proven(result.books, result.bills))[FLAT]
+    with pytest.raises(VerificationError, match="the member bought elsewhere, with a share of barn left") as found:
+        verify_bill(flat, exchange_of(result).client)
+    line = next(line for line in flat["content"]["slots"] if str(line["slot"]) in str(found.value))
+    assert line["grid"]["wh"] == 0
     result.close()
 
 

@@ -21,6 +21,7 @@ from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.settlement import LedgerClient
+from commonwatt.member.shares import as_divided
 from commonwatt.member.terms import Terms
 from commonwatt.member.verify import verify_bill
 from commonwatt.simulation.result import Result
@@ -101,6 +102,13 @@ def _own(content: Content) -> None:
     content["owners"][-1]["member"] = BARN
 
 
+def _taken_for_a_plant(content: Content) -> None:
+    del content["owns"]
+    for line in content["slots"]:
+        line.pop("shares", None)
+    content["owners"] = [{"member": SHOP, "id": "shop", "weight": 1, "amount": 0, "onLedger": 0}]
+
+
 FORGED: dict[str, tuple[int, Callable[[Content], None], str]] = {
     "less than its part": (SHOP, _less, "the share of .* is not what the bill's figures give"),
     "a smaller share": (SHOP, _smaller, "the share of .* is not what the bill's figures give"),
@@ -119,6 +127,7 @@ FORGED: dict[str, tuple[int, Callable[[Content], None], str]] = {
         "What the owners have of the plant is not what its slots come to",
     ),
     "other weights": (BARN, _weights, "What the owners have|An owner took more"),
+    "a home whose money is another's": (SUN, _taken_for_a_plant, "mandate is that of a home"),
     "a plant that owns itself": (BARN, _own, "A plant does not own itself"),
 }
 
@@ -145,6 +154,48 @@ def _told(
     anchors = anchor(client, homes_of(shared_day).keys.operator, contents)
     bill = list(proven(shared_day.books, Anchored(tuple(contents), shared_day.bills.tree)))[member]
     return bill | {"anchor": anchors[member]}, client
+
+
+def _of_barn(content: Content) -> list[Any]:
+    """The shares of a slot in which the barn fed in, its own first."""
+    return next(line["shares"] for line in content["slots"] if line.get("shares", [{}])[0].get("plant") == BARN)
+
+
+def _passed_over(content: Content) -> None:
+    del _of_barn(content)[0]
+
+
+def _fed_less(content: Content) -> None:
+    _of_barn(content)[0]["fedIn"] -= 1
+
+
+def _earned_more(content: Content) -> None:
+    _of_barn(content)[0]["earned"] += 1
+
+
+def _cost_something(content: Content) -> None:
+    content["owns"][0]["costs"] += 5
+
+
+def _less_on_ledger(content: Content) -> None:
+    content["owns"][0]["onLedger"] -= 5
+
+
+def _may_sell_less(content: Content) -> None:
+    content["owns"][0]["sellWh"] = 0
+
+
+@pytest.mark.parametrize(
+    "change", [_passed_over, _fed_less, _earned_more, _cost_something, _less_on_ledger, _may_sell_less, _heavy]
+)
+def test_the_plant_s_bill_proves_what_its_owner_s_says_of_it(
+    shared_day: Result, change: Callable[[Content], None]
+) -> None:
+    of_shop, of_barn = copy.deepcopy(shared_day.bills.contents[SHOP]), shared_day.bills.contents[BARN]
+    as_divided(of_shop, of_barn)
+    change(of_shop)
+    with pytest.raises(VerificationError, match="barn is not that on the plant's bill"):
+        as_divided(of_shop, of_barn)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +232,13 @@ def test_the_verdict_says_what_of_a_plant_is_the_operators_word(shared: Path, tm
     known = ("--community", tmp_path / "community.toml")
     told = said("verify", files[SHOP], *ledger, *known)
     assert told.code == 0
-    assert "What barn and roof fed in, sold and earned is the operators' word here; its own bill" in told.out
+    assert "What barn and roof fed in, sold, earned and cost is the operators' word here: show" in told.out
+    shown = said("verify", files[SHOP], *ledger, *known, "--plant", files[BARN])
+    assert shown.code == 0
+    assert "What roof fed in" in shown.out
+    both = said("verify", files[SHOP], *ledger, "--plant", files[BARN], "--plant", files[ROOF], "--json", "-")
+    assert json.loads(both.out)["plants"] == []
+    assert "flat is no plant" in said("verify", files[SHOP], *ledger, "--plant", files[FLAT]).err
     assert json.loads(said("verify", files[SHOP], *ledger, "--json", "-").out)["plants"] == ["barn", "roof"]
     plant = said("verify", files[BARN], *ledger, *known)
     assert plant.code == 0

@@ -117,6 +117,16 @@ def test_the_possible_gain_is_the_central_optimum_of_the_metered_energy(file: Pa
     assert saved == pytest.approx(best / 1e9, abs=1e-3)
 
 
+def test_a_plant_of_several_owners_is_no_home_that_saves_nothing() -> None:
+    found = compare(EXAMPLES / "house.toml", "2026-06-15", 1, ["sdr"])
+    rows = by_name(found)
+    assert found.homes == ("anna", "ben", "carla", "dora", "shop")
+    assert rows["sdr"].least_saved > 0.01
+    assert rows["sdr"].price is not None
+    assert rows["sdr"].price > 0.08
+    assert rows[BASELINE.name].price is None  # what owners take has none
+
+
 def test_without_a_grid_nothing_is_said_of_wires(comparison: Comparison) -> None:
     assert comparison.wires is None
     assert {(row.losses_kwh, row.distance_ohm) for row in comparison.rows} == {(None, None)}

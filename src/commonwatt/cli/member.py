@@ -87,6 +87,14 @@ def verify(
         ),
     ] = None,
     key: ReaderKey = None,
+    plant: Annotated[
+        list[Path] | None,
+        Parameter(
+            negative="",
+            help="The bill of a plant that the member owns a part of: it is checked, and proves what this one says of "
+            "the plant. Repeatable.",
+        ),
+    ] = None,
     json_path: JsonPath = None,
 ) -> None:
     """Check a bill against the chain alone; fails when a single digit was changed.
@@ -109,7 +117,8 @@ def verify(
 
     terms = [Terms(load(file), file.parent) for file in community or []]
     pins = _pins(contract, operators, terms[0].community if terms else None)
-    found, trust = open_and_verify(bill, ledger or [_beside(bill)], pins, terms, read_key(key) if key else None)
+    reader = read_key(key) if key else None
+    found, trust = open_and_verify(bill, ledger or [_beside(bill)], pins, terms, plant or (), reader)
     if json_path:
         write_json({**asdict(found), "believed": trust.as_json()}, json_path)
     if json_path == "-":
@@ -132,8 +141,8 @@ def verify(
         )
     if found.plants:
         say(
-            f"What {' and '.join(found.plants)} fed in, sold and earned is the operators' word here; its own bill "
-            "proves it."
+            f"What {' and '.join(found.plants)} fed in, sold, earned and cost is the operators' word here: show its "
+            "own bill by --plant."
         )
     if not trust.pins.whose:
         say("Anybody can found others: name those that you know with --contract, or their --operators.")

@@ -56,11 +56,8 @@ def findings(name: str, table: PlantTable, plants: Collection[str], members: Col
 
 
 def plant(index: int, name: str, table: PlantTable, members: Mapping[str, Member]) -> Member:
-    """The plant as a member that uses nothing, buys nothing and takes any price.
-
-    members : all homes and others by name; owners who are not among them are left out
-    """
-    owners = [Owner(members[owner].index, weight) for owner, weight in table.owners.items() if owner in members]
+    """The plant as a member that uses nothing, buys nothing and takes any price. members : its owners among them"""
+    owners = [Owner(members[owner].index, weight) for owner, weight in table.owners.items()]
     return Member(
         index=index,
         id=name,

@@ -181,7 +181,7 @@ class _Reader:
         for place, (name, table) in enumerate(self.tables("plants", PlantTable, entries).items()):
             wrong = owners.findings(name, table, entries, known)
             self.findings += wrong
-            if not wrong:
+            if not wrong and table.owners.keys() <= by_name.keys():
                 yield owners.plant(len(members) + place, name, table, by_name)
 
     def entries(self, section: str, example: str) -> dict[str, dict[str, Any]]:

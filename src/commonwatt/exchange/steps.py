@@ -232,8 +232,12 @@ def settle(
     agreed, pools = cleared.trades, list[Clearing]()
     stages, plants = ((), ()) if isinstance(delivered.committed, Missed) else (stages, plants)
     trades = Trades(agreed.buyer, agreed.seller, netting.delivered(agreed, delivered.net), agreed.price)
-    own = taken(plants, delivered.net, _deviations(delivered.net, trades, bounds, frame).net) if plants else Trades()
-    trades, bounds = joined(trades, own), _at_least(bounds, plants, int(frame.floor[0]))
+    own = Trades()
+    if plants:
+        # First cut what an owner cannot pay for, so that it takes of its share instead. The cut below spares it then.
+        trades = replace(trades, wh=netting.affordable(trades, free - delivered.moved))
+        own = taken(plants, delivered.net, _deviations(delivered.net, trades, bounds, frame).net)
+        trades, bounds = joined(trades, own), _at_least(bounds, plants, int(frame.floor[0]))
     for stage in stages:
         (pool,) = stage.clear(frame, (_deviations(delivered.net, trades, bounds, frame),))
         pools.append(pool)
@@ -256,8 +260,6 @@ def settle(
 
 def _at_least(bounds: Limits, plants: Sequence[Plant], price: int) -> Limits:
     """The limits, where plants take no less than `price` [unit/kWh]."""
-    if not plants:
-        return bounds
     min_sell, selling = bounds.min_sell.copy(), [plant.index for plant in plants]
     min_sell[selling] = np.maximum(min_sell[selling], price)
     return replace(bounds, min_sell=min_sell)

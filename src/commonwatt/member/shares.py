@@ -2,9 +2,9 @@
 
 A plant's bill proves itself: its readings, trades and weights give what each owner has of its money, and that is done
 again here. An owner's bill shows of each slot what the plant fed in, sold and earned: that these are so is the
-operators' word, and the plant's bill proves it. What follows from them is checked: the owner's share, what it took of
-it and paid nothing for, and its part of the earnings. Rounding depends on the other owners, by less than one Wh or
-unit.
+operators' word, unless the plant's bill is shown, too. What follows from them is checked: the owner's share, what it
+took of it and paid nothing for, and its part of the earnings. Rounding depends on the other owners, by less than one Wh
+or unit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from commonwatt.accounts.document import plant_lines
-from commonwatt.accounts.plants import Plant, divide, plants_of, shares
+from commonwatt.accounts.plants import Division, Plant, divide, plants_of, shares
 from commonwatt.community.model import Member
 from commonwatt.member.page import require, table
 from commonwatt.units import MAX_MONEY, WH_PER_KWH, largest_remainder
@@ -76,9 +76,8 @@ def charged(content: Mapping[str, Any], missed: Collection[int], before: int, be
                 if share["plant"] == part["plant"]:
                     left = _share(slot, share, part, content["member"]["index"])
                     kept = left and slot["slot"] not in missed and _kept_back(slot, share, part, content)
-                    require(
-                        not kept, f"Slot {slot['slot']}: the member met the utility, with a share of {part['id']} left."
-                    )
+                    bought = f"Slot {slot['slot']}: the member bought elsewhere, with a share of {part['id']} left."
+                    require(not kept, bought)
                     unused += left
                     earned, without = earned + share["amount"], without + share["withoutMarket"]
         lines.append({"name": f"share of {part['id']}", "wh": unused, "amount": -earned})
@@ -103,21 +102,28 @@ def _share(slot: Mapping[str, Any], share: Mapping[str, Any], part: Mapping[str,
         and _part(share["withoutMarket"], alone, own, fed)
     )
     require(right, f"Slot {slot['slot']}: the share of {part['id']} is not what the bill's figures give.")
+    # Every sale is of a Wh or more, and rounded down.
+    least = sold * slot["prices"]["feedIn"] // WH_PER_KWH - sold
+    require(earned >= least, f"Slot {slot['slot']}: {part['id']} earned less than the utility pays.")
     return int(unused)
 
 
 def _kept_back(
     slot: Mapping[str, Any], share: Mapping[str, Any], part: Mapping[str, Any], content: Mapping[str, Any]
 ) -> bool:
-    """Whether a member that met the utility could have had more of its share.
+    """Whether a member that met the utility, or bought after delivery, could have had more of its share.
 
-    Not where the plant's mandate or its own allowed no more, or where it could not pay for what it had ordered.
+    Not where the plant's mandate or its own allowed no more.
     """
-    own = content["member"]["index"]
+    own, owned = content["member"]["index"], {each["plant"] for each in content["owns"]}
     bought = [trade for trade in slot["trades"] if trade["buyer"] == own]
-    cut = any(trade["order"] is not None and trade["settledWh"] < trade["wh"] for trade in bought)
-    room = sum(trade["wh"] for trade in bought) < content["mandate"]["buyWh"]
-    return slot["grid"]["wh"] > 0 and share["fedIn"] <= part["sellWh"] and room and not cut
+    used = slot["grid"]["wh"] + sum(trade["settledWh"] for trade in bought)
+    first = sum(
+        trade["settledWh"]
+        for trade in bought
+        if trade["order"] is not None or (trade["price"] == 0 and trade["seller"] in owned)
+    )
+    return bool(share["fedIn"] <= part["sellWh"] and first < min(used, content["mandate"]["buyWh"]))
 
 
 def _part(given: int, amount: int, weight: int, whole_: int) -> bool:
@@ -135,29 +141,55 @@ def _taken(slot: Mapping[str, Any], plant: int, owner: int) -> int:
 
 
 def _of_plant(content: Mapping[str, Any], before: int) -> Lines:
-    """All of a plant's division among its owners, done again."""
+    """The last line of a plant's bill, whose division among its owners is done again."""
+    division, said = _divided(content, before), content["owners"]
+    amounts = [[part[key] for part in said] for key in ("amount", "onLedger")]
+    same = amounts == [division.owed.tolist(), division.on_ledger.tolist()]
+    require(same, "What the owners have of the plant is not what its slots come to.")
+    return plant_lines(division, division.plant.index)
+
+
+def _divided(content: Mapping[str, Any], before: int) -> Division:
+    """A plant's energy and money by its readings, trades and weights. before : as of `charged`"""
     said, index, slots = content["owners"], content["member"]["index"], content["slots"]
     owners, weights = (np.array([part[key] for part in said], dtype=np.int64) for key in ("member", "weight"))
     require(index not in owners, "A plant does not own itself.")
+    require(content["mandate"]["buyWh"] == 0, "The member's mandate is that of a home, and no plant's.")
     plant = Plant(index, content["member"]["id"], owners, weights)
     columns = zip(*(_sold(slot, plant) for slot in slots), strict=True)
     fed, local, utility, took = (np.array(column, dtype=np.int64) for column in columns)
     share = shares(plant, fed)
     paid = np.array([slot["prices"]["feedIn"] > 0 for slot in slots])
     require(not ((share < took.T) & paid).any(), "An owner took more of the plant than its share.")
-    division = divide(plant, fed, np.minimum(took.T, share), local, utility, before)
-    amounts = [[part[key] for part in said] for key in ("amount", "onLedger")]
-    same = amounts == [division.owed.tolist(), division.on_ledger.tolist()]
-    require(same, "What the owners have of the plant is not what its slots come to.")
-    return plant_lines(division, index)
+    return divide(plant, fed, np.minimum(took.T, share), local, utility, before)
+
+
+def as_divided(content: Mapping[str, Any], of_plant: Mapping[str, Any]) -> None:
+    """Raise VerificationError unless an owner's bill says of a plant what the plant's own does; both verify alone."""
+    plant = of_plant["member"]
+    owns = [part for part in content.get("owns", []) if part["plant"] == plant["index"]]
+    places = {part["member"]: place for place, part in enumerate(of_plant.get("owners", []))}
+    place = places.get(content["member"]["index"], -1)
+    require(bool(owns) and place >= 0, f"{plant['id']} is no plant of the member's.")
+    division = _divided(of_plant, sum(line["amount"] for line in of_plant["charges"][:-1]))
+    figures = (division.plant.weights[place], division.plant.whole, division.costs[place], division.on_ledger[place])
+    same = [owns[0][key] for key in _OWNS[2:]] == [of_plant["mandate"]["sellWh"], *map(int, figures)]
+    require(same, f"The member's part of {plant['id']} is not that on the plant's bill.")
+    columns = [division.fed, division.share[place], division.unused.sum(axis=0), division.earned]
+    rows = np.stack([*columns, division.earnings[place]], axis=-1).tolist()
+    for slot, row in zip(content["slots"], rows, strict=True):
+        said = [share for share in slot.get("shares", []) if share["plant"] == plant["index"]]
+        same = [[share[key] for key in _SHARE[1:6]] for share in said] == ([row] if row[0] else [])
+        require(same, f"Slot {slot['slot']}: the share of {plant['id']} is not that on the plant's bill.")
 
 
 def _sold(slot: Mapping[str, Any], plant: Plant) -> tuple[int, int, int, list[int]]:
     """What a plant fed in [Wh], what neighbours and the utility paid [unit], and what each owner took [Wh]."""
     sold = [trade for trade in slot["trades"] if trade["seller"] == plant.index]
     for trade in sold:
+        require(trade["order"] is None, f"Slot {slot['slot']}: the plant sells under an order, before its owners.")
         own = trade["price"] == 0 and trade["buyer"] in plant.owners
-        given = trade["order"] is None and trade["price"] < slot["prices"]["feedIn"] and not own
+        given = trade["price"] < slot["prices"]["feedIn"] and not own
         require(not given, f"Slot {slot['slot']}: the plant sells for less than the utility pays.")
     fed = sum(trade["settledWh"] for trade in sold) - slot["grid"]["wh"]
     local, utility = sum(trade["payment"] for trade in sold), -min(slot["grid"]["amount"], 0)

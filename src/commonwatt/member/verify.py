@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from commonwatt.ledger.client.abi import COMMUNITY
 from commonwatt.ledger.client.charters import charters, held
 from commonwatt.member.document import named, read, whole
 from commonwatt.member.page import mandate_of, require
-from commonwatt.member.shares import charged
+from commonwatt.member.shares import as_divided, charged
 from commonwatt.member.terms import Terms
 from commonwatt.member.trust import Pins, Trust, opened
 from commonwatt.member.verify_slot import check_slot
@@ -51,7 +51,7 @@ class Under:
 class Verified:
     """What was checked. total, without_market : [micro-currency]; charters : under which the slots are, in order.
 
-    plants : names of those that the member owns a part of
+    plants : names of those that the member owns a part of, and whose bills were not shown
     """
 
     member: str
@@ -70,6 +70,7 @@ def open_and_verify(
     ledgers: Sequence[str],
     pins: Pins = Pins(),  # noqa: B008
     terms: Sequence[Terms] = (),
+    plants: Sequence[Path] = (),
     reader: Key | None = None,
 ) -> tuple[Verified, Trust]:
     """Check the bill in the file `bill` against a chain: that of nodes' URLs, or in a file, which is only read.
@@ -77,16 +78,25 @@ def open_and_verify(
     ledgers : several have to give the same answers
     pins : what the member knows of its community; terms : its files, one for each charter of the
         bill's period; none = what holds is the operators' word
+    plants : bills of plants that the member owns a part of, which are checked as well
     reader : signs the questions, for nodes that answer members only
     Raises VerificationError when the bill does not prove what it claims, LedgerError when there is no such chain,
     DataError when a price file of the community does not cover the bill's period.
     """
-    document = read(bill)
+    document, others = read(bill), [read(plant) for plant in plants]
     with opened(named(document), ledgers, pins, reader=reader) as (client, trust):
         try:
             found = verify_bill(document, client)
             if terms:
                 _under(terms, document["content"], found.charters, trust)
+            for other in others:
+                of_plant = verify_bill(other, client)
+                together = other["anchor"]["root"] == document["anchor"]["root"]
+                require(together, f"The bill of {of_plant.member} was not anchored with this one.")
+                as_divided(document["content"], other["content"])
+                if terms:
+                    _under(terms, other["content"], of_plant.charters, trust)
+                found = replace(found, plants=tuple(name for name in found.plants if name != of_plant.member))
             return found, trust
         except LedgerError as error:
             raise VerificationError(f"{bill.name}: {error}") from None

@@ -1,52 +1,55 @@
 """The end of a period for the accounts of plants: what neighbours paid to one, its simulated keeper pays to the owners.
 
-It withdraws that from the settlement and pays it in for them. The chain tells what is done of it, so that a run which
-was killed goes on with the rest.
+It withdraws that from the settlement and pays it in for them. The chain's events tell what is done of it, so that a run
+which was killed goes on with the rest.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from commonwatt.accounts.plants import Division
-from commonwatt.ledger.client.abi import SETTLEMENT, contract
+from commonwatt.ledger.client.abi import SETTLEMENT, contract, decode_event
 from commonwatt.ledger.client.purse import PurseClient
 from commonwatt.ledger.client.sending import Call
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.proof import Key
-from commonwatt.units import IntArray
 
 _AT_ONCE: Final = 100
 """Owners per transaction."""
 
 
-def pay_owners(client: LedgerClient, divisions: Sequence[Division], held: IntArray, keys: Sequence[Key]) -> None:
+def pay_owners(client: LedgerClient, divisions: Sequence[Division], keys: Sequence[Key]) -> None:
     """Pay the owners of each plant what of its earnings lies on the ledger; repeated, it has no second effect.
 
-    held : what each member's account holds before, shape (members,) [lane unit]; keys : of all members' accounts
+    keys : of all members' accounts
     """
-    held = held.copy()
     for division in divisions:
-        plant, lanes = division.plant, division.on_ledger
-        after = held.copy()
-        after[plant.index] -= lanes.sum()
-        after[plant.owners] += lanes
-        if lanes.any():
-            _pay(client, division, held, after, keys[plant.index])
-        held = after
+        owners, lanes = division.plant.owners.tolist(), division.on_ledger.tolist()
+        owed = {owner: part for owner, part in zip(owners, lanes, strict=True) if part}
+        if owed:
+            _pay(client, division.plant.index, owed, keys[division.plant.index])
 
 
-def _pay(client: LedgerClient, division: Division, held: IntArray, after: IntArray, key: Key) -> None:
-    index, owners = division.plant.index, division.plant.owners
-    if client.balances()[index] == held[index]:
-        _withdraw(client, index, int(division.on_ledger.sum()), key)
-    if (unpaid := client.balances()[owners] < after[owners]).any():
-        _pay_in(client, owners[unpaid].tolist(), division.on_ledger[unpaid].tolist(), key)
+def _pay(client: LedgerClient, index: int, owed: dict[int, int], key: Key) -> None:
+    """owed : by owner, not 0 [lane unit]"""
+    withdrawn, paid = 0, Counter[int]()
+    for log in client.node.logs(1, client.node.head.number, client.addresses.settlement):
+        event = decode_event(log)
+        if event and event.name == "Withdrawn" and event.arguments["member"] == index:
+            withdrawn += event.arguments["lanes"]
+        if event and event.name == "Deposited" and event.arguments["payer"] == key.address:
+            paid[event.arguments["member"]] += event.arguments["lanes"]
+    if missing := max(sum(owed.values()) - withdrawn, 0):
+        _withdraw(client, index, missing, key)
+    if unpaid := {owner: lanes for owner, lanes in owed.items() if not paid[owner]}:
+        _pay_in(client, list(unpaid), list(unpaid.values()), key)
 
 
 def _withdraw(client: LedgerClient, index: int, lanes: int, key: Key) -> None:
-    if missing := lanes - int(client.requested()[index]):
+    if (missing := lanes - int(client.requested()[index])) > 0:
         client.request_withdrawal(key, missing, at=_next(client))
     _, requested_at = client.view(SETTLEMENT, "requested", index)
     terms = client.terms

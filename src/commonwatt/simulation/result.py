@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -25,6 +25,9 @@ from commonwatt.exchange.rows import stages_ahead
 from commonwatt.grid import GridCheck
 from commonwatt.simulation.homes import Homes, through
 from commonwatt.units import IntArray, payments
+
+OWN_PLANTS: Final = "own plants"
+"""In the place of a stage's name: what owners took of their plants."""
 
 FLOWS = ("load", "generation", "charge", "discharge", "curtailed", "net", "ahead", "after", "grid")
 
@@ -144,7 +147,7 @@ class Result:
         slot, stage, number, seller, buyer, wh, settled, price = columns
         ids = np.array([member.id for member in self.community.members], dtype=object)
         # OF_PLANTS, -1, is the last place.
-        stages = np.array([*(stage.name for stage in self.rules.market), "own plants"], dtype=object)
+        stages = np.array([*(stage.name for stage in self.rules.market), OWN_PLANTS], dtype=object)
         per_currency = self.community.per_currency
         phases = np.array([*("ahead" if stage.gate else "after" for stage in self.rules.market), "after"], dtype=object)
         frame = pl.DataFrame(

@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from commonwatt.community.model import Community
 from commonwatt.exchange import rows
 from commonwatt.exchange import store as tables
@@ -27,7 +25,6 @@ from commonwatt.simulation import ballots, world
 from commonwatt.simulation.homes import Homes, SigningHomes
 from commonwatt.simulation.keys import Keys, mandates, simulated_keys
 from commonwatt.simulation.result import Result
-from commonwatt.units import totals
 
 if TYPE_CHECKING:
     from commonwatt.ledger.chain.embedded import EmbeddedChain
@@ -125,16 +122,11 @@ class Simulation:
             with self.watch("anchor the bills"):
                 exchange.anchor(result.bills.tree.root)
             if self.rules.plants and isinstance(self.homes, SigningHomes):
-                self._pay_owners(result, exchange, self.homes.keys)
+                from commonwatt.simulation.payout import pay_owners
+
+                with self.watch("pay the owners of plants"):
+                    pay_owners(exchange.client, result.charges.plants, self.homes.keys.members)
         return result
-
-    def _pay_owners(self, result: Result, exchange: Exchange, keys: Keys) -> None:
-        from commonwatt.simulation.payout import pay_owners
-
-        collateral = np.array([member.collateral for member in self.rules.community.members], dtype=np.int64)
-        held = collateral + totals(result.arrays["credit"])
-        with self.watch("pay the owners of plants"):
-            pay_owners(exchange.client, result.charges.plants, held, keys.members)
 
     def advance(self) -> bool:
         """The next correction or event that is not done yet. Returns whether there was one."""

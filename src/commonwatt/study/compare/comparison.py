@@ -27,7 +27,7 @@ from commonwatt.forecast import Forecaster
 from commonwatt.report.metrics import connection_point, local_share, self_consumption, self_sufficiency
 from commonwatt.report.wires import overloads
 from commonwatt.simulation.api import first_day
-from commonwatt.simulation.result import Result
+from commonwatt.simulation.result import OWN_PLANTS, Result
 from commonwatt.simulation.simulation import Simulation
 from commonwatt.study.compare.claims import Claim
 from commonwatt.study.compare.designs import Design, designs
@@ -150,7 +150,7 @@ def compare(
             currency=community.currency,
             start=first.isoformat(),
             days=days,
-            homes=tuple(member.id for member in community.members),
+            homes=tuple(member.id for member in community.members if not member.owners),
             clock=tuple(baseline.slots["local"].dt.strftime("%Y-%m-%dT%H:%M").to_list()),
             ceiling=tuple((baseline.prices.ceiling / community.per_currency).tolist()),
             floor=tuple((baseline.prices.floor / community.per_currency).tolist()),
@@ -209,7 +209,9 @@ def row(result: Result, baseline: Result, design: Design, wiring: Wiring | None)
     a, alone, trades = result.arrays, baseline.arrays, result.trades
     local = a["ahead"] + a["after"]
     per_currency = result.community.per_currency
-    savings = (baseline.charges.total - result.charges.total) / per_currency
+    # A plant of several owners saves nothing itself.
+    savings = np.delete(baseline.charges.total - result.charges.total, [each.index for each in result.rules.plants])
+    savings = savings / per_currency
     possible, room = possible_gain(a["net"], result.prices, per_currency)
     gained = float((np.maximum(local, 0).sum(axis=0) * room).sum())
     traded = float(np.maximum(local, 0).sum()) / WH_PER_KWH
@@ -256,12 +258,16 @@ def row(result: Result, baseline: Result, design: Design, wiring: Wiring | None)
 
 
 def _by_slot(result: Result) -> tuple[FloatArray, FloatArray]:
-    """What was paid between neighbours, and for how much energy, each shape (slots,) [currency], [kWh]."""
-    settled = result.trades["settled_wh"].to_numpy() / WH_PER_KWH
-    seconds = result.trades["slot"].dt.epoch("s").to_numpy()
+    """What was paid between neighbours, and for how much energy, each shape (slots,) [currency], [kWh].
+
+    Without what owners took of their plants, which has no price.
+    """
+    trades = result.trades.filter(result.trades["stage"] != OWN_PLANTS)
+    settled = trades["settled_wh"].to_numpy() / WH_PER_KWH
+    seconds = trades["slot"].dt.epoch("s").to_numpy()
     place = (seconds - result.period.start) // result.period.seconds
     count = result.period.count
-    paid = np.bincount(place, settled * result.trades["price"].to_numpy(), count)
+    paid = np.bincount(place, settled * trades["price"].to_numpy(), count)
     return paid.astype(float), np.bincount(place, settled, count).astype(float)
 
 
