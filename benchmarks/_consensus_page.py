@@ -74,7 +74,7 @@ def times(found: Figures) -> str:
 
 def furthest(case: Figures, period: int) -> float:
     """Deviation of the seed that is furthest from the period, as a part of it."""
-    return max(abs(case[what] / period - 1) for what in ("lowest", "highest"))
+    return max(abs(float(case[what]) / period - 1) for what in ("lowest", "highest"))
 
 
 def silence(runs: list[Figures]) -> str:

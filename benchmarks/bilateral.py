@@ -15,7 +15,8 @@ from typing import Any
 
 from _measure import REPEAT, show, timed
 
-from commonwatt.market.designs.bilateral import BILATERAL, BilateralParameters
+from commonwatt.market.bilateral.neighbourhood import BilateralParameters
+from commonwatt.market.designs.bilateral import BILATERAL
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 from bilateral_cases import frame, optimum, village

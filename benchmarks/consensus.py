@@ -11,7 +11,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -43,12 +43,19 @@ class Chain:
     def __init__(self) -> None:
         self.head = Header(0, bytes(32), bytes(32), 0, bytes(20), bytes(32), b"", b"")
         self.headers = {self.head.hash: self.head}
+        self.remembered: dict[bytes, bytes] = {}
 
     def header(self, hash: bytes) -> Header:  # noqa: A002
         return self.headers[hash]
 
     def words(self, hash: bytes, address: bytes, slots: Sequence[int]) -> list[int]:  # noqa: A002, ARG002
         return [0] * len(slots)
+
+    def recall(self, name: bytes) -> bytes | None:
+        return self.remembered.get(name)
+
+    def remember(self, name: bytes, value: bytes) -> None:
+        self.remembered[name] = value
 
     def blank(self, timestamp: int, coinbase: bytes, claim: bytes) -> Header:
         """A header after the head, without a seal."""
@@ -83,7 +90,7 @@ def bare_loop(unsealed: bytes, target: int) -> int | None:
 def hash_rates() -> dict[str, Any]:
     """Hashes per second of processor time, medians; the ratio is the median of the rounds' ratios."""
     rates: dict[str, list[float]] = {"search": [], "bare_loop": []}
-    runs = {
+    runs: dict[str, Callable[[bytes], object]] = {
         "search": lambda unsealed: attempt(unsealed, 0, 0, HASHES),
         "bare_loop": lambda unsealed: bare_loop(unsealed, 0),
     }

@@ -16,6 +16,8 @@ from _measure import clocks, show
 from commonwatt.accounts.document import signed_json
 from commonwatt.accounts.statements import Line, place_of, statements
 from commonwatt.exchange.proofs import SlotProof
+from commonwatt.exchange.states import Declared
+from commonwatt.market.interface import Orders
 from commonwatt.member.faults import Chain, faults
 from commonwatt.proof import Domain, Key, Tree, hash_struct, keccak, sign
 from commonwatt.records import BUY, SELL, Mandate, Order, Post, Reading, Signed, Trade
@@ -84,7 +86,10 @@ class Case:
         orders = Tree.of([order.hash for order in self.orders]).root
         readings = [reading.hash for reading in self.readings]
         post = Post(SLOT, 0, orders, Tree.of(readings).root, tree.root, keccak(deltas))
-        slot = SlotProof(post, tree, readings, self.committed, self.lines)
+        declared = Declared(
+            SLOT, Orders(*np.zeros((4, 0), dtype=np.int64)), tuple(self.orders), (), tuple(range(MEMBERS))
+        )
+        slot = SlotProof(post, tree, readings, self.committed, self.lines, declared)
         self.leaves = leaves
         return slot, Chain(DOMAIN, keccak(orders + self.committed.root), deltas)
 
