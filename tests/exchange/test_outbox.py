@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from settlement_cases import OPERATORS, ORDERS, READINGS, STATEMENTS, TRADES, community
+from settlement_cases import OPERATORS, ORDERS, READINGS, STATEMENTS, TRADES, community, posted
 
 from commonwatt.errors import Reverted
 from commonwatt.exchange.outbox import Outbox, Outgoing
@@ -54,6 +54,44 @@ def test_what_has_to_wait_keeps_no_other_post_from_being_final() -> None:
     assert client.balances().tolist()[:2] == [9, 11]
     with pytest.raises(Reverted, match="AlreadyFinal"):
         client.finalise_all([(posts[0], packed)], at=18_800)
+
+
+class Beaten(Outbox):
+    """Somebody else applies the first post just before it is sent."""
+
+    beaten = 0
+
+    def _finalise(self, due: int, until: int) -> None:
+        if not self.beaten:
+            self.client.finalise(self.pending[0].post, self.pending[0].deltas, at=due)
+        self.beaten += 1
+        super()._finalise(due, until)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_who_applies_a_post_first_stops_nobody(count: int) -> None:
+    client, quorum = community(), OPERATORS[:2]
+    packed, starts = pack_deltas(np.array([-1, 1])), [9_000 + 900 * place for place in range(count)]
+    gate = gate_of(starts[0], [ORDERS] * count, [TRADES] * count)
+    signed = [sign(client.domain, gate, key).signature for key in quorum]
+    client.commit(starts[0], [ORDERS] * count, [TRADES] * count, signed, at=8_002)
+    outbox = Beaten(client, quorum)
+    for place, start in enumerate(starts):
+        post = Post(start, 0, ORDERS, READINGS, STATEMENTS, keccak(packed))
+        signed = [sign(client.domain, post, key).signature for key in quorum]
+        outbox.post(Outgoing(post, TRADES, packed, tuple(signed)), 15_000 + place)
+    outbox.finalise_due(20_000)
+    assert (outbox.pending, outbox.beaten) == ([], 1)
+    assert client.balances().tolist()[:2] == [10 - count, 10 + count]
+
+
+def test_a_post_that_cannot_be_applied_is_told() -> None:
+    client, quorum = community(), OPERATORS[:2]
+    post, packed = posted(client, [-11, 11])
+    signed = tuple(sign(client.domain, post, key).signature for key in quorum)
+    outbox = Outbox(client, quorum, [Outgoing(post, TRADES, packed, signed)])
+    with pytest.raises(Reverted, match="InsufficientCollateral"):
+        outbox.finalise_due(20_000)
 
 
 def test_more_deltas_than_a_transaction_takes_are_applied_by_several() -> None:

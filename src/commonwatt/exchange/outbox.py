@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonwatt.errors import LedgerError
+from commonwatt.errors import LedgerError, Reverted
 from commonwatt.exchange.states import Posted
 from commonwatt.ledger.node import ZERO_ADDRESS
 from commonwatt.proof import Domain, Key, hash_struct, keccak
@@ -145,7 +145,15 @@ class Outbox:
                 self._first_due = later or 0
                 break
             together, due = [*together, message], max(due, later)
-        self.client.finalise_all([(message.post, message.deltas) for message in together], at=due)
+        try:
+            self.client.finalise_all([(message.post, message.deltas) for message in together], at=due)
+        except Reverted:
+            # Anybody may apply a post, or demand something of it. What is so now is looked at again.
+            postings = [self.client.posted(message.post.slot, message.post.revision) for message in together]
+            if all(posting and not posting.final and self._due(posting) <= due for posting in postings):
+                raise
+            self._first_due = 0
+            return
         del self.pending[: len(together)]
 
     def final_at(self, slot: int, revision: int) -> int | None:
