@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from settlement_cases import OPERATORS, ORDERS, READINGS, STATEMENTS, TRADES, community, posted
+from settlement_cases import MEMBERS, OPERATORS, ORDERS, READINGS, STATEMENTS, TOKEN_TERMS, TRADES, community, posted
 
 from commonwatt.errors import Reverted
 from commonwatt.exchange.outbox import Outbox, Outgoing
+from commonwatt.ledger.client.demands import DemandsClient
 from commonwatt.ledger.client.finalising import finalising
 from commonwatt.ledger.client.quorum import gate_of
 from commonwatt.proof import hash_struct, keccak, sign
@@ -54,6 +57,25 @@ def test_what_has_to_wait_keeps_no_other_post_from_being_final() -> None:
     assert client.balances().tolist()[:2] == [9, 11]
     with pytest.raises(Reverted, match="AlreadyFinal"):
         client.finalise_all([(posts[0], packed)], at=18_800)
+
+
+def test_no_post_expires_while_it_waits_for_one_that_is_applied_with_it() -> None:
+    """The first is held to 21 601, when the second still lasts for 9 seconds; the third is due at 22 100."""
+    client, quorum = community(replace(TOKEN_TERMS, grace=3000)), OPERATORS[:2]
+    packed, starts = pack_deltas(np.array([-1, 1])), [9_000, 9_900, 10_800]
+    gate = gate_of(starts[0], [ORDERS] * 3, [TRADES] * 3)
+    signed = [sign(client.domain, gate, key).signature for key in quorum]
+    client.commit(starts[0], [ORDERS] * 3, [TRADES] * 3, signed, at=8_002)
+    posts = [Post(each, 0, ORDERS, READINGS, STATEMENTS, keccak(packed)) for each in starts]
+    outbox = Outbox(client, quorum)
+    for post, at in zip(posts, (15_000, 15_010, 18_500), strict=True):
+        signed = [sign(client.domain, post, key).signature for key in quorum]
+        if at == 18_500:
+            DemandsClient(client).demand(MEMBERS[0], posts[0], 0, at=18_000)
+        outbox.post(Outgoing(post, TRADES, packed, tuple(signed)), at)
+    outbox.finalise_due(22_100)
+    assert outbox.pending == []
+    assert client.balances().tolist()[:2] == [7, 13]
 
 
 class Beaten(Outbox):

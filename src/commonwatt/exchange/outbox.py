@@ -144,7 +144,8 @@ class Outbox:
             if later is None or later > until:
                 self._first_due = later or 0
                 break
-            together, due = [*together, message], max(due, later)
+            # It expires after its own grace, however long a demand held the one before.
+            together, due, until = [*together, message], max(due, later), min(until, later + self.client.terms.grace)
         try:
             self.client.finalise_all([(message.post, message.deltas) for message in together], at=due)
         except Reverted:
