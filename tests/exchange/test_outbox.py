@@ -59,6 +59,25 @@ def test_what_has_to_wait_keeps_no_other_post_from_being_final() -> None:
         client.finalise_all([(posts[0], packed)], at=18_800)
 
 
+def test_a_post_that_a_demand_holds_keeps_no_other_one_waiting() -> None:
+    """The second is held to 21 601; by then the third would have expired."""
+    client, quorum = community(replace(TOKEN_TERMS, grace=1000)), OPERATORS[:2]
+    packed, starts = pack_deltas(np.array([-1, 1])), [9_000, 9_900, 10_800]
+    gate = gate_of(starts[0], [ORDERS] * 3, [TRADES] * 3)
+    signed = [sign(client.domain, gate, key).signature for key in quorum]
+    client.commit(starts[0], [ORDERS] * 3, [TRADES] * 3, signed, at=8_002)
+    posts = [Post(each, 0, ORDERS, READINGS, STATEMENTS, keccak(packed)) for each in starts]
+    outbox = Outbox(client, quorum)
+    for post, at in zip(posts, (14_900, 15_000, 15_010), strict=True):
+        signed = [sign(client.domain, post, key).signature for key in quorum]
+        outbox.post(Outgoing(post, TRADES, packed, tuple(signed)), at)
+    DemandsClient(client).demand(MEMBERS[0], posts[1], 0, at=18_000)
+    for at, waiting in ((18_500, [2, 1]), (18_609, [2, 1]), (18_610, [1]), (21_600, [1]), (21_601, [])):
+        outbox.finalise_due(at)
+        assert [posts.index(each.post) for each in outbox.pending] == waiting
+    assert client.balances().tolist()[:2] == [7, 13]
+
+
 def test_no_post_expires_while_it_waits_for_one_that_is_applied_with_it() -> None:
     """The first is held to 21 601, when the second still lasts for 9 seconds; the third is due at 22 100."""
     client, quorum = community(replace(TOKEN_TERMS, grace=3000)), OPERATORS[:2]
