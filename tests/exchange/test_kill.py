@@ -22,6 +22,8 @@ from exchange_cases import (
     TARIFF,
     Forks,
     begin,
+    exchange_of,
+    homes_of,
     short_days,
     snapshot,
     tables,
@@ -31,6 +33,7 @@ from ledger_cases import SOAK
 
 from commonwatt.errors import LedgerError, StoreError
 from commonwatt.ledger.chain.embedded import EmbeddedChain
+from commonwatt.ledger.client.demands import DemandsClient
 from commonwatt.ledger.node import Block
 from commonwatt.simulation.api import simulate
 
@@ -282,3 +285,19 @@ def test_two_processes_never_work_on_one_run(stages: dict[str, Path], tmp_path: 
         simulate(file, START, 1, out=tmp_path / "out")
     first.advance()
     first.close()
+
+
+def test_a_post_that_a_demand_holds_is_not_forgotten_when_a_later_one_is_final(tmp_path: Path) -> None:
+    """Anybody may apply the later one, and the run ends then."""
+    run = begin(tmp_path, TEXT)
+    exchange = exchange_of(run)
+    while len(exchange.outbox.pending) < 2:
+        run.advance()
+    held, later = exchange.outbox.pending[:2]
+    client, keys = exchange.client, homes_of(run).keys
+    DemandsClient(client).demand(keys.members[0], held.post, 0, at=client.node.head.timestamp + 1)
+    client.finalise(later.post, later.deltas, at=later.post.slot + 3_601 + 7_200)
+    run.close()
+    again = begin(tmp_path, TEXT)
+    assert exchange_of(again).outbox.pending[0].post == held.post
+    again.close()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from settlement_cases import OPERATORS, ORDERS, READINGS, STATEMENTS, TRADES, community
+from settlement_cases import MEMBERS, OPERATORS, ORDERS, READINGS, STATEMENTS, TOKEN_TERMS, TRADES, community, posted
 
 from commonwatt.errors import Reverted
 from commonwatt.exchange.outbox import Outbox, Outgoing
+from commonwatt.ledger.client.demands import DemandsClient
 from commonwatt.ledger.client.finalising import finalising
 from commonwatt.ledger.client.quorum import gate_of
 from commonwatt.proof import hash_struct, keccak, sign
@@ -54,6 +57,82 @@ def test_what_has_to_wait_keeps_no_other_post_from_being_final() -> None:
     assert client.balances().tolist()[:2] == [9, 11]
     with pytest.raises(Reverted, match="AlreadyFinal"):
         client.finalise_all([(posts[0], packed)], at=18_800)
+
+
+def test_a_post_that_a_demand_holds_keeps_no_other_one_waiting() -> None:
+    """The second is held to 21 601; by then the third would have expired."""
+    client, quorum = community(replace(TOKEN_TERMS, grace=1000)), OPERATORS[:2]
+    packed, starts = pack_deltas(np.array([-1, 1])), [9_000, 9_900, 10_800]
+    gate = gate_of(starts[0], [ORDERS] * 3, [TRADES] * 3)
+    signed = [sign(client.domain, gate, key).signature for key in quorum]
+    client.commit(starts[0], [ORDERS] * 3, [TRADES] * 3, signed, at=8_002)
+    posts = [Post(each, 0, ORDERS, READINGS, STATEMENTS, keccak(packed)) for each in starts]
+    outbox = Outbox(client, quorum)
+    for post, at in zip(posts, (14_900, 15_000, 15_010), strict=True):
+        signed = [sign(client.domain, post, key).signature for key in quorum]
+        outbox.post(Outgoing(post, TRADES, packed, tuple(signed)), at)
+    DemandsClient(client).demand(MEMBERS[0], posts[1], 0, at=18_000)
+    for at, waiting in ((18_500, [2, 1]), (18_609, [2, 1]), (18_610, [1]), (21_600, [1]), (21_601, [])):
+        outbox.finalise_due(at)
+        assert [posts.index(each.post) for each in outbox.pending] == waiting
+    assert client.balances().tolist()[:2] == [7, 13]
+
+
+def test_no_post_expires_while_it_waits_for_one_that_is_applied_with_it() -> None:
+    """The first is held to 21 601, when the second still lasts for 9 seconds; the third is due at 22 100."""
+    client, quorum = community(replace(TOKEN_TERMS, grace=3000)), OPERATORS[:2]
+    packed, starts = pack_deltas(np.array([-1, 1])), [9_000, 9_900, 10_800]
+    gate = gate_of(starts[0], [ORDERS] * 3, [TRADES] * 3)
+    signed = [sign(client.domain, gate, key).signature for key in quorum]
+    client.commit(starts[0], [ORDERS] * 3, [TRADES] * 3, signed, at=8_002)
+    posts = [Post(each, 0, ORDERS, READINGS, STATEMENTS, keccak(packed)) for each in starts]
+    outbox = Outbox(client, quorum)
+    for post, at in zip(posts, (15_000, 15_010, 18_500), strict=True):
+        signed = [sign(client.domain, post, key).signature for key in quorum]
+        if at == 18_500:
+            DemandsClient(client).demand(MEMBERS[0], posts[0], 0, at=18_000)
+        outbox.post(Outgoing(post, TRADES, packed, tuple(signed)), at)
+    outbox.finalise_due(22_100)
+    assert outbox.pending == []
+    assert client.balances().tolist()[:2] == [7, 13]
+
+
+class Beaten(Outbox):
+    """Somebody else applies the first post just before it is sent."""
+
+    beaten = 0
+
+    def _finalise(self, due: int, until: int) -> None:
+        if not self.beaten:
+            self.client.finalise(self.pending[0].post, self.pending[0].deltas, at=due)
+        self.beaten += 1
+        super()._finalise(due, until)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_who_applies_a_post_first_stops_nobody(count: int) -> None:
+    client, quorum = community(), OPERATORS[:2]
+    packed, starts = pack_deltas(np.array([-1, 1])), [9_000 + 900 * place for place in range(count)]
+    gate = gate_of(starts[0], [ORDERS] * count, [TRADES] * count)
+    signed = [sign(client.domain, gate, key).signature for key in quorum]
+    client.commit(starts[0], [ORDERS] * count, [TRADES] * count, signed, at=8_002)
+    outbox = Beaten(client, quorum)
+    for place, start in enumerate(starts):
+        post = Post(start, 0, ORDERS, READINGS, STATEMENTS, keccak(packed))
+        signed = [sign(client.domain, post, key).signature for key in quorum]
+        outbox.post(Outgoing(post, TRADES, packed, tuple(signed)), 15_000 + place)
+    outbox.finalise_due(20_000)
+    assert (outbox.pending, outbox.beaten) == ([], 1)
+    assert client.balances().tolist()[:2] == [10 - count, 10 + count]
+
+
+def test_a_post_that_cannot_be_applied_is_told() -> None:
+    client, quorum = community(), OPERATORS[:2]
+    post, packed = posted(client, [-11, 11])
+    signed = tuple(sign(client.domain, post, key).signature for key in quorum)
+    outbox = Outbox(client, quorum, [Outgoing(post, TRADES, packed, signed)])
+    with pytest.raises(Reverted, match="InsufficientCollateral"):
+        outbox.finalise_due(20_000)
 
 
 def test_more_deltas_than_a_transaction_takes_are_applied_by_several() -> None:

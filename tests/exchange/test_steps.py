@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from order_cases import AGENTS, COMMUNITY, DOMAIN, FREE, HOUR, MANDATES, METERS, NOW, SLOT, WALLETS, order
 
+from commonwatt.accounts import netting
 from commonwatt.accounts.charges import charges
+from commonwatt.accounts.plants import Plant
 from commonwatt.agents.planning import Outlook, declare
 from commonwatt.community.calendar import Slots
 from commonwatt.community.model import Battery, Community
@@ -24,17 +26,17 @@ from commonwatt.exchange import steps
 from commonwatt.exchange.admission import admit
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.parties import filed
-from commonwatt.exchange.states import Accepted, Committed, Declared, Delivered
+from commonwatt.exchange.states import Accepted, Cleared, Committed, Declared, Delivered
 from commonwatt.forecast.expectation import Forecast
-from commonwatt.market import Frame, find
+from commonwatt.market import Frame, Orders, find
 from commonwatt.market.interface import Limits
 from commonwatt.market.stage import ActiveStage
 from commonwatt.meter import SimulatedMeter
 from commonwatt.proof import Domain, Tree, sign
-from commonwatt.records import BUY, SELL, Mandate, Reading, Signed
+from commonwatt.records import BUY, SELL, Mandate, Reading, Signed, Trades
 from commonwatt.simulation.homes import deliver, sign_orders
 from commonwatt.simulation.keys import Keys, mandates, simulated_keys
-from commonwatt.units import MAX_ORDER_WH, FloatArray, IntArray
+from commonwatt.units import MAX_ORDER_WH, FloatArray, IntArray, payments
 
 # Mandates
 
@@ -249,6 +251,33 @@ def test_nobody_is_worse_off_than_with_the_utility_alone_whatever_was_forecast(
     # at most half a micro-unit per kWh more, by which the ceiling may be rounded up, and VAT is rounded once.
     allowed = trades + 3 + np.maximum(local, 0).sum(axis=1) // 1000 + 2
     assert (with_market.total - alone.total <= allowed).all()
+
+
+SELLER, PLANT = 2, 3
+bought_ahead = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(1, 50), st.integers(80_000, 300_000)), min_size=1, max_size=3
+)
+
+
+@given(bought_ahead, st.lists(st.integers(0, 100), min_size=4, max_size=4), st.integers(0, 5_000), st.booleans())
+def test_who_was_cut_for_want_of_money_pays_for_nothing_later(
+    rows: list[tuple[int, int, int]], counted: list[int], money: int, owned: bool
+) -> None:
+    """`challengeCut` rests on it: two homes buy ahead of a third, then in the pool, or before it from their plant."""
+    columns = np.array([(buyer, SELLER, wh, price) for buyer, wh, price in rows], dtype=np.int64).reshape(-1, 4).T
+    agreed, none = Trades(*columns), np.zeros(0, dtype=np.int64)
+    net = np.array(counted) * [1, 1, -1, -1]
+    declared = Declared(SLOT, Orders(*[none] * 4), (), ())
+    cleared = Cleared(declared, (), agreed, np.zeros(len(rows), dtype=np.int64), none)
+    delivered = Delivered(Committed(cleared, (), Tree.of([]), Tree.of([])), net, ())
+    plants = [Plant(PLANT, "plant", np.array([0, 1]), np.array([1, 2]))] if owned else []
+    free = np.array([money, 10**9, 0, 0])
+    pool = [ActiveStage(1, find("sdr"), {})]
+    account = steps.settle(delivered, pool, frame_of(4), BOUNDS, free, plants).account
+    paid = payments(account.settled, account.trades.price)
+    for place, wh in enumerate(netting.delivered(agreed, net).tolist()):
+        later = account.trades.buyer[place + 1 :] == agreed.buyer[place]
+        assert account.settled[place] == wh or not paid[place + 1 :][later].any()
 
 
 def test_a_home_that_may_not_trade_orders_nothing() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from codes import constructor, create
 from exchange_cases import START, written
-from lies import LATE, LIES, TEXT, Correcting, Day, another_sum, own, publish, purse, shown_to, with_two_ends
+from lies import LATE, LIES, TEXT, Correcting, Day, another_sum, own, publish, purse, restated, shown_to, with_two_ends
 from shell import Shell
 
 from commonwatt.errors import LedgerError
@@ -239,6 +239,26 @@ def test_the_documents_of_several_members_show_a_trade_that_one_end_has_no_line_
     (done,) = shown.look(*files, key=shown.key).objections
     assert done.sent == "proved; the post is deleted"
     assert not posted(shown)
+
+
+def test_a_page_that_is_wrong_by_itself_is_not_compared_with_others(tmp_path: Path) -> None:
+    """Two ends that differ, in lines that are numbered wrongly: the chain judges only the latter."""
+    ends: list[int] = []
+
+    def lie(day: Day, right: Posted, member: int) -> Posted:
+        false, other = with_two_ends(day, right, member)
+        ends.extend((member, other))
+        lines = [replace(each, index=each.index + 1) if each.member in ends else each for each in false.statements]
+        return restated(false, lines)
+
+    shown = Shown(tmp_path, lie)
+    files = [shown.document(member) for member in ends]
+    for member in ends:
+        grants, key = CommunityClient(shown.client), purse(shown.day, member)
+        grants.grant_access(key, shown.key.address, keccak(b"watch"), shown.now + 10**6, at=shown.now)
+    shown.day.close()
+    (done,) = shown.look(*files, key=shown.key).objections
+    assert (done.function, done.sent) == ("challengeSequence", "proved; the post is deleted")
 
 
 def test_an_earlier_document_shows_a_committed_trade_that_a_later_post_leaves_out(tmp_path: Path) -> None:

@@ -387,10 +387,16 @@ class Exchange(Laboratory):
         return sorted(told, key=lambda each: (each[0].at, isinstance(each[0], GateClosure)))
 
     def _first_untold(self, told: Sequence[tuple[Event | Correction, Outgoing | None]]) -> int:
-        """Place of what came after the last post that is final; the ledger was told everything before it."""
+        """Place of what came after the last post that is final, or of one before it that a demand still holds."""
+        terms, first, after = self.client.terms, len(told), True
+        long_ago = self.client.node.head.timestamp - (2 * terms.window + terms.answer_time + terms.grace)
         for place in range(len(told) - 1, -1, -1):
-            message = told[place][1]
+            event, message = told[place]
             posting = self.client.posted(message.post.slot, message.post.revision) if message else None
             if posting and posting.final:
-                return place + 1
-        return 0
+                after = False
+                if event.at < long_ago:
+                    break
+            elif posting or after:
+                first = place
+        return first

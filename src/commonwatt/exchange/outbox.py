@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commonwatt.errors import LedgerError
+from commonwatt.errors import LedgerError, Reverted
 from commonwatt.exchange.states import Posted
 from commonwatt.ledger.node import ZERO_ADDRESS
 from commonwatt.proof import Domain, Key, hash_struct, keccak
@@ -64,14 +64,14 @@ class Outbox:
     """The exchange's side of the ledger.
 
     quorum : keys of as many operators as must sign
-    pending : posts that are not final yet, oldest first
+    pending : posts that are not final yet, oldest first, but for those that a demand holds
     """
 
     def __init__(self, client: LedgerClient, quorum: Sequence[Key], pending: Sequence[Outgoing] = ()) -> None:
         self.client, self.quorum = client, tuple(quorum)
         self.pending = list(pending)
         self._first_due = 0
-        """The first of them cannot be applied before [unix s]; what holds a post only grows."""
+        """None of them can be applied before [unix s]; what holds a post only grows."""
 
     def free(self) -> IntArray:
         """What each member's orders may cost, shape (members,) [lane unit]: free balance less pending debits."""
@@ -127,8 +127,15 @@ class Outbox:
                 return
             self._first_due = due = self._due(posting)
             if at is not None and due > at:
-                return
-            if posting.final:
+                if not posting.held_until:
+                    return
+                # What a demand holds waits behind those that are due before, so that they do not expire over it. Any
+                # order will do: of what waits only the debits were counted.
+                self.pending.sort(key=self._waits)
+                if self.pending[0] is message:
+                    return
+                self._first_due = 0
+            elif posting.final:
                 self.pending.pop(0)
             elif self._expired(posting, due):
                 self._send(message, due)
@@ -142,10 +149,19 @@ class Outbox:
             posting = self.client.posted(message.post.slot, message.post.revision)
             later = None if posting is None or posting.final or self._expired(posting, due) else self._due(posting)
             if later is None or later > until:
-                self._first_due = later or 0
+                self._first_due = later if posting and later and not posting.held_until else 0
                 break
-            together, due = [*together, message], max(due, later)
-        self.client.finalise_all([(message.post, message.deltas) for message in together], at=due)
+            # It expires after its own grace, however long a demand held the one before.
+            together, due, until = [*together, message], max(due, later), min(until, later + self.client.terms.grace)
+        try:
+            self.client.finalise_all([(message.post, message.deltas) for message in together], at=due)
+        except Reverted:
+            # Anybody may apply a post, or demand something of it. What is so now is looked at again.
+            postings = [self.client.posted(message.post.slot, message.post.revision) for message in together]
+            if all(posting and not posting.final and self._due(posting) <= due for posting in postings):
+                raise
+            self._first_due = 0
+            return
         del self.pending[: len(together)]
 
     def final_at(self, slot: int, revision: int) -> int | None:
@@ -160,6 +176,11 @@ class Outbox:
     def _due(self, posting: Posting) -> int:
         """From when a post can be applied [unix s]."""
         return max(posting.posted_at + self.client.terms.window, posting.held_until)
+
+    def _waits(self, message: Outgoing) -> int:
+        """From when a post that waits can be applied [unix s]; 0 when it is not there."""
+        posting = self.client.posted(message.post.slot, message.post.revision)
+        return self._due(posting) if posting else 0
 
     def _expired(self, posting: Posting, at: int) -> bool:
         """Whether the block that comes next, at `at` [unix s] or later, is too late to apply a post."""

@@ -235,9 +235,10 @@ def settle(
     own = Trades()
     if plants:
         # First cut what an owner cannot pay for, so that it takes of its share instead. The cut below spares it then.
-        trades = replace(trades, wh=netting.affordable(trades, free - delivered.moved))
+        paid = netting.affordable(trades, free - delivered.moved)
+        cut, trades = trades.buyer[paid < trades.wh], replace(trades, wh=paid)
         own = taken(plants, delivered.net, _deviations(delivered.net, trades, bounds, frame).net)
-        trades, bounds = joined(trades, own), _at_least(bounds, plants, int(frame.floor[0]))
+        trades, bounds = joined(trades, own), _in_pools(bounds, plants, int(frame.floor[0]), cut)
     for stage in stages:
         (pool,) = stage.clear(frame, (_deviations(delivered.net, trades, bounds, frame),))
         pools.append(pool)
@@ -258,11 +259,17 @@ def settle(
     return Settled(delivered, tuple(pools), account)
 
 
-def _at_least(bounds: Limits, plants: Sequence[Plant], price: int) -> Limits:
-    """The limits, where plants take no less than `price` [unit/kWh]."""
+def _in_pools(bounds: Limits, plants: Sequence[Plant], price: int, cut: IntArray) -> Limits:
+    """The limits, where plants take no less than `price` [unit/kWh], and members who were `cut` buy nothing.
+
+    cut : member indices. What a cut leaves would pay for a few Wh that are cheaper, and money that runs out takes a
+        member's last purchases first: who pays for a later one could have paid for this (`challengeCut`).
+    """
     min_sell, selling = bounds.min_sell.copy(), [plant.index for plant in plants]
     min_sell[selling] = np.maximum(min_sell[selling], price)
-    return replace(bounds, min_sell=min_sell)
+    buy_wh = bounds.buy_wh.copy()
+    buy_wh[cut] = 0
+    return replace(bounds, min_sell=min_sell, buy_wh=buy_wh)
 
 
 def _deviations(net: IntArray, settled: Trades, bounds: Limits, frame: Frame) -> Positions:

@@ -94,7 +94,7 @@ def challenge(
 
 @dataclass(frozen=True)
 class _Seen:
-    """What one document gives: faults, the pages that are whole, and the trades that it shows to be committed."""
+    """What one document gives: faults, pages that are whole and prove none, and the committed trades that it shows."""
 
     looked: Looked
     pages: list[Page]
@@ -134,14 +134,15 @@ def _look(
             line, proof = slots.get(post.slot), given["proofs"].get(str(post.slot))
             page, kept = _page(line, proof, at.index, mandate, client) if shown else (None, [])
             promises += kept
-            if page and page.post == post:
-                pages.append(page)
-            elif page and (at.account, post) in shown:
+            if page and page.post != post and (at.account, post) in shown:
                 # An earlier revision, beside the document that shows this one.
                 continue
             fault = _first_fault(post, line, proof, at.index, mandate, client)
             if fault and fault.function == DEMAND:
                 fault = _as_answered(fault, at.index, mandate, client)
+            # The chain compares no page that is wrong by itself, and would refuse all that is sent of it.
+            if page and page.post == post and (fault is None or fault.function in (DEMAND, ANSWERED)):
+                pages.append(page)
             if fault:
                 found.append(_object(fault, at.index, client, key))
         require(

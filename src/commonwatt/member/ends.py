@@ -33,7 +33,8 @@ def between(pages: Sequence[Page], promises: Iterable[Promise] = ()) -> list[Fau
 def committed(page: Page, beside: Ways, commitment: bytes | None) -> list[Promise]:
     """The trades of which a page shows that they were committed. commitment : what the chain holds for the slot"""
     shown = zip(page.trading, beside.trades, strict=False)
-    found = [Promise(line.trade, way) for line, way in shown if line.trade and way is not None]
+    own = [(line.trade, way) for line, way in shown if line.trade and line.trade.slot == page.post.slot]
+    found = [Promise(trade, way) for trade, way in own if way is not None]
     return [promise for promise in found if promise.under(page.post.orders, commitment)]
 
 
