@@ -12,6 +12,7 @@ from commonwatt.errors import Reverted
 from commonwatt.exchange.outbox import Outbox, Outgoing
 from commonwatt.ledger.client.demands import DemandsClient
 from commonwatt.ledger.client.finalising import finalising
+from commonwatt.ledger.client.purse import PurseClient
 from commonwatt.ledger.client.quorum import gate_of
 from commonwatt.proof import hash_struct, keccak, sign
 from commonwatt.records import Post
@@ -76,6 +77,26 @@ def test_a_post_that_a_demand_holds_keeps_no_other_one_waiting() -> None:
         outbox.finalise_due(at)
         assert [posts.index(each.post) for each in outbox.pending] == waiting
     assert client.balances().tolist()[:2] == [7, 13]
+
+
+def test_a_post_that_is_gone_keeps_no_other_one_waiting() -> None:
+    """The first expired and was cleared away, as one that was struck is."""
+    client, quorum = community(replace(TOKEN_TERMS, grace=1000)), OPERATORS[:2]
+    packed, starts = pack_deltas(np.array([-1, 1])), [9_000, 9_900]
+    gate = gate_of(starts[0], [ORDERS] * 2, [TRADES] * 2)
+    signed = [sign(client.domain, gate, key).signature for key in quorum]
+    client.commit(starts[0], [ORDERS] * 2, [TRADES] * 2, signed, at=8_002)
+    posts = [Post(each, 0, ORDERS, READINGS, STATEMENTS, keccak(packed)) for each in starts]
+    outbox = Outbox(client, quorum)
+    for post, at in zip(posts, (15_000, 17_000), strict=True):
+        signed = [sign(client.domain, post, key).signature for key in quorum]
+        outbox.post(Outgoing(post, TRADES, packed, tuple(signed)), at)
+    PurseClient(client).expire(MEMBERS[0], starts[0], 0, at=20_000)
+    for at, waiting in ((20_599, [1, 0]), (20_600, [0]), (20_700, [0])):
+        outbox.finalise_due(at)
+        assert [posts.index(each.post) for each in outbox.pending] == waiting
+    outbox.finalise_due()
+    assert client.balances().tolist()[:2] == [9, 11]
 
 
 def test_no_post_expires_while_it_waits_for_one_that_is_applied_with_it() -> None:

@@ -6,6 +6,7 @@ crash the messages of the last event can all be sent again, and only those that 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -118,20 +119,24 @@ class Outbox:
 
         Each is applied soon after its own window, however late it is now, because a post expires after its grace; one
         that a demand holds, when it no longer does. One that has expired is posted again. Of a backlog, as many as can
-        be are applied in one block.
+        be are applied in one block. One that was struck stays pending, and nothing is done about it.
         """
         while self.pending and (at is None or self._first_due <= at):
             message = self.pending[0]
             posting = self.client.posted(message.post.slot, message.post.revision)
             if posting is None:
-                return
+                # Struck, or cleared away after it expired: those that are there do not wait for it.
+                self.pending.sort(key=lambda each: not self._waits(each))
+                if self.pending[0] is message:
+                    return
+                continue
             self._first_due = due = self._due(posting)
             if at is not None and due > at:
                 if not posting.held_until:
                     return
                 # What a demand holds waits behind those that are due before, so that they do not expire over it. Any
                 # order will do: of what waits only the debits were counted.
-                self.pending.sort(key=self._waits)
+                self.pending.sort(key=lambda each: self._waits(each) or math.inf)
                 if self.pending[0] is message:
                     return
                 self._first_due = 0
