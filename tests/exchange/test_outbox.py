@@ -14,25 +14,32 @@ from commonwatt.ledger.client.demands import DemandsClient
 from commonwatt.ledger.client.finalising import finalising
 from commonwatt.ledger.client.purse import PurseClient
 from commonwatt.ledger.client.quorum import gate_of
-from commonwatt.proof import hash_struct, keccak, sign
+from commonwatt.ledger.client.settlement import LedgerClient
+from commonwatt.proof import keccak, sign
 from commonwatt.records import Post
 from commonwatt.records.deltas import pack_deltas
+
+QUORUM, PACKED = OPERATORS[:2], pack_deltas(np.array([-1, 1]))
+
+
+def outgoing(client: LedgerClient, post: Post) -> Outgoing:
+    return Outgoing(post, TRADES, PACKED, tuple(sign(client.domain, post, key).signature for key in QUORUM))
+
+
+def committed(client: LedgerClient, count: int) -> list[Post]:
+    """Posts of consecutive slots from 9 000 on, whose roots are committed; each moves one lane unit."""
+    roots = [ORDERS] * count, [TRADES] * count
+    gate = gate_of(9_000, *roots)
+    client.commit(9_000, *roots, [sign(client.domain, gate, key).signature for key in QUORUM], at=8_002)
+    return [Post(9_000 + 900 * place, 0, ORDERS, READINGS, STATEMENTS, keccak(PACKED)) for place in range(count)]
 
 
 def test_a_backlog_becomes_final_in_few_blocks() -> None:
     """Posts of six slots; the last two were made so late that the others would not wait for them."""
-    client, quorum = community(), OPERATORS[:2]
-    starts, packed = [9_000 + 900 * place for place in range(6)], pack_deltas(np.array([-1, 1]))
-    gate = gate_of(starts[0], [ORDERS] * 6, [TRADES] * 6)
-    client.commit(
-        starts[0], [ORDERS] * 6, [TRADES] * 6, [sign(client.domain, gate, key).signature for key in quorum], at=8_002
-    )
-    outbox = Outbox(client, quorum)
-    for place, start in enumerate(starts):
-        post = Post(start, 0, ORDERS, READINGS, STATEMENTS, keccak(packed))
-        digest = client.domain.digest(hash_struct(post))
-        at = 15_000 + place if place < 4 else 24_000 + place
-        outbox.post(Outgoing(post, TRADES, packed, tuple(key.sign_digest(digest) for key in quorum)), at)
+    client = community()
+    outbox = Outbox(client, QUORUM)
+    for place, post in enumerate(committed(client, 6)):
+        outbox.post(outgoing(client, post), 15_000 + place if place < 4 else 24_000 + place)
     for at, final in ((18_602, 3), (24_010, 4), (40_000, 6)):
         before = client.node.head.number
         outbox.finalise_due(at)
@@ -44,34 +51,24 @@ def test_a_backlog_becomes_final_in_few_blocks() -> None:
 
 
 def test_what_has_to_wait_keeps_no_other_post_from_being_final() -> None:
-    client, quorum = community(), OPERATORS[:2]
-    packed, starts = pack_deltas(np.array([-1, 1])), [9_000, 9_900]
-    gate = gate_of(starts[0], [ORDERS] * 2, [TRADES] * 2)
-    signed = [sign(client.domain, gate, key).signature for key in quorum]
-    client.commit(starts[0], [ORDERS] * 2, [TRADES] * 2, signed, at=8_002)
-    posts = [Post(start, 0, ORDERS, READINGS, STATEMENTS, keccak(packed)) for start in starts]
+    client = community()
+    posts = committed(client, 2)
     for place, post in enumerate(posts):
-        signed = [sign(client.domain, post, key).signature for key in quorum]
-        client.post(post, TRADES, packed, signed, at=15_000 + 1_000 * place)
+        client.post(post, TRADES, PACKED, outgoing(client, post).signatures, at=15_000 + 1_000 * place)
     with pytest.raises(Reverted, match="NotYetFinal"):
-        client.finalise_all([(post, packed) for post in posts], at=18_700)
+        client.finalise_all([(post, PACKED) for post in posts], at=18_700)
     assert client.balances().tolist()[:2] == [9, 11]
     with pytest.raises(Reverted, match="AlreadyFinal"):
-        client.finalise_all([(posts[0], packed)], at=18_800)
+        client.finalise_all([(posts[0], PACKED)], at=18_800)
 
 
 def test_a_post_that_a_demand_holds_keeps_no_other_one_waiting() -> None:
     """The second is held to 21 601; by then the third would have expired."""
-    client, quorum = community(replace(TOKEN_TERMS, grace=1000)), OPERATORS[:2]
-    packed, starts = pack_deltas(np.array([-1, 1])), [9_000, 9_900, 10_800]
-    gate = gate_of(starts[0], [ORDERS] * 3, [TRADES] * 3)
-    signed = [sign(client.domain, gate, key).signature for key in quorum]
-    client.commit(starts[0], [ORDERS] * 3, [TRADES] * 3, signed, at=8_002)
-    posts = [Post(each, 0, ORDERS, READINGS, STATEMENTS, keccak(packed)) for each in starts]
-    outbox = Outbox(client, quorum)
+    client = community(replace(TOKEN_TERMS, grace=1000))
+    posts = committed(client, 3)
+    outbox = Outbox(client, QUORUM)
     for post, at in zip(posts, (14_900, 15_000, 15_010), strict=True):
-        signed = [sign(client.domain, post, key).signature for key in quorum]
-        outbox.post(Outgoing(post, TRADES, packed, tuple(signed)), at)
+        outbox.post(outgoing(client, post), at)
     DemandsClient(client).demand(MEMBERS[0], posts[1], 0, at=18_000)
     for at, waiting in ((18_500, [2, 1]), (18_609, [2, 1]), (18_610, [1]), (21_600, [1]), (21_601, [])):
         outbox.finalise_due(at)
@@ -81,17 +78,12 @@ def test_a_post_that_a_demand_holds_keeps_no_other_one_waiting() -> None:
 
 def test_a_post_that_is_gone_keeps_no_other_one_waiting() -> None:
     """The first expired and was cleared away, as one that was struck is."""
-    client, quorum = community(replace(TOKEN_TERMS, grace=1000)), OPERATORS[:2]
-    packed, starts = pack_deltas(np.array([-1, 1])), [9_000, 9_900]
-    gate = gate_of(starts[0], [ORDERS] * 2, [TRADES] * 2)
-    signed = [sign(client.domain, gate, key).signature for key in quorum]
-    client.commit(starts[0], [ORDERS] * 2, [TRADES] * 2, signed, at=8_002)
-    posts = [Post(each, 0, ORDERS, READINGS, STATEMENTS, keccak(packed)) for each in starts]
-    outbox = Outbox(client, quorum)
+    client = community(replace(TOKEN_TERMS, grace=1000))
+    posts = committed(client, 2)
+    outbox = Outbox(client, QUORUM)
     for post, at in zip(posts, (15_000, 17_000), strict=True):
-        signed = [sign(client.domain, post, key).signature for key in quorum]
-        outbox.post(Outgoing(post, TRADES, packed, tuple(signed)), at)
-    PurseClient(client).expire(MEMBERS[0], starts[0], 0, at=20_000)
+        outbox.post(outgoing(client, post), at)
+    PurseClient(client).expire(MEMBERS[0], posts[0].slot, 0, at=20_000)
     for at, waiting in ((20_599, [1, 0]), (20_600, [0]), (20_700, [0])):
         outbox.finalise_due(at)
         assert [posts.index(each.post) for each in outbox.pending] == waiting
@@ -101,18 +93,13 @@ def test_a_post_that_is_gone_keeps_no_other_one_waiting() -> None:
 
 def test_no_post_expires_while_it_waits_for_one_that_is_applied_with_it() -> None:
     """The first is held to 21 601, when the second still lasts for 9 seconds; the third is due at 22 100."""
-    client, quorum = community(replace(TOKEN_TERMS, grace=3000)), OPERATORS[:2]
-    packed, starts = pack_deltas(np.array([-1, 1])), [9_000, 9_900, 10_800]
-    gate = gate_of(starts[0], [ORDERS] * 3, [TRADES] * 3)
-    signed = [sign(client.domain, gate, key).signature for key in quorum]
-    client.commit(starts[0], [ORDERS] * 3, [TRADES] * 3, signed, at=8_002)
-    posts = [Post(each, 0, ORDERS, READINGS, STATEMENTS, keccak(packed)) for each in starts]
-    outbox = Outbox(client, quorum)
+    client = community(replace(TOKEN_TERMS, grace=3000))
+    posts = committed(client, 3)
+    outbox = Outbox(client, QUORUM)
     for post, at in zip(posts, (15_000, 15_010, 18_500), strict=True):
-        signed = [sign(client.domain, post, key).signature for key in quorum]
         if at == 18_500:
             DemandsClient(client).demand(MEMBERS[0], posts[0], 0, at=18_000)
-        outbox.post(Outgoing(post, TRADES, packed, tuple(signed)), at)
+        outbox.post(outgoing(client, post), at)
     outbox.finalise_due(22_100)
     assert outbox.pending == []
     assert client.balances().tolist()[:2] == [7, 13]
@@ -132,16 +119,10 @@ class Beaten(Outbox):
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_who_applies_a_post_first_stops_nobody(count: int) -> None:
-    client, quorum = community(), OPERATORS[:2]
-    packed, starts = pack_deltas(np.array([-1, 1])), [9_000 + 900 * place for place in range(count)]
-    gate = gate_of(starts[0], [ORDERS] * count, [TRADES] * count)
-    signed = [sign(client.domain, gate, key).signature for key in quorum]
-    client.commit(starts[0], [ORDERS] * count, [TRADES] * count, signed, at=8_002)
-    outbox = Beaten(client, quorum)
-    for place, start in enumerate(starts):
-        post = Post(start, 0, ORDERS, READINGS, STATEMENTS, keccak(packed))
-        signed = [sign(client.domain, post, key).signature for key in quorum]
-        outbox.post(Outgoing(post, TRADES, packed, tuple(signed)), 15_000 + place)
+    client = community()
+    outbox = Beaten(client, QUORUM)
+    for place, post in enumerate(committed(client, count)):
+        outbox.post(outgoing(client, post), 15_000 + place)
     outbox.finalise_due(20_000)
     assert (outbox.pending, outbox.beaten) == ([], 1)
     assert client.balances().tolist()[:2] == [10 - count, 10 + count]
