@@ -1,0 +1,166 @@
+"""The other chain: py-evm as it comes, with this chain's prices of precompiles, which imports blocks by executing them.
+
+Nothing of the product's interpreter, accounts or tries is in it; what it shares with the product is the rule of the
+dearer precompiles and the encoding of what comes in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, cast
+
+import rlp
+from eth.abc import AtomicDatabaseAPI, BlockHeaderAPI, ReceiptAPI, StateAPI
+from eth.chains.base import Chain
+from eth.consensus.noproof import NoProofConsensus
+from eth.db.atomic import AtomicDB
+from eth.rlp.accounts import Account
+from eth.vm.forks.cancun import CancunVM
+from eth.vm.forks.cancun.blocks import CancunBlock
+from eth.vm.forks.cancun.computation import CancunComputation
+from eth.vm.forks.cancun.state import CancunState
+from eth_typing import Address, BlockNumber
+from trie.hexary import HexaryTrie
+
+from commonwatt.ledger.chain.evm import EXTRA_DATA_BYTES, Genesis
+from commonwatt.ledger.chain.question import Answer, Question, ask
+from commonwatt.ledger.chain.rules import ChainComputation, Guard
+from commonwatt.proof.keccak import keccak
+
+
+class OracleComputation(CancunComputation):
+    """py-evm's own interpreter."""
+
+    _precompiles = ChainComputation.get_precompiles()
+
+
+class OracleState(CancunState):
+    """py-evm's own accounts; questions may be put to it, and no guard watches it."""
+
+    computation_class = OracleComputation
+
+    def watch(self, guard: Guard) -> None:
+        """The guard is the product's."""
+
+
+class OracleVM(CancunVM):
+    """py-evm's own blocks; what each transaction of the last one did is kept."""
+
+    _state_class = OracleState
+    consensus_class = NoProofConsensus
+    extra_data_max_bytes = EXTRA_DATA_BYTES
+
+    def transaction_applied_hook(self, *told: Any) -> None:
+        """A transaction has run: (index, transactions, header, header, computation, receipt)."""
+        computation, receipt = told[4:]
+        cast("Any", self.chaindb).applied.append(
+            Applied(receipt, computation.output, type(computation.error).__name__ if computation.is_error else "")
+        )
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What a transaction did: its receipt with the gas summed over the block, what came back, the kind of failure."""
+
+    receipt: ReceiptAPI
+    output: bytes
+    error: str
+
+
+class Oracle:
+    """The chain that begins with block 0 of a genesis, or of a file."""
+
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
+        self.applied: list[Applied] = []
+        self._asked: StateAPI | None = None
+        cast("Any", chain.chaindb).applied = self.applied
+
+    @classmethod
+    def begun(cls, genesis: Genesis) -> Oracle:
+        """With py-evm's own block 0."""
+        accounts = {
+            Address(address): {"balance": balance, "nonce": 0, "code": b"", "storage": {}}
+            for address, balance in genesis.balances.items()
+        }
+        params = {
+            "difficulty": 0, "gas_limit": genesis.gas_limit, "timestamp": genesis.timestamp,
+            "base_fee_per_gas": genesis.base_fee, "extra_data": genesis.extra_data,
+        }  # fmt: skip
+        made = _chain_class(genesis.chain_id).from_genesis(AtomicDB(), cast("Any", params), cast("Any", accounts))
+        return cls(made)
+
+    @classmethod
+    def copied(cls, chain_id: int, header: BlockHeaderAPI, entries: Mapping[bytes, bytes]) -> Oracle:
+        """With block 0 of another chain. entries : the nodes of its state"""
+        database = AtomicDB()
+        for key, value in entries.items():
+            database[key] = value
+        return cls(_chain_class(chain_id).from_genesis_header(database, header))
+
+    @property
+    def head(self) -> BlockHeaderAPI:
+        """The header of the last block that was imported."""
+        return self.chain.get_canonical_head()
+
+    def add(self, raw: bytes) -> BlockHeaderAPI:
+        """Execute a block; returns the header that py-evm gives it, which may be another one than it has."""
+        block = rlp.decode(raw, sedes=CancunBlock)
+        self.applied.clear()
+        self._asked = None
+        made = self.chain.import_block(block, perform_validation=False)
+        return made.imported_block.header
+
+    def state(self) -> StateAPI:
+        """The state after the head, as questions see it: in the head's own block."""
+        head, chaindb = self.head, self.chain.chaindb
+        before = OracleVM.get_prev_hashes(head.parent_hash, chaindb)
+        vm = self.chain.get_vm(head)
+        return OracleVM.build_state(chaindb.db, head, vm.chain_context, before or ())
+
+    def ask(self, question: Question) -> Answer:
+        """Run a question on the head's state."""
+        self._asked = self._asked or self.state()
+        return ask(self._asked, question)
+
+    def proof(self, address: bytes, slots: Sequence[int]) -> tuple[tuple[bytes, ...], list[tuple[bytes, ...]]]:
+        """Nodes that lead to an account, and from its storage root to each slot, by py-trie."""
+        path, leaf = self._path(self.head.state_root, address)
+        root = rlp.decode(leaf, sedes=Account).storage_root if leaf else Account().storage_root
+        return path, [self._path(root, slot.to_bytes(32, "big"))[0] for slot in slots]
+
+    def _path(self, root: bytes, key: bytes) -> tuple[tuple[bytes, ...], bytes]:
+        trie: Any = HexaryTrie(cast("Any", self.chain.chaindb.db), root)
+        nodes = [rlp.encode(node) for node in trie.get_proof(keccak(key))]
+        return tuple(node for index, node in enumerate(nodes) if index == 0 or len(node) >= 32), trie[keccak(key)]
+
+
+def gas_of(receipts: Sequence[ReceiptAPI]) -> Iterator[int]:
+    """Gas of each transaction, from the sums that receipts hold."""
+    for before, after in pairwise([0, *(receipt.gas_used for receipt in receipts)]):
+        yield after - before
+
+
+def trie_nodes(database: AtomicDatabaseAPI | Mapping[bytes, bytes], root: bytes) -> dict[bytes, bytes]:
+    """All nodes below a root that have entries of their own, by hash."""
+    found: dict[bytes, bytes] = {}
+    waiting: list[Any] = [root]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, bytes):
+            if len(each) != 32 or each in found or each not in database:
+                continue
+            found[each] = database[each]
+            each = rlp.decode(database[each])
+        waiting += each if len(each) == 17 else each[1:]
+    return found
+
+
+def _chain_class(id_: int) -> type[Chain]:
+    class OracleChain(Chain):
+        chain_id = id_
+        vm_configuration = ((BlockNumber(0), OracleVM),)
+
+    return OracleChain

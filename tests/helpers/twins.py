@@ -1,0 +1,123 @@
+"""Two chains side by side: the product's, in two nodes, and py-evm's. Whatever differs between them is raised."""
+
+# ruff: noqa: ARG002 - the simplest engine needs less than the protocol gives it.
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eth.abc import BlockHeaderAPI
+from eth_typing import Address
+from oracle import Oracle, gas_of
+
+from commonwatt.ledger.chain.evm import Genesis, decode
+from commonwatt.ledger.chain.question import Question
+from commonwatt.ledger.network.consensus.interface import Header, History, Turn
+from commonwatt.ledger.network.tree import Tree
+from commonwatt.proof import Key
+
+
+class Difference(AssertionError):
+    """The two chains do not do the same."""
+
+
+@dataclass(frozen=True)
+class Anyone:
+    """The engine of tests about execution: anybody may seal at any time. paid : reward of each block [Gwei]"""
+
+    paid: int = 0
+    name: str = "anyone"
+    exclusive: bool = False
+
+    def sealers(self, block: Header, history: History) -> Collection[bytes]:
+        return ()
+
+    def turn(self, parent: Header, history: History, member: bytes, now: int) -> Turn | None:
+        return Turn(parent.timestamp + 1, b"", member, self.paid)
+
+    def check(self, header: Header, history: History) -> None:
+        pass
+
+    def weight(self, header: Header, history: History) -> int:
+        return 1
+
+    def reward(self, header: Header) -> int:
+        return self.paid
+
+    def seal(self, unsealed: bytes, turn: Turn, key: Key) -> bytes | None:
+        return b""
+
+
+def same(what: str, ours: object, theirs: object) -> None:
+    """Raise Difference unless both are equal."""
+    if ours != theirs:
+        raise Difference(f"{what}: {ours!r} instead of {theirs!r}")
+
+
+class Twins:
+    """A chain of the product whose blocks py-evm executes too.
+
+    paid : reward of each block [Gwei]
+    """
+
+    def __init__(self, genesis: Genesis, paid: int = 0) -> None:
+        self.maker, self.taker = (Tree(None, genesis, Anyone(paid)) for _ in range(2))
+        self.theirs = Oracle.begun(genesis)
+        self._paid = paid
+        same_headers(self.maker.header(), self.theirs.head)
+
+    def seal(self, raws: Iterable[bytes], coinbase: bytes = bytes(20), after: int = 1) -> None:
+        """Make a block of transactions, all of which must fit; let the others execute it and compare.
+
+        after : seconds since the block before
+        """
+        now = self.maker.head.timestamp + after
+        queued = [decode(raw) for raw in raws]
+        draft = self.maker.draft(Turn(now, b"", coinbase, self._paid), now, queued, set())
+        raw = draft.encoded(self.maker.seal(draft, b"") and self.maker.header())
+        made = self.theirs.add(raw)
+        same_headers(self.maker.header(), made)
+        self._compare()
+        same("the block as it is read back", self.maker.encoded(made.hash), raw)
+        same("transactions of the block", len(self.maker.transactions(self.maker.header())), len(queued))
+        try:
+            self.taker.add(raw, now)
+        except Exception as error:
+            raise Difference(f"another node does not take the block: {error}") from error
+        same("the head of another node", self.taker.head, self.maker.head)
+
+    def _compare(self) -> None:
+        header, applied = self.maker.header(), self.theirs.applied
+        receipts = self.maker.receipts(header)
+        same("gas of transactions", list(gas_of(receipts)), list(gas_of([each.receipt for each in applied])))
+        for hash_, ours, theirs in zip(self.maker.hashes(header), receipts, applied, strict=True):
+            same("receipt", ours, theirs.receipt)
+            kept = self.maker.receipt(hash_)
+            same("what a transaction gave back", kept and kept.output, theirs.output if theirs.error else b"")
+
+    def ask(self, question: Question) -> None:
+        """Put the same question to both heads, to ours with a guard and without."""
+        theirs = self.theirs.ask(question)
+        same("answer", self.maker.ask(question), theirs)
+        same("answer under a guard", self.maker.ask(question, guard=lambda: None), theirs)
+
+    def read(self, address: bytes, slots: Sequence[int]) -> None:
+        """Compare what both hold of an account, and its proof."""
+        state, who = self.theirs.state(), Address(address)
+        same("balance", self.maker.balance(address), state.get_balance(who))
+        same("nonce", self.maker.nonce(address), state.get_nonce(who))
+        same("code", self.maker.code(address), state.get_code(who))
+        same("storage", self.maker.storage(address, slots), [state.get_storage(who, slot) for slot in slots])
+        proof = self.maker.proof(address, slots)
+        path, words = self.theirs.proof(address, slots)
+        same("proof of an account", proof.path, path)
+        same("proofs of words", [nodes for _, _, nodes in proof.words], words)
+
+
+def same_headers(ours: BlockHeaderAPI, theirs: BlockHeaderAPI) -> None:
+    """Compare every field."""
+    fields: Any = ours
+    for name in fields._meta.field_names:
+        same(name.replace("_", " "), getattr(ours, name), getattr(theirs, name))
+    same("hash", ours.hash, theirs.hash)
