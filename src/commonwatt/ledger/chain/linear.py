@@ -7,43 +7,18 @@ storage the block has changed so far.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
 from eth.db.account import AccountDB
 from eth.exceptions import InsufficientStack
 from eth.typing import JournalDBCheckpoint
-from eth.vm.code_stream import CodeStream
 from eth.vm.interrupt import MissingBytecode
 from eth_typing import Address
 
 from commonwatt.proof.keccak import keccak
 
-_PUSH1 = 0x60
-_PUSHES = re.compile(
-    b"|".join(re.escape(bytes([_PUSH1 - 1 + size])) + b".{0,%d}" % size for size in range(1, 33)), re.DOTALL
-)
 _NO_CODE = keccak(b"")
-# As many contracts' as one transaction calls within reason; each takes twice its size, 48 KiB at most.
-_ANALYSED = 1024
-
-
-@lru_cache(maxsize=_ANALYSED)
-def instructions(code: bytes) -> bytes:
-    """Code in which the data of each PUSH is a PUSH1, and no instruction is."""
-    return _PUSHES.sub(lambda push: b"\0" + bytes([_PUSH1]) * (len(push[0]) - 1), code)
-
-
-class Code(CodeStream):
-    """Code that is run; where it may jump to is found out once, from its beginning."""
-
-    __slots__ = ()
-
-    def is_valid_opcode(self, position: int) -> bool:
-        """Whether an instruction is there, and not the data of one."""
-        return position < self._length_cache and instructions(self._raw_code_bytes)[position] != _PUSH1
 
 
 def pop_ints(values: list[int | bytes], count: int) -> tuple[int, ...]:

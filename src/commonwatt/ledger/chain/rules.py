@@ -26,13 +26,14 @@ from eth_typing import Address
 from trie.exceptions import MissingTrieNode
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.chain.linear import Accounts, Code, leave_behind, pop_ints
+from commonwatt.ledger.chain.linear import Accounts, leave_behind, pop_ints
+from commonwatt.ledger.chain.program import RUN, Code, run
 
 Precompile = Callable[[ComputationAPI], ComputationAPI]
 Guard = Callable[[], None]
 """Called again and again while code runs; what it raises ends the run."""
 
-_JUMPDEST, _SELFDESTRUCT = 0x5B, 0xFF
+_SELFDESTRUCT = 0xFF
 _PAIR_BYTES = 192
 # Ethereum's price by number of the precompile, and how many times as much it is here. Sources: EIP-1108, EIP-152.
 _DEARER: dict[int, tuple[Callable[[bytes], int], int]] = {
@@ -71,7 +72,7 @@ def _precompiles() -> dict[Address, Precompile]:
 
 
 class ChainComputation(CancunComputation):
-    """Code that runs by this chain's prices."""
+    """Code that runs by this chain's prices, in blocks."""
 
     _precompiles = _precompiles()
 
@@ -95,44 +96,12 @@ class ChainComputation(CancunComputation):
         leave_behind(self, child_computation, self._touched)
 
 
-def _function(instruction: Any) -> Any:
-    """An instruction as a function: Python calls it faster than the object that py-evm has, and code runs many."""
-    act = getattr(instruction, "logic_fn", None)
-    if act is None:
-        return instruction
-    price, name = instruction.gas_cost, instruction.mnemonic
-
-    def run(computation: Any) -> None:
-        computation._gas_meter.consume_gas(price, name)
-        act(computation)
-
-    return run
-
-
 ChainComputation.opcodes = {
-    **{number: _function(instruction) for number, instruction in CancunComputation.opcodes.items()},
+    **CancunComputation.opcodes,
+    RUN: cast("Any", run),
     # py-evm's warns each time that it is deprecated: where warnings are errors, a node would execute other blocks.
     _SELFDESTRUCT: as_opcode(ensure_no_static(selfdestruct_eip6780), "SELFDESTRUCT", GAS_SELFDESTRUCT_EIP150),
 }
-
-
-class _Watched(ChainComputation):
-    """Code that calls the state's guard where it can come again: at every jump's target and every call."""
-
-    @classmethod
-    def apply_message(
-        cls, state: StateAPI, message: MessageAPI, transaction_context: Any, parent_computation: Any = None
-    ) -> ComputationAPI:
-        cast("ChainState", state).guard()
-        return super().apply_message(state, message, transaction_context, parent_computation)
-
-
-def _jump_target(computation: ComputationAPI) -> None:
-    cast("ChainState", computation.state).guard()
-    ChainComputation.opcodes[_JUMPDEST](computation=computation)
-
-
-_Watched.opcodes = {**ChainComputation.opcodes, _JUMPDEST: cast("Any", _jump_target)}
 
 
 class ChainState(CancunState):
@@ -144,7 +113,7 @@ class ChainState(CancunState):
 
     def watch(self, guard: Guard) -> None:
         """Run code under a guard from now on."""
-        self.computation_class, self.guard = _Watched, guard
+        self.guard = guard
 
     def apply_transaction(self, transaction: SignedTransactionAPI) -> ComputationAPI:
         """Run a transaction; whatever stops it, nothing has changed then."""
