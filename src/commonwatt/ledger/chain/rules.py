@@ -26,7 +26,8 @@ from eth_typing import Address
 from trie.exceptions import MissingTrieNode
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.chain.linear import Accounts, Code, leave_behind, pop_ints
+from commonwatt.ledger.chain.linear import Code, leave_behind, pop_ints
+from commonwatt.ledger.chain.state import Accounts
 
 Precompile = Callable[[ComputationAPI], ComputationAPI]
 Guard = Callable[[], None]
