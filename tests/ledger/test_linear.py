@@ -22,8 +22,9 @@ from random_transactions import SENDERS, Transactions
 
 from commonwatt.ledger.chain import evm
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
-from commonwatt.ledger.chain.linear import Accounts, pop_ints
+from commonwatt.ledger.chain.linear import pop_ints
 from commonwatt.ledger.chain.program import Code
+from commonwatt.ledger.chain.state import Accounts
 from commonwatt.ledger.node import Receipt
 from commonwatt.ledger.wallet import created_address, sign_transaction
 

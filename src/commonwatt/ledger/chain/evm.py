@@ -12,19 +12,22 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from eth import EVM_RECURSION_LIMIT
-from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI
+from eth.abc import BlockHeaderAPI, DatabaseAPI, ReceiptAPI, SignedTransactionAPI, TransactionDecoderAPI
 from eth.chains.base import Chain
 from eth.consensus.noproof import NoProofConsensus
 from eth.db.backends.base import BaseAtomicDB
+from eth.db.chain import ChainDB
+from eth.exceptions import TransactionNotFound
 from eth.vm.forks.cancun import CancunVM
 from eth.vm.forks.cancun.transactions import CancunTransactionBuilder
-from eth_typing import Address, BlockNumber
+from eth_typing import Address, BlockNumber, Hash32
 from eth_utils.exceptions import ValidationError
 
 from commonwatt.errors import LedgerError, SignatureError
 from commonwatt.ledger.chain import untrusted
 from commonwatt.ledger.chain.rules import ChainState, least_gas, oversized
 from commonwatt.ledger.chain.store import Store
+from commonwatt.ledger.chain.trie import value_at, values_of
 from commonwatt.ledger.node import Block, Log, Receipt
 from commonwatt.ledger.wallet import created_address
 from commonwatt.proof.keccak import keccak
@@ -82,6 +85,7 @@ class Database(BaseAtomicDB):
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.nodes = store.nodes
 
     def __getitem__(self, key: bytes) -> bytes:
         value = self._store.get(key)
@@ -103,6 +107,23 @@ class Database(BaseAtomicDB):
         yield self
 
 
+class _ChainDB(ChainDB):
+    """Reads lists as this chain's tries are read."""
+
+    @staticmethod
+    def _get_block_data_from_root_hash(db: DatabaseAPI, block_root_hash: Hash32) -> Iterator[Any]:
+        return values_of(db.get, block_root_hash)
+
+    def get_transaction_by_index(
+        self, block_number: BlockNumber, transaction_index: int, transaction_decoder: type[TransactionDecoderAPI]
+    ) -> SignedTransactionAPI:
+        root = self.get_canonical_block_header_by_number(block_number).transaction_root
+        encoded = value_at(self.db.get, root, transaction_index)
+        if not encoded:
+            raise TransactionNotFound(f"No transaction is at index {transaction_index} of block {block_number}")
+        return transaction_decoder.decode(encoded)
+
+
 class _VM(CancunVM):
     _state_class = ChainState
     consensus_class = NoProofConsensus
@@ -115,6 +136,7 @@ def chain_class(id_: int) -> type[Chain]:
 
     class EthereumChain(Chain):
         chain_id = id_
+        chaindb_class = _ChainDB
         vm_configuration = ((BlockNumber(0), _VM),)
 
     return EthereumChain
@@ -244,7 +266,8 @@ def block_of(header: BlockHeaderAPI, transactions: tuple[bytes, ...]) -> Block:
 
 def read_receipts(chain: Chain, header: BlockHeaderAPI) -> tuple[ReceiptAPI, ...]:
     """All receipts of a block."""
-    return chain.chaindb.get_receipts(header, CancunVM.get_receipt_builder())
+    builder: Any = CancunVM.get_receipt_builder()
+    return tuple(builder.decode(encoded) for encoded in values_of(chain.chaindb.db.get, header.receipt_root))
 
 
 def receipt_of(

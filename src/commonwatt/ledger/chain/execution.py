@@ -7,10 +7,14 @@ from typing import Any, cast
 
 from eth.abc import BlockAPI, BlockHeaderAPI, ComputationAPI, ReceiptAPI, WithdrawalAPI
 from eth.chains.base import Chain
-from trie.hexary import HexaryTrie
+from eth.vm.forks.byzantium.constants import (
+    EIP658_TRANSACTION_STATUS_CODE_FAILURE,
+    EIP658_TRANSACTION_STATUS_CODE_SUCCESS,
+)
 
+from commonwatt.ledger.chain import trie
 from commonwatt.ledger.chain.evm import Queued, output_key, receipt_of
-from commonwatt.ledger.chain.rules import ChainState, Guard, executing, unbounded
+from commonwatt.ledger.chain.rules import ChainState, Guard, Unexecutable, executing, unbounded
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.node import ZERO_ADDRESS, Receipt
 
@@ -32,6 +36,7 @@ class Execution:
         extra_data: bytes = b"",
         guard: Guard = unbounded,
     ) -> None:
+        self._parent = parent
         self._header = chain.create_header_from_parent(
             parent, timestamp=timestamp, gas_limit=parent.gas_limit, coinbase=coinbase, extra_data=extra_data
         )
@@ -39,36 +44,60 @@ class Execution:
         self._guard = guard
         if guard is not unbounded:
             cast("ChainState", self._vm.state).watch(guard)
+        self._used = self._bloom = 0
+        """Gas of all transactions so far, and the bloom filter of their events."""
         self._receipts: list[ReceiptAPI] = []
         self._computations: list[ComputationAPI] = []
         self.done: list[Queued] = []
 
     def fits(self, queued: Queued) -> bool:
         """Whether the gas that is left suffices for a transaction, however much it uses."""
-        return bool(self._header.gas_used + queued.transaction.gas <= self._header.gas_limit)
+        return self._used + queued.transaction.gas <= self._header.gas_limit
 
     def apply(self, queued: Queued) -> None:
         """Run the next transaction; one that cannot be in the block changes nothing."""
         self._guard()
+        if not self.fits(queued):
+            raise Unexecutable(f"Transaction exceeds gas limit: {self._header.gas_limit - self._used} is left")
+        transaction, state = queued.transaction, self._vm.state
         with executing():
-            receipt, computation = self._vm.apply_transaction(self._header, queued.transaction)
-        self._header = self._vm.add_receipt_to_header(self._header, receipt)
+            state.lock_changes()
+            computation = state.apply_transaction(transaction)
+            failed = computation.is_error
+            receipt = transaction.make_receipt(
+                EIP658_TRANSACTION_STATUS_CODE_FAILURE if failed else EIP658_TRANSACTION_STATUS_CODE_SUCCESS,
+                self._used + self._vm.finalize_gas_used(transaction, computation),
+                computation.get_log_entries(),
+            )
+        self._used = receipt.gas_used
+        self._bloom |= receipt.bloom
         self.done.append(queued)
         self._receipts.append(receipt)
         self._computations.append(computation)
 
     def close(self, withdrawals: Sequence[WithdrawalAPI] = ()) -> BlockAPI:
         """End the state and validate the block. Its state, transactions and receipts are then in the store."""
-        transactions = [queued.transaction for queued in self.done]
         with executing():
             self._vm.apply_all_withdrawals(withdrawals)
-            filled = self._vm.set_block_transactions_and_withdrawals(
-                self._vm.get_block(), self._header, transactions, self._receipts, withdrawals
-            )
-            block = self._vm.mine_block(filled).block
-        # py-evm's tries share one cache whose entries hold on to the tries of old blocks.
-        HexaryTrie._cached_create_node_to_db_mapping.cache_clear()
-        return cast("BlockAPI", block)
+            fields: dict[str, Any] = cast("Any", self._header.as_dict()) | {
+                "transaction_root": self._keep([queued.raw for queued in self.done]),
+                "receipt_root": self._keep([receipt.encode() for receipt in self._receipts]),
+                "withdrawals_root": self._keep([withdrawal.encode() for withdrawal in withdrawals]),
+                "bloom": self._bloom,
+                "gas_used": self._used,
+            }
+            self._vm.state.persist()
+            fields["state_root"] = self._vm.state.state_root
+            header = type(self._header)(**fields)
+            self._vm.validate_header(header, self._parent)
+            transactions = [queued.transaction for queued in self.done]
+            return cast("BlockAPI", self._vm.get_block_class()(header, transactions, (), withdrawals))
+
+    def _keep(self, values: Sequence[bytes]) -> bytes:
+        """Put a list into the store; returns the root of its trie."""
+        root, nodes = trie.listed(tuple(values))
+        self._vm.chaindb.persist_trie_data_dict(nodes)
+        return root
 
     def receipts(self, store: Store, number: int, hash_: bytes) -> dict[bytes, Receipt]:
         """Receipts by transaction, once the block has its hash; what failed transactions gave back is stored."""

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import rlp
 from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI, StateAPI, WithdrawalAPI
@@ -27,7 +27,6 @@ from eth_typing import Address, BlockNumber, Hash32
 from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException
 from trie.exceptions import MissingTrieNode
-from trie.hexary import HexaryTrie
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain.evm import (
@@ -43,6 +42,7 @@ from commonwatt.ledger.chain.evm import (
 from commonwatt.ledger.chain.question import Answer, Override, Question, QuestionVM, ask, estimate, override
 from commonwatt.ledger.chain.rules import Guard
 from commonwatt.ledger.chain.store import Store
+from commonwatt.ledger.chain.trie import Trie
 from commonwatt.ledger.node import ZERO_ADDRESS, Block, CallReverted, Log, Receipt, Transaction
 from commonwatt.proof.keccak import keccak
 
@@ -358,11 +358,8 @@ class Reader:
 
     def _path(self, root: bytes, key: bytes) -> tuple[tuple[bytes, ...], bytes]:
         """The trie's nodes from the root towards a key, encoded, and the value there; empty when it holds none."""
-        trie: Any = HexaryTrie(Database(self._store), root)
-        hashed = keccak(key)
-        nodes = [rlp.encode(node) for node in trie.get_proof(hashed)]
-        # A node of less than 32 bytes stands inside its parent, and is there already.
-        return tuple(node for index, node in enumerate(nodes) if index == 0 or len(node) >= 32), trie[hashed]
+        trie, hashed = Trie(self._store.nodes, root), keccak(key)
+        return trie.proof(hashed), trie.get(hashed)
 
     @contextmanager
     def _state(self, header: BlockHeaderAPI, overrides: Mapping[bytes, Override] | None = None) -> Iterator[StateAPI]:

@@ -26,8 +26,9 @@ from eth_typing import Address
 from trie.exceptions import MissingTrieNode
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.chain.linear import Accounts, leave_behind, pop_ints
+from commonwatt.ledger.chain.linear import leave_behind, pop_ints
 from commonwatt.ledger.chain.program import RUN, Code, run
+from commonwatt.ledger.chain.state import Accounts
 
 Precompile = Callable[[ComputationAPI], ComputationAPI]
 Guard = Callable[[], None]

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from commonwatt.errors import LedgerError
+from commonwatt.ledger.chain.trie import KEPT, Nodes
 from commonwatt.proof.keccak import keccak
 
 # Marks the file as a chain of ours (PRAGMA application_id, "CWcn").
 _APPLICATION = 0x4357636E
 _HASH_LENGTH = 32
-# Entries, about 500 bytes each: the tries of a thousand members stay in memory.
-_CACHED = 1 << 15
+# Entries beside the tries' nodes: headers of 600 bytes, codes of 24 KiB at most.
+_CACHED = 1 << 12
 
 
 class Store:
@@ -32,17 +33,20 @@ class Store:
     it is read from the file, so damage is noticed and never computed with.
 
     `durable` keeps a committed batch through a power cut too, at the price of waiting for the disk each time.
+    `kept` is how many nodes of tries stay decoded in memory, 0.5 kB each or so.
 
     Raises LedgerError when the file is missing, foreign, damaged, or open for writing elsewhere.
     """
 
-    def __init__(self, path: Path | None, *, read_only: bool = False, durable: bool = False) -> None:
+    def __init__(self, path: Path | None, *, read_only: bool = False, durable: bool = False, kept: int = KEPT) -> None:
         self._name = str(path) if path else "the chain in memory"
         self.read_only = read_only
         self._durable = durable
         self._version = 0
         self._pending: dict[bytes, bytes | None] = {}
         self._cache: OrderedDict[bytes, bytes] = OrderedDict()
+        self.nodes = Nodes(self._read, kept)
+        """The nodes of all tries in the file, decoded."""
         if path is not None and read_only and not path.is_file():
             raise LedgerError(f"There is no chain at {path}.")
         try:
@@ -57,22 +61,28 @@ class Store:
 
     def get(self, key: bytes) -> bytes | None:
         """The value, or None."""
-        if key in self._pending:
-            return self._pending[key]
         value = self._cache.get(key)
-        if value is not None:
+        if value is not None and key not in self._pending:
             self._cache.move_to_end(key)
             return value
+        value = self._read(key)
+        if value is not None and len(key) == _HASH_LENGTH:
+            self._cache[key] = value
+            if len(self._cache) > _CACHED:
+                self._cache.popitem(last=False)
+        return value
+
+    def _read(self, key: bytes) -> bytes | None:
+        if key in self._pending:
+            return self._pending[key]
         try:
             row = self._file.execute("SELECT value FROM entries WHERE key = ?", (key,)).fetchone()
         except sqlite3.Error as error:
             raise self._explain(error) from error
         if row is None:
             return None
-        if len(key) == _HASH_LENGTH:
-            if keccak(row[0]) != key:
-                raise LedgerError(f"{self._name} is damaged: entry {key.hex()} does not have its hash.")
-            self._keep(key, row[0])
+        if len(key) == _HASH_LENGTH and keccak(row[0]) != key:
+            raise LedgerError(f"{self._name} is damaged: entry {key.hex()} does not have its hash.")
         return bytes(row[0])
 
     def keys(self, prefix: bytes) -> list[bytes]:
@@ -115,9 +125,6 @@ class Store:
             if self._file.in_transaction:
                 self._file.execute("ROLLBACK")
             raise self._explain(error) from error
-        for key, value in given:
-            if len(key) == _HASH_LENGTH:
-                self._keep(key, value)
 
     def discard(self) -> None:
         """Forget what was put since the last commit."""
@@ -163,11 +170,6 @@ class Store:
             self._file.execute("ROLLBACK")
             raise LedgerError(f"{self._name} was changed by another process; open it again.")
         self._version = version
-
-    def _keep(self, key: bytes, value: bytes) -> None:
-        self._cache[key] = value
-        if len(self._cache) > _CACHED:
-            self._cache.popitem(last=False)
 
     def _explain(self, error: sqlite3.Error) -> LedgerError:
         if "locked" in str(error):
