@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from random import Random
+from typing import Any, cast
 
 from eth_typing import Address
 from frames import PURE, TAKEN, Frames
@@ -15,11 +16,29 @@ from strong_programs import SLOTS, WORDS, push
 from twins import Twins
 
 from commonwatt.ledger.chain.question import Question
+from commonwatt.ledger.chain.rules import least_gas
 
 HEIGHTS = (*range(21), *range(1015, 1027))
 BELOW, AT_RANDOM = 40, 40
 _ARITHMETIC = bytes(number for number in PURE if number < 0x20)
 _MUCH = 3_000_000
+_COSTLY = (
+    "60015f55 60015f55 6001600201505b 00",  # SSTORE whose sentry sees the gas of what follows
+    "60015f55 5f5f55 60015f55 5f54 600152 00",  # words set, cleared and set again
+    "5a5f52 5a602052 60405ff3",  # GAS, and code that is deposited
+    "61ffff51 62010000 51 01 6001 61fff0 52 59 5f52",  # memory
+    "6103e85f20 6103e9 5f20 01 5f52",  # KECCAK256
+    "6101005f5f5e 6101005f610200 39 6101005f5f37 00",  # MCOPY, CODECOPY, CALLDATACOPY
+    "6001600260036004 60405fa4 5f5fa0",  # events
+    "61ffff60020a 6101006003 0a 01 5f52",  # EXP
+    "732222222222222222222222222222222222222222 80 31 81 3b 82 3f",  # cold and warm accounts
+    "5f5f5f5f5f60045af1 5f52 60205f60405f60025afa 602052",  # precompiles with 63 of 64 parts of the gas
+    "5f5f5f5f60017322222222222222222222222222222222222222225af1 5f52",  # a call that brings value
+    "68600a5f5f39600a5ff35f52 600960175ff0 602052 5f600960175ff5 604052",  # creations
+    "7322222222222222222222222222222222222222 22ff",  # destruction
+    "600a 5b 6001900380600257 5b 50 5b 5f5f5f5f305af4 50",  # a loop
+    "6020 5f 5f 5f 600760fa 5f 5260 205f5f 395b5b",  # CODECOPY beyond the code
+)
 
 
 # Instructions
@@ -74,12 +93,24 @@ def moves() -> None:
         frames.compare(code + b"\x58\x5b\x80")
 
 
+def jumps() -> None:
+    """Jumps to each place of code that has all kinds of them, and beyond it."""
+    frames = Frames()
+    # JUMPDEST; one that is data, one behind it; those that are data which the code's end cuts off.
+    places = bytes.fromhex("5b 605b 5b 7f") + b"\x5b" * 32 + bytes.fromhex("50 5b 00 625b5b")
+    for before, place in product(("", "6001", "5f"), (*range(100), 2**64 + 48, 2**256 - 1)):
+        word = place.to_bytes(32, "big")
+        for target in (b"\x7f" + word, bytes.fromhex("5f35")):
+            jump = bytes.fromhex(before) + target + bytes.fromhex("57" if before else "56")
+            frames.compare(jump.ljust(48, b"\0") + places, data=word)
+
+
 def heights(numbers: Sequence[int] = PURE) -> int:
     """Each pure instruction, alone and before others, on stacks of all the heights that matter; how many cases."""
     frames = Frames()
     for number, height in product(numbers, HEIGHTS):
         pushed = bytes(number - 0x5F if 0x5F <= number < 0x80 else 0)
-        for code in (bytes([number]) + pushed, b"\x5b" + bytes([number]) + pushed + b"\x5f\x50\x5f\x80\x50"):
+        for code in (bytes([number]) + pushed, b"\x5b" + bytes([number]) + pushed + b"\x5f\x80\x50\x50\x5f\x50"):
             frames.compare(code, stack=range(7, 7 + height))
     return len(numbers) * len(HEIGHTS)
 
@@ -106,30 +137,35 @@ def _any(chance: Random) -> bytes:
 # Gas
 
 
-def gas(seed: int, programs: int = 5) -> int:
-    """Programs with the least gas that suffices, each amount just below it, and random ones; how many were run."""
+def gas() -> int:
+    """Each of a list of programs with the gas that matters; how often they were run."""
+    twins, chance = Twins(GENESIS), Random(0)  # noqa: S311 (to be repeatable)
+    return sum(_with_gas(twins, Question(_MUCH, b"", SENDERS[0].address, bytes.fromhex(code)), chance) for code in _COSTLY)
+
+
+def gas_of_random_programs(seed: int, programs: int = 5) -> int:
+    """Programs that call each other with the gas that matters; how often they were run."""
     blocks, twins = Blocks(seed), Twins(GENESIS)
     twins.seal(blocks.first(programs))
-    run = 0
-    for contract in blocks.contracts[-programs:]:
-        question = Question(_MUCH, contract, SENDERS[0].address, blocks.chance.randbytes(68))
-        for amount in _amounts(twins, question, blocks.chance):
-            twins.ask(replace(question, gas=amount))
-            run += 1
-    return run
+    return sum(
+        _with_gas(twins, Question(_MUCH, contract, SENDERS[0].address, blocks.chance.randbytes(68)), blocks.chance)
+        for contract in blocks.contracts[-programs:]
+    )
 
 
-def _amounts(twins: Twins, question: Question, chance: Random) -> Iterator[int]:
-    """Amounts of gas around the least with which a question ends as it does with much."""
-    wanted, low, high = twins.theirs.ask(question), question.intrinsic_gas, question.gas
+def _with_gas(twins: Twins, question: Question, chance: Random) -> int:
+    """Ask with the least gas with which it ends as with much, each amount just below it, and random ones."""
+    wanted, low, high = twins.theirs.ask(question), least_gas(cast("Any", question)), question.gas
+    least = low
     while low < high:
         middle = (low + high) // 2
-        found = twins.theirs.ask(replace(question, gas=middle))
-        low, high = (low, middle) if (found.error, found.output) == (wanted.error, wanted.output) else (middle + 1, high)
-    for below in range(BELOW + 1):
-        yield max(low - below, question.intrinsic_gas)
-    for _ in range(AT_RANDOM):
-        yield chance.randrange(question.intrinsic_gas, max(low, question.intrinsic_gas) + 50_000)
+        enough = twins.theirs.ask(replace(question, gas=middle)).error == wanted.error
+        low, high = (low, middle) if enough else (middle + 1, high)
+    amounts = [max(low - below, least) for below in range(BELOW + 1)]
+    amounts += [chance.randrange(least, low + 50_000) for _ in range(AT_RANDOM)]
+    for amount in amounts:
+        twins.ask(replace(question, gas=amount))
+    return len(amounts)
 
 
 # Blocks

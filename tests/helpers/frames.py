@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from eth.abc import ComputationAPI, StateAPI
+from eth.exceptions import OutOfGas
 from eth.vm.message import Message
 from eth_typing import Address
 from strong_blocks import GENESIS, SENDERS
@@ -64,10 +65,14 @@ def _run(state: StateAPI, message: Message, stack: Sequence[int]) -> Frame:
     snapshot = state.snapshot()
     try:
         done: Any = _filled(state.computation_class, stack).apply_computation(state, message, context)
+    except Exception as error:
+        return Frame(f"raised {error!r}", 0, b"", (), b"")
     finally:
         state.revert(snapshot)
     if done.is_error:
-        return Frame(f"{type(done.error).__name__}: {done.error}", done.get_gas_remaining(), done.output, (), b"")
+        # How much gas was left when too little was is nobody's to see: a block pays for all that is in it first.
+        told = "" if isinstance(done.error, OutOfGas) else str(done.error)
+        return Frame(f"{type(done.error).__name__} {told}", done.get_gas_remaining(), done.output, (), b"")
     words = tuple(each if isinstance(each, int) else int.from_bytes(each, "big") for each in done._stack.values)
     return Frame("", done.get_gas_remaining(), done.output, words, bytes(done._memory._bytes))
 

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 import rlp
-from strong_programs import SLOTS, WORDS, Programs, World, init_code
+from strong_programs import SLOTS, WORDS, Programs, World, init_code, push
 
 from commonwatt.ledger.chain.evm import Genesis
 from commonwatt.ledger.chain.question import Question
@@ -28,7 +28,12 @@ GENESIS = Genesis(
 _TOUCHER = bytes.fromhex("5a 5f3531 50 5f5450 60015450 6009600255 5a 9003 5f52 60205ffd")
 # Adds one to a slot and clears two; when it is called with data it sets them again.
 _CHANGER = bytes.fromhex("5f546001015f55 5f600155 5f6203c6b455 3615602257 6005600155 600b6203c6b455 5b00")
-_FIXED = (_TOUCHER, _CHANGER)
+# Sets words whose nodes are shorter than a hash, as long as one, or longer, and clears them, as it is told.
+_PAIRED = b"".join(
+    bytes.fromhex("5f3560") + bytes([place]) + bytes.fromhex("1a608116") + push(slot) + b"\x55"
+    for place, slot in enumerate(SLOTS[-6:])
+)
+_FIXED = (_TOUCHER, _CHANGER, _PAIRED, _PAIRED)
 
 
 @dataclass

@@ -380,8 +380,9 @@ class Programs:
             self._account()
             program.put(bytes([_SELFDESTRUCT]), -1)
         else:
+            data = f"7f{'5b' * 32}5061{len(program.code) + chance.randrange(34):04x}56"
             ends = [
-                "fe", "0c", "5f56", "600156", "61ffff56", "7f" + "5b" * 32 + "50600156", "5b5a3150586004900356", "5b5f586002900356",
+                "fe", "0c", "5f56", "600156", "61ffff56", data, "5b5a3150586004900356", "5b5f586002900356",
                 "50" * (program.height + 1), "5f5f5ff0ff", "01" * (program.height + 2), "5f5f5f5f5fa5",
             ]  # fmt: skip
             program.put(chance.choice(ends), 0)
