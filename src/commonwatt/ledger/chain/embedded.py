@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from eth.abc import BlockHeaderAPI
+
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain.evm import Genesis, Queued, begin, decode, problem_of, refusal, unaffordable
 from commonwatt.ledger.chain.execution import Execution
@@ -67,20 +69,20 @@ class EmbeddedChain(Reader):
         queue, self._pending, self._waiting = self._pending, [], {}
         try:
             with self._whole():
-                left = self._execute(queue, timestamp)
+                header, left = self._execute(queue, timestamp)
             self._store.commit()
+            self._stand(header, tuple(self._sealed))
         except BaseException:
             self._store.discard()
             self._sealed = {}
-            raise
-        finally:
             self.step()
+            raise
         for queued in left:
             self._queue(queued)
         return self._head_block
 
-    def _execute(self, queue: Sequence[Queued], timestamp: int) -> list[Queued]:
-        """Run a block and put it into the store; returns what did not fit."""
+    def _execute(self, queue: Sequence[Queued], timestamp: int) -> tuple[BlockHeaderAPI, list[Queued]]:
+        """Run a block and put it into the store; returns its header and what did not fit."""
         run = Execution(self._chain, self._head, timestamp=timestamp)
         self._refused, self._sealed = {}, {}
         for queued in queue:
@@ -94,7 +96,7 @@ class EmbeddedChain(Reader):
         # Chain.persist_block would read the block back, and Chain.import_block would execute it again.
         self._chain.chaindb.persist_block(block)
         self._sealed = run.receipts(self._store, block.number, block.hash)
-        return list(queue[len(run.done) + len(self._refused) :])
+        return block.header, list(queue[len(run.done) + len(self._refused) :])
 
     def close(self) -> None:
         """Let go of the file; queued transactions are lost."""

@@ -42,7 +42,7 @@ from commonwatt.ledger.chain.evm import (
 from commonwatt.ledger.chain.question import Answer, Override, Question, QuestionVM, ask, estimate, override
 from commonwatt.ledger.chain.rules import Guard
 from commonwatt.ledger.chain.store import Store
-from commonwatt.ledger.chain.trie import Trie
+from commonwatt.ledger.chain.trie import Trie, values_of
 from commonwatt.ledger.node import ZERO_ADDRESS, Block, CallReverted, Log, Receipt, Transaction
 from commonwatt.proof.keccak import keccak
 
@@ -97,11 +97,15 @@ class Reader:
         """Go on to the head that the file names now."""
         with self._whole():
             head = self._chain.get_canonical_head()
-            self._head = head
-            self._head_state: StateAPI | None = None
-            self._questions = 0
-            self._head_block = self._block(head)
-            self._next_base_fee = self.base_fee_after(head)
+            self._stand(head, self._chain.chaindb.get_block_transaction_hashes(head))
+
+    def _stand(self, head: BlockHeaderAPI, transactions: tuple[bytes, ...]) -> None:
+        """Go on to a head with the hashes of its transactions."""
+        self._head = head
+        self._head_state: StateAPI | None = None
+        self._questions = 0
+        self._head_block = block_of(head, transactions)
+        self._next_base_fee = self.base_fee_after(head)
 
     # The chain
 
@@ -138,7 +142,7 @@ class Reader:
 
     def header(self, at: At = None) -> BlockHeaderAPI:
         """A whole header. Raises UnknownBlock."""
-        if at is None:
+        if at is None or at == self._head.hash:
             return self._head
         with self._whole():
             try:
@@ -176,6 +180,11 @@ class Reader:
         """A block's transactions in order of execution."""
         with self._whole():
             return tuple(self._chain.chaindb.get_block_transactions(header, CancunTransactionBuilder))
+
+    def raw_transactions(self, header: BlockHeaderAPI) -> list[bytes]:
+        """A block's transactions as they were signed, in order of execution."""
+        with self._whole():
+            return list(values_of(self._store.get, header.transaction_root))
 
     def transaction_hashes(self, header: BlockHeaderAPI) -> tuple[bytes, ...]:
         """Hashes of a block's transactions in order of execution."""

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import rlp
 from eth.abc import BlockHeaderAPI, WithdrawalAPI
-from eth.db.trie import make_trie_root_and_nodes
 from eth.vm.forks.cancun.blocks import CancunBlockHeader
 from eth.vm.forks.shanghai.withdrawals import Withdrawal
 from rlp.codec import consume_length_prefix
@@ -16,6 +15,7 @@ from rlp.codec import consume_length_prefix
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain import untrusted
 from commonwatt.ledger.chain.evm import EXTRA_DATA_BYTES, Queued, decode
+from commonwatt.ledger.chain.trie import root_of
 from commonwatt.ledger.network.consensus.interface import Header
 
 MAX_BLOCK_BYTES = 1 << 20
@@ -125,11 +125,9 @@ def _claim_and_seal(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _check_roots(header: CancunBlockHeader, transactions: Sequence[Queued], withdrawals: Sequence[Withdrawal]) -> None:
-    found, _ = make_trie_root_and_nodes([queued.transaction for queued in transactions])
-    if found != header.transaction_root:
+    if root_of([queued.raw for queued in transactions]) != header.transaction_root:
         raise InvalidBlock("its transactions are not those that its header names", lasting=False)
-    paid, _ = make_trie_root_and_nodes(cast("Any", withdrawals))
-    if paid != header.withdrawals_root:
+    if root_of([withdrawal.encode() for withdrawal in withdrawals]) != header.withdrawals_root:
         raise InvalidBlock("its withdrawals are not those that its header names", lasting=False)
 
 

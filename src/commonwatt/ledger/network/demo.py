@@ -20,11 +20,11 @@ from typing import Any
 
 import httpx
 import rlp
-from eth.db.trie import make_trie_root_and_nodes
 
 from commonwatt.errors import CommonwattError, LedgerError
 from commonwatt.ledger.chain.reader import Reader
 from commonwatt.ledger.chain.store import Store
+from commonwatt.ledger.chain.trie import root_of
 from commonwatt.ledger.client.abi import COMMUNITY, TOKEN, contract
 from commonwatt.ledger.client.quorum import mint
 from commonwatt.ledger.keyfile import new_key, write_key
@@ -339,9 +339,9 @@ def _forgery(nodes: _Nodes, say: Say) -> None:
     reader = nodes.all[0].reader()
     headers = (reader.header(number) for number in range(reader.head.number, 0, -1))
     header = next(header for header in headers if reader.transactions(header))
-    kept = reader.transactions(header)[:-1]
-    forged = header.copy(transaction_root=make_trie_root_and_nodes(kept)[0])
-    block = encode_block(rlp.encode(forged), [signed.encode() for signed in kept], reader.withdrawals(header))
+    kept = [signed.encode() for signed in reader.transactions(header)[:-1]]
+    forged = header.copy(transaction_root=root_of(kept))
+    block = encode_block(rlp.encode(forged), kept, reader.withdrawals(header))
     wire = Wire(nodes.forger, reader.header(0).hash)
     say(f"somebody takes a trade out of block {header.block_number} and sends the rest with the block's own seal:")
     for node in nodes.all:

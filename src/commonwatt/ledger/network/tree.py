@@ -321,7 +321,7 @@ class Tree(Kept):
         self._store.commit()
         self.past.keep(block)
         if added.moved:
-            self.step()
+            self._stand(header, tuple(queued.hash for queued in run.done))
         return added
 
     def _rank(self) -> tuple[int, int]:
@@ -353,7 +353,7 @@ class Tree(Kept):
         return Added(block, moved=True, returned=tuple(gone.values()), senders=frozenset(senders))
 
     def _queued(self, header: BlockHeaderAPI) -> list[Queued]:
-        return [decode(signed.encode()) for signed in self.transactions(header)]
+        return [decode(raw) for raw in self.raw_transactions(header)]
 
     def _branches(self, head: BlockHeaderAPI) -> tuple[list[BlockHeaderAPI], list[BlockHeaderAPI]]:
         """Blocks that join the chain when `head` becomes its head, and those that leave it; both oldest first."""
@@ -366,5 +366,4 @@ class Tree(Kept):
 
 def encoded(reader: Reader, header: BlockHeaderAPI) -> bytes:
     """A block of a file as nodes send it."""
-    raw = [transaction.encode() for transaction in reader.transactions(header)]
-    return encode_block(rlp.encode(header), raw, reader.withdrawals(header))
+    return encode_block(rlp.encode(header), reader.raw_transactions(header), reader.withdrawals(header))
