@@ -140,7 +140,9 @@ def _any(chance: Random) -> bytes:
 def gas() -> int:
     """Each of a list of programs with the gas that matters; how often they were run."""
     twins, chance = Twins(GENESIS), Random(0)  # noqa: S311 (to be repeatable)
-    return sum(_with_gas(twins, Question(_MUCH, b"", SENDERS[0].address, bytes.fromhex(code)), chance) for code in _COSTLY)
+    return sum(
+        _with_gas(twins, Question(_MUCH, b"", SENDERS[0].address, bytes.fromhex(code)), chance) for code in _COSTLY
+    )
 
 
 def gas_of_random_programs(seed: int, programs: int = 5) -> int:

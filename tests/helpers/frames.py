@@ -1,11 +1,11 @@
-"""Single frames of code, run by the product's interpreter, with a guard and without, and by py-evm's; all is compared."""
+"""Single frames of code, run by the product's interpreter, under a guard and without, and by py-evm's."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from eth.abc import ComputationAPI, StateAPI
+from eth.abc import StateAPI
 from eth.exceptions import OutOfGas
 from eth.vm.message import Message
 from eth_typing import Address
@@ -17,7 +17,7 @@ PURE = bytes(
     for number in (*range(0x01, 0x1E), 0x34, 0x35, 0x36, 0x50, 0x51, 0x52, 0x58, 0x5B, *range(0x5F, 0xA0))
     if number not in (0x0C, 0x0D, 0x0E, 0x0F)
 )
-"""Instructions that see neither gas nor state: PUSH, DUP, SWAP, POP, arithmetic, call data, memory, JUMPDEST. And EXP."""
+"""Instructions that see neither gas nor state, and EXP."""
 TAKEN = {
     **dict.fromkeys(range(0x01, 0x1E), 2), 0x08: 3, 0x09: 3, 0x15: 1, 0x19: 1, 0x35: 1, 0x50: 1, 0x51: 1, 0x52: 2,
 }  # fmt: skip
@@ -91,8 +91,8 @@ def _filled(kind: Any, stack: Sequence[int]) -> Any:
 
 def _first(ours: Frame, theirs: Frame) -> str:
     """What differs first."""
-    name, mine, other = next(each for each in zip(Frame._fields, ours, theirs, strict=True) if each[1] != each[2])
-    if name != "stack" or len(mine) != len(other):
-        return f"{name} is {mine!r} instead of {other!r}"
-    at = next(at for at, pair in enumerate(zip(mine, other, strict=True)) if pair[0] != pair[1])
-    return f"word {at} of the stack is {mine[at]} instead of {other[at]}"
+    name = next(name for name in Frame._fields if getattr(ours, name) != getattr(theirs, name))
+    if name != "stack" or len(ours.stack) != len(theirs.stack):
+        return f"{name} is {getattr(ours, name)!r} instead of {getattr(theirs, name)!r}"
+    at = next(at for at, pair in enumerate(zip(ours.stack, theirs.stack, strict=True)) if pair[0] != pair[1])
+    return f"word {at} of the stack is {ours.stack[at]} instead of {theirs.stack[at]}"

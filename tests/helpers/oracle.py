@@ -17,6 +17,7 @@ from eth.chains.base import Chain
 from eth.consensus.noproof import NoProofConsensus
 from eth.db.atomic import AtomicDB
 from eth.rlp.accounts import Account
+from eth.vm.chain_context import ChainContext
 from eth.vm.forks.cancun import CancunVM
 from eth.vm.forks.cancun.blocks import CancunBlock
 from eth.vm.forks.cancun.computation import CancunComputation
@@ -90,7 +91,7 @@ class Oracle:
             "base_fee_per_gas": genesis.base_fee, "extra_data": genesis.extra_data,
         }  # fmt: skip
         made = _chain_class(genesis.chain_id).from_genesis(AtomicDB(), cast("Any", params), cast("Any", accounts))
-        return cls(made)
+        return cls(cast("Chain", made))
 
     @classmethod
     def copied(cls, chain_id: int, header: BlockHeaderAPI, entries: Mapping[bytes, bytes]) -> Oracle:
@@ -98,7 +99,7 @@ class Oracle:
         database = AtomicDB()
         for key, value in entries.items():
             database[key] = value
-        return cls(_chain_class(chain_id).from_genesis_header(database, header))
+        return cls(cast("Chain", _chain_class(chain_id).from_genesis_header(database, header)))
 
     @property
     def head(self) -> BlockHeaderAPI:
@@ -117,8 +118,7 @@ class Oracle:
         """The state after the head, as questions see it: in the head's own block."""
         head, chaindb = self.head, self.chain.chaindb
         before = OracleVM.get_prev_hashes(head.parent_hash, chaindb)
-        vm = self.chain.get_vm(head)
-        return OracleVM.build_state(chaindb.db, head, vm.chain_context, before or ())
+        return OracleVM.build_state(chaindb.db, head, ChainContext(self.chain.chain_id), before or ())
 
     def ask(self, question: Question) -> Answer:
         """Run a question on the head's state."""

@@ -1,4 +1,4 @@
-"""Random blocks from a seed: creations and calls of strong programs, transfers, access lists, all types of transactions."""
+"""Random blocks from a seed: creations and calls of strong programs, transfers; transactions of all types."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ WORDS = (
 )  # fmt: skip
 """Where arithmetic changes its ways: 24 words."""
 SLOTS = (0, 1, 2, 3, 5, 16, 2**255, 247476, 515151, 431520, 3289315, 468858, 1452710)
-"""Of storage. The last three pairs have hashes whose first ten nibbles are equal, so that nodes are shorter than 32 bytes."""
+"""Of storage. Hashes of the last three pairs share ten nibbles, which makes nodes shorter than 32 bytes."""
 UNARY = bytes.fromhex("1519")
 BINARY = bytes.fromhex("01020304050607 0b 101112131416171801020310 1a1b1c1d1d1b1c")
 TERNARY = bytes.fromhex("0809")

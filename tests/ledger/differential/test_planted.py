@@ -15,4 +15,4 @@ def test_a_planted_fault_is_found(fault: Fault) -> None:
 
 @pytest.mark.parametrize("family", sorted({fault.family for fault in FAULTS}))
 def test_nothing_is_found_where_nothing_is_planted(family: str) -> None:
-    assert not found(Fault("none", "program", (), family, 2 if any(fault.seeds for fault in FAULTS if fault.family == family) else 0))
+    assert not found(Fault("none", "program", "RUN = 0x100\n", "RUN = 0x100\n", family))
