@@ -9,7 +9,10 @@ SEED ?=
 # For `make cover`: percent of the lines that tests have to run.
 COVERAGE ?= 95
 # For `make bench`: those that are run.
-BENCHMARKS ?= $(wildcard benchmarks/[a-z]*.py)
+BENCHMARKS ?= $(filter-out benchmarks/against.py,$(wildcard benchmarks/[a-z]*.py))
+# For `make against`: another commit; OPTIONS=--rounds=5 runs both five times.
+REF ?=
+OPTIONS ?=
 
 # Tests start some hundred processes, and each would compile all sources again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -27,7 +30,7 @@ INSTALL_SELF := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-contracts cover soak audit check bench docs contracts lock clean
+.PHONY: help demo test test-contracts cover soak audit check bench against docs contracts lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -85,6 +88,13 @@ bench: $(DEV) ## Measure this machine, one JSON per benchmark in benchmarks/resu
 	echo "$$script"; $(BIN)/python $$script > build/bench.json \
 	&& mv build/bench.json benchmarks/results/$$(basename $$script .py).json || exit 1; done
 	@for page in benchmarks/_*page.py; do $(BIN)/python $$page || exit 1; done
+
+against: $(DEV) ## Measure this commit and another one in turns: make against REF=feefd37
+	@[ -n "$(REF)" ] || { echo "Say against which commit: make against REF=feefd37"; exit 1; }
+	@mkdir -p build
+	$(BIN)/python benchmarks/against.py $(OPTIONS) $(REF) > build/against.json
+	mv build/against.json benchmarks/results/against.json
+	$(BIN)/python benchmarks/_page.py
 
 docs: $(DEV) ## Build the documentation into site/ and run its examples
 	$(BIN)/pytest tests/test_docs.py

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,31 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 BLOCK = re.compile(r"<!-- begin (\w+) -->\n(.*?)<!-- end -->\n", re.DOTALL)
 MEASURED = ("auctions", "pools", "continuous", "bilateral", "schedule", "day")
+AGAINST = ROOT / "benchmarks" / "results" / "against.json"
+# Ratios to commit feefd37: at most, or at least where more is better.
+RATIOS = {
+    "replay of a day, 100 homes": 0.18,
+    "replay of a day, 1000 homes": 0.14,
+    "day without writing bills, 100 homes": 0.55,
+    "day without writing bills, 1000 homes": 0.48,
+    "memory of a day, 100 homes": 1.1,
+    "memory of a day, 1000 homes": 1.1,
+    "writing bills, 100 homes": 0.5,
+    "writing bills, 1000 homes": 0.4,
+    "a bill, 100 homes": 0.6,
+    "a bill, 1000 homes": 0.6,
+    "verifying a bill, 100 homes": 1,
+    "verifying a bill, 1000 homes": 1,
+    "token transfers in full blocks, made": 2.4,
+    "token transfers in full blocks, validated": 2.4,
+    "ether transfers in full blocks, made": 2.3,
+    "ether transfers in full blocks, validated": 2.3,
+    "blocks with one transaction, made": 1.7,
+    "blocks with one transaction, validated": 1.7,
+    "catching up": 0.6,
+    "memory of a node that catches up": 1.1,
+    "settlement of 1000 members": 0.13,
+}
 SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
 Figures = dict[str, Any]
 
@@ -38,6 +64,7 @@ def blocks() -> dict[str, str]:
         "bilateral": bilateral_table(bilateral),
         "schedule": schedule_table(schedule),
         "day": day_table(day),
+        "against": against(),
     }
 
 
@@ -234,6 +261,26 @@ def day_table(day: Figures) -> str:
         for run in day["days"]
     ]
     return table(("homes", "ledger", "processor time", "memory, MB", "trades"), rows)
+
+
+def against() -> str:
+    """This commit beside another one, and the ratios to reach."""
+    if not AGAINST.exists():
+        return "Nothing has been measured against another commit yet.\n"
+    found = read("against")
+    rows = []
+    for figure in found["figures"]:
+        base, now = (seconds(statistics.median(figure[side])) for side in ("base", "now"))
+        limit, sign = RATIOS.get(figure["name"]), "≥" if figure["rate"] else "≤"
+        reached = limit is not None and (figure["ratio"] >= limit if figure["rate"] else figure["ratio"] <= limit)
+        goal = ("–", "") if limit is None else (f"{sign} {limit:g}", said(reached))
+        rows.append((figure["name"], figure["unit"], base, now, f"{figure['ratio']:.3g}", *goal))
+    where = found["machine"]
+    told = (
+        f"{found['date'][:10]}, commit {found['commit'][:12]} against {found['against'][:12]}, medians of"
+        f" {found['runs']} runs each on {where['cpu']}, {where['cores']} cores, Python {where['python']}:\n\n"
+    )
+    return told + table(("what", "unit", "against", "now", "ratio", "to reach", ""), rows)
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from eth.abc import StateAPI
 from eth.exceptions import OutOfGas
@@ -11,6 +11,8 @@ from eth.vm.message import Message
 from eth_typing import Address
 from strong_blocks import GENESIS, SENDERS
 from twins import Difference, Twins
+
+from commonwatt.ledger.chain.rules import ChainState
 
 PURE = bytes(
     number
@@ -44,7 +46,7 @@ class Frames:
         maker = self._twins.maker
         self._theirs = self._twins.theirs.state()
         self._ours: Any = maker._new_state(maker.header())
-        self._guarded: Any = maker._new_state(maker.header())
+        self._guarded = cast("ChainState", maker._new_state(maker.header()))
         self._guarded.watch(lambda: None)
 
     def compare(
