@@ -179,8 +179,8 @@ def random_blocks(seed: int, count: int = 3) -> None:
     twins.seal(blocks.first(), blocks.coinbase)
     for _ in range(count):
         twins.seal(blocks.next(), blocks.coinbase, after=blocks.chance.choice([1, 12]))
-        for question in blocks.questions():
-            twins.ask(question)
+        for question, overrides in blocks.questions():
+            twins.ask(question, overrides)
     for address in blocks.accounts():
         twins.read(address, blocks.chance.sample(SLOTS, 4))
 

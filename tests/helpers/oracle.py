@@ -26,7 +26,7 @@ from eth_typing import Address, BlockNumber
 from trie.hexary import HexaryTrie
 
 from commonwatt.ledger.chain.evm import EXTRA_DATA_BYTES, Genesis
-from commonwatt.ledger.chain.question import Answer, Question, ask
+from commonwatt.ledger.chain.question import Answer, Override, Question, ask, override
 from commonwatt.ledger.chain.rules import ChainComputation, Guard
 from commonwatt.proof.keccak import keccak
 
@@ -120,8 +120,12 @@ class Oracle:
         before = OracleVM.get_prev_hashes(head.parent_hash, chaindb)
         return OracleVM.build_state(chaindb.db, head, ChainContext(self.chain.chain_id), before or ())
 
-    def ask(self, question: Question) -> Answer:
-        """Run a question on the head's state."""
+    def ask(self, question: Question, overrides: Mapping[bytes, Override] | None = None) -> Answer:
+        """Run a question on the head's state, or on what it takes that to be."""
+        if overrides:
+            state = self.state()
+            override(state, overrides)
+            return ask(state, question)
         self._asked = self._asked or self.state()
         return ask(self._asked, question)
 

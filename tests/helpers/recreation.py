@@ -31,6 +31,7 @@ CHILDREN = (
     _child(b"\x41", b""),
     bytes.fromhex("600760015533ff"),  # destroys itself before it is there
     bytes.fromhex("60076001555f5ffd"),  # never is
+    bytes.fromhex("600760015500"),  # is there without code
 )
 
 

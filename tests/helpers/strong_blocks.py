@@ -11,7 +11,7 @@ import rlp
 from strong_programs import SLOTS, WORDS, Programs, World, init_code, push
 
 from commonwatt.ledger.chain.evm import Genesis
-from commonwatt.ledger.chain.question import Question
+from commonwatt.ledger.chain.question import Override, Question
 from commonwatt.ledger.wallet import created_address
 from commonwatt.proof import Key, keccak
 
@@ -63,12 +63,23 @@ class Blocks:
         """So many transactions."""
         return [self._transaction() for _ in range(count)]
 
-    def questions(self, count: int = 3) -> Iterator[Question]:
-        """Calls that come into no block."""
+    def questions(self, count: int = 3) -> Iterator[tuple[Question, dict[bytes, Override]]]:
+        """Calls that come into no block, and what they take accounts to be."""
         for _ in range(count):
             to = self.chance.choice([*self.contracts, b""])
             gas = self.chance.choice([60_000, 300_000, 2_000_000]) if to else 4_000_000
-            yield Question(gas, to, self.chance.choice(SENDERS).address, self._data() if to else self._code())
+            question = Question(gas, to, self.chance.choice(SENDERS).address, self._data() if to else self._code())
+            yield (
+                question,
+                {who: self._override() for who in self.chance.choices(self.contracts, k=self.chance.choice([0, 0, 2]))},
+            )
+
+    def _override(self) -> Override:
+        chance = self.chance
+        return Override(
+            chance.choice([None, 0, ETHER]), chance.choice([None, 1, 7]), chance.choice([None, b"", self._code()]),
+            {slot: chance.choice([0, 9]) for slot in chance.sample(SLOTS, 2)}, cleared=chance.random() < 0.5,
+        )  # fmt: skip
 
     def accounts(self) -> list[bytes]:
         """All that were named."""

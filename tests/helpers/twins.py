@@ -3,7 +3,7 @@
 # ruff: noqa: ARG002 - the simplest engine needs less than the protocol gives it.
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from eth_typing import Address
 from oracle import Oracle, gas_of
 
 from commonwatt.ledger.chain.evm import Genesis, decode
-from commonwatt.ledger.chain.question import Question
+from commonwatt.ledger.chain.question import Override, Question
 from commonwatt.ledger.network.consensus.interface import Header, History, Turn
 from commonwatt.ledger.network.tree import Tree
 from commonwatt.proof import Key
@@ -97,11 +97,11 @@ class Twins:
             kept = self.maker.receipt(hash_)
             same("what a transaction gave back", kept and kept.output, theirs.output if theirs.error else b"")
 
-    def ask(self, question: Question) -> None:
+    def ask(self, question: Question, overrides: Mapping[bytes, Override] | None = None) -> None:
         """Put the same question to both heads, to ours with a guard and without."""
-        theirs = self.theirs.ask(question)
-        same("answer", self.maker.ask(question), theirs)
-        same("answer under a guard", self.maker.ask(question, guard=lambda: None), theirs)
+        theirs = self.theirs.ask(question, overrides)
+        same("answer", self.maker.ask(question, overrides=overrides), theirs)
+        same("answer under a guard", self.maker.ask(question, guard=lambda: None, overrides=overrides), theirs)
 
     def read(self, address: bytes, slots: Sequence[int]) -> None:
         """Compare what both hold of an account, and its proof."""
