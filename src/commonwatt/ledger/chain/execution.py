@@ -11,9 +11,10 @@ from eth.vm.forks.byzantium.constants import (
     EIP658_TRANSACTION_STATUS_CODE_FAILURE,
     EIP658_TRANSACTION_STATUS_CODE_SUCCESS,
 )
+from eth.vm.forks.cancun.blocks import CancunBlockHeader
 
 from commonwatt.ledger.chain import trie
-from commonwatt.ledger.chain.evm import Queued, output_key, receipt_of
+from commonwatt.ledger.chain.evm import Queued, encode_receipt, header_after, output_key, receipt_of
 from commonwatt.ledger.chain.rules import ChainState, Guard, Unexecutable, executing, unbounded
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.node import ZERO_ADDRESS, Receipt
@@ -37,9 +38,7 @@ class Execution:
         guard: Guard = unbounded,
     ) -> None:
         self._parent = parent
-        self._header = chain.create_header_from_parent(
-            parent, timestamp=timestamp, gas_limit=parent.gas_limit, coinbase=coinbase, extra_data=extra_data
-        )
+        self._header = header_after(parent, timestamp, coinbase, extra_data)
         self._vm: Any = chain.get_vm(self._header)
         self._guard = guard
         if guard is not unbounded:
@@ -81,14 +80,14 @@ class Execution:
             self._vm.apply_all_withdrawals(withdrawals)
             fields: dict[str, Any] = cast("Any", self._header.as_dict()) | {
                 "transaction_root": self._keep([queued.raw for queued in self.done]),
-                "receipt_root": self._keep([receipt.encode() for receipt in self._receipts]),
+                "receipt_root": self._keep([encode_receipt(receipt) for receipt in self._receipts]),
                 "withdrawals_root": self._keep([withdrawal.encode() for withdrawal in withdrawals]),
                 "bloom": self._bloom,
                 "gas_used": self._used,
             }
             self._vm.state.persist()
             fields["state_root"] = self._vm.state.state_root
-            header = type(self._header)(**fields)
+            header = CancunBlockHeader(**fields)
             self._vm.validate_header(header, self._parent)
             transactions = [queued.transaction for queued in self.done]
             return cast("BlockAPI", self._vm.get_block_class()(header, transactions, (), withdrawals))

@@ -11,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
 
 import rlp
 from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI, StateAPI, WithdrawalAPI
@@ -20,8 +19,6 @@ from eth.exceptions import HeaderNotFound, PyEVMError, TransactionNotFound
 from eth.rlp.accounts import Account
 from eth.vm.chain_context import ChainContext
 from eth.vm.forks.cancun.transactions import CancunTransactionBuilder
-from eth.vm.forks.london.blocks import LondonBlockHeader
-from eth.vm.forks.london.headers import calculate_expected_base_fee_per_gas
 from eth_bloom.bloom import BloomFilter
 from eth_typing import Address, BlockNumber, Hash32
 from eth_utils.exceptions import ValidationError
@@ -32,6 +29,7 @@ from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain.evm import (
     CHAIN_ID_KEY,
     Database,
+    base_fee_after,
     block_of,
     chain_class,
     logs_of,
@@ -138,7 +136,7 @@ class Reader:
 
     def base_fee_after(self, header: BlockHeaderAPI) -> int:
         """Wei per gas that a block after this one asks for."""
-        return calculate_expected_base_fee_per_gas(cast("LondonBlockHeader", header))
+        return base_fee_after(header)
 
     def header(self, at: At = None) -> BlockHeaderAPI:
         """A whole header. Raises UnknownBlock."""

@@ -20,7 +20,7 @@ from eth_utils.exceptions import ValidationError
 from rlp.exceptions import DecodingError
 from trie.exceptions import MissingTrieNode
 
-from commonwatt.ledger.chain.trie import BLANK, Nodes, Trie, head, items, number
+from commonwatt.ledger.chain.trie import BLANK, Nodes, Trie, in_list, item, items, number
 from commonwatt.proof.keccak import keccak
 
 _NO_CODE = keccak(b"")
@@ -369,5 +369,4 @@ def _encoded(account: _Account | None) -> bytes:
     if account is None:
         return b""
     nonce, balance, root, code_hash = account
-    body = number(nonce) + number(balance) + b"\xa0" + root + b"\xa0" + code_hash
-    return head(len(body), 0xC0) + body
+    return in_list(number(nonce), number(balance), item(root), item(code_hash))

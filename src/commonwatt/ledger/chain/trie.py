@@ -97,13 +97,12 @@ class Trie:
 
     def get(self, key: bytes) -> bytes:
         """The value of a key; empty when there is none."""
-        value = b""
-        for node, rest in self._down(key):
-            if isinstance(node, Leaf):
-                value = node.value if node.path == rest else b""
-            else:
-                value = b"" if rest or isinstance(node, Extension) else node[16]
-        return value
+        node: Node | None = None
+        for node, rest in self._down(key):  # noqa: B007 (the last one is wanted)
+            pass
+        if isinstance(node, Leaf):
+            return node.value if node.path == rest else b""
+        return b"" if node is None or rest or isinstance(node, Extension) else node[16]
 
     def proof(self, key: bytes) -> tuple[bytes, ...]:
         """The encoded nodes from the root towards a key. A node inside its parent is no entry of its own."""
@@ -203,15 +202,13 @@ class Trie:
 
     def _finish(self, draft: _Draft, made: dict[bytes, bytes]) -> Node:
         """A draft with references in it."""
-        if isinstance(draft, Leaf):
+        if isinstance(draft, Leaf) or (isinstance(draft, Extension) and isinstance(draft.below, bytes)):
             return draft
         if isinstance(draft, Extension):
             return Extension(draft.path, self._refer(draft.below, made))
-        return tuple([self._refer(below, made) for below in draft])
+        return tuple([below if isinstance(below, bytes) else self._refer(below, made) for below in draft])
 
-    def _refer(self, draft: bytes | _Draft, made: dict[bytes, bytes]) -> bytes:
-        if isinstance(draft, bytes):
-            return draft
+    def _refer(self, draft: _Draft, made: dict[bytes, bytes]) -> bytes:
         node = self._finish(draft, made)
         raw = encode(node)
         if len(raw) < _HASH:
@@ -264,8 +261,9 @@ def encode(node: Node) -> bytes:
     elif isinstance(node, Extension):
         body = item(_packed("00", "1", node.path)) + _reference(node.below)
     else:
-        body = b"".join([_reference(below) for below in node[:16]]) + item(node[16])
-    return head(len(body), 0xC0) + body
+        below = [b"\xa0" + each if len(each) == _HASH else each or b"\x80" for each in node[:16]]
+        body = b"".join(below) + item(node[16])
+    return in_list(body)
 
 
 def _packed(even: str, odd: str, path: str) -> bytes:
@@ -284,6 +282,12 @@ def item(data: bytes) -> bytes:
     if len(data) == 1 and data[0] < 0x80:
         return data
     return head(len(data), 0x80) + data
+
+
+def in_list(*parts: bytes) -> bytes:
+    """The RLP of a list of these encoded parts."""
+    body = b"".join(parts)
+    return head(len(body), 0xC0) + body
 
 
 def head(size: int, kind: int) -> bytes:

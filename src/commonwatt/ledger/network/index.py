@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from eth.abc import BlockHeaderAPI
-from eth.db.chain import ChainDB
 from eth.db.schema import SchemaV1
 from eth_typing import Hash32
 
-from commonwatt.ledger.chain.evm import Database
+from commonwatt.ledger.chain.evm import Database, Names
 from commonwatt.ledger.chain.reader import Reader
 from commonwatt.ledger.chain.store import Store
 
@@ -42,12 +41,12 @@ class Index:
 
     def add(self, header: BlockHeaderAPI, transactions: tuple[bytes, ...]) -> None:
         """A block joins the chain."""
-        ChainDB._add_block_number_to_hash_lookup(self._db, header)
+        Names._add_block_number_to_hash_lookup(self._db, header)
         for index, hash_ in enumerate(transactions):
-            ChainDB._add_transaction_to_canonical_chain(self._db, Hash32(hash_), header, index)
+            Names._add_transaction_to_canonical_chain(self._db, Hash32(hash_), header, index)
 
     def remove(self, header: BlockHeaderAPI, transactions: tuple[bytes, ...]) -> None:
         """A block leaves it."""
         self._store.put(SchemaV1.make_block_number_to_hash_lookup_key(header.block_number), None)
         for hash_ in transactions:
-            ChainDB._remove_transaction_from_canonical_chain(self._db, Hash32(hash_))
+            Names._remove_transaction_from_canonical_chain(self._db, Hash32(hash_))
