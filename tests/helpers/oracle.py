@@ -16,13 +16,16 @@ from eth.abc import AtomicDatabaseAPI, BlockHeaderAPI, ReceiptAPI, StateAPI
 from eth.chains.base import Chain
 from eth.consensus.noproof import NoProofConsensus
 from eth.db.atomic import AtomicDB
+from eth.exceptions import VMError
 from eth.rlp.accounts import Account
 from eth.vm.chain_context import ChainContext
 from eth.vm.forks.cancun import CancunVM
 from eth.vm.forks.cancun.blocks import CancunBlock
 from eth.vm.forks.cancun.computation import CancunComputation
 from eth.vm.forks.cancun.state import CancunState
+from eth.vm.forks.cancun.transactions import CancunTransactionBuilder
 from eth_typing import Address, BlockNumber
+from eth_utils.exceptions import ValidationError
 from trie.hexary import HexaryTrie
 
 from commonwatt.ledger.chain.evm import EXTRA_DATA_BYTES, Genesis
@@ -113,6 +116,15 @@ class Oracle:
         self._asked = None
         made = self.chain.import_block(block, perform_validation=False)
         return made.imported_block.header
+
+    def refusal(self, raw: bytes, timestamp: int) -> str:
+        """Why py-evm does not execute a transaction in a block after the head; empty when it does."""
+        header = self.chain.create_header_from_parent(self.head, timestamp=timestamp, gas_limit=self.head.gas_limit)
+        try:
+            self.chain.get_vm(header).apply_transaction(header, CancunTransactionBuilder.decode(raw))
+        except (ValidationError, VMError) as error:
+            return str(error).splitlines()[0].rstrip(".")
+        return ""
 
     def state(self) -> StateAPI:
         """The state after the head, as questions see it: in the head's own block."""

@@ -7,12 +7,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import rlp
 from eth.abc import BlockHeaderAPI
 from eth_typing import Address
 from oracle import Oracle, gas_of
 
 from commonwatt.ledger.chain.evm import Genesis, decode
+from commonwatt.ledger.chain.execution import Execution
 from commonwatt.ledger.chain.question import Override, Question
+from commonwatt.ledger.chain.rules import Unexecutable
+from commonwatt.ledger.network.block import encode_block, extra_data
 from commonwatt.ledger.network.consensus.interface import Header, History, Turn
 from commonwatt.ledger.network.tree import Tree
 from commonwatt.proof import Key
@@ -87,6 +91,24 @@ class Twins:
         except Exception as error:
             raise Difference(f"another node does not take the block: {error}") from error
         same("the head of another node", self.taker.head, self.maker.head)
+
+    def refuse(self, bad: bytes, good: bytes) -> str:
+        """Make a block of one transaction beside one that cannot be executed; why that one cannot."""
+        maker, now = self.maker, self.maker.head.timestamp + 1
+        run = Execution(maker._chain, maker.header(), timestamp=now, extra_data=extra_data(b"", b""))
+        reason = ""
+        try:
+            run.apply(decode(bad))
+        except Unexecutable as error:
+            reason = str(error)
+        same("why a transaction is refused", reason, self.theirs.refusal(bad, now))
+        run.apply(decode(good))
+        raw = encode_block(rlp.encode(run.close().header), [good], [])
+        maker._store.discard()
+        for node in (maker, self.taker):
+            node.add(raw, now)
+        same_headers(maker.header(), self.theirs.add(raw))
+        return reason
 
     def _compare(self) -> None:
         header, applied = self.maker.header(), self.theirs.applied
