@@ -1,13 +1,13 @@
-"""Code run in basic blocks, where py-evm runs one opcode after the other.
+"""Code that runs in basic blocks, where py-evm runs one opcode after the other.
 
-An opcode is *pure* when all that it does is known from the stack, the frame's memory and its message. A block is a run
-of pure opcodes. It is translated when code first comes to it: what PUSH, DUP, SWAP and POP do is then done for good, and
-what is left are functions of registers. It is entered only when it cannot fail, so that no opcode has to look whether
-there is enough gas and stack. Everything else is py-evm's own: the opcode that ends a block sees exactly the stack, gas
-and memory that it would see in py-evm, and when a block cannot be entered, py-evm's loop ends the frame within it.
+A block is a run of pure opcodes. It is translated when code first comes to it: all that PUSH, DUP, SWAP and POP do is
+done then, and what is left is a list of functions of registers. A block is entered only when it cannot fail, so that
+none of its opcodes has to look whether there is enough gas and stack. Everything else is py-evm's own: the opcode that
+ends a block sees exactly the gas, stack and memory that it would see there, and when a block cannot be entered, its
+loop goes on from the block's beginning and ends the frame within it.
 
-The one thing in a block that may fail is memory that grows beyond what its gas bears. Gas that a block's opcodes cost
-is paid at its beginning; whether a frame runs out of gas in a block does not depend on the order.
+Only memory may grow beyond what the gas bears while a block runs. The gas of all its opcodes is paid before; whether a
+frame runs out of gas within a block does not depend on the order.
 """
 
 from __future__ import annotations
@@ -16,141 +16,67 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from operator import and_, itemgetter, or_, xor
+from operator import itemgetter
 from typing import Any
 
-from eth.constants import STACK_DEPTH_LIMIT, UINT_256_CEILING, UINT_256_MAX
 from eth.vm.code_stream import CodeStream
-from eth.vm.forks.cancun.opcodes import CANCUN_OPCODES
 from eth.vm.logic.flow import jump
 
-RUN = 0x100
-"""Stands before a frame's opcodes: the instruction that runs them in blocks."""
+from commonwatt.ledger.chain.opcodes import (
+    COMPUTED,
+    DUP1,
+    DUP16,
+    GAS,
+    JUMP,
+    JUMPDEST,
+    JUMPI,
+    MSTORE,
+    PC,
+    POP,
+    PURE,
+    PUSH0,
+    PUSH1,
+    PUSH32,
+    STOP,
+    SWAP1,
+    SWAP16,
+    Function,
+    pair,
+)
 
-_STOP, _POP, _JUMP, _JUMPI, _PC, _JUMPDEST = 0x00, 0x50, 0x56, 0x57, 0x58, 0x5B
-_PUSH0, _PUSH1, _PUSH32, _DUP1, _DUP16, _SWAP1, _SWAP16 = 0x5F, 0x60, 0x7F, 0x80, 0x8F, 0x90, 0x9F
+RUN = 0x100
+"""The instruction that runs a frame's code in blocks; it stands before the first opcode."""
+
+_STACK_LIMIT = 1024
 _PUSHES = re.compile(
-    b"|".join(re.escape(bytes([_PUSH1 - 1 + size])) + b".{0,%d}" % size for size in range(1, 33)), re.DOTALL
+    b"|".join(re.escape(bytes([PUSH0 + size])) + b".{0,%d}" % size for size in range(1, 33)), re.DOTALL
 )
 # As many contracts' as one transaction calls within reason; each takes twice its size, 48 KiB at most.
 _ANALYSED = 1024
-_PROGRAMS = 64
-# Opcodes of a block: translating one that is then not entered takes no longer than the call that came to it.
+_PROGRAMS = 32
+# Opcodes of a block. To translate one that cannot be entered then takes no longer than the call that came to it.
 _LONGEST = 64
-# Steps and blocks that are kept of a program; it takes a MiB then.
-_KEPT = 8192
-
-Function = Callable[[Any, Any], Any]
-
-
-def _signed(value: int) -> int:
-    return value - UINT_256_CEILING if value >> 255 else value
-
-
-def _sdiv(a: int, b: int) -> int:
-    a, b = _signed(a), _signed(b)
-    quotient = abs(a) // abs(b) if b else 0
-    return (quotient if (a < 0) == (b < 0) else -quotient) & UINT_256_MAX
-
-
-def _smod(a: int, b: int) -> int:
-    a, b = _signed(a), _signed(b)
-    rest = abs(a) % abs(b) if b else 0
-    return (-rest if a < 0 else rest) & UINT_256_MAX
-
-
-def _signextend(size: int, value: int) -> int:
-    if size > 31:
-        return value
-    sign = 1 << 8 * size + 7
-    return value | UINT_256_CEILING - sign if value & sign else value & sign - 1
-
-
-def _sar(shift: int, value: int) -> int:
-    return _signed(value) >> min(shift, 256) & UINT_256_MAX
-
-
-def _calldataload(frame: Any, start: int) -> int:
-    return int.from_bytes(frame.msg.data_as_bytes[start : start + 32].ljust(32, b"\0"), "big")
-
-
-def _mload(frame: Any, start: int) -> int:
-    if start + 32 > len(frame._memory._bytes):
-        frame.extend_memory(start, 32)
-    return int.from_bytes(frame._memory._bytes[start : start + 32], "big")
-
-
-def _mstore(place: tuple[Any, int], value: int) -> None:
-    frame, start = place
-    if start + 32 > len(frame._memory._bytes):
-        frame.extend_memory(start, 32)
-    frame._memory._bytes[start : start + 32] = value.to_bytes(32, "big")
-
-
-def _pair(a: Any, b: Any) -> tuple[Any, Any]:
-    return a, b
-
-
-# What pure opcodes make of the topmost values of the stack, the first one on top.
-_UNARY: dict[int, Callable[[int, Any], int]] = {
-    0x15: lambda a, _: 0 if a else 1,  # ISZERO
-    0x19: lambda a, _: UINT_256_MAX - a,  # NOT
-}
-_BINARY: dict[int, Callable[[int, int], int]] = {
-    0x01: lambda a, b: (a + b) & UINT_256_MAX,  # ADD
-    0x02: lambda a, b: (a * b) & UINT_256_MAX,  # MUL
-    0x03: lambda a, b: (a - b) & UINT_256_MAX,  # SUB
-    0x04: lambda a, b: a // b if b else 0,  # DIV
-    0x05: _sdiv,
-    0x06: lambda a, b: a % b if b else 0,  # MOD
-    0x07: _smod,
-    0x0B: _signextend,
-    0x10: lambda a, b: 1 if a < b else 0,  # LT
-    0x11: lambda a, b: 1 if a > b else 0,  # GT
-    0x12: lambda a, b: 1 if _signed(a) < _signed(b) else 0,  # SLT
-    0x13: lambda a, b: 1 if _signed(a) > _signed(b) else 0,  # SGT
-    0x14: lambda a, b: 1 if a == b else 0,  # EQ
-    0x16: and_,
-    0x17: or_,
-    0x18: xor,
-    0x1A: lambda at, value: value >> 8 * (31 - at) & 0xFF if at < 32 else 0,  # BYTE
-    0x1B: lambda shift, value: value << shift & UINT_256_MAX if shift < 256 else 0,  # SHL
-    0x1C: lambda shift, value: value >> shift if shift < 256 else 0,  # SHR
-    0x1D: _sar,
-}
-_TERNARY: dict[int, Callable[[tuple[int, int], int], int]] = {
-    0x08: lambda pair, n: (pair[0] + pair[1]) % n if n else 0,  # ADDMOD
-    0x09: lambda pair, n: pair[0] * pair[1] % n if n else 0,  # MULMOD
-}
-_OF_FRAME: dict[int, Callable[[Any, Any], int]] = {
-    0x34: lambda frame, _: int(frame.msg.value),  # CALLVALUE
-    0x36: lambda frame, _: len(frame.msg.data),  # CALLDATASIZE
-}
-_OF_FRAME_AND_VALUE: dict[int, Callable[[Any, int], int]] = {0x35: _calldataload, 0x51: _mload}
-_MSTORE = 0x52
-_STACK_ONLY = {_POP, _PC, _JUMPDEST, *range(_PUSH0, _SWAP16 + 1)}
-PURE = frozenset(
-    _STACK_ONLY | {_MSTORE} | _UNARY.keys() | _BINARY.keys() | _TERNARY.keys() | _OF_FRAME.keys()
-    | _OF_FRAME_AND_VALUE.keys()
-)  # fmt: skip
-"""The opcodes that blocks are made of."""
-_GAS = {opcode: CANCUN_OPCODES[opcode].gas_cost for opcode in (*PURE, _JUMP, _JUMPI)}
+# Opcodes of a program whose translations are kept, about 100 bytes each. A large contract has 6 000 in use.
+_KEPT = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Code from one place to the next opcode that is not pure, translated.
+    """A run of pure opcodes, and what ends it.
 
-    Its registers are the frame, `constants`, the topmost `needed` values of the stack and what each step gives.
+    Its registers are the frame, `constants`, the topmost `needed` values of the stack, and what each step gives.
 
-    gas : what its opcodes cost, without memory's growth
-    needed : values that it wants on the stack
-    highest : of the stack's heights at its beginning, in order not to go beyond the limit
-    steps : function and the registers of its two arguments
-    changed : topmost values of the stack in whose place its results come
-    results : picks those out of the registers
-    opcode : that ends it; None when it is only too long
+    gas : of its opcodes, without memory's growth
+    needed : values that must be on the stack
+    highest : height of the stack from which it does not grow beyond its limit
+    steps : functions, and the registers of their two arguments
+    changed : topmost values of the stack that the results replace
+    results : picks those from the registers
+    target, condition : of a jump at its end, registers that tell where to and whether; the frame is always true.
+        0 as target: no jump
+    opcode : what else ends it; None when nothing does
     after : place behind it
+    opcodes : how many it was made of
     """
 
     start: int
@@ -161,20 +87,23 @@ class Block:
     steps: tuple[tuple[Function, int, int], ...]
     changed: int
     results: Callable[[list[Any]], Any]
+    target: int
+    condition: int
     opcode: int | None
     after: int
+    opcodes: int
 
 
 @dataclass(eq=False, slots=True)
 class _Value:
-    """What will be in a register. constant : its value; None when it is known only when the block runs."""
+    """What a register will hold. constant : None when it is not known before the block runs."""
 
     constant: Any = None
 
 
 @dataclass
 class _Translation:
-    """A block in the making: what its opcodes do is done with values that nobody knows yet."""
+    """A block in the making: its opcodes are run with values of which only constants are known."""
 
     stack: list[_Value] = field(default_factory=list)
     inputs: list[_Value] = field(default_factory=list)
@@ -184,6 +113,7 @@ class _Translation:
     frame: _Value = field(default_factory=_Value)
     gas: int = 0
     growth: int = 0
+    opcodes: int = 0
 
     def need(self, count: int) -> None:
         """See to so many values being on the stack."""
@@ -197,77 +127,91 @@ class _Translation:
         return self.stack.pop()
 
     def put(self, value: _Value) -> None:
-        """Put a value onto the stack."""
+        """Put a value on top of the stack."""
         self.stack.append(value)
         self.growth = max(self.growth, len(self.stack) - len(self.inputs))
+
+    def known(self) -> int | None:
+        """The topmost value when it is a constant."""
+        return self.stack[-1].constant if self.stack else None
 
     def constant(self, value: Any) -> _Value:
         """A value that is known."""
         return self.constants.setdefault(value, _Value(value))
 
     def apply(self, function: Function, first: _Value, second: _Value) -> _Value:
-        """What a function gives; of constants that is a constant."""
+        """What a function gives; of constants it is a constant."""
         if first.constant is not None and second.constant is not None:
             return self.constant(function(first.constant, second.constant))
         self.steps.append((function, first, second, result := _Value()))
         return result
 
-    def translate(self, opcode: int, data: bytes, place: int) -> None:
-        """Do what a pure opcode does. data : that of a PUSH; place : of the opcode"""
-        self.gas += _GAS[opcode]
-        if _PUSH0 <= opcode <= _PUSH32:
+    def pay(self, opcode: int) -> None:
+        """Count an opcode and its gas."""
+        self.opcodes += 1
+        self.gas += GAS[opcode]
+
+    def add(self, opcode: int, data: bytes, place: int) -> None:
+        """Run a pure opcode. data : of a PUSH; place : of the opcode"""
+        self.pay(opcode)
+        if PUSH0 <= opcode <= PUSH32:
             self.put(self.constant(int.from_bytes(data, "big")))
-        elif _DUP1 <= opcode <= _DUP16:
-            depth = opcode - _DUP1 + 1
+        elif DUP1 <= opcode <= DUP16:
+            depth = opcode - DUP1 + 1
             self.need(depth)
             self.put(self.stack[-depth])
-        elif _SWAP1 <= opcode <= _SWAP16:
-            depth = opcode - _SWAP1 + 2
+        elif SWAP1 <= opcode <= SWAP16:
+            depth = opcode - SWAP1 + 2
             self.need(depth)
             self.stack[-1], self.stack[-depth] = self.stack[-depth], self.stack[-1]
-        elif opcode == _POP:
+        elif opcode == POP:
             self.take()
-        elif opcode == _PC:
+        elif opcode == PC:
             self.put(self.constant(place))
-        elif function := _BINARY.get(opcode):
-            self.put(self.apply(function, self.take(), self.take()))
-        elif function := _UNARY.get(opcode):
-            value = self.take()
-            self.put(self.apply(function, value, value))
-        elif function := _OF_FRAME_AND_VALUE.get(opcode):
-            self.put(self.apply(function, self.frame, self.take()))
-        elif opcode == _MSTORE:
-            self.apply(_mstore, self.apply(_pair, self.frame, self.take()), self.take())
-        elif function := _TERNARY.get(opcode):
-            self.put(self.apply(function, self.apply(_pair, self.take(), self.take()), self.take()))
-        elif function := _OF_FRAME.get(opcode):
-            self.put(self.apply(function, self.frame, self.frame))
+        elif opcode != JUMPDEST:
+            self._compute(opcode)
+
+    def _compute(self, opcode: int) -> None:
+        kinds, function = COMPUTED[opcode]
+        arguments = [self.frame if kind == "f" else self.take() for kind in kinds]
+        if len(arguments) == 3:
+            arguments[:2] = [self.apply(pair, *arguments[:2])]
+        result = self.apply(function, arguments[0], arguments[-1])
+        if opcode != MSTORE:
+            self.put(result)
 
     def block(self, start: int, opcode: int | None, after: int) -> Block:
-        """The block, once it is known what ends it."""
+        """The block, which ends before an opcode or after a jump."""
+        target = condition = self.frame
+        if opcode in (JUMP, JUMPI):
+            self.pay(opcode)
+            target = self.take()
+            condition = self.take() if opcode == JUMPI else self.frame
+            opcode = None
         values = [self.frame, *self.constants.values(), *reversed(self.inputs), *(step[3] for step in self.steps)]
-        registers = {value: register for register, value in enumerate(values)}
-        same = 0  # of the lowest values, those that it leaves as they are
-        for value, before in zip(self.stack, reversed(self.inputs), strict=False):
-            if value is not before:
-                break
-            same += 1
+        registers = {value: number for number, value in enumerate(values)}
+        kept = 0  # of the lowest values
+        while kept < min(len(self.stack), len(self.inputs)) and self.stack[kept] is self.inputs[-1 - kept]:
+            kept += 1
         return Block(
-            start,
-            self.gas,
-            len(self.inputs),
-            STACK_DEPTH_LIMIT - self.growth,
-            tuple(self.constants),
-            tuple((function, registers[a], registers[b]) for function, a, b, _ in self.steps),
-            len(self.inputs) - same,
-            _picked([registers[value] for value in self.stack[same:]]),
-            opcode,
-            after,
+            start=start,
+            gas=self.gas,
+            needed=len(self.inputs),
+            highest=_STACK_LIMIT - self.growth,
+            constants=tuple(self.constants),
+            steps=tuple((function, registers[a], registers[b]) for function, a, b, _ in self.steps),
+            changed=len(self.inputs) - kept,
+            results=_picking([registers[value] for value in self.stack[kept:]]),
+            target=registers[target],
+            condition=registers[condition],
+            opcode=opcode,
+            after=after,
+            opcodes=self.opcodes,
         )
 
 
-def _picked(registers: list[int]) -> Callable[[list[Any]], Any]:
-    """A function that gives these registers."""
+def _picking(registers: list[int]) -> Callable[[list[Any]], Any]:
+    """A function that picks these registers."""
     if len(registers) > 1:
         return itemgetter(*registers)
     first = registers[0] if registers else 0
@@ -275,22 +219,23 @@ def _picked(registers: list[int]) -> Callable[[list[Any]], Any]:
 
 
 def block_at(code: bytes, start: int) -> Block:
-    """Translate the block that begins at a place of some code."""
-    made, place = _Translation(), start
-    for _ in range(_LONGEST):
-        opcode = code[place] if place < len(code) else _STOP
+    """Translate the block that begins at a place of some code.
+
+    It goes on where a jump leads whose target is a constant, but not to where it was: what is repeated is a block.
+    """
+    made, place, passed = _Translation(), start, {start}
+    while made.opcodes < _LONGEST:
+        opcode = code[place] if place < len(code) else STOP
         after = place + 1
         if opcode in PURE:
-            size = max(opcode - _PUSH0, 0) if opcode <= _PUSH32 else 0
+            size = opcode - PUSH0 if PUSH0 < opcode <= PUSH32 else 0
             after += size
-            made.translate(opcode, code[place + 1 : after].ljust(size, b"\0"), place)
-        elif opcode == _JUMP and made.stack and is_target(code, made.stack[-1].constant):
-            made.gas += _GAS[_JUMP]
+            made.add(opcode, code[place + 1 : after].ljust(size, b"\0"), place)
+        elif opcode == JUMP and (target := made.known()) not in passed and is_target(code, target):
+            made.pay(opcode)
             after = made.take().constant
+            passed.add(after)
         else:
-            made.gas += _GAS.get(opcode, 0)
-            if opcode in (_JUMP, _JUMPI):
-                made.need(opcode - _JUMP + 1)
             return made.block(start, opcode, after)
         place = after
     return made.block(start, None, place)
@@ -299,34 +244,33 @@ def block_at(code: bytes, start: int) -> Block:
 @lru_cache(maxsize=_ANALYSED)
 def instructions(code: bytes) -> bytes:
     """Code in which the data of each PUSH is a PUSH1, and no instruction is."""
-    return _PUSHES.sub(lambda push: b"\0" + bytes([_PUSH1]) * (len(push[0]) - 1), code)
+    return _PUSHES.sub(lambda push: b"\0" + bytes([PUSH1]) * (len(push[0]) - 1), code)
 
 
 def is_target(code: bytes, place: int | None) -> bool:
     """Whether code may jump there."""
-    return place is not None and place < len(code) and instructions(code)[place] == _JUMPDEST
+    return place is not None and place < len(code) and instructions(code)[place] == JUMPDEST
 
 
 class Program(dict[int, Block]):
-    """Code, with the blocks that were entered so far by where they begin.
+    """The blocks of some code by where they begin, each translated when it is first asked for.
 
-    targets : those that jumps came to
+    targets : those that jumps lead to; None for a place where no jump may lead
     """
 
     def __init__(self, code: bytes) -> None:
         super().__init__()
-        self._code, self._size = code, 0
+        self._code, self._opcodes = code, 0
         self.targets = _Targets(self)
 
     def __missing__(self, start: int) -> Block:
-        made = block_at(self._code, start)
-        self._size += 1 + len(made.steps)
-        if self._size > _KEPT:
+        block = self[start] = block_at(self._code, start)
+        self._opcodes += 1 + block.opcodes
+        if self._opcodes > _KEPT:
+            self._opcodes = 0
             self.clear()
             self.targets.clear()
-            self._size = 1 + len(made.steps)
-        self[start] = made
-        return made
+        return block
 
     def is_target(self, place: int) -> bool:
         """Whether the code may jump there."""
@@ -341,20 +285,16 @@ class _Targets(dict[int, Block | None]):
     def __missing__(self, place: int) -> Block | None:
         if not self._program.is_target(place):
             return None
-        block = self._program[place]
-        self[place] = block
+        block = self[place] = self._program[place]
         return block
 
 
-program = lru_cache(maxsize=_PROGRAMS)(Program)
-"""The program of some code."""
+program_of = lru_cache(maxsize=_PROGRAMS)(Program)
+"""The program of some code; as many are kept as a chain's contracts need."""
 
 
 class Code(CodeStream):
-    """Code that runs in blocks as far as it can; py-evm's loop does the rest, which is to end the frame.
-
-    Where it may jump to is found out once, from its beginning.
-    """
+    """A frame's code. What blocks leave over is for py-evm's loop; what jumps may lead to is found out once."""
 
     __slots__ = ()
 
@@ -364,19 +304,17 @@ class Code(CodeStream):
 
     def is_valid_opcode(self, position: int) -> bool:
         """Whether an instruction is there, and not the data of one."""
-        return position < self._length_cache and instructions(self._raw_code_bytes)[position] != _PUSH1
+        return position < self._length_cache and instructions(self._raw_code_bytes)[position] != PUSH1
 
 
 def run(computation: Any) -> None:
-    """Run a frame's code from its beginning, block by block.
+    """Run a frame's code block by block; the state's guard is called before each.
 
-    The state's guard is called before each. Returns when a block cannot be entered: py-evm's loop, from that block's
-    beginning on, then finds out what it fails of. Raises what py-evm's opcodes raise.
+    Returns at a block that cannot be entered. Raises what py-evm's opcodes raise, and what the guard does.
     """
     code, meter, stack = computation.code, computation._gas_meter, computation._stack.values
-    blocks, guard = program(code._raw_code_bytes), computation.state.guard
-    targets, opcodes = blocks.targets, computation.opcodes
-    block = blocks[0]
+    program, guard, opcodes = program_of(code._raw_code_bytes), computation.state.guard, computation.opcodes
+    targets, block = program.targets, program[0]
     while True:
         guard()
         height = len(stack)
@@ -389,22 +327,17 @@ def run(computation: Any) -> None:
         for function, first, second in block.steps:
             keep(function(registers[first], registers[second]))
         stack[height - block.changed :] = block.results(registers)
-        opcode, after = block.opcode, block.after
-        if opcode == _JUMP or opcode == _JUMPI:
-            target = stack.pop()
-            if opcode == _JUMPI and not stack.pop():
-                block = blocks[after]
-                continue
-            found = targets[target]
+        if block.target and registers[block.condition]:
+            found = targets[registers[block.target]]
             if found is None:
-                stack.append(target)
-                jump(computation)
+                stack.append(registers[block.target])
+                return jump(computation)  # it raises
             block = found
-            continue
-        if opcode is not None:
-            code.program_counter = after
-            act = opcodes.get(opcode) or computation.get_opcode_fn(opcode)
-            act(computation=computation)
-            if stack and type(stack[-1]) is bytes:
-                stack[-1] = int.from_bytes(stack[-1], "big")
-        block = blocks[after]
+        else:
+            if block.opcode is not None:
+                code.program_counter = block.after
+                act = opcodes.get(block.opcode) or computation.get_opcode_fn(block.opcode)
+                act(computation=computation)
+                if stack and type(stack[-1]) is bytes:
+                    stack[-1] = int.from_bytes(stack[-1], "big")
+            block = program[block.after]
