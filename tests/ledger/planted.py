@@ -57,16 +57,16 @@ def _wrong(module: str, family: str, **changes: tuple[str, str]) -> list[Fault]:
 _STORES = """        if opcode == 0x55:
             slot, word = made.take(), made.take()
             made.apply(
-                lambda at, word: (at[0]._stack.values.extend((word, at[1])), CANCUN_OPCODES[0x55](computation=at[0])),
-                made.apply(_pair, made.frame, slot), word,
+                lambda at, word: (at[0]._stack.values.extend((word, at[1])), at[0].opcodes[0x55](computation=at[0])),
+                made.apply(pair, made.frame, slot), word,
             )
 """
 FAULTS = (
     *_wrong(
-        "program", "results",
+        "opcodes", "results",
         signs_of_SLT=("1 if _signed(a) < _signed(b)", "1 if a < b"),
         sign_of_SMOD=("-rest if a < 0", "-rest if b < 0"),
-        shift_of_SAR_by_256=("min(shift, 256)", "(shift & 255)"),
+        shift_of_SAR_by_256=("(shift if shift < 256 else 256)", "(shift & 255)"),
         shift_of_SHR_by_255=("value >> shift if shift < 256", "value >> shift if shift < 255"),
         sign_of_SIGNEXTEND=("sign = 1 << 8 * size + 7", "sign = 1 << 8 * size + 6"),
     ),
@@ -79,14 +79,14 @@ FAULTS = (
         ),
     ),
     *_wrong(
-        "program", "straight",
-        gas_of_MUL=(".gas_cost for opcode in", ".gas_cost - (opcode == 0x02) for opcode in"),
+        "opcodes", "straight",
+        gas_of_MUL=(").gas_cost for opcode in", ").gas_cost - (opcode == 0x02) for opcode in"),
         gas_of_memory=("frame.extend_memory(start, 32)\n    return", "frame._memory.extend(start, 32)\n    return"),
     ),
     *_wrong(
         "program", "jumps",
-        jump_into_data=("instructions(code)[place] == _JUMPDEST", "code[place] == _JUMPDEST"),
-        jump_where_the_word_is_zero=("_JUMPI and not stack.pop():", "_JUMPI and stack.pop():"),
+        jump_into_data=("instructions(code)[place] == JUMPDEST", "code[place] == JUMPDEST"),
+        jump_where_the_word_is_zero=("registers[block.condition]:", "not registers[block.condition]:"),
     ),
     *_wrong(
         "program", "gas",
