@@ -1,25 +1,14 @@
 """Parts of py-evm as this chain has them: their time and memory grow no faster than the gas that is paid for them.
 
-What they compute is the same. py-evm's own look through all code before a jump, in a recursion as deep as the code is
-long; keep whatever was passed to each call until the transaction's end; and touch, at each call, every account whose
-storage the block has changed so far.
+What they compute is the same. py-evm's own keep whatever was passed to each call until the transaction's end; and
+touch, at each call, every account whose storage the block has changed so far.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from eth.exceptions import InsufficientStack
 from eth_typing import Address
-
-
-def pop_ints(values: list[int | bytes], count: int) -> tuple[int, ...]:
-    """Take two integers or more off a stack, the topmost first, in half the time of py-evm."""
-    if count > len(values):
-        raise InsufficientStack(f"Wanted {count} stack items, only had {len(values)}")
-    taken = values[: -count - 1 : -1]
-    del values[-count:]
-    return tuple([value if isinstance(value, int) else int.from_bytes(value, "big") for value in taken])
 
 
 def leave_behind(parent: Any, child: Any, touched: set[Address]) -> None:

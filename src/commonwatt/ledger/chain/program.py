@@ -331,7 +331,8 @@ def run(computation: Any) -> None:
             found = targets[registers[block.target]]
             if found is None:
                 stack.append(registers[block.target])
-                return jump(computation)  # it raises
+                jump(computation)  # raises
+                return
             block = found
         else:
             if block.opcode is not None:

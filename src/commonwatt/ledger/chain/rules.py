@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property, partial
 from typing import Any, cast
 
 from eth.abc import ComputationAPI, MessageAPI, SignedTransactionAPI, StateAPI, TransactionContextAPI
@@ -26,7 +25,7 @@ from eth_typing import Address
 from trie.exceptions import MissingTrieNode
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.chain.linear import leave_behind, pop_ints
+from commonwatt.ledger.chain.linear import leave_behind
 from commonwatt.ledger.chain.program import RUN, Code, run
 from commonwatt.ledger.chain.state import Accounts
 
@@ -82,10 +81,10 @@ class ChainComputation(CancunComputation):
         self.code = Code(message.code)
         self._touched: set[Address] = set()
 
-    @cached_property
-    def stack_pop_ints(self) -> Callable[[int], tuple[int, ...]]:
-        """Take integers off the stack, as many as it is told."""
-        return partial(pop_ints, cast("Any", self._stack).values)
+    def extend_memory(self, start_position: int, size: int) -> None:
+        """Let the memory grow, for gas, when it does not hold this part."""
+        if start_position + size > len(self._memory):
+            super().extend_memory(start_position, size)
 
     def memory_read_bytes(self, start_position: int, size: int) -> bytes:
         """A part of the memory, copied once."""
