@@ -174,8 +174,8 @@ def _with_gas(twins: Twins, question: Question, chance: Random) -> int:
 
 
 def random_blocks(seed: int, count: int = 3) -> None:
-    """One block that creates contracts and some that call them; what nodes then answer."""
-    blocks, twins = Blocks(seed), Twins(GENESIS, paid=blocks_pay(seed))
+    """One block that creates contracts and some that call them; what nodes then answer. Every second chain pays."""
+    blocks, twins = Blocks(seed), Twins(GENESIS, paid=seed % 2)
     twins.seal(blocks.first(), blocks.coinbase)
     for _ in range(count):
         twins.seal(blocks.next(), blocks.coinbase, after=blocks.chance.choice([1, 12]))
@@ -183,11 +183,6 @@ def random_blocks(seed: int, count: int = 3) -> None:
             twins.ask(question, overrides)
     for address in blocks.accounts():
         twins.read(address, blocks.chance.sample(SLOTS, 4))
-
-
-def blocks_pay(seed: int) -> int:
-    """What sealers get [Gwei]: nothing on every second chain."""
-    return seed % 2
 
 
 def recreations(seed: int, count: int = 6) -> None:

@@ -17,14 +17,13 @@ _PAIR = SLOTS[7:9]
 
 def _child(heir: bytes, before: bytes) -> bytes:
     """Init code of a contract that sets a word when it is given two, and else destroys itself for its heir."""
-    runtime = bytes.fromhex("36 15 600d 57 6020 35 5f 35 55 00".replace(" ", ""))
-    runtime += b"\x00" * (13 - len(runtime)) + b"\x5b" + heir + b"\xff"
-    return init_code(runtime, before)
+    runtime = bytes.fromhex("3615600d57 602035 5f35 55 00")
+    return init_code(runtime + b"\x00\x5b" + heir + b"\xff", before)
 
 
 _KEEPS = b"".join(bytes.fromhex("6007") + push(slot) + b"\x55" for slot in (0, *_PAIR))
 # What the slot held before, were it not for the destruction, goes into another one.
-_LOOKS = bytes.fromhex("5f54 6001 55 4260 02 55".replace(" ", ""))
+_LOOKS = bytes.fromhex("5f54600155 42600255")
 CHILDREN = (
     _child(b"\x33", _KEEPS),
     _child(b"\x30", _LOOKS + _KEEPS),

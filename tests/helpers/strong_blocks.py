@@ -69,10 +69,8 @@ class Blocks:
             to = self.chance.choice([*self.contracts, b""])
             gas = self.chance.choice([60_000, 300_000, 2_000_000]) if to else 4_000_000
             question = Question(gas, to, self.chance.choice(SENDERS).address, self._data() if to else self._code())
-            yield (
-                question,
-                {who: self._override() for who in self.chance.choices(self.contracts, k=self.chance.choice([0, 0, 2]))},
-            )
+            changed = self.chance.choices(self.contracts, k=self.chance.choice([0, 0, 2]))
+            yield question, {who: self._override() for who in changed}
 
     def _override(self) -> Override:
         chance = self.chance
