@@ -5,16 +5,12 @@ from __future__ import annotations
 import time
 import tracemalloc
 from random import Random
-from typing import Any
 
 import pytest
-from eth.db.account import AccountDB
-from eth.db.atomic import AtomicDB
 from eth.exceptions import InsufficientStack
 from eth.vm.code_stream import CodeStream
 from eth.vm.forks.cancun.state import CancunState
 from eth.vm.stack import Stack
-from eth_typing import Address
 from hypothesis import given
 from hypothesis import strategies as st
 from ledger_cases import ALICE, ETHER, SOAK
@@ -23,7 +19,6 @@ from random_transactions import SENDERS, Transactions
 from commonwatt.ledger.chain import evm
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
 from commonwatt.ledger.chain.linear import Code, pop_ints
-from commonwatt.ledger.chain.state import Accounts
 from commonwatt.ledger.node import Receipt
 from commonwatt.ledger.wallet import created_address, sign_transaction
 
@@ -118,50 +113,6 @@ def test_calls_do_not_pay_for_what_was_changed_before(chain: EmbeddedChain) -> N
     used = sent(chain, contract, gas=150 * 12_000 + GAS).gas_used
     assert used == 150 * 12_000 + GAS
     assert time.process_time() - began < 3 * bare + 2 * prepared
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_accounts_are_those_of_py_evm(seed: int) -> None:
-    chance = Random(seed)  # noqa: S311 (to be repeatable)
-    addresses = [Address(bytes([number]) * 20) for number in range(1, 5)]
-    both: list[Any] = [AccountDB(AtomicDB()), Accounts(AtomicDB())]
-    open_: list[list[Any]] = []
-
-    def each(name: str, *values: Any) -> None:
-        for accounts in both:
-            getattr(accounts, name)(*values)
-
-    for _ in range(300):
-        match chance.choice(["set", "set", "set", "record", "record", "discard", "commit", "end", "balance"]):
-            case "set":
-                each("set_storage", chance.choice(addresses), chance.randrange(3), chance.randrange(3))
-            case "balance":
-                each("set_balance", chance.choice(addresses), chance.randrange(3))
-            case "record":
-                open_.append([accounts.record() for accounts in both])
-            case "end" if not open_:
-                each("lock_changes") if chance.random() < 0.7 else each("persist")
-            case ("discard" | "commit") as how if open_:
-                at = chance.randrange(len(open_))
-                for accounts, level in zip(both, open_[at], strict=True):
-                    getattr(accounts, how)(level)
-                del open_[at:]
-        for address in addresses:
-            for slot in range(3):
-                assert (
-                    len(
-                        {
-                            (db.get_storage(address, slot), db.get_storage(address, slot, from_journal=False))
-                            for db in both
-                        }
-                    )
-                    == 1
-                )
-    while open_:
-        for accounts, level in zip(both, open_.pop(), strict=True):
-            accounts.commit(level)
-    each("persist")
-    assert both[0].state_root == both[1].state_root
 
 
 def hashes(genesis: Genesis, blocks: list[list[bytes]]) -> list[bytes]:
