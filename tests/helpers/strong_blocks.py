@@ -20,9 +20,15 @@ ETHER = 10**18
 SENDERS = [Key.derive(b"strong", f"sender {number}") for number in range(4)]
 PRECOMPILES = [number.to_bytes(20, "big") for number in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)]
 OTHERS = [keccak(bytes([number]))[12:] for number in range(4)]
-"""Two that hold something from the start, two that do not exist."""
+"""Two that hold something from the start, one that is there with nothing (EIP-161), one that does not exist."""
 GENESIS = Genesis(
-    CHAIN_ID, {**{key.address: 1000 * ETHER for key in SENDERS}, **dict.fromkeys(OTHERS[:2], 1)}, timestamp=1000
+    CHAIN_ID,
+    {
+        **{key.address: 1000 * ETHER for key in SENDERS},
+        **dict.fromkeys(OTHERS[:2], 1),
+        **dict.fromkeys([OTHERS[2], PRECOMPILES[3], bytes(20)], 0),
+    },
+    timestamp=1000,
 )
 # Looks at an account and three slots of its own, changes one of them, and reverts with what that cost.
 _TOUCHER = bytes.fromhex("5a 5f3531 50 5f5450 60015450 6009600255 5a 9003 5f52 60205ffd")

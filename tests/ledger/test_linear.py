@@ -5,21 +5,15 @@ from __future__ import annotations
 import time
 import tracemalloc
 from random import Random
-from typing import Any
 
 import pytest
-from eth.db.account import AccountDB
-from eth.db.atomic import AtomicDB
 from eth.vm.code_stream import CodeStream
 from eth.vm.forks.cancun.state import CancunState
-from eth_typing import Address
-from ledger_cases import ALICE, ETHER, SOAK
-from random_transactions import SENDERS, Transactions
+from ledger_cases import ALICE, ETHER
 
 from commonwatt.ledger.chain import evm
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
 from commonwatt.ledger.chain.program import Code
-from commonwatt.ledger.chain.state import Accounts
 from commonwatt.ledger.node import Receipt
 from commonwatt.ledger.wallet import created_address, sign_transaction
 
@@ -116,50 +110,6 @@ def test_calls_do_not_pay_for_what_was_changed_before(chain: EmbeddedChain) -> N
     assert time.process_time() - began < 3 * bare + 2 * prepared
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_accounts_are_those_of_py_evm(seed: int) -> None:
-    chance = Random(seed)  # noqa: S311 (to be repeatable)
-    addresses = [Address(bytes([number]) * 20) for number in range(1, 5)]
-    both: list[Any] = [AccountDB(AtomicDB()), Accounts(AtomicDB())]
-    open_: list[list[Any]] = []
-
-    def each(name: str, *values: Any) -> None:
-        for accounts in both:
-            getattr(accounts, name)(*values)
-
-    for _ in range(300):
-        match chance.choice(["set", "set", "set", "record", "record", "discard", "commit", "end", "balance"]):
-            case "set":
-                each("set_storage", chance.choice(addresses), chance.randrange(3), chance.randrange(3))
-            case "balance":
-                each("set_balance", chance.choice(addresses), chance.randrange(3))
-            case "record":
-                open_.append([accounts.record() for accounts in both])
-            case "end" if not open_:
-                each("lock_changes") if chance.random() < 0.7 else each("persist")
-            case ("discard" | "commit") as how if open_:
-                at = chance.randrange(len(open_))
-                for accounts, level in zip(both, open_[at], strict=True):
-                    getattr(accounts, how)(level)
-                del open_[at:]
-        for address in addresses:
-            for slot in range(3):
-                assert (
-                    len(
-                        {
-                            (db.get_storage(address, slot), db.get_storage(address, slot, from_journal=False))
-                            for db in both
-                        }
-                    )
-                    == 1
-                )
-    while open_:
-        for accounts, level in zip(both, open_.pop(), strict=True):
-            accounts.commit(level)
-    each("persist")
-    assert both[0].state_root == both[1].state_root
-
-
 def hashes(genesis: Genesis, blocks: list[list[bytes]]) -> list[bytes]:
     """Of blocks with these transactions."""
     chain, found = EmbeddedChain(None, genesis), []
@@ -168,18 +118,6 @@ def hashes(genesis: Genesis, blocks: list[list[bytes]]) -> list[bytes]:
             chain.submit(raw)
         found.append(chain.seal(1000 + number).hash)
     return found
-
-
-@pytest.mark.filterwarnings("ignore:SELFDESTRUCT opcode:DeprecationWarning")  # of py-evm's own
-@pytest.mark.parametrize("seed", range(60) if SOAK else (2, 5))
-def test_blocks_are_those_of_py_evm(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """But for those who send, accounts hold nothing: a call of one, or of a precompile, leaves it out of the state."""
-    genesis = Genesis(2024, {key.address: 1000 * ETHER for key in SENDERS}, 1000, base_fee=0)
-    source = Transactions(seed, 2024)
-    blocks = [[source.next() for _ in range(10)] for _ in range(8)]
-    ours = hashes(genesis, blocks)
-    monkeypatch.setattr(evm._VM, "_state_class", CancunState)
-    assert hashes(genesis, blocks) == ours
 
 
 @pytest.mark.filterwarnings("ignore:SELFDESTRUCT opcode:DeprecationWarning")  # of py-evm's own

@@ -329,7 +329,7 @@ class Accounts(AccountDatabaseAPI):
         self._before.clear()
         self._undo.clear()
         self._levels.clear()
-        self.lock_changes()
+        self._original.clear()
         return self.state_root
 
     def _make_storage_root(self, address: Address, storage: _Storage) -> None:

@@ -19,7 +19,7 @@ from trie.exceptions import MissingTrieNode
 
 from commonwatt.proof.keccak import keccak
 
-KEPT = 1 << 16
+KEPT = 1 << 15
 """Nodes that are kept decoded, 1.3 kB each at most."""
 
 _HASH = 32
