@@ -23,8 +23,6 @@ from _measure import ROOT, show
 
 SIDE = Path(__file__).with_name("_side.py")
 ROUNDS = 3
-WRITING = "write the bills"
-"""The step of a day that older commits do not measure."""
 
 
 @dataclass
@@ -107,10 +105,7 @@ def days(sides: Sides, homes: int) -> list[Figure]:
     """A market day: run, replayed, and its bills."""
     day = Figure(f"day without writing bills, {homes} homes", "s")
     memory = Figure(f"memory of a day, {homes} homes", "MB")
-    command = ("-m", "commonwatt.cli", "bench", "day", "--homes", str(homes), "--ledger", "embedded", "--json", "-")
-    for side, figures in sides.in_turns(*command):
-        getattr(day, side).append(figures["cpu_seconds"] - figures["steps"].get(WRITING, 0.0))
-        getattr(memory, side).append(figures["rss_mb"])
+    _collect(sides.in_turns(SIDE, "day", str(homes)), {"cpu_seconds": day, "rss_mb": memory})
     folder = sides.folder / f"{{side}}-{homes}"
     for side in sides.roots:
         Path(str(folder).replace("{side}", side)).mkdir()

@@ -37,6 +37,7 @@ _COSTLY = (
     "68600a5f5f39600a5ff35f52 600960175ff0 602052 5f600960175ff5 604052",  # creations
     "7322222222222222222222222222222222222222 22ff",  # destruction
     "600a 5b 6001900380600257 5b 50 5b 5f5f5f5f305af4 50",  # a loop
+    "5f51600e57 60015f52 6001601057 5b00 5b" + 20 * "6001600202 50",  # a word that would end a second run early
     "6020 5f 5f 5f 600760fa 5f 5260 205f5f 395b5b",  # CODECOPY beyond the code
 )
 
@@ -91,6 +92,14 @@ def moves() -> None:
         for end in range(1, len(code) + 1):
             frames.compare(code[:end])
         frames.compare(code + b"\x58\x5b\x80")
+
+
+def others() -> None:
+    """Each byte that is no pure instruction, among them those that are none at all, on words that suit most."""
+    frames = Frames()
+    for number in set(range(256)) - set(PURE):
+        for stack in ([], [3, 2, 1, 0, 0, 5, 4], [2**255] * 7):
+            frames.compare(b"\x5b\x80\x50" + bytes([number]) + b"\x5f", stack=stack, data=bytes(40))
 
 
 def jumps() -> None:

@@ -24,6 +24,10 @@ def test_memory_call_data_and_pushes_are_those_of_py_evm() -> None:
     families.moves()
 
 
+def test_other_bytes_do_or_fail_as_in_py_evm() -> None:
+    families.others()
+
+
 def test_jumps_lead_where_those_of_py_evm_lead() -> None:
     families.jumps()
 
