@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property, partial
 from typing import Any, cast
 
 from eth.abc import ComputationAPI, MessageAPI, SignedTransactionAPI, StateAPI, TransactionContextAPI
@@ -25,7 +26,7 @@ from eth_typing import Address
 from trie.exceptions import MissingTrieNode
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.chain.linear import Accounts, leave_behind
+from commonwatt.ledger.chain.linear import Accounts, leave_behind, pop_ints
 from commonwatt.ledger.chain.program import RUN, Code, run
 
 Precompile = Callable[[ComputationAPI], ComputationAPI]
@@ -79,6 +80,11 @@ class ChainComputation(CancunComputation):
         super().__init__(state, message, transaction_context)
         self.code = Code(message.code)
         self._touched: set[Address] = set()
+
+    @cached_property
+    def stack_pop_ints(self) -> Callable[[int], tuple[int, ...]]:
+        """Take integers off the stack, as many as it is told."""
+        return partial(pop_ints, cast("Any", self._stack).values)
 
     def extend_memory(self, start_position: int, size: int) -> None:
         """Let the memory grow, for gas, when it does not hold this part."""
