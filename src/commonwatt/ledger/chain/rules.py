@@ -81,6 +81,14 @@ class ChainComputation(CancunComputation):
         self.code = Code(message.code)
         self._touched: set[Address] = set()
 
+    @classmethod
+    def apply_message(
+        cls, state: StateAPI, message: MessageAPI, transaction_context: Any, parent_computation: Any = None
+    ) -> ComputationAPI:
+        """Run a call, once the state's guard lets it."""
+        cast("ChainState", state).guard()
+        return super().apply_message(state, message, transaction_context, parent_computation)
+
     @cached_property
     def stack_pop_ints(self) -> Callable[[int], tuple[int, ...]]:
         """Take integers off the stack, as many as it is told."""
