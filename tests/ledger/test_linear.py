@@ -7,12 +7,17 @@ import tracemalloc
 from random import Random
 
 import pytest
+from eth.exceptions import InsufficientStack
 from eth.vm.code_stream import CodeStream
 from eth.vm.forks.cancun.state import CancunState
+from eth.vm.stack import Stack
+from hypothesis import given
+from hypothesis import strategies as st
 from ledger_cases import ALICE, ETHER
 
 from commonwatt.ledger.chain import evm
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
+from commonwatt.ledger.chain.linear import pop_ints
 from commonwatt.ledger.chain.program import Code
 from commonwatt.ledger.node import Receipt
 from commonwatt.ledger.wallet import created_address, sign_transaction
@@ -118,6 +123,18 @@ def hashes(genesis: Genesis, blocks: list[list[bytes]]) -> list[bytes]:
             chain.submit(raw)
         found.append(chain.seal(1000 + number).hash)
     return found
+
+
+@given(st.lists(st.integers(0, 2**256 - 1) | st.binary(max_size=32)), st.integers(2, 7))
+def test_integers_come_off_a_stack_as_py_evm_takes_them(values: list[int | bytes], count: int) -> None:
+    stack, ours = Stack(), list(values)
+    stack.values[:] = values
+    if count > len(values):
+        with pytest.raises(InsufficientStack):
+            pop_ints(ours, count)
+    else:
+        assert pop_ints(ours, count) == stack.pop_ints(count)
+    assert ours == stack.values
 
 
 @pytest.mark.filterwarnings("ignore:SELFDESTRUCT opcode:DeprecationWarning")  # of py-evm's own

@@ -47,7 +47,9 @@ def _signextend(size: int, value: int) -> int:
 
 
 def _sar(shift: int, value: int) -> int:
-    return _signed(value) >> (shift if shift < 256 else 256) & UINT_256_MAX
+    if value >> 255:
+        value -= UINT_256_CEILING
+    return value >> (shift if shift < 256 else 256) & UINT_256_MAX
 
 
 def _calldataload(frame: Any, start: int) -> int:

@@ -64,12 +64,13 @@ _KEPT = 1 << 14
 class Block:
     """A run of pure opcodes, and what ends it.
 
-    Its registers are the frame, `constants`, the topmost `needed` values of the stack, and what each step gives.
+    Its registers are the frame, constants, what each step gives, and the topmost `needed` values of the stack.
 
     gas : of its opcodes, without memory's growth
     needed : values that must be on the stack
     highest : height of the stack from which it does not grow beyond its limit
-    steps : functions, and the registers of their two arguments
+    registers : those before the stack's, with the constants in them
+    steps : functions, the registers of their two arguments, and that of what they give
     changed : topmost values of the stack that the results replace
     results : picks those from the registers
     target, condition : of a jump at its end, registers that tell where to and whether; the frame is always true.
@@ -83,8 +84,8 @@ class Block:
     gas: int
     needed: int
     highest: int
-    constants: tuple[Any, ...]
-    steps: tuple[tuple[Function, int, int], ...]
+    registers: list[Any]
+    steps: tuple[tuple[Function, int, int, int], ...]
     changed: int
     results: Callable[[list[Any]], Any]
     target: int
@@ -188,8 +189,8 @@ class _Translation:
             target = self.take()
             condition = self.take() if opcode == JUMPI else self.frame
             opcode = None
-        values = [self.frame, *self.constants.values(), *reversed(self.inputs), *(step[3] for step in self.steps)]
-        registers = {value: number for number, value in enumerate(values)}
+        before = [self.frame, *self.constants.values(), *(result for *_, result in self.steps)]
+        registers = {value: number for number, value in enumerate([*before, *reversed(self.inputs)])}
         kept = 0  # of the lowest values
         while kept < min(len(self.stack), len(self.inputs)) and self.stack[kept] is self.inputs[-1 - kept]:
             kept += 1
@@ -198,8 +199,8 @@ class _Translation:
             gas=self.gas,
             needed=len(self.inputs),
             highest=_STACK_LIMIT - self.growth,
-            constants=tuple(self.constants),
-            steps=tuple((function, registers[a], registers[b]) for function, a, b, _ in self.steps),
+            registers=[value.constant for value in before],
+            steps=tuple((act, registers[a], registers[b], registers[result]) for act, a, b, result in self.steps),
             changed=len(self.inputs) - kept,
             results=_picking([registers[value] for value in self.stack[kept:]]),
             target=registers[target],
@@ -322,10 +323,10 @@ def run(computation: Any) -> None:
             code.program_counter = block.start
             return
         meter.gas_remaining -= block.gas
-        registers = [computation, *block.constants, *stack[height - block.needed :]]
-        keep = registers.append
-        for function, first, second in block.steps:
-            keep(function(registers[first], registers[second]))
+        registers = block.registers + stack[height - block.needed :]
+        registers[0] = computation
+        for function, first, second, result in block.steps:
+            registers[result] = function(registers[first], registers[second])
         stack[height - block.changed :] = block.results(registers)
         if block.target and registers[block.condition]:
             found = targets[registers[block.target]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property, partial
 from typing import Any, cast
 
 from eth.abc import ComputationAPI, MessageAPI, SignedTransactionAPI, StateAPI, TransactionContextAPI
@@ -25,7 +26,7 @@ from eth_typing import Address
 from trie.exceptions import MissingTrieNode
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.chain.linear import leave_behind
+from commonwatt.ledger.chain.linear import leave_behind, pop_ints
 from commonwatt.ledger.chain.program import RUN, Code, run
 from commonwatt.ledger.chain.state import Accounts
 
@@ -80,6 +81,19 @@ class ChainComputation(CancunComputation):
         super().__init__(state, message, transaction_context)
         self.code = Code(message.code)
         self._touched: set[Address] = set()
+
+    @classmethod
+    def apply_message(
+        cls, state: StateAPI, message: MessageAPI, transaction_context: Any, parent_computation: Any = None
+    ) -> ComputationAPI:
+        """Run a call, once the state's guard lets it."""
+        cast("ChainState", state).guard()
+        return super().apply_message(state, message, transaction_context, parent_computation)
+
+    @cached_property
+    def stack_pop_ints(self) -> Callable[[int], tuple[int, ...]]:
+        """Take integers off the stack, as many as it is told."""
+        return partial(pop_ints, cast("Any", self._stack).values)
 
     def extend_memory(self, start_position: int, size: int) -> None:
         """Let the memory grow, for gas, when it does not hold this part."""
