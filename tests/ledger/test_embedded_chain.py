@@ -11,10 +11,12 @@ import pytest
 import rlp
 from eth.chains.base import Chain
 from eth.db.atomic import AtomicDB
+from eth.vm.forks.cancun.state import CancunState
 from eth_typing import BlockNumber
 from ledger_cases import ALICE, BOB, ETHER, GENESIS, transfer
 
 from commonwatt.errors import LedgerError
+from commonwatt.ledger.chain import evm
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
 from commonwatt.ledger.chain.evm import chain_class, write_genesis
 from commonwatt.ledger.chain.store import Store
@@ -96,13 +98,14 @@ def sign_creation(nonce: int) -> bytes:
     return sign_transaction(ALICE, chain_id=GENESIS.chain_id, nonce=nonce, to=b"", gas=200_000, data=data)
 
 
-def test_py_evm_imports_the_blocks_by_executing_them_again(open_chain: Open) -> None:
+def test_py_evm_imports_the_blocks_by_executing_them_again(open_chain: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     chain = open_chain()
     for number in range(5):
         chain.submit(transfer(3 * number))
         chain.submit(sign_creation(3 * number + 1))
         chain.submit(transfer(3 * number + 2))
         chain.seal(2000 + number)
+    monkeypatch.setattr(evm._VM, "_state_class", CancunState)  # py-evm's own accounts and tries
     other = _py_evm(GENESIS)
     for number in map(BlockNumber, range(1, 6)):
         encoded = rlp.encode(chain._chain.get_canonical_block_by_number(number))
