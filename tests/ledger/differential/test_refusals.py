@@ -30,7 +30,6 @@ def signed(key: Key = SENDERS[0], **changes: Any) -> bytes:
         (signed(gas=20_999), "gas"),
         (signed(data=b"\x01" * 2_500), "gas"),
         (signed(max_fee=6), "fee"),
-        (signed(gas=GENESIS.gas_limit + 1), "gas"),
         (signed(to=b"", gas=10**7, data=bytes(49_153)), "code"),
     ],
 )
