@@ -186,12 +186,15 @@ def random_blocks(seed: int, count: int = 3) -> None:
     """One block that creates contracts and some that call them; what nodes then answer. Every second chain pays."""
     blocks, twins = Blocks(seed), Twins(GENESIS, paid=seed % 2)
     twins.seal(blocks.first(), blocks.coinbase)
-    for _ in range(count):
-        twins.seal(blocks.next(), blocks.coinbase, after=blocks.chance.choice([1, 12]))
+    for number in range(count):
+        raws = blocks.next()
+        dropped, rival = raws[: blocks.chance.randrange(6)], raws[:2] if number == 0 else ()
+        twins.seal(raws, blocks.coinbase, blocks.chance.choice([1, 12]), dropped, rival)
         for question, overrides in blocks.questions():
             twins.ask(question, overrides)
     for address in blocks.accounts():
         twins.read(address, blocks.chance.sample(SLOTS, 4))
+    twins.whole()
 
 
 def recreations(seed: int, count: int = 6) -> None:
@@ -202,3 +205,4 @@ def recreations(seed: int, count: int = 6) -> None:
         twins.seal(blocks.next())
     for address in blocks.accounts():
         twins.read(address, SLOTS)
+    twins.whole()

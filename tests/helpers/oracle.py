@@ -6,15 +6,16 @@ dearer precompiles and the encoding of what comes in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, cast
 
 import rlp
-from eth.abc import AtomicDatabaseAPI, BlockHeaderAPI, ReceiptAPI, StateAPI
+from eth.abc import BlockHeaderAPI, ReceiptAPI, StateAPI
 from eth.chains.base import Chain
 from eth.consensus.noproof import NoProofConsensus
+from eth.constants import BLANK_ROOT_HASH, EMPTY_SHA3
 from eth.db.atomic import AtomicDB
 from eth.exceptions import VMError
 from eth.rlp.accounts import Account
@@ -159,19 +160,31 @@ def gas_of(receipts: Sequence[ReceiptAPI]) -> Iterator[int]:
         yield after - before
 
 
-def trie_nodes(database: AtomicDatabaseAPI | Mapping[bytes, bytes], root: bytes) -> dict[bytes, bytes]:
-    """All nodes below a root that have entries of their own, by hash."""
+def state_nodes(read: Callable[[bytes], bytes], root: bytes) -> dict[bytes, bytes]:
+    """What a file must hold of a state: nodes of its tries, and codes, by hash. Raises KeyError for one that is missing."""
     found: dict[bytes, bytes] = {}
-    waiting: list[Any] = [root]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, bytes):
-            if len(each) != 32 or each in found or each not in database:
-                continue
-            found[each] = database[each]
-            each = rlp.decode(database[each])
-        waiting += each if len(each) == 17 else each[1:]
+    for value in _walked(read, root, found):
+        account = rlp.decode(value, sedes=Account)
+        found |= {hash_: read(hash_) for hash_ in {account.code_hash} - {EMPTY_SHA3}}
+        for _ in _walked(read, account.storage_root, found):
+            pass
     return found
+
+
+def _walked(read: Callable[[bytes], bytes], root: bytes, found: dict[bytes, bytes]) -> Iterator[bytes]:
+    """The values of a trie; its nodes are put into `found`."""
+    waiting: list[Any] = [root] if root != BLANK_ROOT_HASH else []
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, bytes):
+            found[node] = read(node)
+            node = rlp.decode(found[node])
+        if len(node) == 17:
+            waiting += [child for child in node[:16] if child]
+        elif node[0][0] & 0x20:
+            yield node[1]
+        else:
+            waiting.append(node[1])
 
 
 def _chain_class(id_: int) -> type[Chain]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import rlp
-from oracle import Oracle, trie_nodes
+from oracle import Oracle, state_nodes
 from twins import same, same_headers
 
 from commonwatt.ledger.chain.evm import CHAIN_ID_KEY, GENESIS_KEY, Database, chain_class, decode
@@ -25,7 +25,7 @@ def replayed(path: Path) -> int:
     try:
         kept = Reader(store, str(path))
         first = kept.header(0)
-        nodes = trie_nodes(Database(store), first.state_root)
+        nodes = state_nodes(Database(store).__getitem__, first.state_root)
         theirs = Oracle.copied(kept.chain_id, first, nodes)
         ours = Store(None)
         chain: Any = chain_class(kept.chain_id).from_genesis_header(Database(ours), first)

@@ -3,16 +3,16 @@
 # ruff: noqa: ARG002 - the simplest engine needs less than the protocol gives it.
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import rlp
 from eth.abc import BlockHeaderAPI
 from eth_typing import Address
-from oracle import Oracle, gas_of
+from oracle import Oracle, gas_of, state_nodes
 
-from commonwatt.ledger.chain.evm import Genesis, decode
+from commonwatt.ledger.chain.evm import Database, Genesis, decode
 from commonwatt.ledger.chain.execution import Execution
 from commonwatt.ledger.chain.question import Override, Question
 from commonwatt.ledger.chain.rules import Unexecutable
@@ -71,14 +71,27 @@ class Twins:
         self._paid = paid
         same_headers(self.maker.header(), self.theirs.head)
 
-    def seal(self, raws: Iterable[bytes], coinbase: bytes = bytes(20), after: int = 1) -> None:
+    def seal(
+        self,
+        raws: Sequence[bytes],
+        coinbase: bytes = bytes(20),
+        after: int = 1,
+        dropped: Sequence[bytes] = (),
+        rival: Sequence[bytes] = (),
+    ) -> None:
         """Make a block of transactions, all of which must fit; let the others execute it and compare.
 
         after : seconds since the block before
+        dropped : of a draft that is made before and dropped
+        rival : of a block that the other node seals at the same height
         """
-        now = self.maker.head.timestamp + after
+        turn = Turn(self.maker.head.timestamp + after, b"", coinbase, self._paid)
         queued = [decode(raw) for raw in raws]
-        draft = self.maker.draft(Turn(now, b"", coinbase, self._paid), now, queued, set())
+        if dropped:
+            self.maker.draft(turn, turn.at, map(decode, dropped), set())
+        if rival:
+            self.taker.seal(self.taker.draft(turn, turn.at, map(decode, rival), set()), b"")
+        draft = self.maker.draft(turn, turn.at, queued, set())
         self.maker.seal(draft, b"")
         raw = draft.encoded(self.maker.header())
         made = self.theirs.add(raw)
@@ -87,10 +100,11 @@ class Twins:
         same("the block as it is read back", self.maker.encoded(made.hash), raw)
         same("transactions of the block", len(self.maker.transactions(self.maker.header())), len(queued))
         try:
-            self.taker.add(raw, now)
+            self.taker.add(raw, turn.at)
         except Exception as error:
             raise Difference(f"another node does not take the block: {error}") from error
-        same("the head of another node", self.taker.head, self.maker.head)
+        if not rival:
+            same("the head of another node", self.taker.head, self.maker.head)
 
     def refuse(self, bad: bytes, good: bytes) -> str:
         """Make a block of one transaction beside one that cannot be executed; why that one cannot."""
@@ -136,6 +150,17 @@ class Twins:
         path, words = self.theirs.proof(address, slots)
         same("proof of an account", proof.path, path)
         same("proofs of words", [nodes for _, _, nodes in proof.words], words)
+
+    def whole(self) -> None:
+        """Compare all that the files hold of the head's state: what is only in memory would be missing later."""
+        root = self.theirs.head.state_root
+        theirs = state_nodes(self.theirs.chain.chaindb.db.__getitem__, root)
+        for node in (self.maker, self.taker):
+            try:
+                ours = state_nodes(Database(node._store).__getitem__, root)
+            except KeyError as error:
+                raise Difference(f"the file has no node {error}") from error
+            same("entries of the state", ours, theirs)
 
 
 def same_headers(ours: BlockHeaderAPI, theirs: BlockHeaderAPI) -> None:

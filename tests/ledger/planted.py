@@ -61,6 +61,10 @@ _STORES = """        if opcode == 0x55:
                 made.apply(pair, made.frame, slot), word,
             )
 """
+_ONCE = """        if hash_ not in self._nodes._new:
+            made[hash_] = raw
+        self._nodes.keep(hash_, node)
+        return"""
 FAULTS = (
     *_wrong(
         "opcodes", "results",
@@ -111,6 +115,9 @@ FAULTS = (
         "trie", "random_blocks",
         short_nodes_hashed=("        if len(raw) < _HASH:\n            return raw\n", ""),
         short_nodes_of_32_bytes=("        if len(raw) < _HASH:\n", "        if len(raw) <= _HASH:\n"),
+        node_made_before_not_written=(
+            "        made[hash_] = raw\n        self._nodes.keep(hash_, node)\n        return", _ONCE
+        ),
         one_child_branch_stays=("if len(left) > 1:", "if left and left != [16]:"),
         one_child_branch_above_a_leaf=("if isinstance(node, Leaf | Extension):", "if isinstance(node, Extension):"),
     ),
