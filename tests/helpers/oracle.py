@@ -161,7 +161,7 @@ def gas_of(receipts: Sequence[ReceiptAPI]) -> Iterator[int]:
 
 
 def state_nodes(read: Callable[[bytes], bytes], root: bytes) -> dict[bytes, bytes]:
-    """What a file must hold of a state: nodes of its tries, and codes, by hash. Raises KeyError for one that is missing."""
+    """What a file must hold of a state: nodes of its tries, and codes, by hash. Raises KeyError when one is missing."""
     found: dict[bytes, bytes] = {}
     for value in _walked(read, root, found):
         account = rlp.decode(value, sedes=Account)
