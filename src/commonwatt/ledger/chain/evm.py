@@ -11,11 +11,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import rlp
 from eth import EVM_RECURSION_LIMIT
-from eth.abc import BlockHeaderAPI, DatabaseAPI, ReceiptAPI, SignedTransactionAPI, TransactionDecoderAPI
+from eth.abc import BlockAPI, BlockHeaderAPI, DatabaseAPI, ReceiptAPI, SignedTransactionAPI, TransactionDecoderAPI
 from eth.chains.base import Chain
 from eth.consensus.noproof import NoProofConsensus
-from eth.constants import BLANK_ROOT_HASH, POST_MERGE_DIFFICULTY, POST_MERGE_MIX_HASH, POST_MERGE_NONCE
+from eth.constants import (
+    BLANK_ROOT_HASH,
+    GENESIS_PARENT_HASH,
+    POST_MERGE_DIFFICULTY,
+    POST_MERGE_MIX_HASH,
+    POST_MERGE_NONCE,
+)
 from eth.db.backends.base import BaseAtomicDB
 from eth.db.chain import ChainDB
 from eth.db.schema import SchemaV1
@@ -115,6 +122,29 @@ class Database(BaseAtomicDB):
 
 class Names(ChainDB):
     """Where blocks and what is in them are found. Lists are read as this chain's tries are."""
+
+    def persist_block(
+        self, block: BlockAPI, genesis_parent_hash: Hash32 = GENESIS_PARENT_HASH
+    ) -> tuple[tuple[Hash32, ...], tuple[Hash32, ...]]:
+        """Make a block the head; returns hashes of blocks that joined the chain and of those that left it.
+
+        One that follows the head and pays no sealer, as an embedded chain's do, needs nothing to be looked for.
+        """
+        db, header, head = self.db, block.header, SchemaV1.make_canonical_head_hash_lookup_key()
+        missing = (SchemaV1.make_header_chain_gaps_lookup_key(), SchemaV1.make_chain_gaps_lookup_key())
+        before, after = (in_list(in_list(), item(end.to_bytes(32, "big"))) for end in (block.number, block.number + 1))
+        follows = db.get(head) == header.parent_hash and all(db.get(name) == before for name in missing)
+        if not follows or cast("Any", block).withdrawals:
+            return super().persist_block(block, genesis_parent_hash)
+        db[header.hash] = rlp.encode(header)
+        self._set_hash_scores_to_db(db, header, self._get_score(db, header.parent_hash))
+        self._add_block_number_to_hash_lookup(db, header)
+        for index, transaction in enumerate(block.transactions):
+            self._add_transaction_to_canonical_chain(db, transaction.hash, header, index)
+        db[head] = header.hash
+        for name in missing:
+            db[name] = after
+        return (header.hash,), ()
 
     @staticmethod
     def _get_block_data_from_root_hash(db: DatabaseAPI, block_root_hash: Hash32) -> Iterator[Any]:
