@@ -11,18 +11,20 @@ from commonwatt.exchange.bills import proven
 from commonwatt.exchange.folder import write_private
 from commonwatt.report.export import write_tables
 from commonwatt.report.report import write_report
+from commonwatt.report.trace import Traced
 from commonwatt.simulation.result import Result
 
 
-def write_outputs(result: Result, out: Path) -> None:
+def write_outputs(result: Result, out: Path, traced: Traced | None = None) -> None:
     """Write bills/, when there is a ledger that proves them, tables/ and report.html into the folder `out`.
 
+    traced : as of `trace`, where it is known already
     What members need comes first and what people look at last: a page that cannot be made costs nobody a bill.
     """
     if result.books.client is not None:
         _write_bills(result, out / "bills")
     write_tables(result, out / "tables")
-    write_report(result, out / "report.html")
+    write_report(result, out / "report.html", traced)
 
 
 def _write_bills(result: Result, folder: Path) -> None:
