@@ -24,6 +24,7 @@ from commonwatt.accounts.document import (
     signed_json,
     tariff_terms,
     tariffs,
+    traded,
 )
 from commonwatt.accounts.statements import place_of
 from commonwatt.community.model import Member
@@ -132,15 +133,15 @@ def _slots(books: Books) -> Iterator[list[dict[str, Any]]]:
         for settled, stage, *values in trades.get(slot, ()):
             record = trade_of((slot, *values), agreed=stage in ahead)
             line = {**as_json(record), "settledWh": settled, "payment": settled * record.price // WH_PER_KWH}
-            for member, order in ((record.buyer, record.buy_order), (record.seller, record.sell_order)):
-                own[member].append((place_of(record, member), {**line, "order": orders.get(order)}))
+            for member in (record.buyer, record.seller):
+                own[member].append((place_of(record, member), line))
         retail, feed_in = int(prices.retail[place]), int(prices.feed_in[place])
         yield [
             {
                 "slot": slot,
                 **({} if metered[member][place] == MEASURED else {"metered": metered[member][place]}),
                 "reading": _reading(books.meters, slot, member, readings.get((slot, member))),
-                "trades": [line for _, line in sorted(own[member], key=itemgetter(0))],
+                **traded(((line, place[0]) for place, line in sorted(own[member], key=itemgetter(0))), orders),
                 "prices": {"retail": retail, "feedIn": feed_in},
                 "grid": {"wh": wh, "amount": grid_amount(wh, retail, feed_in)},
             }

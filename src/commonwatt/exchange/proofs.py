@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from commonwatt.accounts.document import signed_json
+from commonwatt.accounts.document import hex_text, leaves_json, signed_json
 from commonwatt.accounts.statements import Line, by_member, member_statements, sentinel
 from commonwatt.errors import StoreError
 from commonwatt.exchange import store as tables
@@ -98,18 +98,13 @@ class SlotProof:
 
         earlier : the revision before, of which the member's last line is shown, too
         """
-        first, around = self.around(member)
-        leaves = [self._leaf(first + place, line) for place, line in enumerate(around)]
-        before = leaves.pop(0) if around[0].member < member else None
         known = member < len(self.own)
         numbers = [line.trade.number for line in self.own[member]] if known else []
         agreed = len(self.committed.levels[0])
         return {
             "post": as_json(self.post),
-            "before": before,
-            "lines": leaves[:-1],
-            "after": leaves[-1],
-            "trades": f"0x{self.committed.root.hex()}",
+            "lines": self._shown(*self.around(member)),
+            "trades": hex_text(self.committed.root),
             "committed": [_siblings(self.committed, number) if number < agreed else None for number in numbers],
             "reading": _siblings(self.reading_tree, member) if known else [],
             "orders": [self._placed(place) for place in replacing(self.declared, member)],
@@ -118,15 +113,15 @@ class SlotProof:
 
     def last_of(self, member: int) -> dict[str, Any]:
         """The post, and the member's `ends` in it, as documents write them."""
-        ends = [self._leaf(leaf.position, leaf.statement) for leaf in self.ends(member)]
-        return {"post": as_json(self.post), "ends": ends}
+        ends = self.ends(member)
+        return {"post": as_json(self.post), "ends": self._shown(ends[0].position, [leaf.statement for leaf in ends])}
 
     def _placed(self, position: int) -> dict[str, Any]:
         order = signed_json(self.declared.signed[position])
         return {"order": order, "position": position, "siblings": _siblings(self.order_tree, position)}
 
-    def _leaf(self, position: int, statement: Statement) -> dict[str, Any]:
-        return {"statement": as_json(statement), "position": position, "siblings": _siblings(self.tree, position)}
+    def _shown(self, first: int, lines: Sequence[Statement]) -> dict[str, Any]:
+        return leaves_json(lines, first, len(self.tree.levels) - 1, self.tree.border(first, len(lines)))
 
 
 class PostedSlot(SlotProof):
@@ -158,7 +153,7 @@ def replacing(declared: Declared, member: int) -> list[int]:
 
 
 def _siblings(tree: Tree, position: int) -> list[str]:
-    return [f"0x{sibling.hex()}" for sibling in tree.proof(position)]
+    return [*map(hex_text, tree.proof(position))]
 
 
 def prover(store: Store) -> Any:

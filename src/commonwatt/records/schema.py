@@ -110,6 +110,14 @@ def from_json(kind: type[R], given: Mapping[str, Any]) -> R:
     return kind(**{column.name: _value(column, given[column.label]) for column in columns})
 
 
+def from_list(kind: type[R], given: Any) -> R:
+    """The record that `as_list` made this of; see `from_json`. Raises RecordError."""
+    columns = schema(kind)
+    if not isinstance(given, list) or len(given) != len(columns):
+        raise RecordError(f"A {kind.__name__} is a list of {len(columns)} values.")
+    return kind(*map(_value, columns, given))
+
+
 def _value(column: Field, given: Any) -> Any:
     return to_bytes(given, _SIZES[column.type]) if column.type in _SIZES else given
 
