@@ -268,7 +268,7 @@ def compare(
 
 @bench_app.command
 @seldom_collected()
-def day(*, homes: Whole = 100, ledger: str = "embedded", json_path: JsonPath = None) -> None:
+def day(*, homes: Whole = 100, ledger: str = "embedded", bills: bool = True, json_path: JsonPath = None) -> None:
     """One day of a synthetic village, every step: CPU seconds and memory, step by step.
 
     Example: commonwatt bench day --homes 100 --json -
@@ -279,11 +279,13 @@ def day(*, homes: Whole = 100, ledger: str = "embedded", json_path: JsonPath = N
         Number of homes.
     ledger
         embedded: signatures and chain included; none: devices, forecast, clearing and bills alone.
+    bills
+        Write the bills with their proofs, where there is a ledger.
     """
     from commonwatt.simulation.bench import bench_day
 
     with progress(quiet=json_path == "-") as report:
-        figures = bench_day(homes, DEMO_START, ledger, report)
+        figures = bench_day(homes, DEMO_START, ledger, report, bills=bills)
     if json_path:
         write_json(figures, json_path)
     if json_path != "-":

@@ -35,7 +35,7 @@ def promised(committed: Committed, member: int) -> dict[int, Promise]:
 def placed(committed: Committed, member: int) -> list[Placed]:
     """What a member is shown at the gate of its orders that replaced or cancelled others."""
     declared, tree = committed.cleared.declared, committed.orders
-    places = replacing(declared, member)
+    places = replacing(declared).get(member, [])
     return [Placed(declared.signed[place].record, place, tree.proof(place)) for place in places]
 
 
