@@ -419,7 +419,7 @@ PROOFS: dict[str, tuple[Change, str]] = {
     "no lines": (_narrower(0, 2), "not all of the lines are shown"),
     "one line": (_narrower(0, 1), "the member was passed over"),
     "line passed over": (_lines(lambda lines: lines["leaves"].pop(1)), "do not lead to the posted statements"),
-    "no leaves": (_lines(lambda lines: lines["leaves"].clear()), "the border is too long"),
+    "no leaves": (_lines(lambda lines: lines["leaves"].clear()), "no tree has such a range"),
     "altered leaf": (
         _lines(lambda lines: lines["leaves"][0].__setitem__(5, 7)),
         "do not lead to the posted statements",
@@ -429,7 +429,12 @@ PROOFS: dict[str, tuple[Change, str]] = {
     "leaf as a table": (_lines(_leaf_as_table), "A Statement is a list of 9 values"),
     "border that is too short": (_lines(lambda lines: lines["border"].pop()), "the border is too short"),
     "border that is too long": (_lines(lambda lines: lines["border"].append(lines["border"][0])), "too long"),
-    "deeper tree": (_lines(lambda lines: lines.update(depth=10**30)), "the border is too short"),
+    "deeper tree": (_lines(lambda lines: lines.update(depth=lines["depth"] + 1)), "the border is too short"),
+    "endless tree": (_lines(lambda lines: lines.update(depth=10**30)), "no tree has such a range"),
+    "endless tree of nothing": (
+        _lines(lambda lines: lines.update(depth=10**30, leaves=[], border=[])),
+        "no tree has such a range",
+    ),
     "place before the first": (_lines(lambda lines: lines.update(first=-1)), "do not lead to the posted statements"),
     "proof of the first format": (_of_first_format, "the proof is not a table of post, lines, trades"),
     "no consent": (_no_consent, "there are more proofs than trades, or fewer"),

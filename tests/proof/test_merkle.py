@@ -150,6 +150,12 @@ def test_the_border_of_a_range_holds_every_way_in_it(given_: tuple[list[bytes], 
     for short in range(len(border)):
         with pytest.raises(ValueError, match="the border is too short"):
             proofs_of(part, first, depth, border[:short])
-    for place, deep in ((first, depth), (first + (1 << depth), depth), (first - (1 << depth), depth), (first, -1)):
+    for place, more in ((first, [ZERO_HASH]), (first + (1 << depth), []), (first - (1 << depth), [])):
         with pytest.raises(ValueError, match="the border is too"):
-            proofs_of(part, place, deep, [*border, ZERO_HASH] if (place, deep) == (first, depth) else border)
+            proofs_of(part, place, depth, [*border, *more])
+
+
+@pytest.mark.parametrize(("records", "depth"), [([], 0), ([], 10**30), ([keccak(b"")], -1), ([keccak(b"")], 10**30)])
+def test_no_tree_has_a_range_of_nothing_or_endless_depth(records: list[bytes], depth: int) -> None:
+    with pytest.raises(ValueError, match="no tree has such a range"):
+        proofs_of(records, 0, depth, [])

@@ -120,8 +120,10 @@ def proofs_of(
     """The root that a range of records leads to, and each one's siblings to it: what `Tree.border` gave holds them all.
 
     first : place of the first record; depth : of the tree
-    Raises ValueError when the border is too short or too long, or the range is not within a tree of that depth.
+    Raises ValueError when the border is too short or too long, there is no record, or no tree of that depth has them.
     """
+    if not struct_hashes or not 0 <= depth < len(_ZERO_ROOTS):
+        raise ValueError("no tree has such a range")
     level, left, place = [leaf(each) for each in struct_hashes], list(reversed(border)), first
     found: list[list[bytes]] = [[] for _ in level]
     try:
@@ -135,7 +137,7 @@ def proofs_of(
             place, level = place >> 1, [keccak(one + other) for one, other in zip(level[::2], level[1::2], strict=True)]
     except IndexError:
         raise ValueError("the border is too short") from None
-    if left or place or depth < 0 or len(level) != 1:
+    if left or place or len(level) != 1:
         raise ValueError("the border is too long, or the records are not within the tree")
     return level[0], [tuple(siblings) for siblings in found]
 
