@@ -8,12 +8,13 @@ for every member, as an auditor would who is shown everything.
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 from _measure import clocks, show
 
-from commonwatt.accounts.document import signed_json
+from commonwatt.accounts.document import signed_json, traded
 from commonwatt.accounts.statements import Line, place_of, statements
 from commonwatt.exchange.proofs import SlotProof
 from commonwatt.exchange.states import Declared
@@ -22,7 +23,7 @@ from commonwatt.member.faults import Chain, faults
 from commonwatt.proof import Domain, Key, Tree, hash_struct, keccak, sign
 from commonwatt.records import BUY, SELL, Mandate, Order, Post, Reading, Signed, Trade
 from commonwatt.records.deltas import pack_deltas
-from commonwatt.records.schema import as_json
+from commonwatt.records.schema import as_json, as_list
 from commonwatt.units import payment
 
 MEMBERS, TRADES, SLOT = 200, 10_000, 1_800_000_000
@@ -53,16 +54,15 @@ class Case:
         ]
         self.lines = [Line(trade, hash_struct(trade), trade.wh) for trade in self.trades]
         self.committed = Tree.of([line.hash for line in self.lines])
-        self.shown: list[list[dict[str, Any]]] = [[] for _ in range(MEMBERS)]
+        orders = {order.hash: signed_json(order) for order in self.orders}
+        own: list[list[tuple[Any, dict[str, Any]]]] = [[] for _ in range(MEMBERS)]
         for trade in self.trades:
+            given = {**as_json(trade), "settledWh": trade.wh, "payment": payment(trade.wh, PRICE)}
             for member in (trade.buyer, trade.seller):
-                given = {**as_json(trade), "settledWh": trade.wh, "payment": payment(trade.wh, PRICE)}
-                self.shown[member].append({**given, "order": signed_json(self.orders[member])})
-        for member, own in enumerate(self.shown):
-            by_place = {
-                each.number: place_of(each, member) for each in self.trades if member in (each.buyer, each.seller)
-            }
-            own.sort(key=lambda line: by_place[line["number"]])
+                own[member].append((place_of(trade, member), given))
+        self.shown = [
+            traded(((line, place[0]) for place, line in sorted(lines, key=itemgetter(0))), orders) for lines in own
+        ]
 
     def _order(self, member: int, net: int) -> Signed[Order]:
         side, limit = (BUY, 300_000) if net > 0 else (SELL, 80_000)
@@ -95,14 +95,14 @@ class Case:
 
     def look(self, chain: Chain, member: int, proof: dict[str, Any]) -> list[str]:
         """Names of the proofs that the member finds."""
-        line = {"slot": SLOT, "reading": signed_json(self.readings[member]), "trades": self.shown[member]}
+        line = {"slot": SLOT, "reading": signed_json(self.readings[member]), **self.shown[member]}
         return [fault.function for fault in faults(line, proof, member, self.mandates[member].record, chain)]
 
     def proof(self, slot: SlotProof, member: int) -> dict[str, Any]:
         """What the member is shown, with the leaves as they were posted."""
         proof = slot.of(member)
-        for leaf in proof["lines"]:
-            leaf["statement"] = as_json(self.leaves[leaf["position"]])
+        lines = proof["lines"]
+        lines["leaves"] = [as_list(self.leaves[lines["first"] + place]) for place in range(len(lines["leaves"]))]
         return proof
 
 
@@ -125,7 +125,7 @@ def main() -> None:
         raise SystemExit(f"found {found}, and {[n for n in all_found if n]}")
     show(
         {
-            "members": MEMBERS, "trades": TRADES, "lines_of_the_member": len(proof["lines"]),
+            "members": MEMBERS, "trades": TRADES, "lines_of_the_member": len(case.shown[victim]["trades"]),
             "one_member_seconds": dict(zip(("wall", "cpu"), one.round(4).tolist(), strict=True)),
             "all_members_seconds": dict(zip(("wall", "cpu"), everyone.round(3).tolist(), strict=True)),
         },

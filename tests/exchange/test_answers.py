@@ -42,7 +42,7 @@ def judged(sold: Sold, demands: DemandsClient) -> list[str]:
     line, proof = shown_by(post, PLANT, given)
     mandate = mandate_in(given)
     assert mandate == sold.mandates[PLANT].record
-    assert len(proof["lines"]) == len(sold.posted.records)
+    assert len(proof["lines"]["leaves"]) == len(sold.posted.records) + 1
     chain = Chain(sold.client.domain, sold.client.commitment(post.slot), sold.posted.deltas)
     return [fault.says for fault in faults(line, proof, PLANT, mandate, chain)]
 

@@ -83,7 +83,7 @@ def test_every_bill_is_proved_by_the_node(url: str, elsewhere: Path) -> None:
     for bill in bills:
         assert open_and_verify(bill, [url])[0].lines > 0
     forged = bills[0].with_suffix(".forged")
-    forged.write_text(bills[0].read_text("utf-8").replace('"total": ', '"total": 1', 1), "utf-8")
+    forged.write_text(bills[0].read_text("utf-8").replace('"total":', '"total":1', 1), "utf-8")
     with pytest.raises(VerificationError):
         open_and_verify(forged, [url])
     forged.unlink()

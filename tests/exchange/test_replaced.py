@@ -101,11 +101,14 @@ def test_a_run_that_is_opened_again_has_the_orders_in_their_places(tmp_path: Pat
 def test_bills_with_a_members_own_orders_verify(themselves: Result, bills: list[dict[str, Any]]) -> None:
     for bill in bills:
         verify_bill(bill, exchange_of(themselves).client)
-    ordered = [trade["order"] for slot in bills[FLAT]["content"]["slots"] for trade in slot["trades"] if trade["order"]]
+    ordered = [order for slot in bills[FLAT]["content"]["slots"] for order in slot["orders"]]
     assert ordered
     assert all(order["text"].startswith("Höchstens ") and order["nonce"] == 2 for order in ordered if not order["side"])
     assert not any(
-        trade["order"] for slot in bills[SHOP]["content"]["slots"] for trade in slot["trades"] if trade["buyer"] == SHOP
+        trade["order"] is not None
+        for slot in bills[SHOP]["content"]["slots"]
+        for trade in slot["trades"]
+        if trade["buyer"] == SHOP
     )
 
 

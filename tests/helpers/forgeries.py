@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from commonwatt.accounts.document import grid_amount
+from commonwatt.accounts.document import grid_amount, leaves_json
+from commonwatt.proof import border_of, hash_struct, proofs_of
+from commonwatt.records import Statement
+from commonwatt.records.schema import as_json, from_list, to_bytes
 from commonwatt.units import payment, round_half_up
 
 Bill = dict[str, Any]
@@ -159,7 +162,7 @@ def _no_trade(bill: Bill) -> None:
 
 def _other_trade(bill: Bill) -> None:
     busy = [line for line in bill["content"]["slots"] if line["trades"]]
-    busy[1]["trades"][0] = busy[0]["trades"][0]
+    busy[1]["trades"][0] = busy[0]["trades"][0] | {"order": busy[1]["trades"][0]["order"]}
 
 
 def _settled(bill: Bill) -> None:
@@ -334,32 +337,45 @@ def _proofs_exchanged(bill: Bill) -> None:
     bill["proofs"][first], bill["proofs"][second] = bill["proofs"][second], bill["proofs"][first]
 
 
-def _last_line_left_out(bill: Bill) -> None:
-    proof = bill["proofs"][str(busy_slot(bill)["slot"])]
-    proof["after"] = proof["lines"].pop()
+def of_busy_slot(bill: Bill) -> Any:
+    """What proves a slot with several trades."""
+    return bill["proofs"][str(busy_slot(bill)["slot"])]
 
 
-def _first_line_left_out(bill: Bill) -> None:
-    proof = bill["proofs"][str(busy_slot(bill)["slot"])]
-    proof["before"] = proof["lines"].pop(0)
+def narrowed(lines: Bill, start: int, stop: int) -> Bill:
+    """A part of the leaves that are shown, with its own border."""
+    statements, first, depth = [from_list(Statement, each) for each in lines["leaves"]], lines["first"], lines["depth"]
+    border = [to_bytes(each, 32) for each in lines["border"]]
+    _, ways = proofs_of([hash_struct(each) for each in statements], first, depth, border)
+    begin, end = range(first, first + len(ways))[start], range(first, first + len(ways))[start:stop][-1]
+    part = border_of(begin, ways[begin - first], end, ways[end - first])
+    return leaves_json(statements[start:stop], begin, depth, part)
 
 
-def _line_passed_over(bill: Bill) -> None:
-    del bill["proofs"][str(busy_slot(bill)["slot"])]["lines"][0]
+def _narrower(start: int, stop: int) -> Change:
+    """Leaves left out at the ends; the rest leads to the posted root."""
+
+    def change(bill: Bill) -> None:
+        of_busy_slot(bill)["lines"] = narrowed(of_busy_slot(bill)["lines"], start, stop)
+
+    return change
 
 
-def _no_line_before(bill: Bill) -> None:
-    bill["proofs"][str(busy_slot(bill)["slot"])]["before"] = None
+def _lines(change_: Callable[[Any], object]) -> Change:
+    def change(bill: Bill) -> None:
+        change_(of_busy_slot(bill)["lines"])
+
+    return change
 
 
-def _no_lines(bill: Bill) -> None:
-    """The leaves before and after are next to each other, but they are another member's."""
-    proof = bill["proofs"][str(busy_slot(bill)["slot"])]
-    proof["lines"], proof["after"] = [], proof["lines"][0]
+def _of_first_format(bill: Bill) -> None:
+    proof = of_busy_slot(bill)
+    before, *lines, after = ({"statement": leaf, "position": 0, "siblings": []} for leaf in proof["lines"]["leaves"])
+    proof |= {"before": before, "lines": lines, "after": after}
 
 
-def _nothing_between(bill: Bill) -> None:
-    bill["proofs"][str(busy_slot(bill)["slot"])]["lines"] = []
+def _leaf_as_table(lines: Bill) -> None:
+    lines["leaves"][0] = as_json(from_list(Statement, lines["leaves"][0]))
 
 
 def _no_consent(bill: Bill) -> None:
@@ -371,7 +387,7 @@ def _ahead_as_if_from_the_pool(bill: Bill) -> None:
 
 
 def _pool_as_if_ahead(bill: Bill) -> None:
-    line = next(line for line in bill["content"]["slots"] if line["trades"] and not line["trades"][0]["order"])
+    line = next(line for line in bill["content"]["slots"] if line["trades"] and line["trades"][0]["order"] is None)
     bill["proofs"][str(line["slot"])]["committed"][0] = []
 
 
@@ -397,12 +413,30 @@ def _other_format(bill: Bill) -> None:
 
 PROOFS: dict[str, tuple[Change, str]] = {
     "proofs exchanged": (_proofs_exchanged, "the trade of line 0 is not shown"),
-    "last line left out": (_last_line_left_out, "not all of the lines are shown"),
-    "first line left out": (_first_line_left_out, "not all of the lines are shown"),
-    "line passed over": (_line_passed_over, "the lines are not adjacent"),
-    "no line before": (_no_line_before, "the line before the first is missing"),
-    "no lines": (_no_lines, "not all of the lines are shown"),
-    "nothing between": (_nothing_between, "the lines are not adjacent"),
+    "last line left out": (_narrower(0, -1), "not all of the lines are shown"),
+    "first line left out": (_narrower(2, 99), "not all of the lines are shown"),
+    "no line before": (_narrower(1, 99), "not all of the lines are shown"),
+    "no lines": (_narrower(0, 2), "not all of the lines are shown"),
+    "one line": (_narrower(0, 1), "the member was passed over"),
+    "line passed over": (_lines(lambda lines: lines["leaves"].pop(1)), "do not lead to the posted statements"),
+    "no leaves": (_lines(lambda lines: lines["leaves"].clear()), "no tree has such a range"),
+    "altered leaf": (
+        _lines(lambda lines: lines["leaves"][0].__setitem__(5, 7)),
+        "do not lead to the posted statements",
+    ),
+    "leaf that is too short": (_lines(lambda lines: lines["leaves"][0].pop()), "A Statement is a list of 9 values"),
+    "leaf that is too long": (_lines(lambda lines: lines["leaves"][0].append(0)), "A Statement is a list of 9 values"),
+    "leaf as a table": (_lines(_leaf_as_table), "A Statement is a list of 9 values"),
+    "border that is too short": (_lines(lambda lines: lines["border"].pop()), "the border is too short"),
+    "border that is too long": (_lines(lambda lines: lines["border"].append(lines["border"][0])), "too long"),
+    "deeper tree": (_lines(lambda lines: lines.update(depth=lines["depth"] + 1)), "the border is too short"),
+    "endless tree": (_lines(lambda lines: lines.update(depth=10**30)), "no tree has such a range"),
+    "endless tree of nothing": (
+        _lines(lambda lines: lines.update(depth=10**30, leaves=[], border=[])),
+        "no tree has such a range",
+    ),
+    "place before the first": (_lines(lambda lines: lines.update(first=-1)), "do not lead to the posted statements"),
+    "proof of the first format": (_of_first_format, "the proof is not a table of post, lines, trades"),
     "no consent": (_no_consent, "there are more proofs than trades, or fewer"),
     "ahead as if from the pool": (_ahead_as_if_from_the_pool, "a trade by order was not committed before delivery"),
     "pool as if ahead": (_pool_as_if_ahead, "a day-ahead trade without the member's order"),
@@ -410,5 +444,5 @@ PROOFS: dict[str, tuple[Change, str]] = {
     "proof too few": (_proof_too_few, "proofs are not those of its slots"),
     "unknown revision": (_unknown_revision, "Post.revision is uint32 and cannot hold"),
     "no anchor": (_no_anchor, "This is no bill: nothing of it is anchored"),
-    "other format": (_other_format, "format is not commonwatt-bill/1"),
+    "other format": (_other_format, "the format is none of commonwatt-bill/2, commonwatt-slot/2"),
 }

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from dishonest import DAY_AHEAD, REAL_TIME, Bill, Dishonest
 
+from commonwatt.accounts.document import leaves_json, signed_json
 from commonwatt.errors import LedgerError, VerificationError
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.proofs import SlotProof
 from commonwatt.member.verify import verify_bill
 from commonwatt.proof import Key, Tree, hash_struct, keccak
-from commonwatt.records import BUY, SELL, ZERO_HASH, Order, Post, Statement
+from commonwatt.records import BUY, SELL, ZERO_HASH, Order, Post, Signed, Statement
 from commonwatt.records.deltas import pack_deltas, unpack_deltas
-from commonwatt.records.schema import as_json
 from commonwatt.simulation.result import Result
 from commonwatt.units import decimal_text
 
@@ -119,12 +119,11 @@ def test_lines_of_the_member_that_stand_elsewhere_in_the_tree(open_: Open, later
     bills = exchange.bills()
     assert not line_of(bills[SHOP]["content"], later)["trades"]
     refused(exchange, bills[SHOP], r"the ledger moved -[0-9.]+, the lines add up to 0.000000")
-    proof = proof_of(bills[SUN], later)
-    proof["before"] = None
-    refused(exchange, bills[SUN], "the line before the first is missing")
-    siblings = [f"0x{sibling.hex()}" for sibling in exchange.slot(later).tree.proof(1)]
-    proof["before"] = {"statement": as_json(against), "position": 1, "siblings": siblings}
-    refused(exchange, bills[SUN], "not all of the lines are shown")
+    proof, tree = proof_of(bills[SUN], later), exchange.slot(later).tree
+    own = [*exchange.slot(later).statements(SUN), exchange.slot(later).statements(ROOF)[0]]
+    for first, shown in ((2, own), (1, [against, *own])):
+        proof["lines"] = leaves_json(shown, first, len(tree.levels) - 1, tree.border(first, len(shown)))
+        refused(exchange, bills[SUN], "not all of the lines are shown")
     believed(exchange, bills, FLAT, POOR)
 
 
@@ -295,10 +294,12 @@ def test_an_order_that_is_not_for_this_trade(open_: Open, noon: int) -> None:
 
     def show(contents: list[Bill]) -> None:
         """Roof's right order, which the trade does not name."""
-        (line,) = (line for line in line_of(contents[ROOF], noon)["trades"] if line["number"] == flat.number)
+        slot = line_of(contents[ROOF], noon)
+        (line,) = (line for line in slot["trades"] if line["number"] == flat.number)
         account = exchange.exchange.mandates[ROOF].record.member
         record = Order(account, "", SELL, shown.wh, shown.limit, noon, shown.expiry, shown.nonce)
-        line["order"] = {**as_json(record), "signature": f"0x{shown.signature.hex()}"}
+        line["order"] = len(slot["orders"])
+        slot["orders"].append(signed_json(Signed(record, b"", shown.signature)))
 
     bills = exchange.bills(show)
     refused(exchange, bills[FLAT], "a trade under an order for another slot or side")
@@ -349,9 +350,10 @@ def test_no_statements(open_: Open, noon: int) -> None:
     exchange.tell()
     bill = exchange.bills()[FLAT]
     proof = proof_of(bill, noon)
-    for leaf in (proof["before"], *proof["lines"], proof["after"]):
-        leaf["siblings"] = []
-    refused(exchange, bill, "a line does not lead to the posted statements")
+    proof["lines"] |= {"first": 0, "depth": 0, "border": []}
+    refused(exchange, bill, "the lines do not lead to the posted statements")
+    proof["lines"]["leaves"] = proof["lines"]["leaves"][-1:]
+    refused(exchange, bill, "the lines do not lead to the posted statements")
 
 
 # Later revisions

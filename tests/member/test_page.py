@@ -82,7 +82,7 @@ def test_every_record_is_read_as_it_was_written() -> None:
 
 
 def test_a_post_that_fits_no_field_is_none() -> None:
-    proof = dict.fromkeys(("before", "lines", "after", "trades", "committed", "reading", "orders"))
+    proof = dict.fromkeys(("lines", "trades", "committed", "reading", "orders"))
     post = as_json(Post(SLOT, 0, ZERO_HASH, ZERO_HASH, ZERO_HASH, ZERO_HASH))
     assert post_of({**proof, "post": post}).slot == SLOT
     for change in ({"slot": -1}, {"slot": 2**64}, {"revision": True}, {"orders": 1}):
@@ -137,7 +137,7 @@ def _total_first(text: str) -> str:
 
 
 def _in_proofs(text: str) -> str:
-    return text.replace('"position": ', '"position": 7, "position": ', 1)
+    return text.replace('"first": ', '"first": 7, "first": ', 1)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def _in_proofs(text: str) -> str:
     [
         (_twice, "'total' stands there twice"),
         (_total_first, "'total' stands there twice"),
-        (_in_proofs, "'position' stands there twice"),
+        (_in_proofs, "'first' stands there twice"),
         (lambda text: text.replace('"currency": "EUR"', '"currency": "VND", "currency": "EUR"'), "'currency' stands"),
         (lambda text: text.replace('"total": ', '"total": 0.0, "x": ', 1), "0.0 is no whole number"),
         (lambda text: text.replace('"total": ', '"total": NaN, "x": ', 1), "NaN is no number"),
@@ -181,7 +181,9 @@ def test_an_excerpt_is_no_bill(finished: Path, tmp_path: Path) -> None:
     bill = json.loads((finished / "bills" / "1.json").read_text("utf-8"))
     content = {name: bill["content"][name] for name in ("format", "ledger", "member", "mandate", "slots")}
     del content["member"]["id"]
-    content["slots"] = [{name: line[name] for name in ("slot", "reading", "trades")} for line in content["slots"]]
+    content["slots"] = [
+        {name: line[name] for name in ("slot", "reading", "trades", "orders")} for line in content["slots"]
+    ]
     file = tmp_path / "excerpt.json"
     file.write_text(json.dumps({"content": content, "proofs": bill["proofs"]}), "utf-8")
     with pytest.raises(CommonwattError, match="This is no bill: nothing of it is anchored"):

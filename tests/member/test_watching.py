@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from codes import constructor, create
 from exchange_cases import START, written
+from forgeries import narrowed
 from lies import LATE, LIES, TEXT, Correcting, Day, another_sum, own, publish, purse, restated, shown_to, with_two_ends
 from shell import Shell
 
@@ -133,13 +134,13 @@ def spoilt(proof: dict[str, Any], how: str) -> None:
         case "no table":
             proof["earlier"] = []
         case "no ends":
-            earlier["ends"] = []
+            earlier["ends"]["leaves"] = []
         case "one end":
-            earlier["ends"] = earlier["ends"][:1]
+            earlier["ends"] = narrowed(earlier["ends"], 0, 1)
         case "another's":
-            earlier["ends"] = earlier["ends"][::-1]
+            earlier["ends"]["leaves"].reverse()
         case "another line":
-            earlier["ends"][0]["statement"]["money"] += 1
+            earlier["ends"]["leaves"][0][5] += 1
         case "another post":
             earlier["post"]["statements"] = f"0x{'11' * 32}"
 

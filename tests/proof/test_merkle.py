@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonwatt.proof import Tree, keccak, proofs_of, root_of, root_of_empty
+from commonwatt.proof import Tree, border_of, keccak, proofs_of, root_of, root_of_empty
 from commonwatt.proof.merkle import leaf
 from commonwatt.records import ZERO_HASH
 
@@ -144,8 +144,18 @@ def test_the_border_of_a_range_holds_every_way_in_it(given_: tuple[list[bytes], 
     count = data.draw(st.integers(1, len(records) - first))
     tree = Tree.of(records)
     border, depth = tree.border(first, count), len(tree.levels) - 1
-    found = proofs_of(records[first : first + count], first, depth, border)
-    assert found == [tree.proof(place) for place in range(first, first + count)]
+    part, last = records[first : first + count], first + count - 1
+    assert proofs_of(part, first, depth, border) == (tree.root, [tree.proof(place) for place in range(first, last + 1)])
+    assert border_of(first, tree.proof(first), last, tree.proof(last)) == border
     for short in range(len(border)):
-        with pytest.raises(IndexError):
-            proofs_of(records[first : first + count], first, depth, border[:short])
+        with pytest.raises(ValueError, match="the border is too short"):
+            proofs_of(part, first, depth, border[:short])
+    for place, more in ((first, [ZERO_HASH]), (first + (1 << depth), []), (first - (1 << depth), [])):
+        with pytest.raises(ValueError, match="the border is too"):
+            proofs_of(part, place, depth, [*border, *more])
+
+
+@pytest.mark.parametrize(("records", "depth"), [([], 0), ([], 10**30), ([keccak(b"")], -1), ([keccak(b"")], 10**30)])
+def test_no_tree_has_a_range_of_nothing_or_endless_depth(records: list[bytes], depth: int) -> None:
+    with pytest.raises(ValueError, match="no tree has such a range"):
+        proofs_of(records, 0, depth, [])

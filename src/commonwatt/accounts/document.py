@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,11 +13,13 @@ from commonwatt.accounts.charges import Charges
 from commonwatt.accounts.plants import Division
 from commonwatt.community.tariff import Tariff
 from commonwatt.proof import Tree, keccak
-from commonwatt.records import Signed
-from commonwatt.records.schema import as_json
+from commonwatt.records import Signed, Statement
+from commonwatt.records.schema import as_json, as_list
 from commonwatt.units import WH_PER_KWH, totals
 
-FORMAT: Final = "commonwatt-bill/1"
+FORMAT: Final = "commonwatt-bill/2"
+EXCERPT: Final = "commonwatt-slot/2"
+"""Format of what a member is shown of one slot before its bill."""
 MEASURED: Final = "measured"
 CORRECTED: Final = "corrected"
 """The slot was settled anew with readings that came after its end, the member's own or others'."""
@@ -127,6 +129,25 @@ def grid_amount(wh: int, retail: int, feed_in: int) -> int:
 def signed_json(signed: Signed[Any]) -> dict[str, Any]:
     """A record with its signature."""
     return {**as_json(signed.record), "signature": hex_text(signed.signature)}
+
+
+def traded(trades: Iterable[tuple[Mapping[str, Any], bytes]], orders: Mapping[bytes, Any]) -> dict[str, Any]:
+    """What a slot shows of a member's trades: each names by its place the order under which it is, None = the mandate.
+
+    trades : each with the struct hash of the order or mandate; orders : as JSON, by struct hash
+    """
+    places: dict[bytes, int] = {}
+    lines = [
+        {**trade, "order": places.setdefault(consent, len(places)) if consent in orders else None}
+        for trade, consent in trades
+    ]
+    return {"trades": lines, "orders": [orders[consent] for consent in places]}
+
+
+def leaves_json(statements: Sequence[Statement], first: int, depth: int, border: Sequence[bytes]) -> dict[str, Any]:
+    """Leaves side by side in a tree of statements, the first at this place, with the border that leads to the root."""
+    leaves, ways = [as_list(each) for each in statements], [hex_text(each) for each in border]
+    return {"first": first, "depth": depth, "leaves": leaves, "border": ways}
 
 
 def metered(*, measured: bool, revision: int) -> str:

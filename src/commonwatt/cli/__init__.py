@@ -12,7 +12,7 @@ from commonwatt.cli.chain import app as chain_app
 from commonwatt.cli.community import app as community_app
 from commonwatt.cli.dealing import buy, fetch, offer
 from commonwatt.cli.member import challenge, deposit, verify, withdraw
-from commonwatt.cli.options import JsonPath, Whole, named_values, progress, write_json
+from commonwatt.cli.options import JsonPath, Whole, named_values, progress, seldom_collected, write_json
 from commonwatt.cli.rights import accept_meter, access, grant, propose, resign, vote
 from commonwatt.cli.study import app as study_app
 from commonwatt.errors import CommonwattError, OutputError
@@ -103,6 +103,7 @@ def data(*, json_path: JsonPath = None) -> None:
 
 
 @app.command
+@seldom_collected()
 def simulate(
     file: Path,
     *,
@@ -145,6 +146,7 @@ def simulate(
 
 
 @app.command
+@seldom_collected()
 def demo(*, out: Path = Path("commonwatt-demo"), json_path: JsonPath = None) -> None:
     """Run one summer day of a village of 44 homes, with every step, and show what happened.
 
@@ -207,6 +209,7 @@ def clear(
 
 
 @app.command
+@seldom_collected()
 def compare(
     file: Path,
     *,
@@ -264,7 +267,8 @@ def compare(
 
 
 @bench_app.command
-def day(*, homes: Whole = 100, ledger: str = "embedded", json_path: JsonPath = None) -> None:
+@seldom_collected()
+def day(*, homes: Whole = 100, ledger: str = "embedded", bills: bool = True, json_path: JsonPath = None) -> None:
     """One day of a synthetic village, every step: CPU seconds and memory, step by step.
 
     Example: commonwatt bench day --homes 100 --json -
@@ -275,11 +279,13 @@ def day(*, homes: Whole = 100, ledger: str = "embedded", json_path: JsonPath = N
         Number of homes.
     ledger
         embedded: signatures and chain included; none: devices, forecast, clearing and bills alone.
+    bills
+        Write the bills with their proofs, where there is a ledger.
     """
     from commonwatt.simulation.bench import bench_day
 
     with progress(quiet=json_path == "-") as report:
-        figures = bench_day(homes, DEMO_START, ledger, report)
+        figures = bench_day(homes, DEMO_START, ledger, report, bills=bills)
     if json_path:
         write_json(figures, json_path)
     if json_path != "-":
@@ -313,15 +319,16 @@ def _show(result: Result, out: Path | None, json_path: str | None) -> None:
     from commonwatt.report.screen import render, summary
     from commonwatt.report.trace import trace
 
+    traced = trace(result)
     if out:
-        write_outputs(result, out)
+        write_outputs(result, out, traced)
     if json_path:
         write_json(summary(result), json_path)
     if json_path != "-":
         from rich.console import Console
 
         console = Console(highlight=False)
-        console.print(render(result, trace(result)))
+        console.print(render(result, traced))
         if out:
             bills = f"Bills: {out / 'bills'}   " if (out / "bills").exists() else ""
             files = f"Report: {out / 'report.html'}   {bills}Tables: {out / 'tables'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import sys
@@ -138,6 +139,21 @@ def write_json(value: Any, path: str) -> None:
         sys.stdout.write(text)
     else:
         Path(path).write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def seldom_collected() -> Iterator[None]:
+    """Of a command that computes much from its own files: nearly all that it makes is needed until its end.
+
+    Looking for what only refers to itself would be the more work the more there is. A node takes what strangers send,
+    and looks as often as Python does.
+    """
+    usual = gc.get_threshold()
+    gc.set_threshold(50_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 @contextmanager

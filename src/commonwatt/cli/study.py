@@ -7,12 +7,13 @@ from pathlib import Path
 
 from cyclopts import App
 
-from commonwatt.cli.options import JsonPath, Whole, progress, write_json
+from commonwatt.cli.options import JsonPath, Whole, progress, seldom_collected, write_json
 
 app = App(name="study", help="Published cases, reproduced and compared.")
 
 
 @app.command
+@seldom_collected()
 def saini(*, json_path: JsonPath = None) -> None:
     """Five homes in India (Energies 2023, 16, 1253): its tables beside ours, its chain checked hash by hash.
 
@@ -31,6 +32,7 @@ def saini(*, json_path: JsonPath = None) -> None:
 
 
 @app.command
+@seldom_collected()
 def residential(*, days: Whole = 7, out: Path | None = None, json_path: JsonPath = None) -> None:
     """A neighbourhood in summer and winter: bilateral trading by surplus or by distance against the utility alone.
 
@@ -63,6 +65,7 @@ def residential(*, days: Whole = 7, out: Path | None = None, json_path: JsonPath
 
 
 @app.command
+@seldom_collected()
 def cheat(*, json_path: JsonPath = None) -> None:
     """A day with a dishonest operator: what a home finds, proves on the chain and is paid for; then all other attacks.
 

@@ -24,12 +24,13 @@ from commonwatt.accounts.document import (
     signed_json,
     tariff_terms,
     tariffs,
+    traded,
 )
 from commonwatt.accounts.statements import place_of
 from commonwatt.community.model import Member
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.books import Books
-from commonwatt.exchange.proofs import prover
+from commonwatt.exchange.proofs import SlotProof
 from commonwatt.exchange.rows import TRADE_COLUMNS, stages_ahead, trade_of
 from commonwatt.exchange.rules import Part
 from commonwatt.records import Order, Reading
@@ -132,15 +133,15 @@ def _slots(books: Books) -> Iterator[list[dict[str, Any]]]:
         for settled, stage, *values in trades.get(slot, ()):
             record = trade_of((slot, *values), agreed=stage in ahead)
             line = {**as_json(record), "settledWh": settled, "payment": settled * record.price // WH_PER_KWH}
-            for member, order in ((record.buyer, record.buy_order), (record.seller, record.sell_order)):
-                own[member].append((place_of(record, member), {**line, "order": orders.get(order)}))
+            for member in (record.buyer, record.seller):
+                own[member].append((place_of(record, member), line))
         retail, feed_in = int(prices.retail[place]), int(prices.feed_in[place])
         yield [
             {
                 "slot": slot,
                 **({} if metered[member][place] == MEASURED else {"metered": metered[member][place]}),
                 "reading": _reading(books.meters, slot, member, readings.get((slot, member))),
-                "trades": [line for _, line in sorted(own[member], key=itemgetter(0))],
+                **traded(((line, place[0]) for place, line in sorted(own[member], key=itemgetter(0))), orders),
                 "prices": {"retail": retail, "feedIn": feed_in},
                 "grid": {"wh": wh, "amount": grid_amount(wh, retail, feed_in)},
             }
@@ -179,20 +180,24 @@ def _by_slot(rows: Sequence[tuple[Any, ...]]) -> dict[int, list[tuple[Any, ...]]
     return grouped
 
 
-def proven(books: Books, bundle: Anchored) -> Iterator[dict[str, Any]]:
-    """Every bill with its proofs, in the order of members; one at a time, because proofs are large."""
-    slot_proofs = prover(books.store)
+def anchor_of(bundle: Anchored, member: int) -> dict[str, Any]:
+    """What leads from a member's bill to the root of all."""
+    siblings = [hex_text(sibling) for sibling in bundle.tree.proof(member)]
+    return {"root": hex_text(bundle.tree.root), "index": member, "siblings": siblings}
+
+
+def slot_proofs(books: Books) -> Iterator[tuple[int, SlotProof | None]]:
+    """Each slot of the period with what proves it to its members; None for one that was missed."""
     posted = {slot for (slot,) in books.store.columns(tables.posts, ["slot"])}
-    for member, content in enumerate(bundle.contents):
-        yield {
-            "content": content,
-            "anchor": {
-                "root": hex_text(bundle.tree.root),
-                "index": member,
-                "siblings": [hex_text(sibling) for sibling in bundle.tree.proof(member)],
-            },
-            "proofs": {
-                str(slot): slot_proofs(slot).of(member) if slot in posted else None
-                for slot in books.rules.period.starts.tolist()
-            },
-        }
+    for slot in books.rules.period.starts.tolist():
+        yield slot, SlotProof.stored(books.store, slot) if slot in posted else None
+
+
+def proven(books: Books, bundle: Anchored) -> Iterator[dict[str, Any]]:
+    """Every bill with its proofs, in the order of members, all of them in memory; `bill_files` holds less."""
+    proofs: list[dict[str, Any]] = [{} for _ in bundle.contents]
+    for slot, shown in slot_proofs(books):
+        for member, own in enumerate(proofs):
+            own[str(slot)] = shown.of(member) if shown else None
+    for member, (content, own) in enumerate(zip(bundle.contents, proofs, strict=True)):
+        yield {"content": content, "anchor": anchor_of(bundle, member), "proofs": own}

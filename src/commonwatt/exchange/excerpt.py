@@ -6,9 +6,10 @@ entry of `slots`, and `proofs` of that slot.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
-from commonwatt.accounts.document import signed_json
+from commonwatt.accounts.document import EXCERPT, signed_json, traded
 from commonwatt.accounts.promise import Placed, Promise
 from commonwatt.accounts.statements import place_of
 from commonwatt.exchange.bills import ledger_of
@@ -20,8 +21,6 @@ from commonwatt.units import payment
 
 if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
-
-FORMAT: Final = "commonwatt-slot/1"
 
 
 def promised(committed: Committed, member: int) -> dict[int, Promise]:
@@ -36,7 +35,7 @@ def promised(committed: Committed, member: int) -> dict[int, Promise]:
 def placed(committed: Committed, member: int) -> list[Placed]:
     """What a member is shown at the gate of its orders that replaced or cancelled others."""
     declared, tree = committed.cleared.declared, committed.orders
-    places = replacing(declared, member)
+    places = replacing(declared).get(member, [])
     return [Placed(declared.signed[place].record, place, tree.proof(place)) for place in places]
 
 
@@ -54,13 +53,12 @@ def excerpt(
     own = []
     for trade, settled in zip(posted.records, posted.account.settled.tolist(), strict=True):
         if member in (trade.buyer, trade.seller):
-            consent = trade.buy_order if trade.buyer == member else trade.sell_order
             line = {**as_json(trade), "settledWh": settled, "payment": payment(settled, trade.price)}
-            own.append((place_of(trade, member), {**line, "order": orders.get(consent)}))
+            own.append((place_of(trade, member), line))
     slot = posted.post.slot
     return {
         "content": {
-            "format": FORMAT,
+            "format": EXCERPT,
             "ledger": ledger_of(client),
             "member": {"index": member, "account": f"0x{mandate.record.member.hex()}"},
             "mandate": signed_json(mandate),
@@ -68,7 +66,7 @@ def excerpt(
                 {
                     "slot": slot,
                     "reading": signed_json(reading) if reading else None,
-                    "trades": [line for _, line in sorted(own, key=lambda each: each[0])],
+                    **traded(((line, place[0]) for place, line in sorted(own, key=itemgetter(0))), orders),
                 }
             ],
         },

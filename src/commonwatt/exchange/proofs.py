@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from commonwatt.accounts.document import signed_json
+from commonwatt.accounts.document import hex_text, leaves_json, signed_json
 from commonwatt.accounts.statements import Line, by_member, member_statements, sentinel
 from commonwatt.errors import StoreError
 from commonwatt.exchange import store as tables
@@ -18,7 +18,7 @@ from commonwatt.exchange.states import Declared, Posted
 from commonwatt.exchange.store import Store
 from commonwatt.ledger.client.disputes import Leaf
 from commonwatt.proof import Tree, hash_struct, keccak
-from commonwatt.records import BUY, SELL, ZERO_HASH, Post, Statement
+from commonwatt.records import ZERO_HASH, Post, Statement
 from commonwatt.records.schema import as_json
 
 
@@ -48,6 +48,11 @@ class SlotProof:
     def order_tree(self) -> Tree:
         """Of all accepted orders."""
         return Tree.of([order.hash for order in self.declared.signed])
+
+    @cached_property
+    def replacing(self) -> dict[int, list[int]]:
+        """See `replacing`."""
+        return replacing(self.declared)
 
     @classmethod
     def stored(cls, store: Store, slot: int, revision: int | None = None) -> SlotProof:
@@ -98,35 +103,30 @@ class SlotProof:
 
         earlier : the revision before, of which the member's last line is shown, too
         """
-        first, around = self.around(member)
-        leaves = [self._leaf(first + place, line) for place, line in enumerate(around)]
-        before = leaves.pop(0) if around[0].member < member else None
         known = member < len(self.own)
         numbers = [line.trade.number for line in self.own[member]] if known else []
         agreed = len(self.committed.levels[0])
         return {
             "post": as_json(self.post),
-            "before": before,
-            "lines": leaves[:-1],
-            "after": leaves[-1],
-            "trades": f"0x{self.committed.root.hex()}",
+            "lines": self._shown(*self.around(member)),
+            "trades": hex_text(self.committed.root),
             "committed": [_siblings(self.committed, number) if number < agreed else None for number in numbers],
             "reading": _siblings(self.reading_tree, member) if known else [],
-            "orders": [self._placed(place) for place in replacing(self.declared, member)],
+            "orders": [self._placed(place) for place in self.replacing.get(member, [])],
             **({"earlier": earlier.last_of(member)} if earlier else {}),
         }
 
     def last_of(self, member: int) -> dict[str, Any]:
         """The post, and the member's `ends` in it, as documents write them."""
-        ends = [self._leaf(leaf.position, leaf.statement) for leaf in self.ends(member)]
-        return {"post": as_json(self.post), "ends": ends}
+        ends = self.ends(member)
+        return {"post": as_json(self.post), "ends": self._shown(ends[0].position, [leaf.statement for leaf in ends])}
 
     def _placed(self, position: int) -> dict[str, Any]:
         order = signed_json(self.declared.signed[position])
         return {"order": order, "position": position, "siblings": _siblings(self.order_tree, position)}
 
-    def _leaf(self, position: int, statement: Statement) -> dict[str, Any]:
-        return {"statement": as_json(statement), "position": position, "siblings": _siblings(self.tree, position)}
+    def _shown(self, first: int, lines: Sequence[Statement]) -> dict[str, Any]:
+        return leaves_json(lines, first, len(self.tree.levels) - 1, self.tree.border(first, len(lines)))
 
 
 class PostedSlot(SlotProof):
@@ -148,19 +148,20 @@ class PostedSlot(SlotProof):
         return start, list(self.leaves[start : after + 1])
 
 
-def replacing(declared: Declared, member: int) -> list[int]:
-    """Places of the member's last orders that replaced or cancelled others, by arrival."""
-    own: dict[int, list[int]] = {BUY: [], SELL: []}
+def replacing(declared: Declared) -> dict[int, list[int]]:
+    """By member that has any: places of its last orders that replaced or cancelled others, by arrival."""
+    last: dict[tuple[int, int], int] = {}
+    again: set[tuple[int, int]] = set()
     for place, owner in enumerate(declared.members):
-        if owner == member:
-            own[declared.signed[place].record.side].append(place)
-    return sorted(places[-1] for places in own.values() if len(places) > 1)
+        side = owner, declared.signed[place].record.side
+        if side in last:
+            again.add(side)
+        last[side] = place
+    found: dict[int, list[int]] = {}
+    for place, (owner, _) in sorted((last[side], side) for side in again):
+        found.setdefault(owner, []).append(place)
+    return found
 
 
 def _siblings(tree: Tree, position: int) -> list[str]:
-    return [f"0x{sibling.hex()}" for sibling in tree.proof(position)]
-
-
-def prover(store: Store) -> Any:
-    """slot → SlotProof, remembering the last few hundred."""
-    return lru_cache(maxsize=400)(lambda slot: SlotProof.stored(store, slot))
+    return [*map(hex_text, tree.proof(position))]

@@ -10,11 +10,12 @@ the revision from which it counts. Posts of one time have their turn, in which t
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from sqlalchemy import (
@@ -150,7 +151,7 @@ class Store:
         """Whatever the database reports becomes one sentence."""
         try:
             yield
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, sqlite3.Error) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
             if "locked" in str(cause):
                 raise StoreError(f"{self._name} is open in another process, which must stop first.") from error
@@ -179,9 +180,7 @@ class Store:
         """These columns of all rows, in the order of the key; plain tuples."""
         wanted = ", ".join(f'"{name}"' for name in names)
         keys = ", ".join(f'"{key.name}"' for key in table.primary_key.columns)
-        with self._usable(), self._engine.connect() as connection:
-            cursor = connection.exec_driver_sql(f'SELECT {wanted} FROM "{table.name}" ORDER BY {keys}')  # noqa: S608
-            return [tuple(row) for row in cursor.fetchall()]
+        return self._tuples(f'SELECT {wanted} FROM "{table.name}" ORDER BY {keys}')  # noqa: S608
 
     def last(self, table: Table, names: Sequence[str]) -> list[tuple[Any, ...]]:
         """These columns of a table that is kept by slot and revision: of each settled slot, its last revision's."""
@@ -191,8 +190,13 @@ class Store:
             f'SELECT {wanted} FROM "{table.name}" JOIN accounts AS last ON last.slot = "{table.name}".slot '  # noqa: S608
             f'AND last.member = 0 AND last.revision = "{table.name}".revision ORDER BY {keys}'
         )
+        return self._tuples(query)
+
+    def _tuples(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows as the driver has them; SQLAlchemy would copy each."""
         with self._usable(), self._engine.connect() as connection:
-            return [tuple(row) for row in connection.exec_driver_sql(query).fetchall()]
+            rows: list[tuple[Any, ...]] = cast("Any", connection.connection).execute(query).fetchall()
+            return rows
 
     def arrays(self, table: Table, names: Sequence[str], members: int) -> dict[str, IntArray]:
         """These columns of a table with a row for each slot and member, each shape (members, slots)."""

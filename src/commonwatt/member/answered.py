@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
-from commonwatt.accounts.document import hex_text, signed_json
+from commonwatt.accounts.document import hex_text, leaves_json, signed_json, traded
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.client.demands import Answer, Consent
 from commonwatt.ledger.client.disputes import Leaf
-from commonwatt.proof import hash_struct, proofs_of
+from commonwatt.proof import border_of, hash_struct, proofs_of
 from commonwatt.records import ZERO_HASH, Mandate, Post, Signed
 from commonwatt.records.schema import as_json
 
@@ -36,7 +36,6 @@ def shown_by(post: Post, member: int, parts: Sequence[Answer]) -> tuple[dict[str
 def _shown_by(post: Post, member: int, parts: Sequence[Answer]) -> tuple[dict[str, Any], dict[str, Any]]:
     leaves = {leaf.position: leaf for part in parts for leaf in _leaves(part)}
     around = [leaves[position] for position in sorted(leaves)]
-    before = around[0] if around[0].statement.member < member else None
     consents = [consent for part in parts for consent in _by_trade(part, member)]
     trades = [trade for part in parts for trade in part.trades]
     ways = [way for part in parts for way in part.committed]
@@ -48,30 +47,32 @@ def _shown_by(post: Post, member: int, parts: Sequence[Answer]) -> tuple[dict[st
     shown = {
         "slot": post.slot,
         "reading": signed_json(reading) if first.reading_signature else None,
-        "trades": [
-            {**as_json(trade), "settledWh": wh, "payment": money, "order": _order(consent)}
-            for trade, consent, (wh, money) in zip(trades, consents, added, strict=False)
-        ],
+        **traded(
+            (
+                ({**as_json(trade), "settledWh": wh, "payment": money}, hash_struct(consent.order))
+                for trade, consent, (wh, money) in zip(trades, consents, added, strict=False)
+            ),
+            {hash_struct(consent.order): _order(consent) for consent in consents if consent.order_signature},
+        ),
     }
     proof = {
         "post": as_json(post),
-        "before": _json(before) if before else None,
-        "lines": [_json(leaf) for leaf in own],
-        "after": _json(around[-1]),
+        "lines": _json(around),
         "trades": hex_text(first.trades_root),
         "committed": [
-            [*map(hex_text, way)] if _order(consent) else None for way, consent in zip(ways, consents, strict=True)
+            [*map(hex_text, way)] if consent.order_signature else None
+            for way, consent in zip(ways, consents, strict=True)
         ],
         "reading": [*map(hex_text, first.reading_siblings)],
         "orders": [],
     }
     if last.earlier_ends:
-        proof["earlier"] = {"post": as_json(last.earlier), "ends": [*map(_json, last.earlier_ends)]}
+        proof["earlier"] = {"post": as_json(last.earlier), "ends": _json(last.earlier_ends)}
     return shown, proof
 
 
 def _leaves(part: Answer) -> list[Leaf]:
-    ways = proofs_of([hash_struct(line) for line in part.statements], part.position, part.depth, part.border)
+    _, ways = proofs_of([hash_struct(line) for line in part.statements], part.position, part.depth, part.border)
     lines = zip(part.statements, ways, strict=True)
     return [Leaf(line, place, way) for place, (line, way) in enumerate(lines, part.position)]
 
@@ -84,10 +85,12 @@ def _by_trade(part: Answer, member: int) -> list[Consent]:
     return [part.consents[number] for _, number in zip(fresh, run, strict=False)]
 
 
-def _order(consent: Consent) -> dict[str, Any] | None:
-    return signed_json(Signed(consent.order, b"", consent.order_signature)) if consent.order_signature else None
+def _order(consent: Consent) -> dict[str, Any]:
+    return signed_json(Signed(consent.order, b"", consent.order_signature))
 
 
-def _json(leaf: Leaf) -> Mapping[str, Any]:
-    siblings = [*map(hex_text, leaf.siblings)]
-    return {"statement": as_json(leaf.statement), "position": leaf.position, "siblings": siblings}
+def _json(leaves: Sequence[Leaf]) -> Mapping[str, Any]:
+    """Leaves that stand side by side."""
+    first, last = leaves[0], leaves[-1]
+    border = border_of(first.position, first.siblings, last.position, last.siblings)
+    return leaves_json([leaf.statement for leaf in leaves], first.position, len(first.siblings), border)

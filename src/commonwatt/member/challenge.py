@@ -22,6 +22,7 @@ from commonwatt.member.answered import mandate_in, shown_by
 from commonwatt.member.document import named, read
 from commonwatt.member.ends import between, committed
 from commonwatt.member.faults import DEMAND, Chain, Fault, faults
+from commonwatt.member.first_format import today
 from commonwatt.member.page import Page, mandate_of, post_of, require, ways
 from commonwatt.member.page import read as page_of
 from commonwatt.member.trust import Pins, Trust, account_of, opened
@@ -75,7 +76,7 @@ def challenge(
     """
     if len(documents) == 1:
         return _look(documents[0], ledger, pins, key, slot).looked
-    shown = frozenset(each for document in documents for each in _shown(read(document)))
+    shown = frozenset(each for document in documents for each in _shown(today(read(document))))
     seen = [_look(document, ledger, pins, None, slot, shown) for document in documents]
     sides = between([page for each in seen for page in each.pages], [kept for each in seen for kept in each.promises])
     objections: list[Objection] = []
@@ -120,7 +121,7 @@ def _look(
     shown: frozenset[tuple[bytes, Post]] = frozenset(),
 ) -> _Seen:
     """Look at one document. shown : of several documents, what `_shown` says of all"""
-    given = read(document)
+    given = today(read(document))
     at = named(given)
     with opened(at, [ledger], pins, key, watching=True) as (client, trust):
         account_of(client, at)  # refuses another member's

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from commonwatt.errors import RecordError, VerificationError
 from commonwatt.member import shares
+from commonwatt.member.first_format import FIRST, FORMATS
 from commonwatt.member.page import require, table
 from commonwatt.records import strict_json
 from commonwatt.records.schema import to_bytes
@@ -20,7 +21,7 @@ _EXCERPT: Final = ("format", "ledger", "member", "mandate", "slots")
 _BILL: Final = (
     *_EXCERPT, "community", "currency", "timezone", "period", "charges", "total", "withoutMarket",
 )  # fmt: skip
-_SLOT: Final = ("slot", "reading", "trades")
+_SLOT: Final = ("slot", "reading", "trades", "orders")
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,17 @@ def whole(given: Any) -> Mapping[str, Any]:
     """The document, when it has the parts of a bill or an excerpt and no others. Raises VerificationError."""
     is_bill = isinstance(given, dict) and "anchor" in given
     document = table(given, ("content", "anchor", "proofs") if is_bill else ("content", "proofs"), "the document")
-    content = table(document["content"], _keys(document["content"]) if is_bill else _EXCERPT, "the content")
+    given = document["content"]
+    known = isinstance(given, dict) and given.get("format") in FORMATS
+    require(known, f"the format is none of {', '.join(FORMATS)}.")
+    content = table(given, _keys(given) if is_bill else _EXCERPT, "the content")
     table(content["ledger"], ("chainId", "community", "settlement"), "the ledger")
     table(content["member"], ("index", "id", "account") if is_bill else ("index", "account"), "the member")
     require(_is_number(content["member"]["index"], 32), "the member's index is no number of a member.")
     require(isinstance(content["slots"], list), "the slots are no list.")
+    shown = _SLOT[:-1] if content["format"] in FIRST else _SLOT
     for line in content["slots"]:
-        table(line, _line(line) if is_bill else _SLOT, "a slot")
+        table(line, _line(line, shown) if is_bill else shown, "a slot")
         require(_is_number(line["slot"], 64), "a slot's start is no time in unix seconds.")
     require(isinstance(document["proofs"], dict), "the proofs are no table.")
     if is_bill:
@@ -68,18 +73,17 @@ def whole(given: Any) -> Mapping[str, Any]:
     return document
 
 
-def _keys(content: Any) -> tuple[str, ...]:
+def _keys(said: Mapping[str, Any]) -> tuple[str, ...]:
     """A bill says what its amounts are counted in only where that is not a micro-currency, its charters only where it
     is under several, plants only to their owners and owners only of plants."""
-    said = content if isinstance(content, dict) else {}
     more = [key for key in ("unit", "owns", "owners") if key in said]
     return (*_BILL, "charters" if "charters" in said else "tariff", *more)
 
 
-def _line(line: Any) -> tuple[str, ...]:
+def _line(line: Any, shown: tuple[str, ...]) -> tuple[str, ...]:
     """A line says what it rests on only where its reading did not come in time, and shares only where there are any."""
     more = [key for key in ("metered", "shares") if isinstance(line, dict) and key in line]
-    return (*_SLOT, "prices", "grid", *more)
+    return (*shown, "prices", "grid", *more)
 
 
 def _whole_bill(content: Mapping[str, Any], anchor: Any) -> None:

@@ -16,12 +16,13 @@ from commonwatt.accounts.statements import place_of
 from commonwatt.community.wording import signer_of
 from commonwatt.errors import VerificationError
 from commonwatt.ledger.client.disputes import Leaf
-from commonwatt.proof import Domain, hash_struct, keccak, root_of, verify
+from commonwatt.proof import Domain, hash_struct, keccak, proofs_of, root_of, verify
 from commonwatt.records import ZERO_HASH, Mandate, Order, Post, Reading, Signed, Statement, Trade
-from commonwatt.records.schema import Record, from_json, to_bytes
+from commonwatt.records.schema import Record, from_json, from_list, schema, to_bytes
 
 R = TypeVar("R", bound=Record)
-_PROOF = ("post", "before", "lines", "after", "trades", "committed", "reading", "orders")
+_TRADE = (*(field.label for field in schema(Trade)), "settledWh", "payment", "order")
+_PROOF = ("post", "lines", "trades", "committed", "reading", "orders")
 
 
 @dataclass(frozen=True)
@@ -181,16 +182,13 @@ def read(shown: Mapping[str, Any], proof: Any, member: int, mandate: Mandate, do
     Whether the lines and the posted readings are of the reading that is shown is another question (`require_read`).
     """
     post = post_of(proof)
-    before = [proof["before"]] if proof["before"] else []
-    leaves = tuple(_leaf(each, post) for each in (*before, *_list(proof["lines"]), proof["after"]))
-    positions = [leaf.position for leaf in leaves]
-    require(positions == list(range(positions[0], positions[0] + len(leaves))), "the lines are not adjacent.")
-    require(bool(before) or positions[0] == 0, "the line before the first is missing.")
-    own = leaves[len(before) : -1]
+    leaves = _leaves(proof["lines"], post)
+    whose = [leaf.statement.member for leaf in leaves]
+    before = int(leaves[0].position > 0 or (whose[0] != member and len(leaves) > 1))
+    own = leaves[before:-1]
+    require(len(leaves) > before and member not in (*whose[:before], whose[-1]), "not all of the lines are shown.")
     require(all(leaf.statement.member == member for leaf in own), "a line of another member stands among the lines.")
-    ends = (*leaves[: len(before)], leaves[-1])
-    require(all(leaf.statement.member != member for leaf in ends), "not all of the lines are shown.")
-    trades = tuple(_agreed(each, mandate, domain) for each in _list(shown["trades"]))
+    trades = _trades(shown, mandate, domain)
     reading, earlier = read_reading(shown["reading"], domain), _earlier(proof.get("earlier"), member)
     orders = tuple(_placed(each, mandate, domain, post) for each in _list(proof["orders"]))
     return Page(post, member, mandate, leaves, tuple(_lines(own, trades, mandate)), trades, reading, earlier, orders)
@@ -262,15 +260,19 @@ def _lines(own: Sequence[Leaf], trades: Sequence[Agreed], mandate: Mandate) -> l
     return lines
 
 
-def _leaf(given: Any, post: Post) -> Leaf:
-    leaf = table(given, ("statement", "position", "siblings"), "a line")
-    statement, siblings = from_json(Statement, leaf["statement"]), _hashes(leaf["siblings"])
-    position = _whole(leaf["position"])
-    there = leads(hash_struct(statement), position, siblings, post.statements)
-    require(there, "a line does not lead to the posted statements.")
-    here = (statement.slot, statement.revision) == (post.slot, post.revision)
+def _leaves(given: Any, post: Post) -> tuple[Leaf, ...]:
+    """Lines side by side, which their border leads to the posted statements."""
+    shown = table(given, ("first", "depth", "leaves", "border"), "what is shown of the lines")
+    statements = [from_list(Statement, each) for each in _list(shown["leaves"])]
+    first, hashes = _whole(shown["first"]), [hash_struct(each) for each in statements]
+    try:
+        root, ways = proofs_of(hashes, first, _whole(shown["depth"]), _hashes(shown["border"]))
+    except ValueError as error:
+        raise VerificationError(f"the lines do not lead to the posted statements: {error}.") from None
+    require(root == post.statements != ZERO_HASH, "the lines do not lead to the posted statements.")
+    here = all((each.slot, each.revision) == (post.slot, post.revision) for each in statements)
     require(here, "a line is of another slot or revision.")
-    return Leaf(statement, position, siblings)
+    return tuple(map(Leaf, statements, range(first, first + len(ways)), ways))
 
 
 def _earlier(given: Any, member: int) -> tuple[Post, tuple[Leaf, ...]] | None:
@@ -279,22 +281,28 @@ def _earlier(given: Any, member: int) -> tuple[Post, tuple[Leaf, ...]] | None:
         return None
     shown = table(given, ("post", "ends"), "the revision before")
     post = from_json(Post, shown["post"])
-    ends = tuple(_leaf(each, post) for each in _list(shown["ends"]))
+    ends = _leaves(shown["ends"], post)
     low = (ends[0].statement.member, ends[0].position) if len(ends) > 1 else (-1, -1)
     there = 0 < len(ends) <= 2 and low[0] <= member < ends[-1].statement.member and low[1] + 1 == ends[-1].position
     require(there, "the member's last line of the revision before is not shown.")
     return post, ends
 
 
-def _agreed(given: Any, mandate: Mandate, domain: Domain) -> Agreed:
-    require(isinstance(given, dict), "a trade is not shown as one.")
-    rest = dict(given)
-    settled, paid = (_whole(rest.pop(name, None)) for name in ("settledWh", "payment"))
-    order = rest.pop("order", None)
-    trade = from_json(Trade, rest)
-    if order is not None:
-        order = _order(order, mandate, domain)
-    return Agreed(trade, hash_struct(trade), settled, paid, order)
+def _trades(shown: Mapping[str, Any], mandate: Mandate, domain: Domain) -> tuple[Agreed, ...]:
+    """The trades of a slot, and the orders that they name: each of these is shown once, and none besides."""
+    orders = [_order(each, mandate, domain) for each in _list(shown["orders"])]
+    trades = [dict(table(each, _TRADE, "a trade")) for each in _list(shown["trades"])]
+    named = [trade["order"] for trade in trades if trade["order"] is not None]
+    there = all(type(place) is int for place in named) and {*named} == {*range(len(orders))}
+    require(there, "the orders that are shown are not those that the trades name.")
+    return tuple(_agreed(trade, orders) for trade in trades)
+
+
+def _agreed(given: dict[str, Any], orders: Sequence[Order]) -> Agreed:
+    settled, paid = (_whole(given.pop(name)) for name in ("settledWh", "payment"))
+    place = given.pop("order")
+    trade = from_json(Trade, given)
+    return Agreed(trade, hash_struct(trade), settled, paid, None if place is None else orders[place])
 
 
 def _order(given: Any, mandate: Mandate, domain: Domain) -> Order:

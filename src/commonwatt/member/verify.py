@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commonwatt.accounts.charges import vat_on
-from commonwatt.accounts.document import FORMAT, content_hash, grid_amount, hex_text, parts_of
+from commonwatt.accounts.document import content_hash, grid_amount, hex_text, parts_of
 from commonwatt.errors import CommonwattError, LedgerError, VerificationError
 from commonwatt.ledger.client.abi import COMMUNITY
 from commonwatt.ledger.client.charters import charters, held
 from commonwatt.member.document import named, read, whole
+from commonwatt.member.first_format import today
 from commonwatt.member.page import mandate_of, require
 from commonwatt.member.shares import as_divided, charged
 from commonwatt.member.terms import Terms
@@ -110,8 +111,9 @@ def verify_bill(bill: Any, client: LedgerClient) -> Verified:
     try:
         require(isinstance(bill, dict) and "anchor" in bill, "This is no bill: nothing of it is anchored.")
         whole(bill)
-        content, proofs = bill["content"], bill["proofs"]
-        _anchored(content, bill["anchor"], client)
+        _anchored(bill["content"], bill["anchor"], client)
+        told = today(bill)
+        content, proofs = told["content"], told["proofs"]
         mandate = _member(content, client)
         slots, member = content["slots"], content["member"]
         _covers(content, slots, proofs, client)
@@ -134,7 +136,6 @@ def verify_bill(bill: Any, client: LedgerClient) -> Verified:
 
 def _anchored(content: Any, anchor: Any, client: LedgerClient) -> None:
     """The content is the one that the operators anchored for this period, at this member's place."""
-    require(content["format"] == FORMAT, f"The bill's format is not {FORMAT}.")
     root, index = to_bytes(anchor["root"], 32), anchor["index"]
     siblings = [to_bytes(sibling, 32) for sibling in anchor["siblings"]]
     require(

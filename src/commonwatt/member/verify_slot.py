@@ -65,8 +65,8 @@ def _missed(line: Mapping[str, Any], member: int, client: LedgerClient) -> None:
 
 def _own(reading: Reading, member: int, client: LedgerClient) -> None:
     """The meter measured the member's home when the slot began."""
-    own = client.home_of_meter(reading.meter, reading.slot) == member
-    require(own, f"meter {checksum_address(reading.meter)} is not this member's.")
+    if client.home_of_meter(reading.meter, reading.slot) != member:
+        raise VerificationError(f"meter {checksum_address(reading.meter)} is not this member's.")
 
 
 def _final(post: Post, slot: int, client: LedgerClient) -> None:

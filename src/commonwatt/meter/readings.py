@@ -31,15 +31,19 @@ def accept(domain: Domain, signed: Signed[Reading], meter: bytes, slot: int, las
     """
     verify(domain, signed, meter)
     reading = signed.record
-    name = checksum_address(meter)
     if reading.meter != meter:
-        raise RecordError(f"A reading signed by meter {name} names another meter.")
+        raise RecordError(f"A reading signed by meter {checksum_address(meter)} names another meter.")
     if reading.sequence <= last_sequence:
         raise SequenceError(
-            f"Meter {name} sent reading number {reading.sequence} again; the next is {last_sequence + 1} or later."
+            f"{_name(meter)} sent reading number {reading.sequence} again; the next is {last_sequence + 1} or later."
         )
     if reading.slot != slot:
-        raise RecordError(f"Meter {name} reports slot {reading.slot} where slot {slot} is due.")
+        raise RecordError(f"{_name(meter)} reports slot {reading.slot} where slot {slot} is due.")
     if max(reading.wh_in, reading.wh_out) > MAX_ORDER_WH:
-        raise RecordError(f"Meter {name} reports more than {MAX_ORDER_WH} Wh in one slot.")
+        raise RecordError(f"{_name(meter)} reports more than {MAX_ORDER_WH} Wh in one slot.")
     return reading.wh_in - reading.wh_out
+
+
+def _name(meter: bytes) -> str:
+    """What a refusal calls a meter; good readings are many, and their address needs no text."""
+    return f"Meter {checksum_address(meter)}"

@@ -2,13 +2,14 @@
 
 from commonwatt.proof.keccak import keccak
 from commonwatt.proof.keys import Key, checksum_address, recover
-from commonwatt.proof.merkle import Tree, proofs_of, root_of, root_of_empty
+from commonwatt.proof.merkle import Tree, border_of, proofs_of, root_of, root_of_empty
 from commonwatt.proof.typed import Domain, hash_struct, sign, type_hash, verify
 
 __all__ = [
     "Domain",
     "Key",
     "Tree",
+    "border_of",
     "checksum_address",
     "hash_struct",
     "keccak",

@@ -116,19 +116,41 @@ def _above(node: bytes, index: int, proof: Sequence[bytes]) -> bytes:
 
 def proofs_of(
     struct_hashes: Sequence[bytes], first: int, depth: int, border: Sequence[bytes]
-) -> list[tuple[bytes, ...]]:
-    """Siblings of each record of a range, from the bottom: what `Tree.border` gave for it holds them all.
+) -> tuple[bytes, list[tuple[bytes, ...]]]:
+    """The root that a range of records leads to, and each one's siblings to it: what `Tree.border` gave holds them all.
 
-    Raises IndexError when the border is too short.
+    first : place of the first record; depth : of the tree
+    Raises ValueError when the border is too short or too long, there is no record, or no tree of that depth has them.
     """
-    level, left, place = [leaf(each) for each in struct_hashes], list(border), first
-    found: list[tuple[bytes, ...]] = [() for _ in struct_hashes]
-    for height in range(depth):
-        if place & 1:
-            place, level = place - 1, [left.pop(0), *level]
-        if len(level) & 1:
-            level = [*level, left.pop(0)]
-        for index, siblings in enumerate(found):
-            found[index] = (*siblings, level[(first + index >> height ^ 1) - place])
-        place, level = place >> 1, [keccak(one + other) for one, other in zip(level[::2], level[1::2], strict=True)]
-    return found
+    if not struct_hashes or not 0 <= depth < len(_ZERO_ROOTS):
+        raise ValueError("no tree has such a range")
+    level, left, place = [leaf(each) for each in struct_hashes], list(reversed(border)), first
+    found: list[list[bytes]] = [[] for _ in level]
+    try:
+        for height in range(depth):
+            if place & 1:
+                place, level = place - 1, [left.pop(), *level]
+            if len(level) & 1:
+                level.append(left.pop())
+            for index, siblings in enumerate(found, first):
+                siblings.append(level[(index >> height ^ 1) - place])
+            place, level = place >> 1, [keccak(one + other) for one, other in zip(level[::2], level[1::2], strict=True)]
+    except IndexError:
+        raise ValueError("the border is too short") from None
+    if left or place or len(level) != 1:
+        raise ValueError("the border is too long, or the records are not within the tree")
+    return level[0], [tuple(siblings) for siblings in found]
+
+
+def border_of(first: int, of_first: Sequence[bytes], last: int, of_last: Sequence[bytes]) -> tuple[bytes, ...]:
+    """`Tree.border` of a range, from the siblings of its first record and of its last, at these places.
+
+    Raises ValueError when they are not of one tree's depth.
+    """
+    border = []
+    for height, (left, right) in enumerate(zip(of_first, of_last, strict=True)):
+        if first >> height & 1:
+            border.append(left)
+        if not last >> height & 1:
+            border.append(right)
+    return tuple(border)

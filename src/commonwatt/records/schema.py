@@ -8,9 +8,10 @@ that one schema come the EIP-712 type, the Solidity struct (`contracts/src/Recor
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
+from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Final, Protocol, TypeVar, get_args, get_type_hints
 
 from commonwatt.errors import RecordError
@@ -73,11 +74,29 @@ def encode_type(record: type[Record]) -> str:
 
 def as_json(record: Record) -> dict[str, int | str]:
     """The record as plain JSON: labels as in EIP-712, bytes as 0x-hex, integers as integers."""
-    return {
-        field.label: f"0x{value.hex()}" if isinstance(value, bytes) else value
-        for field in schema(type(record))
-        for value in [getattr(record, field.name)]
-    }
+    labels, values_of = _written(type(record))
+    return dict(zip(labels, values_of(record), strict=True))
+
+
+def as_list(record: Record) -> list[int | str]:
+    """The values of `as_json` in signing order, without their labels."""
+    return _written(type(record))[1](record)
+
+
+@cache
+def _written(kind: type[Record]) -> tuple[tuple[str, ...], Callable[[Record], list[int | str]]]:
+    """Labels of a record, and what makes its values of one: what is the same for all of a type is found once."""
+    columns = schema(kind)
+    places = [place for place, column in enumerate(columns) if column.type in _SIZES]
+    get = attrgetter(*(column.name for column in columns))
+
+    def values_of(record: Record) -> list[int | str]:
+        values = list(get(record))
+        for place in places:
+            values[place] = f"0x{values[place].hex()}"
+        return values
+
+    return tuple(column.label for column in columns), values_of
 
 
 def from_json(kind: type[R], given: Mapping[str, Any]) -> R:
@@ -89,6 +108,14 @@ def from_json(kind: type[R], given: Mapping[str, Any]) -> R:
     if not isinstance(given, Mapping) or sorted(given) != sorted(column.label for column in columns):
         raise RecordError(f"A {kind.__name__} has other fields.")
     return kind(**{column.name: _value(column, given[column.label]) for column in columns})
+
+
+def from_list(kind: type[R], given: Any) -> R:
+    """The record that `as_list` made this of; see `from_json`. Raises RecordError."""
+    columns = schema(kind)
+    if not isinstance(given, list) or len(given) != len(columns):
+        raise RecordError(f"A {kind.__name__} is a list of {len(columns)} values.")
+    return kind(*map(_value, columns, given))
 
 
 def _value(column: Field, given: Any) -> Any:

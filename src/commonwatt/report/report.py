@@ -18,7 +18,7 @@ from commonwatt.report.metrics import Figures, figures
 from commonwatt.report.notes import notes
 from commonwatt.report.plots import DAYS_IN_FULL, balance_svg, days_svg, prices_svg
 from commonwatt.report.svg import STYLE
-from commonwatt.report.trace import trace
+from commonwatt.report.trace import Traced, trace
 from commonwatt.units import decimal_text
 
 if TYPE_CHECKING:
@@ -28,14 +28,14 @@ PHONE_WIDTH: Final = 360
 CSS: Final = Path(__file__).with_name("report.css")
 
 
-def write_report(result: Result, path: Path) -> None:
-    """Write the report of `result` as one HTML file, in UTF-8."""
+def write_report(result: Result, path: Path, traced: Traced | None = None) -> None:
+    """Write the report of `result` as one HTML file, in UTF-8. traced : as of `trace`, where it is known already"""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_private(path, report_html(result))
+    write_private(path, report_html(result, traced))
 
 
-def report_html(result: Result) -> str:
-    """The whole page."""
+def report_html(result: Result, traced: Traced | None = None) -> str:
+    """The whole page. traced : as of `trace`, where it is known already"""
     found, name = figures(result), escape(result.community.name)
     sections = [
         f"<header><h1>{name}</h1><p class='soft'>{_subtitle(result)}</p></header>",
@@ -45,7 +45,7 @@ def report_html(result: Result) -> str:
         *_plots(result),
         f"<h2>Every home</h2>{_homes(result, found)}",
         f"<h2>The ledger</h2>{_ledger(result.ledger, result)}",
-        _way(trace(result)),
+        _way(trace(result) if traced is None else traced),
         f"<h2>How this was computed</h2>{_facts(notes(result))}",
     ]
     return html_page(f"{name}: {escape(period_text(result))}", sections)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
     from commonwatt.simulation.result import Result
 
+Traced = list[tuple[str, str]]
+"""A delivery, as (step, what happened)."""
+
 
 @dataclass(frozen=True)
 class _Delivery:
@@ -32,7 +35,7 @@ class _Delivery:
     ahead: bool
 
 
-def trace(result: Result) -> list[tuple[str, str]]:
+def trace(result: Result) -> Traced:
     """The way of the largest settled day-ahead trade, or else pool trade, as (step, what happened).
 
     Empty without trades or without a ledger.

@@ -23,6 +23,8 @@ class Posts:
         self._node, self._settlement, self._seen = node, settlement, 0
         self._told: dict[tuple[int, int], tuple[Post, bytes]] = {}
         """By slot and revision: the latest post, and the transaction in which it came."""
+        self._read = b"", b""
+        """The last transaction that was read, and the deltas in it: the same are asked for again and again."""
 
     def announced(self, slot: int, revision: int) -> Post | None:
         """The latest post of a revision; None when there was none."""
@@ -36,9 +38,15 @@ class Posts:
         What is returned has the hash that the chain announced.
         """
         post, transaction = self._latest(slot, revision)
-        found = self._node.transaction(transaction) if post else None
-        deltas = _deltas_of(found.data) if found else b""
-        return deltas if post and keccak(deltas) == post.deltas else None
+        if not post:
+            return None
+        if transaction != self._read[0]:
+            found = self._node.transaction(transaction)
+            if found is None:
+                return None
+            self._read = transaction, _deltas_of(found.data)
+        deltas = self._read[1]
+        return deltas if keccak(deltas) == post.deltas else None
 
     def _latest(self, slot: int, revision: int) -> tuple[Post | None, bytes]:
         head = self._node.head.number
