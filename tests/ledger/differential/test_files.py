@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from eth.db.chain import ChainDB
 from network_cases import ALICE, BOB, GENESIS, grow, new_tree, rota, transfer
 from oracle import OracleState
 from replaying import replayed
@@ -43,6 +46,24 @@ def as_py_evm(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on chains are written and read by py-evm's own interpreter, accounts and tries, until it is undone."""
     for vm in (evm._VM, QuestionVM):
         monkeypatch.setattr(vm, "_state_class", OracleState)
+    monkeypatch.setattr(evm, "Names", ChainDB)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_file_has_the_entries_that_py_evm_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    def entries(path: Path) -> dict[bytes, bytes]:
+        blocks = Blocks(seed)
+        with EmbeddedChain(path, STRONG) as chain:
+            for raws in (blocks.first(), blocks.next(), blocks.next()):
+                for raw in raws:
+                    chain.submit(raw)
+                chain.seal(chain.head.timestamp + 1)
+        with closing(sqlite3.connect(path)) as file:
+            return dict(file.execute("SELECT key, value FROM entries"))
+
+    ours = entries(tmp_path / "ours.db")
+    as_py_evm(monkeypatch)
+    assert ours == entries(tmp_path / "theirs.db")
 
 
 def test_a_file_that_py_evms_accounts_wrote_is_continued_and_read_back(
