@@ -350,7 +350,7 @@ def items(raw: bytes) -> list[tuple[bool, bytes]]:
 # Lists
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def listed(values: tuple[bytes, ...]) -> tuple[bytes, Mapping[bytes, bytes]]:
     """The root of a list's trie and its nodes, encoded, by hash. The same list is asked for twice in a row."""
     trie = Trie(Nodes(lambda _: None, 0))
