@@ -43,7 +43,7 @@ def test_pure_instructions_in_a_row_are_those_of_py_evm(seed: int) -> None:
 
 
 def test_gas_decides_between_success_and_failure_at_the_same_unit() -> None:
-    assert families.gas() > 15 * (families.BELOW + families.AT_RANDOM)
+    assert families.gas() > 25 * (families.BELOW + families.AT_RANDOM)
 
 
 @dear(50)

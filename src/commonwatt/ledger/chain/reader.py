@@ -165,7 +165,7 @@ class Reader:
     def canonical(self, header: BlockHeaderAPI) -> bool:
         """Whether a block lies on the canonical chain."""
         try:
-            return self.header(header.block_number).hash == header.hash
+            return header.hash == self._head.hash or self.header(header.block_number).hash == header.hash
         except UnknownBlock:
             return False
 

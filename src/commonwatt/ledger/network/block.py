@@ -15,7 +15,7 @@ from rlp.codec import consume_length_prefix
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain import untrusted
 from commonwatt.ledger.chain.evm import EXTRA_DATA_BYTES, Queued, decode
-from commonwatt.ledger.chain.trie import root_of
+from commonwatt.ledger.chain.trie import in_list, item, root_of
 from commonwatt.ledger.network.consensus.interface import Header
 
 MAX_BLOCK_BYTES = 1 << 20
@@ -85,10 +85,8 @@ def decode_body(raw: bytes, header: CancunBlockHeader, block: Header) -> Sealed:
 def encode_block(header: bytes, transactions: Sequence[bytes], withdrawals: Sequence[WithdrawalAPI]) -> bytes:
     """A block's bytes from its header's and its transactions'."""
     # A typed transaction is a text of bytes in the list, a legacy one is the list that it is itself.
-    listed = [raw if raw[0] < 0x80 else rlp.decode(raw) for raw in transactions]
-    return cast(
-        "bytes", rlp.encode([rlp.decode(header), listed, [], [rlp.decode(each.encode()) for each in withdrawals]])
-    )
+    listed = [item(raw) if raw[0] < 0x80 else raw for raw in transactions]
+    return in_list(header, in_list(*listed), in_list(), in_list(*[each.encode() for each in withdrawals]))
 
 
 def reward_of(number: int, coinbase: bytes, gwei: int) -> tuple[Withdrawal, ...]:
