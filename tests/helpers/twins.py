@@ -9,6 +9,7 @@ from typing import Any
 
 import rlp
 from eth.abc import BlockHeaderAPI
+from eth.vm.forks.cancun.blocks import CancunBlock
 from eth_typing import Address
 from oracle import Oracle, gas_of, state_nodes
 
@@ -97,6 +98,7 @@ class Twins:
         made = self.theirs.add(raw)
         same_headers(self.maker.header(), made)
         self._compare()
+        same("the block's bytes", raw, rlp.encode(rlp.decode(raw, sedes=CancunBlock)))
         same("the block as it is read back", self.maker.encoded(made.hash), raw)
         same("transactions of the block", len(self.maker.transactions(self.maker.header())), len(queued))
         try:
