@@ -144,7 +144,7 @@ def _git(*words: str) -> str:
     try:
         return subprocess.run(["git", *words], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     except subprocess.CalledProcessError:
-        raise SystemExit(f"git {' '.join(words)} failed; is this a repository that has the commit?") from None
+        raise SystemExit(f"git {' '.join(words)} failed: this has to be a repository that has the commit.") from None
 
 
 def main() -> None:
