@@ -17,7 +17,9 @@ from commonwatt.records import Signed
 from commonwatt.records.schema import as_json
 from commonwatt.units import WH_PER_KWH, totals
 
-FORMAT: Final = "commonwatt-bill/1"
+FORMAT: Final = "commonwatt-bill/2"
+FORMATS: Final = ("commonwatt-bill/1", FORMAT)
+"""Those that can be verified."""
 MEASURED: Final = "measured"
 CORRECTED: Final = "corrected"
 """The slot was settled anew with readings that came after its end, the member's own or others'."""

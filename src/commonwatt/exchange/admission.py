@@ -15,7 +15,7 @@ from commonwatt.community.wording import check_order, signer_of
 from commonwatt.errors import RecordError, SignatureError
 from commonwatt.exchange.states import Accepted, Declared
 from commonwatt.market import Orders
-from commonwatt.proof import Domain, verify
+from commonwatt.proof import Domain, verify_order
 from commonwatt.records import BUY, SELL, Mandate, Order, Signed
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, IntArray
 
@@ -46,7 +46,7 @@ def accept(
     if community.members[index].owners:
         raise RecordError("a plant of several owners sells what its meter has counted, and orders nothing")
     try:
-        struct_hash = verify(domain, signed, signer_of(order, mandate))
+        struct_hash = verify_order(domain, signed, signer_of(order, mandate))
     except SignatureError as error:
         raise SignatureError(f"{error} The member itself signs an order in words, its agent one without.") from None
     _fits(order, accepted.slot, now, community)
@@ -64,7 +64,7 @@ def accept(
         raise RecordError(f"it may cost {told(cost)}, but only {told(spare)} of collateral is free")
     free = free.copy()
     free[index] += freed - cost
-    return accepted.followed_by(index, Signed(order, struct_hash, signed.signature)), free
+    return accepted.followed_by(index, replace(signed, hash=struct_hash)), free
 
 
 def admit(

@@ -7,7 +7,7 @@ root of a settled post. Amounts are integers in the community's unit; docs/bill.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +25,15 @@ from commonwatt.accounts.document import (
     tariff_terms,
     tariffs,
 )
+from commonwatt.accounts.orders import order_json, under_orders
 from commonwatt.accounts.statements import place_of
 from commonwatt.community.model import Member
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.proofs import prover
-from commonwatt.exchange.rows import TRADE_COLUMNS, stages_ahead, trade_of
+from commonwatt.exchange.rows import ORDER_COLUMNS, TRADE_COLUMNS, order_of_row, stages_ahead, trade_of
 from commonwatt.exchange.rules import Part
-from commonwatt.records import Order, Reading
+from commonwatt.records import Reading
 from commonwatt.records.schema import as_json
 from commonwatt.units import WH_PER_KWH
 
@@ -132,15 +133,15 @@ def _slots(books: Books) -> Iterator[list[dict[str, Any]]]:
         for settled, stage, *values in trades.get(slot, ()):
             record = trade_of((slot, *values), agreed=stage in ahead)
             line = {**as_json(record), "settledWh": settled, "payment": settled * record.price // WH_PER_KWH}
-            for member, order in ((record.buyer, record.buy_order), (record.seller, record.sell_order)):
-                own[member].append((place_of(record, member), {**line, "order": orders.get(order)}))
+            for member in (record.buyer, record.seller):
+                own[member].append((place_of(record, member), line))
         retail, feed_in = int(prices.retail[place]), int(prices.feed_in[place])
         yield [
             {
                 "slot": slot,
                 **({} if metered[member][place] == MEASURED else {"metered": metered[member][place]}),
                 "reading": _reading(books.meters, slot, member, readings.get((slot, member))),
-                "trades": [line for _, line in sorted(own[member], key=itemgetter(0))],
+                **under_orders([(place[0], line) for place, line in sorted(own[member], key=itemgetter(0))], orders),
                 "prices": {"retail": retail, "feedIn": feed_in},
                 "grid": {"wh": wh, "amount": grid_amount(wh, retail, feed_in)},
             }
@@ -148,15 +149,16 @@ def _slots(books: Books) -> Iterator[list[dict[str, Any]]]:
         ]
 
 
-def _orders(books: Books) -> dict[bytes, dict[str, Any]]:
-    """Every signed order by its struct hash, as JSON with its signature."""
-    names = ("hash", "member", "text", "side", "wh", "limit", "slot", "expiry", "nonce", "signature")
+def _orders(books: Books) -> Callable[[bytes], dict[str, Any] | None]:
+    """Every signed order by its struct hash, as documents write it."""
     accounts = [signed.record.member for signed in books.mandates]
-    return {
-        order_hash: {**as_json(Order(accounts[member], *values)), "signature": hex_text(signature)}
-        for order_hash, member, *values, signature in books.store.columns(tables.orders, names)
-        if order_hash
-    }
+    rows = {row[0]: row for row in books.store.columns(tables.orders, ORDER_COLUMNS) if row[0]}
+
+    def shown(order_hash: bytes) -> dict[str, Any] | None:
+        row = rows.get(order_hash)
+        return order_json(order_of_row(row, accounts)) if row else None
+
+    return shown
 
 
 def _reading(meters: Sequence[bytes], slot: int, member: int, row: Sequence[Any] | None) -> dict[str, Any] | None:

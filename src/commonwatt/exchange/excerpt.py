@@ -6,9 +6,11 @@ entry of `slots`, and `proofs` of that slot.
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from commonwatt.accounts.document import signed_json
+from commonwatt.accounts.orders import order_json, under_orders
 from commonwatt.accounts.promise import Placed, Promise
 from commonwatt.accounts.statements import place_of
 from commonwatt.exchange.bills import ledger_of
@@ -21,7 +23,7 @@ from commonwatt.units import payment
 if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
 
-FORMAT: Final = "commonwatt-slot/1"
+FORMAT: Final = "commonwatt-slot/2"
 
 
 def promised(committed: Committed, member: int) -> dict[int, Promise]:
@@ -48,15 +50,15 @@ def excerpt(
     mandate : the member's own; earlier : the revision before, of a later one
     """
     declared = posted.delivered.committed.cleared.declared
-    orders = {order.hash: signed_json(order) for order in declared.signed}
+    orders = {order.hash: order_json(order) for order in declared.signed}
     readings = posted.delivered.readings
     reading = readings[member] if member < len(readings) else None
     own = []
     for trade, settled in zip(posted.records, posted.account.settled.tolist(), strict=True):
         if member in (trade.buyer, trade.seller):
-            consent = trade.buy_order if trade.buyer == member else trade.sell_order
             line = {**as_json(trade), "settledWh": settled, "payment": payment(settled, trade.price)}
-            own.append((place_of(trade, member), {**line, "order": orders.get(consent)}))
+            own.append((place_of(trade, member), line))
+    listed = [(place[0], line) for place, line in sorted(own, key=itemgetter(0))]
     slot = posted.post.slot
     return {
         "content": {
@@ -68,7 +70,7 @@ def excerpt(
                 {
                     "slot": slot,
                     "reading": signed_json(reading) if reading else None,
-                    "trades": [line for _, line in sorted(own, key=lambda each: each[0])],
+                    **under_orders(listed, orders.get),
                 }
             ],
         },

@@ -20,7 +20,9 @@ _EXCERPT: Final = ("format", "ledger", "member", "mandate", "slots")
 _BILL: Final = (
     *_EXCERPT, "community", "currency", "timezone", "period", "charges", "total", "withoutMarket",
 )  # fmt: skip
-_SLOT: Final = ("slot", "reading", "trades")
+_SLOT: Final = ("slot", "reading", "orders", "trades")
+_BEFORE: Final = ("commonwatt-bill/1", "commonwatt-slot/1")
+"""Formats in which each trade shows its order, and a slot has no list of them."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def whole(given: Any) -> Mapping[str, Any]:
     require(_is_number(content["member"]["index"], 32), "the member's index is no number of a member.")
     require(isinstance(content["slots"], list), "the slots are no list.")
     for line in content["slots"]:
-        table(line, _line(line) if is_bill else _SLOT, "a slot")
+        table(line, _line(line, content["format"], is_bill=is_bill), "a slot")
         require(_is_number(line["slot"], 64), "a slot's start is no time in unix seconds.")
     require(isinstance(document["proofs"], dict), "the proofs are no table.")
     if is_bill:
@@ -76,10 +78,16 @@ def _keys(content: Any) -> tuple[str, ...]:
     return (*_BILL, "charters" if "charters" in said else "tariff", *more)
 
 
-def _line(line: Any) -> tuple[str, ...]:
-    """A line says what it rests on only where its reading did not come in time, and shares only where there are any."""
+def _line(line: Any, written: Any, *, is_bill: bool) -> tuple[str, ...]:
+    """Of a bill: what it rests on only where its reading did not come in time, and shares only where there are any.
+
+    written : the format
+    """
+    keys = tuple(key for key in _SLOT if key != "orders" or written not in _BEFORE)
+    if not is_bill:
+        return keys
     more = [key for key in ("metered", "shares") if isinstance(line, dict) and key in line]
-    return (*_SLOT, "prices", "grid", *more)
+    return (*keys, "prices", "grid", *more)
 
 
 def _whole_bill(content: Mapping[str, Any], anchor: Any) -> None:

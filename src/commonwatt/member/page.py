@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from commonwatt.accounts.orders import order_of
 from commonwatt.accounts.promise import Placed
 from commonwatt.accounts.statements import place_of
 from commonwatt.community.wording import signer_of
 from commonwatt.errors import VerificationError
 from commonwatt.ledger.client.disputes import Leaf
-from commonwatt.proof import Domain, hash_struct, keccak, root_of, verify
+from commonwatt.proof import Domain, hash_struct, keccak, root_of, verify, verify_order
 from commonwatt.records import ZERO_HASH, Mandate, Order, Post, Reading, Signed, Statement, Trade
 from commonwatt.records.schema import Record, from_json, to_bytes
 
@@ -190,10 +191,13 @@ def read(shown: Mapping[str, Any], proof: Any, member: int, mandate: Mandate, do
     require(all(leaf.statement.member == member for leaf in own), "a line of another member stands among the lines.")
     ends = (*leaves[: len(before)], leaves[-1])
     require(all(leaf.statement.member != member for leaf in ends), "not all of the lines are shown.")
-    trades = tuple(_agreed(each, mandate, domain) for each in _list(shown["trades"]))
+    alone, shown = "orders" not in shown, _with_orders(shown)
+    orders = [_order(each, mandate, domain, alone=alone) for each in _list(shown["orders"])]
+    trades = tuple(_agreed(each, orders) for each in _list(shown["trades"]))
+    lines = tuple(_lines(own, trades, orders, mandate))
     reading, earlier = read_reading(shown["reading"], domain), _earlier(proof.get("earlier"), member)
-    orders = tuple(_placed(each, mandate, domain, post) for each in _list(proof["orders"]))
-    return Page(post, member, mandate, leaves, tuple(_lines(own, trades, mandate)), trades, reading, earlier, orders)
+    later = tuple(_placed(each, mandate, domain, post, alone=alone) for each in _list(proof["orders"]))
+    return Page(post, member, mandate, leaves, lines, trades, reading, earlier, later)
 
 
 def ways(proof: Mapping[str, Any]) -> Ways:
@@ -245,9 +249,9 @@ def leads(struct_hash: bytes, position: int, siblings: Sequence[bytes], root: by
     return root != ZERO_HASH and root_of(struct_hash, position, siblings) == root
 
 
-def _lines(own: Sequence[Leaf], trades: Sequence[Agreed], mandate: Mandate) -> list[ShownLine]:
+def _lines(own: Sequence[Leaf], trades: Sequence[Agreed], orders: Sequence[Order], mandate: Mandate) -> list[ShownLine]:
     by_hash = {each.hash: each.trade for each in trades}
-    consents: dict[bytes, Order | Mandate] = {hash_struct(each.order): each.order for each in trades if each.order}
+    consents: dict[bytes, Order | Mandate] = {hash_struct(order): order for order in orders}
     consents[hash_struct(mandate)] = mandate
     lines: list[ShownLine] = []
     for leaf in own:
@@ -286,28 +290,43 @@ def _earlier(given: Any, member: int) -> tuple[Post, tuple[Leaf, ...]] | None:
     return post, ends
 
 
-def _agreed(given: Any, mandate: Mandate, domain: Domain) -> Agreed:
+def _with_orders(shown: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A slot with its orders; in `commonwatt-bill/1` each trade shows its own instead, and agents sign these alone."""
+    if "orders" in shown:
+        return shown
+    orders, trades = list[Any](), list[Any]()
+    for trade in _list(shown["trades"]):
+        require(isinstance(trade, dict), "a trade is not shown as one.")
+        order = trade.get("order")
+        if order is not None and order not in orders:
+            orders.append(order)
+        trades.append({**trade, "order": None if order is None else orders.index(order)})
+    return {**shown, "orders": orders, "trades": trades}
+
+
+def _agreed(given: Any, orders: Sequence[Order]) -> Agreed:
     require(isinstance(given, dict), "a trade is not shown as one.")
     rest = dict(given)
     settled, paid = (_whole(rest.pop(name, None)) for name in ("settledWh", "payment"))
-    order = rest.pop("order", None)
+    place = rest.pop("order", None)
     trade = from_json(Trade, rest)
-    if order is not None:
-        order = _order(order, mandate, domain)
-    return Agreed(trade, hash_struct(trade), settled, paid, order)
+    there = place is None or (type(place) is int and 0 <= place < len(orders))
+    require(there, "the order of a trade is not shown.")
+    return Agreed(trade, hash_struct(trade), settled, paid, None if place is None else orders[place])
 
 
-def _order(given: Any, mandate: Mandate, domain: Domain) -> Order:
-    """An order that the member or its agent signed."""
-    order, signature = _parts(Order, given)
-    verify(domain, Signed(order, b"", signature), signer_of(order, mandate))
-    require(order.member == mandate.member, "an order is another member's.")
-    return order
+def _order(given: Any, mandate: Mandate, domain: Domain, *, alone: bool) -> Order:
+    """An order that the member signed, or its agent in a basket. alone : the agent signed it without one"""
+    signed = order_of(given)
+    check = verify if alone and signed.within is None else verify_order
+    check(domain, signed, signer_of(signed.record, mandate))
+    require(signed.record.member == mandate.member, "an order is another member's.")
+    return signed.record
 
 
-def _placed(given: Any, mandate: Mandate, domain: Domain, post: Post) -> Placed:
+def _placed(given: Any, mandate: Mandate, domain: Domain, post: Post, *, alone: bool) -> Placed:
     shown = table(given, ("order", "position", "siblings"), "an order")
-    order = _order(shown["order"], mandate, domain)
+    order = _order(shown["order"], mandate, domain, alone=alone)
     position, siblings = _whole(shown["position"]), _hashes(shown["siblings"])
     require(leads(hash_struct(order), position, siblings, post.orders), "an order does not lead to the posted ones.")
     return Placed(order, position, siblings)

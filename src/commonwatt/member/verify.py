@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commonwatt.accounts.charges import vat_on
-from commonwatt.accounts.document import FORMAT, content_hash, grid_amount, hex_text, parts_of
+from commonwatt.accounts.document import FORMATS, content_hash, grid_amount, hex_text, parts_of
 from commonwatt.errors import CommonwattError, LedgerError, VerificationError
 from commonwatt.ledger.client.abi import COMMUNITY
 from commonwatt.ledger.client.charters import charters, held
@@ -134,7 +134,7 @@ def verify_bill(bill: Any, client: LedgerClient) -> Verified:
 
 def _anchored(content: Any, anchor: Any, client: LedgerClient) -> None:
     """The content is the one that the operators anchored for this period, at this member's place."""
-    require(content["format"] == FORMAT, f"The bill's format is not {FORMAT}.")
+    require(content["format"] in FORMATS, f"The bill's format is not {' or '.join(FORMATS)}.")
     root, index = to_bytes(anchor["root"], 32), anchor["index"]
     siblings = [to_bytes(sibling, 32) for sibling in anchor["siblings"]]
     require(
