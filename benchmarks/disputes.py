@@ -14,12 +14,13 @@ import numpy as np
 from _measure import clocks, show
 
 from commonwatt.accounts.document import signed_json
+from commonwatt.accounts.orders import order_json
 from commonwatt.accounts.statements import Line, place_of, statements
 from commonwatt.exchange.proofs import SlotProof
 from commonwatt.exchange.states import Declared
 from commonwatt.market.interface import Orders
 from commonwatt.member.faults import Chain, faults
-from commonwatt.proof import Domain, Key, Tree, hash_struct, keccak, sign
+from commonwatt.proof import Domain, Key, Tree, hash_struct, keccak, sign, sign_basket
 from commonwatt.records import BUY, SELL, Mandate, Order, Post, Reading, Signed, Trade
 from commonwatt.records.deltas import pack_deltas
 from commonwatt.records.schema import as_json
@@ -57,7 +58,7 @@ class Case:
         for trade in self.trades:
             for member in (trade.buyer, trade.seller):
                 given = {**as_json(trade), "settledWh": trade.wh, "payment": payment(trade.wh, PRICE)}
-                self.shown[member].append({**given, "order": signed_json(self.orders[member])})
+                self.shown[member].append({**given, "order": 0})
         for member, own in enumerate(self.shown):
             by_place = {
                 each.number: place_of(each, member) for each in self.trades if member in (each.buyer, each.seller)
@@ -67,7 +68,8 @@ class Case:
     def _order(self, member: int, net: int) -> Signed[Order]:
         side, limit = (BUY, 300_000) if net > 0 else (SELL, 80_000)
         order = Order(self.keys[member].address, "", side, abs(net), limit, SLOT, SLOT, member)
-        return sign(DOMAIN, order, self.keys[member])
+        (signed,) = sign_basket(DOMAIN, [order], self.keys[member])
+        return signed
 
     def _reading(self, member: int, net: int) -> Signed[Reading]:
         key = self.keys[member]
@@ -95,7 +97,8 @@ class Case:
 
     def look(self, chain: Chain, member: int, proof: dict[str, Any]) -> list[str]:
         """Names of the proofs that the member finds."""
-        line = {"slot": SLOT, "reading": signed_json(self.readings[member]), "trades": self.shown[member]}
+        reading, order = signed_json(self.readings[member]), order_json(self.orders[member])
+        line = {"slot": SLOT, "reading": reading, "orders": [order], "trades": self.shown[member]}
         return [fault.function for fault in faults(line, proof, member, self.mandates[member].record, chain)]
 
     def proof(self, slot: SlotProof, member: int) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def test_lines_on_either_side_of_midnight_are_priced_by_their_file(changed: Resu
             assert line["prices"] == (
                 {"retail": 310_000, "feedIn": 70_000} if new else {"retail": 270_000, "feedIn": 80_000}
             )
-            ahead = {trade["price"] for trade in line["trades"] if trade["order"]}
+            ahead = {trade["price"] for trade in line["trades"] if trade["order"] is not None}
             assert ahead <= ({220_000} if new else {200_000})
     prices = {trade["price"] for bill in bills for line in bill["content"]["slots"] for trade in line["trades"]}
     assert {200_000, 220_000} <= prices

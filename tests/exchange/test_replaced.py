@@ -101,11 +101,14 @@ def test_a_run_that_is_opened_again_has_the_orders_in_their_places(tmp_path: Pat
 def test_bills_with_a_members_own_orders_verify(themselves: Result, bills: list[dict[str, Any]]) -> None:
     for bill in bills:
         verify_bill(bill, exchange_of(themselves).client)
-    ordered = [trade["order"] for slot in bills[FLAT]["content"]["slots"] for trade in slot["trades"] if trade["order"]]
+    ordered = [order for slot in bills[FLAT]["content"]["slots"] for order in slot["orders"]]
     assert ordered
     assert all(order["text"].startswith("Höchstens ") and order["nonce"] == 2 for order in ordered if not order["side"])
     assert not any(
-        trade["order"] for slot in bills[SHOP]["content"]["slots"] for trade in slot["trades"] if trade["buyer"] == SHOP
+        trade["order"] is not None
+        for slot in bills[SHOP]["content"]["slots"]
+        for trade in slot["trades"]
+        if trade["buyer"] == SHOP
     )
 
 
@@ -130,7 +133,7 @@ def test_a_bill_shows_the_orders_that_replaced_or_cancelled_others(
         ("position", 99, "an order does not lead to the posted ones"),
         ("siblings", [], "an order does not lead to the posted ones"),
         ("siblings", None, "a list is missing"),
-        ("order", None, "a Order is shown without its signature"),
+        ("order", None, "An order is shown without its signature"),
         ("more", 1, "an order is not a table of order, position, siblings"),
     ],
 )

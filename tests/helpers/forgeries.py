@@ -371,7 +371,7 @@ def _ahead_as_if_from_the_pool(bill: Bill) -> None:
 
 
 def _pool_as_if_ahead(bill: Bill) -> None:
-    line = next(line for line in bill["content"]["slots"] if line["trades"] and not line["trades"][0]["order"])
+    line = next(line for line in bill["content"]["slots"] if line["trades"] and line["trades"][0]["order"] is None)
     bill["proofs"][str(line["slot"])]["committed"][0] = []
 
 
@@ -410,5 +410,5 @@ PROOFS: dict[str, tuple[Change, str]] = {
     "proof too few": (_proof_too_few, "proofs are not those of its slots"),
     "unknown revision": (_unknown_revision, "Post.revision is uint32 and cannot hold"),
     "no anchor": (_no_anchor, "This is no bill: nothing of it is anchored"),
-    "other format": (_other_format, "format is not commonwatt-bill/1"),
+    "other format": (_other_format, "format is not commonwatt-bill/1 or commonwatt-bill/2"),
 }

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from dishonest import DAY_AHEAD, REAL_TIME, Bill, Dishonest
 
+from commonwatt.accounts.orders import order_json
 from commonwatt.errors import LedgerError, VerificationError
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.proofs import SlotProof
+from commonwatt.exchange.rows import ORDER_COLUMNS, order_of_row
 from commonwatt.member.verify import verify_bill
 from commonwatt.proof import Key, Tree, hash_struct, keccak
-from commonwatt.records import BUY, SELL, ZERO_HASH, Order, Post, Statement
+from commonwatt.records import BUY, SELL, ZERO_HASH, Post, Statement
 from commonwatt.records.deltas import pack_deltas, unpack_deltas
 from commonwatt.records.schema import as_json
 from commonwatt.simulation.result import Result
@@ -276,7 +278,7 @@ def test_an_order_signed_by_somebody_else(open_: Open, noon: int) -> None:
     exchange.tell()
     bills = exchange.bills()
     for member in signers:
-        refused(exchange, bills[member], "The Order is signed by")
+        refused(exchange, bills[member], "The Basket with the order is signed by")
     believed(exchange, bills, ROOF, SUN)
 
 
@@ -295,14 +297,16 @@ def test_an_order_that_is_not_for_this_trade(open_: Open, noon: int) -> None:
 
     def show(contents: list[Bill]) -> None:
         """Roof's right order, which the trade does not name."""
-        (line,) = (line for line in line_of(contents[ROOF], noon)["trades"] if line["number"] == flat.number)
-        account = exchange.exchange.mandates[ROOF].record.member
-        record = Order(account, "", SELL, shown.wh, shown.limit, noon, shown.expiry, shown.nonce)
-        line["order"] = {**as_json(record), "signature": f"0x{shown.signature.hex()}"}
+        slot = line_of(contents[ROOF], noon)
+        (line,) = (line for line in slot["trades"] if line["number"] == flat.number)
+        accounts = [mandate.record.member for mandate in exchange.exchange.mandates]
+        order = order_of_row([getattr(shown, name) for name in ORDER_COLUMNS], accounts)
+        line["order"] = len(slot["orders"])
+        slot["orders"].append(order_json(order))
 
     bills = exchange.bills(show)
     refused(exchange, bills[FLAT], "a trade under an order for another slot or side")
-    refused(exchange, bills[SHOP], "The Order is signed by")  # sun's agent
+    refused(exchange, bills[SHOP], "The Basket with the order is signed by")  # sun's agent
     refused(exchange, bills[ROOF], "line [0-9] rests on no order or mandate of the member")
     refused(exchange, bills[SUN], "line [0-9] rests on no order or mandate of the member")
 

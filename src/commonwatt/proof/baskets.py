@@ -29,9 +29,10 @@ def sign_basket(domain: Domain, orders: Sequence[Order], agent: Key) -> tuple[Si
     tree, first, count = Tree.of(hashes), min(order.slot for order in orders), len(orders)
     basket = Basket(orders[0].member, first, count, tree.root)
     signature = agent.sign_digest(domain.digest(hash_struct(basket)))
+    ways = enumerate(tree.proofs())
     return tuple(
-        Signed(order, struct_hash, signature, Within(first, count, position, tree.proof(position)))
-        for position, (order, struct_hash) in enumerate(zip(orders, hashes, strict=True))
+        Signed(order, struct_hash, signature, Within(first, count, position, way))
+        for order, struct_hash, (position, way) in zip(orders, hashes, ways, strict=True)
     )
 
 
@@ -42,18 +43,18 @@ def verify_order(domain: Domain, signed: Signed[Order], signer: bytes) -> bytes:
     a value does not fit its type, or is an integer that a wallet could not have shown exactly.
     """
     order, within = signed.record, signed.within
-    struct_hash = hash_struct(order)
     if order.text:
         if within is not None:
             raise SignatureError("The order is in words, and these are signed alone.")
         return verify(domain, signed, signer)
-    require_exact(order)
     if within is None:
         raise SignatureError("The order is without words, and in no basket.")
+    struct_hash = hash_struct(order)
+    require_exact(order)
     if not _has_place(within) or order.slot < within.first:
         raise SignatureError("The basket has no such place for the order.")
-    basket = Basket(order.member, within.first, within.count, _root(struct_hash, within))
-    found = _signer(domain, basket, signed.signature)
+    root = _root(leaf(struct_hash), within.position, within.siblings)
+    found = _signer(domain, order.member, within.first, within.count, root, signed.signature)
     if found != signer:
         told = checksum_address(found), checksum_address(signer)
         raise SignatureError(f"The Basket with the order is signed by {told[0]}, not by {told[1]}.")
@@ -62,15 +63,13 @@ def verify_order(domain: Domain, signed: Signed[Order], signer: bytes) -> bytes:
 
 def _has_place(within: Within) -> bool:
     """Whether a tree of so many orders has such a place, and needs so many siblings."""
-    count, position, siblings = within.count, within.position, within.siblings
-    whole = type(within.first) is type(count) is type(position) is int and 0 <= position < count
-    hashes = all(type(each) is bytes and len(each) == 32 for each in siblings)
-    return whole and hashes and len(siblings) == (count - 1).bit_length()
+    first, count, position = within.first, within.count, within.position
+    whole = type(first) is type(count) is type(position) is int
+    return whole and 0 <= position < count and len(within.siblings) == (count - 1).bit_length()
 
 
-def _root(struct_hash: bytes, within: Within) -> bytes:
-    node, place = leaf(struct_hash), within.position
-    for sibling in within.siblings:
+def _root(node: bytes, place: int, siblings: Sequence[bytes]) -> bytes:
+    for sibling in siblings:
         node = _parent(sibling, node) if place & 1 else _parent(node, sibling)
         place >>= 1
     return node
@@ -78,12 +77,16 @@ def _root(struct_hash: bytes, within: Within) -> bytes:
 
 @lru_cache(_KEPT)
 def _parent(left: bytes, right: bytes) -> bytes:
-    """Orders side by side have most of their way in common."""
+    """Remembered, since orders side by side have most of their way in common."""
+    if len(left) != 32 or len(right) != 32:
+        raise SignatureError("A basket's siblings are hashes of 32 bytes.")
     return keccak(left + right)
 
 
 @lru_cache(_KEPT)
-def _signer(domain: Domain, basket: Basket, signature: bytes) -> bytes:
-    """Who signed the basket [address], found once for all orders in it."""
+def _signer(domain: Domain, member: bytes, first: int, count: int, root: bytes, signature: bytes) -> bytes:
+    """Who signed the basket [address]: found once for all orders in it."""
+    basket = Basket(member, first, count, root)
+    struct_hash = hash_struct(basket)
     require_exact(basket)
-    return recover(domain.digest(hash_struct(basket)), signature)
+    return recover(domain.digest(struct_hash), signature)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from sha3 import keccak_256
 
 
@@ -13,4 +11,5 @@ def keccak(data: bytes) -> bytes:
     >>> keccak(b"").hex()
     'c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470'
     """
-    return cast("bytes", keccak_256(data).digest())
+    digest: bytes = keccak_256(data).digest()
+    return digest
