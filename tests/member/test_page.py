@@ -181,7 +181,9 @@ def test_an_excerpt_is_no_bill(finished: Path, tmp_path: Path) -> None:
     bill = json.loads((finished / "bills" / "1.json").read_text("utf-8"))
     content = {name: bill["content"][name] for name in ("format", "ledger", "member", "mandate", "slots")}
     del content["member"]["id"]
-    content["slots"] = [{name: line[name] for name in ("slot", "reading", "orders", "trades")} for line in content["slots"]]
+    content["slots"] = [
+        {name: line[name] for name in ("slot", "reading", "orders", "trades")} for line in content["slots"]
+    ]
     file = tmp_path / "excerpt.json"
     file.write_text(json.dumps({"content": content, "proofs": bill["proofs"]}), "utf-8")
     with pytest.raises(CommonwattError, match="This is no bill: nothing of it is anchored"):
