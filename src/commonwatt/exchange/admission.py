@@ -113,7 +113,7 @@ class _Open:
             raise RecordError(f"it may cost {told(cost)}, but only {told(spare)} of collateral is free")
         self.free[index] += freed - cost
         self.last[index, order.side] = len(self.signed)
-        self.signed.append(Signed(order, struct_hash, signed.signature, signed.within))
+        self.signed.append(signed if signed.hash == struct_hash else replace(signed, hash=struct_hash))
         self.members.append(index)
 
 
