@@ -35,19 +35,19 @@ def order_of(given: Any) -> Signed[Order]:
 
 
 def under_orders(
-    trades: Iterable[tuple[bytes, dict[str, Any]]], shown: Callable[[bytes], dict[str, Any] | None]
+    trades: Iterable[tuple[bytes, dict[str, Any]]], known: Callable[[bytes], Signed[Order] | None]
 ) -> dict[str, Any]:
     """What a member's slot shows of its `trades`, and of the `orders` under which they are, each order once.
 
     trades : each with the struct hash of the member's order or mandate
-    shown : the order with a struct hash, as `order_json` writes it; None for a mandate's
+    known : the order with a struct hash; None for a mandate's
     """
     places, orders, listed = dict[bytes, int | None](), list[dict[str, Any]](), list[dict[str, Any]]()
     for consent, trade in trades:
         if consent not in places:
-            order = shown(consent)
-            places[consent] = None if order is None else len(orders)
-            orders += [] if order is None else [order]
+            order = known(consent)
+            places[consent] = len(orders) if order else None
+            orders += [order_json(order)] if order else []
         listed.append({**trade, "order": places[consent]})
     return {"orders": orders, "trades": listed}
 

@@ -39,9 +39,9 @@ def accept(
     now : [unix s]; free : collateral that no order binds, shape (members,) [unit]
     Raises RecordError with the reason when the order is refused; then nothing has changed.
     """
-    open_ = _Open(accepted, free)
-    open_.take(signed, mandates, domain, community, now)
-    return open_.accepted, open_.free
+    opened = _Open(accepted, free)
+    opened.take(signed, mandates, domain, community, now)
+    return opened.accepted, opened.free
 
 
 def admit(
@@ -58,13 +58,13 @@ def admit(
     Returns the slot, and the collateral that is left. A refused order harms nobody else, not even those of its basket.
     The rest is as for `accept`.
     """
-    open_, refused = _Open(accepted, free), []
+    opened, refused = _Open(accepted, free), []
     for order in signed:
         try:
-            open_.take(order, mandates, domain, community, now)
+            opened.take(order, mandates, domain, community, now)
         except RecordError as error:
             refused.append((mandates.get(order.record.member, (-1, None))[0], str(error)))
-    return _closed(open_.accepted, tuple(refused), now), open_.free
+    return _closed(opened.accepted, tuple(refused), now), opened.free
 
 
 class _Open:

@@ -25,7 +25,7 @@ from commonwatt.accounts.document import (
     tariff_terms,
     tariffs,
 )
-from commonwatt.accounts.orders import order_json, under_orders
+from commonwatt.accounts.orders import under_orders
 from commonwatt.accounts.statements import place_of
 from commonwatt.community.model import Member
 from commonwatt.exchange import store as tables
@@ -33,7 +33,7 @@ from commonwatt.exchange.books import Books
 from commonwatt.exchange.proofs import prover
 from commonwatt.exchange.rows import ORDER_COLUMNS, TRADE_COLUMNS, order_of_row, stages_ahead, trade_of
 from commonwatt.exchange.rules import Part
-from commonwatt.records import Reading
+from commonwatt.records import Order, Reading, Signed
 from commonwatt.records.schema import as_json
 from commonwatt.units import WH_PER_KWH
 
@@ -149,16 +149,16 @@ def _slots(books: Books) -> Iterator[list[dict[str, Any]]]:
         ]
 
 
-def _orders(books: Books) -> Callable[[bytes], dict[str, Any] | None]:
-    """Every signed order by its struct hash, as documents write it."""
+def _orders(books: Books) -> Callable[[bytes], Signed[Order] | None]:
+    """Every signed order by its struct hash."""
     accounts = [signed.record.member for signed in books.mandates]
     rows = {row[0]: row for row in books.store.columns(tables.orders, ORDER_COLUMNS) if row[0]}
 
-    def shown(order_hash: bytes) -> dict[str, Any] | None:
+    def order(order_hash: bytes) -> Signed[Order] | None:
         row = rows.get(order_hash)
-        return order_json(order_of_row(row, accounts)) if row else None
+        return order_of_row(row, accounts) if row else None
 
-    return shown
+    return order
 
 
 def _reading(meters: Sequence[bytes], slot: int, member: int, row: Sequence[Any] | None) -> dict[str, Any] | None:

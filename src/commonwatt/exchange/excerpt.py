@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from commonwatt.accounts.document import signed_json
-from commonwatt.accounts.orders import order_json, under_orders
+from commonwatt.accounts.orders import under_orders
 from commonwatt.accounts.promise import Placed, Promise
 from commonwatt.accounts.statements import place_of
 from commonwatt.exchange.bills import ledger_of
@@ -50,7 +50,7 @@ def excerpt(
     mandate : the member's own; earlier : the revision before, of a later one
     """
     declared = posted.delivered.committed.cleared.declared
-    orders = {order.hash: order_json(order) for order in declared.signed}
+    orders = {order.hash: order for order in declared.signed}
     readings = posted.delivered.readings
     reading = readings[member] if member < len(readings) else None
     own = []

@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from commonwatt.accounts.document import hex_text, signed_json
-from commonwatt.accounts.orders import order_json, under_orders
+from commonwatt.accounts.orders import under_orders
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.client.demands import Answer, Consent
 from commonwatt.ledger.client.disputes import Leaf
@@ -45,7 +45,7 @@ def _shown_by(post: Post, member: int, parts: Sequence[Answer]) -> tuple[dict[st
     moved = [(0, 0), *((leaf.statement.wh, leaf.statement.money) for leaf in own)]
     added = [(abs(wh - last[0]), abs(money - last[1])) for last, (wh, money) in pairwise(moved)]
     first, last = parts[0], parts[-1]
-    orders = {order.hash: order_json(order) for order in map(_order, consents) if order}
+    orders = {order.hash: order for order in map(_order, consents) if order}
     listed = [
         (hash_struct(consent.order), {**as_json(trade), "settledWh": wh, "payment": money})
         for trade, consent, (wh, money) in zip(trades, consents, added, strict=False)

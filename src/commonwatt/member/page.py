@@ -298,9 +298,8 @@ def _with_orders(shown: Mapping[str, Any]) -> Mapping[str, Any]:
     for trade in _list(shown["trades"]):
         require(isinstance(trade, dict), "a trade is not shown as one.")
         order = trade.get("order")
-        if order is not None and order not in orders:
-            orders.append(order)
-        trades.append({**trade, "order": None if order is None else orders.index(order)})
+        trades.append({**trade, "order": None if order is None else len(orders)})
+        orders += [] if order is None else [order]
     return {**shown, "orders": orders, "trades": trades}
 
 

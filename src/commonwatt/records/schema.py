@@ -97,8 +97,7 @@ def _value(column: Field, given: Any) -> Any:
 
 def require_exact(record: Record) -> None:
     """Raise RecordError for an integer of up to 64 bits with which a wallet cannot count exactly."""
-    names = _of_64_bits(type(record))
-    for name in names:
+    for name in _of_64_bits(type(record)):
         value = getattr(record, name)
         if value > MAX_SIGNED:
             raise RecordError(
