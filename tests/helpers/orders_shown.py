@@ -104,7 +104,7 @@ FALSE: dict[str, tuple[Change, str]] = {
     "with a place of text": (_basket("position", str), "A basket is shown as no table of first, count, position"),
     "with more of its basket": (_more, "A basket is shown as no table of first, count, position, siblings"),
     "with more than it has": (_more_of_an_order, "A Order has other fields"),
-    "without its basket": (_no_basket, "The order is without words, and in no basket"),
+    "without its basket": (_no_basket, "The Order is signed by"),
     "with another signature": (_other_signature, f"{FOREIGN}|belongs to no key"),
     "of another slot": (_of_another_slot, "rests on no order or mandate of the member"),
     "not shown": (_none, "the order of a trade is not shown"),

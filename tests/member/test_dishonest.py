@@ -15,7 +15,7 @@ from commonwatt.accounts.orders import order_json
 from commonwatt.errors import LedgerError, VerificationError
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.proofs import SlotProof
-from commonwatt.exchange.rows import ORDER_COLUMNS, order_of_row
+from commonwatt.exchange.rows import order_of_row
 from commonwatt.member.verify import verify_bill
 from commonwatt.proof import Key, Tree, hash_struct, keccak
 from commonwatt.records import BUY, SELL, ZERO_HASH, Post, Statement
@@ -299,8 +299,7 @@ def test_an_order_that_is_not_for_this_trade(open_: Open, noon: int) -> None:
         """Roof's right order, which the trade does not name."""
         slot = line_of(contents[ROOF], noon)
         (line,) = (line for line in slot["trades"] if line["number"] == flat.number)
-        accounts = [mandate.record.member for mandate in exchange.exchange.mandates]
-        order = order_of_row([getattr(shown, name) for name in ORDER_COLUMNS], accounts)
+        order = order_of_row(shown, exchange.exchange.mandates[ROOF].record.member)
         line["order"] = len(slot["orders"])
         slot["orders"].append(order_json(order))
 

@@ -31,7 +31,7 @@ from commonwatt.community.model import Member
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.proofs import prover
-from commonwatt.exchange.rows import ORDER_COLUMNS, TRADE_COLUMNS, order_of_row, stages_ahead, trade_of
+from commonwatt.exchange.rows import TRADE_COLUMNS, order_of_row, stages_ahead, trade_of
 from commonwatt.exchange.rules import Part
 from commonwatt.records import Order, Reading, Signed
 from commonwatt.records.schema import as_json
@@ -126,7 +126,7 @@ def _slots(books: Books) -> Iterator[list[dict[str, Any]]]:
     readings = {(slot, member): row for slot, member, *row in store.columns(tables.readings, names)}
     names = ("slot", "settled", "stage", *(name for name in TRADE_COLUMNS if name != "slot"))
     trades = _by_slot(store.last(tables.trades, names))
-    orders, ahead, metered = _orders(books), stages_ahead(store), books.metered
+    ahead, metered = stages_ahead(store), books.metered
     grid = books.arrays["grid"]
     for place, slot in enumerate(books.rules.period.starts.tolist()):
         own: list[list[tuple[Any, dict[str, Any]]]] = [[] for _ in range(books.rules.members)]
@@ -136,6 +136,7 @@ def _slots(books: Books) -> Iterator[list[dict[str, Any]]]:
             for member in (record.buyer, record.seller):
                 own[member].append((place_of(record, member), line))
         retail, feed_in = int(prices.retail[place]), int(prices.feed_in[place])
+        orders = _orders(books, slot)
         yield [
             {
                 "slot": slot,
@@ -149,14 +150,13 @@ def _slots(books: Books) -> Iterator[list[dict[str, Any]]]:
         ]
 
 
-def _orders(books: Books) -> Callable[[bytes], Signed[Order] | None]:
-    """Every signed order by its struct hash."""
-    accounts = [signed.record.member for signed in books.mandates]
-    rows = {row[0]: row for row in books.store.columns(tables.orders, ORDER_COLUMNS) if row[0]}
+def _orders(books: Books, slot: int) -> Callable[[bytes], Signed[Order] | None]:
+    """The slot's signed orders by struct hash."""
+    rows = {row.hash: row for row in books.store.rows(tables.orders, slot=slot) if row.hash}
 
     def order(order_hash: bytes) -> Signed[Order] | None:
         row = rows.get(order_hash)
-        return order_of_row(row, accounts) if row else None
+        return order_of_row(row, books.mandates[row.member].record.member) if row else None
 
     return order
 

@@ -28,11 +28,6 @@ STAGES_AHEAD: Final = "stages_ahead"
 
 TRADE_COLUMNS: Final = ("slot", "revision", "number", "buyer", "seller", "wh", "price", "buy_order", "sell_order")
 """Of the table of trades, what their records say."""
-ORDER_COLUMNS: Final = (
-    "hash", "member", "text", "side", "wh", "limit", "slot", "expiry", "nonce",
-    "signature", "first", "count", "place", "siblings",
-)  # fmt: skip
-"""Of the table of orders, what was signed."""
 _ALONE: Final = Within(0, 0, 0, ())
 
 
@@ -271,12 +266,12 @@ def read_mandates(store: Store) -> tuple[Signed[Mandate], ...]:
     )  # fmt: skip
 
 
-def order_of_row(values: Sequence[Any], accounts: Sequence[bytes]) -> Signed[Order]:
-    """A signed order from its `ORDER_COLUMNS`. accounts : address by member index"""
-    order_hash, member, *fields, signature, first, count, place, siblings = values
-    way = tuple(siblings[at : at + 32] for at in range(0, len(siblings), 32))
-    within = Within(first, count, place, way) if count else None
-    return Signed(Order(accounts[member], *fields), order_hash, signature, within)
+def order_of_row(row: Any, account: bytes) -> Signed[Order]:
+    """A signed order from its row. account : of the member [address]"""
+    order = Order(account, row.text, row.side, row.wh, row.limit, row.slot, row.expiry, row.nonce)
+    siblings = tuple(row.siblings[at : at + 32] for at in range(0, len(row.siblings), 32))
+    within = Within(row.first, row.count, row.place, siblings) if row.count else None
+    return Signed(order, row.hash, row.signature, within)
 
 
 def trade_of(values: Sequence[Any], *, agreed: bool) -> Trade:
@@ -343,7 +338,7 @@ def read_declared(store: Store, slot: int) -> Declared:
     accounts = [account for (account,) in store.columns(tables.mandates, ["account"])]
     if not accounts:
         return Declared(slot, Orders(*columns), (), ())
-    signed = tuple(order_of_row([getattr(row, name) for name in ORDER_COLUMNS], accounts) for row in rows)
+    signed = tuple(order_of_row(row, accounts[row.member]) for row in rows)
     places = tuple(o.position for o in rows if o.counts)
     return Declared(slot, Orders(*columns), signed, (), tuple(o.member for o in rows), places)
 

@@ -191,12 +191,12 @@ def read(shown: Mapping[str, Any], proof: Any, member: int, mandate: Mandate, do
     require(all(leaf.statement.member == member for leaf in own), "a line of another member stands among the lines.")
     ends = (*leaves[: len(before)], leaves[-1])
     require(all(leaf.statement.member != member for leaf in ends), "not all of the lines are shown.")
-    alone, shown = "orders" not in shown, _with_orders(shown)
-    orders = [_order(each, mandate, domain, alone=alone) for each in _list(shown["orders"])]
+    shown = _with_orders(shown)
+    orders = [_order(each, mandate, domain) for each in _list(shown["orders"])]
     trades = tuple(_agreed(each, orders) for each in _list(shown["trades"]))
     lines = tuple(_lines(own, trades, orders, mandate))
     reading, earlier = read_reading(shown["reading"], domain), _earlier(proof.get("earlier"), member)
-    later = tuple(_placed(each, mandate, domain, post, alone=alone) for each in _list(proof["orders"]))
+    later = tuple(_placed(each, mandate, domain, post) for each in _list(proof["orders"]))
     return Page(post, member, mandate, leaves, lines, trades, reading, earlier, later)
 
 
@@ -291,7 +291,7 @@ def _earlier(given: Any, member: int) -> tuple[Post, tuple[Leaf, ...]] | None:
 
 
 def _with_orders(shown: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A slot with its orders; in `commonwatt-bill/1` each trade shows its own instead, and agents sign these alone."""
+    """A slot with its orders; in `commonwatt-bill/1` each trade shows its own instead."""
     if "orders" in shown:
         return shown
     orders, trades = list[Any](), list[Any]()
@@ -314,18 +314,18 @@ def _agreed(given: Any, orders: Sequence[Order]) -> Agreed:
     return Agreed(trade, hash_struct(trade), settled, paid, None if place is None else orders[place])
 
 
-def _order(given: Any, mandate: Mandate, domain: Domain, *, alone: bool) -> Order:
-    """An order that the member signed, or its agent in a basket. alone : the agent signed it without one"""
+def _order(given: Any, mandate: Mandate, domain: Domain) -> Order:
+    """An order that the member signed, or its agent: in a basket, or alone as before there were any."""
     signed = order_of(given)
-    check = verify if alone and signed.within is None else verify_order
+    check = verify_order if signed.within else verify
     check(domain, signed, signer_of(signed.record, mandate))
     require(signed.record.member == mandate.member, "an order is another member's.")
     return signed.record
 
 
-def _placed(given: Any, mandate: Mandate, domain: Domain, post: Post, *, alone: bool) -> Placed:
+def _placed(given: Any, mandate: Mandate, domain: Domain, post: Post) -> Placed:
     shown = table(given, ("order", "position", "siblings"), "an order")
-    order = _order(shown["order"], mandate, domain, alone=alone)
+    order = _order(shown["order"], mandate, domain)
     position, siblings = _whole(shown["position"]), _hashes(shown["siblings"])
     require(leads(hash_struct(order), position, siblings, post.orders), "an order does not lead to the posted ones.")
     return Placed(order, position, siblings)
