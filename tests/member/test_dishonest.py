@@ -287,21 +287,21 @@ def test_an_order_that_is_not_for_this_trade(open_: Open, noon: int) -> None:
     flat, shop = (exchange.trade(slot=noon, stage=DAY_AHEAD, buyer=buyer) for buyer in (FLAT, SHOP))
     assert (flat.seller, shop.seller) == (ROOF, SUN)
     of_flat = exchange.store.rows(tables.orders, member=FLAT, side=BUY)
-    of_another_slot = next(order.hash for order in of_flat if order.slot != noon)
-    exchange.change_trade(flat, buy_order=of_another_slot, sell_order=ZERO_HASH)
+    of_another_slot = next(order for order in of_flat if order.slot != noon)
+    exchange.change_trade(flat, buy_order=of_another_slot.hash, sell_order=ZERO_HASH)
     exchange.change_trade(shop, buy_order=shop.sell_order, sell_order=ZERO_HASH)
     exchange.recommit(noon)
     exchange.restate(noon)
     exchange.tell()
-    shown = exchange.order(noon, ROOF, SELL)
+    shown = {FLAT: of_another_slot, ROOF: exchange.order(noon, ROOF, SELL)}
 
     def show(contents: list[Bill]) -> None:
-        """Roof's right order, which the trade does not name."""
-        slot = line_of(contents[ROOF], noon)
-        (line,) = (line for line in slot["trades"] if line["number"] == flat.number)
-        order = order_of_row(shown, exchange.exchange.mandates[ROOF].record.member)
-        line["order"] = len(slot["orders"])
-        slot["orders"].append(order_json(order))
+        """Flat's order that the trade names, and roof's right one, which it does not name."""
+        for member, row in shown.items():
+            slot = line_of(contents[member], noon)
+            (line,) = (line for line in slot["trades"] if line["number"] == flat.number)
+            line["order"] = len(slot["orders"])
+            slot["orders"].append(order_json(order_of_row(row, exchange.exchange.mandates[member].record.member)))
 
     bills = exchange.bills(show)
     refused(exchange, bills[FLAT], "a trade under an order for another slot or side")
