@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from _measure import clocks, show
 
-from commonwatt.accounts.document import signed_json, traded
+from commonwatt.accounts.document import signed_json
+from commonwatt.accounts.orders import under_orders
 from commonwatt.accounts.statements import Line, place_of, statements
 from commonwatt.exchange.proofs import SlotProof
 from commonwatt.exchange.states import Declared
 from commonwatt.market.interface import Orders
 from commonwatt.member.faults import Chain, faults
-from commonwatt.proof import Domain, Key, Tree, hash_struct, keccak, sign
+from commonwatt.proof import Domain, Key, Tree, hash_struct, keccak, sign, sign_basket
 from commonwatt.records import BUY, SELL, Mandate, Order, Post, Reading, Signed, Trade
 from commonwatt.records.deltas import pack_deltas
 from commonwatt.records.schema import as_json, as_list
@@ -54,20 +55,22 @@ class Case:
         ]
         self.lines = [Line(trade, hash_struct(trade), trade.wh) for trade in self.trades]
         self.committed = Tree.of([line.hash for line in self.lines])
-        orders = {order.hash: signed_json(order) for order in self.orders}
+        orders = {order.hash: order for order in self.orders}
         own: list[list[tuple[Any, dict[str, Any]]]] = [[] for _ in range(MEMBERS)]
         for trade in self.trades:
             given = {**as_json(trade), "settledWh": trade.wh, "payment": payment(trade.wh, PRICE)}
             for member in (trade.buyer, trade.seller):
                 own[member].append((place_of(trade, member), given))
         self.shown = [
-            traded(((line, place[0]) for place, line in sorted(lines, key=itemgetter(0))), orders) for lines in own
+            under_orders([(place[0], line) for place, line in sorted(lines, key=itemgetter(0))], orders.get)
+            for lines in own
         ]
 
     def _order(self, member: int, net: int) -> Signed[Order]:
         side, limit = (BUY, 300_000) if net > 0 else (SELL, 80_000)
         order = Order(self.keys[member].address, "", side, abs(net), limit, SLOT, SLOT, member)
-        return sign(DOMAIN, order, self.keys[member])
+        (signed,) = sign_basket(DOMAIN, [order], self.keys[member])
+        return signed
 
     def _reading(self, member: int, net: int) -> Signed[Reading]:
         key = self.keys[member]

@@ -3,6 +3,7 @@
 from acting_cases import later as later
 from acting_cases import place as place
 from exchange_runs import bills as bills
+from exchange_runs import dishonest as dishonest
 from exchange_runs import finished as finished
 from exchange_runs import forks as forks
 from exchange_runs import founded as founded

@@ -17,6 +17,7 @@ from commonwatt.proof import Domain, Key, hash_struct, sign, type_hash
 from commonwatt.records import (
     Acceptance,
     Anchor,
+    Basket,
     Gate,
     Grant,
     Mandate,
@@ -34,7 +35,7 @@ from commonwatt.records.schema import Field, Record, as_json, encode_type, schem
 
 ROOT = Path(__file__).parents[1]
 RECORDS: tuple[type[Record], ...] = (
-    *(Mandate, Order, Receipt, Gate, Reading, Trade, Statement, Post, Anchor),
+    *(Mandate, Order, Basket, Receipt, Gate, Reading, Trade, Statement, Post, Anchor),
     *(Recovery, Standing, Mint, Acceptance, Grant),
 )
 

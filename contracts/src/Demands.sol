@@ -3,17 +3,34 @@ pragma solidity ^0.8.30;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
-import {commitmentOf, hashMandate, hashOrder, hashReading, hashReceipt, hashStatement, hashTrade} from "./Hashing.sol";
+import {
+    commitmentOf,
+    hashBasket,
+    hashMandate,
+    hashOrder,
+    hashReading,
+    hashReceipt,
+    hashStatement,
+    hashTrade
+} from "./Hashing.sol";
 import {Judge, Leaf} from "./Judge.sol";
 import {Proofs} from "./Proofs.sol";
-import {Mandate, Order, Post, Reading, Receipt, Statement, Trade} from "./Records.sol";
+import {Basket, Mandate, Order, Post, Reading, Receipt, Statement, Trade} from "./Records.sol";
 import {Settlement} from "./Settlement.sol";
 
-/// @notice What shows that a member agreed to trade. Signatures are 65 bytes (r, s, v), empty where there is none:
-/// an order signed by the member itself has no mandate, the mandate alone no order.
+/// @notice What shows that a member agreed to trade: an order in words that the member itself signed; one without words,
+/// in a basket that its agent signed, with the mandate; or the mandate alone. Signatures are 65 bytes (r, s, v), empty
+/// where there is none.
 struct Consent {
     Order order;
+    /// Of the order in words, or of the basket.
     bytes orderSignature;
+    /// Of the basket: its first slot, how many orders it has, the place of this one among them, and the siblings to its
+    /// root.
+    uint64 first;
+    uint32 count;
+    uint32 position;
+    bytes32[] siblings;
     Mandate mandate;
     bytes mandateSignature;
 }
@@ -103,6 +120,8 @@ contract Demands is Judge {
     error ForeignSignature(address expected, address signer);
     /// @notice An agent's order is outside the mandate.
     error OutsideMandate(bytes32 order, bytes32 mandate);
+    /// @notice A basket of so many orders from that slot on has no such place for the order.
+    error OutsideBasket(uint64 first, uint32 count, uint32 position, uint256 depth);
     /// @notice The receipt is for another slot.
     error ForeignReceipt(uint64 expected, uint64 given);
 
@@ -278,15 +297,24 @@ contract Demands is Judge {
         _requireSame(named, ordered ? order : mandate);
         address account = ordered ? consent.order.member : consent.mandate.member;
         require(_isAccountOf(member, account, slot), NotTheMember(member, account));
-        address agent = account;
-        if (consent.mandateSignature.length != 0 || !ordered) {
-            _requireSigned(mandate, consent.mandateSignature, account);
-            agent = consent.mandate.agent;
+        if (ordered && bytes(consent.order.text).length != 0) {
+            _requireSigned(order, consent.orderSignature, account);
+            return true;
         }
+        _requireSigned(mandate, consent.mandateSignature, account);
         if (!ordered) return false;
-        _requireSigned(order, consent.orderSignature, agent);
-        bool within = agent == account || _covers(consent.mandate, consent.order, slot);
-        require(within, OutsideMandate(order, mandate));
+        _requireSigned(_basketOf(consent, order), consent.orderSignature, consent.mandate.agent);
+        require(_covers(consent.mandate, consent.order, slot), OutsideMandate(order, mandate));
+    }
+
+    /// @dev Struct hash of the basket in which the order stands. Its root is of a tree as deep as so many orders need.
+    function _basketOf(Consent calldata consent, bytes32 order) private pure returns (bytes32) {
+        (uint256 count, uint256 depth) = (consent.count, consent.siblings.length);
+        bool inside = consent.position < count && consent.first <= consent.order.slot;
+        bool deep = count <= 1 << depth && (depth == 0 || count > 1 << (depth - 1));
+        require(inside && deep, OutsideBasket(consent.first, consent.count, consent.position, depth));
+        bytes32 root = Proofs.rootAt(order, consent.position, consent.siblings);
+        return hashBasket(Basket(consent.order.member, consent.first, consent.count, root));
     }
 
     /// @dev Whether an agent may give this order for the member in this slot.

@@ -4,6 +4,8 @@ pragma solidity ^0.8.30;
 import {
     ANCHOR_TYPEHASH,
     Anchor,
+    BASKET_TYPEHASH,
+    Basket,
     GATE_TYPEHASH,
     MANDATE_TYPEHASH,
     Mandate,
@@ -47,6 +49,10 @@ function hashOrder(Order calldata order) pure returns (bytes32) {
         keccak256(
             bytes.concat(who, abi.encode(order.side, order.wh, order.limit, order.slot, order.expiry, order.nonce))
         );
+}
+
+function hashBasket(Basket memory basket) pure returns (bytes32) {
+    return keccak256(abi.encode(BASKET_TYPEHASH, basket));
 }
 
 function hashReading(Reading calldata reading) pure returns (bytes32) {

@@ -30,6 +30,15 @@ struct Order {
 
 bytes32 constant ORDER_TYPEHASH = keccak256("Order(address member,string text,uint8 side,uint64 wh,uint64 limit,uint64 slot,uint64 expiry,uint64 nonce)");
 
+struct Basket {
+    address member;
+    uint64 first;
+    uint32 count;
+    bytes32 orders;
+}
+
+bytes32 constant BASKET_TYPEHASH = keccak256("Basket(address member,uint64 first,uint32 count,bytes32 orders)");
+
 struct Receipt {
     bytes32 order;
     uint64 slot;

@@ -33,7 +33,9 @@ interface Vm {
     function getNonce(address account) external view returns (uint64);
     function lastCallGas() external view returns (Gas memory);
     function prank(address sender) external;
+    function revertToState(uint256 snapshot) external returns (bool);
     function sign(uint256 key, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
+    function snapshotState() external returns (uint256);
     function warp(uint256 time) external;
 }
 

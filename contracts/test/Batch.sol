@@ -5,6 +5,8 @@ import {Answer, Consent, Demands} from "../src/Demands.sol";
 import {Disputes} from "../src/Disputes.sol";
 import {Leaf} from "../src/Judge.sol";
 import {
+    BASKET_TYPEHASH,
+    Basket,
     MANDATE_TYPEHASH,
     Mandate,
     ORDER_TYPEHASH,
@@ -188,6 +190,10 @@ abstract contract Batch is Base {
     function hashOf(Order memory o) internal pure returns (bytes32) {
         bytes memory head = abi.encode(ORDER_TYPEHASH, o.member, keccak256(bytes(o.text)), o.side, o.wh, o.limit);
         return keccak256(bytes.concat(head, abi.encode(o.slot, o.expiry, o.nonce)));
+    }
+
+    function hashOf(Basket memory value) internal pure returns (bytes32) {
+        return keccak256(abi.encode(BASKET_TYPEHASH, value));
     }
 
     function hashOf(Reading memory value) internal pure returns (bytes32) {
@@ -387,6 +393,18 @@ abstract contract Batch is Base {
         consent.mandateSignature = signed(memberKey(member), hashOf(mandates[member]));
         if (!ordered) return consent;
         consent.order = orders[member];
-        consent.orderSignature = signed(agentKey(member), hashOf(orders[member]));
+        (consent.first, consent.count) = (SLOT, 1);
+        signBasket(consent, agentKey(member));
+    }
+
+    /// The basket that holds the order where the consent says, signed.
+    function signBasket(Consent memory consent, uint256 key) internal view {
+        bytes32 node = keccak256(abi.encodePacked(hashOf(consent.order)));
+        for (uint256 i = 0; i < consent.siblings.length; ++i) {
+            bytes32 sibling = consent.siblings[i];
+            bool right = (consent.position >> i) & 1 == 1;
+            node = keccak256(right ? abi.encodePacked(sibling, node) : abi.encodePacked(node, sibling));
+        }
+        consent.orderSignature = signed(key, hashOf(Basket(consent.order.member, consent.first, consent.count, node)));
     }
 }

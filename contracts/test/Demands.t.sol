@@ -3,12 +3,11 @@ pragma solidity ^0.8.30;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
-import {Answer, Demands} from "../src/Demands.sol";
+import {Answer, Consent, Demands} from "../src/Demands.sol";
 import {Judge} from "../src/Judge.sol";
 import {Operators} from "../src/Operators.sol";
 import {Proofs} from "../src/Proofs.sol";
-import {Consent} from "../src/Demands.sol";
-import {RECEIPT_TYPEHASH, Receipt, Statement} from "../src/Records.sol";
+import {Basket, RECEIPT_TYPEHASH, Receipt, Statement} from "../src/Records.sol";
 import {Settlement} from "../src/Settlement.sol";
 import {Batch} from "./Batch.sol";
 
@@ -86,13 +85,106 @@ contract DemandsTest is Batch {
         demands.answer(p, 2, answerFor(2));
     }
 
-    function test_an_order_that_the_member_signed_itself() public {
+    /// No mandate is needed, and the agent's signature is none.
+    function test_an_order_in_words_that_the_member_signed_itself() public {
+        orders[1].text = "Buy up to 2 000 Wh";
+        orders[1].limit = 1_000_000;
+        agree();
+        book();
         seal();
         ask(1);
         Answer memory a = answerFor(1);
-        a.consents[0].orderSignature = signed(memberKey(1), hashOf(orders[1]));
-        a.consents[0].mandateSignature = "";
+        Consent memory consent = a.consents[0];
+        expectForeign(1, a);
+        consent.orderSignature = signed(agentKey(1), hashOf(orders[1]));
+        expectAnswerRevert(1, a, foreign(vm.addr(memberKey(1)), vm.addr(agentKey(1))));
+        consent.orderSignature = signed(memberKey(1), hashOf(orders[1]));
+        consent.mandateSignature = "";
         demands.answer(p, 1, a);
+    }
+
+    function test_an_order_among_others_of_its_basket() public {
+        seal();
+        ask(1);
+        Answer memory a = answerFor(1);
+        Consent memory consent = a.consents[0];
+        consent.first = SLOT - 1 days;
+        for (uint32 count = 1; count < 40; ++count) {
+            consent.count = count;
+            consent.siblings = new bytes32[](depthOf(count));
+            for (uint256 i = 0; i < consent.siblings.length; ++i) {
+                consent.siblings[i] = keccak256(abi.encode(count, i));
+            }
+            consent.position = count - 1;
+            signBasket(consent, agentKey(1));
+            uint256 snapshot = vm.snapshotState();
+            demands.answer(p, 1, a);
+            vm.assertTrue(vm.revertToState(snapshot));
+        }
+    }
+
+    function test_an_order_that_is_not_in_the_signed_basket_cannot_be_answered() public {
+        seal();
+        ask(1);
+        Answer memory a = answerFor(1);
+        Consent memory consent = a.consents[0];
+        consent.count = 3;
+        consent.position = 2;
+        consent.siblings = new bytes32[](2);
+        (consent.siblings[0], consent.siblings[1]) = (keccak256("left"), keccak256("right"));
+        signBasket(consent, agentKey(1));
+        // Siblings that lead elsewhere, another place, more orders, an earlier beginning: another basket than was signed.
+        consent.siblings[1] = keccak256("another");
+        expectForeign(1, a);
+        consent.siblings[1] = keccak256("right");
+        consent.position = 1;
+        expectForeign(1, a);
+        consent.position = 2;
+        consent.count = 4;
+        expectForeign(1, a);
+        consent.count = 3;
+        consent.first = SLOT - 1;
+        expectForeign(1, a);
+        consent.first = SLOT;
+        // An agent's or a member's signature of the order alone.
+        consent.orderSignature = signed(agentKey(1), hashOf(orders[1]));
+        expectForeign(1, a);
+        consent.orderSignature = signed(memberKey(1), hashOf(orders[1]));
+        expectForeign(1, a);
+        signBasket(consent, agentKey(1));
+        demands.answer(p, 1, a);
+    }
+
+    /// Whatever the agent signed.
+    function test_a_basket_without_such_a_place_cannot_be_answered() public {
+        seal();
+        ask(1);
+        Answer memory a = answerFor(1);
+        expectOutside(a, SLOT, 0, 0, 0);
+        expectOutside(a, SLOT, 1, 1, 1);
+        expectOutside(a, SLOT, 3, 3, 2);
+        expectOutside(a, SLOT, 3, 1, 1);
+        expectOutside(a, SLOT, 3, 1, 3);
+        expectOutside(a, SLOT, 2, 1, 0);
+        expectOutside(a, SLOT, 1, 0, 1);
+        expectOutside(a, SLOT, 4, 0, 300);
+        expectOutside(a, SLOT, type(uint32).max, 0, 31);
+        expectOutside(a, SLOT + 1, 1, 0, 0);
+    }
+
+    function expectOutside(Answer memory a, uint64 first, uint32 count, uint32 position, uint256 depth) private {
+        Consent memory consent = a.consents[0];
+        (consent.first, consent.count, consent.position) = (first, count, position);
+        consent.siblings = new bytes32[](depth);
+        signBasket(consent, agentKey(1));
+        bytes memory reason = abi.encodeWithSelector(Demands.OutsideBasket.selector, first, count, position, depth);
+        expectAnswerRevert(1, a, reason);
+    }
+
+    /// The signature is of something else, so whoever it recovers to is nobody.
+    function expectForeign(uint32 member, Answer memory a) private {
+        (bool done, bytes memory reason) = address(demands).call(abi.encodeCall(demands.answer, (p, member, a)));
+        vm.assertTrue(!done && bytes4(reason) == Demands.ForeignSignature.selector);
     }
 
     function test_without_an_answer_the_post_falls_and_the_member_is_paid() public {
@@ -136,12 +228,14 @@ contract DemandsTest is Batch {
         ask(1);
         Answer memory a = answerFor(1);
         bytes memory honest = a.consents[0].orderSignature;
-        bytes32 order = hashOf(orders[1]);
+        bytes32 leaf = keccak256(abi.encodePacked(hashOf(orders[1])));
+        bytes32 basket = hashOf(Basket(orders[1].member, SLOT, 1, leaf));
         address agent = vm.addr(agentKey(1));
-        a.consents[0].orderSignature = signed(operatorKeys[0], order);
+        a.consents[0].orderSignature = signed(operatorKeys[0], basket);
         expectAnswerRevert(1, a, foreign(agent, operator));
-        a.consents[0].orderSignature = signature(agentKey(1), digestOf(order, block.chainid, address(disputes)));
-        address other = ECDSA.recover(digestOf(order, block.chainid, address(settlement)), a.consents[0].orderSignature);
+        a.consents[0].orderSignature = signature(agentKey(1), digestOf(basket, block.chainid, address(disputes)));
+        address other =
+            ECDSA.recover(digestOf(basket, block.chainid, address(settlement)), a.consents[0].orderSignature);
         expectAnswerRevert(1, a, foreign(agent, other));
         a.consents[0].orderSignature = honest;
         a.consents[0].mandateSignature = signed(agentKey(1), hashOf(mandates[1]));
@@ -211,7 +305,8 @@ contract DemandsTest is Batch {
         ask(1);
         Answer memory a = answerFor(1);
         a.consents[0].order = orders[1];
-        a.consents[0].orderSignature = signed(agentKey(1), order);
+        (a.consents[0].first, a.consents[0].count) = (SLOT, 1);
+        signBasket(a.consents[0], agentKey(1));
         vm.assertEq(a.committed[0].length, 0);
         expectAnswerRevert(1, a, abi.encodeWithSelector(Proofs.PositionOutside.selector, 2, 0));
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-import {Answer} from "../src/Demands.sol";
+import {Answer, Consent} from "../src/Demands.sol";
 import {Cut} from "../src/Ends.sol";
 import {Leaf} from "../src/Judge.sol";
 import {Post, RECEIPT_TYPEHASH, Receipt, Trade} from "../src/Records.sol";
@@ -283,8 +283,8 @@ contract DisputesGasTest is Batch {
         note("answerOrder");
     }
 
-    /// 100 lines under one order, each with its own way to the committed trades; the tests for how many fit the 16.7 M
-    /// gas of a transaction.
+    /// 100 lines under one of a day's orders, each with its own way to the committed trades; the tests for how many fit
+    /// the 16.7 M gas of a transaction.
     function test_gas_of_an_answer_of_100_lines() public {
         delete trades;
         delete settled;
@@ -300,6 +300,13 @@ contract DisputesGasTest is Batch {
         vm.prank(vm.addr(memberKey(0)));
         demands.demand(p, 0);
         Answer memory a = answerFor(0);
+        Consent memory consent = a.consents[0];
+        (consent.first, consent.count, consent.position) = (SLOT - 50 * SLOT_SECONDS, 96, 50);
+        consent.siblings = new bytes32[](7);
+        for (uint256 i = 0; i < 7; ++i) {
+            consent.siblings[i] = keccak256(abi.encode(i));
+        }
+        signBasket(consent, agentKey(0));
         demands.answer(p, 0, a);
         emit log_named_uint("answer of 100 lines", vm.lastCallGas().total);
         bytes memory data = abi.encodeCall(demands.answer, (p, 0, a));

@@ -32,7 +32,7 @@ from commonwatt.exchange.answers import receipts
 from commonwatt.exchange.states import Accepted, Declared
 from commonwatt.market import Frame, find
 from commonwatt.market.stage import ActiveStage
-from commonwatt.proof import Domain, Key, hash_struct, root_of, sign
+from commonwatt.proof import Domain, Key, hash_struct, root_of, sign, sign_basket
 from commonwatt.records import BUY, SELL, Order, Receipt, Signed
 from commonwatt.units import MAX_ORDER_WH, IntArray
 
@@ -100,6 +100,11 @@ REFUSED = {
     "in words by the agent": (own(key=AGENTS[0]), "The member itself signs an order in words"),
     "without words by the member": (order(key=WALLETS[0]), "The member itself signs an order in words"),
     "in words by another member": (own(key=WALLETS[1]), "is signed by"),
+    "signed without a basket": (sign(DOMAIN, order().record, AGENTS[0]), "is without words, and in no basket"),
+    "in words in a basket": (
+        sign_basket(DOMAIN, [own().record], WALLETS[0])[0],
+        "in words, and these are signed alone",
+    ),
     "in words beyond the collateral": (own(3, wh=1), "may cost 0.0002 EUR, but only 0.0001 EUR"),
     "cancelling with a limit": (
         sign(DOMAIN, replace(own(wh=0, limit=0).record, limit=5), WALLETS[0]),

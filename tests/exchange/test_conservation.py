@@ -12,6 +12,7 @@ import pytest
 from exchange_cases import COMMUNITY, POOR, START, exchange_of, homes_of, short_days, snapshot, written
 
 from commonwatt.exchange import store as tables
+from commonwatt.exchange.rows import read_declared
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
 from commonwatt.units import MICRO
@@ -102,20 +103,27 @@ def test_the_poor_member_trades_as_far_as_its_collateral_goes(run: Result) -> No
 
 
 def test_every_record_is_in_the_store_with_its_signature(run: Result) -> None:
-    from commonwatt.proof import recover
+    from commonwatt.proof import recover, verify_order
 
     sim, domain = run.exchange, exchange_of(run).domain
     mandates = sim.store.rows(tables.mandates)
     assert [recover(domain.digest(row.hash), row.signature) for row in mandates] == [
         key.address for key in homes_of(run).keys.members
     ]
-    readings, orders = sim.store.rows(tables.readings), sim.store.rows(tables.orders)
+    readings, signed = sim.store.rows(tables.readings), 0
     assert len(readings) == 24 * 5
     for row in readings:
         assert recover(domain.digest(row.hash), row.signature) == homes_of(run).keys.meters[row.member].address
-    for row in orders:
-        assert recover(domain.digest(row.hash), row.signature) == homes_of(run).keys.agents[row.member].address
+    for slot in run.period.starts.tolist():
+        declared = read_declared(sim.store, slot)
+        for member, order in zip(declared.members, declared.signed, strict=True):
+            assert verify_order(domain, order, homes_of(run).keys.agents[member].address) == order.hash
+            signed += 1
+    orders = sim.store.rows(tables.orders)
+    assert len(orders) == signed > 24
     assert {row.member for row in orders} == {0, 1, 2, 3}  # the poor one cannot pay for an hour in advance
+    # Each of them signed once, at the one gate.
+    assert len({(row.member, row.signature) for row in orders}) == 4
 
 
 def test_the_words_of_a_mandate_say_what_its_numbers_say(run: Result) -> None:

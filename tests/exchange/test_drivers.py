@@ -14,6 +14,7 @@ import pytest
 from exchange_cases import COMMUNITY, START, begin, exchange_of, homes_of, short_days, snapshot, written
 
 from commonwatt.accounts.document import signed_json
+from commonwatt.accounts.orders import order_json, order_of
 from commonwatt.errors import RecordError
 from commonwatt.exchange import store
 from commonwatt.exchange.events import GateClosure, SlotEnd
@@ -26,10 +27,10 @@ from commonwatt.simulation.result import Result
 from commonwatt.simulation.simulation import Simulation
 
 
-def received(kind: type[Any], message: str) -> Signed[Any]:
+def received(message: str) -> Signed[Reading]:
     given = json.loads(message)
     signature = to_bytes(given.pop("signature"), 65)
-    record = from_json(kind, given)
+    record = from_json(Reading, given)
     return Signed(record, hash_struct(record), signature)
 
 
@@ -56,8 +57,8 @@ class Service:
 
     async def _gate(self, event: GateClosure) -> None:
         wishes = self.homes.declare(event, self.exchange.committed)
-        self._post([json.dumps(signed_json(order)) for slot in wishes.signed for order in slot], shuffled=self.at_once)
-        orders = [received(Order, await self.inbox.get()) for slot in wishes.signed for _ in slot]
+        self._post([json.dumps(order_json(order)) for slot in wishes.signed for order in slot], shuffled=self.at_once)
+        orders = [order_of(json.loads(await self.inbox.get())) for slot in wishes.signed for _ in slot]
         signed = tuple(
             tuple(order for order in orders if order.record.slot == slot) for slot in event.day.starts.tolist()
         )
@@ -84,7 +85,7 @@ class Service:
         counted = self.homes.read(slot, flows["net"], event.place).signed
         came = [reading for reading in counted if reading]
         self._post([json.dumps(signed_json(reading)) for reading in came])
-        readings = [received(Reading, await self.inbox.get()) for _ in came]
+        readings = [received(await self.inbox.get()) for _ in came]
         by_meter = {reading.record.meter: reading for reading in readings}
         told = Readings(flows["net"] * 0, tuple(by_meter[meter] for meter in self.exchange.meters))
         self.exchange.end_slot(event, told, partial(self.homes.keep_flows, slot, flows))

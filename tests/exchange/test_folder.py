@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,19 @@ def test_a_chain_that_somebody_writes_to_is_not_dropped(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match=r"ledger\.sqlite is open in another process"):
             simulate(file, START, 1, out=out, fresh=True)
         assert chain.seal(head.timestamp + 1).parent == head.hash
+
+
+def test_a_run_that_another_version_began_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    """Version 5 kept orders that agents had signed one by one."""
+    file, out = written(tmp_path), tmp_path / "out"
+    simulate(file, START, 1, out=out).close()
+    with closing(sqlite3.connect(out / "exchange.sqlite")) as store, store:
+        store.execute("UPDATE run SET value = '5' WHERE key = 'version'")
+    before = (out / "ledger.sqlite").read_bytes()
+    with pytest.raises(StoreError, match=r"exchange.sqlite was written by another version \(5\) of Commonwatt\.$"):
+        simulate(file, START, 1, out=out)
+    assert (out / "ledger.sqlite").read_bytes() == before
+    simulate(file, START, 1, out=out, fresh=True).close()
 
 
 def test_what_is_no_database_is_dropped(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_a_bill_shows_the_orders_that_replaced_or_cancelled_others(
         ("position", 99, "an order does not lead to the posted ones"),
         ("siblings", [], "an order does not lead to the posted ones"),
         ("siblings", None, "a list is missing"),
-        ("order", None, "a Order is shown without its signature"),
+        ("order", None, "An order is shown without its signature"),
         ("more", 1, "an order is not a table of order, position, siblings"),
     ],
 )

@@ -293,4 +293,4 @@ def test_no_order_is_placed_where_fees_eat_more_than_the_utility_s_price() -> No
     load, made = np.array([[9000], [9000], [0], [0]]), np.array([[0], [0], [20_000], [20_000]])
     (orders,) = declare(outlook(load, made, ceiling=-10_000), BOUNDS).orders
     assert orders.side.tolist() == [SELL, SELL]
-    sign_orders(orders, SLOT, [key.address for key in WALLETS], AGENTS, DOMAIN)
+    sign_orders([SLOT], [orders], [key.address for key in WALLETS], AGENTS, DOMAIN)

@@ -23,7 +23,7 @@ from commonwatt.exchange.proofs import SlotProof
 from commonwatt.exchange.store import Store
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.settlement import LedgerClient
-from commonwatt.proof import Key, Tree, hash_struct, keccak
+from commonwatt.proof import Key, Tree, hash_struct, keccak, sign_basket
 from commonwatt.records import Anchor, Order, Post, Statement, Trade
 from commonwatt.records.deltas import pack_deltas
 from commonwatt.records.schema import Record
@@ -102,17 +102,20 @@ class Dishonest:
         )  # fmt: skip
 
     def change_order(self, row: Any, key: Key, **changes: Any) -> bytes:
-        """Other values for an order, signed by `key`; returns its hash."""
+        """Other values for an order, in a basket signed by `key`; returns its hash."""
         account = self.exchange.mandates[row.member].record.member
         fields = ("text", "side", "wh", "limit", "slot", "expiry", "nonce")
         record = Order(account, *(changes.get(name, getattr(row, name)) for name in fields))
-        values = {**changes, "hash": hash_struct(record), "signature": signed(self.client, record, key)}
+        (order,) = sign_basket(self.client.domain, [record], key)
+        assert order.within is not None
+        basket = {"first": order.within.first, "count": 1, "place": 0, "siblings": b""}
+        values = {**changes, **basket, "hash": order.hash, "signature": order.signature}
         names = ", ".join(f'"{name}" = ?' for name in values)
         self.write(
             f"UPDATE orders SET {names} WHERE slot = ? AND member = ? AND side = ?",  # noqa: S608
             *values.values(), row.slot, row.member, row.side,
         )  # fmt: skip
-        return hash_struct(record)
+        return order.hash
 
     def slot(self, at: int) -> SlotProof:
         """What proves the slot; the bills are proved by this very object."""

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange_cases import START, Forks, begin, short_days, written
+from dishonest import anchor
+from exchange_cases import START, Forks, begin, exchange_of, homes_of, short_days, written
 
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.exchange import Exchange
+from commonwatt.ledger.chain.embedded import EmbeddedChain
+from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
 
@@ -78,3 +81,20 @@ def unanchored(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     simulation.exchange.outbox.finalise_due()
     simulation.close()
     return folder / "out"
+
+
+@pytest.fixture
+def dishonest(run: Result, unanchored: Path, tmp_path: Path) -> Iterator[Callable[[dict[str, Any]], LedgerClient]]:
+    """Anchors whatever content it is given with the operator's key, on a chain where nothing was anchored before."""
+    shutil.copy(unanchored / "ledger.sqlite", tmp_path / "ledger.sqlite")
+    keys, honest = homes_of(run).keys, exchange_of(run).outbox
+    with EmbeddedChain(tmp_path / "ledger.sqlite") as chain:
+        client = LedgerClient(chain, keys.operator, honest.client.addresses)
+
+        def anchoring(bill: dict[str, Any]) -> LedgerClient:
+            index = bill["anchor"]["index"]
+            contents = [bill["content"] if number == index else {} for number in range(5)]
+            bill["anchor"] = anchor(client, keys.operator, contents)[index]
+            return client
+
+        yield anchoring

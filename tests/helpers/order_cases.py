@@ -10,7 +10,7 @@ import numpy as np
 from commonwatt.community.model import Community, LedgerChoice, Member
 from commonwatt.community.tariff import Flat, Tariff
 from commonwatt.community.wording import order_text
-from commonwatt.proof import Domain, Key, sign
+from commonwatt.proof import Domain, Key, sign, sign_basket
 from commonwatt.records import BUY, SELL, Mandate, Order, Signed
 from commonwatt.study.scene import Hesitant
 
@@ -39,11 +39,12 @@ def order(member: int = 0, *, key: Key | None = None, domain: Domain = DOMAIN, *
         "expiry": SLOT,
         "nonce": 1,
     } | changes
-    return sign(domain, Order(WALLETS[member].address, **fields), key or AGENTS[member])
+    (signed,) = sign_basket(domain, [Order(WALLETS[member].address, **fields)], key or AGENTS[member])
+    return signed
 
 
 def forged(signed: Signed[Order], **changes: Any) -> Signed[Order]:
-    return Signed(replace(signed.record, **changes), signed.hash, signed.signature)
+    return replace(signed, record=replace(signed.record, **changes))
 
 
 GOOD = [order(1), order(2, side=SELL, wh=3000, limit=90_000)]

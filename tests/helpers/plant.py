@@ -17,7 +17,7 @@ from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
 from commonwatt.ledger.client.quorum import gate_of
 from commonwatt.ledger.client.settlement import Enrolment, LedgerClient
 from commonwatt.market import Orders
-from commonwatt.proof import Key, Tree, hash_struct, sign
+from commonwatt.proof import Key, Tree, hash_struct, sign, sign_basket
 from commonwatt.records import BUY, SELL, Mandate, Order, Reading, Signed, Trades
 
 PLANT, TOWN = 0, 1
@@ -69,8 +69,9 @@ def _posted(client: LedgerClient, sales: int, ahead: int, mandates: tuple[Signed
     trades = Trades(np.full(sales, TOWN), np.full(sales, PLANT), wh, np.full(sales, PRICE, dtype=np.int64))
     agreed = trades.keep(np.arange(sales) < ahead)
     orders = tuple(
-        sign(client.domain, Order(key.address, "", side, ahead * 1000, PRICE, SLOT, SLOT, 1), key)
+        each
         for key, side in zip(MEMBERS, (SELL, BUY), strict=True)
+        for each in sign_basket(client.domain, [Order(key.address, "", side, ahead * 1000, PRICE, SLOT, SLOT, 1)], key)
     )
     columns = (np.array(each, dtype=np.int64) for each in ([0, 1], [SELL, BUY], [ahead * 1000] * 2, [PRICE] * 2))
     none, stage = np.zeros(0, dtype=np.int64), np.zeros(ahead, dtype=np.int64)

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 from dishonest import DAY_AHEAD, REAL_TIME, Bill, Dishonest
 
-from commonwatt.accounts.document import leaves_json, signed_json
+from commonwatt.accounts.document import leaves_json
+from commonwatt.accounts.orders import order_json
 from commonwatt.errors import LedgerError, VerificationError
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.proofs import SlotProof
+from commonwatt.exchange.rows import order_of_row
 from commonwatt.member.verify import verify_bill
 from commonwatt.proof import Key, Tree, hash_struct, keccak
-from commonwatt.records import BUY, SELL, ZERO_HASH, Order, Post, Signed, Statement
+from commonwatt.records import BUY, SELL, ZERO_HASH, Post, Statement
 from commonwatt.records.deltas import pack_deltas, unpack_deltas
 from commonwatt.simulation.result import Result
 from commonwatt.units import decimal_text
@@ -275,7 +277,7 @@ def test_an_order_signed_by_somebody_else(open_: Open, noon: int) -> None:
     exchange.tell()
     bills = exchange.bills()
     for member in signers:
-        refused(exchange, bills[member], "The Order is signed by")
+        refused(exchange, bills[member], "The Basket with the order is signed by")
     believed(exchange, bills, ROOF, SUN)
 
 
@@ -284,26 +286,25 @@ def test_an_order_that_is_not_for_this_trade(open_: Open, noon: int) -> None:
     flat, shop = (exchange.trade(slot=noon, stage=DAY_AHEAD, buyer=buyer) for buyer in (FLAT, SHOP))
     assert (flat.seller, shop.seller) == (ROOF, SUN)
     of_flat = exchange.store.rows(tables.orders, member=FLAT, side=BUY)
-    of_another_slot = next(order.hash for order in of_flat if order.slot != noon)
-    exchange.change_trade(flat, buy_order=of_another_slot, sell_order=ZERO_HASH)
+    of_another_slot = next(order for order in of_flat if order.slot != noon)
+    exchange.change_trade(flat, buy_order=of_another_slot.hash, sell_order=ZERO_HASH)
     exchange.change_trade(shop, buy_order=shop.sell_order, sell_order=ZERO_HASH)
     exchange.recommit(noon)
     exchange.restate(noon)
     exchange.tell()
-    shown = exchange.order(noon, ROOF, SELL)
+    shown = {FLAT: of_another_slot, ROOF: exchange.order(noon, ROOF, SELL)}
 
     def show(contents: list[Bill]) -> None:
-        """Roof's right order, which the trade does not name."""
-        slot = line_of(contents[ROOF], noon)
-        (line,) = (line for line in slot["trades"] if line["number"] == flat.number)
-        account = exchange.exchange.mandates[ROOF].record.member
-        record = Order(account, "", SELL, shown.wh, shown.limit, noon, shown.expiry, shown.nonce)
-        line["order"] = len(slot["orders"])
-        slot["orders"].append(signed_json(Signed(record, b"", shown.signature)))
+        """Flat's order that the trade names, and roof's right one, which it does not name."""
+        for member, row in shown.items():
+            slot = line_of(contents[member], noon)
+            (line,) = (line for line in slot["trades"] if line["number"] == flat.number)
+            line["order"] = len(slot["orders"])
+            slot["orders"].append(order_json(order_of_row(row, exchange.exchange.mandates[member].record.member)))
 
     bills = exchange.bills(show)
     refused(exchange, bills[FLAT], "a trade under an order for another slot or side")
-    refused(exchange, bills[SHOP], "The Order is signed by")  # sun's agent
+    refused(exchange, bills[SHOP], "The Basket with the order is signed by")  # sun's agent
     refused(exchange, bills[ROOF], "line [0-9] rests on no order or mandate of the member")
     refused(exchange, bills[SUN], "line [0-9] rests on no order or mandate of the member")
 

@@ -182,7 +182,7 @@ def test_an_excerpt_is_no_bill(finished: Path, tmp_path: Path) -> None:
     content = {name: bill["content"][name] for name in ("format", "ledger", "member", "mandate", "slots")}
     del content["member"]["id"]
     content["slots"] = [
-        {name: line[name] for name in ("slot", "reading", "trades", "orders")} for line in content["slots"]
+        {name: line[name] for name in ("slot", "reading", "orders", "trades")} for line in content["slots"]
     ]
     file = tmp_path / "excerpt.json"
     file.write_text(json.dumps({"content": content, "proofs": bill["proofs"]}), "utf-8")

@@ -7,7 +7,7 @@ import json
 import random
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -192,25 +192,6 @@ def places(value: Any, path: tuple[Any, ...]) -> list[tuple[Any, ...]]:
 def shallow(bill: Bill, path: tuple[Any, ...]) -> Bill:
     """A copy in which the part that `path` leads through may be changed."""
     return bill | {path[0]: copy.deepcopy(bill[path[0]])}
-
-
-@pytest.fixture
-def dishonest(run: Result, unanchored: Path, tmp_path: Path) -> Iterator[Callable[[Bill], LedgerClient]]:
-    """Anchors whatever content it is given with the operator's key, on a chain where nothing was anchored before."""
-    shutil.copy(unanchored / "ledger.sqlite", tmp_path / "ledger.sqlite")
-    keys, honest = homes_of(run).keys, exchange_of(run).outbox
-    assert keys
-    assert honest
-    with EmbeddedChain(tmp_path / "ledger.sqlite") as chain:
-        client = LedgerClient(chain, keys.operator, honest.client.addresses)
-
-        def anchoring(bill: Bill) -> LedgerClient:
-            index = bill["anchor"]["index"]
-            contents = [bill["content"] if number == index else {} for number in range(5)]
-            bill["anchor"] = anchor(client, keys.operator, contents)[index]
-            return client
-
-        yield anchoring
 
 
 def test_an_honest_bill_is_believed_whoever_anchors_it(

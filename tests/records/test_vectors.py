@@ -53,7 +53,19 @@ def eth_account_message(vector: Vector) -> Any:
 
 
 def test_every_signed_record_has_three_vectors() -> None:
-    signed = {"Anchor", "Gate", "Mandate", "Mint", "Order", "Post", "Reading", "Receipt", "Recovery", "Standing"}
+    signed = {
+        "Anchor",
+        "Basket",
+        "Gate",
+        "Mandate",
+        "Mint",
+        "Order",
+        "Post",
+        "Reading",
+        "Receipt",
+        "Recovery",
+        "Standing",
+    }
     signed |= {"Statement", "Trade", "Acceptance", "Grant"}
     assert signed <= {*records.__all__}
     assert sorted(vector["record"] for vector in VECTORS) == sorted([*signed] * 3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -129,19 +129,6 @@ def grid_amount(wh: int, retail: int, feed_in: int) -> int:
 def signed_json(signed: Signed[Any]) -> dict[str, Any]:
     """A record with its signature."""
     return {**as_json(signed.record), "signature": hex_text(signed.signature)}
-
-
-def traded(trades: Iterable[tuple[Mapping[str, Any], bytes]], orders: Mapping[bytes, Any]) -> dict[str, Any]:
-    """What a slot shows of a member's trades: each names by its place the order under which it is, None = the mandate.
-
-    trades : each with the struct hash of the order or mandate; orders : as JSON, by struct hash
-    """
-    places: dict[bytes, int] = {}
-    lines = [
-        {**trade, "order": places.setdefault(consent, len(places)) if consent in orders else None}
-        for trade, consent in trades
-    ]
-    return {"trades": lines, "orders": [orders[consent] for consent in places]}
 
 
 def leaves_json(statements: Sequence[Statement], first: int, depth: int, border: Sequence[bytes]) -> dict[str, Any]:

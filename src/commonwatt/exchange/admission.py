@@ -15,7 +15,7 @@ from commonwatt.community.wording import check_order, signer_of
 from commonwatt.errors import RecordError, SignatureError
 from commonwatt.exchange.states import Accepted, Declared
 from commonwatt.market import Orders
-from commonwatt.proof import Domain, verify
+from commonwatt.proof import Domain, verify_order
 from commonwatt.records import BUY, SELL, Mandate, Order, Signed
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, IntArray
 
@@ -31,40 +31,17 @@ def accept(
 ) -> tuple[Accepted, IntArray]:
     """The slot with one more order, in the place behind those before it, and the collateral that is left.
 
-    Believed is what the member's agent signed within the mandate, or the member itself in words that say what the
-    numbers say; and only up to the free collateral. A higher nonce replaces the member's order for the slot and side,
-    or with 0 Wh cancels it: that one keeps its place, binds no collateral, and takes part in nothing.
+    Believed is what the member's agent signed within the mandate, in a basket, or the member itself in words that say
+    what the numbers say; and only up to the free collateral. A higher nonce replaces the member's order for the slot
+    and side, or with 0 Wh cancels it: that one keeps its place, binds no collateral, and takes part in nothing.
 
     mandates : by member address: (member index, mandate); its own signature was checked when it was filed
     now : [unix s]; free : collateral that no order binds, shape (members,) [unit]
     Raises RecordError with the reason when the order is refused; then nothing has changed.
     """
-    order = signed.record
-    index, mandate = mandates.get(order.member, (-1, None))
-    if mandate is None:
-        raise RecordError("the member is not known here")
-    if community.members[index].owners:
-        raise RecordError("a plant of several owners sells what its meter has counted, and orders nothing")
-    try:
-        struct_hash = verify(domain, signed, signer_of(order, mandate))
-    except SignatureError as error:
-        raise SignatureError(f"{error} The member itself signs an order in words, its agent one without.") from None
-    _fits(order, accepted.slot, now, community)
-    if order.text:
-        check_order(order, community.currency, community.timezone, community.slot_seconds, community.unit)
-    else:
-        _within_mandate(order, mandate, community)
-    place = accepted.last.get((index, order.side))
-    before = None if place is None else accepted.signed[place].record
-    _succeeds(order, before)
-    cost, freed = _bound(order), _bound(before) if before else 0
-    spare = max(int(free[index]), 0) + freed
-    if cost > spare:
-        told = community.told
-        raise RecordError(f"it may cost {told(cost)}, but only {told(spare)} of collateral is free")
-    free = free.copy()
-    free[index] += freed - cost
-    return accepted.followed_by(index, Signed(order, struct_hash, signed.signature)), free
+    opened = _Open(accepted, free)
+    opened.take(signed, mandates, domain, community, now)
+    return opened.accepted, opened.free
 
 
 def admit(
@@ -78,15 +55,66 @@ def admit(
 ) -> tuple[Declared, IntArray]:
     """Gate closure of a slot at `now` [unix s]: what was accepted, with what comes at the last moment, one by one.
 
-    Returns the slot, and the collateral that is left. A refused order harms nobody else. The rest is as for `accept`.
+    Returns the slot, and the collateral that is left. A refused order harms nobody else, not even those of its basket.
+    The rest is as for `accept`.
     """
-    refused = []
+    opened, refused = _Open(accepted, free), []
     for order in signed:
         try:
-            accepted, free = accept(accepted, order, mandates, domain, community, now, free)
+            opened.take(order, mandates, domain, community, now)
         except RecordError as error:
             refused.append((mandates.get(order.record.member, (-1, None))[0], str(error)))
-    return _closed(accepted, tuple(refused), now), free
+    return _closed(opened.accepted, tuple(refused), now), opened.free
+
+
+class _Open:
+    """A slot while orders arrive: what `Accepted` has, and the collateral that is free."""
+
+    def __init__(self, accepted: Accepted, free: IntArray) -> None:
+        self.slot, self.free = accepted.slot, free.copy()
+        self.signed, self.members, self.last = [*accepted.signed], [*accepted.members], {**accepted.last}
+
+    @property
+    def accepted(self) -> Accepted:
+        """What was accepted so far."""
+        return Accepted(self.slot, tuple(self.signed), tuple(self.members), self.last)
+
+    def take(
+        self,
+        signed: Signed[Order],
+        mandates: Mapping[bytes, tuple[int, Mandate]],
+        domain: Domain,
+        community: Community,
+        now: int,
+    ) -> None:
+        """See `accept`."""
+        order = signed.record
+        index, mandate = mandates.get(order.member, (-1, None))
+        if mandate is None:
+            raise RecordError("the member is not known here")
+        if community.members[index].owners:
+            raise RecordError("a plant of several owners sells what its meter has counted, and orders nothing")
+        try:
+            struct_hash = verify_order(domain, signed, signer_of(order, mandate))
+        except SignatureError as error:
+            raise SignatureError(f"{error} The member itself signs an order in words, its agent one without.") from None
+        _fits(order, self.slot, now, community)
+        if order.text:
+            check_order(order, community.currency, community.timezone, community.slot_seconds, community.unit)
+        else:
+            _within_mandate(order, mandate, community)
+        place = self.last.get((index, order.side))
+        before = None if place is None else self.signed[place].record
+        _succeeds(order, before)
+        cost, freed = _bound(order), _bound(before) if before else 0
+        spare = max(int(self.free[index]), 0) + freed
+        if cost > spare:
+            told = community.told
+            raise RecordError(f"it may cost {told(cost)}, but only {told(spare)} of collateral is free")
+        self.free[index] += freed - cost
+        self.last[index, order.side] = len(self.signed)
+        self.signed.append(signed if signed.hash == struct_hash else replace(signed, hash=struct_hash))
+        self.members.append(index)
 
 
 def bound(accepted: Iterable[Accepted], members: int) -> IntArray:

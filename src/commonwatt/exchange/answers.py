@@ -16,6 +16,7 @@ MOST_LINES: Final = 200
 """Lines of a part: a block of 10 M gas takes it, also where data has a floor price (EIP-7623), 33 000 gas a line."""
 _NO_POST = Post(0, 0, ZERO_HASH, ZERO_HASH, ZERO_HASH, ZERO_HASH)
 _NO_ORDER = Order(bytes(20), "", BUY, 0, 0, 0, 0, 0)
+_ALONE: Final[tuple[int, int, int, Sequence[bytes]]] = (0, 0, 0, ())
 _NO_MANDATE = Mandate(bytes(20), bytes(20), "", 0, 0, 0, 0, 0, 0, 0)
 _NO_READING = Signed(Reading(bytes(20), 0, 0, 0, 0), ZERO_HASH, b"")
 _NOTHING_READ: Final[tuple[Reading, bytes, Sequence[bytes]]] = (_NO_READING.record, b"", ())
@@ -90,7 +91,9 @@ def _reading(posted: Posted, slot: PostedSlot, member: int) -> tuple[Reading, by
 def _consent(order: Signed[Order] | None, mandate: Signed[Mandate]) -> Consent:
     """An agent's order with the mandate that makes it one, the member's own order alone, or the mandate alone."""
     if order is None:
-        return Consent(_NO_ORDER, b"", mandate.record, mandate.signature)
-    if order.record.text:
-        return Consent(order.record, order.signature, _NO_MANDATE, b"")
-    return Consent(order.record, order.signature, mandate.record, mandate.signature)
+        return Consent(_NO_ORDER, b"", *_ALONE, mandate.record, mandate.signature)
+    within = order.within
+    if within is None:
+        return Consent(order.record, order.signature, *_ALONE, _NO_MANDATE, b"")
+    basket = (within.first, within.count, within.position, within.siblings)
+    return Consent(order.record, order.signature, *basket, mandate.record, mandate.signature)

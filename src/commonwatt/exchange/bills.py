@@ -7,7 +7,7 @@ root of a settled post. Amounts are integers in the community's unit; docs/bill.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -24,16 +24,16 @@ from commonwatt.accounts.document import (
     signed_json,
     tariff_terms,
     tariffs,
-    traded,
 )
+from commonwatt.accounts.orders import under_orders
 from commonwatt.accounts.statements import place_of
 from commonwatt.community.model import Member
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.proofs import SlotProof
-from commonwatt.exchange.rows import TRADE_COLUMNS, stages_ahead, trade_of
+from commonwatt.exchange.rows import TRADE_COLUMNS, order_of_row, stages_ahead, trade_of
 from commonwatt.exchange.rules import Part
-from commonwatt.records import Order, Reading
+from commonwatt.records import Order, Reading, Signed
 from commonwatt.records.schema import as_json
 from commonwatt.units import WH_PER_KWH
 
@@ -126,7 +126,7 @@ def _slots(books: Books) -> Iterator[list[dict[str, Any]]]:
     readings = {(slot, member): row for slot, member, *row in store.columns(tables.readings, names)}
     names = ("slot", "settled", "stage", *(name for name in TRADE_COLUMNS if name != "slot"))
     trades = _by_slot(store.last(tables.trades, names))
-    orders, ahead, metered = _orders(books), stages_ahead(store), books.metered
+    ahead, metered = stages_ahead(store), books.metered
     grid = books.arrays["grid"]
     for place, slot in enumerate(books.rules.period.starts.tolist()):
         own: list[list[tuple[Any, dict[str, Any]]]] = [[] for _ in range(books.rules.members)]
@@ -136,12 +136,13 @@ def _slots(books: Books) -> Iterator[list[dict[str, Any]]]:
             for member in (record.buyer, record.seller):
                 own[member].append((place_of(record, member), line))
         retail, feed_in = int(prices.retail[place]), int(prices.feed_in[place])
+        orders = _orders(books, slot)
         yield [
             {
                 "slot": slot,
                 **({} if metered[member][place] == MEASURED else {"metered": metered[member][place]}),
                 "reading": _reading(books.meters, slot, member, readings.get((slot, member))),
-                **traded(((line, place[0]) for place, line in sorted(own[member], key=itemgetter(0))), orders),
+                **under_orders([(place[0], line) for place, line in sorted(own[member], key=itemgetter(0))], orders),
                 "prices": {"retail": retail, "feedIn": feed_in},
                 "grid": {"wh": wh, "amount": grid_amount(wh, retail, feed_in)},
             }
@@ -149,15 +150,15 @@ def _slots(books: Books) -> Iterator[list[dict[str, Any]]]:
         ]
 
 
-def _orders(books: Books) -> dict[bytes, dict[str, Any]]:
-    """Every signed order by its struct hash, as JSON with its signature."""
-    names = ("hash", "member", "text", "side", "wh", "limit", "slot", "expiry", "nonce", "signature")
-    accounts = [signed.record.member for signed in books.mandates]
-    return {
-        order_hash: {**as_json(Order(accounts[member], *values)), "signature": hex_text(signature)}
-        for order_hash, member, *values, signature in books.store.columns(tables.orders, names)
-        if order_hash
-    }
+def _orders(books: Books, slot: int) -> Callable[[bytes], Signed[Order] | None]:
+    """The slot's signed orders by struct hash."""
+    rows = {row.hash: row for row in books.store.rows(tables.orders, slot=slot) if row.hash}
+
+    def order(order_hash: bytes) -> Signed[Order] | None:
+        row = rows.get(order_hash)
+        return order_of_row(row, books.mandates[row.member].record.member) if row else None
+
+    return order
 
 
 def _reading(meters: Sequence[bytes], slot: int, member: int, row: Sequence[Any] | None) -> dict[str, Any] | None:

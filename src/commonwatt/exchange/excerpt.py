@@ -9,7 +9,8 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from commonwatt.accounts.document import EXCERPT, signed_json, traded
+from commonwatt.accounts.document import EXCERPT, signed_json
+from commonwatt.accounts.orders import under_orders
 from commonwatt.accounts.promise import Placed, Promise
 from commonwatt.accounts.statements import place_of
 from commonwatt.exchange.bills import ledger_of
@@ -47,7 +48,7 @@ def excerpt(
     mandate : the member's own; earlier : the revision before, of a later one
     """
     declared = posted.delivered.committed.cleared.declared
-    orders = {order.hash: signed_json(order) for order in declared.signed}
+    orders = {order.hash: order for order in declared.signed}
     readings = posted.delivered.readings
     reading = readings[member] if member < len(readings) else None
     own = []
@@ -55,6 +56,7 @@ def excerpt(
         if member in (trade.buyer, trade.seller):
             line = {**as_json(trade), "settledWh": settled, "payment": payment(settled, trade.price)}
             own.append((place_of(trade, member), line))
+    listed = [(place[0], line) for place, line in sorted(own, key=itemgetter(0))]
     slot = posted.post.slot
     return {
         "content": {
@@ -66,7 +68,7 @@ def excerpt(
                 {
                     "slot": slot,
                     "reading": signed_json(reading) if reading else None,
-                    **traded(((line, place[0]) for place, line in sorted(own, key=itemgetter(0))), orders),
+                    **under_orders(listed, orders.get),
                 }
             ],
         },

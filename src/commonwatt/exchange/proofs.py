@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from commonwatt.accounts.document import hex_text, leaves_json, signed_json
+from commonwatt.accounts.document import hex_text, leaves_json
+from commonwatt.accounts.orders import order_json
 from commonwatt.accounts.statements import Line, by_member, member_statements, sentinel
 from commonwatt.errors import StoreError
 from commonwatt.exchange import store as tables
@@ -122,7 +123,7 @@ class SlotProof:
         return {"post": as_json(self.post), "ends": self._shown(ends[0].position, [leaf.statement for leaf in ends])}
 
     def _placed(self, position: int) -> dict[str, Any]:
-        order = signed_json(self.declared.signed[position])
+        order = order_json(self.declared.signed[position])
         return {"order": order, "position": position, "siblings": _siblings(self.order_tree, position)}
 
     def _shown(self, first: int, lines: Sequence[Statement]) -> dict[str, Any]:

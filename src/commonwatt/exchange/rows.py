@@ -19,7 +19,7 @@ from commonwatt.market import Orders
 from commonwatt.market.proving import CLEARED
 from commonwatt.market.stage import ActiveStage
 from commonwatt.proof import Tree, hash_struct, keccak
-from commonwatt.records import ZERO_HASH, Clearing, Mandate, Order, Post, Reading, Signed, Trade, Trades
+from commonwatt.records import ZERO_HASH, Clearing, Mandate, Order, Post, Reading, Signed, Trade, Trades, Within
 from commonwatt.units import IntArray
 
 STAGES_AHEAD: Final = "stages_ahead"
@@ -28,6 +28,7 @@ STAGES_AHEAD: Final = "stages_ahead"
 
 TRADE_COLUMNS: Final = ("slot", "revision", "number", "buyer", "seller", "wh", "price", "buy_order", "sell_order")
 """Of the table of trades, what their records say."""
+_ALONE: Final = Within(0, 0, 0, ())
 
 
 def stages_ahead(store: Store) -> frozenset[int]:
@@ -207,11 +208,13 @@ def _order_rows(declared: Declared) -> Iterator[tuple[object, ...]]:
     for place, (member, signed) in enumerate(zip(declared.members, declared.signed, strict=True)):
         o = signed.record
         numbers = (member, o.side, o.wh, o.limit, o.expiry, o.nonce, place in places)
-        yield (o.slot, place, *numbers, signed.hash, signed.signature, o.text)
+        within = signed.within or _ALONE
+        basket = (within.first, within.count, within.position)
+        yield (o.slot, place, *numbers, *basket, signed.hash, signed.signature, b"".join(within.siblings), o.text)
     if not declared.signed:
         columns = (declared.orders.member, declared.orders.side, declared.orders.wh, declared.orders.limit)
         for place, row in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
-            yield (declared.slot, place, *row, declared.slot, 0, True, b"", b"", "")
+            yield (declared.slot, place, *row, declared.slot, 0, True, 0, 0, 0, b"", b"", b"", "")
 
 
 def _reading_rows(
@@ -261,6 +264,14 @@ def read_mandates(store: Store) -> tuple[Signed[Mandate], ...]:
         )
         for row in store.rows(tables.mandates)
     )  # fmt: skip
+
+
+def order_of_row(row: Any, account: bytes) -> Signed[Order]:
+    """A signed order from its row. account : of the member [address]"""
+    order = Order(account, row.text, row.side, row.wh, row.limit, row.slot, row.expiry, row.nonce)
+    siblings = tuple(row.siblings[at : at + 32] for at in range(0, len(row.siblings), 32))
+    within = Within(row.first, row.count, row.place, siblings) if row.count else None
+    return Signed(order, row.hash, row.signature, within)
 
 
 def trade_of(values: Sequence[Any], *, agreed: bool) -> Trade:
@@ -327,10 +338,7 @@ def read_declared(store: Store, slot: int) -> Declared:
     accounts = [account for (account,) in store.columns(tables.mandates, ["account"])]
     if not accounts:
         return Declared(slot, Orders(*columns), (), ())
-    signed = tuple(
-        Signed(Order(accounts[o.member], o.text, o.side, o.wh, o.limit, slot, o.expiry, o.nonce), o.hash, o.signature)
-        for o in rows
-    )
+    signed = tuple(order_of_row(row, accounts[row.member]) for row in rows)
     places = tuple(o.position for o in rows if o.counts)
     return Declared(slot, Orders(*columns), signed, (), tuple(o.member for o in rows), places)
 

@@ -78,11 +78,6 @@ class Accepted:
     members: tuple[int, ...] = ()
     last: Mapping[tuple[int, int], int] = field(default_factory=dict)
 
-    def followed_by(self, member: int, order: Signed[Order]) -> Accepted:
-        """The same with one more."""
-        last = {**self.last, (member, order.record.side): len(self.signed)}
-        return Accepted(self.slot, (*self.signed, order), (*self.members, member), last)
-
 
 @dataclass(frozen=True)
 class Declared:

@@ -38,7 +38,7 @@ from sqlalchemy.pool import StaticPool
 from commonwatt.errors import StoreError
 from commonwatt.units import IntArray
 
-VERSION: Final = "5"
+VERSION: Final = "6"
 # Marks the file as a store of ours (PRAGMA application_id, "CWex").
 _APPLICATION: Final = 0x43576578
 
@@ -81,12 +81,13 @@ mandates = _table(
     ["account", "agent", "hash", "signature"],
     ["text"],
 )
-# By arrival; `counts` is 0 where another order replaced this one, or it cancels one, or it was void at the gate.
+# By arrival; `counts` is 0 where another order replaced this one, or it cancels one, or it was void at the gate. Where
+# the signature is that of a basket, this has `count` orders; of one that was signed alone, or not at all, it has 0.
 orders = _table(
     "orders",
     ["slot", "position"],
-    ["member", "side", "wh", "limit", "expiry", "nonce", "counts"],
-    ["hash", "signature"],
+    ["member", "side", "wh", "limit", "expiry", "nonce", "counts", "first", "count", "place"],
+    ["hash", "signature", "siblings"],
     ["text"],
 )
 refusals = _table("refusals", ["slot", "number"], ["member"], [], ["reason"])

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
-from commonwatt.accounts.document import hex_text, leaves_json, signed_json, traded
+from commonwatt.accounts.document import hex_text, leaves_json, signed_json
+from commonwatt.accounts.orders import under_orders
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.client.demands import Answer, Consent
 from commonwatt.ledger.client.disputes import Leaf
 from commonwatt.proof import border_of, hash_struct, proofs_of
-from commonwatt.records import ZERO_HASH, Mandate, Post, Signed
+from commonwatt.records import ZERO_HASH, Mandate, Order, Post, Signed, Within
 from commonwatt.records.schema import as_json
 
 
@@ -43,17 +44,16 @@ def _shown_by(post: Post, member: int, parts: Sequence[Answer]) -> tuple[dict[st
     moved = [(0, 0), *((leaf.statement.wh, leaf.statement.money) for leaf in own)]
     added = [(abs(wh - last[0]), abs(money - last[1])) for last, (wh, money) in pairwise(moved)]
     first, last = parts[0], parts[-1]
+    orders = {order.hash: order for order in map(_order, consents) if order}
+    listed = [
+        (hash_struct(consent.order), {**as_json(trade), "settledWh": wh, "payment": money})
+        for trade, consent, (wh, money) in zip(trades, consents, added, strict=False)
+    ]
     reading = Signed(first.reading, b"", first.reading_signature)
     shown = {
         "slot": post.slot,
         "reading": signed_json(reading) if first.reading_signature else None,
-        **traded(
-            (
-                ({**as_json(trade), "settledWh": wh, "payment": money}, hash_struct(consent.order))
-                for trade, consent, (wh, money) in zip(trades, consents, added, strict=False)
-            ),
-            {hash_struct(consent.order): _order(consent) for consent in consents if consent.order_signature},
-        ),
+        **under_orders(listed, orders.get),
     }
     proof = {
         "post": as_json(post),
@@ -85,8 +85,13 @@ def _by_trade(part: Answer, member: int) -> list[Consent]:
     return [part.consents[number] for _, number in zip(fresh, run, strict=False)]
 
 
-def _order(consent: Consent) -> dict[str, Any]:
-    return signed_json(Signed(consent.order, b"", consent.order_signature))
+def _order(consent: Consent) -> Signed[Order] | None:
+    if not consent.order_signature:
+        return None
+    within = Within(consent.first, consent.count, consent.position, tuple(consent.siblings))
+    in_words = bool(consent.order.text)
+    order_hash = hash_struct(consent.order)
+    return Signed(consent.order, order_hash, consent.order_signature, None if in_words else within)
 
 
 def _json(leaves: Sequence[Leaf]) -> Mapping[str, Any]:

@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from commonwatt.accounts.orders import order_of
 from commonwatt.accounts.promise import Placed
 from commonwatt.accounts.statements import place_of
 from commonwatt.community.wording import signer_of
 from commonwatt.errors import VerificationError
 from commonwatt.ledger.client.disputes import Leaf
-from commonwatt.proof import Domain, hash_struct, keccak, proofs_of, root_of, verify
+from commonwatt.proof import Domain, hash_struct, keccak, proofs_of, root_of, verify, verify_order
 from commonwatt.records import ZERO_HASH, Mandate, Order, Post, Reading, Signed, Statement, Trade
 from commonwatt.records.schema import Record, from_json, from_list, schema, to_bytes
 
@@ -189,9 +190,10 @@ def read(shown: Mapping[str, Any], proof: Any, member: int, mandate: Mandate, do
     require(len(leaves) > before and member not in (*whose[:before], whose[-1]), "not all of the lines are shown.")
     require(all(leaf.statement.member == member for leaf in own), "a line of another member stands among the lines.")
     trades = _trades(shown, mandate, domain)
+    lines = tuple(_lines(own, trades, mandate))
     reading, earlier = read_reading(shown["reading"], domain), _earlier(proof.get("earlier"), member)
-    orders = tuple(_placed(each, mandate, domain, post) for each in _list(proof["orders"]))
-    return Page(post, member, mandate, leaves, tuple(_lines(own, trades, mandate)), trades, reading, earlier, orders)
+    later = tuple(_placed(each, mandate, domain, post) for each in _list(proof["orders"]))
+    return Page(post, member, mandate, leaves, lines, trades, reading, earlier, later)
 
 
 def ways(proof: Mapping[str, Any]) -> Ways:
@@ -306,11 +308,12 @@ def _agreed(given: dict[str, Any], orders: Sequence[Order]) -> Agreed:
 
 
 def _order(given: Any, mandate: Mandate, domain: Domain) -> Order:
-    """An order that the member or its agent signed."""
-    order, signature = _parts(Order, given)
-    verify(domain, Signed(order, b"", signature), signer_of(order, mandate))
-    require(order.member == mandate.member, "an order is another member's.")
-    return order
+    """An order that the member signed, or its agent: in a basket, or alone as before there were any."""
+    signed = order_of(given)
+    check = verify_order if signed.within else verify
+    check(domain, signed, signer_of(signed.record, mandate))
+    require(signed.record.member == mandate.member, "an order is another member's.")
+    return signed.record
 
 
 def _placed(given: Any, mandate: Mandate, domain: Domain, post: Post) -> Placed:

@@ -51,7 +51,8 @@ def check_slot(
 def _missed(line: Mapping[str, Any], member: int, client: LedgerClient) -> None:
     """Nothing was committed before the slot began, so nothing was traded, and the utility had all of it."""
     require(client.commitment(line["slot"]) is None, "trades were committed, and nothing is shown of them.")
-    require(line["trades"] == [], "it has trades, and none were committed before it began.")
+    nothing = line["trades"] == [] == line.get("orders", [])
+    require(nothing, "it has trades, and none were committed before it began.")
     reading = read_reading(line["reading"], client.domain)
     net = reading.wh_in - reading.wh_out if reading else 0
     require(line["grid"]["wh"] == net, "what was metered is not what met the utility.")
@@ -128,9 +129,10 @@ def _as_billed(page: Page) -> None:
     require([line.statement.index for line in own] == list(range(len(own))), "the lines are not counted from 0.")
     for line, agreed in zip(page.trading, page.trades, strict=True):
         # What was committed before delivery stays as it is when the slot is settled anew.
-        revision = 0 if isinstance(line.consent, Order) else page.post.revision
-        here = (agreed.trade.slot, agreed.trade.revision) == (page.post.slot, revision)
+        order = line.consent if isinstance(line.consent, Order) else None
+        here = (agreed.trade.slot, agreed.trade.revision) == (page.post.slot, 0 if order else page.post.revision)
         require(here, "a trade of another slot or revision.")
+        require(agreed.order == order, f"line {line.statement.index} rests on another order than its trade shows.")
         sign = 1 if agreed.trade.buyer == member else -1
         added = (sign * agreed.settled, -sign * agreed.paid)
         require(line.added == added, f"line {line.statement.index} does not say what its trade says.")

@@ -1,5 +1,6 @@
 """Keccak, keys, EIP-712 signatures and Merkle trees. Pure: no file, clock or chance."""
 
+from commonwatt.proof.baskets import sign_basket, verify_order
 from commonwatt.proof.keccak import keccak
 from commonwatt.proof.keys import Key, checksum_address, recover
 from commonwatt.proof.merkle import Tree, border_of, proofs_of, root_of, root_of_empty
@@ -18,6 +19,8 @@ __all__ = [
     "root_of",
     "root_of_empty",
     "sign",
+    "sign_basket",
     "type_hash",
     "verify",
+    "verify_order",
 ]

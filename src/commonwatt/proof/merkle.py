@@ -73,6 +73,14 @@ class Tree:
             index >>= 1
         return tuple(siblings)
 
+    def proofs(self) -> list[tuple[bytes, ...]]:
+        """Siblings of every leaf, as of `proof`, from the first on."""
+        ways: list[tuple[bytes, ...]] = [()]
+        for height, level in reversed([*enumerate(self.levels[:-1])]):
+            beside = [*level, _ZERO_ROOTS[height]]
+            ways = [(beside[index ^ 1], *ways[index >> 1]) for index in range(len(level))]
+        return ways if self.levels[0] else []
+
     def border(self, first: int, count: int) -> tuple[bytes, ...]:
         """Siblings beside the leaves `first` to `first + count - 1`, level by level from the bottom, left before right.
 

@@ -152,8 +152,11 @@ def _uint256(value: int) -> bytes:
     return value.to_bytes(32, "big")
 
 
+_NO_TEXT = keccak(b"")
+
+
 def _text_hash(value: str) -> bytes:
-    return keccak(value.encode())
+    return keccak(value.encode()) if value else _NO_TEXT
 
 
 _FOUR_INT64 = struct.Struct(">4q").pack

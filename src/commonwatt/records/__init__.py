@@ -15,6 +15,7 @@ __all__ = [
     "ZERO_HASH",
     "Acceptance",
     "Anchor",
+    "Basket",
     "Check",
     "Clearing",
     "Gate",
@@ -32,6 +33,7 @@ __all__ = [
     "Statement",
     "Trade",
     "Trades",
+    "Within",
 ]
 
 R_co = TypeVar("R_co", covariant=True)
@@ -66,7 +68,7 @@ class Mandate:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A wish to buy or sell in one slot, signed by the member or, within the mandate, by its agent.
+    """A wish to buy or sell in one slot, signed by the member or, within the mandate and in a `Basket`, by its agent.
 
     text : the same in words, English or German, as the member's own wallet shows it; empty when the agent signs
     side : BUY or SELL
@@ -85,6 +87,22 @@ class Order:
     slot: U64
     expiry: U64
     nonce: U64
+
+
+@dataclass(frozen=True, slots=True)
+class Basket:
+    """What a member's agent signs in place of its orders without words: all that it gives at one gate, or one alone.
+
+    member : address of the wallet whose mandate the agent has
+    first : start of the first slot of the orders [unix s]
+    count : how many orders it holds
+    orders : root of the tree over the struct hashes of the orders
+    """
+
+    member: Address
+    first: U64
+    count: U32
+    orders: Bytes32
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +221,28 @@ class Anchor:
 
 
 @dataclass(frozen=True, slots=True)
+class Within:
+    """Where an order stands in the `Basket` that was signed in its place.
+
+    first, count : as the basket has them
+    position : place of the order among the basket's, from 0
+    siblings : from there to the basket's root, from the bottom
+    """
+
+    first: int
+    count: int
+    position: int
+    siblings: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Signed(Generic[R_co]):
-    """A record with its EIP-712 struct hash and signature, 65 bytes r‖s‖v."""
+    """A record with its EIP-712 struct hash and signature, 65 bytes r‖s‖v.
+
+    within : of an order without words: the signature is that of the basket in which it stands
+    """
 
     record: R_co
     hash: bytes
     signature: bytes
+    within: Within | None = None

@@ -124,11 +124,17 @@ def _value(column: Field, given: Any) -> Any:
 
 def require_exact(record: Record) -> None:
     """Raise RecordError for an integer of up to 64 bits with which a wallet cannot count exactly."""
-    for column in schema(type(record)):
-        value = getattr(record, column.name)
-        if column.type == "uint64" and value > MAX_SIGNED:
-            name = type(record).__name__
-            raise RecordError(f"{name}.{column.label} is {value}, and what is signed is at most {MAX_SIGNED}.")
+    for name in _of_64_bits(type(record)):
+        value = getattr(record, name)
+        if value > MAX_SIGNED:
+            raise RecordError(
+                f"{type(record).__name__}.{camel(name)} is {value}, and what is signed is at most {MAX_SIGNED}."
+            )
+
+
+@cache
+def _of_64_bits(record: type[Record]) -> tuple[str, ...]:
+    return tuple(column.name for column in schema(record) if column.type == "uint64")
 
 
 def to_bytes(given: Any, size: int) -> bytes:

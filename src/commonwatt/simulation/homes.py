@@ -25,7 +25,7 @@ from commonwatt.forecast import Forecaster
 from commonwatt.forecast.expectation import Forecast, forecast
 from commonwatt.market import Frame, Orders
 from commonwatt.meter import SimulatedMeter
-from commonwatt.proof import Domain, Key, sign
+from commonwatt.proof import Domain, Key, sign_basket
 from commonwatt.records import Order, Reading, Signed
 from commonwatt.simulation.keys import Keys
 from commonwatt.simulation.silence import Silence
@@ -201,10 +201,7 @@ class SigningHomes(Homes):
     def signed(self, starts: Sequence[int], orders: Sequence[Orders]) -> tuple[tuple[Signed[Order], ...], ...]:
         """See `Homes`."""
         accounts = [key.address for key in self.keys.members]
-        return tuple(
-            sign_orders(wish, slot, accounts, self.keys.agents, self.domain)
-            for slot, wish in zip(starts, orders, strict=True)
-        )
+        return sign_orders(starts, orders, accounts, self.keys.agents, self.domain)
 
     def reported(self, slot: int, net: IntArray, place: int, homes: frozenset[int]) -> Readings:
         """See `Homes`; meters number their readings from 1."""
@@ -242,14 +239,20 @@ def through(flows: Mapping[str, IntArray]) -> IntArray:
 
 
 def sign_orders(
-    orders: Orders, slot: int, members: Sequence[bytes], agents: Sequence[Key], domain: Domain
-) -> tuple[Signed[Order], ...]:
-    """The orders of one slot, each signed by its member's agent as its first for a side of the slot.
+    starts: Sequence[int], orders: Sequence[Orders], members: Sequence[bytes], agents: Sequence[Key], domain: Domain
+) -> tuple[tuple[Signed[Order], ...], ...]:
+    """The orders of the slots that begin at `starts`: each member's, its first for a side of a slot, in one basket that
+    its agent signs.
 
     An order is void once its slot begins.
     """
-    rows = zip(orders.member.tolist(), orders.side.tolist(), orders.wh.tolist(), orders.limit.tolist(), strict=True)
-    return tuple(
-        sign(domain, Order(members[member], "", side, wh, limit, slot, slot, 1), agents[member])
-        for member, side, wh, limit in rows
-    )
+    own: dict[int, list[Order]] = {}
+    for slot, wish in zip(starts, orders, strict=True):
+        for member, side, wh, limit in zip(*_columns(wish), strict=True):
+            own.setdefault(member, []).append(Order(members[member], "", side, wh, limit, slot, slot, 1))
+    signed = {member: iter(sign_basket(domain, given, agents[member])) for member, given in own.items()}
+    return tuple(tuple(next(signed[member]) for member in wish.member.tolist()) for wish in orders)
+
+
+def _columns(orders: Orders) -> list[list[int]]:
+    return [column.tolist() for column in (orders.member, orders.side, orders.wh, orders.limit)]

@@ -29,7 +29,7 @@ from commonwatt.member.challenge import chain_of
 from commonwatt.member.ends import between
 from commonwatt.member.faults import DEMAND, Fault, faults
 from commonwatt.member.page import read
-from commonwatt.proof import Key, Tree, hash_struct, keccak, sign
+from commonwatt.proof import Key, Tree, hash_struct, keccak, sign_basket
 from commonwatt.records import Mandate, Order, Post, Signed, Statement
 from commonwatt.records.deltas import pack_deltas
 from commonwatt.simulation.api import first_day
@@ -82,7 +82,7 @@ class Hesitant(SigningHomes):
         record = order.record
         agents = {key.address: agent for key, agent in zip(self.keys.members, self.keys.agents, strict=True)}
         first = replace(record, nonce=record.nonce - 1, wh=min(2 * record.wh, record.wh + 100))
-        return sign(self.domain, first, agents[record.member]), order
+        return *sign_basket(self.domain, [first], agents[record.member]), order
 
 
 @dataclass(frozen=True)

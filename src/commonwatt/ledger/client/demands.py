@@ -33,11 +33,16 @@ _IN_PART: Final = keccak(b"AnsweredInPart(uint64,uint32,uint32,uint256)")
 class Consent:
     """What shows that a member agreed to trade: an agent's order with the mandate, or one of both alone.
 
-    Signatures are 65 bytes, empty where there is none.
+    Signatures are 65 bytes, empty where there is none; that of an agent's order is of the basket in which it stands, of
+    which `first` to `siblings` are as in `records.Within`.
     """
 
     order: Order
     order_signature: bytes
+    first: int
+    count: int
+    position: int
+    siblings: Sequence[bytes]
     mandate: Mandate
     mandate_signature: bytes
 
@@ -68,7 +73,7 @@ class Answer:
         return cls(
             position, [_record(Statement, line) for line in lines], depth, border,
             [_record(Trade, trade) for trade in trades], root, committed,
-            [Consent(_record(Order, o), by, _record(Mandate, m), by_member) for o, by, m, by_member in consents],
+            [_consent(consent) for consent in consents],
             _record(Reading, reading), signature, siblings, _record(Post, earlier),
             [Leaf(_record(Statement, line), place, tuple(way)) for line, place, way in ends],
         )  # fmt: skip
@@ -181,6 +186,12 @@ def _record(kind: type[R], values: Sequence[Any]) -> R:
     """A record of the values of the contract's struct, in which addresses are text."""
     columns = zip(schema(kind), values, strict=True)
     return kind(*(bytes.fromhex(each[2:]) if column.type == "address" else each for column, each in columns))
+
+
+def _consent(values: Sequence[Any]) -> Consent:
+    order, signature, first, count, position, siblings, mandate, by_member = values
+    basket = (first, count, position, siblings)
+    return Consent(_record(Order, order), signature, *basket, _record(Mandate, mandate), by_member)
 
 
 def _in_a_row(parts: Sequence[Answer], index: int) -> list[Answer]:
