@@ -65,9 +65,9 @@ class SlotProof:
         row = rows[-1]
         post = Post(slot, row.revision, row.orders, row.readings, row.statements, keccak(row.deltas))
         tree = Tree.over(tuple(row.leaves[at : at + 32] for at in range(0, len(row.leaves), 32)))
-        read = (each for each in store.rows(tables.readings, slot=slot) if each.revision <= row.revision)
-        found = {reading.member: reading.hash for reading in read}
-        readings = [found.get(row.member, ZERO_HASH) for row in store.rows(tables.accounts, slot=slot)]
+        read = store.columns(tables.readings, ("member", "hash", "revision"), slot=slot)
+        found = {member: reading for member, reading, since in read if since <= row.revision}
+        readings = [found.get(member, ZERO_HASH) for (member,) in store.columns(tables.accounts, ["member"], slot=slot)]
         trades, records, agreed = read_trades(store, slot, row.revision)
         committed = Tree.of([trade.hash for trade in trades[:agreed]])
         lines = [Line(record, trade.hash, trade.settled) for record, trade in zip(records, trades, strict=True)]

@@ -177,11 +177,13 @@ class Store:
         with self._usable(), self._engine.connect() as connection:
             return list(connection.execute(query))
 
-    def columns(self, table: Table, names: Sequence[str]) -> list[tuple[Any, ...]]:
-        """These columns of all rows, in the order of the key; plain tuples."""
+    def columns(self, table: Table, names: Sequence[str], **equal: int) -> list[tuple[Any, ...]]:
+        """These columns of all rows, or of those in which named columns have these values, in the order of the key."""
         wanted = ", ".join(f'"{name}"' for name in names)
         keys = ", ".join(f'"{key.name}"' for key in table.primary_key.columns)
-        return self._tuples(f'SELECT {wanted} FROM "{table.name}" ORDER BY {keys}')  # noqa: S608
+        where = " AND ".join(["1", *(f'"{name}" = ?' for name in equal)])
+        query = f'SELECT {wanted} FROM "{table.name}" WHERE {where} ORDER BY {keys}'  # noqa: S608
+        return self._tuples(query, tuple(equal.values()))
 
     def last(self, table: Table, names: Sequence[str]) -> list[tuple[Any, ...]]:
         """These columns of a table that is kept by slot and revision: of each settled slot, its last revision's."""
@@ -193,10 +195,10 @@ class Store:
         )
         return self._tuples(query)
 
-    def _tuples(self, query: str) -> list[tuple[Any, ...]]:
+    def _tuples(self, query: str, values: Sequence[int] = ()) -> list[tuple[Any, ...]]:
         """The rows as the driver has them; SQLAlchemy would copy each."""
         with self._usable(), self._engine.connect() as connection:
-            rows: list[tuple[Any, ...]] = cast("Any", connection.connection).execute(query).fetchall()
+            rows: list[tuple[Any, ...]] = cast("Any", connection.connection).execute(query, values).fetchall()
             return rows
 
     def arrays(self, table: Table, names: Sequence[str], members: int) -> dict[str, IntArray]:
