@@ -1,36 +1,12 @@
-"""How a bill shows orders: changed, and as it was in the format before."""
+"""How a bill shows orders, changed."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
-from commonwatt.accounts.document import signed_json
-from commonwatt.accounts.orders import order_of
-from commonwatt.proof import Domain, Key, sign
-
 Bill = dict[str, Any]
 Change = Callable[[Bill], None]
-
-
-def of_format_one(bill: Bill, agent: Key, domain: Domain) -> Bill:
-    """The same bill in `commonwatt-bill/1`: each trade shows its order, which the agent signed alone."""
-    old = copy.deepcopy(bill)
-    old["content"]["format"] = "commonwatt-bill/1"
-
-    def alone(given: Any) -> Any:
-        order = order_of(given)
-        return signed_json(sign(domain, order.record, agent) if order.within else order)
-
-    for line in old["content"]["slots"]:
-        orders = [alone(each) for each in line.pop("orders")]
-        for trade in line["trades"]:
-            trade["order"] = None if trade["order"] is None else orders[trade["order"]]
-    for proof in old["proofs"].values():
-        for placed in proof["orders"]:
-            placed["order"] = alone(placed["order"])
-    return old
 
 
 def ordered_slot(bill: Bill) -> Any:
@@ -91,6 +67,7 @@ def _another_s_format(bill: Bill) -> None:
 
 
 FOREIGN, NO_PLACE = "The Basket with the order is signed by", "The basket has no such place for the order"
+UNNAMED = "the orders that are shown are not those that the trades name"
 FALSE: dict[str, tuple[Change, str]] = {
     "in another place of its basket": (_basket("position", lambda it: it ^ 1), FOREIGN),
     "beyond its basket": (_basket("position", lambda _: 1000), NO_PLACE),
@@ -107,11 +84,11 @@ FALSE: dict[str, tuple[Change, str]] = {
     "without its basket": (_no_basket, "The Order is signed by"),
     "with another signature": (_other_signature, f"{FOREIGN}|belongs to no key"),
     "of another slot": (_of_another_slot, "rests on no order or mandate of the member"),
-    "not shown": (_none, "the order of a trade is not shown"),
-    "at a place that is none": (_another_place(9), "the order of a trade is not shown"),
-    "at a place before the first": (_another_place(-1), "the order of a trade is not shown"),
-    "at a place that is true": (_another_place(True), "the order of a trade is not shown"),  # noqa: FBT003
-    "as if there was none": (_as_if_without_order, "rests on another order than its trade shows"),
+    "not shown": (_none, UNNAMED),
+    "at a place that is none": (_another_place(9), UNNAMED),
+    "at a place before the first": (_another_place(-1), UNNAMED),
+    "at a place that is true": (_another_place(True), UNNAMED),  # noqa: FBT003
+    "as if there was none": (_as_if_without_order, UNNAMED),
     "as in the format before": (_another_s_format, "a slot is not a table of"),
 }
 """Changes of the first order that a bill shows, and what is said of each when operators anchor it."""

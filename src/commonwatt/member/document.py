@@ -21,7 +21,7 @@ _EXCERPT: Final = ("format", "ledger", "member", "mandate", "slots")
 _BILL: Final = (
     *_EXCERPT, "community", "currency", "timezone", "period", "charges", "total", "withoutMarket",
 )  # fmt: skip
-_SLOT: Final = ("slot", "reading", "orders", "trades")
+_SLOT: Final = ("slot", "reading", "trades", "orders")
 
 
 @dataclass(frozen=True)
