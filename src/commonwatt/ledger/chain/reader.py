@@ -32,6 +32,7 @@ from commonwatt.ledger.chain.evm import (
     base_fee_after,
     block_of,
     chain_class,
+    decode,
     logs_of,
     output_key,
     read_receipts,
@@ -40,13 +41,14 @@ from commonwatt.ledger.chain.evm import (
 from commonwatt.ledger.chain.question import Answer, Override, Question, QuestionVM, ask, estimate, override
 from commonwatt.ledger.chain.rules import Guard
 from commonwatt.ledger.chain.store import Store
-from commonwatt.ledger.chain.trie import Trie, values_of
+from commonwatt.ledger.chain.trie import Trie, value_at, values_of
 from commonwatt.ledger.node import ZERO_ADDRESS, Block, CallReverted, Log, Receipt, Transaction
 from commonwatt.proof.keccak import keccak
 
 At = int | bytes | None
 """A block: by its number on the canonical chain, by its hash, or None for the head."""
 
+_HEAD = SchemaV1.make_canonical_head_hash_lookup_key()
 _BLOCKS_KEPT = 8
 # In an encoded header: the list's length, two hashes, an address, three hashes, the length of the bloom filter, itself.
 _BLOOM = slice(192, 448)
@@ -120,7 +122,7 @@ class Reader:
     @property
     def head(self) -> Block:
         """The last block; of a file open for reading, the last one that its writer has finished."""
-        if self._store.read_only:
+        if self._store.read_only and self._store.get(_HEAD) != self._head.hash:
             self.step()
         return self._head_block
 
@@ -214,6 +216,11 @@ class Reader:
 
     def place(self, transaction: bytes) -> tuple[int, int] | None:
         """Number of the canonical block that holds a transaction, and its index there; None when none does."""
+        found = self._find(transaction)
+        return found[:2] if found else None
+
+    def _find(self, transaction: bytes) -> tuple[int, int, bytes] | None:
+        """The place of a transaction, and it as it was signed."""
         with self._whole():
             try:
                 number, index = self._chain.get_canonical_transaction_index(Hash32(transaction))
@@ -221,25 +228,19 @@ class Reader:
                 return None
             except RLPException as error:
                 raise self._misled(f"transaction 0x{transaction.hex()}") from error
-            try:
-                right = self._chain.get_canonical_transaction_by_index(number, index).hash == transaction
-            except (TransactionNotFound, RLPException):
-                right = False
-        if not right:
+            header = self._chain.get_canonical_block_header_by_number(number)
+            raw = value_at(self._store.get, header.transaction_root, index)
+        if keccak(raw) != transaction:
             raise self._misled(f"transaction 0x{transaction.hex()}")
-        return number, index
+        return number, index, raw
 
     def _misled(self, what: str) -> DamagedIndex:
         return DamagedIndex(f"{self._name} is damaged: its index does not lead to {what}.")
 
     def receipt(self, transaction: bytes) -> Receipt | None:
         """The receipt; None while no block holds the transaction."""
-        place = self.place(transaction)
-        if place is None:
-            return None
-        with self._whole():
-            signed = self._chain.get_canonical_transaction_by_index(BlockNumber(place[0]), place[1])
-        return self.receipt_in(self.header(place[0]), place[1], signed)
+        found = self._find(transaction)
+        return self.receipt_in(self.header(found[0]), found[1], decode(found[2]).transaction) if found else None
 
     def receipt_in(self, header: BlockHeaderAPI, index: int, signed: SignedTransactionAPI) -> Receipt:
         """The receipt of a transaction whose place is known."""
@@ -250,15 +251,16 @@ class Reader:
 
     def transaction(self, transaction: bytes) -> Transaction | None:
         """The transaction by its hash; None while no block holds it."""
-        place = self.place(transaction)
-        if place is None:
+        found = self._find(transaction)
+        if found is None:
             return None
-        with self._whole():
-            signed = self._chain.get_canonical_transaction_by_index(BlockNumber(place[0]), place[1])
-            return Transaction(
-                hash=transaction, sender=signed.sender, to=signed.to, nonce=signed.nonce, value=signed.value,
-                gas=signed.gas, data=signed.data, block=place[0], index=place[1],
-            )  # fmt: skip
+        number, index, raw = found
+        queued = decode(raw)
+        signed = queued.transaction
+        return Transaction(
+            hash=transaction, sender=queued.sender, to=signed.to, nonce=signed.nonce, value=signed.value,
+            gas=signed.gas, data=signed.data, block=number, index=index,
+        )  # fmt: skip
 
     def logs(self, first: int, last: int, address: bytes | None = None, topic: bytes | None = None) -> list[Log]:
         """Events of the canonical blocks `first` to `last`, both included, oldest first.

@@ -50,6 +50,8 @@ class Posts:
 
     def _latest(self, slot: int, revision: int) -> tuple[Post | None, bytes]:
         head = self._node.head.number
+        if head == self._seen:
+            return self._told.get((slot, revision), (None, b""))
         for event in self._events(_POSTED, head):
             place = event.arguments["slot"], event.arguments["revision"]
             roots = (event.arguments[name] for name in ("orders", "readings", "statements", "deltas"))
