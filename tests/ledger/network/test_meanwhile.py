@@ -25,7 +25,7 @@ SEALER, READER = MEMBERS[:2]
 ENDLESS = bytes.fromhex("5b5f56")
 
 
-def loop(nonce: int, gas: int = 1_500_000) -> bytes:
+def loop(nonce: int, gas: int = 6_000_000) -> bytes:
     """A transaction whose code runs until its gas is used up."""
     return transfer(nonce, to=b"", wei=0, gas=gas, data=ENDLESS)
 
