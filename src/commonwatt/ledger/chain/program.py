@@ -46,11 +46,11 @@ RUN = 0x100
 """The instruction that runs a frame's code in blocks; it stands before the first opcode."""
 
 _STACK_LIMIT = 1024
-COLD = 16
+COLD = 6
 """Times that code comes to a block until it is translated.
 
-To translate one takes about half as long as to run it as often opcode by opcode, so that code which is always new, or
-whose program is kept no longer, takes little longer than in py-evm.
+To translate one takes about as long as to run it as often opcode by opcode, so that code which is always new takes
+little longer than in py-evm, and code whose program is never kept for long some twice as long.
 """
 # As many contracts' as one transaction calls within reason.
 _PROGRAMS = 32
