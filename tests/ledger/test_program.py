@@ -111,6 +111,18 @@ def test_what_is_read_is_what_was_written_before() -> None:
     assert ended["output"] == (3).to_bytes(32, "big")
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "5f5f5f5f5f305af1 5f52 60205ff3",  # calls itself
+        "385f5f39 385f5ff0 00",  # creates itself
+        "6009 5b 6001900380600257 385f5f39 385f5ff0 00",  # that behind a loop which is translated
+    ],
+)
+def test_1024_frames_lie_within_each_other_as_in_py_evm(code: str) -> None:
+    assert same(bytes.fromhex(code), 2**45)["error"] is type(None)
+
+
 # Blocks
 
 
