@@ -43,7 +43,7 @@ from commonwatt.ledger.chain.opcodes import (
 )
 
 RUN = 0x100
-"""The instruction that runs a frame's code in blocks; it stands before the first opcode."""
+"""The instruction that runs a frame's code in blocks, the only one that py-evm's loop sees."""
 
 _STACK_LIMIT = 1024
 COLD = 6
@@ -54,7 +54,7 @@ little longer than in py-evm, and code whose program is never kept for long some
 """
 # As many contracts' as one transaction calls within reason.
 _PROGRAMS = 32
-# Opcodes of a block.
+# Opcodes of a block at most, so that the guard is called often.
 _LONGEST = 64
 # Opcodes of a program that are translated, about 100 bytes each; a block itself takes as much as six. A large contract
 # has 6 000 in use.
@@ -361,7 +361,10 @@ def run(computation: Any) -> None:
 
 
 def _run_singly(computation: Any, program: Program, place: int) -> int:
-    """Run opcode by opcode as py-evm does, to where a translated block begins; returns that place."""
+    """Run opcode by opcode as py-evm does, to where a translated block begins; returns that place.
+
+    The guard is called where another block would begin.
+    """
     code, stack, opcodes = computation.code, computation._stack.values, computation.opcodes
     guard = computation.state.guard
     for opcode in code.opcodes(place):
