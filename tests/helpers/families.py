@@ -9,7 +9,7 @@ from random import Random
 from typing import Any, cast
 
 from eth_typing import Address
-from frames import PURE, TAKEN, Frames
+from frames import PURE, TAKEN, Frames, translated
 from recreation import Recreation
 from strong_blocks import GENESIS, SENDERS, Blocks
 from strong_programs import SLOTS, WORDS, push
@@ -159,6 +159,7 @@ def _any(chance: Random) -> bytes:
 # Gas
 
 
+@translated(2)
 def gas() -> int:
     """Each of a list of programs with the gas that matters; how often they were run."""
     twins, chance = Twins(GENESIS), Random(0)  # noqa: S311 (to be repeatable)
@@ -167,6 +168,7 @@ def gas() -> int:
     )
 
 
+@translated(2)
 def gas_of_random_programs(seed: int, programs: int = 5) -> int:
     """Programs that call each other with the gas that matters; how often they were run."""
     blocks, twins = Blocks(seed), Twins(GENESIS)
@@ -197,25 +199,27 @@ def _with_gas(twins: Twins, question: Question, chance: Random) -> int:
 
 def random_blocks(seed: int, count: int = 3) -> None:
     """One block that creates contracts and some that call them; what nodes then answer. Every second chain pays."""
-    blocks, twins = Blocks(seed), Twins(GENESIS, paid=seed % 2)
-    twins.seal(blocks.first(), blocks.coinbase)
-    for number in range(count):
-        raws = blocks.next()
-        dropped, rival = raws[: blocks.chance.randrange(6)], raws[:2] if number == 0 else ()
-        twins.seal(raws, blocks.coinbase, blocks.chance.choice([1, 12]), dropped, rival)
-        for question, overrides in blocks.questions():
-            twins.ask(question, overrides)
-    for address in blocks.accounts():
-        twins.read(address, blocks.chance.sample(SLOTS, 4))
-    twins.whole()
+    with translated(1 + seed % 3):
+        blocks, twins = Blocks(seed), Twins(GENESIS, paid=seed % 2)
+        twins.seal(blocks.first(), blocks.coinbase)
+        for number in range(count):
+            raws = blocks.next()
+            dropped, rival = raws[: blocks.chance.randrange(6)], raws[:2] if number == 0 else ()
+            twins.seal(raws, blocks.coinbase, blocks.chance.choice([1, 12]), dropped, rival)
+            for question, overrides in blocks.questions():
+                twins.ask(question, overrides)
+        for address in blocks.accounts():
+            twins.read(address, blocks.chance.sample(SLOTS, 4))
+        twins.whole()
 
 
 def recreations(seed: int, count: int = 6) -> None:
     """Contracts that are created, destroyed and created again: in one transaction, in one block, in the next."""
-    blocks, twins = Recreation(seed), Twins(GENESIS)
-    twins.seal(blocks.first())
-    for _ in range(count):
-        twins.seal(blocks.next())
-    for address in blocks.accounts():
-        twins.read(address, SLOTS)
-    twins.whole()
+    with translated(1 + seed % 3):
+        blocks, twins = Recreation(seed), Twins(GENESIS)
+        twins.seal(blocks.first())
+        for _ in range(count):
+            twins.seal(blocks.next())
+        for address in blocks.accounts():
+            twins.read(address, SLOTS)
+        twins.whole()

@@ -19,6 +19,7 @@ from ledger_cases import ALICE, BOB, GENESIS, SOAK, transfer
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain.embedded import EmbeddedChain
+from commonwatt.ledger.chain.store import Store
 from commonwatt.proof import keccak
 
 Open = Callable[..., EmbeddedChain]
@@ -244,6 +245,21 @@ def test_a_full_disk_leaves_the_chain_at_its_head(path: Path, open_chain: Open) 
     _grow(chain)
     assert chain.head.parent == head.hash
     _check(chain)
+
+
+@pytest.mark.parametrize("drop", [Store.discard, Store.take])
+def test_what_was_read_before_it_was_kept_is_forgotten_with_the_rest(drop: Callable[[Store], object]) -> None:
+    store, value = Store(None), b"a header, say"
+    key = keccak(value)
+    store.put(key, value)
+    assert store.get(key) == value
+    drop(store)
+    assert store.get(key) is None
+    store.put(key, value)
+    store.commit()
+    assert store.get(key) == value
+    store.put(key, None)
+    assert store.get(key) is None
 
 
 def test_the_node_is_imported_without_py_evm() -> None:

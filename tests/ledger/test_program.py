@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
 from functools import cache
 from typing import Any
@@ -110,12 +111,24 @@ def test_what_is_read_is_what_was_written_before() -> None:
     assert ended["output"] == (3).to_bytes(32, "big")
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "5f5f5f5f5f305af1 5f52 60205ff3",  # calls itself
+        "385f5f39 385f5ff0 00",  # creates itself
+        "6009 5b 6001900380600257 385f5f39 385f5ff0 00",  # that behind a loop which is translated
+    ],
+)
+def test_1024_frames_lie_within_each_other_as_in_py_evm(code: str) -> None:
+    assert same(bytes.fromhex(code), 2**45)["error"] is type(None)
+
+
 # Blocks
 
 
 def test_a_block_is_pure_and_costs_what_its_opcodes_cost() -> None:
     code = bytes.fromhex("6001 6002 01 80 35 52 54")
-    block = block_at(code, 0)
+    block = block_at(Program(code), 0)
     assert (block.opcode, block.after, block.opcodes) == (0x54, len(code), 6)
     assert block.gas == sum(getattr(CANCUN_OPCODES[each], "gas_cost") for each in (0x60, 0x60, 1, 0x80, 0x35, 0x52))  # noqa: B009
     assert 3 in block.registers  # 1 + 2 is known before it runs
@@ -123,32 +136,42 @@ def test_a_block_is_pure_and_costs_what_its_opcodes_cost() -> None:
 
 
 def test_what_the_stack_does_needs_no_steps() -> None:
-    block = block_at(bytes.fromhex("8091 9250 6005 90 00"), 0)
+    block = block_at(Program(bytes.fromhex("8091 9250 6005 90 00")), 0)
     assert (block.steps, block.needed, block.changed) == ((), 3, 3)
 
 
 def test_a_block_goes_on_where_a_constant_leads_but_never_twice() -> None:
-    through = block_at(bytes.fromhex("6005 56 0000 5b 34 00"), 0)
+    through = block_at(Program(bytes.fromhex("6005 56 0000 5b 34 00")), 0)
     assert (through.opcode, through.after, through.target) == (0, 8, 0)
-    loop = block_at(bytes.fromhex("5b5f56"), 0)
+    loop = block_at(Program(bytes.fromhex("5b5f56")), 0)
     assert (loop.opcodes, loop.opcode) == (3, None)
     assert loop.target
 
 
 def test_a_block_is_never_long() -> None:
-    block = block_at(b"\x34" * 1000, 0)
+    block = block_at(Program(b"\x34" * 1000), 0)
     assert (block.opcodes, block.opcode, block.target, block.after) == (64, None, 0, 64)
 
 
-def test_blocks_are_translated_once() -> None:
-    code = bytes.fromhex("5b600101806014116000570060205ffd00")
+def test_blocks_are_translated_once_and_only_when_code_comes_to_them_often() -> None:
+    # 5 rounds of a loop; no other code begins like this.
+    code = bytes.fromhex("5b600101806005116000570060205ffd00c0de")
     same(code)
+    assert not program_of(code)
+    for _ in range(program.COLD):
+        same(code)
     before = dict(program_of(code))
+    assert list(before) == [0]  # what is behind the loop was come to less often
     same(code)
-    assert all(program_of(code)[start] is block for start, block in before.items())
-    assert program_of(code).targets[0] is before[0]
-    assert program_of(code).targets[3] is None
-    assert 3 not in program_of(code).targets
+    assert program_of(code)[0] is before[0]
+
+
+def test_jumps_into_translated_code_lead_where_those_of_py_evm_lead() -> None:
+    """A block begins at the data of no PUSH, and at places where no jump may lead."""
+    # Each round jumps to what is given, 0 to 5 of which only 0 and 5 are targets.
+    for target in range(7):
+        loop = bytes.fromhex("5b 34 50 50 50 5b 6001 01 80 6040 11 6012 57 5f 5f 56 5b 60") + bytes([target, 0x56])
+        same(loop)
 
 
 def test_what_is_kept_of_a_program_is_bounded() -> None:
@@ -156,12 +179,75 @@ def test_what_is_kept_of_a_program_is_bounded() -> None:
     tracemalloc.start()
     try:
         kept = Program(code)
-        for start in range(0, len(code), 25):
-            kept[start]
-        assert sum(block.opcodes for block in kept.values()) <= program._KEPT
+        for _ in range(2 * program.COLD):
+            for start in range(0, len(code), 25):
+                kept[start]
+        assert program._KEPT / 2 < sum(block.opcodes for block in kept.values() if block) <= program._KEPT
         assert tracemalloc.get_traced_memory()[0] < 6_000_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("unit", ["5a50", "30", "5b3456"])
+def test_what_is_kept_of_many_small_blocks_is_bounded(unit: str) -> None:
+    code = (bytes.fromhex(unit) * 24_576)[:24_576]
+    tracemalloc.start()
+    try:
+        kept = Program(code)
+        for _ in range(program.COLD):
+            for start in range(len(code)):
+                kept[start]
+        assert tracemalloc.get_traced_memory()[0] < 3_000_000
+    finally:
+        tracemalloc.stop()
+
+
+# What one unit of gas costs
+
+
+def work(vm: Any, codes: list[bytes], gas: int) -> int:
+    """Calls of functions, Python's own among them, while frames with these codes run one after the other."""
+    count = 0
+
+    def watch(*_: Any) -> None:
+        nonlocal count
+        count += 1
+
+    program_of.cache_clear()
+    before = sys.getprofile()
+    sys.setprofile(watch)
+    try:
+        for code in codes:
+            frame(vm, code, gas)
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def looped(unit: str) -> bytes:
+    """24 KiB of some code, again and again."""
+    body = bytes.fromhex(unit)
+    return b"\x5b" + body * (24_570 // len(body)) + bytes.fromhex("5f56")
+
+
+FAR = b"\x61\x5f\xff\x56" + b"\x60\x00" * 12_285 + b"\x00\x5b"
+"""A jump to the end of 24 KiB."""
+
+
+@pytest.mark.parametrize(
+    ("codes", "gas"),
+    [
+        ([looped("5a50")], 200_000),  # blocks of one opcode
+        ([looped("30343450 5050")], 200_000),
+        ([looped("5f5f57")], 200_000),
+        ([looped("5f3460055756") + b"\0"], 200_000),
+        ([b"\x60" + bytes([each]) + b"\x5a\x50" * 100 for each in range(40)] * 4, 1000),  # more than are kept
+        ([b"\x61" + each.to_bytes(2, "big") + b"\x50" + b"\x5a\x50" * 2000 for each in range(9)], 9000),  # each once
+        ([FAR + each.to_bytes(2, "big") for each in range(40)] * 2, 100),
+    ],
+)
+def test_no_code_costs_far_more_work_than_in_py_evm(codes: list[bytes], gas: int) -> None:
+    assert work(QuestionVM, codes, gas) < 1.6 * work(CancunVM, codes, gas)
 
 
 # The guard

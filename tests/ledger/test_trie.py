@@ -43,10 +43,10 @@ class _Both:
         self.theirs: dict[bytes, bytes] = {}
         self.trie = Trie(Nodes(self.ours.get, most))
         self.other: Any = HexaryTrie(self.theirs)
-        self.keys: set[bytes] = set()
+        self.values: dict[bytes, bytes] = {}
 
     def change(self, changes: dict[bytes, bytes]) -> None:
-        self.keys |= set(changes)
+        self.values |= changes
         self.ours |= self.trie.update(changes)
         with self.other.squash_changes() as batch:
             for key, value in changes.items():
@@ -62,8 +62,9 @@ def test_roots_nodes_values_and_proofs_are_those_of_py_trie(
         both.change(changes)
         assert both.trie.root == both.other.root_hash
         assert both.ours.keys() <= both.theirs.keys() | {BLANK}
-        for key in both.keys | {other}:
-            assert both.trie.get(key) == both.other.get(key)
+        for key in {*both.values, other}:
+            # py-trie itself raises where a key ends within an extension.
+            assert both.trie.get(key) == both.values.get(key, b"")
             encoded = [rlp.encode(node) for node in both.other.get_proof(key)]
             assert both.trie.proof(key) == tuple(
                 node for index, node in enumerate(encoded) if index == 0 or len(node) >= 32
@@ -110,7 +111,7 @@ def test_a_missing_node_is_told_as_py_trie_tells_it(value: bytes | None) -> None
     both, count = filled(20), 0
     for gone in both.ours:
         left = {hash_: node for hash_, node in both.ours.items() if hash_ != gone}
-        for key in both.keys:
+        for key in both.values:
             ours = Trie(Nodes(left.get), both.trie.root)
             found, other = both_tell(ours, HexaryTrie(dict(left), both.trie.root), key, value)
             assert found == other

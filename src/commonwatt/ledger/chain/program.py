@@ -1,10 +1,10 @@
 """Code that runs in basic blocks, where py-evm runs one opcode after the other.
 
-A block is a run of pure opcodes. It is translated when code first comes to it: all that PUSH, DUP, SWAP and POP do is
-done then, and what is left is a list of functions of registers. A block is entered only when it cannot fail, so that
-none of its opcodes has to look whether there is enough gas and stack. Everything else is py-evm's own: the opcode that
-ends a block sees exactly the gas, stack and memory that it would see there, and when a block cannot be entered, its
-loop goes on from the block's beginning and ends the frame within it.
+A block is a run of pure opcodes. It is translated when code has come to it a few times: all that PUSH, DUP, SWAP and
+POP do is done then, and what is left is a list of functions of registers. A block is entered only when it cannot fail,
+so that none of its opcodes has to look whether there is enough gas and stack. Everything else is py-evm's own: the
+opcode that ends a block sees exactly the gas, stack and memory that it would see there, and what is not translated, or
+cannot be entered, runs opcode by opcode.
 
 Only memory may grow beyond what the gas bears while a block runs. The gas of all its opcodes is paid before; whether a
 frame runs out of gas within a block does not depend on the order.
@@ -12,12 +12,11 @@ frame runs out of gas within a block does not depend on the order.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 
 from eth.vm.code_stream import CodeStream
 from eth.vm.logic.flow import jump
@@ -35,7 +34,6 @@ from commonwatt.ledger.chain.opcodes import (
     POP,
     PURE,
     PUSH0,
-    PUSH1,
     PUSH32,
     STOP,
     SWAP1,
@@ -45,19 +43,24 @@ from commonwatt.ledger.chain.opcodes import (
 )
 
 RUN = 0x100
-"""The instruction that runs a frame's code in blocks; it stands before the first opcode."""
+"""The instruction that runs a frame's code in blocks, the only one that py-evm's loop sees."""
 
 _STACK_LIMIT = 1024
-_PUSHES = re.compile(
-    b"|".join(re.escape(bytes([PUSH0 + size])) + b".{0,%d}" % size for size in range(1, 33)), re.DOTALL
-)
-# As many contracts' as one transaction calls within reason; each takes twice its size, 48 KiB at most.
-_ANALYSED = 1024
+COLD = 6
+"""Times that code comes to a block until it is translated.
+
+To translate one takes about as long as to run it as often opcode by opcode, so that code which is always new takes
+little longer than in py-evm, and code whose program is never kept for long some twice as long.
+"""
+# As many contracts' as one transaction calls within reason.
 _PROGRAMS = 32
-# Opcodes of a block. To translate one that cannot be entered then takes no longer than the call that came to it.
+# Opcodes of a block at most, so that the guard is called often.
 _LONGEST = 64
-# Opcodes of a program whose translations are kept, about 100 bytes each. A large contract has 6 000 in use.
+# Opcodes of a program that are translated, about 100 bytes each; a block itself takes as much as six. A large contract
+# has 6 000 in use.
 _KEPT = 1 << 14
+_BLOCK = 6
+_PUSHED = PUSH32 - PUSH0
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,20 +222,77 @@ def _picking(registers: list[int]) -> Callable[[list[Any]], Any]:
     return itemgetter(slice(first, first + len(registers)))
 
 
-def block_at(code: bytes, start: int) -> Block:
+class Program(dict[int, Block | None]):
+    """The blocks of some code by where they begin; None for one that is not translated, or not yet."""
+
+    def __init__(self, code: bytes) -> None:
+        super().__init__()
+        self.code = code
+        self._room = _KEPT
+        self._came = bytearray(len(code))
+        """How often code came to a place; once the room is used up this is not counted."""
+        self._instructions = bytearray(len(code))
+        """1 at places that are known to hold an instruction."""
+
+    def __missing__(self, start: int) -> Block | None:
+        came = self._came
+        if start >= len(came) or self._room <= 0:
+            return None
+        came[start] += 1
+        if came[start] < COLD:
+            return None
+        block = self[start] = block_at(self, start)
+        self._room -= block.opcodes + _BLOCK
+        return block
+
+    def is_target(self, place: int) -> bool:
+        """Whether the code may jump there."""
+        return place < len(self.code) and self.code[place] == JUMPDEST and self.is_instruction(place)
+
+    def is_instruction(self, place: int) -> bool:
+        """Whether an instruction is there, and not the data of one. The place must be within the code."""
+        code, known, start = self.code, self._instructions, place
+        while not known[start]:  # back to where an instruction surely is
+            first = max(start - _PUSHED, 0)
+            if (nearest := known.rfind(1, first, start)) >= 0:
+                start = nearest
+                break
+            pushes = [at for at in range(first, start) if PUSH0 + start - at <= code[at] <= PUSH32]
+            if not pushes:
+                break
+            start = pushes[0]
+        while start < place:
+            known[start] = 1
+            start += 1 + _data_of(code[start])
+        if start == place:
+            known[place] = 1
+        return start == place
+
+
+def _data_of(opcode: int) -> int:
+    """Bytes that stand behind an opcode as its data."""
+    return opcode - PUSH0 if PUSH0 < opcode <= PUSH32 else 0
+
+
+def block_at(program: Program, start: int) -> Block:
     """Translate the block that begins at a place of some code.
 
     It goes on where a jump leads whose target is a constant, but not to where it was: what is repeated is a block.
     """
-    made, place, passed = _Translation(), start, {start}
+    code, made, place, passed = program.code, _Translation(), start, {start}
     while made.opcodes < _LONGEST:
         opcode = code[place] if place < len(code) else STOP
         after = place + 1
         if opcode in PURE:
-            size = opcode - PUSH0 if PUSH0 < opcode <= PUSH32 else 0
+            size = _data_of(opcode)
             after += size
             made.add(opcode, code[place + 1 : after].ljust(size, b"\0"), place)
-        elif opcode == JUMP and (target := made.known()) not in passed and is_target(code, target):
+        elif (
+            opcode == JUMP
+            and (target := made.known()) is not None
+            and target not in passed
+            and program.is_target(target)
+        ):
             made.pay(opcode)
             after = made.take().constant
             passed.add(after)
@@ -242,86 +302,42 @@ def block_at(code: bytes, start: int) -> Block:
     return made.block(start, None, place)
 
 
-@lru_cache(maxsize=_ANALYSED)
-def instructions(code: bytes) -> bytes:
-    """Code in which the data of each PUSH is a PUSH1, and no instruction is."""
-    return _PUSHES.sub(lambda push: b"\0" + bytes([PUSH1]) * (len(push[0]) - 1), code)
-
-
-def is_target(code: bytes, place: int | None) -> bool:
-    """Whether code may jump there."""
-    return place is not None and place < len(code) and instructions(code)[place] == JUMPDEST
-
-
-class Program(dict[int, Block]):
-    """The blocks of some code by where they begin, each translated when it is first asked for.
-
-    targets : those that jumps lead to; None for a place where no jump may lead
-    """
-
-    def __init__(self, code: bytes) -> None:
-        super().__init__()
-        self._code, self._opcodes = code, 0
-        self.targets = _Targets(self)
-
-    def __missing__(self, start: int) -> Block:
-        block = self[start] = block_at(self._code, start)
-        self._opcodes += 1 + block.opcodes
-        if self._opcodes > _KEPT:
-            self._opcodes = 0
-            self.clear()
-            self.targets.clear()
-        return block
-
-    def is_target(self, place: int) -> bool:
-        """Whether the code may jump there."""
-        return is_target(self._code, place)
-
-
-class _Targets(dict[int, Block | None]):
-    def __init__(self, program: Program) -> None:
-        super().__init__()
-        self._program = program
-
-    def __missing__(self, place: int) -> Block | None:
-        if not self._program.is_target(place):
-            return None
-        block = self[place] = self._program[place]
-        return block
-
-
 program_of = lru_cache(maxsize=_PROGRAMS)(Program)
 """The program of some code; as many are kept as a chain's contracts need."""
 
 
 class Code(CodeStream):
-    """A frame's code. What blocks leave over is for py-evm's loop; what jumps may lead to is found out once."""
+    """A frame's code: one instruction, which runs it all."""
 
     __slots__ = ()
 
     def __iter__(self) -> Iterator[int]:
         yield RUN
-        yield from super().__iter__()
+
+    def opcodes(self, place: int) -> Iterator[int]:
+        """The opcodes from a place on; jumps and the data of PUSH are passed over while they run."""
+        self.program_counter = place
+        return super().__iter__()
 
     def is_valid_opcode(self, position: int) -> bool:
         """Whether an instruction is there, and not the data of one."""
-        return position < self._length_cache and instructions(self._raw_code_bytes)[position] != PUSH1
+        return position < self._length_cache and program_of(self._raw_code_bytes).is_instruction(position)
 
 
 def run(computation: Any) -> None:
     """Run a frame's code block by block; the state's guard is called before each.
 
-    Returns at a block that cannot be entered. Raises what py-evm's opcodes raise, and what the guard does.
+    Raises what py-evm's opcodes raise, Halt at the code's end, and what the guard does.
     """
-    code, meter, stack = computation.code, computation._gas_meter, computation._stack.values
-    program, guard, opcodes = program_of(code._raw_code_bytes), computation.state.guard, computation.opcodes
-    targets, block = program.targets, program[0]
+    meter, stack = computation._gas_meter, computation._stack.values
+    program, guard, place = program_of(computation.code._raw_code_bytes), computation.state.guard, 0
+    code = program.code
     while True:
         guard()
-        height = len(stack)
-        if height < block.needed or height > block.highest or meter.gas_remaining < block.gas:
-            code.program_counter = block.start
-            return
+        block, height = program[place], len(stack)
+        if not block or height < block.needed or height > block.highest or meter.gas_remaining < block.gas:
+            place = _run_singly(computation, program, place)
+            continue
         meter.gas_remaining -= block.gas
         registers = block.registers + stack[height - block.needed :]
         registers[0] = computation
@@ -329,17 +345,38 @@ def run(computation: Any) -> None:
             registers[result] = function(registers[first], registers[second])
         stack[height - block.changed :] = block.results(registers)
         if block.target and registers[block.condition]:
-            found = targets[registers[block.target]]
-            if found is None:
-                stack.append(registers[block.target])
+            place = registers[block.target]
+            # Where a block begins, an instruction is.
+            if not (code[place] == JUMPDEST if place in program else program.is_target(place)):
+                stack.append(place)
                 jump(computation)  # raises
-                return
-            block = found
         else:
+            place = block.after
             if block.opcode is not None:
-                code.program_counter = block.after
-                act = opcodes.get(block.opcode) or computation.get_opcode_fn(block.opcode)
+                computation.code.program_counter = place
+                act = computation.opcodes.get(block.opcode) or computation.get_opcode_fn(block.opcode)
                 act(computation=computation)
                 if stack and type(stack[-1]) is bytes:
                     stack[-1] = int.from_bytes(stack[-1], "big")
-            block = program[block.after]
+
+
+def _run_singly(computation: Any, program: Program, place: int) -> int:
+    """Run opcode by opcode as py-evm does, to where a translated block begins; returns that place.
+
+    The guard is called where another block would begin.
+    """
+    code, stack, opcodes = computation.code, computation._stack.values, computation.opcodes
+    guard = computation.state.guard
+    for opcode in code.opcodes(place):
+        try:
+            act = opcodes[opcode]
+        except KeyError:
+            act = computation.get_opcode_fn(opcode)
+        act(computation=computation)
+        if stack and type(stack[-1]) is bytes:
+            stack[-1] = int.from_bytes(stack[-1], "big")
+        if opcode not in PURE:
+            guard()
+            if program[code.program_counter]:
+                break
+    return cast("int", code.program_counter)

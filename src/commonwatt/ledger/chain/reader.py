@@ -174,7 +174,8 @@ class Reader:
     def block(self, at: At) -> Block:
         """A block. Raises UnknownBlock."""
         with self._whole():
-            return self._block(self.header(at))
+            header = self.header(at)
+            return block_of(header, self.transaction_hashes(header))
 
     def transactions(self, header: BlockHeaderAPI) -> tuple[SignedTransactionAPI, ...]:
         """A block's transactions in order of execution."""
@@ -201,15 +202,15 @@ class Reader:
         return self._outcome(header)[1]
 
     def hashes(self, header: BlockHeaderAPI) -> tuple[bytes, ...]:
-        """Hashes of a block's transactions in order of execution."""
+        """The same as `transaction_hashes`, kept with the receipts."""
         return self._outcome(header)[0]
 
     def _outcome(self, header: BlockHeaderAPI) -> tuple[tuple[bytes, ...], tuple[ReceiptAPI, ...]]:
         kept = self._outcomes.get(header.hash)
         if kept is None:
             with self._whole():
-                hashes = self._chain.chaindb.get_block_transaction_hashes(header)
-                kept = self._outcomes[header.hash] = (hashes, read_receipts(self._chain, header))
+                kept = self.transaction_hashes(header), read_receipts(self._chain, header)
+                self._outcomes[header.hash] = kept
             if len(self._outcomes) > _BLOCKS_KEPT:
                 self._outcomes.popitem(last=False)
         return kept
@@ -391,9 +392,6 @@ class Reader:
         chaindb = self._chain.chaindb
         before = QuestionVM.get_prev_hashes(header.parent_hash, chaindb)
         return QuestionVM.build_state(chaindb.db, header, ChainContext(self._chain_id), before or ())
-
-    def _block(self, header: BlockHeaderAPI) -> Block:
-        return block_of(header, self._chain.chaindb.get_block_transaction_hashes(header))
 
     @contextmanager
     def _whole(self) -> Iterator[None]:

@@ -45,7 +45,7 @@ class Store:
         self._version = 0
         self._pending: dict[bytes, bytes | None] = {}
         self._cache: OrderedDict[bytes, bytes] = OrderedDict()
-        self.nodes = Nodes(self._read, kept)
+        self.nodes = Nodes(self._node, kept)
         """The nodes of all tries in the file, decoded."""
         if path is not None and read_only and not path.is_file():
             raise LedgerError(f"There is no chain at {path}.")
@@ -61,8 +61,10 @@ class Store:
 
     def get(self, key: bytes) -> bytes | None:
         """The value, or None."""
+        if key in self._pending:
+            return self._pending[key]
         value = self._cache.get(key)
-        if value is not None and key not in self._pending:
+        if value is not None:
             self._cache.move_to_end(key)
             return value
         value = self._read(key)
@@ -72,9 +74,11 @@ class Store:
                 self._cache.popitem(last=False)
         return value
 
+    def _node(self, key: bytes) -> bytes | None:
+        return self._pending[key] if key in self._pending else self._read(key)
+
     def _read(self, key: bytes) -> bytes | None:
-        if key in self._pending:
-            return self._pending[key]
+        """A value of the file."""
         try:
             row = self._file.execute("SELECT value FROM entries WHERE key = ?", (key,)).fetchone()
         except sqlite3.Error as error:
