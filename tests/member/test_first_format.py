@@ -21,7 +21,7 @@ from commonwatt.ledger.client.terms import Addresses
 from commonwatt.member.challenge import chain_of
 from commonwatt.member.document import named, read, whole
 from commonwatt.member.faults import faults
-from commonwatt.member.first_format import today
+from commonwatt.member.first_format import of_slot, today
 from commonwatt.member.page import mandate_of
 from commonwatt.member.verify import verify_bill
 from commonwatt.proof import Key
@@ -151,6 +151,16 @@ def test_a_changed_bill_of_the_first_format_is_refused(
     with pytest.raises(VerificationError, match=sentence) as caught:
         verify_bill(bill, client)
     assert len(str(caught.value)) < 600
+
+
+def test_a_slot_that_cannot_be_read_hides_no_other_from_a_challenge(bill: Bill) -> None:
+    whole_bill, broken, (other, *_) = today(bill), busy_slot(bill)["slot"], bill["content"]["slots"]
+    _set("lines", to=None)(bill)
+    assert of_slot(bill, broken) == (None, None)
+    assert other["slot"] != broken
+    assert of_slot(bill, other["slot"]) == of_slot(whole_bill, other["slot"])
+    assert of_slot(bill, other["slot"])[1] == whole_bill["proofs"][str(other["slot"])]
+    assert of_slot(bill, 0) == of_slot(whole_bill, 0) == (None, None)
 
 
 def test_a_figure_of_the_first_format_is_hashed_as_it_was(client: LedgerClient, bill: Bill) -> None:
