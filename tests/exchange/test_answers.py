@@ -17,6 +17,7 @@ from commonwatt.ledger.client.abi import events
 from commonwatt.ledger.client.community import CommunityClient
 from commonwatt.ledger.client.demands import Answer, DemandsClient
 from commonwatt.ledger.client.settlement import Enrolment
+from commonwatt.ledger.node import Transaction
 from commonwatt.member.answered import mandate_in, shown_by
 from commonwatt.member.faults import Chain, faults
 from commonwatt.proof import Key, keccak, sign
@@ -109,6 +110,21 @@ def test_each_part_begins_with_the_last_line_of_the_one_before_and_the_reading_i
         assert as_json(sold.posted.post) == shown_by(sold.posted.post, PLANT, found)[1]["post"]
         assert demands.answered(sold.posted.post, PLANT) == []
         assert keccak(sold.posted.deltas) == sold.posted.post.deltas
+
+
+def test_an_answer_to_a_contract_of_another_release_is_left_to_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    with selling(3, ahead=1) as sold:
+        demands, post, node = asked(sold), sold.posted.post, sold.client.node
+        demands.answer(post, PLANT, parts(sold), at=node.head.timestamp + 1)
+        right = node.transaction
+
+        def before(transaction_hash: bytes) -> Transaction | None:
+            found = right(transaction_hash)
+            return found and replace(found, data=bytes(4) + found.data[4:])
+
+        monkeypatch.setattr(node, "transaction", before)
+        with pytest.raises(LedgerError, match="has the form of another release"):
+            demands.answered(post, PLANT)
 
 
 def test_of_who_joined_after_the_slot_the_lines_around_its_missing_place_are_shown() -> None:

@@ -103,6 +103,8 @@ def test_only_their_owner_can_read_what_holds_members_data(tmp_path: Path) -> No
         write_outputs(result, out)
         bill = out / "bills" / "sun.json"
         bill.chmod(0o644)
+        begun = out / "bills" / "sun.json.part"
+        begun.touch(0o644)
         write_outputs(result, out)
         modes = {path: stat.S_IMODE(path.stat().st_mode) for path in [out, *out.rglob("*")]}
         result.close()

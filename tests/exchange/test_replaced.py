@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from order_cases import Themselves
 
 from commonwatt.errors import VerificationError
 from commonwatt.exchange import store
+from commonwatt.exchange.bill_files import write_bills
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.rows import read_declared
 from commonwatt.member.verify import verify_bill
@@ -110,6 +112,16 @@ def test_bills_with_a_members_own_orders_verify(themselves: Result, bills: list[
         for trade in slot["trades"]
         if trade["buyer"] == SHOP
     )
+
+
+def test_files_of_bills_with_words_are_plain_ascii(
+    themselves: Result, bills: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    write_bills(themselves.books, themselves.bills, tmp_path)
+    for bill in bills:
+        text = (tmp_path / f"{bill['content']['member']['id']}.json").read_text("utf-8")
+        assert text.isascii()
+        assert json.loads(text) == bill
 
 
 def test_a_bill_shows_the_orders_that_replaced_or_cancelled_others(

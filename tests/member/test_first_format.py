@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from forgeries import Bill, busy_slot
+from shell import Shell
 
 from commonwatt.accounts.document import EXCERPT, FORMAT
 from commonwatt.errors import VerificationError
@@ -20,7 +21,7 @@ from commonwatt.ledger.client.terms import Addresses
 from commonwatt.member.challenge import chain_of
 from commonwatt.member.document import named, read, whole
 from commonwatt.member.faults import faults
-from commonwatt.member.first_format import today
+from commonwatt.member.first_format import of_slot, today
 from commonwatt.member.page import mandate_of
 from commonwatt.member.verify import verify_bill
 from commonwatt.proof import Key
@@ -31,13 +32,19 @@ NO_KEY = Key(b"\x01" * 32)
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LedgerClient]:
+def chain_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The chain of that day."""
     file = tmp_path_factory.mktemp("first") / "ledger.sqlite"
     with gzip.open(CASE / "ledger.sqlite.gz") as packed, file.open("wb") as unpacked:
         shutil.copyfileobj(packed, unpacked)
+    return file
+
+
+@pytest.fixture(scope="module")
+def client(chain_file: Path) -> Iterator[LedgerClient]:
+    """Asks that chain."""
     at = named(read(CASE / "bill.json"))
-    with EmbeddedChain(file) as chain:
+    with EmbeddedChain(chain_file) as chain:
         yield LedgerClient(chain, NO_KEY, Addresses(at.community, at.settlement))
 
 
@@ -51,6 +58,17 @@ def test_a_bill_of_the_first_format_is_proved_by_its_chain(client: LedgerClient,
     found = verify_bill(bill, client)
     assert (found.member, found.slots, found.lines) == ("roof", 8, 17)
     assert (found.total, found.without_market) == (-804_755, -692_380)
+
+
+def test_the_commands_take_documents_of_the_first_format(said: Shell, chain_file: Path) -> None:
+    """The contracts of that day are a release's, other than today's."""
+    code, told, _ = said("verify", CASE / "bill.json", "--ledger", chain_file, "--community", CASE / "community.toml")
+    assert code == 0
+    assert "17 lines in 8 slots lead to settled posts" in told
+    assert "with the code of 0.2.0.dev0, where" in told
+    code, told, _ = said("challenge", CASE / "slot.json", "--ledger", chain_file)
+    assert code == 0
+    assert "Nothing to object to" in told
 
 
 def test_an_excerpt_of_the_first_format_shows_the_same_page(client: LedgerClient) -> None:
@@ -133,6 +151,16 @@ def test_a_changed_bill_of_the_first_format_is_refused(
     with pytest.raises(VerificationError, match=sentence) as caught:
         verify_bill(bill, client)
     assert len(str(caught.value)) < 600
+
+
+def test_a_slot_that_cannot_be_read_hides_no_other_from_a_challenge(bill: Bill) -> None:
+    whole_bill, broken, (other, *_) = today(bill), busy_slot(bill)["slot"], bill["content"]["slots"]
+    _set("lines", to=None)(bill)
+    assert of_slot(bill, broken) == (None, None)
+    assert other["slot"] != broken
+    assert of_slot(bill, other["slot"]) == of_slot(whole_bill, other["slot"])
+    assert of_slot(bill, other["slot"])[1] == whole_bill["proofs"][str(other["slot"])]
+    assert of_slot(bill, 0) == of_slot(whole_bill, 0) == (None, None)
 
 
 def test_a_figure_of_the_first_format_is_hashed_as_it_was(client: LedgerClient, bill: Bill) -> None:

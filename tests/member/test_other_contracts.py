@@ -28,7 +28,7 @@ from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
 
 EVIL = Key.derive(b"code", "evil")
-OTHER_CODE = "has other code than this version of Commonwatt."
+OTHER_CODE = "has other code than this version of Commonwatt and the releases before it that it knows: "
 JUDGES = {"disputes", "demands"}
 judges = pytest.mark.parametrize("link", sorted(JUDGES))
 

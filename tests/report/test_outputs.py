@@ -54,13 +54,14 @@ def test_a_run_with_a_market_of_its_own_is_written_out_whole(tmp_path: Path) -> 
     result.close()
 
 
+@pytest.mark.parametrize("step", ["trace", "write_report"])
 def test_bills_are_written_even_where_the_page_cannot_be(
-    with_ledger: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    with_ledger: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def unable(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(outputs, "write_report", unable)
+    monkeypatch.setattr(outputs, step, unable)
     with pytest.raises(RuntimeError):
         write_outputs(with_ledger, tmp_path)
     assert len(list((tmp_path / "bills").iterdir())) == len(with_ledger.community.members)

@@ -319,16 +319,14 @@ def _show(result: Result, out: Path | None, json_path: str | None) -> None:
     from commonwatt.report.screen import render, summary
     from commonwatt.report.trace import trace
 
-    traced = trace(result)
-    if out:
-        write_outputs(result, out, traced)
+    traced = write_outputs(result, out) if out else None
     if json_path:
         write_json(summary(result), json_path)
     if json_path != "-":
         from rich.console import Console
 
         console = Console(highlight=False)
-        console.print(render(result, traced))
+        console.print(render(result, trace(result) if traced is None else traced))
         if out:
             bills = f"Bills: {out / 'bills'}   " if (out / "bills").exists() else ""
             files = f"Report: {out / 'report.html'}   {bills}Tables: {out / 'tables'}"

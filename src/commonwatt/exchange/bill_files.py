@@ -32,12 +32,13 @@ def write_bills(books: Books, bundle: Anchored, folder: Path) -> None:
     parts = [folder / f"{name}.part" for name in names]
     for member, (part, content) in enumerate(zip(parts, bundle.contents, strict=True)):
         head = to_json({"content": content, "anchor": anchor_of(bundle, member)}, ensure_ascii=True)
+        part.unlink(missing_ok=True)  # others may be able to read what is there
         private(part).write_bytes(head[:-1] + b',"proofs":')
     held: list[list[bytes]] = [[] for _ in parts]
     size, before = 0, b"{"
     for slot, shown in slot_proofs(books):
         for member, own in enumerate(held):
-            proof = to_json(shown.of(member) if shown else None)
+            proof = to_json(shown.of(member) if shown else None, ensure_ascii=True)
             own.append(b'%b"%d":%b' % (before, slot, proof))
             size += len(proof)
         before = b","

@@ -22,7 +22,7 @@ from commonwatt.member.answered import mandate_in, shown_by
 from commonwatt.member.document import named, read
 from commonwatt.member.ends import between, committed
 from commonwatt.member.faults import DEMAND, Chain, Fault, faults
-from commonwatt.member.first_format import today
+from commonwatt.member.first_format import of_slot
 from commonwatt.member.page import Page, mandate_of, post_of, require, ways
 from commonwatt.member.page import read as page_of
 from commonwatt.member.trust import Pins, Trust, account_of, opened
@@ -76,7 +76,7 @@ def challenge(
     """
     if len(documents) == 1:
         return _look(documents[0], ledger, pins, key, slot).looked
-    shown = frozenset(each for document in documents for each in _shown(today(read(document))))
+    shown = frozenset(each for document in documents for each in _shown(read(document)))
     seen = [_look(document, ledger, pins, None, slot, shown) for document in documents]
     sides = between([page for each in seen for page in each.pages], [kept for each in seen for kept in each.promises])
     objections: list[Objection] = []
@@ -105,10 +105,10 @@ class _Seen:
 def _shown(document: Mapping[str, Any]) -> Iterator[tuple[bytes, Post]]:
     """The account that a document is of, with each post that it shows."""
     account = named(document).account
-    for slot, proof in document["proofs"].items():
+    for slot in {line["slot"] for line in document["content"]["slots"]}:
         with suppress(VerificationError, RecordError):
-            post = post_of(proof)
-            if str(post.slot) == slot:
+            post = post_of(of_slot(document, slot)[1])
+            if post.slot == slot:
                 yield account, post
 
 
@@ -121,18 +121,18 @@ def _look(
     shown: frozenset[tuple[bytes, Post]] = frozenset(),
 ) -> _Seen:
     """Look at one document. shown : of several documents, what `_shown` says of all"""
-    given = today(read(document))
+    given = read(document)
     at = named(given)
     with opened(at, [ledger], pins, key, watching=True) as (client, trust):
         account_of(client, at)  # refuses another member's
         mandate = _mandate(given, at.account, client)
         require(slot is None or 0 <= slot < 1 << 64, "A slot's start is unix seconds.")
-        slots = {line["slot"]: line for line in given["content"]["slots"]}
+        slots = dict.fromkeys(line["slot"] for line in given["content"]["slots"])
         chosen = list(slots) if slot is None else [slot]
         pending = [each for each in chosen if not _is_final(client, each)]
         found, pages, promises, posts = [], [], [], list(_posts(client, pending))
         for post in posts:
-            line, proof = slots.get(post.slot), given["proofs"].get(str(post.slot))
+            line, proof = of_slot(given, post.slot)
             page, kept = _page(line, proof, at.index, mandate, client) if shown else (None, [])
             promises += kept
             if page and page.post != post and (at.account, post) in shown:

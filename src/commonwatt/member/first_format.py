@@ -40,6 +40,21 @@ def today(document: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**document, "content": {**content, "format": FIRST[given], "slots": slots}, "proofs": proofs}
 
 
+def of_slot(document: Mapping[str, Any], slot: int) -> tuple[Any, Any]:
+    """What the document shows of the slot that starts then, and its proof, in today's form.
+
+    None for what is not there, or not of the document's format. Whatever it shows of other slots is not looked at.
+    """
+    content, name = document["content"], str(slot)
+    lines = [line for line in content["slots"] if line["slot"] == slot][-1:]
+    proofs = {name: document["proofs"].get(name)}
+    try:
+        told = today({**document, "content": {**content, "slots": lines}, "proofs": proofs})
+    except VerificationError:
+        return None, None
+    return next(iter(told["content"]["slots"]), None), told["proofs"][name]
+
+
 def _slot(line: Mapping[str, Any]) -> Mapping[str, Any]:
     """A trade names its order by its place among the slot's."""
     orders = [trade["order"] for trade in line["trades"] if trade["order"] is not None]

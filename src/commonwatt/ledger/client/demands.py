@@ -157,15 +157,18 @@ class DemandsClient:
     def answered(self, post: Post, index: int) -> list[Answer]:
         """What was answered of the post about a member, part by part; a part that was shown again is left out.
 
-        Raises LedgerError when an answer is not in its transaction's data, since a contract gave it.
+        Raises LedgerError when an answer is not in its transaction's data, since a contract gave it, or is there in the
+        form of another release.
         """
         place = post.slot, post.revision, index
         told = sorted(self._told(_IN_PART) + self._told(_ANSWERED), key=lambda event: event.log.block)
         own = [each.log for each in told if tuple(each.arguments[n] for n in ("slot", "revision", "member")) == place]
         function, found = contract(DEMANDS).functions["answer"], []
         for transaction in (self.ledger.node.transaction(log.transaction) for log in own):
-            if transaction is None or transaction.to != self.address or transaction.data[:4] != function.selector:
+            if transaction is None or transaction.to != self.address:
                 raise LedgerError("A contract gave the answer: what it shows is not in a transaction's data.")
+            if transaction.data[:4] != function.selector:
+                raise LedgerError("The answer has the form of another release, and only that one can read it.")
             given, member, answer = function.inputs.decode(transaction.data[4:])
             # Of an earlier post of the slot, which was deleted, another answer may be there.
             if (given, member) == (plain(post), index):
