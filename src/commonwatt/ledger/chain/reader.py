@@ -217,11 +217,11 @@ class Reader:
 
     def place(self, transaction: bytes) -> tuple[int, int] | None:
         """Number of the canonical block that holds a transaction, and its index there; None when none does."""
-        found = self._find(transaction)
+        found = self.placed(transaction)
         return found[:2] if found else None
 
-    def _find(self, transaction: bytes) -> tuple[int, int, bytes] | None:
-        """The place of a transaction, and it as it was signed."""
+    def placed(self, transaction: bytes) -> tuple[int, int, bytes] | None:
+        """What `place` tells, and the transaction as it was signed."""
         with self._whole():
             try:
                 number, index = self._chain.get_canonical_transaction_index(Hash32(transaction))
@@ -240,7 +240,7 @@ class Reader:
 
     def receipt(self, transaction: bytes) -> Receipt | None:
         """The receipt; None while no block holds the transaction."""
-        found = self._find(transaction)
+        found = self.placed(transaction)
         return self.receipt_in(self.header(found[0]), found[1], decode(found[2]).transaction) if found else None
 
     def receipt_in(self, header: BlockHeaderAPI, index: int, signed: SignedTransactionAPI) -> Receipt:
@@ -252,7 +252,7 @@ class Reader:
 
     def transaction(self, transaction: bytes) -> Transaction | None:
         """The transaction by its hash; None while no block holds it."""
-        found = self._find(transaction)
+        found = self.placed(transaction)
         if found is None:
             return None
         number, index, raw = found

@@ -86,13 +86,13 @@ class Kept(Reader):
             self._reindex()
             return super().header(at)
 
-    def place(self, transaction: bytes) -> tuple[int, int] | None:
-        """Number of the canonical block that holds a transaction, and its index there; None when none does."""
+    def placed(self, transaction: bytes) -> tuple[int, int, bytes] | None:
+        """What `place` tells, and the transaction as it was signed."""
         try:
-            return super().place(transaction)
+            return super().placed(transaction)
         except DamagedIndex:
             self._reindex()
-            return super().place(transaction)
+            return super().placed(transaction)
 
     def knows(self, hash_: bytes) -> bool:
         """Whether a block is here, validated."""
