@@ -7,6 +7,7 @@ import tracemalloc
 from random import Random
 
 import pytest
+from counting import calls_of
 from eth.exceptions import InsufficientStack
 from eth.vm.code_stream import CodeStream
 from eth.vm.forks.cancun.state import CancunState
@@ -99,20 +100,15 @@ def test_what_is_passed_to_calls_is_not_kept(chain: EmbeddedChain) -> None:
 
 
 def test_calls_do_not_pay_for_what_was_changed_before(chain: EmbeddedChain) -> None:
-    store = bytes.fromhex("60015f55")
-    changed = [deployed(chain, store) for _ in range(150)]
-    before = b"".join(call(each) + b"\x50" for each in changed)
-    loop = for_ever(b"", call(b"\x11" * 20))
-    bare = seconds(chain, loop)
-    first = deployed(chain, before + b"\x00")
-    began = time.process_time()
-    assert sent(chain, first, gas=5_000_000).success
-    prepared = time.process_time() - began
-    contract = deployed(chain, for_ever(before, call(b"\x11" * 20)))
-    began = time.process_time()
-    used = sent(chain, contract, gas=150 * 12_000 + GAS).gas_used
-    assert used == 150 * 12_000 + GAS
-    assert time.process_time() - began < 3 * bare + 2 * prepared
+    count = bytes.fromhex("5f54 6001 01 5f55")
+    changes = b"".join(call(deployed(chain, count)) + b"\x50" for _ in range(150))
+    again, more = call(b"\x11" * 20), 150 * 12_000
+    loop, both = deployed(chain, for_ever(b"", again)), deployed(chain, for_ever(changes, again))
+    alone = deployed(chain, changes + b"\x00")
+    bare = calls_of(lambda: sent(chain, loop))
+    changing = calls_of(lambda: sent(chain, alone, gas=5_000_000))
+    together = calls_of(lambda: sent(chain, both, gas=GAS + more))
+    assert together < 1.1 * (GAS + more) / GAS * bare + changing
 
 
 def hashes(genesis: Genesis, blocks: list[list[bytes]]) -> list[bytes]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import tracemalloc
 from functools import cache
 from typing import Any
 
 import pytest
+from counting import calls_of
 from eth.abc import BlockHeaderAPI
 from eth.db.atomic import AtomicDB
 from eth.exceptions import InvalidInstruction, InvalidJumpDestination, OutOfGas
@@ -206,22 +206,9 @@ def test_what_is_kept_of_many_small_blocks_is_bounded(unit: str) -> None:
 
 
 def work(vm: Any, codes: list[bytes], gas: int) -> int:
-    """Calls of functions, Python's own among them, while frames with these codes run one after the other."""
-    count = 0
-
-    def watch(*_: Any) -> None:
-        nonlocal count
-        count += 1
-
+    """Calls of functions while frames with these codes run one after the other."""
     program_of.cache_clear()
-    before = sys.getprofile()
-    sys.setprofile(watch)
-    try:
-        for code in codes:
-            frame(vm, code, gas)
-    finally:
-        sys.setprofile(before)
-    return count
+    return calls_of(lambda: [frame(vm, code, gas) for code in codes])
 
 
 def looped(unit: str) -> bytes:
