@@ -14,12 +14,12 @@ from commonwatt.accounts.orders import order_json
 from commonwatt.accounts.statements import Line, by_member, member_statements, sentinel
 from commonwatt.errors import StoreError
 from commonwatt.exchange import store as tables
-from commonwatt.exchange.rows import read_declared, read_trades
+from commonwatt.exchange.rows import any_replaced, read_declared, read_trades
 from commonwatt.exchange.states import Declared, Posted
 from commonwatt.exchange.store import Store
 from commonwatt.ledger.client.disputes import Leaf
 from commonwatt.proof import Tree, hash_struct, keccak
-from commonwatt.records import ZERO_HASH, Post, Statement
+from commonwatt.records import ZERO_HASH, Order, Post, Signed, Statement
 from commonwatt.records.schema import as_json
 
 
@@ -27,7 +27,7 @@ class SlotProof:
     """Everything that proves one posted slot.
 
     tree : of the statements; readings : struct hash of each member's reading, zero where there is none
-    committed : tree of the day-ahead trades; declared : the slot's orders
+    committed : tree of the day-ahead trades; declared : the slot's orders, where one replaced another
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class SlotProof:
         readings: Sequence[bytes],
         committed: Tree,
         lines: Sequence[Line],
-        declared: Declared,
+        declared: Declared | None,
     ) -> None:
         self.slot, self.post, self.tree, self.readings, self.committed = post.slot, post, tree, readings, committed
         self.reading_tree, self.declared = Tree.of(self.readings), declared
@@ -48,12 +48,16 @@ class SlotProof:
     @cached_property
     def order_tree(self) -> Tree:
         """Of all accepted orders."""
-        return Tree.of([order.hash for order in self.declared.signed])
+        return Tree.of([order.hash for order in self._signed])
 
     @cached_property
     def replacing(self) -> dict[int, list[int]]:
         """See `replacing`."""
-        return replacing(self.declared)
+        return replacing(self.declared) if self.declared else {}
+
+    @property
+    def _signed(self) -> Sequence[Signed[Order]]:
+        return self.declared.signed if self.declared else ()
 
     @classmethod
     def stored(cls, store: Store, slot: int, revision: int | None = None) -> SlotProof:
@@ -71,7 +75,8 @@ class SlotProof:
         trades, records, agreed = read_trades(store, slot, row.revision)
         committed = Tree.of([trade.hash for trade in trades[:agreed]])
         lines = [Line(record, trade.hash, trade.settled) for record, trade in zip(records, trades, strict=True)]
-        return cls(post, tree, readings, committed, lines, read_declared(store, slot))
+        declared = read_declared(store, slot) if any_replaced(store, slot) else None
+        return cls(post, tree, readings, committed, lines, declared)
 
     def statements(self, member: int) -> list[Statement]:
         """The member's leaves; of the member after the last, the sentinel."""
@@ -123,7 +128,7 @@ class SlotProof:
         return {"post": as_json(self.post), "ends": self._shown(ends[0].position, [leaf.statement for leaf in ends])}
 
     def _placed(self, position: int) -> dict[str, Any]:
-        order = order_json(self.declared.signed[position])
+        order = order_json(self._signed[position])
         return {"order": order, "position": position, "siblings": _siblings(self.order_tree, position)}
 
     def _shown(self, first: int, lines: Sequence[Statement]) -> dict[str, Any]:

@@ -343,6 +343,11 @@ def read_declared(store: Store, slot: int) -> Declared:
     return Declared(slot, Orders(*columns), signed, (), tuple(o.member for o in rows), places)
 
 
+def any_replaced(store: Store, slot: int) -> bool:
+    """Whether an order of the slot was replaced or cancelled by a later one."""
+    return bool(store.columns(tables.orders, ["position"], slot=slot, counts=False))
+
+
 def _committed(store: Store, slot: int) -> Committed:
     declared = read_declared(store, slot)
     rows, trades, agreed = read_trades(store, slot, 0)
