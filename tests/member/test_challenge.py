@@ -16,7 +16,7 @@ from commonwatt.exchange.checking import load
 from commonwatt.exchange.excerpt import excerpt
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.settlement import LedgerClient
-from commonwatt.member.challenge import challenge, withdraw
+from commonwatt.member.challenge import _shown, challenge, withdraw
 from commonwatt.member.trust import Pins
 from commonwatt.proof import Key
 from commonwatt.simulation.api import first_day
@@ -100,6 +100,46 @@ def test_a_post_other_than_the_one_that_was_shown_is_demanded(tmp_path: Path) ->
     (told,) = challenge([case.document], case.ledger, NOTHING).objections
     assert told.function == "demand"
     assert "not what is posted" in told.says
+
+
+@pytest.mark.parametrize("how", ["more", "less", "a post that only looks like it"])
+def test_a_proof_that_cannot_be_read_is_demanded_and_hides_no_other_slot(tmp_path: Path, how: str) -> None:
+    """Operators could else keep a member from looking at all slots by one of them."""
+    case = Case(tmp_path, "challengeOrder")
+    shown = json.loads(case.document.read_text("utf-8"))
+    proof = shown["proofs"][str(case.slot)]
+    if how == "more":
+        proof["total"] = 1
+    elif how == "less":
+        del proof["committed"]
+    else:
+        proof["post"]["revision"] = False  # is equal to the number 0
+    case.document.write_text(json.dumps(shown), "utf-8")
+    for documents in ([case.document], [case.document, case.document]):
+        told, *_ = challenge(documents, case.ledger, NOTHING).objections
+        assert (told.slot, told.function) == (case.slot, "demand")
+        assert "what was shown proves nothing (There is no post to challenge: " in told.says
+
+
+class Counted(dict[str, Any]):
+    """A slot's entry that counts how often it is looked at."""
+
+    looks = 0
+
+    def __getitem__(self, key: str) -> Any:
+        Counted.looks += 1
+        return super().__getitem__(key)
+
+
+def test_documents_are_looked_through_once_however_many_slots_they_have(tmp_path: Path) -> None:
+    case = Case(tmp_path, "challengeOrder")
+    shown = json.loads(case.document.read_text("utf-8"))
+    (line,) = shown["content"]["slots"]
+    shown["content"]["slots"] = [Counted({**line, "slot": line["slot"] + number}) for number in range(300)]
+    Counted.looks = 0
+    ((_, post),) = _shown(shown)
+    assert post.slot == case.slot
+    assert Counted.looks <= 300
 
 
 def test_money_is_asked_for_and_claimed_when_its_time_has_come(tmp_path: Path) -> None:

@@ -76,6 +76,19 @@ def test_an_honest_post_has_no_fault_and_no_proof_against_it_is_believed(stopped
         demands.lapse(key, day.stopped.post, member, at=client.node.head.timestamp + 1801)
 
 
+def test_a_reading_that_is_kept_back_is_demanded(stopped: tuple[Day, int]) -> None:
+    """Its place among the posted ones shows no signature of the meter: the lines could rest on any number."""
+    day, member = stopped
+    line, proof = excerpted(day, member)
+    mandate = day.exchange.mandates[member].record
+    post = day.stopped.post
+    chain = Chain(day.exchange.domain, day.exchange.client.commitment(post.slot), day.stopped.deltas)
+    assert line["reading"]
+    assert faults(line, proof, member, mandate, chain) == []
+    (told,) = faults({**line, "reading": None}, proof, member, mandate, chain)
+    assert (told.function, told.says) == (DEMAND, f"Slot {post.slot}: the reading that its lines name is not shown")
+
+
 @pytest.mark.parametrize("unit", [1, 100, 1_000_000])
 def test_a_moved_balance_is_told_in_the_currency(stopped: tuple[Day, int], unit: int) -> None:
     day, member = stopped

@@ -132,7 +132,9 @@ def _called_of_today(bill: Bill) -> None:
         (_set("lines", 1, "siblings", to=[]), "does not lead to the posted statements"),
         (_set("lines", 1, "position", to=99), "the lines are not adjacent"),
         (_set("lines", 1, "position", to="1"), "the lines are not adjacent"),
-        (_set("before", "siblings", to=None), "A slot or its proof is not one of commonwatt-bill/1"),
+        (_set("before", "siblings", to=None), r"A slot or its proof is not one of commonwatt-bill/1\.$"),
+        (_set("after", "siblings", to=[]), r"A slot or its proof is not one of commonwatt-bill/1\.$"),
+        (_set("lines", to=7), r"A slot or its proof is not one of commonwatt-bill/1\.$"),
         (_set("after", to=None), "a line is not a table of statement, position, siblings"),
         (_set("lines", 0, to=[]), "a line is not a table of statement, position, siblings"),
         (_set("lines", 0, "statement", "more", to=1), "A slot or its proof .* A Statement has other fields"),
@@ -156,11 +158,12 @@ def test_a_changed_bill_of_the_first_format_is_refused(
 def test_a_slot_that_cannot_be_read_hides_no_other_from_a_challenge(bill: Bill) -> None:
     whole_bill, broken, (other, *_) = today(bill), busy_slot(bill)["slot"], bill["content"]["slots"]
     _set("lines", to=None)(bill)
-    assert of_slot(bill, broken) == (None, None)
+    assert of_slot(bill, broken, busy_slot(bill)) == (None, None)
     assert other["slot"] != broken
-    assert of_slot(bill, other["slot"]) == of_slot(whole_bill, other["slot"])
-    assert of_slot(bill, other["slot"])[1] == whole_bill["proofs"][str(other["slot"])]
-    assert of_slot(bill, 0) == of_slot(whole_bill, 0) == (None, None)
+    of_today = next(line for line in whole_bill["content"]["slots"] if line["slot"] == other["slot"])
+    assert of_slot(bill, other["slot"], other) == of_slot(whole_bill, other["slot"], of_today)
+    assert of_slot(bill, other["slot"], other) == (of_today, whole_bill["proofs"][str(other["slot"])])
+    assert of_slot(bill, 0, None) == of_slot(whole_bill, 0, None) == (None, None)
 
 
 def test_a_figure_of_the_first_format_is_hashed_as_it_was(client: LedgerClient, bill: Bill) -> None:

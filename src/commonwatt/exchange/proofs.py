@@ -27,7 +27,8 @@ class SlotProof:
     """Everything that proves one posted slot.
 
     tree : of the statements; readings : struct hash of each member's reading, zero where there is none
-    committed : tree of the day-ahead trades; declared : the slot's orders, where one replaced another
+    committed : tree of the day-ahead trades
+    declared : the slot's orders; None where it is known that none replaced another
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class SlotProof:
 
     @cached_property
     def order_tree(self) -> Tree:
-        """Of all accepted orders."""
+        """Of all accepted orders; of none where `declared` is not there."""
         return Tree.of([order.hash for order in self._signed])
 
     @cached_property

@@ -344,7 +344,7 @@ def read_declared(store: Store, slot: int) -> Declared:
 
 
 def any_replaced(store: Store, slot: int) -> bool:
-    """Whether an order of the slot was replaced or cancelled by a later one."""
+    """Whether an order of the slot does not count, as each that a later one replaced or cancelled."""
     return bool(store.columns(tables.orders, ["position"], slot=slot, counts=False))
 
 

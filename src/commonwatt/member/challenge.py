@@ -105,11 +105,16 @@ class _Seen:
 def _shown(document: Mapping[str, Any]) -> Iterator[tuple[bytes, Post]]:
     """The account that a document is of, with each post that it shows."""
     account = named(document).account
-    for slot in {line["slot"] for line in document["content"]["slots"]}:
+    for slot, line in _lines(document).items():
         with suppress(VerificationError, RecordError):
-            post = post_of(of_slot(document, slot)[1])
+            post = post_of(of_slot(document, slot, line)[1])
             if post.slot == slot:
                 yield account, post
+
+
+def _lines(document: Mapping[str, Any]) -> dict[int, Any]:
+    """What the document's content shows of each slot, by its start."""
+    return {line["slot"]: line for line in document["content"]["slots"]}
 
 
 def _look(
@@ -127,12 +132,12 @@ def _look(
         account_of(client, at)  # refuses another member's
         mandate = _mandate(given, at.account, client)
         require(slot is None or 0 <= slot < 1 << 64, "A slot's start is unix seconds.")
-        slots = dict.fromkeys(line["slot"] for line in given["content"]["slots"])
+        slots = _lines(given)
         chosen = list(slots) if slot is None else [slot]
         pending = [each for each in chosen if not _is_final(client, each)]
         found, pages, promises, posts = [], [], [], list(_posts(client, pending))
         for post in posts:
-            line, proof = of_slot(given, post.slot)
+            line, proof = of_slot(given, post.slot, slots.get(post.slot))
             page, kept = _page(line, proof, at.index, mandate, client) if shown else (None, [])
             promises += kept
             if page and page.post != post and (at.account, post) in shown:
@@ -205,7 +210,10 @@ def _first_fault(
         return Fault(post, f"Slot {slot}: what was shown is not what is posted", DEMAND)
     if mandate is None:
         return Fault(post, f"Slot {slot}: the mandate that was shown is not the member's", DEMAND)
-    found = faults(line, proof, member, mandate, chain_of(post, member, client))
+    try:
+        found = faults(line, proof, member, mandate, chain_of(post, member, client))
+    except VerificationError as error:
+        return Fault(post, f"Slot {slot}: what was shown proves nothing ({str(error).rstrip('.')})", DEMAND)
     return min(found, key=lambda fault: fault.function == DEMAND) if found else None
 
 

@@ -302,8 +302,12 @@ def _not_shown(page: Page, beside: Ways, chain: Chain) -> Iterator[Fault]:
         require_committed(page, beside, chain.commitment)
     except (VerificationError, RecordError):
         yield fault_of(page, "it is not shown that the trades were committed before delivery", DEMAND)
-    if any(not _stands(page, line.statement.reading, beside) for line in page.lines[-1:]):
-        yield fault_of(page, "it is not shown that the reading is among those that were posted", DEMAND)
+    for line in page.lines[-1:]:
+        named = line.statement.reading
+        if named not in (ZERO_HASH, hash_of(page.reading)):
+            yield fault_of(page, "the reading that its lines name is not shown", DEMAND)
+        elif not _stands(page, named, beside):
+            yield fault_of(page, "it is not shown that the reading is among those that were posted", DEMAND)
     if chain.earlier and _before(page, chain) is None:
         yield fault_of(page, "what the revision before had of the member is not shown", DEMAND)
 

@@ -35,18 +35,21 @@ def today(document: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
         slots = [_slot(line) for line in content["slots"]]
         proofs = {slot: _proof(proof) if proof else proof for slot, proof in document["proofs"].items()}
-    except (LookupError, TypeError, ValueError, RecordError) as error:
+    except RecordError as error:
         raise VerificationError(f"A slot or its proof is not one of {given}: {str(error).rstrip('.')}.") from None
+    except (LookupError, TypeError, ValueError):
+        raise VerificationError(f"A slot or its proof is not one of {given}.") from None
     return {**document, "content": {**content, "format": FIRST[given], "slots": slots}, "proofs": proofs}
 
 
-def of_slot(document: Mapping[str, Any], slot: int) -> tuple[Any, Any]:
+def of_slot(document: Mapping[str, Any], slot: int, line: Any) -> tuple[Any, Any]:
     """What the document shows of the slot that starts then, and its proof, in today's form.
 
+    line : the slot's entry in the content; None where there is none
     None for what is not there, or not of the document's format. Whatever it shows of other slots is not looked at.
     """
     content, name = document["content"], str(slot)
-    lines = [line for line in content["slots"] if line["slot"] == slot][-1:]
+    lines = [] if line is None else [line]
     proofs = {name: document["proofs"].get(name)}
     try:
         told = today({**document, "content": {**content, "slots": lines}, "proofs": proofs})
