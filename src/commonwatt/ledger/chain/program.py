@@ -19,6 +19,7 @@ from operator import itemgetter
 from typing import Any, cast
 
 from eth.vm.code_stream import CodeStream
+from eth.vm.forks.shanghai.constants import MAX_INITCODE_SIZE
 from eth.vm.logic.flow import jump
 
 from commonwatt.ledger.chain.opcodes import (
@@ -61,6 +62,11 @@ _LONGEST = 64
 _KEPT = 1 << 14
 _BLOCK = 6
 _PUSHED = PUSH32 - PUSH0
+# Codes of which is kept where instructions are, more than programs: as many as one transaction calls within reason.
+# Each takes twice its size, 48 KiB at most, 96 KiB when it creates a contract.
+_SOUGHT = 1024
+# Times that an instruction is looked for backwards; each takes as long as some 50 instructions forwards.
+_LOOKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +237,8 @@ class Program(dict[int, Block | None]):
         self._room = _KEPT
         self._came = bytearray(len(code))
         """How often code came to a place; once the room is used up this is not counted."""
-        self._instructions = bytearray(len(code))
-        """1 at places that are known to hold an instruction."""
+        # Longer code is no chain's: whoever asks a question may take a contract to have it.
+        self._instructions = _instructions_of(code) if len(code) <= MAX_INITCODE_SIZE else bytearray(len(code))
 
     def __missing__(self, start: int) -> Block | None:
         came = self._came
@@ -251,27 +257,46 @@ class Program(dict[int, Block | None]):
 
     def is_instruction(self, place: int) -> bool:
         """Whether an instruction is there, and not the data of one. The place must be within the code."""
-        code, known, start = self.code, self._instructions, place
-        while not known[start]:  # back to where an instruction surely is
-            first = max(start - _PUSHED, 0)
-            if (nearest := known.rfind(1, first, start)) >= 0:
-                start = nearest
-                break
-            pushes = [at for at in range(first, start) if PUSH0 + start - at <= code[at] <= PUSH32]
-            if not pushes:
-                break
-            start = pushes[0]
+        code, known, start = self.code, self._instructions, self._instruction_before(place)
         while start < place:
             known[start] = 1
-            start += 1 + _data_of(code[start])
+            start += _SIZES[code[start]]
         if start == place:
             known[place] = 1
         return start == place
+
+    def _instruction_before(self, place: int) -> int:
+        """Where an instruction surely is, at a place or before it.
+
+        Near it as a rule. In code that is made to look like PUSH everywhere it is the last one that is known.
+        """
+        code, known = self.code, self._instructions
+        for _ in range(_LOOKS):
+            if known[place]:
+                return place
+            first = max(place - _PUSHED, 0)
+            if (nearest := known.rfind(1, first, place)) >= 0:
+                return nearest
+            pushes = [at for at in range(first, place) if PUSH0 + place - at <= code[at] <= PUSH32]
+            if not pushes:
+                return place
+            place = pushes[0]
+        return max(known.rfind(1, 0, place + 1), 0)
 
 
 def _data_of(opcode: int) -> int:
     """Bytes that stand behind an opcode as its data."""
     return opcode - PUSH0 if PUSH0 < opcode <= PUSH32 else 0
+
+
+_SIZES = bytes([1 + _data_of(opcode) for opcode in range(256)])
+"""Bytes of each instruction with its data."""
+
+
+@lru_cache(maxsize=_SOUGHT)
+def _instructions_of(code: bytes) -> bytearray:
+    """1 at places of some code that are known to hold an instruction; whoever finds one sets it."""
+    return bytearray(len(code))
 
 
 def block_at(program: Program, start: int) -> Block:
