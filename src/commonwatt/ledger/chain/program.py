@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from operator import itemgetter
 from typing import Any, cast
 
@@ -57,6 +58,8 @@ little longer than in py-evm, and code whose program is never kept for long some
 _PROGRAMS = 32
 # Opcodes of a block at most, so that the guard is called often.
 _LONGEST = 64
+# Opcodes that are run singly in a row at most, for the same reason: they take some milliseconds.
+_SINGLY = 1 << 12
 # Opcodes of a program that are translated, about 100 bytes each; a block itself takes as much as six. A large contract
 # has 6 000 in use.
 _KEPT = 1 << 14
@@ -386,13 +389,13 @@ def run(computation: Any) -> None:
 
 
 def _run_singly(computation: Any, program: Program, place: int) -> int:
-    """Run opcode by opcode as py-evm does, to where a translated block begins; returns that place.
+    """Run opcode by opcode as py-evm does, to where a translated block begins or for long enough; returns that place.
 
     The guard is called where another block would begin.
     """
     code, stack, opcodes = computation.code, computation._stack.values, computation.opcodes
     guard = computation.state.guard
-    for opcode in code.opcodes(place):
+    for opcode in islice(code.opcodes(place), _SINGLY):
         try:
             act = opcodes[opcode]
         except KeyError:
