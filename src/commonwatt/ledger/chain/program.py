@@ -260,7 +260,10 @@ class Program(dict[int, Block | None]):
 
     def is_instruction(self, place: int) -> bool:
         """Whether an instruction is there, and not the data of one. The place must be within the code."""
-        code, known, start = self.code, self._instructions, self._instruction_before(place)
+        code, known = self.code, self._instructions
+        if known[place]:
+            return True
+        start = self._instruction_before(place)
         while start < place:
             known[start] = 1
             start += _SIZES[code[start]]
@@ -275,8 +278,6 @@ class Program(dict[int, Block | None]):
         """
         code, known = self.code, self._instructions
         for _ in range(_LOOKS):
-            if known[place]:
-                return place
             first = max(place - _PUSHED, 0)
             if (nearest := known.rfind(1, first, place)) >= 0:
                 return nearest
