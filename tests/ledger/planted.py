@@ -91,7 +91,7 @@ FAULTS = (
         "program", "jumps",
         jump_into_data=("self.code[place] == JUMPDEST and self.is_instruction(place)", "self.code[place] == JUMPDEST"),
         jump_to_a_block_that_is_no_target=("code[place] == JUMPDEST if place in program else", "place in program or"),
-        instruction_behind_a_PUSH32=("first = max(start - _PUSHED, 0)", "first = max(start - _PUSHED + 1, 0)"),
+        instruction_behind_a_PUSH32=("first = max(place - _PUSHED, 0)", "first = max(place - _PUSHED + 1, 0)"),
         jump_where_the_word_is_zero=("registers[block.condition]:", "not registers[block.condition]:"),
     ),
     *_wrong(

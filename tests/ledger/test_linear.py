@@ -19,7 +19,7 @@ from ledger_cases import ALICE, ETHER
 from commonwatt.ledger.chain import evm
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
 from commonwatt.ledger.chain.linear import pop_ints
-from commonwatt.ledger.chain.program import Code
+from commonwatt.ledger.chain.program import Code, Program
 from commonwatt.ledger.node import Receipt
 from commonwatt.ledger.wallet import created_address, sign_transaction
 
@@ -77,6 +77,34 @@ def test_a_jump_over_code_that_looks_like_data_is_no_fault(chain: EmbeddedChain)
 def test_where_code_jumps_to_is_found_once_however_often_it_is_called(chain: EmbeddedChain) -> None:
     bare = seconds(chain, for_ever(b"", call(b"\x11" * 20)))
     assert seconds(chain, for_ever(b"", call(deployed(chain, dense(24_000))))) < 5 * bare
+
+
+def test_where_many_contracts_jump_to_is_found_once_however_often_they_are_called(chain: EmbeddedChain) -> None:
+    """There are more of them than programs are kept."""
+    others = [bytes([1, number]) + b"\x11" * 18 for number in range(40)]
+    bare = seconds(chain, for_ever(b"", b"\x50".join(map(call, others))))
+    contracts = [deployed(chain, dense(24_000) + bytes([number])) for number in range(40)]
+    assert seconds(chain, for_ever(b"", b"\x50".join(map(call, contracts)))) < 5 * bare
+
+
+def test_a_target_is_found_in_code_that_looks_like_data_everywhere_sooner_than_each_of_others() -> None:
+    def search(code: bytes, places: range) -> float:
+        program, began = Program(code), time.process_time()
+        for place in places:
+            program.is_target(place)
+        return time.process_time() - began
+
+    assert search(dense(49_000), range(49_004, 49_005)) < search(b"\x5b" * 49_000, range(49_000))
+
+
+def test_where_instructions_are_is_not_kept_for_longer_code_than_a_chain_has() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(100):  # as an eth_call may take a contract to have
+            Program(bytes(500_000) + bytes([number]))
+        assert tracemalloc.get_traced_memory()[0] < 5_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_targets_are_those_of_py_evm() -> None:

@@ -262,7 +262,9 @@ def guard(times: int) -> Any:
         "5b5a15600157 5f56",
         "5b5f5f5f5f5f305af1505f56",  # calls of nobody
         "5b5951505f56",  # memory without end
+        "5b" * 200_000,  # as an eth_call may take a contract to have
     ],
+    ids=lambda code: code[:20],
 )
 def test_a_guard_ends_code_that_would_run_on(code: str) -> None:
     with pytest.raises(Enough):

@@ -295,6 +295,22 @@ def test_a_reader_of_a_damaged_index_says_so_in_one_sentence(file: tuple[Agreeme
     store.close()
 
 
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_transaction_is_found_again_whose_block_is_not(file: tuple[Agreement, Path], damage: str) -> None:
+    """The node runs when the entry is damaged, and nobody has asked for the block."""
+    agreed, path = file
+    tree = Tree(path, agreed.chain, agreed.engine(OWN))
+    hash_ = tree.block(6).transactions[0]
+    key = entries(path, b"block-number-to-hash:6")[0][0]
+    tree._store.put(key, DAMAGES[damage](tree._store.get(key) or b""))
+    with pytest.raises(LedgerError, match=f"its index does not lead to transaction 0x{hash_.hex()}") as told:
+        Reader(tree._store, "the chain").receipt(hash_)
+    assert "\n" not in str(told.value)
+    receipt, transaction = tree.receipt(hash_), tree.transaction(hash_)
+    assert (receipt and receipt.block, transaction and transaction.block) == (6, 6)
+    tree.close()
+
+
 def test_a_file_without_any_of_it_is_as_good(file: tuple[Agreement, Path]) -> None:
     agreed, path = file
     for part in (b"commonwatt:checked:", b"block-number-to-hash:", b"transaction-hash-to-block:"):

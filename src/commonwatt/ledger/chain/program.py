@@ -15,10 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from operator import itemgetter
 from typing import Any, cast
 
 from eth.vm.code_stream import CodeStream
+from eth.vm.forks.shanghai.constants import MAX_INITCODE_SIZE
 from eth.vm.logic.flow import jump
 
 from commonwatt.ledger.chain.opcodes import (
@@ -56,11 +58,18 @@ little longer than in py-evm, and code whose program is never kept for long some
 _PROGRAMS = 32
 # Opcodes of a block at most, so that the guard is called often.
 _LONGEST = 64
+# Opcodes that are run singly in a row at most, for the same reason: they take some milliseconds.
+_SINGLY = 1 << 12
 # Opcodes of a program that are translated, about 100 bytes each; a block itself takes as much as six. A large contract
 # has 6 000 in use.
 _KEPT = 1 << 14
 _BLOCK = 6
 _PUSHED = PUSH32 - PUSH0
+# Codes of which is kept where instructions are, more than programs: as many as one transaction calls within reason.
+# Each takes twice its size, 48 KiB at most, 96 KiB when it creates a contract.
+_SOUGHT = 1024
+# Times that an instruction is looked for backwards; each takes as long as some 50 instructions forwards.
+_LOOKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +240,8 @@ class Program(dict[int, Block | None]):
         self._room = _KEPT
         self._came = bytearray(len(code))
         """How often code came to a place; once the room is used up this is not counted."""
-        self._instructions = bytearray(len(code))
-        """1 at places that are known to hold an instruction."""
+        # Longer code is no chain's: whoever asks a question may take a contract to have it.
+        self._instructions = _instructions_of(code) if len(code) <= MAX_INITCODE_SIZE else bytearray(len(code))
 
     def __missing__(self, start: int) -> Block | None:
         came = self._came
@@ -251,27 +260,47 @@ class Program(dict[int, Block | None]):
 
     def is_instruction(self, place: int) -> bool:
         """Whether an instruction is there, and not the data of one. The place must be within the code."""
-        code, known, start = self.code, self._instructions, place
-        while not known[start]:  # back to where an instruction surely is
-            first = max(start - _PUSHED, 0)
-            if (nearest := known.rfind(1, first, start)) >= 0:
-                start = nearest
-                break
-            pushes = [at for at in range(first, start) if PUSH0 + start - at <= code[at] <= PUSH32]
-            if not pushes:
-                break
-            start = pushes[0]
+        code, known = self.code, self._instructions
+        if known[place]:
+            return True
+        start = self._instruction_before(place)
         while start < place:
             known[start] = 1
-            start += 1 + _data_of(code[start])
+            start += _SIZES[code[start]]
         if start == place:
             known[place] = 1
         return start == place
+
+    def _instruction_before(self, place: int) -> int:
+        """Where an instruction surely is, at a place or before it.
+
+        Near it as a rule. In code that is made to look like PUSH everywhere it is the last one that is known.
+        """
+        code, known = self.code, self._instructions
+        for _ in range(_LOOKS):
+            first = max(place - _PUSHED, 0)
+            if (nearest := known.rfind(1, first, place)) >= 0:
+                return nearest
+            pushes = [at for at in range(first, place) if PUSH0 + place - at <= code[at] <= PUSH32]
+            if not pushes:
+                return place
+            place = pushes[0]
+        return max(known.rfind(1, 0, place + 1), 0)
 
 
 def _data_of(opcode: int) -> int:
     """Bytes that stand behind an opcode as its data."""
     return opcode - PUSH0 if PUSH0 < opcode <= PUSH32 else 0
+
+
+_SIZES = bytes([1 + _data_of(opcode) for opcode in range(256)])
+"""Bytes of each instruction with its data."""
+
+
+@lru_cache(maxsize=_SOUGHT)
+def _instructions_of(code: bytes) -> bytearray:
+    """1 at places of some code that are known to hold an instruction; whoever finds one sets it."""
+    return bytearray(len(code))
 
 
 def block_at(program: Program, start: int) -> Block:
@@ -361,13 +390,13 @@ def run(computation: Any) -> None:
 
 
 def _run_singly(computation: Any, program: Program, place: int) -> int:
-    """Run opcode by opcode as py-evm does, to where a translated block begins; returns that place.
+    """Run opcode by opcode as py-evm does, to where a translated block begins or for long enough; returns that place.
 
     The guard is called where another block would begin.
     """
     code, stack, opcodes = computation.code, computation._stack.values, computation.opcodes
     guard = computation.state.guard
-    for opcode in code.opcodes(place):
+    for opcode in islice(code.opcodes(place), _SINGLY):
         try:
             act = opcodes[opcode]
         except KeyError:

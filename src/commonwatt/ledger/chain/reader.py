@@ -225,11 +225,11 @@ class Reader:
         with self._whole():
             try:
                 number, index = self._chain.get_canonical_transaction_index(Hash32(transaction))
+                header = self._chain.get_canonical_block_header_by_number(number)
             except TransactionNotFound:
                 return None
-            except RLPException as error:
+            except (HeaderNotFound, RLPException) as error:
                 raise self._misled(f"transaction 0x{transaction.hex()}") from error
-            header = self._chain.get_canonical_block_header_by_number(number)
             raw = value_at(self._store.get, header.transaction_root, index)
         if keccak(raw) != transaction:
             raise self._misled(f"transaction 0x{transaction.hex()}")
