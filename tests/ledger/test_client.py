@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
 from commonwatt.ledger.chain.reader import At
 from commonwatt.ledger.client.abi import contract, decode_event, events, revert
 from commonwatt.ledger.client.settlement import Addresses, Enrolment, LedgerClient, Posting, Terms
-from commonwatt.ledger.node import ZERO_ADDRESS
+from commonwatt.ledger.node import ZERO_ADDRESS, Node
 from commonwatt.ledger.wallet import created_address, sign_transaction
 from commonwatt.proof import Key, checksum_address, hash_struct, keccak, recover
 from commonwatt.records import Anchor, Post
@@ -252,6 +253,41 @@ def test_the_deltas_of_an_expired_post_give_way_to_the_later_ones() -> None:
     client.post(post, TRADES, later, signatures, at=30_000)
     fresh = LedgerClient(client.node, MEMBERS[0], client.addresses)
     assert client.posted_deltas(SLOT, 0) == fresh.posted_deltas(SLOT, 0) == later
+
+
+class Switched:
+    """A node that stands on one of several chains, and goes over to another when it is told."""
+
+    def __init__(self, chain: Node) -> None:
+        self.chain = chain
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.chain, name)
+
+
+@pytest.mark.parametrize("more", [-1, 0, 3])
+def test_posts_that_a_reorganisation_took_away_are_told_no_more(more: int) -> None:
+    """more : blocks that the other branch has beyond the first"""
+    first, other = community(), community()
+    assert first.node.head == other.node.head
+    switched: Any = Switched(first.node)
+    watching = LedgerClient(switched, MEMBERS[0], first.addresses)
+    assert watching.announced(SLOT, 0) is None
+    gone, deltas = posted(first, [-4, 4])
+    first.finalise(gone, deltas, at=13_501)
+    late, changes, signatures = slot_post(first, [1, -1], revision=1)
+    first.post(late, TRADES, changes, signatures, at=20_000)
+    assert (watching.announced(SLOT, 0), watching.announced(SLOT, 1)) == (gone, late)
+    assert watching.posted_deltas(SLOT, 0) == deltas
+
+    right, instead = posted(other, [-2, 2])
+    for block in range(2 + more):
+        deposit(other, [1], [1], at=30_000 + block)
+    assert other.node.head.number == first.node.head.number + more
+    switched.chain = other.node
+    assert (watching.announced(SLOT, 0), watching.announced(SLOT, 1)) == (right, None)
+    assert watching.posted_deltas(SLOT, 0) == instead
+    assert watching.posted_deltas(SLOT, 1) is None
 
 
 def test_a_locked_post_is_told_whole_and_opened_by_its_key() -> None:

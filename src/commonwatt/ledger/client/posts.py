@@ -17,10 +17,16 @@ _LOCKED: Final = keccak(b"Locked(uint64,uint32,bytes32,uint64)")
 
 
 class Posts:
-    """The posts of one settlement [address]; every block is looked at once."""
+    """The posts of one settlement [address]; every block is looked at once, until a reorganisation takes it away."""
 
     def __init__(self, node: Node, settlement: bytes) -> None:
-        self._node, self._settlement, self._seen = node, settlement, 0
+        self._node, self._settlement = node, settlement
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing is known of any block."""
+        self._seen, self._hash = 0, b""
+        """The last block that was looked at."""
         self._told: dict[tuple[int, int], tuple[Post, bytes]] = {}
         """By slot and revision: the latest post, and the transaction in which it came."""
         self._read = b"", b""
@@ -49,9 +55,16 @@ class Posts:
         return deltas if keccak(deltas) == post.deltas else None
 
     def _latest(self, slot: int, revision: int) -> tuple[Post | None, bytes]:
-        head = self._node.head.number
-        if head == self._seen:
-            return self._told.get((slot, revision), (None, b""))
+        head = self._node.head
+        if head.hash != self._hash:
+            if head.number <= self._seen or (self._seen and self._node.block(self._seen).hash != self._hash):
+                self._begin()
+            self._look(head.number)
+            self._seen, self._hash = head.number, head.hash
+        return self._told.get((slot, revision), (None, b""))
+
+    def _look(self, head: int) -> None:
+        """Take what the blocks up to number `head` tell."""
         for event in self._events(_POSTED, head):
             place = event.arguments["slot"], event.arguments["revision"]
             roots = (event.arguments[name] for name in ("orders", "readings", "statements", "deltas"))
@@ -62,8 +75,6 @@ class Posts:
             if post and transaction == event.log.transaction:
                 lock, until = event.arguments["lock"], event.arguments["until"]
                 self._told[place] = replace(post, lock=lock, until=until), transaction
-        self._seen = head
-        return self._told.get((slot, revision), (None, b""))
 
     def _events(self, topic: bytes, head: int) -> Iterator[Event]:
         logs = self._node.logs(self._seen + 1, head, self._settlement, topic)
