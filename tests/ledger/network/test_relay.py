@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import socket
 import threading
@@ -76,6 +77,17 @@ def test_a_relay_ends_though_its_target_takes_no_connection() -> None:
             with suppress(ConnectionResetError):
                 assert client.recv(5) == b""
     gc.collect()  # whatever was not closed says so now, and fails the test
+
+
+def test_a_connection_that_is_accepted_at_the_very_end_is_closed() -> None:
+    with echo() as port, Relays([port]) as relays:
+        held = threading.Event()
+        relays._loop.call_soon_threadsafe(held.wait)
+        with connected(relays.ports[0]):
+            ended = asyncio.run_coroutine_threadsafe(relays._end(), relays._loop)
+            held.set()  # now the loop finds the connection and the end at once
+            ended.result()
+    gc.collect()
 
 
 @pytest.mark.parametrize("number", range(10 if SOAK else 2))

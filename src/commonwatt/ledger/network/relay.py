@@ -82,6 +82,12 @@ class Relays:
         """Close all there is, also what is accepted at this moment: a loop that ends leaves nothing half done."""
         self._cut = True
         for server in self._servers:
+            for listening in server.sockets:
+                self._loop.remove_reader(listening)
+        # Who was accepted by now is begun with before this goes on: asyncio would not close a socket whose task is
+        # cancelled before it begins, or begins when its server has closed.
+        await asyncio.sleep(0)
+        for server in self._servers:
             server.close()
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
             self._break()
