@@ -192,3 +192,27 @@ def largest_remainder(total: int, weights: IntArray) -> IntArray:
         shares[above] += 1
         shares[np.flatnonzero(remainders == least)[: missing - int(above.sum())]] += 1
     return shares
+
+
+def carried_remainder(total: int, weights: IntArray, kept: IntArray) -> tuple[IntArray, IntArray]:
+    """As `largest_remainder`, slot after slot: units go to whom rounding has kept most from, so that sums stay true.
+
+    kept : what earlier splits have kept from each, in millionths of a unit; below 0 where they gave too much
+    Returns the shares, each less than a unit from its exact value, and what is kept from each now.
+
+    >>> first, kept = carried_remainder(1, np.array([1, 1]), np.array([0, 0]))
+    >>> first.tolist(), kept.tolist(), carried_remainder(1, np.array([1, 1]), kept)[0].tolist()
+    ([1, 0], [-500000, 500000], [0, 1])
+    """
+    whole = int(weights.sum())
+    if whole == 0 or total in (0, whole):
+        return largest_remainder(total, weights), kept
+    exact = [divmod(int(weight) * total, whole) for weight in weights]
+    shares = np.array([share for share, _ in exact], dtype=np.int64)
+    claims = np.array([rest * MICRO // whole for _, rest in exact], dtype=np.int64) + kept
+    some = np.array([rest > 0 for _, rest in exact])
+    first = np.argsort(np.where(some, -claims, MAX_MONEY), kind="stable")[: total - int(shares.sum())]
+    shares[first] += 1
+    given = np.zeros_like(claims)
+    given[first] = MICRO
+    return shares, claims - given

@@ -53,14 +53,49 @@ class Charges:
 _AMOUNTS: Final = tuple(column for column in fields(Charges) if column.name not in ("fees", "plants"))
 
 
+@dataclass(frozen=True, eq=False)
+class Energy:
+    """What charges are for, each shape (members, slots).
+
+    imported, exported : from the utility and to it [Wh] >= 0; both may be above 0 where registers are shared
+    taken : of the local energy, what network fee and local levies are on [Wh] >= 0
+    credit : received from neighbours [unit]
+    """
+
+    imported: IntArray
+    exported: IntArray
+    taken: IntArray
+    credit: IntArray
+
+    @classmethod
+    def net(cls, grid: IntArray, local: IntArray, credit: IntArray) -> Energy:
+        """Where a member is one net flow. grid, local : [Wh], positive = imported and bought"""
+        return cls(np.maximum(grid, 0), np.maximum(-grid, 0), np.maximum(local, 0), credit)
+
+    @classmethod
+    def alone(cls, drawn: IntArray, fed: IntArray) -> Energy:
+        """Without a market: all that was drawn and fed in meets the utility."""
+        nothing = np.zeros_like(drawn)
+        return cls(drawn, fed, nothing, nothing)
+
+    def part(self, places: slice) -> Energy:
+        """Of some of the slots."""
+        return Energy(*(column[:, places] for column in (self.imported, self.exported, self.taken, self.credit)))
+
+
 def charges(tariff: Tariff, prices: SlotPrices, grid: IntArray, local: IntArray, credit: IntArray) -> Charges:
-    """The charges of a period.
+    """The charges of a period in which each member is one net flow.
 
     grid : shape (members, slots) [Wh], positive = import; local : same shape [Wh], positive = bought
     credit : received from neighbours, shape (members, slots) [unit]
     Without a market: grid = metered net, local = credit = 0.
     """
-    imported, exported, taken = np.maximum(grid, 0), np.maximum(-grid, 0), np.maximum(local, 0)
+    return charged(tariff, prices, Energy.net(grid, local, credit))
+
+
+def charged(tariff: Tariff, prices: SlotPrices, used: Energy) -> Charges:
+    """The charges of a period."""
+    imported, exported, taken, credit = used.imported, used.exported, used.taken, used.credit
     energy = totals(payments(imported, prices.retail))
     feed_in = -totals(payments(exported, prices.feed_in))
     grid_wh, local_wh = imported.sum(axis=1), taken.sum(axis=1)

@@ -105,6 +105,17 @@ def stage_order(market: Sequence[Stage]) -> list[Finding]:
     return findings
 
 
+def registers_share_after(market: Sequence[Stage], members: Sequence[Member], by: str) -> list[Finding]:
+    """What registers counted is known after delivery alone, and a plant of several owners is read as one."""
+    if by == "net":
+        return []
+    after = 'does not go with by = "registers", which are shared after delivery'
+    early = [Finding(f"market.{stage.name}.gate", after) for stage in market if stage.gate]
+    alone = 'do not go with [market] by = "registers"'
+    owned = [Finding(f"{member.path}.owners", alone) for member in members if member.owners]
+    return early + owned
+
+
 def addresses(members: Sequence[Member]) -> list[Finding]:
     """No key belongs to two."""
     owners: dict[bytes, str] = {}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import time
+from datetime import date, time
 from fractions import Fraction
 from typing import Final
 
+from commonwatt.community.billing import Billing, Party
+from commonwatt.community.points import Point, Span
 from commonwatt.community.roles import Role
 from commonwatt.community.tariff import Tariff
 from commonwatt.units import MICRO, price_text
@@ -85,6 +87,9 @@ class Member:
     collateral : what it pays in at the start [unit]
     wallet, meter : addresses; None = the simulation derives keys from the community's seed
     owners : of a plant that belongs to other members, by their index; of everybody else nobody
+    points : its metering points; none where it is simulated, or read as one
+    spans : when it is a member; none = always
+    party : who it is on a bill
     """
 
     index: int
@@ -100,6 +105,13 @@ class Member:
     meter: bytes | None = None
     role: Role = Role.CONSUMER
     owners: tuple[Owner, ...] = ()
+    points: tuple[Point, ...] = ()
+    spans: tuple[Span, ...] = ()
+    party: Party = field(default_factory=lambda: Party(""))
+
+    def on(self, day: date) -> bool:
+        """Whether it is a member on a local day."""
+        return not self.spans or any(day in span for span in self.spans)
 
     @property
     def path(self) -> str:
@@ -182,6 +194,8 @@ class Community:
     digest : keccak of the canonical file, kept on the chain
     unit : what one integer of money is worth [micro-currency], one of `units.UNITS`
     readings : how well they come in a simulation
+    by : what is shared after delivery: "net", what a member took less what it fed in, or "registers", each for itself
+    billing : who bills the members after the fact, and how; None where nobody does
     """
 
     name: str
@@ -198,6 +212,8 @@ class Community:
     seed: str = ""
     unit: int = 1
     readings: ReadingsChoice = field(default_factory=ReadingsChoice)
+    by: str = "net"
+    billing: Billing | None = None
 
     @property
     def metered_generators(self) -> tuple[Member, ...]:

@@ -54,7 +54,8 @@ def role_of(table: MemberTable) -> Role:
     """What the file says; else a home with PV is a prosumer and any other a consumer."""
     if table.role is not None:
         return WORDS[table.role]
-    return Role.PROSUMER if table.pv else Role.CONSUMER
+    feeds_in = table.pv or any(point.export for point in table.points or ())
+    return Role.PROSUMER if feeds_in else Role.CONSUMER
 
 
 def foreign(role: object) -> tuple[str, ...]:
@@ -73,6 +74,12 @@ def findings(path: str, table: MemberTable, own: Collection[str]) -> list[Findin
         for key in foreign(table.role)
         if key in own
     ]
+    if table.points:
+        return found + [
+            Finding(f"{path}.{key}", "does not go with points: what they count is read, not simulated")
+            for key in ("load", "annual_kwh", "heat_pump", "pv", "battery")
+            if key in own
+        ]
     needed = _NEEDED.get(role) if table.role else "load"
     if needed and getattr(table, needed) is None:
         found.append(Finding(f"{path}.{needed}", f"is missing: {type(table).model_fields[needed].description}"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import time
+from datetime import date, time
 from difflib import get_close_matches
 from fractions import Fraction
 from typing import Annotated, Final, Literal, get_args
@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Discriminator,
@@ -24,9 +23,12 @@ from pydantic import (
     model_validator,
 )
 
+from commonwatt.community.billing import BillingTable, PartyTable
 from commonwatt.community.model import LEDGERS, OPERATOR, Battery, LedgerChoice, Terms, is_ledger
 from commonwatt.community.owners import weights
+from commonwatt.community.points import PointTable, SpanTable
 from commonwatt.community.roles import WORDS
+from commonwatt.community.table import Name, Table
 from commonwatt.proof import checksum_address
 from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MICRO, UNITS, micro
 
@@ -183,20 +185,12 @@ def some(known: Sequence[str]) -> str:
     return "; there is " + ", ".join(f"'{word}'" for word in known[:_SOME]) + ", …" * (len(known) > _SOME)
 
 
-def _seen(value: str) -> str:
-    """A name that shows whole wherever it is printed."""
-    if not value.isprintable():
-        raise ValueError("must hold only characters that can be seen, and plain spaces")
-    return value
-
-
 Money = Annotated[int, BeforeValidator(_money)]
 Price = Annotated[int, BeforeValidator(_price)]
 Duration = Annotated[int, BeforeValidator(_duration)]
 Percent = Annotated[Fraction, BeforeValidator(_percent)]
 Clock = Annotated[time, BeforeValidator(_clock)]
 Address = Annotated[bytes, BeforeValidator(_address)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_seen)]
 Size = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Efficiency = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
@@ -206,12 +200,6 @@ Wh = Annotated[int, Field(ge=0, le=MAX_ORDER_WH)]
 PLAIN_NAME: Final = re.compile(r"[\w-]{1,40}")
 PLAIN_NAME_RULE: Final = "a name has at most 40 letters, digits, '-' and '_'"
 """Of members, operators, stages and levies."""
-
-
-class Table(BaseModel):
-    """A table of the file: nothing is converted silently, and unknown keys are refused."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class CommunityTable(Table):
@@ -235,7 +223,7 @@ class GridTable(Table):
 class BandTable(Table):
     from_: Annotated[Clock, Field(alias="from", description="local time from which the price holds")]
     price: Annotated[Price, Field(description="price per kWh")]
-    days: Annotated[list[Day], Field(min_length=1)] = list(DAYS)
+    days: Annotated[list[Day], Field(min_length=1, default_factory=lambda: list(DAYS))]
 
 
 class PriceFileTable(Table):
@@ -370,6 +358,11 @@ class MemberTable(Table):
     collateral: Money = 0
     wallet: Address | None = None
     meter: Address | None = None
+    points: Annotated[list[PointTable], Field(min_length=1)] | None = None
+    from_: Annotated[date | None, Field(alias="from")] = None
+    until: date | None = None
+    periods: Annotated[list[SpanTable], Field(min_length=1)] | None = None
+    billing: PartyTable | None = None
 
 
 class PlantTable(Table):
@@ -390,6 +383,7 @@ SECTIONS: Final[dict[str, type[Table]]] = {
     "tariff": TariffTable,
     "market": StageTable,
     "ledger": LedgerTable,
+    "billing": BillingTable,
     "simulation": SimulationTable,
     "defaults": MemberTable,
     "members": MemberTable,

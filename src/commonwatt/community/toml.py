@@ -15,7 +15,8 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from commonwatt.community import checks, owners, roles
+from commonwatt.community import checks, owners, points, roles
+from commonwatt.community.billing import BillingTable, billing_of, party_of
 from commonwatt.community.model import PV, Battery, Community, LedgerChoice, Load, Member, ReadingsChoice, Stage, Terms
 from commonwatt.community.schema import (
     DAYS,
@@ -40,7 +41,7 @@ from commonwatt.community.unit import counted
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.proof import keccak
 
-_ONE_MEMBER_ONLY: Final = ("role", "wallet", "meter")
+_ONE_MEMBER_ONLY: Final = ("role", "wallet", "meter", "points", "from", "until", "periods", "billing")
 _DEVICES: Final = ("heat_pump", "pv", "battery")
 _ENOUGH_FOR_A_MEMBER: Final = {
     "heat_pump": {"profile": "any"},
@@ -102,12 +103,15 @@ def draft(text: str) -> Draft:
     simulation = reader.section("simulation", SimulationTable) if "simulation" in document else SimulationTable()
     tariff = _tariff(tariff_table) if tariff_table else None
     market, members = reader.stages(), reader.members()
+    by, billing = reader.by(), reader.section("billing", BillingTable) if "billing" in document else None
     network, profiles = grid.network if grid else None, head.profiles if head else None
     reader.findings += [
         *(checks.levy_names(tariff) if tariff else ()),
         *(checks.corridor(tariff) if tariff else ()),
         *checks.stage_order(market),
         *checks.member_names(members),
+        *points.findings(members, by),
+        *checks.registers_share_after(market, members, by),
         *checks.addresses(members),
         *(checks.buses(members, network) if grid or "grid" not in document else ()),
         *(checks.own_profiles(members, profiles) if head else ()),
@@ -130,6 +134,8 @@ def draft(text: str) -> Draft:
             profiles=profiles,
             seed=head.seed or head.name,
             readings=ReadingsChoice(simulation.late, simulation.silent),
+            by=by,
+            billing=billing_of(billing) if billing else None,
         )
     return Draft(tuple(reader.findings), community, tariff, market, members, network, head)
 
@@ -140,7 +146,8 @@ def canonical(document: Mapping[str, Any]) -> bytes:
     The order of members and stages means something and is kept.
     """
     listed = {key: list(document[key].items()) for key in ("members", "market") if key in document}
-    return json.dumps({**document, **listed}, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    text = json.dumps({**document, **listed}, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    return text.encode()
 
 
 @dataclass
@@ -158,6 +165,15 @@ class _Reader:
             self.findings.append(Finding(name, f"is missing: the file needs a table [{name}]"))
             return None
         return self.table(name, model, self.document[name])
+
+    def by(self) -> str:
+        """What the community trades by; a text beside the tables of its stages."""
+        market = self.document.get("market")
+        word = market.get("by", "net") if isinstance(market, dict) else "net"
+        if isinstance(word, dict) or word in ("net", "registers"):
+            return "net" if isinstance(word, dict) else str(word)
+        self.findings.append(Finding("market.by", f'must be "net" or "registers", not {word!r}'))
+        return "net"
 
     def stages(self) -> tuple[Stage, ...]:
         tables = self.tables("market", StageTable, self.entries("market", "[market.day_ahead]"))
@@ -192,6 +208,8 @@ class _Reader:
             return {}
         entries = {}
         for name, own in raw.items():
+            if section == "market" and name == "by" and not isinstance(own, dict):
+                continue
             if not PLAIN_NAME.fullmatch(name):
                 self.findings.append(Finding(f"{section}.{name}", PLAIN_NAME_RULE))
             elif not isinstance(own, dict):
@@ -299,4 +317,7 @@ def _member(index: int, id_: str, table: MemberTable) -> Member:
         wallet=table.wallet,
         meter=table.meter,
         role=role,
+        points=points.points_of(table.points),
+        spans=points.spans_of(table.from_, table.until, table.periods),
+        party=party_of(table.billing, id_),
     )

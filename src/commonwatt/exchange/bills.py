@@ -127,7 +127,7 @@ def _slots(books: Books) -> Iterator[list[dict[str, Any]]]:
     names = ("slot", "settled", "stage", *(name for name in TRADE_COLUMNS if name != "slot"))
     trades = _by_slot(store.last(tables.trades, names))
     ahead, metered = stages_ahead(store), books.metered
-    grid = books.arrays["grid"]
+    met, registers = _met_the_utility(books), _registers(books)
     for place, slot in enumerate(books.rules.period.starts.tolist()):
         own: list[list[tuple[Any, dict[str, Any]]]] = [[] for _ in range(books.rules.members)]
         for settled, stage, *values in trades.get(slot, ()):
@@ -144,10 +144,49 @@ def _slots(books: Books) -> Iterator[list[dict[str, Any]]]:
                 "reading": _reading(books.meters, slot, member, readings.get((slot, member))),
                 **under_orders([(place[0], line) for place, line in sorted(own[member], key=itemgetter(0))], orders),
                 "prices": {"retail": retail, "feedIn": feed_in},
-                "grid": {"wh": wh, "amount": grid_amount(wh, retail, feed_in)},
+                "grid": met(member, place, retail, feed_in),
+                **registers(member, place),
             }
-            for member, wh in enumerate(grid[:, place].tolist())
+            for member in range(books.rules.members)
         ]
+
+
+def _met_the_utility(books: Books) -> Callable[[int, int, int, int], dict[str, int]]:
+    """What a slot's line says of the utility: (member, place of the slot, retail, feed-in) to the line's `grid`."""
+    if books.rules.registers is None:
+        grid = books.arrays["grid"].tolist()
+
+        def net(member: int, place: int, retail: int, feed_in: int) -> dict[str, int]:
+            wh = grid[member][place]
+            return {"wh": wh, "amount": grid_amount(wh, retail, feed_in)}
+
+        return net
+    drawn, fed = books.energy.imported.tolist(), books.energy.exported.tolist()
+
+    def apart(member: int, place: int, retail: int, feed_in: int) -> dict[str, int]:
+        wh_in, wh_out = drawn[member][place], fed[member][place]
+        amount = grid_amount(wh_in, retail, feed_in) + grid_amount(-wh_out, retail, feed_in)
+        return {"whIn": wh_in, "whOut": wh_out, "amount": amount}
+
+    return apart
+
+
+def _registers(books: Books) -> Callable[[int, int], dict[str, Any]]:
+    """What a slot's line says of the member's registers, where these are shared: (member, place of the slot)."""
+    registers = books.rules.registers
+    if registers is None:
+        return lambda _member, _place: {}
+    counted, shared = (books.shares[name].tolist() for name in ("counted", "shared"))
+    own = [np.flatnonzero(registers.owner == member).tolist() for member in range(books.rules.members)]
+
+    def line(member: int, place: int) -> dict[str, Any]:
+        found = [
+            {"name": registers.names[each], "wh": counted[each][place], "shared": shared[each][place]}
+            for each in own[member]
+        ]
+        return {"registers": found}
+
+    return line
 
 
 def _orders(books: Books, slot: int) -> Callable[[bytes], Signed[Order] | None]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from commonwatt.accounts.charges import Charges, charges, joined
+from commonwatt.accounts.charges import Charges, Energy, charged, joined
 from commonwatt.accounts.document import metered
 from commonwatt.accounts.plants import Division, Plant, divide
 from commonwatt.exchange import store as tables
@@ -57,17 +57,39 @@ class Books:
         ]
 
     @cached_property
+    def shares(self) -> dict[str, IntArray]:
+        """What registers `counted`, `shared` and `paid`, each shape (registers, slots), where they are shared."""
+        return self.store.blobs(tables.registers, ("counted", "shared", "paid"))
+
+    @cached_property
+    def energy(self) -> Energy:
+        """What each member drew from the utility and fed in to it, and took of local energy."""
+        a, registers, members = self.arrays, self.rules.registers, self.rules.members
+        if registers is None:
+            return Energy.net(a["grid"], a["ahead"] + a["after"], a["credit"])
+        shared = self.shares["shared"]
+        left = self.shares["counted"] - shared
+        taken = registers.drawn(shared, members)
+        return Energy(registers.drawn(left, members), registers.fed(left, members), taken, a["credit"])
+
+    @cached_property
+    def metered_energy(self) -> tuple[IntArray, IntArray]:
+        """What each member's meters counted from the grid and to it, each shape (members, slots) [Wh] >= 0."""
+        registers, members, net = self.rules.registers, self.rules.members, self.arrays["net"]
+        if registers is None:
+            return np.maximum(net, 0), np.maximum(-net, 0)
+        counted = self.shares["counted"]
+        return registers.drawn(counted, members), registers.fed(counted, members)
+
+    @cached_property
     def charges(self) -> Charges:
         """What each member owes with the market [unit]."""
-        a = self.arrays
-        return self._charged(a["grid"], a["ahead"] + a["after"], a["credit"], self._taken())
+        return self._charged(self.energy, self._taken())
 
     @cached_property
     def charges_without_market(self) -> Charges:
         """What each member would owe if it met the utility alone [unit]."""
-        net = self.arrays["net"]
-        nothing = np.zeros_like(net)
-        return self._charged(net, nothing, nothing, np.zeros_like(self._taken()))
+        return self._charged(Energy.alone(*self.metered_energy), np.zeros_like(self._taken()))
 
     def _taken(self) -> IntArray:
         """What each member took of each plant, shape (plants, members, slots) [Wh]."""
@@ -81,28 +103,24 @@ class Books:
                     found[place[seller], buyer, (slot - rules.period.start) // rules.period.seconds] = settled
         return found
 
-    def _charged(self, grid: IntArray, local: IntArray, credit: IntArray, taken: IntArray) -> Charges:
+    def _charged(self, used: Energy, taken: IntArray) -> Charges:
         """As `charges`, of all slots, each under the tariff of its charter; with what plants leave to their owners.
 
         taken : as of `_taken`
         """
-        rules, energy = self.rules, (grid, local, credit)
-        charged = joined(
+        rules = self.rules
+        sums = joined(
             [
-                charges(
-                    part.charter.community.tariff,
-                    rules.prices.part(part.places),
-                    *(wh[:, part.places] for wh in energy),
-                )
+                charged(part.charter.community.tariff, rules.prices.part(part.places), used.part(part.places))
                 for part in rules.parts
             ]
         )
-        total = charged.total.tolist()
+        total = sums.total.tolist()
 
         def division(plant: Plant, took: IntArray) -> Division:
             index = plant.index
-            utility = payments(np.maximum(-grid[index], 0), rules.prices.feed_in)
-            fed = np.maximum(-grid[index] - local[index], 0)
-            return divide(plant, fed, took[plant.owners], credit[index], utility, total[index])
+            utility = payments(used.exported[index], rules.prices.feed_in)
+            fed = self.metered_energy[1][index]
+            return divide(plant, fed, took[plant.owners], used.credit[index], utility, total[index])
 
-        return replace(charged, plants=tuple(starmap(division, zip(rules.plants, taken, strict=True))))
+        return replace(sums, plants=tuple(starmap(division, zip(rules.plants, taken, strict=True))))

@@ -24,6 +24,7 @@ from commonwatt.exchange.events import Correction, Event, GateClosure, SlotEnd
 from commonwatt.exchange.outbox import Outbox, Outgoing, outgoing
 from commonwatt.exchange.parties import filed
 from commonwatt.exchange.rules import Rules
+from commonwatt.exchange.sharing import share
 from commonwatt.exchange.states import (
     Accepted,
     Cleared,
@@ -142,7 +143,7 @@ class Laboratory:
         with self.watch("verify readings"):
             earlier, credit = rows.read_delivered(self.store, self._start(correction), self.meters)
             late = self.believed(earlier.committed, readings, correction.place)
-            delivered = steps.amend(earlier, late, credit)
+            delivered = self.amended(earlier, late, credit)
         settled = self._settled(delivered, correction.place)
         if not netting.payable(settled.account.credit - credit, self.free()):
             return False
@@ -172,7 +173,16 @@ class Laboratory:
         with self.watch("settle"):
             frame = self.rules.frame.part(slice(place, place + 1))
             after = self._after(int(frame.starts[0]))
-            return steps.settle(delivered, after, frame, self.rules.limits, self.free(), self.rules.plants)
+            rules, free = self.rules, self.free()
+            if rules.registers:
+                delivered = replace(delivered, kept=self._kept(place))
+                return share(delivered, after, frame, rules.limits, free, rules.registers)
+            return steps.settle(delivered, after, frame, rules.limits, free, rules.plants)
+
+    def _kept(self, place: int) -> IntArray:
+        """What rounding has kept from each register before the slot at this place, shape (registers,)."""
+        known = rows.read_registers(self.store, int(self.rules.period.starts[place]) - self.rules.period.seconds)
+        return known.kept if len(known.kept) else np.zeros(len(self.rules.registers or ()), dtype=np.int64)
 
     def _after(self, slot: int) -> tuple[ActiveStage, ...]:
         return self.rules.charter_at(slot).after
@@ -201,7 +211,19 @@ class Laboratory:
         """Step 6, the exchange's side: what the meters counted. place : of the slot in the period"""
         net = readings.net.copy()
         net[list(readings.missing)] = 0
-        return Delivered(committed, net, (), readings.missing)
+        return Delivered(committed, net, (), readings.missing, counted=self.counted(readings))
+
+    def counted(self, readings: Readings) -> IntArray:
+        """What each register counted, shape (registers,) [Wh]; nothing where members trade on net, or none came."""
+        registers = self.rules.registers
+        if not registers:
+            return np.zeros(0, dtype=np.int64)
+        silent = np.isin(registers.owner, list(readings.missing))
+        return np.where(silent, 0, readings.counted)
+
+    def amended(self, earlier: Delivered, late: Delivered, credit: IntArray) -> Delivered:
+        """Step 6 once more. Raises RecordError when this is no correction."""
+        return steps.amend(earlier, late, credit)
 
     def witnessed(self, readings: Readings, end: SlotEnd) -> Witnessed:  # noqa: ARG002
         """Beside step 6: what the generators' own meters counted."""

@@ -10,11 +10,12 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection, select
 
+from commonwatt.accounts.registers import Shares
 from commonwatt.community.calendar import Slots
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.outbox import Outgoing
 from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Missed, Posted, Settled, Witnessed
-from commonwatt.exchange.store import Store, add, advance, count, drop, note
+from commonwatt.exchange.store import Store, add, advance, count, drop, note, put
 from commonwatt.market import Orders
 from commonwatt.market.proving import CLEARED
 from commonwatt.market.stage import ActiveStage
@@ -158,6 +159,10 @@ def _write_settled(
     values = enumerate(zip(*(column.tolist() for column in columns), strict=True))
     missing, readings = delivered.missing, tables.readings
     add(connection, tables.accounts, [(slot, member, revision, member not in missing, *row) for member, row in values])
+    if len(delivered.counted):
+        shares = account.shares
+        blobs = [each.tobytes() for each in (shares.counted, shares.shared, shares.paid, shares.kept)]
+        put(connection, tables.registers, (slot, *blobs))
     known = {row.member for row in connection.execute(select(readings.c.member).where(readings.c.slot == slot))}
     fresh = ((member, signed) for member, signed in enumerate(delivered.readings) if member not in known)
     add(connection, readings, _reading_rows(fresh, revision))
@@ -321,8 +326,16 @@ def read_delivered(store: Store, slot: int, meters: Sequence[bytes]) -> tuple[De
         readings[member] = Signed(record, row.hash, row.signature)
     net, credit = (np.array([getattr(row, name) for row in accounts], dtype=np.int64) for name in ("net", "credit"))
     missing = frozenset(row.member for row in accounts if not row.measured)
-    delivered = Delivered(_committed(store, slot), net, tuple(readings), missing, accounts[0].revision)
+    counted = read_registers(store, slot).counted
+    revision = accounts[0].revision
+    delivered = Delivered(_committed(store, slot), net, tuple(readings), missing, revision, counted=counted)
     return delivered, credit
+
+
+def read_registers(store: Store, slot: int) -> Shares:
+    """What registers counted and shared in a slot; empty where it is not settled, or members trade on net."""
+    found = store.columns(tables.registers, ("counted", "shared", "paid", "kept"), slot=slot)
+    return Shares(*(np.frombuffer(blob, dtype=np.int64) for row in found for blob in row))
 
 
 def revision_of(store: Store, slot: int) -> int | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from commonwatt.accounts.plants import Plant, plants_of
+from commonwatt.accounts.registers import Registers
 from commonwatt.community.calendar import Slots, local_clock, local_days, local_midnight
 from commonwatt.community.charter import unchangeable
 from commonwatt.community.model import Community, Stage
@@ -129,6 +130,11 @@ class Rules:
     def plants(self) -> tuple[Plant, ...]:
         """The plants that belong to other members."""
         return plants_of(self.community.members)
+
+    @cached_property
+    def registers(self) -> Registers | None:
+        """Where registers are shared, those of all members; else None."""
+        return Registers.of(self.community.members) if self.community.by == "registers" else None
 
     @property
     def parts(self) -> tuple[Part, ...]:

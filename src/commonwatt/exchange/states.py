@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from commonwatt.accounts.registers import Shares
 from commonwatt.market import Orders
 from commonwatt.proof import Tree
 from commonwatt.records import Clearing, Order, Post, Reading, Signed, Statement, Trade, Trades
@@ -46,12 +47,14 @@ class Readings:
     signed : for an exchange, which believes signatures only; by member index, None where no reading came
     missing : for the laboratory, the members of whom no reading came
     generators : what the meters of generators counted beside them, by member index
+    counted : where registers are shared, what each counted, shape (registers,) [Wh] >= 0
     """
 
     net: IntArray
     signed: tuple[Signed[Reading] | None, ...]
     missing: frozenset[int] = frozenset()
     generators: Mapping[int, Signed[Reading]] = field(default_factory=dict)
+    counted: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,8 @@ class Delivered:
     missing : the members without a reading
     revision : of the slot: 0 at its end, one more each time that it is settled anew with readings that came later
     moved : what earlier revisions have moved, shape (members,) or, where there are none, (1,) [unit]
+    counted : where registers are shared, what each counted, shape (registers,) [Wh] >= 0; else empty
+    kept : what rounding has kept from each in the slots before, same shape [millionths of a Wh]
     """
 
     committed: Committed
@@ -149,6 +154,8 @@ class Delivered:
     missing: frozenset[int] = frozenset()
     revision: int = 0
     moved: IntArray = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
+    counted: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    kept: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -161,6 +168,7 @@ class Account:
     local : settled local energy, shape (members,) [Wh], positive = bought
     grid : what is left to the utility, shape (members,) [Wh], positive = import
     credit : what each balance has moved by after all revisions, shape (members,) [unit]; its sum is zero
+    shares : of the registers, where these are shared; what a member shared with itself is in no trade
     """
 
     trades: Trades
@@ -169,6 +177,7 @@ class Account:
     local: IntArray
     grid: IntArray
     credit: IntArray
+    shares: Shares = field(default_factory=Shares)
 
 
 @dataclass(frozen=True)

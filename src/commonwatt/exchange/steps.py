@@ -186,8 +186,17 @@ def amend(earlier: Delivered, late: Delivered, credit: IntArray) -> Delivered:
     if known := came - earlier.missing:
         raise RecordError(f"A reading of member {min(known)} for slot {slot} counts already; a meter signs one.")
     readings = tuple(new or old for new, old in zip(late.readings, earlier.readings, strict=True))
-    missing = earlier.missing - came
-    return Delivered(earlier.committed, earlier.net + late.net, readings, missing, earlier.revision + 1, credit)
+    net, counted = earlier.net + late.net, earlier.counted + late.counted
+    missing, revision = earlier.missing - came, earlier.revision + 1
+    return Delivered(earlier.committed, net, readings, missing, revision, credit, counted)
+
+
+def resent(earlier: Delivered, late: Delivered, credit: IntArray) -> Delivered:
+    """Step 6 once more where nobody signs: all that was counted in the slot is another, as its sender says.
+
+    credit : as of `amend`
+    """
+    return replace(late, committed=earlier.committed, revision=earlier.revision + 1, moved=credit)
 
 
 def witnessed(

@@ -101,6 +101,8 @@ trades = _table(
 readings = _table("readings", ["slot", "member"], ["revision", "wh_in", "wh_out", "sequence"], ["hash", "signature"])
 generators = _table("generators", ["slot", "member"], ["wh_in", "wh_out", "sequence"], ["hash", "signature"])
 accounts = _table("accounts", ["slot", "member"], ["revision", "measured", "net", "ahead", "after", "grid", "credit"])
+# Where registers are shared: arrays of int64, as in `accounts.registers.Shares`.
+registers = _table("registers", ["slot"], [], ["counted", "shared", "paid", "kept"])
 commitments = _table("commitments", ["slot"], ["gate"], ["orders", "trades"])
 posts = _table(
     "posts",
@@ -205,6 +207,14 @@ class Store:
         """These columns of a table with a row for each slot and member, each shape (members, slots)."""
         rows = np.array(self.columns(table, names), dtype=np.int64).reshape(-1, members, len(names))
         return {name: np.ascontiguousarray(rows[:, :, place].T) for place, name in enumerate(names)}
+
+    def blobs(self, table: Table, names: Sequence[str]) -> dict[str, IntArray]:
+        """Columns that hold an array of int64 each for a slot, side by side: each shape (values, slots)."""
+        rows = self.columns(table, names)
+        return {
+            name: np.stack([np.frombuffer(row[place], dtype=np.int64) for row in rows], axis=1)
+            for place, name in enumerate(names)
+        }
 
     def close(self) -> None:
         """Release the file."""

@@ -24,6 +24,7 @@ class Frame:
     ceiling, floor : a local price above the one or below the other leaves somebody worse off than with the
         utility alone [unit/kWh]; MAX_PRICE and -MAX_PRICE where there is no utility
     unit : what one integer of money is worth [micro-currency]
+    importing : how many of the members can buy, the first ones, where each is a register; None = all may do both
     """
 
     starts: IntArray
@@ -33,6 +34,7 @@ class Frame:
     ceiling: IntArray
     floor: IntArray
     unit: int = 1
+    importing: int | None = None
 
     def part(self, chosen: slice | NDArray[np.bool_]) -> Frame:
         """The frame of some of its slots."""
@@ -75,11 +77,14 @@ class Positions:
 
     net : [Wh], positive = buys
     max_buy, min_sell : the members' price limits [unit/kWh]
+    kept : what rounding has kept from each in the slots before, where that is carried on [millionths of a Wh]; else
+        empty
     """
 
     net: IntArray
     max_buy: IntArray
     min_sell: IntArray
+    kept: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -128,12 +133,14 @@ class Outcome:
     """What a mechanism's own rule yields for one slot, before it is proved.
 
     evidence : what the mechanism's own proof needs beside the trades, such as the multipliers of an optimum
+    kept : as of `Positions`, after this slot; empty where nothing is carried on
     """
 
     trades: Trades = field(default_factory=Trades)
     prices: Mapping[str, int] = field(default_factory=dict)
     diagnostics: Mapping[str, int | float | str] = field(default_factory=dict)
     evidence: object = None
+    kept: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 BOUNDS = f"an order is at most {MAX_ORDER_WH} Wh and a price at most {MAX_PRICE} units of money per kWh"

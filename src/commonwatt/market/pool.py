@@ -9,19 +9,21 @@ it is: bilateral trades at one local price, and the rest with the utility. With 
 Every buyer takes the same share of its demand from neighbours, every seller sells the same share of its supply to
 them. So what buyers pay is what sellers and the utility receive, exactly, for any local price: no account stands
 between members. A pool's own file is only its price, and `sharing_key` its shares.
-Shares are by largest remainder, ties to the lower member index; the local price is rounded half up.
+Shares are by largest remainder, ties to the lower member index, or carried on from slot to slot; the local price is
+rounded half up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Final
 
 import numpy as np
 
 from commonwatt.market.interface import Frame, Outcome, Positions
 from commonwatt.records import Trades
-from commonwatt.units import IntArray, largest_remainder, round_half_up
+from commonwatt.units import IntArray, carried_remainder, largest_remainder, round_half_up
 
 LocalPrice = Callable[[int, int, int, int], Fraction]
 """(supply, demand [Wh], ceiling, floor) to the exact local price [unit/kWh].
@@ -29,18 +31,32 @@ LocalPrice = Callable[[int, int, int, int], Fraction]
 Where it lies above the ceiling or below the floor somebody would be worse off, and nothing is local.
 """
 
-Share = Callable[[IntArray, IntArray], tuple[IntArray, IntArray]]
-"""(demand, supply) to how much of each is local, all shape (members,) [Wh], both results with one sum."""
+Share = Callable[[IntArray, IntArray, IntArray], tuple[IntArray, IntArray, IntArray]]
+"""(demand, supply, kept) to how much of each is local, all shape (members,) [Wh], both results with one sum.
+
+kept, and what it is afterwards, as of `Positions.kept`.
+"""
+NOTHING_KEPT: Final = np.zeros(0, dtype=np.int64)
 
 
-def pro_rata(demand: IntArray, supply: IntArray) -> tuple[IntArray, IntArray]:
+def pro_rata(demand: IntArray, supply: IntArray, kept: IntArray) -> tuple[IntArray, IntArray, IntArray]:
     """The scarcer side is local as a whole, the other in proportion."""
     local = min(int(demand.sum()), int(supply.sum()))
-    return largest_remainder(local, demand), largest_remainder(local, supply)
+    taken, kept = split(local, demand, kept)
+    given, kept = split(local, supply, kept)
+    return taken, given, kept
 
 
-def _nothing(demand: IntArray, supply: IntArray) -> tuple[IntArray, IntArray]:
-    return np.zeros_like(demand), np.zeros_like(supply)
+def split(total: int, weights: IntArray, kept: IntArray) -> tuple[IntArray, IntArray]:
+    """By largest remainder, which is carried on where anything was `kept`. Whoever has no weight keeps its own."""
+    if not len(kept):
+        return largest_remainder(total, weights), kept
+    shares, now = carried_remainder(total, weights, kept)
+    return shares, np.where(weights > 0, now, kept)
+
+
+def _nothing(demand: IntArray, supply: IntArray, kept: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    return np.zeros_like(demand), np.zeros_like(supply), kept
 
 
 def clear(
@@ -60,11 +76,12 @@ def _clear(positions: Positions, ceiling: int, floor: int, local_price: LocalPri
         net, positions, lambda offered, wanted: local_price(offered, wanted, ceiling, floor)
     )
     wanted, offered, price = int(demand.sum()), int(supply.sum()), round_half_up(local)
-    buyer, seller, wh = pair(*(share if floor <= local <= ceiling else _nothing)(demand, supply))
+    taken, given, kept = (share if floor <= local <= ceiling else _nothing)(demand, supply, positions.kept)
+    buyer, seller, wh = pair(taken, given)
     trades = Trades(buyer, seller, wh, np.full(len(wh), price, dtype=np.int64))
     sell, buy = blended(local, int(wh.sum()), offered, wanted, ceiling, floor)
     prices = {"sell": round_half_up(sell), "buy": round_half_up(buy)}
-    return Outcome(trades, prices, {"supply_wh": offered, "demand_wh": wanted})
+    return Outcome(trades, prices, {"supply_wh": offered, "demand_wh": wanted}, kept=kept)
 
 
 def agreeable(

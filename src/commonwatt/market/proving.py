@@ -53,7 +53,8 @@ def proved(
     )
     for check in checks:
         insist(name, frame, slot, check)
-    return Clearing(name, int(frame.starts[slot]), trades, outcome.prices, grid, Proof(checks), outcome.diagnostics)
+    start, proof = int(frame.starts[slot]), Proof(checks)
+    return Clearing(name, start, trades, outcome.prices, grid, proof, outcome.diagnostics, outcome.kept)
 
 
 def insist(name: str, frame: Frame, slot: int, check: Check) -> None:

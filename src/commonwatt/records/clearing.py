@@ -86,6 +86,7 @@ class Clearing:
     prices : named prices [unit/kWh], such as buy, sell
     grid : what is left to the utility, shape (members,) [Wh], positive = import
     diagnostics : figures that explain the result
+    kept : what rounding keeps from each member after this slot, where that is carried on [millionths of a Wh]
     """
 
     mechanism: str
@@ -95,3 +96,4 @@ class Clearing:
     grid: IntArray
     proof: Proof
     diagnostics: Mapping[str, int | float | str] = field(default_factory=dict)
+    kept: IntArray = field(default_factory=_none)

@@ -154,7 +154,11 @@ class Homes:
 
     def reported(self, slot: int, net: IntArray, place: int, homes: frozenset[int]) -> Readings:  # noqa: ARG002
         """The readings of these homes. place : of the slot in the period"""
-        return Readings(net, (), frozenset(range(len(net))) - homes)
+        return Readings(net, (), frozenset(range(len(net))) - homes, counted=self.counted(place))
+
+    def counted(self, place: int) -> IntArray:
+        """What the registers of members' points counted in a slot, shape (registers,) [Wh]."""
+        return self.world.counted[:, self.world.first + place]
 
     def read_generators(self, slot: int, made: IntArray, place: int) -> dict[int, Signed[Reading]]:  # noqa: ARG002
         """What the generators' own meters counted, by member index. made : shape (homes,) [Wh] >= 0"""
@@ -209,7 +213,7 @@ class SigningHomes(Homes):
             self.meters[home].read(slot, wh, place + 1) if home in homes else None
             for home, wh in enumerate(net.tolist())
         )
-        return Readings(net, signed, frozenset(range(len(net))) - homes)
+        return Readings(net, signed, frozenset(range(len(net))) - homes, counted=self.counted(place))
 
     def read_generators(self, slot: int, made: IntArray, place: int) -> dict[int, Signed[Reading]]:
         """See `Homes`."""

@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from commonwatt.accounts.registers import Registers
 from commonwatt.community.calendar import Slots
 from commonwatt.community.model import Community
 from commonwatt.data import MeterFile, annual_kwh, read_meter_file, read_profiles
-from commonwatt.errors import GapError
+from commonwatt.errors import DataError, GapError
 from commonwatt.exchange.events import gate_of
 from commonwatt.exchange.rules import Rules
 from commonwatt.units import FloatArray, IntArray, wh_from_kw
@@ -25,12 +26,14 @@ class World:
     slots : the period and, before it, the history that the first forecast needs
     first : place of the period's first slot in `slots`
     load, generation : shape (homes, slots) [Wh] >= 0
+    counted : by the registers of members' points, shape (registers, slots) [Wh] >= 0
     """
 
     slots: Slots
     first: int
     load: IntArray
     generation: IntArray
+    counted: IntArray
 
     def place(self, instant: int) -> int:
         """Place in `slots` of the first slot that begins at `instant` [unix s] or later."""
@@ -48,13 +51,30 @@ def build(rules: Rules, folder: Path, history_days: int) -> World:
     begin = gate_of(community, rules.start) - history_days * 86_400
     lead = -(-(period.start - begin) // community.slot_seconds)
     slots = Slots(period.start - lead * community.slot_seconds, lead + period.count, community.slot_seconds)
-    loads, generations = _power(community, folder, slots)
-    return World(slots, lead, wh_from_kw(loads, slots.hours), wh_from_kw(generations, slots.hours))
-
-
-def _power(community: Community, folder: Path, slots: Slots) -> tuple[FloatArray, FloatArray]:
-    """Load and generation of every home, each shape (homes, slots) [kW]."""
     own = _own_meters(community, folder, slots)
+    load, generation = (wh_from_kw(kw, slots.hours) for kw in _power(community, own, slots))
+    registers = Registers.of(community.members)
+    counted = wh_from_kw(_counted(registers, own, slots), slots.hours)
+    load += registers.drawn(counted, len(load))
+    generation += registers.fed(counted, len(load))
+    return World(slots, lead, load, generation, counted)
+
+
+def _counted(registers: Registers, own: MeterFile, slots: Slots) -> FloatArray:
+    """What goes through each register, shape (registers, slots) [kW]. Raises DataError where the file has none."""
+    try:
+        return np.array([own.named(name) for name in registers.names]).reshape(len(registers), slots.count)
+    except ValueError:
+        known = {*own.columns, *own.headers}
+        missing = next(name for name in registers.names if name not in known)
+        raise DataError(
+            f"There is no column '{missing}', a register of a member's points, in the community's own meter file; name "
+            "the file that has it as profiles of [community], or settle what meters counted with commonwatt settle."
+        ) from None
+
+
+def _power(community: Community, own: MeterFile, slots: Slots) -> tuple[FloatArray, FloatArray]:
+    """Load and generation of every home, each shape (homes, slots) [kW]; of what points count, nothing."""
     loads, generations = np.zeros((2, len(community.members), slots.count))
     every = [load for member in community.members for load in member.loads]
     packaged = {load.profile for load in every} | {member.pv.profile for member in community.members if member.pv}

@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError
 
-from commonwatt.community.schema import Address, Table
+from commonwatt.community.schema import Address
 from commonwatt.community.sentences import findings_of
+from commonwatt.community.table import Table
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.ledger.chain.evm import Genesis
 from commonwatt.ledger.network.consensus.interface import Consensus

@@ -47,7 +47,8 @@ class SharingKeyParameters(Parameters):
     """Parameters of `sharing-key`.
 
     key : "dynamic" = in proportion to consumption in the slot, "static" = agreed shares
-    shares : of a static key, one per member in the order of community.toml; without them all are equal
+    shares : of a static key, one per member in the order of community.toml, or per register of import where these are
+        shared; without them all are equal
     price : between members [currency/kWh]; without it the middle of the utility's two prices
     """
 
@@ -65,36 +66,62 @@ class SharingKeyParameters(Parameters):
         """A price outside the corridor; shares of nobody, or not one for each member."""
         if self.price is not None and (told := outside(self.price, frame)):
             yield "price", told
-        if self.shares is not None and len(self.shares) != frame.members:
-            yield "shares", f"are {len(self.shares)}, one for each of {frame.members} members is needed"
+        if self.shares is not None and len(self.shares) != (buyers := _buyers(frame)):
+            who = "members" if frame.importing is None else "registers of import"
+            yield "shares", f"are {len(self.shares)}, one for each of {buyers} {who} is needed"
         if self.shares is not None and not sum(self.shares):
             yield "shares", "leave everybody without"
 
 
 def rule(frame: Frame, inputs: tuple[Positions, ...], parameters: SharingKeyParameters) -> tuple[Outcome, ...]:
     """Clear each slot by itself."""
-    share = pool.pro_rata if parameters.key == "dynamic" else partial(static, *static_key(frame.members, parameters))
+    share = pool.pro_rata if parameters.key == "dynamic" else partial(static, *static_key(frame, parameters))
     return pool.clear(frame, inputs, partial(local_price, parameters.price), share)
 
 
-def static_key(members: int, parameters: SharingKeyParameters) -> tuple[IntArray, int]:
-    """The agreed shares, shape (members,), and what they are parts of."""
+def _buyers(frame: Frame) -> int:
+    return frame.members if frame.importing is None else frame.importing
+
+
+def static_key(frame: Frame, parameters: SharingKeyParameters) -> tuple[IntArray, int]:
+    """The agreed shares, shape (members,), and what they are parts of; who cannot buy has none."""
+    key, buyers = np.zeros(frame.members, dtype=np.int64), _buyers(frame)
     if parameters.shares is None:
-        return np.ones(members, dtype=np.int64), max(1, members)
-    if len(parameters.shares) != members:
-        raise MarketError(f"sharing-key has {len(parameters.shares)} shares for {members} members.")
-    return np.array(parameters.shares, dtype=np.int64), MICRO
+        key[:buyers] = 1
+        return key, max(1, buyers)
+    if len(parameters.shares) != buyers:
+        raise MarketError(f"sharing-key has {len(parameters.shares)} shares for {buyers} who can buy.")
+    key[:buyers] = parameters.shares
+    return key, MICRO
 
 
-def static(key: IntArray, whole: int, demand: IntArray, supply: IntArray) -> tuple[IntArray, IntArray]:
-    """Local part of demand and supply, each shape (members,) [Wh], by shares `key` / `whole` of the supply.
+def static(
+    key: IntArray, whole: int, demand: IntArray, supply: IntArray, kept: IntArray
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Local part of demand and supply, each shape (members,) [Wh], by shares `key` / `whole` of the supply; and `kept`.
 
-    >>> [side.tolist() for side in static(np.array([1, 1, 0]), 2, np.array([500, 200, 0]), np.array([0, 0, 600]))]
-    [[300, 200, 0], [0, 0, 500]]
+    >>> none = np.zeros(0, dtype=np.int64)
+    >>> [side.tolist() for side in static(np.array([1, 1, 0]), 2, np.array([500, 200, 0]), np.array([0, 0, 600]), none)]
+    [[300, 200, 0], [0, 0, 500], []]
     """
-    allocated = largest_remainder(int(supply.sum()) * int(key.sum()) // whole, key)
-    taken = np.minimum(allocated, demand)
-    return taken, largest_remainder(int(taken.sum()), supply)
+    total = int(supply.sum())
+    if len(kept):
+        taken, kept = _carried(key, whole, demand, total, kept)
+    else:
+        taken = np.minimum(largest_remainder(total * int(key.sum()) // whole, key), demand)
+    given, kept = pool.split(int(taken.sum()), supply, kept)
+    return taken, given, kept
+
+
+def _carried(key: IntArray, whole: int, demand: IntArray, supply: int, kept: IntArray) -> tuple[IntArray, IntArray]:
+    """Each one's part of the supply [Wh], at most its demand, rounded so that its sum over the slots stays true."""
+    exact = np.array([supply * MICRO * int(part) // whole for part in key], dtype=np.int64)
+    exact = np.minimum(exact, demand * MICRO)
+    claims = exact + np.where(demand > 0, kept, 0)
+    taken = np.clip((claims + MICRO // 2) // MICRO, exact // MICRO, -(-exact // MICRO))
+    for last in np.argsort(claims - taken * MICRO, kind="stable")[: max(0, int(taken.sum()) - supply)]:
+        taken[last] -= 1
+    return taken, np.where(demand > 0, claims - taken * MICRO, kept)
 
 
 def local_price(price: int | None, _supply: int, _demand: int, ceiling: int, floor: int) -> Fraction:

@@ -11,7 +11,7 @@ from commonwatt.devices.operation import operate
 from commonwatt.grid.feeder import Feeder, Flow, flow
 from commonwatt.market.gap import near_enough
 from commonwatt.market.interface import Frame, Outcome
-from commonwatt.market.pool import pair, pro_rata
+from commonwatt.market.pool import NOTHING_KEPT, pair, pro_rata
 from commonwatt.market.proving import insist, paid, well_formed
 from commonwatt.market.schedule.bound import Duals, bound
 from commonwatt.market.schedule.input import Dispatch
@@ -157,7 +157,8 @@ def traded(frame: Frame, slot: int, net: IntArray, price: FloatArray) -> Trades:
     ceiling, floor = int(frame.ceiling[slot]), int(frame.floor[slot])
     if ceiling < floor:
         return Trades()
-    buyer, seller, wh = pair(*pro_rata(np.maximum(net, 0), np.maximum(-net, 0)))
+    wanted, offered, _ = pro_rata(np.maximum(net, 0), np.maximum(-net, 0), NOTHING_KEPT)
+    buyer, seller, wh = pair(wanted, offered)
     middle = np.rint((price[buyer] + price[seller]) / 2).astype(np.int64)
     return Trades(buyer, seller, wh, np.clip(middle, floor, ceiling))
 

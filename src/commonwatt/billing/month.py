@@ -1,0 +1,163 @@
+"""A month settled after the fact: another driver of the exchange's engine, for which every event is due at once.
+
+Nobody ordered anything: gates close without wishes, and each slot ends with what the registers counted. Where the
+readings of a slot are sent again with other values, it is settled anew as its next revision.
+"""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from commonwatt.accounts.registers import Registers
+from commonwatt.community.model import Community
+from commonwatt.exchange import rows, steps
+from commonwatt.exchange import store as tables
+from commonwatt.exchange.books import Books
+from commonwatt.exchange.events import Correction, GateClosure
+from commonwatt.exchange.exchange import Laboratory
+from commonwatt.exchange.founding import claim
+from commonwatt.exchange.rules import Rules
+from commonwatt.exchange.states import Delivered, Readings, Wishes
+from commonwatt.exchange.store import Store
+from commonwatt.market import Orders
+from commonwatt.units import IntArray
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, order=True)
+class Month:
+    """A calendar month, in local time. number : 1 to 12"""
+
+    year: int
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.year:04}-{self.number:02}"
+
+    @property
+    def first(self) -> date:
+        """Its first day."""
+        return date(self.year, self.number, 1)
+
+    @property
+    def days(self) -> int:
+        """How many it has."""
+        return monthrange(self.year, self.number)[1]
+
+    @property
+    def last(self) -> date:
+        """Its last day."""
+        return date(self.year, self.number, self.days)
+
+
+class AfterTheFact(Laboratory):
+    """The engine without signatures, for which readings that are sent again count instead of those before."""
+
+    def amended(self, earlier: Delivered, late: Delivered, credit: IntArray) -> Delivered:
+        """See `Laboratory`."""
+        return steps.resent(earlier, late, credit)
+
+    def obstacle(self, correction: Correction) -> str:
+        """See `Laboratory`; the days of a correction are the grid company's to say, and the operator's."""
+        slot = int(self.rules.period.starts[correction.place])
+        return "" if rows.revision_of(self.store, slot) is not None else f"Slot {slot} is not settled yet."
+
+
+@dataclass(frozen=True, eq=False)
+class Revised:
+    """What a slot that was settled anew moved: energy and money of each member, before and now; each shape (members,).
+
+    place : of the slot in the month; revision : its number
+    bought, sold : of local energy [Wh] >= 0; credit : received from neighbours [unit]
+    """
+
+    place: int
+    revision: int
+    bought: tuple[IntArray, IntArray]
+    sold: tuple[IntArray, IntArray]
+    credit: tuple[IntArray, IntArray]
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """A month whose slots are all settled. revised : those that were settled anew now"""
+
+    books: Books
+    revised: tuple[Revised, ...]
+
+
+def settle(
+    community: Community, folder: Path, month: Month, counted: IntArray, store: Store, progress: Progress | None = None
+) -> Settled:
+    """All slots of the month, as far as the store does not hold them yet; those with other readings anew.
+
+    folder : of community.toml, for the price files it names
+    counted : by the registers of the community, shape (registers, slots) [Wh] >= 0; 0 where a member is none
+    Raises StoreError when the store holds another month, or one of another community.
+    """
+    rules = Rules.of(community, folder, month.first, month.days)
+    claim(store, rules, "none", None)
+    engine = AfterTheFact(rules, store)
+    known = engine.done
+    while (event := engine.next) is not None:
+        if isinstance(event, GateClosure):
+            engine.close_gate(event, _nothing(event, rules.members))
+        else:
+            engine.end_slot(event, _readings(rules, counted[:, event.place]))
+        if progress:
+            progress(engine.done + 1, len(rules.events))
+    places = _changed(engine.books, counted) if known >= 0 else []
+    return Settled(engine.books, tuple(_again(engine, place, counted[:, place]) for place in places))
+
+
+def _changed(books: Books, counted: IntArray) -> list[int]:
+    """Places of the slots whose readings are others than those that they were settled with."""
+    rules = books.rules
+    if rules.registers:
+        other = (books.shares["counted"] != counted).any(axis=0)
+    else:
+        registers = Registers.of(rules.community.members)
+        other = (books.arrays["net"] != registers.net(counted, rules.members)).any(axis=0)
+    return [int(place) for place in np.flatnonzero(other)]
+
+
+def _again(engine: AfterTheFact, place: int, counted: IntArray) -> Revised:
+    """Settle a slot anew, and say what that moved."""
+    rules, slot = engine.rules, int(engine.rules.period.starts[place])
+    before = _moved(engine, slot)
+    # Without a ledger nobody has to be able to pay, so that this is never put off.
+    engine.correct(Correction(engine.now, place), _readings(rules, counted))
+    now = _moved(engine, slot)
+    revision = rows.revision_of(engine.store, slot) or 0
+    return Revised(place, revision, *zip(before, now, strict=True))
+
+
+def _moved(engine: AfterTheFact, slot: int) -> tuple[IntArray, IntArray, IntArray]:
+    """What a settled slot has moved of each member: energy bought and sold, and money, each shape (members,)."""
+    rules, store = engine.rules, engine.store
+    accounts = store.rows(tables.accounts, slot=slot)
+    credit = np.array([row.credit for row in accounts], dtype=np.int64)
+    if rules.registers:
+        shared = rows.read_registers(store, slot).shared
+        return rules.registers.drawn(shared, rules.members), rules.registers.fed(shared, rules.members), credit
+    local = np.array([row.after for row in accounts], dtype=np.int64)
+    return np.maximum(local, 0), np.maximum(-local, 0), credit
+
+
+def _nothing(closure: GateClosure, members: int) -> Wishes:
+    """Nobody wishes anything before the fact."""
+    none = Orders(*[np.zeros(0, dtype=np.int64)] * 4)
+    planned = np.zeros((members, closure.ahead.count), dtype=np.int64)
+    return Wishes((none,) * closure.ahead.count, (), planned, ())
+
+
+def _readings(rules: Rules, counted: IntArray) -> Readings:
+    registers = rules.registers or Registers.of(rules.community.members)
+    return Readings(registers.net(counted, rules.members), (), counted=counted)
