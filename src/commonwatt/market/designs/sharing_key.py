@@ -66,9 +66,8 @@ class SharingKeyParameters(Parameters):
         """A price outside the corridor; shares of nobody, or not one for each member."""
         if self.price is not None and (told := outside(self.price, frame)):
             yield "price", told
-        if self.shares is not None and len(self.shares) != (buyers := _buyers(frame)):
-            who = "members" if frame.importing is None else "registers of import"
-            yield "shares", f"are {len(self.shares)}, one for each of {buyers} {who} is needed"
+        if self.shares is not None and len(self.shares) != _buyers(frame):
+            yield "shares", f"are {len(self.shares)}, one for each of {_buyers(frame)} {_who(frame)} is needed"
         if self.shares is not None and not sum(self.shares):
             yield "shares", "leave everybody without"
 
@@ -83,6 +82,10 @@ def _buyers(frame: Frame) -> int:
     return frame.members if frame.importing is None else frame.importing
 
 
+def _who(frame: Frame) -> str:
+    return "members" if frame.importing is None else "registers of import"
+
+
 def static_key(frame: Frame, parameters: SharingKeyParameters) -> tuple[IntArray, int]:
     """The agreed shares, shape (members,), and what they are parts of; who cannot buy has none."""
     key, buyers = np.zeros(frame.members, dtype=np.int64), _buyers(frame)
@@ -90,7 +93,7 @@ def static_key(frame: Frame, parameters: SharingKeyParameters) -> tuple[IntArray
         key[:buyers] = 1
         return key, max(1, buyers)
     if len(parameters.shares) != buyers:
-        raise MarketError(f"sharing-key has {len(parameters.shares)} shares for {buyers} who can buy.")
+        raise MarketError(f"sharing-key has {len(parameters.shares)} shares for {buyers} {_who(frame)}.")
     key[:buyers] = parameters.shares
     return key, MICRO
 
