@@ -95,7 +95,12 @@ class TimeColumn:
         """The instant of `time`, after all those `before`."""
         begin = int(time.timestamp()) if time.tzinfo else int(time.replace(tzinfo=self.zone).timestamp())
         if time.tzinfo is None:
-            if datetime.fromtimestamp(begin, self.zone).replace(tzinfo=None) != time.replace(microsecond=0):
+            # Where the clocks skip an hour, the interval before it may be said to end as it begins.
+            edge = timedelta(seconds=self.ends)
+            if (
+                datetime.fromtimestamp(begin - self.ends, self.zone).replace(tzinfo=None)
+                != time.replace(microsecond=0) - edge
+            ):
                 raise DataError(f"{self.path}: the clocks of {self.zone.key} skip the time {time:%Y-%m-%d %H:%M}.")
             if before and begin <= before[-1]:
                 begin = int(time.replace(tzinfo=self.zone, fold=1).timestamp())
