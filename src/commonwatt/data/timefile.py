@@ -110,6 +110,8 @@ class TimeFile:
         Raises DataError when a value is no number, below zero or too high.
         """
         written = self.columns[column].filter(pl.Series(needed))
+        if self.letters and written.dtype.is_temporal():
+            written = written.cast(pl.String)
         if not (written.dtype.is_numeric() or written.dtype == pl.String):
             raise DataError(f"{self.path}: column '{self.names[column]}' holds {written.dtype}, not numbers.")
         numbers = self._cast(written)

@@ -120,6 +120,19 @@ def is_time_of_day(written: object) -> bool:
     return isinstance(written, time) or re.fullmatch(r"\d{1,2}:\d\d(:\d\d)?", str(written), re.ASCII) is not None
 
 
+def run_backwards(written: Sequence[object]) -> bool:
+    """Whether the first of these times comes after the last one."""
+    found = [_WRITTEN.fullmatch(str(text)) for text in (written[0], written[-1])]
+    day_first = _day_first(written) is not False
+    try:
+        first, last = (
+            _assembled(each, day_first=day_first or each["mark"] == ".").replace(tzinfo=None) for each in found if each
+        )
+    except ValueError:
+        return False
+    return first > last
+
+
 def local(instant: int, zone: ZoneInfo) -> str:
     """The instant [unix s] on the wall clock of `zone`, for messages."""
     return datetime.fromtimestamp(instant, zone).strftime("%Y-%m-%d %H:%M %Z")

@@ -48,6 +48,11 @@ class Sheet:
     decimal_commas: bool
 
     @property
+    def workbook(self) -> bool:
+        """Whether a spreadsheet shows its cells by letter and number."""
+        return self.path.suffix.lower() == ".xlsx"
+
+    @property
     def place(self) -> str:
         """The file and the sheet, for messages."""
         return f"{self.path}, sheet '{self.name}'" if self.name else str(self.path)
