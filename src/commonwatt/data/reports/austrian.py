@@ -46,13 +46,13 @@ def austrian(sheet: Sheet) -> Block | None:
     left_out: list[str] = []
     for place in range(1, max(map(len, head.values()))):
         point, direction, code = (_cell(head.get(name, ()), place) for name in ("point", "direction", "code"))
-        if point.casefold() in ("", "mm", "qov", "qualität") or not code:
-            if columns and place == columns[-1].place + 1 and place < len(rows.cells):
-                columns[-1] = replace(columns[-1], quality=rows.cells[place])
+        cells = rows.cells[place] if place < len(rows.cells) else (None,) * len(rows.numbers)
+        if not code and (not point or isinstance(next((cell for cell in cells if cell), ""), str)):
+            if columns and place == columns[-1].place + 1:
+                columns[-1] = replace(columns[-1], quality=cells)
         elif (meaning := coded(code, direction)) and point.casefold() != "total":
-            values = rows.cells[place] if place < len(rows.cells) else (None,) * len(rows.numbers)
             meter = meter_name(code) or _KWH
-            columns.append(Column(code, place, point, meaning, meter, series(code, values), None))
+            columns.append(Column(code, place, point, meaning, meter, series(code, cells), None))
         else:
             left_out.append(f"column '{code}' of {point}")
     refuse_without_columns(sheet, columns, left_out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from typing import Final
 
 import numpy as np
@@ -17,6 +17,7 @@ from commonwatt.data.times import is_time, run_backwards
 from commonwatt.data.workbook import Sheet, letters
 from commonwatt.errors import DataError
 
+_TOTALS: Final = re.compile(r"(?:spalten)?summe\b|total\b|sum\b", re.IGNORECASE)
 _SUMS: Final = re.compile(
     r"(?:spalten)?summe\b|total|sum\b|gesamt|minim|maxim|mittel|durchschnitt|average|mean\b|data completeness",
     re.IGNORECASE,
@@ -59,6 +60,7 @@ class Block:
     table : times, and the values of `columns` in their order
     left_out : what was not understood or not needed, each with the reason
     labels : what the only column of times says of itself, None when it says nothing
+    sums : number and cells of a row that says what the columns add up to, None when there is none
     """
 
     sheet: Sheet
@@ -68,6 +70,7 @@ class Block:
     columns: tuple[Column, ...]
     left_out: tuple[str, ...]
     labels: Labels | None
+    sums: tuple[int, tuple[object, ...]] | None
 
     @classmethod
     def of(
@@ -95,16 +98,22 @@ class Block:
             sheet.decimal_commas,
             tuple(map(letters, places)) if sheet.workbook else (),
         )
-        return cls(sheet, kind, tuple(header_rows), table, best, (*left_out, *passed_over, *rows.left_out), labels)
+        every = (*left_out, *passed_over, *rows.left_out)
+        return cls(sheet, kind, tuple(header_rows), table, best, every, labels, _sums(sheet, min(times)))
 
 
 def first_row(sheet: Sheet, most: int = 3) -> tuple[int, int] | None:
-    """Places of the first row and column with a time, among the first columns; None when there is none."""
-    for place, row in enumerate(sheet.rows):
-        for column, cell in enumerate(row[:most]):
-            if is_time(cell):
-                return place, column
-    return None
+    """Places of the first row of values and of its time, among so many columns; None when there are none.
+
+    Lines above the names may hold times too; those of values follow each other.
+    """
+    columns = [
+        [place for place, row in enumerate(sheet.rows) if column < len(row) and is_time(row[column])]
+        for column in range(most)
+    ]
+    followed = [[place for place, after in pairwise(rows) if after == place + 1] for rows in columns]
+    best = max(range(most), key=lambda column: (len(followed[column]), bool(columns[column]), -column))
+    return ((followed[best] or columns[best])[0], best) if columns[best] else None
 
 
 def refuse_without_columns(sheet: Sheet, columns: Sequence[Column], left_out: Sequence[str]) -> None:
@@ -112,6 +121,13 @@ def refuse_without_columns(sheet: Sheet, columns: Sequence[Column], left_out: Se
     if not columns:
         what = "; ".join(left_out[:3]) or "there is none beside the times"
         raise DataError(f"{sheet.place}: no column says what a metering point took or fed in: {what}.")
+
+
+def _sums(sheet: Sheet, time: int) -> tuple[int, tuple[object, ...]] | None:
+    for number, row in zip(sheet.numbers, sheet.rows, strict=True):
+        if time < len(row) and isinstance(row[time], str) and _TOTALS.match(str(row[time])):
+            return number, row
+    return None
 
 
 def _best(columns: Sequence[Column]) -> tuple[tuple[Column, ...], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final
@@ -28,6 +29,8 @@ from commonwatt.plain import many
 from commonwatt.units import FloatArray, IntArray
 
 _MWH_PER_KWH: Final = 1_000_000
+_SUM_OFF: Final = 0.01
+"""How far a sum may be off by rounding [kWh]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +89,7 @@ def on_slots(block: Block, file: TimeFile, slots: Slots) -> SheetRead:
             local(instant, file.zone) for instant in (int(file.starts[0]), int(file.ends[-1]), slots.start, slots.end)
         )
         raise DataError(f"{block.sheet.place} runs from {begin} to {end} and has nothing between {first} and {last}.")
-    lines, columns, unknown = [], [], Counter[str]()
+    lines, columns, unknown, said = [], [], Counter[str](), []
     for place, column in enumerate(block.columns):
         register = _is_register(block, file, place, column)
         energy = _register(file, place, column, slots) if register else _intervals(file, place, column, slots)
@@ -94,7 +97,8 @@ def on_slots(block: Block, file: TimeFile, slots: Slots) -> SheetRead:
         line = _line(file, energy, flags, slots, step)
         lines.append(line)
         columns.append(_read(file, place, column, line, register=register))
-    said = [
+        said += [] if register else _off_sum(block, file, place, column)
+    said += [
         f"{block.sheet.place}: the flag '{flag}' of {many(count, 'value')} is not known."
         for flag, count in unknown.items()
     ]
@@ -233,6 +237,21 @@ def _read(file: TimeFile, place: int, column: Column, line: Line, *, register: b
         int(line.there.sum()),
         tuple(sorted(counts.items())),
     )
+
+
+def _off_sum(block: Block, file: TimeFile, place: int, column: Column) -> list[str]:
+    """What to say where the values of a column do not add up to what the file says."""
+    number, cells = block.sums or (0, ())
+    written = str(cells[column.place] if column.place < len(cells) else "").replace(",", ".")
+    if not re.fullmatch(r"[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?", written) or not column.meter.energy:
+        return []
+    total = float(np.nansum(file.numbers(place)))
+    if abs(total - float(written)) <= _SUM_OFF / column.meter.per_unit:
+        return []
+    return [
+        f"{block.sheet.place}: row {number} says {written} {column.unit} for column '{column.title}', but its values "
+        f"add up to {total:.6f}."
+    ]
 
 
 def _zoned(block: Block) -> bool:
