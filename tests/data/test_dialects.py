@@ -82,6 +82,11 @@ ALIKE = {
     "begin and end": table("from,until,casa_kwh", ISO + ",2026-05-19T{time.hour:02}:59:59,{kwh}"),
     "begin and the last minute": table("from;until;casa_kwh", ISO + ";{time:%d.%m.%Y %H}:59;{comma}"),
     "begin and end, the last at 24:00": table("from,until,casa_kwh", ISO + ",2026-05-19T{next:02}:00,{kwh}"),
+    "dates and times in two columns": table("Datum;Zeit;casa_kwh", "{time:%d.%m.%Y};{time:%H:%M};{comma}"),
+    "dates and both times of an interval": table(
+        "Datum;Zeit von;Zeit bis;casa_kwh", "{time:%d.%m.%Y};{time:%H:%M:%S};{time:%H}:59:59;{comma}"
+    ),
+    "tabulators": table("time\tcasa_kwh", ISO + "\t{comma}"),
     "the unit in square brackets": table("time,casa [kWh]"),
     "the unit in round brackets": table("time,casa (kWh)"),
     "the unit in words": table("time,casa (in kWh)"),
@@ -187,9 +192,9 @@ REFUSED = {
         changed(9, '2026-05-19T07:00,"1"2'),
         "cannot be read: row 9: a closing quote is not followed by ','.",
     ),
-    "dates and times in two columns": (
-        table("Datum;Zeit;casa_kwh", "{time:%d.%m.%Y};{time:%H:%M};{comma}"),
-        "column 'Zeit' has times of day beside the dates; write date and time into one column, such as",
+    "a date without its time of day": (
+        changed(9, "2026-05-19,,1", head="date,time,casa_kwh", row="{time:%Y-%m-%d},{time:%H:%M},{kwh}"),
+        "row 9 has nothing.",
     ),
     "times with noon and midnight": (changed(2, "05/19/2026 12:00 AM,1"), "row 2 has '05/19/2026 12:00 AM'."),
     "names that differ by a space": (
@@ -228,9 +233,16 @@ def test_exports_that_are_refused_with_their_place(tmp_path: Path, what: str) ->
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
-def test_another_encoding_is_told(tmp_path: Path, encoding: str) -> None:
-    with pytest.raises(DataError, match=r"meters\.csv cannot be read: it is not UTF-8; save it as UTF-8\.$"):
-        wh_of(written(tmp_path, table("Zeit,Küche_kwh"), encoding))
+def test_the_other_encodings_of_spreadsheets_are_read(tmp_path: Path, encoding: str) -> None:
+    assert wh_of(written(tmp_path, table("Zeit,Küche_kwh"), encoding), "Küche") == WH
+
+
+@pytest.mark.parametrize("junk", [b"\x81\x8d", b"\0"])
+def test_what_is_no_text_is_told(tmp_path: Path, junk: bytes) -> None:
+    path = tmp_path / "meters.csv"
+    path.write_bytes(junk + b"\xfc" + table().encode())
+    with pytest.raises(DataError, match=r"meters\.csv cannot be read: it is no text in UTF-8 or Windows-1252; save it"):
+        wh_of(path)
 
 
 def test_begin_and_end_keep_the_hour_that_the_clocks_repeat(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ def test_parquet_columns_must_be_numbers(tmp_path: Path) -> None:
         (["time,a_kw", ",1", "2026-03-02T00:00,1"], r"row 2 has nothing; the row above it must hold the names"),
         (["time,a_kw", "2026-03-02T00:00,1"], r"at least two rows"),
         (["time", "2026-03-02T00:00", "2026-03-02T00:15"], r"a column per meter"),
-        (["time\ta_kw", "2026-03-02T00:00\t1", "2026-03-02T00:15\t1"], r"separated by commas or semicolons"),
+        (["time|a_kw", "2026-03-02T00:00|1", "2026-03-02T00:15|1"], r"separated by commas, semicolons or tabulators"),
         (["time,a_kw,a_kwh", "2026-03-02T00:00,1,1", "2026-03-02T00:15,1,1"], r"'a' has 2 columns"),
         (["time,a_kw,a_kw", "2026-03-02T00:00,1,1", "2026-03-02T00:15,1,1"], r"'a' has 2 columns"),
         (["time,a_kw", "2026-03-02T00:00,1,1", "2026-03-02T00:15,1"], r"row 2 has 3 values, but"),
@@ -222,7 +222,9 @@ def test_tables_that_are_no_meter_file(tmp_path: Path, lines: list[str], message
 def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere\.csv cannot be read: there is no such file"):
         read_meter_file(tmp_path / "nowhere.csv", DAY, BERLIN)
-    with pytest.raises(DataError, match=r"neither a \.csv nor a \.parquet"):
+    with pytest.raises(DataError, match=r"neither a \.csv, a \.parquet nor an \.xlsx file"):
+        read_meter_file(write(tmp_path, ["x"], "meter.txt"), DAY, BERLIN)
+    with pytest.raises(DataError, match=r"meter\.xlsx cannot be read: it is no \.xlsx workbook, or a damaged one"):
         read_meter_file(write(tmp_path, ["x"], "meter.xlsx"), DAY, BERLIN)
     with pytest.raises(DataError, match=r"cannot be read"):
         read_meter_file(write(tmp_path, ["no parquet"], "meter.parquet"), DAY, BERLIN)

@@ -44,10 +44,10 @@ def test_what_is_no_price_is_told_in_one_sentence(tmp_path: Path, noon: str, sen
 def test_a_price_file_has_one_column_of_prices(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has 2 price columns; one is needed"):
         read_price_file(hourly(tmp_path, "time,a,b", "1,1"), DAY, BERLIN, "EUR")
-    tabs = tmp_path / "tabs.csv"
-    tabs.write_text("time\tprice\n2026-03-02T00:00\t0.3\n2026-03-02T01:00\t0.3\n")
-    with pytest.raises(DataError, match=r"a column of prices and at least two rows; .* by commas or semicolons"):
-        read_price_file(tabs, DAY, BERLIN, "EUR")
+    bars = tmp_path / "bars.csv"
+    bars.write_text("time|price\n2026-03-02T00:00|0.3\n2026-03-02T01:00|0.3\n")
+    with pytest.raises(DataError, match=r"a column of prices and at least two rows; .* by commas, semicolons or tab"):
+        read_price_file(bars, DAY, BERLIN, "EUR")
 
 
 def test_a_price_file_covers_the_period(tmp_path: Path) -> None:

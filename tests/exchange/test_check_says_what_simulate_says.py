@@ -116,7 +116,7 @@ def cents(folder: Path) -> None:
 
 BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "no meter file": (without("meters.csv"), "meters.csv cannot be read: there is no such file"),
-    "a meter file of another kind": (renamed, "meters.txt is neither a .csv nor a .parquet file"),
+    "a meter file of another kind": (renamed, "meters.txt is neither a .csv, a .parquet nor an .xlsx file"),
     "a word for a price file": (text("retail.csv", "witaj"), "retail.csv needs a column of times, a column of prices"),
     "a pipe for a price file": (instead("retail.csv", os.mkfifo), "retail.csv cannot be read: it is no regular file"),
     "a folder for a meter file": (instead("meters.csv", Path.mkdir), "meters.csv cannot be read: it is a folder"),

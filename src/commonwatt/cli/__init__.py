@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 
 from commonwatt.cli.chain import app as chain_app
 from commonwatt.cli.community import app as community_app
+from commonwatt.cli.data import fill
 from commonwatt.cli.dealing import buy, fetch, offer
 from commonwatt.cli.member import challenge, deposit, verify, withdraw
 from commonwatt.cli.options import JsonPath, Whole, named_values, progress, seldom_collected, write_json
@@ -100,6 +101,9 @@ def data(*, json_path: JsonPath = None) -> None:
         for kind, names in each["profiles"].items():  # type: ignore[attr-defined]
             console.print(f"  {kind}: {', '.join(names)}")
     console.print(f"[bold]grids[/bold]  {', '.join(grid_names())}")
+
+
+app["data"].command(fill)
 
 
 @app.command

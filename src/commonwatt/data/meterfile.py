@@ -34,9 +34,9 @@ _UNITS: Final = "W, kW, MW, Wh, kWh or MWh"
 MOST_KW: Final = 1_000_000
 """Highest power that a meter can have counted [kW]."""
 _RISES_OF_A_REGISTER: Final = 24
-_NEGATIVE: Final = "is negative; load and generation need a column each, both positive"
-_FALLS: Final = "is less than the one before; a register never falls"
-_TOO_HIGH: Final = f"is more than {MOST_KW} kW"
+NEGATIVE: Final = "is negative; load and generation need a column each, both positive"
+FALLS: Final = "is less than the one before; a register never falls"
+TOO_HIGH: Final = f"is more than {MOST_KW} kW"
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Meters:
                 "min; energy is not spread over slots, so take longer slots or finer readings."
             )
         for column, meter in enumerate(opened.meters):
-            if meter.energy and not meter.register and _only_rises(file.numbers(column)):
+            if meter.energy and not meter.register and only_rises(file.numbers(column)):
                 raise DataError(
                     f"{file.path}: column '{file.names[column]}' keeps rising, as the register of a meter does; if its "
                     f"differences are the energy, say so in its name with {REGISTER_WORDS}, or give kW instead."
@@ -113,17 +113,17 @@ class Meters:
     def _means(self, column: int, slots: Slots, most: float) -> FloatArray:
         file = self.file
         needed = (file.ends > slots.start) & (file.starts < slots.end)
-        values = file.checked(column, needed, most, _NEGATIVE, _TOO_HIGH)
+        values = file.checked(column, needed, most, NEGATIVE, TOO_HIGH)
         return file.covering(column, file.starts[needed], file.ends[needed], values, slots)
 
     def _register(self, column: int, slots: Slots, most: float) -> FloatArray:
         """As `_means`, of the differences to the next row; where that is missing, so is the energy."""
         file = self.file
         needed = (file.ends > slots.start) & (file.starts < slots.end + self.step)
-        shown = file.checked(column, needed, np.inf, _NEGATIVE, _TOO_HIGH)
+        shown = file.checked(column, needed, np.inf, NEGATIVE, TOO_HIGH)
         starts, ends = file.starts[needed], file.ends[needed]
         energy = np.where(starts[1:] == ends[:-1], np.diff(shown), np.nan)
-        for wrong, why in ((energy < 0, _FALLS), (energy > most, _TOO_HIGH)):
+        for wrong, why in ((energy < 0, FALLS), (energy > most, TOO_HIGH)):
             if wrong.any():
                 row = int(wrong.argmax()) + 1
                 raise file.wrong(column, shown[row], int(starts[row]), why)
@@ -165,7 +165,7 @@ def _meters(file: TimeFile, unit: Unit | None) -> tuple[MeterName, ...]:
     return tuple(meters)
 
 
-def _only_rises(values: FloatArray) -> bool:
+def only_rises(values: FloatArray) -> bool:
     """Whether values look like those of a register: they rise again and again and as good as never fall.
 
     A few rises are enough when each is small against where the register stands.

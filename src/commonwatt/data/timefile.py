@@ -1,8 +1,10 @@
-"""A file of times and values, CSV or Parquet, checked and brought onto the slots. Nothing is ever filled in.
+"""A file of times and values, checked and brought onto the slots. Nothing is ever filled in.
 
 The first column is the time at which each interval *begins* (`commonwatt.data.times`), and a second one of times, if
-there is one, at which it ends. How a table is written: `commonwatt.data.table`. Numbers have decimal points, or decimal
-commas in a file with semicolons; a file has one kind of decimal mark, and no mark of thousands.
+there is one, at which it ends; or the only one is the time at which it ends, where whoever asks says so. Dates with the
+time of day in a column of its own are such times too. How a table is written: `commonwatt.data.table`. Numbers have
+decimal points, or decimal commas in a file with semicolons; a file has one kind of decimal mark, and no mark of
+thousands.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -27,6 +29,8 @@ from commonwatt.units import FloatArray, IntArray
 
 Ends = Callable[[TimeColumn, IntArray], IntArray]
 """From the begins of the intervals to their ends."""
+Labels = Literal["begin", "end"]
+"""What the time of a row says of its interval, where it says only one."""
 
 _GROUPED: Final = r"^[1-9][0-9]{0,2}[.,][0-9]{3}$"
 _WHOLE_HUNDREDS: Final = r"^[1-9][0-9]{2,}$"
@@ -38,6 +42,9 @@ class TimeFile:
 
     names, columns : of the values
     starts, ends : of each row's interval, shape (rows,) [unix s]
+    labels : which of the two a row's time is; "begin" where it says both
+    rows : number of each row in the file, shape (rows,)
+    letters : what a spreadsheet calls the columns, empty for other files
     """
 
     path: Path
@@ -47,36 +54,45 @@ class TimeFile:
     starts: IntArray
     ends: IntArray
     decimal_commas: bool
+    labels: Labels
+    rows: IntArray
+    letters: tuple[str, ...]
 
     @classmethod
-    def read(cls, path: str | Path, timezone: str, values: str, ends: Ends) -> TimeFile:
+    def read(cls, path: str | Path, timezone: str, values: str, ends: Ends, labels: Labels = "begin") -> TimeFile:
         """The file `path`.
 
         values : what its columns hold, for messages, such as "a column per meter"
         ends : where a row's interval ends, when no column says it
+        labels : what the only column of times says
 
         Raises DataError, one sentence that names the file and the place.
         """
-        path, zone = Path(path), zone_named(timezone)
-        table = read_table(path)
+        return cls.of(read_table(Path(path)), timezone, values, ends, labels)
+
+    @classmethod
+    def of(cls, table: Table, timezone: str, values: str, ends: Ends, labels: Labels = "begin") -> TimeFile:
+        """As `read`, of a table whose first row is the first one of values."""
+        path, zone = table.path, zone_named(timezone)
         if len(table.names) < 2 or len(table.rows) < 2:
             raise DataError(
                 f"{path} needs a column of times, {values} and at least two rows; the columns of a CSV file are "
-                "separated by commas or semicolons."
+                "separated by commas, semicolons or tabulators."
             )
         if is_time(table.names[0]):
             raise DataError(f"{path} must begin with the names of its columns, but begins with '{table.names[0]}'.")
-        if is_time_of_day(table.columns[1][0]):
-            raise DataError(
-                f"{path}: column '{table.names[1]}' has times of day beside the dates; write date and time into one "
-                "column, such as 2026-03-01 00:15."
-            )
+        table = _dated(table)
         times = TimeColumn(path, table.rows.tolist(), zone)
-        starts = times.instants(table.columns[0])
         told = len(table.names) > 2 and is_time(table.columns[1][0])
+        by_end = labels == "end" and not told
+        starts = replace(times, ends=by_end).instants(table.columns[0])
         until = _told_ends(times, starts, table.columns[1]) if told else ends(times, starts)
+        if by_end:
+            starts, until = 2 * starts - until, starts
         names, columns = table.names[1 + told :], table.columns[1 + told :]
-        return cls(path, zone, names, columns, starts, until, _has_commas(table, names, columns))
+        commas, letters = _has_commas(table, names, columns), table.letters[1 + told :]
+        saying: Labels = "end" if by_end else "begin"
+        return cls(path, zone, names, columns, starts, until, commas, saying, table.rows, letters)
 
     def slots(self, seconds: int) -> Slots:
         """All slots of this length from the file's begin to its end."""
@@ -94,6 +110,8 @@ class TimeFile:
         Raises DataError when a value is no number, below zero or too high.
         """
         written = self.columns[column].filter(pl.Series(needed))
+        if self.letters and written.dtype.is_temporal():
+            written = written.cast(pl.String)
         if not (written.dtype.is_numeric() or written.dtype == pl.String):
             raise DataError(f"{self.path}: column '{self.names[column]}' holds {written.dtype}, not numbers.")
         numbers = self._cast(written)
@@ -111,8 +129,10 @@ class TimeFile:
 
     def wrong(self, column: int, value: object, start: int, why: str) -> DataError:
         """What to raise for the value of the interval that begins at `start`."""
+        row = self.rows[np.searchsorted(self.starts, start)]
+        cell = f" in cell {self.letters[column]}{row}" if self.letters else ""
         return DataError(
-            f"{self.path}: column '{self.names[column]}' has '{value}' at {local(start, self.zone)}, which {why}."
+            f"{self.path}: column '{self.names[column]}' has '{value}'{cell} at {local(start, self.zone)}, which {why}."
         )
 
     def covering(self, column: int, starts: IntArray, ends: IntArray, values: FloatArray, slots: Slots) -> FloatArray:
@@ -173,6 +193,23 @@ def until_the_next(_: TimeColumn, starts: IntArray) -> IntArray:
     hole = (gaps >= 2 * beside) & (beside > 0)
     lengths = np.where(hole, beside, gaps)
     return np.asarray(starts + np.append(lengths, lengths[-1]), dtype=np.int64)
+
+
+def _dated(table: Table) -> Table:
+    """The table with dates and times of day in one column, and without the times of day at which intervals end."""
+    if not is_time_of_day(table.columns[1][0]):
+        return table
+    days, clock = table.columns[0], table.columns[1]
+    if days.dtype.is_temporal():
+        days = days.dt.strftime("%Y-%m-%d")
+    joined = pl.select(pl.concat_str(days, pl.lit(" "), clock.cast(pl.String))).to_series()
+    first = 2 + (len(table.columns) > 2 and is_time_of_day(table.columns[2][0]))
+    return replace(
+        table,
+        names=(table.names[0], *table.names[first:]),
+        columns=(joined, *table.columns[first:]),
+        letters=(*table.letters[:1], *table.letters[first:]),
+    )
 
 
 def _told_ends(times: TimeColumn, starts: IntArray, column: pl.Series) -> IntArray:

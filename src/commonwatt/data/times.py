@@ -95,7 +95,12 @@ class TimeColumn:
         """The instant of `time`, after all those `before`."""
         begin = int(time.timestamp()) if time.tzinfo else int(time.replace(tzinfo=self.zone).timestamp())
         if time.tzinfo is None:
-            if datetime.fromtimestamp(begin, self.zone).replace(tzinfo=None) != time.replace(microsecond=0):
+            # Where the clocks skip an hour, the interval before it may be said to end as it begins.
+            edge = timedelta(seconds=self.ends)
+            if (
+                datetime.fromtimestamp(begin - self.ends, self.zone).replace(tzinfo=None)
+                != time.replace(microsecond=0) - edge
+            ):
                 raise DataError(f"{self.path}: the clocks of {self.zone.key} skip the time {time:%Y-%m-%d %H:%M}.")
             if before and begin <= before[-1]:
                 begin = int(time.replace(tzinfo=self.zone, fold=1).timestamp())
@@ -113,6 +118,19 @@ def is_time(written: object) -> bool:
 def is_time_of_day(written: object) -> bool:
     """Whether this is a time without a date, such as 00:15."""
     return isinstance(written, time) or re.fullmatch(r"\d{1,2}:\d\d(:\d\d)?", str(written), re.ASCII) is not None
+
+
+def run_backwards(written: Sequence[object]) -> bool:
+    """Whether the first of these times comes after the last one."""
+    found = [_WRITTEN.fullmatch(str(text)) for text in (written[0], written[-1])]
+    day_first = _day_first(written) is not False
+    try:
+        first, last = (
+            _assembled(each, day_first=day_first or each["mark"] == ".").replace(tzinfo=None) for each in found if each
+        )
+    except ValueError:
+        return False
+    return first > last
 
 
 def local(instant: int, zone: ZoneInfo) -> str:
