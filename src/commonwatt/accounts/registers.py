@@ -70,11 +70,11 @@ class Shares:
     """What registers counted and shared in a slot, each shape (registers,) and >= 0; empty where members trade on net.
 
     counted : [Wh]; shared : of it, with neighbours or with the member's own other registers [Wh]
-    paid : what is owed for the shared energy: by an import register, to an export register [unit]
+    worth : of the shared energy, Wh times price, exactly: owed by an import register, to an export register [unit/1000]
     kept : what rounding has kept from each after this slot [millionths of a Wh], below 0 where it gave too much
     """
 
     counted: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     shared: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    paid: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    worth: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     kept: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))

@@ -113,6 +113,10 @@ class Member:
         """Whether it is a member on a local day."""
         return not self.spans or any(day in span for span in self.spans)
 
+    def within(self, first: date, last: date) -> bool:
+        """Whether it is a member on any day from the first to the last."""
+        return not self.spans or any(span.meets(Span(first, last)) for span in self.spans)
+
     @property
     def path(self) -> str:
         """Its dotted key in community.toml."""

@@ -58,8 +58,8 @@ class Books:
 
     @cached_property
     def shares(self) -> dict[str, IntArray]:
-        """What registers `counted`, `shared` and `paid`, each shape (registers, slots), where they are shared."""
-        return self.store.blobs(tables.registers, ("counted", "shared", "paid"))
+        """The columns of `accounts.registers.Shares`, each shape (registers, slots), where registers are shared."""
+        return self.store.blobs(tables.registers, ("counted", "shared", "worth"))
 
     @cached_property
     def energy(self) -> Energy:

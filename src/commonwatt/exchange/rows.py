@@ -161,7 +161,7 @@ def _write_settled(
     add(connection, tables.accounts, [(slot, member, revision, member not in missing, *row) for member, row in values])
     if len(delivered.counted):
         shares = account.shares
-        blobs = [each.tobytes() for each in (shares.counted, shares.shared, shares.paid, shares.kept)]
+        blobs = [each.tobytes() for each in (shares.counted, shares.shared, shares.worth, shares.kept)]
         put(connection, tables.registers, (slot, *blobs))
     known = {row.member for row in connection.execute(select(readings.c.member).where(readings.c.slot == slot))}
     fresh = ((member, signed) for member, signed in enumerate(delivered.readings) if member not in known)
@@ -334,7 +334,7 @@ def read_delivered(store: Store, slot: int, meters: Sequence[bytes]) -> tuple[De
 
 def read_registers(store: Store, slot: int) -> Shares:
     """What registers counted and shared in a slot; empty where it is not settled, or members trade on net."""
-    found = store.columns(tables.registers, ("counted", "shared", "paid", "kept"), slot=slot)
+    found = store.columns(tables.registers, ("counted", "shared", "worth", "kept"), slot=slot)
     return Shares(*(np.frombuffer(blob, dtype=np.int64) for row in found for blob in row))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -120,6 +120,11 @@ class Rules:
             wires_of(community),
             _charters(files),
         )
+
+    @property
+    def last(self) -> date:
+        """The last local day."""
+        return self.start + timedelta(days=self.days - 1)
 
     @property
     def members(self) -> int:

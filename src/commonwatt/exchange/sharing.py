@@ -79,8 +79,8 @@ def _left(counted: IntArray, among: Trades, registers: Registers, bounds: Limits
 
 
 def _shares(counted: IntArray, among: Trades, kept: IntArray) -> Shares:
-    shared, paid = np.zeros((2, len(counted)), dtype=np.int64)
+    shared, worth = np.zeros((2, len(counted)), dtype=np.int64)
     for end in (among.buyer, among.seller):
         np.add.at(shared, end, among.wh)
-        np.add.at(paid, end, among.payments)
-    return Shares(counted, shared, paid, kept)
+        np.add.at(worth, end, among.wh * among.price)
+    return Shares(counted, shared, worth, kept)

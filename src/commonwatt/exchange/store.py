@@ -102,7 +102,7 @@ readings = _table("readings", ["slot", "member"], ["revision", "wh_in", "wh_out"
 generators = _table("generators", ["slot", "member"], ["wh_in", "wh_out", "sequence"], ["hash", "signature"])
 accounts = _table("accounts", ["slot", "member"], ["revision", "measured", "net", "ahead", "after", "grid", "credit"])
 # Where registers are shared: arrays of int64, as in `accounts.registers.Shares`.
-registers = _table("registers", ["slot"], [], ["counted", "shared", "paid", "kept"])
+registers = _table("registers", ["slot"], [], ["counted", "shared", "worth", "kept"])
 commitments = _table("commitments", ["slot"], ["gate"], ["orders", "trades"])
 posts = _table(
     "posts",
