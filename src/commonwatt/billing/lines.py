@@ -52,11 +52,6 @@ class Amount:
     cents: int
     price: int | None = None
 
-    def less(self, other: Amount) -> Amount:
-        """The difference to what an earlier bill said; it has a price only where energy changed at one price."""
-        same = self.price if self.price == other.price else None
-        return Amount(self.wh - other.wh, self.cents - other.cents, same)
-
 
 @dataclass(frozen=True)
 class Line:
@@ -208,6 +203,14 @@ def line(key: Key, month: Month, amount: Amount, billing: Billing, party: Party,
     wh = amount.wh if key.kind in (TAKEN, FED_IN) else None
     vat = _nearest(issuer.vat.rate * amount.cents)
     return Line(key, month, wh, amount.price, amount.cents, vat, issuer.name, corrects)
+
+
+def correction(now: Amount | None, sent: Sequence[Line]) -> Amount | None:
+    """What an amount differs by from what bills said so far of the same month; None where it does not."""
+    owed = now or Amount(0, 0)
+    wh, net = owed.wh - sum(each.wh or 0 for each in sent), owed.cents - sum(each.net for each in sent)
+    prices = {owed.price, *(each.price for each in sent)} - {None}
+    return Amount(wh, net, prices.pop() if len(prices) == 1 and wh else None) if wh or net else None
 
 
 def bill(

@@ -12,7 +12,10 @@ from commonwatt.community.billing import Party
 
 @dataclass(frozen=True)
 class Day:
-    """A local day of the curve, each [Wh] >= 0. drawn, fed : by the meters; bought, sold : of it, within the community"""
+    """A local day of the curve, each [Wh] >= 0.
+
+    drawn, fed : through the meters; bought, sold : of it, within the community
+    """
 
     day: date
     drawn: int

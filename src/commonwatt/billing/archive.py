@@ -1,0 +1,169 @@
+"""The community's books of all months, in a folder: the files as they came, what was settled, and what was sent.
+
+    2026-10/community.toml     as it was when the month was first settled, with the price files that it names
+    2026-10/readings/1/…       the files of the first delivery; 2, 3 … are those that were sent again
+    2026-10/settled.sqlite     the exchange's store of the month
+    2026-10/issued.json        the bills that were sent; written once, nothing changes them
+
+A month goes by the file with which it was first settled. Bills that were sent stay as they are: what is settled anew
+afterwards is on the next ones.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from commonwatt.billing.lines import Key, Line, MemberBill
+from commonwatt.billing.month import Month
+from commonwatt.community.model import Community
+from commonwatt.community.tariff import PriceFile
+from commonwatt.errors import StoreError
+from commonwatt.exchange.store import Store
+
+FORMAT: Final = "commonwatt-issued/1"
+_COMMUNITY: Final = "community.toml"
+
+
+@dataclass(frozen=True)
+class Issued:
+    """What was sent for a month.
+
+    on : the date of its documents; next : the number that the next document of the books has
+    root : of the bills, 32 bytes in hexadecimal digits
+    """
+
+    format: str
+    on: date
+    next: int
+    root: str
+    bills: tuple[MemberBill, ...]
+
+
+_ISSUED: Final = TypeAdapter(Issued)
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A month's folder. It is made when the first delivery is kept."""
+
+    path: Path
+    month: Month
+
+    @property
+    def community_file(self) -> Path | None:
+        """community.toml as the month goes by it; None where it is not settled yet."""
+        file = self.path / _COMMUNITY
+        return file if file.exists() else None
+
+    def deliveries(self) -> list[list[Path]]:
+        """The files of each delivery, in the order in which they came."""
+        folders = [folder for folder in self._readings.glob("*") if folder.name.isdecimal()]
+        return [sorted(folder.iterdir()) for folder in sorted(folders, key=lambda folder: int(folder.name))]
+
+    def holds(self, files: Sequence[Path]) -> bool:
+        """Whether the last delivery is of the same files, byte by byte."""
+        known = self.deliveries()
+        return bool(known) and _contents(known[-1]) == _contents(files)
+
+    def keep(self, community: Path, named: Community, files: Sequence[Path]) -> None:
+        """Keep a delivery, and with the first one the community's file; all of it or nothing."""
+        self._readings.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.community_file is None:
+            for price in _price_files(named):
+                kept = self.path / price
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(community.parent / price, kept)
+            part = self.path / f"{_COMMUNITY}.part"
+            shutil.copyfile(community, part)
+            part.replace(self.path / _COMMUNITY)
+        number = len(self.deliveries()) + 1
+        part = self._readings / f"{number}.part"
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        for place, file in enumerate(files):
+            shutil.copyfile(file, part / f"{place:02}-{file.name}")
+        part.replace(self._readings / str(number))
+
+    def store(self) -> Store:
+        """The exchange's store of the month."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Store(self.path / "settled.sqlite")
+
+    def issued(self) -> Issued | None:
+        """What was sent; None before. Raises StoreError when the file is damaged."""
+        file = self.path / "issued.json"
+        try:
+            found = _ISSUED.validate_json(file.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError) as error:
+            raise StoreError(f"{file} cannot be read: {str(error).splitlines()[0]}.") from None
+        if found.format != FORMAT:
+            raise StoreError(f"{file} is of another version ({found.format}) of Commonwatt.")
+        return found
+
+    def issue(self, issued: Issued) -> None:
+        """Keep what is sent. Once: it is refused where there is something already."""
+        file, part = self.path / "issued.json", self.path / "issued.json.part"
+        if file.exists():
+            raise StoreError(f"{file} is there already: bills that were sent are not made again.")
+        with part.open("wb") as written:
+            written.write(_ISSUED.dump_json(issued, indent=1))
+            written.flush()
+            os.fsync(written.fileno())
+        part.replace(file)
+
+    @property
+    def _readings(self) -> Path:
+        return self.path / "readings"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The folder of all months."""
+
+    path: Path
+
+    def shelf(self, month: Month) -> Shelf:
+        """The place of a month."""
+        return Shelf(self.path / str(month), month)
+
+    def months(self) -> list[Month]:
+        """The months whose bills were sent, in order."""
+        found = [re.fullmatch("([0-9]{4})-([0-9]{2})", folder.name) for folder in self.path.glob("*")]
+        months = sorted(Month(int(name[1]), int(name[2])) for name in found if name)
+        return [month for month in months if self.shelf(month).issued()]
+
+    def lines(self) -> dict[tuple[Month, Key], list[Line]]:
+        """All lines that were sent, by the month and what they are for, whichever month's bill they stood on."""
+        found: dict[tuple[Month, Key], list[Line]] = {}
+        for month in self.months():
+            issued = self.shelf(month).issued()
+            for line in (line for bill in issued.bills for line in bill.lines) if issued else ():
+                found.setdefault((line.month, line.key), []).append(line)
+        return found
+
+    def next_number(self) -> int:
+        """Of the next document."""
+        issued = [self.shelf(month).issued() for month in self.months()]
+        return max((each.next for each in issued if each), default=1)
+
+
+def _contents(files: Sequence[Path]) -> list[bytes]:
+    return sorted(file.read_bytes() for file in files)
+
+
+def _price_files(community: Community) -> list[Path]:
+    """The price files beside community.toml; those elsewhere are read where they are."""
+    rates = (community.tariff.retail, community.tariff.feed_in)
+    named = [Path(rate.path) for rate in rates if isinstance(rate, PriceFile)]
+    return [path for path in named if not path.is_absolute() and ".." not in path.parts]

@@ -1,0 +1,234 @@
+"""A month from the files of the grid company to the bills that members are sent.
+
+    read → understand → compare what the grid company says with itself → keep the files → settle → bill once
+
+Nothing is kept of files that were not understood, and bills that were sent stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from commonwatt.accounts.document import Anchored, anchored
+from commonwatt.billing import comparison
+from commonwatt.billing.archive import FORMAT, Archive, Issued, Shelf
+from commonwatt.billing.lines import Key, Line, MemberBill, amounts, bill, correction, line
+from commonwatt.billing.metered import Metered, metered, notes, slots_of
+from commonwatt.billing.month import Month, Progress, Revised, settle
+from commonwatt.billing.sheet import Sheet
+from commonwatt.billing.sheets import sheets
+from commonwatt.community.billing import Billing, Party
+from commonwatt.community.model import Community
+from commonwatt.data.reports import Report, corrected, read_reports
+from commonwatt.data.timefile import Labels
+from commonwatt.errors import ConfigError, DataError, Finding
+from commonwatt.exchange.bills import bills as contents_of
+from commonwatt.exchange.books import Books
+from commonwatt.exchange.checking import load
+from commonwatt.exchange.rules import Rules
+
+
+@dataclass(frozen=True, eq=False)
+class Understood:
+    """What the files say, before anything is kept. community : by whose file the month goes; fresh : new files"""
+
+    community: Community
+    billing: Billing
+    file: Path
+    shelf: Shelf
+    metered: Metered
+    fresh: bool
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Billed:
+    """A month that is settled, and its bills.
+
+    agreements, apart : the community's allocation beside the grid company's, of registers and slots (`comparison.rows`)
+    issued : the bills as they were sent, now or before; new : now
+    revised : the slots that were settled anew now
+    contents : the bills with their slots and the tree of all; None where slots were settled anew since they were sent
+    """
+
+    understood: Understood
+    agreements: tuple[comparison.Agreement, ...]
+    apart: tuple[tuple[object, ...], ...]
+    issued: Issued
+    new: bool
+    revised: tuple[Revised, ...]
+    sheets: tuple[Sheet, ...]
+    contents: Anchored | None
+
+
+def understand(file: Path, month: Month, meters: Sequence[Path], archive: Archive, labels: Labels | None) -> Understood:
+    """Read the month's files, those that were kept before and these; later ones count.
+
+    Raises ConfigError when the community's file cannot be billed by, DataError when the files cannot be.
+    """
+    shelf = archive.shelf(month)
+    billing, current = _billing(load(file), file), shelf.community_file or file
+    community = load(current)
+    deliveries, fresh = shelf.deliveries(), bool(meters) and not shelf.holds(meters)
+    if fresh:
+        deliveries.append(list(meters))
+        if billing.closed and month.first <= billing.closed:
+            raise DataError(f"{month} is closed: [billing] closed = {billing.closed} in {file}; no reading changes it.")
+    if not deliveries:
+        raise DataError(f"There are no readings of {month} yet; name the files of the grid company with --meters.")
+    slots, exporting = slots_of(community, month), _exporting(community)
+
+    def read(paths: Sequence[Path]) -> Report:
+        return read_reports(paths, slots, community.timezone, labels=labels, exporting=exporting)
+
+    report = read(deliveries[0])
+    for later in deliveries[1:]:
+        report, _ = corrected(report, read(later))
+    found = metered(community, month, report)
+    comparison.require_sums(community, found)
+    told = [*_file_changed(shelf, file), *notes(community, found)]
+    return Understood(community, billing, file, shelf, found, fresh, tuple(told))
+
+
+def settle_month(
+    understood: Understood, meters: Sequence[Path], archive: Archive, on: date, progress: Progress | None = None
+) -> Billed:
+    """Keep the files, settle the month and, once, make its bills. on : the date that they bear"""
+    community, shelf = understood.community, understood.shelf
+    if understood.fresh:
+        shelf.keep(understood.file, community, meters)
+    store = shelf.store()
+    try:
+        counted = understood.metered.counted
+        settled = settle(community, shelf.path, shelf.month, counted, store, progress)
+        books = settled.books
+        compared = comparison.compared(understood.metered, books.shares["shared"])
+        issued, new = shelf.issued(), False
+        if issued is None:
+            carried = _carried(archive, shelf.month)
+            made, following = _bills(books, understood.billing, shelf.month, carried, on, archive.next_number())
+            root = anchored(_contents(books, made)).tree.root.hex()
+            issued, new = Issued(FORMAT, on, following, root, made), True
+            shelf.issue(issued)
+        contents = anchored(_contents(books, issued.bills))
+        as_sent = contents if contents.tree.root.hex() == issued.root else None
+        agreements = tuple(comparison.by_register(community, compared))
+        apart, pages = tuple(comparison.rows(community, compared)), tuple(sheets(books, understood.metered, issued))
+        return Billed(understood, agreements, apart, issued, new, settled.revised, pages, as_sent)
+    finally:
+        store.close()
+
+
+def _billing(community: Community, file: Path) -> Billing:
+    if community.billing is None:
+        raise ConfigError(str(file), [Finding("billing", "is missing: who the bills are from, and their VAT")])
+    if not any(member.points for member in community.members):
+        raise ConfigError(str(file), [Finding("members", "have no points: the metering points whose energy is billed")])
+    return community.billing
+
+
+def _exporting(community: Community) -> list[str]:
+    """Points that only feed in: in files that do not say what they count, that is what they do."""
+    draws = {point.draws for member in community.members for point in member.points}
+    feeds = {point.feeds for member in community.members for point in member.points if point.feeds}
+    return sorted(feeds - draws)
+
+
+def _file_changed(shelf: Shelf, file: Path) -> list[str]:
+    kept = shelf.community_file
+    if kept is None or kept.read_bytes() == file.read_bytes():
+        return []
+    return [f"{shelf.month} goes by {kept}, with which it was first settled; what changed since does not count for it."]
+
+
+def _bills(
+    books: Books, billing: Billing, month: Month, carried: Sequence[tuple[Line, Party]], on: date, number: int
+) -> tuple[tuple[MemberBill, ...], int]:
+    """Everybody's bill of the month, with what is carried from earlier ones; and the next free number."""
+    parties = {member.id: member.party for member in books.rules.community.members}
+    lines: dict[str, list[Line]] = {
+        member.id: [] for member in books.rules.community.members if member.within(month.first, month.last)
+    }
+    for key, amount in amounts(books, billing, month).items():
+        lines[key.member].append(line(key, month, amount, billing, parties[key.member]))
+    for each, party in carried:
+        lines.setdefault(each.key.member, []).append(each)
+        parties.setdefault(each.key.member, party)
+    made = []
+    for member, own in lines.items():
+        one, number = bill(member, own, billing, parties[member], on, number)
+        made.append(one)
+    return tuple(made), number
+
+
+def _carried(archive: Archive, month: Month) -> list[tuple[Line, Party]]:
+    """What has changed of earlier months since it was billed, as lines, each with whom it is for."""
+    sent = archive.lines()
+    return [
+        each
+        for earlier in archive.months()
+        if earlier < month
+        for each in _changed(archive.shelf(earlier), {key: sent[at, key] for at, key in sent if at == earlier})
+    ]
+
+
+def _changed(shelf: Shelf, sent: Mapping[Key, Sequence[Line]]) -> Iterator[tuple[Line, Party]]:
+    """What a month comes to now, less what bills said of it so far."""
+    file = shelf.community_file or shelf.path
+    community, month = load(file), shelf.month
+    billing, parties = _billing(community, file), {member.id: member.party for member in community.members}
+    store = shelf.store()
+    try:
+        now = amounts(Books(Rules.of(community, shelf.path, month.first, month.days), store), billing, month)
+    finally:
+        store.close()
+    for key in sorted(now.keys() | sent.keys()):
+        if change := correction(now.get(key), sent.get(key, ())):
+            party = parties[key.member]
+            yield line(key, month, change, billing, party, corrects=True), party
+
+
+def _contents(books: Books, made: Sequence[MemberBill]) -> list[dict[str, Any]]:
+    """The bills as documents with their slots, in the order of `made`."""
+    every = {content["member"]["id"]: content for content in contents_of(books)}
+    return [{**_content(every, each.member), "documents": _documents(each), "payable": each.total} for each in made]
+
+
+def _content(every: Mapping[str, dict[str, Any]], member: str) -> dict[str, Any]:
+    """A member's slots; of who was none in the month, nothing."""
+    if member in every:
+        return every[member]
+    some = next(iter(every.values()))
+    nobody = {"index": None, "id": member, "account": None}
+    return {**some, "member": nobody, "slots": [], "charges": [], "total": 0, "withoutMarket": 0}
+
+
+def _documents(made: MemberBill) -> list[dict[str, Any]]:
+    return [
+        {
+            "number": each.number,
+            "title": each.title,
+            "issued": each.issued.isoformat(),
+            "due": each.due.isoformat(),
+            "from": each.issuer.name,
+            "to": each.recipient.name,
+            "vat": each.vat.note or str(each.vat.rate),
+            "lines": [_line(one) for one in each.lines],
+            "net": each.net,
+            "tax": each.tax,
+            "gross": each.gross,
+        }
+        for each in made.documents
+    ]
+
+
+def _line(one: Line) -> dict[str, Any]:
+    said: dict[str, Any] = {"line": one.key.kind, "point": one.key.point, "month": str(one.month)}
+    said |= {} if one.wh is None else {"wh": one.wh}
+    said |= {} if one.price is None else {"price": one.price}
+    said |= {"corrects": True} if one.corrects else {}
+    return said | {"net": one.net, "vat": one.vat, "gross": one.gross, "creditor": one.creditor}
