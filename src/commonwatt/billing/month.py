@@ -74,11 +74,11 @@ class AfterTheFact(Laboratory):
 class Revised:
     """What a slot that was settled anew moved: energy and money of each member, before and now; each shape (members,).
 
-    place : of the slot in the month; revision : its number
+    slot : its start [unix s]; revision : its number
     bought, sold : of local energy [Wh] >= 0; credit : received from neighbours [unit]
     """
 
-    place: int
+    slot: int
     revision: int
     bought: tuple[IntArray, IntArray]
     sold: tuple[IntArray, IntArray]
@@ -136,7 +136,7 @@ def _again(engine: AfterTheFact, place: int, counted: IntArray) -> Revised:
     engine.correct(Correction(engine.now, place), _readings(rules, counted))
     now = _moved(engine, slot)
     revision = rows.revision_of(engine.store, slot) or 0
-    return Revised(place, revision, *zip(before, now, strict=True))
+    return Revised(slot, revision, *zip(before, now, strict=True))
 
 
 def _moved(engine: AfterTheFact, slot: int) -> tuple[IntArray, IntArray, IntArray]:

@@ -15,6 +15,7 @@ from commonwatt.cli.dealing import buy, fetch, offer
 from commonwatt.cli.member import challenge, deposit, verify, withdraw
 from commonwatt.cli.options import JsonPath, Whole, named_values, progress, seldom_collected, write_json
 from commonwatt.cli.rights import accept_meter, access, grant, propose, resign, vote
+from commonwatt.cli.settle import settle
 from commonwatt.cli.study import app as study_app
 from commonwatt.errors import CommonwattError, OutputError
 from commonwatt.plain import many, plain
@@ -36,6 +37,7 @@ app.command(community_app)
 for own in (verify, challenge, deposit, withdraw, grant, access, propose, vote, resign, offer, buy, fetch):
     app.command(own)
 app.command(accept_meter, name="accept-meter")
+app.command(settle)
 
 
 DEMO_START = "2026-06-15"

@@ -1,0 +1,154 @@
+"""The files that an operator gets: bills to be sent, tables for the accountant, and what was compared and corrected."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from commonwatt.billing.page import html
+from commonwatt.billing.run import Billed
+from commonwatt.billing.tables import cell, charges_csv
+from commonwatt.data.times import local
+from commonwatt.errors import OutputError
+from commonwatt.exchange.bill_files import bill_name
+from commonwatt.exchange.bills import anchor_of
+from commonwatt.exchange.folder import write_private
+
+_MONTH: Final = "month.txt"
+"""Says which month the files in the folder are of."""
+_OWN: Final = (
+    "bills",
+    "charges.csv",
+    "comparison.csv",
+    "corrections.csv",
+    "direct-debits.xml",
+    "transfers.xml",
+    _MONTH,
+)
+
+
+def write(billed: Billed, out: Path, *, pdf: bool = False) -> list[Path]:
+    """Write everything, and say what was written; only the operator can read it.
+
+    What stands there of another month is put into a folder of its own within `out`. Bills whose slots were settled
+    anew since they were sent are not written again.
+    Raises OutputError when a file cannot be written.
+    """
+    try:
+        out.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _put_aside(out, str(billed.understood.shelf.month))
+        write_private(out / _MONTH, f"{billed.understood.shelf.month}\n")
+        return [*_bills(billed, out / "bills", pdf=pdf), *_tables(billed, out)]
+    except OSError as error:
+        raise OutputError(f"{error.filename or out} cannot be written: {error.strerror}.") from None
+
+
+def _put_aside(out: Path, month: str) -> None:
+    """Files of another month go into its folder; what stands there of it already is replaced."""
+    marked = out / _MONTH
+    earlier = marked.read_text(encoding="utf-8").strip() if marked.exists() else month
+    if earlier == month:
+        return
+    aside = out / earlier
+    aside.mkdir(mode=0o700, exist_ok=True)
+    for name in _OWN:
+        if (out / name).exists():
+            (out / name).replace(_free(aside / name))
+
+
+def _free(path: Path) -> Path:
+    """The path, or the next of it that nothing has."""
+    numbered = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(2, 10_000))
+    return next(each for each in (path, *numbered) if not each.exists())
+
+
+def _bills(billed: Billed, folder: Path, *, pdf: bool) -> Iterator[Path]:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for place, sheet in enumerate(billed.sheets):
+        name = Path(bill_name(place, sheet.bill.member)).stem
+        if contents := billed.contents:
+            document = {"content": contents.contents[place], "anchor": anchor_of(contents, place), "proofs": {}}
+            yield _written(folder / f"{name}.json", json.dumps(document, ensure_ascii=True, separators=(",", ":")))
+        yield _written(folder / f"{name}.html", html(sheet))
+        if pdf:
+            from commonwatt.billing.pdf import pdf as printed
+
+            file = folder / f"{name}.pdf"
+            _written(file, "")
+            file.write_bytes(printed(sheet))
+            yield file
+
+
+def _tables(billed: Billed, out: Path) -> Iterator[Path]:
+    yield _written(out / "charges.csv", charges_csv(billed.issued.bills))
+    if billed.agreements:
+        head = ("member", "register", "time", "grid company kWh", "ours kWh", "difference kWh")
+        yield _written(out / "comparison.csv", _csv(head, billed.apart))
+    if billed.revised:
+        yield _written(out / "corrections.csv", _csv(_CORRECTED, (tuple(row.values()) for row in revisions(billed))))
+    yield from _payments(billed, out)
+
+
+def _payments(billed: Billed, out: Path) -> Iterator[Path]:
+    """What a bank is given; nothing where the creditor has no account."""
+    creditor = billed.understood.billing.creditor
+    if creditor.iban is None or billed.understood.community.currency != "EUR":
+        return
+    from commonwatt.billing.sepa import direct_debits, transfers
+
+    for name, made in (("direct-debits.xml", direct_debits), ("transfers.xml", transfers)):
+        text, _ = made(billed.issued.bills, billed.understood.billing, billed.issued.on)
+        if text:
+            yield _written(out / name, text)
+
+
+_CORRECTED: Final = (
+    "member",
+    "time",
+    "revision",
+    "bought before",
+    "bought",
+    "sold before",
+    "sold",
+    "money before",
+    "money",
+    "difference",
+)
+
+
+def revisions(billed: Billed) -> list[dict[str, Any]]:
+    """What each slot that was settled anew moved, by member: energy [Wh], and money received [currency]."""
+    community, zone = billed.understood.community, billed.understood.metered.report.zone
+    found = []
+    for each in billed.revised:
+        for member in community.members:
+            bought, sold, credit = (
+                [int(side[member.index]) for side in pair] for pair in (each.bought, each.sold, each.credit)
+            )
+            if bought[0] != bought[1] or sold[0] != sold[1] or credit[0] != credit[1]:
+                money = [amount * community.unit / 1e6 for amount in (*credit, credit[1] - credit[0])]
+                when = local(each.slot, zone)
+                row = (member.id, when, each.revision, *bought, *sold, *(round(amount, 6) for amount in money))
+                found.append(dict(zip(_CORRECTED, row, strict=True)))
+    return found
+
+
+def _csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows([cell(value) for value in row] for row in rows)
+    return text.getvalue()
+
+
+def _written(file: Path, text: str) -> Path:
+    """Written whole or not at all."""
+    part = file.with_name(f"{file.name}.part")
+    part.unlink(missing_ok=True)
+    write_private(part, text)
+    part.replace(file)
+    return file
