@@ -11,7 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from commonwatt.community.billing import PartyTable
 from commonwatt.community.model import PV, Battery, LedgerChoice, Load, Owner, Stage, Terms
+from commonwatt.community.points import PointTable
 from commonwatt.community.roles import Role
 from commonwatt.community.schema import (
     SECTIONS,
@@ -22,9 +24,9 @@ from commonwatt.community.schema import (
     MandateTable,
     PriceFileTable,
     PVTable,
-    Table,
     VatTable,
 )
+from commonwatt.community.table import Table
 from commonwatt.community.tariff import Band, Flat, Levy, PriceFile, TimeOfUse
 from commonwatt.community.toml import draft, parse
 from commonwatt.errors import ConfigError
@@ -71,7 +73,7 @@ def test_a_wrong_default_is_told_once() -> None:
 
 def test_tables_that_are_no_tables() -> None:
     text = 'community = 1\ngrid = []\ntariff = 1\nmarket = 2\nledger = "x"\nsimulation = 5\ndefaults = 3\nmembers = 4\n'
-    text += "plants = 6\n"
+    text += "plants = 6\nbilling = 7\n"
     assert {finding.path for finding in draft(text).findings} == set(SECTIONS)
 
 
@@ -234,6 +236,8 @@ EXPLAINED: list[tuple[str, type[Table]]] = [
     ("### pv", PVTable),
     ("### battery", BatteryTable),
     ("### mandate", MandateTable),
+    ("### billing", PartyTable),
+    ("### points", PointTable),
 ]
 
 
