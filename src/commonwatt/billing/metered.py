@@ -86,10 +86,10 @@ def metered(community: Community, month: Month, report: Report) -> Metered:
     places = np.array([place.get(name, 0) for name in registers.names], dtype=np.int64)
     found = Metered(slots, registers, _present(community, registers, slots), report, places)
     if gaps := list(_gaps(found)):
-        lines = "\n".join(gap_lines(gaps, report.zone))
+        head, *rows = gap_lines(gaps, report.zone)
         raise DataError(
-            f"The files lack readings of {month}, so nothing is billed. {lines}\nAsk the grid company for them, or let "
-            "commonwatt data fill write a file in which they are filled, and marked as such."
+            f"The files lack readings of {month}, so nothing is billed. {head} {'; '.join(map(str.strip, rows))}. Ask "
+            "the grid company for them, or let commonwatt data fill write a file in which they are filled, and marked."
         )
     if not found.present.any():
         raise DataError(f"Nobody is a member in {month}.")
