@@ -29,7 +29,7 @@ NONE = np.zeros(0, dtype=np.int64)
 counts = arrays(np.int64, (len(OWNERS), 12), elements=st.integers(0, 400))
 
 
-def account(counted: IntArray, kept: IntArray, *, free: int = 10**12, **parameters: object) -> Account:
+def account(counted: IntArray, kept: IntArray, free: int = 10**12, **parameters: str) -> Account:
     cleared = Cleared(Declared(SLOT, Orders(*[NONE] * 4), (), ()), (), Trades(), NONE, NONE)
     committed = Committed(cleared, (), Tree.of([]), Tree.of([]))
     delivered = Delivered(committed, REGISTERS.net(counted, 4), (), counted=counted, kept=kept)
@@ -37,11 +37,11 @@ def account(counted: IntArray, kept: IntArray, *, free: int = 10**12, **paramete
     return share(delivered, [stage], FRAME, BOUNDS, np.full(4, free), REGISTERS).account
 
 
-def through(counted: IntArray, **parameters: object) -> list[Account]:
+def through(counted: IntArray, **parameters: str) -> list[Account]:
     """The accounts of slots that follow each other."""
     found, kept = [], np.zeros(len(OWNERS), dtype=np.int64)
     for column in counted.T:
-        found.append(account(column, kept, **parameters))
+        found.append(account(column, kept, 10**12, **parameters))
         kept = found[-1].shares.kept
     return found
 

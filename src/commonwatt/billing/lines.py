@@ -30,6 +30,8 @@ TAKEN: Final[Kind] = "local energy"
 FED_IN: Final[Kind] = "local feed-in"
 MEMBER_FEE: Final[Kind] = "member fee"
 POINT_FEE: Final[Kind] = "point fee"
+INVOICE: Final = "Invoice"
+CREDIT_NOTE: Final = "Credit note"
 
 
 @dataclass(frozen=True, order=True)
@@ -83,7 +85,7 @@ class Line:
 class Document:
     """An invoice of the community to a member, or a credit note to it for what it fed in.
 
-    title : "Invoice" or "Credit note"; number : unique in the community's books
+    title : INVOICE or CREDIT_NOTE; number : unique in the community's books
     issuer : whose supply it is; vat : the issuer's status
     """
 
@@ -123,6 +125,12 @@ class MemberBill:
     def total(self) -> int:
         """What the member pays, or receives below 0 [cents]."""
         return sum(document.gross for document in self.documents)
+
+    @property
+    def party(self) -> Party:
+        """The member on its documents, of which it has at least one."""
+        first = self.documents[0]
+        return first.recipient if first.title == INVOICE else first.issuer
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -222,9 +230,9 @@ def bill(
     """
     found = []
     own = [each for each in lines if each.key.kind != FED_IN], [each for each in lines if each.key.kind == FED_IN]
-    for chosen, title in zip(own, ("Invoice", "Credit note"), strict=True):
+    for chosen, title in zip(own, (INVOICE, CREDIT_NOTE), strict=True):
         if chosen:
-            issuer, recipient = (billing.creditor, party) if title == "Invoice" else (party, billing.creditor)
+            issuer, recipient = (billing.creditor, party) if title == INVOICE else (party, billing.creditor)
             name = billing.number.format(year=issued.year, month=issued.month, number=number)
             due = issued + timedelta(days=billing.due_days)
             found.append(Document(name, title, issued, due, issuer, recipient, issuer.vat, tuple(chosen)))

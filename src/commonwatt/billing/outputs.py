@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from commonwatt.billing.page import html
+from commonwatt.billing.pdf import pdf as printed
 from commonwatt.billing.run import Billed
-from commonwatt.billing.tables import cell, charges_csv
+from commonwatt.billing.sepa import direct_debits, transfers
+from commonwatt.billing.tables import charges_csv, harmless
 from commonwatt.data.times import local
 from commonwatt.errors import OutputError
 from commonwatt.exchange.bill_files import bill_name
 from commonwatt.exchange.bills import anchor_of
-from commonwatt.exchange.folder import write_private
+from commonwatt.exchange.folder import private, write_private
 
 _MONTH: Final = "month.txt"
 """Says which month the files in the folder are of."""
@@ -68,19 +70,16 @@ def _free(path: Path) -> Path:
 
 def _bills(billed: Billed, folder: Path, *, pdf: bool) -> Iterator[Path]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for place, sheet in enumerate(billed.sheets):
-        name = Path(bill_name(place, sheet.bill.member)).stem
+    pages = {sheet.bill.member: sheet for sheet in billed.sheets}
+    for place, bill in enumerate(billed.issued.bills):
+        name = Path(bill_name(place, bill.member)).stem
         if contents := billed.contents:
             document = {"content": contents.contents[place], "anchor": anchor_of(contents, place), "proofs": {}}
             yield _written(folder / f"{name}.json", json.dumps(document, ensure_ascii=True, separators=(",", ":")))
-        yield _written(folder / f"{name}.html", html(sheet))
-        if pdf:
-            from commonwatt.billing.pdf import pdf as printed
-
-            file = folder / f"{name}.pdf"
-            _written(file, "")
-            file.write_bytes(printed(sheet))
-            yield file
+        if sheet := pages.get(bill.member):
+            yield _written(folder / f"{name}.html", html(sheet))
+            if pdf:
+                yield _written(folder / f"{name}.pdf", printed(sheet))
 
 
 def _tables(billed: Billed, out: Path) -> Iterator[Path]:
@@ -94,16 +93,12 @@ def _tables(billed: Billed, out: Path) -> Iterator[Path]:
 
 
 def _payments(billed: Billed, out: Path) -> Iterator[Path]:
-    """What a bank is given; nothing where the creditor has no account."""
-    creditor = billed.understood.billing.creditor
-    if creditor.iban is None or billed.understood.community.currency != "EUR":
-        return
-    from commonwatt.billing.sepa import direct_debits, transfers
-
+    """What a bank is given, where there is anything."""
+    understood = billed.understood
     for name, made in (("direct-debits.xml", direct_debits), ("transfers.xml", transfers)):
-        text, _ = made(billed.issued.bills, billed.understood.billing, billed.issued.on)
-        if text:
-            yield _written(out / name, text)
+        batch = made(billed.issued.bills, understood.billing, understood.community.currency)
+        if batch.xml:
+            yield _written(out / name, batch.xml)
 
 
 _CORRECTED: Final = (
@@ -141,14 +136,14 @@ def _csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(head)
-    writer.writerows([cell(value) for value in row] for row in rows)
+    writer.writerows([harmless(str(value)) if isinstance(value, str) else value for value in row] for row in rows)
     return text.getvalue()
 
 
-def _written(file: Path, text: str) -> Path:
+def _written(file: Path, content: str | bytes) -> Path:
     """Written whole or not at all."""
     part = file.with_name(f"{file.name}.part")
     part.unlink(missing_ok=True)
-    write_private(part, text)
+    private(part).write_bytes(content.encode() if isinstance(content, str) else content)
     part.replace(file)
     return file

@@ -117,7 +117,10 @@ def settle_month(
         contents = anchored(_contents(books, issued.bills))
         as_sent = contents if contents.tree.root.hex() == issued.root else None
         agreements = tuple(comparison.by_register(community, compared))
-        apart, pages = tuple(comparison.rows(community, compared)), tuple(sheets(books, understood.metered, issued))
+        apart, pages = (
+            tuple(comparison.rows(community, compared)),
+            tuple(sheets(books, understood.metered, issued, understood.billing)),
+        )
         return Billed(understood, agreements, apart, issued, new, settled.revised, pages, as_sent)
     finally:
         store.close()

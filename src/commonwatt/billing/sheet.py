@@ -7,14 +7,14 @@ from datetime import date
 
 from commonwatt.billing.lines import MemberBill
 from commonwatt.billing.month import Month
-from commonwatt.community.billing import Party
+from commonwatt.community.billing import Billing, Party
 
 
 @dataclass(frozen=True)
 class Day:
     """A local day of the curve, each [Wh] >= 0.
 
-    drawn, fed : through the meters; bought, sold : of it, within the community
+    drawn, fed : by the meters; bought, sold : of it, within the community
     """
 
     day: date
@@ -45,6 +45,7 @@ class Sheet:
     readings : how values were obtained: words such as "measured", and how many of the member's quarter hours
     corrected : how many of its slots were settled anew since they were first billed
     root : of all bills of the month, 32 bytes; with it and the file beside, anybody can check the page's figures
+    billing : whom the bills are from
     """
 
     community: str
@@ -57,3 +58,4 @@ class Sheet:
     readings: tuple[tuple[str, int], ...]
     corrected: int
     root: bytes
+    billing: Billing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from commonwatt.billing.archive import Issued
 from commonwatt.billing.metered import Metered
 from commonwatt.billing.month import Month
 from commonwatt.billing.sheet import Compared, Day, Sheet
-from commonwatt.community.billing import Party
+from commonwatt.community.billing import Billing
 from commonwatt.community.calendar import local_clock
 from commonwatt.data.reports import Quality
 from commonwatt.exchange.books import Books
@@ -27,27 +28,39 @@ _WORDS = {
 }
 
 
-def sheets(books: Books, metered: Metered, issued: Issued) -> Iterator[Sheet]:
-    """A page for each bill that was sent."""
+def sheets(books: Books, metered: Metered, issued: Issued, billing: Billing) -> Iterator[Sheet]:
+    """A page for each bill with a document; who was no member in the month has no curve."""
     community = books.rules.community
     places = {member.id: member.index for member in community.members}
-    days = [_days(books, index) for index in range(books.rules.members)]
     for bill in issued.bills:
+        if not bill.documents:
+            continue
         index = places.get(bill.member)
-        parties = [each.recipient if each.title == "Invoice" else each.issuer for each in bill.documents]
-        here = index is not None
-        yield Sheet(
+        page = Sheet(
             community.name,
             community.currency,
             Month(books.rules.start.year, books.rules.start.month),
-            community.members[index].party if index is not None else parties[0] if parties else Party(bill.member),
+            bill.party,
             bill,
-            days[index] if index is not None else (),
-            tuple(_compared(books, index)) if index is not None else (),
-            tuple(_readings(metered, index)) if index is not None else (),
-            int((books.arrays["revision"][index] > 0).sum()) if here and index is not None else 0,
+            (),
+            (),
+            (),
+            0,
             bytes.fromhex(issued.root),
+            billing,
         )
+        yield page if index is None else _measured(page, books, metered, index)
+
+
+def _measured(page: Sheet, books: Books, metered: Metered, member: int) -> Sheet:
+    """The page with what the member's meters counted."""
+    return replace(
+        page,
+        days=_days(books, member),
+        compared=tuple(_compared(books, member)),
+        readings=tuple(_readings(metered, member)),
+        corrected=int((books.arrays["revision"][member] > 0).sum()),
+    )
 
 
 def _days(books: Books, member: int) -> tuple[Day, ...]:

@@ -139,7 +139,7 @@ def summary(billed: Billed) -> dict[str, Any]:
     from commonwatt.billing.outputs import revisions
     from commonwatt.billing.tables import totals
 
-    understood = billed.understood
+    understood, sums = billed.understood, totals(billed.issued.bills)
     return {
         "community": understood.community.name,
         "month": str(understood.shelf.month),
@@ -147,7 +147,12 @@ def summary(billed: Billed) -> dict[str, Any]:
         "new": billed.new,
         "root": f"0x{billed.issued.root}",
         "bills": {bill.member: bill.total for bill in billed.issued.bills},
-        "totals": totals(billed.issued.bills),
+        "totals": {
+            "invoices": sums.invoices,
+            "creditNotes": sums.credit_notes,
+            "rounding": sums.rounding,
+            "balance": sums.balance,
+        },
         "revised": revisions(billed),
         "comparison": [
             {

@@ -80,6 +80,31 @@ def _iban(value: str) -> str:
     return iban
 
 
+def _bic(value: str) -> str:
+    bic = value.replace(" ", "").upper()
+    if not re.fullmatch("[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?", bic):
+        raise ValueError(f"'{value}' is not a BIC, such as \"BKAUATWW\"")
+    return bic
+
+
+def _creditor_id(value: str) -> str:
+    """Raises ValueError where the check digits do not fit; the three letters behind them do not count (EPC262-08)."""
+    creditor = value.replace(" ", "").upper()
+    if not re.fullmatch("[A-Z]{2}[0-9]{2}[A-Z0-9]{4,31}", creditor):
+        raise ValueError(f"'{value}' is not a creditor identifier, such as \"AT61ZZZ01234567890\"")
+    digits = "".join(str(int(letter, 36)) for letter in creditor[7:] + creditor[:4])
+    if int(digits) % 97 != 1:
+        raise ValueError(f"'{value}' has a typing error: its check digits do not fit")
+    return creditor
+
+
+def _mandate(value: str) -> str:
+    """As it was signed, so that it cannot be written in other letters."""
+    if not re.fullmatch(r"[a-zA-Z0-9/\-?:().,'+ ]{1,35}", value) or "//" in f"/{value}/":
+        raise ValueError(f"'{value}' is not the reference of a mandate: at most 35 of A-Z a-z 0-9 / - ? : ( ) . , ' +")
+    return value
+
+
 def _fee(value: object) -> int:
     if not isinstance(value, str):
         raise ValueError(f'must be an amount of money in quotes, such as "2.00", not {value}')
@@ -108,6 +133,9 @@ _LONGEST_NUMBER: Final = 35
 _DEFAULT = Billing(Party(""))
 
 Iban = Annotated[str, AfterValidator(_iban)]
+Bic = Annotated[str, AfterValidator(_bic)]
+CreditorId = Annotated[str, AfterValidator(_creditor_id)]
+Mandate = Annotated[str, AfterValidator(_mandate)]
 Fee = Annotated[int, BeforeValidator(_fee)]
 VatStatus = Annotated[Vat, BeforeValidator(_vat)]
 Address = Annotated[list[Name], Field(max_length=6, default_factory=list)]
@@ -119,10 +147,10 @@ class PartyTable(Table):
     name: Name | None = None
     address: Address
     iban: Iban | None = None
-    bic: Name | None = None
+    bic: Bic | None = None
     vat_id: Name | None = None
     vat: VatStatus = Vat()
-    mandate: Name | None = None
+    mandate: Mandate | None = None
     mandate_date: date | None = None
 
 
@@ -132,10 +160,10 @@ class BillingTable(Table):
     creditor: Annotated[Name, Field(description="who the bills are from")]
     address: Address
     iban: Iban | None = None
-    bic: Name | None = None
+    bic: Bic | None = None
     vat_id: Name | None = None
     vat: Annotated[VatStatus, Field(description='"none", "small business", "reverse charge" or a rate such as "0.20"')]
-    creditor_id: Name | None = None
+    creditor_id: CreditorId | None = None
     due_days: Annotated[int, Field(ge=0, le=365)] = _DEFAULT.due_days
     member_fee: Fee = _DEFAULT.member_fee
     point_fee: Fee = _DEFAULT.point_fee
