@@ -59,8 +59,9 @@ def whole(given: Any) -> Mapping[str, Any]:
     known = isinstance(given, dict) and given.get("format") in FORMATS
     require(known, f"the format is none of {', '.join(FORMATS)}.")
     content = table(given, _keys(given) if is_bill else _EXCERPT, "the content")
-    table(content["ledger"], ("chainId", "community", "settlement"), "the ledger")
-    table(content["member"], ("index", "id", "account") if is_bill else ("index", "account"), "the member")
+    member = table(content["member"], ("index", "id", "account") if is_bill else ("index", "account"), "the member")
+    if not (is_bill and content["ledger"] is content["mandate"] is member["account"] is None):  # made without a ledger
+        table(content["ledger"], ("chainId", "community", "settlement"), "the ledger")
     require(_is_number(content["member"]["index"], 32), "the member's index is no number of a member.")
     require(isinstance(content["slots"], list), "the slots are no list.")
     shown = _SLOT[:-1] if content["format"] in FIRST else _SLOT
@@ -125,6 +126,7 @@ def _is_number(given: Any, bits: int) -> bool:
 def named(document: Mapping[str, Any]) -> Named:
     """Where the document says that it belongs. Raises VerificationError."""
     ledger, member = document["content"]["ledger"], document["content"]["member"]
+    require(ledger is not None, "The bill was made without a ledger: it belongs to no chain, and none proves it.")
     try:
         community, settlement = (to_bytes(ledger[name], 20) for name in ("community", "settlement"))
         return Named(ledger["chainId"], community, settlement, to_bytes(member["account"], 20), member["index"])

@@ -22,6 +22,7 @@ from commonwatt.exchange.store import Store
 from commonwatt.forecast import Forecaster, SeasonalNaive
 from commonwatt.proof import sign
 from commonwatt.simulation import ballots, world
+from commonwatt.simulation.cards import write_cards
 from commonwatt.simulation.homes import Homes, SigningHomes
 from commonwatt.simulation.keys import Keys, mandates, simulated_keys
 from commonwatt.simulation.result import Result
@@ -100,6 +101,8 @@ class Simulation:
                 opening, end = rules.events[0].at, rules.period.end
                 signed = mandates(rules.community, keys, rules.limits, founded.client.domain, opening, end)
                 enter(store, founded, signed)
+                if out:
+                    write_cards(founded.client, rules.community, parties(keys), out / "cards")
             meters = [party.meter for party in parties(keys)]
             generators = {member: key.address for member, key in keys.generators.items()}
             self.exchange = engine(rules, store, founded.client, quorum, signed, meters, self.watch, generators)
