@@ -1,4 +1,4 @@
-"""The small community's finished day, and the day as somebody else made it up: same names, other keys, another chain."""
+"""The small community's finished day, and the day as somebody else made it up: same names, other keys and chain."""
 
 from __future__ import annotations
 
