@@ -85,9 +85,9 @@ class Known:
         raise VerificationError(
             f"THIS IS NOT THE COMMUNITY THAT YOU KNOW: the bill of {told.member} in {told.community} is of another one "
             f"than those that were verified here before ({changed}). Somebody may have made it up. Ask your operators, "
-            "by another way than the one on which the bill came, and use your membership card with --card. If they "
-            "did begin anew, have the earlier one forgotten by `commonwatt forget` with this bill. It is remembered "
-            f"in {self.file(told.community, told.member)}."
+            "by another way than the one on which the bill came, and use your membership card with --card. If "
+            "they did begin anew, or you let your account be replaced, have the earlier one forgotten by `commonwatt "
+            f"forget` with this bill. It is remembered in {self.file(told.community, told.member)}."
         )
 
     def remember(self, told: Remembered) -> Remembered | None:
