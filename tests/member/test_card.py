@@ -209,9 +209,13 @@ def test_an_operator_enrols_and_gives_a_card(place: Place, tmp_path: Path, finis
     other = checksum_address(Key.derive(b"card", "other").address)
     refused = place.run("register", other, "consumer", "--card", file)
     assert (refused.code, "is there already" in refused.err) == (9, True)
-    told = place.run("register", other, "consumer")
-    assert f"commonwatt card {other}" in told.out
-    assert "is member 6." in told.out
+    # Where the card fails later, the member is told all the same.
+    refused = place.run("register", other, "consumer", "--card", tmp_path / "none" / "new.json")
+    assert (refused.code, refused.out) == (9, f"{other} is member 6.\n")
+    third = checksum_address(Key.derive(b"card", "third").address)
+    told = place.run("register", third, "consumer")
+    assert f"commonwatt card {third}" in told.out
+    assert "is member 7." in told.out
 
 
 def test_a_card_from_a_file_or_a_node(place: Place, tmp_path: Path, finished: Path) -> None:

@@ -82,7 +82,9 @@ def test_a_bill_that_is_refused_is_not_remembered(said: Shell, own_world: Path) 
     bill = json.loads(bill_of(own_world).read_text("utf-8"))
     bill["content"]["total"] += 1
     bill_of(own_world).write_text(json.dumps(bill), "utf-8")
-    assert said("verify", bill_of(own_world)).code == 8
+    refused = said("verify", bill_of(own_world))
+    assert (refused.code, refused.out) == (8, "")
+    assert "one figure in it was changed. The total is not the sum of the charges." in refused.err
     assert remembered() == []
 
 

@@ -109,13 +109,25 @@ def test_bills_of_a_run_without_a_ledger_are_shown(small: Result, tmp_path: Path
 def test_a_bill_that_was_changed_is_refused(bills: list[Bill], tmp_path: Path) -> None:
     bill = copy.deepcopy(bills[1])
     bill["content"]["total"] += 10_000
-    with pytest.raises(VerificationError, match="at least one figure in it was changed"):
+    with pytest.raises(VerificationError, match=r"one figure in it was changed\. The total is not the sum of"):
         shown(bill, tmp_path)
     shown(again(bill), tmp_path)  # anybody can make a root of it
     bill = copy.deepcopy(bills[1])
     next(line for line in bill["content"]["slots"] if line["trades"])["trades"][0]["payment"] += 1
     with pytest.raises(VerificationError, match="neighbours is not what the slots add up to"):
         shown(again(bill), tmp_path)
+
+
+def test_money_of_small_unit_is_shown_in_the_currency(bills: list[Bill], tmp_path: Path) -> None:
+    """The figures of a bill are what they were, and each is worth a thousand times as much."""
+    bill = copy.deepcopy(bills[1])
+    own = shown(bill, tmp_path)
+    bill["content"]["unit"] = 1000
+    found = shown(again(bill), tmp_path)
+    assert (found.total, found.alone) == (own.total * 1000, own.alone * 1000)
+    for dear, cheap in zip(found.charges, own.charges, strict=True):
+        assert dear.amount == cheap.amount * 1000
+        assert dear.mean or dear.price == (None if cheap.price is None else cheap.price * 1000)
 
 
 def test_an_excerpt_is_no_bill(bills: list[Bill], tmp_path: Path) -> None:

@@ -118,14 +118,16 @@ def register(
     with acting(sent) as (client, _, now):
         member = Enrolment(address, Role[role.upper().replace("-", "_")], measured)
         number = client.register(member, at=now)
-        notes = write_card(client, address, community, card)[1] if card is not None else []
-    if sent.json_path:
-        write_json({"member": number}, sent.json_path)
+        if sent.json_path:
+            write_json({"member": number}, sent.json_path)
+        if sent.json_path != "-":
+            say(f"{account} is member {number}.")
+        # Whatever is wrong with the card, the member is registered, and that was said.
+        notes = [f"It has no card yet: write one by `commonwatt card {account}`, and give it to the member."]
+        if card is not None:
+            _, notes = write_card(client, address, community, card)
     if sent.json_path != "-":
-        say(f"{account} is member {number}.")
-        for note in notes or [
-            f"It has no card yet; write one by `commonwatt card {account}`, and give it to the member."
-        ]:
+        for note in notes:
             say(note)
 
 

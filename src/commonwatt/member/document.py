@@ -8,15 +8,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from commonwatt.accounts.document import content_hash
 from commonwatt.errors import RecordError, VerificationError
 from commonwatt.member import shares
 from commonwatt.member.first_format import FIRST, FORMATS
 from commonwatt.member.page import require, table
+from commonwatt.proof import root_of
 from commonwatt.records import strict_json
 from commonwatt.records.schema import to_bytes
 
 _LONGEST: Final = 1 << 30
 """Bytes of a file: many times a year of one member's bill."""
+CHANGED: Final = "at least one figure in it was changed."
 _EXCERPT: Final = ("format", "ledger", "member", "mandate", "slots")
 _BILL: Final = (
     *_EXCERPT, "community", "currency", "timezone", "period", "charges", "total", "withoutMarket",
@@ -121,6 +124,13 @@ def _whole_tariff(given: Any) -> None:
 
 def _is_number(given: Any, bits: int) -> bool:
     return type(given) is int and 0 <= given < 1 << bits
+
+
+def leads_to_its_root(bill: Mapping[str, Any]) -> bool:
+    """Whether a bill's content is under the root that the bill names. Raises RecordError for what is no hash."""
+    anchor = bill["anchor"]
+    siblings = [to_bytes(sibling, 32) for sibling in anchor["siblings"]]
+    return root_of(content_hash(bill["content"]), anchor["index"], siblings) == to_bytes(anchor["root"], 32)
 
 
 def named(document: Mapping[str, Any]) -> Named:

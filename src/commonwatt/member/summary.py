@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from commonwatt.accounts.document import CORRECTED, MEASURED, NOT_MEASURED, content_hash, parts_of
+from commonwatt.accounts.document import CORRECTED, MEASURED, NOT_MEASURED, parts_of, vat_rate
 from commonwatt.community.tariff import NETWORK_FEE
 from commonwatt.errors import VerificationError
-from commonwatt.member.document import named, read
+from commonwatt.member.document import CHANGED, leads_to_its_root, named, read
 from commonwatt.member.page import require
-from commonwatt.member.verify import vat_rate
-from commonwatt.proof import checksum_address, root_of
-from commonwatt.records.schema import to_bytes
+from commonwatt.proof import checksum_address
 from commonwatt.units import WH_PER_KWH
 
 LARGEST: Final = 5
@@ -128,7 +126,6 @@ class Summary:
     counted_in, counted_out : by the member's meter, as far as its readings came; without a ledger nobody signs any, and
         they are what the slots come to
     total, alone : what the member owes, and what it would owe with the utility alone
-    parts : under how many charters it is
     """
 
     member: str
@@ -143,7 +140,6 @@ class Summary:
     charges: tuple[Charge, ...]
     total: int
     alone: int
-    parts: int
     moved: tuple[Moved, ...]
     largest: tuple[Large, ...]
     plants: tuple[Owned, ...]
@@ -182,11 +178,13 @@ def summary(file: Path) -> Summary:
 
 def _proof(document: Mapping[str, Any]) -> Proof:
     """Where the bill says that its proof is, when its content is under the root that it names."""
-    anchor = document["anchor"]
-    siblings = [to_bytes(sibling, 32) for sibling in anchor["siblings"]]
-    there = root_of(content_hash(document["content"]), anchor["index"], siblings) == to_bytes(anchor["root"], 32)
-    require(there, "the bill's content is not what was anchored: at least one figure in it was changed.")
-    root = str(anchor["root"])
+    if not leads_to_its_root(document):
+        from commonwatt.member.verify import disagreement  # which takes a while to import
+
+        raise VerificationError(
+            f"the content is not under the root that the bill names: {CHANGED}{disagreement(document)}"
+        )
+    root = str(document["anchor"]["root"])
     if document["content"]["ledger"] is None:
         return Proof(root, None, None, None)
     at = named(document)
@@ -218,7 +216,6 @@ def _summary(content: Mapping[str, Any], proof: Proof) -> Summary:
         charges=tuple(_charges(content, moved, unit)),
         total=_whole(content["total"]) * unit,
         alone=_whole(content["withoutMarket"]) * unit,
-        parts=len(parts_of(content)),
         moved=moved,
         largest=tuple(
             _large(each, line, member["index"], plants) for each, line in largest[:LARGEST] if each.into or each.out

@@ -100,9 +100,9 @@ class Simulation:
                 ballots.adopt(founded.client, rules, keys.members)
                 opening, end = rules.events[0].at, rules.period.end
                 signed = mandates(rules.community, keys, rules.limits, founded.client.domain, opening, end)
-                enter(store, founded, signed)
-                if out:
+                if out:  # before the store knows that all is done
                     write_cards(founded.client, rules.community, parties(keys), out / "cards")
+                enter(store, founded, signed)
             meters = [party.meter for party in parties(keys)]
             generators = {member: key.address for member, key in keys.generators.items()}
             self.exchange = engine(rules, store, founded.client, quorum, signed, meters, self.watch, generators)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -58,11 +59,6 @@ def period(bill: Summary) -> str:
         return f"{_day(start)} {start.year}"
     opening = _day(start) if start.year != last.year or start.month != last.month else f"{start.day}"
     return f"{opening}{f' {start.year}' if start.year != last.year else ''} to {_day(last)} {last.year}"
-
-
-def days(bill: Summary) -> int:
-    """Local days that the bill touches."""
-    return (bill.local(bill.end - 1).date() - bill.local(bill.start).date()).days + 1
 
 
 def clock(bill: Summary, instant: int) -> str:
@@ -173,7 +169,7 @@ def checks(bill: Summary, file: str) -> list[tuple[str, str]]:
             "that the meter counts rightly. The utility's prices, levies and VAT are the operators' word, unless you "
             "give verify the community's file.",
         ),
-        ("Check it", f"commonwatt verify {plain(file)} --card my-community.json"),
+        ("Check it", f"commonwatt verify {shlex.quote(plain(file))} --card my-community.json"),
     ]
 
 
