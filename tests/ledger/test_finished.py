@@ -84,6 +84,8 @@ def test_a_finished_day_is_read_by_ethereum_s_tools(out: Path, said: Shell) -> N
         assert verified.code == 0, verified.err
         assert f"Believed: {url} about chain {number}" in verified.out
         # An explorer asks for health and head; a page of another site is refused.
+        assert f"block: {head.number}\n" in said("chain", "status", url).out
+        assert httpx.get(f"{url}/status", headers={"Host": "evil.example"}).status_code == 403
         assert httpx.get(f"{url}/healthz").json()["block"] == head.number
         asked = {"jsonrpc": "2.0", "id": 1, "method": "eth_blockNumber", "params": []}
         assert httpx.post(url, json=asked, headers={"Origin": "https://evil.example"}).status_code == 403

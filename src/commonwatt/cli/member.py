@@ -171,6 +171,8 @@ def _remembered(known: Known, found: Verified, trust: Trust, *, remember: bool) 
     from commonwatt.member.known import Remembered
 
     now = Remembered.of({"community": found.community, "member": {"id": found.member}}, trust)
+    if not trust.pins.whose:
+        known.require_same(now)  # it was, before the bill was looked at; that takes a while
     before = known.find(now.community, now.member)
     changed, kept = before and now.differences(before), ""
     if remember:
@@ -181,8 +183,8 @@ def _remembered(known: Known, found: Verified, trust: Trust, *, remember: bool) 
             kept = f" It is not remembered: {error}"
     if changed:
         return "other", (
-            "THE BILLS BEFORE THIS ONE WERE OF ANOTHER COMMUNITY THAN THE ONE THAT YOU NAMED, and what they proved was "
-            f"not yours ({changed}).{kept}"
+            f"WARNING: the earlier bills of {now.member} in {now.community} were of others than those that you named now "
+            f"({changed}). Unless you know why, what they proved was not yours.{kept}"
         )
     if before and trust.pins.whose:
         return "again", "Chain, block 0, contract and account are those of the bills that were verified here before."

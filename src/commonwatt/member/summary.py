@@ -197,6 +197,7 @@ def _summary(content: Mapping[str, Any], proof: Proof) -> Summary:
     seconds = (end - start) // max(len(slots), 1)
     require(slots and seconds > 0 and start + seconds * len(slots) == end, "the slots do not fill the period.")
     plants = {_whole(part["plant"]): _text(part["id"]) for part in content.get("owns", [])}
+    names = {**plants, **{_whole(part["member"]): _text(part["id"]) for part in content.get("owners", [])}}
     moved = tuple(_moved(line, member["index"], plants) for line in slots)
     largest = sorted(zip(moved, slots, strict=True), key=lambda each: (-max(each[0].into, each[0].out), each[0].start))
     readings = [line["reading"] for line in slots if line["reading"] is not None]
@@ -218,7 +219,7 @@ def _summary(content: Mapping[str, Any], proof: Proof) -> Summary:
         alone=_whole(content["withoutMarket"]) * unit,
         moved=moved,
         largest=tuple(
-            _large(each, line, member["index"], plants) for each, line in largest[:LARGEST] if each.into or each.out
+            _large(each, line, member["index"], names) for each, line in largest[:LARGEST] if each.into or each.out
         ),
         plants=tuple(_owned(part, content, unit) for part in content.get("owns", [])),
         owners=tuple(_owners(content, unit)),
@@ -248,13 +249,14 @@ def _is_own(trade: Mapping[str, Any], plants: Mapping[int, str]) -> bool:
     return trade["seller"] in plants and trade["price"] == 0
 
 
-def _large(moved: Moved, line: Mapping[str, Any], member: int, plants: Mapping[int, str]) -> Large:
+def _large(moved: Moved, line: Mapping[str, Any], member: int, names: Mapping[int, str]) -> Large:
+    """names : of the members that the bill names"""
     into = moved.into >= moved.out
     own, other = ("buyer", "seller") if into else ("seller", "buyer")
     parts = Counter[str]()
     for trade in line["trades"]:
         if trade[own] == member:
-            parts[plants.get(trade[other], f"member {_whole(trade[other])}")] += _whole(trade["settledWh"])
+            parts[names.get(trade[other], f"member {_whole(trade[other])}")] += _whole(trade["settledWh"])
     parts["the utility"] = moved.imported if into else moved.exported
     return Large(moved.start, into, moved.into if into else moved.out, tuple((+parts).most_common()))
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import signal
 import socket
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain.evm import Queued
@@ -20,7 +23,7 @@ from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.network.access import LocalOnly
 from commonwatt.ledger.network.server import config
 from commonwatt.ledger.node import Block
-from commonwatt.ledger.rpc.app import Access, application
+from commonwatt.ledger.rpc.app import Access, routes
 from commonwatt.ledger.rpc.service import Service
 
 HOST = "127.0.0.1"
@@ -82,13 +85,27 @@ def serve(file: Path, port: int, origins: Collection[str], started: Callable[[st
             raise LedgerError(f"The node cannot listen at {HOST}:{port}: {error.strerror}.") from None
         # With the protocol's number asyncio sends at once; without, an answer may wait 40 ms for an acknowledgement.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=bound.detach())
-        app = application(Service(Finished(reader)), Access(origins=origins))
-        server = uvicorn.Server(config(Starlette(routes=app.routes, middleware=[Middleware(LocalOnly)])))
+        access = Access(origins=origins)
+        own = [Route("/status", _status(reader, access)), *routes(Service(Finished(reader)), access)]
+        server = uvicorn.Server(config(Starlette(routes=own, middleware=[Middleware(LocalOnly)])))
         started(f"http://{HOST}:{listener.getsockname()[1]}", reader.chain_id, reader.head)
         # Once it has stopped, uvicorn raises the signal again for whoever handled it before.
         signal.signal(signal.SIGTERM, lambda *_: None)
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
+
+
+def _status(reader: Reader, access: Access) -> Callable[[Request], Awaitable[Response]]:
+    """Where the chain ends, as other nodes tell it."""
+
+    async def answer(request: Request) -> Response:
+        if problem := access.problem(request.headers):
+            return PlainTextResponse(problem, 403)
+        head = reader.head
+        told = {"block": head.number, "hash": f"0x{head.hash.hex()}", "time": head.timestamp}
+        return JSONResponse({"chain": reader.chain_id, **told})
+
+    return answer
 
 
 def _refuse_in_use(file: Path) -> None:

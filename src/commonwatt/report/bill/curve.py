@@ -26,7 +26,7 @@ from commonwatt.report.svg import (
 from commonwatt.units import FloatArray
 
 _WIDTH: Final = 720.0
-_HEIGHT: Final = 196.0
+_HEIGHT: Final = 164.0
 _LEFT: Final = 40.0
 _TOP: Final = 30.0
 _BOTTOM: Final = 20.0
