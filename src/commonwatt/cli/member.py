@@ -183,8 +183,8 @@ def _remembered(known: Known, found: Verified, trust: Trust, *, remember: bool) 
             kept = f" It is not remembered: {error}"
     if changed:
         return "other", (
-            f"WARNING: the earlier bills of {now.member} in {now.community} were of others than those that you named now "
-            f"({changed}). Unless you know why, what they proved was not yours.{kept}"
+            f"WARNING: the earlier bills of {now.member} in {now.community} were of others than those that you named "
+            f"now ({changed}). Unless you know why, what they proved was not yours.{kept}"
         )
     if before and trust.pins.whose:
         return "again", "Chain, block 0, contract and account are those of the bills that were verified here before."

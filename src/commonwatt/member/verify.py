@@ -118,7 +118,8 @@ def verify_bill(bill: Any, client: LedgerClient) -> Verified:
     try:
         require(isinstance(bill, dict) and "anchor" in bill, "This is no bill: nothing of it is anchored.")
         whole(bill)
-        require(leads_to_its_root(bill), f"The bill's content is not what was anchored: {CHANGED}{disagreement(bill)}")
+        if not leads_to_its_root(bill):
+            raise VerificationError(f"The bill's content is not what was anchored: {CHANGED}{disagreement(bill)}")
         _anchored(bill["content"], bill["anchor"], client)
         told = today(bill)
         content, proofs = told["content"], told["proofs"]
