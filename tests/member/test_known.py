@@ -15,7 +15,7 @@ from shell import Shell
 from two_worlds import bill_of, card_of
 
 from commonwatt.errors import StoreError
-from commonwatt.member.known import Known, Remembered, at_home
+from commonwatt.member.known import Known, Remembered, at_home, read
 
 HASH, ADDRESS = "0x" + "ab" * 32, "0x" + "cd" * 20
 
@@ -115,6 +115,10 @@ def test_a_damaged_memory_is_named_and_not_touched(said: Shell, own_world: Path,
     assert file.read_text("utf-8") == text
     # Others are not concerned, and it can be forgotten.
     assert said("verify", bill_of(own_world, 2)).code == 0
+    listed = said("forget")
+    assert (listed.code, len(listed.out.splitlines())) == (0, 2)
+    assert "flat in Five homes: chain" in listed.out
+    assert sentence in listed.out
     assert said("forget", bill_of(own_world)).code == 0
     assert said("verify", bill_of(own_world)).code == 0
 
@@ -177,4 +181,4 @@ def test_names_that_look_alike_are_one(tmp_path: Path) -> None:
     for other in ("five homes", "FIVE  homes", "\u00a0Five homes", "Five hom\uff45s"):
         assert known.find(other, "Roof") == told
     assert known.find("Five homes", "roofs") is None
-    assert list(known) == [told]
+    assert [read(file) for file in known.files] == [told]

@@ -117,20 +117,36 @@ def forget(bill: Path | None = None) -> None:
     bill
         Any bill of that member in that community.
     """
-    from commonwatt.member.document import read
+    from commonwatt.member import document
     from commonwatt.member.known import at_home, name_of
 
     known = at_home()
     if bill is None:
-        for each in known:
-            say(
-                f"{each.member} in {each.community}: chain {each.chain} with block 0 {each.genesis}, Settlement "
-                f"{each.settlement}, account {each.account} ({known.file(each.community, each.member)})."
-            )
+        for file in known.files:
+            say(_known(file))
         return
-    community, member = name_of(read(bill)["content"])
+    community, member = name_of(document.read(bill)["content"])
     there = known.forget(community, member)
     say(f"{'Forgotten' if there else 'Nothing was known of'}: {member} in {community}.")
+
+
+def _known(file: Path) -> str:
+    """What a file remembers, in words, or why it cannot be read."""
+    from commonwatt.errors import StoreError
+    from commonwatt.member.known import read
+
+    try:
+        found = read(file)
+    except StoreError as error:
+        return str(error)
+    return (
+        ""
+        if found is None
+        else (
+            f"{found.member} in {found.community}: chain {found.chain} with block 0 {found.genesis}, Settlement "
+            f"{found.settlement}, account {found.account} ({file})."
+        )
+    )
 
 
 def key(

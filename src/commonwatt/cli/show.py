@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -55,4 +56,6 @@ def _write(file: Path, page: str) -> None:
         write_private(part, page)
         part.replace(file)
     except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise OutputError(f"{file} cannot be written: {error.strerror}.") from None

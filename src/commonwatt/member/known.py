@@ -11,7 +11,7 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,7 @@ FORMAT: Final = "commonwatt-known/1"
 STATE: Final = "COMMONWATT_STATE"
 """Names another folder for what Commonwatt remembers of a person's bills."""
 _LONGEST: Final = 1 << 16
+_LONGEST_NAME: Final = 1000
 _NAMED: Final = 24
 """Letters of each name that a file's name shows."""
 
@@ -75,7 +76,7 @@ class Known:
 
     def find(self, community: str, member: str) -> Remembered | None:
         """What is remembered; None = nothing. Raises StoreError when it cannot be read."""
-        return _read(self.file(community, member))
+        return read(self.file(community, member))
 
     def require_same(self, told: Remembered) -> None:
         """Raise VerificationError when something else is remembered of the same names. Raises StoreError, too."""
@@ -121,11 +122,10 @@ class Known:
             raise OutputError(f"{file} cannot be removed: {error.strerror}.") from None
         return True
 
-    def __iter__(self) -> Iterator[Remembered]:
-        """All that is remembered, by the names of the files. Raises StoreError."""
-        for file in sorted(self.folder.glob("*.json")):
-            if found := _read(file):
-                yield found
+    @property
+    def files(self) -> list[Path]:
+        """Of all that is remembered."""
+        return sorted(self.folder.glob("*.json"))
 
 
 def at_home(environment: Mapping[str, str] = os.environ) -> Known:
@@ -147,11 +147,13 @@ def at_home(environment: Mapping[str, str] = os.environ) -> Known:
 def name_of(content: Mapping[str, Any]) -> tuple[str, str]:
     """Names of community and member of a bill. Raises VerificationError when it has none."""
     names = content.get("community"), content["member"].get("id")
-    require(all(isinstance(each, str) for each in names), "The document does not name its community and its member.")
+    named = all(isinstance(each, str) and len(each) <= _LONGEST_NAME for each in names)
+    require(named, "The document does not name its community and its member, or by more than a thousand letters.")
     return str(names[0]), str(names[1])
 
 
-def _read(file: Path) -> Remembered | None:
+def read(file: Path) -> Remembered | None:
+    """What a file remembers; None where there is none. Raises StoreError when it cannot be read."""
     keys = [field.name for field in fields(Remembered)]
     try:
         with file.open("rb") as opened:
