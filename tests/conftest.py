@@ -1,5 +1,8 @@
 """Fixtures that several rooms share, and how many examples properties are shown."""
 
+import os
+
+import pytest
 from acting_cases import later as later
 from acting_cases import place as place
 from exchange_runs import bills as bills
@@ -19,5 +22,14 @@ from report_runs import small as small
 from report_runs import week as week
 from report_runs import with_ledger as with_ledger
 from shell import said as said
+from two_worlds import false_world as false_world
+from two_worlds import made_up as made_up
+from two_worlds import own_world as own_world
 
 register()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _state(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What commands in processes of their own believe of bills stays among the tests."""
+    os.environ["COMMONWATT_STATE"] = str(tmp_path_factory.mktemp("state"))

@@ -13,7 +13,7 @@ CommonwattError
 │   ├── NodeError          a node cannot be reached or does not answer as it should; carries its URL
 │   ├── Reverted           a contract reverted; carries the custom error's name
 │   └── NotAdopted         the members adopted another charter; carries slot and digests
-├── StoreError             the exchange's own file cannot be used
+├── StoreError             the exchange's own file, or what a member's commands remember, cannot be used
 ├── OutputError            a file that was asked for cannot be written
 └── VerificationError      a bill, a clearing, a chain or a contract is not what it claims to be
 
@@ -156,7 +156,7 @@ class NotAdopted(LedgerError):
 
 
 class StoreError(CommonwattError):
-    """The exchange's own file is missing, locked, from another run, or damaged."""
+    """The exchange's own file is missing, locked, from another run, or damaged; or what `verify` remembers is."""
 
     exit_code = 7
 

@@ -302,7 +302,7 @@ FORGERIES: dict[str, tuple[Change, str]] = {
     "levy by half": (_levy_switch(0.5), "A levy is neither on nor off"),
     "VAT of everything": (_vat("1"), "The VAT is out of bounds"),
     "negative VAT": (_vat("-1/5"), "The VAT is out of bounds"),
-    "VAT by nothing": (_vat("1/0"), "not a complete bill: ZeroDivisionError"),
+    "VAT by nothing": (_vat("1/0"), "The VAT is out of bounds"),
     "VAT beyond all digits": (_vat("1e-999999999"), "The VAT is out of bounds"),
     "VAT of many digits": (_vat("1/" + "9" * 5000), "The VAT is out of bounds"),
     "VAT in other digits": (_vat("٠"), "The VAT is out of bounds"),

@@ -24,7 +24,12 @@ Shell = Callable[..., Said]
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+def said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
+) -> Shell:
+    # What a test's bills were believed to be is no other test's business, nor this person's.
+    monkeypatch.setenv("COMMONWATT_STATE", str(tmp_path_factory.mktemp("state")))
+
     def run(*arguments: object) -> Said:
         monkeypatch.setattr(sys, "argv", ["commonwatt", *map(str, arguments)])
         code = 0

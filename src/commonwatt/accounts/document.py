@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +14,7 @@ import numpy as np
 from commonwatt.accounts.charges import Charges
 from commonwatt.accounts.plants import Division
 from commonwatt.community.tariff import Tariff
+from commonwatt.errors import VerificationError
 from commonwatt.proof import Tree, keccak
 from commonwatt.records import Signed, Statement
 from commonwatt.records.schema import as_json, as_list
@@ -80,6 +83,17 @@ def parts_of(content: Mapping[str, Any]) -> tuple[Part, ...]:
     return tuple(
         Part(each["from"], end, each["config"], each["tariff"]) for each, end in zip(listed, ends, strict=True)
     )
+
+
+def vat_rate(tariff: Mapping[str, Any]) -> Fraction:
+    """The rate of VAT in a bill's tariff: a fraction of whole numbers, as `tariff_terms` writes it.
+
+    Raises VerificationError. It is bounded before it is a number: an exponent would take as many digits as it says.
+    """
+    found = re.fullmatch(r"([0-9]{1,18})(?:/([0-9]{1,18}))?", tariff["vat"]["rate"], re.ASCII)
+    if found is None or not int(found[2] or 1):
+        raise VerificationError("The VAT is out of bounds.")
+    return Fraction(int(found[1]), int(found[2] or 1))
 
 
 def charge_lines(charges: Charges, member: int) -> list[dict[str, Any]]:

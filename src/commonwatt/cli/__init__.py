@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
+from commonwatt.cli.card import card, forget, key
 from commonwatt.cli.chain import app as chain_app
 from commonwatt.cli.community import app as community_app
 from commonwatt.cli.data import fill
@@ -16,6 +17,7 @@ from commonwatt.cli.member import challenge, deposit, verify, withdraw
 from commonwatt.cli.options import JsonPath, Whole, named_values, progress, seldom_collected, write_json
 from commonwatt.cli.rights import accept_meter, access, grant, propose, resign, vote
 from commonwatt.cli.settle import settle
+from commonwatt.cli.show import show
 from commonwatt.cli.study import app as study_app
 from commonwatt.errors import CommonwattError, OutputError
 from commonwatt.plain import many, plain
@@ -34,7 +36,10 @@ app.command(study_app)
 app.command(bench_app)
 app.command(chain_app)
 app.command(community_app)
-for own in (verify, challenge, deposit, withdraw, grant, access, propose, vote, resign, offer, buy, fetch):
+for own in (
+    *(show, verify, card, forget, key),
+    *(challenge, deposit, withdraw, grant, access, propose, vote, resign, offer, buy, fetch),
+):
     app.command(own)
 app.command(accept_meter, name="accept-meter")
 app.command(settle)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -12,6 +12,9 @@ from commonwatt.cli.chain_queries import account, block, blocks, tx, utc
 from commonwatt.cli.options import Whole, addresses, one_address
 from commonwatt.errors import ConfigError, Finding, LedgerError
 from commonwatt.plain import many, plain
+
+if TYPE_CHECKING:
+    from commonwatt.ledger.node import Block
 
 app = App(name="chain", help="The community's own chain: nodes, ways to agree, proof of a file.")
 
@@ -22,6 +25,7 @@ Kind = Literal["poa", "pow", "pos"]
 Addresses = Annotated[list[str] | None, Parameter(negative="")]
 _HOST = "127.0.0.1"
 _MOST_CHAINS = 100
+_LAST_PORT = 65_535
 
 
 @app.command
@@ -217,6 +221,45 @@ def node(
 
 
 @app.command
+def serve(
+    file: Path,
+    *,
+    port: Whole = 8545,
+    origin: Annotated[list[str] | None, Parameter(negative="")] = None,
+) -> None:
+    """Show a finished chain as a node, for `verify --ledger`, wallets and explorers on this machine, until interrupted.
+
+    Example: commonwatt chain serve commonwatt-demo/ledger.sqlite --port 8545
+
+    Parameters
+    ----------
+    file
+        The chain, such as the ledger.sqlite of a simulated day; it is only read, and takes no transactions.
+    port
+        Where the node answers; 0 lets the system choose.
+    origin
+        A page that may ask from a browser, such as http://localhost:5100; repeatable.
+    """
+    _needs_http()
+    from commonwatt.ledger.network.finished import serve as show
+
+    if not 0 <= port <= _LAST_PORT:
+        raise ConfigError("The request", [Finding("port", f"is from 0 to {_LAST_PORT}, not {port}")])
+
+    def started(url: str, chain_id: int, head: Block) -> None:
+        print(
+            plain(
+                f"{url} shows chain {chain_id} of {file} as it ended: block {head.number}, {utc(head.timestamp)} UTC. "
+                "It is only read. Ctrl-C ends it."
+            ),
+            flush=True,
+        )
+
+    show(file, port, tuple(origin or ()), started)
+    print("stopped")
+
+
+@app.command
 def vote(url: str, *, key: Path, admit: str = "", remove: str = "", withdraw: str = "") -> None:
     """Vote, through a node that runs on this machine, on who is an authority (poa).
 
@@ -327,6 +370,6 @@ def _needs_http() -> None:
 
 def _endpoint(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > _LAST_PORT:
         raise ConfigError("The request", [Finding("listen", f"is an address and a port, such as {_HOST}:8545")])
     return host.strip("[]"), int(port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
@@ -12,6 +13,7 @@ from commonwatt.cli.operating import LEDGER, Contract, Ledger, Number, Sent, act
 from commonwatt.cli.options import JsonPath, done, one_address, say, write_json
 from commonwatt.cli.quorum import execute, expire, propose, recover, reinstate, suspend, take_bond
 from commonwatt.cli.rights import ballot, proposal_json
+from commonwatt.errors import OutputError
 from commonwatt.plain import many
 
 if TYPE_CHECKING:
@@ -83,6 +85,8 @@ def register(
     role: RoleName,
     *,
     meter: str | None = None,
+    card: Path | None = None,
+    community: Path | None = None,
     sent: Sent,
 ) -> None:
     """Register a member, and give its account ether for a thousand transactions.
@@ -97,20 +101,34 @@ def register(
         What it is to the community.
     meter
         Address of its first meter; without it, it has none yet.
+    card
+        Write the member's card to this file, for you to give to it; there must be no file yet.
+    community
+        The community's file, which gives the card the names of the community and the member.
     """
+    from commonwatt.cli.card import write_card
     from commonwatt.community.roles import Role
     from commonwatt.ledger.client.settlement import Enrolment
     from commonwatt.ledger.node import ZERO_ADDRESS
 
     address = one_address("account", account)
     measured = ZERO_ADDRESS if meter is None else one_address("meter", meter)
-    with acting(sent) as (community, _, now):
+    if card is not None and card.exists():
+        raise OutputError(f"{card} is there already; name another file for the card.")
+    with acting(sent) as (client, _, now):
         member = Enrolment(address, Role[role.upper().replace("-", "_")], measured)
-        number = community.register(member, at=now)
-    if sent.json_path:
-        write_json({"member": number}, sent.json_path)
+        number = client.register(member, at=now)
+        if sent.json_path:
+            write_json({"member": number}, sent.json_path)
+        if sent.json_path != "-":
+            say(f"{account} is member {number}.")
+        # Whatever is wrong with the card, the member is registered, and that was said.
+        notes = [f"It has no card yet: write one by `commonwatt card {account}`, and give it to the member."]
+        if card is not None:
+            _, notes = write_card(client, address, community, card)
     if sent.json_path != "-":
-        say(f"{account} is member {number}.")
+        for note in notes:
+            say(note)
 
 
 @app.command(name="register-meter")

@@ -15,7 +15,9 @@ from commonwatt.plain import many
 
 if TYPE_CHECKING:
     from commonwatt.community.model import Community
-    from commonwatt.member.trust import Pins
+    from commonwatt.member.known import Known
+    from commonwatt.member.trust import Pins, Trust
+    from commonwatt.member.verify import Verified
 
 Contract = Annotated[
     str | None, Parameter(help="Address of the community's contract Settlement, as you know it from elsewhere.")
@@ -30,6 +32,14 @@ CommunityFile = Annotated[
     Path | None,
     Parameter(
         name="--community", help="The community's file, whose digest the contract has to hold; it does not tell whose."
+    ),
+]
+CardFile = Annotated[
+    Path | None,
+    Parameter(
+        name="--card",
+        help="Your membership card, which says whose the chain and the contracts are, and which account and meters "
+        "are yours.",
     ),
 ]
 ReaderKey = Annotated[
@@ -53,6 +63,7 @@ class Home:
     contract: Contract = None
     operators: Operators = None
     community: CommunityFile = None
+    card: CardFile = None
 
     def chain(self, bill: Path) -> str:
         """Where the chain is."""
@@ -61,7 +72,7 @@ class Home:
     @property
     def pins(self) -> Pins:
         """What the member knows of its community from elsewhere than the bill."""
-        return _pins(self.contract, self.operators, self.known)
+        return _pins(self.contract, self.operators, self.known, self.card)
 
     @property
     def known(self) -> Community | None:
@@ -86,6 +97,8 @@ def verify(
             "it does not tell whose. Repeatable, where the bill is under several charters.",
         ),
     ] = None,
+    card: CardFile = None,
+    remember: bool = True,
     key: ReaderKey = None,
     plant: Annotated[
         list[Path] | None,
@@ -108,19 +121,24 @@ def verify(
     ledger
         The chain's file, or the URL of a node; the default is ledger.sqlite in the folder above the bill's. Given
         several times, all have to give the same answers.
+    remember
+        Keep what was believed of the member's first bill; bills of another chain, contract or account are refused then.
+        With --no-remember nothing is kept; what was kept before still counts.
     """
     from commonwatt.exchange.checking import load
     from commonwatt.ledger.keyfile import read_key
+    from commonwatt.member.known import at_home
     from commonwatt.member.terms import Terms
     from commonwatt.member.verify import open_and_verify
     from commonwatt.units import decimal_text
 
     terms = [Terms(load(file), file.parent) for file in community or []]
-    pins = _pins(contract, operators, terms[0].community if terms else None)
-    reader = read_key(key) if key else None
-    found, trust = open_and_verify(bill, ledger or [_beside(bill)], pins, terms, plant or (), reader)
+    pins = _pins(contract, operators, terms[0].community if terms else None, card)
+    reader, known = read_key(key) if key else None, at_home()
+    found, trust = open_and_verify(bill, ledger or [_beside(bill)], pins, terms, plant or (), reader, known)
+    seen, told = _remembered(known, found, trust, remember=remember)
     if json_path:
-        write_json({**asdict(found), "believed": trust.as_json()}, json_path)
+        write_json({**asdict(found), "believed": trust.as_json(), "seen": seen}, json_path)
     if json_path == "-":
         return
     owes = "owes" if found.total >= 0 else "receives"
@@ -144,8 +162,44 @@ def verify(
             f"What {' and '.join(found.plants)} fed in, sold, earned and cost is the operators' word here: show its "
             "own bill by --plant."
         )
+    say(told)
+
+
+def _remembered(known: Known, found: Verified, trust: Trust, *, remember: bool) -> tuple[str, str]:
+    """How what was believed stands to earlier bills, as a word and as a sentence; where it is new, it is kept."""
+    from commonwatt.errors import OutputError
+    from commonwatt.member.known import Remembered
+
+    now = Remembered.of({"community": found.community, "member": {"id": found.member}}, trust)
     if not trust.pins.whose:
-        say("Anybody can found others: name those that you know with --contract, or their --operators.")
+        known.require_same(now)  # it was, before the bill was looked at; that takes a while
+    before = known.find(now.community, now.member)
+    changed, kept = before and now.differences(before), ""
+    if remember:
+        try:
+            known.remember(now)
+            kept = " It is remembered: bills of another chain, contract or account will be refused."
+        except OutputError as error:
+            kept = f" It is not remembered: {error}"
+    if changed:
+        return "other", (
+            f"WARNING: the earlier bills of {now.member} in {now.community} were of others than those that you named "
+            f"now ({changed}). Unless you know why, what they proved was not yours.{kept}"
+        )
+    if before and trust.pins.whose:
+        return "again", "Chain, block 0, contract and account are those of the bills that were verified here before."
+    if before:
+        return "again", (
+            "Chain, block 0, contract and account are those of the bills that were verified here before. Whether these "
+            "were your community's, your card tells: name it by --card."
+        )
+    if trust.pins.whose:
+        return "first", f"This is the first bill of {now.member} in {now.community} here.{kept}"
+    return "first", (
+        f"This is the first bill of {now.member} in {now.community} here, and only the bill itself says that these are "
+        "your community's contracts and your account. Anybody can found others: name those that you know with --card, "
+        f"--contract or --operators.{kept}"
+    )
 
 
 def challenge(
@@ -157,6 +211,7 @@ def challenge(
     contract: Contract = None,
     operators: Operators = None,
     community: CommunityFile = None,
+    card: CardFile = None,
     json_path: JsonPath = None,
 ) -> None:
     """Look for faults in what was posted about a member and is not final yet; with its key, have the posts deleted.
@@ -181,7 +236,7 @@ def challenge(
     from commonwatt.ledger.keyfile import read_key
     from commonwatt.member.challenge import challenge as look
 
-    pins = _pins(contract, operators, _known(community))
+    pins = _pins(contract, operators, _known(community), card)
     own = read_key(key) if key else None
     looked = look([document, *others], ledger or _beside(document), pins, own, slot)
     if json_path:
@@ -210,6 +265,7 @@ def withdraw(
     contract: Contract = None,
     operators: Operators = None,
     community: CommunityFile = None,
+    card: CardFile = None,
     json_path: JsonPath = None,
 ) -> None:
     """Ask for some of a member's balance back; without an amount, claim what was asked for before.
@@ -231,7 +287,7 @@ def withdraw(
     from commonwatt.member.challenge import withdraw as take
 
     wanted = None if amount is None else money("amount", amount)
-    pins = _pins(contract, operators, _known(community))
+    pins = _pins(contract, operators, _known(community), card)
     receipt = take(document, ledger or _beside(document), pins, read_key(key), wanted)
     done("Paid out" if amount is None else "Asked for; claim it when the posts before it are final", receipt, json_path)
 
@@ -273,13 +329,15 @@ def _known(file: Path | None) -> Community | None:
     return load(file)
 
 
-def _pins(contract: str | None, operators: str | None, community: Community | None) -> Pins:
+def _pins(contract: str | None, operators: str | None, community: Community | None, card: Path | None = None) -> Pins:
+    from commonwatt.member.card import read as read_card
     from commonwatt.member.trust import Pins
 
     return Pins(
         addresses("contract", [contract])[0] if contract is not None else None,
         frozenset(addresses("operators", operators.split(","))) if operators is not None else None,
         community.digest if community else None,
+        read_card(card) if card is not None else None,
     )
 
 

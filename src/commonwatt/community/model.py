@@ -165,6 +165,8 @@ class LedgerChoice:
     threshold : how many of them must sign
     generator_meters : whether each generator has a meter of its own, beside its home's
     corrections : how long after a slot it may be settled anew with readings that came late [s]
+    collateral : what stands for what members owe: "deposits", or "none", where they are billed after the fact and
+        nothing but roots is on the chain
     """
 
     kind: str = "embedded"
@@ -177,6 +179,7 @@ class LedgerChoice:
     threshold: int = 1
     generator_meters: bool = False
     corrections: int = 7 * 86_400
+    collateral: str = "deposits"
 
 
 @dataclass(frozen=True)

@@ -290,6 +290,7 @@ class LedgerTable(Table):
     answer: Annotated[Duration, Field(ge=1)] | None = None
     bond: Money = LedgerChoice.bond
     corrections: Duration = LedgerChoice.corrections
+    collateral: Literal["deposits", "none"] = "deposits"
     operators: Annotated[tuple[str, ...], BeforeValidator(_operators)] = LedgerChoice.operators
     threshold: Annotated[int, Field(ge=1)] = LedgerChoice.threshold
     generator_meters: bool = LedgerChoice.generator_meters

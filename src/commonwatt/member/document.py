@@ -8,15 +8,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from commonwatt.accounts.document import content_hash
 from commonwatt.errors import RecordError, VerificationError
 from commonwatt.member import shares
 from commonwatt.member.first_format import FIRST, FORMATS
 from commonwatt.member.page import require, table
+from commonwatt.proof import root_of
 from commonwatt.records import strict_json
 from commonwatt.records.schema import to_bytes
 
 _LONGEST: Final = 1 << 30
 """Bytes of a file: many times a year of one member's bill."""
+CHANGED: Final = "at least one figure in it was changed."
 _EXCERPT: Final = ("format", "ledger", "member", "mandate", "slots")
 _BILL: Final = (
     *_EXCERPT, "community", "currency", "timezone", "period", "charges", "total", "withoutMarket",
@@ -59,8 +62,9 @@ def whole(given: Any) -> Mapping[str, Any]:
     known = isinstance(given, dict) and given.get("format") in FORMATS
     require(known, f"the format is none of {', '.join(FORMATS)}.")
     content = table(given, _keys(given) if is_bill else _EXCERPT, "the content")
-    table(content["ledger"], ("chainId", "community", "settlement"), "the ledger")
-    table(content["member"], ("index", "id", "account") if is_bill else ("index", "account"), "the member")
+    member = table(content["member"], ("index", "id", "account") if is_bill else ("index", "account"), "the member")
+    if not (is_bill and content["ledger"] is content["mandate"] is member["account"] is None):  # made without a ledger
+        table(content["ledger"], ("chainId", "community", "settlement"), "the ledger")
     require(_is_number(content["member"]["index"], 32), "the member's index is no number of a member.")
     require(isinstance(content["slots"], list), "the slots are no list.")
     shown = _SLOT[:-1] if content["format"] in FIRST else _SLOT
@@ -122,9 +126,17 @@ def _is_number(given: Any, bits: int) -> bool:
     return type(given) is int and 0 <= given < 1 << bits
 
 
+def leads_to_its_root(bill: Mapping[str, Any]) -> bool:
+    """Whether a bill's content is under the root that the bill names. Raises RecordError for what is no hash."""
+    anchor = bill["anchor"]
+    siblings = [to_bytes(sibling, 32) for sibling in anchor["siblings"]]
+    return root_of(content_hash(bill["content"]), anchor["index"], siblings) == to_bytes(anchor["root"], 32)
+
+
 def named(document: Mapping[str, Any]) -> Named:
     """Where the document says that it belongs. Raises VerificationError."""
     ledger, member = document["content"]["ledger"], document["content"]["member"]
+    require(ledger is not None, "The bill was made without a ledger: it belongs to no chain, and none proves it.")
     try:
         community, settlement = (to_bytes(ledger[name], 20) for name in ("community", "settlement"))
         return Named(ledger["chainId"], community, settlement, to_bytes(member["account"], 20), member["index"])

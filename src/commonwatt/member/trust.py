@@ -19,6 +19,7 @@ from commonwatt.ledger.client.governance import Governance, governance
 from commonwatt.ledger.client.settlement import Addresses, LedgerClient
 from commonwatt.ledger.node import Node
 from commonwatt.ledger.opening import different, open_to_read, open_to_write
+from commonwatt.member.card import Card, Place
 from commonwatt.member.document import Named
 from commonwatt.member.page import require
 from commonwatt.proof import Key, checksum_address, keccak
@@ -37,16 +38,18 @@ class Pins:
     operators : addresses of all its operators
     config : digest of its file, which its contract has to know as a charter of any time. Anybody can found another
         community with the same file, so this tells what holds there and not whose it is.
+    card : its membership card
     """
 
     contract: bytes | None = None
     operators: frozenset[bytes] | None = None
     config: bytes | None = None
+    card: Card | None = None
 
     @property
     def whose(self) -> bool:
         """Whether they tell who runs the contracts."""
-        return self.contract is not None or self.operators is not None
+        return any(each is not None for each in (self.contract, self.operators, self.card))
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,11 @@ class Trust:
     """What was believed.
 
     ledgers : nodes and files that were asked; pins : what the member knew; account : its own
-    release : whose contracts these are, see `code.Contracts`
+    place : chain and contracts; release : whose these are, see `code.Contracts`
     """
 
     ledgers: tuple[str, ...]
-    chain_id: int
+    place: Place
     settlement: bytes
     account: bytes
     governance: Governance
@@ -66,8 +69,15 @@ class Trust:
     release: str
 
     @property
+    def chain_id(self) -> int:
+        """The number that every transaction of the chain is signed for."""
+        return self.place.chain_id
+
+    @property
     def source(self) -> str:
         """Where the contracts were taken from, as the end of a sentence."""
+        if self.pins.card:
+            return "under the contracts of your card"
         if self.pins.whose:
             return "under the contracts that you named"
         return "under contracts that were taken from the document itself"
@@ -78,6 +88,7 @@ class Trust:
         return {
             "ledgers": list(self.ledgers),
             "chainId": self.chain_id,
+            "genesis": f"0x{self.place.genesis.hex()}",
             "settlement": checksum_address(self.settlement),
             "community": checksum_address(gov.community),
             "release": self.release,
@@ -92,7 +103,8 @@ class Trust:
         gov = self.governance
         operators = ", ".join(map(checksum_address, gov.operators))
         return (
-            f"Believed: {' and '.join(self.ledgers)} about chain {self.chain_id}; Settlement "
+            f"Believed: {' and '.join(self.ledgers)} about chain {self.chain_id} with block 0 "
+            f"0x{self.place.genesis.hex()}; Settlement "
             f"{checksum_address(self.settlement)} of Community {checksum_address(gov.community)}, "
             f"with the code of {self.release}, where {gov.threshold} of these operators sign: {operators}; "
             f"the member's account {checksum_address(self.account)}."
@@ -123,6 +135,10 @@ def opened(
     """
     if key is not None:
         require_pinned(at, pins)
+    if pins.card:
+        pins.card.require_place(at)
+        if not (anybody or watching):
+            pins.card.require_own(at)
     with ExitStack() as stack:
         ledgers = different(ledgers)
         node = _node(ledgers, stack, key, reader)
@@ -163,7 +179,7 @@ def require_pinned(at: Named, pins: Pins) -> None:
     require(
         pins.whose,
         f"Nothing is sent: only the document says that {checksum_address(at.settlement)} is your community's contract. "
-        "Name the contract that you know with --contract, or its operators with --operators.",
+        "Name your card with --card, the contract that you know with --contract, or its operators with --operators.",
     )
 
 
@@ -185,4 +201,7 @@ def _trusted(client: LedgerClient, at: Named, ledgers: tuple[str, ...], pins: Pi
     require(not others, f"Others run the contract {settlement} than you named: {operators}.")
     same = pins.config is None or any(each.digest == pins.config for each in found.charters)
     require(same, f"The contract {settlement} was founded with another community's file, or another version of it.")
-    return Trust(ledgers, at.chain_id, at.settlement, at.account, found, pins, contracts.release)
+    place = Place.of(client.node, contracts)
+    if pins.card:
+        pins.card.require_same(place)
+    return Trust(ledgers, place, at.settlement, at.account, found, pins, contracts.release)

@@ -11,27 +11,26 @@ adopted for it: the contract says which. Of plants of several owners see `shares
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commonwatt.accounts.charges import vat_on
-from commonwatt.accounts.document import content_hash, grid_amount, hex_text, parts_of
+from commonwatt.accounts.document import grid_amount, hex_text, parts_of, vat_rate
 from commonwatt.errors import CommonwattError, LedgerError, VerificationError
 from commonwatt.ledger.client.abi import COMMUNITY
 from commonwatt.ledger.client.charters import charters, held
-from commonwatt.member.document import named, read, whole
+from commonwatt.member.document import CHANGED, leads_to_its_root, named, read, whole
 from commonwatt.member.first_format import today
+from commonwatt.member.known import Known, Remembered, name_of
 from commonwatt.member.page import mandate_of, require
 from commonwatt.member.shares import as_divided, charged
 from commonwatt.member.terms import Terms
 from commonwatt.member.trust import Pins, Trust, opened
 from commonwatt.member.verify_slot import check_slot
 from commonwatt.plain import many
-from commonwatt.proof import Key, hash_struct, root_of
+from commonwatt.proof import Key, hash_struct
 from commonwatt.records import Anchor, Mandate
 from commonwatt.records.schema import to_bytes
 from commonwatt.units import MAX_PRICE, WH_PER_KWH
@@ -52,6 +51,7 @@ class Under:
 class Verified:
     """What was checked. total, without_market : [micro-currency]; charters : under which the slots are, in order.
 
+    community : its name
     plants : names of those that the member owns a part of, and whose bills were not shown
     """
 
@@ -63,6 +63,7 @@ class Verified:
     without_market: int
     currency: str
     charters: tuple[Under, ...]
+    community: str
     plants: tuple[str, ...] = ()
 
 
@@ -73,6 +74,7 @@ def open_and_verify(
     terms: Sequence[Terms] = (),
     plants: Sequence[Path] = (),
     reader: Key | None = None,
+    known: Known | None = None,
 ) -> tuple[Verified, Trust]:
     """Check the bill in the file `bill` against a chain: that of nodes' URLs, or in a file, which is only read.
 
@@ -81,13 +83,18 @@ def open_and_verify(
         bill's period; none = what holds is the operators' word
     plants : bills of plants that the member owns a part of, which are checked as well
     reader : signs the questions, for nodes that answer members only
+    known : what was believed of earlier bills, which counts where no pin tells whose the contracts are
     Raises VerificationError when the bill does not prove what it claims, LedgerError when there is no such chain,
     DataError when a price file of the community does not cover the bill's period.
     """
     document, others = read(bill), [read(plant) for plant in plants]
     with opened(named(document), ledgers, pins, reader=reader) as (client, trust):
         try:
+            if known and not pins.whose and "anchor" in document:
+                known.require_same(Remembered.of(document["content"], trust))
             found = verify_bill(document, client)
+            if pins.card:
+                pins.card.require_metered(document["content"])
             if terms:
                 _under(terms, document["content"], found.charters, trust)
             for other in others:
@@ -111,6 +118,8 @@ def verify_bill(bill: Any, client: LedgerClient) -> Verified:
     try:
         require(isinstance(bill, dict) and "anchor" in bill, "This is no bill: nothing of it is anchored.")
         whole(bill)
+        if not leads_to_its_root(bill):
+            raise VerificationError(f"The bill's content is not what was anchored: {CHANGED}{disagreement(bill)}")
         _anchored(bill["content"], bill["anchor"], client)
         told = today(bill)
         content, proofs = told["content"], told["proofs"]
@@ -124,7 +133,7 @@ def verify_bill(bill: Any, client: LedgerClient) -> Verified:
         return Verified(
             member["id"], member["account"], len(slots), lines,
             content["total"] * client.unit, content["withoutMarket"] * client.unit, content["currency"],
-            under, tuple(part["id"] for part in content.get("owns", [])),
+            under, name_of(content)[0], tuple(part["id"] for part in content.get("owns", [])),
         )  # fmt: skip
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise VerificationError(f"This is not a complete bill: {type(error).__name__} {error}.") from None
@@ -134,14 +143,22 @@ def verify_bill(bill: Any, client: LedgerClient) -> Verified:
         raise VerificationError(str(error)) from error
 
 
+def disagreement(bill: Mapping[str, Any]) -> str:
+    """Of a bill that was changed: a sentence on where its figures do not add up; empty where they do."""
+    try:
+        told = today(bill)
+        content, proofs = told["content"], told["proofs"]
+        _amounts(content, {line["slot"] for line in content["slots"] if proofs.get(str(line["slot"])) is None})
+    except VerificationError as error:
+        return f" {error}"
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
+        pass
+    return ""
+
+
 def _anchored(content: Any, anchor: Any, client: LedgerClient) -> None:
-    """The content is the one that the operators anchored for this period, at this member's place."""
+    """The root is the one that the operators anchored for this period, and the content at this member's place."""
     root, index = to_bytes(anchor["root"], 32), anchor["index"]
-    siblings = [to_bytes(sibling, 32) for sibling in anchor["siblings"]]
-    require(
-        root_of(content_hash(content), index, siblings) == root,
-        "The bill's content is not what was anchored: at least one figure in it was changed.",
-    )
     period = Anchor(content["period"]["from"], content["period"]["until"], root)
     hash_struct(period)  # refuses what cannot be asked for
     anchored = client.anchored(period.start, period.until)
@@ -270,7 +287,7 @@ def _charges(tariff: Any, slots: Sequence[tuple[int, int, int]], neighbours: int
     for levy in tariff["levies"]:
         base = imported * levy["grid"] + taken * levy["local"]
         fees.append((levy["name"], base * levy["price"] // WH_PER_KWH))
-    vat = vat_on(_rate(tariff), energy + sum(amount for _, amount in fees))
+    vat = vat_on(vat_rate(tariff), energy + sum(amount for _, amount in fees))
     return [
         {"name": "energy from the utility", "wh": imported, "amount": energy},
         {"name": "energy fed in", "wh": exported, "amount": feed_in},
@@ -287,11 +304,4 @@ def _sane(tariff: Any, slots: Sequence[Any]) -> None:
     require(all(type(price) is int and 0 <= price <= MAX_PRICE for price in prices), "A price is out of bounds.")
     switches = [levy[side] for levy in tariff["levies"] for side in ("grid", "local")]
     require(all(type(switch) is bool for switch in switches), "A levy is neither on nor off.")
-    require(0 <= _rate(tariff) < 1, "The VAT is out of bounds.")
-
-
-def _rate(tariff: Any) -> Fraction:
-    """A fraction of whole numbers, bounded before it is one: an exponent would take as many digits as it says."""
-    found = re.fullmatch(r"([0-9]{1,18})(?:/([0-9]{1,18}))?", tariff["vat"]["rate"], re.ASCII)
-    require(found is not None, "The VAT is out of bounds.")
-    return Fraction(tariff["vat"]["rate"])
+    require(0 <= vat_rate(tariff) < 1, "The VAT is out of bounds.")

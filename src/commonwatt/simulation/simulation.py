@@ -22,6 +22,7 @@ from commonwatt.exchange.store import Store
 from commonwatt.forecast import Forecaster, SeasonalNaive
 from commonwatt.proof import sign
 from commonwatt.simulation import ballots, world
+from commonwatt.simulation.cards import write_cards
 from commonwatt.simulation.homes import Homes, SigningHomes
 from commonwatt.simulation.keys import Keys, mandates, simulated_keys
 from commonwatt.simulation.result import Result
@@ -99,6 +100,8 @@ class Simulation:
                 ballots.adopt(founded.client, rules, keys.members)
                 opening, end = rules.events[0].at, rules.period.end
                 signed = mandates(rules.community, keys, rules.limits, founded.client.domain, opening, end)
+                if out:  # before the store knows that all is done
+                    write_cards(founded.client, rules.community, parties(keys), out / "cards")
                 enter(store, founded, signed)
             meters = [party.meter for party in parties(keys)]
             generators = {member: key.address for member, key in keys.generators.items()}

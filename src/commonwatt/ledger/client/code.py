@@ -112,6 +112,7 @@ class Contracts:
 
     releases : those that the contracts looked at can be of
     addresses : of the contracts, by name
+    codes : hashes of their code as it stands there, by name
 
     Raises VerificationError that says which contract differs, or names another than the community's. An asset that is
     no CommunityToken is whose it is, and any ERC-20 token may be the money: nothing is said of it.
@@ -122,6 +123,7 @@ class Contracts:
         self._fixed = {"settlement": settlement.rjust(_WORD, b"\0")}
         self.releases: set[str] = set(builds(SETTLEMENT))
         self.addresses: dict[str, bytes] = {}
+        self.codes: dict[str, bytes] = {}
         for link, name in LINKS.items():
             if link in self._fixed:  # a release may do without
                 self.add(name, _address(self._fixed[link]))
@@ -150,7 +152,7 @@ class Contracts:
             if expected is None:
                 self._agree(where, key, value)
         self._created(name, address, where, same)
-        self.releases, self.addresses[name] = same, address
+        self.releases, self.addresses[name], self.codes[name] = same, address, keccak(code)
 
     def _known(self, name: str, code: bytes) -> dict[str, dict[str, bytes]]:
         """The immutables of a contract with this code, by the releases of which it may be."""

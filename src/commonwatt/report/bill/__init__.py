@@ -1,0 +1,1 @@
+"""One member's bill, shown: as lines for a terminal, and as a page to print."""

@@ -1,0 +1,194 @@
+"""What a bill says, in words and figures that the terminal and the page share. Energy in kWh, money to the cent."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from commonwatt.accounts.document import CORRECTED, NOT_MEASURED
+from commonwatt.member.summary import Charge, Large, Summary
+from commonwatt.plain import many, plain
+from commonwatt.units import decimal_text, price_text
+
+NAME: Final = 40
+"""Letters of a name that are shown."""
+_SPANS: Final = {900: "quarter hour", 1800: "half hour", 3600: "hour"}
+_CENT: Final = 10_000
+"""[micro-currency]"""
+_COUNTS: Final = ("no", "one", "two", "three", "four", "five")
+
+
+def name(text: str) -> str:
+    """A name that others chose, short and without anything that steers a terminal."""
+    shown = plain(text, NAME)
+    return shown if len(shown) <= NAME else f"{shown[: NAME - 1]}…"
+
+
+def kwh(wh: int) -> str:
+    """Energy [Wh] in kWh, exactly.
+
+    >>> kwh(12_345_678), kwh(-5)
+    ('12 345.678', '−0.005')
+    """
+    whole, rest = divmod(abs(wh), 1000)
+    return f"{'−' if wh < 0 else ''}{whole:,}.{rest:03d}".replace(",", " ")
+
+
+def money(amount: int) -> str:
+    """Money [micro-currency] to the cent."""
+    return decimal_text(amount, 2).replace("-", "−")
+
+
+def price(charge: Charge) -> str:
+    """A line's price per kWh; that of several is rounded to a hundredth of a cent."""
+    if charge.price is None:
+        return ""
+    return f"ø {decimal_text(charge.price, 4)}" if charge.mean else price_text(charge.price)
+
+
+def period(bill: Summary) -> str:
+    """The days of a bill on the member's calendar, such as "1 to 31 October 2026", or its hours."""
+    start, end = bill.local(bill.start), bill.local(bill.end)
+    if any((each.hour, each.minute, each.second) != (0, 0, 0) for each in (start, end)):
+        same = start.date() == end.date()
+        return f"{_day(start)} {start.year}, {start:%H:%M} to {'' if same else f'{_day(end)} {end.year}, '}{end:%H:%M}"
+    last = end - timedelta(days=1)
+    if start.date() == last.date():
+        return f"{_day(start)} {start.year}"
+    opening = _day(start) if start.year != last.year or start.month != last.month else f"{start.day}"
+    return f"{opening}{f' {start.year}' if start.year != last.year else ''} to {_day(last)} {last.year}"
+
+
+def clock(bill: Summary, instant: int) -> str:
+    """The start of a slot; with the offset from UTC in the hour that the clock shows twice."""
+    at = bill.local(instant)
+    twice = at.replace(fold=0).utcoffset() != at.replace(fold=1).utcoffset()
+    offset = f"{at:%z}" if twice else ""
+    return f"{at:%a} {_day(at)} {at:%H:%M}{offset}"
+
+
+def span(bill: Summary, count: int) -> str:
+    """So many slots, such as "96 quarter hours"."""
+    return many(count, _span(bill))
+
+
+def verdict(bill: Summary) -> str:
+    """What is owed, and what it would be with the utility alone."""
+    currency = name(bill.currency)
+    said = f"{name(bill.member)} {_owes(bill.total)} {money(abs(bill.total))} {currency}."
+    alone = f"With the utility alone it would {'owe' if bill.alone >= 0 else 'receive'} {money(abs(bill.alone))}"
+    if not (difference := saved(bill)):
+        return f"{said} {alone}: the same."
+    return f"{said} {alone}: {money(abs(difference))} {currency} {'saved' if difference > 0 else 'lost'}."
+
+
+def saved(bill: Summary) -> int:
+    """Between the two amounts as they are shown, so that the three agree [micro-currency]."""
+    return (_cents(bill.alone) - _cents(bill.total)) * _CENT
+
+
+def energies(bill: Summary) -> list[tuple[str, int, int]]:
+    """Rows of energy: what, in and out [Wh]."""
+    rows = [
+        ("by the meter", bill.counted_in, bill.counted_out),
+        ("with neighbours", bill.sum("bought"), bill.sum("sold")),
+        ("with the utility", bill.sum("imported"), bill.sum("exported")),
+    ]
+    own = bill.sum("own")
+    return [*rows, ("from own plants", own, 0)] if own else rows
+
+
+def largest_title(bill: Summary) -> str:
+    """Above the largest slots."""
+    count = len(bill.largest)
+    return f"The {_COUNTS[count]} {_span(bill)}{'' if count == 1 else 's'} with most energy"
+
+
+def parts(large: Large, most: int = 3) -> str:
+    """From whom, or to whom, the energy of a slot was."""
+    shown, rest = large.parts[:most], large.parts[most:]
+    words = [f"{name(who)} {kwh(wh)}" for who, wh in shown]
+    if rest:
+        words.append(f"{many(len(rest), 'other')} {kwh(sum(wh for _, wh in rest))}")
+    return f"{'from' if large.into else 'to'} {', '.join(words)}"
+
+
+def measured(bill: Summary) -> str:
+    """Which slots were not measured in time."""
+    corrected, missing = bill.slots(CORRECTED), bill.slots(NOT_MEASURED)
+    if not corrected + missing:
+        return f"All {span(bill, len(bill.moved))} were measured in time."
+    told = [f"{span(bill, corrected)} corrected by readings that came late"] if corrected else []
+    if missing:
+        told.append(f"{span(bill, missing)} not measured, in which nothing of this home settled")
+    return f"Of {span(bill, len(bill.moved))}: {', '.join(told)}."
+
+
+def plants(bill: Summary) -> Iterator[str]:
+    """What the member has of its plants, or the owners of the plant that the bill is of."""
+    currency = name(bill.currency)
+    for each in bill.plants:
+        cost = f", costs of {money(each.costs)} {currency}" if each.costs else ""
+        yield (
+            f"Plant {name(each.plant)}: {each.weight} of {each.of} parts are yours, {kwh(each.share)} kWh; you used "
+            f"{kwh(each.taken)} kWh of it, and the rest earned you {money(each.earned)} {currency}{cost}."
+        )
+    if bill.owners:
+        told = (
+            f"{name(each.name)} ({each.weight} of {each.of}) {_owes(each.amount)} {money(abs(each.amount))}"
+            for each in bill.owners[:NAME]
+        )
+        yield f"Its owners, {currency}: {'; '.join(told)}."
+
+
+def checks(bill: Summary, file: str) -> list[tuple[str, str]]:
+    """Who checked what, and how to have it checked. file : of the bill"""
+    proof = bill.proof
+    here = (
+        "Checked here",
+        "that the content is under the root of all bills that the file names. Anybody could make both.",
+    )
+    if proof.chain is None:
+        return [
+            ("The operators say", "all of this: the bill was made without a ledger, and nothing proves it."),
+            (here[0], f"{here[1]} Compare it with the root that was published."),
+            ("Root of all bills", proof.root),
+        ]
+    return [
+        ("The exchange says", "all figures above, and who traded with whom."),
+        here,
+        (
+            "verify proves",
+            "by the chain, that the operators anchored these figures, that each trade was settled and within what you "
+            "signed, that the readings are your meter's, and that all adds up.",
+        ),
+        (
+            "Nobody proves",
+            "that the meter counts rightly. The utility's prices, levies and VAT are the operators' word, unless you "
+            "give verify the community's file.",
+        ),
+        ("Check it", f"commonwatt verify {shlex.quote(plain(file))} --card my-community.json"),
+    ]
+
+
+def cents_differ(charges: Sequence[Charge], total: int) -> bool:
+    """Whether the lines, each rounded to the cent, come to another sum than the total does."""
+    return sum(_cents(each.amount) for each in charges) != _cents(total)
+
+
+def _cents(amount: int) -> int:
+    return int(decimal_text(amount, 2).replace(".", ""))
+
+
+def _owes(amount: int) -> str:
+    return "owes" if amount >= 0 else "receives"
+
+
+def _span(bill: Summary) -> str:
+    return _SPANS.get(bill.slot_seconds, f"{bill.slot_seconds / 60:g}-minute slot")
+
+
+def _day(at: datetime) -> str:
+    return f"{at.day} {at:%B}"

@@ -1,0 +1,236 @@
+"""A bill as a person sees it: on one screen, on one page, whatever names it holds."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_runs import NASTY
+from shell import Shell
+
+from commonwatt.accounts.document import CORRECTED, NOT_MEASURED, anchored
+from commonwatt.exchange.bills import anchor_of, proven
+from commonwatt.member.summary import Charge, Large, Moved, Owned, Summary, summary
+from commonwatt.report.bill import words
+from commonwatt.report.bill.curve import curve
+from commonwatt.report.bill.page import bill_page
+from commonwatt.report.bill.text import LINES, WIDTH, bill_lines
+from commonwatt.simulation.result import Result
+
+FIRST = Path(__file__).parents[2] / "member" / "cases" / "first-format" / "bill.json"
+EVIL = "\x1b[2J\u202e<script>alert(1)</script>\n\"'&"
+BERLIN = "Europe/Berlin"
+Bill = dict[str, Any]
+
+
+def of_result(result: Result, folder: Path) -> Iterator[Summary]:
+    """The summaries of all bills of a run without a ledger."""
+    for member, content in enumerate(result.bills.contents):
+        file = folder / f"{member}.json"
+        file.write_text(json.dumps({"content": content, "anchor": anchor_of(result.bills, member), "proofs": {}}))
+        yield summary(file)
+
+
+def fits(lines: list[str]) -> bool:
+    command = [line for line in lines if line.startswith("Check it: ")]
+    return len(lines) <= LINES and all(
+        len(line) <= WIDTH and line.isprintable() for line in lines if line not in command
+    )
+
+
+@pytest.fixture
+def plain(tmp_path: Path, bills: list[Bill]) -> Summary:
+    (tmp_path / "bill.json").write_text(json.dumps(bills[2]), "utf-8")
+    return summary(tmp_path / "bill.json")
+
+
+def test_every_bill_is_one_screen(
+    bills: list[Bill], shared_day: Result, small: Result, week: Result, tmp_path: Path
+) -> None:
+    shown = [summary(FIRST), *of_result(small, tmp_path), *of_result(week, tmp_path)]
+    for bill in [*bills, *proven(shared_day.books, shared_day.bills)]:
+        (tmp_path / "bill.json").write_text(json.dumps(bill), "utf-8")
+        shown.append(summary(tmp_path / "bill.json"))
+    assert len(shown) > 25
+    for each in shown:
+        lines = bill_lines(each, "bills/home.json")
+        assert fits(lines), lines
+        assert lines[0].startswith(f"{each.member} in {each.community}: bill of ")
+        assert sum(line.startswith("total") for line in lines) == 1
+
+
+def test_a_bill_of_everything_at_once_is_one_screen(plain: Summary) -> None:
+    long = "W" * 500
+    charges = tuple(Charge(f"{long}{number}", 10**12, 10**9, mean=True, amount=10**15) for number in range(100))
+    parts = tuple((long, 10**9) for _ in range(50))
+    largest = tuple(Large(plain.start, into=True, wh=10**12, parts=parts) for _ in range(5))
+    plants = tuple(Owned(long, 1, 3, 10**9, 10**9, 10**12, 10**12) for _ in range(20))
+    crowded = replace(
+        plain, member=long, community=long, currency=long, charges=charges, largest=largest, plants=plants,
+        moved=tuple(replace(each, own=1, metered=CORRECTED) for each in plain.moved),
+    )  # fmt: skip
+    lines = bill_lines(crowded, "bill.json")
+    assert len(lines) <= LINES
+    assert any("smaller lines" in line for line in lines)
+    smaller = [charge for charge in charges if charge.name not in "".join(lines)]
+    assert smaller
+    assert bill_page(crowded, "bill.json").count("<tr") > 100
+
+
+def test_the_screen_tells_who_checked_what(plain: Summary, small: Result, tmp_path: Path) -> None:
+    told = "\n".join(bill_lines(plain, "bills/flat.json"))
+    for words_ in ("The exchange says", "Checked here", "verify proves", "Nobody proves"):
+        assert words_ in told
+    assert told.endswith("commonwatt verify bills/flat.json --card my-community.json")
+    (first, *_) = of_result(small, tmp_path)
+    told = "\n".join(bill_lines(first, "bill.json"))
+    assert "made without a ledger, and nothing proves it" in told
+    assert first.proof.root in told
+    assert "verify" not in told
+
+
+def test_slots_without_a_reading_in_time_are_counted(plain: Summary) -> None:
+    first, second, *others = plain.moved
+    late = (replace(first, metered=CORRECTED), replace(second, metered=NOT_MEASURED), *others)
+    assert "All 8 hours were measured in time." in bill_lines(plain, "")
+    told = words.measured(replace(plain, moved=late))
+    assert told == (
+        "Of 8 hours: 1 hour corrected by readings that came late, 1 hour not measured, in which nothing of this home "
+        "settled."
+    )
+
+
+def test_amounts_agree_as_they_are_shown(plain: Summary) -> None:
+    owes = replace(plain, total=20_084_999, alone=37_395_001)
+    assert words.verdict(owes) == "flat owes 20.08 EUR. With the utility alone it would owe 37.40: 17.32 EUR saved."
+    gets = replace(plain, total=-2_000_000, alone=-2_500_000)
+    assert words.verdict(gets) == "flat receives 2.00 EUR. With the utility alone it would receive 2.50: 0.50 EUR lost."
+    same = replace(plain, total=4_000, alone=-4_000)
+    assert words.verdict(same) == "flat owes 0.00 EUR. With the utility alone it would receive 0.00: the same."
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "told"),
+    [
+        ("2026-06-14T22:00", "2026-06-15T22:00", "15 June 2026"),
+        ("2026-09-30T22:00", "2026-10-31T23:00", "1 to 31 October 2026"),
+        ("2026-10-24T22:00", "2026-10-25T23:00", "25 October 2026"),
+        ("2026-05-29T22:00", "2026-06-02T22:00", "30 May to 2 June 2026"),
+        ("2026-12-30T23:00", "2027-01-01T23:00", "31 December 2026 to 1 January 2027"),
+        ("2026-06-15T05:00", "2026-06-15T13:00", "15 June 2026, 07:00 to 15:00"),
+        ("2026-06-15T05:00", "2026-06-16T13:00", "15 June 2026, 07:00 to 16 June 2026, 15:00"),
+    ],
+)
+def test_a_period_is_told_in_local_days(plain: Summary, start: str, end: str, told: str) -> None:
+    first, last = (int(datetime.fromisoformat(each).replace(tzinfo=UTC).timestamp()) for each in (start, end))
+    assert words.period(replace(plain, start=first, end=last)) == told
+
+
+def test_the_hour_that_the_clock_shows_twice_is_told_apart(plain: Summary) -> None:
+    first = int(datetime(2026, 10, 25, 0, 30, tzinfo=UTC).timestamp())
+    told = [words.clock(plain, first + 3600 * hour) for hour in range(3)]
+    assert told == ["Sun 25 October 02:30+0200", "Sun 25 October 02:30+0100", "Sun 25 October 03:30"]
+
+
+class _Tags(HTMLParser):
+    """The tags of a page, each of which has to be closed, and its attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        self.attributes += attrs
+        if tag not in ("meta", "rect"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def parsed(page: str) -> _Tags:
+    tags = _Tags()
+    tags.feed(page)
+    tags.close()
+    assert tags.open == []
+    return tags
+
+
+def test_names_are_names_and_no_markup(nasty: Result, bills: list[Bill], tmp_path: Path) -> None:
+    evil = copy.deepcopy(bills[2])
+    content = evil["content"]
+    content["member"]["id"] = content["community"] = content["currency"] = EVIL
+    for charge in content["charges"]:
+        if charge["name"] == "concession_fee":
+            charge["name"] = EVIL
+    content["tariff"]["levies"][1]["name"] = EVIL
+    evil["anchor"] = anchor_of(anchored([content]), 0)
+    (tmp_path / "evil.json").write_text(json.dumps(evil), "utf-8")
+    for bill in (summary(tmp_path / "evil.json"), *of_result(nasty, tmp_path)):
+        page = bill_page(bill, f"{NASTY}.json")
+        tags = parsed(page)
+        assert "script" not in tags.seen
+        assert not [name for name, _ in tags.attributes if name.startswith("on") or name in ("src", "href")]
+        assert "<script" not in page
+        assert "\x1b" not in page
+        assert "\u202e" not in page
+        assert "default-src &#x27;none&#x27;" in page or "default-src 'none'" in page
+        assert fits(bill_lines(bill, f"{EVIL}.json"))
+
+
+def test_a_page_holds_everything_itself(plain: Summary, week: Result, tmp_path: Path) -> None:
+    for bill in (plain, *of_result(week, tmp_path)):
+        page = bill_page(bill, "bill.json")
+        tags = parsed(page)
+        assert not {"script", "img", "link", "iframe", "object", "a"} & set(tags.seen)
+        assert "url(" not in page
+        assert re.findall(r"https?://", page) == []
+        assert tags.seen.count("h1") == 1
+        for charge in bill.charges:
+            assert f"<td>{words.name(charge.name)}</td>" in page
+
+
+def test_the_curve_shows_each_slot_or_each_day(plain: Summary, week: Result, tmp_path: Path) -> None:
+    assert "<title>Energy of each hour, kWh</title>" in curve(plain)
+    (first, *_) = of_result(week, tmp_path)
+    assert "<title>Energy of each day, kWh</title>" in curve(first)
+    nothing = replace(plain, moved=tuple(Moved(each.start, 0, 0, 0, 0, 0, each.metered) for each in plain.moved))
+    assert "<svg" in curve(nothing)
+
+
+def test_the_command_shows_writes_and_refuses(said: Shell, bills: list[Bill], tmp_path: Path) -> None:
+    bill, page, figures = tmp_path / "flat.json", tmp_path / "flat.html", tmp_path / "figures.json"
+    bill.write_text(json.dumps(bills[2]), "utf-8")
+    told = said("show", bill, "--html", page, "--json", figures)
+    assert told.code == 0, told.err
+    assert fits(told.out.splitlines())
+    assert parsed(page.read_text("utf-8")).seen
+    assert page.stat().st_mode & 0o777 == 0o600
+    assert json.loads(figures.read_text("utf-8"))["total"] == bills[2]["content"]["total"]
+    only = said("show", bill, "--json", "-")
+    assert json.loads(only.out)["member"] == "flat"
+    # The bill is not taken for a page, nor overwritten by one.
+    before = bill.read_bytes()
+    refused = said("show", bill, "--html", bill)
+    assert (refused.code, "ends in .html" in refused.err, bill.read_bytes()) == (2, True, before)
+    assert said("show", bill, "--html", tmp_path / "none" / "flat.html").code == 9
+    assert said("show", tmp_path / "none.json").code == 8
+    bill.write_text("Dear customer,", "utf-8")
+    refused = said("show", bill, "--html", page)
+    assert (refused.code, "is no bill" in refused.err) == (8, True)
+    assert parsed(page.read_text("utf-8")).seen
