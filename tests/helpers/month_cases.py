@@ -15,6 +15,7 @@ from commonwatt.billing.run import Billed, settle_month, understand
 from commonwatt.community.calendar import local_days
 from commonwatt.units import IntArray
 
+NOW: Final = 1_800_000_000
 OCTOBER, NOVEMBER, DECEMBER = Month(2026, 10), Month(2026, 11), Month(2026, 12)
 COMMUNITY: Final = """
 [community]
@@ -39,6 +40,9 @@ creditor = "Hill"
 vat = "small business"
 member_fee = "2.00"
 point_fee = "0.50"
+
+[ledger]
+kind = "none"
 
 [members]
 anna.points = [{ import = "A1" }]
@@ -84,4 +88,4 @@ def settled(folder: Path, month: Month, files: list[Path], text: str = COMMUNITY
     """The month, settled from these files, with the books in the folder; bills bear the first of the month after."""
     archive = Archive(folder / "books")
     understood = understand(community(folder, text), month, files, archive, None)
-    return settle_month(understood, files, archive, month.last)
+    return settle_month(understood, files, archive, month.last, NOW)

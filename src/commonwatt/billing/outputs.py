@@ -44,7 +44,8 @@ def write(billed: Billed, out: Path, *, pdf: bool = False) -> list[Path]:
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
         _put_aside(out, str(billed.understood.shelf.month))
         write_private(out / _MONTH, f"{billed.understood.shelf.month}\n")
-        return [*_bills(billed, out / "bills", pdf=pdf), *_tables(billed, out)]
+        bills, cards = _bills(billed, out / "bills", pdf=pdf), _cards(billed, out / "cards")
+        return [*bills, *cards, *_tables(billed, out)]
     except OSError as error:
         raise OutputError(f"{error.filename or out} cannot be written: {error.strerror}.") from None
 
@@ -73,13 +74,24 @@ def _bills(billed: Billed, folder: Path, *, pdf: bool) -> Iterator[Path]:
     pages = {sheet.bill.member: sheet for sheet in billed.sheets}
     for place, bill in enumerate(billed.issued.bills):
         name = Path(bill_name(place, bill.member)).stem
-        if contents := billed.contents:
-            document = {"content": contents.contents[place], "anchor": anchor_of(contents, place), "proofs": {}}
+        if found := billed.contents:
+            page = {"content": found.contents[0], "siblings": anchor_of(found, 0)["siblings"]}
+            document = {"content": found.contents[place + 1], "anchor": anchor_of(found, place + 1), "page": page}
             yield _written(folder / f"{name}.json", json.dumps(document, ensure_ascii=True, separators=(",", ":")))
         if sheet := pages.get(bill.member):
             yield _written(folder / f"{name}.html", html(sheet))
             if pdf:
                 yield _written(folder / f"{name}.pdf", printed(sheet))
+
+
+def _cards(billed: Billed, folder: Path) -> Iterator[Path]:
+    """What a member knows its community's bills by."""
+    if billed.cards:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for place, bill in enumerate(billed.issued.bills):
+        if card := billed.cards.get(bill.member):
+            text = json.dumps(card.as_json(), indent=2, ensure_ascii=False)
+            yield _written(folder / bill_name(place, bill.member), f"{text}\n")
 
 
 def _tables(billed: Billed, out: Path) -> Iterator[Path]:

@@ -8,14 +8,16 @@ Nothing is kept of files that were not understood, and bills that were sent stay
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from commonwatt.accounts.document import Anchored, anchored
+from commonwatt.accounts.document import Anchored
 from commonwatt.billing import comparison
 from commonwatt.billing.archive import FORMAT, Archive, Issued, Shelf
+from commonwatt.billing.contents import contents
 from commonwatt.billing.lines import Key, Line, MemberBill, amounts, bill, correction, line
 from commonwatt.billing.metered import Metered, metered, notes, slots_of
 from commonwatt.billing.month import Month, Progress, Revised, settle
@@ -26,10 +28,13 @@ from commonwatt.community.model import Community
 from commonwatt.data.reports import Report, corrected, read_reports
 from commonwatt.data.timefile import Labels
 from commonwatt.errors import ConfigError, DataError, Finding
-from commonwatt.exchange.bills import bills as contents_of
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.rules import Rules
+
+if TYPE_CHECKING:
+    from commonwatt.billing.ledger import Chain
+    from commonwatt.member.card import Card
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +57,9 @@ class Billed:
     agreements, apart : the community's allocation beside the grid company's, of registers and slots (`comparison.rows`)
     issued : the bills as they were sent, now or before; new : now
     revised : the slots that were settled anew now
-    contents : the bills with their slots and the tree of all; None where slots were settled anew since they were sent
+    contents : the community's page and the bills, with the tree of all; None where slots were settled anew since these
+        were sent
+    cards : of each member, where there is a chain
     """
 
     understood: Understood
@@ -63,6 +70,7 @@ class Billed:
     revised: tuple[Revised, ...]
     sheets: tuple[Sheet, ...]
     contents: Anchored | None
+    cards: Mapping[str, Card]
 
 
 def understand(file: Path, month: Month, meters: Sequence[Path], archive: Archive, labels: Labels | None) -> Understood:
@@ -95,35 +103,52 @@ def understand(file: Path, month: Month, meters: Sequence[Path], archive: Archiv
 
 
 def settle_month(
-    understood: Understood, meters: Sequence[Path], archive: Archive, on: date, progress: Progress | None = None
+    understood: Understood,
+    meters: Sequence[Path],
+    archive: Archive,
+    on: date,
+    now: int,
+    progress: Progress | None = None,
 ) -> Billed:
-    """Keep the files, settle the month and, once, make its bills. on : the date that they bear"""
+    """Keep the files, settle the month and, once, make its bills.
+
+    on : the date that they bear; now : when the chain is told of them [unix s]
+    """
     community, shelf = understood.community, understood.shelf
     if understood.fresh:
         shelf.keep(understood.file, community, meters)
-    store = shelf.store()
-    try:
-        counted = understood.metered.counted
-        settled = settle(community, shelf.path, shelf.month, counted, store, progress)
-        books = settled.books
-        compared = comparison.compared(understood.metered, books.shares["shared"])
-        issued, new = shelf.issued(), False
+    with closing(shelf.store()) as store, _chain(archive, community, now) as chain:
+        settled = settle(community, shelf.path, shelf.month, understood.metered.counted, store, progress)
+        books, issued = settled.books, shelf.issued()
+        cards: Mapping[str, Card] = {}
+        made = issued.bills if issued else ()
         if issued is None:
-            carried = _carried(archive, shelf.month)
-            made, following = _bills(books, understood.billing, shelf.month, carried, on, archive.next_number())
-            root = anchored(_contents(books, made)).tree.root.hex()
-            issued, new = Issued(FORMAT, on, following, root, made), True
+            carried, number = _carried(archive, shelf.month), archive.next_number()
+            made, number = _bills(books, understood.billing, shelf.month, carried, on, number)
+        where = chain.enrol(community, [bill.member for bill in made], now) if chain else None
+        found, new = contents(books, understood.metered, made, where), issued is None
+        if issued is None:
+            issued = Issued(FORMAT, on, number, found.tree.root.hex(), made)
             shelf.issue(issued)
-        contents = anchored(_contents(books, issued.bills))
-        as_sent = contents if contents.tree.root.hex() == issued.root else None
+        if chain and where:
+            period = books.rules.period
+            chain.anchor(period.start, period.end, bytes.fromhex(issued.root), now)
+            cards = chain.cards(community, where)
+        as_sent = found if found.tree.root.hex() == issued.root else None
+        compared = comparison.compared(understood.metered, books.shared)
         agreements = tuple(comparison.by_register(community, compared))
-        apart, pages = (
-            tuple(comparison.rows(community, compared)),
-            tuple(sheets(books, understood.metered, issued, understood.billing)),
-        )
-        return Billed(understood, agreements, apart, issued, new, settled.revised, pages, as_sent)
-    finally:
-        store.close()
+        apart = tuple(comparison.rows(community, compared))
+        pages = tuple(sheets(books, understood.metered, issued, understood.billing))
+        return Billed(understood, agreements, apart, issued, new, settled.revised, pages, as_sent, cards)
+
+
+def _chain(archive: Archive, community: Community, now: int) -> AbstractContextManager[Chain | None]:
+    """The chain of the books, where the community has one."""
+    if community.ledger.kind == "none":
+        return nullcontext()
+    from commonwatt.billing.ledger import opened
+
+    return opened(archive.path, community, now)
 
 
 def _billing(community: Community, file: Path) -> Billing:
@@ -131,6 +156,13 @@ def _billing(community: Community, file: Path) -> Billing:
         raise ConfigError(str(file), [Finding("billing", "is missing: who the bills are from, and their VAT")])
     if not any(member.points for member in community.members):
         raise ConfigError(str(file), [Finding("members", "have no points: the metering points whose energy is billed")])
+    ledger = community.ledger
+    if ledger.kind not in ("none", "embedded"):
+        told = f'is {ledger.kind}: months are settled on a chain beside the books, kind = "embedded", or on none'
+        raise ConfigError(str(file), [Finding("ledger.kind", told)])
+    if ledger.kind == "embedded" and ledger.collateral != "none":
+        told = 'is missing: write collateral = "none", as bills after the fact are on account, or kind = "none"'
+        raise ConfigError(str(file), [Finding("ledger.collateral", told)])
     return community.billing
 
 
@@ -193,45 +225,3 @@ def _changed(shelf: Shelf, sent: Mapping[Key, Sequence[Line]]) -> Iterator[tuple
         if change := correction(now.get(key), sent.get(key, ())):
             party = parties[key.member]
             yield line(key, month, change, billing, party, corrects=True), party
-
-
-def _contents(books: Books, made: Sequence[MemberBill]) -> list[dict[str, Any]]:
-    """The bills as documents with their slots, in the order of `made`."""
-    every = {content["member"]["id"]: content for content in contents_of(books)}
-    return [{**_content(every, each.member), "documents": _documents(each), "payable": each.total} for each in made]
-
-
-def _content(every: Mapping[str, dict[str, Any]], member: str) -> dict[str, Any]:
-    """A member's slots; of who was none in the month, nothing."""
-    if member in every:
-        return every[member]
-    some = next(iter(every.values()))
-    nobody = {"index": None, "id": member, "account": None}
-    return {**some, "member": nobody, "slots": [], "charges": [], "total": 0, "withoutMarket": 0}
-
-
-def _documents(made: MemberBill) -> list[dict[str, Any]]:
-    return [
-        {
-            "number": each.number,
-            "title": each.title,
-            "issued": each.issued.isoformat(),
-            "due": each.due.isoformat(),
-            "from": each.issuer.name,
-            "to": each.recipient.name,
-            "vat": each.vat.note or str(each.vat.rate),
-            "lines": [_line(one) for one in each.lines],
-            "net": each.net,
-            "tax": each.tax,
-            "gross": each.gross,
-        }
-        for each in made.documents
-    ]
-
-
-def _line(one: Line) -> dict[str, Any]:
-    said: dict[str, Any] = {"line": one.key.kind, "point": one.key.point, "month": str(one.month)}
-    said |= {} if one.wh is None else {"wh": one.wh}
-    said |= {} if one.price is None else {"price": one.price}
-    said |= {"corrects": True} if one.corrects else {}
-    return said | {"net": one.net, "vat": one.vat, "gross": one.gross, "creditor": one.creditor}

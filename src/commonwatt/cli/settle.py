@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -81,7 +82,7 @@ def settle(
 
     on = local_day("--date", dated) if dated else _today(understood)
     with progress(quiet=quiet, task=f"settling {month}") as report:
-        billed = settle_month(understood, meters or [], archive, on, report)
+        billed = settle_month(understood, meters or [], archive, on, int(time.time()), report)
     written = write(billed, out, pdf=pdf)
     if json_path:
         write_json({**summary(billed), "files": [str(path) for path in written]}, json_path)

@@ -61,6 +61,11 @@ class Books:
         """The columns of `accounts.registers.Shares`, each shape (registers, slots), where registers are shared."""
         return self.store.blobs(tables.registers, ("counted", "shared", "worth"))
 
+    @property
+    def shared(self) -> IntArray:
+        """What each register shared, shape (registers, slots) [Wh]; nothing where members trade on net."""
+        return self.shares["shared"] if self.rules.registers else np.zeros((0, self.rules.period.count), dtype=np.int64)
+
     @cached_property
     def energy(self) -> Energy:
         """What each member drew from the utility and fed in to it, and took of local energy."""
