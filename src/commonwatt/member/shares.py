@@ -89,7 +89,10 @@ def charged(content: Mapping[str, Any], missed: Collection[int], before: int, be
                     earned, without = earned + share["amount"], without + share["withoutMarket"]
                     received += _received(slot, share, left)
         lines.append({"name": f"share of {part['id']}", "wh": unused, "amount": -earned})
-        sane = _amount(part["costs"]) and _counts(part["onLedger"]) and part["onLedger"] <= received
+        # Who draws is paid for it only where the utility's price is below zero.
+        free = any(slot["prices"]["retail"] < 0 for slot in content["slots"])
+        sane = _amount(part["costs"]) and (free or part["costs"] >= 0)
+        sane = sane and _counts(part["onLedger"]) and part["onLedger"] <= received
         require(sane, f"The amounts of {part['id']} cannot be so.")
         if part["costs"]:
             lines.append({"name": f"costs of {part['id']}", "amount": part["costs"]})

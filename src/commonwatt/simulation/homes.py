@@ -108,7 +108,7 @@ class Homes:
             frame.floor,
             frame.hours,
             feed_in=frame.feed_in,
-            curtails=self._curtails,
+            curtails=self.curtails,
         )
         if rules.wires:
             outlook = replace(outlook, network=rules.wires.network, at=rules.wires.at)
@@ -148,15 +148,17 @@ class Homes:
         return flows
 
     @cached_property
-    def _curtails(self) -> NDArray[np.bool_]:
+    def curtails(self) -> NDArray[np.bool_]:
         """Which homes hold back what they have not sold where the utility's price is below zero, shape (homes,)."""
         return np.array([bool(member.pv and member.pv.curtail) for member in self.rules.community.members])
 
     def _curtails_in(self, committed: Committed) -> NDArray[np.bool_]:
-        """The same of a slot: whoever dispatches all homes over the day holds back at each, as it has planned."""
+        """The same of a slot: whoever dispatches homes over the day holds back at each of them, as it has planned."""
         ahead = self.rules.charter_at(committed.cleared.declared.slot).ahead
         dispatched = bool(ahead) and ahead[0].mechanism.needs is Dispatch
-        return np.full_like(self._curtails, fill_value=True) if dispatched else self._curtails
+        if not dispatched:
+            return self.curtails
+        return np.array([not member.owners for member in self.rules.community.members])
 
     def delay(self, slot: int, home: int) -> int | None:
         """How long after its slot [start, unix s] a reading comes [s]; None = never, as of who has no meter."""
