@@ -256,7 +256,7 @@ def test_the_examples_of_the_page_are_right() -> None:
     [
         ('"0.32"', '"-0.067"'),
         ('"0.32"', '"0"'),
-        # Where the utility itself asks less than nothing, neighbours have nothing to gain, and the file is right.
+        # Where the utility itself pays less than nothing, neighbours may have nothing to gain, and the file is right.
         (
             '[{ from = "00:00", price = "0.32" }, { from = "12:00", price = "-0.05" }, { from = "14:00", price = "1"}]',
             '[{ from = "00:00", price = "0.1" }, { from = "12:00", price = "-0.067" }, { from = "14:00", price = "0"}]',

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from exchange_cases import exchange_of
 from rich.console import Console
+from shell import Shell
+from svg_cases import check_svg
 
 from commonwatt.accounts.document import charge_lines
-from commonwatt.errors import VerificationError
+from commonwatt.errors import DataError, VerificationError
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
 from commonwatt.member.terms import Terms
@@ -143,6 +145,9 @@ def test_the_hours_are_named(runs: Runs) -> None:
 
 def test_plots_have_prices_below_zero_and_call_them_so(runs: Runs) -> None:
     result = runs["nobody holds back"]
+    for plot in (prices_svg, balance_svg):
+        for width in (360, 760):
+            check_svg(plot(result, width))
     assert ">-0.05<" in prices_svg(result)
     assert ">-" not in balance_svg(result)
 
@@ -195,3 +200,39 @@ def test_the_run_of_the_file_is_that_of_the_case(runs: Runs) -> None:
     with_, without = (result.community for result in runs.values())
     assert with_.digest != without.digest
     assert load(CASE / "community.toml").digest == with_.digest
+
+
+def test_prices_that_stand_for_each_other_are_refused(tmp_path: Path) -> None:
+    file = case(tmp_path, 'retail = { file = "retail.csv" }', 'retail = { file = "spot.csv" }')
+    dear = "\n".join(
+        line if line.startswith("start") else f"{line.split(',')[0]},{float(line.split(',')[1]) + 100}"
+        for line in (tmp_path / "retail.csv").read_text("utf-8").splitlines()
+    )
+    (tmp_path / "retail.csv").write_text(dear, "utf-8")
+    file.write_text(file.read_text("utf-8").replace('feed_in = { file = "spot', 'feed_in = { file = "retail'), "utf-8")
+    with pytest.raises(DataError, match="in none of 24 slots from 2026-03-12 on does a kWh from the grid cost as"):
+        simulate(file, DAY, ledger="none")
+
+
+def test_an_exchange_that_sells_below_what_it_buys_at_for_an_hour_is_no_mistake(tmp_path: Path) -> None:
+    """A retail price that follows the exchange beside a feed-in price that does not: nothing is traded there."""
+    file = case(tmp_path, 'feed_in = { file = "spot.csv" }', 'feed_in = "0.08"')
+    result = simulate(file, DAY, ledger="none")
+    keeps_its_promise(result)
+    assert (result.prices.ceiling[10:14] < result.prices.floor[10:14]).all()
+    assert not result.arrays["ahead"][:, 10:14].any()
+    assert not result.arrays["curtailed"].any()
+
+
+def test_negative_prices_go_through_the_shell(tmp_path: Path, said: Shell) -> None:
+    orders = tmp_path / "orders.csv"
+    orders.write_text("order,member,side,wh,limit\no1,a,buy,150,-0.01\no3,c,sell,100,-0.05\n", "utf-8")
+    code, out, _ = said("clear", "uniform", orders, "--retail", "0.30", "--feed-in", "-0.067")
+    assert (code, out.splitlines()[0]) == (0, "c → a: 100 Wh at -0.010000")
+    code, _, told = said("clear", "uniform", orders, "--retail", "-0.1", "--feed-in", "-0.067")
+    assert code == 2
+    assert "is -0.1, less than --feed-in with -0.067" in told
+    code, _, told = said("clear", "uniform", orders, "--retail", "0.3", "--feed-in", "nan")
+    assert "'nan' is not a decimal number" in told
+    code, out, _ = said("check", CASE / "community.toml")
+    assert code == 0

@@ -55,8 +55,8 @@ def corridor(tariff: Tariff) -> list[Finding]:
         if retail < feed_in:
             return [Finding("tariff.retail", f"is {_plain(retail)}{when}, less than feed_in with {_plain(feed_in)}")]
         if nothing := _nothing_to_gain(tariff, retail, feed_in, when):
-            # That a kWh from the grid costs less than nothing at some times is the utility's affair.
-            if retail >= 0:
+            # Where a price of the utility is below zero that is its affair, as long as there are other times.
+            if feed_in >= 0:
                 return [nothing]
             without.append(nothing)
         gained = gained or nothing is None
