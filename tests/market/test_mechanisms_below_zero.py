@@ -100,3 +100,10 @@ def test_a_pool_s_selling_price_mixes_in_what_the_utility_is_paid(name: str) -> 
     found = clear(name, (60_000, -67_000, np.array([500, 0, -2_000, 0, 0, 0])))[2]
     local = int(found.trades.price[0])
     assert found.prices == {"sell": round(local / 4 - 67_000 * 3 / 4), "buy": local}
+
+
+@pytest.mark.parametrize("name", ["sdr", "sdr-compensated", "mid-market", "sharing-key"])
+def test_where_no_price_helps_both_a_pool_shows_the_utility_s(name: str) -> None:
+    found = clear(name, (-14_280, -67_000, np.array([500, 0, -2_000, 0, 0, 0])))[2]
+    assert not len(found.trades)
+    assert found.prices == {"sell": -67_000, "buy": -14_280}

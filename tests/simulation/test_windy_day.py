@@ -7,10 +7,14 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 from exchange_cases import exchange_of
+from hypothesis import given
+from hypothesis import strategies as st
+from profiles import dear
 from rich.console import Console
 from shell import Shell
 from svg_cases import check_svg
@@ -20,7 +24,7 @@ from commonwatt.errors import DataError, VerificationError
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
 from commonwatt.member.terms import Terms
-from commonwatt.member.verify import verify_bill
+from commonwatt.member.verify import _amounts, verify_bill
 from commonwatt.report.notes import notes
 from commonwatt.report.plots import balance_svg, prices_svg
 from commonwatt.report.screen import render, summary
@@ -236,3 +240,42 @@ def test_negative_prices_go_through_the_shell(tmp_path: Path, said: Shell) -> No
     assert "'nan' is not a decimal number" in told
     code, out, _ = said("check", CASE / "community.toml")
     assert code == 0
+
+
+prices = st.lists(st.integers(-200, 200), min_size=24, max_size=24)
+MARKETS = ["fixed+mid-market", "uniform+sdr", "continuous+sdr-compensated", "coalition+sharing-key"]
+
+
+@dear(10)
+@given(prices, prices, st.sampled_from(MARKETS), st.lists(st.booleans(), min_size=3, max_size=3))
+def test_any_day_conserves_keeps_its_promise_and_adds_up(
+    spot: list[int], markup: list[int], market: str, curtail: list[bool]
+) -> None:
+    ahead, after = market.split("+")
+    with TemporaryDirectory() as folder:
+        file = case(Path(folder), 'mechanism = "fixed"', f'mechanism = "{ahead}"')
+        text = file.read_text("utf-8").replace("mid-market", after).replace(", curtail = true", "")
+        if ahead != "fixed":
+            text = text.replace('price = "0.05"\n', "")
+        for name, held in zip(("ben", "carla", "dora"), curtail, strict=True):
+            text = text.replace(f'"{name}_pv", kwp = 2', f'"{name}_pv", kwp = 2, curtail = {str(held).lower()}')
+        file.write_text(text, "utf-8")
+        for name, more in (("spot", [0] * 24), ("retail", map(abs, markup))):
+            rows = [f"2026-03-12T{h:02}:00,{p + m}" for h, (p, m) in enumerate(zip(spot, more, strict=True))]
+            (file.parent / f"{name}.csv").write_text("\n".join(["start,price [EUR/MWh]", *rows]), "utf-8")
+        result = simulate(file, DAY, ledger="none")
+    keeps_its_promise(result)
+    assert (result.trades["price"] >= 0).all()
+    assert result.arrays["ahead"].sum() == result.arrays["after"].sum() == 0
+    shut = result.prices.ceiling < result.prices.floor
+    assert not result.arrays["ahead"][:, shut].any()
+    assert not result.arrays["after"][:, shut].any()
+    fed, below = -np.minimum(result.arrays["grid"], 0), result.prices.feed_in < 0
+    for member, held in enumerate(curtail, 1):
+        if held:
+            # What it sold ahead was taken, as days are alike.
+            assert not fed[member, below].any()
+        else:
+            assert not result.arrays["curtailed"][member].any()
+    for content in result.bills.contents:
+        _amounts(content, ())

@@ -59,9 +59,11 @@ def clear(
 def _clear(
     positions: Positions, ceiling: int, floor: int, feed_in: int, local_price: LocalPrice, share: Share
 ) -> Outcome:
-    net = positions.net if ceiling >= floor else np.zeros_like(positions.net)
+    if ceiling < floor:
+        # No price could help both sides: everybody meets the utility.
+        return Outcome(prices={"sell": feed_in, "buy": ceiling}, diagnostics={"supply_wh": 0, "demand_wh": 0})
     demand, supply, local = agreeable(
-        net, positions, lambda offered, wanted: local_price(offered, wanted, ceiling, floor)
+        positions.net, positions, lambda offered, wanted: local_price(offered, wanted, ceiling, floor)
     )
     wanted, offered, price = int(demand.sum()), int(supply.sum()), round_half_up(local)
     buyer, seller, wh = pair(*(share if floor <= local <= ceiling else _nothing)(demand, supply))
