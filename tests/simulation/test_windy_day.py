@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from runpy import run_path
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -57,6 +58,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     yield found
     for result in found.values():
         result.close()
+
+
+def test_what_is_expected_is_what_plain_loops_come_to() -> None:
+    day = run_path(str(CASE / "reckon.py"))["day"]
+    found = {"carla holds back": day(("carla",)), "nobody holds back": day(())}
+    assert json.loads(json.dumps(found)) == EXPECTED
 
 
 @pytest.mark.parametrize("name", EXPECTED)
