@@ -5,7 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonwatt.units import MAX_MONEY, decimal_text, largest_remainder, micro, payment, round_half_up, wh_from_kw
+from commonwatt.units import (
+    MAX_MONEY,
+    MAX_ORDER_WH,
+    MAX_PRICE,
+    decimal_text,
+    largest_remainder,
+    micro,
+    payment,
+    payments,
+    round_half_up,
+    rounded,
+    split,
+    wh_from_kw,
+)
 
 
 @given(st.integers(-(10**15), 10**15))
@@ -85,3 +98,28 @@ def test_shares_are_exact_and_within_one_unit_of_proportion(weights: list[int], 
     for share, weight in zip(shares, weights, strict=True):
         assert share <= weight
         assert abs(share - Fraction(total * weight, whole or 1)) < 1
+
+
+@given(st.integers(-MAX_ORDER_WH, MAX_ORDER_WH), st.integers(-MAX_PRICE, MAX_PRICE))
+def test_a_payment_rounds_towards_zero_whatever_the_signs(wh: int, price: int) -> None:
+    exact = Fraction(wh * price, 1000)
+    paid = payment(wh, price)
+    assert abs(paid) <= abs(exact) < abs(paid) + 1
+    assert paid * exact >= 0
+    assert payment(-wh, price) == payment(wh, -price) == -paid
+    assert payments(np.array([abs(wh)]), np.array([price])).tolist() == [payment(abs(wh), price)]
+    assert payments(np.array([abs(wh)]), price).tolist() == [payment(abs(wh), price)]
+
+
+@given(st.fractions(-(10**12), 10**12))
+def test_the_nearest_integer_is_as_near_below_zero(value: Fraction) -> None:
+    assert abs(rounded(value) - value) <= Fraction(1, 2)
+    assert rounded(-value) == -rounded(value)
+
+
+@given(st.integers(-(10**15), 10**15), st.lists(st.integers(0, 10**9), min_size=1, max_size=8))
+def test_an_amount_of_either_sign_is_split_whole(amount: int, weights: list[int]) -> None:
+    shares = split(amount, np.array(weights))
+    assert shares.sum() == (amount if sum(weights) else 0)
+    assert (shares * np.sign(amount) >= 0).all()
+    assert split(-amount, np.array(weights)).tolist() == (-shares).tolist()

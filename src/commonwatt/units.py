@@ -94,28 +94,31 @@ def price_text(amount: int) -> str:
 
 
 def payment(wh: int, price: int) -> int:
-    """Money for `wh` at `price`, rounded towards zero: wh·price // 1000.
+    """Money for `wh` at `price`, each of either sign, rounded towards zero: |wh·price| // 1000.
 
-    Payer and payee use the same figure, so a payment never creates or destroys money.
+    Payer and payee use the same figure, so a payment never creates or destroys money; and what is paid for a kWh at a
+    price below zero is what would be paid for it at the same price above.
     The Settlement contract rounds in the same way.
 
-    >>> payment(547, 2_100_000)
-    1148700
+    >>> payment(547, 2_100_000), payment(1, -67_001), payment(-1, -67_001)
+    (1148700, -67, 67)
     """
-    magnitude = abs(wh) * price // WH_PER_KWH
-    return magnitude if wh >= 0 else -magnitude
+    magnitude = abs(wh * price) // WH_PER_KWH
+    return magnitude if wh * price >= 0 else -magnitude
 
 
 def payments(wh: IntArray, price: IntArray | int) -> IntArray:
-    """Money for energies >= 0 at prices, each rounded down as `payment` does; the shapes are broadcast.
+    """Money for energies >= 0 at prices of either sign, each rounded towards zero as `payment` does; the shapes are
+    broadcast.
 
     Energy is taken apart into kWh and the rest, so that no product leaves 64 bits before it is divided.
 
-    >>> payments(np.array([10**9, 547]), np.array([10**12, 2_100_000])).tolist()
-    [1000000000000000000, 1148700]
+    >>> payments(np.array([10**9, 547, 1]), np.array([10**12, 2_100_000, -67_001])).tolist()
+    [1000000000000000000, 1148700, -67]
     """
     kwh, rest = np.divmod(wh, WH_PER_KWH)
-    return np.asarray(kwh * price + rest * price // WH_PER_KWH)
+    magnitude = np.abs(price)
+    return np.asarray(np.sign(price) * (kwh * magnitude + rest * magnitude // WH_PER_KWH))
 
 
 def totals(amounts: IntArray) -> IntArray:
@@ -154,6 +157,16 @@ def round_half_up(value: Fraction) -> int:
     return int((2 * value.numerator + value.denominator) // (2 * value.denominator))
 
 
+def rounded(value: Fraction) -> int:
+    """Nearest integer, halves away from zero: what is owed rounds as what is owing does.
+
+    >>> rounded(Fraction(5, 2)), rounded(Fraction(-5, 2))
+    (3, -3)
+    """
+    nearest = round_half_up(abs(value))
+    return nearest if value >= 0 else -nearest
+
+
 def wh_from_kw(kw: FloatArray, hours: float) -> IntArray:
     """Integer Wh from average power, shape (..., slots) in [kW] and out [Wh].
 
@@ -165,7 +178,7 @@ def wh_from_kw(kw: FloatArray, hours: float) -> IntArray:
 
 
 def largest_remainder(total: int, weights: IntArray) -> IntArray:
-    """Split `total` in proportion to `weights` >= 0 [same integer unit as `total`], exactly.
+    """Split `total` >= 0 in proportion to `weights` >= 0 [same integer unit as `total`], exactly.
 
     Floors first, then one unit each to the largest remainders; equal remainders go to the lower index.
     A share never exceeds its weight when `total` <= sum of weights.
@@ -216,3 +229,13 @@ def carried_remainder(total: int, weights: IntArray, kept: IntArray) -> tuple[In
     given = np.zeros_like(claims)
     given[first] = MICRO
     return shares, claims - given
+
+
+def split(amount: int, weights: IntArray) -> IntArray:
+    """Shares of an amount of either sign in proportion to `weights` >= 0, as `largest_remainder`.
+
+    >>> split(-10, np.array([1, 1, 1])).tolist()
+    [-4, -3, -3]
+    """
+    shares = largest_remainder(abs(amount), weights)
+    return shares if amount >= 0 else -shares

@@ -89,9 +89,9 @@ def divisions(draw: st.DrawFn) -> tuple[Division, int]:
     share = shares(plant, fed)
     took = np.array([[draw(st.integers(0, int(wh))) for wh in row] for row in share])
     sold = fed - took.sum(axis=0)
-    money = st.integers(0, 10**12)
-    local, utility = (np.array([draw(money) if wh else 0 for wh in sold]) for _ in range(2))
-    costs = draw(st.integers(0, 10**9))
+    money, paid = st.integers(0, 10**12), st.integers(-(10**12), 0)
+    local, utility = (np.array([draw(each) if wh else 0 for wh in sold]) for each in (money, st.one_of(money, paid)))
+    costs = draw(st.integers(-(10**9), 10**9))
     owes = costs - int(local.sum() + utility.sum())
     return divide(plant, fed, took, local, utility, owes), owes
 
@@ -101,20 +101,46 @@ def test_all_of_the_money_goes_to_the_owners(case: tuple[Division, int]) -> None
     division, owes = case
     assert (division.share.sum(axis=0) == division.fed).all()
     assert (division.earnings.sum(axis=0) == division.earned).all()
-    assert (division.earnings >= 0).all()
+    assert (division.earnings * np.sign(division.earned) >= 0).all()
     assert not division.earnings[division.unused == 0].any()
     assert division.owed.sum() == owes
     moved = division.moved(ALL)
     assert moved.sum() == 0
     assert moved[division.plant.index] == -owes
-    assert (division.costs >= 0).all()
+    assert (division.costs * np.sign(division.costs.sum()) >= 0).all()
 
 
 @given(divisions())
 def test_of_what_lies_on_the_ledger_nobody_has_more_than_it_earned(case: tuple[Division, int]) -> None:
+    """Where the utility was never paid; else nobody has more than without that, and all of it is somebody's."""
     division, _ = case
-    assert (division.on_ledger <= division.earnings.sum(axis=1)).all()
+    if (division.earned >= 0).all() and (division.costs >= 0).all():
+        assert (division.on_ledger[division.unused.sum(axis=1) == 0] == 0).all()
     assert (division.on_ledger >= 0).all()
+
+
+@given(st.lists(st.tuples(energies, energies, st.integers(0, 10**9), st.integers(-(10**9), 10**9)), max_size=4))
+def test_what_neighbours_paid_is_the_owners_whole_whatever_the_utility_was_paid(
+    slots: list[tuple[int, int, int, int]],
+) -> None:
+    plant = Plant(2, "roof", np.array([0, 1]), np.array([2, 1]))
+    rows = [(fed + 1, min(took, (fed + 1) // 3), local, utility) for fed, took, local, utility in slots]
+    fed, took, local, utility = (np.array([row[place] for row in rows], dtype=np.int64) for place in range(4))
+    division = divide(plant, fed, np.stack([0 * took, took]), local, utility, 0)
+    assert division.on_ledger.sum() == local.sum()
+    received = local + np.maximum(utility, 0)
+    parts = [-(-received * division.unused[owner] // np.maximum(fed - took, 1)) for owner in (0, 1)]
+    assert all(division.on_ledger[owner] <= parts[owner].sum() for owner in (0, 1))
+
+
+def test_a_windy_noon_costs_the_owners() -> None:
+    plant = Plant(3, "roof", np.array([0, 1]), np.array([2, 1]))
+    # Of 900 Wh each slot nobody takes any; at noon neighbours pay 30 for some, and the utility is paid 60 for the rest.
+    local, utility = np.array([30, 90]), np.array([-60, 0])
+    division = divide(plant, np.array([900, 900]), np.zeros((2, 2), dtype=np.int64), local, utility, -60)
+    assert division.earnings.tolist() == [[-20, 60], [-10, 30]]
+    assert division.on_ledger.tolist() == [80, 40]
+    assert division.owed.tolist() == [-40, -20]
 
 
 def test_a_feed_in_of_a_morning() -> None:

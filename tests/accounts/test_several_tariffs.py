@@ -15,6 +15,7 @@ from commonwatt.community.tariff import Flat, Levy, Tariff, slot_prices
 from commonwatt.member.verify import _joined, _part
 
 PRICES = st.integers(0, 2_000_000)
+OF_THE_UTILITY = st.integers(-2_000_000, 2_000_000)
 WH = st.integers(-20_000, 20_000)
 
 
@@ -24,7 +25,7 @@ def tariffed(draw: st.DrawFn) -> tuple[Tariff, list[tuple[int, int]]]:
     names = draw(st.lists(st.sampled_from(["tax", "concession", "solidarity"]), unique=True))
     levies = tuple(Levy(name, draw(PRICES), draw(st.booleans()), draw(st.booleans())) for name in names)
     vat = Fraction(draw(st.integers(0, 99)), 100)
-    tariff = Tariff(Flat(draw(PRICES)), Flat(draw(PRICES)), draw(PRICES), levies, vat=vat)
+    tariff = Tariff(Flat(draw(OF_THE_UTILITY)), Flat(draw(OF_THE_UTILITY)), draw(PRICES), levies, vat=vat)
     return tariff, draw(st.lists(st.tuples(WH, WH), min_size=1, max_size=5))
 
 

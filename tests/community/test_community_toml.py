@@ -27,7 +27,7 @@ from commonwatt.community.schema import (
     VatTable,
 )
 from commonwatt.community.table import Table
-from commonwatt.community.tariff import Band, Flat, Levy, PriceFile, TimeOfUse
+from commonwatt.community.tariff import Band, Flat, Levy, PriceFile, Rate, TimeOfUse
 from commonwatt.community.toml import draft, parse
 from commonwatt.errors import ConfigError
 
@@ -253,3 +253,39 @@ def test_the_examples_of_the_page_are_right() -> None:
     parse(blocks[0], str(PAGE))
     for price in re.findall(r"^retail = .*?(?=\nretail|\Z)", blocks[1], re.MULTILINE | re.DOTALL):
         assert draft(GOOD.replace('retail = "0.32"', price)).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("retail", "feed_in"),
+    [
+        ('"0.32"', '"-0.067"'),
+        ('"0.32"', '"0"'),
+        # Where the utility itself pays less than nothing, neighbours may have nothing to gain, and the file is right.
+        (
+            '[{ from = "00:00", price = "0.32" }, { from = "12:00", price = "-0.05" }, { from = "14:00", price = "1"}]',
+            '[{ from = "00:00", price = "0.1" }, { from = "12:00", price = "-0.067" }, { from = "14:00", price = "0"}]',
+        ),
+    ],
+)
+def test_the_utility_s_prices_may_be_below_zero(retail: str, feed_in: str) -> None:
+    text = GOOD.replace('retail = "0.32"', f"retail = {retail}").replace('feed_in = "0.08"', f"feed_in = {feed_in}")
+    community = parse(text, "village.toml")
+    lowest = [min(prices_of(rate)) for rate in (community.tariff.retail, community.tariff.feed_in)]
+    assert lowest == [-50_000 if "-0.05" in retail else 320_000, -67_000 if "-0.067" in feed_in else 0]
+
+
+def prices_of(rate: Rate) -> list[int]:
+    assert not isinstance(rate, PriceFile)
+    return [rate.price] if isinstance(rate, Flat) else [band.price for band in rate.bands]
+
+
+def test_who_curtails_says_so_itself_or_by_default() -> None:
+    def curtails(text: str) -> list[bool | None]:
+        return [member.pv.curtail if member.pv else None for member in parse(text, "village.toml").members[:3]]
+
+    assert curtails(GOOD) == [None, False, None]
+    own = GOOD.replace("kwp = 6.0", "kwp = 6.0, curtail = true")
+    assert curtails(own) == [None, True, None]
+    everybody = GOOD.replace("[defaults]", "[defaults]\npv = { curtail = true }")
+    assert curtails(everybody) == [None, True, None]
+    assert curtails(everybody.replace("kwp = 6.0", "kwp = 6.0, curtail = false")) == [None, False, None]

@@ -25,6 +25,30 @@ def test_a_local_kwh_gains_as_long_as_its_price_is_below_the_ceiling() -> None:
     assert prices.floor[0] == 80_000
 
 
+def test_prices_below_zero_leave_local_prices_a_floor_of_their_own() -> None:
+    prices = slot_prices(TARIFF, np.array([-50_000, -10_000, 270_000]), np.array([-67_000, -67_000, -1]))
+    assert prices.gross.tolist() == [-19_397, 28_203, 361_403]
+    assert prices.ceiling.tolist() == [-70_805, -23_205, 309_995]
+    assert prices.feed_in.tolist() == [-67_000, -67_000, -1]
+    assert prices.floor.tolist() == [0, 0, 0]
+
+
+def test_a_price_with_vat_rounds_below_zero_as_above() -> None:
+    for amount in (1, 3, 50, 67_005):
+        assert TARIFF.with_vat(-amount) == -TARIFF.with_vat(amount)
+    half = Tariff(Flat(0), Flat(0), vat=Fraction(1, 2))
+    assert [half.with_vat(amount) for amount in (1, -1)] == [2, -2]
+
+
+def test_bands_may_be_below_zero() -> None:
+    rate = TimeOfUse((Band(time(0), 5), Band(time(12), -1), Band(time(13), -67_000)))
+    assert rate_per_slot(rate, local_days(date(2026, 6, 15), 1, BERLIN, 3600), BERLIN)[11:14].tolist() == [
+        5,
+        -1,
+        -67_000,
+    ]
+
+
 def test_time_of_use_follows_the_local_clock_over_a_change_of_clocks() -> None:
     rate = TimeOfUse((Band(time(0), 1), Band(time(2), 2), Band(time(3), 3)))
     spring = local_days(date(2026, 3, 29), 1, BERLIN)

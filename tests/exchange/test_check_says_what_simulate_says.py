@@ -148,9 +148,9 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
         text("meters.csv", "time,dom_kwh\n" + "".join(f"{time},{7000 + row}\n" for row, time in enumerate(times(30)))),
         "column 'dom_kwh' keeps rising",
     ),
-    "a negative price": (
-        line("retail.csv", 250, "0.9", "-0.01"),
-        "column 'price' has '-0.01' at 2026-04-20 08:00 CEST",
+    "a price below all": (
+        line("retail.csv", 250, "0.9", "-1000001"),
+        "column 'price' has '-1000001' at 2026-04-20 08:00 CEST, which is less than the lowest price per kWh, -1000000",
     ),
     "a missing price": (line("retail.csv", 250, ",0.9", ","), "column 'price' lacks values for 2 of "),
     "a price per GJ": (text("retail.csv", retail("PLN/GJ")), "column 'PLN/GJ' is in "),
@@ -160,6 +160,10 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "a price per MWh without a unit": (
         text("retail.csv", retail(value=412)),
+        "names no unit, and 412 PLN/kWh, its usual",
+    ),
+    "prices below zero per MWh without a unit": (
+        text("retail.csv", retail(value=-412)),
         "names no unit, and 412 PLN/kWh, its usual",
     ),
     "a feed-in price in cents without a unit": (cents, "names no unit, and 9.1 PLN/kWh, its usual price"),
@@ -223,7 +227,7 @@ def test_both_commands_refuse_in_the_same_words(community: Path, told: Told, wha
 
 
 def test_check_looks_at_the_days_that_are_asked_for(community: Path, told: Told) -> None:
-    line("retail.csv", 250, "0.9", "-0.01")(community.parent)
+    line("retail.csv", 250, "0.9", "-1000001")(community.parent)
     assert told("check", community)[0] == 3
     assert told("check", community, "--start", "2026-04-19") == (0, "")
     assert told("check", community, "--start", "2026-04-19", "--days", "2")[0] == 3

@@ -12,7 +12,7 @@ from commonwatt.accounts.document import grid_amount, leaves_json
 from commonwatt.proof import border_of, hash_struct, proofs_of
 from commonwatt.records import Statement
 from commonwatt.records.schema import as_json, from_list, to_bytes
-from commonwatt.units import payment, round_half_up
+from commonwatt.units import payment, rounded
 
 Bill = dict[str, Any]
 Change = Callable[[Bill], None]
@@ -89,6 +89,15 @@ def _price_beyond_all(bill: Bill) -> None:
     added_up(bill)
 
 
+def _below_all(name: str) -> Change:
+    def change(bill: Bill) -> None:
+        for line in bill["content"]["slots"]:
+            line["prices"][name] = -(10**12) - 1
+        added_up(bill)
+
+    return change
+
+
 def _levy_switch(switch: object) -> Change:
     def change(bill: Bill) -> None:
         bill["content"]["tariff"]["levies"][0]["grid"] = switch
@@ -133,9 +142,9 @@ def added_up(bill: Bill) -> None:
         fees += [
             (imported * levy["grid"] + bought * levy["local"]) * levy["price"] // 1000 for levy in tariff["levies"]
         ]
-        energy = sum(max(amount, 0) for amount in paid)
-        vat = round_half_up(Fraction(tariff["vat"]["rate"]) * Fraction(energy + sum(fees)))
-        return [energy, sum(min(amount, 0) for amount in paid), *fees, vat]
+        energy, fed = (sum(p for wh, p in zip(whs, paid, strict=True) if sign * wh > 0) for sign in (1, -1))
+        vat = rounded(Fraction(tariff["vat"]["rate"]) * Fraction(energy + sum(fees)))
+        return [energy, fed, *fees, vat]
 
     energy, feed_in, *rest = charged(grid.tolist(), sum(taken), amounts)
     lines = content["charges"]
@@ -273,6 +282,8 @@ def _other_levy(bill: Bill) -> None:
 TERMS: dict[str, tuple[Change, str]] = {
     "price of the utility": (_dearer("retail"), "the utility's prices are not what"),
     "price of feed-in": (_dearer("feedIn"), "the utility's prices are not what"),
+    "negative price": (_negative_retail, "the utility's prices are not what"),
+    "negative price of feed-in": (_negative_feed_in, "the utility's prices are not what"),
     "price that no line uses": (_unused_price, "the utility's prices are not what"),
     "network fee": (_said("tariff", "networkFee", said=21_000), "The bill's network fee is not what"),
     "levy": (_other_levy, "The bill's list of levies is not what"),
@@ -290,8 +301,8 @@ FORGERIES: dict[str, tuple[Change, str]] = {
     "charge": (_charge, "The charges are not what the slots add up to"),
     "price of the utility": (_grid_price, "the utility's amount is not energy times price"),
     "energy of the utility": (_grid_energy, "metered less local energy is not what met the utility"),
-    "negative price": (_negative_retail, "A price is out of bounds"),
-    "negative price of feed-in": (_negative_feed_in, "A price is out of bounds"),
+    "price below all": (_below_all("retail"), "A price is out of bounds"),
+    "price of feed-in below all": (_below_all("feedIn"), "A price is out of bounds"),
     "negative levy": (_negative_levy, "A price is out of bounds"),
     "negative network fee": (_negative_network_fee, "A price is out of bounds"),
     "price that is no integer": (_price_with_a_point, "A price is out of bounds"),

@@ -62,6 +62,10 @@ def _alone(content: Content) -> None:
 
 
 def _negative(content: Content) -> None:
+    share_of(content)["sold"] = -1
+
+
+def _lost(content: Content) -> None:
     share_of(content)["earned"] = -1
 
 
@@ -114,7 +118,8 @@ FORGED: dict[str, tuple[int, Callable[[Content], None], str]] = {
     "a smaller share": (SHOP, _smaller, "the share of .* is not what the bill's figures give"),
     "more sold than fed in": (SHOP, _sold_more, "the share of .* is not what the bill's figures give"),
     "another cost without the market": (SHOP, _alone, "the share of .* is not what the bill's figures give"),
-    "a negative number": (SHOP, _negative, "a share is no number"),
+    "a negative energy": (SHOP, _negative, "a share is no number"),
+    "earnings below zero": (SHOP, _lost, "the share of (barn|roof) is not what the bill's figures give"),
     "a plant of others": (SHOP, _of_a_stranger, "a share of a plant that is not the member's"),
     "a plant twice": (SHOP, _twice, "owns names somebody twice"),
     "costs below zero": (SHOP, _costs, "The amounts of barn cannot be so"),

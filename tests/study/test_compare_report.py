@@ -27,6 +27,7 @@ from commonwatt.study.compare.plots import (
 from commonwatt.study.compare.report import PAGE, TABLE, comparison_html, write_comparison
 from commonwatt.study.compare.table import columns
 
+WINDY = Path(__file__).parents[1] / "simulation" / "cases" / "windy-day" / "community.toml"
 PLOTS = (bills_svg, savings_svg, prices_svg, peaks_svg, imports_svg, losses_svg, distances_svg)
 CLAIM = Claim("Speed", "low", "high", "idle", "a day", ("design", "orders"), (("uniform", 12345), ("sdr", None)), "no")
 
@@ -36,9 +37,13 @@ def found() -> Comparison:
     return compare(EXAMPLES / "village.toml", "2026-06-15", 1, ["uniform", "uniform+sdr", "mid-market"])
 
 
-@pytest.fixture(params=["plain", "nasty", "alone", "moved", "many", "days"])
+@pytest.fixture(params=["plain", "nasty", "alone", "moved", "many", "days", "windy"])
 def any_found(request: pytest.FixtureRequest, found: Comparison) -> Comparison:
-    """Names that try to be markup, no design at all, a design that moves energy and loses, many homes, a week."""
+    """Names that try to be markup, no design at all, a design that moves energy and loses, many homes, a week, prices
+    below zero.
+    """
+    if request.param == "windy":
+        return compare(WINDY, "2026-03-12", 1, ["uniform", "mid-market", "bilateral"])
     baseline, first, *others = found.rows
     if request.param == "nasty":
         return replace(

@@ -1,8 +1,9 @@
 """What each member owes for a period, with the market and without it. Integers; every rounding stated.
 
-Per slot and member: energy from the utility at `retail` and to it at `feed_in`, each payment rounded down. Per period:
-network fee and levies on the summed energy, each rounded down; VAT on (energy + network fee + levies) as a whole,
-rounded half up. Network fee and local levies are on what a member takes from its neighbours net of what it
+Per slot and member: energy from the utility at `retail` and to it at `feed_in`, prices of either sign, each payment
+rounded towards zero. Per period: network fee and levies on the summed energy, each rounded down; VAT on (energy +
+network fee + levies) as a whole, rounded to the nearest, halves away from zero; where prices below zero leave that sum
+below zero, so is its VAT. Network fee and local levies are on what a member takes from its neighbours net of what it
 sells in the same slot. Payments between neighbours bear no VAT and are on the ledger already. Where the tariff changes
 within a period, each of its parts is a period in this sense.
 """
@@ -18,7 +19,7 @@ import numpy as np
 
 from commonwatt.accounts.plants import Division
 from commonwatt.community.tariff import NETWORK_FEE, SlotPrices, Tariff
-from commonwatt.units import IntArray, money, payment, payments, round_half_up, totals
+from commonwatt.units import IntArray, money, payment, payments, rounded, totals
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Charges:
     """Amounts of all members, each shape (members,) [unit], positive = the member owes.
 
     grid_wh, feed_in_wh, local_wh : energy that the lines are for [Wh]
-    energy : from the utility; feed_in : paid by it, negative
+    energy : from the utility; feed_in : paid by it, negative; at prices below zero each has the other sign
     neighbours : net payment to neighbours, on the ledger
     fees : network fee and levies by name, which community.toml has checked to be all different; vat
     plants : what plants leave to their owners, of their energy and of what they would owe or be owed
@@ -126,5 +127,5 @@ def _fee(wh: IntArray, price: int) -> IntArray:
 
 
 def vat_on(rate: Fraction, amount: int) -> int:
-    """VAT on an amount >= 0 [unit], rounded half up."""
-    return round_half_up(rate * amount)
+    """VAT on an amount of either sign [unit], rounded to the nearest, halves away from zero."""
+    return rounded(rate * amount)

@@ -18,7 +18,7 @@ from commonwatt.errors import VerificationError
 from commonwatt.proof import Tree, keccak
 from commonwatt.records import Signed, Statement
 from commonwatt.records.schema import as_json, as_list
-from commonwatt.units import WH_PER_KWH, totals
+from commonwatt.units import payment, totals
 
 FORMAT: Final = "commonwatt-bill/2"
 EXCERPT: Final = "commonwatt-slot/2"
@@ -136,8 +136,11 @@ def plant_lines(division: Division, member: int) -> list[dict[str, Any]]:
 
 
 def grid_amount(wh: int, retail: int, feed_in: int) -> int:
-    """What a member owes the utility for a slot [unit]: positive for import, negative for feed-in."""
-    return wh * retail // WH_PER_KWH if wh >= 0 else -(-wh * feed_in // WH_PER_KWH)
+    """What a member owes the utility for a slot [unit], rounded towards zero.
+
+    wh : positive = import, at `retail`; negative = feed-in, which the utility pays at `feed_in`, or is paid for below 0
+    """
+    return payment(wh, retail if wh >= 0 else feed_in)
 
 
 def signed_json(signed: Signed[Any]) -> dict[str, Any]:

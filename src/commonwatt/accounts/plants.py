@@ -3,7 +3,8 @@
 Of what a plant feeds in in a slot each owner has a share, by largest remainder in proportion to the owners' weights. An
 owner takes of it what its own meter draws and no neighbour has sold it ahead; what it does not take, the plant sells as
 anybody's surplus is sold. What that earns in the slot goes to the owners by what each has left of its share, by largest
-remainder too; what a plant costs, for what its meter draws, they pay by their weights. So a plant itself owes nothing.
+remainder too, and so does what it costs where the utility's price is below zero; what a plant costs, for what its meter
+draws, they pay by their weights. So a plant itself owes nothing.
 Ties go to the lower member index. Energy is Wh, money units.
 
 Source: Salian, Shah, Shah, Samdani, Review of Blockchain Enabled Decentralized Energy Trading Mechanisms: II, the fifth
@@ -20,7 +21,7 @@ import numpy as np
 
 from commonwatt.community.model import Member
 from commonwatt.records import Trades
-from commonwatt.units import IntArray, largest_remainder, totals
+from commonwatt.units import IntArray, largest_remainder, split, totals
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +79,11 @@ class Division:
 
     fed : what the plant fed in, shape (slots,) [Wh]
     share, unused : each owner's share of it, and what it did not take, shape (owners, slots) [Wh]
-    earned : what the unused energy earned, shape (slots,) [unit]; earnings : each owner's part, (owners, slots)
+    earned : what the unused energy earned, shape (slots,) [unit], below zero where the utility had to be paid to take
+        it; earnings : each owner's part, (owners, slots)
     costs : what each owner carries of what the plant pays, shape (owners,) [unit]
     on_ledger : what of the earnings neighbours paid, so that it lies on the plant's account, and is each owner's, shape
-        (owners,) [unit]: in proportion to their earnings, and never more
+        (owners,) [unit] >= 0: in proportion to their earnings without what the utility was paid, and never more
     """
 
     plant: Plant
@@ -118,14 +120,14 @@ def divide(plant: Plant, fed: IntArray, took: IntArray, local: IntArray, utility
     """Divide a period of a plant among its owners.
 
     fed : shape (slots,); took : what owners took, shape (owners, slots) [Wh]
-    local, utility : what neighbours and the utility paid, shape (slots,) [unit]
+    local, utility : what neighbours and the utility paid, shape (slots,) [unit]; local >= 0
     owes : what the plant owes in all, before its owners have their parts [unit]
     """
-    share, earned, earnings = shares(plant, fed), local + utility, np.zeros_like(took)
-    unused = share - took
+    share, earned, paid_in = shares(plant, fed), local + utility, local + np.maximum(utility, 0)
+    unused, earnings, received = share - took, np.zeros_like(took), np.zeros_like(took)
     for slot in np.flatnonzero(fed).tolist():
-        earnings[:, slot] = largest_remainder(int(earned[slot]), unused[:, slot])
-    each = totals(earnings)
-    costs = largest_remainder(owes + int(totals(each)), plant.weights)
-    on_ledger = largest_remainder(int(totals(local)), each)
+        earnings[:, slot] = split(int(earned[slot]), unused[:, slot])
+        received[:, slot] = split(int(paid_in[slot]), unused[:, slot])
+    costs = split(owes + int(totals(totals(earnings))), plant.weights)
+    on_ledger = split(int(totals(local)), totals(received))
     return Division(plant, fed, share, unused, earned, earnings, costs, on_ledger)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from commonwatt.accounts.plants import Plant, taken
 from commonwatt.devices import Fleet, plan
@@ -48,6 +49,8 @@ class Outlook:
     hours : length of a slot [h]
     network : the wires; None = they are not known
     at : bus index of each home in the network, shape (homes,)
+    feed_in : what the utility pays, shape (slots,) [unit/kWh]; None = the floor
+    curtails : whether a home holds PV back for its price, shape (homes,); None = each that has some
     """
 
     expected: Forecast
@@ -58,6 +61,19 @@ class Outlook:
     hours: float
     network: Network | None = None
     at: IntArray | None = None
+    feed_in: IntArray | None = None
+    curtails: NDArray[np.bool_] | None = None
+
+    @property
+    def utility(self) -> tuple[IntArray, IntArray]:
+        """At what a home buys from the utility and sells to it, less the charges on a local kWh, each shape (slots,).
+
+        At the ceiling a neighbour's kWh costs what the utility's does. Where neighbours have nothing to gain both are
+        the floor, so that nobody trades; it is not below zero, or plans would gain by burning energy in batteries.
+        """
+        gains = self.ceiling >= self.floor
+        paid = self.floor if self.feed_in is None else self.feed_in
+        return np.where(gains, self.ceiling, self.floor), np.where(gains, paid, self.floor)
 
 
 @dataclass(frozen=True)
@@ -162,18 +178,21 @@ def held(trades: Trades, beyond: IntArray) -> IntArray:
 def neighbourhood(outlook: Outlook) -> Neighbourhood:
     """Homes with their batteries between the utility's prices.
 
-    Prices are net of the charges on a local kWh: at the ceiling a neighbour's kWh costs what the utility's does. They
-    are in millions of the community's units of money, which is the currency itself where a unit is one micro-currency.
-    Where charges leave a local kWh nothing to gain, the utility's two prices are the same, and so nobody trades.
+    Prices are those of `Outlook.utility`, in millions of the community's units of money, which is the currency itself
+    where a unit is one micro-currency.
     """
     fleet, kwh = outlook.fleet, 1.0 / WH_PER_KWH
     kw = kwh / outlook.hours
+    retail, feed_in = outlook.utility
+    curtails = outlook.expected.generation.any(axis=1)
+    if outlook.curtails is not None:
+        curtails &= outlook.curtails
     homes = Households.of(
         outlook.expected.load * kw,
         pv=outlook.expected.generation * kw,
-        retail=np.maximum(outlook.ceiling, outlook.floor) / MICRO,
-        feed_in=outlook.floor / MICRO,
-        curtail=outlook.expected.generation.any(axis=1).astype(float),
+        retail=retail / MICRO,
+        feed_in=feed_in / MICRO,
+        curtail=curtails.astype(float),
         capacity=fleet.high * kwh,
         low=fleet.low * kwh,
         high=fleet.high * kwh,
@@ -199,12 +218,14 @@ def _neighbourhood_lacks(parameters: BilateralParameters, *, wired: bool) -> Ite
 def dispatch(outlook: Outlook) -> Dispatch:
     """The same homes on their wires, with the voltages and currents that the grid check allows; no reactive power.
 
+    Whoever dispatches them holds back what wires cannot carry or nobody wants, at every home.
+
     Raises MarketError when the wires are not known or have a loop.
     """
     if outlook.network is None or outlook.at is None:
         raise MarketError("schedule needs the community's wires: name its [grid] and each member's bus.")
     feeder, node = feeder_of(outlook.network, low=EN_50160.v_min, high=EN_50160.v_max)
-    return Dispatch.of(feeder, node[outlook.at], neighbourhood(replace(outlook, network=None)).homes)
+    return Dispatch.of(feeder, node[outlook.at], neighbourhood(replace(outlook, network=None, curtails=None)).homes)
 
 
 def _dispatch_lacks(parameters: Parameters, *, wired: bool) -> Iterator[str]:  # noqa: ARG001

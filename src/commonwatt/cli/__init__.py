@@ -204,9 +204,11 @@ def clear(
         CSV with the columns member,net_wh (positive buys) or order,member,side,wh,limit; for bilateral JSON with
         agents and links.
     retail
-        The utility's selling price per kWh; without it nobody buys from a utility. Positions and pools need it.
+        The utility's selling price per kWh; without it nobody buys from a utility. Positions and pools need it. It may
+        be below zero.
     feed_in
-        The utility's buying price per kWh; without it nobody sells to a utility. Positions and pools need it.
+        The utility's buying price per kWh; without it nobody sells to a utility. Positions and pools need it. It may be
+        below zero, such as -0.067; here, where no ledger moves money, local prices may be, too.
     """
     from commonwatt.simulation.oneslot import clear_file, in_words, insist_on_plan
 

@@ -42,33 +42,44 @@ def member_names(members: Sequence[Member]) -> list[Finding]:
 
 def corridor(tariff: Tariff) -> list[Finding]:
     """At each time a local price must be able to help both sides; prices from a file cannot be seen here."""
-    high = _too_high(tariff)
-    if high:
-        return [high]
+    beyond = _beyond(tariff)
+    if beyond:
+        return [beyond]
     if isinstance(tariff.retail, PriceFile) or isinstance(tariff.feed_in, PriceFile):
         return []
-    local = tariff.with_vat(tariff.local_charges)
+    always = isinstance(tariff.retail, Flat) and isinstance(tariff.feed_in, Flat)
+    gained, without = False, list[Finding]()
     for day, clock in _changes(tariff.retail, tariff.feed_in):
         retail, feed_in = _price_at(tariff.retail, day, clock), _price_at(tariff.feed_in, day, clock)
-        always = isinstance(tariff.retail, Flat) and isinstance(tariff.feed_in, Flat)
         when = "" if always else f" on {DAYS[day]} from {clock:%H:%M}"
         if retail < feed_in:
             return [Finding("tariff.retail", f"is {_plain(retail)}{when}, less than feed_in with {_plain(feed_in)}")]
-        ceiling = tariff.with_vat(retail + tariff.grid_levies) - local
-        if ceiling <= feed_in:
-            return [
-                Finding(
-                    "tariff",
-                    f"leaves neighbours nothing to gain{when}: a kWh from the grid costs {_plain(ceiling + local)} in "
-                    f"all, of which network fee and levies take {_plain(local)} from a local kWh; the remaining "
-                    f"{_plain(ceiling)} is not more than feed_in with {_plain(feed_in)}",
-                )
-            ]
-    return []
+        if nothing := _nothing_to_gain(tariff, retail, feed_in, when):
+            # Where a price of the utility is below zero that is its affair, as long as there are other times.
+            if feed_in >= 0:
+                return [nothing]
+            without.append(nothing)
+        gained = gained or nothing is None
+    return [] if gained else without[:1]
 
 
-def _too_high(tariff: Tariff) -> Finding | None:
-    """No price of a kWh exceeds the highest that is counted, with everything."""
+def _nothing_to_gain(tariff: Tariff, retail: int, feed_in: int, when: str) -> Finding | None:
+    """What to say where the utility's prices leave no local price that helps both sides."""
+    local = tariff.with_vat(tariff.local_charges)
+    ceiling = tariff.with_vat(retail + tariff.grid_levies) - local
+    if ceiling > max(feed_in, 0):
+        return None
+    least = f"feed_in with {_plain(feed_in)}" if feed_in >= 0 else "zero, the least that neighbours pay each other"
+    return Finding(
+        "tariff",
+        f"leaves neighbours nothing to gain{when}: a kWh from the grid costs {_plain(ceiling + local)} in all, of "
+        f"which network fee and levies take {_plain(local)} from a local kWh; the remaining {_plain(ceiling)} is not "
+        f"more than {least}",
+    )
+
+
+def _beyond(tariff: Tariff) -> Finding | None:
+    """No price of a kWh is beyond the highest or the lowest that is counted, with everything."""
     local = tariff.with_vat(tariff.local_charges)
     if local > MAX_PRICE:
         message = (
@@ -77,10 +88,18 @@ def _too_high(tariff: Tariff) -> Finding | None:
         return Finding("tariff.network_fee", message)
     if isinstance(tariff.retail, PriceFile):
         return None
-    retail = max(_price_at(tariff.retail, day, clock) for day, clock in _changes(tariff.retail))
-    gross = tariff.with_vat(retail + tariff.grid_levies)
-    if gross > MAX_PRICE:
-        message = f"is {_plain(retail)}, with levies and VAT {_plain(gross)}; the highest price is {_plain(MAX_PRICE)}"
+    prices = [_price_at(tariff.retail, day, clock) for day, clock in _changes(tariff.retail)]
+    highest, lowest = (tariff.with_vat(price + tariff.grid_levies) for price in (max(prices), min(prices)))
+    if highest > MAX_PRICE:
+        message = (
+            f"is {_plain(max(prices))}, with levies and VAT {_plain(highest)}; the highest price is {_plain(MAX_PRICE)}"
+        )
+        return Finding("tariff.retail", message)
+    if lowest - local < -MAX_PRICE:
+        message = (
+            f"is {_plain(min(prices))}, which leaves {_plain(lowest - local)} for a local kWh, with VAT and what is "
+            f"charged on that; the lowest price is {_plain(-MAX_PRICE)}"
+        )
         return Finding("tariff.retail", message)
     return None
 

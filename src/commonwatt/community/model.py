@@ -30,10 +30,15 @@ class Load:
 
 @dataclass(frozen=True)
 class PV:
-    """A photovoltaic plant. profile : its shape per kWp; kwp : peak power [kW]."""
+    """A photovoltaic plant.
+
+    profile : its shape per kWp; kwp : peak power [kW]
+    curtail : where the utility's feed-in price is below zero, it feeds in what was sold to neighbours ahead, no more
+    """
 
     profile: str
     kwp: float
+    curtail: bool = False
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from commonwatt.community.billing import BillingTable, PartyTable
-from commonwatt.community.model import LEDGERS, OPERATOR, Battery, LedgerChoice, Terms, is_ledger
+from commonwatt.community.model import LEDGERS, OPERATOR, PV, Battery, LedgerChoice, Terms, is_ledger
 from commonwatt.community.owners import weights
 from commonwatt.community.points import PointTable, SpanTable
 from commonwatt.community.roles import WORDS
@@ -52,6 +52,11 @@ def _money(value: object) -> int:
 
 def _price(value: object) -> int:
     return micro(_quoted(value), 0)
+
+
+def _utility_price(value: object) -> int:
+    """Of either sign: where there is more wind than load, the utility pays for what is taken."""
+    return micro(_quoted(value))
 
 
 def _unit(value: object) -> int:
@@ -187,6 +192,7 @@ def some(known: Sequence[str]) -> str:
 
 Money = Annotated[int, BeforeValidator(_money)]
 Price = Annotated[int, BeforeValidator(_price)]
+UtilityPrice = Annotated[int, BeforeValidator(_utility_price)]
 Duration = Annotated[int, BeforeValidator(_duration)]
 Percent = Annotated[Fraction, BeforeValidator(_percent)]
 Clock = Annotated[time, BeforeValidator(_clock)]
@@ -222,7 +228,7 @@ class GridTable(Table):
 
 class BandTable(Table):
     from_: Annotated[Clock, Field(alias="from", description="local time from which the price holds")]
-    price: Annotated[Price, Field(description="price per kWh")]
+    price: Annotated[UtilityPrice, Field(description="price per kWh")]
     days: Annotated[list[Day], Field(min_length=1, default_factory=lambda: list(DAYS))]
 
 
@@ -247,7 +253,7 @@ def _rate_kind(value: object) -> str:
 
 
 RateValue = Annotated[
-    Annotated[Price, Tag("<price>")]
+    Annotated[UtilityPrice, Tag("<price>")]
     | Annotated[list[BandTable], AfterValidator(_complete), Tag("<bands>")]
     | Annotated[PriceFileTable, Tag("<file>")],
     Discriminator(_rate_kind),
@@ -318,6 +324,10 @@ class PVTable(Table):
     kwp: Annotated[Size, Field(description="peak power in kW")]
 
 
+class HomePVTable(PVTable):
+    curtail: bool = PV.curtail
+
+
 class HeatPumpTable(Table):
     profile: Annotated[Name, Field(description="name of the profile of what the heat pump uses")]
     annual_kwh: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
@@ -352,7 +362,7 @@ class MemberTable(Table):
     load: Annotated[Name | None, Field(description="name of the profile of what the home uses")] = None
     annual_kwh: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
     heat_pump: HeatPumpTable | None = None
-    pv: Annotated[PVTable | None, Field(description="the plant that makes it a prosumer")] = None
+    pv: Annotated[HomePVTable | None, Field(description="the plant that makes it a prosumer")] = None
     battery: Annotated[BatteryTable | None, Field(description="what a storage consists of")] = None
     mandate: MandateTable = MandateTable()
     bus: Name | None = None

@@ -4,6 +4,10 @@ A kWh from the grid costs (retail + grid levies) with VAT; a kWh sold to the gri
 or VAT. A local kWh pays the seller its price and the buyer's utility bill (network_fee + local levies) with VAT;
 the price between neighbours itself bears no VAT. So a buyer gains as long as the price stays below
 `SlotPrices.ceiling`, and a seller above `SlotPrices.floor`.
+
+The utility's prices may be below zero. What neighbours pay each other goes to a ledger whose payments are not, so the
+floor of a local price is zero at least: a seller who would have to pay the utility for its energy gains by giving it
+away. Where the ceiling is below the floor, neighbours have nothing to gain and trade nothing.
 """
 
 from __future__ import annotations
@@ -18,12 +22,12 @@ import numpy as np
 
 from commonwatt.community.calendar import Slots, local_clock
 from commonwatt.errors import ConfigError, Finding
-from commonwatt.units import IntArray, round_half_up
+from commonwatt.units import IntArray, rounded
 
 
 @dataclass(frozen=True)
 class Flat:
-    """One price at all times [unit/kWh]."""
+    """One price at all times [unit/kWh]; of either sign, as those below."""
 
     price: int
 
@@ -56,7 +60,7 @@ Rate = Flat | TimeOfUse | PriceFile
 
 @dataclass(frozen=True)
 class Levy:
-    """A named charge per kWh [unit/kWh] on grid energy, on local energy, or on both."""
+    """A named charge per kWh [unit/kWh] >= 0 on grid energy, on local energy, or on both."""
 
     name: str
     price: int
@@ -71,7 +75,7 @@ BILL_LINES: Final = ("energy from the utility", "energy fed in", "neighbours", N
 
 @dataclass(frozen=True)
 class Tariff:
-    """The utility's terms. network_fee : per local kWh [unit/kWh]; vat : rate as an exact fraction."""
+    """The utility's terms. network_fee : per local kWh [unit/kWh] >= 0; vat : rate as an exact fraction."""
 
     retail: Rate
     feed_in: Rate
@@ -81,8 +85,8 @@ class Tariff:
     vat: Fraction = Fraction(0)
 
     def with_vat(self, amount: int) -> int:
-        """`amount` with VAT, rounded half up [same unit]."""
-        return round_half_up(amount * (1 + self.vat))
+        """`amount` of either sign with VAT, rounded to the nearest, halves away from zero [same unit]."""
+        return rounded(amount * (1 + self.vat))
 
     @property
     def grid_levies(self) -> int:
@@ -100,9 +104,9 @@ class SlotPrices:
     """Prices per slot, each shape (slots,) [unit/kWh].
 
     retail : the supplier's price as on the bill, before levies and VAT
-    feed_in : what the utility pays
+    feed_in : what the utility pays; below zero, who feeds in pays
     ceiling : the most that a local kWh may cost so that its buyer is no worse off
-    floor : the least so that its seller is no worse off
+    floor : the least so that its seller is no worse off, and zero at least
     gross : a kWh from the grid with everything
     """
 
@@ -127,7 +131,7 @@ def slot_prices(tariff: Tariff, retail: IntArray, feed_in: IntArray) -> SlotPric
     """The corridor for local prices, from the utility's prices per slot, shape (slots,)."""
     gross = np.array([tariff.with_vat(int(p) + tariff.grid_levies) for p in retail], dtype=np.int64)
     ceiling = gross - tariff.with_vat(tariff.local_charges)
-    return SlotPrices(retail, feed_in, ceiling, feed_in, gross)
+    return SlotPrices(retail, feed_in, ceiling, np.maximum(feed_in, 0), gross)
 
 
 def rate_per_slot(rate: Flat | TimeOfUse, slots: Slots, timezone: str) -> IntArray:
@@ -136,10 +140,10 @@ def rate_per_slot(rate: Flat | TimeOfUse, slots: Slots, timezone: str) -> IntArr
         return np.full(slots.count, rate.price, dtype=np.int64)
     clock = local_clock(slots, timezone).astype("datetime64[m]").astype(np.int64)
     minute, weekday = clock % 1440, (clock // 1440 + 3) % 7  # 1 January 1970 was a Thursday
-    prices = np.full(slots.count, -1, dtype=np.int64)
+    prices, known = np.zeros(slots.count, dtype=np.int64), np.zeros(slots.count, dtype=bool)
     for band in sorted(rate.bands, key=lambda band: band.start):
-        on_days = np.isin(weekday, list(band.days))
-        prices[on_days & (minute >= band.start.hour * 60 + band.start.minute)] = band.price
-    if (prices < 0).any():
+        holds = np.isin(weekday, list(band.days)) & (minute >= band.start.hour * 60 + band.start.minute)
+        prices[holds], known[holds] = band.price, True
+    if not known.all():
         raise ConfigError("tariff", [Finding("tariff", "the time-of-use table leaves a time without a price")])
     return prices

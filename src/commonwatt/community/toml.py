@@ -309,7 +309,7 @@ def _member(index: int, id_: str, table: MemberTable) -> Member:
         id=id_,
         load=Load(table.load, table.annual_kwh) if table.load else None,
         heat_pump=Load(table.heat_pump.profile, table.heat_pump.annual_kwh) if table.heat_pump else None,
-        pv=PV(table.pv.profile, table.pv.kwp) if table.pv else None,
+        pv=PV(**table.pv.model_dump()) if table.pv else None,
         battery=Battery(**table.battery.model_dump()) if table.battery else None,
         terms=Terms(**table.mandate.model_dump()) if role.trades else Terms(buy_wh=0, sell_wh=0),
         bus=table.bus,

@@ -4,8 +4,8 @@
     2026-03-01T00:00Z,85.3
 
 The file is a `commonwatt.data.timefile`: first column the time from which each price holds until the next one, second
-the price, from 0 to 1 000 000 per kWh. Its name may say the unit: the community's currency or cents, per kWh or MWh.
-Without a unit it is currency per kWh.
+the price, from -1 000 000 to 1 000 000 per kWh. Its name may say the unit: the community's currency or cents, per kWh
+or MWh. Without a unit it is currency per kWh.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from commonwatt.data.timefile import TimeFile, until_the_next
 from commonwatt.errors import DataError
 from commonwatt.units import MAX_PRICE, MICRO, IntArray, decimal_text
 
-_NEGATIVE: Final = "is negative; prices below zero are not supported, write 0"
+_TOO_LOW: Final = f"is less than the lowest price per kWh, -{MAX_PRICE // MICRO}"
 _TOO_HIGH: Final = f"is more than the highest price per kWh, {MAX_PRICE // MICRO}"
 
 
@@ -63,10 +63,10 @@ class PriceSeries:
 
     @property
     def usual(self) -> float:
-        """Median of the prices above zero [currency/kWh], 0 when there is none."""
-        values = self.file.numbers(0)
-        positive = values[values > 0]
-        return float(np.median(positive)) * self.per_unit if len(positive) else 0.0
+        """Median of the prices that are not zero, without sign [currency/kWh]; 0 when there is none."""
+        values = np.abs(self.file.numbers(0))
+        some = values[values > 0]
+        return float(np.median(some)) * self.per_unit if len(some) else 0.0
 
     def highest(self, most: int) -> int:
         """Highest of the prices up to `most`, both [micro-currency/kWh]; 0 when there is none."""
@@ -81,7 +81,8 @@ class PriceSeries:
         """
         file = self.file
         needed = (file.ends > slots.start) & (file.starts < slots.end)
-        prices = file.checked(0, needed, MAX_PRICE / MICRO / self.per_unit, _NEGATIVE, _TOO_HIGH)
+        most = MAX_PRICE / MICRO / self.per_unit
+        prices = file.checked(0, needed, most, _TOO_LOW, _TOO_HIGH, least=-most)
         means = file.covering(0, file.starts[needed], file.ends[needed], prices, slots)
         scaled: IntArray = np.rint(means * (self.per_unit * (MICRO / unit))).astype(np.int64)
         return scaled
@@ -96,9 +97,9 @@ def read_price_file(path: str | Path, slots: Slots, timezone: str, currency: str
 
 
 def usual_price(rate: Flat | TimeOfUse) -> float:
-    """Mean of the prices that community.toml says itself [currency/kWh]."""
+    """Mean of the prices that community.toml says itself, without sign [currency/kWh]."""
     prices = [rate.price] if isinstance(rate, Flat) else [band.price for band in rate.bands]
-    return float(np.mean(prices)) / MICRO
+    return float(np.mean(np.abs(prices))) / MICRO
 
 
 def utility_prices(
@@ -108,17 +109,26 @@ def utility_prices(
 
     tariff : in units; folder : of community.toml, for the files that the tariff names
     unit : what money is counted in [micro-currency]
-    Raises DataError when a price file does not cover the slots, or a kWh costs more than the highest price.
+    Raises DataError when a price file does not cover the slots, or a kWh costs more than the highest price or, for
+    neighbours, less than the lowest.
     """
     rates = tariff.retail, tariff.feed_in
     retail, feed_in = (_on_slots(rate, folder, slots, timezone, currency, unit) for rate in rates)
     prices = slot_prices(tariff, retail, feed_in)
     # What community.toml says itself was checked there.
-    if isinstance(tariff.retail, PriceFile) and (highest := int(prices.gross.max()) * unit) > MAX_PRICE:
-        raise DataError(
-            f"{folder / tariff.retail.path}: a kWh at {decimal_text(int(retail.max()) * unit, 2)} costs "
-            f"{decimal_text(highest, 2)} with levies and VAT; the highest price is {MAX_PRICE // MICRO}."
-        )
+    if isinstance(tariff.retail, PriceFile):
+        highest, lowest = int(prices.gross.max()) * unit, int(prices.ceiling.min()) * unit
+        if highest > MAX_PRICE:
+            raise DataError(
+                f"{folder / tariff.retail.path}: a kWh at {decimal_text(int(retail.max()) * unit, 2)} costs "
+                f"{decimal_text(highest, 2)} with levies and VAT; the highest price is {MAX_PRICE // MICRO}."
+            )
+        if lowest < -MAX_PRICE:
+            raise DataError(
+                f"{folder / tariff.retail.path}: a kWh at {decimal_text(int(retail.min()) * unit, 2)} leaves "
+                f"{decimal_text(lowest, 2)} for a local kWh, with VAT and what is charged on that; the lowest price is "
+                f"-{MAX_PRICE // MICRO}."
+            )
     return prices
 
 

@@ -102,12 +102,21 @@ class TimeFile:
         """All values of the column, NaN where there is no number, shape (rows,)."""
         return self._cast(self.columns[column]).fill_null(np.nan).to_numpy()
 
-    def checked(self, column: int, needed: NDArray[np.bool_], most: float, negative: str, too_high: str) -> FloatArray:
+    def checked(
+        self,
+        column: int,
+        needed: NDArray[np.bool_],
+        most: float,
+        too_low: str,
+        too_high: str,
+        *,
+        least: float = 0.0,
+    ) -> FloatArray:
         """Values of the rows that are `needed`, NaN where there is none.
 
-        needed : shape (rows,), whether the row is; most : largest value that is believed
-        negative, too_high : what to say of a value below zero or above `most`
-        Raises DataError when a value is no number, below zero or too high.
+        needed : shape (rows,), whether the row is; least, most : smallest and largest value that is believed
+        too_low, too_high : what to say of a value below `least` or above `most`
+        Raises DataError when a value is no number, too low or too high.
         """
         written = self.columns[column].filter(pl.Series(needed))
         if self.letters and written.dtype.is_temporal():
@@ -117,7 +126,7 @@ class TimeFile:
         numbers = self._cast(written)
         for wrong, why in (
             (written.is_not_null() & (numbers.is_null() | numbers.is_infinite()), "is not a number"),
-            (numbers < 0, negative),
+            (numbers < least, too_low),
             ((numbers > most) & numbers.is_not_nan(), too_high),
         ):
             first = wrong.arg_max()

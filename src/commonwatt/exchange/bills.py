@@ -35,7 +35,7 @@ from commonwatt.exchange.rows import TRADE_COLUMNS, order_of_row, stages_ahead, 
 from commonwatt.exchange.rules import Part
 from commonwatt.records import Order, Reading, Signed
 from commonwatt.records.schema import as_json
-from commonwatt.units import WH_PER_KWH
+from commonwatt.units import payment
 
 if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
@@ -132,7 +132,7 @@ def _slots(books: Books) -> Iterator[list[dict[str, Any]]]:
         own: list[list[tuple[Any, dict[str, Any]]]] = [[] for _ in range(books.rules.members)]
         for settled, stage, *values in trades.get(slot, ()):
             record = trade_of((slot, *values), agreed=stage in ahead)
-            line = {**as_json(record), "settledWh": settled, "payment": settled * record.price // WH_PER_KWH}
+            line = {**as_json(record), "settledWh": settled, "payment": payment(settled, record.price)}
             for member in (record.buyer, record.seller):
                 own[member].append((place_of(record, member), line))
         retail, feed_in = int(prices.retail[place]), int(prices.feed_in[place])

@@ -15,8 +15,9 @@ from commonwatt.records import Mandate, Signed
 
 
 def limits(community: Community, prices: SlotPrices) -> Limits:
-    """The members' terms; an open price limit becomes the utility's highest or lowest price of the period."""
-    highest, lowest = int(prices.ceiling.max()), int(prices.floor.min())
+    """The members' terms; an open price limit becomes the utility's highest or lowest price of the period, and is not
+    below zero, as no local price is."""
+    highest, lowest = max(int(prices.ceiling.max()), 0), int(prices.floor.min())
     terms = [member.terms for member in community.members]
     return Limits(
         np.array([highest if t.max_buy is None else t.max_buy for t in terms], dtype=np.int64),

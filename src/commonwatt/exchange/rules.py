@@ -21,7 +21,7 @@ from commonwatt.community.charter import unchangeable
 from commonwatt.community.model import Community, Stage
 from commonwatt.community.tariff import SlotPrices
 from commonwatt.data.prices import utility_prices
-from commonwatt.errors import ConfigError, Finding
+from commonwatt.errors import ConfigError, DataError, Finding
 from commonwatt.exchange.checking import active_stages
 from commonwatt.exchange.events import Event, SlotEnd, in_order, schedule
 from commonwatt.exchange.parties import limits
@@ -89,8 +89,8 @@ class Rules:
         """The rules that community.toml and the files beside it, in `folder`, give.
 
         then : later charters, by day; each may change prices and market alone
-        Raises ConfigError when a later charter cannot be one, DataError when a price file does not cover the period,
-        MarketError when a mechanism cannot be used.
+        Raises ConfigError when a later charter cannot be one, DataError when a price file does not cover the period or
+        the utility always pays more than it asks, MarketError when a mechanism cannot be used.
         """
         period = local_days(start, days, community.timezone, community.slot_seconds)
         files = (Then(start, community, folder), *then)
@@ -106,6 +106,11 @@ class Rules:
             first = (slots.start - period.start) // slots.seconds
             events += [_moved(event, first) for event in schedule(each.community, each.day, length)]
         joined = SlotPrices.joined(prices)
+        if (joined.gross < joined.feed_in).all():
+            raise DataError(
+                f"The utility's prices: in none of {period.count} slots from {start} on does a kWh from the grid cost "
+                "as much as one that is fed in earns; retail and feed_in may stand for each other."
+            )
         minutes = local_clock(period, zone).astype("datetime64[m]").astype(np.int64) % 1440
         members = len(community.members)
         return cls(
@@ -115,7 +120,16 @@ class Rules:
             period,
             tuple(sorted(events, key=in_order)),
             joined,
-            Frame(period.starts, minutes, period.hours, members, joined.ceiling, joined.floor, community.unit),
+            Frame(
+                period.starts,
+                minutes,
+                period.hours,
+                members,
+                joined.ceiling,
+                joined.floor,
+                community.unit,
+                joined.feed_in,
+            ),
             limits(community, joined),
             wires_of(community),
             _charters(files),

@@ -24,6 +24,7 @@ class Frame:
     ceiling, floor : a local price above the one or below the other leaves somebody worse off than with the
         utility alone [unit/kWh]; MAX_PRICE and -MAX_PRICE where there is no utility
     unit : what one integer of money is worth [micro-currency]
+    feed_in : what the utility pays [unit/kWh], where that may be below the floor; None = the floor
     importing : how many of the members can buy, the first ones, where each is a register; None = all may do both
     """
 
@@ -34,6 +35,7 @@ class Frame:
     ceiling: IntArray
     floor: IntArray
     unit: int = 1
+    feed_in: IntArray | None = None
     importing: int | None = None
 
     def part(self, chosen: slice | NDArray[np.bool_]) -> Frame:
@@ -44,6 +46,7 @@ class Frame:
             minutes=self.minutes[chosen],
             ceiling=self.ceiling[chosen],
             floor=self.floor[chosen],
+            feed_in=None if self.feed_in is None else self.feed_in[chosen],
         )
 
 

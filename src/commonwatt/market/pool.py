@@ -3,8 +3,10 @@
 A pool publishes a buying and a selling price that mix local energy with the utility's. It is written here as what
 it is: bilateral trades at one local price, and the rest with the utility. With local energy m = min(supply, demand):
 
-    sell = (local·m + floor·(supply − m)) / supply
+    sell = (local·m + feed_in·(supply − m)) / supply
     buy  = (local·m + ceiling·(demand − m)) / demand
+
+`feed_in` is what the utility pays: the floor, or less where that is below zero and the floor of a local price is not.
 
 Every buyer takes the same share of its demand from neighbours, every seller sells the same share of its supply to
 them. So what buyers pay is what sellers and the utility receive, exactly, for any local price: no account stands
@@ -63,23 +65,27 @@ def clear(
     frame: Frame, inputs: tuple[Positions, ...], local_price: LocalPrice, share: Share = pro_rata
 ) -> tuple[Outcome, ...]:
     """Clear each slot by itself."""
-    bounds = zip(frame.ceiling.tolist(), frame.floor.tolist(), strict=True)
+    paid = frame.floor if frame.feed_in is None else frame.feed_in
+    bounds = zip(frame.ceiling.tolist(), frame.floor.tolist(), paid.tolist(), strict=True)
     return tuple(
-        _clear(positions, ceiling, floor, local_price, share)
-        for positions, (ceiling, floor) in zip(inputs, bounds, strict=True)
+        _clear(positions, *corridor, local_price, share) for positions, corridor in zip(inputs, bounds, strict=True)
     )
 
 
-def _clear(positions: Positions, ceiling: int, floor: int, local_price: LocalPrice, share: Share) -> Outcome:
-    net = positions.net if ceiling >= floor else np.zeros_like(positions.net)
+def _clear(
+    positions: Positions, ceiling: int, floor: int, feed_in: int, local_price: LocalPrice, share: Share
+) -> Outcome:
+    if ceiling < floor:
+        # No price could help both sides: everybody meets the utility.
+        return Outcome(prices={"sell": feed_in, "buy": ceiling}, diagnostics={"supply_wh": 0, "demand_wh": 0})
     demand, supply, local = agreeable(
-        net, positions, lambda offered, wanted: local_price(offered, wanted, ceiling, floor)
+        positions.net, positions, lambda offered, wanted: local_price(offered, wanted, ceiling, floor)
     )
     wanted, offered, price = int(demand.sum()), int(supply.sum()), round_half_up(local)
     taken, given, kept = (share if floor <= local <= ceiling else _nothing)(demand, supply, positions.kept)
     buyer, seller, wh = pair(taken, given)
     trades = Trades(buyer, seller, wh, np.full(len(wh), price, dtype=np.int64))
-    sell, buy = blended(local, int(wh.sum()), offered, wanted, ceiling, floor)
+    sell, buy = blended(local, int(wh.sum()), offered, wanted, ceiling, feed_in)
     prices = {"sell": round_half_up(sell), "buy": round_half_up(buy)}
     return Outcome(trades, prices, {"supply_wh": offered, "demand_wh": wanted}, kept=kept)
 
@@ -104,7 +110,7 @@ def agreeable(
 
 
 def blended(
-    local: Fraction, local_wh: int, supply: int, demand: int, ceiling: int, floor: int
+    local: Fraction, local_wh: int, supply: int, demand: int, ceiling: int, feed_in: int
 ) -> tuple[Fraction, Fraction]:
     """Exact selling and buying price of the pool [unit/kWh]; the local price where nobody is on a side.
 
@@ -113,7 +119,7 @@ def blended(
     """
     sold = Fraction(local_wh, supply) if supply else Fraction(1)
     bought = Fraction(local_wh, demand) if demand else Fraction(1)
-    return local * sold + floor * (1 - sold), local * bought + ceiling * (1 - bought)
+    return local * sold + feed_in * (1 - sold), local * bought + ceiling * (1 - bought)
 
 
 def pair(demand: IntArray, supply: IntArray) -> tuple[IntArray, IntArray, IntArray]:

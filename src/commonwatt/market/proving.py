@@ -11,7 +11,7 @@ from commonwatt.errors import MarketError, PromiseBroken
 from commonwatt.market.exact import exact_sum
 from commonwatt.market.interface import AMEND, BOUNDS, CANCEL, Events, Frame, Orders, Outcome, Positions
 from commonwatt.records import BUY, SELL, Check, Clearing, Proof, Trades
-from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, IntArray, price_text
+from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, IntArray, payment, price_text
 
 CLEARED = "cleared"
 """Name of the check that a slot without a clearing fails; its meaning says why."""
@@ -206,8 +206,8 @@ def _misstated(trades: Trades, credit: IntArray) -> int:
     exact = [0] * len(credit)
     columns = (trades.buyer, trades.seller, trades.wh, trades.price)
     for buyer, seller, wh, price in zip(*(column.tolist() for column in columns), strict=True):
-        exact[buyer] -= wh * price // WH_PER_KWH
-        exact[seller] += wh * price // WH_PER_KWH
+        exact[buyer] -= payment(wh, price)
+        exact[seller] += payment(wh, price)
     return sum(abs(right - written) for right, written in zip(exact, credit.tolist(), strict=True))
 
 

@@ -19,9 +19,11 @@ from commonwatt.accounts.document import plant_lines
 from commonwatt.accounts.plants import Division, Plant, divide, plants_of, shares
 from commonwatt.community.model import Member
 from commonwatt.member.page import require, table
-from commonwatt.units import MAX_MONEY, WH_PER_KWH, largest_remainder
+from commonwatt.units import MAX_MONEY, largest_remainder, payment
 
 _SHARE: Final = ("plant", "fedIn", "wh", "sold", "earned", "amount", "withoutMarket")
+_AMOUNTS: Final = ("earned", "amount", "withoutMarket")
+"""Of a share, what is money, and below zero where the utility had to be paid."""
 _OWNS: Final = ("plant", "id", "sellWh", "weight", "of", "costs", "onLedger")
 _OWNER: Final = ("member", "id", "weight", "amount", "onLedger")
 _HEAVIEST: Final = 10**12
@@ -49,7 +51,8 @@ def whole(content: Mapping[str, Any]) -> None:
         require(isinstance(own, list) and ("shares" not in line or bool(own)), "shares are no list.")
         for share in own:
             table(share, _SHARE, "a share")
-            require(all(map(_counts, share.values())), "a share is no number.")
+            energy, amounts = ([share[key] for key in _SHARE if (key in _AMOUNTS) is money] for money in (False, True))
+            require(all(map(_counts, energy)) and all(map(_amount, amounts)), "a share is no number.")
         plants = [share["plant"] for share in own]
         rising = all(first < second for first, second in pairwise(plants))
         require(rising and owned.issuperset(plants), "a share of a plant that is not the member's.")
@@ -57,6 +60,10 @@ def whole(content: Mapping[str, Any]) -> None:
 
 def _counts(given: Any) -> bool:
     return type(given) is int and 0 <= given <= MAX_MONEY
+
+
+def _amount(given: Any) -> bool:
+    return type(given) is int and abs(given) <= MAX_MONEY
 
 
 def charged(content: Mapping[str, Any], missed: Collection[int], before: int, before_alone: int) -> tuple[Lines, int]:
@@ -70,7 +77,7 @@ def charged(content: Mapping[str, Any], missed: Collection[int], before: int, be
         return _of_plant(content, before), -before_alone
     lines, alone = Lines(), 0
     for part in content.get("owns", []):
-        unused, earned, without = 0, 0, 0
+        unused, earned, without, received = 0, 0, 0, 0
         for slot in content["slots"]:
             for share in slot.get("shares", []):
                 if share["plant"] == part["plant"]:
@@ -80,8 +87,12 @@ def charged(content: Mapping[str, Any], missed: Collection[int], before: int, be
                     require(not kept, bought)
                     unused += left
                     earned, without = earned + share["amount"], without + share["withoutMarket"]
+                    received += _received(slot, share, left)
         lines.append({"name": f"share of {part['id']}", "wh": unused, "amount": -earned})
-        sane = _counts(part["costs"]) and _counts(part["onLedger"]) and part["onLedger"] <= earned
+        # Who draws is paid for it only where the utility's price is below zero.
+        free = any(slot["prices"]["retail"] < 0 for slot in content["slots"])
+        sane = _amount(part["costs"]) and (free or part["costs"] >= 0)
+        sane = sane and _counts(part["onLedger"]) and part["onLedger"] <= received
         require(sane, f"The amounts of {part['id']} cannot be so.")
         if part["costs"]:
             lines.append({"name": f"costs of {part['id']}", "amount": part["costs"]})
@@ -93,7 +104,7 @@ def _share(slot: Mapping[str, Any], share: Mapping[str, Any], part: Mapping[str,
     """What the member did not take of its share in a slot [Wh]; all that follows from it is right."""
     fed, own, sold, earned = share["fedIn"], share["wh"], share["sold"], share["earned"]
     unused = own - min(own, _taken(slot, part["plant"], member))
-    alone = fed * slot["prices"]["feedIn"] // WH_PER_KWH
+    alone = payment(fed, slot["prices"]["feedIn"])
     right = (
         fed > 0
         and _part(own, fed, part["weight"], part["of"])
@@ -102,10 +113,21 @@ def _share(slot: Mapping[str, Any], share: Mapping[str, Any], part: Mapping[str,
         and _part(share["withoutMarket"], alone, own, fed)
     )
     require(right, f"Slot {slot['slot']}: the share of {part['id']} is not what the bill's figures give.")
-    # Every sale is of a Wh or more, and rounded down.
-    least = sold * slot["prices"]["feedIn"] // WH_PER_KWH - sold
+    # Every sale is of a Wh or more, and loses less than a unit by rounding.
+    least = payment(sold, slot["prices"]["feedIn"]) - sold
     require(earned >= least, f"Slot {slot['slot']}: {part['id']} earned less than the utility pays.")
     return int(unused)
+
+
+def _received(slot: Mapping[str, Any], share: Mapping[str, Any], unused: int) -> int:
+    """The most of a share's earnings in a slot that does not count what the utility was paid [unit].
+
+    That is at most for all that was sold, and the owner's part of it by what it left, rounded up.
+    """
+    paid = max(-payment(share["sold"], slot["prices"]["feedIn"]), 0)
+    if not paid:
+        return int(share["amount"])
+    return -int(-(share["earned"] + paid) * unused // share["sold"])
 
 
 def _kept_back(
@@ -192,7 +214,7 @@ def _sold(slot: Mapping[str, Any], plant: Plant) -> tuple[int, int, int, list[in
         given = trade["price"] < slot["prices"]["feedIn"] and not own
         require(not given, f"Slot {slot['slot']}: the plant sells for less than the utility pays.")
     fed = sum(trade["settledWh"] for trade in sold) - slot["grid"]["wh"]
-    local, utility = sum(trade["payment"] for trade in sold), -min(slot["grid"]["amount"], 0)
+    local, utility = sum(trade["payment"] for trade in sold), -slot["grid"]["amount"] if slot["grid"]["wh"] < 0 else 0
     return max(fed, 0), local, utility, [_taken(slot, plant.index, owner) for owner in plant.owners.tolist()]
 
 

@@ -282,7 +282,9 @@ def _charges(tariff: Any, slots: Sequence[tuple[int, int, int]], neighbours: int
     """The bill's last page from (grid Wh, local Wh, utility's amount) of each slot."""
     imported, exported = sum(max(wh, 0) for wh, _, _ in slots), sum(max(-wh, 0) for wh, _, _ in slots)
     taken = sum(max(local, 0) for _, local, _ in slots)
-    energy, feed_in = sum(max(amount, 0) for *_, amount in slots), sum(min(amount, 0) for *_, amount in slots)
+    # An amount's sign does not tell which of the two it is: prices may be below zero.
+    energy = sum(amount for wh, _, amount in slots if wh > 0)
+    feed_in = sum(amount for wh, _, amount in slots if wh < 0)
     fees = [("network fee", taken * tariff["networkFee"] // WH_PER_KWH)]
     for levy in tariff["levies"]:
         base = imported * levy["grid"] + taken * levy["local"]
@@ -298,10 +300,11 @@ def _charges(tariff: Any, slots: Sequence[tuple[int, int, int]], neighbours: int
 
 
 def _sane(tariff: Any, slots: Sequence[Any]) -> None:
-    """Prices are whole and not negative, and a levy is on energy or not: nothing in between."""
-    prices = [tariff["networkFee"], *(levy["price"] for levy in tariff["levies"])]
-    prices += [price for line in slots for price in line["prices"].values()]
-    require(all(type(price) is int and 0 <= price <= MAX_PRICE for price in prices), "A price is out of bounds.")
+    """Prices are whole, and none but the utility's are negative; a levy is on energy or not: nothing in between."""
+    fees = [tariff["networkFee"], *(levy["price"] for levy in tariff["levies"])]
+    prices = [price for line in slots for price in line["prices"].values()]
+    sane = all(type(price) is int and abs(price) <= MAX_PRICE for price in (*fees, *prices))
+    require(sane and min(fees) >= 0, "A price is out of bounds.")
     switches = [levy[side] for levy in tariff["levies"] for side in ("grid", "local")]
     require(all(type(switch) is bool for switch in switches), "A levy is neither on nor off.")
     require(0 <= vat_rate(tariff) < 1, "The VAT is out of bounds.")

@@ -12,6 +12,7 @@ from commonwatt.data import catalogue
 from commonwatt.exchange.rules import Part
 from commonwatt.forecast import Forecaster, SeasonalNaive
 from commonwatt.market.stage import ActiveStage
+from commonwatt.report.below_zero import below_zero
 from commonwatt.report.wires import strains
 from commonwatt.units import price_text
 
@@ -34,12 +35,13 @@ def notes(result: Result) -> list[tuple[str, str]]:
             for stage in (*part.charter.ahead, *part.charter.after)
         ),
         *((_since("Tariff", part), _tariff(part.charter.community)) for part in parts),
+        *(("Below zero", f"{told[:1].upper()}{told[1:]}.") for told in below_zero(result)),
         ("Grid", _grid(result)),
         ("Forecast", f"{_forecaster(result.simulated.forecaster)}; orders follow the forecast, bills the meters."),
         *_data(result),
-        ("Rounding", f"Energy is whole Wh and money whole {_step(unit)}. Each payment is rounded down, equally for "
-                     "payer and payee; VAT is rounded half up once per bill. Figures on this page are rounded for "
-                     "display only."),
+        ("Rounding", f"Energy is whole Wh and money whole {_step(unit)}. Each payment is rounded towards zero, "
+                     "equally for payer and payee; VAT to the nearest, once per bill. Figures on this page are rounded "
+                     "for display only."),
         ("Local share", "energy from neighbours / (energy from neighbours + energy from the utility), of all that "
                         "members bought."),
         ("Self-sufficiency", "(use − import) / use, and self-consumption (generation − export) / generation, with "

@@ -32,7 +32,7 @@ LABELS: Final = {
     "neighbours": "neighbours",
     "battery": "own battery",
     "grid": "utility",
-    "curtailed": "held back for the wires",
+    "curtailed": "held back",
 }
 TARIFF_LINES: Final = {
     "grid_price": ("utility's price with everything", "line tariff"),
@@ -122,7 +122,7 @@ def _mirrored(
     upper, lower = np.sum([*up.values()], axis=0), np.sum([*down.values()], axis=0)
     y = Scale(-float(lower.max()), float(upper.max()) or 1.0, height - 46, head + 32)
     x = Scale(0, axis.count, left, right)
-    parts = [swatches, grid_lines(y, left, right, "", 8), time_ticks(axis, x, height - 26, centred=bars)]
+    parts = [swatches, grid_lines(y, left, right, "", 8, mirrored=True), time_ticks(axis, x, height - 26, centred=bars)]
     for stack in ({k: v for k, v in up.items() if k in down}, {name: -layer for name, layer in down.items()}):
         for name, (near, far) in zip(stack, svg.stack(list(stack.values())), strict=True):
             if (near == far).all():
@@ -152,7 +152,9 @@ def prices_svg(result: Result, width: float = WIDE, *, standalone: bool = True) 
     lowest = min(0.0, *(float(np.nanmin(line)) for line in (*tariff.values(), *local.values())))
     y, x = Scale(lowest, 1.06 * highest or 1.0, height - 26, head + 30), Scale(0, axis.count, left, right)
     parts = [swatches, grid_lines(y, left, right, f"{currency}/kWh", 6), time_ticks(axis, x, height - 26)]
-    parts.append(tag("path", d=_area(x, y, tariff["feed_in"], tariff["ceiling"]), class_="band"))
+    gains = result.prices.floor, np.maximum(result.prices.ceiling, result.prices.floor)
+    near, far = (axis.mean(edge / result.community.per_currency) for edge in gains)
+    parts.append(tag("path", d=_area(x, y, near, far), class_="band"))
     for name, line in tariff.items():
         parts.append(
             tag("path", svg.hint(TARIFF_LINES[name][0]), d=step_path(x, y, line), class_=TARIFF_LINES[name][1])
@@ -187,14 +189,14 @@ def _floats(column: pl.Series) -> FloatArray:
     return column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
-def grid_lines(y: Scale, left: float, right: float, unit: str, count: int) -> str:
-    """Horizontal rules with their values; downwards values count up again."""
+def grid_lines(y: Scale, left: float, right: float, unit: str, count: int, *, mirrored: bool = False) -> str:
+    """Horizontal rules with their values. mirrored : downwards values count up again, as of something else"""
     step = svg.round_step(y.high - y.low, count)
     parts = []
     for value in y.ticks(count):
         at = y(value)
         parts.append(tag("path", d=f"M{svg.number(left)} {svg.number(at)}H{svg.number(right)}", class_="rule"))
-        parts.append(text(left - 6, at + 4, svg.tick_text(abs(value), step), "soft", "end"))
+        parts.append(text(left - 6, at + 4, svg.tick_text(abs(value) if mirrored else value, step), "soft", "end"))
     if unit:
         parts.append(text(left - 36, y.end - 12, unit, "soft small"))
     return "".join(parts)

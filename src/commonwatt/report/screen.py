@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from commonwatt.plain import many
+from commonwatt.report.below_zero import below_zero, below_zero_figures
 from commonwatt.report.findings import findings
 from commonwatt.report.metrics import disposal, figures, supply
 from commonwatt.report.wires import strains
@@ -128,9 +129,12 @@ def _community(result: Result) -> Iterator[RenderableType]:
         since = f" from {begun:%Y-%m-%d} on" if part.charter.since else ""
         yield Text(f"market{since}: {market or 'none'}")
     yield Text(
-        f"prices: feed-in {_range(prices.feed_in * unit)}, between neighbours up to {_range(prices.ceiling * unit)}, "
-        f"utility {_range(prices.gross * unit)} {community.currency}/kWh"
+        f"prices: feed-in {_range(prices.feed_in * unit)}, between neighbours up to "
+        f"{_range(np.maximum(prices.ceiling, 0) * unit)}, utility {_range(prices.gross * unit)} "
+        f"{community.currency}/kWh"
     )
+    for told in below_zero(result):
+        yield Text(told, "dim")
 
 
 def _range(prices: IntArray) -> str:
@@ -303,6 +307,7 @@ def summary(result: Result) -> dict[str, Any]:
         "trades": found.trades,
         "money": {**{name: _money(getattr(found, name)) for name in money}, "saving": _money(found.saved)},
         "findings": findings(result),
+        "below_zero": below_zero_figures(result),
         "wires": _wires_row(result),
         "homes": _home_rows(result),
         "ledger": _ledger_row(result),

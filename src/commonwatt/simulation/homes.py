@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, MetaData
 
 from commonwatt.agents.planning import Outlook, Plan, agree, declare, expected_charge, held
@@ -24,6 +25,7 @@ from commonwatt.exchange.store import Store, add, put, table
 from commonwatt.forecast import Forecaster
 from commonwatt.forecast.expectation import Forecast, forecast
 from commonwatt.market import Frame, Orders
+from commonwatt.market.schedule.input import Dispatch
 from commonwatt.meter import SimulatedMeter
 from commonwatt.proof import Domain, Key, sign_basket
 from commonwatt.records import Order, Reading, Signed
@@ -98,7 +100,16 @@ class Homes:
         soc = self.soc
         if frame.starts[0] > rules.period.start:  # before it nothing moves
             soc = expected_charge(self.fleet, soc, today, self._targets(frame, lead, committed))
-        outlook = Outlook(day, self.fleet, soc, frame.ceiling, frame.floor, frame.hours)
+        outlook = Outlook(
+            day,
+            self.fleet,
+            soc,
+            frame.ceiling,
+            frame.floor,
+            frame.hours,
+            feed_in=frame.feed_in,
+            curtails=self.curtails,
+        )
         if rules.wires:
             outlook = replace(outlook, network=rules.wires.network, at=rules.wires.at)
         ahead = rules.charter_at(int(frame.starts[0])).ahead
@@ -131,8 +142,23 @@ class Homes:
         truth = self.world.first + place
         load, generation = self.world.load[:, truth], self.world.generation[:, truth]
         target, cap = self._target(committed), committed.cleared.feed_in_cap
+        if self.rules.prices.feed_in[place] < 0:
+            cap = np.where(self._curtails_in(committed), np.minimum(cap, _sold(committed)), cap)
         flows, self.soc = deliver(self.fleet, self.soc, load, generation, target, cap)
         return flows
+
+    @cached_property
+    def curtails(self) -> NDArray[np.bool_]:
+        """Which homes hold back what they have not sold where the utility's price is below zero, shape (homes,)."""
+        return np.array([bool(member.pv and member.pv.curtail) for member in self.rules.community.members])
+
+    def _curtails_in(self, committed: Committed) -> NDArray[np.bool_]:
+        """The same of a slot: whoever dispatches homes over the day holds back at each of them, as it has planned."""
+        ahead = self.rules.charter_at(committed.cleared.declared.slot).ahead
+        dispatched = bool(ahead) and ahead[0].mechanism.needs is Dispatch
+        if not dispatched:
+            return self.curtails
+        return np.array([not member.owners for member in self.rules.community.members])
 
     def delay(self, slot: int, home: int) -> int | None:
         """How long after its slot [start, unix s] a reading comes [s]; None = never, as of who has no meter."""
@@ -218,6 +244,13 @@ class SigningHomes(Homes):
     def read_generators(self, slot: int, made: IntArray, place: int) -> dict[int, Signed[Reading]]:
         """See `Homes`."""
         return {member: meter.read(slot, -int(made[member]), place + 1) for member, meter in self.generators.items()}
+
+
+def _sold(committed: Committed) -> IntArray:
+    """What each home sold to neighbours ahead of delivery, shape (homes,) [Wh]."""
+    trades, sold = committed.cleared.trades, np.zeros_like(committed.cleared.feed_in_cap)
+    np.add.at(sold, trades.seller, trades.wh)
+    return sold
 
 
 def deliver(

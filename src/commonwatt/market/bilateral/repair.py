@@ -21,7 +21,7 @@ from commonwatt.devices.households import Households
 from commonwatt.devices.operation import Operation, least_cost, operate
 from commonwatt.market.bilateral.routes import Routes
 from commonwatt.market.gap import near_enough
-from commonwatt.units import MICRO, WH_PER_KWH, FloatArray, IntArray
+from commonwatt.units import MICRO, WH_PER_KWH, FloatArray, IntArray, payments
 
 SWEEPS = 12
 ROUNDS = 60
@@ -152,22 +152,29 @@ def known_prices(homes: Households) -> tuple[float, float]:
 
 
 def fair_prices(
-    routes: Routes, certificate: Certificate, alone: Operation, hours: float, known: tuple[float, float]
+    routes: Routes,
+    certificate: Certificate,
+    alone: Operation,
+    hours: float,
+    known: tuple[float, float],
+    floor: IntArray,
 ) -> tuple[IntArray, IntArray]:
     """Price of each route [unit/kWh], shape (routes,), and how short each home stays [unit].
 
     alone : the homes' operation without neighbours; known : as `known_prices`
+    floor : that no price is below, shape (slots,) [unit/kWh]
     """
     wh, worth = certificate.wh, certificate.price
     to_seller = worth[routes.seller, routes.slot] + routes.seller_gamma
     to_buyer = worth[routes.buyer, routes.slot] - routes.buyer_gamma
-    price = np.rint(MICRO * np.clip((to_seller + to_buyer) / 2, *known)).astype(np.int64)
+    least = floor[routes.slot]
+    price = np.maximum(np.rint(MICRO * np.clip((to_seller + to_buyer) / 2, *known)).astype(np.int64), least)
     gain = gains(certificate.operation, alone, hours)
     traded = np.flatnonzero(wh > 0)
     seller, buyer, energy = routes.seller[traded], routes.buyer[traded], wh[traded]
     slack = gain
     for _ in range(ROUNDS):
-        money = energy * price[traded] // WH_PER_KWH
+        money = payments(energy, price[traded])
         slack = gain + np.bincount(seller, money, len(gain)).astype(np.int64)
         slack -= np.bincount(buyer, money, len(gain)).astype(np.int64)
         if (slack >= 0).all():
@@ -176,6 +183,7 @@ def fair_prices(
         to_buyers = _help(buyer, seller, slack)
         price[traded] += np.ceil(to_sellers * WH_PER_KWH / energy).astype(np.int64)
         price[traded] -= np.ceil(to_buyers * WH_PER_KWH / energy).astype(np.int64)
+        price = np.maximum(price, least)
     return price, np.maximum(-slack, 0)
 
 

@@ -55,7 +55,7 @@ def rule(frame: Frame, inputs: tuple[Neighbourhood, ...], parameters: BilateralP
     """Clear the whole horizon at once; `inputs` holds one Neighbourhood."""
     given = _admitted(frame, inputs, parameters)
     routes = parameters.routes(given)
-    solution = solve(given, routes, parameters, frame.hours)
+    solution = solve(given, routes, parameters, frame.hours, frame.floor)
     figures = {**_diagnostics(solution, routes), "barred": _barred(given.homes, routes)}
     evidence = Evidence(solution.certificate.price, solution.converged)
     bounds = np.searchsorted(routes.slot, np.arange(given.homes.shape[1] + 1))
@@ -66,8 +66,10 @@ def rule(frame: Frame, inputs: tuple[Neighbourhood, ...], parameters: BilateralP
     )
 
 
-def solve(given: Neighbourhood, routes: Routes, parameters: BilateralParameters, hours: float) -> Solution:
-    """Iterate until trades are certified and fair, or give up."""
+def solve(
+    given: Neighbourhood, routes: Routes, parameters: BilateralParameters, hours: float, floor: IntArray
+) -> Solution:
+    """Iterate until trades are certified and fair, or give up. floor : of prices, shape (slots,) [unit/kWh]"""
     homes = given.homes
     alone = operate(homes, np.zeros(homes.shape), hours)
     best: Certificate | None = None
@@ -79,7 +81,7 @@ def solve(given: Neighbourhood, routes: Routes, parameters: BilateralParameters,
         best = _better(best, certify(homes, routes, wh, now.price, hours), hours)
         done = best.livable(hours) and best.near(homes, parameters.gap)
         if done and (_polished(now, len(wh)) or not len(wh)):
-            fair, price = _fair(best, routes, homes, alone, hours)
+            fair, price = _fair(best, routes, homes, alone, hours, floor)
             if fair.livable(hours) and fair.near(homes, parameters.gap):
                 return Solution(fair, price, now, converged=True)
         # Where nobody can trade with anybody, no round changes anything.
@@ -100,14 +102,14 @@ def _better(best: Certificate | None, found: Certificate, hours: float) -> Certi
 
 
 def _fair(
-    found: Certificate, routes: Routes, homes: Households, alone: Operation, hours: float
+    found: Certificate, routes: Routes, homes: Households, alone: Operation, hours: float, floor: IntArray
 ) -> tuple[Certificate, IntArray]:
     """The plan and its prices without the trades of homes that their partners cannot spare from a loss."""
     known = known_prices(homes)
-    price, short = fair_prices(routes, found, alone, hours, known)
+    price, short = fair_prices(routes, found, alone, hours, known, floor)
     while short.any():
         found = without(found, routes, homes, short, hours)
-        price, short = fair_prices(routes, found, alone, hours, known)
+        price, short = fair_prices(routes, found, alone, hours, known, floor)
     return found, price
 
 

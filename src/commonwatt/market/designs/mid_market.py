@@ -2,7 +2,7 @@
 
     middle = (ceiling + floor) / 2
     supply = demand:  sell = buy = middle
-    supply > demand:  buy = middle,  sell = (demand·middle + (supply − demand)·floor) / supply
+    supply > demand:  buy = middle,  sell = (demand·middle + (supply − demand)·feed_in) / supply
     supply < demand:  sell = middle, buy = (supply·middle + (demand − supply)·ceiling) / demand
 
 Source: the mid-market rate of Long et al., 2017 (peer-to-peer energy trading in a community microgrid), as known in

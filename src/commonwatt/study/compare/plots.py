@@ -118,7 +118,7 @@ def prices_svg(found: Comparison, width: float = WIDE, *, standalone: bool = Tru
     """Mean price between neighbours over the day, within the band where both gain; all designs on one scale."""
     rows = [row for row in found.rows if row.trades]
     courses = [np.array([np.nan if p is None else p for p in row.price_by_slot]) for row in rows]
-    bounds = np.array([found.floor, found.ceiling])
+    bounds = np.array([found.floor, np.maximum(found.ceiling, found.floor)])
     return _courses(found, rows, courses, bounds, f"Price between neighbours, {found.currency}/kWh", width, standalone)
 
 

@@ -93,6 +93,15 @@ def _positions(result: Result) -> tuple[Positions, ...]:
 
 
 def _outlook(result: Result) -> Outlook:
-    a, prices, fleet = result.arrays, result.prices, result.simulated.fleet
-    day = Forecast(a["load"], a["generation"])
-    return Outlook(day, fleet, fleet.start, prices.ceiling, prices.floor, result.period.hours)
+    a, prices, homes = result.arrays, result.prices, result.simulated
+    day, fleet = Forecast(a["load"], a["generation"]), homes.fleet
+    return Outlook(
+        day,
+        fleet,
+        fleet.start,
+        prices.ceiling,
+        prices.floor,
+        result.period.hours,
+        feed_in=prices.feed_in,
+        curtails=homes.curtails,
+    )
