@@ -21,7 +21,7 @@ from commonwatt.community.billing import Billing, Party, Vat
 from commonwatt.community.model import Community
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.books import Books
-from commonwatt.units import MICRO, WH_PER_KWH, round_half_up
+from commonwatt.units import MICRO, WH_PER_KWH, round_half_up, rounded
 
 CENT: Final = MICRO // 100
 """A cent [micro-currency]."""
@@ -198,18 +198,14 @@ def _fees(community: Community, billing: Billing, month: Month) -> dict[Key, Amo
 
 def cents(amount: Fraction) -> int:
     """An amount [micro-currency] in cents, half a cent away from zero."""
-    return _nearest(amount / CENT)
-
-
-def _nearest(exact: Fraction) -> int:
-    return round_half_up(exact) if exact >= 0 else -round_half_up(-exact)
+    return rounded(amount / CENT)
 
 
 def line(key: Key, month: Month, amount: Amount, billing: Billing, party: Party, *, corrects: bool = False) -> Line:
     """The line of an amount, with its VAT. party : the member"""
     issuer = party if key.kind == FED_IN else billing.creditor
     wh = amount.wh if key.kind in (TAKEN, FED_IN) else None
-    vat = _nearest(issuer.vat.rate * amount.cents)
+    vat = rounded(issuer.vat.rate * amount.cents)
     return Line(key, month, wh, amount.price, amount.cents, vat, issuer.name, corrects)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,8 @@ from cyclopts import Parameter
 
 from commonwatt.cli.options import JsonPath, write_json
 from commonwatt.errors import ConfigError, Finding, OutputError
+
+_ASCII = str.maketrans({"−": "-", "ø": "~", "…": "..."})
 
 
 def show(
@@ -44,7 +47,17 @@ def show(
         write_json(asdict(found), json_path)
     if json_path != "-":
         for line in bill_lines(found, str(bill)):
-            print(line)
+            print(_printable(line))
+
+
+def _printable(line: str) -> str:
+    """The line in letters that this terminal has; a minus stays one."""
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        line.encode(encoding)
+    except UnicodeEncodeError:
+        return line.translate(_ASCII).encode(encoding, "backslashreplace").decode(encoding)
+    return line
 
 
 def _write(file: Path, page: str) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exchange_cases import SOURCE
 from report_runs import NASTY
 from shell import Shell
 
@@ -211,6 +215,16 @@ def test_the_curve_shows_each_slot_or_each_day(plain: Summary, week: Result, tmp
     assert "<title>Energy of each day, kWh</title>" in curve(first)
     nothing = replace(plain, moved=tuple(Moved(each.start, 0, 0, 0, 0, 0, each.metered) for each in plain.moved))
     assert "<svg" in curve(nothing)
+
+
+def test_a_terminal_of_few_letters_shows_a_minus_all_the_same(bills: list[Bill], tmp_path: Path) -> None:
+    (tmp_path / "roof.json").write_text(json.dumps(bills[1]), "utf-8")
+    command = [sys.executable, "-m", "commonwatt.cli", "show", str(tmp_path / "roof.json")]
+    few = {**os.environ, "PYTHONPATH": SOURCE, "PYTHONIOENCODING": "ascii"}
+    told = subprocess.run(command, env=few, capture_output=True, text=True, check=True).stdout
+    (total,) = [line for line in told.splitlines() if line.startswith("total")]
+    assert total.split()[-1] == words.money(bills[1]["content"]["total"]).replace("−", "-")
+    assert total.split()[-1].startswith("-")
 
 
 def test_the_command_shows_writes_and_refuses(said: Shell, bills: list[Bill], tmp_path: Path) -> None:
