@@ -18,6 +18,8 @@ PRO_RATA: Final = "pro rata"
 """Registers of each side have local energy in proportion to what they counted."""
 STATIC: Final = "static"
 """A register of import has its agreed share of what was fed in, and no more than it counted."""
+OTHER: Final = "other"
+"""By a rule that the page does not let a member reckon."""
 
 
 def nominal(community: str, *names: str) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from commonwatt.accounts.document import Anchored, anchored, hex_text
-from commonwatt.accounts.on_account import FORMAT, PAGE, PRO_RATA, STATIC
+from commonwatt.accounts.on_account import FORMAT, OTHER, PAGE, PRO_RATA, STATIC
 from commonwatt.billing.lines import Document, Line, MemberBill
 from commonwatt.billing.metered import Metered
 from commonwatt.data.reports import Quality
@@ -91,7 +91,7 @@ def _rule(books: Books) -> dict[str, Any]:
     if stage.mechanism == "sharing-key" and stage.parameters.get("key") == "static":
         kind = STATIC
     elif more or books.rules.after[0].mechanism.rule.__module__ not in _POOLS:
-        kind = "other"
+        kind = OTHER
     return {"mechanism": stage.mechanism, "by": books.rules.community.by, "shares": kind}
 
 

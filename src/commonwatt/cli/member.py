@@ -16,6 +16,7 @@ from commonwatt.plain import many
 if TYPE_CHECKING:
     from commonwatt.community.model import Community
     from commonwatt.member.known import Known
+    from commonwatt.member.on_account import Month
     from commonwatt.member.trust import Pins, Trust
     from commonwatt.member.verify import Verified
 
@@ -142,6 +143,13 @@ def verify(
     if json_path == "-":
         return
     owes = "owes" if found.total >= 0 else "receives"
+    if found.month:
+        amount = f"{decimal_text(abs(found.total), 2)} {found.currency}"
+        say(f"{bill.name} is proved by the chain {trust.source}: {found.member} {owes} {amount} on account.")
+        say(_of_month(found.month))
+        say(trust)
+        say(told)
+        return
     say(
         f"{bill.name} is proved by the chain {trust.source}: {found.member} {owes} "
         f"{decimal_text(abs(found.total), 2)} {found.currency}; {many(found.lines, 'line')} in "
@@ -163,6 +171,16 @@ def verify(
             "own bill by --plant."
         )
     say(told)
+
+
+def _of_month(month: Month) -> str:
+    """What was checked of a bill on account, and what is the operators' word."""
+    share = "its share is the rule's, less than a Wh off" if month.share else "its share is the operators' word"
+    more = f", as are {many(month.corrections, 'correction')} of earlier months" if month.corrections else ""
+    return (
+        f"In each of {many(month.slots, 'slot')} {share}; {many(month.lines, 'line')} add up, at the prices of the "
+        f"community's page. What meters counted, prices and fees are the operators' word{more}."
+    )
 
 
 def _remembered(known: Known, found: Verified, trust: Trust, *, remember: bool) -> tuple[str, str]:
@@ -342,4 +360,7 @@ def _pins(contract: str | None, operators: str | None, community: Community | No
 
 
 def _beside(document: Path) -> str:
-    return str(document.resolve().parent.parent / "ledger.sqlite")
+    """The chain's file above the document: that of a run, or of the books of months settled after the fact."""
+    above = document.resolve().parent.parent
+    files = (above / "ledger.sqlite", above / "books/ledger.sqlite", above.parent / "books/ledger.sqlite")
+    return str(next((file for file in files if file.exists()), files[0]))

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from commonwatt.accounts.document import content_hash
 from commonwatt.errors import RecordError, VerificationError
-from commonwatt.member import shares
+from commonwatt.member import on_account, shares
 from commonwatt.member.first_format import FIRST, FORMATS
 from commonwatt.member.page import require, table
 from commonwatt.proof import root_of
@@ -47,7 +47,7 @@ def read(file: Path) -> Mapping[str, Any]:
     try:
         with file.open("rb") as opened:
             given = strict_json.loads(opened.read(_LONGEST + 1), _LONGEST)
-        return whole(given)
+        return on_account.whole(given) if on_account.is_on_account(given) else whole(given)
     except OSError as error:
         raise VerificationError(f"{file} cannot be read: {error.strerror}.") from None
     except (ValueError, VerificationError) as error:

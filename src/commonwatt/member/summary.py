@@ -18,6 +18,7 @@ from commonwatt.accounts.document import CORRECTED, MEASURED, NOT_MEASURED, part
 from commonwatt.community.tariff import NETWORK_FEE
 from commonwatt.errors import VerificationError
 from commonwatt.member.document import CHANGED, leads_to_its_root, named, read
+from commonwatt.member.on_account import is_on_account
 from commonwatt.member.page import require
 from commonwatt.proof import checksum_address
 from commonwatt.units import WH_PER_KWH
@@ -125,6 +126,8 @@ class Summary:
 
     counted_in, counted_out : by the member's meter, as far as its readings came; without a ledger nobody signs any, and
         they are what the slots come to
+    on_account : settled after the fact: `total` is the community's bill alone, and `alone` what its energy would have
+        come to with the utility; marked : how many values were not measured, by what they are instead
     total, alone : what the member owes, and what it would owe with the utility alone
     """
 
@@ -145,6 +148,8 @@ class Summary:
     plants: tuple[Owned, ...]
     owners: tuple[Owner, ...]
     proof: Proof
+    on_account: bool = False
+    marked: tuple[tuple[str, int], ...] = ()
 
     @property
     def saved(self) -> int:
@@ -169,6 +174,10 @@ def summary(file: Path) -> Summary:
     document = read(file)
     require("anchor" in document, f"{file} is no bill but an excerpt of one: there are no charges in it.")
     try:
+        if is_on_account(document):
+            from commonwatt.member.month_summary import month_summary  # which has its parts from here
+
+            return month_summary(document, _proof(document))
         return _summary(document["content"], _proof(document))
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
         raise VerificationError(f"{file} is not a complete bill: {type(error).__name__} {error}.") from None
@@ -178,7 +187,7 @@ def summary(file: Path) -> Summary:
 
 def _proof(document: Mapping[str, Any]) -> Proof:
     """Where the bill says that its proof is, when its content is under the root that it names."""
-    if not leads_to_its_root(document):
+    if not is_on_account(document) and not leads_to_its_root(document):
         from commonwatt.member.verify import disagreement  # which takes a while to import
 
         raise VerificationError(

@@ -21,6 +21,7 @@ from commonwatt.accounts.document import grid_amount, hex_text, parts_of, vat_ra
 from commonwatt.errors import CommonwattError, LedgerError, VerificationError
 from commonwatt.ledger.client.abi import COMMUNITY
 from commonwatt.ledger.client.charters import charters, held
+from commonwatt.member import on_account
 from commonwatt.member.document import CHANGED, leads_to_its_root, named, read, whole
 from commonwatt.member.first_format import today
 from commonwatt.member.known import Known, Remembered, name_of
@@ -53,6 +54,8 @@ class Verified:
 
     community : its name
     plants : names of those that the member owns a part of, and whose bills were not shown
+    month : of a bill on account, what was checked; it has no charters, and does not say what it would have been without
+        the community
     """
 
     member: str
@@ -65,6 +68,7 @@ class Verified:
     charters: tuple[Under, ...]
     community: str
     plants: tuple[str, ...] = ()
+    month: on_account.Month | None = None
 
 
 def open_and_verify(
@@ -92,6 +96,8 @@ def open_and_verify(
         try:
             if known and not pins.whose and "anchor" in document:
                 known.require_same(Remembered.of(document["content"], trust))
+            if on_account.is_on_account(document):
+                return _on_account(document, client, pins), trust
             found = verify_bill(document, client)
             if pins.card:
                 pins.card.require_metered(document["content"])
@@ -108,6 +114,16 @@ def open_and_verify(
             return found, trust
         except LedgerError as error:
             raise VerificationError(f"{bill.name}: {error}") from None
+
+
+def _on_account(document: Mapping[str, Any], client: LedgerClient, pins: Pins) -> Verified:
+    month = on_account.verify(document, client)
+    if pins.card:
+        on_account.require_metered(document, pins.card)
+    account, total = document["content"]["member"]["account"], month.payable * on_account.CENT
+    return Verified(
+        month.member, account, month.slots, month.lines, total, total, month.currency, (), month.community, month=month
+    )
 
 
 def verify_bill(bill: Any, client: LedgerClient) -> Verified:

@@ -78,6 +78,8 @@ def verdict(bill: Summary) -> str:
     """What is owed, and what it would be with the utility alone."""
     currency = name(bill.currency)
     said = f"{name(bill.member)} {_owes(bill.total)} {money(abs(bill.total))} {currency}."
+    if bill.on_account:
+        said = f"{said} The utility and the grid company bill the rest themselves."
     alone = f"With the utility alone it would {'owe' if bill.alone >= 0 else 'receive'} {money(abs(bill.alone))}"
     if not (difference := saved(bill)):
         return f"{said} {alone}: the same."
@@ -117,6 +119,9 @@ def parts(large: Large, most: int = 3) -> str:
 
 def measured(bill: Summary) -> str:
     """Which slots were not measured in time."""
+    if bill.on_account and bill.marked:
+        marked = ", ".join(f"{count} values {name(word)}" for word, count in bill.marked)
+        return f"Of {span(bill, len(bill.moved))}: {marked}."
     corrected, missing = bill.slots(CORRECTED), bill.slots(NOT_MEASURED)
     if not corrected + missing:
         return f"All {span(bill, len(bill.moved))} were measured in time."
@@ -150,6 +155,17 @@ def checks(bill: Summary, file: str) -> list[tuple[str, str]]:
         "Checked here",
         "that the content is under the root of all bills that the file names. Anybody could make both.",
     )
+    if bill.on_account and proof.chain is not None:
+        return [
+            ("The grid company says", "what the meters counted; the operators say prices and fees."),
+            here,
+            (
+                "verify proves",
+                "by the chain, that the operators anchored these figures, that your share of every slot is the rule's, "
+                "and that all adds up.",
+            ),
+            ("Check it", f"commonwatt verify {shlex.quote(plain(file))} --card my-community.json"),
+        ]
     if proof.chain is None:
         return [
             ("The operators say", "all of this: the bill was made without a ledger, and nothing proves it."),

@@ -1,0 +1,300 @@
+"""Check a bill on account: what was counted and shared leads to the root on the chain, and the sums are right.
+
+What is proved: bill and page are under the root that the operators anchored for the month; of every slot the member has
+its share by the rule, less than a Wh off, of what the community's page says was there, and rounding does not add up;
+each line is the shared energy at the page's price, with its VAT, and the documents add up. That the readings are what
+the meters counted, what others counted, fees, and what lines correct of earlier months is the operators' word.
+
+The document's form is `accounts.on_account`'s; what it says of prices is checked against nothing but the page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
+
+from commonwatt.accounts.document import content_hash
+from commonwatt.accounts.on_account import FORMAT, OTHER, PAGE, PRO_RATA, STATIC, nominal
+from commonwatt.errors import RecordError, VerificationError
+from commonwatt.member.page import require, table
+from commonwatt.plain import many
+from commonwatt.proof import root_of
+from commonwatt.records import Anchor
+from commonwatt.records.schema import to_bytes
+from commonwatt.units import WH_PER_KWH, rounded
+
+if TYPE_CHECKING:
+    from commonwatt.ledger.client.settlement import LedgerClient
+    from commonwatt.member.card import Card
+
+_COMMON: Final = ("format", "community", "currency", "timezone", "period", "slotSeconds", "ledger")
+_BILL: Final = (*_COMMON, "member", "registers", "documents", "payable", "elsewhere")
+_PAGE: Final = (*_COMMON, "rule", "drawn", "fed", "shared", "price", "files")
+_DOCUMENT: Final = ("number", "title", "issued", "due", "from", "to", "vat", "lines", "net", "tax", "gross")
+_LINE: Final = ("line", "point", "month", "net", "vat", "gross", "creditor")
+_ENERGY: Final = {"local energy": "import", "local feed-in": "export"}
+_MOST: Final = 1 << 62
+"""Of a figure, in either direction."""
+_MOST_SLOTS: Final = 50_000
+_DRIFT: Final = 3
+"""What rounding may add up to over all slots [Wh]: it is carried on, so that it does not grow with them."""
+CENT: Final = 10_000
+"""[micro-currency]"""
+
+
+@dataclass(frozen=True)
+class Month:
+    """What was checked of a bill on account.
+
+    slots, lines : of the month, and of its documents
+    payable : what the member pays, or receives below 0 [cents]
+    corrections : lines that correct earlier months; share : whether the member's share was checked by the rule
+    """
+
+    member: str
+    community: str
+    currency: str
+    slots: int
+    lines: int
+    payable: int
+    corrections: int
+    share: bool
+
+
+def is_on_account(document: Any) -> bool:
+    """Whether a document says that it is a bill on account."""
+    content = document.get("content") if isinstance(document, dict) else None
+    return isinstance(content, dict) and content.get("format") == FORMAT
+
+
+def whole(given: Any) -> Mapping[str, Any]:
+    """The document, when it has the parts of a bill on account and no others. Raises VerificationError."""
+    document = table(given, ("content", "anchor", "page"), "the document")
+    content, page = document["content"], table(document["page"], ("content", "siblings"), "the page")["content"]
+    for said, keys, form, what in ((content, _BILL, FORMAT, "the content"), (page, _PAGE, PAGE, "the page")):
+        more = ("unit",) if isinstance(said, dict) and "unit" in said else ()
+        require(table(said, (*keys, *more), what)["format"] == form, f"{what} is of another format than {form}.")
+    shared = (*_COMMON[1:], "unit")
+    same = [content.get(key) for key in shared] == [page.get(key) for key in shared]
+    require(same, "the bill and the page are not of one month of one community.")
+    table(document["anchor"], ("root", "index", "siblings"), "the anchor")
+    period = table(content["period"], ("from", "until"), "the period")
+    seconds = _whole(content["slotSeconds"], 1)
+    span = _whole(period["until"]) - _whole(period["from"])
+    require(0 < span <= _MOST_SLOTS * seconds and span % seconds == 0, "the period is no whole number of slots.")
+    member = table(content["member"], ("index", "id", "account"), "the member")
+    if content["ledger"] is None:
+        require(member["index"] is member["account"] is None, "a member has a number on no chain.")
+    else:
+        table(content["ledger"], ("chainId", "community", "settlement"), "the ledger")
+    texts = (content["community"], content["currency"], content["timezone"], member["id"])
+    require(all(isinstance(each, str) for each in texts), "a name is no text.")
+    _whole_page(page, span // seconds)
+    for register in _list(content["registers"]):
+        _whole_register(register, span // seconds)
+    for each in _list(content["documents"]):
+        _whole_document(each)
+    _whole(content["payable"], -_MOST)
+    for each in _list(content["elsewhere"]):
+        line = table(each, ("name", "alone", "shared"), "what others bill")
+        require(isinstance(line["name"], str), "a name is no text.")
+        for key in ("alone", "shared"):
+            _whole(line[key], -_MOST)
+    return document
+
+
+def verify(document: Mapping[str, Any], client: LedgerClient) -> Month:
+    """Check a whole document against the contracts of `client`. Raises VerificationError."""
+    content, anchor = document["content"], document["anchor"]
+    root = _root(document)
+    period = Anchor(content["period"]["from"], content["period"]["until"], root)
+    anchored = client.anchored(period.start, period.until)
+    require(anchored is not None, "The chain holds no bills of this period.")
+    require(anchored == root, "The chain holds other bills of this period.")
+    require(_whole(anchor["index"], 1) > 0, "The bill stands where the community's page does.")
+    require(content.get("unit", 1) == client.unit, "The bill counts money in another unit than the contract.")
+    return adds_up(document)
+
+
+def adds_up(document: Mapping[str, Any]) -> Month:
+    """What a document says of itself is right: shares, sums and root; no chain is asked. Raises VerificationError."""
+    _root(document)
+    content, page = document["content"], document["page"]["content"]
+    checked = [_shared_by_rule(register, page) for register in content["registers"]]
+    lines = [line for each in content["documents"] for line in each["lines"]]
+    _documents(content, page)
+    corrections = sum("corrects" in line for line in lines)
+    return Month(
+        content["member"]["id"],
+        content["community"],
+        content["currency"],
+        len(page["shared"]),
+        len(lines),
+        content["payable"],
+        corrections,
+        all(checked),
+    )
+
+
+def require_metered(document: Mapping[str, Any], card: Card) -> None:
+    """Raise VerificationError for a register that is none of the card's."""
+    content = document["content"]
+    for register in content["registers"]:
+        known = nominal(content["community"], "register", register["name"]) in card.meters
+        require(known, f"The bill counts the register {register['name']}, which is not on your card.")
+
+
+def _root(document: Mapping[str, Any]) -> bytes:
+    """The root under which bill and page are. Raises VerificationError where they are under none together."""
+    anchor, page = document["anchor"], document["page"]
+    try:
+        root = to_bytes(anchor["root"], 32)
+        ways = [[to_bytes(each, 32) for each in _list(listed)] for listed in (anchor["siblings"], page["siblings"])]
+        require(root_of(content_hash(document["content"]), _whole(anchor["index"]), ways[0]) == root, _CHANGED)
+        require(root_of(content_hash(page["content"]), 0, ways[1]) == root, _CHANGED)
+    except RecordError as error:
+        raise VerificationError(f"The bill's way to its root cannot be read: {error}") from None
+    return root
+
+
+_CHANGED: Final = "The bill's content is not what was anchored: at least one figure in it was changed."
+
+
+def _shared_by_rule(register: Mapping[str, Any], page: Mapping[str, Any]) -> bool:
+    """Whether the rule says what a register shares; where it does, it is so in every slot, and over all of them."""
+    kind, name = page["rule"]["shares"], register["name"]
+    if "shared" not in register or kind not in (PRO_RATA, STATIC):
+        return False
+    draws, drift = register["direction"] == "import", Fraction(0)
+    if kind == STATIC and draws:
+        return False  # the agreed share is not on the page
+    side = page["drawn"] if draws else page["fed"]
+    columns = zip(register["wh"], register["shared"], side, page["shared"], strict=True)
+    for place, (wh, shared, all_, local) in enumerate(columns):
+        exact = Fraction(local * wh, all_) if all_ else Fraction(0)
+        at = page["period"]["from"] + place * page["slotSeconds"]
+        require(wh <= all_, f"Slot {at}: {name} counted more than all together.")
+        require(abs(shared - exact) < 1, f"Slot {at}: {name} shared {shared} Wh, by the rule it is {float(exact):.3f}.")
+        drift += shared - exact
+    require(abs(drift) < _DRIFT, f"Over the month {name} shared {float(drift):+.3f} Wh more than by the rule.")
+    return True
+
+
+def _documents(content: Mapping[str, Any], page: Mapping[str, Any]) -> None:
+    """The lines of energy are those of the registers at the page's prices, and the documents are sums of lines."""
+    month, due = _month(content), {}
+    for register in content["registers"] if page["rule"]["shares"] != OTHER else ():
+        if "shared" in register:
+            due[register["direction"], register["name"]] = _owed(register, page)
+    for each in content["documents"]:
+        rate = _rate(each["vat"]["rate"])
+        for line in each["lines"]:
+            tax = rounded(rate * line["net"])
+            require(line["vat"] == tax, f"{each['number']}: the VAT of a line of {line['net']} cents is {tax} cents.")
+            require(line["gross"] == line["net"] + tax, f"{each['number']}: a line is not net and VAT.")
+            side = _ENERGY.get(line["line"])
+            if side and "corrects" not in line and (side, line["point"]) in due:
+                wh, net = due.pop((side, line["point"]))
+                said = (line["month"], line.get("wh"), line["net"])
+                true = f"{line['line']} of {line['point']} is {wh} Wh in {month}, {net} cents"
+                require(said == (month, wh, net), f"{each['number']}: {true}.")
+        for sum_, part in (("net", "net"), ("tax", "vat"), ("gross", "gross")):
+            total = sum(line[part] for line in each["lines"])
+            require(each[sum_] == total, f"{each['number']}: its lines add up to {total} cents {sum_}.")
+    unbilled = [name for (_, name), (wh, net) in due.items() if wh or net]
+    require(not unbilled, f"No document has the energy of {', '.join(unbilled)}.")
+    payable = sum(each["gross"] for each in content["documents"])
+    require(content["payable"] == payable, f"The documents add up to {payable} cents.")
+
+
+def _owed(register: Mapping[str, Any], page: Mapping[str, Any]) -> tuple[int, int]:
+    """What a register shared [Wh], and what that comes to at the page's prices [cents], positive = the member owes."""
+    shared, price = register["shared"], page["price"]
+    prices = price if isinstance(price, list) else [price] * len(shared)
+    worth = sum(wh * each for wh, each in zip(shared, prices, strict=True))
+    sign = 1 if register["direction"] == "import" else -1
+    return sum(shared), rounded(Fraction(sign * worth * page.get("unit", 1), WH_PER_KWH * CENT))
+
+
+def _month(content: Mapping[str, Any]) -> str:
+    try:
+        return f"{datetime.fromtimestamp(content['period']['from'], ZoneInfo(content['timezone'])):%Y-%m}"
+    except (OSError, ValueError, LookupError, OverflowError):
+        raise VerificationError("The bill's time or time zone is none.") from None
+
+
+def _whole_page(page: Mapping[str, Any], slots: int) -> None:
+    rule = table(page["rule"], ("mechanism", "by", "shares"), "the rule")
+    require(all(isinstance(each, str) for each in rule.values()), "the rule is no text.")
+    columns = [_column(page[name], slots) for name in ("drawn", "fed", "shared")]
+    least = all(shared <= min(drawn, fed) for drawn, fed, shared in zip(*columns, strict=True))
+    require(least, "more was shared than was drawn or fed in.")
+    price = page["price"]
+    if isinstance(price, list):
+        _column(price, slots)
+    else:
+        _whole(price)
+    require(all(isinstance(each, str) for each in _list(page["files"])), "the files are no list of hashes.")
+
+
+def _whole_register(register: Any, slots: int) -> None:
+    shared = ("shared",) if isinstance(register, dict) and "shared" in register else ()
+    said = table(register, ("name", "direction", "wh", "marked", *shared), "a register")
+    require(isinstance(said["name"], str) and said["direction"] in ("import", "export"), "a register has no direction.")
+    counted = _column(said["wh"], slots)
+    if "shared" in said:
+        fits = all(0 <= part <= wh for part, wh in zip(_column(said["shared"], slots), counted, strict=True))
+        require(fits, f"{said['name']} shared more than it counted.")
+    require(isinstance(said["marked"], dict), "the marks are no table.")
+    for spans in said["marked"].values():
+        for span in _list(spans):
+            require(len(_list(span)) == 2, "a mark is no first and last slot.")
+            require(0 <= _whole(span[0]) <= _whole(span[1]) < slots, "a mark is of no slot of the month.")
+
+
+def _whole_document(given: Any) -> None:
+    document = table(given, _DOCUMENT, "a document")
+    vat = table(document["vat"], ("rate", "note"), "the VAT")
+    texts = [document[key] for key in ("number", "title", "issued", "due", "from", "to")]
+    require(all(isinstance(each, str) for each in (*texts, vat["note"])), "a document says something that is no text.")
+    for key in ("net", "tax", "gross"):
+        _whole(document[key], -_MOST)
+    for each in _list(document["lines"]):
+        more = [key for key in ("wh", "price", "corrects") if isinstance(each, dict) and key in each]
+        line = table(each, (*_LINE, *more), "a line")
+        named = all(isinstance(line[key], str) for key in ("line", "point", "month", "creditor"))
+        require(named, "a line has no name.")
+        for key in ("net", "vat", "gross", *(key for key in more if key != "corrects")):
+            _whole(line[key], -_MOST)
+        require(line.get("corrects", True) is True, "a line corrects something, or it does not say so.")
+
+
+def _column(given: Any, slots: int) -> Sequence[int]:
+    require(len(_list(given)) == slots, f"a column has not {many(slots, 'slot')}.")
+    for each in given:
+        _whole(each)
+    return list(given)
+
+
+def _rate(given: Any) -> Fraction:
+    """A rate below 1, bounded before it is a fraction: an exponent would take as many digits as it says."""
+    found = isinstance(given, str) and re.fullmatch(r"([0-9]{1,18})(?:/([0-9]{1,18}))?", given, re.ASCII)
+    require(bool(found) and not (found and found[2] and not int(found[2])), "a rate of VAT is no fraction.")
+    rate = Fraction(given)
+    require(0 <= rate < 1, "a rate of VAT is out of bounds.")
+    return rate
+
+
+def _whole(given: Any, least: int = 0) -> int:
+    require(type(given) is int and least <= given < _MOST, "a figure is no whole number, or beyond all bounds.")
+    return int(given)
+
+
+def _list(given: Any) -> Sequence[Any]:
+    require(isinstance(given, list), "a list is missing.")
+    return list(given)
