@@ -196,20 +196,25 @@ def until_the_next(_: TimeColumn, starts: IntArray) -> IntArray:
 
 
 def _dated(table: Table) -> Table:
-    """The table with dates and times of day in one column, and without the times of day at which intervals end."""
+    """The table with dates and times of day in one column; a time of day alone at which intervals end is left out."""
     if not is_time_of_day(table.columns[1][0]):
         return table
-    days, clock = table.columns[0], table.columns[1]
-    if days.dtype.is_temporal():
-        days = days.dt.strftime("%Y-%m-%d")
-    joined = pl.select(pl.concat_str(days, pl.lit(" "), clock.cast(pl.String))).to_series()
-    first = 2 + (len(table.columns) > 2 and is_time_of_day(table.columns[2][0]))
+    both = len(table.columns) > 3 and is_time(table.columns[2][0]) and is_time_of_day(table.columns[3][0])
+    kept = [0, 2] if both else [0]
+    first = 4 if both else 2 + (len(table.columns) > 2 and is_time_of_day(table.columns[2][0]))
+    joined = tuple(_joined(table.columns[place], table.columns[place + 1]) for place in kept)
     return replace(
         table,
-        names=(table.names[0], *table.names[first:]),
-        columns=(joined, *table.columns[first:]),
-        letters=(*table.letters[:1], *table.letters[first:]),
+        names=(*(table.names[place] for place in kept), *table.names[first:]),
+        columns=(*joined, *table.columns[first:]),
+        letters=(*(table.letters[place] for place in kept), *table.letters[first:]) if table.letters else (),
     )
+
+
+def _joined(days: pl.Series, clock: pl.Series) -> pl.Series:
+    if days.dtype.is_temporal():
+        days = days.dt.strftime("%Y-%m-%d")
+    return pl.select(pl.concat_str(days, pl.lit(" "), clock.cast(pl.String))).to_series()
 
 
 def _told_ends(times: TimeColumn, starts: IntArray, column: pl.Series) -> IntArray:

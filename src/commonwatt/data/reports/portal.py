@@ -88,11 +88,13 @@ def _one(
     flagged = 0
     for place, name in enumerate(names[: len(rows.cells)]):
         cells = rows.cells[place]
-        if place in times or place < time or all(cell is None for cell in cells):
+        if place in times or place < time:
             continue
         if says_quality(name):
             columns[flagged:] = [replace(column, quality=cells) for column in columns[flagged:]]
             flagged = len(columns)
+        elif not name and all(cell is None for cell in cells):
+            continue
         elif why := _not_understood(name):
             left_out.append(f"column '{name}' {why}")
         elif column := _column(sheet, place, name, cells, point, exporting):
@@ -106,11 +108,13 @@ def _one(
 
 def _times(rows: Rows, names: list[str], time: int) -> tuple[list[int], Labels | None]:
     """Places of the columns of times, and which end of an interval the only one says."""
-    cells = [column[0] for column in rows.cells[time : time + 3]]
+    cells = [column[0] for column in rows.cells[time : time + 4]]
     if len(cells) > 1 and is_time_of_day(cells[1]):
-        both = len(cells) > 2 and is_time_of_day(cells[2])
-        places = [time, time + 1, time + 2][: 2 + both]
-        return places, "begin" if both else _said(names[time + 1]) or _said(names[time])
+        if len(cells) > 3 and is_time(cells[2]) and is_time_of_day(cells[3]):
+            return [time, time + 1, time + 2, time + 3], "begin"
+        if len(cells) > 2 and is_time_of_day(cells[2]):
+            return [time, time + 1, time + 2], "begin"
+        return [time, time + 1], _said(names[time + 1]) or _said(names[time])
     if len(cells) > 1 and is_time(cells[1]):
         return [time, time + 1], "begin"
     return [time], _said(names[time])
