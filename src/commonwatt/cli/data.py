@@ -44,8 +44,9 @@ def fill(
     """
     from commonwatt.data.reports import Quality, filled, gap_lines, read_all, write_filled
 
-    before = read_all(files, span("--slot", slot), timezone, labels=labels)
-    after = filled(before, how, span("--most", most))
+    seconds, longest = span("--slot", slot), span("--most", most)
+    before = read_all(files, seconds, timezone, labels=labels)
+    after = filled(before, how, longest)
     write_filled(after, out)
     counts = {
         f"{point} {quantity}": int(

@@ -44,7 +44,7 @@ class TimeFile:
     starts, ends : of each row's interval, shape (rows,) [unix s]
     labels : which of the two a row's time is; "begin" where it says both
     rows : number of each row in the file, shape (rows,)
-    letters : what a spreadsheet calls the columns, empty for other files
+    letters, sheet : what a spreadsheet calls the columns and where they stand, empty for other files
     """
 
     path: Path
@@ -57,6 +57,7 @@ class TimeFile:
     labels: Labels
     rows: IntArray
     letters: tuple[str, ...]
+    sheet: str
 
     @classmethod
     def read(cls, path: str | Path, timezone: str, values: str, ends: Ends, labels: Labels = "begin") -> TimeFile:
@@ -92,7 +93,7 @@ class TimeFile:
         names, columns = table.names[1 + told :], table.columns[1 + told :]
         commas, letters = _has_commas(table, names, columns), table.letters[1 + told :]
         saying: Labels = "end" if by_end else "begin"
-        return cls(path, zone, names, columns, starts, until, commas, saying, table.rows, letters)
+        return cls(path, zone, names, columns, starts, until, commas, saying, table.rows, letters, table.sheet)
 
     def slots(self, seconds: int) -> Slots:
         """All slots of this length from the file's begin to its end."""
@@ -130,7 +131,7 @@ class TimeFile:
     def wrong(self, column: int, value: object, start: int, why: str) -> DataError:
         """What to raise for the value of the interval that begins at `start`."""
         row = self.rows[np.searchsorted(self.starts, start)]
-        cell = f" in cell {self.letters[column]}{row}" if self.letters else ""
+        cell = f" in cell {self.letters[column]}{row} of sheet '{self.sheet}'" if self.letters else ""
         return DataError(
             f"{self.path}: column '{self.names[column]}' has '{value}'{cell} at {local(start, self.zone)}, which {why}."
         )

@@ -38,8 +38,10 @@ def austrian(sheet: Sheet) -> Block | None:
     """The sheet as such a report; None when it is none. Raises DataError when it is one that cannot be read."""
     head = _head(sheet)
     found = first_row(sheet, most=1)
-    if head is None or found is None:
+    if head is None:
         return None
+    if found is None:
+        raise DataError(f"{sheet.place} holds no readings: below its header no row begins with a time.")
     first, _ = found
     rows = Rows.of(sheet, first, 0)
     columns: list[Column] = []

@@ -97,6 +97,7 @@ class Block:
             np.array(rows.numbers, dtype=np.int64),
             sheet.decimal_commas,
             tuple(map(letters, places)) if sheet.workbook else (),
+            sheet.name,
         )
         every = (*left_out, *passed_over, *rows.left_out)
         return cls(sheet, kind, tuple(header_rows), table, best, every, labels, _sums(sheet, min(times)))

@@ -38,8 +38,8 @@ _POINT_WORDS: Final = re.compile(
     r"|ean(?:[ _-]?code)?|point",
     re.IGNORECASE,
 )
-_BEGINS: Final = re.compile(r"(?<![^\W_])(?:begin\w*|start\w*|from|von|ab|since|anfang\w*)(?![^\W_])", re.IGNORECASE)
-_ENDS: Final = re.compile(r"(?<![^\W_])(?:ende?\w*|bis|until|till|to)(?![^\W_])", re.IGNORECASE)
+_BEGINS: Final = re.compile(r"(?<![^\W_])(?:\w*beginn?|\w*anfang|start|from|von|ab)(?![^\W_])", re.IGNORECASE)
+_ENDS: Final = re.compile(r"(?<![^\W_])(?:\w*ende?|bis|until|to)(?![^\W_])", re.IGNORECASE)
 _UNITS: Final = re.compile(r"[\[(]?[kM]?Wh?[\])]?", re.IGNORECASE)
 
 
