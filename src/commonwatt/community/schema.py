@@ -214,6 +214,18 @@ class Table(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
+class MeterFileTable(Table):
+    file: Annotated[Name, Field(description="path of the meter file")]
+    labels: Literal["begin", "end"] = "begin"
+
+
+def _files(value: object) -> list[object]:
+    files = value if isinstance(value, list) else [value]
+    if not files or not all(isinstance(each, str | dict) for each in files):
+        raise ValueError('must be the path of a meter file in quotes, or a list of them such as ["a.csv", "b.csv"]')
+    return [{"file": each} if isinstance(each, str) else each for each in files]
+
+
 class CommunityTable(Table):
     name: Annotated[Name, Field(description="what the community is called")]
     currency: Annotated[
@@ -225,7 +237,7 @@ class CommunityTable(Table):
     slot: Annotated[int, BeforeValidator(_slot)] = 900
     unit: Annotated[int, BeforeValidator(_unit)] | None = None
     seed: Name | None = None
-    profiles: Name | None = None
+    profiles: Annotated[list[MeterFileTable], BeforeValidator(_files)] = []
 
 
 class GridTable(Table):

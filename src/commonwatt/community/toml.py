@@ -16,7 +16,18 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from commonwatt.community import checks, owners, roles
-from commonwatt.community.model import PV, Battery, Community, LedgerChoice, Load, Member, ReadingsChoice, Stage, Terms
+from commonwatt.community.model import (
+    PV,
+    Battery,
+    Community,
+    LedgerChoice,
+    Load,
+    Member,
+    OwnMeters,
+    ReadingsChoice,
+    Stage,
+    Terms,
+)
 from commonwatt.community.schema import (
     DAYS,
     PLAIN_NAME,
@@ -102,7 +113,8 @@ def draft(text: str) -> Draft:
     simulation = reader.section("simulation", SimulationTable) if "simulation" in document else SimulationTable()
     tariff = _tariff(tariff_table) if tariff_table else None
     market, members = reader.stages(), reader.members()
-    network, profiles = grid.network if grid else None, head.profiles if head else None
+    network, files = grid.network if grid else None, head.profiles if head else []
+    profiles = tuple(OwnMeters(each.file, each.labels) for each in files)
     reader.findings += [
         *(checks.levy_names(tariff) if tariff else ()),
         *(checks.corridor(tariff) if tariff else ()),

@@ -14,6 +14,7 @@ from commonwatt.community.calendar import local_days
 from commonwatt.data.reports import Quality, filled, read_reports
 
 TWO_WEEKS = local_days(date(2026, 10, 19), 14, VIENNA)
+EXAMPLE = Path(__file__).parents[3] / "examples" / "eeg-2026-11.xlsx"
 PORTAL = Dress(austrian=False, workbook=False)
 
 
@@ -80,6 +81,14 @@ def test_what_cannot_be_read_leaves_no_file(tmp_path: Path, said: Shell) -> None
     assert not (tmp_path / "n.csv").exists()
     ended = said("data", "fill", tmp_path / "m.csv", "--how", "zero", "--most", "2 hours", "--out", tmp_path / "n.csv")
     assert (ended.code, "--most: is a span such as" in ended.err) == (2, True)
+    for slot in ("0min", "7min", "2h"):
+        ended = said(
+            "data", "fill", EXAMPLE, "--how", "zero", "--most", "2h", "--slot", slot, "--out", tmp_path / "n.csv"
+        )
+        assert (ended.code, f"--slot: is one minute, or more that divides the hour, not {slot}" in ended.err) == (
+            2,
+            True,
+        )
 
 
 def test_the_list_of_what_is_packaged_is_still_there(said: Shell) -> None:
