@@ -42,8 +42,10 @@ class Rows:
         kept, left_out = [], []
         for number, row in zip(sheet.numbers[first:], sheet.rows[first:], strict=True):
             cell = row[time] if time < len(row) else None
-            if isinstance(cell, str) and _SUMS.match(cell):
-                left_out.append(f"row {number}, '{cell}'")
+            words = [str(each) for each in row if each is not None]
+            # A footnote is alone in its row.
+            if (isinstance(cell, str) and _SUMS.match(cell)) or (len(words) == 1 and not is_time(words[0])):
+                left_out.append(f"row {number}, '{words[0]}'")
             else:
                 kept.append((number, row))
         if run_backwards([row[time] if time < len(row) else None for _, row in kept]):
