@@ -36,6 +36,7 @@ portal = st.builds(
     labels=st.sampled_from(["begin", "end", "both"]),
     flags=st.booleans(),
     unit=st.sampled_from(["kWh", "Wh", "kW"]),
+    backwards=st.booleans(),
     words=st.integers(0, 3),
     separator=st.sampled_from([";", ",", "\t"]),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "cp1252", "utf-16"]),
@@ -113,6 +114,8 @@ def test_what_is_filled_is_told_from_what_was_read(case: tuple[Slots, Columns], 
         added = new.there & ~old.there
         assert ((new.quality == Quality.FILLED) == added).all()
         assert (new.mwh[old.there] == old.mwh[old.there]).all()
+        assert (new.wh[old.there] == old.wh[old.there]).all()
+        assert (np.abs(1000 * new.wh - new.mwh) < 1000).all()
         if quantity not in ("import", "export"):
             assert not added.any()
         assert (read.mwh == new.mwh).all()

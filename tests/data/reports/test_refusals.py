@@ -110,6 +110,14 @@ def test_two_headers_in_a_sheet_are_told_with_their_rows(tmp_path: Path, dress: 
     assert "has two headers: rows 1 and 102 both begin with 'MeteringpointID'; put each report into a" in refusal(path)
 
 
+@pytest.mark.parametrize(("row", "name"), [(0, "MeteringpointID"), (4, "Metercode")])
+def test_a_report_without_a_row_that_it_needs_is_told(tmp_path: Path, row: int, name: str) -> None:
+    rows = dressed(COLUMNS, DAY, Dress())
+    del rows[row]
+    said = f", sheet 'Blatt' is the report of an energy community, but no row begins with '{name}'."
+    assert refusal(write(tmp_path / "r.xlsx", rows, Dress())) == said
+
+
 def test_a_point_twice_is_read_when_it_says_the_same(tmp_path: Path) -> None:
     rows = [[*row, *row[1:3]] for row in dressed(COLUMNS, DAY, Dress())]
     assert read(write(tmp_path / "same.xlsx", rows, Dress())).points == (POINT, OTHER)

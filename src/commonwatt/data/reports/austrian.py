@@ -65,7 +65,7 @@ def austrian(sheet: Sheet) -> Block | None:
 
 
 def _head(sheet: Sheet) -> dict[str, tuple[object, ...]] | None:
-    """The rows that say what columns are, by what they say; None when not all that are needed are there."""
+    """The rows that say what columns are, by what they say; None when it is another form."""
     head: dict[str, tuple[object, ...]] = {}
     numbers: dict[str, int] = {}
     labelled: set[str] = set()
@@ -80,7 +80,11 @@ def _head(sheet: Sheet) -> dict[str, tuple[object, ...]] | None:
             )
         if name and name not in head:
             head[name], numbers[name] = row, number
-    return head if {*_ROWS} <= {*head} or ("meteringpointid" in labelled and "metercode" in labelled) else None
+    named = {"meteringpointid", "metercode"} & labelled
+    if len(named) == 1:
+        lacking = "Metercode" if "meteringpointid" in named else "MeteringpointID"
+        raise DataError(f"{sheet.place} is the report of an energy community, but no row begins with '{lacking}'.")
+    return head if named or {*_ROWS} <= {*head} else None
 
 
 def _cell(row: tuple[object, ...], place: int) -> str:
