@@ -88,7 +88,7 @@ def test_an_empty_file_is_told_what_it_needs() -> None:
 def test_a_good_file_is_read_to_the_last_key() -> None:
     community = parse(GOOD, "good.toml")
     assert (community.name, community.currency, community.timezone) == ("Lindenhof", "EUR", "Europe/Berlin")
-    assert (community.slot_seconds, community.grid, community.profiles) == (900, "simbench:rural2", None)
+    assert (community.slot_seconds, community.grid, community.profiles) == (900, "simbench:rural2", ())
     assert community.seed == "Lindenhof"
     assert community.ledger == LedgerChoice("embedded", window=3600, grace=3600)
     assert community.market == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -246,3 +247,32 @@ def test_a_community_file_with_a_mark_is_the_same_community(community: Path) -> 
     assert load(community).digest == digest
     community.write_bytes(COMMUNITY.replace("\n", "\r\n").encode())
     assert load(community).digest == digest
+
+
+def test_several_meter_files_are_as_good_as_one(community: Path, said: Shell) -> None:
+    one = said("simulate", community, "--start", START, "--ledger", "none", "--json", "-")
+    head, *rows = [row.split(",") for row in meters().splitlines()]
+    begins = [row[0] for row in rows]
+    # The times of the last file are those at which its intervals end.
+    ends = [*begins[1:], "2026-04-21T00:00"]
+    for column, labels in ((1, begins), (2, begins), (3, ends)):
+        lines = [f"{time},{row[column]}" for time, row in zip(labels, rows, strict=True)]
+        (community.parent / f"{column}.csv").write_text("\n".join([f"time,{head[column]}", *lines]))
+    listed = 'profiles = ["1.csv", "2.csv", { file = "3.csv", labels = "end" }]'
+    community.write_text(COMMUNITY.replace('profiles = "meters.csv"', listed))
+    assert said("check", community, "--start", START).code == 0
+    several = said("simulate", community, "--start", START, "--ledger", "none", "--json", "-")
+    assert (one.code, several.code) == (0, 0)
+    figures = [json.loads(each.out) for each in (one, several)]
+    assert all(figures[0][name] == figures[1][name] for name in ("energy_wh", "homes", "money"))
+
+
+def test_a_meter_in_two_files_is_told_by_both(community: Path, told: Told) -> None:
+    (community.parent / "2.csv").write_text(meters())
+    community.write_text(COMMUNITY.replace('profiles = "meters.csv"', 'profiles = ["meters.csv", "2.csv"]'))
+    for command in ("check", "simulate"):
+        code, err = told(command, community, "--start", START)
+        assert (code, f"the meter 'dom' is in {community.parent / 'meters.csv'} too; each needs a name" in err) == (
+            2,
+            True,
+        )

@@ -127,7 +127,7 @@ def test_a_meter_file_whose_columns_cannot_be_told_apart(tmp_path: Path) -> None
     (tmp_path / "meters.csv").write_text("timestamp\troof_kw\n")
     path = tmp_path / "community.toml"
     path.write_text(GOOD.replace('slot = "15min"', 'profiles = "meters.csv"'))
-    with pytest.raises(ConfigError, match=r"community\.profiles: .* separated by commas or semicolons"):
+    with pytest.raises(ConfigError, match=r"community\.profiles: .* separated by commas, semicolons or tabulators"):
         load(path)
 
 

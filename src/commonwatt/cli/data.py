@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from commonwatt.cli.options import JsonPath, say, span, write_json
+from commonwatt.errors import ConfigError, Finding
 
 
 def fill(
@@ -44,8 +45,13 @@ def fill(
     """
     from commonwatt.data.reports import Quality, filled, gap_lines, read_all, write_filled
 
-    before = read_all(files, span("--slot", slot), timezone, labels=labels)
-    after = filled(before, how, span("--most", most))
+    seconds, longest = span("--slot", slot), span("--most", most)
+    if not 60 <= seconds <= 3600 or 3600 % seconds:
+        raise ConfigError(
+            "The request", [Finding("--slot", f"is one minute, or more that divides the hour, not {slot}")]
+        )
+    before = read_all(files, seconds, timezone, labels=labels)
+    after = filled(before, how, longest)
     write_filled(after, out)
     counts = {
         f"{point} {quantity}": int(

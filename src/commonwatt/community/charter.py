@@ -16,7 +16,7 @@ _FIXED: Final = {
     "timezone": "the time zone",
     "slot_seconds": "the slot length",
     "members": "the members",
-    "profiles": "the meter file",
+    "profiles": "the meter files",
     "grid": "the grid",
     "ledger": "the ledger",
     "seed": "the seed",

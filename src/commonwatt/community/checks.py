@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import time
 
-from commonwatt.community.model import Member, Stage
+from commonwatt.community.model import Member, OwnMeters, Stage
 from commonwatt.community.schema import DAYS, PLAIN_NAME, PLAIN_NAME_RULE
 from commonwatt.community.tariff import BILL_LINES, Flat, PriceFile, Tariff, TimeOfUse
 from commonwatt.errors import Finding
@@ -166,9 +166,9 @@ def buses(members: Sequence[Member], network: str | None) -> list[Finding]:
     ]
 
 
-def own_profiles(members: Sequence[Member], profiles: str | None) -> list[Finding]:
+def own_profiles(members: Sequence[Member], profiles: Sequence[OwnMeters]) -> list[Finding]:
     """A profile without a collection ("simbench:...") is a column of the community's own meter file."""
-    if profiles is not None:
+    if profiles:
         return []
     return [
         Finding(

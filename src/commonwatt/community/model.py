@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, time
 from fractions import Fraction
-from typing import Final
+from typing import Final, Literal
 
 from commonwatt.community.billing import Billing, Party
 from commonwatt.community.points import Point, Span
@@ -196,12 +196,24 @@ class ReadingsChoice:
 
 
 @dataclass(frozen=True)
+class OwnMeters:
+    """A meter file of the members' own.
+
+    path : relative to community.toml
+    labels : which end of an interval the time of a row is, where it has only one
+    """
+
+    path: str
+    labels: Literal["begin", "end"] = "begin"
+
+
+@dataclass(frozen=True)
 class Community:
     """One community, valid in itself. All its money is in its unit.
 
     slot_seconds : length of a slot [s]
     grid : name of a grid, such as "simbench:rural2", or None
-    profiles : path of the members' own meter file, relative to community.toml, or None
+    profiles : the members' own meter files
     seed : of all simulated keys
     digest : keccak of the canonical file, kept on the chain
     unit : what one integer of money is worth [micro-currency], one of `units.UNITS`
@@ -220,7 +232,7 @@ class Community:
     ledger: LedgerChoice
     digest: bytes
     grid: str | None = None
-    profiles: str | None = None
+    profiles: tuple[OwnMeters, ...] = ()
     seed: str = ""
     unit: int = 1
     readings: ReadingsChoice = field(default_factory=ReadingsChoice)

@@ -208,6 +208,18 @@ PLAIN_NAME_RULE: Final = "a name has at most 40 letters, digits, '-' and '_'"
 """Of members, operators, stages and levies."""
 
 
+class MeterFileTable(Table):
+    file: Annotated[Name, Field(description="path of the meter file")]
+    labels: Literal["begin", "end"] = "begin"
+
+
+def _files(value: object) -> list[object]:
+    files = value if isinstance(value, list) else [value]
+    if not files or not all(isinstance(each, str | dict) for each in files):
+        raise ValueError('must be the path of a meter file in quotes, or a list of them such as ["a.csv", "b.csv"]')
+    return [{"file": each} if isinstance(each, str) else each for each in files]
+
+
 class CommunityTable(Table):
     name: Annotated[Name, Field(description="what the community is called")]
     currency: Annotated[
@@ -219,7 +231,7 @@ class CommunityTable(Table):
     slot: Annotated[int, BeforeValidator(_slot)] = 900
     unit: Annotated[int, BeforeValidator(_unit)] | None = None
     seed: Name | None = None
-    profiles: Name | None = None
+    profiles: Annotated[list[MeterFileTable], BeforeValidator(_files), Field(default_factory=list)]
 
 
 class GridTable(Table):

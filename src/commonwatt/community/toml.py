@@ -17,7 +17,18 @@ from pydantic import BaseModel, ValidationError
 
 from commonwatt.community import checks, owners, points, roles
 from commonwatt.community.billing import BillingTable, billing_of, party_of
-from commonwatt.community.model import PV, Battery, Community, LedgerChoice, Load, Member, ReadingsChoice, Stage, Terms
+from commonwatt.community.model import (
+    PV,
+    Battery,
+    Community,
+    LedgerChoice,
+    Load,
+    Member,
+    OwnMeters,
+    ReadingsChoice,
+    Stage,
+    Terms,
+)
 from commonwatt.community.schema import (
     DAYS,
     PLAIN_NAME,
@@ -104,7 +115,8 @@ def draft(text: str) -> Draft:
     tariff = _tariff(tariff_table) if tariff_table else None
     market, members = reader.stages(), reader.members()
     by, billing = reader.by(), reader.section("billing", BillingTable) if "billing" in document else None
-    network, profiles = grid.network if grid else None, head.profiles if head else None
+    network, files = grid.network if grid else None, head.profiles if head else []
+    profiles = tuple(OwnMeters(each.file, each.labels) for each in files)
     reader.findings += [
         *(checks.levy_names(tariff) if tariff else ()),
         *(checks.corridor(tariff) if tariff else ()),

@@ -9,6 +9,7 @@
 * Every column beside the times is one meter. Its name says the unit (`commonwatt.data.headers`): W, kW or MW (mean of
   the interval), or Wh, kWh or MWh (in the interval). All values are from 0 to 1 000 000 kW; load and generation have a
   column each.
+* Several files are one, where no meter is in two of them.
 * A register shows what a meter has counted since it was made. A column whose name says so is one, and its differences
   are the energy; any other energy that only rises is refused.
 """
@@ -16,6 +17,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -23,8 +25,9 @@ from typing import Final, Literal, get_args
 import numpy as np
 
 from commonwatt.community.calendar import Slots
+from commonwatt.community.model import OwnMeters
 from commonwatt.data.headers import REGISTER_WORDS, MeterName, meter_name, renamed
-from commonwatt.data.timefile import TimeFile, steady
+from commonwatt.data.timefile import Labels, TimeFile, steady
 from commonwatt.errors import DataError
 from commonwatt.units import FloatArray
 
@@ -65,9 +68,11 @@ class Meters:
     meters: tuple[MeterName, ...]
 
     @classmethod
-    def open(cls, path: str | Path, timezone: str, slot_seconds: int, *, unit: Unit | None = None) -> Meters:
+    def open(
+        cls, path: str | Path, timezone: str, slot_seconds: int, *, unit: Unit | None = None, labels: Labels = "begin"
+    ) -> Meters:
         """The meters of the file `path`; the arguments and errors are those of `read_meter_file`."""
-        file = TimeFile.read(path, timezone, "a column per meter", steady)
+        file = TimeFile.read(path, timezone, "a column per meter", steady, labels)
         opened = cls(file, _meters(file, unit))
         if len(np.unique(file.ends - file.starts)) > 1:
             raise DataError(f"{file.path}: not all intervals are {opened.step / 60:g} min long; they must be constant.")
@@ -95,10 +100,11 @@ class Meters:
         return int(self.file.ends[0] - self.file.starts[0])
 
     def slots(self, seconds: int) -> Slots:
-        """All slots of this length for which the file holds energy; a register's last row only ends an interval."""
+        """All slots of this length for which the file holds energy; one row of a register only bounds an interval."""
         whole = self.file.slots(seconds)
-        last = any(meter.register for meter in self.meters) * -(-self.step // seconds)
-        return Slots(whole.start, max(0, whole.count - last), seconds)
+        bare = any(meter.register for meter in self.meters) * -(-self.step // seconds)
+        start = whole.start + (bare * seconds if self.file.labels == "end" else 0)
+        return Slots(start, max(0, whole.count - bare), seconds)
 
     def on_slots(self, slots: Slots) -> FloatArray:
         """Average power of each slot, shape (meters, slots.count) [kW]; only rows that matter for them are checked."""
@@ -119,7 +125,10 @@ class Meters:
     def _register(self, column: int, slots: Slots, most: float) -> FloatArray:
         """As `_means`, of the differences to the next row; where that is missing, so is the energy."""
         file = self.file
-        needed = (file.ends > slots.start) & (file.starts < slots.end + self.step)
+        # What a register shows at the end of an interval is known by the row whose time is that end.
+        by_end = file.labels == "end"
+        before, after = (self.step, 0) if by_end else (0, self.step)
+        needed = (file.ends > slots.start - before) & (file.starts < slots.end + after)
         shown = file.checked(column, needed, np.inf, NEGATIVE, TOO_HIGH)
         starts, ends = file.starts[needed], file.ends[needed]
         energy = np.where(starts[1:] == ends[:-1], np.diff(shown), np.nan)
@@ -127,14 +136,44 @@ class Meters:
             if wrong.any():
                 row = int(wrong.argmax()) + 1
                 raise file.wrong(column, shown[row], int(starts[row]), why)
-        return file.covering(column, starts[:-1], ends[:-1], energy, slots)
+        kept = slice(1, None) if by_end else slice(None, -1)
+        return file.covering(column, starts[kept], ends[kept], energy, slots)
 
 
-def read_meter_file(path: str | Path, slots: Slots, timezone: str, *, unit: Unit | None = None) -> MeterFile:
+def open_meters(files: Sequence[OwnMeters], folder: Path, timezone: str, slot_seconds: int) -> tuple[Meters, ...]:
+    """The meters of each of the files, relative to `folder`.
+
+    Raises DataError when one is in two of them, and as `read_meter_file`.
+    """
+    opened = tuple(Meters.open(folder / each.path, timezone, slot_seconds, labels=each.labels) for each in files)
+    first: dict[str, Path] = {}
+    for meters in opened:
+        path = meters.file.path
+        for name in meters.names:
+            if name in first:
+                raise DataError(f"{path}: the meter '{name}' is in {first[name]} too; each needs a name of its own.")
+            first[name] = path
+    return opened
+
+
+def read_meter_files(files: Sequence[OwnMeters], folder: Path, slots: Slots, timezone: str) -> MeterFile:
+    """The meters of all the files, relative to `folder`, on `slots`. Raises DataError as `open_meters` does."""
+    opened = open_meters(files, folder, timezone, slots.seconds)
+    return MeterFile(
+        tuple(name for meters in opened for name in meters.names),
+        tuple(name for meters in opened for name in meters.file.names),
+        np.concatenate([np.empty((0, slots.count)), *(meters.on_slots(slots) for meters in opened)]),
+    )
+
+
+def read_meter_file(
+    path: str | Path, slots: Slots, timezone: str, *, unit: Unit | None = None, labels: Labels = "begin"
+) -> MeterFile:
     """The meters of the file `path` on `slots`.
 
     timezone : IANA name of the community's time zone, for times without a zone and for messages
     unit : of the columns whose name does not say it
+    labels : which end of an interval a row's time is, where it has only one
 
     Only rows that overlap `slots` are checked for values. Raises DataError, one sentence that names the file, the
     column and the first place in local time, when: the file is missing or no CSV or Parquet file; a unit is not known;
@@ -142,7 +181,7 @@ def read_meter_file(path: str | Path, slots: Slots, timezone: str, *, unit: Unit
     longer than a slot; a column looks like a register and is not called one; a value is not a number, negative or above
     `MOST_KW`; a slot is not covered by values.
     """
-    meters = Meters.open(path, timezone, slots.seconds, unit=unit)
+    meters = Meters.open(path, timezone, slots.seconds, unit=unit, labels=labels)
     return MeterFile(meters.names, meters.file.names, meters.on_slots(slots))
 
 

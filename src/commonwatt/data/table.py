@@ -56,7 +56,7 @@ class Table:
     columns : of equal length; text without spaces around it, or numbers or times as Parquet has them; null = empty
     rows : number of each row in the file, shape (rows,)
     decimal_commas : whether numbers may have them
-    letters : what a spreadsheet calls each column, empty for other files
+    letters, sheet : what a spreadsheet calls each column and where they stand, empty for other files
     """
 
     path: Path
@@ -65,6 +65,7 @@ class Table:
     rows: IntArray
     decimal_commas: bool = False
     letters: tuple[str, ...] = ()
+    sheet: str = ""
 
 
 def read_table(path: Path) -> Table:
@@ -226,6 +227,7 @@ def _xlsx(path: Path) -> Table:
         np.array(sheet.numbers[1:], dtype=np.int64),
         sheet.decimal_commas,
         tuple(letters(place) for place in kept),
+        sheet.name,
     )
 
 

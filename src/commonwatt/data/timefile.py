@@ -44,7 +44,7 @@ class TimeFile:
     starts, ends : of each row's interval, shape (rows,) [unix s]
     labels : which of the two a row's time is; "begin" where it says both
     rows : number of each row in the file, shape (rows,)
-    letters : what a spreadsheet calls the columns, empty for other files
+    letters, sheet : what a spreadsheet calls the columns and where they stand, empty for other files
     """
 
     path: Path
@@ -57,6 +57,7 @@ class TimeFile:
     labels: Labels
     rows: IntArray
     letters: tuple[str, ...]
+    sheet: str
 
     @classmethod
     def read(cls, path: str | Path, timezone: str, values: str, ends: Ends, labels: Labels = "begin") -> TimeFile:
@@ -92,7 +93,7 @@ class TimeFile:
         names, columns = table.names[1 + told :], table.columns[1 + told :]
         commas, letters = _has_commas(table, names, columns), table.letters[1 + told :]
         saying: Labels = "end" if by_end else "begin"
-        return cls(path, zone, names, columns, starts, until, commas, saying, table.rows, letters)
+        return cls(path, zone, names, columns, starts, until, commas, saying, table.rows, letters, table.sheet)
 
     def slots(self, seconds: int) -> Slots:
         """All slots of this length from the file's begin to its end."""
@@ -139,7 +140,7 @@ class TimeFile:
     def wrong(self, column: int, value: object, start: int, why: str) -> DataError:
         """What to raise for the value of the interval that begins at `start`."""
         row = self.rows[np.searchsorted(self.starts, start)]
-        cell = f" in cell {self.letters[column]}{row}" if self.letters else ""
+        cell = f" in cell {self.letters[column]}{row} of sheet '{self.sheet}'" if self.letters else ""
         return DataError(
             f"{self.path}: column '{self.names[column]}' has '{value}'{cell} at {local(start, self.zone)}, which {why}."
         )
@@ -205,20 +206,25 @@ def until_the_next(_: TimeColumn, starts: IntArray) -> IntArray:
 
 
 def _dated(table: Table) -> Table:
-    """The table with dates and times of day in one column, and without the times of day at which intervals end."""
+    """The table with dates and times of day in one column; a time of day alone at which intervals end is left out."""
     if not is_time_of_day(table.columns[1][0]):
         return table
-    days, clock = table.columns[0], table.columns[1]
-    if days.dtype.is_temporal():
-        days = days.dt.strftime("%Y-%m-%d")
-    joined = pl.select(pl.concat_str(days, pl.lit(" "), clock.cast(pl.String))).to_series()
-    first = 2 + (len(table.columns) > 2 and is_time_of_day(table.columns[2][0]))
+    both = len(table.columns) > 3 and is_time(table.columns[2][0]) and is_time_of_day(table.columns[3][0])
+    kept = [0, 2] if both else [0]
+    first = 4 if both else 2 + (len(table.columns) > 2 and is_time_of_day(table.columns[2][0]))
+    joined = tuple(_joined(table.columns[place], table.columns[place + 1]) for place in kept)
     return replace(
         table,
-        names=(table.names[0], *table.names[first:]),
-        columns=(joined, *table.columns[first:]),
-        letters=(*table.letters[:1], *table.letters[first:]),
+        names=(*(table.names[place] for place in kept), *table.names[first:]),
+        columns=(*joined, *table.columns[first:]),
+        letters=(*(table.letters[place] for place in kept), *table.letters[first:]) if table.letters else (),
     )
+
+
+def _joined(days: pl.Series, clock: pl.Series) -> pl.Series:
+    if days.dtype.is_temporal():
+        days = days.dt.strftime("%Y-%m-%d")
+    return pl.select(pl.concat_str(days, pl.lit(" "), clock.cast(pl.String))).to_series()
 
 
 def _told_ends(times: TimeColumn, starts: IntArray, column: pl.Series) -> IntArray:

@@ -95,12 +95,7 @@ class TimeColumn:
         """The instant of `time`, after all those `before`."""
         begin = int(time.timestamp()) if time.tzinfo else int(time.replace(tzinfo=self.zone).timestamp())
         if time.tzinfo is None:
-            # Where the clocks skip an hour, the interval before it may be said to end as it begins.
-            edge = timedelta(seconds=self.ends)
-            if (
-                datetime.fromtimestamp(begin - self.ends, self.zone).replace(tzinfo=None)
-                != time.replace(microsecond=0) - edge
-            ):
+            if self._skipped(time, begin):
                 raise DataError(f"{self.path}: the clocks of {self.zone.key} skip the time {time:%Y-%m-%d %H:%M}.")
             if before and begin <= before[-1]:
                 begin = int(time.replace(tzinfo=self.zone, fold=1).timestamp())
@@ -108,6 +103,13 @@ class TimeColumn:
             what = "stands twice" if begin in before else f"comes after {self.local(before[-1])}"
             raise DataError(f"{self.path}: {self.local(begin)} {what}; sort the rows and keep each time once.")
         return begin
+
+    def _skipped(self, time: datetime, instant: int) -> bool:
+        """Whether no clock shows the time; the interval before a skipped hour may be said to end as that begins."""
+        shown = [
+            datetime.fromtimestamp(instant - early, self.zone).replace(tzinfo=None) for early in range(1 + self.ends)
+        ]
+        return all(each != time.replace(microsecond=0) - timedelta(seconds=early) for early, each in enumerate(shown))
 
 
 def is_time(written: object) -> bool:

@@ -9,14 +9,14 @@ from typing import Final
 
 from commonwatt.agents.planning import lacking
 from commonwatt.community.checks import profile_names
-from commonwatt.community.model import Community, Member
+from commonwatt.community.model import Community, Member, OwnMeters
 from commonwatt.community.schema import CommunityTable, near, some
 from commonwatt.community.tariff import Flat, PriceFile, Rate, Tariff
 from commonwatt.community.toml import Draft, draft
 from commonwatt.community.unit import counted
 from commonwatt.data import grid_names, read_grid
 from commonwatt.data.catalogue import find_profile, unknown
-from commonwatt.data.meterfile import Meters
+from commonwatt.data.meterfile import open_meters
 from commonwatt.data.prices import PriceSeries, usual_price, utility_prices
 from commonwatt.data.table import regular_file
 from commonwatt.errors import CommonwattError, ConfigError, DataError, Finding, MarketError
@@ -61,8 +61,7 @@ def read_whole(community: Community, folder: Path) -> None:
     Raises DataError, one sentence, for the first that cannot be used.
     """
     zone, seconds, tariff = community.timezone, community.slot_seconds, community.tariff
-    if community.profiles:
-        meters = Meters.open(folder / community.profiles, zone, seconds)
+    for meters in open_meters(community.profiles, folder, zone, seconds):
         meters.on_slots(meters.slots(seconds))
     free = Flat(0)
     for rate, alone in (
@@ -190,10 +189,12 @@ def _grid(network: str, members: tuple[Member, ...]) -> Iterator[Finding]:
 
 def _profiles(read: Draft, folder: Path) -> Iterator[Finding]:
     own: tuple[str, ...] = ()
-    if read.head and read.head.profiles is not None:
+    files = [OwnMeters(each.file, each.labels) for each in read.head.profiles] if read.head else []
+    if read.head:
         try:
-            meters = Meters.open(folder / read.head.profiles, read.head.timezone, read.head.slot)
-            own = (*meters.names, *meters.file.names)
+            opened = open_meters(files, folder, read.head.timezone, read.head.slot)
+            own = tuple(name for meters in opened for name in meters.names)
+            own += tuple(name for meters in opened for name in meters.file.names)
         except DataError as error:
             yield _finding("community.profiles", error)
     for member in read.members:
@@ -201,7 +202,7 @@ def _profiles(read: Draft, folder: Path) -> Iterator[Finding]:
             path = f"{member.path}.{key}"
             if ":" not in name:
                 if own and name not in own:
-                    file = read.head.profiles if read.head else ""
+                    file = " or ".join(each.path for each in files)
                     yield Finding(
                         path, f"'{name}' is not a column of {file}{near(name, own) or some(own[: len(own) // 2])}"
                     )

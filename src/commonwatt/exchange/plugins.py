@@ -87,12 +87,12 @@ def resolve(name: str, folder: Path) -> Mechanism[Any]:
 def charter(community: Community, folder: Path) -> bytes:
     """Hash of the community's file together with the bytes of all files that it names, 32 bytes.
 
-    These are its meter file, its price files and its own mechanisms, relative to `folder`; not what such a mechanism
+    These are its meter files, its price files and its own mechanisms, relative to `folder`; not what such a mechanism
     imports. Raises OSError or DataError when one cannot be read.
     """
     rates = (community.tariff.retail, community.tariff.feed_in)
     files = [
-        *([community.profiles] if community.profiles else []),
+        *(each.path for each in community.profiles),
         *(rate.path for rate in rates if isinstance(rate, PriceFile)),
         *(stage.mechanism.partition(":")[0] for stage in community.market if ":" in stage.mechanism),
     ]

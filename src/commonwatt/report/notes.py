@@ -117,9 +117,7 @@ def _data(result: Result) -> list[tuple[str, str]]:
                  + (f" {ODBL}" if data.licence.startswith("ODbL") else ""))
         for data in catalogue() if data.name in used
     ]  # fmt: skip
-    return found + (
-        [("Data", f"the members' own meter file {result.community.profiles}.")] if result.community.profiles else []
-    )
+    return found + [("Data", f"the members' own meter file {each.path}.") for each in result.community.profiles]
 
 
 def _step(unit: int) -> str:

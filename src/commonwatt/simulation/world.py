@@ -12,7 +12,7 @@ import numpy as np
 from commonwatt.accounts.registers import Registers
 from commonwatt.community.calendar import Slots
 from commonwatt.community.model import Community
-from commonwatt.data import MeterFile, annual_kwh, read_meter_file, read_profiles
+from commonwatt.data import MeterFile, annual_kwh, read_meter_files, read_profiles
 from commonwatt.errors import DataError, GapError
 from commonwatt.exchange.events import gate_of
 from commonwatt.exchange.rules import Rules
@@ -95,10 +95,8 @@ def _power(community: Community, own: MeterFile, slots: Slots) -> tuple[FloatArr
 
 
 def _own_meters(community: Community, folder: Path, slots: Slots) -> MeterFile:
-    if community.profiles is None:
-        return MeterFile((), (), np.empty((0, slots.count)))
     try:
-        return read_meter_file(folder / community.profiles, slots, community.timezone)
+        return read_meter_files(community.profiles, folder, slots, community.timezone)
     except GapError as error:
         opened = datetime.fromtimestamp(slots.start, ZoneInfo(community.timezone))
         raise GapError(f"{error} The simulation needs readings from {opened:%Y-%m-%d %H:%M} on: the forecast of the "

@@ -114,7 +114,8 @@ def _timed(
 
 def _blocks(path: Path, exporting: Collection[str]) -> list[Block]:
     """What the sheets of a file hold; those without times are summaries and logs."""
-    sheets = read_sheets(path)
+    # eegfaktura's downloads say again in a log which quarter hours lack quality.
+    sheets = [sheet for sheet in read_sheets(path) if not sheet.name.casefold().startswith("qov")]
     reports = [block for sheet in sheets if (block := austrian(sheet))]
     found = reports or [block for sheet in sheets for block in portals(sheet, exporting)]
     if not found:

@@ -13,7 +13,7 @@ import numpy as np
 from commonwatt.data.reports.columns import Column
 from commonwatt.data.table import Table, series
 from commonwatt.data.timefile import Labels
-from commonwatt.data.times import is_time, run_backwards
+from commonwatt.data.times import is_time, is_time_of_day, run_backwards
 from commonwatt.data.workbook import Sheet, letters
 from commonwatt.errors import DataError
 
@@ -42,11 +42,13 @@ class Rows:
         kept, left_out = [], []
         for number, row in zip(sheet.numbers[first:], sheet.rows[first:], strict=True):
             cell = row[time] if time < len(row) else None
-            if isinstance(cell, str) and _SUMS.match(cell):
-                left_out.append(f"row {number}, '{cell}'")
+            words = [str(each) for each in row if each is not None]
+            # A footnote is alone in its row.
+            if (isinstance(cell, str) and _SUMS.match(cell)) or (len(words) == 1 and not is_time(words[0])):
+                left_out.append(f"row {number}, '{words[0]}'")
             else:
                 kept.append((number, row))
-        if run_backwards([row[time] if time < len(row) else None for _, row in kept]):
+        if run_backwards([_time(row, time) for _, row in kept]):
             kept.reverse()
         cells = tuple(zip_longest(*(row for _, row in kept)))
         return cls(tuple(number for number, _ in kept), cells, tuple(left_out))
@@ -97,9 +99,16 @@ class Block:
             np.array(rows.numbers, dtype=np.int64),
             sheet.decimal_commas,
             tuple(map(letters, places)) if sheet.workbook else (),
+            sheet.name,
         )
         every = (*left_out, *passed_over, *rows.left_out)
         return cls(sheet, kind, tuple(header_rows), table, best, every, labels, _sums(sheet, min(times)))
+
+
+def _time(row: tuple[object, ...], place: int) -> object:
+    """The time of a row, which may stand in two columns."""
+    day, clock = (*row[place : place + 2], None, None)[:2]
+    return f"{day} {clock}" if is_time_of_day(clock) else day
 
 
 def first_row(sheet: Sheet, most: int = 3) -> tuple[int, int] | None:

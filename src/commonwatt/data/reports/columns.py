@@ -32,8 +32,9 @@ _FLAGS: Final = re.compile(
 )
 
 _CODE: Final = re.compile(r"\b([GP])\.0?([0-9])\s?([TR]?)\b")
-_OBIS: Final = re.compile(r"(?:\b[0-9]-[0-9]{1,2}:)?\b([12])\.(?:8|9|29|5|25)\.[0-9]{1,2}(?:\*[0-9]{1,3})?")
-_COUNTER: Final = re.compile(r"\b[12]\.8\.[0-9]")
+_OBIS: Final = re.compile(r"(?:\b[0-9]-[0-9]{1,2}:)?\b([12])\.(?:8|9|29|5|25)\.0(?![0-9])(?:\*[0-9]{1,3})?")
+"""Of all tariffs together: 1.8.1 and 1.8.2 are parts of what a point took."""
+_COUNTER: Final = re.compile(r"\b[12]\.8\.0(?![0-9])")
 _UNIT: Final = re.compile(r"\s*[\[(]((?:in )?[kM]?Wh?)[\])]\s*", re.IGNORECASE)
 
 
@@ -46,7 +47,7 @@ _NOT_OURS: Final = _words(
     "restnetz", "restbezug", "eigenverbrauch", "erneuerb", "self.consum", "blind", "reactive", "saldo", "balance"
 )
 _QUANTITIES: Final[tuple[tuple[Quantity, re.Pattern[str]], ...]] = (
-    ("P.01", _words("überschuss", "surplus")),
+    ("P.01", _words("überschuss(?!einspeis)", "surplus")),
     ("G.03", _words("eigendeckung", "coverage")),
     ("G.02", _words("anteil", "share")),
     (
@@ -161,12 +162,29 @@ register=False), 'huber')
     meaning = coded(name, "") if _CODE.search(name.upper()) else None
     if meaning is None and (quantity := _said(name)):
         meaning = Meaning(quantity)
-    obis = _OBIS.search(name)
-    if meaning is None and obis and not _NOT_OURS.search(name):
-        meaning = Meaning("import" if obis[1] == "1" else "export")
+    if meaning is None and (direction := directed(name)):
+        meaning = Meaning(direction)
     for pattern in (_CODE, _OBIS, *(pattern for _, pattern in _QUANTITIES), _FILLERS):
         name = pattern.sub(" ", name)
     return meaning, meter, re.sub(r"[\s_]+", " ", name).strip(" -–:;,/|()[]*+.")
+
+
+def directed(text: str) -> Quantity | None:
+    """The register that a text says, in words or as an OBIS code."""
+    obis = _OBIS.search(text)
+    if obis is None or _NOT_OURS.search(text):
+        return _said(text)
+    return "import" if obis[1] == "1" else "export"
+
+
+def point_id(text: str) -> str:
+    """The id of a metering point without the spaces and points that make it easy to read.
+
+    >>> point_id("AT 009990 00000 00000000000000000001"), point_id("huber ")
+    ('AT0099900000000000000000000000001', 'huber')
+    """
+    bare = re.sub(r"[\s.]", "", text).upper()
+    return bare if POINT.fullmatch(bare) else text.strip()
 
 
 def left_alone(header: str) -> bool:

@@ -44,7 +44,7 @@ def filled(report: Report, how: How, most: int) -> Report:
             energy[quantity] = replace(
                 each,
                 mwh=mwh,
-                wh=np.stack([whole_wh(row) for row in mwh]),
+                wh=each.wh + np.stack([whole_wh(row) for row in np.where(new, mwh, 0)]),
                 there=each.there | new,
                 quality=np.where(new, Quality.FILLED, each.quality).astype(np.int8),
             )

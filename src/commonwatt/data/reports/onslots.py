@@ -255,5 +255,4 @@ def _off_sum(block: Block, file: TimeFile, place: int, column: Column) -> list[s
 
 
 def _zoned(block: Block) -> bool:
-    first = block.table.columns[0][0]
-    return bool(getattr(first, "tzinfo", None)) or str(first)[-1:] == "Z" or "+" in str(first)
+    return re.search(r":\d\d(?:[.,]\d+)? ?(?:Z|UTC|[+-]\d\d(?::?\d\d)?)$", str(block.table.columns[0][0])) is not None

@@ -6,8 +6,8 @@
 
 A name says what its column counts (`commonwatt.data.reports.columns`): the register in words or as an OBIS code, the
 unit, and the point, unless the lines above, the name of the file or a column of points say that. Without a word for it,
-the column of an id is import, or export where whoever asks says so of this point. A column of flags speaks of those
-between it and the flags before it.
+the column of an id is import, or export where whoever asks, or a line such as `OBIS;2.8.0` above, says so. A column of
+flags speaks of those between it and the flags before it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ from commonwatt.data.reports.columns import (
     POINT,
     Column,
     Meaning,
+    directed,
     left_alone,
+    point_id,
     says_quality,
     worded,
 )
+from commonwatt.data.reports.report import Quantity
 from commonwatt.data.table import series
 from commonwatt.data.timefile import Labels
 from commonwatt.data.times import is_time, is_time_of_day
@@ -38,8 +41,9 @@ _POINT_WORDS: Final = re.compile(
     r"|ean(?:[ _-]?code)?|point",
     re.IGNORECASE,
 )
-_BEGINS: Final = re.compile(r"(?<![^\W_])(?:begin\w*|start\w*|from|von|ab|since|anfang\w*)(?![^\W_])", re.IGNORECASE)
-_ENDS: Final = re.compile(r"(?<![^\W_])(?:ende?\w*|bis|until|till|to)(?![^\W_])", re.IGNORECASE)
+_DIRECTION_WORDS: Final = re.compile(r"obis|(?:energie)?richtung|(?:energy )?direction|register|kanal", re.IGNORECASE)
+_BEGINS: Final = re.compile(r"(?<![^\W_])(?:\w*beginn?|\w*anfang|start|from|von|ab)(?![^\W_])", re.IGNORECASE)
+_ENDS: Final = re.compile(r"(?<![^\W_])(?:\w*ende?|bis|until|to)(?![^\W_])", re.IGNORECASE)
 _UNITS: Final = re.compile(r"[\[(]?[kM]?Wh?[\])]?", re.IGNORECASE)
 
 
@@ -82,20 +86,23 @@ def _one(
     sheet: Sheet, first: int, head: int, time: int, names: list[str], exporting: Collection[str], point: str
 ) -> Block:
     rows = Rows.of(sheet, first, time)
+    default = _direction_of(sheet, first - head)
     times, labels = _times(rows, names, time)
     columns: list[Column] = []
     left_out: list[str] = []
     flagged = 0
     for place, name in enumerate(names[: len(rows.cells)]):
         cells = rows.cells[place]
-        if place in times or place < time or all(cell is None for cell in cells):
+        if place in times or place < time:
             continue
         if says_quality(name):
             columns[flagged:] = [replace(column, quality=cells) for column in columns[flagged:]]
             flagged = len(columns)
+        elif not name and all(cell is None for cell in cells):
+            continue
         elif why := _not_understood(name):
             left_out.append(f"column '{name}' {why}")
-        elif column := _column(sheet, place, name, cells, point, exporting):
+        elif column := _column(sheet, place, name, cells, point, default, exporting):
             columns.append(column)
         else:
             left_out.append(f"column '{name}' says neither import nor export")
@@ -106,11 +113,13 @@ def _one(
 
 def _times(rows: Rows, names: list[str], time: int) -> tuple[list[int], Labels | None]:
     """Places of the columns of times, and which end of an interval the only one says."""
-    cells = [column[0] for column in rows.cells[time : time + 3]]
+    cells = [column[0] for column in rows.cells[time : time + 4]]
     if len(cells) > 1 and is_time_of_day(cells[1]):
-        both = len(cells) > 2 and is_time_of_day(cells[2])
-        places = [time, time + 1, time + 2][: 2 + both]
-        return places, "begin" if both else _said(names[time + 1]) or _said(names[time])
+        if len(cells) > 3 and is_time(cells[2]) and is_time_of_day(cells[3]):
+            return [time, time + 1, time + 2, time + 3], "begin"
+        if len(cells) > 2 and is_time_of_day(cells[2]):
+            return [time, time + 1, time + 2], "begin"
+        return [time, time + 1], _said(names[time + 1]) or _said(names[time])
     if len(cells) > 1 and is_time(cells[1]):
         return [time, time + 1], "begin"
     return [time], _said(names[time])
@@ -132,14 +141,20 @@ def _not_understood(name: str) -> str | None:
 
 
 def _column(
-    sheet: Sheet, place: int, name: str, cells: tuple[object, ...], point: str, exporting: Collection[str]
+    sheet: Sheet,
+    place: int,
+    name: str,
+    cells: tuple[object, ...],
+    point: str,
+    default: Quantity | None,
+    exporting: Collection[str],
 ) -> Column | None:
     meaning, meter, rest = worded(name)
     known = POINT.fullmatch(rest) is not None or rest in exporting
     # What is left of a name beside an id that the file says is a word more, not another point.
     at = rest if rest and (known or not POINT.fullmatch(point)) else point
     if meaning is None and (known or not rest):
-        meaning = Meaning("export" if at in exporting else "import")
+        meaning = Meaning(default or ("export" if at in exporting else "import"))
     if meaning is None or meter is None:
         return None
     if not at:
@@ -147,7 +162,7 @@ def _column(
             f"{sheet.place}: column '{name}' names no metering point, and neither does the file; put the id before it, "
             "into a line above the names such as Zählpunkt;AT0099900…, or into the name of the file."
         )
-    return Column(name, place, at, meaning, meter, series(name, cells), None)
+    return Column(name, place, point_id(at), meaning, meter, series(name, cells), None)
 
 
 def _point_of(sheet: Sheet, lines: int) -> str:
@@ -164,6 +179,15 @@ def _point_of(sheet: Sheet, lines: int) -> str:
                 return said
     found = POINT.search(sheet.path.stem.replace("_", " "))
     return found[0] if found else ""
+
+
+def _direction_of(sheet: Sheet, lines: int) -> Quantity | None:
+    """The only register of a file, by the lines above the names."""
+    for row in sheet.rows[:lines]:
+        label, *said = (str(cell) for cell in row if cell is not None)
+        if _DIRECTION_WORDS.match(label):
+            return directed(" ".join([label, *said]))
+    return None
 
 
 def _by_point(sheet: Sheet, first: int, column: int) -> dict[str, Sheet]:

@@ -37,7 +37,7 @@ def gap_lines(gaps: Sequence[Gap], zone: ZoneInfo) -> list[str]:
     for gap in gaps:
         spans.setdefault((gap.start, gap.end, gap.slots), []).append(f"{gap.point} {gap.quantity}")
     rows = sorted(spans.items())
-    lines = [f"{many(len(gaps), 'gap')}; nothing is filled in:"]
+    lines = [f"{many(len(gaps), 'gap')}, left empty:"]
     for (start, end, slots), columns in rows[:_MOST_GAPS]:
         lines.append(f"  {local(start, zone)} to {local(end, zone)}, {many(slots, 'slot')}: {', '.join(columns)}")
     if len(rows) > _MOST_GAPS:
