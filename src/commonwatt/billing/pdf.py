@@ -30,7 +30,7 @@ _GAP: Final = 7.0
 """Between two columns."""
 _INK, _SOFT, _RULE, _WASH = (26, 34, 48), (89, 99, 115), (213, 218, 225), (230, 241, 248)
 _FILLS: Final = {"drawn": (233, 236, 240), "fed": (233, 236, 240), "bought": (0, 114, 178), "sold": (173, 116, 0)}
-_COLUMNS: Final = (42.0, 54.0, 18.0, 20.0, 15.0, 14.0, 15.0)
+_COLUMNS: Final = (39.0, 52.0, 18.0, 20.0, 17.0, 15.0, 17.0)
 """Widths of a document's, as `words.HEAD` has them."""
 _CURVE: Final = 32.0
 """Height of the bars of the month's curve."""
@@ -191,8 +191,7 @@ def _letterhead(page: _Paper, sheet: Sheet, month: str) -> None:
         low = page.pdf.get_y()
     page.pdf.set_y(top)
     with page.column(_LEFT + _WIDTH * 0.62, _RIGHT):
-        for each in rest:
-            page.text(each, 8, soft=True, right=True)
+        page.text(" · ".join(rest), 8, soft=True, right=True)
     low = max(low, page.pdf.get_y()) + 1.5
     page.pdf.set_draw_color(_RULE)
     page.pdf.line(_LEFT, low, _RIGHT, low)

@@ -53,7 +53,9 @@ def document(sheet: Sheet, paper: Document) -> Words:
     notes = [paper.vat.note] if paper.vat.note else []
     if paper.title == CREDIT_NOTE:
         notes.append(f"Self-billing: {paper.recipient.name} makes this out for {paper.issuer.name}.")
-    if paper.lines and any(line.corrects for line in paper.lines):
+    if sign * paper.gross < 0:
+        notes.append(f"The sum is below zero: {paper.issuer.name} owes it to {paper.recipient.name}.")
+    if any(line.corrects for line in paper.lines):
         notes.append("A correction is the difference to what an earlier bill said of its month.")
     return Words(
         f"{paper.title} no. {paper.number}",
