@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 
 import bill_cases as cases
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from profiles import dear
 from pypdf import PdfReader
 
+from commonwatt import billing
 from commonwatt.billing.lines import MemberBill
 from commonwatt.billing.pdf import pdf
 from commonwatt.billing.sheet import Sheet
@@ -20,11 +22,21 @@ from commonwatt.billing.words import money
 from commonwatt.community.billing import Billing
 from commonwatt.errors import OutputError
 
+FONTS = Path(billing.__file__).parent / "fonts"
 EUROPE = (
     "Þórður Æsir Øystein Ångström Łukasz Żółć Dvořák Čapková Ťažký Őze Űrhajó Ğül Şahin İzmir Ĳssel Œuvre Ñandú Çelebi "
     "Ħal Għaxaq Șerban Țară Žydrūnas Ģirts Ķekava Ŵyn Ŷ Ελένη Παπαδόπουλος Щерев Їжакевич Ђорђе Ќосе Ўладзімір Ẑeŭs "
     "Քոչարյան შოთა"
 )
+
+
+def test_the_fonts_come_with_their_licence_and_the_name_that_it_allows() -> None:
+    licence = (FONTS / "LICENSE-DejaVu.txt").read_text("utf-8")
+    assert "Bitstream Vera Fonts Copyright" in licence
+    assert "Arev Fonts Copyright" in licence
+    assert "tools/subset_fonts.py" in (FONTS / "NOTICE.txt").read_text("utf-8")
+    for file in FONTS.glob("*.ttf"):
+        assert file.name.startswith("DejaVu")
 
 
 def texts(sheet: Sheet) -> list[str]:
@@ -97,10 +109,10 @@ def test_nothing_in_a_name_is_taken_for_the_number_of_pages() -> None:
 @dear(20)
 @given(cases.months())
 def test_any_bill_is_printed_with_its_total(month: tuple[list[MemberBill], Billing]) -> None:
-    bills, billing = month
+    bills, community = month
     for own in bills:
         party = own.party if own.documents else cases.HUBER
-        pages = texts(cases.sheet(own, party, billing))
+        pages = texts(cases.sheet(own, party, community))
         assert f"page 1 of {len(pages)}" in pages[0]
         flat = "".join("".join(pages).split())
         assert all(money(abs(paper.gross)) in flat for paper in own.documents)

@@ -12,7 +12,7 @@ from datetime import date
 from fractions import Fraction
 from typing import Final
 
-from commonwatt.billing.lines import CENT, CREDIT_NOTE, FED_IN, MEMBER_FEE, POINT_FEE, TAKEN, Document, Line
+from commonwatt.billing.lines import CENT, CREDIT_NOTE, FED_IN, MEMBER_FEE, POINT_FEE, TAKEN, Document, Line, cents
 from commonwatt.billing.month import Month
 from commonwatt.billing.sepa import obstacle_to_debit
 from commonwatt.billing.sheet import Sheet
@@ -72,15 +72,14 @@ def _row(line: Line, month: Month, sign: int) -> tuple[str, ...]:
         label += f", {line.month.first:%B %Y}{', corrected' if line.corrects else ''}"
     energy = NONE if line.wh is None else kwh(line.wh)
     price = NONE if line.price is None else price_text(line.price)
-    amounts = (money(sign * cents) for cents in (line.net, line.vat, line.gross))
+    amounts = (money(sign * amount) for amount in (line.net, line.vat, line.gross))
     return (label, line.key.point or NONE, energy, price, *amounts)
 
 
 def head(paper: Document, currency: str) -> tuple[str, ...]:
     """HEAD with what the amounts are in and the rate of tax."""
     rate = f"VAT {price_text(round_half_up(paper.vat.rate * 100 * 10**6)).removesuffix('.00')} %"
-    names = [*HEAD[:4], f"Net {currency}", rate if paper.vat.rate else "VAT", f"Gross {currency}"]
-    return tuple(names)
+    return (*HEAD[:4], f"Net {currency}", rate if paper.vat.rate else "VAT", f"Gross {currency}")
 
 
 def balance(sheet: Sheet) -> str:
@@ -148,7 +147,7 @@ def comparison(sheet: Sheet) -> Comparison | None:
     if not sheet.compared:
         return None
     own = sum(line.gross for line in sheet.bill.lines if not line.corrects and line.month == sheet.month)
-    lines = [(each.name, _cents(each.alone), _cents(each.shared)) for each in sheet.compared]
+    lines = [(each.name, cents(Fraction(each.alone)), cents(Fraction(each.shared))) for each in sheet.compared]
     lines.append(("This bill, without corrections", 0, own))
     alone, shared = sum(line[1] for line in lines), sum(line[2] for line in lines)
     rows = [(name, money(left), money(right)) for name, left, right in [*lines, ("In all", alone, shared)]]
@@ -184,9 +183,9 @@ def address(party: Party) -> tuple[str, ...]:
     return (party.name, *party.address, *([f"VAT no. {party.vat_id}"] if party.vat_id else []))
 
 
-def money(cents: int) -> str:
-    """An amount with two decimals, and a minus that is as wide as a digit."""
-    return decimal_text(cents * CENT, 2).replace("-", "−")
+def money(amount: int) -> str:
+    """An amount [cents] with two decimals, and a minus that is as wide as a digit."""
+    return decimal_text(amount * CENT, 2).replace("-", "−")
 
 
 def kwh(wh: int) -> str:
@@ -202,12 +201,6 @@ def day(when: date) -> str:
 def iban(digits: str) -> str:
     """In groups of four."""
     return " ".join(digits[place : place + 4] for place in range(0, len(digits), 4))
-
-
-def _cents(amount: int) -> int:
-    """From micro-currency, half a cent away from zero."""
-    nearest = round_half_up(Fraction(abs(amount), CENT))
-    return nearest if amount >= 0 else -nearest
 
 
 def _part(some: int, whole: int) -> str:
