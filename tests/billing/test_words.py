@@ -110,7 +110,7 @@ def test_an_invoice_that_corrections_turned_says_who_owes() -> None:
     ],
 )
 def test_the_comparison_adds_this_bill_and_may_be_against_the_community(alone: int, shared: int, verdict: str) -> None:
-    sheet = replace(cases.sheet(), compared=(Compared("Utility: energy", alone, shared),))
+    sheet = replace(cases.sheet(), compared=(Compared("utility: energy", alone, shared),))
     found = words.comparison(sheet)
     assert found is not None
     assert found.verdict == verdict
@@ -131,9 +131,9 @@ def test_the_comparison_leaves_corrections_of_other_months_out() -> None:
 def test_readings_and_what_was_settled_anew() -> None:
     sheet = cases.sheet()
     assert words.readings(sheet) == (
-        "Quarter hours: 2974 measured, 6 substituted. 4 quarter hours were settled anew since the first bill of them."
+        "Readings: 2974 measured, 6 substituted. 4 quarter hours were settled anew since the first bill of them."
     )
-    assert words.readings(replace(sheet, readings=(), corrected=0)) == "No quarter hour was read."
+    assert words.readings(replace(sheet, readings=(), corrected=0)) == "There are no readings."
 
 
 def test_energy_in_out_and_shared() -> None:

@@ -147,7 +147,10 @@ def comparison(sheet: Sheet) -> Comparison | None:
     if not sheet.compared:
         return None
     own = sum(line.gross for line in sheet.bill.lines if not line.corrects and line.month == sheet.month)
-    lines = [(each.name, cents(Fraction(each.alone)), cents(Fraction(each.shared))) for each in sheet.compared]
+    lines = [
+        (each.name[:1].upper() + each.name[1:], cents(Fraction(each.alone)), cents(Fraction(each.shared)))
+        for each in sheet.compared
+    ]
     lines.append(("This bill, without corrections", 0, own))
     alone, shared = sum(line[1] for line in lines), sum(line[2] for line in lines)
     rows = [(name, money(left), money(right)) for name, left, right in [*lines, ("In all", alone, shared)]]
@@ -161,7 +164,7 @@ def comparison(sheet: Sheet) -> Comparison | None:
 def readings(sheet: Sheet) -> str:
     """How the meters' values were obtained, and what was settled anew."""
     told = ", ".join(f"{count} {word}" for word, count in sheet.readings if count)
-    first = f"Quarter hours: {told}." if told else "No quarter hour was read."
+    first = f"Readings: {told}." if told else "There are no readings."
     if not sheet.corrected:
         return first
     again = "was" if sheet.corrected == 1 else "were"
