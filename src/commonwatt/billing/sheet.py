@@ -46,6 +46,7 @@ class Sheet:
     corrected : how many of its slots were settled anew since they were first billed
     root : of all bills of the month, 32 bytes; with it and the file beside, anybody can check the page's figures
     billing : whom the bills are from
+    file : name of the bill that the page can be checked with; empty = the member's id
     """
 
     community: str
@@ -59,3 +60,4 @@ class Sheet:
     corrected: int
     root: bytes
     billing: Billing
+    file: str = ""

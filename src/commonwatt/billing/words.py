@@ -173,7 +173,7 @@ def readings(sheet: Sheet) -> str:
 
 def check(sheet: Sheet) -> tuple[str, str, tuple[str, ...]]:
     """How to check the page: a sentence, the root of the month's bills, commands."""
-    file = shlex.quote(f"{sheet.bill.member}.json")
+    file = shlex.quote(sheet.file or f"{sheet.bill.member}.json")
     sentence = (
         "Every figure here follows from the file that comes with this page. All bills of the month have one root, the "
         "same for every member: compare it with a neighbour's."
