@@ -13,7 +13,7 @@ from pathlib import Path
 
 SOURCE = Path("/usr/share/fonts/truetype/dejavu")
 FOLDER = Path(__file__).parents[1] / "src/commonwatt/billing/fonts"
-# Latin with its extensions and accents, Greek, Cyrillic, Armenian, Georgian, old Greek, punctuation, currencies, arrows.
+# Latin with its extensions, Greek, Cyrillic, Armenian, Georgian, old Greek, punctuation, currencies, arrows.
 BLOCKS = (
     (0x0020, 0x024F),
     (0x02B0, 0x036F),

@@ -174,6 +174,7 @@ def test_other_bills_make_another_message_number() -> None:
         ("Петър Щерев", "Petar Shterev"),
         ("Ελλάς\u00a0ΑΕ", "Ellas AE"),
         ("//a//b//", "a/b"),
+        ("/ /a / /", "a"),
         ("山田", ".."),
         ("ﬁ²½", "fi21.2"),
         ("", "."),

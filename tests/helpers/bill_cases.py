@@ -71,7 +71,11 @@ def sheet(own: MemberBill | None = None, party: Party = HUBER, billing: Billing 
     )
     compared = (
         Compared("Utility: energy", 61_234_567, 42_100_000),
+        Compared("Utility: feed-in", -4_104_000, -1_368_000),
         Compared("Grid company: network fee", 12_000_000, 9_500_000),
+        Compared("Grid company: metering", 2_400_000, 2_400_000),
+        Compared("Levy: renewables", 1_234_500, 812_345),
+        Compared("VAT on these", 14_553_013, 10_688_869),
     )
     return Sheet(
         "Lindenhof",

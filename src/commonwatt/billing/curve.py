@@ -75,11 +75,11 @@ def curve(days: Sequence[Day], width: float, height: float) -> Curve:
 
 
 def _ticks(most: int, least: int) -> list[float]:
-    """Round values from -least to most [kWh], about four; 0 is one of them."""
+    """Round values from -least to most [kWh], about five; 0 is one of them."""
     span = (most + least) / WH_PER_KWH
     if not span:
         return [0.0]
-    power = 10.0 ** math.floor(math.log10(span / 4))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= span / 4)
+    power = 10.0 ** math.floor(math.log10(span / 6))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= span / 6)
     first, last = -math.floor(least / WH_PER_KWH / step), math.floor(most / WH_PER_KWH / step)
     return [round(place * step, 9) for place in range(first, last + 1)]

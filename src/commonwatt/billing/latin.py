@@ -11,11 +11,9 @@ _LETTERS: Final = (
     "Ħ=H ħ=h ı=i Ŋ=N ŋ=n Ŧ=T ŧ=t ĸ=k ſ=s €=EUR &=+ _=- –=- —=- ‘=' ’=' `=' ´=' “=' ”=' „=' \"=' @=(at) ;=,"
 )
 _SOUNDS: Final = (
-    "α=a β=v γ=g δ=d ε=e ζ=z η=i θ=th ι=i κ=k λ=l μ=m ν=n ξ=x ο=o π=p ρ=r σ=s ς=s τ=t υ=y φ=f χ=ch ψ=ps "
-    "ω=o "
-    "а=a б=b в=v г=g д=d е=e ж=zh з=z и=i й=y к=k л=l м=m н=n о=o п=p р=r с=s т=t у=u ф=f х=h ц=ts ч=ch "
-    "ш=sh щ=sht ъ=a ы=y ь=y э=e ю=yu я=ya і=i ї=yi є=ye ґ=g ј=j љ=lj њ=nj ћ=c ђ=dj џ=dz ѕ=dz ѓ=gj ќ=kj "
-    "ў=u "
+    "α=a β=v γ=g δ=d ε=e ζ=z η=i θ=th ι=i κ=k λ=l μ=m ν=n ξ=x ο=o π=p ρ=r σ=s ς=s τ=t υ=y φ=f χ=ch ψ=ps ω=o "
+    "а=a б=b в=v г=g д=d е=e ж=zh з=z и=i й=y к=k л=l м=m н=n о=o п=p р=r с=s т=t у=u ф=f х=h ц=ts ч=ch ш=sh щ=sht "
+    "ъ=a ы=y ь=y э=e ю=yu я=ya і=i ї=yi є=ye ґ=g ј=j љ=lj њ=nj ћ=c ђ=dj џ=dz ѕ=dz ѓ=gj ќ=kj ў=u"
 )
 _PAIRS: Final = {"ου": "ou", "ού": "ou", "Ου": "Ou", "Ού": "Ou", "ΟΥ": "OU"}
 """Two Greek letters with one sound."""
@@ -36,8 +34,8 @@ def latin(text: str, longest: int) -> str:
     for pair, sound in _PAIRS.items():
         own = own.replace(pair, sound)
     bare = "".join(_spelt(each) for each in own)
-    found = " ".join(_REFUSED.sub(".", bare).split())[:longest].strip()
-    return re.sub(r"/+", "/", found).strip("/").strip() or "."
+    found = " ".join(_REFUSED.sub(".", bare).split())[:longest]
+    return re.sub(r"/+", "/", found).strip("/ ") or "."
 
 
 def _spelt(letter: str) -> str:

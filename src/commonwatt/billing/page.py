@@ -14,7 +14,7 @@ from commonwatt.billing.curve import LEGEND, Curve, curve
 from commonwatt.billing.lines import Document
 from commonwatt.billing.sheet import Sheet
 
-_WIDTH, _HEIGHT = 400.0, 96.0
+_WIDTH, _HEIGHT = 400.0, 88.0
 """Of the curve, in user units."""
 _LEFT, _BELOW = 24.0, 24.0
 """Room for its numbers on the left, for days and legend below."""
@@ -55,7 +55,7 @@ def _letterhead(sheet: Sheet, month: str) -> str:
     if sheet.bill.documents:
         facts.append(("Date", words.day(sheet.bill.documents[0].issued)))
     return (
-        f'<div class="from"><p><b>{_name(name)}</b></p><p class="small soft">{_lines(rest)}</p></div>'
+        f'<div class="from"><p><b>{_name(name)}</b></p><p class="small soft r">{_name(" · ".join(rest))}</p></div>'
         f'<div class="to"><address>{_lines(words.address(sheet.member))}</address>{_pairs(facts)}</div>'
     )
 
@@ -104,14 +104,15 @@ def _ends(sheet: Sheet) -> str:
         left = (
             '<div class="whole"><h2>Alone, and with the community</h2>'
             f"<table>{head}<tbody>{_joined(rows)}</tbody></table>"
-            f'<p>{escape(compared.verdict)}</p><p class="small soft">{escape(words.ESTIMATED)}</p></div>'
+            f"<p>{escape(compared.verdict)}</p></div>"
         )
     right = (
         '<div class="whole"><h2>How it was measured, how to check it</h2>'
         f'<p class="small">{escape(words.readings(sheet))}</p><p class="small">{escape(sentence)}</p>'
         f"<pre>{escape(chr(10).join((f'root {root}', *commands)))}</pre></div>"
     )
-    return f'<section class="halves">{left}{right}</section>'
+    below = f'<p class="small soft">{escape(words.ESTIMATED)}</p>' if compared else ""
+    return f'<section class="halves">{left}{right}</section>{below}'
 
 
 def svg(sheet: Sheet, month: str) -> str:

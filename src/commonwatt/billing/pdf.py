@@ -30,7 +30,7 @@ _GAP: Final = 7.0
 """Between two columns."""
 _INK, _SOFT, _RULE, _WASH = (26, 34, 48), (89, 99, 115), (213, 218, 225), (230, 241, 248)
 _FILLS: Final = {"drawn": (233, 236, 240), "fed": (233, 236, 240), "bought": (0, 114, 178), "sold": (173, 116, 0)}
-_COLUMNS: Final = (42.0, 54.0, 18.0, 20.0, 15.0, 14.0, 15.0)
+_COLUMNS: Final = (39.0, 52.0, 18.0, 20.0, 17.0, 15.0, 17.0)
 """Widths of a document's, as `words.HEAD` has them."""
 _CURVE: Final = 32.0
 """Height of the bars of the month's curve."""
@@ -42,7 +42,7 @@ def pdf(sheet: Sheet) -> bytes:
     A letter that the embedded font does not have, which has those of Europe, stands as "?", and the page says so.
     Raises OutputError where the package that writes PDF is not installed.
     """
-    page = _Paper(_empty(sheet))
+    page = _Paper(*_empty(sheet))
     month = f"{sheet.month.first:%B %Y}"
     _letterhead(page, sheet, month)
     _balance(page, sheet, month)
@@ -57,10 +57,11 @@ def pdf(sheet: Sheet) -> bytes:
     return bytes(page.pdf.output())
 
 
-def _empty(sheet: Sheet) -> FPDF:
-    """A document without pages, with its fonts and what stands in its head."""
+def _empty(sheet: Sheet) -> tuple[FPDF, frozenset[int]]:
+    """A document with an empty page, and the letters that both of its fonts have."""
     try:
         from fpdf import FPDF
+        from fpdf.fonts import TTFFont
     except ImportError:
         raise OutputError('A PDF needs a further package; install it with: pip install "commonwatt[pdf]"') from None
     made = FPDF(format="A4")
@@ -76,16 +77,17 @@ def _empty(sheet: Sheet) -> FPDF:
     made.set_margins(_LEFT, _TOP, 210 - _RIGHT)
     made.set_auto_page_break(auto=True, margin=297 - _BOTTOM)
     made.add_page()
-    return made
+    letters = [frozenset(font.cmap) for font in made.fonts.values() if isinstance(font, TTFFont)]
+    return made, frozenset.intersection(*letters)
 
 
 class _Paper:
-    """Writes from above to below. unknown : whether a letter was replaced"""
+    """Writes from above to below. letters : that the fonts have; unknown : whether another one was replaced"""
 
-    def __init__(self, made: FPDF) -> None:
+    def __init__(self, made: FPDF, letters: frozenset[int]) -> None:
         self.pdf = made
         self.unknown = False
-        self._letters = set(getattr(made.fonts["page"], "cmap", ()))
+        self._letters = letters
 
     def text(self, content: str, size: float, *, bold: bool = False, soft: bool = False, right: bool = False) -> None:
         """A paragraph between the margins."""
@@ -191,8 +193,7 @@ def _letterhead(page: _Paper, sheet: Sheet, month: str) -> None:
         low = page.pdf.get_y()
     page.pdf.set_y(top)
     with page.column(_LEFT + _WIDTH * 0.62, _RIGHT):
-        for each in rest:
-            page.text(each, 8, soft=True, right=True)
+        page.text(" · ".join(rest), 8, soft=True, right=True)
     low = max(low, page.pdf.get_y()) + 1.5
     page.pdf.set_draw_color(_RULE)
     page.pdf.line(_LEFT, low, _RIGHT, low)
@@ -309,7 +310,7 @@ def _ends(page: _Paper, sheet: Sheet) -> None:
     """The comparison, how the readings were obtained, and how to check it all."""
     compared, half = words.comparison(sheet), (_WIDTH - _GAP) / 2
     page.gap(2)
-    page.keep(32 + 5 * len(compared.rows if compared else ()))
+    page.keep(max(45, 32 + 5 * len(compared.rows if compared else ())))
     top, ends = page.pdf.get_y(), []
     if compared:
         with page.column(_LEFT, _LEFT + half):

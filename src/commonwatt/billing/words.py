@@ -12,7 +12,7 @@ from datetime import date
 from fractions import Fraction
 from typing import Final
 
-from commonwatt.billing.lines import CENT, CREDIT_NOTE, FED_IN, MEMBER_FEE, POINT_FEE, TAKEN, Document, Line
+from commonwatt.billing.lines import CENT, CREDIT_NOTE, FED_IN, MEMBER_FEE, POINT_FEE, TAKEN, Document, Line, cents
 from commonwatt.billing.month import Month
 from commonwatt.billing.sepa import obstacle_to_debit
 from commonwatt.billing.sheet import Sheet
@@ -53,7 +53,9 @@ def document(sheet: Sheet, paper: Document) -> Words:
     notes = [paper.vat.note] if paper.vat.note else []
     if paper.title == CREDIT_NOTE:
         notes.append(f"Self-billing: {paper.recipient.name} makes this out for {paper.issuer.name}.")
-    if paper.lines and any(line.corrects for line in paper.lines):
+    if sign * paper.gross < 0:
+        notes.append(f"The sum is below zero: {paper.issuer.name} owes it to {paper.recipient.name}.")
+    if any(line.corrects for line in paper.lines):
         notes.append("A correction is the difference to what an earlier bill said of its month.")
     return Words(
         f"{paper.title} no. {paper.number}",
@@ -70,15 +72,14 @@ def _row(line: Line, month: Month, sign: int) -> tuple[str, ...]:
         label += f", {line.month.first:%B %Y}{', corrected' if line.corrects else ''}"
     energy = NONE if line.wh is None else kwh(line.wh)
     price = NONE if line.price is None else price_text(line.price)
-    amounts = (money(sign * cents) for cents in (line.net, line.vat, line.gross))
+    amounts = (money(sign * amount) for amount in (line.net, line.vat, line.gross))
     return (label, line.key.point or NONE, energy, price, *amounts)
 
 
 def head(paper: Document, currency: str) -> tuple[str, ...]:
     """HEAD with what the amounts are in and the rate of tax."""
     rate = f"VAT {price_text(round_half_up(paper.vat.rate * 100 * 10**6)).removesuffix('.00')} %"
-    names = [*HEAD[:4], f"Net {currency}", rate if paper.vat.rate else "VAT", f"Gross {currency}"]
-    return tuple(names)
+    return (*HEAD[:4], f"Net {currency}", rate if paper.vat.rate else "VAT", f"Gross {currency}")
 
 
 def balance(sheet: Sheet) -> str:
@@ -146,7 +147,10 @@ def comparison(sheet: Sheet) -> Comparison | None:
     if not sheet.compared:
         return None
     own = sum(line.gross for line in sheet.bill.lines if not line.corrects and line.month == sheet.month)
-    lines = [(each.name, _cents(each.alone), _cents(each.shared)) for each in sheet.compared]
+    lines = [
+        (each.name[:1].upper() + each.name[1:], cents(Fraction(each.alone)), cents(Fraction(each.shared)))
+        for each in sheet.compared
+    ]
     lines.append(("This bill, without corrections", 0, own))
     alone, shared = sum(line[1] for line in lines), sum(line[2] for line in lines)
     rows = [(name, money(left), money(right)) for name, left, right in [*lines, ("In all", alone, shared)]]
@@ -160,7 +164,7 @@ def comparison(sheet: Sheet) -> Comparison | None:
 def readings(sheet: Sheet) -> str:
     """How the meters' values were obtained, and what was settled anew."""
     told = ", ".join(f"{count} {word}" for word, count in sheet.readings if count)
-    first = f"Quarter hours: {told}." if told else "No quarter hour was read."
+    first = f"Readings: {told}." if told else "There are no readings."
     if not sheet.corrected:
         return first
     again = "was" if sheet.corrected == 1 else "were"
@@ -169,7 +173,7 @@ def readings(sheet: Sheet) -> str:
 
 def check(sheet: Sheet) -> tuple[str, str, tuple[str, ...]]:
     """How to check the page: a sentence, the root of the month's bills, commands."""
-    file = shlex.quote(f"{sheet.bill.member}.json")
+    file = shlex.quote(sheet.file or f"{sheet.bill.member}.json")
     sentence = (
         "Every figure here follows from the file that comes with this page. All bills of the month have one root, the "
         "same for every member: compare it with a neighbour's."
@@ -182,9 +186,9 @@ def address(party: Party) -> tuple[str, ...]:
     return (party.name, *party.address, *([f"VAT no. {party.vat_id}"] if party.vat_id else []))
 
 
-def money(cents: int) -> str:
-    """An amount with two decimals, and a minus that is as wide as a digit."""
-    return decimal_text(cents * CENT, 2).replace("-", "−")
+def money(amount: int) -> str:
+    """An amount [cents] with two decimals, and a minus that is as wide as a digit."""
+    return decimal_text(amount * CENT, 2).replace("-", "−")
 
 
 def kwh(wh: int) -> str:
@@ -200,12 +204,6 @@ def day(when: date) -> str:
 def iban(digits: str) -> str:
     """In groups of four."""
     return " ".join(digits[place : place + 4] for place in range(0, len(digits), 4))
-
-
-def _cents(amount: int) -> int:
-    """From micro-currency, half a cent away from zero."""
-    nearest = round_half_up(Fraction(abs(amount), CENT))
-    return nearest if amount >= 0 else -nearest
 
 
 def _part(some: int, whole: int) -> str:
