@@ -165,7 +165,7 @@ def test_who_has_left_gets_what_is_corrected_later(tmp_path: Path) -> None:
     november = {name: wh for name, wh in counted(NOVEMBER, 2).items() if name != "A1"}
     billed = settled(tmp_path, NOVEMBER, [write_export(tmp_path / "c.csv", NOVEMBER, november)], gone)
     (anna,) = (bill for bill in billed.issued.bills if bill.member == "anna")
-    assert [(line.month, line.corrects) for line in anna.lines] == [(OCTOBER, True)]
+    assert [(line.month, line.corrects) for line in anna.lines] == [(OCTOBER, "2026-0001")]
     assert anna.total < 0
 
 
@@ -244,7 +244,7 @@ def test_all_gaps_are_told_at_once(tmp_path: Path) -> None:
         write_export(tmp_path / "c.csv", OCTOBER, part, slice(103, None)),
     ]
     told = (
-        "2 gaps; nothing is filled in: 2026-10-05 04:00 CEST to 2026-10-05 07:00 CEST, 3 slots: A1 import, P2 export."
+        "2 gaps, left empty: 2026-10-05 04:00 CEST to 2026-10-05 07:00 CEST, 3 slots: A1 import, P2 export."
     )
     refused(tmp_path, OCTOBER, files, DataError, told)
 

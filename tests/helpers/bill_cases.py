@@ -43,7 +43,9 @@ _FEES = ((MEMBER_FEE, "", Amount(0, 200)), (POINT_FEE, IMPORT, Amount(0, 50)))
 
 def made(party: Party, amounts: Sequence[tuple[Key, Month, Amount, bool]], billing: Billing = BILLING) -> MemberBill:
     """A member's bill of amounts: key, month, amount, whether it corrects an earlier bill."""
-    lines = [line(key, month, amount, billing, party, corrects=fix) for key, month, amount, fix in amounts]
+    lines = [
+        line(key, month, amount, billing, party, "2026-0007" if fix else "") for key, month, amount, fix in amounts
+    ]
     member = amounts[0][0].member if amounts else "nobody"
     return bill(member, lines, billing, party, ISSUED, 1)[0]
 

@@ -143,13 +143,14 @@ class Archive:
         months = sorted(Month(int(name[1]), int(name[2])) for name in found if name)
         return [month for month in months if self.shelf(month).issued()]
 
-    def lines(self) -> dict[tuple[Month, Key], list[Line]]:
-        """All lines that were sent, by the month and what they are for, whichever month's bill they stood on."""
-        found: dict[tuple[Month, Key], list[Line]] = {}
+    def lines(self) -> dict[tuple[Month, Key], list[tuple[str, Line]]]:
+        """All lines that were sent, by the month and what they are for, each with the number of its document."""
+        found: dict[tuple[Month, Key], list[tuple[str, Line]]] = {}
         for month in self.months():
             issued = self.shelf(month).issued()
-            for line in (line for bill in issued.bills for line in bill.lines) if issued else ():
-                found.setdefault((line.month, line.key), []).append(line)
+            for document in (each for bill in issued.bills for each in bill.documents) if issued else ():
+                for line in document.lines:
+                    found.setdefault((line.month, line.key), []).append((document.number, line))
         return found
 
     def next_number(self) -> int:

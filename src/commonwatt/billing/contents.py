@@ -181,5 +181,5 @@ def _line(one: Line) -> dict[str, Any]:
     said: dict[str, Any] = {"line": one.key.kind, "point": one.key.point, "month": str(one.month)}
     said |= {} if one.wh is None else {"wh": one.wh}
     said |= {} if one.price is None else {"price": one.price}
-    said |= {"corrects": True} if one.corrects else {}
+    said |= {"corrects": one.corrects} if one.corrects else {}
     return said | {"net": one.net, "vat": one.vat, "gross": one.gross, "creditor": one.creditor}

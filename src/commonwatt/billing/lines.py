@@ -63,7 +63,7 @@ class Line:
         no single one
     net, vat, gross : [cents], positive = the member owes
     creditor : whose income it is, by its name
-    corrects : it is the difference to what an earlier bill said of that month
+    corrects : number of the document to which it is the difference; empty where it is none
     """
 
     key: Key
@@ -73,7 +73,7 @@ class Line:
     net: int
     vat: int
     creditor: str
-    corrects: bool = False
+    corrects: str = ""
 
     @property
     def gross(self) -> int:
@@ -201,7 +201,7 @@ def cents(amount: Fraction) -> int:
     return rounded(amount / CENT)
 
 
-def line(key: Key, month: Month, amount: Amount, billing: Billing, party: Party, *, corrects: bool = False) -> Line:
+def line(key: Key, month: Month, amount: Amount, billing: Billing, party: Party, corrects: str = "") -> Line:
     """The line of an amount, with its VAT. party : the member"""
     issuer = party if key.kind == FED_IN else billing.creditor
     wh = amount.wh if key.kind in (TAKEN, FED_IN) else None

@@ -12,7 +12,7 @@ from typing import Any, Final
 from commonwatt.billing.page import html
 from commonwatt.billing.pdf import pdf as printed
 from commonwatt.billing.run import Billed
-from commonwatt.billing.sepa import direct_debits, transfers
+from commonwatt.billing.sepa import Batch, direct_debits, transfers
 from commonwatt.billing.tables import charges_csv, harmless
 from commonwatt.data.times import local
 from commonwatt.errors import OutputError
@@ -106,11 +106,16 @@ def _tables(billed: Billed, out: Path) -> Iterator[Path]:
 
 def _payments(billed: Billed, out: Path) -> Iterator[Path]:
     """What a bank is given, where there is anything."""
-    understood = billed.understood
-    for name, made in (("direct-debits.xml", direct_debits), ("transfers.xml", transfers)):
-        batch = made(billed.issued.bills, understood.billing, understood.community.currency)
+    for name, batch in payments(billed).items():
         if batch.xml:
             yield _written(out / name, batch.xml)
+
+
+def payments(billed: Billed) -> dict[str, Batch]:
+    """Payment orders by the name of their file, with whom they leave out."""
+    understood = billed.understood
+    given = billed.issued.bills, understood.billing, understood.community.currency
+    return {"direct-debits.xml": direct_debits(*given), "transfers.xml": transfers(*given)}
 
 
 _CORRECTED: Final = (

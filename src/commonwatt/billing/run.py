@@ -211,8 +211,12 @@ def _carried(archive: Archive, month: Month) -> list[tuple[Line, Party]]:
     ]
 
 
-def _changed(shelf: Shelf, sent: Mapping[Key, Sequence[Line]]) -> Iterator[tuple[Line, Party]]:
-    """What a month comes to now, less what bills said of it so far."""
+def _changed(shelf: Shelf, sent: Mapping[Key, Sequence[tuple[str, Line]]]) -> Iterator[tuple[Line, Party]]:
+    """What a month comes to now, less what bills said of it so far; it corrects the first document that said it.
+
+    sent : each line with the number of its document
+    """
+    own = {key.member: number for key, said in sent.items() for number, _ in said}
     file = shelf.community_file or shelf.path
     community, month = load(file), shelf.month
     billing, parties = _billing(community, file), {member.id: member.party for member in community.members}
@@ -222,6 +226,8 @@ def _changed(shelf: Shelf, sent: Mapping[Key, Sequence[Line]]) -> Iterator[tuple
     finally:
         store.close()
     for key in sorted(now.keys() | sent.keys()):
-        if change := correction(now.get(key), sent.get(key, ())):
+        said = sent.get(key, ())
+        if change := correction(now.get(key), [each for _, each in said]):
             party = parties[key.member]
-            yield line(key, month, change, billing, party, corrects=True), party
+            number = said[0][0] if said else own.get(key.member, str(month))
+            yield line(key, month, change, billing, party, number), party

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from commonwatt.billing.lines import FED_IN, TAKEN, MemberBill
-from commonwatt.billing.outputs import revisions
+from commonwatt.billing.outputs import payments, revisions
 from commonwatt.billing.run import Billed
 from commonwatt.plain import many, plain
 
@@ -25,7 +25,7 @@ def render(billed: Billed) -> RenderableType:
     parts += [Text(line) for line in _agreement(billed)]
     if billed.revised:
         parts.append(_revised(billed))
-    parts += [Text(plain(note)) for note in understood.notes]
+    parts += [Text(plain(note)) for note in (*_bank(billed), *understood.notes)]
     return Group(*parts)
 
 
@@ -77,6 +77,18 @@ def _agreement(billed: Billed) -> list[str]:
             f"{many(each.apart, 'slot')} apart; see comparison.csv"
         )
     return lines
+
+
+def _bank(billed: Billed) -> list[str]:
+    """What is in the files for the bank, and how many are not."""
+    told = []
+    for name, batch in payments(billed).items():
+        if batch.count:
+            told.append(f"{name}: {many(batch.count, 'payment')}, {batch.cents / 100:,.2f} EUR.")
+        if batch.left_out:
+            more = f" And {len(batch.left_out) - 1} more." if len(batch.left_out) > 1 else ""
+            told.append(f"{batch.left_out[0]}{more}")
+    return told
 
 
 def _revised(billed: Billed) -> Table:

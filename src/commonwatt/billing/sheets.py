@@ -16,6 +16,7 @@ from commonwatt.billing.sheet import Compared, Day, Sheet
 from commonwatt.community.billing import Billing
 from commonwatt.community.calendar import local_clock
 from commonwatt.data.reports import Quality
+from commonwatt.exchange.bill_files import bill_name
 from commonwatt.exchange.books import Books
 from commonwatt.units import IntArray
 
@@ -32,7 +33,7 @@ def sheets(books: Books, metered: Metered, issued: Issued, billing: Billing) -> 
     """A page for each bill with a document; who was no member in the month has no curve."""
     community = books.rules.community
     places = {member.id: member.index for member in community.members}
-    for bill in issued.bills:
+    for place, bill in enumerate(issued.bills):
         if not bill.documents:
             continue
         index = places.get(bill.member)
@@ -48,6 +49,7 @@ def sheets(books: Books, metered: Metered, issued: Issued, billing: Billing) -> 
             0,
             bytes.fromhex(issued.root),
             billing,
+            bill_name(place, bill.member),
         )
         yield page if index is None else _measured(page, books, metered, index)
 

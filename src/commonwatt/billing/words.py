@@ -56,7 +56,7 @@ def document(sheet: Sheet, paper: Document) -> Words:
     if sign * paper.gross < 0:
         notes.append(f"The sum is below zero: {paper.issuer.name} owes it to {paper.recipient.name}.")
     if any(line.corrects for line in paper.lines):
-        notes.append("A correction is the difference to what an earlier bill said of its month.")
+        notes.append("What corrects a document is the difference to what that one, and those after it, said.")
     return Words(
         f"{paper.title} no. {paper.number}",
         f"{day(paper.issued)}, due {day(paper.due)}, from {paper.issuer.name} to {paper.recipient.name}",
@@ -69,7 +69,7 @@ def document(sheet: Sheet, paper: Document) -> Words:
 def _row(line: Line, month: Month, sign: int) -> tuple[str, ...]:
     label = _LABELS[line.key.kind]
     if line.corrects or line.month != month:
-        label += f", {line.month.first:%B %Y}{', corrected' if line.corrects else ''}"
+        label += f", {line.month.first:%B %Y}{f', corrects {line.corrects}' if line.corrects else ''}"
     energy = NONE if line.wh is None else kwh(line.wh)
     price = NONE if line.price is None else price_text(line.price)
     amounts = (money(sign * amount) for amount in (line.net, line.vat, line.gross))

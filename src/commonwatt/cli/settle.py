@@ -137,7 +137,7 @@ def _files(understood: Understood) -> dict[str, Any]:
 
 def summary(billed: Billed) -> dict[str, Any]:
     """What a settled month comes to; money in cents, energy in Wh."""
-    from commonwatt.billing.outputs import revisions
+    from commonwatt.billing.outputs import payments, revisions
     from commonwatt.billing.tables import totals
 
     understood, sums = billed.understood, totals(billed.issued.bills)
@@ -155,6 +155,10 @@ def summary(billed: Billed) -> dict[str, Any]:
             "balance": sums.balance,
         },
         "revised": revisions(billed),
+        "bank": {
+            name: {"payments": batch.count, "cents": batch.cents, "leftOut": list(batch.left_out)}
+            for name, batch in payments(billed).items()
+        },
         "comparison": [
             {
                 "member": each.member,

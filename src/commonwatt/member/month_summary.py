@@ -74,7 +74,7 @@ def _charges(content: Mapping[str, Any]) -> Iterator[Charge]:
     for document in content["documents"]:
         for line in document["lines"]:
             point = f" …{line['point'][-8:]}" if line["point"] else ""
-            earlier = f" of {line['month']}, correction" if "corrects" in line else ""
+            earlier = f" of {line['month']}, corrects {line['corrects']}" if "corrects" in line else ""
             name = f"{line['line']}{earlier}{point}"
             yield Charge(name, line.get("wh"), line.get("price"), mean=False, amount=line["net"] * CENT)
         if document["tax"]:

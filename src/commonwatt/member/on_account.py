@@ -271,7 +271,7 @@ def _whole_document(given: Any) -> None:
         require(named, "a line has no name.")
         for key in ("net", "vat", "gross", *(key for key in more if key != "corrects")):
             _whole(line[key], -_MOST)
-        require(line.get("corrects", True) is True, "a line corrects something, or it does not say so.")
+        require(isinstance(line.get("corrects", ""), str), "what a line corrects is no number of a document.")
 
 
 def _column(given: Any, slots: int) -> Sequence[int]:

@@ -1,0 +1,225 @@
+"""Bills on account: proved by the chain of the books, refused when a figure, a page or a community is another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from month_cases import COMMUNITY, NOVEMBER, OCTOBER, community, counted, settled, write_export
+from shell import Shell
+
+from commonwatt.accounts.document import anchored
+from commonwatt.billing.archive import Archive
+from commonwatt.billing.outputs import write
+from commonwatt.billing.run import understand
+from commonwatt.errors import ConfigError, StoreError, VerificationError
+from commonwatt.member import on_account
+from commonwatt.member.summary import summary
+
+CHAINED = COMMUNITY.replace('kind = "none"', 'collateral = "none"')
+
+
+@pytest.fixture(scope="module")
+def october(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("chained")
+    billed = settled(folder, OCTOBER, [write_export(folder / "a.csv", OCTOBER, counted(OCTOBER, 1))], CHAINED)
+    write(billed, folder)
+    return folder
+
+
+@pytest.fixture
+def ben(october: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((october / "bills/ben.json").read_text())
+    return found
+
+
+def test_every_bill_is_proved(october: Path, said: Shell) -> None:
+    for name in ("anna", "ben", "cleo", "plant"):
+        found = said(
+            "verify", october / f"bills/{name}.json", "--card", october / f"cards/{name}.json", "--no-remember"
+        )
+        assert found.code == 0, found.err
+        assert "In each of 745 slots its share is the rule's, less than a Wh off" in found.out
+
+
+def test_bills_hold_nothing_of_others(october: Path) -> None:
+    names = {"anna": ("A1",), "ben": ("B1", "B2"), "cleo": ("C1", "C2"), "plant": ("P2",)}
+    counts = {name: wh.tolist() for name, wh in counted(OCTOBER, 1).items()}
+    for member, own in names.items():
+        text = (october / f"bills/{member}.json").read_text()
+        for register, wh in counts.items():
+            listed = json.dumps(wh, separators=(",", ":"))
+            assert (listed in text) == (register in own)
+        assert not [other for other in names if other != member and f'"{other}"' in text]
+
+
+def test_the_next_month_is_on_the_same_chain(october: Path, said: Shell, tmp_path: Path) -> None:
+    newcomer = CHAINED.replace("cleo.points", 'dora.points = [{ import = "D1" }]\ncleo.points')
+    values = counted(NOVEMBER, 2)
+    export = write_export(october / "c.csv", NOVEMBER, values)
+    more = write_export(tmp_path / "d.csv", NOVEMBER, {"D1": values["A1"] // 2})
+    more.write_text(more.read_text().replace("D1 export", "D1 import"))
+    write(settled(october, NOVEMBER, [export, more], newcomer), tmp_path)
+    numbers = {}
+    for name in ("anna", "dora", "cleo"):
+        ledger = ("--ledger", october / "books/ledger.sqlite")
+        found = said("verify", tmp_path / f"bills/{name}.json", "--card", tmp_path / f"cards/{name}.json", *ledger)
+        assert found.code == 0, found.err
+        numbers[name] = json.loads((tmp_path / f"bills/{name}.json").read_text())["content"]["member"]["index"]
+    # Who comes later has the next number, wherever it stands in the file.
+    assert numbers == {"anna": 0, "dora": 4, "cleo": 2}
+
+
+def test_the_bill_of_another_community_is_refused(october: Path, said: Shell, tmp_path: Path) -> None:
+    other = settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))], CHAINED)
+    write(other, tmp_path)
+    found = said("verify", tmp_path / "bills/ben.json", "--card", october / "cards/ben.json")
+    assert found.code == 8
+    assert "your card" in found.err
+    assert said("verify", october / "bills/anna.json", "--card", october / "cards/ben.json").code == 8
+
+
+def sealed(document: dict[str, Any]) -> dict[str, Any]:
+    """The document under a root of its own, as an operator could make it who anchors it."""
+    tree = anchored([document["page"]["content"], document["content"]]).tree
+    ways = [[f"0x{each.hex()}" for each in tree.proof(place)] for place in (0, 1)]
+    return {
+        "content": document["content"],
+        "anchor": {"root": f"0x{tree.root.hex()}", "index": 1, "siblings": ways[1]},
+        "page": {"content": document["page"]["content"], "siblings": ways[0]},
+    }
+
+
+def busy(document: dict[str, Any]) -> int:
+    """A slot in which the first register shares something, and not all."""
+    register = document["content"]["registers"][0]
+    pairs = enumerate(zip(register["wh"], register["shared"], strict=True))
+    return next(place for place, (wh, shared) in pairs if 5 < shared < wh)
+
+
+def less(document: dict[str, Any]) -> None:
+    document["content"]["registers"][0]["shared"][busy(document)] -= 2
+
+
+def dearer(document: dict[str, Any]) -> None:
+    document["page"]["content"]["price"] += 10_000
+
+
+def another_sum(document: dict[str, Any]) -> None:
+    document["content"]["payable"] -= 1
+
+
+def another_net(document: dict[str, Any]) -> None:
+    line = document["content"]["documents"][0]["lines"][0]
+    line["net"] += 1
+    line["gross"] += 1
+
+
+def taxed(document: dict[str, Any]) -> None:
+    document["content"]["documents"][0]["lines"][0]["vat"] += 1
+
+
+def no_energy(document: dict[str, Any]) -> None:
+    del document["content"]["documents"][0]["lines"][0]
+
+
+@pytest.mark.parametrize(
+    ("forge", "told"),
+    [
+        (less, "Wh, by the rule it is"),
+        (dearer, "cents"),
+        (another_sum, "The documents add up to"),
+        (another_net, "local energy of B1 is"),
+        (taxed, "the VAT of a line"),
+        (no_energy, "add up to"),
+    ],
+)
+def test_an_operator_cannot_make_figures_up(
+    ben: dict[str, Any], forge: Callable[[dict[str, Any]], None], told: str
+) -> None:
+    on_account.adds_up(on_account.whole(sealed(ben)))
+    forge(ben)
+    with pytest.raises(VerificationError, match=told):
+        on_account.adds_up(on_account.whole(sealed(ben)))
+
+
+def test_a_digit_that_was_changed_is_seen(ben: dict[str, Any], said: Shell, october: Path, tmp_path: Path) -> None:
+    changed = tmp_path / "ben.json"
+    ledger = ("--ledger", october / "books/ledger.sqlite")
+    for forge in (less, dearer, another_sum):
+        document = deepcopy(ben)
+        forge(document)
+        changed.write_text(json.dumps(document))
+        assert said("verify", changed, *ledger).code == 8
+        assert said("show", changed).code == 8
+        # Under a root of its own it is consistent, or not; the chain has another.
+        changed.write_text(json.dumps(sealed(document)))
+        assert said("verify", changed, *ledger).code == 8
+
+
+def without(document: Any, path: tuple[Any, ...]) -> Any:
+    found = deepcopy(document)
+    at = found
+    for key in path[:-1]:
+        at = at[key]
+    del at[path[-1]]
+    return found
+
+
+def paths(node: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    items = node.items() if isinstance(node, dict) else enumerate(node[:2]) if isinstance(node, list) else ()
+    return [path for key, value in items for path in [(*above, key), *paths(value, (*above, key))]]
+
+
+def test_whatever_is_missing_or_of_another_kind_is_a_sentence(ben: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "ben.json"
+    for path in paths(ben):
+        file.write_text(json.dumps(without(ben, path)))
+        if path[-1] in ("unit", "price", "wh", "substituted", "estimated") or "files" in path:
+            continue
+        with pytest.raises(VerificationError):
+            summary(file)
+        others: tuple[Any, ...] = (None, -1, "x", [], {}, True, 1 << 70, 0.5)
+        for other in others:
+            document = deepcopy(ben)
+            at = document
+            for key in path[:-1]:
+                at = at[key]
+            if at[path[-1]] == other and type(at[path[-1]]) is type(other):
+                continue
+            at[path[-1]] = other
+            file.write_text(json.dumps(document))
+            with pytest.raises(VerificationError):
+                summary(file)
+
+
+def test_a_bill_without_a_ledger_is_shown_and_not_proved(said: Shell, tmp_path: Path) -> None:
+    write(settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))]), tmp_path)
+    shown = said("show", tmp_path / "bills/ben.json")
+    assert shown.code == 0
+    assert len(shown.out.splitlines()) <= 40
+    found = said("verify", tmp_path / "bills/ben.json")
+    assert found.code == 8
+    assert "made without a ledger" in found.err
+
+
+def test_half_of_a_chain_is_refused(tmp_path: Path) -> None:
+    export = [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))]
+    settled(tmp_path, OCTOBER, export, CHAINED)
+    for name in ("ledger.sqlite", "operator.key"):
+        file = tmp_path / "books" / name
+        kept = file.rename(tmp_path / name)
+        with pytest.raises(StoreError, match="is missing; put it back"):
+            settled(tmp_path, OCTOBER, export, CHAINED)
+        kept.rename(file)
+    assert not settled(tmp_path, OCTOBER, export, CHAINED).new
+
+
+def test_deposits_are_not_settled_after_the_fact(tmp_path: Path) -> None:
+    file = community(tmp_path, COMMUNITY.replace('kind = "none"', ""))
+    with pytest.raises(ConfigError, match="on account"):
+        understand(file, OCTOBER, [], Archive(tmp_path / "books"), None)
