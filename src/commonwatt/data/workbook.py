@@ -20,13 +20,13 @@ from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum, Shee
 
 from commonwatt.errors import DataError
 
-MOST_UNFOLDED: Final = 512 * 2**20
+MOST_UNFOLDED: Final = 256 * 2**20
 """Most bytes that the parts of a workbook have when they are unfolded; 200 metering points over a month have 130 MB."""
 MOST_CELLS: Final = 20_000_000
 """Most cells of a sheet, empty ones between others included."""
 _OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """How a file begins in which older programs keep workbooks, and newer ones those with a password."""
-_PLACE: Final = re.compile(rb"<(?:\w+:)?(?:c|row)\s[^>]*?\br=[\"']([A-Z]{0,3})([0-9]{1,7})[\"']")
+_PLACE: Final = re.compile(rb"<(?:\w+:)?(?:c|row)\s[^<>]*?\br=[\"']([A-Z]{0,3})([0-9]{1,7})[\"']")
 _CELL: Final = re.compile(rb"<(?:\w+:)?c[\s/>]")
 _ROW: Final = re.compile(rb"<(?:\w+:)?row[\s/>]")
 

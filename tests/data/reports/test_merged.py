@@ -123,6 +123,14 @@ def test_all_gaps_are_told_at_once(tmp_path: Path) -> None:
     assert "  2026-10-01 00:00 CEST to 2026-10-01 10:00 CEST, 40 slots: b export" in shown
 
 
+def test_a_gap_of_very_many_columns_takes_one_line(tmp_path: Path) -> None:
+    joined = [None if place < 40 else value for place, value in enumerate(values(FIRST))]
+    columns = {(f"home {number}", quantity): joined for number in range(9) for quantity in ("import", "export")}
+    report = read_reports([written(tmp_path / "m.csv", columns, FIRST)], FIRST, VIENNA)
+    said = "  2026-10-01 00:00 CEST to 2026-10-01 10:00 CEST, 40 slots: 18 columns of 9 points, from home 0 on"
+    assert preview(report)[-2:] == ("18 gaps, left empty:", said)
+
+
 def test_a_missing_row_is_a_gap_of_all_columns(tmp_path: Path) -> None:
     rows = dressed({("a", "import"): values(FIRST), ("b", "import"): values(FIRST)}, FIRST, PORTAL)
     report = read_reports([write(tmp_path / "m.csv", rows[:20] + rows[22:], PORTAL)], FIRST, VIENNA)

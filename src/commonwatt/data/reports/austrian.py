@@ -20,7 +20,7 @@ from typing import Final
 
 from commonwatt.data.headers import MeterName, meter_name
 from commonwatt.data.reports.block import Block, Rows, first_row, refuse_without_columns
-from commonwatt.data.reports.columns import Column, coded, point_id
+from commonwatt.data.reports.columns import LONGEST, Column, coded, point_id
 from commonwatt.data.table import series
 from commonwatt.data.timefile import Labels
 from commonwatt.data.workbook import Sheet
@@ -88,4 +88,4 @@ def _head(sheet: Sheet) -> dict[str, tuple[object, ...]] | None:
 
 
 def _cell(row: tuple[object, ...], place: int) -> str:
-    return str(row[place] or "").strip() if place < len(row) else ""
+    return str(row[place] or "")[:LONGEST].strip() if place < len(row) else ""

@@ -63,6 +63,7 @@ class Block:
     left_out : what was not understood or not needed, each with the reason
     labels : what the only column of times says of itself, None when it says nothing
     sums : number and cells of a row that says what the columns add up to, None when there is none
+    findings : what a person should know of it
     """
 
     sheet: Sheet
@@ -73,6 +74,7 @@ class Block:
     left_out: tuple[str, ...]
     labels: Labels | None
     sums: tuple[int, tuple[object, ...]] | None
+    findings: tuple[str, ...]
 
     @classmethod
     def of(
@@ -85,6 +87,7 @@ class Block:
         columns: Sequence[Column],
         left_out: Sequence[str],
         labels: Labels | None = None,
+        findings: tuple[str, ...] = (),
     ) -> Block:
         """Those of the columns that say best what a point counted.
 
@@ -102,7 +105,7 @@ class Block:
             sheet.name,
         )
         every = (*left_out, *passed_over, *rows.left_out)
-        return cls(sheet, kind, tuple(header_rows), table, best, every, labels, _sums(sheet, min(times)))
+        return cls(sheet, kind, tuple(header_rows), table, best, every, labels, _sums(sheet, min(times)), findings)
 
 
 def _time(row: tuple[object, ...], place: int) -> object:

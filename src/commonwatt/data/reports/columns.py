@@ -28,9 +28,11 @@ _QUALITIES: Final = {
 QUALITIES: Final = {word.replace("_", " "): quality for quality, words in _QUALITIES.items() for word in words.split()}
 """What flags of values mean, in small letters."""
 _FLAGS: Final = re.compile(
-    r"\bmm\b|\bqov\b|\w*status\w*|\w*qualit\w*|\bflag\w*|\w*kennung\b|\bgüte\b|ersatzwert\w*|\bvalidi\w+", re.IGNORECASE
+    r"\bmm\b|\bqov\b|\w*status|\w*qualit(?:y|ät)|\bflags?\b|\bgüte\b|ersatzwert|\bvalidi", re.IGNORECASE
 )
 
+LONGEST: Final = 300
+"""Characters of a name that are looked at."""
 _CODE: Final = re.compile(r"\b([GP])\.0?([0-9])\s?([TR]?)\b")
 _OBIS: Final = re.compile(r"(?:\b[0-9]-[0-9]{1,2}:)?\b([12])\.(?:8|9|29|5|25)\.0(?![0-9])(?:\*[0-9]{1,3})?")
 """Of all tariffs together: 1.8.1 and 1.8.2 are parts of what a point took."""
@@ -68,7 +70,8 @@ _QUANTITIES: Final[tuple[tuple[Quantity, re.Pattern[str]], ...]] = (
     ("import", _words("bezug", "verbrauch", "import", "consum", "entnahme", "usage")),
 )
 _FILLERS: Final = re.compile(
-    r"\b(?:wirk\w*|energie|energy|strom|zählpunkt|zählerst\w+|register|counter|reading|messwerte?|werte?|values?|lastgang|gemessene\w?|ideeller|obis|a[+-])(?!\w)",
+    r"\b(?:wirk\w*|energie|energy|strom|zählpunkt|zählerst\w+|register|counter|reading|messwerte?|werte?|values?"
+    r"|lastgang|gemessene\w?|ideeller|obis|a[+-])(?!\w)",
     re.IGNORECASE,
 )
 

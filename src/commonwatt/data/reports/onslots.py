@@ -12,6 +12,7 @@ import numpy as np
 from commonwatt.community.calendar import Slots
 from commonwatt.data.headers import REGISTER_WORDS
 from commonwatt.data.meterfile import FALLS, MOST_KW, NEGATIVE, TOO_HIGH, only_rises
+from commonwatt.data.reports.austrian import KIND as AUSTRIAN
 from commonwatt.data.reports.block import Block
 from commonwatt.data.reports.columns import Column, counts_on, quality
 from commonwatt.data.reports.report import (
@@ -118,7 +119,7 @@ def on_slots(block: Block, file: TimeFile, slots: Slots) -> SheetRead:
         int(file.starts[0]),
         int(file.ends[-1]),
     )
-    return SheetRead(block, read, tuple(lines), tuple(said))
+    return SheetRead(block, read, tuple(lines), (*block.findings, *said))
 
 
 def whole_wh(mwh: IntArray) -> IntArray:
@@ -161,8 +162,10 @@ def _refuse_ends(block: Block, file: TimeFile, step: int) -> None:
 
 
 def _is_register(block: Block, file: TimeFile, place: int, column: Column) -> bool:
-    if column.meter.register or not column.meter.energy or not only_rises(file.numbers(place)):
+    if block.kind == AUSTRIAN or column.meter.register or not column.meter.energy:
         return column.meter.register
+    if not only_rises(file.numbers(place)):
+        return False
     if counts_on(column.header):
         return True
     raise DataError(

@@ -19,6 +19,7 @@ from typing import Final
 
 from commonwatt.data.reports.block import Block, Rows, first_row, refuse_without_columns
 from commonwatt.data.reports.columns import (
+    LONGEST,
     POINT,
     Column,
     Meaning,
@@ -71,10 +72,10 @@ def portals(sheet: Sheet, exporting: Collection[str]) -> tuple[Block, ...]:
 def _names(sheet: Sheet, first: int) -> tuple[list[str], int]:
     """What the columns are called, and how many rows say it: a row of units may stand below the names."""
     width = max(map(len, sheet.rows[first - 1 : first + 1]))
-    last = [str(cell or "") for cell in sheet.rows[first - 1]]
+    last = [str(cell or "")[:LONGEST] for cell in sheet.rows[first - 1]]
     named = [cell for cell in last if cell]
     if first > 1 and named and all(_UNITS.fullmatch(cell) for cell in named) and len(sheet.rows[first - 2]) > 1:
-        above = [str(cell or "") for cell in sheet.rows[first - 2]]
+        above = [str(cell or "")[:LONGEST] for cell in sheet.rows[first - 2]]
         pairs = zip(above, [*last, *[""] * len(above)], strict=False)
         last, rows = [f"{name} [{unit.strip('[]()')}]" if unit else name for name, unit in pairs], 2
     else:
@@ -108,7 +109,19 @@ def _one(
             left_out.append(f"column '{name}' says neither import nor export")
     refuse_without_columns(sheet, columns, left_out)
     header_rows = sheet.numbers[first - head : first]
-    return Block.of(sheet, KIND, header_rows, {place: names[place] for place in times}, rows, columns, left_out, labels)
+    silent = [column for column in columns if worded(column.header)[0] is None]
+    findings = (f"{sheet.place}: {_taken(silent)}.",) if silent and default is None else ()
+    named = {place: names[place] for place in times}
+    return Block.of(sheet, KIND, header_rows, named, rows, columns, left_out, labels, findings)
+
+
+def _taken(silent: list[Column]) -> str:
+    quantities = dict.fromkeys(column.meaning.quantity for column in silent)
+    taken = ", ".join(
+        f"{' and '.join(column.point for column in silent if column.meaning.quantity == quantity)} for {quantity}"
+        for quantity in quantities
+    )
+    return f"the names of columns do not say import or export; taken are {taken}"
 
 
 def _times(rows: Rows, names: list[str], time: int) -> tuple[list[int], Labels | None]:
@@ -176,7 +189,7 @@ def _point_of(sheet: Sheet, lines: int) -> str:
             if _POINT_WORDS.fullmatch(label.strip()) and (
                 said := value.strip() or "".join(cells[place + 1 : place + 2])
             ):
-                return said
+                return point_id(said[:LONGEST])
     found = POINT.search(sheet.path.stem.replace("_", " "))
     return found[0] if found else ""
 
@@ -186,7 +199,7 @@ def _direction_of(sheet: Sheet, lines: int) -> Quantity | None:
     for row in sheet.rows[:lines]:
         label, *said = (str(cell) for cell in row if cell is not None)
         if _DIRECTION_WORDS.match(label):
-            return directed(" ".join([label, *said]))
+            return directed(" ".join([label, *said])[:LONGEST])
     return None
 
 

@@ -12,6 +12,8 @@ from commonwatt.data.times import local
 from commonwatt.plain import many, plain
 
 _MOST_GAPS: Final = 40
+_MOST_COLUMNS: Final = 12
+"""What is missing together is named one by one up to so many."""
 _QUALITIES: Final = {
     Quality.UNSTATED: "of unstated quality",
     Quality.MEASURED: "measured",
@@ -33,16 +35,23 @@ def gap_lines(gaps: Sequence[Gap], zone: ZoneInfo) -> list[str]:
     """All gaps in one table, what is missing over the same time together."""
     if not gaps:
         return ["No slot lacks a value."]
-    spans: dict[tuple[int, int, int], list[str]] = {}
+    spans: dict[tuple[int, int, int], list[Gap]] = {}
     for gap in gaps:
-        spans.setdefault((gap.start, gap.end, gap.slots), []).append(f"{gap.point} {gap.quantity}")
+        spans.setdefault((gap.start, gap.end, gap.slots), []).append(gap)
     rows = sorted(spans.items())
     lines = [f"{many(len(gaps), 'gap')}, left empty:"]
-    for (start, end, slots), columns in rows[:_MOST_GAPS]:
-        lines.append(f"  {local(start, zone)} to {local(end, zone)}, {many(slots, 'slot')}: {', '.join(columns)}")
+    for (start, end, slots), alike in rows[:_MOST_GAPS]:
+        lines.append(f"  {local(start, zone)} to {local(end, zone)}, {many(slots, 'slot')}: {_columns(alike)}")
     if len(rows) > _MOST_GAPS:
         lines.append(f"  and {len(rows) - _MOST_GAPS} more")
     return lines
+
+
+def _columns(gaps: Sequence[Gap]) -> str:
+    if len(gaps) > _MOST_COLUMNS:
+        points = {gap.point for gap in gaps}
+        return f"{len(gaps)} columns of {many(len(points), 'point')}, from {gaps[0].point} on"
+    return ", ".join(f"{gap.point} {gap.quantity}" for gap in gaps)
 
 
 def _file(file: FileRead, zone: ZoneInfo) -> Iterator[str]:

@@ -220,7 +220,11 @@ def test_the_direction_of_an_id_alone_is_import_unless_somebody_says_export(tmp_
     rows = [["Zeit", f"{POINT} [kWh]"], *([f"2026-10-01 {hour:02}:{m}", "0,7"] for hour in range(9) for m in (15, 30))]
     path = write(tmp_path / "p.csv", rows, CSV)
     assert read(path).imported.known.tolist() == [True]
-    assert read_reports([path], DAY, VIENNA, exporting=[POINT]).exported.known.tolist() == [True]
+    exported = read_reports([path], DAY, VIENNA, exporting=[POINT])
+    assert exported.exported.known.tolist() == [True]
+    for report, direction in ((read(path), "import"), (exported, "export")):
+        said = f"the names of columns do not say import or export; taken are {POINT} for {direction}."
+        assert report.findings == (f"{path}: {said}",)
 
 
 def test_flags_that_nobody_knows_are_told(tmp_path: Path) -> None:
