@@ -85,6 +85,7 @@ class Member:
     collateral : what it pays in at the start [unit]
     wallet, meter : addresses; None = the simulation derives keys from the community's seed
     owners : of a plant that belongs to other members, by their index; of everybody else nobody
+    agent, forecast : how its orders, and what it expects, come about: a name, or "file.py:NAME" of one's own
     """
 
     index: int
@@ -100,6 +101,8 @@ class Member:
     meter: bytes | None = None
     role: Role = Role.CONSUMER
     owners: tuple[Owner, ...] = ()
+    agent: str = "truthful"
+    forecast: str = "last-week"
 
     @property
     def path(self) -> str:
@@ -182,6 +185,7 @@ class Community:
     digest : keccak of the canonical file, kept on the chain
     unit : what one integer of money is worth [micro-currency], one of `units.UNITS`
     readings : how well they come in a simulation
+    deadline : how much processor time an agent or forecaster of one's own may take for an answer [s]
     """
 
     name: str
@@ -198,6 +202,7 @@ class Community:
     seed: str = ""
     unit: int = 1
     readings: ReadingsChoice = field(default_factory=ReadingsChoice)
+    deadline: int = 10
 
     @property
     def metered_generators(self) -> tuple[Member, ...]:

@@ -130,6 +130,7 @@ def draft(text: str) -> Draft:
             profiles=profiles,
             seed=head.seed or head.name,
             readings=ReadingsChoice(simulation.late, simulation.silent),
+            deadline=simulation.deadline,
         )
     return Draft(tuple(reader.findings), community, tariff, market, members, network, head)
 
@@ -299,4 +300,6 @@ def _member(index: int, id_: str, table: MemberTable) -> Member:
         wallet=table.wallet,
         meter=table.meter,
         role=role,
+        agent=table.agent,
+        forecast=table.forecast,
     )
