@@ -48,8 +48,9 @@ def _short(result: Result) -> Iterator[str]:
     world, period = result.simulated.world, result.period
     if world.first < world.wanted:
         wanted, known = (slots * period.seconds / _DAY for slots in (world.wanted, world.first))
+        begins = f"{known:.1f} days before the period" if known else "with the period"
         yield (
-            f"The forecast: {result.community.profiles} begins {known:.1f} days before the period, and forecasts look "
+            f"The forecast: {result.community.profiles} begins {begins}, and forecasts look "
             f"back {wanted:.1f} days, so those of the first days rest on less. Where nothing was known, nothing was "
             "ordered ahead."
         )

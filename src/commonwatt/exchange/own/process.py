@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import Timer
 from typing import Any, Final
@@ -47,8 +48,9 @@ class Process:
             process.kill()
             process.wait()
             for pipe in (process.stdin, process.stdout):
-                if pipe:
-                    pipe.close()
+                with suppress(BrokenPipeError):  # of a question that nobody heard
+                    if pipe:
+                        pipe.close()
 
     def _begin(self) -> Any:
         # As this process finds modules, with sets in one order always, and with nothing from the folder it is in.
@@ -59,7 +61,11 @@ class Process:
             env={**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": "0"},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8",
         )  # fmt: skip
-        return self._heard(None, LOADING_TIME)
+        try:
+            return self._heard(None, LOADING_TIME)
+        except BaseException:
+            self.close()
+            raise
 
     def _heard(self, question: str | None, seconds: float) -> Any:
         """The next line that the process says, to a question if there is one."""

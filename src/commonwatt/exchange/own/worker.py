@@ -33,6 +33,7 @@ def main(file: str, name: str, loading: str, answering: str) -> None:
     """Load, then answer until there are no more questions."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    sys.stdout = sys.stderr
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever interrupts the other end ends this one, too
     path = Path(file)
 
@@ -89,7 +90,7 @@ def _agent(agent: Agent) -> Answer:
         quotes, state = given
         if not isinstance(state, Mapping):
             raise TypeError(f"its state is {_called(state)} in the place of a dict")
-        columns = {column.name: np.asarray(getattr(quotes, column.name)) for column in fields(Quotes)}
+        columns = {column.name: getattr(quotes, column.name) for column in fields(Quotes)}
         try:
             return {"quotes": columns, "state": json.dumps(dict(state), allow_nan=False, default=_plain)}
         except (TypeError, ValueError) as error:
@@ -102,7 +103,7 @@ def _forecaster(found: Any) -> Answer:
     def answer(question: Mapping[str, Any]) -> list[Any]:
         past, horizon = (Slots(**question[name]) for name in ("past", "horizon"))
         return [
-            np.asarray(found.predict(np.array([series], dtype=np.int64), past, horizon, question["timezone"]))
+            found.predict(np.array([series], dtype=np.int64), past, horizon, question["timezone"])
             for series in question["series"]
         ]
 
