@@ -55,13 +55,14 @@ FAULTS = {
     "file": lambda home: (plain(home), {"file": open}),
     "no number": lambda home: (plain(home), {"mean": float("nan")}),
     "much": lambda home: (plain(home), {"text": "x" * 2_000_000}),
-    "greedy": lambda home: (plain(home, buy_wh=home.to_buy + 60_000), {}),
+    "greedy": lambda home: (plain(home, buy_wh=home.to_buy + 60_000, sell_wh=0 * home.net), {}),
 }
 
 def agent(fault=None):
     return Agent("bad", lambda home, state: print("why") or FAULTS[fault or state["fault"]](home))
 
 ANY, RAISES, LOOPS, SHORT, GREEDY = agent(), agent("raises"), agent("loops"), agent("short"), agent("greedy")
+SILENT = Agent("silent", lambda home, state: (Quotes(*[0 * home.net] * 4), {}))
 NUMBER = 5
 """
 """One does what its state says, and some always do the same."""

@@ -134,7 +134,9 @@ def _own_code(members: Sequence[Member], folder: Path) -> Iterator[Finding]:
     """Agents and forecasters that do not exist or cannot be loaded, each told of the first member that names it."""
     with OwnCode(folder, Community.deadline) as code:
         for key, found in (("agent", code.agent), ("forecast", code.forecaster)):
-            first = {getattr(member, key): member for member in reversed(members)}
+            first: dict[str, Member] = {}
+            for member in members:
+                first.setdefault(getattr(member, key), member)
             for name, member in first.items():
                 try:
                     found(name)
