@@ -15,7 +15,7 @@ from commonwatt.cli.member import challenge, deposit, verify, withdraw
 from commonwatt.cli.options import JsonPath, Whole, named_values, progress, seldom_collected, write_json
 from commonwatt.cli.rights import accept_meter, access, grant, propose, resign, vote
 from commonwatt.cli.study import app as study_app
-from commonwatt.errors import CommonwattError, OutputError
+from commonwatt.errors import CommonwattError, ConfigError, Finding, OutputError
 from commonwatt.plain import many, plain
 
 if TYPE_CHECKING:
@@ -248,6 +248,8 @@ def compare(
         Folder for the report with its plots, and for the table as CSV.
     """
     if agents is not None:
+        if table2:
+            raise ConfigError("The request", [Finding("table2", "compares designs, not agents; ask for one of both")])
         _compare_agents(file, start, days, mechanisms, agents, out, json_path)
         return
     from commonwatt.study.compare.comparison import as_json

@@ -92,7 +92,10 @@ def compare(
     first, findings = first_day(start, days)
     names = list(dict.fromkeys(name.strip() for name in agents))
     findings += _unknown(names, folder, community.deadline)
-    chosen = designs(community, folder, mechanisms)
+    try:
+        chosen = designs(community, folder, mechanisms)
+    except ConfigError as error:
+        raise ConfigError("The request", [*findings, *error.findings]) from None
     if findings:
         raise ConfigError("The request", findings)
     lab = _Laboratory(community, folder, first, days, names)
@@ -120,7 +123,8 @@ def _unknown(names: Sequence[str], folder: Path, deadline: int) -> Iterator[Find
             try:
                 code.agent(name)
             except MarketError as error:
-                yield Finding(f"agents {name}".strip(), str(error).removesuffix("."))
+                told = str(error).removesuffix(".")
+                yield Finding(f"agents {name}".strip(), told[:1].lower() + told[1:])
 
 
 def _takes_orders(community: Community, folder: Path, design: Design) -> bool:
