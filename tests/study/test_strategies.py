@@ -84,9 +84,8 @@ def test_everything_that_is_wrong_with_a_request_is_said_at_once(file: Path) -> 
 
 def test_the_shell_prints_the_table_and_writes_it(said: Shell, file: Path) -> None:
     out = file.parent / "out"
-    told = said(
-        "compare", file, "--start", START, "--mechanisms", "uniform,sdr", "--agents", "truthful, zip", "--out", out
-    )
+    asked = ("compare", file, "--start", START)
+    told = said(*asked, "--mechanisms", "uniform,sdr", "--agents", "truthful, zip", "--out", out)
     lines = told.out.splitlines()
     assert told.code == 0
     assert lines[0].startswith(f"Five homes, 5 homes, 1 day from {START}; earned in EUR")
