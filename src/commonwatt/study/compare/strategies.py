@@ -31,7 +31,7 @@ from commonwatt.units import WH_PER_KWH, FloatArray
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-TABLE: Final = "agents.csv"
+TABLE: Final = "strategies.csv"
 Progress = Callable[[int, int], None]
 
 
