@@ -87,6 +87,14 @@ def test_orders_beyond_the_mandate_are_refused_with_the_reason_and_harm_nobody(m
         result.close()
 
 
+def test_of_several_members_each_one_s_reason_is_told(tmp_path: Path) -> None:
+    with short_days():
+        result = simulate(file(tmp_path, flat="bad.py:GREEDY", shop="bad.py:GREEDY"), START, 1, ledger="none")
+    (said,) = [each for each in findings(result) if "refused" in each]
+    assert re.fullmatch(r"The market: 16 orders refused; the first of flat: .* here; the first of shop: .* here\.", said)
+    result.close()
+
+
 def test_the_notes_name_each_agent_and_its_homes(mixed: Result) -> None:
     said = [text for subject, text in notes(mixed) if subject == "Agent"]
     assert said == [

@@ -87,15 +87,17 @@ def _uncleared(result: Result) -> Iterator[str]:
 
 
 def _refused(result: Result) -> Iterator[str]:
-    """Orders that were not admitted, of each member with the first reason; they matter where a stage clears ahead."""
+    """Orders that were not admitted, with some members' first reason; they matter where a stage clears ahead."""
     rows = result.exchange.store.rows(tables.refusals) if result.rules.ahead else []
-    refused = Counter(row.member for row in rows)
-    first = {row.member: row.reason for row in reversed(rows)}
-    for member, count in refused.most_common(_REASONS):
-        whose = f" of {result.community.members[member].id}" if member >= 0 else ""
-        yield f"The market: {many(count, 'order')} refused; the first{whose}: {first[member]}."
-    if others := sum(refused.values()) - sum(count for _, count in refused.most_common(_REASONS)):
-        yield f"The market: {many(others, 'order')} of other members refused, too."
+    first: dict[int, str] = {}
+    for row in rows:
+        first.setdefault(row.member, row.reason)
+    names = {member.index: f" of {member.id}" for member in result.community.members}
+    told = [f"the first{names.get(member, '')}: {reason}" for member, reason in first.items()]
+    if len(told) > _REASONS:
+        told[_REASONS:] = [f"and those of {many(len(told) - _REASONS, 'other member')}"]
+    if rows:
+        yield f"The market: {many(len(rows), 'order')} refused; {'; '.join(told)}."
 
 
 def _unpaid(result: Result) -> Iterator[str]:
