@@ -83,10 +83,10 @@ def test_an_agent_remembers_what_it_is_given_and_nothing_else(code: OwnCode) -> 
 
 UNUSABLE = "bad.py: 'ANY' answers what cannot be used: its "
 FAULTS = {
-    "raises": "bad.py: 'ANY' cannot be run: KeyError: 'weather' (line 15)",
+    "raises": "bad.py: 'ANY' cannot be run: KeyError: 'weather' (line 18)",
     "loops": "bad.py: 'ANY' did not answer within 1 s",
     "dies": "bad.py: the process of 'ANY' ended by itself, with code 3",
-    "leaves": "bad.py: 'ANY' cannot be run: SystemExit: 4 (line 19)",
+    "leaves": "bad.py: 'ANY' cannot be run: SystemExit: 4 (line 22)",
     "none": "it answers with None in the place of Quotes and a state",
     "no state": "its state is None in the place of a dict",
     "short": UNUSABLE + "buy_wh has the shape (3,), not (4,)",
@@ -97,6 +97,8 @@ FAULTS = {
     "ragged": UNUSABLE + "sell_wh has the shape (2,), not (4,)",
     "file": "its state cannot be kept as JSON: builtin_function_or_method is not JSON",
     "no number": "its state cannot be kept as JSON: Out of range float values",
+    "deep": "its state is nested 62 deep, at most 50 are kept",
+    "endless": "cannot be run: RecursionError: maximum recursion depth exceeded",
     "much": UNUSABLE + "state has 2000012 letters, at most 1048576 are kept",
 }
 

@@ -38,6 +38,9 @@ def forever():
     while True:
         pass
 
+def deep(levels):
+    return [deep(levels - 1)] if levels else 0
+
 FAULTS = {
     "raises": lambda home: {}["weather"],
     "loops": lambda home: forever(),
@@ -54,6 +57,8 @@ FAULTS = {
     "ragged": lambda home: (plain(home, sell_wh=[[1], 2]), {}),
     "file": lambda home: (plain(home), {"file": open}),
     "no number": lambda home: (plain(home), {"mean": float("nan")}),
+    "deep": lambda home: (plain(home), {"list": deep(60)}),
+    "endless": lambda home: (plain(home), (state := {}) | {"self": state.update(state=state) or state}),
     "much": lambda home: (plain(home), {"text": "x" * 2_000_000}),
     "greedy": lambda home: (plain(home, buy_wh=home.to_buy + 60_000, sell_wh=0 * home.net), {}),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -91,8 +92,23 @@ def test_of_several_members_each_one_s_reason_is_told(tmp_path: Path) -> None:
     with short_days():
         result = simulate(file(tmp_path, flat="bad.py:GREEDY", shop="bad.py:GREEDY"), START, 1, ledger="none")
     (said,) = [each for each in findings(result) if "refused" in each]
-    assert re.fullmatch(r"The market: 16 orders refused; the first of flat: .* here; the first of shop: .* here\.", said)
+    assert re.fullmatch(
+        r"The market: 16 orders refused; the first of flat: .* here; the first of shop: .* here\.", said
+    )
     result.close()
+
+
+def test_what_is_drawn_comes_from_the_community_s_seed(tmp_path: Path) -> None:
+    trades = []
+    for number, seed in enumerate(("one", "one", "other")):
+        path = file(tmp_path / f"{number}", sun="zero-intelligence", flat="zip")
+        path.write_text(path.read_text().replace("[community]", f'[community]\nseed = "{seed}"'))
+        with short_days():
+            result = simulate(path, START, 1, ledger="none")
+        trades.append(result.trades)
+        result.close()
+    assert trades[0].equals(trades[1])
+    assert not trades[0].equals(trades[2])
 
 
 def test_the_notes_name_each_agent_and_its_homes(mixed: Result) -> None:
@@ -151,7 +167,7 @@ def test_an_agent_that_fails_costs_its_home_the_orders_of_one_gate_and_nobody_el
     folder = tmp_path / "failed"
     gate = "ordered nothing at the gate of 2026-06-14 12:00 CEST"
     assert [each for each in findings(failed) if each.startswith("The agents")] == [
-        f"The agents: flat {gate}: {folder}/bad.py: 'RAISES' cannot be run: KeyError: 'weather' (line 15).",
+        f"The agents: flat {gate}: {folder}/bad.py: 'RAISES' cannot be run: KeyError: 'weather' (line 18).",
         f"The agents: shop {gate}: {folder}/bad.py: 'SHORT' answers what cannot be used: its buy_wh has the shape "
         "(23,), not (24,).",
         f"The agents: poor {gate}: {folder}/bad.py: 'LOOPS' did not answer within 1 s.",

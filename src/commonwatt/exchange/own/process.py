@@ -20,7 +20,7 @@ from commonwatt.errors import MarketError
 LOADING_TIME: Final = 60.0
 """How much processor time a file may take until what it defines is there [s]."""
 PATIENCE: Final = 6.0
-"""How many times as long by the clock as in processor time: on a busy machine, or one that sleeps in between."""
+"""How many times as long by the clock as in processor time: for a busy machine, and for code that only waits."""
 
 
 class Process:

@@ -26,6 +26,8 @@ from commonwatt.community.calendar import Slots
 from commonwatt.exchange.own.telling import reason
 
 AGENT, FORECASTER = "an agent", "a forecaster"
+DEEPEST = 50
+"""How deep lists and tables of a state may lie in each other."""
 Answer = Callable[[Any], Any]
 
 
@@ -90,6 +92,8 @@ def _agent(agent: Agent) -> Answer:
         quotes, state = given
         if not isinstance(state, Mapping):
             raise TypeError(f"its state is {_called(state)} in the place of a dict")
+        if (deep := _depth(state)) > DEEPEST:
+            raise TypeError(f"its state is nested {deep} deep, at most {DEEPEST} are kept")
         columns = {column.name: getattr(quotes, column.name) for column in fields(Quotes)}
         try:
             return {"quotes": columns, "state": json.dumps(dict(state), allow_nan=False, default=_plain)}
@@ -134,6 +138,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _depth(value: Any) -> int:
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return 1 + max(map(_depth, inner), default=0)
 
 
 def _called(value: object) -> str:
