@@ -121,6 +121,19 @@ def test_the_notes_name_each_agent_and_its_homes(mixed: Result) -> None:
     ]
 
 
+def test_an_agent_of_all_homes_is_noted_once_and_who_has_no_meter_asks_for_no_history(tmp_path: Path) -> None:
+    path = file(tmp_path)
+    chosen = 'agent = "memory.py:PATIENT"\nforecast = "perfect"'
+    text = path.read_text().replace("[defaults]", f"[defaults]\n{chosen}")
+    path.write_text(text.replace("[members]", '[members]\noffice = { role = "regulator", collateral = "0" }'))
+    result = simulate(path, START, 1, ledger="none")
+    told = notes(result)
+    assert [text for subject, text in told if subject == "Agent"] == ["patient (an example) of all homes."]
+    assert dict(told)["Forecast"].startswith("what will happen, as nobody can know it; orders follow")
+    assert result.simulated.world.wanted == 0
+    result.close()
+
+
 def continued(community: Community, folder: Path, out: Path, lives: list[int]) -> dict[str, Any]:
     """Three days, some events of them in each life and the rest in the last one; what its agents remember then."""
     for events in [*lives, 1000]:

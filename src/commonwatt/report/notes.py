@@ -99,23 +99,27 @@ def _setting(value: object) -> str:
 
 
 def _forecasts(result: Result) -> str:
-    found = [_forecaster(forecaster) for forecaster in result.simulated.minds.forecasters]
-    return "; ".join(told + _of(result, [each == told for each in found]) for told in dict.fromkeys(found))
+    members = [member for member in result.community.members if member.role.trades]
+    found = {member.id: _forecaster(result.simulated.minds.forecasters[member.index]) for member in members}
+    return "; ".join(
+        told + _of([name for name, each in found.items() if each == told], len(members))
+        for told in dict.fromkeys(found.values())
+    )
 
 
 def _agents(result: Result) -> Iterator[tuple[str, str]]:
     """A note for each agent that does not simply order at its own worth."""
+    members = [member for member in result.community.members if member.role.trades and not member.owners]
     strategic = result.simulated.minds.strategic
     for agent in dict.fromkeys(strategic.values()):
-        whose = _of(result, [each is agent for each in result.simulated.minds.agents])
-        yield "Agent", f"{agent.name}{f' ({agent.source})' if agent.source else ''}{whose or ', of all homes'}."
+        names = [member.id for member in members if strategic.get(member.index) == agent]
+        source = f" ({agent.source})" if agent.source else ""
+        yield "Agent", f"{agent.name}{source}{_of(names, len(members)) or ' of all homes'}."
 
 
-def _of(result: Result, whose: Sequence[bool]) -> str:
-    """ " of" the members, or nothing where it is all that trade."""
-    trading = [member for member in result.community.members if member.role.trades and not member.owners]
-    names = [member.id for member in trading if whose[member.index]]
-    if len(names) == len(trading):
+def _of(names: Sequence[str], members: int) -> str:
+    """ " of" these, or nothing where they are all the members."""
+    if len(names) == members:
         return ""
     return f" of {', '.join(names[:_NAMED])}" + (f" and {len(names) - _NAMED} others" if len(names) > _NAMED else "")
 

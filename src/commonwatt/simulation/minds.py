@@ -32,7 +32,7 @@ def nothing() -> None:
 class Minds:
     """Forecasters and agents by member index.
 
-    forecasters : None = the home knows what will happen
+    forecasters : None = the home knows what will happen, or has no meter
     close : ends the processes that run for them
     """
 
@@ -50,7 +50,9 @@ class Minds:
         members, code = community.members, OwnCode(folder, community.deadline)
         try:
             agents = tuple(code.agent(member.agent) for member in members)
-            found = tuple(forecaster or code.forecaster(member.forecast) for member in members)
+            found = tuple(
+                forecaster or (code.forecaster(member.forecast) if member.role.trades else None) for member in members
+            )
         except BaseException:
             code.close()
             raise
