@@ -158,7 +158,9 @@ def test_the_target_lies_beyond_the_market_price() -> None:
     assert target[[0, 3, 4, 5, 6]] == pytest.approx([0.48, 0.52, 0.622, -0.52, -0.48])
 
 
-columns = st.lists(st.one_of(st.integers(-3, 3), st.floats(-3, 3), st.just(float("nan"))), min_size=0, max_size=3)
+columns = st.lists(
+    st.one_of(st.integers(-3, 3), st.floats(-3, 3), st.sampled_from([np.nan, np.inf, 1e300])), min_size=0, max_size=3
+)
 
 
 @given(st.tuples(columns, columns, columns, columns))

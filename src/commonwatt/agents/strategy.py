@@ -155,7 +155,7 @@ def faults(quotes: Quotes, slots: int) -> Iterator[str]:
             continue
         ordered = np.ones(slots, dtype=bool) if name.endswith("wh") else _ordered(quotes, name)
         # NaN is within no bounds.
-        wrong = ordered & ~((numbers >= low) & (numbers <= high) & (numbers % 1 == 0))
+        wrong = ordered & ~((numbers >= low) & (numbers <= high) & (numbers == np.rint(numbers)))
         if wrong.any():
             value = numbers[wrong][0]
             yield f"its {name} holds {value}, but must hold whole numbers from {low} to {high}"
