@@ -243,9 +243,7 @@ def test_all_gaps_are_told_at_once(tmp_path: Path) -> None:
         write_export(tmp_path / "b.csv", OCTOBER, part, slice(0, 100)),
         write_export(tmp_path / "c.csv", OCTOBER, part, slice(103, None)),
     ]
-    told = (
-        "2 gaps, left empty: 2026-10-05 04:00 CEST to 2026-10-05 07:00 CEST, 3 slots: A1 import, P2 export."
-    )
+    told = "2 gaps, left empty: 2026-10-05 04:00 CEST to 2026-10-05 07:00 CEST, 3 slots: A1 import, P2 export."
     refused(tmp_path, OCTOBER, files, DataError, told)
 
 

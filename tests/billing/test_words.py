@@ -86,7 +86,15 @@ def test_a_correction_names_its_month_and_a_fee_has_no_energy() -> None:
     sheet = cases.sheet(cases.made(cases.HUBER, amounts))
     told = words.document(sheet, sheet.bill.documents[0])
     assert told.rows == (
-        ("From the community, September 2026, corrects 2026-0007", cases.IMPORT, "−1.250", "–", "−0.13", "−0.03", "−0.16"),
+        (
+            "From the community, September 2026, corrects 2026-0007",
+            cases.IMPORT,
+            "−1.250",
+            "–",
+            "−0.13",
+            "−0.03",
+            "−0.16",
+        ),
         ("Membership fee", "–", "–", "–", "2.00", "0.40", "2.40"),
     )
     assert told.notes == ("A correction is the difference to what an earlier bill said of its month.",)

@@ -116,6 +116,19 @@ def test_defaults_complete_devices_and_mandates_but_give_no_devices() -> None:
     assert (first.battery, second.battery) == (Battery(5.0, 1.0), None)
 
 
+def test_agents_and_forecasts_are_chosen_for_all_or_for_one() -> None:
+    text = (
+        GOOD.replace('collateral = "60"', 'agent = "zip"\nforecast = "my.py:F"') + '[simulation]\ndeadline = "2min"\n'
+    )
+    community = parse(text.replace("annual_kwh = 3200", 'agent = "my.py:A", annual_kwh = 3200'), "x")
+    assert [member.agent for member in community.members] == ["my.py:A", "zip", "zip"]
+    assert {member.forecast for member in community.members} == {"my.py:F"}
+    assert community.deadline == 120
+    plain = parse(GOOD, "x")
+    assert {(member.agent, member.forecast) for member in plain.members} == {("truthful", "last-week")}
+    assert plain.deadline == 10
+
+
 def test_a_heat_pump_comes_on_top_of_the_load() -> None:
     pump = 'heat_pump = { profile = "simbench:Air_Parallel_1", annual_kwh = 3000 }, annual_kwh = 3200'
     first, second, _ = parse(GOOD.replace("annual_kwh = 3200", pump), "x").members
@@ -142,7 +155,9 @@ def test_members_need_not_use_anything() -> None:
     fitter = { role = "service-provider" }
     """
     # What homes have by default is not for those who have no use for it.
-    text = GOOD.replace('collateral = "60"', 'load = "simbench:H0-B"\nannual_kwh = 3000\nmandate = { sell_wh = 9 }')
+    text = GOOD.replace(
+        'collateral = "60"', 'agent = "zip"\nload = "simbench:H0-B"\nannual_kwh = 3000\nmandate = { sell_wh = 9 }'
+    )
     text = text.replace(homes, homes + others).replace('load = "simbench:H0-C", ', "")
     members = {member.id: member for member in parse(text, "x").members}
     assert [member.role for member in members.values()] == [Role(number) for number in (1, 2, 1, 2, 3, 4, 5, 6, 7)]
@@ -152,6 +167,7 @@ def test_members_need_not_use_anything() -> None:
     for name in ("co-op", "wires", "office", "fitter"):
         assert members[name].terms == Terms(buy_wh=0, sell_wh=0)
         assert (members[name].load, members[name].bus, members[name].battery) == (None, None, None)
+        assert members[name].agent == "truthful"
     alone = parse(GOOD.replace(homes, homes + others), "x").members[3]
     assert (alone.id, alone.loads, alone.pv) == ("plant", (), PV("simbench:PV5", 30.0))
 

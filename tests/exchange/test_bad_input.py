@@ -132,9 +132,12 @@ def meters(folder: Path, change: Callable[[list[str]], list[str]]) -> Path:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda rows: rows[:200] + rows[203:], "lacks values for 3 of"),
+        (
+            lambda rows: rows[:200] + rows[203:],
+            "on: the forecast of the first day looks back that far",
+        ),
         (lambda rows: rows[: 24 * 14], "lacks values for 15 of"),
-        (lambda rows: rows[24 * 10 :], "the forecast of the first day looks back that far"),
+        (lambda rows: rows[24 * 14 + 10 :], "lacks values for 3 of 8 slots, first at 2026-06-15 07:00 CEST; the file"),
         (lambda rows: [*rows[:150], rows[150].replace("0.5", "lots"), *rows[151:]], "'lots'"),
         (lambda rows: [*rows[:150], rows[150].replace("0.5", "-0.5"), *rows[151:]], "is negative"),
     ],

@@ -89,6 +89,14 @@ def planned(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     return left_alone(forks, tmp_path_factory.mktemp("planned"), text)
 
 
+@pytest.fixture(scope="module")
+def learning(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The same of a day whose orders come from agents that remember."""
+    text = TEXT.replace('"fixed"', '"uniform"').replace('price = "0.20"\n', "")
+    text = text.replace("[defaults]", '[defaults]\nagent = "zip"')
+    return left_alone(forks, tmp_path_factory.mktemp("learning"), text)
+
+
 SILENCE = '\n[simulation]\nlate = "25 %"\nsilent = "5 %"\n'
 CORRECTIONS: dict[str, list[Any]] = {
     "within a slot's transaction": [ROWS, "write_slot", 6, "after"],
@@ -153,6 +161,14 @@ def test_a_day_whose_batteries_follow_a_plan_ends_like_any_other(
 ) -> None:
     assert survive(forks, planned, tmp_path / "out", [{"call": MOMENTS[moment]}]) == 1
     assert {row[3] for row in planned["tables"]["trades"]} == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("moment", ["within the gate's transaction", "gate in the store, not on the chain"])
+def test_a_day_whose_agents_learn_ends_like_any_other(
+    forks: Forks, learning: dict[str, Any], tmp_path: Path, moment: str
+) -> None:
+    assert survive(forks, learning, tmp_path / "out", [{"call": MOMENTS[moment]}]) == 1
+    assert len(learning["tables"]["memories"]) == 5
 
 
 @pytest.mark.parametrize("moment", CORRECTIONS)

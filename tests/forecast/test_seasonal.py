@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pytest
 
 from commonwatt.community.calendar import Slots, local_clock, local_days
-from commonwatt.errors import DataError
 from commonwatt.forecast import SeasonalNaive
 from commonwatt.units import IntArray
 
@@ -84,7 +83,7 @@ def test_every_series_is_forecast_from_its_own_past() -> None:
     assert (together == history[:, 24:48]).all()
 
 
-def test_history_days_are_enough_for_every_gate_and_less_than_a_season_is_refused() -> None:
+def test_history_days_are_enough_for_every_gate() -> None:
     forecaster = SeasonalNaive()
     tomorrow = local_days(date(2026, 6, 15), 1, ZONE)
     for hour in (0, 12, 23):  # of the day before, when the gate closes
@@ -92,9 +91,27 @@ def test_history_days_are_enough_for_every_gate_and_less_than_a_season_is_refuse
         past = Slots(gate - forecaster.history_days * 86_400, forecaster.history_days * 96, 900)
         horizon = Slots(gate, (tomorrow.end - gate) // 900, 900)
         assert forecaster.predict(clock_values(past), past, horizon, ZONE).shape == (1, horizon.count)
-    short = Slots(tomorrow.start - 6 * 86_400, 6 * 96, 900)
-    with pytest.raises(DataError, match="7 days earlier needs that much history"):
-        forecaster.predict(clock_values(short), short, tomorrow, ZONE)
+
+
+def test_without_a_whole_season_the_latest_day_stands_in_and_without_any_nothing_is_expected() -> None:
+    """Six hours of 12 June, then the 13th until noon, when the gate closes."""
+    begin, gate = (int(datetime(2026, 6, day, hour, tzinfo=UTC).timestamp()) for day, hour in ((12, 18), (13, 12)))
+    past, horizon = Slots(begin, 18, 3600), Slots(gate, 36, 3600)
+    known = np.arange(1, 19)[None, :]
+    found = SeasonalNaive().predict(known, past, horizon, "UTC")
+    afternoon, evening, morning = [0] * 6, [1, 2, 3, 4, 5, 6], list(range(7, 19))
+    assert found.tolist() == [afternoon + evening + morning + afternoon + evening]
+    nothing = Slots(gate, 0, 3600)
+    assert SeasonalNaive().predict(np.zeros((2, 0), dtype=np.int64), nothing, horizon, ZONE).tolist() == [[0] * 36] * 2
+
+
+def test_a_season_is_taken_wherever_it_is_known() -> None:
+    """Of a past that begins in the middle of the day a week ago, the later half has its season."""
+    horizon = local_days(date(2026, 6, 15), 1, ZONE, 3600)
+    past = Slots(horizon.start - 7 * 86_400 + 12 * 3600, 7 * 24 - 12, 3600)
+    places = np.arange(past.count)[None, :]
+    found = SeasonalNaive().predict(places, past, horizon, ZONE)[0]
+    assert found.tolist() == [*range(past.count - 24, past.count - 12), *range(12)]
 
 
 def test_a_season_may_be_a_day() -> None:

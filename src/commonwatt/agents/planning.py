@@ -102,7 +102,7 @@ def declare(outlook: Outlook, bounds: Limits, plants: Sequence[Plant] = ()) -> P
     taking it, because fees are above the utility's price.
     """
     net, _ = plan(outlook.fleet, outlook.soc, outlook.expected.load - outlook.expected.generation)
-    wanted = np.clip(_beside(plants, net), -bounds.sell_wh[:, None], bounds.buy_wh[:, None])
+    wanted = np.clip(beside(plants, net), -bounds.sell_wh[:, None], bounds.buy_wh[:, None])
     orders = tuple(
         _orders(wanted[:, slot], np.minimum(bounds.max_buy, ceiling), np.maximum(bounds.min_sell, floor))
         for slot, (ceiling, floor) in enumerate(zip(outlook.ceiling, outlook.floor, strict=True))
@@ -110,7 +110,7 @@ def declare(outlook: Outlook, bounds: Limits, plants: Sequence[Plant] = ()) -> P
     return Plan(orders, net, (), np.zeros_like(net))
 
 
-def _beside(plants: Sequence[Plant], net: IntArray) -> IntArray:
+def beside(plants: Sequence[Plant], net: IntArray) -> IntArray:
     """What is left of planned energy beside plants and what their owners take of them, shape (homes, slots) [Wh]."""
     left = net.copy()
     for slot in range(net.shape[1]) if plants else ():

@@ -19,7 +19,7 @@ from commonwatt.cli.rights import accept_meter, access, grant, propose, resign, 
 from commonwatt.cli.settle import settle
 from commonwatt.cli.show import show
 from commonwatt.cli.study import app as study_app
-from commonwatt.errors import CommonwattError, OutputError
+from commonwatt.errors import CommonwattError, ConfigError, Finding, OutputError
 from commonwatt.plain import many, plain
 
 if TYPE_CHECKING:
@@ -230,12 +230,17 @@ def compare(
     start: str = DEMO_START,
     days: Whole = 1,
     table2: bool = False,
+    agents: str | None = None,
     out: Path | None = None,
     json_path: JsonPath = None,
 ) -> None:
     """Run the same days under every market design and compare what comes of it.
 
     Example: commonwatt compare examples/village.toml --mechanisms sdr,uniform+sdr,my_market.py:MINE --out compared
+
+    With --agents: what each strategy earns under these designs, among the others and among its like.
+
+    Example: commonwatt compare examples/village.toml --mechanisms uniform --agents truthful,zip,my.py:MINE --days 7
 
     Parameters
     ----------
@@ -250,9 +255,16 @@ def compare(
         Number of local days.
     table2
         Put a review's claims about auctions and schedules to the test too; some minutes.
+    agents
+        Strategies separated by commas, of the package or file.py:NAME, to compare under designs that take orders.
     out
         Folder for the report with its plots, and for the table as CSV.
     """
+    if agents is not None:
+        if table2:
+            raise ConfigError("The request", [Finding("table2", "compares designs, not agents; ask for one of both")])
+        _compare_agents(file, start, days, mechanisms, agents, out, json_path)
+        return
     from commonwatt.study.compare.comparison import as_json
     from commonwatt.study.compare.comparison import compare as run
     from commonwatt.study.compare.table import WIDEST, Screen
@@ -345,6 +357,27 @@ def _show(result: Result, out: Path | None, json_path: str | None) -> None:
             files = f"Report: {out / 'report.html'}   {bills}Tables: {out / 'tables'}"
             console.print(plain(files), markup=False)
     result.close()
+
+
+def _compare_agents(
+    file: Path, start: str, days: int, mechanisms: str, agents: str, out: Path | None, json_path: str | None
+) -> None:
+    from commonwatt.study.compare.strategies import as_json, compare, table, write_csv
+
+    with progress(quiet=json_path == "-", task="strategies") as report:
+        found = compare(file, start, days, mechanisms, agents.split(","), report)
+    path = write_csv(found, out) if out else None
+    if json_path:
+        write_json(as_json(found), json_path)
+    if json_path != "-":
+        from rich.console import Console
+
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+        console.print(table(found))
+        for line in found.notes:
+            console.print(plain(line), markup=False)
+        if path:
+            print(f"Table: {path}")
 
 
 def _kinds(profiles: Any) -> list[str]:

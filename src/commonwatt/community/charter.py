@@ -21,6 +21,7 @@ _FIXED: Final = {
     "ledger": "the ledger",
     "seed": "the seed",
     "readings": "the simulation",
+    "deadline": "the simulation's deadline",
 }
 
 

@@ -95,6 +95,7 @@ class Member:
     points : its metering points; none where it is simulated, or read as one
     spans : when it is a member; none = always
     party : who it is on a bill
+    agent, forecast : how its orders, and what it expects, come about: a name, or "file.py:NAME" of one's own
     """
 
     index: int
@@ -121,6 +122,9 @@ class Member:
     def within(self, first: date, last: date) -> bool:
         """Whether it is a member on any day from the first to the last."""
         return not self.spans or any(span.meets(Span(first, last)) for span in self.spans)
+
+    agent: str = "truthful"
+    forecast: str = "last-week"
 
     @property
     def path(self) -> str:
@@ -220,6 +224,7 @@ class Community:
     readings : how well they come in a simulation
     by : what is shared after delivery: "net", what a member took less what it fed in, or "registers", each for itself
     billing : who bills the members after the fact, and how; None where nobody does
+    deadline : how much processor time an agent or forecaster of one's own may take for an answer [s]
     """
 
     name: str
@@ -238,6 +243,7 @@ class Community:
     readings: ReadingsChoice = field(default_factory=ReadingsChoice)
     by: str = "net"
     billing: Billing | None = None
+    deadline: int = 10
 
     @property
     def metered_generators(self) -> tuple[Member, ...]:

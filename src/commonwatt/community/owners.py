@@ -70,4 +70,5 @@ def plant(index: int, name: str, table: PlantTable, members: Mapping[str, Member
         meter=table.meter,
         role=Role.PROSUMER,
         owners=tuple(sorted(owners)),
+        forecast=table.forecast,
     )

@@ -36,7 +36,18 @@ class Role(IntEnum):
 
 WORDS: Final = {role.word: role for role in Role}
 _NEEDED: Final = {Role.CONSUMER: "load", Role.PROSUMER: "pv", Role.STORAGE: "battery"}
-_OF_A_METER: Final = ("load", "annual_kwh", "heat_pump", "pv", "battery", "mandate", "bus", "meter")
+_OF_A_METER: Final = (
+    "load",
+    "annual_kwh",
+    "heat_pump",
+    "pv",
+    "battery",
+    "mandate",
+    "bus",
+    "meter",
+    "agent",
+    "forecast",
+)
 _FOREIGN: Final = {
     Role.CONSUMER: ("pv",),
     Role.PROSUMER: (),

@@ -24,7 +24,17 @@ from pydantic import (
 )
 
 from commonwatt.community.billing import BillingTable, PartyTable
-from commonwatt.community.model import LEDGERS, OPERATOR, PV, Battery, LedgerChoice, Terms, is_ledger
+from commonwatt.community.model import (
+    LEDGERS,
+    OPERATOR,
+    PV,
+    Battery,
+    Community,
+    LedgerChoice,
+    Member,
+    Terms,
+    is_ledger,
+)
 from commonwatt.community.owners import weights
 from commonwatt.community.points import PointTable, SpanTable
 from commonwatt.community.roles import WORDS
@@ -37,6 +47,8 @@ DAYS: Final[tuple[Day, ...]] = get_args(Day)
 _SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 _LONGEST: Final = 3650 * 86_400
 """Longest duration [s]: the contract counts sums of five of them in 32 bits."""
+_LONGEST_ANSWER: Final = 600
+"""Of an agent or forecaster of one's own [s]."""
 _MOST_OPERATORS: Final = 255
 """So that the contract's threshold, a number of eight bits, can ask for all of them."""
 _SOME: Final = 5
@@ -102,6 +114,13 @@ def _duration(value: object) -> int:
     seconds = int(found[1]) * _SECONDS[found[2]]
     if seconds > _LONGEST:
         raise ValueError(f"must be at most {_LONGEST // 86_400}d, but is {value}")
+    return seconds
+
+
+def _deadline(value: object) -> int:
+    seconds = _duration(value)
+    if not 1 <= seconds <= _LONGEST_ANSWER:
+        raise ValueError(f"is from 1s to {_LONGEST_ANSWER}s, not {value}")
     return seconds
 
 
@@ -323,6 +342,7 @@ class LedgerTable(Table):
 class SimulationTable(Table):
     late: Percent = Fraction(0)
     silent: Percent = Fraction(0)
+    deadline: Annotated[int, BeforeValidator(_deadline)] = Community.deadline
 
     @model_validator(mode="after")
     def _at_most_all(self) -> SimulationTable:
@@ -386,6 +406,8 @@ class MemberTable(Table):
     until: date | None = None
     periods: Annotated[list[SpanTable], Field(min_length=1)] | None = None
     billing: PartyTable | None = None
+    agent: Name = Member.agent
+    forecast: Name = Member.forecast
 
 
 class PlantTable(Table):
@@ -398,6 +420,7 @@ class PlantTable(Table):
     collateral: Money = 0
     wallet: Address | None = None
     meter: Address | None = None
+    forecast: Name = Member.forecast
 
 
 SECTIONS: Final[dict[str, type[Table]]] = {

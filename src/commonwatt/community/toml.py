@@ -148,6 +148,7 @@ def draft(text: str) -> Draft:
             readings=ReadingsChoice(simulation.late, simulation.silent),
             by=by,
             billing=billing_of(billing) if billing else None,
+            deadline=simulation.deadline,
         )
     return Draft(tuple(reader.findings), community, tariff, market, members, network, head)
 
@@ -332,4 +333,6 @@ def _member(index: int, id_: str, table: MemberTable) -> Member:
         points=points.points_of(table.points),
         spans=points.spans_of(table.from_, table.until, table.periods),
         party=party_of(table.billing, id_),
+        agent=table.agent,
+        forecast=table.forecast,
     )

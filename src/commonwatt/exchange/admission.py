@@ -14,7 +14,7 @@ from commonwatt.community.model import Community
 from commonwatt.community.wording import check_order, signer_of
 from commonwatt.errors import RecordError, SignatureError
 from commonwatt.exchange.states import Accepted, Declared
-from commonwatt.market import Orders
+from commonwatt.market import Limits, Orders
 from commonwatt.proof import Domain, verify_order
 from commonwatt.records import BUY, SELL, Mandate, Order, Signed
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, IntArray
@@ -65,6 +65,27 @@ def admit(
         except RecordError as error:
             refused.append((mandates.get(order.record.member, (-1, None))[0], str(error)))
     return _closed(opened.accepted, tuple(refused), now), opened.free
+
+
+def unsigned(slot: int, orders: Orders, bounds: Limits, community: Community) -> Declared:
+    """Gate closure of a slot where nobody signs: the orders within the members' mandates, the others with the reason.
+
+    bounds : of the mandates
+    """
+    most = np.where(orders.side == BUY, bounds.buy_wh[orders.member], bounds.sell_wh[orders.member])
+    dear = (orders.side == BUY) & (orders.limit > bounds.max_buy[orders.member])
+    cheap = (orders.side == SELL) & (orders.limit < bounds.min_sell[orders.member])
+    beyond = (orders.wh > most) | dear | cheap
+    if not beyond.any():
+        return Declared(slot, orders, (), ())
+    columns, refused = (orders.member, orders.side, orders.wh, orders.limit), []
+    for member, side, wh, limit in zip(*(column[beyond].tolist() for column in columns), strict=True):
+        allowed = (bounds.max_buy, bounds.min_sell, bounds.buy_wh, bounds.sell_wh)
+        try:
+            _within(side, wh, limit, [int(each[member]) for each in allowed], community)
+        except RecordError as error:
+            refused.append((member, str(error)))
+    return Declared(slot, Orders(*(column[~beyond] for column in columns)), (), tuple(refused))
 
 
 class _Open:
@@ -150,7 +171,7 @@ def _fits(order: Order, slot: int, now: int, community: Community) -> None:
     if order.wh > MAX_ORDER_WH:
         raise RecordError(f"the order is for {order.wh} Wh, the most that can be counted is {MAX_ORDER_WH}")
     if order.limit > MAX_PRICE:
-        _refuse_limit(order, f"is above the highest that can be counted, {community.told(MAX_PRICE)}", community)
+        _refuse_limit(order.limit, f"is above the highest that can be counted, {community.told(MAX_PRICE)}", community)
     if order.expiry <= now:
         raise RecordError("the order has expired")
 
@@ -158,13 +179,20 @@ def _fits(order: Order, slot: int, now: int, community: Community) -> None:
 def _within_mandate(order: Order, mandate: Mandate, community: Community) -> None:
     if not mandate.valid_from <= order.slot < mandate.valid_until:  # as the contract asks
         raise RecordError("the mandate does not hold when the slot begins")
-    most = mandate.buy_wh if order.side == BUY else mandate.sell_wh
-    if order.wh > most:
-        raise RecordError(f"the order is for {order.wh} Wh, the mandate allows at most {most} here")
-    if order.side == BUY and order.limit > mandate.max_buy:
-        _refuse_limit(order, f"is above what the mandate allows, {community.told(mandate.max_buy)}", community)
-    if order.wh and order.side == SELL and order.limit < mandate.min_sell:
-        _refuse_limit(order, f"is below what the mandate allows, {community.told(mandate.min_sell)}", community)
+    allowed = (mandate.max_buy, mandate.min_sell, mandate.buy_wh, mandate.sell_wh)
+    _within(order.side, order.wh, order.limit, allowed, community)
+
+
+def _within(side: int, wh: int, limit: int, allowed: Sequence[int], community: Community) -> None:
+    """allowed : by the mandate, in the order of `Limits`"""
+    max_buy, min_sell, buy_wh, sell_wh = allowed
+    most = buy_wh if side == BUY else sell_wh
+    if wh > most:
+        raise RecordError(f"the order is for {wh} Wh, the mandate allows at most {most} here")
+    if side == BUY and limit > max_buy:
+        _refuse_limit(limit, f"is above what the mandate allows, {community.told(max_buy)}", community)
+    if wh and side == SELL and limit < min_sell:
+        _refuse_limit(limit, f"is below what the mandate allows, {community.told(min_sell)}", community)
 
 
 def _succeeds(order: Order, before: Order | None) -> None:
@@ -180,5 +208,5 @@ def _bound(order: Order) -> int:
     return order.limit * order.wh // WH_PER_KWH if order.side == BUY else 0
 
 
-def _refuse_limit(order: Order, why: str, community: Community) -> None:
-    raise RecordError(f"the order's limit, {community.told(order.limit)} per kWh, {why}")
+def _refuse_limit(limit: int, why: str, community: Community) -> None:
+    raise RecordError(f"the order's limit, {community.told(limit)} per kWh, {why}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,7 @@ from commonwatt.data.prices import PriceSeries, usual_price, utility_prices
 from commonwatt.data.table import regular_file
 from commonwatt.errors import CommonwattError, ConfigError, DataError, Finding, MarketError
 from commonwatt.exchange.corridor import in_vain
+from commonwatt.exchange.own.code import OwnCode
 from commonwatt.exchange.plugins import charter, resolve
 from commonwatt.market.stage import ActiveStage
 from commonwatt.units import MAX_PRICE
@@ -125,6 +126,21 @@ def _unusable(read: Draft, folder: Path) -> Iterator[Finding]:
     if read.grid:
         yield from _grid(read.grid, read.members)
     yield from _profiles(read, folder)
+    yield from _own_code(read.members, folder)
+
+
+def _own_code(members: Sequence[Member], folder: Path) -> Iterator[Finding]:
+    """Agents and forecasters that do not exist or cannot be loaded, each told of the first member that names it."""
+    with OwnCode(folder, Community.deadline) as code:
+        for key, found in (("agent", code.agent), ("forecast", code.forecaster)):
+            first: dict[str, Member] = {}
+            for member in members:
+                first.setdefault(getattr(member, key), member)
+            for name, member in first.items():
+                try:
+                    found(name)
+                except MarketError as error:
+                    yield _finding(f"{member.path}.{key}", error)
 
 
 def _stage(read: Draft, place: int, folder: Path) -> Iterator[Finding]:

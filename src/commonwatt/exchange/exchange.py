@@ -56,7 +56,7 @@ def nothing(_: Connection) -> None:
 
 
 class Laboratory:
-    """The market without signatures and without a ledger: it believes everything, and money is without bounds.
+    """The market without signatures and without a ledger: it believes everybody, and money is without bounds.
 
     rules, store : the period, and the file that holds what was done of it
     committed : slots between their gate and their end, by start
@@ -198,7 +198,7 @@ class Laboratory:
     def admitted(self, closure: GateClosure, wishes: Wishes) -> list[Declared]:
         """Step 2, the exchange's side: the orders of each slot that count."""
         return [
-            Declared(slot, wish, (), ())
+            admission.unsigned(slot, wish, self.rules.limits, self.rules.community)
             for slot, wish in zip(closure.ahead.starts.tolist(), wishes.orders, strict=True)
         ]
 

@@ -15,21 +15,21 @@ import importlib.util
 import io
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from itertools import chain
 from math import inf
 from pathlib import Path
-from traceback import extract_tb
 from typing import Any, Final
 
 import numpy as np
 
-from commonwatt.community.model import Community
+from commonwatt.community.model import Community, Member
 from commonwatt.community.tariff import PriceFile
 from commonwatt.data.table import regular_file
 from commonwatt.errors import CommonwattError, MarketError
+from commonwatt.exchange.own.telling import reason
 from commonwatt.market import Frame, Mechanism, Outcome, find
 from commonwatt.proof import keccak
 from commonwatt.records import Clearing
@@ -87,17 +87,24 @@ def resolve(name: str, folder: Path) -> Mechanism[Any]:
 def charter(community: Community, folder: Path) -> bytes:
     """Hash of the community's file together with the bytes of all files that it names, 32 bytes.
 
-    These are its meter files, its price files and its own mechanisms, relative to `folder`; not what such a mechanism
-    imports. Raises OSError or DataError when one cannot be read.
+    These are its meter files, its price files and its own mechanisms, agents and forecasters, relative to `folder`; not
+    what such a file imports. Raises OSError or DataError when one cannot be read.
     """
     rates = (community.tariff.retail, community.tariff.feed_in)
     files = [
         *(each.path for each in community.profiles),
         *(rate.path for rate in rates if isinstance(rate, PriceFile)),
         *(stage.mechanism.partition(":")[0] for stage in community.market if ":" in stage.mechanism),
+        *dict.fromkeys(name.partition(":")[0] for name in own_names(community.members)),
     ]
     contents = b"".join(keccak(regular_file(folder / file).read_bytes()) for file in files)
     return keccak(community.digest + contents) if files else community.digest
+
+
+def own_names(members: Iterable[Member]) -> list[str]:
+    """The agents and forecasters of members' own, "file.py:object", each once."""
+    named = ((member.agent, member.forecast) for member in members)
+    return list(dict.fromkeys(name for pair in named for name in pair if ":" in name))
 
 
 def _loaded(path: Path, attribute: str) -> object:
@@ -171,7 +178,4 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def _failure(path: Path, error: BaseException) -> MarketError:
-    reason = " ".join([f"{type(error).__name__}:", *str(error).splitlines()[:1]]).rstrip(":")
-    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if Path(frame.filename) == path.absolute()]
-    where = f" (line {lines[-1]})" if lines else ""
-    return MarketError(f"{path} cannot be run: {reason}{where}.")
+    return MarketError(f"{path} cannot be run: {reason(path, error)}.")

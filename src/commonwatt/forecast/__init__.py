@@ -2,4 +2,7 @@
 
 from commonwatt.forecast.seasonal import Forecaster, SeasonalNaive
 
-__all__ = ["Forecaster", "SeasonalNaive"]
+PERFECT = "perfect"
+"""The name of the forecast that knows what will happen; only a simulation can have it."""
+
+__all__ = ["PERFECT", "Forecaster", "SeasonalNaive"]

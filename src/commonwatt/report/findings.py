@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from commonwatt.data.times import local
+from commonwatt.data.zone import zone_named
 from commonwatt.exchange import store as tables
 from commonwatt.plain import many
 from commonwatt.report.wires import overloads
+from commonwatt.simulation.ordering import silences
 
+_DAY = 86_400
 _REASONS = 3
 """How many reasons are told in full."""
 
@@ -22,7 +26,8 @@ if TYPE_CHECKING:
 def findings(result: Result) -> list[str]:
     """The findings as sentences; empty when there is nothing to say."""
     meters, money = _unread(result), [*_refused(result), *_unpaid(result)]
-    return [*overloads(result), *meters, *_uncleared(result), *money, *_without_plan(result), *_in_vain(result)]
+    minds = [*_short(result), *silent(result), *_unasked(result)]
+    return [*overloads(result), *meters, *minds, *_uncleared(result), *money, *_without_plan(result), *_in_vain(result)]
 
 
 def _unread(result: Result) -> Iterator[str]:
@@ -38,6 +43,40 @@ def _unread(result: Result) -> Iterator[str]:
         yield f"The meters: readings that came late settled {many(corrected, 'slot')} anew."
 
 
+def _short(result: Result) -> Iterator[str]:
+    """Forecasts of the first days that knew less of the past than they would look at."""
+    world, period = result.simulated.world, result.period
+    if world.first < world.wanted:
+        wanted, known = (slots * period.seconds / _DAY for slots in (world.wanted, world.first))
+        begins = f"{known:.1f} days before the period" if known else "with the period"
+        yield (
+            f"The forecast: {result.community.profiles} begins {begins}, and forecasts look "
+            f"back {wanted:.1f} days, so those of the first days rest on less. Where nothing was known, nothing was "
+            "ordered ahead."
+        )
+
+
+def silent(result: Result) -> Iterator[str]:
+    """Homes without orders at a gate because their forecast or their agent failed, each member's first reason."""
+    members, zone = result.community.members, zone_named(result.community.timezone)
+    for what, title in (("forecast", "The forecast"), ("agent", "The agents")):
+        rows = [row for row in result.exchange.store.rows(silences) if row.what == what]
+        gates = Counter(row.member for row in rows)
+        first = {row.member: row for row in reversed(rows)}
+        for member, count in gates.most_common(_REASONS):
+            when, more = local(first[member].gate, zone), f", and at {count - 1} more" if count > 1 else ""
+            yield f"{title}: {members[member].id} ordered nothing at the gate of {when}{more}: {first[member].reason}."
+        if len(gates) > _REASONS:
+            yield f"{title}: {many(len(gates) - _REASONS, 'other home')} ordered nothing at some gate either."
+
+
+def _unasked(result: Result) -> Iterator[str]:
+    """Agents that were never asked, because no stage takes orders before delivery."""
+    ahead = [charter.ahead for charter in result.rules.charters]
+    if result.simulated.minds.strategic and all(not stages or stages[0].over_horizon for stages in ahead):
+        yield "The agents: none was asked, because no stage of the market takes orders before delivery."
+
+
 def _uncleared(result: Result) -> Iterator[str]:
     """Slots that stayed without local trade because they could not be cleared, each of the commonest reasons once."""
     reasons = Counter(result.uncleared).most_common()
@@ -48,12 +87,17 @@ def _uncleared(result: Result) -> Iterator[str]:
 
 
 def _refused(result: Result) -> Iterator[str]:
-    """Orders that were not admitted, with the first reason; they matter where a stage clears ahead."""
-    rows = result.exchange.store.rows(tables.refusals)
-    if rows and result.rules.ahead:
-        known = rows[0].member >= 0
-        whose = f" of {result.community.members[rows[0].member].id}" if known else ""
-        yield f"The market: {many(len(rows), 'order')} refused; the first{whose}: {rows[0].reason}."
+    """Orders that were not admitted, with some members' first reason; they matter where a stage clears ahead."""
+    rows = result.exchange.store.rows(tables.refusals) if result.rules.ahead else []
+    first: dict[int, str] = {}
+    for row in rows:
+        first.setdefault(row.member, row.reason)
+    names = {member.index: f" of {member.id}" for member in result.community.members}
+    told = [f"the first{names.get(member, '')}: {reason}" for member, reason in first.items()]
+    if len(told) > _REASONS:
+        told[_REASONS:] = [f"and those of {many(len(told) - _REASONS, 'other member')}"]
+    if rows:
+        yield f"The market: {many(len(rows), 'order')} refused; {'; '.join(told)}."
 
 
 def _unpaid(result: Result) -> Iterator[str]:

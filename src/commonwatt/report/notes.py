@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime, time
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 from commonwatt.community.model import Community
 from commonwatt.community.tariff import Flat, PriceFile, Rate
 from commonwatt.data import catalogue
+from commonwatt.exchange.own.code import OwnForecaster
 from commonwatt.exchange.rules import Part
 from commonwatt.forecast import Forecaster, SeasonalNaive
 from commonwatt.market.stage import ActiveStage
@@ -19,6 +21,8 @@ from commonwatt.units import price_text
 if TYPE_CHECKING:
     from commonwatt.simulation.result import Result
 
+_NAMED: Final = 12
+"""Of many members, how many are named."""
 ODBL: Final = (
     "Contains information from SimBench, which is made available under the Open Database License 1.0, "
     "https://opendatacommons.org/licenses/odbl/1-0/."
@@ -37,7 +41,8 @@ def notes(result: Result) -> list[tuple[str, str]]:
         *((_since("Tariff", part), _tariff(part.charter.community)) for part in parts),
         *(("Below zero", f"{told[:1].upper()}{told[1:]}.") for told in below_zero(result)),
         ("Grid", _grid(result)),
-        ("Forecast", f"{_forecaster(result.simulated.forecaster)}; orders follow the forecast, bills the meters."),
+        ("Forecast", f"{_forecasts(result)}; orders follow the forecast, bills the meters."),
+        *_agents(result),
         *_data(result),
         ("Rounding", f"Energy is whole Wh and money whole {_step(unit)}. Each payment is rounded towards zero, "
                      "equally for payer and payee; VAT to the nearest, once per bill. Figures on this page are rounded "
@@ -95,7 +100,37 @@ def _setting(value: object) -> str:
     return " to ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _forecaster(forecaster: Forecaster) -> str:
+def _forecasts(result: Result) -> str:
+    members = [member for member in result.community.members if member.role.trades]
+    found = {member.id: _forecaster(result.simulated.minds.forecasters[member.index]) for member in members}
+    return "; ".join(
+        told + _of([name for name, each in found.items() if each == told], len(members))
+        for told in dict.fromkeys(found.values())
+    )
+
+
+def _agents(result: Result) -> Iterator[tuple[str, str]]:
+    """A note for each agent that does not simply order at its own worth."""
+    members = [member for member in result.community.members if member.role.trades and not member.owners]
+    strategic = result.simulated.minds.strategic
+    for agent in dict.fromkeys(strategic.values()):
+        names = [member.id for member in members if strategic.get(member.index) == agent]
+        source = f" ({agent.source})" if agent.source else ""
+        yield "Agent", f"{agent.name}{source}{_of(names, len(members)) or ' of all homes'}."
+
+
+def _of(names: Sequence[str], members: int) -> str:
+    """ " of" these, or nothing where they are all the members."""
+    if len(names) == members:
+        return ""
+    return f" of {', '.join(names[:_NAMED])}" + (f" and {len(names) - _NAMED} others" if len(names) > _NAMED else "")
+
+
+def _forecaster(forecaster: Forecaster | None) -> str:
+    if forecaster is None:
+        return "what will happen, as nobody can know it"
+    if isinstance(forecaster, OwnForecaster):
+        return forecaster.name
     if isinstance(forecaster, SeasonalNaive):
         return f"each home's own series at the same local time {forecaster.days} days before"
     return type(forecaster).__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -12,8 +13,8 @@ from commonwatt.community.model import LEDGERS, Community, is_ledger
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.exchange.checking import load, read_whole
 from commonwatt.exchange.rules import Rules, Then
-from commonwatt.forecast import SeasonalNaive
 from commonwatt.simulation import world
+from commonwatt.simulation.minds import Minds, history
 from commonwatt.simulation.result import Result
 from commonwatt.simulation.simulation import Simulation
 
@@ -81,7 +82,9 @@ def check(file: str | Path, start: str | date | None = None, days: int = 1) -> C
     first, wrong = first_day(start, days)
     if wrong:
         raise ConfigError("The request", wrong)
-    world.build(Rules.of(community, folder, first, days), folder, SeasonalNaive().history_days)
+    rules = Rules.of(community, folder, first, days)
+    with closing(Minds.of(community, folder)) as minds:
+        world.build(rules, folder, history(rules, minds))
     return community
 
 

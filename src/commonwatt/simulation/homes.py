@@ -15,26 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, MetaData
 
-from commonwatt.agents.planning import Outlook, Plan, agree, declare, expected_charge, held
-from commonwatt.community.calendar import Slots
+from commonwatt.agents.planning import Outlook, Plan, agree, beside, declare, expected_charge, held
+from commonwatt.agents.strategy import ordered_by
 from commonwatt.devices import Fleet, curtail, step
 from commonwatt.exchange.events import GateClosure
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.states import Committed, Readings, Wishes
 from commonwatt.exchange.store import Store, add, put, table
-from commonwatt.forecast import Forecaster
-from commonwatt.forecast.expectation import Forecast, forecast
+from commonwatt.forecast.expectation import Forecast
 from commonwatt.market import Frame, Orders
 from commonwatt.market.schedule.input import Dispatch
 from commonwatt.meter import SimulatedMeter
 from commonwatt.proof import Domain, Key, sign_basket
 from commonwatt.records import Order, Reading, Signed
 from commonwatt.simulation.keys import Keys
+from commonwatt.simulation.minds import Minds, expect
+from commonwatt.simulation.ordering import Ordering
 from commonwatt.simulation.silence import Silence
 from commonwatt.simulation.world import World
 from commonwatt.units import FloatArray, IntArray
-
-_DAY: Final = 86_400
 
 # Tables beside the exchange's: what a simulation knows and an exchange does not.
 _metadata = MetaData()
@@ -51,12 +50,13 @@ class Homes:
     firm : batteries hold to all that was planned over the horizon, not only to what was agreed
     """
 
-    def __init__(self, rules: Rules, world: World, forecaster: Forecaster, store: Store, *, firm: bool = False) -> None:
-        self.rules, self.world, self.forecaster, self.store, self.firm = rules, world, forecaster, store, firm
+    def __init__(self, rules: Rules, world: World, minds: Minds, store: Store, *, firm: bool = False) -> None:
+        self.rules, self.world, self.minds, self.store, self.firm = rules, world, minds, store, firm
         self.silence = Silence.of(rules.community)
         self.fleet = Fleet.of([member.battery for member in rules.community.members], rules.community.hours)
         with store.transaction() as connection:
             _metadata.create_all(connection)
+        self.ordering = Ordering(rules, minds.strategic, store)
         last = store.rows(batteries)
         self.soc = np.frombuffer(last[0].soc, dtype=np.float64).copy() if last else self.fleet.start.copy()
         self._beyond = {row.slot: np.frombuffer(row.grid, dtype=np.int64) for row in store.rows(plans)}
@@ -68,11 +68,13 @@ class Homes:
 
         committed : what the exchange has announced of the slots before them
         """
-        now, slots = self.world.place(closure.at), closure.ahead
+        # The world of homes that know no history may begin after the gate.
+        now, slots = max(self.world.place(closure.at), 0), closure.ahead
         if not slots.count:
             return Wishes((), (), np.zeros((self.rules.members, 0), dtype=np.int64), ())
         lead = self.world.place(slots.start) - now
-        expected = self._expected(now, lead + slots.count)
+        expected, failed = expect(self.minds, self.world, now, lead + slots.count, self.rules.community.timezone)
+        self.ordering.begin(closure.at, failed)
         plan = self._plan(self.rules.frame_of(slots), expected, lead, committed)
         starts = slots.starts.tolist()
         if plan.agreed:
@@ -82,16 +84,6 @@ class Homes:
     def signed(self, starts: Sequence[int], orders: Sequence[Orders]) -> tuple[tuple[Signed[Order], ...], ...]:  # noqa: ARG002
         """The orders of the slots that begin at `starts`, signed by agents; none where nobody asks for signatures."""
         return tuple(() for _ in orders)
-
-    def _expected(self, now: int, count: int) -> Forecast:
-        """What homes expect of the `count` slots from place `now` of the world on."""
-        slots = self.world.slots
-        first = max(0, now - self.forecaster.history_days * _DAY // slots.seconds)
-        past = Slots(slots.start + first * slots.seconds, now - first, slots.seconds)
-        horizon = Slots(slots.start + now * slots.seconds, count, slots.seconds)
-        seen = slice(first, now)
-        load, generation = self.world.load[:, seen], self.world.generation[:, seen]
-        return forecast(self.forecaster, load, generation, past, horizon, self.rules.community.timezone)
 
     def _plan(self, frame: Frame, expected: Forecast, lead: int, committed: Mapping[int, Committed]) -> Plan:
         """What agents wish or agree for the slots of `frame`, the last ones of `expected`."""
@@ -110,13 +102,22 @@ class Homes:
             feed_in=frame.feed_in,
             curtails=self.curtails,
         )
+        if failed := list(self.ordering.failed):
+            # Of whose day nothing is known, nobody plans the battery either.
+            power = self.fleet.power.copy()
+            power[failed] = 0
+            outlook = replace(outlook, fleet=replace(self.fleet, power=power))
         if rules.wires:
             outlook = replace(outlook, network=rules.wires.network, at=rules.wires.at)
         ahead = rules.charter_at(int(frame.starts[0])).ahead
         if ahead and ahead[0].over_horizon:
             more = len(ahead) > 1
             return agree(ahead[0], frame, outlook, rules.limits, rules.plants, more=more, firm=self.firm)
-        return declare(outlook, rules.limits, rules.plants)
+        plan = declare(outlook, rules.limits, rules.plants)
+        if not ahead:
+            return plan
+        quoted = self.ordering.quotes(frame, outlook, beside(rules.plants, plan.net))
+        return replace(plan, orders=ordered_by(plan.orders, quoted))
 
     def _targets(self, frame: Frame, lead: int, committed: Mapping[int, Committed]) -> IntArray:
         """What batteries hold the meters at in the `lead` slots before the frame, shape (homes, lead) [Wh]."""
@@ -193,7 +194,8 @@ class Homes:
     # In the file
 
     def keep_plans(self, closure: GateClosure, connection: Connection) -> None:
-        """Write what a gate brought, so that a killed run goes on with the same plans."""
+        """Write what a gate brought, so that a killed run goes on with the same plans and the same memories."""
+        self.ordering.keep(connection)
         starts = closure.day.starts.tolist()
         add(connection, plans, [(slot, self._beyond[slot].tobytes()) for slot in starts if slot in self._beyond])
 
@@ -216,14 +218,14 @@ class SigningHomes(Homes):
         self,
         rules: Rules,
         world: World,
-        forecaster: Forecaster,
+        minds: Minds,
         store: Store,
         keys: Keys,
         domain: Domain,
         *,
         firm: bool = False,
     ) -> None:
-        super().__init__(rules, world, forecaster, store, firm=firm)
+        super().__init__(rules, world, minds, store, firm=firm)
         self.keys, self.domain = keys, domain
         self.meters = {home: SimulatedMeter(key, domain) for home, key in enumerate(keys.meters) if key}
         self.generators = {member: SimulatedMeter(key, domain) for member, key in keys.generators.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -19,12 +20,13 @@ from commonwatt.exchange.founding import NO_METER, Generator, Party, claim, ente
 from commonwatt.exchange.rules import Rules, Then
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
-from commonwatt.forecast import Forecaster, SeasonalNaive
+from commonwatt.forecast import Forecaster
 from commonwatt.proof import sign
 from commonwatt.simulation import ballots, world
 from commonwatt.simulation.cards import write_cards
 from commonwatt.simulation.homes import Homes, SigningHomes
 from commonwatt.simulation.keys import Keys, mandates, simulated_keys
+from commonwatt.simulation.minds import Minds, history
 from commonwatt.simulation.result import Result
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class Simulation:
     ledger : "embedded", the URL of a node (see `founding`), or "none" for the laboratory: no signatures, no chain,
         bills without proofs
     fresh : drop the run that `out` holds; not before everything that the new one needs has been read
+    forecaster : of all homes, whatever the file says
     firm : for the laboratory: batteries hold to all that was planned over the horizon, not only to what was agreed
     then : later charters, by day. Where the run founds its community its members vote on them first; where it goes on,
         the engine refuses those that they have not adopted
@@ -64,30 +67,29 @@ class Simulation:
     ) -> None:
         self.watch = Stopwatch()
         self.node: EmbeddedChain | RemoteNode | None = None
-        forecaster = forecaster or SeasonalNaive()
         with self.watch("read data"):
             self.rules = Rules.of(community, folder, start, days, then)
-            truth = world.build(self.rules, folder, forecaster.history_days)
-        self.store = open_store(out, fresh=fresh) if out else Store(None)
+            self.minds = Minds.of(community, folder, forecaster)
         self.exchange: Laboratory
         self.homes: Homes
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.minds.close)
+            with self.watch("read data"):
+                truth = world.build(self.rules, folder, history(self.rules, self.minds))
+            self.store = open_store(out, fresh=fresh) if out else Store(None)
+            undo.callback(self.close)
             claim(self.store, self.rules, ledger, out, ballots.HEAD_START if then else 0)
             if ledger == "none":
                 self.exchange = Laboratory(self.rules, self.store, self.watch)
-                self.homes = Homes(self.rules, truth, forecaster, self.store, firm=firm)
+                self.homes = Homes(self.rules, truth, self.minds, self.store, firm=firm)
             else:
-                self._open_ledger(ledger, out, truth, forecaster, engine)
+                self._open_ledger(ledger, out, truth, engine)
             self.late: dict[int, dict[int, int]] = {}
             for row in self.store.rows(tables.accounts, measured=0):
                 self._expect_late(row.slot, {row.member})
-        except BaseException:
-            self.close()
-            raise
+            undo.pop_all()
 
-    def _open_ledger(
-        self, ledger: str, out: Path | None, truth: world.World, forecaster: Forecaster, engine: Callable[..., Exchange]
-    ) -> None:
+    def _open_ledger(self, ledger: str, out: Path | None, truth: world.World, engine: Callable[..., Exchange]) -> None:
         rules, store = self.rules, self.store
         keys = simulated_keys(rules.community)
         with self.watch("found the community"):
@@ -106,7 +108,7 @@ class Simulation:
             meters = [party.meter for party in parties(keys)]
             generators = {member: key.address for member, key in keys.generators.items()}
             self.exchange = engine(rules, store, founded.client, quorum, signed, meters, self.watch, generators)
-            self.homes = SigningHomes(rules, truth, forecaster, store, keys, founded.client.domain)
+            self.homes = SigningHomes(rules, truth, self.minds, store, keys, founded.client.domain)
 
     def run(self, progress: Callable[[int, int], None] | None = None) -> Result:
         """Every event that is not done yet, then the end of the period: readings that are still to come correct their
@@ -118,6 +120,7 @@ class Simulation:
         while self.advance():
             if progress:
                 progress(exchange.done + 1, len(self.rules.events))
+        self.minds.close()  # nobody is asked any more
         result = Result(exchange, self.homes, self.close)
         with self.watch("bill"):
             _ = result.charges, result.charges_without_market
@@ -197,7 +200,8 @@ class Simulation:
         return True
 
     def close(self) -> None:
-        """Release both files."""
+        """Release both files, and end what runs for agents and forecasters."""
+        self.minds.close()
         self.store.close()
         if self.node:
             self.node.close()

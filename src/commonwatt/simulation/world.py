@@ -13,6 +13,7 @@ from commonwatt.accounts.registers import Registers
 from commonwatt.community.calendar import Slots
 from commonwatt.community.model import Community
 from commonwatt.data import MeterFile, annual_kwh, read_meter_files, read_profiles
+from commonwatt.data.meterfile import open_meters
 from commonwatt.errors import DataError, GapError
 from commonwatt.exchange.events import gate_of
 from commonwatt.exchange.rules import Rules
@@ -27,6 +28,7 @@ class World:
     first : place of the period's first slot in `slots`
     load, generation : shape (homes, slots) [Wh] >= 0
     counted : by the registers of members' points, shape (registers, slots) [Wh] >= 0
+    wanted : slots of history that forecasts would look at; there may be fewer
     """
 
     slots: Slots
@@ -34,6 +36,7 @@ class World:
     load: IntArray
     generation: IntArray
     counted: IntArray
+    wanted: int = 0
 
     def place(self, instant: int) -> int:
         """Place in `slots` of the first slot that begins at `instant` [unix s] or later."""
@@ -44,20 +47,28 @@ def build(rules: Rules, folder: Path, history_days: int) -> World:
     """Read what happens at the homes in the period of `rules`.
 
     folder : of community.toml, for the files it names
-    history_days : whole days of history before the gate of the first day
-    Raises DataError when a file does not cover the period or its history.
+    history_days : whole days of history before the gate of the first day; a meter file that begins later gives fewer
+    Raises DataError when a file does not cover the period, or lacks values since it begins.
     """
-    community, period = rules.community, rules.period
-    begin = gate_of(community, rules.start) - history_days * 86_400
-    lead = -(-(period.start - begin) // community.slot_seconds)
-    slots = Slots(period.start - lead * community.slot_seconds, lead + period.count, community.slot_seconds)
-    own = _own_meters(community, folder, slots)
+    community, period, seconds = rules.community, rules.period, rules.community.slot_seconds
+    begin = gate_of(community, rules.start) - history_days * 86_400 if history_days else period.start
+    wanted = lead = -(-(period.start - begin) // seconds)
+    if lead:
+        lead = min(lead, max(period.start - _known_from(community, folder), 0) // seconds)
+    slots = Slots(period.start - lead * seconds, lead + period.count, seconds)
+    own = _own_meters(community, folder, slots, lead)
     load, generation = (wh_from_kw(kw, slots.hours) for kw in _power(community, own, slots))
     registers = Registers.of(community.members)
     counted = wh_from_kw(_counted(registers, own, slots), slots.hours)
     load += registers.drawn(counted, len(load))
     generation += registers.fed(counted, len(load))
-    return World(slots, lead, load, generation, counted)
+    return World(slots, lead, load, generation, counted, wanted)
+
+
+def _known_from(community: Community, folder: Path) -> int:
+    """From when on every meter file of the community has readings [unix s]; packaged profiles have no beginning."""
+    files = open_meters(community.profiles, folder, community.timezone, community.slot_seconds)
+    return max((int(meters.file.starts[0]) for meters in files), default=0)
 
 
 def _counted(registers: Registers, own: MeterFile, slots: Slots) -> FloatArray:
@@ -94,10 +105,12 @@ def _power(community: Community, own: MeterFile, slots: Slots) -> tuple[FloatArr
     return loads, generations
 
 
-def _own_meters(community: Community, folder: Path, slots: Slots) -> MeterFile:
+def _own_meters(community: Community, folder: Path, slots: Slots, lead: int) -> MeterFile:
     try:
         return read_meter_files(community.profiles, folder, slots, community.timezone)
     except GapError as error:
+        if not lead:
+            raise
         opened = datetime.fromtimestamp(slots.start, ZoneInfo(community.timezone))
         raise GapError(f"{error} The simulation needs readings from {opened:%Y-%m-%d %H:%M} on: the forecast of the "
                         "first day looks back that far.") from None  # fmt: skip

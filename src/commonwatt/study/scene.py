@@ -69,7 +69,7 @@ class Hesitant(SigningHomes):
     @classmethod
     def of(cls, homes: SigningHomes) -> Hesitant:
         """The same homes, of that kind."""
-        return cls(homes.rules, homes.world, homes.forecaster, homes.store, homes.keys, homes.domain)
+        return cls(homes.rules, homes.world, homes.minds, homes.store, homes.keys, homes.domain)
 
     def signed(self, starts: Sequence[int], orders: Sequence[Orders]) -> tuple[tuple[Signed[Order], ...], ...]:
         """See `SigningHomes`."""
