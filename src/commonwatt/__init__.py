@@ -7,7 +7,8 @@
 >>> int(result.slots["local_wh"].sum()) == int(result.homes["bought_wh"].sum())
 True
 
-`result.homes`, `.slots`, `.flows` and `.trades` are polars tables; `result.bills` are the members' bills.
+`load` reads a community, `simulate`, `compare` and `sweep` run it, `open` reads a run again. `result.homes`, `.slots`,
+`.flows` and `.trades` are polars tables, explained in docs/results.md; `result.bills` are the members' bills.
 """
 
 from __future__ import annotations
@@ -16,15 +17,38 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from commonwatt.errors import CommonwattError
-    from commonwatt.simulation.api import simulate
+    from commonwatt.exchange.loading import Loaded, load
+    from commonwatt.report.finished import Finished
+    from commonwatt.scripting import compare, simulate
+    from commonwatt.scripting import open_run as open  # noqa: A004
     from commonwatt.simulation.result import Result
+    from commonwatt.study.compare.comparison import Comparison
+    from commonwatt.study.sweep import sweep
 
-__all__ = ["CommonwattError", "Result", "simulate"]
+__all__ = [
+    "CommonwattError",
+    "Comparison",
+    "Finished",
+    "Loaded",
+    "Result",
+    "compare",
+    "load",
+    "open",
+    "simulate",
+    "sweep",
+]
 
 _WHERE = {
-    "CommonwattError": "commonwatt.errors",
-    "Result": "commonwatt.simulation.result",
-    "simulate": "commonwatt.simulation.api",
+    "CommonwattError": "commonwatt.errors:CommonwattError",
+    "Comparison": "commonwatt.study.compare.comparison:Comparison",
+    "Finished": "commonwatt.report.finished:Finished",
+    "Loaded": "commonwatt.exchange.loading:Loaded",
+    "Result": "commonwatt.simulation.result:Result",
+    "compare": "commonwatt.scripting:compare",
+    "load": "commonwatt.exchange.loading:load",
+    "open": "commonwatt.scripting:open_run",
+    "simulate": "commonwatt.scripting:simulate",
+    "sweep": "commonwatt.study.sweep:sweep",
 }
 
 
@@ -34,7 +58,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'commonwatt' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module(_WHERE[name]), name)
+    module, _, attribute = _WHERE[name].partition(":")
+    return getattr(import_module(module), attribute)
 
 
 def __dir__() -> list[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from commonwatt.agents.planning import lacking
 from commonwatt.community.checks import profile_names
 from commonwatt.community.model import Community, Member
 from commonwatt.community.schema import CommunityTable, near, some
 from commonwatt.community.tariff import Flat, PriceFile, Rate, Tariff
-from commonwatt.community.toml import Draft, draft
+from commonwatt.community.toml import Draft, drafted, tables
 from commonwatt.community.unit import counted
 from commonwatt.data import grid_names, read_grid
 from commonwatt.data.catalogue import find_profile, unknown
@@ -30,29 +30,43 @@ _MOST_BYTES: Final = 16 * 2**20
 
 
 def load(path: str | Path) -> Community:
-    """The community that the file `path` describes; its digest covers all files that the file names.
-
-    Raises ConfigError with every finding: those of `community.toml.parse`, and mechanisms, parameters, profiles, grids,
-    buses and files that do not exist; where there is none, a unit of money that the tariff or the market's parameters
-    do not fit, and parameters with which nothing could be traded.
-    """
+    """The community that the file `path` describes, as `checked` says it."""
     path = Path(path)
+    return checked(read_tables(path), str(path), path.parent)
+
+
+def read_tables(path: Path) -> dict[str, Any]:
+    """The tables of the file `path`. Raises ConfigError when it cannot be read or is no TOML."""
     try:
-        read = draft(regular_file(path, _MOST_BYTES).read_text(encoding="utf-8-sig"))
+        document, findings = tables(regular_file(path, _MOST_BYTES).read_text(encoding="utf-8-sig"))
     except DataError as error:
         raise ConfigError(str(path), [Finding("", str(error).removeprefix(f"{path} ").removesuffix("."))]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), [Finding("", f"cannot be read: {error}")]) from None
-    community, findings = read.community, [*read.findings, *_unusable(read, path.parent)]
-    if community and read.head and not findings:
-        community, findings = counted(community, read.head.unit, _dearest(community, path.parent))
-        findings = findings or list(_in_vain(community, path.parent))
-    if findings or community is None:
+    if findings:
         raise ConfigError(str(path), findings)
+    return document
+
+
+def checked(document: dict[str, Any], source: str, folder: Path) -> Community:
+    """The community that these tables describe; its digest covers all files that they name.
+
+    document : as TOML gives it; source : what to call it in an error; folder : of the files that it names
+    Raises ConfigError with every finding: those of `community.toml.parse`, and mechanisms, parameters, profiles, grids,
+    buses and files that do not exist; where there is none, a unit of money that the tariff or the market's parameters
+    do not fit, and parameters with which nothing could be traded.
+    """
+    read = drafted(document)
+    community, findings = read.community, [*read.findings, *_unusable(read, folder)]
+    if community and read.head and not findings:
+        community, findings = counted(community, read.head.unit, _dearest(community, folder))
+        findings = findings or list(_in_vain(community, folder))
+    if findings or community is None:
+        raise ConfigError(source, findings)
     try:
-        return replace(community, digest=charter(community, path.parent))
+        return replace(community, digest=charter(community, folder))
     except OSError as error:
-        raise ConfigError(str(path), [Finding("", f"{error.filename} cannot be read: {error.strerror}")]) from None
+        raise ConfigError(source, [Finding("", f"{error.filename} cannot be read: {error.strerror}")]) from None
 
 
 def read_whole(community: Community, folder: Path) -> None:

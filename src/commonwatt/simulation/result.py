@@ -55,12 +55,15 @@ class LedgerFigures:
 class Result:
     """Tables are made when they are asked for.
 
-    exchange, simulated : the two sides of the run, at its end: the engine and the simulated homes; close : releases
-        their files
+    exchange, simulated : the two sides of the run, at its end: the engine and the simulated homes
+    close : releases their files; let_go : the same, with all that they hold read into memory before
     """
 
-    def __init__(self, exchange: Laboratory, homes: Homes, close: Callable[[], None]) -> None:
-        self.exchange, self.simulated, self.close = exchange, homes, close
+    def __init__(
+        self, exchange: Laboratory, homes: Homes, close: Callable[[], None], let_go: Callable[[], None] | None = None
+    ) -> None:
+        self.exchange, self.simulated = exchange, homes
+        self.close, self.let_go = close, let_go or close
         self.rules, self.books = exchange.rules, exchange.books
         self.community, self.period, self.prices = self.rules.community, self.rules.period, self.rules.prices
 

@@ -115,7 +115,7 @@ class Simulation:
         while self.advance():
             if progress:
                 progress(exchange.done + 1, len(self.rules.events))
-        result = Result(exchange, self.homes, self.close)
+        result = Result(exchange, self.homes, self.close, self.let_go)
         with self.watch("bill"):
             _ = result.charges, result.charges_without_market
         if isinstance(exchange, Exchange):
@@ -192,6 +192,12 @@ class Simulation:
         coming = {member: when for member, when in self.late.pop(place).items() if member not in came}
         self.late |= {place: coming} if coming else {}
         return True
+
+    def let_go(self) -> None:
+        """Read both files into memory and release them. A node that is asked over the wire stays as it is."""
+        self.store.let_go()
+        if self.node and hasattr(self.node, "let_go"):
+            self.node.let_go()
 
     def close(self) -> None:
         """Release both files."""
