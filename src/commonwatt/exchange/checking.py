@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from commonwatt.community.toml import Draft, drafted, tables
 from commonwatt.community.unit import counted
 from commonwatt.data import grid_names, read_grid
 from commonwatt.data.catalogue import find_profile, unknown
+from commonwatt.data.contents import Contents
 from commonwatt.data.meterfile import Meters
 from commonwatt.data.prices import PriceSeries, usual_price, utility_prices
 from commonwatt.data.table import regular_file
@@ -25,6 +27,8 @@ from commonwatt.exchange.plugins import charter, resolve
 from commonwatt.market.stage import ActiveStage
 from commonwatt.units import MAX_PRICE
 
+_NEAREST: Final = 3
+"""How many buses a hint tells."""
 _MOST_BYTES: Final = 16 * 2**20
 """Largest community file [B]; one of 10 000 homes has 2 MB."""
 
@@ -67,6 +71,16 @@ def checked(document: dict[str, Any], source: str, folder: Path) -> Community:
         return replace(community, digest=charter(community, folder))
     except OSError as error:
         raise ConfigError(source, [Finding("", f"{error.filename} cannot be read: {error.strerror}")]) from None
+
+
+def contents(community: Community, folder: Path) -> list[Contents]:
+    """What the meter file and the price files hold that the community names. Raises DataError."""
+    zone, tariff = community.timezone, community.tariff
+    found = []
+    if community.profiles:
+        found.append(Contents.of_meters(Meters.open(folder / community.profiles, zone, community.slot_seconds)))
+    files = dict.fromkeys(rate.path for rate in (tariff.retail, tariff.feed_in) if isinstance(rate, PriceFile))
+    return [*found, *(Contents.of_prices(PriceSeries.open(folder / file, zone, community.currency)) for file in files)]
 
 
 def read_whole(community: Community, folder: Path) -> None:
@@ -198,8 +212,19 @@ def _grid(network: str, members: tuple[Member, ...]) -> Iterator[Finding]:
     buses = read_grid(network).buses.name
     for member in members:
         if member.bus is not None and member.bus not in buses:
-            message = f"there is no bus '{member.bus}' in {network}{near(member.bus, buses) or some(buses)}"
+            hint = near(member.bus, buses) or _nearest(member.bus, buses)
+            message = f"there is no bus '{member.bus}' in {network}{hint}; `commonwatt data {network}` lists them"
             yield Finding(f"{member.path}.bus", message)
+
+
+def _nearest(bus: str, known: Sequence[str]) -> str:
+    """A hint at the buses whose names end so, or have some of it."""
+    ends = sorted(
+        (name for name in known if name.casefold().endswith(bus.casefold())), key=lambda name: (len(name), name)
+    )
+    found = (ends or get_close_matches(bus, known, _NEAREST, 0.3))[:_NEAREST]
+    names = ", ".join(f"'{name}'" for name in found)
+    return f"; the nearest {'is' if len(found) == 1 else 'are'} {names}" if found else ""
 
 
 def _profiles(read: Draft, folder: Path) -> Iterator[Finding]:
