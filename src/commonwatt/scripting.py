@@ -49,7 +49,8 @@ def simulate(
 def open_run(out: str | Path, *, folder: str | Path | None = None) -> Finished:
     """The finished run in the folder `out`, without its community's file and what else was asked.
 
-    folder : where the files are that the community names, such as its meter file; None = where they were
+    folder : where the files are that the community names, such as its meter file; None = where they were. With a
+        mechanism of your own it must be named, because that code is run
     Raises StoreError when there is no run, when it is not finished, or when one of those files has changed since.
 
     >>> from tempfile import TemporaryDirectory

@@ -290,7 +290,7 @@ def _show(result: Result, out: Path | None, json_path: str | None) -> None:
         console = Console(highlight=False)
         console.print(render(result, trace(result) if traced is None else traced))
         if out:
-            bills = f"Bills: {out / 'bills'}   " if (out / "bills").exists() else ""
+            bills = f"Bills: {out / 'bills'}   " if result.books.client else ""
             files = f"Report: {out / 'report.html'}   {bills}Tables: {out / 'tables'}"
             console.print(plain(files), markup=False)
     result.close()

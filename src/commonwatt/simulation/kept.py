@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -12,6 +14,7 @@ from commonwatt.errors import ConfigError, StoreError
 from commonwatt.exchange.folder import EXCHANGE_FILE
 from commonwatt.exchange.loading import Loaded
 from commonwatt.exchange.store import Store, set_values
+from commonwatt.plain import many
 
 _ASKED: Final = "asked"
 _FINISHED: Final = "finished"
@@ -52,12 +55,13 @@ def finish(store: Store) -> None:
 def asked(out: Path, folder: Path | None = None) -> Asked:
     """What the finished run in the folder `out` is of.
 
-    folder : where the files that the community names are now; None = where they were
+    folder : where the files that the community names are now; None = where they were. A mechanism of one's own is run
+        to read the run, so its folder must be named: a run that somebody else made brings no code along
     Raises StoreError when there is none, when it is not finished, or when one of those files is not as it was.
     """
     file = out / EXCHANGE_FILE
     if not file.is_file():
-        raise StoreError(f"{out} holds no run{_beside(out)}; commonwatt.simulate(..., out={str(out)!r}) makes one.")
+        raise StoreError(f"{out} holds no run{_beside(out)}; `commonwatt.simulate` makes one with out={str(out)!r}.")
     store = Store(file)
     try:
         values = store.values()
@@ -71,6 +75,12 @@ def asked(out: Path, folder: Path | None = None) -> Asked:
         raise StoreError(
             f"{out} holds a run of {source} that is not finished; go on with commonwatt.simulate(COMMUNITY, {request}, "
             f"out={str(out)!r})."
+        )
+    tables = [each["tables"] for each in told]
+    if folder is None and (own := sorted(set(_own_code(tables)))):
+        raise StoreError(
+            f"{out} holds a run with code of its own, {', '.join(own)}, which runs when it is read; if you trust it, "
+            f"name its folder: commonwatt.open({str(out)!r}, folder={told[0]['folder']!r})."
         )
     try:
         found = []
@@ -90,7 +100,16 @@ def asked(out: Path, folder: Path | None = None) -> Asked:
     return Asked(community, start, int(values["days"]), values["ledger"], tuple(then))
 
 
+def _own_code(value: object) -> Iterator[str]:
+    """The Python files that are named somewhere in the tables, each as file.py:NAME."""
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _own_code(each)
+    elif isinstance(value, str) and (found := re.fullmatch(r"(.+\.py):\w+", value)):
+        yield found[1]
+
+
 def _beside(out: Path) -> str:
     """What is there instead: runs one folder further down."""
     runs = sorted(file.parent.name for file in out.glob(f"*/{EXCHANGE_FILE}"))
-    return f"; there are runs in {runs[0]!r} and {len(runs) - 1} more folders of it" if runs else ""
+    return f" itself, but {many(len(runs), 'folder')} with one, such as {runs[0]!r}" if runs else ""

@@ -254,7 +254,11 @@ def _table(
     reasons = [error for (error, _), count in zip(found, counted, strict=True) for _ in range(count)]
     columns.append(pl.Series("error", reasons, dtype=pl.String))
     if with_folder:
-        columns.append(pl.Series("run", [task.folder.name for task in repeated if task.folder], dtype=pl.String))
+        names = [
+            task.folder.name if task.folder and error is None else None
+            for task, error in zip(repeated, reasons, strict=True)
+        ]
+        columns.append(pl.Series("run", names, dtype=pl.String))
     filled = [row for _, each in found for row in (each or [{}])]
     some = next(row for row in filled if row)
     schema = FIGURES if rows == "run" else dict.fromkeys(some)

@@ -140,7 +140,8 @@ def frame(comparison: Comparison) -> pl.DataFrame:
         | {"checks": row.checks, "holding": row.holding}
         for row in comparison.rows
     ]
-    return pl.DataFrame(rows, infer_schema_length=None)
+    table = pl.DataFrame(rows, infer_schema_length=None)
+    return table.cast({name: pl.Float64 for name, kind in table.schema.items() if kind == pl.Null})
 
 
 def write_csv(comparison: Comparison, path: Path) -> None:
