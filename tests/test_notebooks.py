@@ -35,7 +35,7 @@ def test_a_notebook_is_kept_without_what_it_printed(notebook: Path) -> None:
 
 @each
 def test_a_notebook_runs_and_what_it_keeps_is_read_again(notebook: Path) -> None:
-    found = nbformat.from_dict(json.loads(notebook.read_text("utf-8")))  # type: ignore[no-untyped-call]
+    found = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
     client = NotebookClient(found, timeout=600, resources={"metadata": {"path": str(notebook.parent)}})
     with client.setup_kernel():
         first = [executed(client, place) for place in range(len(found.cells))]

@@ -75,4 +75,4 @@ def test_each_column_of_a_sweep_is_explained(tmp_path: Path) -> None:
 
 def test_each_file_of_a_folder_is_explained(kept: Path) -> None:
     files = {f"{path.name}/" if path.is_dir() else path.name for path in kept.iterdir()}
-    assert set(explained("Files of a folder")) == files
+    assert set(explained("Files of a folder")) == {f"out/{name}" for name in files}

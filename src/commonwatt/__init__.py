@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from commonwatt.errors import CommonwattError
     from commonwatt.exchange.loading import Loaded, load
     from commonwatt.report.finished import Finished
-    from commonwatt.scripting import compare, simulate
-    from commonwatt.scripting import open_run as open  # noqa: A004
+    from commonwatt.scripting import compare, open, simulate  # noqa: A004
     from commonwatt.simulation.result import Result
     from commonwatt.study.compare.comparison import Comparison
     from commonwatt.study.sweep import sweep
@@ -39,16 +38,16 @@ __all__ = [
 ]
 
 _WHERE = {
-    "CommonwattError": "commonwatt.errors:CommonwattError",
-    "Comparison": "commonwatt.study.compare.comparison:Comparison",
-    "Finished": "commonwatt.report.finished:Finished",
-    "Loaded": "commonwatt.exchange.loading:Loaded",
-    "Result": "commonwatt.simulation.result:Result",
-    "compare": "commonwatt.scripting:compare",
-    "load": "commonwatt.exchange.loading:load",
-    "open": "commonwatt.scripting:open_run",
-    "simulate": "commonwatt.scripting:simulate",
-    "sweep": "commonwatt.study.sweep:sweep",
+    "CommonwattError": "commonwatt.errors",
+    "Comparison": "commonwatt.study.compare.comparison",
+    "Finished": "commonwatt.report.finished",
+    "Loaded": "commonwatt.exchange.loading",
+    "Result": "commonwatt.simulation.result",
+    "compare": "commonwatt.scripting",
+    "load": "commonwatt.exchange.loading",
+    "open": "commonwatt.scripting",
+    "simulate": "commonwatt.scripting",
+    "sweep": "commonwatt.study.sweep",
 }
 
 
@@ -58,8 +57,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'commonwatt' has no attribute '{name}'")
     from importlib import import_module
 
-    module, _, attribute = _WHERE[name].partition(":")
-    return getattr(import_module(module), attribute)
+    return getattr(import_module(_WHERE[name]), name)
 
 
 def __dir__() -> list[str]:

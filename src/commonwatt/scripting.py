@@ -46,7 +46,9 @@ def simulate(
         return _finished(live, Path(out) if out else None)
 
 
-def open_run(out: str | Path, *, folder: str | Path | None = None) -> Finished:
+def open(  # noqa: A001
+    out: str | Path, *, folder: str | Path | None = None
+) -> Finished:
     """The finished run in the folder `out`, without its community's file and what else was asked.
 
     folder : where the files are that the community names, such as its meter file; None = where they were. With a
@@ -56,7 +58,7 @@ def open_run(out: str | Path, *, folder: str | Path | None = None) -> Finished:
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as out:
     ...     made = simulate("examples/five-homes.toml", "2026-05-11", ledger="none", out=out)
-    ...     open_run(out).homes.equals(made.homes)
+    ...     open(out).homes.equals(made.homes)
     True
     """
     path = Path(out)
