@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 from exchange_cases import START, begin, short_days, written
+from shell import Shell
 
 import commonwatt
 from commonwatt.errors import CommonwattError, ConfigError, StoreError
@@ -48,6 +51,14 @@ def test_a_run_leaves_what_the_shell_leaves_and_is_read_again_alone(tmp_path: Pa
     for bill in (out / "bills").iterdir():
         assert (elsewhere / "bills" / bill.name).read_bytes() == bill.read_bytes()
     made.close()
+
+
+def test_a_run_of_the_shell_is_read_again(tmp_path: Path, said: Shell) -> None:
+    out = tmp_path / "out"
+    with short_days():
+        assert said("simulate", written(tmp_path), "--start", START, "--ledger", "none", "--out", out).code == 0
+        found = commonwatt.open(out)
+    assert (out / "tables" / "homes.csv").read_text("utf-8") == found.homes.write_csv()
 
 
 def test_a_run_with_later_charters_is_read_again(tmp_path: Path) -> None:
@@ -129,6 +140,20 @@ def test_code_of_ones_own_runs_only_where_its_folder_is_named(tmp_path: Path) ->
         assert not seen.exists()
         (tmp_path / "own.py").write_text(OWN)
         assert commonwatt.open(out, folder=tmp_path).homes.equals(made.homes)
+
+
+@pytest.mark.parametrize("name", ["own.py:MINE", "own.py:", "own.pyc:MINE", "own.so:not a name", "sub/own.py:a.b"])
+def test_all_that_could_be_run_counts_as_code(tmp_path: Path, name: str) -> None:
+    with short_days():
+        commonwatt.simulate(written(tmp_path), START, ledger="none", out=tmp_path / "out")
+    with sqlite3.connect(tmp_path / "out" / "exchange.sqlite") as file:
+        ((asked,),) = file.execute("SELECT value FROM run WHERE key = 'asked'").fetchall()
+        (told,) = json.loads(asked)
+        told["tables"]["market"] = {"pool": {"mechanism": name}}
+        file.execute("UPDATE run SET value = ? WHERE key = 'asked'", (json.dumps([told]),))
+    file.close()
+    with pytest.raises(StoreError, match="code of its own"):
+        commonwatt.open(tmp_path / "out")
 
 
 def test_a_file_that_this_process_has_open_is_not_blamed_on_another(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ _EXAMPLE: Final = "such as 'members.*.battery.kwh'"
 
 
 def plain(value: object) -> Any:
-    """The value as TOML would give it: dicts and lists of its own, and numbers of numpy as those of Python.
+    """The value as TOML would give it: dicts and lists of its own, and what numpy has as Python has it.
 
     >>> plain({"window": ("07:00", "15:00")})
     {'window': ['07:00', '15:00']}
@@ -40,8 +40,8 @@ def plain(value: object) -> Any:
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
-    own = getattr(value, "item", None)  # of a number of numpy
-    return own() if own is not None and getattr(value, "shape", None) == () else value
+    own = getattr(value, "tolist", None)  # of numpy's numbers and arrays
+    return value if own is None else own()
 
 
 def overridden(document: Tables, values: Mapping[str, object]) -> tuple[Tables, tuple[Finding, ...]]:

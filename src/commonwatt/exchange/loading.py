@@ -113,6 +113,11 @@ def load(community: str | Path | Mapping[str, Any] | Loaded, *, folder: str | Pa
     return Loaded.of(read_tables(path), path.parent, str(path))
 
 
+def as_it_is(community: str | Path | Mapping[str, Any] | Loaded) -> Loaded:
+    """As `load`; of what was loaded before, with the digest of its files as they are now."""
+    return community.as_now() if isinstance(community, Loaded) else load(community)
+
+
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:39]}…"

@@ -81,11 +81,12 @@ def _prices(community: Community, folder: Path) -> tuple[Slots, SlotPrices]:
 def _wished(community: Community) -> IntArray:
     """What each member wishes in each slot, shape (members, slots) [Wh]. Who can generate sells; else every other."""
     members = community.members
+    trades = np.array([member.role.trades for member in members])
     sells = np.array([bool(member.pv or member.battery) for member in members])
-    if not sells.any() or sells.all():
+    if not sells.any() or sells[trades].all():
         sells = np.arange(len(members)) % 2 == 1
-    buys = np.where(sells, 0, _WH + np.arange(len(members)))
-    offers = np.where(sells, _WH // 2 + np.arange(len(members)), 0)
+    buys = np.where(trades & ~sells, _WH + np.arange(len(members)), 0)
+    offers = np.where(trades & sells, _WH // 2 + np.arange(len(members)), 0)
     return np.stack([2 * buys - offers, buys // 2 - 4 * offers, buys, 0 * buys], axis=1)
 
 

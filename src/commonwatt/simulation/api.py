@@ -11,7 +11,7 @@ from typing import Any, Final
 from commonwatt.community.model import LEDGERS, is_ledger
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.exchange.checking import read_whole
-from commonwatt.exchange.loading import Loaded, load
+from commonwatt.exchange.loading import Loaded, as_it_is, load
 from commonwatt.exchange.rules import Rules, Then
 from commonwatt.forecast import SeasonalNaive
 from commonwatt.simulation import world
@@ -53,7 +53,7 @@ def simulate(
 
     Raises ConfigError, DataError, StoreError or NotAdopted, each with one sentence that says what to do.
     """
-    begun = load(community).as_now()
+    begun = as_it_is(community)
     chosen = ledger or begun.ledger.kind
     folder = Path(out) if out else None
     problems = [] if is_ledger(chosen) else [Finding("ledger", f"is {LEDGERS}, not '{chosen}'")]
@@ -62,7 +62,7 @@ def simulate(
     wrong += [Finding("then", each.message) for (_, found), _ in later for each in found]
     if problems or wrong:
         raise ConfigError("The request", [*problems, *wrong])
-    charters = sorted(((day, load(each).as_now()) for (day, _), each in later), key=lambda each: each[0])
+    charters = sorted(((day, as_it_is(each)) for (day, _), each in later), key=lambda each: each[0])
     return run(Asked(begun, first, days, chosen, tuple(charters)), folder, fresh=fresh, progress=progress)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from importlib.machinery import all_suffixes
 from pathlib import Path
 from typing import Final
 
@@ -101,12 +101,14 @@ def asked(out: Path, folder: Path | None = None) -> Asked:
 
 
 def _own_code(value: object) -> Iterator[str]:
-    """The Python files that are named somewhere in the tables, each as file.py:NAME."""
+    """The files with code that are named somewhere in the tables, each as file.py:NAME."""
     if isinstance(value, dict | list):
         for each in value.values() if isinstance(value, dict) else value:
             yield from _own_code(each)
-    elif isinstance(value, str) and (found := re.fullmatch(r"(.+\.py):\w+", value)):
-        yield found[1]
+    elif isinstance(value, str):
+        file, colon, _ = value.partition(":")
+        if colon and file.endswith(tuple(all_suffixes())):
+            yield file
 
 
 def _beside(out: Path) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from commonwatt.community.model import LEDGERS, is_ledger
+from commonwatt.community.overrides import plain
 from commonwatt.errors import CommonwattError, ConfigError, DataError, Finding, MarketError
 from commonwatt.exchange.loading import Loaded, load
 from commonwatt.proof import keccak
@@ -96,7 +97,7 @@ def sweep(
     >>> table.select("members.*.battery.kwh", table["self_sufficiency"].round(6)).rows()
     [(0, 0.411573), (10, 0.45241)]
     """
-    tasks = _tasks(load(community).as_now(), values, start, days, rows, ledger, Path(out) if out else None, workers)
+    tasks = _tasks(load(community), values, start, days, rows, ledger, Path(out) if out else None, workers)
     found: list[tuple[str | None, list[dict[str, Any]]]] = [(None, [])] * len(tasks)
     with told(progress, "runs") as report:
         made = _together(tasks, workers) if workers > 1 else enumerate(map(_made, tasks))
@@ -175,10 +176,8 @@ def _choices(key: str, tried: Values, findings: list[Finding]) -> list[tuple[obj
 
 def _label(value: object) -> object:
     """The value as one of a column: a number, a text, or a table as JSON."""
-    own = getattr(value, "item", None)
-    if own is not None:
-        return own()
-    return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value, default=str)
+    told = plain(value)
+    return told if told is None or isinstance(told, bool | int | float | str) else json.dumps(told, default=str)
 
 
 def _name(asked: Asked) -> str:
