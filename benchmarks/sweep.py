@@ -36,12 +36,13 @@ def main() -> None:
             print(f"turn {turn + 1} of {REPEAT}", file=sys.stderr)
             taken.append([spent(singly, files, DAYS), spent(swept, DAYS)])
     single, sweep = (
-        {clock: statistics.median(each[side][clock] for each in taken) for clock in ("wall", "cpu")} for side in (0, 1)
+        {clock: float(f"{statistics.median(each[side][clock] for each in taken):.4g}") for clock in ("wall", "cpu")}
+        for side in (0, 1)
     )
     show(
         {
-            "runs": len(files) * len(DAYS),
-            "repeat": REPEAT,
+            "combinations": len(files) * len(DAYS),
+            "runs": REPEAT,
             "singly_seconds": single,
             "sweep_seconds": sweep,
             "ratio": round(sweep["cpu"] / single["cpu"], 3),
