@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pickle
 import tomllib
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 from exchange_cases import COMMUNITY, written
 
@@ -74,6 +77,21 @@ def test_it_tells_what_it_is(tmp_path: Path) -> None:
 def test_what_is_no_community_is_refused(given: object) -> None:
     with pytest.raises(ConfigError, match=r"is a file, tables, or what commonwatt\.load gives"):
         load(given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("values", [None, "tariff.retail", ["tariff.retail"]])
+def test_values_that_have_no_keys_are_refused(tmp_path: Path, values: object) -> None:
+    with pytest.raises(ConfigError, match="with_: takes values by dotted key"):
+        load(written(tmp_path)).with_(values)  # type: ignore[arg-type]
+
+
+def test_numbers_are_those_of_toml_whatever_they_are_in_python(tmp_path: Path) -> None:
+    community = load(written(tmp_path))
+    key = "members.*.battery.kwh"
+    sizes: list[object] = [np.float32(8), np.int64(8), Decimal(8), Fraction(8), 8.0]
+    found = {member.battery for size in sizes for member in community.with_({key: size}).members if member.battery}
+    assert {battery.kwh for battery in found} == {8}
+    assert len({community.with_({key: size}).digest for size in (np.float32(8), Decimal(8), 8.0)}) == 1
 
 
 def test_a_folder_is_for_tables_alone(tmp_path: Path) -> None:

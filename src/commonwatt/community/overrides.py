@@ -12,7 +12,9 @@ defaults. What the community's own check then finds wrong is not found here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from fnmatch import fnmatchcase
+from fractions import Fraction
 from typing import Any, Final, get_args, get_origin
 
 from pydantic import BaseModel
@@ -40,6 +42,8 @@ def plain(value: object) -> Any:
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
+    if isinstance(value, Decimal | Fraction):
+        return float(value)
     own = getattr(value, "tolist", None)  # of numpy's numbers and arrays
     return value if own is None else own()
 

@@ -50,6 +50,11 @@ class Loaded(Community):
         >>> village.with_({"market.day_ahead": None}).market
         (Stage(name='real_time', mechanism='sdr', gate=None, parameters={}),)
         """
+        if not isinstance(cast("object", values), Mapping):
+            finding = Finding(
+                "with_", f'takes values by dotted key, {{"tariff.feed_in": "0.05"}}, not {_short(values)}'
+            )
+            raise ConfigError("The request", [finding])
         document, findings = overridden(dict(self.document), values)
         source = f"{self.source} with {', '.join(f'{key} = {_short(value)}' for key, value in values.items())}"
         if findings:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from commonwatt.community.model import LEDGERS, is_ledger
 from commonwatt.errors import ConfigError, Finding
@@ -107,11 +107,12 @@ def check(file: Described, start: str | date | None = None, days: int = 1) -> Lo
 
 def first_day(start: str | date, days: int) -> tuple[date, list[Finding]]:
     """The first local day of a request, and what is wrong with it or with the number of days."""
-    problems = [] if 1 <= days <= _MOST_DAYS else [Finding("days", f"is from 1 to {_MOST_DAYS}, not {days}")]
+    counted = isinstance(cast("object", days), int) and 1 <= days <= _MOST_DAYS
+    problems = [] if counted else [Finding("days", f"is from 1 to {_MOST_DAYS}, not {days}")]
     try:
-        if isinstance(start, str) and not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", start):
+        if not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", str(start)):
             raise ValueError(start)
-        first = date.fromisoformat(start) if isinstance(start, str) else start
+        first = date.fromisoformat(str(start))
     except ValueError:
         return _EARLIEST, [*problems, Finding("start", f"is a date such as 2026-06-15, not '{start}'")]
     if not _EARLIEST <= first <= _LATEST:

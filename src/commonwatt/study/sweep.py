@@ -126,9 +126,10 @@ def _tasks(
 ) -> list[_Task]:
     """All runs. Raises ConfigError with everything that is wrong."""
     findings = [] if is_ledger(ledger) else [Finding("ledger", f"is {LEDGERS}, not '{ledger}'")]
-    starts = [start] if isinstance(start, str | date) else list(start)
-    if workers < 1:
-        findings.append(Finding("workers", f"are at least 1, not {workers}"))
+    several = not isinstance(start, str | date) and hasattr(start, "__iter__")
+    starts = cast("list[str | date]", list(start) if several else [start])  # type: ignore[arg-type]
+    if not isinstance(cast("object", workers), int) or workers < 1:
+        findings.append(Finding("workers", f"are a whole number, at least 1, not {workers}"))
     if rows not in ("run", "home"):
         findings.append(Finding("rows", f'are those of each "run" or "home", not {rows!r}'))
     first_days = []
@@ -136,6 +137,9 @@ def _tasks(
         day, wrong = first_day(each, days)
         first_days.append(day)
         findings += [finding for finding in wrong if finding not in findings]
+    if not isinstance(cast("object", values), Mapping):
+        findings.append(Finding("values", f'are lists by dotted key, {{"tariff.feed_in": ["0.05"]}}, not {values!r}'))
+        values = {}
     choices = [_choices(key, tried, findings) for key, tried in values.items()]
     if findings:
         raise ConfigError("The request", findings)
