@@ -63,12 +63,14 @@ def test_homes_have_a_row_each(tmp_path: Path) -> None:
 def test_values_may_have_names_and_several_processes_give_the_same(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN)
     community = commonwatt.load(written(tmp_path))
-    markets = {"mine": {"pool": {"mechanism": "own.py:MINE"}}, "none": {}}
+    markets = {"mine": {"pool": {"mechanism": "own.py:MINE"}}, "none": {}, "nothing": {}}
     given: dict[str, Any] = {"market": markets, BATTERIES: [0, 6]}
-    one, two = (commonwatt.sweep(community, given, start=START, workers=workers) for workers in (1, 2))
-    assert one["market"].to_list() == ["mine", "mine", "none", "none"]
-    assert one.filter(pl.col("market") == "none")["trades"].to_list() == [0, 0]
-    assert one.equals(two)
+    one = commonwatt.sweep(community, given, start=START)
+    two = commonwatt.sweep(community, given, start=START, workers=2, out=tmp_path / "out")
+    assert one["market"].to_list() == ["mine", "mine", "none", "none", "nothing", "nothing"]
+    assert one.filter(pl.col("market") != "mine")["trades"].to_list() == [0] * 4
+    assert one.equals(two.drop("run"))
+    assert two["run"].n_unique() == 6
 
 
 def test_an_interrupted_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -119,6 +121,7 @@ def test_a_run_that_is_not_possible_says_why_in_its_row(tmp_path: Path) -> None:
         ({}, {"workers": 0}, ["workers: are a whole number, at least 1, not 0"]),
         ({}, {"workers": "2"}, ["workers: are a whole number, at least 1, not 2"]),
         ({}, {"start": 5}, ["start: is a date such as 2026-06-15, not '5'"]),
+        ({}, {"start": [START, NEXT, START]}, [f"start: has {START} twice"]),
         (None, {}, ["values: are lists by dotted key"]),
         ({}, {"rows": "day"}, ['rows: are those of each "run" or "home", not \'day\'']),
         ({}, {"ledger": "chain"}, ["ledger: is embedded, none"]),

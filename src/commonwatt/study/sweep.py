@@ -124,40 +124,54 @@ def _tasks(
     out: Path | None,
     workers: int,
 ) -> list[_Task]:
-    """All runs. Raises ConfigError with everything that is wrong."""
+    """All runs, day by day. Raises ConfigError with everything that is wrong."""
     findings = [] if is_ledger(ledger) else [Finding("ledger", f"is {LEDGERS}, not '{ledger}'")]
-    several = not isinstance(start, str | date) and hasattr(start, "__iter__")
-    starts = cast("list[str | date]", list(start) if several else [start])  # type: ignore[arg-type]
     if not isinstance(cast("object", workers), int) or workers < 1:
         findings.append(Finding("workers", f"are a whole number, at least 1, not {workers}"))
     if rows not in ("run", "home"):
         findings.append(Finding("rows", f'are those of each "run" or "home", not {rows!r}'))
-    first_days = []
-    for each in starts or [""]:
-        day, wrong = first_day(each, days)
-        first_days.append(day)
-        findings += [finding for finding in wrong if finding not in findings]
+    first_days = _first_days(start, days, findings)
     if not isinstance(cast("object", values), Mapping):
         findings.append(Finding("values", f'are lists by dotted key, {{"tariff.feed_in": ["0.05"]}}, not {values!r}'))
         values = {}
     choices = [_choices(key, tried, findings) for key, tried in values.items()]
     if findings:
         raise ConfigError("The request", findings)
+    variants = _variants(community, list(values), choices)
+    runs = [(labels, Asked(changed, day, days, ledger)) for day in first_days for labels, changed in variants]
+    return [_Task(labels, asked, out / _name(asked, labels) if out else None, rows) for labels, asked in runs]
+
+
+def _first_days(start: str | date | Sequence[str | date], days: int, findings: list[Finding]) -> list[date]:
+    """The first day of each run, each once."""
+    several = not isinstance(start, str | date) and hasattr(start, "__iter__")
+    starts = cast("list[str | date]", list(start) if several else [start])  # type: ignore[arg-type]
+    found = []
+    for each in starts or [""]:
+        day, wrong = first_day(each, days)
+        findings += [finding for finding in wrong if finding not in findings]
+        if day in found and not wrong:
+            findings.append(Finding("start", f"has {day} twice"))
+        found.append(day)
+    return found
+
+
+def _variants(
+    community: Loaded, keys: Sequence[str], choices: Sequence[Sequence[tuple[object, object]]]
+) -> list[tuple[tuple[object, ...], Loaded]]:
+    """The community under every combination, with what stands in the table for it. Raises ConfigError for all."""
     variants = list[tuple[tuple[object, ...], Loaded]]()
+    findings = list[Finding]()
     for combination in product(*choices):
+        labels = tuple(label for label, _ in combination)
         try:
-            changed = community.with_(dict(zip(values, (value for _, value in combination), strict=True)))
-            variants.append((tuple(label for label, _ in combination), changed))
+            changed = community.with_(dict(zip(keys, (value for _, value in combination), strict=True)))
+            variants.append((labels, changed))
         except ConfigError as error:
             findings += [finding for finding in error.findings if finding not in findings]
     if findings:
         raise ConfigError(f"{community.source} with these values", findings)
-    tasks = []
-    for day in first_days:
-        for labels, changed in variants:
-            asked = Asked(changed, day, days, ledger)
-            tasks.append(_Task(labels, asked, out / _name(asked) if out else None, rows))
-    return tasks
+    return variants
 
 
 def _choices(key: str, tried: Values, findings: list[Finding]) -> list[tuple[object, object]]:
@@ -184,10 +198,10 @@ def _label(value: object) -> object:
     return told if told is None or isinstance(told, bool | int | float | str) else json.dumps(told, default=str)
 
 
-def _name(asked: Asked) -> str:
-    """The folder of a run, the same for the same run."""
-    what = b"%b %d %b" % (asked.community.digest, asked.days, asked.ledger.encode())
-    return f"{asked.start.isoformat()}-{keccak(what)[:6].hex()}"
+def _name(asked: Asked, labels: tuple[object, ...]) -> str:
+    """The folder of a run, the same for the same run under the same names."""
+    what = (asked.community.digest.hex(), asked.days, asked.ledger, labels)
+    return f"{asked.start.isoformat()}-{keccak(repr(what).encode())[:6].hex()}"
 
 
 def _together(tasks: Sequence[_Task], workers: int) -> Iterator[tuple[int, tuple[str | None, list[dict[str, Any]]]]]:
