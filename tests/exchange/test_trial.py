@@ -30,7 +30,8 @@ AS_IT_IS = "outcome"
 DEARER = "replace(outcome, trades=Trades(trades.buyer, trades.seller, trades.wh, trades.price + 900_000))"
 MORE = "replace(outcome, trades=Trades(trades.buyer, trades.seller, trades.wh * 9, trades.price))"
 BROKEN = "outcome.nothing"
-STAGES = {"sdr": {"mechanism": "own.py:MINE"}, "uniform": {"mechanism": "own.py:MINE", "gate": "12:00"}}
+AHEAD = {"mechanism": "own.py:MINE", "gate": "12:00"}
+STAGES = {"sdr": {"mechanism": "own.py:MINE"}, "uniform": AHEAD, "continuous": AHEAD}
 
 
 def community(folder: Path, mechanism: str, changed: str) -> Loaded:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from commonwatt.errors import MarketError, PromiseBroken
 from commonwatt.exchange.checking import active_stages
 from commonwatt.exchange.corridor import MONDAY
 from commonwatt.exchange.parties import limits
-from commonwatt.market import Frame, Limits, Orders, Positions
+from commonwatt.market import Events, Frame, Limits, Orders, Positions
+from commonwatt.market.interface import ADD
 from commonwatt.records import BUY, SELL
 from commonwatt.units import IntArray
 
@@ -32,7 +33,8 @@ def tried(community: Community, folder: Path) -> Iterator[str]:
     """
     stages = [stage for side in active_stages(community, folder) for stage in side]
     own = [stage for stage in stages if ":" in community.market[stage.number].mechanism]
-    if not any(stage.mechanism.needs in (Orders, Positions) for stage in own):
+    own = [stage for stage in own if stage.mechanism.needs in _MADE]
+    if not own:
         return
     slots, prices = _prices(community, folder)
     minutes = local_clock(slots, community.timezone).astype("datetime64[m]").astype(np.int64) % 1440
@@ -40,10 +42,8 @@ def tried(community: Community, folder: Path) -> Iterator[str]:
     frame = Frame(slots.starts, minutes, slots.hours, members, prices.ceiling, prices.floor, community.unit)
     allowed, wished = limits(community, prices), _wished(community)[:, : slots.count]
     for stage in own:
-        name, needs = community.market[stage.number].name, stage.mechanism.needs
-        if needs not in (Orders, Positions):
-            continue
-        inputs = tuple(_orders(net, allowed) if needs is Orders else _positions(net, allowed) for net in wished.T)
+        name, made = community.market[stage.number].name, _MADE[stage.mechanism.needs]
+        inputs = tuple(made(net, allowed, slots, place) for place, net in enumerate(wished.T))
         try:
             stage.mechanism.clear(frame, inputs, stage.parameters)
         except MarketError as error:
@@ -90,12 +90,31 @@ def _wished(community: Community) -> IntArray:
     return np.stack([2 * buys - offers, buys // 2 - 4 * offers, buys, 0 * buys], axis=1)
 
 
-def _positions(net: IntArray, allowed: Limits) -> Positions:
+def _positions(net: IntArray, allowed: Limits, *_: object) -> Positions:
     return Positions(net, allowed.max_buy, allowed.min_sell)
 
 
-def _orders(net: IntArray, allowed: Limits) -> Any:
+def _orders(net: IntArray, allowed: Limits, *_: object) -> Orders:
     member = np.flatnonzero(net)
-    side = np.where(net[member] > 0, BUY, SELL)
-    limit = np.where(net[member] > 0, allowed.max_buy[member], allowed.min_sell[member])
-    return Orders(member, side, np.abs(net[member]), limit)
+    buys = net[member] > 0
+    limit = np.where(buys, allowed.max_buy[member], allowed.min_sell[member])
+    return Orders(member, np.where(buys, BUY, SELL), np.abs(net[member]), limit)
+
+
+def _events(net: IntArray, allowed: Limits, slots: Slots, place: int) -> Events:
+    """All orders at the beginning of the slot, and until its end."""
+    orders, start = _orders(net, allowed), int(slots.starts[place])
+    number = np.arange(len(orders.wh))
+    time = np.full_like(number, start)
+    return Events(
+        np.full_like(number, ADD), number, orders.member, orders.side, orders.wh, orders.limit, time,
+        time + slots.seconds,
+    )  # fmt: skip
+
+
+_MADE: Final[Mapping[type, Callable[[IntArray, Limits, Slots, int], object]]] = {
+    Positions: _positions,
+    Orders: _orders,
+    Events: _events,
+}
+"""By what a mechanism needs."""
