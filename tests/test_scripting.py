@@ -168,6 +168,15 @@ def test_a_file_that_this_process_has_open_is_not_blamed_on_another(tmp_path: Pa
         commonwatt.simulate(file, START, ledger="none", out=out, fresh=True)
 
 
+def test_figures_are_read_before_a_run_is_closed(tmp_path: Path) -> None:
+    with short_days():
+        with commonwatt.simulate(written(tmp_path), START, ledger="none") as result:
+            homes = result.homes
+        assert result.homes.equals(homes)
+        with pytest.raises(StoreError, match="The run is closed, and with it what was in memory"):
+            result.trades  # noqa: B018
+
+
 def test_a_result_shows_itself(tmp_path: Path) -> None:
     with short_days():
         result = commonwatt.simulate(written(tmp_path), START, ledger="none")

@@ -128,6 +128,7 @@ class Store:
     def __init__(self, path: Path | None) -> None:
         self._name = str(path) if path else "the store in memory"
         self._path = path.resolve() if path else None
+        self._gone = False
         self._engine = _engine(path)
         try:
             self._prepare()
@@ -156,6 +157,8 @@ class Store:
     @contextmanager
     def _usable(self) -> Iterator[None]:
         """Whatever the database reports becomes one sentence."""
+        if self._gone:
+            raise StoreError("The run is closed, and with it what was in memory; read its figures before.")
         try:
             yield
         except (SQLAlchemyError, sqlite3.Error) as error:
@@ -223,10 +226,11 @@ class Store:
         self._engine, self._path = memory, None
 
     def close(self) -> None:
-        """Release the file."""
+        """Release the file, or the memory, and with it what was there."""
         self._engine.dispose()
         if self._path:
             _open_here.discard((os.getpid(), self._path))
+        self._gone = self._path is None
 
 
 def in_use(name: str, path: Path | None) -> str:
