@@ -12,7 +12,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 BLOCK = re.compile(r"<!-- begin (\w+) -->\n(.*?)<!-- end -->\n", re.DOTALL)
-MEASURED = ("auctions", "pools", "continuous", "bilateral", "schedule", "day")
+MEASURED = ("auctions", "pools", "continuous", "bilateral", "schedule", "day", "sweep")
 AGAINST = ROOT / "benchmarks" / "results" / "against.json"
 # Ratios to commit feefd37: at most, or at least where more is better.
 RATIOS = {
@@ -53,9 +53,9 @@ def main() -> None:
 
 def blocks() -> dict[str, str]:
     """What stands between the page's markers, by name."""
-    auctions, pools, book, bilateral, schedule, day = map(read, MEASURED)
+    auctions, pools, book, bilateral, schedule, day, sweep = map(read, MEASURED)
     return {
-        "targets": targets(auctions, pools, book, bilateral, schedule),
+        "targets": targets(auctions, pools, book, bilateral, schedule, sweep),
         "machines": machines(),
         "orders": orders(auctions),
         "worth": worth(auctions),
@@ -73,7 +73,9 @@ def read(name: str) -> Figures:
     return dict(json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8")))
 
 
-def targets(auctions: Figures, pools: Figures, book: Figures, bilateral: Figures, schedule: Figures) -> str:
+def targets(
+    auctions: Figures, pools: Figures, book: Figures, bilateral: Figures, schedule: Figures, sweep: Figures
+) -> str:
     """Each number to reach beside what was measured."""
     stages = [stage for kind in ("pools_any_price", "pools_with_limits") for stage in pools[kind].values()]
     rows: list[tuple[str, float, float]] = [
@@ -96,6 +98,8 @@ def targets(auctions: Figures, pools: Figures, book: Figures, bilateral: Figures
         rate = book[way]["events_per_second"]
         name = f"`continuous`, order events per second, {way}"
         lines.append((name, f"≥ {grouped(least)}", grouped(rate), said(rate >= least)))
+    name, limit = f"a sweep of {sweep['combinations']} runs, against these singly", sweep["at_most"]
+    lines.append((name, f"≤ {limit:g} times", f"{sweep['ratio']:.2f} times", said(sweep["ratio"] <= limit)))
     return table(("what", "to reach", "measured", ""), lines)
 
 

@@ -7,7 +7,8 @@
 >>> int(result.slots["local_wh"].sum()) == int(result.homes["bought_wh"].sum())
 True
 
-`result.homes`, `.slots`, `.flows` and `.trades` are polars tables; `result.bills` are the members' bills.
+`load` reads a community, `simulate`, `compare` and `sweep` run it, `open` reads a run again. `result.homes`, `.slots`,
+`.flows` and `.trades` are polars tables, explained in docs/results.md; `result.bills` are the members' bills.
 """
 
 from __future__ import annotations
@@ -16,15 +17,37 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from commonwatt.errors import CommonwattError
-    from commonwatt.simulation.api import simulate
+    from commonwatt.exchange.loading import Loaded, load
+    from commonwatt.report.finished import Finished
+    from commonwatt.scripting import compare, open, simulate  # noqa: A004
     from commonwatt.simulation.result import Result
+    from commonwatt.study.compare.comparison import Comparison
+    from commonwatt.study.sweep import sweep
 
-__all__ = ["CommonwattError", "Result", "simulate"]
+__all__ = [
+    "CommonwattError",
+    "Comparison",
+    "Finished",
+    "Loaded",
+    "Result",
+    "compare",
+    "load",
+    "open",
+    "simulate",
+    "sweep",
+]
 
 _WHERE = {
     "CommonwattError": "commonwatt.errors",
+    "Comparison": "commonwatt.study.compare.comparison",
+    "Finished": "commonwatt.report.finished",
+    "Loaded": "commonwatt.exchange.loading",
     "Result": "commonwatt.simulation.result",
-    "simulate": "commonwatt.simulation.api",
+    "compare": "commonwatt.scripting",
+    "load": "commonwatt.exchange.loading",
+    "open": "commonwatt.scripting",
+    "simulate": "commonwatt.scripting",
+    "sweep": "commonwatt.study.sweep",
 }
 
 

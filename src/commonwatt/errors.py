@@ -23,7 +23,7 @@ Every error prints as one sentence that a person can act on, whatever others wro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -101,10 +101,21 @@ class PromiseBroken(MarketError):
     told : figure and meaning as a person reads them
     reason : the sentence without slot and figure, so that it is one for all slots with the same fault
     alone : the sentence without slot, where there is only one
+    trade : of a check of prices, the trade that is furthest off: `member`, `price` and its `limit` [unit/kWh]
     """
 
-    def __init__(self, mechanism: str, slot: int, check: str, meaning: str, figure: int, told: str) -> None:
+    def __init__(
+        self,
+        mechanism: str,
+        slot: int,
+        check: str,
+        meaning: str,
+        figure: int,
+        told: str,
+        trade: Mapping[str, int] | None = None,
+    ) -> None:
         self.mechanism, self.slot, self.check, self.figure = mechanism, slot, check, figure
+        self.trade = dict(trade or {})
         self.reason = f"{mechanism} broke its promise, by {meaning}."
         self.alone = f"{mechanism} broke its promise, by {told}."
         when = f"{datetime.fromtimestamp(slot, UTC):%Y-%m-%d %H:%M} UTC"

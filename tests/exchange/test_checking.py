@@ -45,7 +45,7 @@ MISSING = [
     (
         '"LV2.101 Bus 3"',
         '"7"',
-        "members.home-02.bus: there is no bus '7' in simbench:rural2; there is 'MV1.101 Bus 8', '",
+        "members.home-02.bus: there is no bus '7' in simbench:rural2; the nearest are 'LV2.101 Bus ",
     ),
     (
         '"simbench:H0-C"',

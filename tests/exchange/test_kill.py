@@ -297,7 +297,7 @@ def test_two_processes_never_work_on_one_run(stages: dict[str, Path], tmp_path: 
     file = written(tmp_path, TEXT)
     first = begin(tmp_path, TEXT)
     first.advance()
-    with pytest.raises(StoreError, match="is open in another process"):
+    with pytest.raises(StoreError, match="is open in this process"):
         simulate(file, START, 1, out=tmp_path / "out")
     first.advance()
     first.close()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -102,8 +104,28 @@ def test_the_same_fault_in_many_slots_is_one_finding_and_prints_nothing_to_stdou
     result = day(tmp_path / "day", POOL, "sdr", 13, f'pass\n            print("why"); {broken}')
     assert len(result.uncleared) > 1
     found = [each for each in findings(result) if "without local trade" in each]
-    assert found == [f"The market: {many(len(result.uncleared), 'slot')} without local trade: {result.uncleared[0]}"]
+    first = datetime.fromtimestamp(result.not_cleared[0]["slot"], ZoneInfo(result.community.timezone))
+    reason, when = result.uncleared[0].removesuffix("."), f"{first:%Y-%m-%d %H:%M} CEST"
+    told = f"The market: {many(len(result.uncleared), 'slot')} without local trade: {reason}; first at {when}."
+    assert found == [told]
     assert capsys.readouterr().out == ""
+    result.close()
+
+
+def test_a_price_beyond_a_limit_is_told_with_the_time_the_member_and_the_price(tmp_path: Path) -> None:
+    dear = (
+        "trades = outcomes[place].trades; outcomes[place] = replace(outcomes[place], "
+        "trades=Trades(trades.buyer, trades.seller, trades.wh, trades.price + 900_000))"
+    )
+    result = day(tmp_path / "day", POOL, "sdr", 11, dear)
+    (found,) = [each for each in findings(result) if "without local trade" in each]
+    (note,) = result.not_cleared
+    community = result.community
+    member, price, limit = (note[name] for name in ("member", "price", "limit"))
+    assert price > limit == int(result.prices.ceiling.max())
+    assert f"it is at {START} 11:00 CEST, of {community.members[member].id}: {community.told(price)} per kWh" in found
+    assert found.endswith(f"where its limit is {community.told(limit)}.")
+    assert "by an amount per kWh beyond a member's price limit" in found
     result.close()
 
 

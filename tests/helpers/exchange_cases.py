@@ -117,11 +117,12 @@ def snapshot(result: Result) -> dict[str, Any]:
 
 
 def tables(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """All rows of the exchange's file, by table; nobody may have it open."""
+    """All rows of the exchange's file, by table, but for where the community's files were; nobody may have it open."""
     with sqlite3.connect(folder / "exchange.sqlite") as file:
         names = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         rows = {name: file.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall() for name in names}  # noqa: S608
     file.close()
+    rows["run"] = [row for row in rows["run"] if row[0] != "asked"]
     return rows
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from commonwatt.cli.card import card, forget, key
 from commonwatt.cli.chain import app as chain_app
+from commonwatt.cli.checking import check
 from commonwatt.cli.community import app as community_app
 from commonwatt.cli.data import fill
 from commonwatt.cli.dealing import buy, fetch, offer
@@ -20,7 +21,7 @@ from commonwatt.cli.settle import settle
 from commonwatt.cli.show import show
 from commonwatt.cli.study import app as study_app
 from commonwatt.errors import CommonwattError, ConfigError, Finding, OutputError
-from commonwatt.plain import many, plain
+from commonwatt.plain import plain
 
 if TYPE_CHECKING:
     from commonwatt.simulation.result import Result
@@ -48,66 +49,27 @@ app.command(settle)
 DEMO_START = "2026-06-15"
 
 
-@app.command
-def check(file: Path, *, start: str | None = None, days: Whole = 1) -> None:
-    """Check a community file and the files that it names, and print every finding.
+app.command(check)
 
-    Example: commonwatt check examples/village.toml
+
+@app.command
+def data(grid: str | None = None, *, json_path: JsonPath = None) -> None:
+    """List the load, PV and price profiles and the grids that come with the package, or the buses of a grid.
+
+    Example: commonwatt data simbench:rural2
 
     Parameters
     ----------
-    file
-        The community file.
-    start
-        First local day of a simulation; its files need to be good for these days only.
-    days
-        Number of local days from start.
+    grid
+        Name of a grid: lists its buses with their voltages, and the loads, plants and batteries that SimBench has at
+        each.
     """
-    from commonwatt.simulation.api import check as found
+    from commonwatt.cli.catalogue import buses_of, everything
 
-    community = found(file, start, days)
-    pv = sum(member.pv is not None for member in community.members)
-    batteries = sum(member.battery is not None for member in community.members)
-    stages = ", ".join(f"{stage.name} = {stage.mechanism}" for stage in community.market) or "utility only"
-    print(
-        f"{file} is fine: {community.name}, {many(len(community.members), 'member')} ({pv} with PV, "
-        f"{batteries} with a battery), market {stages}, ledger {community.ledger.kind}."
-    )
-
-
-@app.command
-def data(*, json_path: JsonPath = None) -> None:
-    """List the load, PV and price profiles and the grids that come with the package.
-
-    Example: commonwatt data
-    """
-    from commonwatt.data import catalogue, grid_names
-
-    sets = [
-        {
-            "name": each.name,
-            "what": each.what,
-            "licence": each.licence,
-            "from": each.year.first.isoformat(),
-            "until": each.year.last.isoformat(),
-            "resolution_minutes": each.year.seconds // 60,
-            "profiles": {kind: [p.name for p in each.profiles if p.kind == kind] for kind in _kinds(each.profiles)},
-        }
-        for each in catalogue()
-    ]
-    if json_path:
-        write_json({"sets": sets, "grids": list(grid_names())}, json_path)
-        return
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    for each in sets:
-        console.print(f"[bold]{each['name']}[/bold]  {each['what']}", soft_wrap=True)
-        period = f"{each['from']} to {each['until']}, every {each['resolution_minutes']} min"
-        console.print(f"  {period}; licence {each['licence']}", soft_wrap=True)
-        for kind, names in each["profiles"].items():  # type: ignore[attr-defined]
-            console.print(f"  {kind}: {', '.join(names)}")
-    console.print(f"[bold]grids[/bold]  {', '.join(grid_names())}")
+    if grid is None:
+        everything(json_path)
+    else:
+        buses_of(grid, json_path)
 
 
 app["data"].command(fill)
@@ -353,7 +315,7 @@ def _show(result: Result, out: Path | None, json_path: str | None) -> None:
         console = Console(highlight=False)
         console.print(render(result, trace(result) if traced is None else traced))
         if out:
-            bills = f"Bills: {out / 'bills'}   " if (out / "bills").exists() else ""
+            bills = f"Bills: {out / 'bills'}   " if result.books.client else ""
             files = f"Report: {out / 'report.html'}   {bills}Tables: {out / 'tables'}"
             console.print(plain(files), markup=False)
     result.close()
@@ -378,10 +340,6 @@ def _compare_agents(
             console.print(plain(line), markup=False)
         if path:
             print(f"Table: {path}")
-
-
-def _kinds(profiles: Any) -> list[str]:
-    return list(dict.fromkeys(profile.kind for profile in profiles))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,25 @@ from commonwatt.cli.options import JsonPath, Whole, progress, seldom_collected, 
 app = App(name="study", help="Published cases, reproduced and compared.")
 
 
+@app.default
+def published(*, json_path: JsonPath = None) -> None:
+    """List the studies, with the papers that they come from.
+
+    Example: commonwatt study
+    """
+    from dataclasses import asdict
+
+    from commonwatt.study.published import STUDIES
+
+    if json_path:
+        write_json([asdict(each) for each in STUDIES], json_path)
+    if json_path != "-":
+        for each in STUDIES:
+            print(f"commonwatt study {each.name}: {each.what}")
+            if each.source:
+                print(f"  {each.source}{f', https://doi.org/{each.doi}' if each.doi else ''}")
+
+
 @app.command
 @seldom_collected()
 def saini(*, json_path: JsonPath = None) -> None:

@@ -366,7 +366,7 @@ class HeatPumpTable(Table):
 
 
 class BatteryTable(Table):
-    kwh: Annotated[Size, Field(description="capacity in kWh")]
+    kwh: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False, description="capacity in kWh")]
     kw: Annotated[Size, Field(description="charge and discharge power in kW")]
     charge_efficiency: Efficiency = Battery.charge_efficiency
     discharge_efficiency: Efficiency = Battery.discharge_efficiency

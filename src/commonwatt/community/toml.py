@@ -99,12 +99,22 @@ def parse(text: str, source: str) -> Community:
 
 def draft(text: str) -> Draft:
     """As `parse`, for who wants to look at a file with findings, or to add some."""
+    document, findings = tables(text)
+    return Draft(findings) if findings else drafted(document)
+
+
+def tables(text: str) -> tuple[dict[str, Any], tuple[Finding, ...]]:
+    """The text's tables as plain values, or what is wrong with its form."""
     try:
-        document = tomllib.loads(text)
+        return tomllib.loads(text), ()
     except tomllib.TOMLDecodeError as error:
-        return Draft((syntax_finding(error, text),))
+        return {}, (syntax_finding(error, text),)
     except (ValueError, RecursionError):  # a number of thousands of digits, or as many nested brackets
-        return Draft((Finding("", "has a number or a list that is too long to be read"),))
+        return {}, (Finding("", "has a number or a list that is too long to be read"),)
+
+
+def drafted(document: dict[str, Any]) -> Draft:
+    """As `draft`, of tables such as TOML gives."""
     reader = _Reader(document)
     reader.refuse_unknown_sections()
     head = reader.section("community", CommunityTable)
@@ -323,7 +333,7 @@ def _member(index: int, id_: str, table: MemberTable) -> Member:
         load=Load(table.load, table.annual_kwh) if table.load else None,
         heat_pump=Load(table.heat_pump.profile, table.heat_pump.annual_kwh) if table.heat_pump else None,
         pv=PV(**table.pv.model_dump()) if table.pv else None,
-        battery=Battery(**table.battery.model_dump()) if table.battery else None,
+        battery=Battery(**table.battery.model_dump()) if table.battery and table.battery.kwh else None,
         terms=Terms(**table.mandate.model_dump()) if role.trades else Terms(buy_wh=0, sell_wh=0),
         bus=table.bus,
         collateral=table.collateral,

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from commonwatt.agents.planning import lacking
 from commonwatt.community.checks import profile_names
 from commonwatt.community.model import Community, Member, OwnMeters
 from commonwatt.community.schema import CommunityTable, near, some
 from commonwatt.community.tariff import Flat, PriceFile, Rate, Tariff
-from commonwatt.community.toml import Draft, draft
+from commonwatt.community.toml import Draft, drafted, tables
 from commonwatt.community.unit import counted
 from commonwatt.data import grid_names, read_grid
 from commonwatt.data.catalogue import find_profile, unknown
+from commonwatt.data.contents import Contents
 from commonwatt.data.meterfile import open_meters
 from commonwatt.data.prices import PriceSeries, usual_price, utility_prices
 from commonwatt.data.table import regular_file
@@ -26,34 +28,58 @@ from commonwatt.exchange.plugins import charter, resolve
 from commonwatt.market.stage import ActiveStage
 from commonwatt.units import MAX_PRICE
 
+_NEAREST: Final = 3
+"""How many buses a hint tells."""
 _MOST_BYTES: Final = 16 * 2**20
 """Largest community file [B]; one of 10 000 homes has 2 MB."""
 
 
 def load(path: str | Path) -> Community:
-    """The community that the file `path` describes; its digest covers all files that the file names.
-
-    Raises ConfigError with every finding: those of `community.toml.parse`, and mechanisms, parameters, profiles, grids,
-    buses and files that do not exist; where there is none, a unit of money that the tariff or the market's parameters
-    do not fit, and parameters with which nothing could be traded.
-    """
+    """The community that the file `path` describes, as `checked` says it."""
     path = Path(path)
+    return checked(read_tables(path), str(path), path.parent)
+
+
+def read_tables(path: Path) -> dict[str, Any]:
+    """The tables of the file `path`. Raises ConfigError when it cannot be read or is no TOML."""
     try:
-        read = draft(regular_file(path, _MOST_BYTES).read_text(encoding="utf-8-sig"))
+        document, findings = tables(regular_file(path, _MOST_BYTES).read_text(encoding="utf-8-sig"))
     except DataError as error:
         raise ConfigError(str(path), [Finding("", str(error).removeprefix(f"{path} ").removesuffix("."))]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), [Finding("", f"cannot be read: {error}")]) from None
-    community, findings = read.community, [*read.findings, *_unusable(read, path.parent)]
-    if community and read.head and not findings:
-        community, findings = counted(community, read.head.unit, _dearest(community, path.parent))
-        findings = findings or list(_in_vain(community, path.parent))
-    if findings or community is None:
+    if findings:
         raise ConfigError(str(path), findings)
+    return document
+
+
+def checked(document: dict[str, Any], source: str, folder: Path) -> Community:
+    """The community that these tables describe; its digest covers all files that they name.
+
+    document : as TOML gives it; source : what to call it in an error; folder : of the files that it names
+    Raises ConfigError with every finding: those of `community.toml.parse`, and mechanisms, parameters, profiles, grids,
+    buses and files that do not exist; where there is none, a unit of money that the tariff or the market's parameters
+    do not fit, and parameters with which nothing could be traded.
+    """
+    read = drafted(document)
+    community, findings = read.community, [*read.findings, *_unusable(read, folder)]
+    if community and read.head and not findings:
+        community, findings = counted(community, read.head.unit, _dearest(community, folder))
+        findings = findings or list(_in_vain(community, folder))
+    if findings or community is None:
+        raise ConfigError(source, findings)
     try:
-        return replace(community, digest=charter(community, path.parent))
+        return replace(community, digest=charter(community, folder))
     except OSError as error:
-        raise ConfigError(str(path), [Finding("", f"{error.filename} cannot be read: {error.strerror}")]) from None
+        raise ConfigError(source, [Finding("", f"{error.filename} cannot be read: {error.strerror}")]) from None
+
+
+def contents(community: Community, folder: Path) -> list[Contents]:
+    """What the meter file and the price files hold that the community names. Raises DataError."""
+    zone, tariff = community.timezone, community.tariff
+    found = list(map(Contents.of_meters, open_meters(community.profiles, folder, zone, community.slot_seconds)))
+    files = dict.fromkeys(rate.path for rate in (tariff.retail, tariff.feed_in) if isinstance(rate, PriceFile))
+    return [*found, *(Contents.of_prices(PriceSeries.open(folder / file, zone, community.currency)) for file in files)]
 
 
 def read_whole(community: Community, folder: Path) -> None:
@@ -199,8 +225,19 @@ def _grid(network: str, members: tuple[Member, ...]) -> Iterator[Finding]:
     buses = read_grid(network).buses.name
     for member in members:
         if member.bus is not None and member.bus not in buses:
-            message = f"there is no bus '{member.bus}' in {network}{near(member.bus, buses) or some(buses)}"
+            hint = near(member.bus, buses) or _nearest(member.bus, buses)
+            message = f"there is no bus '{member.bus}' in {network}{hint}; `commonwatt data {network}` lists them"
             yield Finding(f"{member.path}.bus", message)
+
+
+def _nearest(bus: str, known: Sequence[str]) -> str:
+    """A hint at the buses whose names end so, or have some of it."""
+    ends = sorted(
+        (name for name in known if name.casefold().endswith(bus.casefold())), key=lambda name: (len(name), name)
+    )
+    found = (ends or get_close_matches(bus, known, _NEAREST, 0.3))[:_NEAREST]
+    names = ", ".join(f"'{name}'" for name in found)
+    return f"; the nearest {'is' if len(found) == 1 else 'are'} {names}" if found else ""
 
 
 def _profiles(read: Draft, folder: Path) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from commonwatt.errors import StoreError
-from commonwatt.exchange.store import Store
+from commonwatt.exchange.store import Store, in_use
 
 EXCHANGE_FILE: Final = "exchange.sqlite"
 LEDGER_FILE: Final = "ledger.sqlite"
@@ -60,7 +60,7 @@ def _refuse_in_use(file: Path) -> None:
             database.execute("BEGIN IMMEDIATE")
         except sqlite3.DatabaseError as error:
             if "locked" in str(error):
-                raise StoreError(f"{file} is open in another process, which must stop first.") from None
+                raise StoreError(in_use(str(file), file)) from None
 
 
 def private(file: Path) -> Path:

@@ -197,7 +197,7 @@ def _uncleared(clearings: Iterable[Clearing]) -> Iterator[tuple[str, dict[str, o
         for check in clearing.proof.checks:
             if check.name == CLEARED and not check.holds:
                 told = {"mechanism": clearing.mechanism, "reason": check.meaning, "figure": check.figure}
-                yield "not cleared", {"slot": clearing.slot, **told}
+                yield "not cleared", {"slot": clearing.slot, **told, **clearing.diagnostics}
 
 
 def _note_cuts(connection: Connection, slot: int, settled: IntArray, agreed: IntArray) -> None:

@@ -10,6 +10,7 @@ the revision from which it counts. Posts of one time have their turn, in which t
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ import numpy as np
 from sqlalchemy import (
     Column,
     Connection,
+    Engine,
     Integer,
     LargeBinary,
     MetaData,
@@ -41,6 +43,9 @@ from commonwatt.units import IntArray
 VERSION: Final = "6"
 # Marks the file as a store of ours (PRAGMA application_id, "CWex").
 _APPLICATION: Final = 0x43576578
+
+_open_here: set[tuple[int, Path]] = set()
+"""The files that stores have open, resolved, by the process: a forked one inherits what is no longer true of it."""
 
 _metadata = MetaData()
 
@@ -124,14 +129,16 @@ class Store:
 
     def __init__(self, path: Path | None) -> None:
         self._name = str(path) if path else "the store in memory"
-        url = f"sqlite:///{path}" if path else "sqlite://"
-        self._engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False, "timeout": 1})
-        event.listen(self._engine, "connect", _configure)
+        self._path = path.resolve() if path else None
+        self._gone = False
+        self._engine = _engine(path)
         try:
             self._prepare()
         except BaseException:
-            self.close()
+            self._engine.dispose()
             raise
+        if self._path:
+            _open_here.add((os.getpid(), self._path))
 
     def _prepare(self) -> None:
         with self._usable(), self._engine.connect() as connection:
@@ -152,12 +159,14 @@ class Store:
     @contextmanager
     def _usable(self) -> Iterator[None]:
         """Whatever the database reports becomes one sentence."""
+        if self._gone:
+            raise StoreError("The run is closed, and with it what was in memory; read its figures before.")
         try:
             yield
         except (SQLAlchemyError, sqlite3.Error) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
             if "locked" in str(cause):
-                raise StoreError(f"{self._name} is open in another process, which must stop first.") from error
+                raise StoreError(in_use(self._name, self._path)) from error
             raise StoreError(f"{self._name} cannot be used as an exchange's store: {cause}.") from error
 
     @contextmanager
@@ -216,9 +225,37 @@ class Store:
             for place, name in enumerate(names)
         }
 
+    def let_go(self) -> None:
+        """Read the whole file into memory and release it; what is written after that, is written there alone."""
+        if self._path is None:
+            return
+        memory = _engine(None)
+        with self._usable(), self._engine.connect() as file, memory.connect() as copy:
+            cast("Any", file.connection.driver_connection).backup(copy.connection.driver_connection)
+        self.close()
+        self._engine, self._path = memory, None
+
     def close(self) -> None:
-        """Release the file."""
+        """Release the file, or the memory, and with it what was there."""
         self._engine.dispose()
+        if self._path:
+            _open_here.discard((os.getpid(), self._path))
+        self._gone = self._path is None
+
+
+def in_use(name: str, path: Path | None) -> str:
+    """What to say of a file that cannot be used because somebody has it open."""
+    if path and (os.getpid(), path.resolve()) in _open_here:
+        return f"{name} is open in this process; close what has it open, such as an earlier run, first."
+    return f"{name} is open in another process, which must stop first."
+
+
+def _engine(path: Path | None) -> Engine:
+    """One connection to the file, or to a database in memory."""
+    url = f"sqlite:///{path}" if path else "sqlite://"
+    engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False, "timeout": 1})
+    event.listen(engine, "connect", _configure)
+    return engine
 
 
 def set_values(connection: Connection, values: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
@@ -52,28 +53,57 @@ def proved(
         *([_rational(trades, int(frame.ceiling[slot]), int(frame.floor[slot]))] if rational else []),
     )
     for check in checks:
-        insist(name, frame, slot, check)
+        insist(name, frame, slot, check, trades, given)
     start, proof = int(frame.starts[slot]), Proof(checks)
     return Clearing(name, start, trades, outcome.prices, grid, proof, outcome.diagnostics, outcome.kept)
 
 
-def insist(name: str, frame: Frame, slot: int, check: Check) -> None:
-    """Raise PromiseBroken unless the check holds."""
-    if not check.holds:
-        told = f"{check.figure} {check.meaning}"
-        if check.meaning.startswith(_MONEY):
-            told = f"{price_text(check.figure * frame.unit)} of the currency{check.meaning.removeprefix(_MONEY)}"
-        raise PromiseBroken(name, int(frame.starts[slot]), check.name, check.meaning, check.figure, told)
+def insist(
+    name: str,
+    frame: Frame,
+    slot: int,
+    check: Check,
+    trades: Trades | None = None,
+    given: Orders | Positions | Events | None = None,
+) -> None:
+    """Raise PromiseBroken unless the check holds. trades, given : as of `proved`, to name a trade that is off"""
+    if check.holds:
+        return
+    told, meaning = f"{check.figure} {check.meaning}", check.meaning
+    if meaning.startswith(_MONEY):
+        told = f"{price_text(check.figure * frame.unit)} of the currency{meaning.removeprefix(_MONEY)}"
+        meaning = f"an amount{meaning.removeprefix(_MONEY)}"
+    off = None
+    if check.name == "limits" and trades is not None and given is not None:
+        max_buy, min_sell = limits(given, frame.members)
+        off = _worst(trades, max_buy[trades.buyer], min_sell[trades.seller])
+    elif check.name == "rational" and trades is not None:
+        off = _worst(trades, *(np.full(len(trades), price[slot]) for price in (frame.ceiling, frame.floor)))
+    raise PromiseBroken(name, int(frame.starts[slot]), check.name, meaning, check.figure, told, off)
 
 
-def uncleared(name: str, start: int, grid: IntArray, reason: str, figure: int = 1) -> Clearing:
+def _worst(trades: Trades, most: IntArray, least: IntArray) -> dict[str, int]:
+    """The trade with the price furthest beyond a limit: whose limit, price and limit [unit/kWh].
+
+    most, least : what buyer and seller of each trade go to, each shape (trades,)
+    """
+    over, under = trades.price - most, least - trades.price
+    buys = int(over.max()) >= int(under.max())
+    place = int((over if buys else under).argmax())
+    member, limit = (trades.buyer, most) if buys else (trades.seller, least)
+    return {"member": int(member[place]), "price": int(trades.price[place]), "limit": int(limit[place])}
+
+
+def uncleared(
+    name: str, start: int, grid: IntArray, reason: str, figure: int = 1, trade: Mapping[str, int] | None = None
+) -> Clearing:
     """A slot [start, unix s] that could not be cleared: nobody trades, everybody meets the utility.
 
     grid : what was wished, shape (members,) [Wh]; reason : a sentence, which the proof carries, with its figure
+    trade : as of `PromiseBroken`, for the diagnostics
     """
-    return Clearing(
-        name, start, Trades(), {}, grid, Proof((Check(CLEARED, holds=False, figure=figure, meaning=reason),))
-    )
+    proof = Proof((Check(CLEARED, holds=False, figure=figure, meaning=reason),))
+    return Clearing(name, start, Trades(), {}, grid, proof, dict(trade or {}))
 
 
 def declared(given: Orders | Positions | Events, members: int) -> tuple[IntArray, IntArray]:

@@ -40,8 +40,8 @@ class ActiveStage:
                 alone = (self.clear(frame.part(slice(at, at + 1)), (given,)) for at, given in enumerate(inputs))
                 return tuple(clearing for (clearing,) in alone)
             bought, sold = declared(inputs[0], frame.members)
-            figure = error.figure if isinstance(error, PromiseBroken) else 1
-            return (uncleared(self.mechanism.name, int(frame.starts[0]), bought - sold, reason, figure),)
+            figure, trade = (error.figure, error.trade) if isinstance(error, PromiseBroken) else (1, None)
+            return (uncleared(self.mechanism.name, int(frame.starts[0]), bought - sold, reason, figure, trade),)
 
 
 def _reason(name: str, error: Exception) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -81,9 +83,21 @@ def _uncleared(result: Result) -> Iterator[str]:
     """Slots that stayed without local trade because they could not be cleared, each of the commonest reasons once."""
     reasons = Counter(result.uncleared).most_common()
     for reason, slots in reasons[:_REASONS]:
-        yield f"The market: {many(slots, 'slot')} without local trade: {reason}"
+        first = next(note for note in result.not_cleared if note["reason"] == reason)
+        told = f"{reason.removesuffix('.')}; {'first' if slots > 1 else 'it is'} {_where(first, result)}."
+        yield f"The market: {many(slots, 'slot')} without local trade: {told}"
     if others := sum(slots for _, slots in reasons[_REASONS:]):
         yield f"The market: {many(others, 'slot')} more without local trade, for other reasons; the journal has them."
+
+
+def _where(note: dict[str, Any], result: Result) -> str:
+    """The slot of a note on the community's clock and, where a price was too far, whose and which."""
+    community = result.community
+    when = datetime.fromtimestamp(note["slot"], ZoneInfo(community.timezone)).strftime("%Y-%m-%d %H:%M %Z")
+    if "limit" not in note:
+        return f"at {when}"
+    price, limit = (community.told(note[name]) for name in ("price", "limit"))
+    return f"at {when}, of {community.members[note['member']].id}: {price} per kWh, where its limit is {limit}"
 
 
 def _refused(result: Result) -> Iterator[str]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from html import escape, unescape
+from pathlib import Path
 from typing import Final
 
 from commonwatt.units import FloatArray
@@ -202,3 +203,22 @@ def plot(
         height=height + top,
         **size,
     )
+
+
+@dataclass(frozen=True, repr=False)
+class Plot:
+    """A plot that a notebook shows. svg : the whole picture, as text"""
+
+    svg: str
+
+    def save(self, path: str | Path) -> Path:
+        """Write it as an SVG file, UTF-8; returns the path."""
+        Path(path).write_text(self.svg, encoding="utf-8")
+        return Path(path)
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+    def __repr__(self) -> str:
+        title = unescape(self.svg.partition("<title>")[2].partition("</title>")[0])
+        return f"<Plot {title}>"

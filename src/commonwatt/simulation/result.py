@@ -55,12 +55,15 @@ class LedgerFigures:
 class Result:
     """Tables are made when they are asked for.
 
-    exchange, simulated : the two sides of the run, at its end: the engine and the simulated homes; close : releases
-        their files
+    exchange, simulated : the two sides of the run, at its end: the engine and the simulated homes
+    close : releases their files; let_go : the same, with all that they hold read into memory before
     """
 
-    def __init__(self, exchange: Laboratory, homes: Homes, close: Callable[[], None]) -> None:
-        self.exchange, self.simulated, self.close = exchange, homes, close
+    def __init__(
+        self, exchange: Laboratory, homes: Homes, close: Callable[[], None], let_go: Callable[[], None] | None = None
+    ) -> None:
+        self.exchange, self.simulated = exchange, homes
+        self.close, self.let_go = close, let_go or close
         self.rules, self.books = exchange.rules, exchange.books
         self.community, self.period, self.prices = self.rules.community, self.rules.period, self.rules.prices
 
@@ -175,8 +178,16 @@ class Result:
     @cached_property
     def uncleared(self) -> tuple[str, ...]:
         """Why slots stayed without local trade, a sentence for each that could not be cleared."""
-        notes = [row for row in self.exchange.store.rows(tables.journal) if row.what == "not cleared"]
-        return tuple(json.loads(row.detail)["reason"] for row in notes)
+        return tuple(note["reason"] for note in self.not_cleared)
+
+    @cached_property
+    def not_cleared(self) -> tuple[dict[str, Any], ...]:
+        """The journal's notes of slots that could not be cleared: slot [unix s], mechanism, reason, figure.
+
+        Where a price was beyond a limit, also the member, the price and the limit [unit/kWh] of the worst trade.
+        """
+        rows = self.exchange.store.rows(tables.journal)
+        return tuple(json.loads(row.detail) for row in rows if row.what == "not cleared")
 
     def diagnostics(self, phase: str) -> list[dict[str, Any]]:
         """What the clearings of the stages "ahead" of delivery or "after" it say of themselves, slot by slot."""

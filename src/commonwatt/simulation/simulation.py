@@ -121,7 +121,7 @@ class Simulation:
             if progress:
                 progress(exchange.done + 1, len(self.rules.events))
         self.minds.close()  # nobody is asked any more
-        result = Result(exchange, self.homes, self.close)
+        result = Result(exchange, self.homes, self.close, self.let_go)
         with self.watch("bill"):
             _ = result.charges, result.charges_without_market
         if isinstance(exchange, Exchange):
@@ -198,6 +198,12 @@ class Simulation:
         coming = {member: when for member, when in self.late.pop(place).items() if member not in came}
         self.late |= {place: coming} if coming else {}
         return True
+
+    def let_go(self) -> None:
+        """Read both files into memory and release them. A node that is asked over the wire stays as it is."""
+        self.store.let_go()
+        if self.node and hasattr(self.node, "let_go"):
+            self.node.let_go()
 
     def close(self) -> None:
         """Release both files, and end what runs for agents and forecasters."""

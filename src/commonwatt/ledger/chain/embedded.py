@@ -98,6 +98,10 @@ class EmbeddedChain(Reader):
         self._sealed = run.receipts(self._store, block.number, block.hash)
         return block.header, list(queue[len(run.done) + len(self._refused) :])
 
+    def let_go(self) -> None:
+        """Go on in memory, without the file; queued transactions stay."""
+        self._store.let_go()
+
     def close(self) -> None:
         """Let go of the file; queued transactions are lost."""
         self._store.close()

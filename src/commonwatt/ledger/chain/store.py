@@ -146,6 +146,22 @@ class Store:
         pending, self._pending = self._pending, {}
         return pending
 
+    def let_go(self) -> None:
+        """Read the whole file into memory and let go of it; what is not committed is lost."""
+        self._pending.clear()
+        memory = _open(":memory:")
+        try:
+            if self._file.in_transaction:  # the writer's, with nothing in it
+                self._file.execute("ROLLBACK")
+            self._file.backup(memory)
+        except sqlite3.Error as error:
+            memory.close()
+            raise self._explain(error) from error
+        self._file.close()
+        self._file, self._version = memory, 0
+        if not self.read_only:
+            self._lock()
+
     def close(self) -> None:
         """Let go of the file; what is not committed is lost."""
         self._pending.clear()

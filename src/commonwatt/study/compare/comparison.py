@@ -14,19 +14,23 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from commonwatt.community.model import Community
 from commonwatt.errors import ConfigError, MarketError
-from commonwatt.exchange.checking import load
 from commonwatt.exchange.corridor import in_vain
+from commonwatt.exchange.loading import load
 from commonwatt.exchange.plugins import resolve
 from commonwatt.forecast import Forecaster
+from commonwatt.plain import many
+from commonwatt.report.finished import chosen
+from commonwatt.report.html import as_html
 from commonwatt.report.metrics import connection_point, local_share, self_consumption, self_sufficiency
+from commonwatt.report.svg import Plot
 from commonwatt.report.wires import overloads
-from commonwatt.simulation.api import first_day
+from commonwatt.simulation.api import Described, first_day
 from commonwatt.simulation.result import OWN_PLANTS, Result
 from commonwatt.simulation.simulation import Simulation
 from commonwatt.study.compare.claims import Claim
@@ -34,6 +38,10 @@ from commonwatt.study.compare.designs import Design, designs
 from commonwatt.study.compare.indices import Zhou, gini, jain, peak_to_average, possible_gain, zhou
 from commonwatt.study.compare.network_use import Wiring, losses_kwh
 from commonwatt.units import WH_PER_KWH, FloatArray
+
+if TYPE_CHECKING:
+    import polars as pl
+    from rich.console import RenderableType
 
 BASELINE: Final = Design("utility only", ())
 Progress = Callable[[int, int], None]
@@ -93,7 +101,7 @@ class Row:
         return self.checks == self.holding
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """All rows, the baseline first, and the designs that could not be run here with the reason.
 
@@ -115,27 +123,61 @@ class Comparison:
     left_out: Mapping[str, str]
     claims: tuple[Claim, ...] = ()
 
+    @property
+    def table(self) -> pl.DataFrame:
+        """One row per design: all figures of the terminal's table and those of its CSV."""
+        from commonwatt.study.compare.table import frame
+
+        return frame(self)
+
+    def plot(self, kind: str = "savings", *, width: float = 960) -> Plot:
+        """A plot of the comparison, which a notebook shows.
+
+        kind : "savings" of each home, "bills", "peaks", "prices", "imports", and where the wires are known "losses" and
+            "distances"; width : [px]
+        Raises ConfigError for another kind.
+        """
+        from commonwatt.study.compare.plots import PLOTS
+
+        return Plot(chosen(kind, PLOTS)(self, width))
+
+    def __rich__(self) -> RenderableType:
+        """The table of the shell."""
+        from commonwatt.study.compare.table import Screen
+
+        return Screen(self)
+
+    def _repr_html_(self) -> str:
+        from commonwatt.study.compare.table import WIDEST
+
+        return as_html(self.__rich__(), WIDEST)
+
+    def __repr__(self) -> str:
+        designs = ", ".join(row.design for row in self.rows[1:]) or "none could be run"
+        return f"<Comparison {self.community}, {many(self.days, 'day')} from {self.start}: {designs}>"
+
 
 def compare(
-    file: str | Path,
+    file: Described,
     start: str | date,
     days: int = 1,
     mechanisms: Sequence[str] | str = "all",
     progress: Progress | None = None,
 ) -> Comparison:
-    """Run every design on the same days of the community in `file`.
+    """Run every design on the same days of a community.
 
     mechanisms : "all", or names as in `compare_designs`
     progress : called with how much is done and of how much
     Raises ConfigError or DataError for what the caller can mend; what cannot run in this community is left out.
     """
-    community, folder = load(file), Path(file).parent
-    first, chosen = _request(community, folder, start, days, mechanisms)
-    count = len(chosen) + 1
+    community = load(file)
+    folder = community.folder
+    first, asked = _request(community, folder, start, days, mechanisms)
+    count = len(asked) + 1
     with ran(community, folder, first, days, BASELINE, _share(progress, 0, count)) as baseline:
         wiring = Wiring.of(community)
         rows, left_out = [row(baseline, baseline, BASELINE, wiring)], {}
-        for number, design in enumerate(chosen, 1):
+        for number, design in enumerate(asked, 1):
             try:
                 if told := _in_vain(community, folder, design):
                     raise MarketError(told)
@@ -166,12 +208,12 @@ def _request(
     """Everything that is wrong with a request is said at once."""
     first, findings = first_day(start, days)
     try:
-        chosen = designs(community, folder, mechanisms)
+        asked = designs(community, folder, mechanisms)
     except ConfigError as error:
         raise ConfigError("The request", [*findings, *error.findings]) from None
     if findings:
         raise ConfigError("The request", findings)
-    return first, chosen
+    return first, asked
 
 
 def _share(progress: Progress | None, number: int, count: int) -> Progress | None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
@@ -203,3 +203,15 @@ def _value_ticks(x: Scale, top: float, bottom: float) -> str:
         parts.append(tag("path", d=f"M{at} {svg.number(top)}V{svg.number(bottom)}", class_="rule"))
         parts.append(text(x(value), bottom + 16, svg.tick_text(value, step), "soft", "middle"))
     return "".join(parts)
+
+
+PLOTS: Final[Mapping[str, Callable[..., str]]] = {
+    "savings": savings_svg,
+    "bills": bills_svg,
+    "peaks": peaks_svg,
+    "prices": prices_svg,
+    "imports": imports_svg,
+    "losses": losses_svg,
+    "distances": distances_svg,
+}
+"""By the word that a notebook uses."""

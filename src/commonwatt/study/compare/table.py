@@ -12,6 +12,7 @@ from commonwatt.plain import many
 from commonwatt.study.compare.comparison import Comparison, Row
 
 if TYPE_CHECKING:
+    import polars as pl
     from rich.console import Console, ConsoleOptions, RenderableType
 
 WIDEST: Final = 120
@@ -127,16 +128,29 @@ def _stored(row: Row, comparison: Comparison) -> str:
     )
 
 
+def frame(comparison: Comparison) -> pl.DataFrame:
+    """Every figure of every row; one that does not exist is null."""
+    import polars as pl
+
+    indices = ("value_tapping", "participation", "equality", "energy_balance", "flatness")
+    rows = [
+        {column.key: column.value(row) for column in COLUMNS}
+        | {"phase": row.phase, "local_share": row.local_share}
+        | {name: getattr(row.zhou, name) for name in indices}
+        | {"checks": row.checks, "holding": row.holding}
+        for row in comparison.rows
+    ]
+    table = pl.DataFrame(rows, infer_schema_length=None)
+    return table.cast({name: pl.Float64 for name, kind in table.schema.items() if kind == pl.Null})
+
+
 def write_csv(comparison: Comparison, path: Path) -> None:
     """Every figure of every row; one that does not exist is empty. UTF-8."""
-    indices = ("value_tapping", "participation", "equality", "energy_balance", "flatness")
+    table = frame(comparison)
     with path.open("w", encoding="utf-8", newline="") as file:
         lines = csv.writer(file)
-        lines.writerow([*(column.key for column in COLUMNS), "phase", "local_share", *indices, "checks", "holding"])
-        for row in comparison.rows:
-            figures = [column.value(row) for column in COLUMNS]
-            six = [getattr(row.zhou, name) for name in indices]
-            lines.writerow([*figures, row.phase, row.local_share, *six, row.checks, row.holding])
+        lines.writerow(table.columns)
+        lines.writerows(table.rows())
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,35 @@
+"""The studies that `commonwatt study` runs, with where they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study. name : of its command; source : as one cites it, empty where it is our own; doi : None = not known"""
+
+    name: str
+    what: str
+    source: str = ""
+    doi: str | None = None
+
+
+STUDIES: Final = (
+    Study(
+        "saini",
+        "five homes in India: every trade, bill and block of the paper, recomputed",
+        "V. K. Saini, C. S. Purohit, R. Kumar, A. S. Al-Sumaiti, Proof of Work Consensus Based Peer to Peer Energy "
+        "Trading in the Indian Residential Community, Energies 2023, 16, 1253",
+        "10.3390/en16031253",
+    ),
+    Study(
+        "residential",
+        "a neighbourhood in summer and winter: the paper's claims put to the test",
+        "T. AlSkaif, J. L. Crespo-Vazquez, M. Sekuloski, G. van Leeuwen, J. P. S. Catalão, Blockchain-Based Fully "
+        "Peer-to-Peer Energy Trading Strategies for Residential Energy Systems, IEEE Transactions on Industrial "
+        "Informatics 2021",
+    ),
+    Study("cheat", "a day with a dishonest operator, and every attack that was thought of"),
+)
