@@ -72,3 +72,11 @@ def test_outputs_that_cannot_be_written_end_in_a_sentence(
     monkeypatch.setattr("commonwatt.report.outputs.write_outputs", full)
     said = refused(9, "simulate", FIVE_HOMES, "--ledger", "none", "--out", tmp_path / "out")
     assert said.splitlines()[-1] == f"{tmp_path / 'report.html'} cannot be used: No space left on device."
+
+
+def test_an_interrupted_run_says_that_it_goes_on(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("commonwatt.simulation.api.simulate", interrupted)
+    assert refused(130, "simulate", FIVE_HOMES).endswith("Interrupted; a run with --out goes on from here.\n")

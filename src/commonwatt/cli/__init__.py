@@ -31,6 +31,7 @@ app = App(
     help="Local electricity markets: neighbours trade surplus power, a community chain settles, every bill carries "
     "its proof.\n\nStart with: commonwatt demo",
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,  # `main` says what stands
 )
 bench_app = App(name="bench", help="Measure this machine.")
 app.command(study_app)
