@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from exchange_cases import START, begin, short_days, written
 from shell import Shell
 
 import commonwatt
+from commonwatt.community.points import Span
 from commonwatt.errors import CommonwattError, ConfigError, StoreError
 from commonwatt.exchange.store import Store
 from commonwatt.report.finished import PLOTS
@@ -235,3 +237,12 @@ def test_everything_public_is_there() -> None:
     assert issubclass(StoreError, CommonwattError)
     with pytest.raises(AttributeError, match="no attribute 'simulat'"):
         commonwatt.simulat  # noqa: B018
+
+
+def test_days_in_the_file_are_kept(tmp_path: Path) -> None:
+    first = date(2026, 1, 1)
+    with short_days():
+        community = commonwatt.load(written(tmp_path)).with_({"members.sun.from": first})
+        commonwatt.simulate(community, START, ledger="none", out=tmp_path / "out")
+        found = commonwatt.open(tmp_path / "out")
+    assert found.community.members[0].spans == (Span(first),)

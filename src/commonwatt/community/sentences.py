@@ -17,6 +17,7 @@ _SENTENCES: Final = {
     "int_type": "must be a whole number, without quotes or decimals",
     "int_from_float": "must be a whole number",
     "float_type": "must be a number without quotes",
+    "date_type": "must be a day without quotes, such as 2026-10-15",
     "bool_type": "must be true or false",
     "list_type": "must be a list in square brackets",
     "model_type": "must be a table, {key} = {{ ... }}",
