@@ -124,6 +124,8 @@ def forget(bill: Path | None = None) -> None:
     if bill is None:
         for file in known.files:
             say(_known(file))
+        if not known.files:
+            say("Nothing is known of any bill.")
         return
     community, member = name_of(document.read(bill)["content"])
     there = known.forget(community, member)

@@ -136,6 +136,11 @@ class Member:
         """All that it uses; nobody has a heat pump and no load."""
         return tuple(load for load in (self.load, self.heat_pump) if load is not None)
 
+    @property
+    def uses(self) -> bool:
+        """Whether it uses energy, and so is counted as a home."""
+        return bool(self.loads) or any(point.draws for point in self.points)
+
 
 @dataclass(frozen=True)
 class Stage:

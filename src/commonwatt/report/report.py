@@ -83,7 +83,7 @@ def _subtitle(result: Result) -> str:
 
 def _lead(result: Result, found: Figures) -> str:
     currency, members = escape(result.community.currency), result.community.members
-    homes = sum(1 for member in members if member.loads)
+    homes = sum(member.uses for member in members)
     roofs = sum(1 for member in members if member.pv)
     share = (
         ""

@@ -114,7 +114,7 @@ def _community(result: Result) -> Iterator[RenderableType]:
     )
     yield head
     facts = [
-        many(sum(bool(member.loads) for member in community.members), "home"),
+        many(sum(member.uses for member in community.members), "home"),
         f"PV {sum(pv):.0f} kWp on {many(len(pv), 'roof')}",
     ]
     facts += [f"batteries {sum(batteries):.0f} kWh in {len(batteries)}"] if batteries else []
@@ -285,7 +285,7 @@ def summary(result: Result) -> dict[str, Any]:
     return {
         "community": {
             "name": community.name,
-            "homes": sum(bool(member.loads) for member in community.members),
+            "homes": sum(member.uses for member in community.members),
             "pv_kwp": sum(member.pv.kwp for member in community.members if member.pv),
             "battery_kwh": sum(member.battery.kwh for member in community.members if member.battery),
             "grid": community.grid,

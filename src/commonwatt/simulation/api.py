@@ -111,7 +111,7 @@ def check(file: Described, start: str | date | None = None, days: int = 1) -> Lo
 def first_day(start: str | date, days: int) -> tuple[date, list[Finding]]:
     """The first local day of a request, and what is wrong with it or with the number of days."""
     counted = isinstance(cast("object", days), int) and 1 <= days <= _MOST_DAYS
-    problems = [] if counted else [Finding("days", f"is from 1 to {_MOST_DAYS}, not {days}")]
+    problems = [] if counted else [Finding("days", f"is from 1 to {_MOST_DAYS}, not {days!r}")]
     try:
         if not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", str(start)):
             raise ValueError(start)
