@@ -57,6 +57,7 @@ def main() -> None:
     show(
         {
             "members": MEMBERS,
+            "runs": 1,
             "registers": len(made.agreements),
             "without_ledger_seconds": without,
             "on_account_seconds": with_chain,
