@@ -48,14 +48,14 @@ MECHANISMS: dict[str, tuple[Mechanism[Any], dict[str, object]]] = {
 
 def pools(frame: Frame, positions: Positions) -> dict[str, object]:
     """Each pool at each stage."""
-    key = static_key(MEMBERS, SharingKeyParameters(key="static"))
+    key = static_key(frame, SharingKeyParameters(key="static"))
     figures: dict[str, object] = {}
     for name, (mechanism, parameters) in MECHANISMS.items():
         share = partial(static, *key) if name.endswith("static") else pool.pro_rata
 
         def shares(price: pool.LocalPrice = PRICES[name], share: pool.Share = share) -> object:
             agreed = pool.agreeable(positions.net, positions, lambda s, d: price(s, d, CEILING, FLOOR))
-            return share(agreed[0], agreed[1])
+            return share(agreed[0], agreed[1], np.zeros(0, dtype=np.int64))
 
         valid = mechanism.parameters.model_validate(parameters)
         figures[name] = {

@@ -11,6 +11,7 @@ from typing import Final
 from commonwatt.community.model import LEDGERS, Community, is_ledger
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.exchange.checking import load, read_whole
+from commonwatt.exchange.founding import refuse_registers
 from commonwatt.exchange.rules import Rules, Then
 from commonwatt.forecast import SeasonalNaive
 from commonwatt.simulation import world
@@ -81,6 +82,7 @@ def check(file: str | Path, start: str | date | None = None, days: int = 1) -> C
     first, wrong = first_day(start, days)
     if wrong:
         raise ConfigError("The request", wrong)
+    refuse_registers(community, community.ledger.kind)
     world.build(Rules.of(community, folder, first, days), folder, SeasonalNaive().history_days)
     return community
 
