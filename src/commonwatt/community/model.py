@@ -136,6 +136,16 @@ class Member:
         """All that it uses; nobody has a heat pump and no load."""
         return tuple(load for load in (self.load, self.heat_pump) if load is not None)
 
+    @property
+    def draws(self) -> bool:
+        """Whether it is a home: it uses something, or has a register of import."""
+        return bool(self.loads) or any(point.draws for point in self.points)
+
+    @property
+    def feeds(self) -> bool:
+        """Whether it generates: it has PV, or a register of export."""
+        return self.pv is not None or any(point.feeds for point in self.points)
+
 
 @dataclass(frozen=True)
 class Stage:

@@ -109,6 +109,8 @@ def active_stages(community: Community, folder: Path) -> tuple[list[ActiveStage]
     ahead, after = ([stage for stage in stages if stage.mechanism.phase == phase] for phase in ("ahead", "after"))
     if late := next((stage.mechanism.name for stage in stages if stage.over_horizon and stage.number), None):
         raise MarketError(f"{late} clears the whole day at once; it must be the first stage.")
+    if ahead and community.by == "registers":
+        raise MarketError(f"{ahead[0].mechanism.name} clears ahead of delivery; registers are shared after it.")
     return ahead, after
 
 
