@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from commonwatt.agents.planning import lacking
 from commonwatt.community.checks import profile_names
+from commonwatt.community.fields import near, some
 from commonwatt.community.model import Community, Member, OwnMeters
-from commonwatt.community.schema import CommunityTable, near, some
+from commonwatt.community.schema import CommunityTable
 from commonwatt.community.tariff import Flat, PriceFile, Rate, Tariff
 from commonwatt.community.toml import Draft, drafted, tables
 from commonwatt.community.unit import counted

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from commonwatt.community.schema import near, some
+from commonwatt.community.fields import near, some
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.plain import many
 from commonwatt.report.homeplots import flows_svg, savings_svg
