@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from commonwatt.accounts.charges import Charges
-from commonwatt.accounts.document import Anchored, anchored
+from commonwatt.accounts.document import Anchored, anchored, charge_lines
 from commonwatt.community.calendar import local_clock
 from commonwatt.community.model import Stage
 from commonwatt.exchange import store as tables
@@ -249,6 +249,18 @@ class Result:
                 "saving": (without - with_market) / per_currency,
             }
         )
+
+    @cached_property
+    def lines(self) -> pl.DataFrame:
+        """One row per home and line of its bill: energy from the utility, fees, levies, VAT, shares of plants."""
+        per_currency = self.community.per_currency
+        rows = [
+            (member.id, line["name"], line.get("wh"), line["amount"] / per_currency)
+            for member in self.community.members
+            for line in charge_lines(self.charges, member.index)
+        ]
+        schema = {"home": pl.String, "line": pl.String, "wh": pl.Int64, "amount": pl.Float64}
+        return pl.DataFrame(rows, schema=schema, orient="row")
 
     @cached_property
     def bills(self) -> Anchored:
