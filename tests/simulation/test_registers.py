@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+import commonwatt
 from commonwatt.errors import CommonwattError, ConfigError
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.bills import proven
@@ -79,6 +80,22 @@ hans = { load = "H", pv = { profile = "S", kwp = 3 }, battery = { kwh = 4, kw = 
 ANOTHER = ', { import = "D1" }'
 HEATED = 'eva.points = [{ import = "H" }]\n'
 """A member more than the four, and a register of import more than theirs."""
+MOVING = """
+[members]
+anna.points = [{ import = "A1" }]
+
+[members.ben]
+points = [{ import = "B1", export = "B2" }]
+until = 2026-10-02
+
+[members.fay]
+points = [{ import = "B1", export = "B2" }]
+from = 2026-10-03
+
+[members.gil]
+load = "H"
+periods = [{ until = 2026-10-01 }, { from = 2026-10-03, until = 2026-10-03 }]
+"""
 MARKETS = {"registers": SHARED + KEY, "net": KEY, "net ahead": AHEAD + KEY}
 ANNA, BEN, CLEO, PLANT = range(4)
 
@@ -344,3 +361,24 @@ def test_shares_that_are_not_one_for_each_register_of_import_are_refused(
     text = HEAD + SHARED + KEY + f'key = "static"\nshares = "{shares}"\n' + members
     with pytest.raises(ConfigError, match=r"are [24], one for each of [45] registers of import is needed"):
         load(written(tmp_path, text))
+
+
+def test_a_register_counts_for_who_is_a_member_on_the_day(tmp_path: Path) -> None:
+    meters(tmp_path, still(A1=100, B1=200, B2=300) | {"H": np.full(HOURS, 7)})
+    file, out = written(tmp_path, HEAD + MARKETS["net"] + MOVING), tmp_path / "out"
+    result = simulate(file, START, 2, ledger="none", out=out)
+    ids = [member.id for member in result.community.members]
+    by_day = {
+        name: dict(zip(ids, result.arrays[name].reshape(len(ids), 2, 24).sum(axis=2).tolist(), strict=True))
+        for name in ("load", "generation")
+    }
+    assert by_day["load"]["anna"] == [2400, 2400]
+    assert by_day["load"]["ben"] == [4800, 0]
+    assert by_day["load"]["fay"] == [0, 4800]
+    assert by_day["load"]["gil"] == [0, 168]
+    assert by_day["generation"]["ben"] == by_day["generation"]["fay"][::-1] == [7200, 0]
+    require_balance(result)
+    result.close()
+    again = commonwatt.open(out)
+    assert again.community.members == result.community.members
+    assert np.array_equal(again.arrays["load"], result.arrays["load"])

@@ -83,7 +83,7 @@ class Finished(Result):
 
     def __repr__(self) -> str:
         community, found, days = self.community, figures(self), many(self.rules.days, "day")
-        homes = many(sum(bool(member.loads) for member in community.members), "home")
+        homes = many(sum(member.draws for member in community.members), "home")
         return (
             f"<Result {community.name}, {days} from {self.rules.start}: {homes} saved "
             f"{price_text(found.saved)} {community.currency}, {many(found.trades, 'trade')}>"

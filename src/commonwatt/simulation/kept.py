@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from importlib.machinery import all_suffixes
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from commonwatt.errors import ConfigError, StoreError
 from commonwatt.exchange.folder import EXCHANGE_FILE
@@ -18,6 +18,7 @@ from commonwatt.plain import many
 
 _ASKED: Final = "asked"
 _FINISHED: Final = "finished"
+_DAY: Final = "$day"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def keep(store: Store, asked: Asked) -> None:
         for day, each in files
     ]
     with store.transaction() as connection:
-        set_values(connection, {_ASKED: json.dumps(told)})
+        set_values(connection, {_ASKED: json.dumps(told, default=_written)})
 
 
 def finish(store: Store) -> None:
@@ -69,7 +70,7 @@ def asked(out: Path, folder: Path | None = None) -> Asked:
         store.close()
     if "start" not in values or _ASKED not in values:
         raise StoreError(f"{out} does not say what its run is of; read it as it was made, with commonwatt.simulate.")
-    told = json.loads(values[_ASKED])
+    told = json.loads(values[_ASKED], object_hook=_read)
     if _FINISHED not in values:
         source, request = told[0]["source"], f"{values['start']!r}, {values['days']}, ledger={values['ledger']!r}"
         raise StoreError(
@@ -98,6 +99,17 @@ def asked(out: Path, folder: Path | None = None) -> Asked:
         )
     (start, community), *then = found
     return Asked(community, start, int(values["days"]), values["ledger"], tuple(then))
+
+
+def _written(day: object) -> dict[str, str]:
+    """A local day, which TOML has and JSON has not."""
+    if isinstance(day, date):
+        return {_DAY: day.isoformat()}
+    raise TypeError(type(day).__name__)
+
+
+def _read(table: dict[str, Any]) -> object:
+    return date.fromisoformat(table[_DAY]) if [*table] == [_DAY] else table
 
 
 def _own_code(value: object) -> Iterator[str]:

@@ -12,6 +12,7 @@ import numpy as np
 from commonwatt.accounts.registers import Registers
 from commonwatt.community.calendar import Slots
 from commonwatt.community.model import Community
+from commonwatt.community.points import present
 from commonwatt.data import MeterFile, annual_kwh, read_meter_files, read_profiles
 from commonwatt.data.meterfile import open_meters
 from commonwatt.errors import DataError, GapError
@@ -26,7 +27,7 @@ class World:
 
     slots : the period and, before it, the history that the first forecast needs
     first : place of the period's first slot in `slots`
-    load, generation : shape (homes, slots) [Wh] >= 0
+    load, generation : shape (homes, slots) [Wh] >= 0; nothing while a home is no member
     counted : by the registers of members' points, shape (registers, slots) [Wh] >= 0
     wanted : slots of history that forecasts would look at; there may be fewer
     """
@@ -62,6 +63,8 @@ def build(rules: Rules, folder: Path, history_days: int) -> World:
     counted = wh_from_kw(_counted(registers, own, slots), slots.hours)
     load += registers.drawn(counted, len(load))
     generation += registers.fed(counted, len(load))
+    there = present(community.members, slots, community.timezone)
+    load, generation, counted = load * there, generation * there, counted * there[registers.owner]
     return World(slots, lead, load, generation, counted, wanted)
 
 
