@@ -52,10 +52,10 @@ def _short(result: Result) -> Iterator[str]:
     if world.first < world.wanted:
         wanted, known = (slots * period.seconds / _DAY for slots in (world.wanted, world.first))
         begins = f"{known:.1f} days before the period" if known else "with the period"
+        files = " and ".join(each.path for each in result.community.profiles)
         yield (
-            f"The forecast: {result.community.profiles} begins {begins}, and forecasts look "
-            f"back {wanted:.1f} days, so those of the first days rest on less. Where nothing was known, nothing was "
-            "ordered ahead."
+            f"The forecast: {files} begins {begins}, and forecasts look back {wanted:.1f} days, so those of the first "
+            "days rest on less. Where nothing was known, nothing was ordered ahead."
         )
 
 
