@@ -12,7 +12,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 BLOCK = re.compile(r"<!-- begin (\w+) -->\n(.*?)<!-- end -->\n", re.DOTALL)
-MEASURED = ("auctions", "pools", "continuous", "bilateral", "schedule", "day", "sweep")
+MEASURED = ("auctions", "pools", "continuous", "bilateral", "schedule", "day", "sweep", "settle")
 AGAINST = ROOT / "benchmarks" / "results" / "against.json"
 # Ratios to commit feefd37: at most, or at least where more is better.
 RATIOS = {
@@ -53,7 +53,7 @@ def main() -> None:
 
 def blocks() -> dict[str, str]:
     """What stands between the page's markers, by name."""
-    auctions, pools, book, bilateral, schedule, day, sweep = map(read, MEASURED)
+    auctions, pools, book, bilateral, schedule, day, sweep, settle = map(read, MEASURED)
     return {
         "targets": targets(auctions, pools, book, bilateral, schedule, sweep),
         "machines": machines(),
@@ -64,6 +64,7 @@ def blocks() -> dict[str, str]:
         "bilateral": bilateral_table(bilateral),
         "schedule": schedule_table(schedule),
         "day": day_table(day),
+        "settle": settled(settle),
         "against": against(),
     }
 
@@ -311,6 +312,33 @@ def kwh(wh: int) -> str:
 def percent(part: float, places: int = 2) -> str:
     """A part of one."""
     return f"{part:.{places}%}".replace("%", " %")
+
+
+def settled(found: Figures) -> str:
+    """A month after the fact beside what was to be reached."""
+    most, members = found["at_most"], found["members"]
+    cases: list[tuple[str, float, float, str]] = [
+        (
+            f"{members} members, without a ledger, report to bills",
+            most["unledgered"],
+            found["without_ledger_seconds"]["cpu"],
+            "CPU s",
+        ),
+        (
+            f"{members} members, with the chain of the books",
+            most["ledgered"],
+            found["on_account_seconds"]["cpu"],
+            "CPU s",
+        ),
+        ("verifying a bill", most["verify"], found["verify_one_seconds"]["cpu"], "CPU s"),
+        ("largest bill, compressed", most["bytes"] / 1000, found["bill_bytes_compressed"] / 1000, "kB"),
+        ("a register against G.03 or P.01, a slot", most["slot"], found["largest_wh_in_a_slot"], "Wh"),
+        ("a register against G.03 or P.01, the month", most["month"], found["largest_wh_over_the_month"], "Wh"),
+    ]
+    rows = [
+        (what, f"≤ {limit:g} {unit}", f"{value:.3g} {unit}", said(value <= limit)) for what, limit, value, unit in cases
+    ]
+    return table(("what", "to reach", "measured", ""), rows)
 
 
 def said(holds: bool) -> str:

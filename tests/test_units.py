@@ -9,6 +9,8 @@ from commonwatt.units import (
     MAX_MONEY,
     MAX_ORDER_WH,
     MAX_PRICE,
+    MICRO,
+    carried_remainder,
     decimal_text,
     largest_remainder,
     micro,
@@ -123,3 +125,36 @@ def test_an_amount_of_either_sign_is_split_whole(amount: int, weights: list[int]
     assert shares.sum() == (amount if sum(weights) else 0)
     assert (shares * np.sign(amount) >= 0).all()
     assert split(-amount, np.array(weights)).tolist() == (-shares).tolist()
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=8), st.data())
+def test_a_carried_remainder_is_exact_in_each_slot_and_true_over_time(weights: list[int], data: st.DataObject) -> None:
+    kept, given_, due = np.zeros(len(weights), dtype=np.int64), [0] * len(weights), [Fraction(0)] * len(weights)
+    slots = data.draw(st.lists(st.lists(st.integers(0, 1), min_size=len(weights), max_size=len(weights)), max_size=30))
+    for open_ in slots:
+        now = np.array(weights) * np.array(open_)
+        whole = int(now.sum())
+        total = data.draw(st.integers(0, whole))
+        shares, kept = carried_remainder(total, now, kept)
+        assert shares.sum() == (total if whole else 0)
+        for place, (share, weight) in enumerate(zip(shares.tolist(), now.tolist(), strict=True)):
+            exact = Fraction(total * weight, whole or 1)
+            assert abs(share - exact) < 1
+            assert share <= weight
+            given_[place], due[place] = given_[place] + share, due[place] + exact
+    # What is kept is what is due and was not given, to a millionth of a Wh in each slot.
+    for wh, exact, rest in zip(given_, due, kept.tolist(), strict=True):
+        assert abs(exact - wh - Fraction(rest, MICRO)) <= Fraction(len(slots), MICRO)
+
+
+@given(st.lists(st.integers(1, 10**6), min_size=2, max_size=8), st.integers(1, 200), st.data())
+def test_rounding_does_not_add_up_over_slots_that_are_alike(
+    weights: list[int], slots: int, data: st.DataObject
+) -> None:
+    total = data.draw(st.integers(0, sum(weights)))
+    kept, sums = np.zeros(len(weights), dtype=np.int64), np.zeros(len(weights), dtype=np.int64)
+    for _ in range(slots):
+        shares, kept = carried_remainder(total, np.array(weights), kept)
+        sums += shares
+    for wh, weight in zip(sums.tolist(), weights, strict=True):
+        assert abs(wh - Fraction(slots * total * weight, sum(weights))) < 2

@@ -65,7 +65,7 @@ class Member:
         return f"{OPERATOR}{self.number + 100:026d}"
 
 
-MEMBERS = (
+MEMBERS: tuple[Member, ...] = (
     Member("bauer", 1, 11_400),
     Member("gruber", 2, 8_300),
     Member("huber", 3, 9_700, peak=6_200),

@@ -207,6 +207,20 @@ def test_a_bill_without_a_ledger_is_shown_and_not_proved(said: Shell, tmp_path: 
     assert "made without a ledger" in found.err
 
 
+def test_a_static_key_is_reckoned_too(said: Shell, tmp_path: Path) -> None:
+    text = CHAINED.replace('price = "0.1107"', 'price = "0.1107"\nkey = "static"\nshares = "0.4, 0.1, 0.25, 0.2"')
+    write(settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))], text), tmp_path)
+    for name in ("anna", "cleo", "plant"):
+        found = said("verify", tmp_path / f"bills/{name}.json", "--card", tmp_path / f"cards/{name}.json")
+        assert found.code == 0, found.err
+        assert "its share is the rule's" in found.out
+    document = json.loads((tmp_path / "bills/cleo.json").read_text())
+    assert [register["share"] for register in document["content"]["registers"]] == ["1/4", "1/5"]
+    document["content"]["registers"][0]["share"] = "3/10"
+    with pytest.raises(VerificationError, match="by the rule it is"):
+        on_account.adds_up(on_account.whole(sealed(document)))
+
+
 def test_half_of_a_chain_is_refused(tmp_path: Path) -> None:
     export = [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))]
     settled(tmp_path, OCTOBER, export, CHAINED)

@@ -73,7 +73,7 @@ MISSING = [
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_examples_can_run(path: Path) -> None:
     community = load(path)
-    sizes = {"village": 44, "five-homes": 5, "measured17": 17, "house": 6}
+    sizes = {"village": 44, "five-homes": 5, "measured17": 17, "house": 6, "eeg": 10}
     assert len(community.members) == sizes[path.stem]
 
 

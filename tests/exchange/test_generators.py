@@ -34,7 +34,7 @@ METERS = {member: key.address for member, key in KEYS.items()}
 
 
 def reading(member: int, slot: int = SLOT, net: int = -700, sequence: int = 8) -> Signed[Reading]:
-    return SimulatedMeter(KEYS[member], DOMAIN).read(slot, net, sequence)
+    return SimulatedMeter(KEYS[member], DOMAIN).read(slot, max(net, 0), max(-net, 0), sequence)
 
 
 def test_generators_are_metered_beside_their_homes(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ BAD: dict[str, tuple[dict[int, Signed[Reading]], str]] = {
     "of another generator": ({5: reading(2)}, "is signed by"),
     "repeated": ({5: reading(5, sequence=7)}, "sent reading number 7 again; the next is 8 or later"),
     "replayed from another ledger": (
-        {5: SimulatedMeter(KEYS[5], Domain(1, bytes(20))).read(SLOT, -700, 8)},
+        {5: SimulatedMeter(KEYS[5], Domain(1, bytes(20))).read(SLOT, 0, 700, 8)},
         "is signed by",
     ),
     "early": ({5: reading(5, SLOT + 900)}, "reports slot 9900 where slot 9000 is due"),
@@ -165,7 +165,7 @@ def test_a_home_is_not_settled_by_its_generator_s_meter(tmp_path: Path) -> None:
     slot = event.at - 3600
     net = homes.deliver(run.exchange.committed[slot], 0)["net"]
     honest = homes.read(slot, net, 0)
-    swapped = (homes.generators[SUN].read(slot, int(net[SUN]), 1), *honest.signed[1:])
+    swapped = (homes.generators[SUN].read(slot, 0, int(-net[SUN]), 1), *honest.signed[1:])
     with pytest.raises(SignatureError):
         run.exchange.end_slot(event, Readings(net, swapped))  # type: ignore[arg-type]
     assert not run.exchange.store.rows(tables.readings)

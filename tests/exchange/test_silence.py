@@ -265,10 +265,10 @@ def test_what_cannot_correct_a_slot_is_refused_in_one_sentence_and_changes_nothi
     else:
         other = homes_of(day).meters[(silent + 1) % 3]
         forged = {
-            "foreign": other.read(slot, 100, place + 1),
-            "another slot": meter.read(slot + 3600, 100, place + 1),
-            "replayed": meter.read(slot, 100, place),
-            "overflowing": meter.read(slot, MAX_ORDER_WH + 1, place + 1),
+            "foreign": other.read(slot, 100, 0, place + 1),
+            "another slot": meter.read(slot + 3600, 100, 0, place + 1),
+            "replayed": meter.read(slot, 100, 0, place),
+            "overflowing": meter.read(slot, MAX_ORDER_WH + 1, 0, place + 1),
         }[wrong]
         readings = replace(good, signed=tuple(forged if signed else None for signed in good.signed))
     before = everything(day)

@@ -119,7 +119,10 @@ def frame_of(members: int) -> Frame:
 
 
 def readings() -> list[Signed[Reading]]:
-    return [SimulatedMeter(METERS[member], DOMAIN).read(SLOT, net, 5) for member, net in enumerate((900, -700))]
+    return [
+        SimulatedMeter(METERS[member], DOMAIN).read(SLOT, max(net, 0), max(-net, 0), 5)
+        for member, net in enumerate((900, -700))
+    ]
 
 
 ADDRESSES = [key.address for key in METERS[:2]]
@@ -134,11 +137,11 @@ def test_good_readings_are_believed() -> None:
 @pytest.mark.parametrize(
     ("bad", "error", "reason"),
     [
-        (SimulatedMeter(METERS[1], DOMAIN).read(SLOT, -700, 4), SequenceError, "sent reading number 4 again"),
-        (SimulatedMeter(METERS[1], DOMAIN).read(SLOT - HOUR, -700, 5), RecordError, "reports slot"),
-        (SimulatedMeter(METERS[0], DOMAIN).read(SLOT, -700, 5), SignatureError, "is signed by"),
-        (SimulatedMeter(METERS[1], Domain(8, b"")).read(SLOT, -700, 5), SignatureError, "is signed by"),
-        (SimulatedMeter(METERS[1], DOMAIN).read(SLOT, -MAX_ORDER_WH - 1, 5), RecordError, "reports more than"),
+        (SimulatedMeter(METERS[1], DOMAIN).read(SLOT, 0, 700, 4), SequenceError, "sent reading number 4 again"),
+        (SimulatedMeter(METERS[1], DOMAIN).read(SLOT - HOUR, 0, 700, 5), RecordError, "reports slot"),
+        (SimulatedMeter(METERS[0], DOMAIN).read(SLOT, 0, 700, 5), SignatureError, "is signed by"),
+        (SimulatedMeter(METERS[1], Domain(8, b"")).read(SLOT, 0, 700, 5), SignatureError, "is signed by"),
+        (SimulatedMeter(METERS[1], DOMAIN).read(SLOT, 0, MAX_ORDER_WH + 1, 5), RecordError, "reports more than"),
         (replace(readings()[1], signature=b""), SignatureError, "65 bytes"),
     ],
 )

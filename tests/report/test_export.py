@@ -19,6 +19,14 @@ def test_both_formats_are_written_and_their_paths_returned(small: Result, tmp_pa
     assert len(write_tables(small, tmp_path / "one", ["csv"])) == len(TABLES)
 
 
+@pytest.mark.parametrize("run", ["small", "silent", "nasty"])
+def test_lines_add_up_to_bills(run: str, request: pytest.FixtureRequest) -> None:
+    result: Result = request.getfixturevalue(run)
+    sums = result.lines.group_by("home", maintain_order=True).agg(pl.col("amount").sum())
+    assert sums["home"].to_list() == result.homes["home"].to_list()
+    assert sums["amount"].to_list() == pytest.approx(result.homes["bill"].to_list(), abs=1e-6)
+
+
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("run", ["small", "silent", "nasty"])
 def test_every_row_comes_back(name: str, run: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:

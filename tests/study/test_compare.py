@@ -221,7 +221,7 @@ def test_equal_savings_are_fair_and_indices_know_their_limits() -> None:
     assert jain(np.zeros(3)) is None
     assert peak_to_average(np.zeros(3, dtype=np.int64)) is None
     net = np.array([[1000, 0], [-1000, 0]])
-    perfect = zhou(np.array([0.1, 0.1]), 0.2, net, np.zeros_like(net), 1.0)
+    perfect = zhou(np.array([0.1, 0.1]), 0.2, abs(net), np.zeros_like(net), 1.0)
     assert (perfect.value_tapping, perfect.participation, perfect.energy_balance) == (1.0, 1.0, 1.0)
     assert replace(perfect, value_tapping=3.0).overall == perfect.overall
     assert replace(perfect, value_tapping=-3.0).overall == pytest.approx(perfect.overall - 1 / 6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from commonwatt.data.reports import Quality
 from commonwatt.data.reports.report import runs
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.books import Books
+from commonwatt.exchange.sharing import participants
+from commonwatt.market.designs.sharing_key import SharingKeyParameters, static_key
 from commonwatt.proof import keccak
 from commonwatt.units import IntArray
 
@@ -72,6 +75,14 @@ def _page(books: Books, metered: Metered) -> dict[str, Any]:
         "price": _prices(books, shared),
         "files": _files(metered),
     }
+
+
+def _agreed(books: Books) -> tuple[IntArray, int] | None:
+    """The agreed shares of the registers, and what they are parts of; None where there are none."""
+    if books.rules.registers is None or _rule(books)["shares"] != STATIC:
+        return None
+    frame = participants(books.rules.frame, books.rules.registers)
+    return static_key(frame, SharingKeyParameters.model_validate(dict(books.rules.after[0].parameters)))
 
 
 def _sums(books: Books) -> tuple[IntArray, IntArray, IntArray]:
@@ -137,6 +148,8 @@ def _registers(books: Books, metered: Metered, member: str) -> list[dict[str, An
         }
         if books.rules.registers:
             said["shared"] = books.shares["shared"][at].tolist()
+        if at < registers.importing and (key := _agreed(books)):
+            said["share"] = str(Fraction(int(key[0][at]), key[1]))
         marks = {
             word: [[first, last - 1] for first, last in runs(metered.quality[at] == quality)]
             for quality, word in _TOLD.items()

@@ -98,12 +98,12 @@ def settle(
 ) -> Settled:
     """All slots of the month, as far as the store does not hold them yet; those with other readings anew.
 
-    folder : of community.toml, for the price files it names
+    folder : the month's, with community.toml and the price files that it names
     counted : by the registers of the community, shape (registers, slots) [Wh] >= 0; 0 where a member is none
     Raises StoreError when the store holds another month, or one of another community.
     """
     rules = Rules.of(community, folder, month.first, month.days)
-    claim(store, rules, "none", None)
+    claim(store, rules, "none", folder)
     engine = AfterTheFact(rules, store)
     known = engine.done
     while (event := engine.next) is not None:

@@ -16,6 +16,7 @@ _FIXED: Final = {
     "timezone": "the time zone",
     "slot_seconds": "the slot length",
     "members": "the members",
+    "by": "what members share, net energy or registers",
     "profiles": "the meter files",
     "grid": "the grid",
     "ledger": "the ledger",

@@ -6,8 +6,8 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import time
 
+from commonwatt.community.fields import DAYS, PLAIN_NAME, PLAIN_NAME_RULE
 from commonwatt.community.model import Member, OwnMeters, Stage
-from commonwatt.community.schema import DAYS, PLAIN_NAME, PLAIN_NAME_RULE
 from commonwatt.community.tariff import BILL_LINES, Flat, PriceFile, Tariff, TimeOfUse
 from commonwatt.errors import Finding
 from commonwatt.proof import checksum_address

@@ -137,9 +137,14 @@ class Member:
         return tuple(load for load in (self.load, self.heat_pump) if load is not None)
 
     @property
-    def uses(self) -> bool:
-        """Whether it uses energy, and so is counted as a home."""
+    def draws(self) -> bool:
+        """Whether it is a home: it uses something, or has a register of import."""
         return bool(self.loads) or any(point.draws for point in self.points)
+
+    @property
+    def feeds(self) -> bool:
+        """Whether it generates: it has PV, or a register of export."""
+        return self.pv is not None or any(point.feeds for point in self.points)
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ from typing import Any, Final, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from commonwatt.community.fields import near, some
 from commonwatt.community.roles import foreign
-from commonwatt.community.schema import SECTIONS, near, some
+from commonwatt.community.schema import SECTIONS
 from commonwatt.errors import Finding
 
 Tables = dict[str, Any]

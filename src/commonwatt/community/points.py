@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from commonwatt.community.calendar import Slots, local_clock
 from commonwatt.community.table import Name, Table
 from commonwatt.errors import Finding
 
@@ -73,6 +76,13 @@ def spans_of(from_: date | None, until: date | None, periods: Sequence[SpanTable
     if periods:
         return tuple(Span(each.from_, each.until) for each in periods)
     return (Span(from_, until),) if from_ or until else ()
+
+
+def present(members: Sequence[Member], slots: Slots, timezone: str) -> NDArray[np.bool_]:
+    """Whether each is a member, slot by slot, by the local day at the slot's start; shape (members, slots)."""
+    days, place = np.unique(local_clock(slots, timezone).astype("datetime64[D]"), return_inverse=True)
+    on = [[member.on(day) for day in days.tolist()] for member in members]
+    return np.array(on, dtype=np.bool_).reshape(len(members), len(days))[:, place]
 
 
 def findings(members: Sequence[Member], by: str) -> Iterator[Finding]:

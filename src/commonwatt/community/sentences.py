@@ -9,7 +9,7 @@ from typing import Any, Final, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from commonwatt.community.schema import near
+from commonwatt.community.fields import near
 from commonwatt.errors import Finding
 
 _SENTENCES: Final = {

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from commonwatt.community import checks, owners, points, roles
 from commonwatt.community.billing import BillingTable, billing_of, party_of
+from commonwatt.community.fields import DAYS, PLAIN_NAME, PLAIN_NAME_RULE, near
 from commonwatt.community.model import (
     PV,
     Battery,
@@ -30,9 +31,6 @@ from commonwatt.community.model import (
     Terms,
 )
 from commonwatt.community.schema import (
-    DAYS,
-    PLAIN_NAME,
-    PLAIN_NAME_RULE,
     SECTIONS,
     BandTable,
     CommunityTable,
@@ -44,7 +42,6 @@ from commonwatt.community.schema import (
     SimulationTable,
     StageTable,
     TariffTable,
-    near,
 )
 from commonwatt.community.sentences import findings_of, syntax_finding
 from commonwatt.community.tariff import Band, Flat, Levy, PriceFile, Rate, Tariff, TimeOfUse

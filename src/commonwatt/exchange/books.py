@@ -87,6 +87,23 @@ class Books:
         return registers.drawn(counted, members), registers.fed(counted, members)
 
     @cached_property
+    def traded(self) -> tuple[IntArray, IntArray]:
+        """What each member bought from others and sold to them, each shape (members, slots) [Wh] >= 0.
+
+        What its own registers supplied to each other is in neither: it is in no trade, and moved no money.
+        """
+        rules, local = self.rules, self.arrays["ahead"] + self.arrays["after"]
+        if rules.registers is None:
+            return np.maximum(local, 0), np.maximum(-local, 0)
+        bought, sold = np.zeros((2, *local.shape), dtype=np.int64)
+        rows = self.store.last(tables.trades, ("buyer", "seller", "slot", "settled"))
+        buyer, seller, slot, settled = np.array(rows, dtype=np.int64).reshape(-1, 4).T
+        place = (slot - rules.period.start) // rules.period.seconds
+        np.add.at(bought, (buyer, place), settled)
+        np.add.at(sold, (seller, place), settled)
+        return bought, sold
+
+    @cached_property
     def charges(self) -> Charges:
         """What each member owes with the market [unit]."""
         return self._charged(self.energy, self._taken())

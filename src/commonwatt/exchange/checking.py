@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from commonwatt.agents.planning import lacking
 from commonwatt.community.checks import profile_names
+from commonwatt.community.fields import near, some
 from commonwatt.community.model import Community, Member, OwnMeters
-from commonwatt.community.schema import CommunityTable, near, some
+from commonwatt.community.schema import CommunityTable
 from commonwatt.community.tariff import Flat, PriceFile, Rate, Tariff
 from commonwatt.community.toml import Draft, drafted, tables
 from commonwatt.community.unit import counted
@@ -109,6 +110,8 @@ def active_stages(community: Community, folder: Path) -> tuple[list[ActiveStage]
     ahead, after = ([stage for stage in stages if stage.mechanism.phase == phase] for phase in ("ahead", "after"))
     if late := next((stage.mechanism.name for stage in stages if stage.over_horizon and stage.number), None):
         raise MarketError(f"{late} clears the whole day at once; it must be the first stage.")
+    if ahead and community.by == "registers":
+        raise MarketError(f"{ahead[0].mechanism.name} clears ahead of delivery; registers are shared after it.")
     return ahead, after
 
 

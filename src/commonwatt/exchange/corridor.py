@@ -7,9 +7,11 @@ from datetime import date, timedelta
 from math import inf
 from typing import Any, Final
 
+from commonwatt.accounts.registers import Registers
 from commonwatt.community.calendar import local_clock, local_days
 from commonwatt.community.model import Community, Member
 from commonwatt.community.tariff import PriceFile, rate_per_slot, slot_prices
+from commonwatt.exchange.sharing import participants
 from commonwatt.market import Frame, Mechanism
 from commonwatt.units import WH_PER_KWH
 
@@ -28,8 +30,9 @@ def in_vain(community: Community, mechanism: Mechanism[Any], parameters: Mapping
 
 
 def week(community: Community) -> Iterator[Frame]:
-    """The seven days of a week, Monday first; none where a price comes from a file."""
+    """The seven days of a week, Monday first; none where a price comes from a file. Of registers where these share."""
     tariff = community.tariff
+    registers = Registers.of(community.members) if community.by == "registers" else None
     if isinstance(tariff.retail, PriceFile) or isinstance(tariff.feed_in, PriceFile):
         return
     for number in range(7):
@@ -38,11 +41,13 @@ def week(community: Community) -> Iterator[Frame]:
         prices = slot_prices(tariff, *rates)
         minutes = local_clock(slots, community.timezone).astype("datetime64[m]").astype("int64") % 1440
         members, unit = len(community.members), community.unit
-        yield Frame(slots.starts, minutes, slots.hours, members, prices.ceiling, prices.floor, unit)
+        frame = Frame(slots.starts, minutes, slots.hours, members, prices.ceiling, prices.floor, unit)
+        yield participants(frame, registers) if registers else frame
 
 
 def _most_kw(member: Member, hours: float) -> float:
     """The most that a member can sell [kW], by its mandate and its devices; a meter file's column may hold anything."""
     pv, battery = member.pv, member.battery
-    roof = 0.0 if pv is None else pv.kwp if ":" in pv.profile else inf
+    read = any(point.feeds for point in member.points) or (pv is not None and ":" not in pv.profile)
+    roof = inf if read else pv.kwp if pv else 0.0
     return min(member.terms.sell_wh / (WH_PER_KWH * hours), roof + (battery.kw if battery else 0.0))

@@ -85,6 +85,7 @@ def whole(given: Any) -> Mapping[str, Any]:
     table(document["anchor"], ("root", "index", "siblings"), "the anchor")
     period = table(content["period"], ("from", "until"), "the period")
     seconds = _whole(content["slotSeconds"], 1)
+    _whole(content.get("unit", 1), 1)
     span = _whole(period["until"]) - _whole(period["from"])
     require(0 < span <= _MOST_SLOTS * seconds and span % seconds == 0, "the period is no whole number of slots.")
     member = table(content["member"], ("index", "id", "account"), "the member")
@@ -171,12 +172,13 @@ def _shared_by_rule(register: Mapping[str, Any], page: Mapping[str, Any]) -> boo
     if "shared" not in register or kind not in (PRO_RATA, STATIC):
         return False
     draws, drift = register["direction"] == "import", Fraction(0)
-    if kind == STATIC and draws:
-        return False  # the agreed share is not on the page
+    agreed = _fraction(register["share"]) if kind == STATIC and draws else None
     side = page["drawn"] if draws else page["fed"]
     columns = zip(register["wh"], register["shared"], side, page["shared"], strict=True)
     for place, (wh, shared, all_, local) in enumerate(columns):
         exact = Fraction(local * wh, all_) if all_ else Fraction(0)
+        if agreed is not None:
+            exact = min(agreed * page["fed"][place], Fraction(wh)) if local else Fraction(0)
         at = page["period"]["from"] + place * page["slotSeconds"]
         require(wh <= all_, f"Slot {at}: {name} counted more than all together.")
         require(abs(shared - exact) < 1, f"Slot {at}: {name} shared {shared} Wh, by the rule it is {float(exact):.3f}.")
@@ -243,8 +245,10 @@ def _whole_page(page: Mapping[str, Any], slots: int) -> None:
 
 
 def _whole_register(register: Any, slots: int) -> None:
-    shared = ("shared",) if isinstance(register, dict) and "shared" in register else ()
-    said = table(register, ("name", "direction", "wh", "marked", *shared), "a register")
+    more = [key for key in ("shared", "share") if isinstance(register, dict) and key in register]
+    said = table(register, ("name", "direction", "wh", "marked", *more), "a register")
+    if "share" in said:
+        _fraction(said["share"])
     require(isinstance(said["name"], str) and said["direction"] in ("import", "export"), "a register has no direction.")
     counted = _column(said["wh"], slots)
     if "shared" in said:
@@ -282,12 +286,19 @@ def _column(given: Any, slots: int) -> Sequence[int]:
 
 
 def _rate(given: Any) -> Fraction:
-    """A rate below 1, bounded before it is a fraction: an exponent would take as many digits as it says."""
-    found = isinstance(given, str) and re.fullmatch(r"([0-9]{1,18})(?:/([0-9]{1,18}))?", given, re.ASCII)
-    require(bool(found) and not (found and found[2] and not int(found[2])), "a rate of VAT is no fraction.")
-    rate = Fraction(given)
-    require(0 <= rate < 1, "a rate of VAT is out of bounds.")
+    """A rate of VAT, below 1."""
+    rate = _fraction(given)
+    require(rate < 1, "a rate of VAT is out of bounds.")
     return rate
+
+
+def _fraction(given: Any) -> Fraction:
+    """From 0 to 1, bounded before it is a fraction: an exponent would take as many digits as it says."""
+    found = isinstance(given, str) and re.fullmatch(r"([0-9]{1,18})(?:/([0-9]{1,18}))?", given, re.ASCII)
+    require(bool(found) and not (found and found[2] and not int(found[2])), "a rate or share is no fraction.")
+    fraction = Fraction(given)
+    require(0 <= fraction <= 1, "a rate or share is more than everything.")
+    return fraction
 
 
 def _whole(given: Any, least: int = 0) -> int:

@@ -17,10 +17,9 @@ class SimulatedMeter:
     key: Key
     domain: Domain
 
-    def read(self, slot: int, net: int, sequence: int) -> Signed[Reading]:
-        """The signed reading of a slot [unix s] with net energy [Wh], positive = into the home."""
-        reading = Reading(self.key.address, slot, max(net, 0), max(-net, 0), sequence)
-        return sign(self.domain, reading, self.key)
+    def read(self, slot: int, wh_in: int, wh_out: int, sequence: int) -> Signed[Reading]:
+        """The signed reading of a slot [unix s]: what went into the home and out of it [Wh] >= 0, both maybe."""
+        return sign(self.domain, Reading(self.key.address, slot, wh_in, wh_out, sequence), self.key)
 
 
 def accept(domain: Domain, signed: Signed[Reading], meter: bytes, slot: int, last_sequence: int) -> int:

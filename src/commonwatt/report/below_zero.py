@@ -25,8 +25,8 @@ def below_zero(result: Result) -> list[str]:
     told = []
     if (paid := prices.feed_in < 0).any():
         lowest = community.told(int(prices.feed_in.min()))
-        surplus = -(arrays["ahead"] + arrays["after"]), -arrays["grid"], arrays["curtailed"]
-        sold, fed, held = (f"{np.maximum(wh, 0)[:, paid].sum() / 1000:.1f} kWh" for wh in surplus)
+        surplus = (arrays[name][:, paid].sum() for name in ("sold", "exported", "curtailed"))
+        sold, fed, held = (f"{wh / 1000:.1f} kWh" for wh in surplus)
         told.append(
             f"feed-in price below zero in {_when(result, paid)}, {lowest}/kWh at the lowest; of the surplus {sold} "
             f"went to neighbours and {fed} to the utility, and {held} were held back"

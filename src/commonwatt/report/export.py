@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from commonwatt.simulation.result import Result
 
 Format = Literal["csv", "parquet"]
-TABLES: Final = ("homes", "slots", "flows", "trades")
+TABLES: Final = ("homes", "lines", "slots", "flows", "trades")
 
 
 def write_tables(result: Result, folder: Path, formats: Sequence[Format] = ("csv", "parquet")) -> list[Path]:

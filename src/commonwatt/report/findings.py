@@ -13,6 +13,7 @@ import numpy as np
 from commonwatt.data.times import local
 from commonwatt.data.zone import zone_named
 from commonwatt.exchange import store as tables
+from commonwatt.exchange.sharing import participants
 from commonwatt.plain import many
 from commonwatt.report.wires import overloads
 from commonwatt.simulation.ordering import silences
@@ -39,7 +40,7 @@ def _unread(result: Result) -> Iterator[str]:
     missing = np.zeros_like(arrays["measured"], dtype=bool)
     missing[trading] = arrays["measured"][trading] == 0
     if never := int(missing.sum()):
-        kwh = abs(arrays["flowed"][missing]).sum() / 1000
+        kwh = sum((arrays[f"{way}_utility"][missing]).sum() for way in ("from", "to")) / 1000
         yield f"The meters: {many(never, 'reading')} never came; {kwh:.1f} kWh of these homes are on no bill."
     if corrected := int((arrays["revision"] > 0).any(axis=0).sum()):
         yield f"The meters: readings that came late settled {many(corrected, 'slot')} anew."
@@ -51,10 +52,10 @@ def _short(result: Result) -> Iterator[str]:
     if world.first < world.wanted:
         wanted, known = (slots * period.seconds / _DAY for slots in (world.wanted, world.first))
         begins = f"{known:.1f} days before the period" if known else "with the period"
+        files = " and ".join(each.path for each in result.community.profiles)
         yield (
-            f"The forecast: {result.community.profiles} begins {begins}, and forecasts look "
-            f"back {wanted:.1f} days, so those of the first days rest on less. Where nothing was known, nothing was "
-            "ordered ahead."
+            f"The forecast: {files} begins {begins}, and forecasts look back {wanted:.1f} days, so those of the first "
+            "days rest on less. Where nothing was known, nothing was ordered ahead."
         )
 
 
@@ -146,5 +147,7 @@ def _in_vain(result: Result) -> Iterator[str]:
             name = rules.market[stage.number].name
             if name in traded:
                 continue
-            for key, told in stage.mechanism.in_vain(stage.parameters, rules.frame.part(part.places)):
+            frame = rules.frame.part(part.places)
+            sharing = participants(frame, rules.registers) if rules.registers else frame
+            for key, told in stage.mechanism.in_vain(stage.parameters, sharing):
                 yield f"The market: nothing was traded in {name}, {key}: {told}."

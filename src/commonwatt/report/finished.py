@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from commonwatt.community.schema import near, some
+from commonwatt.community.fields import near, some
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.plain import many
 from commonwatt.report.homeplots import flows_svg, savings_svg
@@ -83,7 +83,7 @@ class Finished(Result):
 
     def __repr__(self) -> str:
         community, found, days = self.community, figures(self), many(self.rules.days, "day")
-        homes = many(sum(member.uses for member in community.members), "home")
+        homes = many(sum(member.draws for member in community.members), "home")
         return (
             f"<Result {community.name}, {days} from {self.rules.start}: {homes} saved "
             f"{price_text(found.saved)} {community.currency}, {many(found.trades, 'trade')}>"

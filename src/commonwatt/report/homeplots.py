@@ -25,7 +25,9 @@ def savings_svg(result: Result, width: float = WIDE, *, standalone: bool = True)
     """What each home saved, sorted, homes with and without PV apart [currency]."""
     homes, currency = result.homes.sort(["saving", "home"], descending=[True, False]), result.community.currency
     named = len(homes) <= NAMED_HOMES
-    keys = [Key("with PV", "own"), Key("without PV", "grid"), *([Key("has a battery", "battery")] if named else [])]
+    pointed = any(member.points for member in result.community.members)
+    with_, without = ("feeds in", "feeds nothing in") if pointed else ("with PV", "without PV")
+    keys = [Key(with_, "own"), Key(without, "grid"), *([Key("has a battery", "battery")] if named else [])]
     swatches, head = svg.legend(keys, 8, 4, width - 16)
     rows = homes.to_dicts()
     draw = _named_bars if named else _thin_bars
@@ -74,7 +76,7 @@ def _thin_bars(rows: list[dict[str, Any]], currency: str, width: float, head: fl
 
 
 def _pv_class(row: Mapping[str, Any]) -> str:
-    return "own" if row["pv_kwp"] > 0 else "grid"
+    return "own" if row["pv_kwp"] > 0 or row["generation_wh"] > 0 else "grid"
 
 
 def _bill_hint(row: Mapping[str, Any], currency: str) -> str:

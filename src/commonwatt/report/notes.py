@@ -47,6 +47,7 @@ def notes(result: Result) -> list[tuple[str, str]]:
         ("Rounding", f"Energy is whole Wh and money whole {_step(unit)}. Each payment is rounded towards zero, "
                      "equally for payer and payee; VAT to the nearest, once per bill. Figures on this page are rounded "
                      "for display only."),
+        *points(result),
         ("Local share", "energy from neighbours / (energy from neighbours + energy from the utility), of all that "
                         "members bought."),
         ("Self-sufficiency", "(use − import) / use, and self-consumption (generation − export) / generation, with "
@@ -54,6 +55,17 @@ def notes(result: Result) -> list[tuple[str, str]]:
                              "end more than at the start counts as consumed."),
         ("Saved", "the bill of the same metered energy with the utility alone, less the bill with the market; devices "
                   "run alike in both."),
+    ]  # fmt: skip
+
+
+def points(result: Result) -> list[tuple[str, str]]:
+    """What is known of members with metering points, where there are any."""
+    if not any(member.points for member in result.community.members):
+        return []
+    return [
+        ("Metering points", "used and made are what their registers counted; what happens behind them is not known. "
+                            "Own feed-in is what a member took while it fed in as much, through its meters; it is no "
+                            "trade.")
     ]  # fmt: skip
 
 

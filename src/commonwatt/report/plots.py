@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from commonwatt.report import svg
-from commonwatt.report.metrics import disposal, supply
+from commonwatt.report.metrics import disposal, supply, worth_showing
 from commonwatt.report.svg import Key, Scale, tag, text
 from commonwatt.units import FloatArray, IntArray
 
@@ -32,6 +32,7 @@ LABELS: Final = {
     "neighbours": "neighbours",
     "battery": "own battery",
     "grid": "utility",
+    "returned": "own feed-in, through the meter",
     "curtailed": "held back",
 }
 TARIFF_LINES: Final = {
@@ -115,7 +116,7 @@ def _mirrored(
     standalone: bool, *, bars: bool = False, peak: str = "",
 ) -> str:  # fmt: skip
     """Two stacks that share a zero line."""
-    down = {name: layer for name, layer in down.items() if name != "curtailed" or layer.any()}
+    down = {name: down[name] for name in worth_showing(up, down)}
     keys = [Key(LABELS[name], name) for name in down]
     swatches, head = svg.legend(keys, 8, 4, width - 16)
     left, right, height = 44.0, width - 12.0, 350.0 if width < PHONE else 400.0

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from commonwatt.exchange.folder import write_private
+from commonwatt.plain import many
 from commonwatt.report.findings import findings
 from commonwatt.report.homeplots import flows_svg, savings_svg
 from commonwatt.report.metrics import Figures, figures
@@ -83,18 +84,19 @@ def _subtitle(result: Result) -> str:
 
 def _lead(result: Result, found: Figures) -> str:
     currency, members = escape(result.community.currency), result.community.members
-    homes = sum(member.uses for member in members)
-    roofs = sum(1 for member in members if member.pv)
+    homes, makers = sum(member.draws for member in members), sum(member.feeds for member in members)
     share = (
         ""
         if found.local_share is None
         else f" Of what homes bought, {_percent(found.local_share)} came from neighbours."
     )
     verb = "less" if found.saved >= 0 else "more"
+    seen = any(member.points for member in members)
+    made_by = many(makers, "member") if seen else f"{many(makers, 'roof')} with PV"
+    told = ", as far as their meters tell" if seen else ""
     return (
-        f"{homes} homes used {_kwh(found.used)} kWh, and {roofs} roof{'' if roofs == 1 else 's'} with PV made "
-        f"{_kwh(found.made)} kWh.{share} Together the homes paid {_money(abs(found.saved))} {currency} {verb} than "
-        f"each would have with the utility alone."
+        f"{homes} homes used {_kwh(found.used)} kWh, and {made_by} made {_kwh(found.made)} kWh{told}.{share} Together "
+        f"the homes paid {_money(abs(found.saved))} {currency} {verb} than each would have with the utility alone."
     )
 
 

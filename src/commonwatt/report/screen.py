@@ -13,7 +13,8 @@ import numpy as np
 from commonwatt.plain import many
 from commonwatt.report.below_zero import below_zero, below_zero_figures
 from commonwatt.report.findings import findings
-from commonwatt.report.metrics import disposal, figures, supply
+from commonwatt.report.metrics import disposal, figures, supply, worth_showing
+from commonwatt.report.notes import points
 from commonwatt.report.wires import strains
 from commonwatt.units import IntArray, decimal_text, price_text
 
@@ -37,6 +38,7 @@ LAYERS: Final = {
     "neighbours": ("neighbours", "▓", "bright_blue"),
     "battery": ("battery", "▒", "green"),
     "grid": ("utility", "░", "white"),
+    "returned": ("own feed-in", "▚", "magenta"),
     "curtailed": ("held back", "·", "red"),
 }
 """What each layer is called, its mark, so that bars can be read without colour too, and its colour."""
@@ -107,6 +109,7 @@ def _community(result: Result) -> Iterator[RenderableType]:
     community, period, prices = result.community, result.period, result.prices
     pv = [member.pv.kwp for member in community.members if member.pv]
     batteries = [member.battery.kwh for member in community.members if member.battery]
+    metered = sum(len(member.points) for member in community.members)
     head = Text(community.name, style="bold")
     head.append(
         f"  {period_text(result)}, {many(period.count, 'slot')} of {period.seconds // 60} min, {community.timezone}",
@@ -114,8 +117,9 @@ def _community(result: Result) -> Iterator[RenderableType]:
     )
     yield head
     facts = [
-        many(sum(member.uses for member in community.members), "home"),
-        f"PV {sum(pv):.0f} kWp on {many(len(pv), 'roof')}",
+        many(sum(member.draws for member in community.members), "home"),
+        *([] if metered and not pv else [f"PV {sum(pv):.0f} kWp on {many(len(pv), 'roof')}"]),
+        *([many(metered, "metering point")] if metered else []),
     ]
     facts += [f"batteries {sum(batteries):.0f} kWh in {len(batteries)}"] if batteries else []
     yield Text(" · ".join([*facts, f"grid {community.grid or 'not modelled'}"]))
@@ -148,8 +152,9 @@ def _energy(result: Result, width: int) -> Iterator[RenderableType]:
 
     found, flows = figures(result), result.arrays
     used, made = ({name: int(wh.sum()) for name, wh in layers(flows).items()} for layers in (supply, disposal))
-    names = [name for name in made if name != "curtailed" or made[name]]
+    names = worth_showing(used, made)
     cell = min((width - 17) // len(names), 18)
+    room = min(cell, 13)
     head = Text(" " * 17)
     for name in names:
         label, mark, colour = LAYERS[name]
@@ -161,14 +166,16 @@ def _energy(result: Result, width: int) -> Iterator[RenderableType]:
         for name in names:
             wh = layers.get(name, 0)
             row.append(
-                f"{_kwh(wh):>7}{_percent(wh / whole if whole else None):>6}".ljust(cell)
+                f"{_kwh(wh):>{room - 6}}{_percent(wh / whole if whole else None):>6}".ljust(cell)
                 if wh
-                else "–".rjust(13).ljust(cell),
+                else "–".rjust(room).ljust(cell),
                 "not bold",
             )
         row.rstrip()
         yield row
         yield _bar(layers, width)
+    for subject, said in points(result):
+        yield Text(f"{subject}: {said}", "dim")
     line = Text(many(found.trades, "trade"), "bold")
     for name in ("local_share", "self_sufficiency", "self_consumption"):
         line.append(f" · {NAMES[name]} {_percent(getattr(found, name))}", "not bold")
@@ -285,7 +292,7 @@ def summary(result: Result) -> dict[str, Any]:
     return {
         "community": {
             "name": community.name,
-            "homes": sum(member.uses for member in community.members),
+            "homes": sum(member.draws for member in community.members),
             "pv_kwp": sum(member.pv.kwp for member in community.members if member.pv),
             "battery_kwh": sum(member.battery.kwh for member in community.members if member.battery),
             "grid": community.grid,

@@ -17,13 +17,13 @@ from commonwatt.units import FloatArray
 
 LIGHT: Final = (
     "--paper:#fff;--ink:#1c2430;--soft:#5c6675;--rule:#e3e6eb;--own:#e69f00;--battery:#009e73;--neighbours:#0072b2;"
-    "--grid:#8d96a5;--curtailed:#d55e00;--ahead:#cc5f9c;--after:#0072b2;--heat:#0072b2;--band:#0072b214"
+    "--grid:#8d96a5;--returned:#8a5fb8;--curtailed:#d55e00;--ahead:#cc5f9c;--after:#0072b2;--heat:#0072b2;--band:#0072b214"
 )
 DARK: Final = (
     "--paper:#14181f;--ink:#e8ebf0;--soft:#9da7b6;--rule:#2c333e;--own:#f0b030;--battery:#2bbf94;--neighbours:#4aa3e0;"
-    "--grid:#6d7787;--curtailed:#f07f3c;--ahead:#e58abb;--after:#56b4e9;--heat:#4aa3e0;--band:#56b4e91f"
+    "--grid:#6d7787;--returned:#b08be0;--curtailed:#f07f3c;--ahead:#e58abb;--after:#56b4e9;--heat:#4aa3e0;--band:#56b4e91f"
 )
-HUES: Final = ("own", "battery", "neighbours", "grid", "curtailed", "ahead", "after", "heat", "band")
+HUES: Final = ("own", "battery", "neighbours", "grid", "returned", "curtailed", "ahead", "after", "heat", "band")
 
 STYLE: Final = (
     f":root{{{LIGHT}}}@media screen and (prefers-color-scheme:dark){{:root{{{DARK}}}}}"

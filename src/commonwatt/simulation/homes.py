@@ -33,7 +33,7 @@ from commonwatt.simulation.minds import Minds, expect
 from commonwatt.simulation.ordering import Ordering
 from commonwatt.simulation.silence import Silence
 from commonwatt.simulation.world import World
-from commonwatt.units import FloatArray, IntArray
+from commonwatt.units import MAX_ORDER_WH, FloatArray, IntArray
 
 # Tables beside the exchange's: what a simulation knows and an exchange does not.
 _metadata = MetaData()
@@ -47,12 +47,14 @@ class Homes:
     """Homes that tell what they wish and what they used, without signatures.
 
     soc : of the batteries after the last slot that ended, shape (homes,) [Wh]
+    pointed : which homes have points, shape (homes,)
     firm : batteries hold to all that was planned over the horizon, not only to what was agreed
     """
 
     def __init__(self, rules: Rules, world: World, minds: Minds, store: Store, *, firm: bool = False) -> None:
         self.rules, self.world, self.minds, self.store, self.firm = rules, world, minds, store, firm
         self.silence = Silence.of(rules.community)
+        self.pointed = np.array([bool(member.points) for member in rules.community.members])
         self.fleet = Fleet.of([member.battery for member in rules.community.members], rules.community.hours)
         with store.transaction() as connection:
             _metadata.create_all(connection)
@@ -142,7 +144,8 @@ class Homes:
         """Step 6, behind the meters. place : of the slot in the period. Returns as the function `deliver`."""
         truth = self.world.first + place
         load, generation = self.world.load[:, truth], self.world.generation[:, truth]
-        target, cap = self._target(committed), committed.cleared.feed_in_cap
+        # What points count is read: nothing of it can be held back.
+        target, cap = self._target(committed), np.where(self.pointed, MAX_ORDER_WH, committed.cleared.feed_in_cap)
         if self.rules.prices.feed_in[place] < 0:
             cap = np.where(self._curtails_in(committed), np.minimum(cap, _sold(committed)), cap)
         flows, self.soc = deliver(self.fleet, self.soc, load, generation, target, cap)
@@ -186,6 +189,16 @@ class Homes:
     def counted(self, place: int) -> IntArray:
         """What the registers of members' points counted in a slot, shape (registers,) [Wh]."""
         return self.world.counted[:, self.world.first + place]
+
+    def ways(self, net: IntArray, place: int) -> tuple[IntArray, IntArray]:
+        """What went through the meters into the homes and out of them, each shape (homes,) [Wh] >= 0.
+
+        Both at once where a member has points: its load and generation are what these count.
+        net : shape (homes,) [Wh]; place : of the slot in the period
+        """
+        truth = self.world.first + place
+        load, generation = self.world.load[:, truth], self.world.generation[:, truth]
+        return np.where(self.pointed, load, np.maximum(net, 0)), np.where(self.pointed, generation, np.maximum(-net, 0))
 
     def read_generators(self, slot: int, made: IntArray, place: int) -> dict[int, Signed[Reading]]:  # noqa: ARG002
         """What the generators' own meters counted, by member index. made : shape (homes,) [Wh] >= 0"""
@@ -237,15 +250,16 @@ class SigningHomes(Homes):
 
     def reported(self, slot: int, net: IntArray, place: int, homes: frozenset[int]) -> Readings:
         """See `Homes`; meters number their readings from 1."""
+        ways = (way.tolist() for way in self.ways(net, place))
         signed = tuple(
-            self.meters[home].read(slot, wh, place + 1) if home in homes else None
-            for home, wh in enumerate(net.tolist())
+            self.meters[home].read(slot, wh_in, wh_out, place + 1) if home in homes else None
+            for home, (wh_in, wh_out) in enumerate(zip(*ways, strict=True))
         )
         return Readings(net, signed, frozenset(range(len(net))) - homes, counted=self.counted(place))
 
     def read_generators(self, slot: int, made: IntArray, place: int) -> dict[int, Signed[Reading]]:
         """See `Homes`."""
-        return {member: meter.read(slot, -int(made[member]), place + 1) for member, meter in self.generators.items()}
+        return {member: meter.read(slot, 0, int(made[member]), place + 1) for member, meter in self.generators.items()}
 
 
 def _sold(committed: Committed) -> IntArray:

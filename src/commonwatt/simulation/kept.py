@@ -19,7 +19,6 @@ from commonwatt.plain import many
 _ASKED: Final = "asked"
 _FINISHED: Final = "finished"
 _DAY: Final = "$day"
-"""Key of a table that stands for a day, which TOML knows and JSON does not; no table of a community has it alone."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def keep(store: Store, asked: Asked) -> None:
         for day, each in files
     ]
     with store.transaction() as connection:
-        set_values(connection, {_ASKED: json.dumps(told, default=_day)})
+        set_values(connection, {_ASKED: json.dumps(told, default=_written)})
 
 
 def finish(store: Store) -> None:
@@ -71,7 +70,7 @@ def asked(out: Path, folder: Path | None = None) -> Asked:
         store.close()
     if "start" not in values or _ASKED not in values:
         raise StoreError(f"{out} does not say what its run is of; read it as it was made, with commonwatt.simulate.")
-    told = json.loads(values[_ASKED], object_hook=_days)
+    told = json.loads(values[_ASKED], object_hook=_read)
     if _FINISHED not in values:
         source, request = told[0]["source"], f"{values['start']!r}, {values['days']}, ledger={values['ledger']!r}"
         raise StoreError(
@@ -102,14 +101,15 @@ def asked(out: Path, folder: Path | None = None) -> Asked:
     return Asked(community, start, int(values["days"]), values["ledger"], tuple(then))
 
 
-def _day(value: object) -> dict[str, str]:
-    if not isinstance(value, date):
-        raise TypeError(f"{value!r} is nothing that a community's tables hold")
-    return {_DAY: value.isoformat()}
+def _written(day: object) -> dict[str, str]:
+    """A local day, which TOML has and JSON has not."""
+    if isinstance(day, date):
+        return {_DAY: day.isoformat()}
+    raise TypeError(type(day).__name__)
 
 
-def _days(table: dict[str, Any]) -> Any:
-    return date.fromisoformat(table[_DAY]) if table.keys() == {_DAY} else table
+def _read(table: dict[str, Any]) -> object:
+    return date.fromisoformat(table[_DAY]) if [*table] == [_DAY] else table
 
 
 def _own_code(value: object) -> Iterator[str]:

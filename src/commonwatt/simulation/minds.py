@@ -76,7 +76,7 @@ def looks_ahead(rules: Rules) -> bool:
 
 def history(rules: Rules, minds: Minds) -> int:
     """Days of history that a simulation of these rules looks at before the gate of its first day."""
-    return minds.history_days if looks_ahead(rules) or rules.community.profiles is None else 0
+    return minds.history_days if looks_ahead(rules) or not rules.community.profiles else 0
 
 
 def expect(minds: Minds, world: World, now: int, count: int, timezone: str) -> tuple[Forecast, dict[int, str]]:

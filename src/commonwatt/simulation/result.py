@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from commonwatt.accounts.charges import Charges
-from commonwatt.accounts.document import Anchored, anchored
+from commonwatt.accounts.document import Anchored, anchored, charge_lines
 from commonwatt.community.calendar import local_clock
 from commonwatt.community.model import Stage
 from commonwatt.exchange import store as tables
@@ -30,6 +30,8 @@ OWN_PLANTS: Final = "own plants"
 """In the place of a stage's name: what owners took of their plants."""
 
 FLOWS = ("load", "generation", "charge", "discharge", "curtailed", "net", "ahead", "after", "grid")
+MET: Final = {"bought_wh": "bought", "sold_wh": "sold", "import_wh": "imported", "export_wh": "exported"}
+"""Columns for what a member had from others and the utility and gave to them, by their arrays."""
 
 
 @dataclass(frozen=True)
@@ -76,19 +78,38 @@ class Result:
     def arrays(self) -> dict[str, IntArray]:
         """Every flow as an array, shape (members, slots): Wh, and `credit` in units of money.
 
-        `flowed` went through the meters, whether their readings came or not; `net` is what was settled.
+        `flowed` went through the meters, whether their readings came or not; `net` is what was settled. Of that, each
+        >= 0: `drawn` and `fed` were metered; `bought` and `sold` are trades with others; `imported` and `exported` are
+        on the utility's bill, and with what no reading says `from_utility` and `to_utility`. What a member with points
+        took while it fed in as much, through its meters and at no price, was `returned`.
         """
-        flows = self.simulated.arrays
-        return {**flows, **self.books.arrays, "flowed": through(flows)}
+        flows, books = self.simulated.arrays, self.books
+        a = {**flows, **books.arrays, "flowed": through(flows)}
+        a["drawn"], a["fed"] = books.metered_energy
+        a["bought"], a["sold"] = books.traded
+        a["imported"], a["exported"] = books.energy.imported, books.energy.exported
+        whole = flows["load"], flows["generation"]
+        if self.rules.registers is None:
+            whole = np.maximum(a["flowed"], 0), np.maximum(-a["flowed"], 0)
+        read = a["measured"] > 0
+        a["from_utility"], a["to_utility"] = (
+            np.where(read, a[billed], all_of_it)
+            for billed, all_of_it in zip(("imported", "exported"), whole, strict=True)
+        )
+        pointed = self.simulated.pointed[:, np.newaxis]
+        a["returned"] = np.where(pointed, a["load"] - a["bought"] - a["from_utility"], 0)
+        return a
 
     @cached_property
     def flows(self) -> pl.DataFrame:
         """One row per slot and home: load_wh, generation_wh, …, grid_wh.
 
-        Where a reading did not come at the end of its slot, `metered` says of each row what it rests on; net, ahead,
-        after and grid are what was settled.
+        Where registers are shared a member may have both ways at once in a slot; bought_wh, sold_wh, import_wh and
+        export_wh then stand beside their differences. Where a reading did not come at the end of its slot, `metered`
+        says of each row what it rests on; net, ahead, after and grid are what was settled.
         """
-        columns = {f"{name}_wh": self.arrays[name].T.ravel() for name in FLOWS}
+        names = {f"{name}_wh": name for name in FLOWS} | (MET if self.rules.registers else {})
+        columns = {column: self.arrays[name].T.ravel() for column, name in names.items()}
         ids = [member.id for member in self.community.members]
         slots = self._slot_columns().select(pl.all().repeat_by(len(ids)).explode())
         table = slots.with_columns(
@@ -110,9 +131,8 @@ class Result:
         sums = {
             f"{name}_wh": a[name].sum(axis=0) for name in ("load", "generation", "charge", "discharge", "curtailed")
         }
-        traded = np.maximum(a["ahead"] + a["after"], 0).sum(axis=0)
-        imports, exports = np.maximum(a["grid"], 0).sum(axis=0), np.maximum(-a["grid"], 0).sum(axis=0)
-        energy = {**sums, "local_wh": traded, "import_wh": imports, "export_wh": exports}
+        met = {"local_wh": "bought", "import_wh": "imported", "export_wh": "exported"}
+        energy = {**sums, **{column: a[name].sum(axis=0) for column, name in met.items()}}
         table = self._slot_columns().with_columns(**{k: pl.Series(v) for k, v in energy.items()})
         p = self.prices
         prices = {"grid_price": p.gross, "ceiling": p.ceiling, "feed_in": p.feed_in}
@@ -214,7 +234,7 @@ class Result:
     def homes(self) -> pl.DataFrame:
         """One row per home: energy by where it came from and went, the bill with and without the market, the saving."""
         a, members = self.arrays, self.community.members
-        local, per_currency = a["ahead"] + a["after"], self.community.per_currency
+        per_currency = self.community.per_currency
         with_market, without = self.charges.total, self.charges_without_market.total
         return pl.DataFrame(
             {
@@ -223,15 +243,24 @@ class Result:
                 "battery_kwh": [member.battery.kwh if member.battery else 0.0 for member in members],
                 "load_wh": a["load"].sum(axis=1),
                 "generation_wh": a["generation"].sum(axis=1),
-                "bought_wh": np.maximum(local, 0).sum(axis=1),
-                "sold_wh": np.maximum(-local, 0).sum(axis=1),
-                "import_wh": np.maximum(a["grid"], 0).sum(axis=1),
-                "export_wh": np.maximum(-a["grid"], 0).sum(axis=1),
+                **{column: a[name].sum(axis=1) for column, name in MET.items()},
                 "bill": with_market / per_currency,
                 "bill_without_market": without / per_currency,
                 "saving": (without - with_market) / per_currency,
             }
         )
+
+    @cached_property
+    def lines(self) -> pl.DataFrame:
+        """One row per home and line of its bill: energy from the utility, fees, levies, VAT, shares of plants."""
+        per_currency = self.community.per_currency
+        rows = [
+            (member.id, line["name"], line.get("wh"), line["amount"] / per_currency)
+            for member in self.community.members
+            for line in charge_lines(self.charges, member.index)
+        ]
+        schema = {"home": pl.String, "line": pl.String, "wh": pl.Int64, "amount": pl.Float64}
+        return pl.DataFrame(rows, schema=schema, orient="row")
 
     @cached_property
     def bills(self) -> Anchored:

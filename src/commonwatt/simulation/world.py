@@ -12,6 +12,7 @@ import numpy as np
 from commonwatt.accounts.registers import Registers
 from commonwatt.community.calendar import Slots
 from commonwatt.community.model import Community
+from commonwatt.community.points import present
 from commonwatt.data import MeterFile, annual_kwh, read_meter_files, read_profiles
 from commonwatt.data.meterfile import open_meters
 from commonwatt.errors import DataError, GapError
@@ -26,7 +27,7 @@ class World:
 
     slots : the period and, before it, the history that the first forecast needs
     first : place of the period's first slot in `slots`
-    load, generation : shape (homes, slots) [Wh] >= 0
+    load, generation : shape (homes, slots) [Wh] >= 0; nothing while a home is no member
     counted : by the registers of members' points, shape (registers, slots) [Wh] >= 0
     wanted : slots of history that forecasts would look at; there may be fewer
     """
@@ -57,12 +58,21 @@ def build(rules: Rules, folder: Path, history_days: int) -> World:
         lead = min(lead, max(period.start - _known_from(community, folder), 0) // seconds)
     slots = Slots(period.start - lead * seconds, lead + period.count, seconds)
     own = _own_meters(community, folder, slots, lead)
-    load, generation = (wh_from_kw(kw, slots.hours) for kw in _power(community, own, slots))
+    # How far an own file reaches back says nothing of the period: rounding begins anew there.
+    first = lead if community.profiles else 0
+    load, generation = (_wh(kw, slots, first) for kw in _power(community, own, slots))
     registers = Registers.of(community.members)
-    counted = wh_from_kw(_counted(registers, own, slots), slots.hours)
+    counted = _wh(_counted(registers, own, slots), slots, first)
     load += registers.drawn(counted, len(load))
     generation += registers.fed(counted, len(load))
+    there = present(community.members, slots, community.timezone)
+    load, generation, counted = load * there, generation * there, counted * there[registers.owner]
     return World(slots, lead, load, generation, counted, wanted)
+
+
+def _wh(kw: FloatArray, slots: Slots, first: int) -> IntArray:
+    """Energy of power, each shape (..., slots) [Wh]; rounded from the first slot on, and from place `first` anew."""
+    return np.concatenate([wh_from_kw(part, slots.hours) for part in (kw[..., :first], kw[..., first:])], axis=-1)
 
 
 def _known_from(community: Community, folder: Path) -> int:

@@ -22,7 +22,7 @@ import numpy as np
 from commonwatt.agents.strategies import STRATEGIES
 from commonwatt.agents.strategy import Agent, Quotes, Situation, State, usable
 from commonwatt.community.calendar import Slots
-from commonwatt.community.schema import near
+from commonwatt.community.fields import near
 from commonwatt.data.times import local
 from commonwatt.data.zone import zone_named
 from commonwatt.errors import DataError, MarketError

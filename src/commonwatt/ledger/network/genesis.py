@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError
 
-from commonwatt.community.schema import Address
+from commonwatt.community.fields import Address
 from commonwatt.community.sentences import findings_of
 from commonwatt.community.table import Table
 from commonwatt.errors import ConfigError, Finding

@@ -9,10 +9,9 @@ S is the supply, d_i the demand of member i. What a static share leaves unused g
 member could use it; the dynamic key leaves nothing unused that somebody needs. Sellers give in proportion to what they
 feed in. The price between members is the community's own agreement.
 
-Source: the keys per quarter hour and the limit of one's own consumption are Austria's (§ 16a ElWOG 2010 and the
-energy communities, as the national coordination office explains them). docs/mechanisms/sharing-key.md says what is
-law where, and what is assumed.
-Static shares of the supply are by largest remainder, ties to the lower member index.
+Source: the keys per quarter hour and the limit of one's own consumption are Austria's, as the national coordination
+office explains them. docs/mechanisms/sharing-key.md says what is law where, and what is assumed.
+Static shares of the supply are by largest remainder, ties to the lower member index; of registers they are carried on.
 """
 
 from __future__ import annotations
@@ -133,5 +132,5 @@ def local_price(price: int | None, _supply: int, _demand: int, ceiling: int, flo
 
 
 SHARING_KEY = Mechanism(
-    "sharing-key", "after", Positions, SharingKeyParameters, rule, "Austria, § 16a ElWOG 2010 and energy communities"
+    "sharing-key", "after", Positions, SharingKeyParameters, rule, "Austria, energy communities and shared plants"
 )

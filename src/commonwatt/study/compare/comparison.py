@@ -249,18 +249,18 @@ def ran(
 def row(result: Result, baseline: Result, design: Design, wiring: Wiring | None) -> Row:
     """The figures of one run. baseline : the same days without a local market."""
     a, alone, trades = result.arrays, baseline.arrays, result.trades
-    local = a["ahead"] + a["after"]
     per_currency = result.community.per_currency
     # A plant of several owners saves nothing itself.
     savings = np.delete(baseline.charges.total - result.charges.total, [each.index for each in result.rules.plants])
     savings = savings / per_currency
-    possible, room = possible_gain(a["net"], result.prices, per_currency)
-    gained = float((np.maximum(local, 0).sum(axis=0) * room).sum())
-    traded = float(np.maximum(local, 0).sum()) / WH_PER_KWH
+    possible, room = possible_gain(a["drawn"], a["fed"], result.prices, per_currency)
+    # What a member's registers supplied to each other is shared too, though it is in no trade.
+    gained = float((result.books.energy.taken.sum(axis=0) * room).sum())
+    traded = float(a["bought"].sum()) / WH_PER_KWH
     imported, _ = connection_point(a["net"])
     kw = imported / (WH_PER_KWH * result.period.hours)
     sufficiency = self_sufficiency(a["load"], a["net"])
-    most, _ = possible_gain(alone["net"], result.prices, per_currency)
+    most, _ = possible_gain(alone["drawn"], alone["fed"], result.prices, per_currency)
     clearings, checks, holding = result.proofs
     paid, energy, said = *_by_slot(result), result.diagnostics("ahead")
     return Row(
@@ -274,14 +274,14 @@ def row(result: Result, baseline: Result, design: Design, wiring: Wiring | None)
         local_kwh=traded,
         trades=int((trades["settled_wh"] > 0).sum()),
         price=round(float(paid.sum() / energy.sum()), 6) if energy.sum() else None,
-        local_share=local_share(local, a["grid"]),
+        local_share=local_share(a["bought"], a["imported"]),
         self_consumption=self_consumption(a["generation"] - a["curtailed"], a["net"]),
         self_sufficiency=sufficiency,
         peak_kw=float(kw.max()),
         peak_to_average=peak_to_average(imported),
         jain=jain(savings),
         gini=gini(savings),
-        zhou=zhou(savings, most, alone["net"], a["grid"], sufficiency),
+        zhou=zhou(savings, most, alone["imported"] + alone["exported"], a["imported"] + a["exported"], sufficiency),
         losses_kwh=losses_kwh(result),
         distance_ohm=wiring.mean_distance(trades) if wiring else None,
         stored_kwh=_stored(result) - _stored(baseline),

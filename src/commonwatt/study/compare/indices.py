@@ -45,18 +45,20 @@ def peak_to_average(power: IntArray) -> float | None:
     return float(power.max()) / mean if mean else None
 
 
-def possible_gain(net: IntArray, prices: SlotPrices, per_currency: int = MICRO) -> tuple[float, FloatArray]:
+def possible_gain(
+    drawn: IntArray, fed: IntArray, prices: SlotPrices, per_currency: int = MICRO
+) -> tuple[float, FloatArray]:
     """Most that a community can gain by sharing this energy [currency], and what a kWh is worth in each slot.
 
-        Σ_slots min(Σ_i max(net_i, 0), Σ_i max(−net_i, 0)) · max(ceiling − floor, 0)
+        Σ_slots min(Σ_i drawn_i, Σ_i fed_i) · max(ceiling − floor, 0)
 
-    net : what each home exchanges at its meter, shape (members, slots) [Wh]
+    drawn, fed : what each home took at its meters and fed in there, shape (members, slots) [Wh] >= 0
     per_currency : units of the prices in one of the currency
     Second result : shape (slots,) [currency/Wh]. With the energies given, a kWh between any two neighbours replaces one
     bought from the utility and one sold to it, so this is the welfare of the central optimum (`market.optimum`) as long
     as no mandate's limit is narrower than the utility's prices. It does not ask what batteries could do otherwise.
     """
-    demand, supply = np.maximum(net, 0).sum(axis=0), np.maximum(-net, 0).sum(axis=0)
+    demand, supply = drawn.sum(axis=0), fed.sum(axis=0)
     room = np.maximum(prices.ceiling - prices.floor, 0) / (per_currency * WH_PER_KWH)
     return float((np.minimum(demand, supply) * room).sum()), room
 
@@ -96,10 +98,10 @@ def zhou(
     """The six indices.
 
     savings : per member [currency]; possible : most that the community could save [currency]
-    alone, with_market : what each member exchanges with the utility, shape (members, slots) [Wh]; `alone` is of the
-        run without a market
+    alone, with_market : what each member takes from the utility and feeds in to it, shape (members, slots) [Wh] >= 0;
+        `alone` is of the run without a market
     """
-    exchanged, still = np.abs(alone).sum(axis=0), np.abs(with_market).sum(axis=0)
+    exchanged, still = alone.sum(axis=0), with_market.sum(axis=0)
     spread = float(exchanged.std())
     return Zhou(
         value_tapping=float(savings.sum()) / possible if possible > 0 else None,
