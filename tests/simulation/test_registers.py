@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import exchange_cases as cases
 import numpy as np
 import pytest
 from exchange_cases import exchange_of, short_days, written
@@ -382,3 +383,18 @@ def test_a_register_counts_for_who_is_a_member_on_the_day(tmp_path: Path) -> Non
     again = commonwatt.open(out)
     assert again.community.members == result.community.members
     assert np.array_equal(again.arrays["load"], result.arrays["load"])
+
+
+@pytest.mark.parametrize("market", [cases.BILATERAL, cases.AHEAD], ids=["bilateral", "fixed"])
+def test_who_is_no_member_neither_orders_nor_moves_its_battery(tmp_path: Path, market: str) -> None:
+    text = cases.HEAD + cases.TARIFF + market + cases.AFTER + cases.MEMBERS
+    text = text.replace("sun = {", "sun = { until = 2026-06-15,").replace("flat = {", "flat = { until = 2026-06-15,")
+    with commonwatt.simulate(written(tmp_path, text), cases.START, 2, ledger="none") as result:
+        moved = {name: values[[0, 2]].reshape(2, 2, 24).any(axis=2) for name, values in result.arrays.items()}
+        for name in ("load", "charge", "discharge", "flowed", "ahead", "after"):
+            assert not moved[name][:, 1].any(), name
+        assert moved["load"][:, 0].all()
+        trades = result.exchange.store.columns(tables.trades, ("slot", "buyer", "seller"))
+        middle = result.period.start + 24 * 3600
+        assert any({buyer, seller} & {0, 2} for slot, buyer, seller in trades if slot < middle)
+        assert not any({buyer, seller} & {0, 2} for slot, buyer, seller in trades if slot >= middle)

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, MetaData
 
 from commonwatt.agents.planning import Outlook, Plan, agree, beside, declare, expected_charge, held
 from commonwatt.agents.strategy import ordered_by
+from commonwatt.community.points import present
 from commonwatt.devices import Fleet, curtail, step
 from commonwatt.exchange.events import GateClosure
 from commonwatt.exchange.rules import Rules
@@ -77,7 +78,11 @@ class Homes:
         lead = self.world.place(slots.start) - now
         expected, failed = expect(self.minds, self.world, now, lead + slots.count, self.rules.community.timezone)
         self.ordering.begin(closure.at, failed)
-        plan = self._plan(self.rules.frame_of(slots), expected, lead, committed)
+        there = present(self.rules.community.members, slots, self.rules.community.timezone)
+        expected.load[:, lead:] *= there
+        expected.generation[:, lead:] *= there
+        idle = [*failed, *np.flatnonzero(~there.any(axis=1)).tolist()]
+        plan = self._plan(self.rules.frame_of(slots), expected, lead, committed, idle)
         starts = slots.starts.tolist()
         if plan.agreed:
             self._beyond |= dict(zip(starts, plan.grid.T, strict=True))
@@ -87,8 +92,13 @@ class Homes:
         """The orders of the slots that begin at `starts`, signed by agents; none where nobody asks for signatures."""
         return tuple(() for _ in orders)
 
-    def _plan(self, frame: Frame, expected: Forecast, lead: int, committed: Mapping[int, Committed]) -> Plan:
-        """What agents wish or agree for the slots of `frame`, the last ones of `expected`."""
+    def _plan(
+        self, frame: Frame, expected: Forecast, lead: int, committed: Mapping[int, Committed], idle: Sequence[int]
+    ) -> Plan:
+        """What agents wish or agree for the slots of `frame`, the last ones of `expected`.
+
+        idle : homes of whose day nothing is known, or that are no member on it: nobody plans their batteries either
+        """
         rules = self.rules
         today, day = expected.parted(lead)
         soc = self.soc
@@ -104,10 +114,9 @@ class Homes:
             feed_in=frame.feed_in,
             curtails=self.curtails,
         )
-        if failed := list(self.ordering.failed):
-            # Of whose day nothing is known, nobody plans the battery either.
+        if idle:
             power = self.fleet.power.copy()
-            power[failed] = 0
+            power[list(idle)] = 0
             outlook = replace(outlook, fleet=replace(self.fleet, power=power))
         if rules.wires:
             outlook = replace(outlook, network=rules.wires.network, at=rules.wires.at)

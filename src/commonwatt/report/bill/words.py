@@ -136,9 +136,10 @@ def plants(bill: Summary) -> Iterator[str]:
     currency = name(bill.currency)
     for each in bill.plants:
         cost = f", costs of {money(each.costs)} {currency}" if each.costs else ""
+        rest = "cost" if each.earned < 0 else "earned"
         yield (
             f"Plant {name(each.plant)}: {each.weight} of {each.of} parts are yours, {kwh(each.share)} kWh; you used "
-            f"{kwh(each.taken)} kWh of it, and the rest earned you {money(each.earned)} {currency}{cost}."
+            f"{kwh(each.taken)} kWh of it, and the rest {rest} you {money(abs(each.earned))} {currency}{cost}."
         )
     if bill.owners:
         told = (
