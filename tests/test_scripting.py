@@ -246,3 +246,8 @@ def test_days_in_the_file_are_kept(tmp_path: Path) -> None:
         commonwatt.simulate(community, START, ledger="none", out=tmp_path / "out")
         found = commonwatt.open(tmp_path / "out")
     assert found.community.members[0].spans == (Span(first),)
+
+
+def test_a_number_in_quotes_is_told_from_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="days: is from 1 to 36525, not '1'"):
+        commonwatt.simulate(written(tmp_path), START, "1", ledger="none")  # type: ignore[arg-type]

@@ -112,6 +112,12 @@ def test_slots_without_a_reading_in_time_are_counted(plain: Summary) -> None:
     )
 
 
+def test_a_share_that_costs_says_so(plain: Summary) -> None:
+    for earned, told in ((1_490_000, "the rest earned you 1.49 EUR."), (-1_490_000, "the rest cost you 1.49 EUR.")):
+        (line,) = words.plants(replace(plain, plants=(Owned("roof", 2, 3, 57_172, 11_436, earned, 0),)))
+        assert line.endswith(told)
+
+
 def test_amounts_agree_as_they_are_shown(plain: Summary) -> None:
     owes = replace(plain, total=20_084_999, alone=37_395_001)
     assert words.verdict(owes) == "flat owes 20.08 EUR. With the utility alone it would owe 37.40: 17.32 EUR saved."
