@@ -143,3 +143,10 @@ def test_a_script_that_does_not_guard_its_call_is_told(tmp_path: Path, monkeypat
     monkeypatch.setattr("commonwatt.study.sweep.multiprocessing.parent_process", lambda: object())
     with pytest.raises(CommonwattError, match="if __name__ == '__main__'"):
         commonwatt.sweep(written(tmp_path), {BATTERIES: [0, 1]}, start=START, workers=2)
+
+
+def test_days_are_a_column_of_days(tmp_path: Path) -> None:
+    days = [date(2026, 6, 15), date(2026, 6, 16)]
+    table = commonwatt.sweep(written(tmp_path), {"members.sun.from": days}, start=START)
+    assert table["members.sun.from"].to_list() == days
+    assert table["load_wh"][0] > table["load_wh"][1]

@@ -193,9 +193,9 @@ def _choices(key: str, tried: Values, findings: list[Finding]) -> list[tuple[obj
 
 
 def _label(value: object) -> object:
-    """The value as one of a column: a number, a text, or a table as JSON."""
+    """The value as one of a column: a number, a text, a day, or a table as JSON."""
     told = plain(value)
-    return told if told is None or isinstance(told, bool | int | float | str) else json.dumps(told, default=str)
+    return told if told is None or isinstance(told, bool | int | float | str | date) else json.dumps(told, default=str)
 
 
 def _name(asked: Asked, labels: tuple[object, ...]) -> str:
