@@ -127,9 +127,71 @@ def no_energy(document: dict[str, Any]) -> None:
     del document["content"]["documents"][0]["lines"][0]
 
 
+def add(document: dict[str, Any], **values: object) -> None:
+    """A copy of the first line with other values, and sums that fit."""
+    paper = document["content"]["documents"][0]
+    line = {**paper["lines"][0], **values}
+    paper["lines"].append({key: value for key, value in line.items() if value is not None})
+    for sum_, part in (("net", "net"), ("tax", "vat"), ("gross", "gross")):
+        paper[sum_] += line[part]
+    document["content"]["payable"] += line["gross"]
+
+
+def energy_twice(document: dict[str, Any]) -> None:
+    add(document)
+
+
+def energy_of_another(document: dict[str, Any]) -> None:
+    add(document, point="A1")
+
+
+def energy_of_another_month(document: dict[str, Any]) -> None:
+    add(document, month="2026-09")
+
+
+def something_else(document: dict[str, Any]) -> None:
+    add(document, line="donation", wh=None, price=None)
+
+
+def a_correction_of_itself(document: dict[str, Any]) -> None:
+    add(document, corrects="2026-0001")
+
+
+def a_price_that_was_not(document: dict[str, Any]) -> None:
+    document["content"]["documents"][0]["lines"][0]["price"] -= 10_000
+
+
+def one_number_twice(document: dict[str, Any]) -> None:
+    invoice, credit = document["content"]["documents"]
+    credit["number"] = invoice["number"]
+
+
+def a_register_twice(document: dict[str, Any]) -> None:
+    document["content"]["registers"].append(document["content"]["registers"][1])
+
+
+def shares_kept_silent(document: dict[str, Any]) -> None:
+    for register in document["content"]["registers"]:
+        del register["shared"]
+
+
+def no_registers(document: dict[str, Any]) -> None:
+    document["content"]["registers"] = []
+
+
 @pytest.mark.parametrize(
     ("forge", "told"),
     [
+        (no_registers, "local energy of B1 is of no register"),
+        (energy_twice, "local energy of B1 is of no register of this bill, or twice there"),
+        (energy_of_another, "local energy of A1 is of no register of this bill"),
+        (energy_of_another_month, "a line is of 2026-09, and corrects nothing"),
+        (something_else, "for nothing that a community bills"),
+        (a_correction_of_itself, "on the bill of a later one"),
+        (a_price_that_was_not, "at 0\\.110700 per kWh"),
+        (one_number_twice, "Two documents have one number"),
+        (a_register_twice, "B2 is counted twice"),
+        (shares_kept_silent, "What B1 shared is missing"),
         (less, "Wh, by the rule it is"),
         (dearer, "cents"),
         (another_sum, "The documents add up to"),
