@@ -97,7 +97,7 @@ def test_a_correction_names_its_month_and_a_fee_has_no_energy() -> None:
         ),
         ("Membership fee", "–", "–", "–", "2.00", "0.40", "2.40"),
     )
-    assert told.notes == ("A correction is the difference to what an earlier bill said of its month.",)
+    assert told.notes == ("What corrects a document is the difference to what that one, and those after it, said.",)
     assert words.head(sheet.bill.documents[0], "EUR")[4:] == ("Net EUR", "VAT 20 %", "Gross EUR")
 
 

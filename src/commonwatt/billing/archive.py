@@ -77,7 +77,7 @@ class Shelf:
     def holds(self, files: Sequence[Path]) -> bool:
         """Whether each of these files was delivered before, byte by byte; then it is not what is sent again now."""
         known = {keccak(file.read_bytes()) for delivery in self.deliveries() for file in delivery}
-        return all(keccak(file.read_bytes()) in known for file in files)
+        return bool(known) and all(file.is_file() and keccak(file.read_bytes()) in known for file in files)
 
     def begin(self, file: Path, community: Community) -> None:
         """Keep the community's file and all that it names, and drop what was settled by another one before.
@@ -167,11 +167,15 @@ class Archive:
     def alone(self) -> Iterator[None]:
         """Nobody else settles meanwhile, whichever month: numbers of documents count on over all of them.
 
-        Raises StoreError where somebody does.
+        Raises StoreError where somebody does, and where a file of the books cannot be read or written.
         """
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with alone(self.path, "are the books that another process settles by; try again when it has ended."):
-            yield
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with alone(self.path, "are the books that another process settles by; try again when it has ended."):
+                yield
+        except OSError as error:
+            at = f" ({error.filename})" if error.filename else ""
+            raise StoreError(f"The books in {self.path} cannot be used: {error.strerror}{at}.") from None
 
     def shelf(self, month: Month) -> Shelf:
         """The place of a month."""

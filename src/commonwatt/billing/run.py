@@ -149,11 +149,13 @@ def _settled(
             made, number = _bills(books, understood.billing, shelf.month, carried, on, number)
         where = chain.enrol(community, [bill.member for bill in made], now) if chain else None
         found, new = contents(books, understood.metered, made, where), issued is None
+        period = books.rules.period
         if issued is None:
+            if chain:
+                chain.holds(period.start, period.end, found.tree.root)
             issued = Issued(FORMAT, on, number, found.tree.root.hex(), made)
             shelf.issue(issued)
         if chain and where:
-            period = books.rules.period
             chain.anchor(period.start, period.end, bytes.fromhex(issued.root), now)
             cards = chain.cards(community, where)
         as_sent = found if found.tree.root.hex() == issued.root else None

@@ -55,6 +55,7 @@ class Month:
     slots, lines : of the month, and of its documents
     payable : what the member pays, or receives below 0 [cents]
     corrections : lines that correct earlier months; share : whether the member's share was checked by the rule
+    billed : whether its lines of energy were checked to be what its registers shared, at the page's prices
     """
 
     member: str
@@ -65,6 +66,7 @@ class Month:
     payable: int
     corrections: int
     share: bool
+    billed: bool
 
 
 def is_on_account(document: Any) -> bool:
@@ -128,7 +130,7 @@ def adds_up(document: Mapping[str, Any]) -> Month:
     content, page = document["content"], document["page"]["content"]
     checked = [_shared_by_rule(register, page) for register in content["registers"]]
     lines = [line for each in content["documents"] for line in each["lines"]]
-    _documents(content, page)
+    billed = _documents(content, page)
     corrections = sum("corrects" in line for line in lines)
     return Month(
         content["member"]["id"],
@@ -138,7 +140,8 @@ def adds_up(document: Mapping[str, Any]) -> Month:
         len(lines),
         content["payable"],
         corrections,
-        all(checked),
+        billed and all(checked),
+        billed,
     )
 
 
@@ -186,15 +189,18 @@ def _shared_by_rule(register: Mapping[str, Any], page: Mapping[str, Any]) -> boo
     return True
 
 
-def _documents(content: Mapping[str, Any], page: Mapping[str, Any]) -> None:
-    """The lines of energy are those of the registers at the page's prices, and the documents are sums of lines."""
+def _documents(content: Mapping[str, Any], page: Mapping[str, Any]) -> bool:
+    """The lines of energy are those of the registers at the page's prices, and the documents are sums of lines.
+
+    Returns whether the page lets a member reckon the former.
+    """
     month, documents = _month(content), content["documents"]
     due = _due(content["registers"], page)
     require(len({each["number"] for each in documents}) == len(documents), "Two documents have one number.")
     for each in documents:
         rate = _rate(each["vat"]["rate"])
         for line in each["lines"]:
-            _line(each["number"], line, rate)
+            _line(each, line, rate)
             if "corrects" in line:
                 later = line["corrects"] and line["month"] < month
                 require(later, f"{each['number']}: what corrects a month is on the bill of a later one.")
@@ -211,6 +217,7 @@ def _documents(content: Mapping[str, Any], page: Mapping[str, Any]) -> None:
     require(not unbilled, f"No document has the energy of {', '.join(unbilled)}.")
     payable = sum(each["gross"] for each in documents)
     require(content["payable"] == payable, f"The documents add up to {payable} cents.")
+    return due is not None
 
 
 _Owed = tuple[int, int, int | None]
@@ -229,11 +236,17 @@ def _due(registers: Sequence[Mapping[str, Any]], page: Mapping[str, Any]) -> dic
     return due
 
 
-def _line(number: str, line: Mapping[str, Any], rate: Fraction) -> None:
-    tax = rounded(rate * line["net"])
+def _line(document: Mapping[str, Any], line: Mapping[str, Any], rate: Fraction) -> None:
+    """A line is on the document that it belongs on, with its VAT."""
+    number, tax, kind = document["number"], rounded(rate * line["net"]), line["line"]
     require(line["vat"] == tax, f"{number}: the VAT of a line of {line['net']} cents is {tax} cents.")
     require(line["gross"] == line["net"] + tax, f"{number}: a line is not net and VAT.")
-    require(line["line"] in _KINDS, f"{number}: a line is for nothing that a community bills.")
+    require(kind in _KINDS, f"{number}: a line is for nothing that a community bills.")
+    title = "Credit note" if kind == "local feed-in" else "Invoice"
+    require(document["title"] == title, f"{number}: {kind} is on no {title.lower()}.")
+    require(kind in _ENERGY or not {"wh", "price"} & line.keys(), f"{number}: a fee is for no energy.")
+    own = line["creditor"] == document["from"] or "corrects" in line
+    require(own, f"{number}: a line is owed to {line['creditor']}, and the document is from {document['from']}.")
 
 
 def _energy(number: str, line: Mapping[str, Any], due: dict[tuple[str, str], _Owed]) -> None:
