@@ -68,7 +68,7 @@ def test_a_usual_bill_is_one_page_that_says_all() -> None:
 
 def test_a_long_bill_repeats_the_head_of_its_lines_on_every_page_and_loses_none() -> None:
     pages = texts(cases.sheet(cases.long()))
-    with_lines = [page for page in pages if "corrected" in page]
+    with_lines = [page for page in pages if "corrects" in page]
     assert 1 < len(with_lines) <= len(pages) <= 4
     assert all("Metering point" in page for page in with_lines)
     whole = "".join(pages)
