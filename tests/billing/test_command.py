@@ -104,3 +104,10 @@ def test_a_community_that_bills_nobody(said: Shell, tmp_path: Path) -> None:
     found = said("settle", EXAMPLES / "village.toml", "--month", "2026-10", "--out", tmp_path / "out")
     assert found.code != 0
     assert "billing: is missing: who the bills are from" in found.err
+
+
+def test_a_month_is_not_billed_before_its_end(said: Shell, tmp_path: Path) -> None:
+    october = ("--meters", EXAMPLES / "eeg-2026-10.xlsx", "--date", "2026-01-03")
+    found = settle(said, tmp_path / "eeg", "2026-10", *october)
+    assert (found.code, "before the end of 2026-10" in found.err) == (2, True)
+    assert not (tmp_path / "eeg").exists()

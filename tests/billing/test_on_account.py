@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from commonwatt.accounts.document import anchored
 from commonwatt.billing.archive import Archive
 from commonwatt.billing.outputs import write
 from commonwatt.billing.run import understand
-from commonwatt.errors import ConfigError, StoreError, VerificationError
+from commonwatt.errors import ConfigError, LedgerError, StoreError, VerificationError
 from commonwatt.member import on_account
 from commonwatt.member.summary import summary
 
@@ -127,9 +128,86 @@ def no_energy(document: dict[str, Any]) -> None:
     del document["content"]["documents"][0]["lines"][0]
 
 
+def add(document: dict[str, Any], **values: object) -> None:
+    """A copy of the first line with other values, and sums that fit."""
+    paper = document["content"]["documents"][0]
+    line = {**paper["lines"][0], **values}
+    paper["lines"].append({key: value for key, value in line.items() if value is not None})
+    for sum_, part in (("net", "net"), ("tax", "vat"), ("gross", "gross")):
+        paper[sum_] += line[part]
+    document["content"]["payable"] += line["gross"]
+
+
+def energy_twice(document: dict[str, Any]) -> None:
+    add(document)
+
+
+def energy_of_another(document: dict[str, Any]) -> None:
+    add(document, point="A1")
+
+
+def energy_of_another_month(document: dict[str, Any]) -> None:
+    add(document, month="2026-09")
+
+
+def something_else(document: dict[str, Any]) -> None:
+    add(document, line="donation", wh=None, price=None)
+
+
+def a_correction_of_itself(document: dict[str, Any]) -> None:
+    add(document, corrects="2026-0001")
+
+
+def a_price_that_was_not(document: dict[str, Any]) -> None:
+    document["content"]["documents"][0]["lines"][0]["price"] -= 10_000
+
+
+def one_number_twice(document: dict[str, Any]) -> None:
+    invoice, credit = document["content"]["documents"]
+    credit["number"] = invoice["number"]
+
+
+def a_register_twice(document: dict[str, Any]) -> None:
+    document["content"]["registers"].append(document["content"]["registers"][1])
+
+
+def shares_kept_silent(document: dict[str, Any]) -> None:
+    for register in document["content"]["registers"]:
+        del register["shared"]
+
+
+def another_title(document: dict[str, Any]) -> None:
+    document["content"]["documents"][1]["title"] = "Invoice"
+
+
+def another_creditor(document: dict[str, Any]) -> None:
+    document["content"]["documents"][0]["lines"][0]["creditor"] = "Mallory"
+
+
+def a_fee_for_energy(document: dict[str, Any]) -> None:
+    document["content"]["documents"][0]["lines"][1]["wh"] = 5
+
+
+def no_registers(document: dict[str, Any]) -> None:
+    document["content"]["registers"] = []
+
+
 @pytest.mark.parametrize(
     ("forge", "told"),
     [
+        (another_title, "local feed-in is on no credit note"),
+        (another_creditor, "owed to Mallory, and the document is from Hill"),
+        (a_fee_for_energy, "a fee is for no energy"),
+        (no_registers, "local energy of B1 is of no register"),
+        (energy_twice, "local energy of B1 is of no register of this bill, or twice there"),
+        (energy_of_another, "local energy of A1 is of no register of this bill"),
+        (energy_of_another_month, "a line is of 2026-09, and corrects nothing"),
+        (something_else, "for nothing that a community bills"),
+        (a_correction_of_itself, "on the bill of a later one"),
+        (a_price_that_was_not, "at 0\\.110700 per kWh"),
+        (one_number_twice, "Two documents have one number"),
+        (a_register_twice, "B2 is counted twice"),
+        (shares_kept_silent, "What B1 shared is missing"),
         (less, "Wh, by the rule it is"),
         (dearer, "cents"),
         (another_sum, "The documents add up to"),
@@ -159,6 +237,25 @@ def test_a_digit_that_was_changed_is_seen(ben: dict[str, Any], said: Shell, octo
         # Under a root of its own it is consistent, or not; the chain has another.
         changed.write_text(json.dumps(sealed(document)))
         assert said("verify", changed, *ledger).code == 8
+
+
+def test_what_a_page_does_not_let_reckon_is_told(ben: dict[str, Any]) -> None:
+    """Where members trade on net, a bill has no share of its registers, and its lines are the operators' word."""
+    ben["page"]["content"]["rule"]["by"] = "net"
+    ben["content"]["documents"][0]["lines"][0]["wh"] *= 2
+    found = on_account.adds_up(on_account.whole(sealed(ben)))
+    assert (found.share, found.billed) == (False, False)
+
+
+def test_bills_that_are_lost_are_not_made_otherwise(october: Path, tmp_path: Path) -> None:
+    books = tmp_path / "books"
+    copytree(october / "books", books)
+    issued = books / "2026-10/issued.json"
+    issued.unlink()
+    dearer = CHAINED.replace('member_fee = "2.00"', 'member_fee = "3.00"')
+    with pytest.raises(LedgerError, match=r"put issued\.json of the month back"):
+        settled(tmp_path, OCTOBER, [], dearer)
+    assert not issued.exists()
 
 
 def without(document: Any, path: tuple[Any, ...]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,7 +13,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from month_cases import COMMUNITY, DECEMBER, IMPORTS, NOVEMBER, OCTOBER, community, counted, settled, write_export
+from month_cases import (
+    COMMUNITY,
+    DECEMBER,
+    IMPORTS,
+    NOVEMBER,
+    OCTOBER,
+    community,
+    counted,
+    hours,
+    settled,
+    write_export,
+)
 from profiles import dear
 
 from commonwatt.billing.archive import Archive
@@ -208,6 +220,21 @@ def test_a_killed_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     again = settled(tmp_path / "cut", OCTOBER, [export])
     assert again.issued == whole.issued
     assert len(Archive(tmp_path / "cut/books").shelf(OCTOBER).deliveries()) == 1
+
+
+def test_files_that_the_books_cannot_keep_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    rows = (f"{datetime.fromtimestamp(int(hour), UTC):%Y-%m-%dT%H:%MZ},0.2" for hour in hours(OCTOBER))
+    (tmp_path / "prices.csv").write_text("\n".join(["time,price [EUR/kWh]", *rows]) + "\n")
+    text = COMMUNITY.replace('retail = "0.2450"', 'retail = { file = "../prices.csv" }')
+    files = [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))]
+    told = "../prices.csv is not beside the community's file"
+    refused(tmp_path / "below", OCTOBER, files, ConfigError, told, text)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))])
+    refused(tmp_path, OCTOBER, [tmp_path / "none.csv"], DataError, "none.csv")
 
 
 def without(values: dict[str, IntArray]) -> dict[str, IntArray]:

@@ -1,12 +1,12 @@
 """The community's books of all months, in a folder: the files as they came, what was settled, and what was sent.
 
-    2026-10/community.toml     as it was when the month was first settled, with the price files that it names
+    2026-10/community.toml     as it was when the bills were made, with the files that it names
     2026-10/readings/1/…       the files of the first delivery; 2, 3 … are those that were sent again
     2026-10/settled.sqlite     the exchange's store of the month
     2026-10/issued.json        the bills that were sent; written once, nothing changes them
 
-A month goes by the file with which it was first settled. Bills that were sent stay as they are: what is settled anew
-afterwards is on the next ones.
+A month goes by the file with which its bills were made; what was begun before that and did not come to its end is begun
+anew. Bills that were sent stay as they are: what is settled anew afterwards is on the next ones.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -25,9 +26,13 @@ from pydantic import TypeAdapter, ValidationError
 from commonwatt.billing.lines import Key, Line, MemberBill
 from commonwatt.billing.month import Month
 from commonwatt.community.model import Community
-from commonwatt.community.tariff import PriceFile
 from commonwatt.errors import StoreError
+from commonwatt.exchange import rows
+from commonwatt.exchange.folder import alone, remove
+from commonwatt.exchange.plugins import named_files
+from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.store import Store
+from commonwatt.proof import keccak
 
 FORMAT: Final = "commonwatt-issued/1"
 _COMMUNITY: Final = "community.toml"
@@ -60,9 +65,9 @@ class Shelf:
 
     @property
     def community_file(self) -> Path | None:
-        """community.toml as the month goes by it; None where it is not settled yet."""
+        """community.toml as the month goes by it; None where there are no bills yet."""
         file = self.path / _COMMUNITY
-        return file if file.exists() else None
+        return file if self._issued.exists() and file.exists() else None
 
     def deliveries(self) -> list[list[Path]]:
         """The files of each delivery, in the order in which they came."""
@@ -70,22 +75,28 @@ class Shelf:
         return [sorted(folder.iterdir()) for folder in sorted(folders, key=lambda folder: int(folder.name))]
 
     def holds(self, files: Sequence[Path]) -> bool:
-        """Whether the last delivery is of the same files, byte by byte."""
-        known = self.deliveries()
-        return bool(known) and _contents(known[-1]) == _contents(files)
+        """Whether each of these files was delivered before, byte by byte; then it is not what is sent again now."""
+        known = {keccak(file.read_bytes()) for delivery in self.deliveries() for file in delivery}
+        return bool(known) and all(file.is_file() and keccak(file.read_bytes()) in known for file in files)
 
-    def keep(self, community: Path, named: Community, files: Sequence[Path]) -> None:
-        """Keep a delivery, and with the first one the community's file; all of it or nothing."""
+    def begin(self, file: Path, community: Community) -> None:
+        """Keep the community's file and all that it names, and drop what was settled by another one before.
+
+        Only where there are no bills yet.
+        """
+        remove(self._settled)
+        for name in named_files(community):
+            kept = self.path / name
+            kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            shutil.copyfile(file.parent / name, kept)
+        part = self.path / f"{_COMMUNITY}.part"
+        shutil.copyfile(file, part)
+        part.replace(self.path / _COMMUNITY)
+
+    def keep(self, files: Sequence[Path]) -> None:
+        """Keep a delivery, all of it or nothing."""
         self._readings.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self.community_file is None:
-            for price in _price_files(named):
-                kept = self.path / price
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(community.parent / price, kept)
-            part = self.path / f"{_COMMUNITY}.part"
-            shutil.copyfile(community, part)
-            part.replace(self.path / _COMMUNITY)
-        number = len(self.deliveries()) + 1
+        number = max((int(each.parent.name) for each in self._readings.glob("[0-9]*/*")), default=0) + 1
         part = self._readings / f"{number}.part"
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
@@ -95,12 +106,23 @@ class Shelf:
 
     def store(self) -> Store:
         """The exchange's store of the month."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Store(self.path / "settled.sqlite")
+        return Store(self._settled)
+
+    def settled(self, rules: Rules) -> Store:
+        """The store of a month that is settled whole. Raises StoreError where it is not, or not any more."""
+        if self._settled.exists():
+            store = self.store()
+            if rows.progress(store) + 1 == len(rules.events):
+                return store
+            store.close()
+        raise StoreError(
+            f"{self._settled} is missing, or not whole; settle {self.month} again first, without --meters: it is made "
+            "from the readings that are kept."
+        )
 
     def issued(self) -> Issued | None:
         """What was sent; None before. Raises StoreError when the file is damaged."""
-        file = self.path / "issued.json"
+        file = self._issued
         try:
             found = _ISSUED.validate_json(file.read_bytes())
         except FileNotFoundError:
@@ -113,7 +135,7 @@ class Shelf:
 
     def issue(self, issued: Issued) -> None:
         """Keep what is sent. Once: it is refused where there is something already."""
-        file, part = self.path / "issued.json", self.path / "issued.json.part"
+        file, part = self._issued, self.path / "issued.json.part"
         if file.exists():
             raise StoreError(f"{file} is there already: bills that were sent are not made again.")
         with part.open("wb") as written:
@@ -121,6 +143,14 @@ class Shelf:
             written.flush()
             os.fsync(written.fileno())
         part.replace(file)
+
+    @property
+    def _issued(self) -> Path:
+        return self.path / "issued.json"
+
+    @property
+    def _settled(self) -> Path:
+        return self.path / "settled.sqlite"
 
     @property
     def _readings(self) -> Path:
@@ -132,6 +162,20 @@ class Archive:
     """The folder of all months."""
 
     path: Path
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else settles meanwhile, whichever month: numbers of documents count on over all of them.
+
+        Raises StoreError where somebody does, and where a file of the books cannot be read or written.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with alone(self.path, "are the books that another process settles by; try again when it has ended."):
+                yield
+        except OSError as error:
+            at = f" ({error.filename})" if error.filename else ""
+            raise StoreError(f"The books in {self.path} cannot be used: {error.strerror}{at}.") from None
 
     def shelf(self, month: Month) -> Shelf:
         """The place of a month."""
@@ -159,12 +203,6 @@ class Archive:
         return max((each.next for each in issued if each), default=1)
 
 
-def _contents(files: Sequence[Path]) -> list[bytes]:
-    return sorted(file.read_bytes() for file in files)
-
-
-def _price_files(community: Community) -> list[Path]:
-    """The price files beside community.toml; those elsewhere are read where they are."""
-    rates = (community.tariff.retail, community.tariff.feed_in)
-    named = [Path(rate.path) for rate in rates if isinstance(rate, PriceFile)]
-    return [path for path in named if not path.is_absolute() and ".." not in path.parts]
+def elsewhere(community: Community) -> list[str]:
+    """Files that the community names and the books cannot keep, because they are not beside it or below."""
+    return [name for name in named_files(community) if Path(name).is_absolute() or ".." in Path(name).parts]

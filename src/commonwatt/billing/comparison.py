@@ -55,8 +55,13 @@ class Agreement:
 
 
 def compared(metered: Metered, shared: IntArray) -> Comparison:
-    """shared : by each register [Wh], shape (registers, slots)"""
+    """shared : by each register [Wh], shape (registers, slots); of no register where members trade on net
+
+    Then nothing is compared: the grid company allocates to registers.
+    """
     official, there = metered.official()
+    if not len(shared):
+        shared, there = np.zeros_like(official), np.zeros_like(there)
     return Comparison(metered, official, there, shared)
 
 

@@ -59,12 +59,19 @@ class Chain:
 
     def anchor(self, start: int, until: int, root: bytes, now: int) -> None:
         """Fix the root of a month's bills, once. Raises LedgerError when there are others."""
-        held = self.client.anchored(start, until)
-        if held is None:
+        if not self.holds(start, until, root):
             period = Anchor(start, until, root)
             self.client.anchor(period, signatures(self.client.domain, period, [self.operator]), at=self._after(now))
-        elif held != root:
-            raise LedgerError("The chain holds other bills of this month than the books.")
+
+    def holds(self, start: int, until: int, root: bytes) -> bool:
+        """Whether the root of a month's bills is fixed. Raises LedgerError when that of others is."""
+        held = self.client.anchored(start, until)
+        if held not in (None, root):
+            raise LedgerError(
+                "The chain holds other bills of this month than the books; put issued.json of the month back, as it "
+                "was sent."
+            )
+        return held is not None
 
     def cards(self, community: Community, on: OnChain) -> dict[str, Card]:
         """The membership card of each member, by its id."""

@@ -7,8 +7,8 @@ members differs in sum by the cents that rounding gave or took, which the commun
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from fractions import Fraction
 from typing import Final, Literal
@@ -62,7 +62,7 @@ class Line:
     month : what it is for; wh : energy [Wh], None for a fee; price : net per kWh [micro-currency], None where there is
         no single one
     net, vat, gross : [cents], positive = the member owes
-    creditor : whose income it is, by its name
+    creditor : whose income it is, by its name; status : its VAT status when the energy was supplied
     corrects : number of the document to which it is the difference; empty where it is none
     """
 
@@ -73,6 +73,7 @@ class Line:
     net: int
     vat: int
     creditor: str
+    status: Vat
     corrects: str = ""
 
     @property
@@ -86,7 +87,7 @@ class Document:
     """An invoice of the community to a member, or a credit note to it for what it fed in.
 
     title : INVOICE or CREDIT_NOTE; number : unique in the community's books
-    issuer : whose supply it is; vat : the issuer's status
+    issuer : whose supply it is; vat : its status when it supplied what the lines are for
     """
 
     number: str
@@ -206,7 +207,7 @@ def line(key: Key, month: Month, amount: Amount, billing: Billing, party: Party,
     issuer = party if key.kind == FED_IN else billing.creditor
     wh = amount.wh if key.kind in (TAKEN, FED_IN) else None
     vat = rounded(issuer.vat.rate * amount.cents)
-    return Line(key, month, wh, amount.price, amount.cents, vat, issuer.name, corrects)
+    return Line(key, month, wh, amount.price, amount.cents, vat, issuer.name, issuer.vat, corrects)
 
 
 def correction(now: Amount | None, sent: Sequence[Line]) -> Amount | None:
@@ -220,17 +221,27 @@ def correction(now: Amount | None, sent: Sequence[Line]) -> Amount | None:
 def bill(
     member: str, lines: Sequence[Line], billing: Billing, party: Party, issued: date, number: int
 ) -> tuple[MemberBill, int]:
-    """The documents that a member's lines make, and the next free number.
+    """The documents that a member's lines make, one for each VAT status, and the next free number.
 
     number : of the first document, to be put into the community's form of numbers
     """
     found = []
-    own = [each for each in lines if each.key.kind != FED_IN], [each for each in lines if each.key.kind == FED_IN]
-    for chosen, title in zip(own, (INVOICE, CREDIT_NOTE), strict=True):
-        if chosen:
-            issuer, recipient = (billing.creditor, party) if title == INVOICE else (party, billing.creditor)
-            name = billing.number.format(year=issued.year, month=issued.month, number=number)
-            due = issued + timedelta(days=billing.due_days)
-            found.append(Document(name, title, issued, due, issuer, recipient, issuer.vat, tuple(chosen)))
-            number += 1
+    for chosen in _apart(lines):
+        taxed, fed_in = chosen[0].status, chosen[0].key.kind == FED_IN
+        issuer, recipient = (party, billing.creditor) if fed_in else (billing.creditor, party)
+        name = billing.number.format(year=issued.year, month=issued.month, number=number)
+        due, title = issued + timedelta(days=billing.due_days), CREDIT_NOTE if fed_in else INVOICE
+        found.append(Document(name, title, issued, due, replace(issuer, vat=taxed), recipient, taxed, tuple(chosen)))
+        number += 1
     return MemberBill(member, tuple(found)), number
+
+
+def _apart(lines: Sequence[Line]) -> Iterable[Sequence[Line]]:
+    """Lines by the document that they belong on: invoices first, then credit notes, each of one VAT status.
+
+    What corrects an earlier month bears the VAT of then, also where the status has changed since.
+    """
+    found: dict[tuple[bool, Vat], list[Line]] = {}
+    for each in sorted(lines, key=lambda each: each.key.kind == FED_IN):
+        found.setdefault((each.key.kind == FED_IN, each.status), []).append(each)
+    return found.values()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from commonwatt.accounts.document import Anchored
 from commonwatt.billing import comparison
-from commonwatt.billing.archive import FORMAT, Archive, Issued, Shelf
+from commonwatt.billing.archive import FORMAT, Archive, Issued, Shelf, elsewhere
 from commonwatt.billing.contents import contents
 from commonwatt.billing.lines import Key, Line, MemberBill, amounts, bill, correction, line
 from commonwatt.billing.metered import Metered, metered, notes, slots_of
@@ -27,7 +27,7 @@ from commonwatt.community.billing import Billing, Party
 from commonwatt.community.model import Community
 from commonwatt.data.reports import Report, corrected, read_reports
 from commonwatt.data.timefile import Labels
-from commonwatt.errors import ConfigError, DataError, Finding
+from commonwatt.errors import ConfigError, DataError, Finding, StoreError
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.rules import Rules
@@ -39,7 +39,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Understood:
-    """What the files say, before anything is kept. community : by whose file the month goes; fresh : new files"""
+    """What the files say, before anything is kept.
+
+    community : by whose file the month goes
+    fresh : whether there are new files; before : how many deliveries were kept
+    """
 
     community: Community
     billing: Billing
@@ -47,6 +51,7 @@ class Understood:
     shelf: Shelf
     metered: Metered
     fresh: bool
+    before: int
     notes: tuple[str, ...]
 
 
@@ -99,7 +104,7 @@ def understand(file: Path, month: Month, meters: Sequence[Path], archive: Archiv
     found = metered(community, month, report)
     comparison.require_sums(community, found)
     told = [*_file_changed(shelf, file), *notes(community, found)]
-    return Understood(community, billing, file, shelf, found, fresh, tuple(told))
+    return Understood(community, billing, file, shelf, found, fresh, len(deliveries) - fresh, tuple(told))
 
 
 def settle_month(
@@ -113,10 +118,27 @@ def settle_month(
     """Keep the files, settle the month and, once, make its bills.
 
     on : the date that they bear; now : when the chain is told of them [unix s]
+    Raises StoreError where another process settles by the same books, or has since they were looked at.
     """
+    with archive.alone():
+        if len(understood.shelf.deliveries()) != understood.before:
+            raise StoreError(f"Other readings of {understood.shelf.month} came meanwhile; try again.")
+        return _settled(understood, meters, archive, on, now, progress)
+
+
+def _settled(
+    understood: Understood,
+    meters: Sequence[Path],
+    archive: Archive,
+    on: date,
+    now: int,
+    progress: Progress | None,
+) -> Billed:
     community, shelf = understood.community, understood.shelf
     if understood.fresh:
-        shelf.keep(understood.file, community, meters)
+        shelf.keep(meters)
+    if shelf.community_file is None:
+        shelf.begin(understood.file, community)
     with closing(shelf.store()) as store, _chain(archive, community, now) as chain:
         settled = settle(community, shelf.path, shelf.month, understood.metered.counted, store, progress)
         books, issued = settled.books, shelf.issued()
@@ -127,11 +149,13 @@ def settle_month(
             made, number = _bills(books, understood.billing, shelf.month, carried, on, number)
         where = chain.enrol(community, [bill.member for bill in made], now) if chain else None
         found, new = contents(books, understood.metered, made, where), issued is None
+        period = books.rules.period
         if issued is None:
+            if chain:
+                chain.holds(period.start, period.end, found.tree.root)
             issued = Issued(FORMAT, on, number, found.tree.root.hex(), made)
             shelf.issue(issued)
         if chain and where:
-            period = books.rules.period
             chain.anchor(period.start, period.end, bytes.fromhex(issued.root), now)
             cards = chain.cards(community, where)
         as_sent = found if found.tree.root.hex() == issued.root else None
@@ -163,6 +187,9 @@ def _billing(community: Community, file: Path) -> Billing:
     if ledger.kind == "embedded" and ledger.collateral != "none":
         told = 'is missing: write collateral = "none", as bills after the fact are on account, or kind = "none"'
         raise ConfigError(str(file), [Finding("ledger.collateral", told)])
+    if far := elsewhere(community):
+        told = f"{far[0]} is not beside the community's file, nor in a folder there, and the books have to keep it"
+        raise ConfigError(str(file), [Finding("", told)])
     return community.billing
 
 
@@ -177,7 +204,7 @@ def _file_changed(shelf: Shelf, file: Path) -> list[str]:
     kept = shelf.community_file
     if kept is None or kept.read_bytes() == file.read_bytes():
         return []
-    return [f"{shelf.month} goes by {kept}, with which it was first settled; what changed since does not count for it."]
+    return [f"{shelf.month} goes by {kept}, with which its bills were made; what changed since does not count for it."]
 
 
 def _bills(
@@ -220,11 +247,9 @@ def _changed(shelf: Shelf, sent: Mapping[Key, Sequence[tuple[str, Line]]]) -> It
     file = shelf.community_file or shelf.path
     community, month = load(file), shelf.month
     billing, parties = _billing(community, file), {member.id: member.party for member in community.members}
-    store = shelf.store()
-    try:
-        now = amounts(Books(Rules.of(community, shelf.path, month.first, month.days), store), billing, month)
-    finally:
-        store.close()
+    rules = Rules.of(community, shelf.path, month.first, month.days)
+    with closing(shelf.settled(rules)) as store:
+        now = amounts(Books(rules, store), billing, month)
     for key in sorted(now.keys() | sent.keys()):
         said = sent.get(key, ())
         if change := correction(now.get(key), [each for _, each in said]):

@@ -177,9 +177,11 @@ def _of_month(month: Month) -> str:
     """What was checked of a bill on account, and what is the operators' word."""
     share = "its share is the rule's, less than a Wh off" if month.share else "its share is the operators' word"
     more = f", as are {many(month.corrections, 'correction')} of earlier months" if month.corrections else ""
+    prices = ", at the prices of the community's page" if month.billed else ""
+    counted = "What meters counted" if month.billed else "What meters counted, the energy of lines"
     return (
-        f"In each of {many(month.slots, 'slot')} {share}; {many(month.lines, 'line')} add up, at the prices of the "
-        f"community's page. What meters counted, prices and fees are the operators' word{more}."
+        f"In each of {many(month.slots, 'slot')} {share}; {many(month.lines, 'line')} add up{prices}. "
+        f"{counted}, prices and fees are the operators' word{more}."
     )
 
 

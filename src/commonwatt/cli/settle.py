@@ -81,6 +81,8 @@ def settle(
     from commonwatt.billing.outputs import write
 
     on = local_day("--date", dated) if dated else _today(understood)
+    if dated and on < understood.shelf.month.last:
+        raise ConfigError("The request", [Finding("--date", f"is {on}, before the end of {month}, which is billed")])
     with progress(quiet=quiet, task=f"settling {month}") as report:
         billed = settle_month(understood, meters or [], archive, on, int(time.time()), report)
     written = write(billed, out, pdf=pdf)

@@ -25,7 +25,7 @@ def open_store(out: Path, *, fresh: bool) -> Store:
     """
     try:
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _alone(out):
+        with alone(out):
             if fresh:
                 files = [out / name for name in (EXCHANGE_FILE, LEDGER_FILE)]
                 for file in files:
@@ -38,8 +38,10 @@ def open_store(out: Path, *, fresh: bool) -> Store:
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
+def alone(out: Path, told: str = "is being opened by another process; try again.") -> Iterator[None]:
     """Between a look at the files and their opening no other process may drop or open them.
+
+    Raises StoreError, the folder and what is `told`, where another one is at it.
 
     SQLite's own lock, on an empty file that stays: it works on every system, and no killed process leaves it behind.
     """
@@ -47,7 +49,7 @@ def _alone(out: Path) -> Iterator[None]:
         try:
             lock.execute("BEGIN EXCLUSIVE")
         except sqlite3.Error:
-            raise StoreError(f"{out} is being opened by another process; try again.") from None
+            raise StoreError(f"{out} {told}") from None
         yield
 
 

@@ -90,15 +90,20 @@ def charter(community: Community, folder: Path) -> bytes:
     These are its meter files, its price files and its own mechanisms, agents and forecasters, relative to `folder`; not
     what such a file imports. Raises OSError or DataError when one cannot be read.
     """
+    files = named_files(community)
+    contents = b"".join(keccak(regular_file(folder / file).read_bytes()) for file in files)
+    return keccak(community.digest + contents) if files else community.digest
+
+
+def named_files(community: Community) -> list[str]:
+    """The files that the community's file names, as it names them: of meters, of prices, and its own code."""
     rates = (community.tariff.retail, community.tariff.feed_in)
-    files = [
+    return [
         *(each.path for each in community.profiles),
         *(rate.path for rate in rates if isinstance(rate, PriceFile)),
         *(stage.mechanism.partition(":")[0] for stage in community.market if ":" in stage.mechanism),
         *dict.fromkeys(name.partition(":")[0] for name in own_names(community.members)),
     ]
-    contents = b"".join(keccak(regular_file(folder / file).read_bytes()) for file in files)
-    return keccak(community.digest + contents) if files else community.digest
 
 
 def own_names(members: Iterable[Member]) -> list[str]:

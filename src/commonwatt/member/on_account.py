@@ -26,7 +26,7 @@ from commonwatt.plain import many
 from commonwatt.proof import root_of
 from commonwatt.records import Anchor
 from commonwatt.records.schema import to_bytes
-from commonwatt.units import WH_PER_KWH, rounded
+from commonwatt.units import WH_PER_KWH, decimal_text, round_half_up, rounded
 
 if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
@@ -38,6 +38,7 @@ _PAGE: Final = (*_COMMON, "rule", "drawn", "fed", "shared", "price", "files")
 _DOCUMENT: Final = ("number", "title", "issued", "due", "from", "to", "vat", "lines", "net", "tax", "gross")
 _LINE: Final = ("line", "point", "month", "net", "vat", "gross", "creditor")
 _ENERGY: Final = {"local energy": "import", "local feed-in": "export"}
+_KINDS: Final = (*_ENERGY, "member fee", "point fee")
 _MOST: Final = 1 << 62
 """Of a figure, in either direction."""
 _MOST_SLOTS: Final = 50_000
@@ -54,6 +55,7 @@ class Month:
     slots, lines : of the month, and of its documents
     payable : what the member pays, or receives below 0 [cents]
     corrections : lines that correct earlier months; share : whether the member's share was checked by the rule
+    billed : whether its lines of energy were checked to be what its registers shared, at the page's prices
     """
 
     member: str
@@ -64,6 +66,7 @@ class Month:
     payable: int
     corrections: int
     share: bool
+    billed: bool
 
 
 def is_on_account(document: Any) -> bool:
@@ -128,7 +131,7 @@ def adds_up(document: Mapping[str, Any]) -> Month:
     content, page = document["content"], document["page"]["content"]
     checked = [_shared_by_rule(register, page) for register in content["registers"]]
     lines = [line for each in content["documents"] for line in each["lines"]]
-    _documents(content, page)
+    billed = _documents(content, page)
     corrections = sum("corrects" in line for line in lines)
     return Month(
         content["member"]["id"],
@@ -138,7 +141,8 @@ def adds_up(document: Mapping[str, Any]) -> Month:
         len(lines),
         content["payable"],
         corrections,
-        all(checked),
+        billed and all(checked),
+        billed,
     )
 
 
@@ -187,40 +191,87 @@ def _shared_by_rule(register: Mapping[str, Any], page: Mapping[str, Any]) -> boo
     return True
 
 
-def _documents(content: Mapping[str, Any], page: Mapping[str, Any]) -> None:
-    """The lines of energy are those of the registers at the page's prices, and the documents are sums of lines."""
-    month, due = _month(content), {}
-    for register in content["registers"] if page["rule"]["shares"] != OTHER else ():
-        if "shared" in register:
-            due[register["direction"], register["name"]] = _owed(register, page)
-    for each in content["documents"]:
+def _documents(content: Mapping[str, Any], page: Mapping[str, Any]) -> bool:
+    """The lines of energy are those of the registers at the page's prices, and the documents are sums of lines.
+
+    Returns whether the page lets a member reckon the former.
+    """
+    month, documents = _month(content), content["documents"]
+    due = _due(content["registers"], page)
+    require(len({each["number"] for each in documents}) == len(documents), "Two documents have one number.")
+    for each in documents:
         rate = _rate(each["vat"]["rate"])
         for line in each["lines"]:
-            tax = rounded(rate * line["net"])
-            require(line["vat"] == tax, f"{each['number']}: the VAT of a line of {line['net']} cents is {tax} cents.")
-            require(line["gross"] == line["net"] + tax, f"{each['number']}: a line is not net and VAT.")
-            side = _ENERGY.get(line["line"])
-            if side and "corrects" not in line and (side, line["point"]) in due:
-                wh, net = due.pop((side, line["point"]))
-                said = (line["month"], line.get("wh"), line["net"])
-                true = f"{line['line']} of {line['point']} is {wh} Wh in {month}, {net} cents"
-                require(said == (month, wh, net), f"{each['number']}: {true}.")
+            _line(each, line, rate)
+            if "corrects" in line:
+                later = line["corrects"] and line["month"] < month
+                require(later, f"{each['number']}: what corrects a month is on the bill of a later one.")
+            else:
+                require(
+                    line["month"] == month, f"{each['number']}: a line is of {line['month']}, and corrects nothing."
+                )
+                if due is not None and line["line"] in _ENERGY:
+                    _energy(each["number"], line, due)
         for sum_, part in (("net", "net"), ("tax", "vat"), ("gross", "gross")):
             total = sum(line[part] for line in each["lines"])
             require(each[sum_] == total, f"{each['number']}: its lines add up to {total} cents {sum_}.")
-    unbilled = [name for (_, name), (wh, net) in due.items() if wh or net]
+    unbilled = [name for (_, name), (wh, net, _) in (due or {}).items() if wh or net]
     require(not unbilled, f"No document has the energy of {', '.join(unbilled)}.")
-    payable = sum(each["gross"] for each in content["documents"])
+    payable = sum(each["gross"] for each in documents)
     require(content["payable"] == payable, f"The documents add up to {payable} cents.")
+    return due is not None
 
 
-def _owed(register: Mapping[str, Any], page: Mapping[str, Any]) -> tuple[int, int]:
-    """What a register shared [Wh], and what that comes to at the page's prices [cents], positive = the member owes."""
-    shared, price = register["shared"], page["price"]
+_Owed = tuple[int, int, int | None]
+
+
+def _due(registers: Sequence[Mapping[str, Any]], page: Mapping[str, Any]) -> dict[tuple[str, str], _Owed] | None:
+    """What each register owes, by direction and name; None where the page does not let a member reckon it."""
+    if page["rule"]["shares"] == OTHER or page["rule"]["by"] != "registers":
+        return None
+    due = dict[tuple[str, str], _Owed]()
+    for each in registers:
+        side = each["direction"], each["name"]
+        require(side not in due, f"{each['name']} is counted twice.")
+        require("shared" in each, f"What {each['name']} shared is missing.")
+        due[side] = _owed(each, page)
+    return due
+
+
+def _line(document: Mapping[str, Any], line: Mapping[str, Any], rate: Fraction) -> None:
+    """A line is on the document that it belongs on, with its VAT."""
+    number, tax, kind = document["number"], rounded(rate * line["net"]), line["line"]
+    require(line["vat"] == tax, f"{number}: the VAT of a line of {line['net']} cents is {tax} cents.")
+    require(line["gross"] == line["net"] + tax, f"{number}: a line is not net and VAT.")
+    require(kind in _KINDS, f"{number}: a line is for nothing that a community bills.")
+    title = "Credit note" if kind == "local feed-in" else "Invoice"
+    require(document["title"] == title, f"{number}: {kind} is on no {title.lower()}.")
+    require(kind in _ENERGY or not {"wh", "price"} & line.keys(), f"{number}: a fee is for no energy.")
+    own = line["creditor"] == document["from"] or "corrects" in line
+    require(own, f"{number}: a line is owed to {line['creditor']}, and the document is from {document['from']}.")
+
+
+def _energy(number: str, line: Mapping[str, Any], due: dict[tuple[str, str], _Owed]) -> None:
+    """A line is one of what is due, and the only one of it."""
+    name = f"{line['line']} of {line['point']}"
+    owed = due.pop((_ENERGY[line["line"]], line["point"]), None)
+    require(owed is not None, f"{number}: {name} is of no register of this bill, or twice there.")
+    said, (wh, net, price) = (line.get("wh"), line["net"], line.get("price")), owed or (0, 0, None)
+    at = "" if price is None else f", at {decimal_text(price, 6)} per kWh"
+    require(said == (wh, net, price), f"{number}: {name} is {wh} Wh, {net} cents{at}.")
+
+
+def _owed(register: Mapping[str, Any], page: Mapping[str, Any]) -> _Owed:
+    """What a register shared [Wh], what that comes to at the page's prices [cents], and the mean of these prices.
+
+    Cents are positive where the member owes; the price is per kWh [micro-currency], None where nothing was shared.
+    """
+    shared, price, unit = register["shared"], page["price"], page.get("unit", 1)
     prices = price if isinstance(price, list) else [price] * len(shared)
-    worth = sum(wh * each for wh, each in zip(shared, prices, strict=True))
+    wh, worth = sum(shared), sum(wh * each for wh, each in zip(shared, prices, strict=True))
     sign = 1 if register["direction"] == "import" else -1
-    return sum(shared), rounded(Fraction(sign * worth * page.get("unit", 1), WH_PER_KWH * CENT))
+    mean = round_half_up(Fraction(worth * unit, wh)) if wh else None
+    return wh, rounded(Fraction(sign * worth * unit, WH_PER_KWH * CENT)), mean
 
 
 def _month(content: Mapping[str, Any]) -> str:
