@@ -237,6 +237,15 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     refused(tmp_path, OCTOBER, [tmp_path / "none.csv"], DataError, "none.csv")
 
 
+def test_books_of_another_community_are_refused(tmp_path: Path) -> None:
+    settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))])
+    text = COMMUNITY.replace('name = "Hill"', 'name = "Dale"')
+    files = [write_export(tmp_path / "c.csv", NOVEMBER, counted(NOVEMBER, 2))]
+    told = "is Dale, and the books in"
+    refused(tmp_path, NOVEMBER, files, ConfigError, told, text)
+    refused(tmp_path, OCTOBER, [], ConfigError, told, text)
+
+
 def without(values: dict[str, IntArray]) -> dict[str, IntArray]:
     return {name: wh for name, wh in values.items() if name != "C2"}
 

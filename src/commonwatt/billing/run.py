@@ -84,8 +84,9 @@ def understand(file: Path, month: Month, meters: Sequence[Path], archive: Archiv
     Raises ConfigError when the community's file cannot be billed by, DataError when the files cannot be.
     """
     shelf = archive.shelf(month)
-    billing, current = _billing(load(file), file), shelf.community_file or file
-    community = load(current)
+    given = load(file)
+    _require_own(given, file, archive)
+    billing, community = _billing(given, file), load(shelf.community_file or file)
     deliveries, fresh = shelf.deliveries(), bool(meters) and not shelf.holds(meters)
     if fresh:
         deliveries.append(list(meters))
@@ -191,6 +192,15 @@ def _billing(community: Community, file: Path) -> Billing:
         told = f"{far[0]} is not beside the community's file, nor in a folder there, and the books have to keep it"
         raise ConfigError(str(file), [Finding("", told)])
     return community.billing
+
+
+def _require_own(community: Community, file: Path, archive: Archive) -> None:
+    """Books are one community's: numbers, corrections and the chain go on in them."""
+    for month in archive.months()[-1:]:
+        kept = archive.shelf(month).community_file
+        if kept and (name := load(kept).name) != community.name:
+            told = f"is {community.name}, and the books in {archive.path} are those of {name}; give others by --books"
+            raise ConfigError(str(file), [Finding("community.name", told)])
 
 
 def _exporting(community: Community) -> list[str]:
