@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from commonwatt.accounts.document import Anchored, anchored, hex_text
-from commonwatt.accounts.on_account import FORMAT, OTHER, PAGE, PRO_RATA, STATIC
+from commonwatt.accounts.on_account import FORMAT, PAGE
 from commonwatt.billing.lines import Document, Line, MemberBill
 from commonwatt.billing.metered import Metered
+from commonwatt.billing.rule import agreed, kind_of
 from commonwatt.data.reports import Quality
 from commonwatt.data.reports.report import runs
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.books import Books
-from commonwatt.exchange.sharing import participants
-from commonwatt.market.designs.sharing_key import SharingKeyParameters, static_key
+from commonwatt.exchange.rules import Rules
 from commonwatt.proof import keccak
 from commonwatt.units import IntArray
 
@@ -68,21 +68,13 @@ def _page(books: Books, metered: Metered) -> dict[str, Any]:
     """What all registers together counted and shared, at which price, by which rule, and of which files."""
     drawn, fed, shared = _sums(books)
     return {
-        "rule": _rule(books),
+        "rule": _rule(books.rules),
         "drawn": drawn.tolist(),
         "fed": fed.tolist(),
         "shared": shared.tolist(),
         "price": _prices(books, shared),
         "files": _files(metered),
     }
-
-
-def _agreed(books: Books) -> tuple[IntArray, int] | None:
-    """The agreed shares of the registers, and what they are parts of; None where there are none."""
-    if books.rules.registers is None or _rule(books)["shares"] != STATIC:
-        return None
-    frame = participants(books.rules.frame, books.rules.registers)
-    return static_key(frame, SharingKeyParameters.model_validate(dict(books.rules.after[0].parameters)))
 
 
 def _sums(books: Books) -> tuple[IntArray, IntArray, IntArray]:
@@ -95,19 +87,10 @@ def _sums(books: Books) -> tuple[IntArray, IntArray, IntArray]:
     return drawn.sum(axis=0), fed.sum(axis=0), (drawn - books.energy.imported).sum(axis=0)
 
 
-def _rule(books: Books) -> dict[str, Any]:
-    """How local energy is shared, as far as a member can check it."""
-    (stage, *more) = books.rules.community.market
-    kind = PRO_RATA
-    if stage.mechanism == "sharing-key" and stage.parameters.get("key") == "static":
-        kind = STATIC
-    elif more or books.rules.after[0].mechanism.rule.__module__ not in _POOLS:
-        kind = OTHER
-    return {"mechanism": stage.mechanism, "by": books.rules.community.by, "shares": kind}
-
-
-_POOLS = tuple(f"commonwatt.market.designs.{name}" for name in ("sharing_key", "sdr", "sdr_compensated", "mid_market"))
-"""Designs that share each side in proportion."""
+def _rule(rules: Rules) -> dict[str, Any]:
+    """How local energy is shared."""
+    stages = "+".join(stage.mechanism for stage in rules.community.market)
+    return {"mechanism": stages, "by": rules.community.by, "shares": kind_of(rules)}
 
 
 def _prices(books: Books, shared: IntArray) -> int | list[int]:
@@ -148,7 +131,7 @@ def _registers(books: Books, metered: Metered, member: str) -> list[dict[str, An
         }
         if books.rules.registers:
             said["shared"] = books.shares["shared"][at].tolist()
-        if at < registers.importing and (key := _agreed(books)):
+        if at < registers.importing and (key := agreed(books.rules)):
             said["share"] = str(Fraction(int(key[0][at]), key[1]))
         marks = {
             word: [[first, last - 1] for first, last in runs(metered.quality[at] == quality)]

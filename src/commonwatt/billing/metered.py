@@ -15,7 +15,7 @@ from commonwatt.billing.month import Month
 from commonwatt.community.calendar import Slots, local_clock, local_days
 from commonwatt.community.model import Community
 from commonwatt.data.reports import Energy, Gap, Quality, Quantity, Report, gap_lines
-from commonwatt.data.reports.report import BoolArray, QualityArray, runs
+from commonwatt.data.reports.report import MWH_PER_WH, BoolArray, QualityArray, runs
 from commonwatt.data.times import local
 from commonwatt.errors import DataError
 from commonwatt.units import IntArray
@@ -41,8 +41,25 @@ class Metered:
 
     @cached_property
     def counted(self) -> IntArray:
-        """Energy of each register [Wh] >= 0; 0 where its owner is no member."""
-        return np.where(self.present, self._of_registers("import", "export", "wh"), 0)
+        """Energy of each register [Wh] >= 0; 0 where its owner is no member.
+
+        Where files are finer, each value is less than a Wh off, and so is each slot's sum of a side; rounding is
+        carried on within a local day, so that a day that is sent again changes no other.
+        """
+        if not (self.fine % MWH_PER_WH).any():
+            return self.fine // MWH_PER_WH
+        days = local_clock(self.slots, self.report.zone.key).astype("datetime64[D]")
+        split, begins = self.registers.importing, np.flatnonzero(np.diff(days.astype(np.int64), prepend=-1))
+        whole = np.zeros_like(self.fine)
+        for first, last in zip(begins, [*begins[1:], self.slots.count], strict=True):
+            for side in (slice(None, split), slice(split, None)):
+                whole[side, first:last] = whole_wh(self.fine[side, first:last])
+        return whole
+
+    @cached_property
+    def fine(self) -> IntArray:
+        """As `counted`, as the files have it [mWh]."""
+        return np.where(self.present, self._of_registers("import", "export", "mwh"), 0)
 
     @cached_property
     def quality(self) -> QualityArray:
@@ -177,3 +194,23 @@ def _together(wrong: list[str]) -> str:
     shown = wrong[:_MOST]
     more = f" And {len(wrong) - len(shown)} more of this kind." if len(wrong) > len(shown) else ""
     return " ".join(shown) + more
+
+
+def whole_wh(fine: IntArray) -> IntArray:
+    """Whole Wh of a side's registers, both shape (registers, slots), fine in mWh; rounding is carried on.
+
+    Each is its energy rounded down or up, so many of a slot up that the running sum of the side is rounded.
+
+    >>> whole_wh(np.array([[400, 400], [400, 400]])).tolist()
+    [[1, 0], [0, 1]]
+    """
+    sums = (np.cumsum(fine.sum(axis=0)) + MWH_PER_WH // 2) // MWH_PER_WH
+    down, rest = np.divmod(fine, MWH_PER_WH)
+    kept, up = np.zeros(len(fine), dtype=np.int64), np.zeros_like(fine)
+    for slot, total in enumerate(np.diff(sums, prepend=0).tolist()):
+        claims = kept + rest[:, slot]
+        some = int(min(max(total - int(down[:, slot].sum()), 0), int((rest[:, slot] > 0).sum())))
+        first = np.argsort(np.where(rest[:, slot] > 0, -claims, np.iinfo(np.int64).max), kind="stable")[:some]
+        up[first, slot] = 1
+        kept = claims - MWH_PER_WH * up[:, slot]
+    return down + up

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from calendar import monthrange
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from commonwatt.accounts.registers import Registers
+from commonwatt.billing.rule import finer
 from commonwatt.community.model import Community
+from commonwatt.data.reports.report import MWH_PER_WH
 from commonwatt.exchange import rows, steps
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.books import Books
@@ -24,11 +27,14 @@ from commonwatt.exchange.exchange import Laboratory
 from commonwatt.exchange.founding import claim
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.states import Delivered, Readings, Wishes
+from commonwatt.exchange.states import Settled as SettledSlot
 from commonwatt.exchange.store import Store
 from commonwatt.market import Orders
 from commonwatt.units import IntArray
 
 Progress = Callable[[int, int], None]
+_PULL: Final = 8
+"""One part in so many of what rounding has kept counts in a slot: each share is near the exact one there, too."""
 
 
 @dataclass(frozen=True, order=True)
@@ -58,7 +64,27 @@ class Month:
 
 
 class AfterTheFact(Laboratory):
-    """The engine without signatures, for which readings that are sent again count instead of those before."""
+    """The engine without signatures, for which readings that are sent again count instead of those before.
+
+    metered, fine : what the registers counted, shape (registers, slots) [Wh] and [mWh]
+    """
+
+    def __init__(self, rules: Rules, store: Store, metered: IntArray, fine: IntArray) -> None:
+        super().__init__(rules, store)
+        self.metered, self.fine = metered, fine
+
+    def _settled(self, delivered: Delivered, place: int) -> SettledSlot:
+        """See `Laboratory`; what is carried on counts the whole, also where rounding went by a part of it."""
+        settled, before = super()._settled(delivered, place), super()._kept(place)
+        shares = settled.account.shares
+        if not len(shares.kept):
+            return settled
+        # Where nothing is shared, there is nothing to carry on.
+        now = shares.kept + before - before // _PULL if shares.shared.any() else before
+        return replace(settled, account=replace(settled.account, shares=replace(shares, kept=now)))
+
+    def _kept(self, place: int) -> IntArray:
+        return super()._kept(place) // _PULL + finer(self.rules, self.metered[:, place], self.fine[:, place])
 
     def amended(self, earlier: Delivered, late: Delivered, credit: IntArray) -> Delivered:
         """See `Laboratory`."""
@@ -94,17 +120,24 @@ class Settled:
 
 
 def settle(
-    community: Community, folder: Path, month: Month, counted: IntArray, store: Store, progress: Progress | None = None
+    community: Community,
+    folder: Path,
+    month: Month,
+    counted: IntArray,
+    store: Store,
+    progress: Progress | None = None,
+    fine: IntArray | None = None,
 ) -> Settled:
     """All slots of the month, as far as the store does not hold them yet; those with other readings anew.
 
     folder : the month's, with community.toml and the price files that it names
     counted : by the registers of the community, shape (registers, slots) [Wh] >= 0; 0 where a member is none
+    fine : the same [mWh], where the files are finer than whole Wh
     Raises StoreError when the store holds another month, or one of another community.
     """
     rules = Rules.of(community, folder, month.first, month.days)
     claim(store, rules, "none", folder)
-    engine = AfterTheFact(rules, store)
+    engine = AfterTheFact(rules, store, counted, counted * MWH_PER_WH if fine is None else fine)
     known = engine.done
     while (event := engine.next) is not None:
         if isinstance(event, GateClosure):

@@ -141,7 +141,8 @@ def _settled(
     if shelf.community_file is None:
         shelf.begin(understood.file, community)
     with closing(shelf.store()) as store, _chain(archive, community, now) as chain:
-        settled = settle(community, shelf.path, shelf.month, understood.metered.counted, store, progress)
+        counted = understood.metered.counted
+        settled = settle(community, shelf.path, shelf.month, counted, store, progress, understood.metered.fine)
         books, issued = settled.books, shelf.issued()
         cards: Mapping[str, Card] = {}
         made = issued.bills if issued else ()

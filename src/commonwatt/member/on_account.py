@@ -42,7 +42,7 @@ _KINDS: Final = (*_ENERGY, "member fee", "point fee")
 _MOST: Final = 1 << 62
 """Of a figure, in either direction."""
 _MOST_SLOTS: Final = 50_000
-_DRIFT: Final = 3
+_DRIFT: Final = 20
 """What rounding may add up to over all slots [Wh]: it is carried on, so that it does not grow with them."""
 CENT: Final = 10_000
 """[micro-currency]"""

@@ -1,0 +1,56 @@
+"""By which rule a community shares, as far as somebody else can reckon it from what registers counted."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from commonwatt.accounts.on_account import OTHER, PRO_RATA, STATIC
+from commonwatt.exchange.rules import Rules
+from commonwatt.exchange.sharing import participants
+from commonwatt.market.designs.sharing_key import SharingKeyParameters, static_key
+from commonwatt.units import IntArray
+
+_POOLS: Final = tuple(
+    f"commonwatt.market.designs.{name}" for name in ("sharing_key", "sdr", "sdr_compensated", "mid_market")
+)
+"""Designs that share each side in proportion."""
+_MICRO_PER_MWH: Final = 1_000
+
+
+def kind_of(rules: Rules) -> str:
+    """A word of `accounts.on_account`: in proportion, by a static key, or otherwise."""
+    if len(rules.after) != 1 or rules.ahead or rules.after[0].mechanism.rule.__module__ not in _POOLS:
+        return OTHER
+    return STATIC if rules.after[0].parameters.get("key") == "static" else PRO_RATA
+
+
+def agreed(rules: Rules) -> tuple[IntArray, int] | None:
+    """The agreed shares of the registers, and what they are parts of; None where there are none."""
+    if rules.registers is None or kind_of(rules) != STATIC:
+        return None
+    frame = participants(rules.frame, rules.registers)
+    return static_key(frame, SharingKeyParameters.model_validate(dict(rules.after[0].parameters)))
+
+
+def finer(rules: Rules, counted: IntArray, fine: IntArray) -> IntArray:
+    """What sharing in proportion gives each register more by the mWh than by the Wh of a slot [millionths of a Wh].
+
+    counted : [Wh]; fine : the same [mWh], each shape (registers,)
+    A grid company's report may have more decimals than whole Wh. Rounding goes by this, so that each whole share is the
+    nearest to the exact one that energy in whole Wh allows.
+    """
+    registers = rules.registers
+    if registers is None or kind_of(rules) != PRO_RATA:
+        return np.zeros(len(counted), dtype=np.int64)
+    exact = _in_proportion(fine, registers.importing) * _MICRO_PER_MWH
+    whole = _in_proportion(counted, registers.importing) * _MICRO_PER_MWH * 1_000
+    return np.rint(exact - whole).astype(np.int64)
+
+
+def _in_proportion(counted: IntArray, importing: int) -> np.typing.NDArray[np.float64]:
+    """The shares of both sides, the scarcer one whole; shape (registers,), in the unit of `counted`."""
+    sides = counted[:importing], counted[importing:]
+    local = min(int(side.sum()) for side in sides)
+    return np.concatenate([side * (local / max(int(side.sum()), 1)) for side in sides])
