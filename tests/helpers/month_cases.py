@@ -87,5 +87,5 @@ def community(folder: Path, text: str = COMMUNITY) -> Path:
 def settled(folder: Path, month: Month, files: list[Path], text: str = COMMUNITY) -> Billed:
     """The month, settled from these files, with the books in the folder; bills bear the first of the month after."""
     archive = Archive(folder / "books")
-    understood = understand(community(folder, text), month, files, archive, None)
+    understood = understand(community(folder, text), month, files, archive, "begin")
     return settle_month(understood, files, archive, month.last, NOW)

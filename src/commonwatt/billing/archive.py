@@ -125,7 +125,7 @@ class Shelf:
         file = self._issued
         try:
             found = _ISSUED.validate_json(file.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValidationError) as error:
             raise StoreError(f"{file} cannot be read: {str(error).splitlines()[0]}.") from None
