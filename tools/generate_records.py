@@ -20,6 +20,7 @@ from commonwatt.records import (
     Basket,
     Gate,
     Grant,
+    Line,
     Mandate,
     Mint,
     Order,
@@ -35,7 +36,7 @@ from commonwatt.records.schema import Field, Record, as_json, encode_type, schem
 
 ROOT = Path(__file__).parents[1]
 RECORDS: tuple[type[Record], ...] = (
-    *(Mandate, Order, Basket, Receipt, Gate, Reading, Trade, Statement, Post, Anchor),
+    *(Mandate, Order, Basket, Receipt, Gate, Reading, Trade, Line, Statement, Post, Anchor),
     *(Recovery, Standing, Mint, Acceptance, Grant),
 )
 

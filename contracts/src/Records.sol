@@ -79,32 +79,38 @@ struct Trade {
 
 bytes32 constant TRADE_TYPEHASH = keccak256("Trade(uint64 slot,uint32 revision,uint32 number,uint32 buyer,uint32 seller,uint64 wh,uint64 price,bytes32 buyOrder,bytes32 sellOrder)");
 
-struct Statement {
-    uint64 slot;
-    uint32 revision;
-    uint32 member;
-    uint32 index;
-    int64 wh;
+struct Line {
+    uint64 bought;
+    uint64 sold;
     int64 money;
     bytes32 trade;
     bytes32 order;
-    bytes32 reading;
 }
 
-bytes32 constant STATEMENT_TYPEHASH = keccak256("Statement(uint64 slot,uint32 revision,uint32 member,uint32 index,int64 wh,int64 money,bytes32 trade,bytes32 order,bytes32 reading)");
+bytes32 constant LINE_TYPEHASH = keccak256("Line(uint64 bought,uint64 sold,int64 money,bytes32 trade,bytes32 order)");
+
+struct Statement {
+    uint64 bought;
+    uint64 sold;
+    int64 money;
+    bytes32 reading;
+    bytes32 lines;
+    bytes32 salt;
+}
+
+bytes32 constant STATEMENT_TYPEHASH = keccak256("Statement(uint64 bought,uint64 sold,int64 money,bytes32 reading,bytes32 lines,bytes32 salt)");
 
 struct Post {
     uint64 slot;
     uint32 revision;
     bytes32 orders;
-    bytes32 readings;
     bytes32 statements;
     bytes32 deltas;
     bytes32 lock;
     uint64 until;
 }
 
-bytes32 constant POST_TYPEHASH = keccak256("Post(uint64 slot,uint32 revision,bytes32 orders,bytes32 readings,bytes32 statements,bytes32 deltas,bytes32 lock,uint64 until)");
+bytes32 constant POST_TYPEHASH = keccak256("Post(uint64 slot,uint32 revision,bytes32 orders,bytes32 statements,bytes32 deltas,bytes32 lock,uint64 until)");
 
 struct Anchor {
     uint64 start;

@@ -20,6 +20,7 @@ __all__ = [
     "Clearing",
     "Gate",
     "Grant",
+    "Line",
     "Mandate",
     "Mint",
     "Order",
@@ -143,24 +144,37 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
-    """One line of a member's account for a slot: a leaf of the statements tree.
+class Line:
+    """One trade in a member's account for a slot: a leaf of the tree of its lines.
 
-    index : 0, 1, … per member; the tree is sorted by (member, index) and ends with a sentinel member
-    wh : running sum of the member's local trades [Wh], positive = bought
+    bought, sold : running sums of the member's local trades [Wh]
     money : running sum [lane unit], positive = credited to the member
-    trade, order, reading : struct hashes; zero where there is none
+    trade, order : struct hashes; the order is the member's own, or its mandate
     """
 
-    slot: U64
-    revision: U32
-    member: U32
-    index: U32
-    wh: I64
+    bought: U64
+    sold: U64
     money: I64
     trade: Bytes32
     order: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A member's account for a slot: a leaf of the statements tree, at the place of the member's number.
+
+    bought, sold, money : the last line's sums
+    reading : struct hash of the member's reading; zero = none came
+    lines : root of the tree of its lines, zero = none; by order, purchases before sales, number of the trade
+    salt : without it nobody finds the statement by trying
+    """
+
+    bought: U64
+    sold: U64
+    money: I64
     reading: Bytes32
+    lines: Bytes32
+    salt: Bytes32
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +188,6 @@ class Post:
     slot: U64
     revision: U32
     orders: Bytes32
-    readings: Bytes32
     statements: Bytes32
     deltas: Bytes32
     lock: Bytes32 = ZERO_HASH
