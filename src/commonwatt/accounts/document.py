@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
@@ -14,14 +14,14 @@ import numpy as np
 from commonwatt.accounts.charges import Charges
 from commonwatt.accounts.plants import Division
 from commonwatt.community.tariff import Tariff
-from commonwatt.errors import VerificationError
+from commonwatt.errors import RecordError, VerificationError
 from commonwatt.proof import Tree, keccak
-from commonwatt.records import Signed, Statement
-from commonwatt.records.schema import as_json, as_list
+from commonwatt.records import Signed
+from commonwatt.records.schema import as_json
 from commonwatt.units import payment, totals
 
-FORMAT: Final = "commonwatt-bill/2"
-EXCERPT: Final = "commonwatt-slot/2"
+FORMAT: Final = "commonwatt-bill/3"
+EXCERPT: Final = "commonwatt-slot/3"
 """Format of what a member is shown of one slot before its bill."""
 MEASURED: Final = "measured"
 CORRECTED: Final = "corrected"
@@ -148,10 +148,17 @@ def signed_json(signed: Signed[Any]) -> dict[str, Any]:
     return {**as_json(signed.record), "signature": hex_text(signed.signature)}
 
 
-def leaves_json(statements: Sequence[Statement], first: int, depth: int, border: Sequence[bytes]) -> dict[str, Any]:
-    """Leaves side by side in a tree of statements, the first at this place, with the border that leads to the root."""
-    leaves, ways = [as_list(each) for each in statements], [hex_text(each) for each in border]
-    return {"first": first, "depth": depth, "leaves": leaves, "border": ways}
+def hashes_text(hashes: Iterable[bytes]) -> str:
+    """Hashes of 32 bytes in a row, as documents write them."""
+    return hex_text(b"".join(hashes))
+
+
+def to_hashes(given: Any) -> tuple[bytes, ...]:
+    """What `hashes_text` wrote. Raises RecordError."""
+    if not (isinstance(given, str) and re.fullmatch("0x(?:[0-9a-f]{64})*", given, re.ASCII)):
+        raise RecordError("What is shown as hashes is no row of them in hexadecimal.")
+    row = bytes.fromhex(given[2:])
+    return tuple(row[at : at + 32] for at in range(0, len(row), 32))
 
 
 def metered(*, measured: bool, revision: int) -> str:

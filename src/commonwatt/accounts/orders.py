@@ -34,13 +34,23 @@ def order_of(given: Any) -> Signed[Order]:
     return Signed(order, hash_struct(order), signature, None if basket is None else _within(basket))
 
 
+CONSENTS: Final = {"buyer": "buyOrder", "seller": "sellOrder"}
+"""What a trade has of each end's consent."""
+
+
 def under_orders(
-    trades: Iterable[tuple[bytes, dict[str, Any]]], known: Callable[[bytes], Signed[Order] | None]
+    trades: Iterable[tuple[bytes, dict[str, Any]]],
+    known: Callable[[bytes], Signed[Order] | None],
+    member: int,
+    mandate: bytes,
 ) -> dict[str, Any]:
     """What a member's slot shows of its `trades`, and of the `orders` under which they are, each order once.
 
+    The struct hash of the member's own order or mandate is left out of a trade: what is shown beside it has it.
+
     trades : each with the struct hash of the member's order or mandate
     known : the order with a struct hash; None for a mandate's
+    mandate : struct hash of the member's
     """
     places, orders, listed = dict[bytes, int | None](), list[dict[str, Any]](), list[dict[str, Any]]()
     for consent, trade in trades:
@@ -48,7 +58,9 @@ def under_orders(
             order = known(consent)
             places[consent] = len(orders) if order else None
             orders += [order_json(order)] if order else []
-        listed.append({**trade, "order": places[consent]})
+        shown = consent if places[consent] is not None else mandate
+        own = [name for end, name in CONSENTS.items() if trade[end] == member and trade[name] == hex_text(shown)]
+        listed.append({**{name: value for name, value in trade.items() if name not in own}, "order": places[consent]})
     return {"orders": orders, "trades": listed}
 
 

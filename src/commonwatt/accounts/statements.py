@@ -1,22 +1,22 @@
-"""Statements of a slot: every member's trades with running sums, one leaf each, so that any fault is short to prove.
+"""Statements of a slot: one for each member, over a tree of its own lines, so that none shows anything of another's.
 
-Sorted by member, within a member by order, purchases before sales, number of the trade, and ended by a sentinel: a
-wrong sum is two adjacent leaves that disagree, an order filled above its energy two leaves that are too far apart, a
-wrong delta a last leaf against the delta, a member passed over a gap.
+A statement stands at the place of its member's number, and behind the last one a place stays empty, which shows that no
+other member has one. A member's lines are sorted by order, purchases before sales, number of the trade, with running
+sums: a wrong sum is two lines side by side that disagree, an order filled above its energy two that are too far apart,
+a wrong delta a statement against the delta, a member passed over an empty place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from commonwatt.records import ZERO_HASH, Statement, Trade
+from commonwatt.proof import Tree, hash_struct, keccak
+from commonwatt.records import ZERO_HASH, Line, Statement, Trade
 from commonwatt.units import payment
 
-SENTINEL_MEMBER: Final = 2**32 - 1
 
-
-class Line(NamedTuple):
+class Booked(NamedTuple):
     """A trade as it settles: its record, that record's struct hash, and the energy that counts [Wh]."""
 
     trade: Trade
@@ -24,25 +24,14 @@ class Line(NamedTuple):
     settled: int
 
 
-def statements(slot: int, revision: int, lines: Sequence[Line], readings: Sequence[bytes]) -> tuple[Statement, ...]:
-    """The leaves of a slot's statements tree. readings : struct hash of each member's reading, by member index."""
-    own = by_member(lines, len(readings))
-    leaves = [
-        leaf
-        for member, reading in enumerate(readings)
-        for leaf in member_statements(slot, revision, member, own[member], reading)
-    ]
-    return (*leaves, sentinel(slot, revision))
-
-
-def by_member(lines: Iterable[Line], members: int) -> list[list[Line]]:
-    """Each member's lines, in the order of its statements."""
-    own: list[list[Line]] = [[] for _ in range(members)]
-    for line in lines:
-        own[line.trade.buyer].append(line)
-        own[line.trade.seller].append(line)
+def by_member(booked: Iterable[Booked], members: int) -> list[list[Booked]]:
+    """Each member's trades, in the order of its lines."""
+    own: list[list[Booked]] = [[] for _ in range(members)]
+    for each in booked:
+        own[each.trade.buyer].append(each)
+        own[each.trade.seller].append(each)
     return [
-        sorted(mine, key=lambda line, member=member: place_of(line.trade, member))  # type: ignore[misc]
+        sorted(mine, key=lambda each, member=member: place_of(each.trade, member))  # type: ignore[misc]
         for member, mine in enumerate(own)
     ]
 
@@ -53,22 +42,44 @@ def place_of(trade: Trade, member: int) -> tuple[bytes, bool, int]:
     return (trade.buy_order if buys else trade.sell_order, not buys, trade.number)
 
 
-def member_statements(
-    slot: int, revision: int, member: int, lines: Sequence[Line], reading: bytes
-) -> Iterator[Statement]:
-    """One member's leaves with running sums; a single leaf without a trade when it had none."""
-    if not lines:
-        yield Statement(slot, revision, member, 0, 0, 0, ZERO_HASH, ZERO_HASH, reading)
-    wh = money = 0
-    for index, (trade, trade_hash, settled) in enumerate(lines):
+def lines_of(member: int, booked: Sequence[Booked]) -> tuple[Line, ...]:
+    """The member's lines with running sums; none when it had no trade."""
+    bought = sold = money = 0
+    lines = []
+    for trade, trade_hash, settled in booked:
         paid = payment(settled, trade.price)
         if trade.buyer == member:
-            wh, money, order = wh + settled, money - paid, trade.buy_order
+            bought, money, order = bought + settled, money - paid, trade.buy_order
         else:
-            wh, money, order = wh - settled, money + paid, trade.sell_order
-        yield Statement(slot, revision, member, index, wh, money, trade_hash, order, reading)
+            sold, money, order = sold + settled, money + paid, trade.sell_order
+        lines.append(Line(bought, sold, money, trade_hash, order))
+    return tuple(lines)
 
 
-def sentinel(slot: int, revision: int) -> Statement:
-    """The leaf after the last member's."""
-    return Statement(slot, revision, SENTINEL_MEMBER, 0, 0, 0, ZERO_HASH, ZERO_HASH, ZERO_HASH)
+def line_tree(lines: Iterable[Line]) -> Tree:
+    """The tree of a member's lines."""
+    return Tree.of([hash_struct(line) for line in lines])
+
+
+def statement_of(lines: Sequence[Line], reading: bytes, salt: bytes) -> Statement:
+    """The statement over a member's lines. reading : struct hash of its reading, zero where none came"""
+    last = lines[-1] if lines else Line(0, 0, 0, ZERO_HASH, ZERO_HASH)
+    return Statement(last.bought, last.sold, last.money, reading, line_tree(lines).root, salt)
+
+
+def statement_tree(statements: Iterable[Statement | None]) -> Tree:
+    """The tree of a slot's statements, by member index, with the empty place behind them; None = an empty place."""
+    return Tree.of([*(hash_struct(each) if each else ZERO_HASH for each in statements), ZERO_HASH])
+
+
+def empty_place(member: int, depth: int) -> int:
+    """The place that is empty when a member has no statement in a tree of this depth: its own, or the last there is."""
+    return min(member, (1 << depth) - 1)
+
+
+def salt_of(signature: bytes, slot: int, revision: int) -> bytes:
+    """The salt of a member's statement, from a signature that nobody else is shown.
+
+    signature : of the member's reading or, where none came, of its mandate, 65 bytes
+    """
+    return keccak(signature + slot.to_bytes(8, "big") + revision.to_bytes(4, "big"))

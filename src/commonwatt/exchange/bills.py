@@ -33,7 +33,7 @@ from commonwatt.exchange.books import Books
 from commonwatt.exchange.proofs import SlotProof
 from commonwatt.exchange.rows import TRADE_COLUMNS, order_of_row, stages_ahead, trade_of
 from commonwatt.exchange.rules import Part
-from commonwatt.records import Order, Reading, Signed
+from commonwatt.records import ZERO_HASH, Order, Reading, Signed
 from commonwatt.records.schema import as_json
 from commonwatt.units import payment
 
@@ -142,7 +142,12 @@ def _slots(books: Books) -> Iterator[list[dict[str, Any]]]:
                 "slot": slot,
                 **({} if metered[member][place] == MEASURED else {"metered": metered[member][place]}),
                 "reading": _reading(books.meters, slot, member, readings.get((slot, member))),
-                **under_orders([(place[0], line) for place, line in sorted(own[member], key=itemgetter(0))], orders),
+                **under_orders(
+                    [(place[0], line) for place, line in sorted(own[member], key=itemgetter(0))],
+                    orders,
+                    member,
+                    books.mandates[member].hash if books.mandates else ZERO_HASH,
+                ),
                 "prices": {"retail": retail, "feedIn": feed_in},
                 "grid": met(member, place, retail, feed_in),
                 **registers(member, place),
@@ -230,7 +235,7 @@ def slot_proofs(books: Books) -> Iterator[tuple[int, SlotProof | None]]:
     """Each slot of the period with what proves it to its members; None for one that was missed."""
     posted = {slot for (slot,) in books.store.columns(tables.posts, ["slot"])}
     for slot in books.rules.period.starts.tolist():
-        yield slot, SlotProof.stored(books.store, slot) if slot in posted else None
+        yield slot, SlotProof.stored(books.store, slot, books.mandates) if slot in posted else None
 
 
 def proven(books: Books, bundle: Anchored) -> Iterator[dict[str, Any]]:

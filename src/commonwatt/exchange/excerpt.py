@@ -14,7 +14,7 @@ from commonwatt.accounts.orders import under_orders
 from commonwatt.accounts.promise import Placed, Promise
 from commonwatt.accounts.statements import place_of
 from commonwatt.exchange.bills import ledger_of
-from commonwatt.exchange.proofs import PostedSlot, SlotProof, replacing
+from commonwatt.exchange.proofs import PostedSlot, replacing
 from commonwatt.exchange.states import Committed, Posted
 from commonwatt.records import Mandate, Signed
 from commonwatt.records.schema import as_json
@@ -40,13 +40,8 @@ def placed(committed: Committed, member: int) -> list[Placed]:
     return [Placed(declared.signed[place].record, place, tree.proof(place)) for place in places]
 
 
-def excerpt(
-    posted: Posted, member: int, mandate: Signed[Mandate], client: LedgerClient, earlier: SlotProof | None = None
-) -> dict[str, Any]:
-    """Everything that the exchange holds of the member's slot.
-
-    mandate : the member's own; earlier : the revision before, of a later one
-    """
+def excerpt(posted: Posted, member: int, mandate: Signed[Mandate], client: LedgerClient) -> dict[str, Any]:
+    """Everything that the exchange holds of the member's slot. mandate : the member's own"""
     declared = posted.delivered.committed.cleared.declared
     orders = {order.hash: order for order in declared.signed}
     readings = posted.delivered.readings
@@ -68,9 +63,9 @@ def excerpt(
                 {
                     "slot": slot,
                     "reading": signed_json(reading) if reading else None,
-                    **under_orders(listed, orders.get),
+                    **under_orders(listed, orders.get, member, mandate.hash),
                 }
             ],
         },
-        "proofs": {str(slot): PostedSlot(posted).of(member, earlier)},
+        "proofs": {str(slot): PostedSlot(posted, mandate).of(member)},
     }

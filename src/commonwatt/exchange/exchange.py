@@ -374,7 +374,7 @@ class Exchange(Laboratory):
         """See `Laboratory`: statements and roots, signed by the operators."""
         if isinstance(settled.delivered.committed, Missed):
             return settled, None
-        posted = steps.post(settled, [mandate.hash for mandate in self.mandates])
+        posted = steps.post(settled, self.mandates)
         return posted, outgoing(posted, self.domain, self.outbox.quorum)
 
     def tell(self, event: Event | Correction, message: Outgoing | None) -> None:

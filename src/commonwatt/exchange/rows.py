@@ -176,8 +176,8 @@ def _write_settled(
         post, leaves = posted.post, b"".join(posted.tree.levels[0])
         turn = count(connection, tables.journal, event=number)
         row = (
-            slot, revision, at, turn, post.orders, message.trades, post.readings, post.statements,
-            message.deltas, b"".join(message.signatures), leaves,
+            slot, revision, at, turn, post.orders, message.trades, post.statements, message.deltas,
+            b"".join(message.signatures), leaves,
         )  # fmt: skip
         add(connection, tables.posts, [row])
 
@@ -396,7 +396,7 @@ def read_posts(store: Store) -> list[Outgoing]:
     """All posts, in the order in which the ledger was told them."""
     return [
         Outgoing(
-            Post(row.slot, row.revision, row.orders, row.readings, row.statements, keccak(row.deltas)),
+            Post(row.slot, row.revision, row.orders, row.statements, keccak(row.deltas)),
             row.trades,
             row.deltas,
             tuple(row.signatures[first : first + 65] for first in range(0, len(row.signatures), 65)),

@@ -16,7 +16,7 @@ import numpy as np
 from commonwatt.accounts.registers import Shares
 from commonwatt.market import Orders
 from commonwatt.proof import Tree
-from commonwatt.records import Clearing, Order, Post, Reading, Signed, Statement, Trade, Trades
+from commonwatt.records import Clearing, Line, Order, Post, Reading, Signed, Statement, Trade, Trades
 from commonwatt.units import IntArray
 
 OF_PLANTS: Final = -1
@@ -193,11 +193,14 @@ class Settled:
 class Posted(Settled):
     """What the operators sign: a settled slot with its records, statements and their roots.
 
+    lines, statements : by member index; a statement is None only where an operator passes a member over
+    tree : of the statements
     deltas : packed; what this revision adds to what earlier ones have moved
     """
 
     records: tuple[Trade, ...]
-    statements: tuple[Statement, ...]
+    lines: tuple[tuple[Line, ...], ...]
+    statements: tuple[Statement | None, ...]
     tree: Tree
     deltas: bytes
     post: Post

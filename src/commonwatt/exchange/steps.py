@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import starmap
 from typing import Protocol
 
 import numpy as np
 
 from commonwatt.accounts import netting
 from commonwatt.accounts.plants import Plant, taken
-from commonwatt.accounts.statements import Line, statements
+from commonwatt.accounts.statements import Booked, by_member, lines_of, salt_of, statement_of, statement_tree
 from commonwatt.errors import RecordError
 from commonwatt.exchange.states import (
     OF_PLANTS,
@@ -37,7 +38,7 @@ from commonwatt.market.interface import Limits
 from commonwatt.market.stage import ActiveStage
 from commonwatt.meter import accept
 from commonwatt.proof import Domain, Tree, hash_struct, keccak
-from commonwatt.records import BUY, SELL, ZERO_HASH, Clearing, Post, Reading, Signed, Trade, Trades
+from commonwatt.records import BUY, SELL, ZERO_HASH, Clearing, Mandate, Post, Reading, Signed, Trade, Trades
 from commonwatt.records.deltas import pack_deltas
 from commonwatt.units import MAX_ORDER_WH, FloatArray, IntArray
 
@@ -289,10 +290,10 @@ def _deviations(net: IntArray, settled: Trades, bounds: Limits, frame: Frame) ->
     return Positions(np.clip(net - position, -room_to_sell, room_to_buy), bounds.max_buy, bounds.min_sell)
 
 
-def post(settled: Settled, mandates: Sequence[bytes]) -> Posted:
+def post(settled: Settled, mandates: Sequence[Signed[Mandate]]) -> Posted:
     """Step 7. The slot's statements and roots, ready for the operators' signatures.
 
-    mandates : struct hash by member index: under these, not under orders, members trade in the pool
+    mandates : by member index: under these, not under orders, members trade in the pool
     What was committed before delivery keeps its records in every revision; the pool's are of this one.
     """
     delivered, account = settled.delivered, settled.account
@@ -302,16 +303,26 @@ def post(settled: Settled, mandates: Sequence[bytes]) -> Posted:
     records = committed.records + trade_records(
         slot,
         pool,
-        [mandates[buyer] for buyer in pool.buyer.tolist()],
-        [mandates[seller] for seller in pool.seller.tolist()],
+        [mandates[buyer].hash for buyer in pool.buyer.tolist()],
+        [mandates[seller].hash for seller in pool.seller.tolist()],
         first=agreed,
         revision=revision,
     )
     hashes = [hash_struct(record) for record in records]
-    readings = [reading.hash if reading else ZERO_HASH for reading in delivered.readings]
-    lines = [Line(*line) for line in zip(records, hashes, account.settled.tolist(), strict=True)]
-    leaves = statements(slot, revision, lines, readings)
-    tree = Tree.of([hash_struct(leaf) for leaf in leaves])
+    booked = [Booked(*each) for each in zip(records, hashes, account.settled.tolist(), strict=True)]
+    lines = tuple(starmap(lines_of, enumerate(by_member(booked, len(delivered.readings)))))
+    statements = tuple(
+        statement_of(own, *read_by(reading, mandate, slot, revision))
+        for own, reading, mandate in zip(lines, delivered.readings, mandates, strict=True)
+    )
+    tree = statement_tree(statements)
     deltas = pack_deltas(account.credit - delivered.moved)
-    document = Post(slot, revision, committed.orders.root, Tree.of(readings).root, tree.root, keccak(deltas))
-    return Posted(delivered, settled.after, account, records, leaves, tree, deltas, document)
+    document = Post(slot, revision, committed.orders.root, tree.root, keccak(deltas))
+    return Posted(delivered, settled.after, account, records, lines, statements, tree, deltas, document)
+
+
+def read_by(
+    reading: Signed[Reading] | None, mandate: Signed[Mandate], slot: int, revision: int
+) -> tuple[bytes, bytes]:
+    """What a member's statement has of its reading: the struct hash, zero where none came, and the salt."""
+    return reading.hash if reading else ZERO_HASH, salt_of((reading or mandate).signature, slot, revision)

@@ -40,7 +40,7 @@ from sqlalchemy.pool import StaticPool
 from commonwatt.errors import StoreError
 from commonwatt.units import IntArray
 
-VERSION: Final = "6"
+VERSION: Final = "7"
 # Marks the file as a store of ours (PRAGMA application_id, "CWex").
 _APPLICATION: Final = 0x43576578
 
@@ -113,7 +113,7 @@ posts = _table(
     "posts",
     ["slot", "revision"],
     ["posted_at", "turn"],
-    ["orders", "trades", "readings", "statements", "deltas", "signatures", "leaves"],
+    ["orders", "trades", "statements", "deltas", "signatures", "leaves"],
 )
 caps = _table("caps", ["slot"], [], ["feed_in"])
 progress = _table("progress", ["id"], ["event"])

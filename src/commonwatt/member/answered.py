@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
-from commonwatt.accounts.document import hex_text, leaves_json, signed_json
+from commonwatt.accounts.document import hashes_text, hex_text, signed_json
 from commonwatt.accounts.orders import under_orders
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.client.demands import Answer, Consent
-from commonwatt.ledger.client.disputes import Leaf
-from commonwatt.proof import border_of, hash_struct, proofs_of
-from commonwatt.records import ZERO_HASH, Mandate, Order, Post, Signed, Within
-from commonwatt.records.schema import as_json
+from commonwatt.proof import hash_struct, places_beside
+from commonwatt.records import Line, Mandate, Order, Post, Signed, Trade, Within
+from commonwatt.records.schema import as_json, as_list
 
 
-def mandate_in(parts: Sequence[Answer]) -> Mandate | None:
+def mandate_in(parts: Sequence[Answer]) -> Signed[Mandate] | None:
     """The mandate under which the member traded; None when no line needs one. The chain has checked it."""
     consents = (consent for part in parts for consent in part.consents if consent.mandate_signature)
-    return next((consent.mandate for consent in consents), None)
+    return next(
+        (Signed(each.mandate, hash_struct(each.mandate), each.mandate_signature) for each in consents), None
+    )
 
 
 def shown_by(post: Post, member: int, parts: Sequence[Answer]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -35,54 +36,51 @@ def shown_by(post: Post, member: int, parts: Sequence[Answer]) -> tuple[dict[str
 
 
 def _shown_by(post: Post, member: int, parts: Sequence[Answer]) -> tuple[dict[str, Any], dict[str, Any]]:
-    leaves = {leaf.position: leaf for part in parts for leaf in _leaves(part)}
-    around = [leaves[position] for position in sorted(leaves)]
-    consents = [consent for part in parts for consent in _by_trade(part, member)]
-    trades = [trade for part in parts for trade in part.trades]
-    ways = [way for part in parts for way in part.committed]
-    own = [leaf for leaf in around if leaf.statement.member == member]
-    moved = [(0, 0), *((leaf.statement.wh, leaf.statement.money) for leaf in own)]
-    added = [(abs(wh - last[0]), abs(money - last[1])) for last, (wh, money) in pairwise(moved)]
-    first, last = parts[0], parts[-1]
-    orders = {order.hash: order for order in map(_order, consents) if order}
+    first, lines = parts[0], [row for part in parts for row in _rows(part)]
+    shown = {place: row for place, *row in lines}
+    rows = [shown[place] for place in range(len(shown))]
+    sums = [(0, 0, 0), *((line.bought, line.sold, line.money) for line, *_ in rows)]
+    moved = [tuple(new - old for old, new in zip(*each, strict=True)) for each in pairwise(sums)]
+    orders = {order.hash: order for order in (_order(consent) for _, _, _, consent in rows) if order}
+    mandate = mandate_in(parts)
     listed = [
-        (hash_struct(consent.order), {**as_json(trade), "settledWh": wh, "payment": money})
-        for trade, consent, (wh, money) in zip(trades, consents, added, strict=False)
+        (line.order, {**as_json(trade), "settledWh": abs(bought - sold), "payment": abs(money)})
+        for (line, trade, _, _), (bought, sold, money) in zip(rows, moved, strict=True)
     ]
     reading = Signed(first.reading, b"", first.reading_signature)
-    shown = {
+    entry = {
         "slot": post.slot,
         "reading": signed_json(reading) if first.reading_signature else None,
-        **under_orders(listed, orders.get),
+        **under_orders(listed, orders.get, member, mandate.hash if mandate else b""),
     }
+    ways = {trade.number: way for _, trade, way, consent in rows if consent.order_signature}
     proof = {
-        "post": as_json(post),
-        "lines": _json(around),
-        "trades": hex_text(first.trades_root),
-        "committed": [
-            [*map(hex_text, way)] if consent.order_signature else None
-            for way, consent in zip(ways, consents, strict=True)
-        ],
-        "reading": [*map(hex_text, first.reading_siblings)],
+        "revision": post.revision,
+        "salt": hex_text(first.statement.salt) if first.stated else None,
+        "siblings": hashes_text(first.siblings),
+        "committed": _together(ways) if ways else None,
         "orders": [],
+        "stated": False,
     }
-    if last.earlier_ends:
-        proof["earlier"] = {"post": as_json(last.earlier), "ends": _json(last.earlier_ends)}
-    return shown, proof
+    if first.stated:
+        stated = {"sums": as_list(first.statement)[:-1], "lines": [as_list(line) for line, *_ in rows]}
+        proof["stated"] = stated
+    return entry, proof
 
 
-def _leaves(part: Answer) -> list[Leaf]:
-    _, ways = proofs_of([hash_struct(line) for line in part.statements], part.position, part.depth, part.border)
-    lines = zip(part.statements, ways, strict=True)
-    return [Leaf(line, place, way) for place, (line, way) in enumerate(lines, part.position)]
+def _rows(part: Answer) -> Iterator[tuple[int, Line, Trade, Sequence[bytes], Consent]]:
+    """Each line of a part with its place, its trade, that one's way to the committed ones, and its consent."""
+    run = accumulate((one.order != other.order for one, other in pairwise(part.lines)), initial=0)
+    consents = [part.consents[number] for _, number in zip(part.lines, run, strict=False)]
+    places = range(part.position, part.next)
+    yield from zip(places, part.lines, part.trades, part.committed, consents, strict=True)
 
 
-def _by_trade(part: Answer, member: int) -> list[Consent]:
-    """The consent behind each trade of a part: one for each run of lines under the same order."""
-    own = [line for line in part.statements if line.member == member and line.trade != ZERO_HASH]
-    fresh = own[len(own) - len(part.trades) :]
-    run = accumulate((one.order != other.order for one, other in pairwise(fresh)), initial=0)
-    return [part.consents[number] for _, number in zip(fresh, run, strict=False)]
+def _together(ways: Mapping[int, Sequence[bytes]]) -> dict[str, Any]:
+    """Ways of several trades to one root, by number, as documents write them."""
+    depth = len(next(iter(ways.values())))
+    nodes = {(height, number >> height ^ 1): way[height] for number, way in ways.items() for height in range(depth)}
+    return {"depth": depth, "beside": hashes_text(nodes[each] for each in places_beside(ways, depth))}
 
 
 def _order(consent: Consent) -> Signed[Order] | None:
@@ -92,10 +90,3 @@ def _order(consent: Consent) -> Signed[Order] | None:
     in_words = bool(consent.order.text)
     order_hash = hash_struct(consent.order)
     return Signed(consent.order, order_hash, consent.order_signature, None if in_words else within)
-
-
-def _json(leaves: Sequence[Leaf]) -> Mapping[str, Any]:
-    """Leaves that stand side by side."""
-    first, last = leaves[0], leaves[-1]
-    border = border_of(first.position, first.siblings, last.position, last.siblings)
-    return leaves_json([leaf.statement for leaf in leaves], first.position, len(first.siblings), border)

@@ -22,13 +22,11 @@ from commonwatt.member.answered import mandate_in, shown_by
 from commonwatt.member.document import named, read
 from commonwatt.member.ends import between, committed
 from commonwatt.member.faults import DEMAND, Chain, Fault, faults
-from commonwatt.member.first_format import of_slot
-from commonwatt.member.page import Page, mandate_of, post_of, require, ways
+from commonwatt.member.page import Page, mandate_of, require, revision_of, ways
 from commonwatt.member.page import read as page_of
 from commonwatt.member.trust import Pins, Trust, account_of, opened
 from commonwatt.proof import Key
-from commonwatt.records import Mandate, Post
-from commonwatt.records.schema import as_json
+from commonwatt.records import Mandate, Post, Signed
 from commonwatt.units import in_units
 
 if TYPE_CHECKING:
@@ -78,10 +76,11 @@ def challenge(
         return _look(documents[0], ledger, pins, key, slot).looked
     shown = frozenset(each for document in documents for each in _shown(read(document)))
     seen = [_look(document, ledger, pins, None, slot, shown) for document in documents]
-    sides = between([page for each in seen for page in each.pages], [kept for each in seen for kept in each.promises])
+    pages, kept = ([each for one in seen for each in getattr(one, name)] for name in ("pages", "promises"))
     objections: list[Objection] = []
-    if sides:
+    if pages:
         with opened(named(read(documents[0])), [ledger], pins, key, watching=True) as (client, _):
+            sides = between(pages, kept, by_registers=client.by_registers)
             objections = [
                 _object(each, 0, client, key) for each in sides if client.posted(each.post.slot, each.post.revision)
             ]
@@ -102,19 +101,17 @@ class _Seen:
     promises: list[Promise]
 
 
-def _shown(document: Mapping[str, Any]) -> Iterator[tuple[bytes, Post]]:
-    """The account that a document is of, with each post that it shows."""
+def _shown(document: Mapping[str, Any]) -> Iterator[tuple[bytes, int, int]]:
+    """The account that a document is of, with slot and revision of each post that it is about."""
     account = named(document).account
-    for slot, line in _lines(document).items():
+    for slot, (_, proof) in _lines(document).items():
         with suppress(VerificationError, RecordError):
-            post = post_of(of_slot(document, slot, line)[1])
-            if post.slot == slot:
-                yield account, post
+            yield account, slot, revision_of(proof)
 
 
-def _lines(document: Mapping[str, Any]) -> dict[int, Any]:
-    """What the document's content shows of each slot, by its start."""
-    return {line["slot"]: line for line in document["content"]["slots"]}
+def _lines(document: Mapping[str, Any]) -> dict[int, tuple[Any, Any]]:
+    """What the document's content shows of each slot, and its proof, by the slot's start."""
+    return {line["slot"]: (line, document["proofs"].get(str(line["slot"]))) for line in document["content"]["slots"]}
 
 
 def _look(
@@ -123,7 +120,7 @@ def _look(
     pins: Pins,
     key: Key | None,
     slot: int | None,
-    shown: frozenset[tuple[bytes, Post]] = frozenset(),
+    shown: frozenset[tuple[bytes, int, int]] = frozenset(),
 ) -> _Seen:
     """Look at one document. shown : of several documents, what `_shown` says of all"""
     given = read(document)
@@ -137,10 +134,10 @@ def _look(
         pending = [each for each in chosen if not _is_final(client, each)]
         found, pages, promises, posts = [], [], [], list(_posts(client, pending))
         for post in posts:
-            line, proof = of_slot(given, post.slot, slots.get(post.slot))
-            page, kept = _page(line, proof, at.index, mandate, client) if shown else (None, [])
+            line, proof = slots.get(post.slot, (None, None))
+            page, kept = _page(line, proof, at.index, mandate, client, post) if shown else (None, [])
             promises += kept
-            if page and page.post != post and (at.account, post) in shown:
+            if page and page.post != post and (at.account, post.slot, post.revision) in shown:
                 # An earlier revision, beside the document that shows this one.
                 continue
             fault = _first_fault(post, line, proof, at.index, mandate, client)
@@ -159,14 +156,18 @@ def _look(
 
 
 def _page(
-    line: Any, proof: Any, member: int, mandate: Mandate | None, client: LedgerClient
+    line: Any, proof: Any, member: int, mandate: Signed[Mandate] | None, client: LedgerClient, last: Post
 ) -> tuple[Page | None, list[Promise]]:
-    """The page of a slot, if it is whole, and the trades that it shows to be committed."""
+    """The page of a slot, if it is whole, and the trades that it shows to be committed. last : post of the slot"""
     if line is None or mandate is None:
         return None, []
     try:
-        page = page_of(line, proof, member, mandate, client.domain)
-        return page, committed(page, ways(proof), client.commitment(page.post.slot))
+        revision = revision_of(proof)
+        post = last if revision == last.revision else client.announced(last.slot, revision)
+        if post is None:
+            return None, []
+        page = page_of(line, proof, member, mandate, client.domain, post)
+        return page, committed(page, ways(page, proof), client.commitment(post.slot))
     except (VerificationError, RecordError):
         return None, []
 
@@ -191,7 +192,7 @@ def _lanes(amount: int, client: LedgerClient) -> int:
         raise ConfigError("The request", [Finding("amount", str(error))]) from None
 
 
-def _mandate(given: Mapping[str, Any], account: bytes, client: LedgerClient) -> Mandate | None:
+def _mandate(given: Mapping[str, Any], account: bytes, client: LedgerClient) -> Signed[Mandate] | None:
     """None when the document holds none that the member signed."""
     try:
         return mandate_of(given["content"]["mandate"], account, client.domain)
@@ -200,20 +201,17 @@ def _mandate(given: Mapping[str, Any], account: bytes, client: LedgerClient) -> 
 
 
 def _first_fault(
-    post: Post, line: Any, proof: Any, member: int, mandate: Mandate | None, client: LedgerClient
+    post: Post, line: Any, proof: Any, member: int, mandate: Signed[Mandate] | None, client: LedgerClient
 ) -> Fault | None:
     """The fault that is best to prove; None when the slot is as it should be."""
     slot = post.slot
     if line is None or not isinstance(proof, dict):
         return Fault(post, f"Slot {slot}: nothing was shown of what is posted", DEMAND)
-    if proof.get("post") != as_json(post):
+    if proof.get("revision") != post.revision:
         return Fault(post, f"Slot {slot}: what was shown is not what is posted", DEMAND)
     if mandate is None:
         return Fault(post, f"Slot {slot}: the mandate that was shown is not the member's", DEMAND)
-    try:
-        found = faults(line, proof, member, mandate, chain_of(post, member, client))
-    except VerificationError as error:
-        return Fault(post, f"Slot {slot}: what was shown proves nothing ({str(error).rstrip('.')})", DEMAND)
+    found = faults(line, proof, member, mandate, chain_of(post, member, client), post)
     return min(found, key=lambda fault: fault.function == DEMAND) if found else None
 
 
@@ -222,10 +220,10 @@ def chain_of(post: Post, member: int, client: LedgerClient) -> Chain:
     deltas = client.posted_deltas(post.slot, post.revision) or b""
     posts = [(number, client.announced(post.slot, number)) for number in range(post.revision)]
     before = tuple((each, client.posted_deltas(post.slot, number) or b"") for number, each in posts if each)
-    earlier = before[-1][0] if before else None
     since = int(client.view(COMMUNITY, "registeredAt", member)[0])
     own = partial(_measures, client, member, post.slot)
-    return Chain(client.domain, client.commitment(post.slot), deltas, client.unit, earlier, since, own, before)
+    committed_ = client.commitment(post.slot)
+    return Chain(client.domain, committed_, deltas, client.unit, since, own, before, client.by_registers)
 
 
 def _measures(client: LedgerClient, member: int, slot: int, meter: bytes) -> bool:
@@ -235,7 +233,7 @@ def _measures(client: LedgerClient, member: int, slot: int, meter: bytes) -> boo
         return False
 
 
-def _as_answered(fault: Fault, member: int, mandate: Mandate | None, client: LedgerClient) -> Fault | None:
+def _as_answered(fault: Fault, member: int, mandate: Signed[Mandate] | None, client: LedgerClient) -> Fault | None:
     """What has to be demanded, unless it was answered on the chain: then the fault that the answer proves, if any."""
     demands, post = DemandsClient(client), fault.post
     demand = demands.demand_of(post, member)
@@ -249,7 +247,7 @@ def _as_answered(fault: Fault, member: int, mandate: Mandate | None, client: Led
     mandate = mandate_in(parts) or mandate
     if mandate is None:
         return replace(fault, says=f"{fault.says}; it was answered, without a mandate", function=ANSWERED)
-    found = faults(line, proof, member, mandate, chain_of(post, member, client))
+    found = faults(line, proof, member, mandate, chain_of(post, member, client), post)
     best = min(found, key=lambda each: each.function == DEMAND, default=None)
     if best and best.function == DEMAND:
         return replace(best, says=f"{best.says}; that was answered, and nothing more can be asked", function=ANSWERED)

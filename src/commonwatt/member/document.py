@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from commonwatt.accounts.document import content_hash
+from commonwatt.accounts.document import EXCERPT, FORMAT, content_hash
 from commonwatt.errors import RecordError, VerificationError
 from commonwatt.member import on_account, shares
-from commonwatt.member.first_format import FIRST, FORMATS
 from commonwatt.member.page import require, table
 from commonwatt.proof import root_of
 from commonwatt.records import strict_json
@@ -59,22 +59,29 @@ def whole(given: Any) -> Mapping[str, Any]:
     is_bill = isinstance(given, dict) and "anchor" in given
     document = table(given, ("content", "anchor", "proofs") if is_bill else ("content", "proofs"), "the document")
     given = document["content"]
-    known = isinstance(given, dict) and given.get("format") in FORMATS
-    require(known, f"the format is none of {', '.join(FORMATS)}.")
+    known = isinstance(given, dict) and given.get("format") == (FORMAT if is_bill else EXCERPT)
+    require(known, _other_format(given))
     content = table(given, _keys(given) if is_bill else _EXCERPT, "the content")
     member = table(content["member"], ("index", "id", "account") if is_bill else ("index", "account"), "the member")
     if not (is_bill and content["ledger"] is content["mandate"] is member["account"] is None):  # made without a ledger
         table(content["ledger"], ("chainId", "community", "settlement"), "the ledger")
     require(_is_number(content["member"]["index"], 32), "the member's index is no number of a member.")
     require(isinstance(content["slots"], list), "the slots are no list.")
-    shown = _SLOT[:-1] if content["format"] in FIRST else _SLOT
     for line in content["slots"]:
-        table(line, _line(line, shown) if is_bill else shown, "a slot")
+        table(line, _line(line) if is_bill else _SLOT, "a slot")
         require(_is_number(line["slot"], 64), "a slot's start is no time in unix seconds.")
     require(isinstance(document["proofs"], dict), "the proofs are no table.")
     if is_bill:
         _whole_bill(content, document["anchor"])
     return document
+
+
+def _other_format(given: Any) -> str:
+    """What is wrong with content that is not of today's formats."""
+    named = given.get("format") if isinstance(given, dict) else None
+    if isinstance(named, str) and re.fullmatch("commonwatt-(bill|slot)/[0-9]{1,3}", named, re.ASCII):
+        return f"its format is {named}; the version of commonwatt that wrote it checks it, this one {FORMAT}."
+    return f"the format is none of {FORMAT}, {EXCERPT}."
 
 
 def _keys(said: Mapping[str, Any]) -> tuple[str, ...]:
@@ -84,10 +91,10 @@ def _keys(said: Mapping[str, Any]) -> tuple[str, ...]:
     return (*_BILL, "charters" if "charters" in said else "tariff", *more)
 
 
-def _line(line: Any, shown: tuple[str, ...]) -> tuple[str, ...]:
+def _line(line: Any) -> tuple[str, ...]:
     """A line says what it rests on only where its reading did not come in time, and shares only where there are any."""
     more = [key for key in ("metered", "shares") if isinstance(line, dict) and key in line]
-    return (*shown, "prices", "grid", *more)
+    return (*_SLOT, "prices", "grid", *more)
 
 
 def _whole_bill(content: Mapping[str, Any], anchor: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from commonwatt.accounts.promise import Promise
@@ -16,62 +17,63 @@ _FULL: Final = 2**30
 _Ends = dict[tuple[Post, int], Page]
 
 
-def between(pages: Sequence[Page], promises: Iterable[Promise] = ()) -> list[Fault]:
+def between(pages: Sequence[Page], promises: Iterable[Promise] = (), *, by_registers: bool = False) -> list[Fault]:
     """Faults of trades of which the pages of both ends are there, or the commitment and the page of one.
 
     promises : trades that were committed, shown by whatever document
+    by_registers : whether import and export count apart
     """
-    ends = {(page.post, page.member): page for page in pages}
+    ends = {(page.post, page.member): page for page in pages if page.statement}
     found: list[Fault] = []
     for page in ends.values():
-        for line in page.trading:
-            found += _of_trade(page, line, ends)
+        for line in page.lines:
+            found += _of_trade(page, line, ends, by_registers=by_registers)
     found += [fault for promise in promises for page in ends.values() for fault in left_out(page, promise)]
     return found
 
 
 def committed(page: Page, beside: Ways, commitment: bytes | None) -> list[Promise]:
     """The trades of which a page shows that they were committed. commitment : what the chain holds for the slot"""
-    shown = zip(page.trading, beside.trades, strict=False)
-    own = [(line.trade, way) for line, way in shown if line.trade and line.trade.slot == page.post.slot]
-    found = [Promise(trade, way) for trade, way in own if way is not None]
+    own = [line.trade for line in page.lines if line.trade.slot == page.post.slot]
+    found = [Promise(trade, beside.committed[trade.number]) for trade in own if trade.number in beside.committed]
     return [promise for promise in found if promise.under(page.post.orders, commitment)]
 
 
-def _of_trade(page: Page, line: ShownLine, ends: _Ends) -> Iterator[Fault]:
+def _of_trade(page: Page, line: ShownLine, ends: _Ends, *, by_registers: bool) -> Iterator[Fault]:
     """What the other end of a line's trade shows."""
     trade = line.trade
-    if trade is None or page.member not in (trade.buyer, trade.seller) or trade.slot != page.post.slot:
+    if page.member not in (trade.buyer, trade.seller) or trade.slot != page.post.slot:
         return
     there = ends.get((page.post, trade.seller if page.member == trade.buyer else trade.buyer))
     if there is None or there is page:
         return
-    if around := there.around(trade):
-        says = f"trade {trade.number} has a line of one end alone"
-        yield fault_of(page, says, "challengeMissing", trade, there.member == trade.seller, [line.leaf], (), *around)
+    if missing := there.missing(trade):
+        says, here = f"trade {trade.number} has a line of one end alone", (page.leaf(line),)
+        yield fault_of(page, says, "challengeMissing", replace(missing, counterpart=(page.stated,), booked=here))
     elif page.member == trade.buyer:
-        other = next(each for each in there.trading if each.statement.trade == line.statement.trade)
-        if line.added[0] + other.added[0] != 0:
-            says = f"the two ends of trade {trade.number} settle {line.added[0]} Wh and {other.added[0]} Wh"
-            yield fault_of(page, says, "challengeSides", line.pair, other.pair)
+        other = next(each for each in there.lines if each.line.trade == line.line.trade)
+        if line.wh + other.wh != 0:
+            says = f"the two ends of trade {trade.number} settle {line.wh} Wh and {other.wh} Wh"
+            sides = page.stated, page.pair(line), there.stated, there.pair(other)
+            yield fault_of(page, says, "challengeSides", *sides)
         else:
-            yield from _cut(page, line, there, other, trade)
+            yield from _cut(page, line, there, other, by_registers=by_registers)
 
 
-def _cut(buys: Page, line: ShownLine, sells: Page, other: ShownLine, trade: Trade) -> Iterator[Fault]:
+def _cut(buys: Page, line: ShownLine, sells: Page, other: ShownLine, *, by_registers: bool) -> Iterator[Fault]:
     """A committed trade that settles less, though both meters counted all that was ordered and the buyer could pay."""
-    drawn, fed, bought, sold = buys.reading, sells.reading, line.consent, other.consent
+    drawn, fed, bought, sold, trade = buys.reading, sells.reading, line.consent, other.consent, line.trade
     if not (isinstance(bought, Order) and isinstance(sold, Order)) or drawn is None or fed is None:
         return
-    last = sells.lines[-1].statement
-    named = [line.statement.reading, last.reading] == [hash_of(drawn), hash_of(fed)]
-    enough = buys.net >= bought.wh and -sells.net >= sold.wh and last.money < _FULL
-    paid = (each for each in buys.trading if each.added[1] < 0)
-    later = next(((each, at) for each in paid if (at := each.trade) and _is_later(at, trade)), None)
-    if line.added[0] < trade.wh and named and enough and later:
-        told = "both meters counted all that was ordered"
-        says = f"trade {trade.number} settles {line.added[0]} of {trade.wh} Wh, and {told}"
-        proof = Cut(trade, (*line.pair,), later[1], (*later[0].pair,), (*sells.ends,), bought, sold, drawn, fed)
+    buyer, seller = buys.stated, sells.stated
+    named = [buyer.statement.reading, seller.statement.reading] == [hash_of(drawn), hash_of(fed)]
+    counted = (drawn.wh_in, fed.wh_out) if by_registers else (buys.net, -sells.net)
+    enough = counted[0] >= bought.wh and counted[1] >= sold.wh and seller.statement.money < _FULL
+    later = next((each for each in buys.lines if each.added[2] < 0 and _is_later(each.trade, trade)), None)
+    if line.wh < trade.wh and named and enough and later:
+        says = f"trade {trade.number} settles {line.wh} of {trade.wh} Wh, and both meters counted all that was ordered"
+        lines = (*buys.pair(line),), later.trade, (*buys.pair(later),)
+        proof = Cut(trade, buyer, *lines, seller, bought, sold, drawn, fed)
         yield fault_of(buys, says, "challengeCut", proof)
 
 

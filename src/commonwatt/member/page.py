@@ -1,29 +1,40 @@
 """What a member is shown of one slot, in a bill or an excerpt, read once for all who look for faults in it.
 
-A page is whole when every line is under the posted roots, the member's own lines stand side by side between those of
-others, and each of them comes with its trade, the consent that it names and the reading, all signed by whom they
-have to be. Whether the lines are right is another question: `faults` and `verify_slot` ask it.
+A page is whole when the member's statement, or the empty place that shows that it has none, is under the posted root,
+its lines are all that the statement is over, and each of them comes with its trade, the consent that it names and the
+reading, all signed by whom they have to be. Whether the lines are right is another question: `faults` and
+`verify_slot` ask it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
-from commonwatt.accounts.orders import order_of
+from commonwatt.accounts.document import hex_text, to_hashes
+from commonwatt.accounts.orders import CONSENTS, order_of
 from commonwatt.accounts.promise import Placed
-from commonwatt.accounts.statements import place_of
+from commonwatt.accounts.statements import (
+    Booked,
+    empty_place,
+    line_tree,
+    lines_of,
+    place_of,
+    salt_of,
+    statement_of,
+)  # fmt: skip
 from commonwatt.community.wording import signer_of
 from commonwatt.errors import VerificationError
-from commonwatt.ledger.client.disputes import Leaf
-from commonwatt.proof import Domain, hash_struct, keccak, proofs_of, root_of, verify, verify_order
-from commonwatt.records import ZERO_HASH, Mandate, Order, Post, Reading, Signed, Statement, Trade
+from commonwatt.ledger.client.disputes import Leaf, Missing, Stated
+from commonwatt.proof import Domain, Tree, hash_struct, keccak, led_by, root_of, root_of_empty, verify, verify_order
+from commonwatt.records import ZERO_HASH, Line, Mandate, Order, Post, Reading, Signed, Statement, Trade
 from commonwatt.records.schema import Record, from_json, from_list, schema, to_bytes
 
 R = TypeVar("R", bound=Record)
 _TRADE = (*(field.label for field in schema(Trade)), "settledWh", "payment", "order")
-_PROOF = ("post", "lines", "trades", "committed", "reading", "orders")
+_PROOF = ("revision", "salt", "siblings", "committed", "orders", "stated")
 
 
 @dataclass(frozen=True)
@@ -45,104 +56,100 @@ class Agreed:
 
 @dataclass(frozen=True)
 class ShownLine:
-    """A line of the member's statements with what it rests on.
+    """A line of the member's with what it rests on.
 
-    before : the member's line before it
-    trade : None for a line without one
-    consent : the order or the mandate that the line names
+    position : its place among the member's
+    added : what it adds to the sums of the line before: energy bought and sold [Wh], and money, positive = received
+    consent : the order or the mandate that it names
     """
 
-    leaf: Leaf
-    before: Leaf | None
-    trade: Trade | None
-    consent: Order | Mandate | None
+    line: Line
+    position: int
+    added: tuple[int, int, int]
+    trade: Trade
+    consent: Order | Mandate
 
     @property
-    def statement(self) -> Statement:
-        """The line itself."""
-        return self.leaf.statement
-
-    @property
-    def pair(self) -> list[Leaf]:
-        """The line, behind the one whose sums it goes on from."""
-        return [self.before, self.leaf] if self.before else [self.leaf]
-
-    @property
-    def added(self) -> tuple[int, int]:
-        """What the line adds to the sums: energy [Wh], positive = bought, and money, positive = received."""
-        before = self.before.statement if self.before else None
-        line = self.statement
-        return (line.wh - before.wh, line.money - before.money) if before else (line.wh, line.money)
+    def wh(self) -> int:
+        """Energy that the line adds [Wh], positive = bought."""
+        return self.added[0] - self.added[1]
 
 
 @dataclass(frozen=True)
 class Page:
-    """All that a member is shown of a post: its lines between the neighbours', its trades, and its reading.
+    """All that a member is shown of a post: its statement, its lines, its trades, and its reading.
 
-    leaves : the member's, and the ones before and behind them
+    statement : the member's; None when it has none
+    siblings : from there, or from the empty place that shows that there is none, to the post
     reading : None where none counts: the home is settled as if it had used and made nothing
-    earlier : of a later revision, if it is shown: the one before, with the member's last line there and the one behind
-        it, or the lines around its missing place
     orders : those of the member that replaced or cancelled others
     """
 
     post: Post
     member: int
     mandate: Mandate
-    leaves: tuple[Leaf, ...]
+    statement: Statement | None
+    siblings: tuple[bytes, ...]
     lines: tuple[ShownLine, ...]
     trades: tuple[Agreed, ...]
     reading: Reading | None
-    earlier: tuple[Post, tuple[Leaf, ...]] | None = None
     orders: tuple[Placed, ...] = ()
 
     @property
-    def ends(self) -> list[Leaf]:
-        """The member's last line and the one behind it."""
-        return [*self.leaves[-2:]]
+    def stated(self) -> Stated:
+        """The statement, as the contract takes it. Raises VerificationError when there is none."""
+        if self.statement is None:
+            raise VerificationError("the member was passed over.")
+        return Stated(self.member, self.statement, self.siblings)
+
+    @cached_property
+    def tree(self) -> Tree:
+        """Of the lines."""
+        return line_tree(line.line for line in self.lines)
+
+    def leaf(self, line: ShownLine) -> Leaf:
+        """One of the lines, as the contract takes it."""
+        return Leaf(line.line, line.position, self.tree.proof(line.position))
+
+    def pair(self, line: ShownLine) -> list[Leaf]:
+        """A line, behind the one whose sums it goes on from."""
+        return [self.leaf(each) for each in self.lines[max(line.position - 1, 0) : line.position + 1]]
 
     @property
     def net(self) -> int:
         """What the reading counts [Wh], positive = into the home; 0 without one."""
         return self.reading.wh_in - self.reading.wh_out if self.reading else 0
 
-    @property
-    def trading(self) -> list[ShownLine]:
-        """The lines with a trade."""
-        return [line for line in self.lines if line.trade]
+    def behind(self, place: int) -> tuple[bytes, ...]:
+        """What shows that no line stands at the place behind the last one; nothing where the tree ends there."""
+        return self.tree.proof(place) if 0 < place < 1 << self.tree.depth else ()
 
-    def around(self, trade: Trade) -> tuple[list[Leaf], list[Trade]] | None:
-        """Where a trade of the member's would stand: the lines before and behind its place, and the trade of each, or
-        any of a line that has none or is another member's. None when its line is there.
+    def missing(self, trade: Trade) -> Missing | None:
+        """What shows that the member has no line of a trade of its; None when it has, or has no statement.
+
+        Whether the trade was committed, or the other end has a line of it, is still to be added.
         """
-        wanted, place = hash_struct(trade), place_of(trade, self.member)
-        trades = {line.leaf.position: line.trade for line in self.lines if line.trade}
-        if any(line.statement.trade == wanted for line in self.lines):
+        wanted = hash_struct(trade)
+        if self.statement is None or any(line.line.trade == wanted for line in self.lines):
             return None
-
-        def is_before(leaf: Leaf) -> bool:
-            line, its = leaf.statement, trades.get(leaf.position)
-            if line.member != self.member or its is None:
-                return line.member <= self.member
-            return (line.order, its.buyer != self.member, its.number) < place
-
-        behind = next((number for number, leaf in enumerate(self.leaves) if not is_before(leaf)), 0)
-        around = [*self.leaves[max(behind - 1, 0) : behind + 1]]
-        return around, [trades.get(leaf.position) or trade for leaf in around]
+        own = [(line.line.order, line.trade.buyer != self.member, line.trade.number) for line in self.lines]
+        place = next((at for at, its in enumerate(own) if its >= place_of(trade, self.member)), len(own))
+        around = self.lines[max(place - 1, 0) : place + 1]
+        behind = self.behind(place) if place == len(own) else ()
+        leaves, beside = tuple(map(self.leaf, around)), tuple(line.trade for line in around)
+        sells = trade.seller == self.member
+        return Missing(trade, sells, (), (), (), self.stated, place, leaves, beside, behind)
 
 
 @dataclass(frozen=True)
 class Ways:
-    """Siblings to the roots that are not the statements'.
+    """What the proof shows beside the page: siblings of the trades that were committed before delivery, by number.
 
-    root : of the trades that were committed before delivery
-    trades : of each line with a trade, to that root; None for a trade that was made after delivery
-    reading : to the post's root of readings
+    root : of these; None when none is shown
     """
 
-    root: bytes
-    trades: tuple[tuple[bytes, ...] | None, ...]
-    reading: tuple[bytes, ...]
+    root: bytes | None
+    committed: Mapping[int, tuple[bytes, ...]]
 
 
 def require(holds: bool, otherwise: str) -> None:
@@ -158,72 +165,74 @@ def table(given: Any, keys: Sequence[str], what: str) -> Mapping[str, Any]:
     return dict(given)
 
 
-def mandate_of(given: Any, account: bytes, domain: Domain) -> Mandate:
+def mandate_of(given: Any, account: bytes, domain: Domain) -> Signed[Mandate]:
     """The mandate of the member with this account [address], as a document shows it.
 
     Raises VerificationError or RecordError when it is another member's, or not signed by the member.
     """
     mandate, signature = _parts(Mandate, given)
     require(mandate.member == account, "The mandate is another member's.")
-    verify(domain, Signed(mandate, b"", signature), account)
-    return mandate
+    signed = Signed(mandate, hash_struct(mandate), signature)
+    verify(domain, signed, account)
+    return signed
 
 
-def post_of(proof: Any) -> Post:
-    """The post that a proof is about. Raises VerificationError or RecordError."""
-    keys = (*_PROOF, "earlier") if isinstance(proof, dict) and "earlier" in proof else _PROOF
-    post = from_json(Post, table(proof, keys, "the proof")["post"])
-    hash_struct(post)  # refuses what fits no field
-    return post
+def revision_of(proof: Any) -> int:
+    """Which revision of the slot a proof is about. Raises VerificationError."""
+    revision = _whole(table(proof, _PROOF, "the proof")["revision"])
+    require(0 <= revision < 1 << 32, "the revision is no number of one.")
+    return revision
 
 
-def read(shown: Mapping[str, Any], proof: Any, member: int, mandate: Mandate, domain: Domain) -> Page:
-    """The page of the member with this index. Raises VerificationError or RecordError when it is not whole.
+def read(
+    shown: Mapping[str, Any], proof: Any, member: int, mandate: Signed[Mandate], domain: Domain, post: Post
+) -> Page:
+    """The page of the member with this index, of a post. Raises VerificationError or RecordError when it is not whole.
 
-    Whether the lines and the posted readings are of the reading that is shown is another question (`require_read`).
+    Whether the statement is of the reading that is shown is another question (`require_read`).
     """
-    post = post_of(proof)
-    leaves = _leaves(proof["lines"], post)
-    whose = [leaf.statement.member for leaf in leaves]
-    before = int(leaves[0].position > 0 or (whose[0] != member and len(leaves) > 1))
-    own = leaves[before:-1]
-    require(len(leaves) > before and member not in (*whose[:before], whose[-1]), "not all of the lines are shown.")
-    require(all(leaf.statement.member == member for leaf in own), "a line of another member stands among the lines.")
-    trades = _trades(shown, mandate, domain)
-    lines = tuple(_lines(own, trades, mandate))
-    reading, earlier = read_reading(shown["reading"], domain), _earlier(proof.get("earlier"), member)
-    later = tuple(_placed(each, mandate, domain, post) for each in _list(proof["orders"]))
-    return Page(post, member, mandate, leaves, lines, trades, reading, earlier, later)
+    require(revision_of(proof) == post.revision, "it is of another revision than what is posted.")
+    reading = read_reading(shown["reading"], domain)
+    trades = _trades(shown, member, mandate, domain)
+    signature = mandate.signature if reading is None else to_bytes(shown["reading"]["signature"], 65)
+    statement, lines = _statement(proof, post, member, trades, hash_of(reading), signature)
+    siblings = to_hashes(proof["siblings"])
+    require(_stands(statement, member, siblings, post), "the statement does not lead to the posted ones.")
+    own = tuple(_lines(lines, trades, mandate))
+    later = tuple(_placed(each, mandate.record, domain, post) for each in _list(proof["orders"]))
+    return Page(post, member, mandate.record, statement, siblings, own, trades, reading, later)
 
 
-def ways(proof: Mapping[str, Any]) -> Ways:
+def ways(page: Page, proof: Mapping[str, Any]) -> Ways:
     """What the proof shows beside the page. Raises VerificationError or RecordError."""
-    committed = (None if each is None else _hashes(each) for each in _list(proof["committed"]))
-    return Ways(to_bytes(proof["trades"], 32), tuple(committed), _hashes(proof["reading"]))
+    if proof["committed"] is None:
+        return Ways(None, {})
+    given = table(proof["committed"], ("depth", "beside"), "what was committed")
+    hashes = {each.trade.number: each.hash for each in page.trades if each.order}
+    try:
+        return Ways(*led_by(hashes, _whole(given["depth"]), to_hashes(given["beside"])))
+    except ValueError as error:
+        raise VerificationError(f"the trades do not lead to what was committed: {error}.") from None
 
 
 def require_committed(page: Page, shown: Ways, commitment: bytes | None) -> None:
-    """Each trade by order is one that was committed before delivery, each other one is under the mandate.
+    """The trades by order are those that were committed before delivery under their numbers.
 
     commitment : what the chain holds for the slot
     Raises VerificationError.
     """
+    by_order = any(isinstance(line.consent, Order) for line in page.lines)
+    if shown.root is None:
+        require(not by_order, "a trade by order was not committed before delivery.")
+        return
     committed = commitment == keccak(page.post.orders + shown.root)
     require(committed, "these are not the orders and trades that were committed before delivery.")
-    require(len(shown.trades) == len(page.trading), "there are more proofs than trades, or fewer.")
-    for line, siblings in zip(page.trading, shown.trades, strict=True):
-        by_order, trade = isinstance(line.consent, Order), line.trade
-        require(siblings is not None or not by_order, "a trade by order was not committed before delivery.")
-        require(siblings is None or by_order, "a day-ahead trade without the member's order.")
-        if trade is not None and siblings is not None:
-            there = leads(line.statement.trade, trade.number, siblings, shown.root)
-            require(there, "a day-ahead trade is not the one that was committed before delivery.")
 
 
 def require_read(page: Page) -> None:
-    """The lines are of the reading that is shown. Raises VerificationError."""
-    same = all(line.statement.reading == hash_of(page.reading) for line in page.lines[-1:])
-    require(same, "the lines are of another reading.")
+    """The statement is of the reading that is shown. Raises VerificationError."""
+    same = page.statement is None or page.statement.reading == hash_of(page.reading)
+    require(same, "the statement is of another reading.")
 
 
 def read_reading(given: Any, domain: Domain) -> Reading | None:
@@ -245,66 +254,69 @@ def leads(struct_hash: bytes, position: int, siblings: Sequence[bytes], root: by
     return root != ZERO_HASH and root_of(struct_hash, position, siblings) == root
 
 
-def _lines(own: Sequence[Leaf], trades: Sequence[Agreed], mandate: Mandate) -> list[ShownLine]:
+def _statement(
+    proof: Mapping[str, Any], post: Post, member: int, trades: Sequence[Agreed], reading: bytes, signature: bytes
+) -> tuple[Statement | None, Sequence[Line]]:
+    """The member's statement and its lines: as its trades say, or as the proof says that they are.
+
+    reading : struct hash of the reading that is shown; signature : from which the salt follows where none is shown
+    """
+    stated = proof["stated"]
+    if stated is False:
+        require(not trades and proof["salt"] is None, "there are trades, and no statement.")
+        return None, ()
+    signed = proof["salt"] is None
+    salt = salt_of(signature, post.slot, post.revision) if signed else to_bytes(proof["salt"], 32)
+    if stated is None:
+        lines = lines_of(member, [Booked(each.trade, each.hash, each.settled) for each in trades])
+        return statement_of(lines, reading, salt), lines
+    given = table(stated, ("sums", "lines"), "the statement")
+    own = [from_list(Line, each) for each in _list(given["lines"])]
+    statement = from_list(Statement, [*_list(given["sums"]), hex_text(salt)])
+    require(line_tree(own).root == statement.lines, "not all of the lines are shown.")
+    return statement, own
+
+
+def _stands(statement: Statement | None, member: int, siblings: Sequence[bytes], post: Post) -> bool:
+    """Whether the member's statement, or an empty place where it has none, is under the post."""
+    if statement is None:
+        return root_of_empty(empty_place(member, len(siblings)), siblings) == post.statements != ZERO_HASH
+    return leads(hash_struct(statement), member, siblings, post.statements)
+
+
+def _lines(own: Sequence[Line], trades: Sequence[Agreed], mandate: Signed[Mandate]) -> Iterator[ShownLine]:
     by_hash = {each.hash: each.trade for each in trades}
     consents: dict[bytes, Order | Mandate] = {hash_struct(each.order): each.order for each in trades if each.order}
-    consents[hash_struct(mandate)] = mandate
-    lines: list[ShownLine] = []
-    for leaf in own:
-        line = leaf.statement
-        before = lines[-1].leaf if lines and line.index else None
-        if line.trade == ZERO_HASH:
-            lines.append(ShownLine(leaf, before, None, None))
-            continue
-        require(line.trade in by_hash, f"the trade of line {line.index} is not shown.")
-        require(line.order in consents, f"line {line.index} rests on no order or mandate of the member.")
-        lines.append(ShownLine(leaf, before, by_hash[line.trade], consents[line.order]))
-    return lines
+    consents[mandate.hash] = mandate.record
+    sums = (0, 0, 0)
+    for place, line in enumerate(own):
+        require(line.trade in by_hash, f"the trade of line {place} is not shown.")
+        require(line.order in consents, f"line {place} rests on no order or mandate of the member.")
+        bought, sold, money = sums
+        sums = line.bought, line.sold, line.money
+        added = line.bought - bought, line.sold - sold, line.money - money
+        yield ShownLine(line, place, added, by_hash[line.trade], consents[line.order])
 
 
-def _leaves(given: Any, post: Post) -> tuple[Leaf, ...]:
-    """Lines side by side, which their border leads to the posted statements."""
-    shown = table(given, ("first", "depth", "leaves", "border"), "what is shown of the lines")
-    statements = [from_list(Statement, each) for each in _list(shown["leaves"])]
-    first, hashes = _whole(shown["first"]), [hash_struct(each) for each in statements]
-    try:
-        root, ways = proofs_of(hashes, first, _whole(shown["depth"]), _hashes(shown["border"]))
-    except ValueError as error:
-        raise VerificationError(f"the lines do not lead to the posted statements: {error}.") from None
-    require(root == post.statements != ZERO_HASH, "the lines do not lead to the posted statements.")
-    here = all((each.slot, each.revision) == (post.slot, post.revision) for each in statements)
-    require(here, "a line is of another slot or revision.")
-    return tuple(map(Leaf, statements, range(first, first + len(ways)), ways))
-
-
-def _earlier(given: Any, member: int) -> tuple[Post, tuple[Leaf, ...]] | None:
-    """What the revision before has of the member: its last line and the one behind it, or those around its place."""
-    if given is None:
-        return None
-    shown = table(given, ("post", "ends"), "the revision before")
-    post = from_json(Post, shown["post"])
-    ends = _leaves(shown["ends"], post)
-    low = (ends[0].statement.member, ends[0].position) if len(ends) > 1 else (-1, -1)
-    there = 0 < len(ends) <= 2 and low[0] <= member < ends[-1].statement.member and low[1] + 1 == ends[-1].position
-    require(there, "the member's last line of the revision before is not shown.")
-    return post, ends
-
-
-def _trades(shown: Mapping[str, Any], mandate: Mandate, domain: Domain) -> tuple[Agreed, ...]:
+def _trades(shown: Mapping[str, Any], member: int, mandate: Signed[Mandate], domain: Domain) -> tuple[Agreed, ...]:
     """The trades of a slot, and the orders that they name: each of these is shown once, and none besides."""
-    orders = [_order(each, mandate, domain) for each in _list(shown["orders"])]
-    trades = [dict(table(each, _TRADE, "a trade")) for each in _list(shown["trades"])]
-    named = [trade["order"] for trade in trades if trade["order"] is not None]
-    there = all(type(place) is int for place in named) and {*named} == {*range(len(orders))}
-    require(there, "the orders that are shown are not those that the trades name.")
-    return tuple(_agreed(trade, orders) for trade in trades)
-
-
-def _agreed(given: dict[str, Any], orders: Sequence[Order]) -> Agreed:
-    settled, paid = (_whole(given.pop(name)) for name in ("settledWh", "payment"))
-    place = given.pop("order")
-    trade = from_json(Trade, given)
-    return Agreed(trade, hash_struct(trade), settled, paid, None if place is None else orders[place])
+    orders = [_order(each, mandate.record, domain) for each in _list(shown["orders"])]
+    hashes = [hash_struct(order) for order in orders]
+    found = []
+    for given in _list(shown["trades"]):
+        require(isinstance(given, dict), "a trade is no table.")
+        place = given.get("order")
+        require(place is None or (type(place) is int and 0 <= place < len(orders)), "a trade names no order.")
+        consent = hex_text(mandate.hash if place is None else hashes[place])
+        own = {name: consent for end, name in CONSENTS.items() if given.get(end) == member}
+        trade = dict(table({**own, **given}, _TRADE, "a trade"))
+        settled, paid = (_whole(trade.pop(name)) for name in ("settledWh", "payment"))
+        order = None if trade.pop("order") is None else orders[place]
+        record = from_json(Trade, trade)
+        found.append(Agreed(record, hash_struct(record), settled, paid, order))
+    named = {given["order"] for given in shown["trades"]} - {None}
+    require(named == {*range(len(orders))}, "the orders that are shown are not those that the trades name.")
+    return tuple(found)
 
 
 def _order(given: Any, mandate: Mandate, domain: Domain) -> Order:
@@ -319,7 +331,7 @@ def _order(given: Any, mandate: Mandate, domain: Domain) -> Order:
 def _placed(given: Any, mandate: Mandate, domain: Domain, post: Post) -> Placed:
     shown = table(given, ("order", "position", "siblings"), "an order")
     order = _order(shown["order"], mandate, domain)
-    position, siblings = _whole(shown["position"]), _hashes(shown["siblings"])
+    position, siblings = _whole(shown["position"]), to_hashes(shown["siblings"])
     require(leads(hash_struct(order), position, siblings, post.orders), "an order does not lead to the posted ones.")
     return Placed(order, position, siblings)
 
@@ -338,7 +350,3 @@ def _list(given: Any) -> Sequence[Any]:
 def _whole(given: Any) -> int:
     require(type(given) is int, "a whole number is missing.")
     return int(given)
-
-
-def _hashes(given: Any) -> tuple[bytes, ...]:
-    return tuple(to_bytes(each, 32) for each in _list(given))

@@ -1,7 +1,7 @@
 """Check a bill against the chain alone: neither the exchange nor its files are asked.
 
-What is proved: the content is the one that the operators anchored for the period; each local line is a leaf of a
-settled post, the lines run without a gap, and their sum is what the ledger moved; the member signed an order or the
+What is proved: the content is the one that the operators anchored for the period; the local trades make
+the statement of a settled post, nothing is left out, and their sum is what the ledger moved; the member signed an order or the
 mandate for every trade, within its limits; day-ahead trades are those that were committed before delivery; the
 reading is the member's own meter's; the rest was priced and added up as the bill says. What the utility's prices,
 levies and VAT are is the operators' word, unless the member knows its community's file (`terms`): then they are that
@@ -23,7 +23,6 @@ from commonwatt.ledger.client.abi import COMMUNITY
 from commonwatt.ledger.client.charters import charters, held
 from commonwatt.member import on_account
 from commonwatt.member.document import CHANGED, leads_to_its_root, named, read, whole
-from commonwatt.member.first_format import today
 from commonwatt.member.known import Known, Remembered, name_of
 from commonwatt.member.page import mandate_of, require
 from commonwatt.member.shares import as_divided, charged
@@ -32,7 +31,7 @@ from commonwatt.member.trust import Pins, Trust, opened
 from commonwatt.member.verify_slot import check_slot
 from commonwatt.plain import many
 from commonwatt.proof import Key, hash_struct
-from commonwatt.records import Anchor, Mandate
+from commonwatt.records import Anchor, Mandate, Signed
 from commonwatt.records.schema import to_bytes
 from commonwatt.units import MAX_PRICE, WH_PER_KWH
 
@@ -137,8 +136,7 @@ def verify_bill(bill: Any, client: LedgerClient) -> Verified:
         if not leads_to_its_root(bill):
             raise VerificationError(f"The bill's content is not what was anchored: {CHANGED}{disagreement(bill)}")
         _anchored(bill["content"], bill["anchor"], client)
-        told = today(bill)
-        content, proofs = told["content"], told["proofs"]
+        content, proofs = bill["content"], bill["proofs"]
         mandate = _member(content, client)
         slots, member = content["slots"], content["member"]
         _covers(content, slots, proofs, client)
@@ -162,8 +160,7 @@ def verify_bill(bill: Any, client: LedgerClient) -> Verified:
 def disagreement(bill: Mapping[str, Any]) -> str:
     """Of a bill that was changed: a sentence on where its figures do not add up; empty where they do."""
     try:
-        told = today(bill)
-        content, proofs = told["content"], told["proofs"]
+        content, proofs = bill["content"], bill["proofs"]
         _amounts(content, {line["slot"] for line in content["slots"] if proofs.get(str(line["slot"])) is None})
     except VerificationError as error:
         return f" {error}"
@@ -183,7 +180,7 @@ def _anchored(content: Any, anchor: Any, client: LedgerClient) -> None:
     require(index == content["member"]["index"], "The bill stands at another member's place.")
 
 
-def _member(content: Any, client: LedgerClient) -> Mandate:
+def _member(content: Any, client: LedgerClient) -> Signed[Mandate]:
     """The bill is of this chain and of an account of the member, which signed the mandate; returns that.
 
     Where another account replaced it, what it signed counts for what was agreed by then.
@@ -200,7 +197,7 @@ def _member(content: Any, client: LedgerClient) -> Mandate:
         client.view(COMMUNITY, "memberOfAccountAt", account, max(traded))  # refuses one that was replaced before
     mandate = mandate_of(content["mandate"], account, client.domain)
     period = content["period"]
-    valid = mandate.valid_from <= period["from"] and period["until"] <= mandate.valid_until
+    valid = mandate.record.valid_from <= period["from"] and period["until"] <= mandate.record.valid_until
     require(valid, "The mandate does not cover the bill's period.")
     return mandate
 

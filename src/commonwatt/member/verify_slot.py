@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from commonwatt.accounts.document import CORRECTED, MEASURED, NOT_MEASURED, metered
 from commonwatt.errors import RecordError, VerificationError
 from commonwatt.member.faults import Chain, proved
-from commonwatt.member.page import Page, Ways, leads, read, read_reading, require, require_committed, require_read, ways
-from commonwatt.proof import checksum_address, hash_struct, root_of_empty
-from commonwatt.records import Mandate, Order, Post, Reading
+from commonwatt.member.page import Page, read, read_reading, require, require_committed, require_read, revision_of, ways
+from commonwatt.proof import checksum_address, hash_struct
+from commonwatt.records import Mandate, Order, Post, Reading, Signed
 from commonwatt.records.deltas import unpack_deltas
 from commonwatt.units import decimal_text
 
@@ -21,7 +21,7 @@ LAST_REVISION: Final = 2**32 - 1
 
 
 def check_slot(
-    line: Mapping[str, Any], proof: Mapping[str, Any] | None, member: int, mandate: Mandate, client: LedgerClient
+    line: Mapping[str, Any], proof: Mapping[str, Any] | None, member: int, mandate: Signed[Mandate], client: LedgerClient
 ) -> int:
     """Check a slot of the bill; returns the number of proved lines. Raises VerificationError.
 
@@ -31,16 +31,16 @@ def check_slot(
         if proof is None:
             _missed(line, member, client)
             return 0
-        page, shown = read(line, proof, member, mandate, client.domain), ways(proof)
+        post = _final(line["slot"], revision_of(proof), client)
+        page = read(line, proof, member, mandate, client.domain, post)
         require_read(page)
-        _final(page.post, line["slot"], client)
-        require(bool(page.lines), "the member was passed over.")
         _moved(page, client)
         _right(page, client)
-        require_committed(page, shown, client.commitment(page.post.slot))
+        require_committed(page, ways(page, proof), client.commitment(post.slot))
         _within_mandate(page)
         _as_billed(page)
-        _metered(page, shown, client)
+        if page.reading:
+            _own(page.reading, member, client)
         _told(page, line.get("metered", MEASURED))
         _rest(page, line["grid"]["wh"])
     except (VerificationError, RecordError) as error:
@@ -70,20 +70,21 @@ def _own(reading: Reading, member: int, client: LedgerClient) -> None:
         raise VerificationError(f"meter {checksum_address(reading.meter)} is not this member's.")
 
 
-def _final(post: Post, slot: int, client: LedgerClient) -> None:
-    """The post is on the chain, applied, and the last revision of its slot."""
-    digest = client.domain.digest(hash_struct(post))
-    posting = client.posted(post.slot, post.revision)
-    require(posting is not None and posting.digest == digest and post.slot == slot, "this was not posted.")
-    require(posting is not None and posting.final, "the post is not final yet.")
-    later = client.posted(slot, post.revision + 1) if post.revision < LAST_REVISION else None
+def _final(slot: int, revision: int, client: LedgerClient) -> Post:
+    """The post as the chain announced it: it is applied, and the last revision of its slot."""
+    post, posting = client.announced(slot, revision), client.posted(slot, revision)
+    if post is None or posting is None or posting.digest != client.domain.digest(hash_struct(post)):
+        raise VerificationError("this was not posted.")
+    require(posting.final, "the post is not final yet.")
+    later = client.posted(slot, revision + 1) if revision < LAST_REVISION else None
     require(later is None or not later.final, "a later revision has corrected this one.")
+    return post
 
 
 def _moved(page: Page, client: LedgerClient) -> None:
     """The lines add up to what the ledger moved: a revision is applied on top of those before it."""
     moved = sum(_delta(page, client, revision) for revision in range(page.post.revision + 1))
-    stated = page.lines[-1].statement.money
+    stated = page.stated.statement.money
     if moved != stated:
         moves, sums = (decimal_text(lanes * client.unit) for lanes in (moved, stated))
         raise VerificationError(f"the ledger moved {moves}, the lines add up to {sums}.")
@@ -100,7 +101,8 @@ def _delta(page: Page, client: LedgerClient, revision: int) -> int:
 def _right(page: Page, client: LedgerClient) -> None:
     """Nothing in it is a fault that the chain would delete the post for."""
     deltas = client.posted_deltas(page.post.slot, page.post.revision) or b""
-    for fault in proved(page, Chain(client.domain, None, deltas, client.unit), {}):
+    chain = Chain(client.domain, None, deltas, client.unit, before=None, by_registers=client.by_registers)
+    for fault in proved(page, chain, {}):
         raise VerificationError(f"{fault.says.partition(': ')[2]}.")
 
 
@@ -110,12 +112,12 @@ def _within_mandate(page: Page) -> None:
     What the member ordered itself, in words, needs no mandate.
     """
     mandate, used = page.mandate, dict[tuple[bytes, bool], int]()
-    for line in page.trading:
-        if line.trade is None or not isinstance(line.consent, Order) or line.consent.text:
+    for line in page.lines:
+        if not isinstance(line.consent, Order) or line.consent.text:
             continue
         buys = line.trade.buyer == page.member
-        side = line.statement.order, buys
-        used[side] = used.get(side, 0) + abs(line.added[0])
+        side = line.line.order, buys
+        used[side] = used.get(side, 0) + abs(line.wh)
         within = line.trade.price <= mandate.max_buy if buys else line.trade.price >= mandate.min_sell
         require(within, "a price under an order beyond the mandate.")
         require(used[side] <= (mandate.buy_wh if buys else mandate.sell_wh), "more energy than the mandate allows.")
@@ -123,31 +125,17 @@ def _within_mandate(page: Page) -> None:
 
 def _as_billed(page: Page) -> None:
     """The bill's trades are those of the lines, in their order, with the energy and the money that the lines add."""
-    own, member = page.lines, page.member
     shown = [each.hash for each in page.trades]
-    require(shown == [line.statement.trade for line in page.trading], "the trades are not those of the lines.")
-    require([line.statement.index for line in own] == list(range(len(own))), "the lines are not counted from 0.")
-    for line, agreed in zip(page.trading, page.trades, strict=True):
+    require(shown == [line.line.trade for line in page.lines], "the trades are not those of the lines.")
+    for line, agreed in zip(page.lines, page.trades, strict=True):
         # What was committed before delivery stays as it is when the slot is settled anew.
         order = line.consent if isinstance(line.consent, Order) else None
         here = (agreed.trade.slot, agreed.trade.revision) == (page.post.slot, 0 if order else page.post.revision)
         require(here, "a trade of another slot or revision.")
-        require(agreed.order == order, f"line {line.statement.index} rests on another order than its trade shows.")
-        sign = 1 if agreed.trade.buyer == member else -1
-        added = (sign * agreed.settled, -sign * agreed.paid)
-        require(line.added == added, f"line {line.statement.index} does not say what its trade says.")
-
-
-def _metered(page: Page, shown: Ways, client: LedgerClient) -> None:
-    """The reading is under the posted root, and by a meter that is or was the member's; or its place there is empty."""
-    root, siblings = page.post.readings, shown.reading
-    if page.reading is None:
-        empty = root_of_empty(page.member, siblings) == root
-        require(empty, "the posted readings have a reading of this member, which is not shown.")
-        return
-    there = leads(hash_struct(page.reading), page.member, siblings, root)
-    require(there, "the reading does not lead to the posted readings.")
-    _own(page.reading, page.member, client)
+        require(agreed.order == order, f"line {line.position} rests on another order than its trade shows.")
+        sign = 1 if agreed.trade.buyer == page.member else -1
+        says = (sign * agreed.settled, -sign * agreed.paid)
+        require((line.wh, line.added[2]) == says, f"line {line.position} does not say what its trade says.")
 
 
 def _told(page: Page, said: Any) -> None:
@@ -158,4 +146,5 @@ def _told(page: Page, said: Any) -> None:
 
 def _rest(page: Page, wh: int) -> None:
     """What met the utility is what was metered less what was bought from neighbours."""
-    require(wh == page.net - page.lines[-1].statement.wh, "metered less local energy is not what met the utility.")
+    statement = page.stated.statement
+    require(wh == page.net - (statement.bought - statement.sold), "metered less local energy is not what met the utility.")

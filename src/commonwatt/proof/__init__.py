@@ -3,18 +3,18 @@
 from commonwatt.proof.baskets import sign_basket, verify_order
 from commonwatt.proof.keccak import keccak
 from commonwatt.proof.keys import Key, checksum_address, recover
-from commonwatt.proof.merkle import Tree, border_of, proofs_of, root_of, root_of_empty
+from commonwatt.proof.merkle import Tree, led_by, places_beside, root_of, root_of_empty
 from commonwatt.proof.typed import Domain, hash_struct, sign, type_hash, verify
 
 __all__ = [
     "Domain",
     "Key",
     "Tree",
-    "border_of",
     "checksum_address",
     "hash_struct",
     "keccak",
-    "proofs_of",
+    "led_by",
+    "places_beside",
     "recover",
     "root_of",
     "root_of_empty",

@@ -8,7 +8,7 @@ none is zero.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from commonwatt.proof.keccak import keccak
@@ -59,19 +59,23 @@ class Tree:
         """Root, 32 bytes."""
         return self.levels[-1][0] if self.levels[0] else ZERO_HASH
 
+    @property
+    def depth(self) -> int:
+        """How many siblings lead from a leaf to the root."""
+        return len(self.levels) - 1
+
     def proof(self, index: int) -> tuple[bytes, ...]:
-        """Siblings of the leaf at `index`, from the bottom.
+        """Siblings of the leaf at `index`, from the bottom; also of an empty place in the padding.
 
         Raises IndexError outside the tree.
         """
-        if not 0 <= index < len(self.levels[0]):
+        if not self.levels[0] or not 0 <= index < 1 << self.depth:
             raise IndexError(index)
-        siblings = []
-        for height, level in enumerate(self.levels[:-1]):
-            sibling = index ^ 1
-            siblings.append(level[sibling] if sibling < len(level) else _ZERO_ROOTS[height])
-            index >>= 1
-        return tuple(siblings)
+        return tuple(self._node(height, index >> height ^ 1) for height in range(self.depth))
+
+    def _node(self, height: int, place: int) -> bytes:
+        level = self.levels[height]
+        return level[place] if place < len(level) else _ZERO_ROOTS[height]
 
     def proofs(self) -> list[tuple[bytes, ...]]:
         """Siblings of every leaf, as of `proof`, from the first on."""
@@ -81,22 +85,49 @@ class Tree:
             ways = [(beside[index ^ 1], *ways[index >> 1]) for index in range(len(level))]
         return ways if self.levels[0] else []
 
-    def border(self, first: int, count: int) -> tuple[bytes, ...]:
-        """Siblings beside the leaves `first` to `first + count - 1`, level by level from the bottom, left before right.
+    def beside(self, places: Iterable[int]) -> tuple[bytes, ...]:
+        """The nodes that lead from the leaves at these places to the root; see `places_beside`.
 
         Raises IndexError outside the tree.
         """
-        last = first + count - 1
-        if not 0 <= first <= last < len(self.levels[0]):
-            raise IndexError(first)
-        siblings = []
-        for height, level in enumerate(self.levels[:-1]):
-            if first & 1:
-                siblings.append(level[first - 1])
-            if not last & 1:
-                siblings.append(level[last + 1] if last + 1 < len(level) else _ZERO_ROOTS[height])
-            first, last = first >> 1, last >> 1
-        return tuple(siblings)
+        chosen = {*places}
+        if not chosen <= {*range(len(self.levels[0]))}:
+            raise IndexError(max(chosen))
+        return tuple(self._node(height, place) for height, place in places_beside(chosen, self.depth))
+
+
+def places_beside(places: Iterable[int], depth: int) -> Iterator[tuple[int, int]]:
+    """Height and place of each node that is needed beside these leaves, level by level from the bottom."""
+    level = {*places}
+    for height in range(depth):
+        yield from ((height, place ^ 1) for place in sorted(level) if place ^ 1 not in level)
+        level = {place >> 1 for place in level}
+
+
+def led_by(
+    hashes: Mapping[int, bytes], depth: int, beside: Sequence[bytes]
+) -> tuple[bytes, dict[int, tuple[bytes, ...]]]:
+    """The root that records lead to together, and the siblings of each: what `Tree.beside` gave holds them all.
+
+    hashes : struct hash by place; depth : of the tree
+    Raises ValueError when there are too few nodes beside them or too many, or no tree of that depth has these places.
+    """
+    inside = 0 <= depth < len(_ZERO_ROOTS) and all(0 <= place < 1 << depth for place in hashes)
+    if not hashes or not inside:
+        raise ValueError("no tree has these places")
+    needed = [*places_beside(hashes, depth)]
+    if len(needed) != len(beside):
+        raise ValueError("there are too few nodes beside them, or too many")
+    levels: list[dict[int, bytes]] = [{place: leaf(each) for place, each in hashes.items()}]
+    levels += [{} for _ in range(depth)]
+    for (height, place), node in zip(needed, beside, strict=True):
+        levels[height][place] = node
+    for height in range(depth):
+        level = levels[height]
+        pairs = (place for place in level if not place & 1)
+        levels[height + 1] |= {place >> 1: keccak(level[place] + level[place + 1]) for place in pairs}
+    ways = {place: tuple(levels[height][place >> height ^ 1] for height in range(depth)) for place in hashes}
+    return levels[depth][0], ways
 
 
 def root_of(struct_hash: bytes, index: int, proof: Sequence[bytes]) -> bytes:
@@ -120,45 +151,3 @@ def _above(node: bytes, index: int, proof: Sequence[bytes]) -> bytes:
         node = keccak(sibling + node) if index & 1 else keccak(node + sibling)
         index >>= 1
     return node
-
-
-def proofs_of(
-    struct_hashes: Sequence[bytes], first: int, depth: int, border: Sequence[bytes]
-) -> tuple[bytes, list[tuple[bytes, ...]]]:
-    """The root that a range of records leads to, and each one's siblings to it: what `Tree.border` gave holds them all.
-
-    first : place of the first record; depth : of the tree
-    Raises ValueError when the border is too short or too long, there is no record, or no tree of that depth has them.
-    """
-    if not struct_hashes or not 0 <= depth < len(_ZERO_ROOTS):
-        raise ValueError("no tree has such a range")
-    level, left, place = [leaf(each) for each in struct_hashes], list(reversed(border)), first
-    found: list[list[bytes]] = [[] for _ in level]
-    try:
-        for height in range(depth):
-            if place & 1:
-                place, level = place - 1, [left.pop(), *level]
-            if len(level) & 1:
-                level.append(left.pop())
-            for index, siblings in enumerate(found, first):
-                siblings.append(level[(index >> height ^ 1) - place])
-            place, level = place >> 1, [keccak(one + other) for one, other in zip(level[::2], level[1::2], strict=True)]
-    except IndexError:
-        raise ValueError("the border is too short") from None
-    if left or place or len(level) != 1:
-        raise ValueError("the border is too long, or the records are not within the tree")
-    return level[0], [tuple(siblings) for siblings in found]
-
-
-def border_of(first: int, of_first: Sequence[bytes], last: int, of_last: Sequence[bytes]) -> tuple[bytes, ...]:
-    """`Tree.border` of a range, from the siblings of its first record and of its last, at these places.
-
-    Raises ValueError when they are not of one tree's depth.
-    """
-    border = []
-    for height, (left, right) in enumerate(zip(of_first, of_last, strict=True)):
-        if first >> height & 1:
-            border.append(left)
-        if not last >> height & 1:
-            border.append(right)
-    return tuple(border)

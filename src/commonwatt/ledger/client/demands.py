@@ -13,14 +13,14 @@ from typing import Any, Final, TypeVar
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.client.abi import DEMANDS, Event, contract, decode_event
-from commonwatt.ledger.client.disputes import Leaf, plain
+from commonwatt.ledger.client.disputes import plain
 from commonwatt.ledger.client.quorum import ascending
 from commonwatt.ledger.client.sending import Call
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.ledger.node import ZERO_ADDRESS
 from commonwatt.ledger.node import Receipt as Receipted
 from commonwatt.proof import Key, keccak
-from commonwatt.records import ZERO_HASH, Mandate, Order, Post, Reading, Receipt, Signed, Statement, Trade
+from commonwatt.records import Line, Mandate, Order, Post, Reading, Receipt, Signed, Statement, Trade
 from commonwatt.records.schema import Record, schema
 
 R = TypeVar("R", bound=Record)
@@ -51,32 +51,36 @@ class Consent:
 class Answer:
     """A part of what is shown of a member in a post; the fields are those of the contract's struct, which see."""
 
+    stated: bool
+    statement: Statement
+    siblings: Sequence[bytes]
     position: int
-    statements: Sequence[Statement]
+    lines: Sequence[Line]
     depth: int
     border: Sequence[bytes]
+    last: bool
     trades: Sequence[Trade]
     trades_root: bytes
     committed: Sequence[Sequence[bytes]]
     consents: Sequence[Consent]
     reading: Reading
     reading_signature: bytes
-    reading_siblings: Sequence[bytes]
-    earlier: Post
-    earlier_ends: Sequence[Leaf]
 
     @classmethod
     def decoded(cls, values: Sequence[Any]) -> Answer:
         """Of the values in a transaction's data."""
-        position, lines, depth, border, trades, root, committed, consents, reading, *rest = values
-        signature, siblings, earlier, ends = rest
+        stated, statement, siblings, position, lines, depth, border, last, trades, root, committed, *rest = values
+        consents, reading, signature = rest
         return cls(
-            position, [_record(Statement, line) for line in lines], depth, border,
-            [_record(Trade, trade) for trade in trades], root, committed,
-            [_consent(consent) for consent in consents],
-            _record(Reading, reading), signature, siblings, _record(Post, earlier),
-            [Leaf(_record(Statement, line), place, tuple(way)) for line, place, way in ends],
+            stated, _record(Statement, statement), siblings, position, [_record(Line, line) for line in lines],
+            depth, border, last, [_record(Trade, trade) for trade in trades], root, committed,
+            [_consent(consent) for consent in consents], _record(Reading, reading), signature,
         )  # fmt: skip
+
+    @property
+    def next(self) -> int:
+        """How many of the member's lines are shown with it."""
+        return self.position + len(self.lines)
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,8 @@ class Demand:
     """What was demanded of a post.
 
     by : who asked [address]; until : last second for the answer [unix s]
-    next : position of the first line that was not shown yet; 0 = none was
-    depth : at which the lines before it stand
+    next : how many lines were shown; depth : of their tree
+    stated : struct hash of the statement whose lines they are; zero = none were shown
     """
 
     by: bytes
@@ -93,6 +97,7 @@ class Demand:
     answered: bool
     next: int
     depth: int
+    stated: bytes
 
 
 class DemandsClient:
@@ -113,7 +118,7 @@ class DemandsClient:
         """Show what was demanded and was not shown yet, part by part."""
         function = contract(DEMANDS).functions["answer"]
         calls = [
-            Call(self.address, function.encode(*map(plain, (post, index, part))), "answer", len(part.statements))
+            Call(self.address, function.encode(*map(plain, (post, index, part))), "answer", len(part.lines))
             for part in parts
         ]
         return self.ledger.sender.send(calls, at, "the answer")
@@ -173,7 +178,7 @@ class DemandsClient:
             # Of an earlier post of the slot, which was deleted, another answer may be there.
             if (given, member) == (plain(post), index):
                 found.append(Answer.decoded(answer))
-        return _in_a_row(found, index)
+        return _in_a_row(found)
 
     def _told(self, topic: bytes) -> list[Event]:
         node = self.ledger.node
@@ -197,22 +202,16 @@ def _consent(values: Sequence[Any]) -> Consent:
     return Consent(_record(Order, order), signature, *basket, _record(Mandate, mandate), by_member)
 
 
-def _in_a_row(parts: Sequence[Answer], index: int) -> list[Answer]:
-    """The parts that lead to the last line that was shown: each begins with the last line of the one before.
+def _in_a_row(parts: Sequence[Answer]) -> list[Answer]:
+    """The parts that lead from the first line to the last: each begins where the lines before it have been shown.
 
+    parts : in the order in which they came; those of another statement than the last one's are left out
     Raises LedgerError when one is missing.
     """
-    row = [max(parts, key=lambda part: part.position + len(part.statements))] if parts else []
-    while row and _goes_on(row[0], index):
-        place, depth = row[0].position, row[0].depth
-        before = [part for part in parts if (part.position + len(part.statements) - 1, part.depth) == (place, depth)]
-        if not before or len(row) == len(parts):
+    row: list[Answer] = []
+    same = [part for part in parts if (part.statement, part.depth) == (parts[-1].statement, parts[-1].depth)]
+    for part in sorted(same, key=lambda each: (each.last, each.position, each.next)):
+        if part.position > (row[-1].next if row else 0):
             raise LedgerError("The node shows another answer than the contract can have accepted.")
-        row.insert(0, before[-1])
+        row.append(part)
     return row
-
-
-def _goes_on(part: Answer, index: int) -> bool:
-    """Whether the part begins with a line that was shown before, whose trade comes with that."""
-    traded = [line for line in part.statements if line.member == index and line.trade != ZERO_HASH]
-    return len(part.trades) < len(traded)

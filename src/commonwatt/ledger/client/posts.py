@@ -12,7 +12,7 @@ from commonwatt.proof import keccak
 from commonwatt.records import Post
 from commonwatt.records.schema import schema
 
-_POSTED: Final = keccak(b"Posted(uint64,uint32,bytes32,bytes32,bytes32,bytes32)")
+_POSTED: Final = keccak(b"Posted(uint64,uint32,bytes32,bytes32,bytes32)")
 _LOCKED: Final = keccak(b"Locked(uint64,uint32,bytes32,uint64)")
 
 
@@ -67,7 +67,7 @@ class Posts:
         """Take what the blocks up to number `head` tell."""
         for event in self._events(_POSTED, head):
             place = event.arguments["slot"], event.arguments["revision"]
-            roots = (event.arguments[name] for name in ("orders", "readings", "statements", "deltas"))
+            roots = (event.arguments[name] for name in ("orders", "statements", "deltas"))
             self._told[place] = Post(*place, *roots), event.log.transaction
         for event in self._events(_LOCKED, head):
             place = event.arguments["slot"], event.arguments["revision"]
