@@ -91,10 +91,11 @@ function immutables(sources, references) {
     if (node === null || typeof node !== "object") return;
     Object.values(node).forEach(walk);
     if (!(node.nodeType === "VariableDeclaration" && node.id in references)) return;
-    const [, bits, address] = /^(?:uint(\d+)|(address|contract ).*|bytes32|ShortString)$/.exec(node.typeDescriptions.typeString);
+    const type = node.typeDescriptions.typeString;
+    const [, bits, address] = /^(?:uint(\d+)|(address|contract ).*|bool|bytes32|ShortString)$/.exec(type);
     if (node.name in found) fail(`Two immutables have the name ${node.name}.`);
     const at = references[node.id].map(({ start }) => start).sort((one, other) => one - other);
-    found[node.name] = { at, bytes: bits ? bits / 8 : address ? 20 : 32 };
+    found[node.name] = { at, bytes: bits ? bits / 8 : address ? 20 : type === "bool" ? 1 : 32 };
   };
   walk(Object.values(sources).map(({ ast }) => ast));
   return found;

@@ -6,6 +6,7 @@ import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {
     commitmentOf,
     hashBasket,
+    hashLine,
     hashMandate,
     hashOrder,
     hashReading,
@@ -13,9 +14,9 @@ import {
     hashStatement,
     hashTrade
 } from "./Hashing.sol";
-import {Judge, Leaf} from "./Judge.sol";
+import {Judge} from "./Judge.sol";
 import {Proofs} from "./Proofs.sol";
-import {Basket, Mandate, Order, Post, Reading, Receipt, Statement, Trade} from "./Records.sol";
+import {Basket, Line, Mandate, Order, Post, Reading, Receipt, Statement, Trade} from "./Records.sol";
 import {Settlement} from "./Settlement.sol";
 
 /// @notice What shows that a member agreed to trade: an order in words that the member itself signed; one without words,
@@ -35,32 +36,34 @@ struct Consent {
     bytes mandateSignature;
 }
 
-/// @notice Lines that were posted about one member, and what they rest on. All of them are answered at once or in parts,
-/// in order: a part begins with the last line of the one before.
+/// @notice What was posted about one member, and what it rests on. The lines are answered at once or in parts, each of
+/// which begins anywhere up to the first line that was not shown yet.
 struct Answer {
+    /// Whether the member has a statement; one that was registered after the slot began may have none.
+    bool stated;
+    Statement statement;
+    /// To the post's statements, of the place of the member's number. Without a statement that is empty, or the tree's last
+    /// place is where the tree ends before it; and nothing else is looked at.
+    bytes32[] siblings;
     /// Position of the first of these lines.
     uint256 position;
-    /// The line before the member's (unless it is the first of all), the member's, and in the last part the one behind
-    /// them. Of a member that was registered after the slot began, and has none, the two around its missing place.
-    Statement[] statements;
-    /// Depth of the tree, and the siblings beside the lines: level by level from the bottom, left before right.
+    Line[] lines;
+    /// Depth of the tree of the lines, and the siblings beside these: level by level from the bottom, left before right.
+    /// The empty place behind the last line of all counts as one of these, unless the tree ends before it.
     uint256 depth;
     bytes32[] border;
-    /// Trade of each of the member's lines that is shown for the first time.
+    /// Whether no line follows these.
+    bool last;
+    /// Trade of each of the lines.
     Trade[] trades;
     /// Root of the committed trades, and each trade's siblings to it; none where the consent is a mandate.
     bytes32 tradesRoot;
     bytes32[][] committed;
-    /// One for each run of lines under the same order.
+    /// One for each run of these lines under the same order.
     Consent[] consents;
-    /// In the first part; without a signature where the lines name no reading.
+    /// In a part that begins at the first line; without a signature where the statement names no reading.
     Reading reading;
     bytes readingSignature;
-    bytes32[] readingSiblings;
-    /// In the last part of an answer to a revision: the revision before, and there the member's last line and the one
-    /// behind it, or the lines around its missing place.
-    Post earlier;
-    Leaf[] earlierEnds;
 }
 
 /// @title What a post rests on, demanded on the chain
@@ -78,6 +81,8 @@ contract Demands is Judge {
         uint40 next;
         /// Depth at which the lines before stand: a tree of two depths could have another line at that position.
         uint8 depth;
+        /// Struct hash of the statement whose lines these are.
+        bytes32 stated;
     }
 
     /// @dev Depths below this have positions that fit `next`.
@@ -111,9 +116,9 @@ contract Demands is Judge {
     error AnswerLate(uint256 until);
     /// @notice The answer may come until then (unix seconds).
     error AnswerPending(uint256 until);
-    /// @notice The lines are not the member's own between one of a lower and one of a higher member, or do not begin with
-    /// the last one that was shown.
-    error IncompleteLines(uint32 member);
+    /// @notice No statement is an answer only for who was registered after the slot began; lines begin with the first one or
+    /// up to where those shown before end, in the same statement and depth; and some are shown unless none follow.
+    error Incomplete(uint32 member);
     /// @notice Lists that belong together have different lengths.
     error LengthMismatch(uint256 first, uint256 second);
     /// @notice The record is signed by somebody else, or for somebody else.
@@ -138,17 +143,18 @@ contract Demands is Judge {
     /// @notice Answers a member's demand, or goes on with the answer. Anybody may.
     function answer(Post calldata p, uint32 member, Answer calldata a) external {
         Demand storage asked = _inTime(p, _subject(member));
-        bool resumed = asked.next != 0 && a.position + 1 == asked.next && a.depth == asked.depth;
-        (uint256 from, uint256 to) = _requireLines(p, member, a, resumed);
-        _requireTrades(p, member, a, from, to);
-        if (!resumed && from < to) _requireReading(p, member, a, from);
-        if (to == a.statements.length) {
-            // Whoever begins anew takes nothing back.
-            if (a.position + to > asked.next) (asked.next, asked.depth) = (uint40(a.position + to), uint8(a.depth));
-            emit AnsweredInPart(p.slot, p.revision, member, asked.next);
-            return;
+        if (!a.stated) {
+            require(community.registeredAt(member) >= p.slot, Incomplete(member));
+            Proofs.requireNone(member, a.siblings, p.statements);
+        } else {
+            bytes32 stated = hashStatement(a.statement);
+            Proofs.requireAt(stated, member, a.siblings, p.statements);
+            _requireContinued(asked, member, a, stated);
+            _requireLines(a);
+            _requireTrades(p, member, a);
+            if (a.position == 0) _requireReading(a);
+            if (!a.last) return _note(asked, p, member, a, stated);
         }
-        if (p.revision != 0) _requireEarlier(p, member, a);
         asked.answered = true;
         emit Answered(p.slot, p.revision, member);
     }
@@ -223,65 +229,48 @@ contract Demands is Judge {
 
     // ---------------------------------------------------------------------------------------------- what is answered
 
-    /// @dev The lines lead to the post and are the member's, from its first or the first that was not shown yet.
-    /// @param resumed whether the first of these is the last one that was shown
-    /// @return from place of the first of them among the lines
-    /// @return to place behind the last of them; where that is inside, it is a higher member's, and they are complete
-    function _requireLines(Post calldata p, uint32 member, Answer calldata a, bool resumed)
-        private
-        view
-        returns (uint256 from, uint256 to)
-    {
-        uint256 count = a.statements.length;
-        require(count != 0, IncompleteLines(member));
-        uint32 first = a.statements[0].member;
-        resumed = resumed && first == member;
-        from = resumed || first < member ? 1 : 0;
-        bool begins = a.depth < DEEPEST && (from == 1 || a.position == 0);
-        to = from;
-        while (to < count && a.statements[to].member == member) ++to;
-        bool whole = to < count;
-        bool ends = !whole || (to + 1 == count && a.statements[to].member > member);
-        // Only who came too late for a line is answered without one.
-        bool shows = from < to || (whole && (resumed || community.registeredAt(member) >= p.slot));
-        require(begins && ends && shows, IncompleteLines(member));
-        _requirePosted(p, a);
+    /// @dev A part begins with the member's first line, or no further than the parts before it came.
+    /// @param stated struct hash of the statement
+    function _requireContinued(Demand storage asked, uint32 member, Answer calldata a, bytes32 stated) private view {
+        bool same = asked.stated == stated && asked.depth == a.depth;
+        bool begins = a.depth < DEEPEST && (a.position == 0 || (same && a.position <= asked.next));
+        require(begins && (a.last || a.lines.length != 0), Incomplete(member));
     }
 
-    /// @dev The lines stand side by side in the post.
-    function _requirePosted(Post calldata p, Answer calldata a) private pure {
-        bytes32[] memory nodes = new bytes32[](a.statements.length);
-        for (uint256 i = 0; i < nodes.length; ++i) {
-            _requireHere(p, a.statements[i]);
-            nodes[i] = Proofs.leafOf(hashStatement(a.statements[i]));
+    /// @dev Notes how far a part came that is not the last; whoever begins anew takes nothing back.
+    function _note(Demand storage asked, Post calldata p, uint32 member, Answer calldata a, bytes32 stated) private {
+        uint256 next = a.position + a.lines.length;
+        if (next > asked.next) (asked.next, asked.depth, asked.stated) = (uint40(next), uint8(a.depth), stated);
+        emit AnsweredInPart(p.slot, p.revision, member, asked.next);
+    }
+
+    /// @dev The lines stand side by side in the statement, the last of all before an empty place or the tree's end.
+    function _requireLines(Answer calldata a) private pure {
+        uint256 count = a.lines.length;
+        bool ended = a.position + count == 1 << a.depth;
+        bytes32[] memory nodes = new bytes32[](a.last && !ended ? count + 1 : count);
+        for (uint256 i = 0; i < count; ++i) {
+            nodes[i] = Proofs.leafOf(hashLine(a.lines[i]));
         }
-        Proofs.requireRange(nodes, a.position, a.depth, a.border, p.statements);
+        Proofs.requireRange(nodes, a.position, a.depth, a.border, a.statement.lines);
     }
 
     /// @dev Every line's trade is there, and the member's consent to it; what an order agreed was committed.
-    function _requireTrades(Post calldata p, uint32 member, Answer calldata a, uint256 from, uint256 to) private view {
+    function _requireTrades(Post calldata p, uint32 member, Answer calldata a) private view {
+        require(a.trades.length == a.lines.length, LengthMismatch(a.lines.length, a.trades.length));
         require(a.committed.length == a.trades.length, LengthMismatch(a.trades.length, a.committed.length));
         _requireSame(settlement.commitments(p.slot), commitmentOf(p.orders, a.tradesRoot));
-        uint256 used = 0;
         uint256 consents = 0;
         bool ordered = false;
-        bytes32 previous = 0;
-        for (uint256 i = from; i < to; ++i) {
-            Statement calldata line = a.statements[i];
-            if (line.trade == 0) continue;
-            require(used < a.trades.length, LengthMismatch(a.trades.length, used + 1));
-            _requireSame(line.trade, hashTrade(a.trades[used]));
-            if (used == 0 || line.order != previous) {
+        for (uint256 i = 0; i < a.lines.length; ++i) {
+            Line calldata line = a.lines[i];
+            _requireSame(line.trade, hashTrade(a.trades[i]));
+            if (i == 0 || line.order != a.lines[i - 1].order) {
                 require(consents < a.consents.length, LengthMismatch(a.consents.length, consents + 1));
                 ordered = _requireConsent(a.consents[consents++], line.order, member, p.slot);
-                previous = line.order;
             }
-            if (ordered) {
-                Proofs.requireAt(line.trade, a.trades[used].number, a.committed[used], a.tradesRoot);
-            }
-            ++used;
+            if (ordered) Proofs.requireAt(line.trade, a.trades[i].number, a.committed[i], a.tradesRoot);
         }
-        require(used == a.trades.length, LengthMismatch(a.trades.length, used));
         require(consents == a.consents.length, LengthMismatch(a.consents.length, consents));
     }
 
@@ -326,20 +315,12 @@ contract Demands is Judge {
         return fits && timely && mandate.member == order.member;
     }
 
-    /// @dev The meter's own signature stands behind the reading, which is where the readings have it; or none is there.
-    function _requireReading(Post calldata p, uint32 member, Answer calldata a, uint256 from) private view {
-        bytes32 named = a.statements[from].reading;
-        if (named != 0) {
-            _requireSame(named, hashReading(a.reading));
-            _requireSigned(named, a.readingSignature, a.reading.meter);
-        }
-        Proofs.requireAt(named, member, a.readingSiblings, p.readings);
-    }
-
-    /// @dev What the revision before had about the member is shown.
-    function _requireEarlier(Post calldata p, uint32 member, Answer calldata a) private view {
-        _requireBefore(p, a.earlier);
-        _stated(a.earlier, a.earlierEnds, member);
+    /// @dev The meter's own signature stands behind the reading that the statement names, if it names one.
+    function _requireReading(Answer calldata a) private view {
+        bytes32 named = a.statement.reading;
+        if (named == 0) return;
+        _requireSame(named, hashReading(a.reading));
+        _requireSigned(named, a.readingSignature, a.reading.meter);
     }
 
     function _requireSigned(bytes32 structHash, bytes calldata signature, address expected) private view {

@@ -2,185 +2,177 @@
 pragma solidity ^0.8.30;
 
 import {Ends} from "./Ends.sol";
-import {commitmentOf, hashMandate, hashOrder, hashReading, hashTrade} from "./Hashing.sol";
-import {Judge, Leaf} from "./Judge.sol";
+import {commitmentOf, hashMandate, hashOrder, hashPost, hashReading, hashTrade} from "./Hashing.sol";
+import {Judge} from "./Judge.sol";
+import {Leaf, Stated} from "./Lines.sol";
 import {Proofs} from "./Proofs.sol";
-import {Mandate, Order, Post, Reading, Statement, Trade} from "./Records.sol";
+import {Line, Mandate, Order, Post, Reading, Trade} from "./Records.sol";
 import {Settlement} from "./Settlement.sol";
 
-/// @title Faults of a post that a few of its own lines show
+/// @title Faults of a post that a few lines of one member show
 /// @notice Until a post is final anybody proves; each proof deletes the post, and half of its bond is the caller's. The
 /// settlement names this contract when it is created, and this one the settlement.
 ///
-/// The statements are sorted by member; within a member by order hash, purchases before sales, number of the trade. A
-/// member that was registered before the slot began has at least one line, all of them name its reading, and sums run
-/// from line to line. Where no reading came the lines name none, and nothing moves. A last line of the highest possible
-/// member ends them. What is wrong with a post therefore shows in one line, or in two side by side; what is wrong between the two
-/// ends of a trade, in lines of both.
+/// Every member that was registered before the slot began has one statement, at the place of its number; behind the last
+/// of them one place is empty. A statement sums up the member's lines, which are a tree of their own without holes: one
+/// for each trade, by order hash, purchases before sales, number of the trade; sums run from line to line. Where no
+/// reading came the statement names none, and nothing moves. What is wrong with a post therefore shows in one line, or in
+/// two side by side; what is wrong between the two ends of a trade, in lines of both. No challenge shows more of a member
+/// than its statement and these lines.
 ///
-/// Where a list of lines is asked for, a line before a member's first one (index 0) is left out: its sums begin at zero.
+/// Where a list of lines is asked for, a line before the one at position 0 is left out: sums begin at zero.
 contract Disputes is Ends {
-    constructor(Settlement settlement_) Judge(settlement_) {}
+    /// @notice The post is of another slot or revision.
+    error ForeignPost(uint64 slot, uint32 revision);
 
-    /// @notice A line whose trade is of another slot, of other members or with itself, or under another consent.
-    function challengeTrade(Post calldata p, Leaf calldata leaf, Trade calldata trade) external {
-        Statement calldata line = _tradeLine(p, leaf, trade);
-        bool buys = trade.buyer == line.member;
-        bool own = buys != (trade.seller == line.member);
+    /// @param byRegisters_ whether members share what each register counted; else the net of both
+    constructor(Settlement settlement_, bool byRegisters_) Judge(settlement_) Ends(byRegisters_) {}
+
+    /// @notice A line without a trade, or whose trade is of another slot, of other members or with itself, or under
+    /// another consent.
+    /// @param trade the line's; not looked at where it has none
+    function challengeTrade(Post calldata p, Stated calldata s, Leaf calldata leaf, Trade calldata trade) external {
+        Line calldata line = _line(s, leaf);
+        if (line.trade == 0) return _strikeIf(true, p, s);
+        _requireSame(line.trade, hashTrade(trade));
+        bool buys = trade.buyer == s.member;
+        bool own = buys != (trade.seller == s.member);
         bool agreed = line.order == (buys ? trade.buyOrder : trade.sellOrder);
-        _strikeIf(trade.slot != p.slot || !own || !agreed, p, line.member);
+        _strikeIf(trade.slot != p.slot || !own || !agreed, p, s);
     }
 
     /// @notice A trade that breaks the order under which the line books it: its price, slot, side or member.
-    function challengeOrder(Post calldata p, Leaf calldata leaf, Trade calldata trade, Order calldata order) external {
-        Statement calldata line = _tradeLine(p, leaf, trade);
-        _requireSame(line.order, hashOrder(order));
-        bool buys = trade.buyer == line.member;
+    function challengeOrder(
+        Post calldata p,
+        Stated calldata s,
+        Leaf calldata leaf,
+        Trade calldata trade,
+        Order calldata order
+    ) external {
+        _requireSame(_tradeLine(s, leaf, trade).order, hashOrder(order));
+        bool buys = trade.buyer == s.member;
         bool beyond = buys ? trade.price > order.limit : trade.price < order.limit;
         bool other =
-            order.slot != p.slot || order.side != (buys ? 0 : 1) || !_isAccountOf(line.member, order.member, p.slot);
-        _strikeIf(beyond || other, p, line.member);
+            order.slot != p.slot || order.side != (buys ? 0 : 1) || !_isAccountOf(s.member, order.member, p.slot);
+        _strikeIf(beyond || other, p, s);
     }
 
     /// @notice A trade that breaks the mandate under which the line books it: its price, time or member.
-    function challengeMandate(Post calldata p, Leaf calldata leaf, Trade calldata trade, Mandate calldata mandate)
-        external
-    {
-        Statement calldata line = _tradeLine(p, leaf, trade);
-        _requireSame(line.order, hashMandate(mandate));
-        bool beyond = trade.buyer == line.member ? trade.price > mandate.maxBuy : trade.price < mandate.minSell;
+    function challengeMandate(
+        Post calldata p,
+        Stated calldata s,
+        Leaf calldata leaf,
+        Trade calldata trade,
+        Mandate calldata mandate
+    ) external {
+        _requireSame(_tradeLine(s, leaf, trade).order, hashMandate(mandate));
+        bool beyond = trade.buyer == s.member ? trade.price > mandate.maxBuy : trade.price < mandate.minSell;
         bool untimely = p.slot < mandate.validFrom || p.slot >= mandate.validUntil;
-        _strikeIf(beyond || untimely || !_isAccountOf(line.member, mandate.member, p.slot), p, line.member);
+        _strikeIf(beyond || untimely || !_isAccountOf(s.member, mandate.member, p.slot), p, s);
     }
 
     /// @notice More energy under an order than it has.
     /// @param lines [the line before the order's first,] a first and a last line of it, which may be the same
-    function challengeOrderFill(Post calldata p, Leaf[] calldata lines, Order calldata order) external {
-        (uint32 member, bytes32 consent, int256 wh) = _filled(p, lines);
+    function challengeOrderFill(Post calldata p, Stated calldata s, Leaf[] calldata lines, Order calldata order)
+        external
+    {
+        (bytes32 consent, Sums memory filled) = _filled(s, lines);
         _requireSame(consent, hashOrder(order));
-        _strikeIf(wh > int256(uint256(order.wh)) || -wh > int256(uint256(order.wh)), p, member);
+        int256 wh = int256(uint256(order.wh));
+        _strikeIf(filled.bought > wh || filled.sold > wh, p, s);
     }
 
     /// @notice More energy under a mandate than it allows on one side.
-    /// @param lines as for an order; what is bought and what is sold stand one after the other
-    function challengeMandateFill(Post calldata p, Leaf[] calldata lines, Mandate calldata mandate) external {
-        (uint32 member, bytes32 consent, int256 wh) = _filled(p, lines);
+    /// @param lines as for an order
+    function challengeMandateFill(Post calldata p, Stated calldata s, Leaf[] calldata lines, Mandate calldata mandate)
+        external
+    {
+        (bytes32 consent, Sums memory filled) = _filled(s, lines);
         _requireSame(consent, hashMandate(mandate));
-        _strikeIf(wh > int256(uint256(mandate.buyWh)) || -wh > int256(uint256(mandate.sellWh)), p, member);
+        bool beyond = filled.bought > int256(uint256(mandate.buyWh)) || filled.sold > int256(uint256(mandate.sellWh));
+        _strikeIf(beyond, p, s);
     }
 
-    /// @notice Running sums that do not follow from a trade: wrong direction, more energy than traded, or money that is
-    /// not energy times price, rounded down.
+    /// @notice Running sums that do not follow from a trade: the other side's energy, more energy than traded or less than
+    /// none, or money that is not energy times price, rounded down.
     /// @param lines [the line before and] the line of the trade
-    function challengeSum(Post calldata p, Leaf[] calldata lines, Trade calldata trade) external {
-        (Statement calldata line, int256 wh, int256 money) = _step(p, lines);
+    function challengeSum(Post calldata p, Stated calldata s, Leaf[] calldata lines, Trade calldata trade) external {
+        (Line calldata line, Sums memory added) = _step(s, lines);
         _requireSame(line.trade, hashTrade(trade));
-        int256 bought = trade.buyer == line.member ? wh : -wh;
-        if (bought < 0 || bought > int256(uint256(trade.wh))) return _strikeIf(true, p, line.member);
-        int256 paid = int256(uint256(bought) * trade.price / 1000);
-        _strikeIf(money != (trade.buyer == line.member ? -paid : paid), p, line.member);
+        bool buys = trade.buyer == s.member;
+        (int256 wh, int256 other) = buys ? (added.bought, added.sold) : (added.sold, added.bought);
+        if (other != 0 || wh < 0 || wh > int256(uint256(trade.wh))) return _strikeIf(true, p, s);
+        int256 worth = int256(uint256(wh) * trade.price / 1000);
+        _strikeIf(added.money != (buys ? -worth : worth), p, s);
     }
 
-    /// @notice A line without a trade that moves something, or is not its member's first.
-    function challengeEmptyLine(Post calldata p, Leaf calldata leaf) external {
-        Statement calldata line = _line(p, leaf);
-        _requireSame(0, line.trade);
-        bool empty = line.index == 0 && line.wh == 0 && line.money == 0 && line.order == 0;
-        _strikeIf(!empty, p, line.member);
+    /// @notice A statement that does not say what its last line sums up to, or that says something without a line.
+    /// @param last the last line; none where there is none
+    /// @param behind siblings of the empty place behind it (place 0 without a line); none where the tree ends with it
+    function challengeTotal(Post calldata p, Stated calldata s, Leaf[] calldata last, bytes32[] calldata behind)
+        external
+    {
+        (uint64 bought, uint64 sold, int64 money) = (0, 0, 0);
+        if (last.length == 0) {
+            Proofs.requireAt(0, 0, behind, s.statement.lines);
+        } else {
+            require(last.length == 1, WrongLines(last.length, 1));
+            Line calldata line = _line(s, last[0]);
+            _requireLast(s, last[0], behind);
+            (bought, sold, money) = (line.bought, line.sold, line.money);
+        }
+        bool agrees = s.statement.bought == bought && s.statement.sold == sold && s.statement.money == money;
+        _strikeIf(!agrees, p, s);
     }
 
-    /// @notice What a first post moves for a member is not its last running sum.
-    /// @param ends the member's last line and the one behind it
-    /// @param deltas as posted
-    function challengeDelta(Post calldata p, Leaf[] calldata ends, bytes calldata deltas) external {
-        require(p.revision == 0, ForeignLine(p.slot, p.revision));
-        Statement calldata last = _last(p, ends);
-        _strikeIf(_delta(p, last.member, deltas) != last.money, p, last.member);
+    /// @notice A line behind an empty place.
+    /// @param hole siblings of the place before the line
+    function challengeHole(Post calldata p, Stated calldata s, bytes32[] calldata hole, Leaf calldata leaf) external {
+        uint256 place = leaf.position;
+        require(place != 0, NoFault(p.slot, p.revision, s.member));
+        require(hole.length == leaf.siblings.length, NotAdjacent(place - 1, place));
+        _line(s, leaf);
+        Proofs.requireAt(0, place - 1, hole, s.statement.lines);
+        _strikeIf(true, p, s);
     }
 
-    /// @notice What a revision moves for a member is not the difference between its last running sums.
-    /// @param ends the member's last line and the one behind it
-    /// @param deltas as posted
-    /// @param earlier the revision before, which is final
-    /// @param earlierEnds the same of that; where it has no line of the member, the two lines around its missing place
-    function challengeRevision(
-        Post calldata p,
-        Leaf[] calldata ends,
-        bytes calldata deltas,
-        Post calldata earlier,
-        Leaf[] calldata earlierEnds
-    ) external {
-        _requireBefore(p, earlier);
-        Statement calldata last = _last(p, ends);
-        (, int256 then) = _stated(earlier, earlierEnds, last.member);
-        _strikeIf(_delta(p, last.member, deltas) != int256(last.money) - then, p, last.member);
-    }
-
-    /// @notice What all revisions together move for a member is not its last running sum. Shows what `challengeRevision`
-    /// shows, to whoever kept nothing of the revisions before: their deltas are there for everybody to see.
-    /// @param ends the member's last line and the one behind it
+    /// @notice What the post and the revisions before it together move for a member is not what its statement says.
     /// @param deltas as posted
     /// @param earlier all revisions before, from 0 on, which are final
     /// @param earlierDeltas as they were posted
-    function challengeMoves(
+    function challengeDelta(
         Post calldata p,
-        Leaf[] calldata ends,
+        Stated calldata s,
         bytes calldata deltas,
         Post[] calldata earlier,
         bytes[] calldata earlierDeltas
     ) external {
         require(earlier.length == p.revision, WrongLines(earlier.length, p.revision));
         require(earlierDeltas.length == earlier.length, WrongLines(earlierDeltas.length, earlier.length));
-        Statement calldata last = _last(p, ends);
-        int256 moved = _delta(p, last.member, deltas);
+        int256 moved = _delta(p, s.member, deltas);
         for (uint256 i = 0; i < earlier.length; ++i) {
-            require(earlier[i].revision == i, ForeignLine(earlier[i].slot, earlier[i].revision));
-            _requireFinal(p.slot, earlier[i]);
-            moved += _delta(earlier[i], last.member, earlierDeltas[i]);
+            bool before = earlier[i].slot == p.slot && earlier[i].revision == i;
+            require(before, ForeignPost(earlier[i].slot, earlier[i].revision));
+            _requireFinal(earlier[i]);
+            moved += _delta(earlier[i], s.member, earlierDeltas[i]);
         }
-        _strikeIf(moved != last.money, p, last.member);
+        _strikeIf(moved != s.statement.money, p, s);
     }
 
-    /// @notice The post moves something for a member of which it has no line.
-    /// @param ends the two lines around the member's missing place; the first line alone when it comes too late
+    /// @notice A member without a statement who was registered before the slot began, or for whom the post moves something.
+    /// @param siblings of the empty place of the member's number; of the tree's last place where it ends before that
     /// @param deltas as posted
-    function challengeUnstated(Post calldata p, Leaf[] calldata ends, bytes calldata deltas, uint32 member) external {
-        (bool stated,) = _stated(p, ends, member);
-        require(!stated, NoFault(p.slot, p.revision, member));
-        _strikeIf(_delta(p, member, deltas) != 0, p, member);
+    function challengeUnstated(Post calldata p, uint32 member, bytes32[] calldata siblings, bytes calldata deltas)
+        external
+    {
+        Proofs.requireNone(member, siblings, p.statements);
+        _strikeIf(_delta(p, member, deltas) != 0 || community.registeredAt(member) < p.slot, p, member);
     }
 
-    /// @notice A member passed over who was registered before the slot began, or a first line of all whose sums begin
-    /// with others that nobody sees.
-    /// @param ends two lines side by side with the member between them; the first line alone when it comes too late
-    function challengeGap(Post calldata p, Leaf[] calldata ends) external {
-        uint32 from = 0;
-        Statement calldata high;
-        if (ends.length == 1) {
-            require(ends[0].position == 0, NotAdjacent(0, ends[0].position));
-            high = _line(p, ends[0]);
-            if (high.index != 0) return _strikeIf(true, p, high.member);
-        } else {
-            require(ends.length == 2, WrongLines(ends.length, 2));
-            Statement calldata low;
-            (low, high) = _pair(p, ends[0], ends[1]);
-            require(low.member != SENTINEL, NoFault(p.slot, p.revision, low.member));
-            from = low.member + 1;
-        }
-        // Numbers follow the time of registration, so the first of those between is the oldest.
-        _strikeIf(from < high.member && community.registeredAt(from) < p.slot, p, from);
-    }
-
-    /// @notice Two lines side by side in an order that hides something: a member falls; a member's index does not
-    /// follow, its order falls, or its reading changes; a line follows one without a trade, or starts after 0.
-    function challengeSequence(Post calldata p, Leaf calldata first, Leaf calldata second) external {
-        (Statement calldata low, Statement calldata high) = _pair(p, first, second);
-        bool fault = high.member < low.member || high.index != 0;
-        if (high.member == low.member) {
-            bool follows = high.index == uint256(low.index) + 1 && low.trade != 0 && high.reading == low.reading;
-            fault = !follows || high.order < low.order;
-        }
-        _strikeIf(fault, p, high.member);
+    /// @notice Two lines side by side whose order falls.
+    function challengeSequence(Post calldata p, Stated calldata s, Leaf calldata first, Leaf calldata second) external {
+        (Line calldata low, Line calldata high) = _pair(s, first, second);
+        _strikeIf(high.order < low.order, p, s);
     }
 
     /// @notice Two lines side by side under the same order whose trades stand the wrong way round, or twice.
@@ -188,26 +180,24 @@ contract Disputes is Ends {
     /// @param higher trade of the second
     function challengeTradeSequence(
         Post calldata p,
+        Stated calldata s,
         Leaf calldata first,
         Leaf calldata second,
         Trade calldata lower,
         Trade calldata higher
     ) external {
-        (Statement calldata low, Statement calldata high) = _pair(p, first, second);
-        require(low.member == high.member, OtherMember(low.member, high.member));
+        (Line calldata low, Line calldata high) = _pair(s, first, second);
         _requireSame(low.order, high.order);
         _requireSame(low.trade, hashTrade(lower));
         _requireSame(high.trade, hashTrade(higher));
-        (bool sellsLow, bool sellsHigh) = (lower.seller == low.member, higher.seller == high.member);
-        bool fault = sellsLow == sellsHigh ? higher.number <= lower.number : sellsLow;
-        _strikeIf(fault, p, high.member);
+        (bool sellsLow, bool sellsHigh) = (lower.seller == s.member, higher.seller == s.member);
+        _strikeIf(sellsLow == sellsHigh ? higher.number <= lower.number : sellsLow, p, s);
     }
 
-    /// @notice A line that moves something though no reading of the member came.
-    function challengeUnread(Post calldata p, Leaf calldata leaf) external {
-        Statement calldata line = _line(p, leaf);
-        _requireSame(0, line.reading);
-        _strikeIf(line.wh != 0 || line.money != 0, p, line.member);
+    /// @notice A statement that moves something though no reading of the member came.
+    function challengeUnread(Post calldata p, Stated calldata s) external {
+        _requireSame(0, s.statement.reading);
+        _strikeIf(s.statement.bought != 0 || s.statement.sold != 0 || s.statement.money != 0, p, s);
     }
 
     /// @notice A trade under an order that the member replaced or cancelled before the gate closed.
@@ -217,48 +207,40 @@ contract Disputes is Ends {
     /// @param siblings of its place
     function challengeReplaced(
         Post calldata p,
+        Stated calldata s,
         Leaf calldata leaf,
         Order calldata order,
         Order calldata later,
         uint256 position,
         bytes32[] calldata siblings
     ) external {
-        Statement calldata line = _line(p, leaf);
-        _requireSame(line.order, hashOrder(order));
+        _requireSame(_line(s, leaf).order, hashOrder(order));
         Proofs.requireAt(hashOrder(later), position, siblings, p.orders);
         bool same = later.member == order.member && later.slot == order.slot && later.side == order.side;
-        _strikeIf(same && later.nonce > order.nonce, p, line.member);
+        _strikeIf(same && later.nonce > order.nonce, p, s);
     }
 
     /// @notice More local energy than the meter counted, or a reading of another slot or another's meter.
-    /// @param ends the member's last line and the one behind it
-    function challengeDelivery(Post calldata p, Leaf[] calldata ends, Reading calldata reading) external {
-        Statement calldata last = _last(p, ends);
-        _requireSame(last.reading, hashReading(reading));
-        int256 net = _net(reading);
-        bool within = net > 0 ? last.wh >= 0 && last.wh <= net : last.wh <= 0 && last.wh >= net;
-        _strikeIf(!within || reading.slot != p.slot || !_isMeterOf(last.member, reading.meter, p.slot), p, last.member);
+    /// @param reading that the statement names
+    function challengeDelivery(Post calldata p, Stated calldata s, Reading calldata reading) external {
+        _requireSame(s.statement.reading, hashReading(reading));
+        bool foreign = reading.slot != p.slot || !_isMeterOf(s.member, reading.meter, p.slot);
+        _strikeIf(foreign || !_within(s, reading), p, s);
     }
 
     /// @notice A home that buys while its meter feeds in, or sells while it draws: what it lacks or has left over is one
-    /// of both.
+    /// of both, unless members share by registers.
     /// @param lines [the line before and] the line of the trade
-    function challengeDirection(Post calldata p, Leaf[] calldata lines, Reading calldata reading) external {
-        (Statement calldata line, int256 wh,) = _step(p, lines);
-        _requireSame(line.reading, hashReading(reading));
-        int256 net = _net(reading);
-        _strikeIf((wh > 0 && net <= 0) || (wh < 0 && net >= 0), p, line.member);
-    }
-
-    /// @notice The readings hold another reading of the member than its line names.
-    /// @param reading struct hash of what stands there; zero = nothing
-    /// @param siblings of the place of the member's number in the readings
-    function challengeReading(Post calldata p, Leaf calldata leaf, bytes32 reading, bytes32[] calldata siblings)
+    function challengeDirection(Post calldata p, Stated calldata s, Leaf[] calldata lines, Reading calldata reading)
         external
     {
-        Statement calldata line = _line(p, leaf);
-        Proofs.requireAt(reading, line.member, siblings, p.readings);
-        _strikeIf(reading != line.reading, p, line.member);
+        _requireSame(s.statement.reading, hashReading(reading));
+        // The line itself does not matter.
+        // slither-disable-next-line unused-return
+        (, Sums memory added) = _step(s, lines);
+        (int256 wh, int256 net) = (added.bought - added.sold, _net(reading));
+        bool against = (wh > 0 && net <= 0) || (wh < 0 && net >= 0);
+        _strikeIf(against && !byRegisters, p, s);
     }
 
     /// @notice A trade is not the one that was committed under its number before delivery.
@@ -267,16 +249,37 @@ contract Disputes is Ends {
     /// @param siblings of its place
     function challengeCommitted(
         Post calldata p,
+        Stated calldata s,
         Leaf calldata leaf,
         Trade calldata trade,
         bytes32 trades,
         bytes32 committed,
         bytes32[] calldata siblings
     ) external {
-        Statement calldata line = _tradeLine(p, leaf, trade);
+        bytes32 booked = _tradeLine(s, leaf, trade).trade;
         _requireSame(settlement.commitments(p.slot), commitmentOf(p.orders, trades));
         Proofs.requireAt(committed, trade.number, siblings, trades);
         // Behind the committed trades there is room for others.
-        _strikeIf(committed != 0 && committed != line.trade, p, line.member);
+        _strikeIf(committed != 0 && committed != booked, p, s);
+    }
+
+    // --------------------------------------------------------------------------------------------------------- parts
+
+    /// @dev Whether a meter counted what the statement says was bought and sold.
+    function _within(Stated calldata s, Reading calldata reading) private view returns (bool) {
+        (uint64 bought, uint64 sold) = (s.statement.bought, s.statement.sold);
+        if (byRegisters) return bought <= reading.whIn && sold <= reading.whOut;
+        int256 wh = int256(uint256(bought)) - int256(uint256(sold));
+        int256 net = _net(reading);
+        return net > 0 ? wh >= 0 && wh <= net : wh <= 0 && wh >= net;
+    }
+
+    /// @dev Requires that this post is final.
+    function _requireFinal(Post calldata earlier) private view {
+        // Time, hold and poster of a final post do not matter.
+        // slither-disable-next-line unused-return
+        (bytes32 posted,,, bool finalised,) = settlement.posted(earlier.slot, earlier.revision);
+        bytes32 digest = _digest(hashPost(earlier));
+        require(finalised && posted == digest, NotPending(earlier.slot, earlier.revision, posted, digest));
     }
 }

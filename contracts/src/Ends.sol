@@ -2,21 +2,41 @@
 pragma solidity ^0.8.30;
 
 import {commitmentOf, hashOrder, hashReading, hashTrade} from "./Hashing.sol";
-import {Leaf} from "./Judge.sol";
-import {Lines} from "./Lines.sol";
+import {Leaf, Lines, Stated} from "./Lines.sol";
 import {Proofs} from "./Proofs.sol";
-import {Order, Post, Reading, Statement, Trade} from "./Records.sol";
+import {Line, Order, Post, Reading, Trade} from "./Records.sol";
+
+/// @notice What shows that an end of a trade has no line, though the other end has one, or the trade was committed.
+struct Missing {
+    Trade trade;
+    /// Whether the end without a line is the seller's.
+    bool sells;
+    /// The other end's statement and its line of the trade, one each; none where the trade was committed.
+    Stated[] counterpart;
+    Leaf[] booked;
+    /// Siblings of the trade's place among the committed ones; none where a line books it.
+    bytes32[] committed;
+    /// The statement of the end without a line, and the place where its line would stand.
+    Stated own;
+    uint256 place;
+    /// The line before that place, unless it is place 0, and the line at it, unless there is none.
+    Leaf[] around;
+    /// The trade of each of these, which is only looked at where it stands under the same consent.
+    Trade[] beside;
+    /// Siblings of the place where no line stands there; none where the tree ends before it.
+    bytes32[] behind;
+}
 
 /// @notice What shows that a trade which both meters and the buyer's money covered did not settle whole.
 struct Cut {
     /// The trade, and [the line before and] the buyer's line of it.
     Trade trade;
+    Stated buyer;
     Leaf[] bought;
     /// A trade of a higher number that the buyer pays for, and [the line before and] the buyer's line of it.
     Trade later;
     Leaf[] paid;
-    /// The seller's last line and the one behind it.
-    Leaf[] ends;
+    Stated seller;
     /// Under which the trade stands.
     Order buyOrder;
     Order sellOrder;
@@ -31,113 +51,118 @@ abstract contract Ends is Lines {
     /// an order is 10^12 lane units per kWh, and a cut takes less than a Wh and a unit more than it has to.
     int256 private constant FULL = 2 ** 30;
 
+    /// @notice Whether members share what each register counted, import and export apart; else the net of both.
+    bool public immutable byRegisters;
+
+    /// @notice The line is another member's.
+    error OtherMember(uint32 expected, uint32 given);
+
+    constructor(bool byRegisters_) {
+        byRegisters = byRegisters_;
+    }
+
     /// @notice The two ends of a trade settle different energy.
-    /// @param one [the line before and] the line of one end
-    /// @param other [the line before and] the line of the other end
-    function challengeSides(Post calldata p, Leaf[] calldata one, Leaf[] calldata other) external {
-        (Statement calldata line, int256 wh,) = _step(p, one);
-        (Statement calldata opposite, int256 whThere,) = _step(p, other);
-        require(line.trade != 0, NoFault(p.slot, p.revision, line.member));
+    /// @param oneLines [the line before and] the line of one end
+    /// @param otherLines [the line before and] the line of the other end
+    function challengeSides(
+        Post calldata p,
+        Stated calldata one,
+        Leaf[] calldata oneLines,
+        Stated calldata other,
+        Leaf[] calldata otherLines
+    ) external {
+        _requireStated(p, other);
+        (Line calldata line, Sums memory here) = _step(one, oneLines);
+        (Line calldata opposite, Sums memory there) = _step(other, otherLines);
+        require(line.trade != 0, NoFault(p.slot, p.revision, one.member));
         _requireSame(line.trade, opposite.trade);
-        _strikeIf(wh + whThere != 0 && line.member != opposite.member, p, line.member);
+        bool differ = here.bought - here.sold + there.bought - there.sold != 0;
+        _strikeIf(differ && one.member != other.member, p, one);
     }
 
     /// @notice A trade of which an end has no line, though the other end has one, or it was committed before delivery.
-    /// @param sells whether the end without a line is the seller's
-    /// @param booked the line of the other end; none where the trade was committed
-    /// @param committed siblings of its place among the committed trades; none where a line books it
-    /// @param around two lines side by side, the one before and the one behind the place where the line is missing; the
-    /// first line of all alone when it is the one behind
-    /// @param beside the trade of each of these, which is only looked at where it stands under the same consent
-    function challengeMissing(
-        Post calldata p,
-        Trade calldata trade,
-        bool sells,
-        Leaf[] calldata booked,
-        bytes32[] calldata committed,
-        Leaf[] calldata around,
-        Trade[] calldata beside
-    ) external {
-        uint32 member = sells ? trade.seller : trade.buyer;
+    function challengeMissing(Post calldata p, Missing calldata m) external {
+        Trade calldata trade = m.trade;
+        (uint32 member, uint32 other) = m.sells ? (trade.seller, trade.buyer) : (trade.buyer, trade.seller);
+        require(m.own.member == member, OtherMember(member, m.own.member));
         // Such a trade no post can book.
-        require(trade.slot == p.slot && trade.buyer != trade.seller, NoFault(p.slot, p.revision, member));
-        if (booked.length == 0) {
-            bytes32 root = Proofs.rootAt(hashTrade(trade), trade.number, committed);
+        require(trade.slot == p.slot && member != other, NoFault(p.slot, p.revision, member));
+        if (m.booked.length == 0) {
+            bytes32 root = Proofs.rootAt(hashTrade(trade), trade.number, m.committed);
             _requireSame(settlement.commitments(p.slot), commitmentOf(p.orders, root));
         } else {
-            uint32 other = _tradeLine(p, booked[0], trade).member;
-            require(other == (sells ? trade.buyer : trade.seller), OtherMember(member, other));
+            require(m.counterpart.length == 1, WrongLines(m.counterpart.length, 1));
+            require(m.counterpart[0].member == other, OtherMember(other, m.counterpart[0].member));
+            _requireStated(p, m.counterpart[0]);
+            _tradeLine(m.counterpart[0], m.booked[0], trade);
         }
-        _strikeIf(_missing(p, trade, sells, around, beside), p, member);
+        _strikeIf(_missing(m), p, m.own);
     }
 
     /// @notice A committed trade that settles less, though both meters counted all that the two orders ask for, and though
     /// it was not cut for want of money: that takes a member's last purchases first, so who could not pay for this one
-    /// pays for none of a higher number. Nor was it cut because the seller's balance cannot move by so much.
-    function challengeCut(Post calldata p, Cut calldata cut) external {
-        Trade calldata trade = cut.trade;
-        (Statement calldata line, int256 wh,) = _step(p, cut.bought);
-        _requireSame(line.trade, hashTrade(trade));
-        _requireSame(line.reading, hashReading(cut.drawn));
-        _requireSame(trade.buyOrder, hashOrder(cut.buyOrder));
-        _requireSame(trade.sellOrder, hashOrder(cut.sellOrder));
-        Statement calldata last = _last(p, cut.ends);
-        _requireSame(last.reading, hashReading(cut.fed));
-
-        bool whole = line.member == trade.buyer && last.member == trade.seller
-            && _net(cut.drawn) >= int256(uint256(cut.buyOrder.wh))
-            && -_net(cut.fed) >= int256(uint256(cut.sellOrder.wh));
-        bool paid = _paysLater(p, cut) && last.money < FULL;
-        _strikeIf(whole && paid && wh < int256(uint256(trade.wh)), p, line.member);
+    /// pays for none behind it.
+    function challengeCut(Post calldata p, Cut calldata c) external {
+        _requireStated(p, c.seller);
+        (Line calldata line, Sums memory added) = _step(c.buyer, c.bought);
+        _requireSame(line.trade, hashTrade(c.trade));
+        bool ends = c.buyer.member == c.trade.buyer && c.seller.member == c.trade.seller;
+        bool paid = _paysLater(c) && c.seller.statement.money < FULL;
+        bool less = added.bought - added.sold < int256(uint256(c.trade.wh));
+        _strikeIf(ends && _coversBoth(c) && paid && less, p, c.buyer);
     }
 
     // --------------------------------------------------------------------------------------------------------- parts
 
     /// @dev Whether these lines stand around the place of a trade's end, and neither is its line.
-    function _missing(
-        Post calldata p,
-        Trade calldata trade,
-        bool sells,
-        Leaf[] calldata around,
-        Trade[] calldata beside
-    ) private pure returns (bool) {
-        require(beside.length == around.length, WrongLines(beside.length, around.length));
-        Statement calldata high;
-        if (around.length == 1) {
-            require(around[0].position == 0, NotAdjacent(0, around[0].position));
-            high = _line(p, around[0]);
-        } else {
-            require(around.length == 2, WrongLines(around.length, 2));
-            Statement calldata low;
-            (low, high) = _pair(p, around[0], around[1]);
-            if (!_before(low, beside[0], trade, sells)) return false;
+    function _missing(Missing calldata m) private pure returns (bool) {
+        uint256 count = m.around.length;
+        uint256 before = m.place == 0 ? 0 : 1;
+        require(count == before || count == before + 1, WrongLines(count, before + 1));
+        require(m.beside.length == count, WrongLines(m.beside.length, count));
+        if (before == 1) {
+            require(m.around[0].position == m.place - 1, NotAdjacent(m.around[0].position, m.place));
+            if (!_before(_line(m.own, m.around[0]), m.beside[0], m)) return false;
         }
-        return !_before(high, beside[around.length - 1], trade, sells) && high.trade != hashTrade(trade);
+        if (count == before) {
+            // No line stands there.
+            if (before == 1) _requireLast(m.own, m.around[0], m.behind);
+            else Proofs.requireAt(0, 0, m.behind, m.own.statement.lines);
+            return true;
+        }
+        Leaf calldata leaf = m.around[before];
+        require(leaf.position == m.place, NotAdjacent(m.place, leaf.position));
+        if (before == 1) _pair(m.own, m.around[0], leaf);
+        Line calldata high = _line(m.own, leaf);
+        return !_before(high, m.beside[before], m) && high.trade != hashTrade(m.trade);
     }
 
-    /// @dev Whether a line stands before the place of a trade's end.
+    /// @dev Whether a line stands before the place of the trade's end.
     /// @param its the line's trade
-    function _before(Statement calldata line, Trade calldata its, Trade calldata trade, bool sells)
-        private
-        pure
-        returns (bool)
-    {
-        (uint32 member, bytes32 consent) = sells ? (trade.seller, trade.sellOrder) : (trade.buyer, trade.buyOrder);
-        // What ends the statements is nobody's line, also where a trade names that number.
-        if (line.member != member || member == SENTINEL) return line.member < member;
-        // A member's line without a trade stands before those with one.
-        if (line.trade == 0 || line.order != consent) return line.trade == 0 || line.order < consent;
+    function _before(Line calldata line, Trade calldata its, Missing calldata m) private pure returns (bool) {
+        bytes32 consent = m.sells ? m.trade.sellOrder : m.trade.buyOrder;
+        if (line.order != consent) return line.order < consent;
         _requireSame(line.trade, hashTrade(its));
-        bool itsSells = its.seller == member;
-        return itsSells == sells ? its.number < trade.number : sells;
+        bool itsSells = its.seller == m.own.member;
+        return itsSells == m.sells ? its.number < m.trade.number : m.sells;
+    }
+
+    /// @dev Whether the meters of both ends counted all that the two orders ask for.
+    function _coversBoth(Cut calldata c) private view returns (bool) {
+        _requireSame(c.buyer.statement.reading, hashReading(c.drawn));
+        _requireSame(c.seller.statement.reading, hashReading(c.fed));
+        _requireSame(c.trade.buyOrder, hashOrder(c.buyOrder));
+        _requireSame(c.trade.sellOrder, hashOrder(c.sellOrder));
+        (int256 drawn, int256 fed) = (_net(c.drawn), -_net(c.fed));
+        if (byRegisters) (drawn, fed) = (int256(uint256(c.drawn.whIn)), int256(uint256(c.fed.whOut)));
+        return drawn >= int256(uint256(c.buyOrder.wh)) && fed >= int256(uint256(c.sellOrder.wh));
     }
 
     /// @dev Whether the buyer pays for a trade of a higher number.
-    function _paysLater(Post calldata p, Cut calldata cut) private pure returns (bool) {
-        (Statement calldata line,, int256 money) = _step(p, cut.paid);
-        _requireSame(line.trade, hashTrade(cut.later));
-        uint32 buyer = cut.trade.buyer;
-        return line.member == buyer && cut.later.buyer == buyer && cut.later.number > cut.trade.number && money < 0;
+    function _paysLater(Cut calldata c) private pure returns (bool) {
+        (Line calldata line, Sums memory added) = _step(c.buyer, c.paid);
+        _requireSame(line.trade, hashTrade(c.later));
+        return c.later.buyer == c.trade.buyer && c.later.number > c.trade.number && added.money < 0;
     }
 
     /// @dev What a meter counted [Wh], positive = into the home.

@@ -7,6 +7,8 @@ import {
     BASKET_TYPEHASH,
     Basket,
     GATE_TYPEHASH,
+    LINE_TYPEHASH,
+    Line,
     MANDATE_TYPEHASH,
     Mandate,
     ORDER_TYPEHASH,
@@ -36,6 +38,10 @@ function hashAnchor(Anchor memory period) pure returns (bytes32) {
 
 function hashStatement(Statement calldata statement) pure returns (bytes32) {
     return keccak256(abi.encode(STATEMENT_TYPEHASH, statement));
+}
+
+function hashLine(Line calldata line) pure returns (bytes32) {
+    return keccak256(abi.encode(LINE_TYPEHASH, line));
 }
 
 function hashTrade(Trade calldata trade) pure returns (bytes32) {

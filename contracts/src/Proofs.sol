@@ -22,6 +22,14 @@ library Proofs {
         require(found == root, NotInTree(root, found, position));
     }
 
+    /// @notice Requires that no record stands at a position: it is empty, or it lies behind the last one of the tree, which is
+    /// empty.
+    /// @param siblings of that place, from the bottom
+    function requireNone(uint256 position, bytes32[] calldata siblings, bytes32 root) internal pure {
+        uint256 last = (1 << siblings.length) - 1;
+        requireAt(0, position < last ? position : last, siblings, root);
+    }
+
     /// @notice Root of the tree in which a record stands at a position.
     /// @param structHash of the record; zero = the position is empty
     /// @param siblings from the bottom

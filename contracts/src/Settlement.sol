@@ -96,14 +96,7 @@ contract Settlement is EIP712, Purse, Bonds {
     mapping(uint64 start => mapping(uint64 until => bytes32)) public anchored;
 
     event Committed(uint64 indexed slot, bytes32 orders, bytes32 trades);
-    event Posted(
-        uint64 indexed slot,
-        uint32 indexed revision,
-        bytes32 orders,
-        bytes32 readings,
-        bytes32 statements,
-        bytes32 deltas
-    );
+    event Posted(uint64 indexed slot, uint32 indexed revision, bytes32 orders, bytes32 statements, bytes32 deltas);
     event Held(uint64 indexed slot, uint32 indexed revision, uint256 until);
     /// @notice A fault was proved and the post deleted. `reward`: lane units credited to whoever proved it.
     event Struck(uint64 indexed slot, uint32 indexed revision, address poster, address prover, uint64 reward);
@@ -233,7 +226,7 @@ contract Settlement is EIP712, Purse, Bonds {
         if (posted[p.slot][p.revision].digest != 0) _unbind(posted[p.slot][p.revision].poster);
         _bind(msg.sender);
         posted[p.slot][p.revision] = Posting(digest, uint40(block.timestamp), 0, false, msg.sender);
-        emit Posted(p.slot, p.revision, p.orders, p.readings, p.statements, p.deltas);
+        emit Posted(p.slot, p.revision, p.orders, p.statements, p.deltas);
         if (p.lock != 0 || p.until != 0) emit Locked(p.slot, p.revision, p.lock, p.until);
     }
 
