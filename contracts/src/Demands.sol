@@ -49,7 +49,7 @@ struct Answer {
     uint256 position;
     Line[] lines;
     /// Depth of the tree of the lines, and the siblings beside these: level by level from the bottom, left before right.
-    /// The empty place behind the last line of all counts as one of these, unless the tree ends before it.
+    /// The empty places behind the last line of all count as these, and the tree is no deeper than its lines need.
     uint256 depth;
     bytes32[] border;
     /// Whether no line follows these.
@@ -234,7 +234,9 @@ contract Demands is Judge {
     function _requireContinued(Demand storage asked, uint32 member, Answer calldata a, bytes32 stated) private view {
         bool same = asked.stated == stated && asked.depth == a.depth;
         bool begins = a.depth < DEEPEST && (a.position == 0 || (same && a.position <= asked.next));
-        require(begins && (a.last || a.lines.length != 0), Incomplete(member));
+        uint256 count = a.position + a.lines.length;
+        bool shows = a.last ? Proofs.isDepthOf(count, a.depth) : a.lines.length != 0;
+        require(begins && shows, Incomplete(member));
     }
 
     /// @dev Notes how far a part came that is not the last; whoever begins anew takes nothing back.
@@ -244,11 +246,11 @@ contract Demands is Judge {
         emit AnsweredInPart(p.slot, p.revision, member, asked.next);
     }
 
-    /// @dev The lines stand side by side in the statement, the last of all before an empty place or the tree's end.
+    /// @dev The lines stand side by side in the statement, and nothing behind the last of all.
     function _requireLines(Answer calldata a) private pure {
         uint256 count = a.lines.length;
-        bool ended = a.position + count == 1 << a.depth;
-        bytes32[] memory nodes = new bytes32[](a.last && !ended ? count + 1 : count);
+        // Behind the last of all the tree is empty: it is the tree of these lines and of no others.
+        bytes32[] memory nodes = new bytes32[](a.last ? (1 << a.depth) - a.position : count);
         for (uint256 i = 0; i < count; ++i) {
             nodes[i] = Proofs.leafOf(hashLine(a.lines[i]));
         }
@@ -300,8 +302,7 @@ contract Demands is Judge {
     function _basketOf(Consent calldata consent, bytes32 order) private pure returns (bytes32) {
         (uint256 count, uint256 depth) = (consent.count, consent.siblings.length);
         bool inside = consent.position < count && consent.first <= consent.order.slot;
-        bool deep = count <= 1 << depth && (depth == 0 || count > 1 << (depth - 1));
-        require(inside && deep, OutsideBasket(consent.first, consent.count, consent.position, depth));
+        require(inside && Proofs.isDepthOf(count, depth), OutsideBasket(consent.first, consent.count, consent.position, depth));
         bytes32 root = Proofs.rootAt(order, consent.position, consent.siblings);
         return hashBasket(Basket(consent.order.member, consent.first, consent.count, root));
     }

@@ -90,6 +90,11 @@ library Proofs {
         return (parents, used);
     }
 
+    /// @notice Whether a tree of so many records has this depth.
+    function isDepthOf(uint256 count, uint256 depth) internal pure returns (bool) {
+        return count <= 1 << depth && (depth == 0 || count > 1 << (depth - 1));
+    }
+
     function leafOf(bytes32 structHash) internal pure returns (bytes32) {
         return keccak256(abi.encode(structHash));
     }

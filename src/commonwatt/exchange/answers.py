@@ -20,7 +20,6 @@ _NO_ORDER = Order(bytes(20), "", BUY, 0, 0, 0, 0, 0)
 _ALONE: Final[tuple[int, int, int, Sequence[bytes]]] = (0, 0, 0, ())
 _NO_MANDATE = Mandate(bytes(20), bytes(20), "", 0, 0, 0, 0, 0, 0, 0)
 _NO_READING = Signed(Reading(bytes(20), 0, 0, 0, 0), ZERO_HASH, b"")
-_NOTHING_READ: Final = (_NO_READING.record, b"")
 
 
 def receipt(
@@ -56,7 +55,10 @@ def answers(
     slot = PostedSlot(posted, mandate)
     statement, siblings, root = slot.statement(member), slot.siblings(member), slot.committed.root
     if statement is None:
-        yield Answer(False, _NO_STATEMENT, siblings, 0, (), 0, (), True, (), root, (), (), *_NOTHING_READ)
+        yield Answer(
+            stated=False, statement=_NO_STATEMENT, siblings=siblings, position=0, lines=(), depth=0, border=(), last=True,
+            trades=(), trades_root=root, committed=(), consents=(), reading=_NO_READING.record, reading_signature=b"",
+        )  # fmt: skip
         return
     lines = slot.lines(member)
     tree, by_hash = line_tree(lines), {each.hash: each.trade for each in slot.own[member]}
@@ -64,28 +66,30 @@ def answers(
     agreed = len(slot.committed.levels[0])
     for start in range(shown, max(len(lines), shown + 1), most_lines):
         part = lines[start : start + most_lines]
-        trades = [by_hash[line.trade] for line in part]
+        trades, last = [by_hash[line.trade] for line in part], start + len(part) == len(lines)
+        reading = _reading(posted, member) if start == 0 else _NO_READING
         yield Answer(
-            True,
-            statement,
-            siblings,
-            start,
-            part,
-            tree.depth,
-            tree.beside(range(start, start + len(part))),
-            start + len(part) == len(lines),
-            trades,
-            root,
-            [slot.committed.proof(trade.number) if trade.number < agreed else () for trade in trades],
-            [_consent(orders.get(named), mandate) for named, _ in groupby(line.order for line in part)],
-            *(_reading(posted, member) if start == 0 else _NOTHING_READ),
+            stated=True,
+            statement=statement,
+            siblings=siblings,
+            position=start,
+            lines=part,
+            depth=tree.depth,
+            border=tree.beside(range(start, 1 << tree.depth if last else start + len(part))) if lines else (),
+            last=last,
+            trades=trades,
+            trades_root=root,
+            committed=[slot.committed.proof(trade.number) if trade.number < agreed else () for trade in trades],
+            consents=[_consent(orders.get(named), mandate) for named, _ in groupby(line.order for line in part)],
+            reading=reading.record,
+            reading_signature=reading.signature,
         )
 
 
-def _reading(posted: Posted, member: int) -> tuple[Reading, bytes]:
-    """The member's reading and its signature."""
-    signed = posted.delivered.readings[member] or _NO_READING
-    return signed.record, signed.signature
+def _reading(posted: Posted, member: int) -> Signed[Reading]:
+    """The member's reading, or one without a signature."""
+    readings = posted.delivered.readings
+    return (readings[member] if member < len(readings) else None) or _NO_READING
 
 
 def _consent(order: Signed[Order] | None, mandate: Signed[Mandate]) -> Consent:

@@ -285,6 +285,7 @@ def found(
             corrections=ledger.corrections + 2 * ledger.window + answer_time + ledger.grace,
         ),
         token=None if ether else (f"{community.name} {community.currency}", community.currency),
+        by_registers=community.by == "registers",
         at=at,
     )
     registry = Domain(chain.chain_id, client.addresses.community)

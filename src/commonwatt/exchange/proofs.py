@@ -8,7 +8,7 @@ from typing import Any
 
 from commonwatt.accounts.document import hashes_text, hex_text
 from commonwatt.accounts.orders import order_json
-from commonwatt.accounts.statements import Booked, by_member, empty_place, lines_of, statement_of
+from commonwatt.accounts.statements import Booked, by_member, empty_place, lines_of, salt_of, statement_of
 from commonwatt.errors import StoreError
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.rows import any_replaced, read_declared, read_trades
@@ -16,7 +16,7 @@ from commonwatt.exchange.states import Declared, Posted
 from commonwatt.exchange.steps import read_by
 from commonwatt.exchange.store import Store
 from commonwatt.proof import Tree, hash_struct, keccak
-from commonwatt.records import ZERO_HASH, Line, Mandate, Order, Post, Signed, Statement
+from commonwatt.records import Line, Mandate, Order, Post, Signed, Statement
 from commonwatt.records.schema import as_list
 
 
@@ -72,8 +72,11 @@ class SlotProof:
         tree = Tree.over(tuple(row.leaves[at : at + 32] for at in range(0, len(row.leaves), 32)))
         names = ("member", "hash", "signature", "revision")
         kept = store.columns(tables.readings, names, slot=slot)
-        found = {member: Signed(None, *reading) for member, *reading, since in kept if since <= row.revision}
-        read = [read_by(found.get(index), mandate, slot, row.revision) for index, mandate in enumerate(mandates)]
+        found = {member: reading for member, *reading, since in kept if since <= row.revision}
+        read = [
+            _salted(*found.get(member, (ZERO_HASH, mandate.signature)), slot, row.revision)
+            for member, mandate in enumerate(mandates)
+        ]
         trades, records, agreed = read_trades(store, slot, row.revision)
         committed = Tree.of([trade.hash for trade in trades[:agreed]])
         booked = [Booked(record, trade.hash, trade.settled) for record, trade in zip(records, trades, strict=True)]
@@ -114,6 +117,10 @@ class SlotProof:
     def _placed(self, position: int) -> dict[str, Any]:
         order = order_json(self._signed[position])
         return {"order": order, "position": position, "siblings": hashes_text(self.order_tree.proof(position))}
+
+
+def _salted(reading: bytes, signature: bytes, slot: int, revision: int) -> tuple[bytes, bytes]:
+    return reading, salt_of(signature, slot, revision)
 
 
 class PostedSlot(SlotProof):

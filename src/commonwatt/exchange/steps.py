@@ -321,8 +321,6 @@ def post(settled: Settled, mandates: Sequence[Signed[Mandate]]) -> Posted:
     return Posted(delivered, settled.after, account, records, lines, statements, tree, deltas, document)
 
 
-def read_by(
-    reading: Signed[Reading] | None, mandate: Signed[Mandate], slot: int, revision: int
-) -> tuple[bytes, bytes]:
+def read_by(reading: Signed[Reading] | None, mandate: Signed[Mandate], slot: int, revision: int) -> tuple[bytes, bytes]:
     """What a member's statement has of its reading: the struct hash, zero where none came, and the salt."""
     return reading.hash if reading else ZERO_HASH, salt_of((reading or mandate).signature, slot, revision)

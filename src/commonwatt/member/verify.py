@@ -1,9 +1,9 @@
 """Check a bill against the chain alone: neither the exchange nor its files are asked.
 
-What is proved: the content is the one that the operators anchored for the period; the local trades make
-the statement of a settled post, nothing is left out, and their sum is what the ledger moved; the member signed an order or the
-mandate for every trade, within its limits; day-ahead trades are those that were committed before delivery; the
-reading is the member's own meter's; the rest was priced and added up as the bill says. What the utility's prices,
+What is proved: the content is the one that the operators anchored for the period; the local trades make the statement
+of a settled post, none is left out, and their sum is what the ledger moved; the member signed an order or the mandate
+for every trade, within its limits; day-ahead trades are those that were committed before delivery; the reading is the
+member's own meter's; the rest was priced and added up as the bill says. What the utility's prices,
 levies and VAT are is the operators' word, unless the member knows its community's file (`terms`): then they are that
 file's, in every slot, whether an amount rests on them or not. Each slot is under the charter that the members
 adopted for it: the contract says which. Of plants of several owners see `shares`.

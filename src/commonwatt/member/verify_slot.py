@@ -21,7 +21,11 @@ LAST_REVISION: Final = 2**32 - 1
 
 
 def check_slot(
-    line: Mapping[str, Any], proof: Mapping[str, Any] | None, member: int, mandate: Signed[Mandate], client: LedgerClient
+    line: Mapping[str, Any],
+    proof: Mapping[str, Any] | None,
+    member: int,
+    mandate: Signed[Mandate],
+    client: LedgerClient,
 ) -> int:
     """Check a slot of the bill; returns the number of proved lines. Raises VerificationError.
 
@@ -147,4 +151,6 @@ def _told(page: Page, said: Any) -> None:
 def _rest(page: Page, wh: int) -> None:
     """What met the utility is what was metered less what was bought from neighbours."""
     statement = page.stated.statement
-    require(wh == page.net - (statement.bought - statement.sold), "metered less local energy is not what met the utility.")
+    require(
+        wh == page.net - (statement.bought - statement.sold), "metered less local energy is not what met the utility."
+    )

@@ -86,12 +86,12 @@ class Tree:
         return ways if self.levels[0] else []
 
     def beside(self, places: Iterable[int]) -> tuple[bytes, ...]:
-        """The nodes that lead from the leaves at these places to the root; see `places_beside`.
+        """The nodes that lead from the leaves at these places to the root, also from empty ones; see `places_beside`.
 
         Raises IndexError outside the tree.
         """
         chosen = {*places}
-        if not chosen <= {*range(len(self.levels[0]))}:
+        if chosen and not 0 <= min(chosen) <= max(chosen) < 1 << self.depth:
             raise IndexError(max(chosen))
         return tuple(self._node(height, place) for height, place in places_beside(chosen, self.depth))
 

@@ -64,7 +64,9 @@ def _largest(result: Result) -> _Delivery | None:
     ahead = stages_ahead(store)
     _, stage, at, number, revision = min(settled, key=lambda row: (row[1] not in ahead, -row[0], row[2], row[3]))
     trade = next(t for t in store.rows(tables.trades, slot=at, revision=revision) if t.number == number)
-    return _Delivery(result, trade, SlotProof.stored(store, at), client, _blocks(client, at), stage in ahead)
+    return _Delivery(
+        result, trade, SlotProof.stored(store, at, result.books.mandates), client, _blocks(client, at), stage in ahead
+    )
 
 
 def _traded(delivery: _Delivery) -> str:
@@ -97,10 +99,9 @@ def _metered(delivery: _Delivery) -> str:
 
 def _stated(delivery: _Delivery) -> str:
     slot, trade = delivery.slot, delivery.trade
-    statement = next(s for s in slot.statements(trade.seller) if s.trade == trade.hash)
-    position = slot.first[trade.seller] + statement.index
-    leaves = len(slot.tree.levels[0])
-    return f"leaf {position} of {leaves}, {len(slot.tree.proof(position))} hashes to the root"
+    lines = slot.lines(trade.seller)
+    place = next(place for place, line in enumerate(lines) if line.trade == trade.hash)
+    return f"line {place + 1} of {len(lines)} under the statement, {slot.tree.depth} hashes to the root"
 
 
 def _settled(delivery: _Delivery) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from commonwatt.accounts.statements import statement_of
 from commonwatt.community.roles import Role
 from commonwatt.errors import Reverted, VerificationError
 from commonwatt.exchange import steps
@@ -26,10 +27,10 @@ from commonwatt.ledger.client.quorum import mint
 from commonwatt.ledger.client.settlement import Enrolment, LedgerClient
 from commonwatt.ledger.client.terms import Addresses
 from commonwatt.proof import Key, keccak, sign
-from commonwatt.records import ZERO_HASH, Mandate, Mint, Reading, Receipt, Signed, Statement
+from commonwatt.records import ZERO_HASH, Mandate, Mint, Reading, Receipt, Signed
 from commonwatt.records.deltas import unpack_deltas
 from commonwatt.study import trades
-from commonwatt.study.scene import Scene, stages
+from commonwatt.study.scene import Scene, restated, stages, with_statement
 
 _SEED: Final = b"commonwatt attacks"
 _METER, _NEWCOMER, _LOST = (Key.derive(_SEED, name) for name in ("meter", "newcomer", "lost"))
@@ -62,12 +63,14 @@ def attacks(start: str) -> Iterator[Attack]:
 # By a quorum, which posts what is not so
 
 
-def _first_line(scene: Scene) -> bool:
-    """There is no line before the first of all, so sums that go on from one begin anywhere."""
-    lines = scene.honest.statements
-    return scene.objected(
-        scene.restated([replace(line, index=line.index + 1) if line.member == 0 else line for line in lines]), 0
-    )
+def _other_sums(scene: Scene) -> bool:
+    """A buyer's statement says that it pays more than its lines do, and somebody else gets it."""
+    member, honest = scene.trader(buys=True), scene.honest
+    moved = unpack_deltas(honest.deltas).copy()
+    moved[member] -= _TAKEN
+    moved[(member + 1) % len(moved)] += _TAKEN
+    lines = honest.lines[member]
+    return scene.objected(restated(honest, member, lines, moved, money=lines[-1].money - _TAKEN), member)
 
 
 def _meter_never_taken(scene: Scene) -> bool:
@@ -91,22 +94,21 @@ def _read_by(scene: Scene, member: int) -> bool:
     reading = sign(scene.client.domain, Reading(_METER.address, scene.honest.post.slot, 10**6, 0, 1), _METER)
     readings = tuple(reading if place == member else each for place, each in enumerate(delivered.readings))
     false = replace(scene.honest, delivered=replace(delivered, readings=readings))
-    return scene.objected(steps.post(false, [mandate.hash for mandate in scene.mandates]), member)
+    return scene.objected(steps.post(false, scene.mandates), member)
 
 
 def _newcomer_in_a_revision(scene: Scene) -> bool:
-    """Of a member that the post before has no line of, a revision takes the deposit."""
+    """Of a member that the post before has no statement of, a revision takes the deposit."""
     index, mandate = _enrolled(scene)
-    *lines, end = scene.honest.statements
-    slot, revision = scene.honest.post.slot, scene.honest.post.revision
-    line = Statement(slot, revision, index, 0, 0, 0, ZERO_HASH, ZERO_HASH, ZERO_HASH)
-    return scene.objected(scene.restated([*lines, line, end], _robbed(scene, index)), index, (_NEWCOMER, mandate))
+    nothing = statement_of((), ZERO_HASH, ZERO_HASH)
+    false = with_statement(scene.honest, index, nothing, _robbed(scene, index))
+    return scene.objected(false, index, (_NEWCOMER, mandate))
 
 
-def _newcomer_without_a_line(scene: Scene) -> bool:
-    """The same in a first post, without a line that says so."""
+def _newcomer_without_a_statement(scene: Scene) -> bool:
+    """The same in a first post, without a statement that says so."""
     index, mandate = _enrolled(scene)
-    false = scene.restated(scene.honest.statements, _robbed(scene, index))
+    false = with_statement(scene.honest, index, None, _robbed(scene, index))
     return scene.objected(false, index, (_NEWCOMER, mandate))
 
 
@@ -131,8 +133,7 @@ def _robbed(scene: Scene, index: int) -> np.ndarray[tuple[int, ...], np.dtype[np
 def _unmetered(scene: Scene) -> bool:
     """Energy that no meter counted moves money."""
     member = scene.trader(buys=True)
-    lines = [replace(line, reading=ZERO_HASH) if line.member == member else line for line in scene.honest.statements]
-    return scene.objected(scene.restated(lines), member)
+    return scene.objected(restated(scene.honest, member, scene.honest.lines[member], reading=ZERO_HASH), member)
 
 
 # By others
@@ -266,11 +267,11 @@ def _created(code: bytes) -> bytes:
 
 
 _ATTACKS: Final[tuple[tuple[str, str, Callable[[Scene], bool]], ...]] = (
-    ("sums that go on from a line that nobody sees", "quorum", _first_line),
+    ("a statement with other sums than its lines", "quorum", _other_sums),
     ("a reading by a meter that the member never took", "quorum", _meter_never_taken),
     ("a reading by a meter that the member took later", "quorum", _meter_taken_later),
     ("the deposit of a newcomer, in a revision", "quorum", _newcomer_in_a_revision),
-    ("the deposit of a newcomer, without a line", "quorum", _newcomer_without_a_line),
+    ("the deposit of a newcomer, without a statement", "quorum", _newcomer_without_a_statement),
     ("money for energy that no meter counted", "quorum", _unmetered),
     ("a committed trade that the seller has no line of", "quorum", trades.left_out),
     ("a trade that the buyer pays for and the seller has no line of", "quorum", trades.left_out_of_both),

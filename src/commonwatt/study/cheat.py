@@ -173,7 +173,7 @@ class DishonestExchange(Exchange):
         slot = posted.post.slot
         (line,), proof = shown["content"]["slots"], shown["proofs"][str(slot)]
         chain = Chain(self.domain, self.client.commitment(slot), self.client.posted_deltas(slot, 0) or b"")
-        return faults(line, proof, member, self.mandates[member].record, chain, promises)
+        return faults(line, proof, member, self.mandates[member], chain, posted.post, promises)
 
     def _with_price(self, posted: Posted, number: int, price: int) -> Posted:
         """The same slot with another price for one trade; sums, deltas and roots follow."""
@@ -191,7 +191,7 @@ class DishonestExchange(Exchange):
         )
         delivered = replace(posted.delivered, committed=replace(committed, records=tuple(records)))
         settled_falsely = Settled(delivered, posted.after, account)
-        return steps.post(settled_falsely, [mandate.hash for mandate in self.mandates])
+        return steps.post(settled_falsely, self.mandates)
 
     def _say_struck(self, receipt: Receipt, name: str) -> None:
         struck = next(event for event in events(receipt) if event.name == "Struck")

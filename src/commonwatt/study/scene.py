@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from commonwatt.accounts.statements import statement_of, statement_tree
 from commonwatt.community.model import Community
 from commonwatt.errors import LedgerError
 from commonwatt.exchange.checking import load
@@ -18,7 +19,6 @@ from commonwatt.exchange.events import Correction, Event
 from commonwatt.exchange.excerpt import excerpt, placed, promised
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.outbox import Outbox, Outgoing, outgoing
-from commonwatt.exchange.proofs import SlotProof
 from commonwatt.exchange.states import Posted, Settled
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.disputes import DisputesClient
@@ -29,8 +29,8 @@ from commonwatt.member.challenge import chain_of
 from commonwatt.member.ends import between
 from commonwatt.member.faults import DEMAND, Fault, faults
 from commonwatt.member.page import read
-from commonwatt.proof import Key, Tree, hash_struct, keccak, sign_basket
-from commonwatt.records import Mandate, Order, Post, Signed, Statement
+from commonwatt.proof import Key, keccak, sign_basket
+from commonwatt.records import Line, Mandate, Order, Post, Signed, Statement
 from commonwatt.records.deltas import pack_deltas
 from commonwatt.simulation.api import first_day
 from commonwatt.simulation.homes import SigningHomes
@@ -89,13 +89,11 @@ class Hesitant(SigningHomes):
 class Scene:
     """What the attackers have, and what the members have against them.
 
-    client : with the key of an operator; honest : the slot as it should be posted
-    earlier : the revision before, which is final; keys : everybody's
+    client : with the key of an operator; honest : the slot as it should be posted; keys : everybody's
     """
 
     client: LedgerClient
     honest: Posted
-    earlier: SlotProof | None
     keys: Keys
     mandates: tuple[Signed[Mandate], ...]
 
@@ -136,11 +134,11 @@ class Scene:
         """
         self.post(false)
         key, mandate = newcomer or (self.keys.members[member], self.mandates[member])
-        shown = excerpt(false, member, mandate, self.client, self.earlier)
+        shown = excerpt(false, member, mandate, self.client)
         line, ways = shown["content"]["slots"][0], shown["proofs"][str(false.post.slot)]
         told, committed = chain_of(false.post, member, self.client), self.honest.delivered.committed
         kept = promised(committed, member), placed(committed, member)
-        self._challenge(key, faults(line, ways, member, mandate.record, told, *kept), proof)
+        self._challenge(key, faults(line, ways, member, mandate, told, false.post, *kept), proof)
         return not self.posted(false.post)
 
     def objected_together(self, shown: Mapping[int, Posted], proof: str) -> bool:
@@ -150,9 +148,10 @@ class Scene:
         """
         pages = []
         for member, posted in shown.items():
-            document = excerpt(posted, member, self.mandates[member], self.client, self.earlier)
+            mandate = self.mandates[member]
+            document = excerpt(posted, member, mandate, self.client)
             line, ways = document["content"]["slots"][0], document["proofs"][str(posted.post.slot)]
-            pages.append(read(line, ways, member, self.mandates[member].record, self.client.domain))
+            pages.append(read(line, ways, member, mandate, self.client.domain, posted.post))
         first, *_ = shown
         self.post(shown[first])
         self._challenge(self.keys.members[first], between(pages), proof)
@@ -164,22 +163,35 @@ class Scene:
             if fault.function != DEMAND and proof in (None, fault.function) and self.posted(fault.post):
                 DisputesClient(self.client).challenge(key, fault.function, fault.post, fault.arguments, at=self.now)
 
-    def restated(self, lines: Sequence[Statement], moved: IntArray | None = None) -> Posted:
-        """See `restated`, of the honest slot."""
-        return restated(self.honest, lines, moved)
-
     def trader(self, *, buys: bool) -> int:
         """A member that paid for what it bought, or was paid for what it sold."""
         local = self.honest.account.local
         return int(local.argmax() if buys else local.argmin())
 
 
-def restated(posted: Posted, lines: Sequence[Statement], moved: IntArray | None = None) -> Posted:
-    """A slot with other lines, and other changes of the balances where they are given [lane unit]."""
-    tree = Tree.of([hash_struct(line) for line in lines])
+def restated(
+    posted: Posted, member: int, lines: Sequence[Line], moved: IntArray | None = None, **changes: Any
+) -> Posted:
+    """A slot with other lines of a member, and a statement that says what the last one does.
+
+    moved : other changes of the balances [lane unit]; changes : of the statement's fields
+    """
+    own = posted.statements[member]
+    if own is None:
+        raise LedgerError(f"Member {member} has no statement.")
+    shown, statement = list(posted.lines), statement_of(lines, own.reading, own.salt)
+    shown[member] = tuple(lines)
+    return with_statement(replace(posted, lines=tuple(shown)), member, replace(statement, **changes), moved)
+
+
+def with_statement(posted: Posted, member: int, statement: Statement | None, moved: IntArray | None = None) -> Posted:
+    """A slot with another statement of a member, or none, and other changes of the balances [lane unit]."""
+    statements = [*posted.statements, *[None] * (member + 1 - len(posted.statements))]
+    statements[member] = statement
+    tree = statement_tree(statements)
     deltas = posted.deltas if moved is None else pack_deltas(moved)
     post = replace(posted.post, statements=tree.root, deltas=keccak(deltas))
-    return replace(posted, statements=tuple(lines), tree=tree, deltas=deltas, post=post)
+    return replace(posted, statements=tuple(statements), tree=tree, deltas=deltas, post=post)
 
 
 class Stage:
@@ -201,8 +213,6 @@ class Stage:
             day.advance()
         self._honest, self._mandates, self._key = exchange.posted, exchange.mandates, exchange.client.key
         self._addresses: Addresses = exchange.client.addresses
-        slot = exchange.posted.post.slot
-        self._earlier = SlotProof.stored(exchange.store, slot, revision - 1) if revision else None
         day.close()
         self._out, self._keys, self._number = out, simulated_keys(community), 0
 
@@ -213,7 +223,7 @@ class Stage:
         file = Path(shutil.copy(self._out / "ledger.sqlite", self._out / f"{self._number}.sqlite"))
         with EmbeddedChain(file) as chain:
             client = LedgerClient(chain, self._key, self._addresses)
-            yield Scene(client, self._honest, self._earlier, self._keys, self._mandates)
+            yield Scene(client, self._honest, self._keys, self._mandates)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 from commonwatt.exchange import steps
 from commonwatt.exchange.states import Posted, Settled
 from commonwatt.proof import hash_struct, sign
-from commonwatt.records import BUY, ZERO_HASH, Reading, Statement, Trade
+from commonwatt.records import BUY, Line, Reading, Trade
 from commonwatt.records.deltas import unpack_deltas
 from commonwatt.study.scene import Scene, restated
 from commonwatt.units import payment
@@ -35,7 +35,7 @@ def left_out_of_both(scene: Scene) -> bool:
 def two_ends(scene: Scene) -> bool:
     """The seller settles a Wh less of a trade than the buyer pays for, and somebody else gets the money."""
     trade = _sold(scene)
-    false = _less(scene.honest, trade, trade.seller, scene.honest.statements, 1)
+    false = _less(scene.honest, trade, trade.seller, scene.honest.lines[trade.seller], 1)
     return scene.objected_together({trade.buyer: false, trade.seller: false}, "challengeSides")
 
 
@@ -80,43 +80,36 @@ def _sold(scene: Scene) -> Trade:
 
 
 def _stated(scene: Scene, false: Settled) -> Posted:
-    return steps.post(false, [mandate.hash for mandate in scene.mandates])
+    return steps.post(false, scene.mandates)
 
 
 def without(honest: Posted, trade: Trade, member: int) -> Posted:
     """A slot in which an end of a trade has no line of it, as the member at that end is shown it: somebody else has its
     money.
     """
-    place, lines = _place(honest, trade, member), list(honest.statements)
-    if [line.member for line in lines].count(member) == 1:
-        lines[place] = replace(lines[place], trade=ZERO_HASH, order=ZERO_HASH)
-    else:
-        lines[place:] = [replace(line, index=line.index - (line.member == member)) for line in lines[place + 1 :]]
-    false = _less(honest, trade, member, lines, int(honest.account.settled[trade.number]))
+    wh, wanted = int(honest.account.settled[trade.number]), hash_struct(trade)
+    false = _less(honest, trade, member, honest.lines[member], wh)
+    lines = [line for line in false.lines[member] if line.trade != wanted]
+    false = restated(false, member, lines, unpack_deltas(false.deltas))
     kept = np.arange(len(honest.records)) != trade.number
     records = tuple(each for each in honest.records if each is not trade)
     return replace(false, records=records, account=replace(honest.account, settled=honest.account.settled[kept]))
 
 
-def _place(posted: Posted, trade: Trade, member: int) -> int:
-    """Where the line of an end of a trade stands."""
-    wanted = (member, hash_struct(trade))
-    return [(line.member, line.trade) for line in posted.statements].index(wanted)
-
-
-def _less(honest: Posted, trade: Trade, member: int, lines: Sequence[Statement], wh: int) -> Posted:
+def _less(honest: Posted, trade: Trade, member: int, lines: Sequence[Line], wh: int) -> Posted:
     """An end settles so much less of a trade [Wh]: its sums change from its line of it on, an accomplice's balance by
     as much the other way.
     """
-    settled, sign = int(honest.account.settled[trade.number]), 1 if member == trade.seller else -1
-    money = sign * (payment(settled, trade.price) - payment(settled - wh, trade.price))
-    place = _place(honest, trade, member)
-    behind = [
-        replace(line, wh=line.wh + sign * wh, money=line.money - money) if line.member == member else line
+    settled, buys = int(honest.account.settled[trade.number]), member == trade.buyer
+    less = payment(settled, trade.price) - payment(settled - wh, trade.price)
+    money, wanted = less if buys else -less, hash_struct(trade)
+    place = [line.trade for line in lines].index(wanted)
+    changed = [
+        replace(line, bought=line.bought - wh * buys, sold=line.sold - wh * (not buys), money=line.money + money)
         for line in lines[place:]
     ]
     moved = unpack_deltas(honest.deltas).copy()
     accomplice = next(each for each in range(len(moved)) if each not in (trade.buyer, trade.seller))
-    moved[member] -= money
-    moved[accomplice] += money
-    return restated(honest, [*lines[:place], *behind], moved)
+    moved[member] += money
+    moved[accomplice] -= money
+    return restated(honest, member, [*lines[:place], *changed], moved)

@@ -78,12 +78,14 @@ class LedgerClient:
         members: Sequence[Enrolment],
         terms: Terms,
         token: tuple[str, str] | None,
+        by_registers: bool = False,
         at: int,
     ) -> LedgerClient:
         """Create a community's contracts and register its members; `key` is one of the operators.
 
         config : hash of the canonical community file
         token : name and symbol of the community's money; None for an ether community
+        by_registers : whether import and export count apart
         """
         nonce = node.nonce(key.address)
         registrations = -(-len(members) // _BATCH)
@@ -101,7 +103,8 @@ class LedgerClient:
             terms.corrections, terms.bond, disputes, demands,
         )  # fmt: skip
         calls.append(Call(b"", contract(SETTLEMENT).creation(community, money, fixed), "create"))
-        calls += [Call(b"", contract(judge).creation(settlement), "create") for judge in (DISPUTES, DEMANDS)]
+        judges = contract(DISPUTES).creation(settlement, by_registers), contract(DEMANDS).creation(settlement)
+        calls += [Call(b"", judge, "create") for judge in judges]
         client = cls(node, key, Addresses(community, settlement, money))
         client.sender.send(calls, at, "the creation of the community")
         return client
@@ -237,6 +240,12 @@ class LedgerClient:
     def disputes(self) -> bytes:
         """The contract that judges proofs of faults [address]."""
         return bytes(self.view(SETTLEMENT, "disputes")[0])
+
+    @cached_property
+    def by_registers(self) -> bool:
+        """Whether import and export count apart."""
+        function = contract(DISPUTES).functions["byRegisters"]
+        return bool(function.outputs.decode(self.node.call(self.disputes, function.encode()))[0])
 
     @cached_property
     def demands(self) -> bytes:
