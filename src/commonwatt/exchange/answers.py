@@ -56,8 +56,9 @@ def answers(
     statement, siblings, root = slot.statement(member), slot.siblings(member), slot.committed.root
     if statement is None:
         yield Answer(
-            stated=False, statement=_NO_STATEMENT, siblings=siblings, position=0, lines=(), depth=0, border=(), last=True,
-            trades=(), trades_root=root, committed=(), consents=(), reading=_NO_READING.record, reading_signature=b"",
+            stated=False, statement=_NO_STATEMENT, siblings=siblings, position=0, lines=(), depth=0, border=(),
+            last=True, trades=(), trades_root=root, committed=(), consents=(), reading=_NO_READING.record,
+            reading_signature=b"",
         )  # fmt: skip
         return
     lines = slot.lines(member)

@@ -16,7 +16,7 @@ from commonwatt.exchange.states import Declared, Posted
 from commonwatt.exchange.steps import read_by
 from commonwatt.exchange.store import Store
 from commonwatt.proof import Tree, hash_struct, keccak
-from commonwatt.records import Line, Mandate, Order, Post, Signed, Statement
+from commonwatt.records import ZERO_HASH, Line, Mandate, Order, Post, Signed, Statement
 from commonwatt.records.schema import as_list
 
 
@@ -74,7 +74,7 @@ class SlotProof:
         kept = store.columns(tables.readings, names, slot=slot)
         found = {member: reading for member, *reading, since in kept if since <= row.revision}
         read = [
-            _salted(*found.get(member, (ZERO_HASH, mandate.signature)), slot, row.revision)
+            _salted(found.get(member, (ZERO_HASH, mandate.signature)), slot, row.revision)
             for member, mandate in enumerate(mandates)
         ]
         trades, records, agreed = read_trades(store, slot, row.revision)
@@ -119,7 +119,8 @@ class SlotProof:
         return {"order": order, "position": position, "siblings": hashes_text(self.order_tree.proof(position))}
 
 
-def _salted(reading: bytes, signature: bytes, slot: int, revision: int) -> tuple[bytes, bytes]:
+def _salted(signed: Sequence[bytes], slot: int, revision: int) -> tuple[bytes, bytes]:
+    reading, signature = signed
     return reading, salt_of(signature, slot, revision)
 
 

@@ -51,7 +51,7 @@ def _shown_by(post: Post, member: int, parts: Sequence[Answer]) -> tuple[dict[st
     }
     ways = {row.trade.number: row.way for row in rows if row.consent.order_signature}
     stated = {"sums": as_list(first.statement)[:-1], "lines": [as_list(row.line) for row in rows]}
-    proof = {
+    proof: dict[str, Any] = {
         "revision": post.revision,
         "salt": hex_text(first.statement.salt) if first.stated else None,
         "siblings": hashes_text(first.siblings),
