@@ -171,7 +171,7 @@ abstract contract Base {
     }
 
     function postOf(uint64 slot, uint32 revision, bytes memory deltas) internal pure returns (Post memory) {
-        return Post(slot, revision, ORDERS, keccak256("readings"), keccak256("statements"), keccak256(deltas), 0, 0);
+        return Post(slot, revision, ORDERS, keccak256("statements"), keccak256(deltas), 0, 0);
     }
 
     /// The digest that wallets compute, spelled out independently of the contract.
@@ -185,7 +185,7 @@ abstract contract Base {
     }
 
     function digestOf(Post memory p, uint256 chainId, address verifier) internal pure returns (bytes32) {
-        bytes memory roots = abi.encode(POST_TYPEHASH, p.slot, p.revision, p.orders, p.readings, p.statements);
+        bytes memory roots = abi.encode(POST_TYPEHASH, p.slot, p.revision, p.orders, p.statements);
         bytes32 body = keccak256(bytes.concat(roots, abi.encode(p.deltas, p.lock, p.until)));
         return digestOf(body, chainId, verifier);
     }

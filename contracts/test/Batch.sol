@@ -1,52 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.30;
 
-import {Answer, Consent, Demands} from "../src/Demands.sol";
+import {Demands} from "../src/Demands.sol";
 import {Disputes} from "../src/Disputes.sol";
-import {Leaf} from "../src/Judge.sol";
-import {
-    BASKET_TYPEHASH,
-    Basket,
-    MANDATE_TYPEHASH,
-    Mandate,
-    ORDER_TYPEHASH,
-    Order,
-    Post,
-    READING_TYPEHASH,
-    Reading,
-    STATEMENT_TYPEHASH,
-    Statement,
-    TRADE_TYPEHASH,
-    Trade
-} from "../src/Records.sol";
+import {Leaf, Lines, Stated} from "../src/Lines.sol";
+import {Line, Mandate, Order, Post, Reading, Statement, Trade} from "../src/Records.sol";
 import {Members} from "../src/Members.sol";
 import {Base} from "./Base.sol";
+import {Tree} from "./Tree.sol";
 
 /// One slot of four members with real trees and signatures. A test changes what it wants between the steps: `agree`
-/// (consents into trades), `book` (trades into statements and deltas), `seal` (roots, commitment and post).
-abstract contract Batch is Base {
+/// (consents into trades), `book` (trades into lines, statements and changes), `seal` (roots, commitment and post).
+/// Whoever changes lines or statements behind that says `total` where the statements follow from the lines, and `restate`
+/// where another post takes the place of the one that stands.
+abstract contract Batch is Base, Tree {
     uint64 internal constant END = SLOT + SLOT_SECONDS;
-    uint32 internal constant SENTINEL = type(uint32).max;
     uint256 internal constant COMMITTED = 3;
+    address internal constant PROVER = address(0xBEEF);
 
     Disputes internal disputes;
     Demands internal demands;
     Order[] internal orders;
     Mandate[] internal mandates;
+    /// Of each member; no meter = none came.
     Reading[] internal readings;
     Trade[] internal trades;
     /// Energy of each trade that settles [Wh].
     uint64[] internal settled;
-    Statement[] internal lines;
+    /// Of each member; an order of zero = the place is empty.
+    Line[][] internal lines;
+    /// Of each member; a salt of zero = the place is empty.
+    Statement[] internal statements;
     int32[] internal changes;
     bytes internal deltas;
     bytes32 internal tradesRoot;
     bytes32 internal ordersRoot;
     Post internal p;
+    /// The revisions that are final, with their deltas, and what they moved for each member.
+    Post[] internal finals;
+    bytes[] internal finalDeltas;
+    int64[4] internal moved;
     /// How many of the trades are committed before delivery.
     uint256 internal committed = COMMITTED;
-    /// Levels of other leaves around ours: trees as deep as those of many members.
+    /// Levels of other leaves around orders, trades and statements: trees as deep as those of many members.
     uint256 internal more;
+    /// Levels of empty places around the lines of each member.
+    uint256 internal deeper;
 
     function judges() internal view override returns (address, address) {
         return nextTwo();
@@ -54,6 +53,11 @@ abstract contract Batch is Base {
 
     function bond() internal pure override returns (uint64) {
         return 501;
+    }
+
+    /// Whether the members share by registers.
+    function byRegisters() internal pure virtual returns (bool) {
+        return false;
     }
 
     function memberKey(uint256 member) internal pure returns (uint256) {
@@ -70,7 +74,7 @@ abstract contract Batch is Base {
 
     function setUp() public virtual override {
         super.setUp();
-        disputes = new Disputes(settlement);
+        disputes = new Disputes(settlement, byRegisters());
         demands = new Demands(settlement);
         address[] memory accounts = new address[](4);
         address[] memory meters = new address[](4);
@@ -112,38 +116,63 @@ abstract contract Batch is Base {
 
     function book() internal {
         delete lines;
+        delete statements;
         delete changes;
         for (uint32 member = 0; member < 4; ++member) {
-            uint256[] memory own = _sorted(member);
-            bytes32 reading = hashOf(readings[member]);
-            if (own.length == 0) lines.push(Statement(SLOT, 0, member, 0, 0, 0, 0, 0, reading));
-            int64 wh = 0;
-            int64 money = 0;
-            for (uint32 i = 0; i < own.length; ++i) {
+            lines.push();
+            uint256[] memory own = sortedOf(member);
+            Line memory line;
+            for (uint256 i = 0; i < own.length; ++i) {
                 Trade memory trade = trades[own[i]];
-                int64 sign = trade.buyer == member ? int64(1) : int64(-1);
-                wh += sign * int64(settled[own[i]]);
-                money -= sign * int64(settled[own[i]] * trade.price / 1000);
-                bytes32 consent = sign > 0 ? trade.buyOrder : trade.sellOrder;
-                lines.push(Statement(SLOT, 0, member, i, wh, money, hashOf(trade), consent, reading));
+                (uint64 wh, bool buys) = (settled[own[i]], trade.buyer == member);
+                int64 worth = int64(wh * trade.price / 1000);
+                (line.trade, line.order) = (hashOf(trade), consentOf(own[i], member));
+                if (buys) (line.bought, line.money) = (line.bought + wh, line.money - worth);
+                else (line.sold, line.money) = (line.sold + wh, line.money + worth);
+                lines[member].push(line);
             }
-            changes.push(int32(money));
+            bytes32 reading = readings[member].meter == address(0) ? bytes32(0) : hashOf(readings[member]);
+            statements.push(Statement(0, 0, 0, reading, 0, keccak256(abi.encode("salt", member))));
+            total(member);
+            changes.push(int32(statements[member].money - moved[member]));
         }
-        lines.push(Statement(SLOT, 0, SENTINEL, 0, 0, 0, 0, 0, 0));
+    }
+
+    /// Makes a statement say what its lines are and the last of them sums up to.
+    function total(uint32 member) internal {
+        Statement storage its = statements[member];
+        uint256 count = lines[member].length;
+        Line memory last;
+        if (count != 0) last = lines[member][count - 1];
+        (its.bought, its.sold, its.money) = (last.bought, last.sold, last.money);
+        its.lines = rootOf(lineHashes(member));
     }
 
     function seal() internal {
-        deltas = pack(changes);
-        ordersRoot = rootOf(_orderHashes());
-        tradesRoot = rootOf(_tradeHashes());
-        p = Post(SLOT, 0, ordersRoot, rootOf(_readingHashes()), rootOf(_lineHashes()), keccak256(deltas), 0, 0);
+        (ordersRoot, tradesRoot) = (_above(rootOf(orderHashes())), _above(rootOf(tradeHashes())));
         bytes32[] memory first = new bytes32[](1);
         bytes32[] memory second = new bytes32[](1);
         (first[0], second[0]) = (ordersRoot, tradesRoot);
         vm.warp(SLOT - 1);
         commit(SLOT, first, second);
         vm.warp(END);
+        state();
+    }
+
+    /// Posts statements and changes as they are now, after the revisions that are final.
+    function state() internal {
+        deltas = pack(changes);
+        bytes32 root = _above(rootOf(statementHashes()));
+        p = Post(SLOT, uint32(finals.length), ordersRoot, root, keccak256(deltas), 0, 0);
         publish();
+    }
+
+    /// The same in place of the post that stands.
+    function restate() internal {
+        vm.prank(address(disputes));
+        settlement.strike(p, address(this));
+        placeBonds(1);
+        state();
     }
 
     function publish() internal {
@@ -152,259 +181,192 @@ abstract contract Batch is Base {
         settlement.post(p, tradesRoot, deltas, signatures);
     }
 
+    /// Makes the post final; members have paid in enough.
+    function finalise() internal {
+        uint32[] memory members = new uint32[](4);
+        uint64[] memory lanes = new uint64[](4);
+        for (uint32 i = 0; i < 4; ++i) {
+            (members[i], lanes[i]) = (i, 10_000_000);
+            moved[i] += changes[i];
+        }
+        mint(address(this), 40_000_000 * LANE_UNIT);
+        token.approve(address(settlement), type(uint256).max);
+        settlement.depositFor(members, lanes);
+        vm.warp(block.timestamp + WINDOW);
+        settlement.finalise(p, deltas, 0);
+        finals.push(p);
+        finalDeltas.push(deltas);
+    }
+
     /// The trades of a member in the order of its lines.
-    function _sorted(uint32 member) private view returns (uint256[] memory own) {
+    function sortedOf(uint32 member) internal view returns (uint256[] memory own) {
         uint256 count = 0;
-        uint256[] memory found = new uint256[](trades.length);
+        own = new uint256[](trades.length);
         for (uint256 i = 0; i < trades.length; ++i) {
             if (trades[i].buyer != member && trades[i].seller != member) continue;
             uint256 place = count++;
-            for (; place > 0 && _behind(found[place - 1], i, member); --place) {
-                found[place] = found[place - 1];
+            for (; place > 0 && _behind(own[place - 1], i, member); --place) {
+                own[place] = own[place - 1];
             }
-            found[place] = i;
+            own[place] = i;
         }
-        own = new uint256[](count);
-        for (uint256 i = 0; i < count; ++i) {
-            own[i] = found[i];
+        assembly {
+            mstore(own, count)
         }
     }
 
     function _behind(uint256 front, uint256 back, uint32 member) private view returns (bool) {
-        (bool sellsOne, bool sellsOther) = (trades[front].seller == member, trades[back].seller == member);
-        bytes32 a = sellsOne ? trades[front].sellOrder : trades[front].buyOrder;
-        bytes32 b = sellsOther ? trades[back].sellOrder : trades[back].buyOrder;
-        return a != b ? a > b : sellsOne && !sellsOther;
+        (bytes32 a, bytes32 b) = (consentOf(front, member), consentOf(back, member));
+        return a != b ? a > b : trades[front].seller == member && trades[back].seller != member;
     }
 
-    // Records
-
-    function hashOf(Statement memory value) internal pure returns (bytes32) {
-        return keccak256(abi.encode(STATEMENT_TYPEHASH, value));
-    }
-
-    function hashOf(Trade memory value) internal pure returns (bytes32) {
-        return keccak256(abi.encode(TRADE_TYPEHASH, value));
-    }
-
-    function hashOf(Order memory o) internal pure returns (bytes32) {
-        bytes memory head = abi.encode(ORDER_TYPEHASH, o.member, keccak256(bytes(o.text)), o.side, o.wh, o.limit);
-        return keccak256(bytes.concat(head, abi.encode(o.slot, o.expiry, o.nonce)));
-    }
-
-    function hashOf(Basket memory value) internal pure returns (bytes32) {
-        return keccak256(abi.encode(BASKET_TYPEHASH, value));
-    }
-
-    function hashOf(Reading memory value) internal pure returns (bytes32) {
-        return keccak256(abi.encode(READING_TYPEHASH, value));
-    }
-
-    function hashOf(Mandate memory m) internal pure returns (bytes32) {
-        bytes memory head = abi.encode(MANDATE_TYPEHASH, m.member, m.agent, keccak256(bytes(m.text)));
-        bytes memory tail = abi.encode(m.maxBuy, m.minSell, m.buyWh, m.sellWh, m.validFrom, m.validUntil, m.nonce);
-        return keccak256(bytes.concat(head, tail));
-    }
-
-    function signed(uint256 key, bytes32 structHash) internal view returns (bytes memory) {
-        return signature(key, digestOf(structHash, block.chainid, address(settlement)));
+    /// Under which a member has its line of a trade.
+    function consentOf(uint256 trade, uint32 member) internal view returns (bytes32) {
+        return trades[trade].buyer == member ? trades[trade].buyOrder : trades[trade].sellOrder;
     }
 
     // Trees
 
-    function _orderHashes() internal view returns (bytes32[] memory hashes) {
+    function orderHashes() internal view returns (bytes32[] memory hashes) {
         hashes = new bytes32[](orders.length);
         for (uint256 i = 0; i < hashes.length; ++i) {
             hashes[i] = hashOf(orders[i]);
         }
     }
 
-    function _tradeHashes() internal view returns (bytes32[] memory hashes) {
+    function tradeHashes() internal view returns (bytes32[] memory hashes) {
         hashes = new bytes32[](committed);
         for (uint256 i = 0; i < hashes.length; ++i) {
             hashes[i] = hashOf(trades[i]);
         }
     }
 
-    function _readingHashes() internal view returns (bytes32[] memory hashes) {
-        hashes = new bytes32[](readings.length);
-        for (uint256 i = 0; i < hashes.length; ++i) {
-            if (readings[i].meter != address(0)) hashes[i] = hashOf(readings[i]);
+    /// One more than there are: behind the last member is an empty place.
+    function statementHashes() internal view returns (bytes32[] memory hashes) {
+        hashes = new bytes32[](statements.length + 1);
+        for (uint256 i = 0; i < statements.length; ++i) {
+            if (statements[i].salt != 0) hashes[i] = hashOf(statements[i]);
         }
     }
 
-    function _lineHashes() internal view returns (bytes32[] memory hashes) {
-        hashes = new bytes32[](lines.length);
-        for (uint256 i = 0; i < hashes.length; ++i) {
-            hashes[i] = hashOf(lines[i]);
+    function lineHashes(uint32 member) internal view returns (bytes32[] memory hashes) {
+        Line[] storage own = lines[member];
+        hashes = new bytes32[](deeper == 0 ? own.length : 1 << (depthOf(own.length) + deeper));
+        for (uint256 i = 0; i < own.length; ++i) {
+            if (own[i].order != 0) hashes[i] = hashOf(own[i]);
         }
     }
 
-    function depthOf(uint256 count) internal pure returns (uint256 depth) {
-        while (1 << depth < count) ++depth;
+    function orderSiblings(uint256 position) internal view returns (bytes32[] memory) {
+        return _beside(siblingsOf(orderHashes(), position));
     }
 
-    /// Leaves, padded, of records with these struct hashes; zero = there is none.
-    function _leaves(bytes32[] memory hashes) private pure returns (bytes32[] memory nodes) {
-        nodes = new bytes32[](1 << depthOf(hashes.length));
-        for (uint256 i = 0; i < hashes.length; ++i) {
-            if (hashes[i] != 0) nodes[i] = keccak256(abi.encodePacked(hashes[i]));
-        }
+    function tradeSiblings(uint256 position) internal view returns (bytes32[] memory) {
+        return _beside(siblingsOf(tradeHashes(), position));
     }
 
-    function stranger(uint256 level) private pure returns (bytes32) {
+    /// Of a member's place among the statements; of the last place where the tree ends before it.
+    function statementSiblings(uint32 member) internal view returns (bytes32[] memory) {
+        bytes32[] memory hashes = statementHashes();
+        uint256 last = (1 << depthOf(hashes.length)) - 1;
+        return _beside(siblingsOf(hashes, member < last ? member : last));
+    }
+
+    function _stranger(uint256 level) private pure returns (bytes32) {
         return keccak256(abi.encode("stranger", level));
     }
 
-    function rootOf(bytes32[] memory hashes) internal view returns (bytes32 root) {
-        bytes32[] memory nodes = _leaves(hashes);
-        for (uint256 width = nodes.length; width > 1; width /= 2) {
-            for (uint256 i = 0; i < width / 2; ++i) {
-                nodes[i] = keccak256(abi.encodePacked(nodes[2 * i], nodes[2 * i + 1]));
-            }
-        }
-        root = nodes[0];
+    function _above(bytes32 root) internal view returns (bytes32) {
         for (uint256 i = 0; i < more; ++i) {
-            root = keccak256(abi.encodePacked(root, stranger(i)));
+            root = keccak256(abi.encodePacked(root, _stranger(i)));
         }
+        return root;
     }
 
-    function siblingsOf(bytes32[] memory hashes, uint256 position) internal view returns (bytes32[] memory siblings) {
-        bytes32[] memory nodes = _leaves(hashes);
-        uint256 depth = depthOf(hashes.length);
-        siblings = new bytes32[](depth + more);
-        for (uint256 level = 0; level < depth; ++level) {
-            siblings[level] = nodes[position ^ 1];
-            for (uint256 i = 0; i < nodes.length >> (level + 1); ++i) {
-                nodes[i] = keccak256(abi.encodePacked(nodes[2 * i], nodes[2 * i + 1]));
-            }
-            position >>= 1;
-        }
-        for (uint256 i = 0; i < more; ++i) {
-            siblings[depth + i] = stranger(i);
-        }
-    }
-
-    /// Siblings beside the leaves from `first` to `last`.
-    function borderOf(bytes32[] memory hashes, uint256 first, uint256 last)
-        internal
-        view
-        returns (bytes32[] memory border)
-    {
-        bytes32[] memory left = siblingsOf(hashes, first);
-        bytes32[] memory right = siblingsOf(hashes, last);
-        border = new bytes32[](2 * left.length);
-        uint256 count = 0;
-        for (uint256 level = 0; level < left.length; ++level) {
-            if (first & 1 == 1) border[count++] = left[level];
-            if (last & 1 == 0) border[count++] = right[level];
-            (first, last) = (first >> 1, last >> 1);
-        }
-        assembly {
-            mstore(border, count)
+    function _beside(bytes32[] memory own) internal view returns (bytes32[] memory siblings) {
+        siblings = new bytes32[](own.length + more);
+        for (uint256 i = 0; i < siblings.length; ++i) {
+            siblings[i] = i < own.length ? own[i] : _stranger(i - own.length);
         }
     }
 
     // What is shown
 
-    function leafAt(uint256 position) internal view returns (Leaf memory) {
-        return Leaf(lines[position], position, siblingsOf(_lineHashes(), position));
+    function statedOf(uint32 member) internal view returns (Stated memory) {
+        return Stated(member, statements[member], statementSiblings(member));
     }
 
-    function one(uint256 position) internal view returns (Leaf[] memory list) {
-        list = new Leaf[](1);
-        list[0] = leafAt(position);
+    function leafAt(uint32 member, uint256 position) internal view returns (Leaf memory) {
+        return Leaf(lines[member][position], position, siblingsOf(lineHashes(member), position));
     }
 
-    function two(uint256 first, uint256 second) internal view returns (Leaf[] memory list) {
-        list = new Leaf[](2);
-        (list[0], list[1]) = (leafAt(first), leafAt(second));
+    /// The lines of a member from a first to a last one.
+    function leaves(uint32 member, uint256 first, uint256 last) internal view returns (Leaf[] memory list) {
+        list = new Leaf[](last + 1 - first);
+        for (uint256 i = 0; i < list.length; ++i) {
+            list[i] = leafAt(member, first + i);
+        }
     }
 
-    function three(uint256 first, uint256 second, uint256 third) internal view returns (Leaf[] memory list) {
-        list = new Leaf[](3);
-        (list[0], list[1], list[2]) = (leafAt(first), leafAt(second), leafAt(third));
-    }
-
-    /// The line of a member for a trade.
-    function lineOf(uint32 member, uint256 trade) internal view returns (uint256 position) {
+    /// Where a member has its line of a trade.
+    function placeOf(uint32 member, uint256 trade) internal view returns (uint256 position) {
         bytes32 wanted = hashOf(trades[trade]);
-        while (lines[position].member != member || lines[position].trade != wanted) ++position;
+        while (lines[member][position].trade != wanted) ++position;
     }
 
-    /// The line of a member for a trade, with the one before it if it has one.
+    /// [The line before and] the line at a position.
+    function stepAt(uint32 member, uint256 position) internal view returns (Leaf[] memory) {
+        return leaves(member, position == 0 ? 0 : position - 1, position);
+    }
+
+    /// The same for a trade.
     function stepOf(uint32 member, uint256 trade) internal view returns (Leaf[] memory) {
-        uint256 position = lineOf(member, trade);
-        return lines[position].index == 0 ? one(position) : two(position - 1, position);
+        return stepAt(member, placeOf(member, trade));
     }
 
-    /// The member's last line and the one behind it.
-    function endsOf(uint32 member) internal view returns (Leaf[] memory) {
-        uint256 next = 0;
-        while (lines[next].member <= member) ++next;
-        return two(next - 1, next);
+    /// [The line before the first,] a first and a last line.
+    function spanOf(uint32 member, uint256 first, uint256 last) internal view returns (Leaf[] memory list) {
+        uint256 before = first == 0 ? 0 : 1;
+        list = new Leaf[](before + 2);
+        if (before == 1) list[0] = leafAt(member, first - 1);
+        (list[before], list[before + 1]) = (leafAt(member, first), leafAt(member, last));
     }
 
-    /// All that an honest operator answers.
-    function answerFor(uint32 member) internal view returns (Answer memory a) {
-        (uint256 from, uint256 to) = (0, 0);
-        while (lines[from].member < member) ++from;
-        while (lines[to].member <= member) ++to;
-        if (from != 0) --from;
-        a.position = from;
-        a.statements = new Statement[](to - from + 1);
-        for (uint256 i = from; i <= to; ++i) {
-            a.statements[i - from] = lines[i];
-        }
-        a.depth = depthOf(lines.length) + more;
-        a.border = borderOf(_lineHashes(), from, to);
-        a.tradesRoot = tradesRoot;
-        a.reading = readings[member];
-        a.readingSignature = signed(meterKey(member), hashOf(readings[member]));
-        a.readingSiblings = siblingsOf(_readingHashes(), member);
-        _addTrades(a, member);
+    /// The last line of a member; none where it has none.
+    function lastOf(uint32 member) internal view returns (Leaf[] memory) {
+        uint256 count = lines[member].length;
+        return count == 0 ? new Leaf[](0) : leaves(member, count - 1, count - 1);
     }
 
-    function _addTrades(Answer memory a, uint32 member) private view {
-        uint256[] memory own = _sorted(member);
-        a.trades = new Trade[](own.length);
-        a.committed = new bytes32[][](own.length);
-        Consent[] memory consents = new Consent[](own.length);
-        uint256 count = 0;
-        for (uint256 i = 0; i < own.length; ++i) {
-            Trade memory trade = trades[own[i]];
-            a.trades[i] = trade;
-            if (own[i] < committed) a.committed[i] = siblingsOf(_tradeHashes(), trade.number);
-            bool fresh = i == 0 || _consent(own[i], member) != _consent(own[i - 1], member);
-            if (fresh) consents[count++] = _consentOf(member, own[i] < committed);
-        }
-        assembly {
-            mstore(consents, count)
-        }
-        a.consents = consents;
+    /// Siblings of the place behind the last line of a member; none where the tree ends with it.
+    function behindOf(uint32 member) internal view returns (bytes32[] memory) {
+        return holeAt(member, lines[member].length);
     }
 
-    function _consent(uint256 trade, uint32 member) private view returns (bytes32) {
-        return trades[trade].buyer == member ? trades[trade].buyOrder : trades[trade].sellOrder;
+    /// Siblings of a place; none where the tree ends before it.
+    function holeAt(uint32 member, uint256 place) internal view returns (bytes32[] memory) {
+        bytes32[] memory hashes = lineHashes(member);
+        return place < 1 << depthOf(hashes.length) ? siblingsOf(hashes, place) : new bytes32[](0);
     }
 
-    function _consentOf(uint32 member, bool ordered) private view returns (Consent memory consent) {
-        consent.mandate = mandates[member];
-        consent.mandateSignature = signed(memberKey(member), hashOf(mandates[member]));
-        if (!ordered) return consent;
-        consent.order = orders[member];
-        (consent.first, consent.count) = (SLOT, 1);
-        signBasket(consent, agentKey(member));
+    /// Whether the post is there.
+    function standing() internal view returns (bool) {
+        (bytes32 digest,,,,) = settlement.posted(p.slot, p.revision);
+        return digest != 0;
     }
 
-    /// The basket that holds the order where the consent says, signed.
-    function signBasket(Consent memory consent, uint256 key) internal view {
-        bytes32 node = keccak256(abi.encodePacked(hashOf(consent.order)));
-        for (uint256 i = 0; i < consent.siblings.length; ++i) {
-            bytes32 sibling = consent.siblings[i];
-            bool right = (consent.position >> i) & 1 == 1;
-            node = keccak256(right ? abi.encodePacked(sibling, node) : abi.encodePacked(node, sibling));
-        }
-        consent.orderSignature = signed(key, hashOf(Basket(consent.order.member, consent.first, consent.count, node)));
+    /// The post is gone, and half of its bond is the prover's.
+    function assertStruck() internal view {
+        vm.assertTrue(!standing());
+        (uint64 reward,) = settlement.bonds(PROVER);
+        vm.assertEq(reward, 250);
+    }
+
+    function expectNoFault(uint32 member) internal {
+        vm.expectRevert(abi.encodeWithSelector(Lines.NoFault.selector, p.slot, p.revision, member));
+    }
+
+    function signed(uint256 key, bytes32 structHash) internal view returns (bytes memory) {
+        return signature(key, digestOf(structHash, block.chainid, address(settlement)));
     }
 }

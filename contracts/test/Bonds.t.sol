@@ -179,7 +179,7 @@ contract BondsTest is Base {
         placeBonds(1);
         post(p, deltas);
         Post memory other = p;
-        other.readings = keccak256("other readings");
+        other.statements = keccak256("other statements");
         bytes memory reason =
             abi.encodeWithSelector(Settlement.NotPosted.selector, SLOT, 0, digestOf(p), digestOf(other));
         vm.expectRevert(reason);
