@@ -11,10 +11,19 @@ from hypothesis import strategies as st
 
 from commonwatt.accounts.charges import charges
 from commonwatt.accounts.netting import affordable, delivered
-from commonwatt.accounts.statements import SENTINEL_MEMBER, Line, statements
+from commonwatt.accounts.statements import (
+    Booked,
+    by_member,
+    empty_place,
+    lines_of,
+    place_of,
+    statement_of,
+    statement_tree,
+)  # fmt: skip
 from commonwatt.community.tariff import Flat, Levy, SlotPrices, Tariff, slot_prices
 from commonwatt.errors import DataError
 from commonwatt.market.agreements import joined
+from commonwatt.proof import hash_struct, root_of, root_of_empty
 from commonwatt.records import ZERO_HASH, Trade, Trades
 from commonwatt.records.deltas import DELTA_MAX, DELTA_MIN
 from commonwatt.units import MAX_PRICE, IntArray, payment, round_half_up
@@ -199,10 +208,10 @@ def test_fees_on_the_energy_of_many_days_never_wrap(tariff: Tariff) -> None:
 
 
 @given(trade_lists(), st.data())
-def test_statements_run_without_a_gap_and_end_in_the_balance(trades: Trades, data: st.DataObject) -> None:
+def test_lines_are_in_order_and_their_sums_end_in_the_balance(trades: Trades, data: st.DataObject) -> None:
     settled = np.array([data.draw(st.integers(0, wh)) for wh in trades.wh.tolist()], dtype=np.int64)
-    lines = [
-        Line(
+    booked = [
+        Booked(
             Trade(900, 0, number, buyer, seller, wh, price, bytes([1]) * 32, bytes([2]) * 32),
             bytes([number + 1]) * 32,
             part,
@@ -211,18 +220,25 @@ def test_statements_run_without_a_gap_and_end_in_the_balance(trades: Trades, dat
             zip(*(c.tolist() for c in (trades.buyer, trades.seller, trades.wh, trades.price, settled)), strict=True)
         )
     ]
-    leaves = statements(900, 0, lines, [bytes([3]) * 32] * MEMBERS)
-    keys = [(leaf.member, leaf.index) for leaf in leaves]
-    assert keys == sorted(set(keys))
-    assert leaves[-1].member == SENTINEL_MEMBER
-    final = of(trades, settled)
-    for member in range(MEMBERS):
-        own = [leaf for leaf in leaves if leaf.member == member]
-        assert [leaf.index for leaf in own] == list(range(len(own)))
-        assert (own[-1].wh, own[-1].money) == (final.position(MEMBERS)[member], final.credit(MEMBERS)[member])
-        if own[0].trade == ZERO_HASH:
-            assert len(own) == 1
-            assert member not in (*trades.buyer, *trades.seller)
+    final, statements = of(trades, settled), []
+    for member, own in enumerate(by_member(booked, MEMBERS)):
+        places = [place_of(each.trade, member) for each in own]
+        assert places == sorted(set(places))
+        assert len(own) == [*trades.buyer.tolist(), *trades.seller.tolist()].count(member)
+        lines = lines_of(member, own)
+        assert [line.trade for line in lines] == [each.hash for each in own]
+        last = statement_of(lines, bytes([3]) * 32, ZERO_HASH)
+        assert last.bought - last.sold == final.position(MEMBERS)[member]
+        assert last.money == final.credit(MEMBERS)[member]
+        assert (last.lines == ZERO_HASH) == (not own)
+        statements.append(last)
+    tree = statement_tree(statements)
+    for member, last in enumerate(statements):
+        assert root_of(hash_struct(last), member, tree.proof(member)) == tree.root
+    for stranger in (MEMBERS, MEMBERS + 1, 10**6):
+        place = empty_place(stranger, tree.depth)
+        assert place >= MEMBERS
+        assert root_of_empty(place, tree.proof(place)) == tree.root
 
 
 flows = st.lists(st.integers(-20_000, 20_000), min_size=6, max_size=6)

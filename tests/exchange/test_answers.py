@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 
 import pytest
 from plant import BLOCK_GAS, MEMBERS, PLANT, TOWN, Sold, selling
 
-from commonwatt.accounts.statements import SENTINEL_MEMBER
 from commonwatt.errors import LedgerError, Reverted, StoreError
 from commonwatt.exchange.answers import MOST_LINES, answers
 from commonwatt.exchange.proofs import SlotProof
@@ -21,7 +19,6 @@ from commonwatt.ledger.node import Transaction
 from commonwatt.member.answered import mandate_in, shown_by
 from commonwatt.member.faults import Chain, faults
 from commonwatt.proof import Key, keccak, sign
-from commonwatt.records.schema import as_json
 
 MOST_GAS_A_LINE = 27_500
 """With consents, readings and all else that is once for an answer."""
@@ -42,10 +39,10 @@ def judged(sold: Sold, demands: DemandsClient) -> list[str]:
     post, given = sold.posted.post, demands.answered(sold.posted.post, PLANT)
     line, proof = shown_by(post, PLANT, given)
     mandate = mandate_in(given)
-    assert mandate == sold.mandates[PLANT].record
-    assert len(proof["lines"]["leaves"]) == len(sold.posted.records) + 1
+    assert mandate == sold.mandates[PLANT]
+    assert len(proof["stated"]["lines"]) == len(sold.posted.records)
     chain = Chain(sold.client.domain, sold.client.commitment(post.slot), sold.posted.deltas)
-    return [fault.says for fault in faults(line, proof, PLANT, mandate, chain)]
+    return [fault.says for fault in faults(line, proof, PLANT, mandate, chain, post)]
 
 
 def test_a_plant_with_two_thousand_buyers_in_a_slot_is_answered_for_on_blocks_of_ten_million_gas() -> None:
@@ -80,7 +77,7 @@ def test_parts_go_on_with_another_length_and_neither_skip_nor_repeat_a_line() ->
         demands, post, client = asked(sold), sold.posted.post, sold.client
         first, second, *_ = parts(sold, most_lines=6)
         at = client.node.head.timestamp
-        with pytest.raises(Reverted, match="IncompleteLines"):
+        with pytest.raises(Reverted, match="Incomplete"):
             demands.answer(post, PLANT, [second], at=at + 1)
         demands.answer(post, PLANT, [first], at=at + 2)
         # Who begins anew takes nothing back.
@@ -88,26 +85,25 @@ def test_parts_go_on_with_another_length_and_neither_skip_nor_repeat_a_line() ->
         demand = demands.demand_of(post, PLANT)
         assert demand is not None
         rest = parts(sold, demand.next, most_lines=9)
-        assert [part.position + 1 for part in rest] == [6, 15]
+        assert [part.position for part in rest] == [6, 15]
         demands.answer(post, PLANT, rest, at=at + 4)
         assert judged(sold, demands) == []
 
 
-def test_each_part_begins_with_the_last_line_of_the_one_before_and_the_reading_is_in_the_first() -> None:
+def test_each_part_begins_behind_the_one_before_and_the_reading_is_in_the_first() -> None:
     with selling(20, ahead=10) as sold:
         with pytest.raises(LedgerError, match="another answer than the contract can have accepted"):
             shown_by(sold.posted.post, PLANT, [])
         found = parts(sold, most_lines=6)
         assert [len(part.trades) for part in found] == [6, 6, 6, 2]
-        for one, other in pairwise(found):
-            assert one.statements[-1] == other.statements[0]
+        assert [part.position for part in found] == [0, 6, 12, 18]
+        assert {part.statement for part in found} == {sold.posted.statements[PLANT]}
         assert [bool(part.reading_signature) for part in found] == [True, False, False, False]
         assert [len(part.consents) for part in found] == [1, 2, 1, 1]
-        assert found[-1].statements[-1].member == TOWN
+        assert [part.last for part in found] == [False, False, False, True]
         demands = asked(sold)
         nobody = DemandsClient(sold.client).demand_of(sold.posted.post, TOWN)
         assert nobody is None
-        assert as_json(sold.posted.post) == shown_by(sold.posted.post, PLANT, found)[1]["post"]
         assert demands.answered(sold.posted.post, PLANT) == []
         assert keccak(sold.posted.deltas) == sold.posted.post.deltas
 
@@ -127,7 +123,7 @@ def test_an_answer_to_a_contract_of_another_release_is_left_to_that(monkeypatch:
             demands.answered(post, PLANT)
 
 
-def test_of_who_joined_after_the_slot_the_lines_around_its_missing_place_are_shown() -> None:
+def test_of_who_joined_after_the_slot_its_empty_place_is_shown() -> None:
     with selling(3, ahead=1) as sold:
         client, post, key = sold.client, sold.posted.post, Key.derive(b"plant", "newcomer")
         index = CommunityClient(client).register(Enrolment(key.address, 1), at=client.node.head.timestamp + 1)
@@ -136,18 +132,18 @@ def test_of_who_joined_after_the_slot_the_lines_around_its_missing_place_are_sho
         demands = DemandsClient(client)
         demands.demand(key, post, index, at=client.node.head.timestamp + 1)
         (part,) = answers(sold.posted, index, signed)
-        assert [line.member for line in part.statements] == [TOWN, SENTINEL_MEMBER]
+        assert not part.stated
         demands.answer(post, index, [part], at=client.node.head.timestamp + 1)
         line, proof = shown_by(post, index, demands.answered(post, index))
         since = client.node.head.timestamp
         chain = Chain(client.domain, client.commitment(post.slot), sold.posted.deltas, registered_at=since)
-        assert faults(line, proof, index, mandate, chain) == []
-        passed = faults(line, proof, index, mandate, replace(chain, registered_at=0))
-        assert [fault.function for fault in passed] == ["challengeGap"]
+        assert faults(line, proof, index, signed, chain, post) == []
+        passed = faults(line, proof, index, signed, replace(chain, registered_at=0), post)
+        assert [fault.function for fault in passed] == ["challengeUnstated"]
 
 
 def test_a_revision_that_is_not_there_is_said() -> None:
     store = Store(None)
     with pytest.raises(StoreError, match="holds no post for slot 9000, revision 1"):
-        SlotProof.stored(store, 9000, 1)
+        SlotProof.stored(store, 9000, (), 1)
     store.close()

@@ -38,10 +38,10 @@ def test_a_bill_that_was_there_stays_until_the_new_one_is_whole(
     old.write_text("{}", "utf-8")
     right = SlotProof.of
 
-    def full(self: SlotProof, member: int, earlier: SlotProof | None = None) -> dict[str, Any]:
+    def full(self: SlotProof, member: int) -> dict[str, Any]:
         if next(calls, None) is None:
             raise OSError(28, "No space left on device", str(tmp_path))
-        return right(self, member, earlier)
+        return right(self, member)
 
     monkeypatch.setattr(bill_files, "_HELD", 0)
     with monkeypatch.context() as patch:
@@ -59,9 +59,9 @@ def test_each_slot_is_read_once(run: Result, tmp_path: Path, monkeypatch: pytest
     read: list[int] = []
     right = SlotProof.stored.__func__  # type: ignore[attr-defined]
 
-    def stored(cls: type[SlotProof], store: object, slot: int) -> SlotProof:
+    def stored(cls: type[SlotProof], store: object, slot: int, mandates: object) -> SlotProof:
         read.append(slot)
-        return right(cls, store, slot)  # type: ignore[no-any-return]
+        return right(cls, store, slot, mandates)  # type: ignore[no-any-return]
 
     monkeypatch.setattr(SlotProof, "stored", classmethod(stored))
     write_bills(run.books, run.bills, tmp_path)

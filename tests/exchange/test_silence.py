@@ -30,11 +30,11 @@ from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.member.faults import Chain, Fault, faults
 from commonwatt.member.verify import verify_bill
 from commonwatt.member.verify_slot import check_slot
-from commonwatt.proof import Tree, hash_struct
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
 from commonwatt.simulation.silence import Silence
 from commonwatt.simulation.simulation import Simulation
+from commonwatt.study.scene import with_statement
 from commonwatt.units import MAX_ORDER_WH
 
 HOMES = """
@@ -383,9 +383,9 @@ def test_an_excerpt_of_a_correction_shows_no_fault_and_a_silent_line_that_moves_
         assert looked(day, posted, silent) == []
     silent_one, _ = exchange.stated(exchange._settled(earlier, place))
     assert isinstance(silent_one, Posted)
-    lines = [replace(line, money=line.money + 5) if line.member == silent else line for line in silent_one.statements]
-    tree = Tree.of([hash_struct(line) for line in lines])
-    false = replace(silent_one, statements=tuple(lines), tree=tree, post=replace(silent_one.post, statements=tree.root))
+    statement = silent_one.statements[silent]
+    assert statement
+    false = with_statement(silent_one, silent, replace(statement, money=statement.money + 5))
     assert "challengeUnread" in [fault.function for fault in looked(day, false, silent)]
     assert exchange.correct(correction, read(day, place, silent))
 
@@ -396,7 +396,7 @@ def looked(day: Simulation, posted: Posted, member: int) -> list[Fault]:
     slot = posted.post.slot
     chain = Chain(client.domain, client.commitment(slot), posted.deltas)
     (line,), proof = document["content"]["slots"], document["proofs"][str(slot)]
-    return faults(line, proof, member, mandate.record, chain)
+    return faults(line, proof, member, mandate, chain, posted.post)
 
 
 # Which readings

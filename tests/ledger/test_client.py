@@ -343,7 +343,7 @@ def post_data(client: LedgerClient, post: Post, deltas: bytes, signatures: list[
     """Calldata of a post of SLOT by the first two operators."""
     digest = client.domain.digest(hash_struct(post))
     ascending = sorted(signatures, key=lambda signature: recover(digest, signature))
-    fields = (post.slot, post.revision, post.orders, post.readings, post.statements, post.deltas, post.lock, post.until)
+    fields = (post.slot, post.revision, post.orders, post.statements, post.deltas, post.lock, post.until)
     return contract("Settlement").functions["post"].encode(fields, TRADES, deltas, ascending)
 
 

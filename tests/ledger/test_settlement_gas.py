@@ -48,7 +48,7 @@ def measured(members: int) -> list[int]:
     client.place_bond(lanes, signatures=quorum(client.issue(lanes), client.token_domain), at=3)
     values = np.array([0x01010101 + place % 200 for place in range(0, members, 2)])
     deltas = pack_deltas(np.column_stack([values, -values]).ravel())
-    post = Post(SLOT, 0, ROOTS[0][0], keccak(b"readings"), keccak(b"statements"), keccak(deltas))
+    post = Post(SLOT, 0, ROOTS[0][0], keccak(b"statements"), keccak(deltas))
     receipts = [
         client.commit(SLOT, *ROOTS, quorum(gate_of(SLOT, *ROOTS), client.domain), at=4),
         client.post(post, ROOTS[1][0], deltas, quorum(post, client.domain), at=SLOT + SECONDS),

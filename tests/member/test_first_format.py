@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commonwatt.member.first_format import of_slot, today
 from forgeries import Bill, busy_slot
 from shell import Shell
 
@@ -21,7 +22,6 @@ from commonwatt.ledger.client.terms import Addresses
 from commonwatt.member.challenge import chain_of
 from commonwatt.member.document import named, read, whole
 from commonwatt.member.faults import faults
-from commonwatt.member.first_format import of_slot, today
 from commonwatt.member.page import mandate_of
 from commonwatt.member.verify import verify_bill
 from commonwatt.proof import Key

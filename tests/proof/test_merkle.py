@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonwatt.proof import Tree, border_of, keccak, proofs_of, root_of, root_of_empty
+from commonwatt.proof import Tree, keccak, led_by, places_beside, root_of, root_of_empty
 from commonwatt.proof.merkle import leaf
 from commonwatt.records import ZERO_HASH
 
@@ -117,7 +117,7 @@ def test_a_tree_of_one_is_its_leaf() -> None:
 @pytest.mark.parametrize("beyond", [-1, 0, 1])
 def test_there_is_no_proof_outside_the_tree(size: int, beyond: int) -> None:
     tree = Tree.of([keccak(bytes([number])) for number in range(size)])
-    index = -1 if beyond < 0 else size + beyond
+    index = -1 if beyond < 0 else (1 << tree.depth) + beyond
     with pytest.raises(IndexError):
         tree.proof(index)
 
@@ -138,24 +138,46 @@ def test_padding_proves_no_record() -> None:
     assert root_of(ZERO_HASH, 3, (tree.levels[0][2], tree.levels[1][0])) != tree.root
 
 
-@given(places(), st.data())
-def test_the_border_of_a_range_holds_every_way_in_it(given_: tuple[list[bytes], int], data: st.DataObject) -> None:
-    records, first = given_
-    count = data.draw(st.integers(1, len(records) - first))
+@given(trees)
+def test_an_empty_place_behind_the_records_is_proved(records: list[bytes]) -> None:
+    tree = Tree.of([*records, ZERO_HASH])
+    for place in range(len(records), 1 << tree.depth):
+        assert root_of_empty(place, tree.proof(place)) == tree.root
+
+
+@given(trees, st.data())
+def test_what_lies_beside_several_records_holds_the_way_of_each(records: list[bytes], data: st.DataObject) -> None:
     tree = Tree.of(records)
-    border, depth = tree.border(first, count), len(tree.levels) - 1
-    part, last = records[first : first + count], first + count - 1
-    assert proofs_of(part, first, depth, border) == (tree.root, [tree.proof(place) for place in range(first, last + 1)])
-    assert border_of(first, tree.proof(first), last, tree.proof(last)) == border
-    for short in range(len(border)):
-        with pytest.raises(ValueError, match="the border is too short"):
-            proofs_of(part, first, depth, border[:short])
-    for place, more in ((first, [ZERO_HASH]), (first + (1 << depth), []), (first - (1 << depth), [])):
-        with pytest.raises(ValueError, match="the border is too"):
-            proofs_of(part, place, depth, [*border, *more])
+    chosen = data.draw(st.sets(st.integers(0, len(records) - 1), min_size=1))
+    shown, beside = {place: records[place] for place in chosen}, tree.beside(chosen)
+    assert led_by(shown, tree.depth, beside) == (tree.root, {place: tree.proof(place) for place in chosen})
+    assert len(beside) == len([*places_beside(chosen, tree.depth)]) <= len(chosen) * tree.depth
+    for wrong in (beside[:-1] if beside else (ZERO_HASH,), (*beside, ZERO_HASH)):
+        with pytest.raises(ValueError, match="too few nodes beside them, or too many"):
+            led_by(shown, tree.depth, wrong)
+    other = {**shown, max(chosen): keccak(b"another")}
+    assert led_by(other, tree.depth, beside)[0] != tree.root
 
 
-@pytest.mark.parametrize(("records", "depth"), [([], 0), ([], 10**30), ([keccak(b"")], -1), ([keccak(b"")], 10**30)])
-def test_no_tree_has_a_range_of_nothing_or_endless_depth(records: list[bytes], depth: int) -> None:
-    with pytest.raises(ValueError, match="no tree has such a range"):
-        proofs_of(records, 0, depth, [])
+@given(trees, st.data())
+def test_a_range_up_to_the_end_needs_nothing_on_its_right(records: list[bytes], data: st.DataObject) -> None:
+    tree, first = Tree.of(records), data.draw(st.integers(0, len(records) - 1))
+    beside = tree.beside(range(first, 1 << tree.depth))
+    padded = dict(enumerate([*records, *[ZERO_HASH] * ((1 << tree.depth) - len(records))]))
+    shown = {place: each for place, each in padded.items() if place >= first}
+    assert len(beside) == first.bit_count()
+    assert led_by(shown, tree.depth, beside)[0] == tree.root
+
+
+def test_no_node_lies_beside_a_place_outside_the_tree() -> None:
+    with pytest.raises(IndexError):
+        Tree.of([keccak(b"")] * 3).beside([4])
+
+
+@pytest.mark.parametrize(
+    ("shown", "depth"),
+    [({}, 0), ({}, 10**30), ({0: keccak(b"")}, -1), ({0: keccak(b"")}, 10**30), ({4: keccak(b"")}, 2)],
+)
+def test_no_tree_has_nothing_or_endless_depth_or_a_place_outside(shown: dict[int, bytes], depth: int) -> None:
+    with pytest.raises(ValueError, match="no tree has these places"):
+        led_by(shown, depth, [])

@@ -15,7 +15,7 @@ from commonwatt.records import BUY, Mandate, Mint, Order, Statement, Trade
 HASH = bytes(range(32))
 ORDER = Order(bytes(20), "", BUY, 500, 320_000, 1_780_000_000, 1_780_000_900, 1)
 TRADE = Trade(1_780_000_000, 0, 0, 1, 2, 500, 200_000, HASH, HASH)
-STATEMENT = Statement(1_780_000_000, 0, 1, 0, -500, 100_000, HASH, HASH, HASH)
+STATEMENT = Statement(500, 0, -100_000, HASH, HASH, HASH)
 MANDATE = Mandate(bytes(20), bytes(20), "Buy.", 300_000, 0, 1_250, 0, 0, 1_780_000_000, 1)
 
 
@@ -39,7 +39,7 @@ MANDATE = Mandate(bytes(20), bytes(20), "Buy.", 300_000, 0, 1_250, 0, 0, 1_780_0
         (TRADE, "number", 2**32, "Trade.number is uint32"),
         (TRADE, "buy_order", bytes(20), "Trade.buyOrder is bytes32"),
         (TRADE, "sell_order", bytes(33), "Trade.sellOrder is bytes32"),
-        (STATEMENT, "wh", 2**63, "Statement.wh is int64"),
+        (STATEMENT, "bought", 2**64, "Statement.bought is uint64"),
         (STATEMENT, "money", -(2**63) - 1, "Statement.money is int64"),
         (STATEMENT, "money", True, "Statement.money is int64"),
         (MANDATE, "text", b"Buy.", "Mandate.text is string"),
@@ -59,8 +59,8 @@ def test_misfits_are_refused(record: Any, field: str, value: Any, name: str) -> 
         (ORDER, "wh", 2**64 - 1),
         (ORDER, "side", 255),
         (TRADE, "number", 2**32 - 1),
-        (STATEMENT, "wh", 2**63 - 1),
-        (STATEMENT, "wh", -(2**63)),
+        (STATEMENT, "bought", 2**64 - 1),
+        (STATEMENT, "money", -(2**63)),
         (MANDATE, "text", ""),
     ],
 )

@@ -66,7 +66,7 @@ def test_every_signed_record_has_three_vectors() -> None:
         "Recovery",
         "Standing",
     }
-    signed |= {"Statement", "Trade", "Acceptance", "Grant"}
+    signed |= {"Line", "Statement", "Trade", "Acceptance", "Grant"}
     assert signed <= {*records.__all__}
     assert sorted(vector["record"] for vector in VECTORS) == sorted([*signed] * 3)
 
