@@ -8,6 +8,7 @@ for every member, as an auditor would who is shown everything.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import starmap
 from operator import itemgetter
 from typing import Any
 
@@ -16,15 +17,23 @@ from _measure import clocks, show
 
 from commonwatt.accounts.document import signed_json
 from commonwatt.accounts.orders import under_orders
-from commonwatt.accounts.statements import Line, place_of, statements
-from commonwatt.exchange.proofs import SlotProof
-from commonwatt.exchange.states import Declared
+from commonwatt.accounts.statements import (
+    Booked,
+    by_member,
+    lines_of,
+    place_of,
+    salt_of,
+    statement_of,
+    statement_tree,
+)  # fmt: skip
+from commonwatt.exchange.proofs import PostedSlot
+from commonwatt.exchange.states import Account, Cleared, Committed, Declared, Delivered, Posted
 from commonwatt.market.interface import Orders
 from commonwatt.member.faults import Chain, faults
 from commonwatt.proof import Domain, Key, Tree, hash_struct, keccak, sign, sign_basket
-from commonwatt.records import BUY, SELL, Mandate, Order, Post, Reading, Signed, Trade
+from commonwatt.records import BUY, SELL, Mandate, Order, Post, Reading, Signed, Trade, Trades
 from commonwatt.records.deltas import pack_deltas
-from commonwatt.records.schema import as_json, as_list
+from commonwatt.records.schema import as_json
 from commonwatt.units import payment
 
 MEMBERS, TRADES, SLOT = 200, 10_000, 1_800_000_000
@@ -53,8 +62,8 @@ class Case:
             Trade(SLOT, 0, number, buyer, seller, amount, PRICE, self.orders[buyer].hash, self.orders[seller].hash)
             for number, (buyer, seller, amount) in enumerate(rows)
         ]
-        self.lines = [Line(trade, hash_struct(trade), trade.wh) for trade in self.trades]
-        self.committed = Tree.of([line.hash for line in self.lines])
+        self.booked = [Booked(trade, hash_struct(trade), trade.wh) for trade in self.trades]
+        self.committed = Tree.of([each.hash for each in self.booked])
         orders = {order.hash: order for order in self.orders}
         own: list[list[tuple[Any, dict[str, Any]]]] = [[] for _ in range(MEMBERS)]
         for trade in self.trades:
@@ -62,8 +71,13 @@ class Case:
             for member in (trade.buyer, trade.seller):
                 own[member].append((place_of(trade, member), given))
         self.shown = [
-            under_orders([(place[0], line) for place, line in sorted(lines, key=itemgetter(0))], orders.get)
-            for lines in own
+            under_orders(
+                [(place[0], line) for place, line in sorted(lines, key=itemgetter(0))],
+                orders.get,
+                member,
+                self.mandates[member].hash,
+            )
+            for member, lines in enumerate(own)
         ]
 
     def _order(self, member: int, net: int) -> Signed[Order]:
@@ -76,51 +90,53 @@ class Case:
         key = self.keys[member]
         return sign(DOMAIN, Reading(key.address, SLOT, max(net, 0), max(-net, 0), 1), key)
 
-    def posted(self, victim: int | None) -> tuple[SlotProof, Chain]:
+    def posted(self, victim: int | None) -> tuple[Posted, Chain]:
         """The slot, with one wrong sum of the victim's if there is one."""
-        leaves = list(statements(SLOT, 0, self.lines, [reading.hash for reading in self.readings]))
+        lines = [*starmap(lines_of, enumerate(by_member(self.booked, MEMBERS)))]
         if victim is not None:
-            place = max(index for index, leaf in enumerate(leaves) if leaf.member == victim)
-            leaves[place] = replace(leaves[place], money=leaves[place].money - 1)
-        money = np.zeros(MEMBERS, dtype=np.int64)
-        for leaf in leaves[:-1]:
-            money[leaf.member] = leaf.money
-        deltas, tree = pack_deltas(money), Tree.of([hash_struct(leaf) for leaf in leaves])
-        orders = Tree.of([order.hash for order in self.orders]).root
-        readings = [reading.hash for reading in self.readings]
-        post = Post(SLOT, 0, orders, Tree.of(readings).root, tree.root, keccak(deltas))
-        declared = Declared(
-            SLOT, Orders(*np.zeros((4, 0), dtype=np.int64)), tuple(self.orders), (), tuple(range(MEMBERS))
+            *before, last = lines[victim]
+            lines[victim] = (*before, replace(last, money=last.money - 1))
+        statements = tuple(
+            statement_of(own, reading.hash, salt_of(reading.signature, SLOT, 0))
+            for own, reading in zip(lines, self.readings, strict=True)
         )
-        slot = SlotProof(post, tree, readings, self.committed, self.lines, declared)
-        self.leaves = leaves
-        return slot, Chain(DOMAIN, keccak(orders + self.committed.root), deltas)
+        deltas, tree = pack_deltas(np.array([each.money for each in statements])), statement_tree(statements)
+        orders, none = Tree.of([order.hash for order in self.orders]), np.zeros(0, dtype=np.int64)
+        declared = Declared(SLOT, Orders(none, none, none, none), tuple(self.orders), (), tuple(range(MEMBERS)))
+        trades = Trades(none, none, none, none)
+        cleared = Cleared(declared, (), trades, none, none)
+        delivered = Delivered(
+            Committed(cleared, tuple(self.trades), orders, self.committed), none, tuple(self.readings)
+        )
+        settled = np.array([each.settled for each in self.booked])
+        account = Account(trades, none, settled, none, none, none)
+        post = Post(SLOT, 0, orders.root, tree.root, keccak(deltas))
+        posted = Posted(delivered, (), account, tuple(self.trades), tuple(lines), statements, tree, deltas, post)
+        return posted, Chain(DOMAIN, keccak(orders.root + self.committed.root), deltas)
 
-    def look(self, chain: Chain, member: int, proof: dict[str, Any]) -> list[str]:
+    def look(self, posted: Posted, chain: Chain, member: int, proof: dict[str, Any]) -> list[str]:
         """Names of the proofs that the member finds."""
         line = {"slot": SLOT, "reading": signed_json(self.readings[member]), **self.shown[member]}
-        return [fault.function for fault in faults(line, proof, member, self.mandates[member].record, chain)]
+        found = faults(line, proof, member, self.mandates[member], chain, posted.post)
+        return [fault.function for fault in found]
 
-    def proof(self, slot: SlotProof, member: int) -> dict[str, Any]:
-        """What the member is shown, with the leaves as they were posted."""
-        proof = slot.of(member)
-        lines = proof["lines"]
-        lines["leaves"] = [as_list(self.leaves[lines["first"] + place]) for place in range(len(lines["leaves"]))]
-        return proof
+    def proof(self, posted: Posted, member: int) -> dict[str, Any]:
+        """What the member is shown."""
+        return PostedSlot(posted, self.mandates[member]).of(member)
 
 
 def main() -> None:
     """Measure and print."""
     case, victim = Case(), 17
-    slot, chain = case.posted(victim)
-    proof = case.proof(slot, victim)
-    case.look(chain, victim, proof)
+    posted, chain = case.posted(victim)
+    proof = case.proof(posted, victim)
+    case.look(posted, chain, victim, proof)
     begun = np.array(clocks())
-    found = case.look(chain, victim, proof)
+    found = case.look(posted, chain, victim, proof)
     one = np.array(clocks()) - begun
-    proofs = [case.proof(slot, member) for member in range(MEMBERS)]
+    proofs = [case.proof(posted, member) for member in range(MEMBERS)]
     begun = np.array(clocks())
-    all_found = [case.look(chain, member, proofs[member]) for member in range(MEMBERS)]
+    all_found = [case.look(posted, chain, member, proofs[member]) for member in range(MEMBERS)]
     everyone = np.array(clocks()) - begun
     if found != ["challengeSum"] or [member for member, names in enumerate(all_found) if "challengeSum" in names] != [
         victim

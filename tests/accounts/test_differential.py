@@ -52,7 +52,7 @@ class Both:
         if self.slot == self.last:
             self._commit()
         packed = pack_deltas(deltas)
-        post = Post(self.slot, 0, ORDERS[0], bytes(32), bytes(32), keccak(packed))
+        post = Post(self.slot, 0, ORDERS[0], bytes(32), keccak(packed))
         self.slot += SECONDS
         signature = sign(self.client.domain, post, OPERATOR).signature
         at = max(self.slot, self.chain.head.timestamp + 1)

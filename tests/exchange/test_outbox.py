@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from settlement_cases import MEMBERS, OPERATORS, ORDERS, READINGS, STATEMENTS, TOKEN_TERMS, TRADES, community, posted
+from settlement_cases import MEMBERS, OPERATORS, ORDERS, STATEMENTS, TOKEN_TERMS, TRADES, community, posted
 
 from commonwatt.errors import Reverted
 from commonwatt.exchange.outbox import Outbox, Outgoing
@@ -31,7 +31,7 @@ def committed(client: LedgerClient, count: int) -> list[Post]:
     roots = [ORDERS] * count, [TRADES] * count
     gate = gate_of(9_000, *roots)
     client.commit(9_000, *roots, [sign(client.domain, gate, key).signature for key in QUORUM], at=8_002)
-    return [Post(9_000 + 900 * place, 0, ORDERS, READINGS, STATEMENTS, keccak(PACKED)) for place in range(count)]
+    return [Post(9_000 + 900 * place, 0, ORDERS, STATEMENTS, keccak(PACKED)) for place in range(count)]
 
 
 def test_a_backlog_becomes_final_in_few_blocks() -> None:
@@ -138,7 +138,7 @@ def test_a_post_that_cannot_be_applied_is_told() -> None:
 
 
 def test_more_deltas_than_a_transaction_takes_are_applied_by_several() -> None:
-    post, settlement = Post(9_000, 0, ORDERS, READINGS, STATEMENTS, keccak(b"")), bytes(20)
+    post, settlement = Post(9_000, 0, ORDERS, STATEMENTS, keccak(b"")), bytes(20)
     for counts, calls in (([590, 570], 1), ([590, 580, 5], 2), ([5_000], 1), ([1, 5_000, 1], 3)):
         found = finalising(settlement, [(post, bytes(4 * count)) for count in counts])
         assert (len(found), {call.kind for call in found}) == (calls, {"finalise"})

@@ -53,7 +53,7 @@ def settlement(client: LedgerClient, community: bytes, token: bytes = ZERO_ADDRE
     )  # fmt: skip
     address = create(client, contract(SETTLEMENT).creation(community, token, fixed))
     for name in own.values():
-        create(client, contract(name).creation(address))
+        create(client, contract(name).creation(address, *([client.by_registers] if name == DISPUTES else [])))
     return address
 
 

@@ -98,5 +98,5 @@ def test_money_of_a_statement_and_tokens_have_their_own_bounds() -> None:
 
 @given(st.integers(-(2**63), 2**63 - 1), st.integers(-(2**63), 2**63 - 1))
 def test_different_values_have_different_hashes(one: int, other: int) -> None:
-    same = hash_struct(replace(STATEMENT, wh=one)) == hash_struct(replace(STATEMENT, wh=other))
+    same = hash_struct(replace(STATEMENT, money=one)) == hash_struct(replace(STATEMENT, money=other))
     assert same == (one == other)
