@@ -53,8 +53,14 @@ def settlement(client: LedgerClient, community: bytes, token: bytes = ZERO_ADDRE
     )  # fmt: skip
     address = create(client, contract(SETTLEMENT).creation(community, token, fixed))
     for name in own.values():
-        create(client, contract(name).creation(address, *([client.by_registers] if name == DISPUTES else [])))
+        judge(client, name, address)
     return address
+
+
+def judge(client: LedgerClient, name: str, settlement: bytes) -> bytes:
+    """Create one of a Settlement's judges, of the package's code; returns its address."""
+    terms = [client.by_registers] if name == DISPUTES else []
+    return create(client, contract(name).creation(settlement, *terms))
 
 
 def copy(

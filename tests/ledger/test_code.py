@@ -115,7 +115,7 @@ def test_a_contract_whose_creation_stored_what_it_liked(client: LedgerClient, na
     if name == SETTLEMENT:
         settlement = address
         for judge in (DISPUTES, DEMANDS):
-            codes.create(client, contract(judge).creation(address))
+            codes.judge(client, judge, address)
     elif name == TOKEN:
         settlement = codes.settlement(client, community, address)
     elif name == OFFERS:
