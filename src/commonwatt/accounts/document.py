@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,8 @@ CORRECTED: Final = "corrected"
 NOT_MEASURED: Final = "not measured"
 """No reading came: the home counts as nothing there, and nothing is estimated."""
 
+SIDES: Final = ("import", "export")
+"""Directions of a register."""
 SHARED: Final = "shares of its owners"
 """The last line of a plant's bill."""
 
@@ -141,6 +143,43 @@ def grid_amount(wh: int, retail: int, feed_in: int) -> int:
     wh : positive = import, at `retail`; negative = feed-in, which the utility pays at `feed_in`, or is paid for below 0
     """
     return payment(wh, retail if wh >= 0 else feed_in)
+
+
+class Met(NamedTuple):
+    """Energy of a slot, each >= 0 [Wh].
+
+    drawn, fed : from the utility and to it; taken, given : of local energy. On net, one of each two is zero
+    """
+
+    drawn: int
+    fed: int
+    taken: int
+    given: int
+
+
+def met(line: Mapping[str, Any], member: int) -> Met:
+    """What a slot's line says that met the utility and the others; where registers are shared, what they shared."""
+    grid = line["grid"]
+    if "registers" in line:
+        shared = {side: sum(each["shared"] for each in of_side(line, side)) for side in SIDES}
+        return Met(grid["whIn"], grid["whOut"], *shared.values())
+    local = sum((1 if trade["buyer"] == member else -1) * trade["settledWh"] for trade in line["trades"])
+    return Met(*both_ways(grid["wh"]), *both_ways(local))
+
+
+def both_ways(wh: int) -> tuple[int, int]:
+    """Energy in one direction or the other, of what is positive in the first."""
+    return max(wh, 0), max(-wh, 0)
+
+
+def of_side(line: Mapping[str, Any], side: str) -> list[Mapping[str, Any]]:
+    """The registers of one of the `SIDES` in a slot's line."""
+    return [each for each in line["registers"] if each["direction"] == side]
+
+
+def utility_amounts(found: Met, retail: int, feed_in: int) -> tuple[int, int]:
+    """What a member owes the utility for what it drew and for what it fed in [unit]."""
+    return grid_amount(found.drawn, retail, feed_in), grid_amount(-found.fed, retail, feed_in)
 
 
 def signed_json(signed: Signed[Any]) -> dict[str, Any]:

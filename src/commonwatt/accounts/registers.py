@@ -60,6 +60,12 @@ class Registers:
         np.add.at(sums, self.owner[part], of_registers[part])
         return sums
 
+    def before(self, counted: IntArray) -> IntArray:
+        """What the member's registers of the same direction before each one counted, shape (registers,) [Wh]."""
+        begins = np.flatnonzero((np.diff(self.owner, prepend=-1) != 0) | (np.arange(len(self)) == self.importing))
+        sums = np.cumsum(counted) - counted
+        return sums - np.repeat(sums[begins], np.diff(begins, append=len(self)))
+
     def net(self, counted: IntArray, members: int) -> IntArray:
         """Energy through the members' meters, shape (members,) [Wh], positive = into the home."""
         return self.drawn(counted, members) - self.fed(counted, members)

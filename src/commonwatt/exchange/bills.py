@@ -17,6 +17,7 @@ from commonwatt.accounts import document
 from commonwatt.accounts.document import (
     FORMAT,
     MEASURED,
+    SIDES,
     Anchored,
     charge_lines,
     grid_amount,
@@ -186,7 +187,12 @@ def _registers(books: Books) -> Callable[[int, int], dict[str, Any]]:
 
     def line(member: int, place: int) -> dict[str, Any]:
         found = [
-            {"name": registers.names[each], "wh": counted[each][place], "shared": shared[each][place]}
+            {
+                "name": registers.names[each],
+                "direction": SIDES[0 if each < registers.importing else 1],
+                "wh": counted[each][place],
+                "shared": shared[each][place],
+            }
             for each in own[member]
         ]
         return {"registers": found}

@@ -39,10 +39,11 @@ from commonwatt.exchange.states import (
 )
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
+from commonwatt.market.interface import Limits
 from commonwatt.market.stage import ActiveStage
 from commonwatt.proof import Key, Tree, hash_struct
 from commonwatt.records import Anchor, Mandate, Order, Receipt, Signed
-from commonwatt.units import MAX_MONEY, IntArray
+from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, IntArray
 
 if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
@@ -176,13 +177,18 @@ class Laboratory:
             rules, free = self.rules, self.free()
             if rules.registers:
                 delivered = replace(delivered, kept=self._kept(place))
-                return share(delivered, after, frame, rules.limits, free, rules.registers)
+                return share(delivered, after, frame, self.bounds(), free, rules.registers)
             return steps.settle(delivered, after, frame, rules.limits, free, rules.plants)
 
     def _kept(self, place: int) -> IntArray:
         """What rounding has kept from each register before the slot at this place, shape (registers,)."""
         known = rows.read_registers(self.store, int(self.rules.period.starts[place]) - self.rules.period.seconds)
         return known.kept if len(known.kept) else np.zeros(len(self.rules.registers or ()), dtype=np.int64)
+
+    def bounds(self) -> Limits:
+        """How much registers may share: of energy all that they count, where no mandate is signed."""
+        most = np.full(self.rules.members, MAX_ORDER_WH, dtype=np.int64)
+        return replace(self.rules.limits, buy_wh=most, sell_wh=most)
 
     def _after(self, slot: int) -> tuple[ActiveStage, ...]:
         return self.rules.charter_at(slot).after
@@ -359,12 +365,19 @@ class Exchange(Laboratory):
     def believed(self, committed: Committed, readings: Readings, place: int) -> Delivered:
         """See `Laboratory`: the meters' signed readings of the slot; their numbers are above those of slots before."""
         last = np.full(self.rules.members, place, dtype=np.int64)
-        return steps.believe(committed, readings.signed, self.meters, last, self.domain)
+        delivered = steps.believe(committed, readings.signed, self.meters, last, self.domain)
+        if self.rules.registers is None:
+            return delivered
+        return steps.by_registers(delivered, self.counted(readings), self.rules.registers)
 
     def witnessed(self, readings: Readings, end: SlotEnd) -> Witnessed:
         """See `Laboratory`; what is signed by the meter itself, and new."""
         slot = end.at - self.rules.period.seconds
         return steps.witnessed(readings.generators, self.generators, slot, end.place, self.domain)
+
+    def bounds(self) -> Limits:
+        """See `Laboratory`: what the mandates say."""
+        return self.rules.limits
 
     def free(self) -> IntArray:
         """See `Laboratory`: balances less what posts that are not final will take."""

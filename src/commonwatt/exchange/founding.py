@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from commonwatt.community.model import Community
-from commonwatt.errors import ConfigError, Finding, LedgerError, StoreError
+from commonwatt.errors import LedgerError, StoreError
 from commonwatt.exchange import rows
 from commonwatt.exchange.folder import LEDGER_FILE, refuse_half_a_run, remove
 from commonwatt.exchange.outbox import minted
@@ -69,16 +69,6 @@ class Founded:
     node: EmbeddedChain | RemoteNode
     client: LedgerClient
     block: int
-
-
-def refuse_registers(community: Community, ledger: str) -> None:
-    """Contracts judge by net readings. Raises ConfigError where registers are shared and there is a ledger."""
-    if ledger != "none" and community.by == "registers":
-        told = (
-            'is "none" where [market] has by = "registers": registers are shared without a ledger, or billed after the '
-            f"fact by commonwatt settle; it is {ledger} now"
-        )
-        raise ConfigError("The request", [Finding("ledger", told)])
 
 
 def claim(store: Store, rules: Rules, ledger: str, out: Path | None, head_start: int = 0) -> None:

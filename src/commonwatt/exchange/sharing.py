@@ -72,10 +72,11 @@ def participants(frame: Frame, registers: Registers) -> Frame:
 def _left(counted: IntArray, among: Trades, registers: Registers, bounds: Limits) -> IntArray:
     """What the stages so far have left of each register within its member's limits, shape (registers,) [Wh].
 
-    Positive = buys.
+    Positive = buys. A member's registers of one direction share its limit, the first one first.
     """
     most = np.where(registers.sign > 0, bounds.buy_wh[registers.owner], bounds.sell_wh[registers.owner])
-    return registers.sign * np.minimum(counted, most) - among.position(len(registers))
+    within = np.clip(most - registers.before(counted), 0, counted)
+    return registers.sign * within - among.position(len(registers))
 
 
 def _shares(counted: IntArray, among: Trades, kept: IntArray) -> Shares:

@@ -18,6 +18,7 @@ import numpy as np
 
 from commonwatt.accounts import netting
 from commonwatt.accounts.plants import Plant, taken
+from commonwatt.accounts.registers import Registers
 from commonwatt.accounts.statements import Booked, by_member, lines_of, salt_of, statement_of, statement_tree
 from commonwatt.errors import RecordError
 from commonwatt.exchange.states import (
@@ -172,6 +173,24 @@ def believe(
     ]
     missing = frozenset(member for member, reading in enumerate(readings) if reading is None)
     return Delivered(committed, np.array(net, dtype=np.int64), tuple(readings), missing)
+
+
+def by_registers(delivered: Delivered, counted: IntArray, registers: Registers) -> Delivered:
+    """What was delivered, with what each register counted. counted : shape (registers,) [Wh] >= 0
+
+    Raises RecordError when a member's registers do not add up to the reading that its meter signed.
+    """
+    members = len(delivered.net)
+    sums = zip(registers.drawn(counted, members).tolist(), registers.fed(counted, members).tolist(), strict=True)
+    for member, (reading, own) in enumerate(zip(delivered.readings, sums, strict=True)):
+        signed = (reading.record.wh_in, reading.record.wh_out) if reading else (0, 0)
+        if signed != own:
+            slot = delivered.committed.cleared.declared.slot
+            raise RecordError(
+                f"Slot {slot}: the registers of member {member} counted {own[0]} Wh in and {own[1]} Wh out, and its "
+                f"meter signed {signed[0]} and {signed[1]}."
+            )
+    return replace(delivered, counted=counted)
 
 
 def amend(earlier: Delivered, late: Delivered, credit: IntArray) -> Delivered:

@@ -92,8 +92,9 @@ def _keys(said: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _line(line: Any) -> tuple[str, ...]:
-    """A line says what it rests on only where its reading did not come in time, and shares only where there are any."""
-    more = [key for key in ("metered", "shares") if isinstance(line, dict) and key in line]
+    """A line says what it rests on only where its reading did not come in time, shares only where there are any, and
+    registers only where these are shared."""
+    more = [key for key in ("metered", "shares", "registers") if isinstance(line, dict) and key in line]
     return (*_SLOT, "prices", "grid", *more)
 
 
@@ -106,7 +107,11 @@ def _whole_bill(content: Mapping[str, Any], anchor: Any) -> None:
         _whole_tariff(content["tariff"])
     for line in content["slots"]:
         table(line["prices"], ("retail", "feedIn"), "the prices of a slot")
-        table(line["grid"], ("wh", "amount"), "what met the utility")
+        by_register = "registers" in line
+        met = ("whIn", "whOut", "amount") if by_register else ("wh", "amount")
+        table(line["grid"], met, "what met the utility")
+        for register in line["registers"] if by_register else ():
+            table(register, ("name", "direction", "wh", "shared"), "a register")
     shares.whole(content)
 
 

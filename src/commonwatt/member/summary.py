@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from commonwatt.accounts.document import CORRECTED, MEASURED, NOT_MEASURED, parts_of, vat_rate
+from commonwatt.accounts.document import CORRECTED, MEASURED, NOT_MEASURED, met, parts_of, vat_rate
 from commonwatt.community.tariff import NETWORK_FEE
 from commonwatt.errors import VerificationError
 from commonwatt.member.document import CHANGED, leads_to_its_root, named, read
@@ -247,10 +247,14 @@ def _moved(line: Mapping[str, Any], member: int, plants: Mapping[int, str]) -> M
         if trade["buyer"] == member:
             given = _is_own(trade, plants)
             own, bought = own + wh * given, bought + wh * (not given)
-    grid = _whole(line["grid"]["wh"])
+    for figure in (*line["grid"].values(), *(each["shared"] for each in line.get("registers", []))):
+        _whole(figure)
+    found = met(line, member)
+    if "registers" in line:
+        bought, sold = found.taken, found.given
     metered = line.get("metered", MEASURED)
     require(metered in (MEASURED, CORRECTED, NOT_MEASURED), "a slot is metered in no known way.")
-    return Moved(_whole(line["slot"]), max(grid, 0), bought, own, sold, max(-grid, 0), metered)
+    return Moved(_whole(line["slot"]), found.drawn, bought, own, sold, found.fed, metered)
 
 
 def _is_own(trade: Mapping[str, Any], plants: Mapping[int, str]) -> bool:
@@ -266,6 +270,8 @@ def _large(moved: Moved, line: Mapping[str, Any], member: int, names: Mapping[in
     for trade in line["trades"]:
         if trade[own] == member:
             parts[names.get(trade[other], f"member {_whole(trade[other])}")] += _whole(trade["settledWh"])
+    # What no trade says, the member's own registers supplied to each other.
+    parts["own registers"] = (moved.bought + moved.own if into else moved.sold) - sum(parts.values())
     parts["the utility"] = moved.imported if into else moved.exported
     return Large(moved.start, into, moved.into if into else moved.out, tuple((+parts).most_common()))
 
@@ -273,15 +279,16 @@ def _large(moved: Moved, line: Mapping[str, Any], member: int, names: Mapping[in
 def _charges(content: Mapping[str, Any], moved: Sequence[Moved], unit: int) -> Iterator[Charge]:
     """The lines of the bill, that of the neighbours in two where the member bought and sold."""
     parts, slots, member = parts_of(content), content["slots"], content["member"]["index"]
-    priced = _fees(parts[0].tariff, moved) if len(parts) == 1 else {}
+    by_registers = any("registers" in line for line in slots)
+    priced = _fees(parts[0].tariff, moved, by_registers=by_registers) if len(parts) == 1 else {}
     for line in content["charges"]:
         name, amount = _text(line["name"]), _whole(line["amount"]) * unit
         wh = None if line.get("wh") is None else _whole(line["wh"])
         if name == _NEIGHBOURS:
             yield from _neighbours(slots, member, amount, unit)
         elif name in ("energy from the utility", "energy fed in"):
-            side, sign = ("retail", 1) if name == "energy from the utility" else ("feedIn", -1)
-            prices = {_whole(each["prices"][side]) for each in slots if _whole(each["grid"]["wh"]) * sign > 0}
+            side, place = ("retail", 0) if name == "energy from the utility" else ("feedIn", 1)
+            prices = {_whole(each["prices"][side]) for each in slots if met(each, member)[place]}
             yield _priced(name, wh or 0, {price * unit for price in prices}, amount)
         elif name in priced:
             base, price = priced[name]
@@ -313,10 +320,10 @@ def _priced(name: str, wh: int, prices: set[int], amount: int) -> Charge:
     return Charge(name, wh, abs(amount) * WH_PER_KWH // wh if wh else None, mean=True, amount=amount)
 
 
-def _fees(tariff: Mapping[str, Any], moved: Sequence[Moved]) -> dict[str, tuple[int, int]]:
+def _fees(tariff: Mapping[str, Any], moved: Sequence[Moved], *, by_registers: bool) -> dict[str, tuple[int, int]]:
     """Energy [Wh] and price [unit/kWh] of the network fee and the levies, by their names."""
     imported = sum(each.imported for each in moved)
-    taken = sum(max(each.bought + each.own - each.sold, 0) for each in moved)
+    taken = sum(each.bought if by_registers else max(each.bought + each.own - each.sold, 0) for each in moved)
     found = {NETWORK_FEE: (taken, _whole(tariff["networkFee"]))}
     for levy in tariff["levies"]:
         on = imported * bool(levy["grid"]) + taken * bool(levy["local"])

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commonwatt.accounts.charges import vat_on
-from commonwatt.accounts.document import grid_amount, hex_text, parts_of, vat_rate
+from commonwatt.accounts.document import Met, both_ways, hex_text, met, parts_of, utility_amounts, vat_rate
 from commonwatt.errors import CommonwattError, LedgerError, VerificationError
 from commonwatt.ledger.client.abi import COMMUNITY
 from commonwatt.ledger.client.charters import charters, held
@@ -277,27 +277,28 @@ def _part(tariff: Any, lines: Sequence[Any], member: int) -> tuple[list[dict[str
     """The charges of slots under one tariff, with the market and without it."""
     neighbours, with_market, alone = 0, [], []
     for line in lines:
-        local = 0
         for trade in line["trades"]:
-            sign = 1 if trade["buyer"] == member else -1
-            local, neighbours = local + sign * trade["settledWh"], neighbours + sign * trade["payment"]
-        wh, prices = line["grid"]["wh"], (line["prices"]["retail"], line["prices"]["feedIn"])
-        amount = grid_amount(wh, *prices)
-        require(
-            line["grid"]["amount"] == amount, f"Slot {line['slot']}: the utility's amount is not energy times price."
-        )
-        with_market.append((wh, local, amount))
-        alone.append((wh + local, 0, grid_amount(wh + local, *prices)))
+            neighbours += (1 if trade["buyer"] == member else -1) * trade["payment"]
+        found, prices = met(line, member), (line["prices"]["retail"], line["prices"]["feedIn"])
+        amounts = utility_amounts(found, *prices)
+        told = f"Slot {line['slot']}: the utility's amount is not energy times price."
+        require(line["grid"]["amount"] == sum(amounts), told)
+        with_market.append((found, amounts))
+        without = _alone(found, by_registers="registers" in line)
+        alone.append((without, utility_amounts(without, *prices)))
     return _charges(tariff, with_market, neighbours), _charges(tariff, alone, 0)
 
 
-def _charges(tariff: Any, slots: Sequence[tuple[int, int, int]], neighbours: int) -> list[dict[str, Any]]:
-    """The bill's last page from (grid Wh, local Wh, utility's amount) of each slot."""
-    imported, exported = sum(max(wh, 0) for wh, _, _ in slots), sum(max(-wh, 0) for wh, _, _ in slots)
-    taken = sum(max(local, 0) for _, local, _ in slots)
-    # An amount's sign does not tell which of the two it is: prices may be below zero.
-    energy = sum(amount for wh, _, amount in slots if wh > 0)
-    feed_in = sum(amount for wh, _, amount in slots if wh < 0)
+def _alone(found: Met, *, by_registers: bool) -> Met:
+    """The same energy, had it all met the utility."""
+    drawn, fed = found.drawn + found.taken, found.fed + found.given
+    return Met(drawn, fed, 0, 0) if by_registers else Met(*both_ways(drawn - fed), 0, 0)
+
+
+def _charges(tariff: Any, slots: Sequence[tuple[Met, tuple[int, int]]], neighbours: int) -> list[dict[str, Any]]:
+    """The bill's last page from the energy and the utility's amounts of each slot."""
+    imported, exported, taken, _ = (sum(column) for column in zip(*(found for found, _ in slots), strict=True))
+    energy, feed_in = (sum(column) for column in zip(*(amounts for _, amounts in slots), strict=True))
     fees = [("network fee", taken * tariff["networkFee"] // WH_PER_KWH)]
     for levy in tariff["levies"]:
         base = imported * levy["grid"] + taken * levy["local"]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from commonwatt.accounts.document import CORRECTED, MEASURED, NOT_MEASURED, metered
+from commonwatt.accounts.document import CORRECTED, MEASURED, NOT_MEASURED, SIDES, metered, of_side
+from commonwatt.accounts.statements import statement_of
 from commonwatt.errors import RecordError, VerificationError
 from commonwatt.member.faults import Chain, proved
 from commonwatt.member.page import Page, read, read_reading, require, require_committed, require_read, revision_of, ways
 from commonwatt.proof import checksum_address, hash_struct
-from commonwatt.records import Mandate, Order, Post, Reading, Signed
+from commonwatt.records import ZERO_HASH, Mandate, Order, Post, Reading, Signed, Statement
 from commonwatt.records.deltas import unpack_deltas
 from commonwatt.units import decimal_text
 
@@ -46,7 +47,7 @@ def check_slot(
         if page.reading:
             _own(page.reading, member, client)
         _told(page, line.get("metered", MEASURED))
-        _rest(page, line["grid"]["wh"])
+        _rest(page.reading, page.stated.statement, line, by_registers=client.by_registers)
     except (VerificationError, RecordError) as error:
         raise VerificationError(f"Slot {line['slot']}: {error}") from None
     return len(page.lines)
@@ -58,8 +59,7 @@ def _missed(line: Mapping[str, Any], member: int, client: LedgerClient) -> None:
     nothing = line["trades"] == [] == line.get("orders", [])
     require(nothing, "it has trades, and none were committed before it began.")
     reading = read_reading(line["reading"], client.domain)
-    net = reading.wh_in - reading.wh_out if reading else 0
-    require(line["grid"]["wh"] == net, "what was metered is not what met the utility.")
+    _rest(reading, statement_of((), ZERO_HASH, ZERO_HASH), line, by_registers=client.by_registers)
     if reading:
         require(reading.slot == line["slot"], "the reading is of another slot.")
         _own(reading, member, client)
@@ -148,9 +148,30 @@ def _told(page: Page, said: Any) -> None:
     require(said == true, f"the bill says '{said}' of a line that is {true}.")
 
 
-def _rest(page: Page, wh: int) -> None:
-    """What met the utility is what was metered less what was bought from neighbours."""
-    statement = page.stated.statement
-    require(
-        wh == page.net - (statement.bought - statement.sold), "metered less local energy is not what met the utility."
-    )
+def _rest(reading: Reading | None, statement: Statement, line: Mapping[str, Any], *, by_registers: bool) -> None:
+    """What met the utility is what was metered less what was bought from neighbours.
+
+    Where registers are shared, they come to the reading, and what they shared beyond the trades is what the member's own
+    registers supplied to each other: as much on both sides.
+    """
+    wh_in, wh_out = (reading.wh_in, reading.wh_out) if reading else (0, 0)
+    require(("registers" in line) == by_registers, "it does not say of each register what it shared, or it should not.")
+    if not by_registers:
+        rest = wh_in - wh_out - statement.bought + statement.sold
+        require(line["grid"]["wh"] == rest, "metered less local energy is not what met the utility.")
+        return
+    registers = line["registers"]
+    sane = all(0 <= _whole(each["shared"]) <= _whole(each["wh"]) and each["direction"] in SIDES for each in registers)
+    require(sane, "a register shared more than it counted.")
+    counted = [sum(each["wh"] for each in of_side(line, side)) for side in SIDES]
+    shared = [sum(each["shared"] for each in of_side(line, side)) for side in SIDES]
+    require(counted == [wh_in, wh_out], "the registers do not come to the reading.")
+    own = shared[0] - statement.bought
+    require(own == shared[1] - statement.sold >= 0, "what the registers shared is not what the trades come to.")
+    rests = [line["grid"]["whIn"], line["grid"]["whOut"]]
+    require(rests == [wh_in - shared[0], wh_out - shared[1]], "metered less shared energy is not what met the utility.")
+
+
+def _whole(given: Any) -> int:
+    require(type(given) is int, "a whole number is missing.")
+    return int(given)

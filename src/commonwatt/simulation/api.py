@@ -12,7 +12,6 @@ from typing import Any, Final, cast
 from commonwatt.community.model import LEDGERS, is_ledger
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.exchange.checking import read_whole
-from commonwatt.exchange.founding import refuse_registers
 from commonwatt.exchange.loading import Loaded, as_it_is, load
 from commonwatt.exchange.rules import Rules, Then
 from commonwatt.simulation import world
@@ -103,7 +102,6 @@ def check(file: Described, start: str | date | None = None, days: int = 1) -> Lo
     first, wrong = first_day(start, days)
     if wrong:
         raise ConfigError("The request", wrong)
-    refuse_registers(community, community.ledger.kind)
     rules = Rules.of(community, folder, first, days)
     with closing(Minds.of(community, folder)) as minds:
         world.build(rules, folder, history(rules, minds))

@@ -16,7 +16,7 @@ from commonwatt.exchange import store as tables
 from commonwatt.exchange.events import Correction, GateClosure
 from commonwatt.exchange.exchange import Exchange, Laboratory
 from commonwatt.exchange.folder import open_store
-from commonwatt.exchange.founding import NO_METER, Generator, Party, claim, enter, open_ledger, refuse_registers
+from commonwatt.exchange.founding import NO_METER, Generator, Party, claim, enter, open_ledger
 from commonwatt.exchange.rules import Rules, Then
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
@@ -46,7 +46,7 @@ class Simulation:
     then : later charters, by day. Where the run founds its community its members vote on them first; where it goes on,
         the engine refuses those that they have not adopted
     engine : what is made of the ledger's contracts, mandates and meters; another one than `Exchange` plays a liar
-    Raises ConfigError where registers are shared and there is a ledger, StoreError when `out` holds another run or
+    Raises StoreError when `out` holds another run or
         cannot be written, NotAdopted when the members of its ledger adopted other charters.
     """
 
@@ -65,7 +65,6 @@ class Simulation:
         engine: Callable[..., Exchange] = Exchange,
         then: Sequence[Then] = (),
     ) -> None:
-        refuse_registers(community, ledger)
         self.watch = Stopwatch()
         self.node: EmbeddedChain | RemoteNode | None = None
         with self.watch("read data"):
