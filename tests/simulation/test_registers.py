@@ -283,31 +283,11 @@ def test_designs_are_compared_by_what_registers_share(tmp_path: Path) -> None:
     result.close()
 
 
-LEDGERS = ["embedded", "http://127.0.0.1:1"]
-
-
-@pytest.mark.parametrize("ledger", LEDGERS)
-def test_registers_are_shared_without_a_ledger(ledger: str, tmp_path: Path) -> None:
+def test_a_community_of_registers_is_checked_for_days_with_a_ledger_and_without(tmp_path: Path) -> None:
     meters(tmp_path, drawn_by_lot(1))
-    file, out = written(tmp_path, HEAD + MARKETS["registers"] + MEMBERS), tmp_path / "out"
-    with short_days(8, 2):
-        simulate(file, START, 1, ledger="none", out=out).close()
-        kept = (out / "exchange.sqlite").read_bytes()
-        with pytest.raises(
-            ConfigError, match="without a ledger, or billed after the fact by commonwatt settle"
-        ) as told:
-            simulate(file, START, 1, ledger=ledger, out=out, fresh=True)
-    assert ledger in str(told.value)
-    assert (out / "exchange.sqlite").read_bytes() == kept
-
-
-def test_check_of_days_says_what_simulate_would_say_and_of_the_file_alone_nothing(tmp_path: Path) -> None:
-    meters(tmp_path, drawn_by_lot(1))
-    file = written(tmp_path, HEAD + MARKETS["registers"] + MEMBERS)
-    assert check(file).by == "registers"
-    with pytest.raises(ConfigError, match="billed after the fact by commonwatt settle"):
-        check(file, START)
-    assert check(written(tmp_path, HEAD + MARKETS["registers"] + '\n[ledger]\nkind = "none"\n' + MEMBERS), START)
+    for ledger in ("", '\n[ledger]\nkind = "none"\n'):
+        file = written(tmp_path, HEAD + MARKETS["registers"] + ledger + MEMBERS)
+        assert check(file).by == check(file, START).by == "registers"
 
 
 def test_no_charter_changes_what_is_shared(tmp_path: Path) -> None:
