@@ -12,7 +12,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 BLOCK = re.compile(r"<!-- begin (\w+) -->\n(.*?)<!-- end -->\n", re.DOTALL)
-MEASURED = ("auctions", "pools", "continuous", "bilateral", "schedule", "day", "sweep", "settle")
+MEASURED = ("auctions", "pools", "continuous", "bilateral", "schedule", "day", "sweep", "settle", "bills")
 AGAINST = ROOT / "benchmarks" / "results" / "against.json"
 # Ratios to commit feefd37: at most, or at least where more is better.
 RATIOS = {
@@ -53,7 +53,7 @@ def main() -> None:
 
 def blocks() -> dict[str, str]:
     """What stands between the page's markers, by name."""
-    auctions, pools, book, bilateral, schedule, day, sweep, settle = map(read, MEASURED)
+    auctions, pools, book, bilateral, schedule, day, sweep, settle, bills = map(read, MEASURED)
     return {
         "targets": targets(auctions, pools, book, bilateral, schedule, sweep),
         "machines": machines(),
@@ -65,6 +65,7 @@ def blocks() -> dict[str, str]:
         "schedule": schedule_table(schedule),
         "day": day_table(day),
         "settle": settled(settle),
+        "bills": bills_table(bills),
         "against": against(),
     }
 
@@ -339,6 +340,22 @@ def settled(found: Figures) -> str:
         (what, f"≤ {limit:g} {unit}", f"{value:.3g} {unit}", said(value <= limit)) for what, limit, value, unit in cases
     ]
     return table(("what", "to reach", "measured", ""), rows)
+
+
+def bills_table(found: Figures) -> str:
+    """A month with proofs beside what was to be reached."""
+    most, lines = found["at_most"], []
+    for month in ("october", "june"):
+        measured, name = found[month], f"{month.capitalize()}, {found['homes']} homes"
+        for how in ("gzip", "xz"):
+            size = measured["bytes_of_the_largest"][how]
+            row = (f"≤ {most['bytes'] / 1000:g} kB", f"{size / 1000:.0f} kB", said(size <= most["bytes"]))
+            lines.append((f"{name}: largest bill with its proofs, {how}", *row))
+        cpu = measured["verify_seconds"]["cpu"]
+        row = (f"≤ {most['verify']:g} CPU s", f"{cpu:.3g} CPU s", said(cpu <= most["verify"]))
+        lines.append((f"{name}: verifying it, {grouped(measured['lines_of_the_largest'])} lines", *row))
+        lines.append((f"{name}: the run", "–", f"{measured['run_seconds']['cpu']:.3g} CPU s", ""))
+    return table(("what", "to reach", "measured", ""), lines)
 
 
 def said(holds: bool) -> str:
