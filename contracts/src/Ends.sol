@@ -54,7 +54,7 @@ abstract contract Ends is Lines {
     /// @notice Whether members share what each register counted, import and export apart; else the net of both.
     bool public immutable byRegisters;
 
-    /// @notice The line is another member's.
+    /// @notice The statement or the trade is another member's.
     error OtherMember(uint32 expected, uint32 given);
 
     constructor(bool byRegisters_) {
@@ -97,6 +97,22 @@ abstract contract Ends is Lines {
             _tradeLine(m.counterpart[0], m.booked[0], trade);
         }
         _strikeIf(_missing(m), p, m.own);
+    }
+
+    /// @notice A trade whose other end has no statement.
+    /// @param siblings of the empty place of that member's number; of the tree's last place where it ends before that
+    function challengeAbsent(
+        Post calldata p,
+        Stated calldata s,
+        Leaf calldata leaf,
+        Trade calldata trade,
+        bytes32[] calldata siblings
+    ) external {
+        _tradeLine(s, leaf, trade);
+        bool buys = trade.buyer == s.member;
+        require(buys || trade.seller == s.member, OtherMember(s.member, trade.seller));
+        Proofs.requireNone(buys ? trade.seller : trade.buyer, siblings, p.statements);
+        _strikeIf(true, p, s);
     }
 
     /// @notice A committed trade that settles less, though both meters counted all that the two orders ask for, and though
