@@ -283,6 +283,18 @@ contract EndsTest is EndsBatch {
         assertStruck();
     }
 
+    /// What a buyer is paid later, as a seller, says nothing of its money.
+    function test_a_later_trade_that_the_buyer_is_paid_for() public {
+        (settled[0], trades[3].buyer, trades[3].seller) = (500, 2, 0);
+        agree();
+        book();
+        seal();
+        Cut memory c = cutOf(0, 3);
+        c.paid = stepOf(0, 3);
+        expectNoFault(0);
+        disputes.challengeCut(p, c);
+    }
+
     function test_a_trade_that_settles_whole() public {
         whole(0, 1);
     }
