@@ -226,6 +226,34 @@ contract TreesTest is AnswersBatch {
         demands.answer(p, 0, a);
     }
 
+    /// Positions of deeper trees are more than what is kept of an answer in parts.
+    function test_an_answer_out_of_a_tree_too_deep() public {
+        uint256 depth = 39;
+        statements[0].lines = lifted(statements[0].lines, depth - 2);
+        statements[2].lines = lifted(statements[2].lines, depth + 1 - 1);
+        seal();
+        for (uint32 member = 0; member < 3; member += 2) {
+            vm.prank(vm.addr(memberKey(member)));
+            demands.demand(p, member);
+            Answer memory a = answerFor(member);
+            (bytes32[] memory border, uint256 levels) = (a.border, depth + member / 2 - a.depth);
+            a.border = new bytes32[](border.length + levels);
+            for (uint256 i = 0; i < border.length; ++i) {
+                a.border[i] = border[i];
+            }
+            a.depth += levels;
+            if (member == 2) vm.expectRevert(abi.encodeWithSelector(Demands.Incomplete.selector, 2));
+            demands.answer(p, member, a);
+        }
+    }
+
+    function lifted(bytes32 node, uint256 levels) private pure returns (bytes32) {
+        for (uint256 i = 0; i < levels; ++i) {
+            node = joined(node, 0);
+        }
+        return node;
+    }
+
     // Deltas of all revisions
 
     function tryDelta(uint32 member, bool fault) private {
