@@ -148,7 +148,6 @@ abstract contract Ends is Lines {
         }
         Leaf calldata leaf = m.around[before];
         require(leaf.position == m.place, NotAdjacent(m.place, leaf.position));
-        if (before == 1) _pair(m.own, m.around[0], leaf);
         Line calldata high = _line(m.own, leaf);
         return !_before(high, m.beside[before], m) && high.trade != hashTrade(m.trade);
     }
