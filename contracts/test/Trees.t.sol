@@ -226,24 +226,18 @@ contract TreesTest is AnswersBatch {
         demands.answer(p, 0, a);
     }
 
-    /// Positions of deeper trees are more than what is kept of an answer in parts: three lines under 39 levels, two under 40.
-    function test_an_answer_out_of_a_tree_too_deep() public {
-        uint256 depth = 39;
-        statements[0].lines = lifted(statements[0].lines, depth - 2);
-        statements[2].lines = lifted(statements[2].lines, depth);
-        seal();
-        for (uint32 member = 0; member < 3; member += 2) {
-            vm.prank(vm.addr(memberKey(member)));
-            demands.demand(p, member);
-            Answer memory a = answerFor(member);
-            (bytes32[] memory border, uint256 levels) = (a.border, depth + member / 2 - a.depth);
-            a.border = new bytes32[](border.length + levels);
-            for (uint256 i = 0; i < border.length; ++i) {
-                a.border[i] = border[i];
-            }
-            a.depth += levels;
-            if (member == 2) vm.expectRevert(abi.encodeWithSelector(Demands.Incomplete.selector, 2));
-            demands.answer(p, member, a);
+    /// Positions of deeper trees are more than what is kept of an answer in parts.
+    function test_a_part_of_an_answer_out_of_a_tree_too_deep() public {
+        for (uint256 depth = 39; depth < 41; ++depth) {
+            statements[0].lines = lifted(rootOf(lineHashes(0)), depth - 2);
+            if (depth == 39) seal();
+            else restate();
+            vm.prank(vm.addr(memberKey(0)));
+            demands.demand(p, 0);
+            Answer memory a = partFor(0, 0, 3, false);
+            (a.depth, a.border) = (depth, new bytes32[](depth - 1));
+            if (depth == 40) vm.expectRevert(abi.encodeWithSelector(Demands.Incomplete.selector, 0));
+            demands.answer(p, 0, a);
         }
     }
 
