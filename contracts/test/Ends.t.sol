@@ -46,6 +46,29 @@ contract EndsTest is EndsBatch {
         disputes.challengeSides(p, statedOf(0), stepAt(0, 0), statedOf(2), stepAt(2, 0));
     }
 
+    /// The other end's statement has to be the posted one as well, in each challenge that is shown two.
+    function test_a_statement_of_the_other_end_that_was_not_posted() public {
+        settled[0] = 500;
+        book();
+        seal();
+        Stated memory forged = statedOf(2);
+        lines[2][placeOf(2, 0)].sold += 1;
+        forged.statement.lines = rootOf(lineHashes(2));
+        bytes32 given = rootFrom(hashOf(forged.statement), 2, forged.siblings);
+        bytes memory reason = abi.encodeWithSelector(Proofs.NotInTree.selector, p.statements, given, 2);
+        vm.expectRevert(reason);
+        disputes.challengeSides(p, statedOf(0), stepOf(0, 0), forged, stepOf(2, 0));
+        Missing memory m = missingOf(0, false, true);
+        (m.counterpart[0], m.booked[0]) = (forged, leafAt(2, placeOf(2, 0)));
+        vm.expectRevert(reason);
+        disputes.challengeMissing(p, m);
+        Cut memory c = cutOf(0, 1);
+        c.seller = forged;
+        vm.expectRevert(reason);
+        disputes.challengeCut(p, c);
+        vm.assertTrue(standing());
+    }
+
     // Missing
 
     /// Whether the post is deleted for an end that is missing at this place.

@@ -96,6 +96,11 @@ contract TreesTest is AnswersBatch {
             vm.expectRevert(abi.encodeWithSelector(Proofs.NotInTree.selector, statements[0].lines, given, place - 1));
             disputes.challengeHole(p, statedOf(0), hole, leafAt(0, place));
         }
+        // Behind the empty place stands nothing.
+        Leaf memory beyond = leafAt(0, 2);
+        (beyond.position, beyond.siblings) = (4, holeAt(0, 3));
+        vm.expectRevert(abi.encodeWithSelector(Proofs.PositionOutside.selector, 4, 2));
+        disputes.challengeHole(p, statedOf(0), holeAt(0, 3), beyond);
         expectNoFault(0);
         disputes.challengeHole(p, statedOf(0), holeAt(0, 3), leafAt(0, 0));
         vm.expectRevert(abi.encodeWithSelector(Lines.NotAdjacent.selector, 0, 1));
