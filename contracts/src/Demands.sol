@@ -302,7 +302,10 @@ contract Demands is Judge {
     function _basketOf(Consent calldata consent, bytes32 order) private pure returns (bytes32) {
         (uint256 count, uint256 depth) = (consent.count, consent.siblings.length);
         bool inside = consent.position < count && consent.first <= consent.order.slot;
-        require(inside && Proofs.isDepthOf(count, depth), OutsideBasket(consent.first, consent.count, consent.position, depth));
+        require(
+            inside && Proofs.isDepthOf(count, depth),
+            OutsideBasket(consent.first, consent.count, consent.position, depth)
+        );
         bytes32 root = Proofs.rootAt(order, consent.position, consent.siblings);
         return hashBasket(Basket(consent.order.member, consent.first, consent.count, root));
     }
