@@ -262,7 +262,7 @@ abstract contract Batch is Base, Tree {
         return _beside(siblingsOf(orderHashes(), position), more);
     }
 
-    function tradeSiblings(uint256 position) internal view returns (bytes32[] memory) {
+    function tradeSiblings(uint256 position) internal view virtual returns (bytes32[] memory) {
         return _beside(siblingsOf(tradeHashes(), position), more);
     }
 
