@@ -105,6 +105,7 @@ contract AnswersTest is AskedBatch {
     }
 
     /// The tree of the lines is no deeper than they need.
+    /// forge-config: default.fuzz.runs = 32
     function test_deeper_trees_cannot_be_answered(uint256 levels, bool parts) public {
         deeper = 1 + levels % 5;
         book();
@@ -121,6 +122,7 @@ contract AnswersTest is AskedBatch {
     }
 
     /// Nor that of a member without a line.
+    /// forge-config: default.fuzz.runs = 32
     function test_an_empty_tree_with_levels_cannot_be_answered(uint256 levels) public {
         deeper = 1 + levels % 5;
         trades[2].buyer = 0;
@@ -137,6 +139,7 @@ contract AnswersTest is AskedBatch {
         assertLapses(1);
     }
 
+    /// forge-config: default.fuzz.runs = 32
     function test_a_tree_with_a_hole_cannot_be_answered(uint256 place, bool parts) public {
         place %= 2;
         lines[0][place].order = 0;
