@@ -85,4 +85,4 @@ def _posted(client: LedgerClient, sales: int, ahead: int, mandates: tuple[Signed
     net = np.array([-1000 * sales, 1000 * sales], dtype=np.int64)
     delivered = Delivered(Committed(cleared, records, *trees), net, readings)
     account = Account(trades, np.zeros(sales, dtype=np.int64), wh, net, net * 0, trades.credit(2))
-    return steps.post(Settled(delivered, (), account), [mandate.hash for mandate in mandates])
+    return steps.post(Settled(delivered, (), account), mandates)

@@ -23,7 +23,7 @@ ENROLMENTS = [Enrolment(key.address, role=2, meter=keccak(key.address)[:20]) for
 SLOT, START = 9_000, 8_000
 TOKEN_TERMS = Terms(lane_unit=1, slot_seconds=900, window=3600, grace=7200)
 ETHER_TERMS = replace(TOKEN_TERMS, lane_unit=10**12)
-ORDERS, TRADES, READINGS, STATEMENTS = (keccak(name) for name in (b"orders", b"trades", b"readings", b"statements"))
+ORDERS, TRADES, STATEMENTS = (keccak(name) for name in (b"orders", b"trades", b"statements"))
 
 
 def community(terms: Terms = TOKEN_TERMS, operators: tuple[bytes, ...] = (), path: Path | None = None) -> LedgerClient:
@@ -61,7 +61,7 @@ def commit(client: LedgerClient, first_slot: int, at: int) -> None:
 def slot_post(client: LedgerClient, deltas: list[int], revision: int = 0) -> tuple[Post, bytes, list[bytes]]:
     """A post of SLOT with the signatures of two operators."""
     packed = pack_deltas(np.array(deltas))
-    post = Post(SLOT, revision, ORDERS, READINGS, STATEMENTS, keccak(packed))
+    post = Post(SLOT, revision, ORDERS, STATEMENTS, keccak(packed))
     digest = client.domain.digest(hash_struct(post))
     return post, packed, [key.sign_digest(digest) for key in OPERATORS[:2]]
 

@@ -65,7 +65,8 @@ def answers(
     tree, by_hash = line_tree(lines), {each.hash: each.trade for each in slot.own[member]}
     orders = {order.hash: order for order in posted.delivered.committed.cleared.declared.signed}
     agreed = len(slot.committed.levels[0])
-    for start in range(shown, max(len(lines), shown + 1), most_lines):
+    # Whoever brings all lines as if others followed leaves the last of them to be shown again.
+    for start in range(min(shown, max(len(lines) - 1, 0)), max(len(lines), 1), most_lines):
         part = lines[start : start + most_lines]
         trades, last = [by_hash[line.trade] for line in part], start + len(part) == len(lines)
         reading = _reading(posted, member) if start == 0 else _NO_READING
