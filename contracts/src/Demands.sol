@@ -249,12 +249,12 @@ contract Demands is Judge {
     /// @dev The lines stand side by side in the statement, and nothing behind the last of all.
     function _requireLines(Answer calldata a) private pure {
         uint256 count = a.lines.length;
-        // Behind the last of all the tree is empty: it is the tree of these lines and of no others.
-        bytes32[] memory nodes = new bytes32[](a.last ? (1 << a.depth) - a.position : count);
+        // Where there is no line, the place is shown empty.
+        bytes32[] memory nodes = new bytes32[](count == 0 ? 2 : count + 1);
         for (uint256 i = 0; i < count; ++i) {
             nodes[i] = Proofs.leafOf(hashLine(a.lines[i]));
         }
-        Proofs.requireRange(nodes, a.position, a.depth, a.border, a.statement.lines);
+        Proofs.requireRange(nodes, a.position, a.depth, a.border, a.last, a.statement.lines);
     }
 
     /// @dev Every line's trade is there, and the member's consent to it; what an order agreed was committed.
@@ -302,7 +302,10 @@ contract Demands is Judge {
     function _basketOf(Consent calldata consent, bytes32 order) private pure returns (bytes32) {
         (uint256 count, uint256 depth) = (consent.count, consent.siblings.length);
         bool inside = consent.position < count && consent.first <= consent.order.slot;
-        require(inside && Proofs.isDepthOf(count, depth), OutsideBasket(consent.first, consent.count, consent.position, depth));
+        require(
+            inside && Proofs.isDepthOf(count, depth),
+            OutsideBasket(consent.first, consent.count, consent.position, depth)
+        );
         bytes32 root = Proofs.rootAt(order, consent.position, consent.siblings);
         return hashBasket(Basket(consent.order.member, consent.first, consent.count, root));
     }

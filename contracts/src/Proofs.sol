@@ -50,20 +50,28 @@ library Proofs {
     }
 
     /// @notice Requires that leaves stand side by side.
-    /// @param nodes the leaves, at least one; overwritten
+    /// @param nodes the leaves, at least one, and room for one more; overwritten
     /// @param first position of the first
     /// @param depth of the tree
     /// @param border siblings beside the range, level by level from the bottom, the left one before the right one
-    function requireRange(bytes32[] memory nodes, uint256 first, uint256 depth, bytes32[] calldata border, bytes32 root)
-        internal
-        pure
-    {
-        bool inside = depth < 64 && first >> depth == 0 && (first + nodes.length - 1) >> depth == 0;
+    /// @param last whether all places behind these are empty, so that there are no siblings on the right
+    function requireRange(
+        bytes32[] memory nodes,
+        uint256 first,
+        uint256 depth,
+        bytes32[] calldata border,
+        bool last,
+        bytes32 root
+    ) internal pure {
+        uint256 count = nodes.length - 1;
+        bool inside = depth < 64 && first >> depth == 0 && (first + count - 1) >> depth == 0;
         require(inside, PositionOutside(first, depth));
-        uint256 count = nodes.length;
         uint256 used = 0;
+        bytes32 empty = 0;
         for (uint256 level = 0; level < depth; ++level) {
+            if (last && ((first >> level) + count) & 1 == 1) nodes[count++] = empty;
             (count, used) = _parents(nodes, count, first >> level, border, used);
+            empty = Hashes.efficientKeccak256(empty, empty);
         }
         require(used == border.length, WrongBorder(border.length, used));
         require(nodes[0] == root, NotInTree(root, nodes[0], first));

@@ -13,14 +13,13 @@ abstract contract AnswersBatch is Batch {
     }
 
     /// The lines of a member from `from` to before `to`, and what they rest on.
-    /// @param last whether the place behind them is shown
+    /// @param last whether nothing follows them
     function partFor(uint32 member, uint256 from, uint256 to, bool last) internal view returns (Answer memory a) {
         bytes32[] memory hashes = lineHashes(member);
         a.stated = true;
         (a.statement, a.siblings) = (statements[member], statementSiblings(member));
         (a.position, a.depth, a.last) = (from, depthOf(hashes.length), last);
-        bool ended = !last || to == 1 << a.depth;
-        a.border = borderOf(hashes, from, ended ? to - 1 : to);
+        a.border = borderOf(hashes, from, last ? (1 << a.depth) - 1 : to - 1);
         a.tradesRoot = tradesRoot;
         if (readings[member].meter != address(0)) {
             a.reading = readings[member];

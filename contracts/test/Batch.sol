@@ -42,8 +42,9 @@ abstract contract Batch is Base, Tree {
     int64[4] internal moved;
     /// How many of the trades are committed before delivery.
     uint256 internal committed = COMMITTED;
-    /// Levels of other leaves around orders, trades and statements: trees as deep as those of many members.
+    /// Levels of other leaves around orders and trades, and around statements: trees as deep as those of many members.
     uint256 internal more;
+    uint256 internal moreMembers;
     /// Levels of empty places around the lines of each member.
     uint256 internal deeper;
 
@@ -149,7 +150,7 @@ abstract contract Batch is Base, Tree {
     }
 
     function seal() internal {
-        (ordersRoot, tradesRoot) = (_above(rootOf(orderHashes())), _above(rootOf(tradeHashes())));
+        (ordersRoot, tradesRoot) = (_above(rootOf(orderHashes()), more), _above(rootOf(tradeHashes()), more));
         bytes32[] memory first = new bytes32[](1);
         bytes32[] memory second = new bytes32[](1);
         (first[0], second[0]) = (ordersRoot, tradesRoot);
@@ -162,7 +163,7 @@ abstract contract Batch is Base, Tree {
     /// Posts statements and changes as they are now, after the revisions that are final.
     function state() internal {
         deltas = pack(changes);
-        bytes32 root = _above(rootOf(statementHashes()));
+        bytes32 root = _above(rootOf(statementHashes()), moreMembers);
         p = Post(SLOT, uint32(finals.length), ordersRoot, root, keccak256(deltas), 0, 0);
         publish();
     }
@@ -260,33 +261,33 @@ abstract contract Batch is Base, Tree {
     }
 
     function orderSiblings(uint256 position) internal view returns (bytes32[] memory) {
-        return _beside(siblingsOf(orderHashes(), position));
+        return _beside(siblingsOf(orderHashes(), position), more);
     }
 
-    function tradeSiblings(uint256 position) internal view returns (bytes32[] memory) {
-        return _beside(siblingsOf(tradeHashes(), position));
+    function tradeSiblings(uint256 position) internal view virtual returns (bytes32[] memory) {
+        return _beside(siblingsOf(tradeHashes(), position), more);
     }
 
     /// Of a member's place among the statements; of the last place where the tree ends before it.
     function statementSiblings(uint32 member) internal view returns (bytes32[] memory) {
         bytes32[] memory hashes = statementHashes();
         uint256 last = (1 << depthOf(hashes.length)) - 1;
-        return _beside(siblingsOf(hashes, member < last ? member : last));
+        return _beside(siblingsOf(hashes, member < last ? member : last), moreMembers);
     }
 
     function _stranger(uint256 level) private pure returns (bytes32) {
         return keccak256(abi.encode("stranger", level));
     }
 
-    function _above(bytes32 root) internal view returns (bytes32) {
-        for (uint256 i = 0; i < more; ++i) {
+    function _above(bytes32 root, uint256 levels) private pure returns (bytes32) {
+        for (uint256 i = 0; i < levels; ++i) {
             root = keccak256(abi.encodePacked(root, _stranger(i)));
         }
         return root;
     }
 
-    function _beside(bytes32[] memory own) internal view returns (bytes32[] memory siblings) {
-        siblings = new bytes32[](own.length + more);
+    function _beside(bytes32[] memory own, uint256 levels) private pure returns (bytes32[] memory siblings) {
+        siblings = new bytes32[](own.length + levels);
         for (uint256 i = 0; i < siblings.length; ++i) {
             siblings[i] = i < own.length ? own[i] : _stranger(i - own.length);
         }

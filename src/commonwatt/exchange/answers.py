@@ -14,7 +14,7 @@ from commonwatt.proof import Domain, Key, sign
 from commonwatt.records import BUY, ZERO_HASH, Mandate, Order, Reading, Receipt, Signed, Statement
 
 MOST_LINES: Final = 200
-"""Lines of a part: a block of 10 M gas takes it, also where data has a floor price (EIP-7623), 27 800 gas a line."""
+"""Lines of a part: a block of 10 M gas takes it, also where data has a floor price (EIP-7623), 28 000 gas a line."""
 _NO_STATEMENT = Statement(0, 0, 0, ZERO_HASH, ZERO_HASH, ZERO_HASH)
 _NO_ORDER = Order(bytes(20), "", BUY, 0, 0, 0, 0, 0)
 _ALONE: Final[tuple[int, int, int, Sequence[bytes]]] = (0, 0, 0, ())
@@ -65,7 +65,8 @@ def answers(
     tree, by_hash = line_tree(lines), {each.hash: each.trade for each in slot.own[member]}
     orders = {order.hash: order for order in posted.delivered.committed.cleared.declared.signed}
     agreed = len(slot.committed.levels[0])
-    for start in range(shown, max(len(lines), shown + 1), most_lines):
+    # Whoever brings all lines as if others followed leaves the last of them to be shown again.
+    for start in range(min(shown, max(len(lines) - 1, 0)), max(len(lines), 1), most_lines):
         part = lines[start : start + most_lines]
         trades, last = [by_hash[line.trade] for line in part], start + len(part) == len(lines)
         reading = _reading(posted, member) if start == 0 else _NO_READING
