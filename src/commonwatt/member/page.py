@@ -263,7 +263,7 @@ def _statement(
     """
     stated = proof["stated"]
     if stated is False:
-        require(not trades and proof["salt"] is None, "there are trades, and no statement.")
+        require(proof["salt"] is None, "there is a salt, and no statement.")
         return None, ()
     signed = proof["salt"] is None
     salt = salt_of(signature, post.slot, post.revision) if signed else to_bytes(proof["salt"], 32)
