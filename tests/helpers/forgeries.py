@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from commonwatt.accounts.document import grid_amount, leaves_json
-from commonwatt.proof import border_of, hash_struct, proofs_of
+from commonwatt.accounts.document import grid_amount
+
 from commonwatt.records import Statement
 from commonwatt.records.schema import as_json, from_list, to_bytes
 from commonwatt.units import payment, rounded
