@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from commonwatt.accounts.document import grid_amount
-
-from commonwatt.records import Statement
-from commonwatt.records.schema import as_json, from_list, to_bytes
+from commonwatt.accounts.orders import order_of
+from commonwatt.accounts.statements import Booked, lines_of, statement_of
+from commonwatt.proof import hash_struct
+from commonwatt.records import Mandate, Reading, Trade
+from commonwatt.records.schema import Record, as_list, from_json
 from commonwatt.units import payment, rounded
 
 Bill = dict[str, Any]
+NOT_POSTED = "the statement does not lead to the posted ones"
 Change = Callable[[Bill], None]
+R = TypeVar("R", bound=Record)
 
 
 def busy_slot(bill: Bill) -> Any:
@@ -32,7 +36,10 @@ def ahead_slot(bill: Bill) -> Any:
     return next(
         line
         for line in bill["content"]["slots"]
-        if line["trades"] and line["trades"][0]["settledWh"] > 0 and bill["proofs"][str(line["slot"])]["committed"][0]
+        if line["trades"]
+        and line["trades"][0]["order"] is not None
+        and line["trades"][0]["settledWh"] > 0
+        and bill["proofs"][str(line["slot"])]["committed"]
     )
 
 
@@ -321,14 +328,14 @@ FORGERIES: dict[str, tuple[Change, str]] = {
     "levy more": (_another_levy, "The charges are not what the slots add up to"),
     "cost without the market": (without_market, "The cost without the market is not what the slots add up to"),
     "reading": (_reading, "The Reading is signed by"),
-    "reading of another slot": (_other_reading, "the lines are of another reading"),
-    "trade left out": (_no_trade, "the trade of line 2 is not shown"),
-    "trade of another slot": (_other_trade, "the trade of line 0 is not shown"),
-    "settled energy": (_settled, "line 0 does not say what its trade says"),
-    "line 0 does not say what its trade says": (_too_much, "line 0 does not say what its trade says"),
+    "reading of another slot": (_other_reading, NOT_POSTED),
+    "trade left out": (_no_trade, NOT_POSTED),
+    "trade of another slot": (_other_trade, NOT_POSTED),
+    "settled energy": (_settled, NOT_POSTED),
+    "more energy than was traded": (_too_much, NOT_POSTED),
     "payment": (_payment, "line 0 does not say what its trade says"),
-    "price": (_price, "the trade of line 0 is not shown"),
-    "order of trades": (_order_of_trades, "the trades are not those of the lines"),
+    "price": (_price, NOT_POSTED),
+    "order of trades": (_order_of_trades, NOT_POSTED),
     "order of slots": (_slots, "leaves out or repeats a slot"),
     "slot twice": (_slot_twice, "leaves out or repeats a slot"),
     "slot left out": (_slot_left_out, "leaves out or repeats a slot"),
@@ -353,53 +360,64 @@ def of_busy_slot(bill: Bill) -> Any:
     return bill["proofs"][str(busy_slot(bill)["slot"])]
 
 
-def narrowed(lines: Bill, start: int, stop: int) -> Bill:
-    """A part of the leaves that are shown, with its own border."""
-    statements, first, depth = [from_list(Statement, each) for each in lines["leaves"]], lines["first"], lines["depth"]
-    border = [to_bytes(each, 32) for each in lines["border"]]
-    _, ways = proofs_of([hash_struct(each) for each in statements], first, depth, border)
-    begin, end = range(first, first + len(ways))[start], range(first, first + len(ways))[start:stop][-1]
-    part = border_of(begin, ways[begin - first], end, ways[end - first])
-    return leaves_json(statements[start:stop], begin, depth, part)
-
-
-def _narrower(start: int, stop: int) -> Change:
-    """Leaves left out at the ends; the rest leads to the posted root."""
-
+def _of_a_busy_slot(change_: Callable[[Any], object]) -> Change:
     def change(bill: Bill) -> None:
-        of_busy_slot(bill)["lines"] = narrowed(of_busy_slot(bill)["lines"], start, stop)
+        change_(of_busy_slot(bill))
 
     return change
 
 
-def _lines(change_: Callable[[Any], object]) -> Change:
+def _of_an_ahead_slot(change_: Callable[[Any], object]) -> Change:
     def change(bill: Bill) -> None:
-        change_(of_busy_slot(bill)["lines"])
+        change_(bill["proofs"][str(ahead_slot(bill)["slot"])])
 
     return change
 
 
-def _of_first_format(bill: Bill) -> None:
-    proof = of_busy_slot(bill)
-    before, *lines, after = ({"statement": leaf, "position": 0, "siblings": []} for leaf in proof["lines"]["leaves"])
-    proof |= {"before": before, "lines": lines, "after": after}
+def _said_otherwise(*path: str | int, said: object) -> Change:
+    """The lines as the proof says them, one of them another."""
+
+    def change(bill: Bill) -> None:
+        line, proof = busy_slot(bill), of_busy_slot(bill)
+        proof["stated"] = stated(bill, line)
+        holder: Any = proof["stated"]
+        for step in path[:-1]:
+            holder = holder[step]
+        holder[path[-1]] = said
+
+    return change
 
 
-def _leaf_as_table(lines: Bill) -> None:
-    lines["leaves"][0] = as_json(from_list(Statement, lines["leaves"][0]))
+def stated(bill: Bill, line: Any) -> Bill:
+    """A slot's statement and lines as the proof may show them beside the trades."""
+    member, mandate = bill["content"]["member"]["index"], record_of(Mandate, bill["content"]["mandate"])
+    booked = []
+    for given in line["trades"]:
+        order, settled = given["order"], given["settledWh"]
+        consent = hash_struct(mandate if order is None else order_of(line["orders"][order]).record)
+        own = {"buyOrder" if given["buyer"] == member else "sellOrder": f"0x{consent.hex()}"}
+        names = {name: value for name, value in given.items() if name not in ("order", "settledWh", "payment")}
+        trade = from_json(Trade, {**own, **names})
+        booked.append(Booked(trade, hash_struct(trade), settled))
+    lines = lines_of(member, booked)
+    statement = statement_of(lines, hash_struct(record_of(Reading, line["reading"])), bytes(32))
+    return {"sums": as_list(statement)[:-1], "lines": [as_list(each) for each in lines]}
 
 
-def _no_consent(bill: Bill) -> None:
-    bill["proofs"][str(busy_slot(bill)["slot"])]["committed"].pop()
+def record_of(kind: type[R], given: Any) -> R:
+    """The record of what a document shows with its signature."""
+    return from_json(kind, {name: value for name, value in given.items() if name != "signature"})
 
 
-def _ahead_as_if_from_the_pool(bill: Bill) -> None:
-    bill["proofs"][str(ahead_slot(bill)["slot"])]["committed"][0] = None
+def _of_second_format(proof: Bill) -> None:
+    for name in ("salt", "siblings", "stated"):
+        del proof[name]
+    proof |= {"post": {}, "lines": {}, "trades": "0x", "reading": []}
 
 
 def _pool_as_if_ahead(bill: Bill) -> None:
-    line = next(line for line in bill["content"]["slots"] if line["trades"] and line["trades"][0]["order"] is None)
-    bill["proofs"][str(line["slot"])]["committed"][0] = []
+    line = next(line for line in bill["content"]["slots"] if line["trades"] and not line["orders"])
+    bill["proofs"][str(line["slot"])]["committed"] = {"depth": 0, "beside": "0x"}
 
 
 def _proof_too_many(bill: Bill) -> None:
@@ -411,7 +429,7 @@ def _proof_too_few(bill: Bill) -> None:
 
 
 def _unknown_revision(bill: Bill) -> None:
-    next(iter(bill["proofs"].values()))["post"]["revision"] = 10**30
+    next(iter(bill["proofs"].values()))["revision"] = 10**30
 
 
 def _no_anchor(bill: Bill) -> None:
@@ -423,37 +441,73 @@ def _other_format(bill: Bill) -> None:
 
 
 PROOFS: dict[str, tuple[Change, str]] = {
-    "proofs exchanged": (_proofs_exchanged, "the trade of line 0 is not shown"),
-    "last line left out": (_narrower(0, -1), "not all of the lines are shown"),
-    "first line left out": (_narrower(2, 99), "not all of the lines are shown"),
-    "no line before": (_narrower(1, 99), "not all of the lines are shown"),
-    "no lines": (_narrower(0, 2), "not all of the lines are shown"),
-    "one line": (_narrower(0, 1), "the member was passed over"),
-    "line passed over": (_lines(lambda lines: lines["leaves"].pop(1)), "do not lead to the posted statements"),
-    "no leaves": (_lines(lambda lines: lines["leaves"].clear()), "no tree has such a range"),
-    "altered leaf": (
-        _lines(lambda lines: lines["leaves"][0].__setitem__(5, 7)),
-        "do not lead to the posted statements",
+    "proofs exchanged": (_proofs_exchanged, NOT_POSTED),
+    "no siblings": (_of_a_busy_slot(lambda proof: proof.update(siblings="0x")), NOT_POSTED),
+    "a sibling too few": (_of_a_busy_slot(lambda proof: proof.update(siblings=proof["siblings"][:-64])), NOT_POSTED),
+    "a sibling too many": (
+        _of_a_busy_slot(lambda proof: proof.update(siblings=proof["siblings"] + "0" * 64)),
+        NOT_POSTED,
     ),
-    "leaf that is too short": (_lines(lambda lines: lines["leaves"][0].pop()), "A Statement is a list of 9 values"),
-    "leaf that is too long": (_lines(lambda lines: lines["leaves"][0].append(0)), "A Statement is a list of 9 values"),
-    "leaf as a table": (_lines(_leaf_as_table), "A Statement is a list of 9 values"),
-    "border that is too short": (_lines(lambda lines: lines["border"].pop()), "the border is too short"),
-    "border that is too long": (_lines(lambda lines: lines["border"].append(lines["border"][0])), "too long"),
-    "deeper tree": (_lines(lambda lines: lines.update(depth=lines["depth"] + 1)), "the border is too short"),
-    "endless tree": (_lines(lambda lines: lines.update(depth=10**30)), "no tree has such a range"),
-    "endless tree of nothing": (
-        _lines(lambda lines: lines.update(depth=10**30, leaves=[], border=[])),
-        "no tree has such a range",
+    "half a sibling": (
+        _of_a_busy_slot(lambda proof: proof.update(siblings=proof["siblings"] + "00")),
+        "What is shown as hashes is no row of them",
     ),
-    "place before the first": (_lines(lambda lines: lines.update(first=-1)), "do not lead to the posted statements"),
-    "proof of the first format": (_of_first_format, "the proof is not a table of post, lines, trades"),
-    "no consent": (_no_consent, "there are more proofs than trades, or fewer"),
-    "ahead as if from the pool": (_ahead_as_if_from_the_pool, "a trade by order was not committed before delivery"),
-    "pool as if ahead": (_pool_as_if_ahead, "a day-ahead trade without the member's order"),
+    "siblings as a list": (
+        _of_a_busy_slot(lambda proof: proof.update(siblings=[proof["siblings"]])),
+        "What is shown as hashes is no row of them",
+    ),
+    "another salt": (_of_a_busy_slot(lambda proof: proof.update(salt=f"0x{'00' * 32}")), NOT_POSTED),
+    "half a salt": (_of_a_busy_slot(lambda proof: proof.update(salt="0x00")), "is not 0x and 64 digits"),
+    "no statement": (_of_a_busy_slot(lambda proof: proof.update(stated=False)), NOT_POSTED),
+    "no statement, and a salt": (
+        _of_a_busy_slot(lambda proof: proof.update(stated=False, salt=f"0x{'00' * 32}")),
+        "there is a salt, and no statement",
+    ),
+    "a statement that is true": (
+        _of_a_busy_slot(lambda proof: proof.update(stated=True)),
+        "the statement is not a table of sums, lines",
+    ),
+    "other money in the statement": (_said_otherwise("sums", 2, said=7), NOT_POSTED),
+    "other lines": (_said_otherwise("lines", 1, 2, said=7), "not all of the lines are shown"),
+    "no lines": (_said_otherwise("lines", said=[]), "not all of the lines are shown"),
+    "lines that are none": (_said_otherwise("lines", said=7), "a list is missing"),
+    "line that is too short": (_said_otherwise("lines", 0, said=[1, 2]), "A Line is a list of 5 values"),
+    "sums that are too many": (_said_otherwise("sums", said=[0] * 6), "A Statement is a list of 6 values"),
+    "proof of the second format": (
+        _of_a_busy_slot(_of_second_format),
+        "the proof is not a table of revision, salt, siblings",
+    ),
+    "ahead as if from the pool": (
+        _of_an_ahead_slot(lambda proof: proof.update(committed=None)),
+        "a trade by order was not committed before delivery",
+    ),
+    "pool as if ahead": (_pool_as_if_ahead, "the trades do not lead to what was committed: no tree has these places"),
+    "deeper tree": (
+        _of_an_ahead_slot(lambda proof: proof["committed"].update(depth=proof["committed"]["depth"] + 1)),
+        "there are too few nodes beside them, or too many",
+    ),
+    "endless tree": (
+        _of_an_ahead_slot(lambda proof: proof["committed"].update(depth=10**30)),
+        "no tree has these places",
+    ),
+    "node too many": (
+        _of_an_ahead_slot(lambda proof: proof["committed"].update(beside=proof["committed"]["beside"] + "0" * 64)),
+        "there are too few nodes beside them, or too many",
+    ),
+    "another node": (
+        _of_an_ahead_slot(
+            lambda proof: proof["committed"].update(
+                depth=proof["committed"]["depth"] + 1, beside=proof["committed"]["beside"] + "1" * 64
+            )
+        ),
+        "these are not the orders and trades that were committed before delivery",
+    ),
     "proof too many": (_proof_too_many, "proofs are not those of its slots"),
     "proof too few": (_proof_too_few, "proofs are not those of its slots"),
-    "unknown revision": (_unknown_revision, "Post.revision is uint32 and cannot hold"),
+    "unknown revision": (_unknown_revision, "the revision is no number of one"),
     "no anchor": (_no_anchor, "This is no bill: nothing of it is anchored"),
-    "other format": (_other_format, "the format is none of commonwatt-bill/2, commonwatt-slot/2"),
+    "other format": (
+        _other_format,
+        "its format is commonwatt-bill/9; the version of commonwatt that wrote it checks it, this one commonwatt-bill/3",
+    ),
 }

@@ -279,7 +279,7 @@ def test_lines_that_nobody_can_show_whole_are_demanded_and_the_post_lapses(
         over_a_line_too_many: Tree.of([*hashes, keccak(b"a line")]),
     }
     parts = list(answers(false, member, day.exchange.mandates[member], most_lines=most_lines))
-    with pytest.raises(LedgerError, match="NotInTree|WrongBorder|Incomplete"):
+    with pytest.raises(LedgerError, match=r"NotInTree|WrongBorder|Incomplete"):
         demands.answer(post, member, parts, at=client.node.head.timestamp + 1)
     tree = trees[lie]
     assert tree.root == own.lines
