@@ -508,6 +508,6 @@ PROOFS: dict[str, tuple[Change, str]] = {
     "no anchor": (_no_anchor, "This is no bill: nothing of it is anchored"),
     "other format": (
         _other_format,
-        "its format is commonwatt-bill/9; the version of commonwatt that wrote it checks it, this one commonwatt-bill/3",
+        "its format is commonwatt-bill/9; the version of commonwatt that wrote it checks it, this one commonwatt-bill/",
     ),
 }

@@ -89,6 +89,6 @@ FALSE: dict[str, tuple[Change, str]] = {
     "at a place before the first": (_another_place(-1), UNNAMED),
     "at a place that is true": (_another_place(True), UNNAMED),  # noqa: FBT003
     "as if there was none": (_as_if_without_order, UNNAMED),
-    "as in the format before": (_another_s_format, "a slot is not a table of"),
+    "as in the format before": (_another_s_format, "its format is commonwatt-bill/1; the version of commonwatt that"),
 }
 """Changes of the first order that a bill shows, and what is said of each when operators anchor it."""
