@@ -9,7 +9,7 @@ from typing import Final
 from commonwatt.accounts.promise import Promise
 from commonwatt.ledger.client.disputes import Cut
 from commonwatt.member.faults import Fault, fault_of, left_out
-from commonwatt.member.page import Page, ShownLine, Ways, hash_of
+from commonwatt.member.page import Agreed, Page, ShownLine, Ways, hash_of
 from commonwatt.records import Order, Post, Trade
 
 _FULL: Final = 2**30
@@ -32,11 +32,14 @@ def between(pages: Sequence[Page], promises: Iterable[Promise] = (), *, by_regis
     return found
 
 
-def committed(page: Page, beside: Ways, commitment: bytes | None) -> list[Promise]:
-    """The trades of which a page shows that they were committed. commitment : what the chain holds for the slot"""
-    own = [line.trade for line in page.lines if line.trade.slot == page.post.slot]
+def committed(trades: Iterable[Agreed], beside: Ways, post: Post, commitment: bytes | None) -> list[Promise]:
+    """Those of the trades that were committed, as is shown beside them, whatever became of them in the post.
+
+    commitment : what the chain holds for the slot
+    """
+    own = [each.trade for each in trades if each.trade.slot == post.slot]
     found = [Promise(trade, beside.committed[trade.number]) for trade in own if trade.number in beside.committed]
-    return [promise for promise in found if promise.under(page.post.orders, commitment)]
+    return [promise for promise in found if promise.under(post.orders, commitment)]
 
 
 def _of_trade(page: Page, line: ShownLine, ends: _Ends, *, by_registers: bool) -> Iterator[Fault]:

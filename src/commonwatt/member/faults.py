@@ -78,7 +78,7 @@ def faults(
     """
     try:
         page = read(shown, proof, member, mandate, chain.domain, post)
-        beside = ways(page, proof)
+        beside = ways(page.trades, proof)
     except (VerificationError, RecordError) as error:
         says = f"Slot {post.slot}: what was posted is not shown whole ({str(error).rstrip('.')})"
         return [Fault(post, says, DEMAND)]

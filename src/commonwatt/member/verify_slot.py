@@ -40,7 +40,7 @@ def check_slot(
         require_read(page)
         _moved(page, client)
         _right(page, client)
-        require_committed(page, ways(page, proof), client.commitment(post.slot))
+        require_committed(page, ways(page.trades, proof), client.commitment(post.slot))
         _within_mandate(page)
         _as_billed(page)
         if page.reading:
