@@ -53,8 +53,14 @@ def settlement(client: LedgerClient, community: bytes, token: bytes = ZERO_ADDRE
     )  # fmt: skip
     address = create(client, contract(SETTLEMENT).creation(community, token, fixed))
     for name in own.values():
-        create(client, contract(name).creation(address))
+        create(client, judge(client, name, address))
     return address
+
+
+def judge(client: LedgerClient, name: str, settlement: bytes) -> bytes:
+    """What creates the Disputes or Demands of a Settlement, which count as those of the community do."""
+    arguments = (settlement, client.by_registers) if name == DISPUTES else (settlement,)
+    return contract(name).creation(*arguments)
 
 
 def copy(
