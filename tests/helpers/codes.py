@@ -53,14 +53,14 @@ def settlement(client: LedgerClient, community: bytes, token: bytes = ZERO_ADDRE
     )  # fmt: skip
     address = create(client, contract(SETTLEMENT).creation(community, token, fixed))
     for name in own.values():
-        create(client, judge(client, name, address))
+        judge(client, name, address)
     return address
 
 
 def judge(client: LedgerClient, name: str, settlement: bytes) -> bytes:
-    """What creates the Disputes or Demands of a Settlement, which count as those of the community do."""
-    arguments = (settlement, client.by_registers) if name == DISPUTES else (settlement,)
-    return contract(name).creation(*arguments)
+    """Create one of a Settlement's judges, of the package's code; returns its address."""
+    terms = [client.by_registers] if name == DISPUTES else []
+    return create(client, contract(name).creation(settlement, *terms))
 
 
 def copy(

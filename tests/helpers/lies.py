@@ -370,9 +370,13 @@ OTHERS: tuple[tuple[str, Lie], ...] = (
 
 def with_two_ends(day: Day, posted: Posted, member: int) -> tuple[Posted, int]:
     """The other end of a member's trade settles less than the member's, and somebody else pays; who is at that end."""
-    trade = own(posted, member, ahead=True)
-    there = trade.seller if trade.buyer == member else trade.buyer
-    wanted = hash_struct(trade)
+    settled = posted.account.settled.tolist()
+    trade = next(
+        trade
+        for trade in posted.records[: agreed_in(posted)]
+        if member in (trade.buyer, trade.seller) and settled[trade.number]
+    )
+    there, wanted = trade.seller if trade.buyer == member else trade.buyer, hash_struct(trade)
     less = [each._replace(settled=each.settled - (each.hash == wanted)) for each in booked_by(posted, there)]
     return booking(posted, there, less), there
 
