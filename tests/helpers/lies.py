@@ -115,7 +115,7 @@ def with_trade(day: Day, posted: Posted, number: int, settled: int | None = None
     return posted_of(day, replace(posted, delivered=replace(posted.delivered, committed=committed), account=account))
 
 
-def with_reading(day: Day, posted: Posted, member: int, **changes: int) -> Posted:
+def with_reading(day: Day, posted: Posted, member: int, **changes: Any) -> Posted:
     """The member's meter counted something else, and signed it."""
     signed, key = posted.delivered.readings[member], day.homes.keys.meters[member]
     assert signed
@@ -160,7 +160,7 @@ def booking(posted: Posted, member: int, booked: Sequence[Booked]) -> Posted:
 def bystander(posted: Posted, member: int) -> int:
     """The last member that has no trade with this one."""
     known = {end for each in booked_by(posted, member) for end in (each.trade.buyer, each.trade.seller)}
-    return max({*range(len(posted.lines))} - known - {member})
+    return next(each for each in range(len(posted.lines) - 1, -1, -1) if each not in known and each != member)
 
 
 def own(posted: Posted, member: int, *, ahead: bool) -> Trade:
@@ -384,28 +384,26 @@ def with_two_ends(day: Day, posted: Posted, member: int) -> tuple[Posted, int]:
 # Statements over no tree of lines that anybody could show whole
 
 
-def over_a_deeper_tree(day: Day, posted: Posted, member: int) -> Posted:
-    """The tree of the lines has one level more than they need."""
-    lines = [hash_struct(line) for line in posted.lines[member]]
-    return _over(posted, member, Tree.of([*lines, *[ZERO_HASH] * (1 << Tree.of(lines).depth)]))
+def deeper(lines: Sequence[bytes]) -> Tree:
+    """One level more than the lines need."""
+    return Tree.of([*lines, *[ZERO_HASH] * (1 << Tree.of(lines).depth)])
 
 
-def over_a_hole(day: Day, posted: Posted, member: int) -> Posted:
+def with_a_hole(lines: Sequence[bytes]) -> Tree:
     """The place behind the first line is empty."""
-    first, *others = [hash_struct(line) for line in posted.lines[member]]
-    return _over(posted, member, Tree.of([first, ZERO_HASH, *others]))
+    return Tree.of([lines[0], ZERO_HASH, *lines[1:]])
 
 
-def over_a_line_too_many(day: Day, posted: Posted, member: int) -> Posted:
+def with_one_more(lines: Sequence[bytes]) -> Tree:
     """Behind the lines that are shown stands one that is not."""
-    lines = [hash_struct(line) for line in posted.lines[member]]
-    return _over(posted, member, Tree.of([*lines, keccak(b"a line")]))
+    return Tree.of([*lines, keccak(b"a line")])
 
 
-def _over(posted: Posted, member: int, tree: Tree) -> Posted:
-    statement = posted.statements[member]
+def over(posted: Posted, member: int, tree: Callable[[Sequence[bytes]], Tree]) -> tuple[Posted, Tree]:
+    """The member's statement is over such a tree of its lines."""
+    statement, made = posted.statements[member], tree([hash_struct(line) for line in posted.lines[member]])
     assert statement
-    return with_statement(posted, member, replace(statement, lines=tree.root))
+    return with_statement(posted, member, replace(statement, lines=made.root)), made
 
 
 # What a member sees of it, and what the chain says

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,14 @@ from lies import (
     Lie,
     Stopping,
     another_delta,
+    deeper,
     entry_of,
     look,
-    over_a_deeper_tree,
-    over_a_hole,
-    over_a_line_too_many,
+    over,
     publish,
     purse,
+    with_a_hole,
+    with_one_more,
 )
 from order_cases import Themselves
 
@@ -42,8 +44,7 @@ from commonwatt.ledger.client.disputes import DisputesClient, Leaf, Stated
 from commonwatt.member.answered import shown_by
 from commonwatt.member.challenge import chain_of
 from commonwatt.member.faults import DEMAND, Chain, Fault, faults
-from commonwatt.proof import Tree, hash_struct, keccak, sign
-from commonwatt.records import ZERO_HASH
+from commonwatt.proof import Tree, keccak, sign
 from commonwatt.simulation.api import first_day
 from commonwatt.units import decimal_text
 
@@ -258,40 +259,29 @@ def test_an_accepted_order_that_is_left_out_is_demanded(tmp_path: Path) -> None:
     day.close()
 
 
-@pytest.mark.parametrize("lie", [over_a_deeper_tree, over_a_hole, over_a_line_too_many])
+@pytest.mark.parametrize("tree", [deeper, with_a_hole, with_one_more])
 @pytest.mark.parametrize("most_lines", [1, 100])
 def test_lines_that_nobody_can_show_whole_are_demanded_and_the_post_lapses(
-    struck: Opened, lie: Lie, most_lines: int
+    struck: Opened, tree: Callable[[Sequence[bytes]], Tree], most_lines: int
 ) -> None:
     day, member = struck
-    client, demands, false = day.exchange.client, DemandsClient(day.exchange.client), lie(day, day.stopped, member)
-    post, own, lines = false.post, false.statements[member], false.lines[member]
-    assert own
+    client, demands = day.exchange.client, DemandsClient(day.exchange.client)
+    false, made = over(day.stopped, member, tree)
     (found,) = look(day, false, day.stopped, member)
     assert (found.function, "not all of the lines are shown" in found.says) == (DEMAND, True)
-    key, _ = purse(day, member), publish(day, false)
+    key, _, post = purse(day, member), publish(day, false), false.post
     demands.demand(key, post, member, at=client.node.head.timestamp + 1)
     # Neither with the tree that the lines need, nor with the one that the statement is over.
-    hashes = [hash_struct(line) for line in lines]
-    trees = {
-        over_a_deeper_tree: Tree.of([*hashes, *[ZERO_HASH] * (1 << Tree.of(hashes).depth)]),
-        over_a_hole: Tree.of([hashes[0], ZERO_HASH, *hashes[1:]]),
-        over_a_line_too_many: Tree.of([*hashes, keccak(b"a line")]),
-    }
     parts = list(answers(false, member, day.exchange.mandates[member], most_lines=most_lines))
     with pytest.raises(LedgerError, match=r"NotInTree|WrongBorder|Incomplete"):
         demands.answer(post, member, parts, at=client.node.head.timestamp + 1)
-    tree = trees[lie]
-    assert tree.root == own.lines
     for part in parts:
         for last in {part.last, False}:
-            end = 1 << tree.depth if last else part.next
-            told = replace(part, last=last, depth=tree.depth, border=tree.beside(range(part.position, end)))
-            try:
-                demands.answer(post, member, [told], at=client.node.head.timestamp + 1)
-            except LedgerError:
-                continue
-            assert not last
+            end = 1 << made.depth if last else part.next
+            border = made.beside(range(part.position, end))
+            with suppress(LedgerError):
+                given = replace(part, last=last, depth=made.depth, border=border)
+                demands.answer(post, member, [given], at=client.node.head.timestamp + 1)
     asked = demands.demand_of(post, member)
     assert asked
     assert not asked.answered
@@ -300,15 +290,13 @@ def test_lines_that_nobody_can_show_whole_are_demanded_and_the_post_lapses(
 
 
 def test_a_line_behind_an_empty_place_deletes_the_post_at_once(struck: Opened) -> None:
-    """Who is shown such a line without the rest."""
+    """For who is shown such a line, and not all of them."""
     day, member = struck
-    client, false = day.exchange.client, over_a_hole(day, day.stopped, member)
-    own, (first, second, *others) = false.statements[member], false.lines[member]
+    client, (false, made) = day.exchange.client, over(day.stopped, member, with_a_hole)
+    own, (_, second, *_) = false.statements[member], false.lines[member]
     assert own
-    tree = Tree.of([hash_struct(first), ZERO_HASH, *map(hash_struct, (second, *others))])
-    key, at = purse(day, member), publish(day, false)
-    stated = Stated(member, own, false.tree.proof(member))
-    arguments = stated, tree.proof(1), Leaf(second, 2, tree.proof(2))
+    key, at, stated = purse(day, member), publish(day, false), Stated(member, own, false.tree.proof(member))
+    arguments = stated, made.proof(1), Leaf(second, 2, made.proof(2))
     DisputesClient(client).challenge(key, "challengeHole", false.post, arguments, at=at + 1)
     assert client.posted(false.post.slot, false.post.revision) is None
 

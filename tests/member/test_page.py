@@ -119,7 +119,8 @@ def test_the_revision_that_a_proof_names_is_a_number_of_one() -> None:
     ):
         with pytest.raises(VerificationError, match=sentence):
             revision_of({**proof, "revision": wrong})
-    for other in ({**proof}, {**proof, "revision": 0, "post": {}}, None, [], 7):
+    others: list[Any] = [{**proof}, {**proof, "revision": 0, "post": {}}, None, [], 7]
+    for other in others:
         with pytest.raises(VerificationError, match="the proof is not a table of revision, salt, siblings"):
             revision_of(other)
 
