@@ -24,7 +24,9 @@ from lies import (
     deeper,
     entry_of,
     look,
+    moved_without_a_statement,
     over,
+    passed_over,
     publish,
     purse,
     with_a_hole,
@@ -222,6 +224,19 @@ def test_what_does_not_lead_to_the_post_is_demanded(
     (found,) = told(day, day.stopped, member, change)
     assert found.function == DEMAND
     assert sentence in found.says
+
+
+def test_who_joined_after_the_slot_may_have_no_statement_as_long_as_nothing_moves(stopped: Opened) -> None:
+    day, member = stopped
+    nothing, moved = (lie(day, day.stopped, member) for lie in (passed_over, moved_without_a_statement))
+    slot, credit = nothing.post.slot, int(day.stopped.account.credit[member])
+    (found,) = told(day, nothing, member, registered_at=slot - 1)
+    assert (found.function, found.says) == ("challengeUnstated", f"Slot {slot}: the member was passed over")
+    assert told(day, nothing, member, registered_at=slot) == []
+    for since in (slot - 1, slot):
+        (found,) = told(day, moved, member, registered_at=since)
+        says = f"Slot {slot}: the balance moves by {decimal_text(credit)}, and no statement says why"
+        assert (found.function, found.says) == ("challengeUnstated", says)
 
 
 @pytest.mark.parametrize("unit", [1, 100, 1_000_000])

@@ -107,6 +107,19 @@ def test_a_home_by_registers_may_trade_both_ways() -> None:
         assert [fault.function for fault in proved(shown, chain, {})] == found
 
 
+@pytest.mark.parametrize("sells", [False, True])
+def test_a_home_whose_meter_counted_as_much_in_as_out_trades_nothing(sells: bool) -> None:
+    reading, consent, ends = Reading(bytes(20), SLOT, 700, 700, 1), hash_struct(MANDATE), (MEMBER, 1)
+    buyer, seller = ends[::-1] if sells else ends
+    trade = Trade(SLOT, 0, 0, buyer, seller, 60, PRICE, consent, consent)
+    (line,) = lines_of(MEMBER, [Booked(trade, hash_struct(trade), 1)])
+    own = ShownLine(line, 0, (line.bought, line.sold, line.money), trade, MANDATE)
+    shown = Page(POST, MEMBER, MANDATE, statement_of([line], hash_struct(reading), ZERO_HASH), (), (own,), (), reading)
+    found = proved(shown, Chain(Domain(1, bytes(20)), None, b"", before=None), {})
+    assert [fault.function for fault in found] == ["challengeDirection", "challengeDelivery"]
+    assert found[0].says == f"Slot {SLOT}: a home {'sells' if sells else 'buys'}, and its meter counted 0 Wh"
+
+
 def test_the_revision_that_a_proof_names_is_a_number_of_one() -> None:
     proof: dict[str, Any] = dict.fromkeys(("salt", "siblings", "committed", "orders", "stated"))
     assert revision_of({**proof, "revision": 7}) == 7
