@@ -1,4 +1,4 @@
-"""A day that stops before a slot is posted, and the ways in which that post can be wrong."""
+"""The ways in which the post of a stopped day can be wrong."""
 
 from __future__ import annotations
 
@@ -7,93 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from exchange_cases import HEAD, MEMBERS, TARIFF
+from stopped_days import Day
 
 from commonwatt.accounts.statements import Booked, by_member, lines_of
 from commonwatt.exchange import steps
-from commonwatt.exchange.events import Correction, Event
-from commonwatt.exchange.excerpt import excerpt, promised
-from commonwatt.exchange.exchange import Exchange
-from commonwatt.exchange.outbox import Outgoing, outgoing
 from commonwatt.exchange.states import Posted, Settled
-from commonwatt.member.challenge import chain_of
-from commonwatt.member.faults import Fault, faults
-from commonwatt.member.page import Page, read
 from commonwatt.proof import Key, Tree, hash_struct, keccak, sign
 from commonwatt.records import ZERO_HASH, Reading, Trade, Trades
 from commonwatt.records.deltas import unpack_deltas
-from commonwatt.simulation.homes import SigningHomes
-from commonwatt.simulation.simulation import Simulation
-from commonwatt.study.scene import Hesitant, restated, with_statement
+from commonwatt.study.scene import restated, with_statement
 from commonwatt.study.trades import without
 
-TEXT = (
-    HEAD + TARIFF
-    + '[market.day_ahead]\nmechanism = "uniform"\ngate = "12:00"\n[market.pool]\nmechanism = "sdr"\n'
-    + '[ledger]\nwindow = "2h"\nanswer = "30min"\nbond = "1"\n' + MEMBERS
-)  # fmt: skip
-MOST_GAS = 400_000
-Lie = Callable[["Day", Posted, int], Posted]
-
-
-LATE = TEXT + '[simulation]\nlate = "40 %"\n'
-"""Of the same, with readings that come late, so that slots have a revision."""
-
-
-class Stopping(Exchange):
-    """An honest exchange that falls silent before the ledger at the first slot in which a home is `rich`.
-
-    revision : of the slot in which it does
-    """
-
-    revision = 0
-    stopped: Posted
-    rich: int | None = None
-
-    def stated(self, settled: Settled) -> tuple[Settled, Outgoing | None]:
-        posted, message = super().stated(settled)
-        assert isinstance(posted, Posted)
-        self.stopped = posted
-        self.rich = self._rich(posted) if posted.post.revision == self.revision else None
-        return posted, message
-
-    def tell(self, event: Event | Correction, message: Outgoing | None) -> None:
-        if self.rich is None:
-            super().tell(event, message)
-
-    def _rich(self, posted: Posted) -> int | None:
-        """A home in the middle that has an order's trade and one of the pool."""
-        for member in range(1, self.rules.members - 1):
-            if len({line.order for line in posted.lines[member]}) == 2:
-                return member
-        return None
-
-
-class Correcting(Stopping):
-    """The same, at a slot that is settled anew."""
-
-    revision = 1
-
-
-class Day(Simulation):
-    """A day that stops at a slot in which a home has an order's trade and one of the pool."""
-
-    exchange: Stopping
-    homes: SigningHomes
-
-    def __init__(self, *arguments: Any, engine: type[Stopping] = Stopping, **options: Any) -> None:
-        super().__init__(*arguments, engine=engine, **options)
-        self.homes = Hesitant.of(self.homes)
-
-    @property
-    def stopped(self) -> Posted:
-        return self.exchange.stopped
-
-    def until_rich(self) -> int:
-        """Advance without telling the chain of that slot; returns the home's index."""
-        while self.exchange.rich is None:
-            self.advance()
-        return self.exchange.rich
+Lie = Callable[[Day, Posted, int], Posted]
+"""Of the right post, and a member whom it is about."""
 
 
 # Lies: each makes a post that is wrong in one way and as right as possible in all others
@@ -404,46 +330,3 @@ def over(posted: Posted, member: int, tree: Callable[[Sequence[bytes]], Tree]) -
     statement, made = posted.statements[member], tree([hash_struct(line) for line in posted.lines[member]])
     assert statement
     return with_statement(posted, member, replace(statement, lines=made.root)), made
-
-
-# What a member sees of it, and what the chain says
-
-
-def shown_to(day: Day, shown: Posted, member: int) -> dict[str, Any]:
-    """The excerpt that the member gets."""
-    return excerpt(shown, member, day.exchange.mandates[member], day.exchange.client)
-
-
-def entry_of(day: Day, shown: Posted, member: int) -> tuple[Any, Any]:
-    """What the excerpt has of the slot, and its proof."""
-    document = shown_to(day, shown, member)
-    (line,), (proof,) = document["content"]["slots"], document["proofs"].values()
-    return line, proof
-
-
-def page_of(day: Day, posted: Posted, member: int) -> Page:
-    """What the member reads there."""
-    return read(*entry_of(day, posted, member), member, day.exchange.mandates[member], day.exchange.domain, posted.post)
-
-
-def look(day: Day, shown: Posted, honest: Posted, member: int) -> list[Fault]:
-    """What a member finds that kept what it was shown at the gate."""
-    chain = replace(chain_of(shown.post, member, day.exchange.client), deltas=shown.deltas)
-    promises = promised(honest.delivered.committed, member)
-    return faults(*entry_of(day, shown, member), member, day.exchange.mandates[member], chain, shown.post, promises)
-
-
-def publish(day: Day, posted: Posted) -> int:
-    """Post it a second after the head; returns the time for what follows."""
-    message = outgoing(posted, day.exchange.domain, day.exchange.outbox.quorum)
-    client = day.exchange.client
-    at = max(client.node.head.timestamp + 1, posted.post.slot + 3601)
-    day.exchange.outbox.stake(at)
-    client.post(message.post, message.trades, message.deltas, message.signatures, at=at)
-    return client.node.head.timestamp + 1
-
-
-def purse(day: Day, member: int) -> Any:
-    client, keys = day.exchange.client, day.homes.keys
-    client.pay(keys.members[member].address, 10**18, at=client.node.head.timestamp + 1)
-    return keys.members[member]

@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange_cases import START, written
-from lies import LIES, TEXT, Day, publish, purse
+from lies import LIES
+from stopped_days import opened, publish, purse
 
 from commonwatt.errors import CommonwattError, LedgerError, Reverted, VerificationError
-from commonwatt.exchange.checking import load
 from commonwatt.exchange.excerpt import excerpt
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.member.challenge import _lines, challenge, withdraw
 from commonwatt.member.trust import Pins
 from commonwatt.proof import Key
-from commonwatt.simulation.api import first_day
 
 NOTHING = Pins()
 
@@ -29,7 +27,7 @@ class Case:
 
     def __init__(self, folder: Path, lie: str) -> None:
         out = folder / "out"
-        day = Day(load(written(folder, TEXT)), folder, first_day(START, 1)[0], 1, out=out)
+        day = opened(folder, out=out)
         self.member = day.until_rich()
         client, mandate = day.exchange.client, day.exchange.mandates[self.member]
         false = LIES[lie](day, day.stopped, self.member)

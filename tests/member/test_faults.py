@@ -9,36 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange_cases import START, written
 from lies import (
-    LATE,
     LIES,
-    MOST_GAS,
     OTHERS,
-    TEXT,
-    Correcting,
-    Day,
     Lie,
-    Stopping,
     another_delta,
     deeper,
-    entry_of,
-    look,
     moved_without_a_statement,
     over,
     passed_over,
-    publish,
-    purse,
     with_a_hole,
     with_one_more,
 )
 from order_cases import Themselves
+from stopped_days import LATE, MOST_GAS, Correcting, Day, entry_of, look, opened, publish, purse
 
-from commonwatt.accounts.promise import Placed
+from commonwatt.accounts.promise import Placed, Promise
 from commonwatt.errors import LedgerError, Reverted
 from commonwatt.exchange.answers import answers, order_answer, receipts
-from commonwatt.exchange.checking import load
-from commonwatt.exchange.excerpt import placed
+from commonwatt.exchange.excerpt import placed, promised
 from commonwatt.exchange.states import Posted
 from commonwatt.ledger.client.abi import events
 from commonwatt.ledger.client.demands import DemandsClient
@@ -47,7 +36,7 @@ from commonwatt.member.answered import shown_by
 from commonwatt.member.challenge import chain_of
 from commonwatt.member.faults import DEMAND, Chain, Fault, faults
 from commonwatt.proof import Tree, keccak, sign
-from commonwatt.simulation.api import first_day
+from commonwatt.records import ZERO_HASH
 from commonwatt.units import decimal_text
 
 ALL = [*LIES.items(), *OTHERS]
@@ -55,28 +44,11 @@ NAMES = [f"{name}-{lie.__name__}" for name, lie in ALL]
 Opened = tuple[Day, int]
 
 
-def opened(folder: Path, text: str = TEXT, engine: type[Stopping] = Stopping) -> Day:
-    return Day(load(written(folder, text)), folder, first_day(START, 1)[0], 1, engine=engine)
-
-
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     """A day that stopped before a slot, whose honest post may be on its chain."""
     day = opened(tmp_path_factory.mktemp("faults"))
     yield day, day.until_rich()
-    day.close()
-
-
-@pytest.fixture(scope="module", params=[0, 1], ids=["first", "revision"])
-def struck(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
-    """One on whose chain every post of the slot is deleted again: of the first post, and of one that settles anew."""
-    engine, text = (Correcting, LATE) if request.param else (Stopping, TEXT)
-    day = opened(tmp_path_factory.mktemp("struck"), text, engine)
-    member = day.until_rich()
-    assert day.stopped.post.revision == request.param
-    yield day, member
-    publish(day, day.stopped)
-    assert day.exchange.client.posted(day.stopped.post.slot, request.param) is not None
     day.close()
 
 
@@ -330,6 +302,26 @@ def test_what_was_answered_is_what_an_excerpt_shows(tmp_path: Path) -> None:
     assert {**proof, "orders": [], "salt": None, "stated": None} == {**whole, "orders": []}
     assert faults(line, proof, member, mandate, chain_of(post, member, client), post) == []
     day.close()
+
+
+def test_what_was_kept_from_the_gate_proves_nothing_unless_it_was_committed(stopped: Opened) -> None:
+    day, member = stopped
+    kept = promised(day.stopped.delivered.committed, member)
+    mandate, chain = day.exchange.mandates[member], chain_of(day.stopped.post, member, day.exchange.client)
+    shown, chain = entry_of(day, day.stopped, member), replace(chain, deltas=day.stopped.deltas)
+    dearer = {number: replace(each, record=replace(each.record, price=1)) for number, each in kept.items()}
+    another = {
+        number + 7: replace(each, record=replace(each.record, number=number + 7)) for number, each in kept.items()
+    }
+    for promises in (kept, dearer, another):
+        assert faults(*shown, member, mandate, chain, day.stopped.post, promises) == []
+    # What was committed for another slot is not left out here.
+    record = replace(kept[min(kept)].record, slot=day.stopped.post.slot + 3600, number=7)
+    later = Promise(record, (ZERO_HASH,) * 3)
+    chain = replace(chain, commitment=keccak(day.stopped.post.orders + later.root))
+    assert later.under(day.stopped.post.orders, chain.commitment)
+    (found,) = faults(*shown, member, mandate, chain, day.stopped.post, {7: later})
+    assert found.function == DEMAND
 
 
 def test_a_replaced_order_is_known_from_the_gate_even_when_nobody_shows_it_later(stopped: Opened) -> None:

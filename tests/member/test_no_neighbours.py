@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from exchange_cases import START, exchange_of, homes_of, short_days, written
-from lies import LATE, Day, posted_of, with_reading, with_trade
+from lies import posted_of, with_reading, with_trade
+from stopped_days import LATE, Day, opened
 
 from commonwatt.accounts.statements import line_tree, salt_of, statement_of, statement_tree
 from commonwatt.exchange.bills import proven
@@ -207,8 +208,7 @@ def test_a_script_finds_no_trade_among_others(shown: Shown) -> None:
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Day, int]]:
-    folder = tmp_path_factory.mktemp("changes")
-    day = Day(load(written(folder, LATE)), folder, date.fromisoformat(START), 1)
+    day = opened(tmp_path_factory.mktemp("changes"), LATE)
     yield day, day.until_rich()
     day.close()
 
@@ -273,7 +273,7 @@ def right(shown: Shown, posted: Posted, member: int) -> Sequence[bytes]:
     return [salt]
 
 
-def opened(shown: Shown, posted: Posted, own: int, siblings: Sequence[bytes], salts: Salts) -> set[int]:
+def found_by_trying(shown: Shown, posted: Posted, own: int, siblings: Sequence[bytes], salts: Salts) -> set[int]:
     """Whose statements are found among a member's siblings by trying, with all their energy and money known.
 
     A sibling higher up is opened by all statements below it together.
@@ -305,14 +305,14 @@ def test_no_sibling_is_opened_by_trying(shown: Shown) -> None:
         for member in shown.members:
             document = excerpt(posted, member, shown.mandates[member], client)
             siblings = siblings_of(document, posted.post.slot)
-            assert opened(shown, posted, member, siblings, unsalted) == set()
+            assert found_by_trying(shown, posted, member, siblings, unsalted) == set()
             # Who had the signatures would find everybody.
-            assert opened(shown, posted, member, siblings, right) == {*shown.members} - {member}
+            assert found_by_trying(shown, posted, member, siblings, right) == {*shown.members} - {member}
             tried += len(siblings)
     last = {posted.post.slot: posted for posted in shown.posts}
     for member, bill in enumerate(shown.bills):
         for slot, posted in last.items():
-            assert opened(shown, posted, member, siblings_of(bill, slot), unsalted) == set()
+            assert found_by_trying(shown, posted, member, siblings_of(bill, slot), unsalted) == set()
     assert tried > 100
 
 
@@ -332,7 +332,7 @@ def test_without_the_salt_every_neighbour_is_found(
         bare = with_statement(bare, member, replace(plain, salt=salt))
     for member in shown.members:
         document = excerpt(bare, member, shown.mandates[member], client)
-        found = opened(shown, shown.posts[-1], member, siblings_of(document, bare.post.slot), unsalted)
+        found = found_by_trying(shown, shown.posts[-1], member, siblings_of(document, bare.post.slot), unsalted)
         assert found == {*shown.members} - {member}
 
 

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from exchange_cases import START, written
-from lies import (
-    LATE,
-    MOST_GAS,
-    TEXT,
-    Correcting,
-    Day,
-    Stopping,
-    booked_by,
-    booking,
-    look,
-    page_of,
-    publish,
-    purse,
-    with_reading,
-    with_trade,
-    with_two_ends,
-)
+from lies import booked_by, booking, with_reading, with_trade, with_two_ends
+from stopped_days import MOST_GAS, Day, look, opened, page_of, publish, purse
 
 from commonwatt.errors import Reverted
-from commonwatt.exchange.checking import load
 from commonwatt.exchange.excerpt import promised
 from commonwatt.exchange.states import Posted
 from commonwatt.ledger.client.abi import events
@@ -37,24 +19,10 @@ from commonwatt.member.faults import Fault
 from commonwatt.member.page import Page
 from commonwatt.proof import hash_struct
 from commonwatt.records import Trade
-from commonwatt.simulation.api import first_day
 from commonwatt.study.trades import without
 from commonwatt.units import payment
 
 Opened = tuple[Day, int]
-
-
-def opened(folder: Path, text: str = TEXT, engine: type[Stopping] = Stopping) -> Day:
-    return Day(load(written(folder, text)), folder, first_day(START, 1)[0], 1, engine=engine)
-
-
-@pytest.fixture(scope="module", params=[0, 1], ids=["first", "revision"])
-def struck(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
-    """A day on whose chain every post of a slot is deleted again: of the first post, and of one that settles anew."""
-    folder = tmp_path_factory.mktemp("ends")
-    day = opened(folder, LATE, Correcting) if request.param else opened(folder)
-    yield day, day.until_rich()
-    day.close()
 
 
 def proved(day: Day, false: Posted, fault: Fault) -> None:
@@ -62,7 +30,7 @@ def proved(day: Day, false: Posted, fault: Fault) -> None:
     client, at = day.exchange.client, publish(day, false)
     receipt = DisputesClient(client).challenge(purse(day, 0), fault.function, false.post, fault.arguments, at=at + 2)
     assert "Struck" in [event.name for event in events(receipt)]
-    assert receipt.gas_used <= 2 * MOST_GAS
+    assert receipt.gas_used <= MOST_GAS
     assert client.posted(false.post.slot, false.post.revision) is None
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from dishonest import anchor, signed
 from exchange_cases import COMMUNITY, START, exchange_of, homes_of, short_days, written
-from forgeries import FORGERIES, PROOFS, TERMS, Bill, added_up, ahead_slot, stated, without_market
+from forged_proofs import PROOFS, stated
+from forgeries import FORGERIES, TERMS, Bill, added_up, ahead_slot, without_market
 
 from commonwatt.accounts.document import content_hash
 from commonwatt.errors import LedgerError, VerificationError

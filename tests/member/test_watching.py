@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 from codes import constructor, create
-from exchange_cases import START, written
-from lies import LIES, TEXT, Day, another_sum, own, publish, purse, shown_to, with_two_ends
+from lies import LIES, another_sum, own, with_two_ends
 from shell import Shell
+from stopped_days import Day, opened, publish, purse, shown_to
 
 from commonwatt.errors import LedgerError
 from commonwatt.exchange.answers import answers
-from commonwatt.exchange.checking import load
 from commonwatt.exchange.states import Posted
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.abi import DEMANDS, contract
@@ -28,7 +27,6 @@ from commonwatt.member.challenge import Looked, challenge
 from commonwatt.member.faults import DEMAND
 from commonwatt.member.trust import Pins
 from commonwatt.proof import Key, checksum_address, keccak
-from commonwatt.simulation.api import first_day
 from commonwatt.study.scene import restated
 from commonwatt.study.trades import without
 
@@ -41,7 +39,7 @@ class Shown:
 
     def __init__(self, folder: Path, lie: Lie) -> None:
         out = folder / "out"
-        self.day = Day(load(written(folder, TEXT)), folder, first_day(START, 1)[0], 1, out=out)
+        self.day = opened(folder, out=out)
         self.member = self.day.until_rich()
         self.client = self.day.exchange.client
         self.false = lie(self.day, self.day.stopped, self.member)
