@@ -168,6 +168,19 @@ def of_another_slot(day: Day, posted: Posted, member: int) -> Posted:
     return with_trade(day, posted, own(posted, member, ahead=True).number, slot=posted.post.slot + 3600)
 
 
+def with_a_number(day: Day, posted: Posted, member: int, other: int) -> Posted:
+    """The member's last line is of a trade with the member of another number, who books nothing."""
+    *rest, last = booked_by(posted, member)
+    ends: dict[str, Any] = {"seller": other} if last.trade.buyer == member else {"buyer": other}
+    trade = replace(last.trade, **ends)
+    false = booking(posted, member, [*rest, Booked(trade, hash_struct(trade), last.settled)])
+    return replace(false, records=tuple(trade if each == last.trade else each for each in posted.records))
+
+
+def with_nobody(day: Day, posted: Posted, member: int) -> Posted:
+    return with_a_number(day, posted, member, day.rules.members)
+
+
 def another_sum(day: Day, posted: Posted, member: int) -> Posted:
     first, *others = posted.lines[member]
     return restated(posted, member, [replace(first, money=first.money - 500), *others])
@@ -281,6 +294,7 @@ LIES: dict[str, Lie] = {
 
 OTHERS: tuple[tuple[str, Lie], ...] = (
     ("challengeTrade", of_another_slot),
+    ("challengeTrade", with_nobody),
     ("challengeSum", energy_of_the_other_side),
     ("challengeTotal", a_total_without_lines),
     ("challengeDelivery", of_another_slots_reading),

@@ -6,19 +6,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from lies import booked_by, booking, with_reading, with_trade, with_two_ends
+from lies import booked_by, booking, with_a_number, with_reading, with_trade, with_two_ends
 from stopped_days import MOST_GAS, Day, look, opened, page_of, publish, purse
 
+from commonwatt.community.roles import Role
 from commonwatt.errors import Reverted
-from commonwatt.exchange.excerpt import promised
+from commonwatt.exchange.excerpt import excerpt, promised
 from commonwatt.exchange.states import Posted
 from commonwatt.ledger.client.abi import events
+from commonwatt.ledger.client.community import CommunityClient
 from commonwatt.ledger.client.disputes import Cut, DisputesClient, Missing
+from commonwatt.ledger.client.settlement import Enrolment
+from commonwatt.member.challenge import chain_of
 from commonwatt.member.ends import between
-from commonwatt.member.faults import Fault
-from commonwatt.member.page import Page
-from commonwatt.proof import hash_struct
-from commonwatt.records import Trade
+from commonwatt.member.faults import Fault, faults
+from commonwatt.member.page import Page, read
+from commonwatt.proof import Key, hash_struct, sign
+from commonwatt.records import Mandate, Trade
 from commonwatt.study.trades import without
 from commonwatt.units import payment
 
@@ -166,6 +170,32 @@ def test_a_trade_that_is_cut_as_far_as_was_not_there_is_no_fault(tmp_path: Path)
     at = publish(day, right[0])
     with pytest.raises(Reverted):
         DisputesClient(client).challenge(client.key, "challengeCut", right[0].post, proof.arguments, at=at)
+    day.close()
+
+
+def test_a_trade_with_a_member_that_has_no_statement(tmp_path: Path) -> None:
+    """Who joined after the slot needs none, and then no one has traded with it."""
+    day = opened(tmp_path)
+    member, client, newcomer = day.until_rich(), day.exchange.client, Key.derive(b"tests", "a newcomer")
+    at = max(client.node.head.timestamp, day.stopped.post.slot) + 1
+    index = CommunityClient(client).register(Enrolment(newcomer.address, Role.CONSUMER), at=at)
+    draft = Mandate(newcomer.address, newcomer.address, "", 0, 0, 0, 0, 0, at, 1)
+    mandate = sign(client.domain, draft, newcomer)
+
+    def page_of_the_newcomer(posted: Posted) -> Page:
+        document = excerpt(posted, index, mandate, client)
+        line, proof = document["content"]["slots"][0], document["proofs"][str(posted.post.slot)]
+        assert faults(line, proof, index, mandate, chain_of(posted.post, index, client), posted.post) == []
+        return read(line, proof, index, mandate, client.domain, posted.post)
+
+    assert between([*pages_of(day, day.stopped), page_of_the_newcomer(day.stopped)]) == []
+    false = with_a_number(day, day.stopped, member, index)
+    assert look(day, false, day.stopped, member) == []
+    own, other = page_of(day, false, member), page_of_the_newcomer(false)
+    (fault,) = between([own, other])
+    says = f"trade {own.lines[-1].trade.number} is with member {index}, who has no statement"
+    assert (fault.function, fault.says.partition(": ")[2]) == ("challengeAbsent", says)
+    proved(day, false, fault)
     day.close()
 
 

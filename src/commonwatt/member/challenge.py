@@ -221,7 +221,8 @@ def chain_of(post: Post, member: int, client: LedgerClient) -> Chain:
     since = int(client.view(COMMUNITY, "registeredAt", member)[0])
     own = partial(_measures, client, member, post.slot)
     committed_ = client.commitment(post.slot)
-    return Chain(client.domain, committed_, deltas, client.unit, since, own, before, client.by_registers)
+    registers, members = client.by_registers, client.member_count
+    return Chain(client.domain, committed_, deltas, client.unit, since, own, before, registers, members)
 
 
 def _measures(client: LedgerClient, member: int, slot: int, meter: bytes) -> bool:
