@@ -22,6 +22,7 @@ from report_runs import small as small
 from report_runs import week as week
 from report_runs import with_ledger as with_ledger
 from shell import said as said
+from stopped_days import struck as struck
 from two_worlds import false_world as false_world
 from two_worlds import made_up as made_up
 from two_worlds import own_world as own_world

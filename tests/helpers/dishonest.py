@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import numpy as np
 from exchange_cases import exchange_of
 
 from commonwatt.accounts.document import anchored
-from commonwatt.accounts.statements import SENTINEL_MEMBER
 from commonwatt.exchange import rows as persist
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.bills import bills, proven
@@ -24,7 +23,7 @@ from commonwatt.exchange.store import Store
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.proof import Key, Tree, hash_struct, keccak, sign_basket
-from commonwatt.records import Anchor, Order, Post, Statement, Trade
+from commonwatt.records import ZERO_HASH, Anchor, Order, Post, Statement, Trade
 from commonwatt.records.deltas import pack_deltas
 from commonwatt.records.schema import Record
 from commonwatt.simulation.homes import SigningHomes
@@ -120,7 +119,7 @@ class Dishonest:
     def slot(self, at: int) -> SlotProof:
         """What proves the slot; the bills are proved by this very object."""
         if at not in self._slots:
-            self._slots[at] = SlotProof.stored(self.store, at)
+            self._slots[at] = SlotProof.stored(self.store, at, self.exchange.mandates)
         return self._slots[at]
 
     def recommit(self, at: int) -> None:
@@ -131,26 +130,22 @@ class Dishonest:
         for table in ("commitments", "posts"):
             self.write(f"UPDATE {table} SET orders = ?, trades = ? WHERE slot = ?", orders, trades, at)  # noqa: S608
 
-    def restate(self, at: int, hidden: tuple[Statement, ...] = ()) -> None:
+    def restate(self, at: int, hidden: Mapping[int, Statement] | None = None) -> None:
         """Statements, deltas and account of the slot from its trades, as an honest exchange would make them.
 
-        hidden : leaves before all others, which nobody is shown
+        hidden : by member, statements behind the empty place that move balances as well, and that nobody is shown
         """
-        slot = self.slot(at)
-        members = range(len(slot.own))
-        own = [slot.statements(member) for member in members]
-        leaves = [*hidden, *(line for lines in own for line in lines), *slot.statements(len(own))]
-        assert leaves[-1].member == SENTINEL_MEMBER
-        counts = [len(lines) for lines in own]
-        slot.first = (len(hidden) + np.concatenate([[0], np.cumsum(counts)])).tolist()
-        slot.tree = Tree.of([hash_struct(leaf) for leaf in leaves])
-        money = np.array([own[member][-1].money for member in members])
-        for leaf in hidden:
-            money[leaf.member] += leaf.money
-        for member, lines in enumerate(own):
+        slot, hidden = self.slot(at), hidden or {}
+        own = [statement for member in range(len(slot.own)) if (statement := slot.statement(member))]
+        slot.tree = Tree.of([*map(hash_struct, own), ZERO_HASH, *map(hash_struct, hidden.values())])
+        money = np.array([statement.money for statement in own])
+        for member, statement in hidden.items():
+            money[member] += statement.money
+        for member, statement in enumerate(own):
+            local = statement.bought - statement.sold
             self.write(
                 "UPDATE accounts SET ahead = ?, after = 0, grid = net - ?, credit = ? WHERE slot = ? AND member = ?",
-                lines[-1].wh, lines[-1].wh, lines[-1].money, at, member,
+                local, local, statement.money, at, member,
             )  # fmt: skip
         self.change_post(at, statements=slot.tree.root, deltas=pack_deltas(money))
         self.write("UPDATE posts SET leaves = ? WHERE slot = ?", b"".join(slot.tree.levels[0]), at)
@@ -160,7 +155,7 @@ class Dishonest:
         names = ", ".join(f"{name} = ?" for name in changes)
         self.write(f"UPDATE posts SET {names} WHERE slot = ?", *changes.values(), at)  # noqa: S608
         (row,) = self.store.rows(tables.posts, slot=at)
-        self.slot(at).post = Post(at, 0, row.orders, row.readings, row.statements, keccak(row.deltas))
+        self.slot(at).post = Post(at, 0, row.orders, row.statements, keccak(row.deltas))
 
     # What it tells
 

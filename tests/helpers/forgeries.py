@@ -1,4 +1,4 @@
-"""Bills that somebody has changed: in the content, and then anchored by a dishonest operator, or in the proofs."""
+"""Bills whose content somebody has changed, and a dishonest operator has anchored."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from commonwatt.accounts.document import grid_amount, leaves_json
-from commonwatt.proof import border_of, hash_struct, proofs_of
-from commonwatt.records import Statement
-from commonwatt.records.schema import as_json, from_list, to_bytes
+from commonwatt.accounts.document import grid_amount
 from commonwatt.units import payment, rounded
 
 Bill = dict[str, Any]
+NOT_POSTED = "the statement does not lead to the posted ones"
 Change = Callable[[Bill], None]
 
 
@@ -32,7 +30,10 @@ def ahead_slot(bill: Bill) -> Any:
     return next(
         line
         for line in bill["content"]["slots"]
-        if line["trades"] and line["trades"][0]["settledWh"] > 0 and bill["proofs"][str(line["slot"])]["committed"][0]
+        if line["trades"]
+        and line["trades"][0]["order"] is not None
+        and line["trades"][0]["settledWh"] > 0
+        and bill["proofs"][str(line["slot"])]["committed"]
     )
 
 
@@ -321,14 +322,14 @@ FORGERIES: dict[str, tuple[Change, str]] = {
     "levy more": (_another_levy, "The charges are not what the slots add up to"),
     "cost without the market": (without_market, "The cost without the market is not what the slots add up to"),
     "reading": (_reading, "The Reading is signed by"),
-    "reading of another slot": (_other_reading, "the lines are of another reading"),
-    "trade left out": (_no_trade, "the trade of line 2 is not shown"),
-    "trade of another slot": (_other_trade, "the trade of line 0 is not shown"),
-    "settled energy": (_settled, "line 0 does not say what its trade says"),
-    "line 0 does not say what its trade says": (_too_much, "line 0 does not say what its trade says"),
+    "reading of another slot": (_other_reading, NOT_POSTED),
+    "trade left out": (_no_trade, NOT_POSTED),
+    "trade of another slot": (_other_trade, NOT_POSTED),
+    "settled energy": (_settled, NOT_POSTED),
+    "more energy than was traded": (_too_much, NOT_POSTED),
     "payment": (_payment, "line 0 does not say what its trade says"),
-    "price": (_price, "the trade of line 0 is not shown"),
-    "order of trades": (_order_of_trades, "the trades are not those of the lines"),
+    "price": (_price, NOT_POSTED),
+    "order of trades": (_order_of_trades, NOT_POSTED),
     "order of slots": (_slots, "leaves out or repeats a slot"),
     "slot twice": (_slot_twice, "leaves out or repeats a slot"),
     "slot left out": (_slot_left_out, "leaves out or repeats a slot"),
@@ -340,120 +341,4 @@ FORGERIES: dict[str, tuple[Change, str]] = {
     "wider mandate": (_wider_mandate, "The Mandate is signed by"),
     "mandate signed by nobody": (_mandate_signed_by_nobody, "65 bytes r, s, v with v 27 or 28"),
     "period before the mandate": (_older_period, "The mandate does not cover the bill's period"),
-}
-
-
-def _proofs_exchanged(bill: Bill) -> None:
-    first, second = list(bill["proofs"])[:2]
-    bill["proofs"][first], bill["proofs"][second] = bill["proofs"][second], bill["proofs"][first]
-
-
-def of_busy_slot(bill: Bill) -> Any:
-    """What proves a slot with several trades."""
-    return bill["proofs"][str(busy_slot(bill)["slot"])]
-
-
-def narrowed(lines: Bill, start: int, stop: int) -> Bill:
-    """A part of the leaves that are shown, with its own border."""
-    statements, first, depth = [from_list(Statement, each) for each in lines["leaves"]], lines["first"], lines["depth"]
-    border = [to_bytes(each, 32) for each in lines["border"]]
-    _, ways = proofs_of([hash_struct(each) for each in statements], first, depth, border)
-    begin, end = range(first, first + len(ways))[start], range(first, first + len(ways))[start:stop][-1]
-    part = border_of(begin, ways[begin - first], end, ways[end - first])
-    return leaves_json(statements[start:stop], begin, depth, part)
-
-
-def _narrower(start: int, stop: int) -> Change:
-    """Leaves left out at the ends; the rest leads to the posted root."""
-
-    def change(bill: Bill) -> None:
-        of_busy_slot(bill)["lines"] = narrowed(of_busy_slot(bill)["lines"], start, stop)
-
-    return change
-
-
-def _lines(change_: Callable[[Any], object]) -> Change:
-    def change(bill: Bill) -> None:
-        change_(of_busy_slot(bill)["lines"])
-
-    return change
-
-
-def _of_first_format(bill: Bill) -> None:
-    proof = of_busy_slot(bill)
-    before, *lines, after = ({"statement": leaf, "position": 0, "siblings": []} for leaf in proof["lines"]["leaves"])
-    proof |= {"before": before, "lines": lines, "after": after}
-
-
-def _leaf_as_table(lines: Bill) -> None:
-    lines["leaves"][0] = as_json(from_list(Statement, lines["leaves"][0]))
-
-
-def _no_consent(bill: Bill) -> None:
-    bill["proofs"][str(busy_slot(bill)["slot"])]["committed"].pop()
-
-
-def _ahead_as_if_from_the_pool(bill: Bill) -> None:
-    bill["proofs"][str(ahead_slot(bill)["slot"])]["committed"][0] = None
-
-
-def _pool_as_if_ahead(bill: Bill) -> None:
-    line = next(line for line in bill["content"]["slots"] if line["trades"] and line["trades"][0]["order"] is None)
-    bill["proofs"][str(line["slot"])]["committed"][0] = []
-
-
-def _proof_too_many(bill: Bill) -> None:
-    bill["proofs"]["1"] = next(iter(bill["proofs"].values()))
-
-
-def _proof_too_few(bill: Bill) -> None:
-    bill["proofs"].popitem()
-
-
-def _unknown_revision(bill: Bill) -> None:
-    next(iter(bill["proofs"].values()))["post"]["revision"] = 10**30
-
-
-def _no_anchor(bill: Bill) -> None:
-    del bill["anchor"]
-
-
-def _other_format(bill: Bill) -> None:
-    bill["content"] = bill["content"] | {"format": "commonwatt-bill/9"}
-
-
-PROOFS: dict[str, tuple[Change, str]] = {
-    "proofs exchanged": (_proofs_exchanged, "the trade of line 0 is not shown"),
-    "last line left out": (_narrower(0, -1), "not all of the lines are shown"),
-    "first line left out": (_narrower(2, 99), "not all of the lines are shown"),
-    "no line before": (_narrower(1, 99), "not all of the lines are shown"),
-    "no lines": (_narrower(0, 2), "not all of the lines are shown"),
-    "one line": (_narrower(0, 1), "the member was passed over"),
-    "line passed over": (_lines(lambda lines: lines["leaves"].pop(1)), "do not lead to the posted statements"),
-    "no leaves": (_lines(lambda lines: lines["leaves"].clear()), "no tree has such a range"),
-    "altered leaf": (
-        _lines(lambda lines: lines["leaves"][0].__setitem__(5, 7)),
-        "do not lead to the posted statements",
-    ),
-    "leaf that is too short": (_lines(lambda lines: lines["leaves"][0].pop()), "A Statement is a list of 9 values"),
-    "leaf that is too long": (_lines(lambda lines: lines["leaves"][0].append(0)), "A Statement is a list of 9 values"),
-    "leaf as a table": (_lines(_leaf_as_table), "A Statement is a list of 9 values"),
-    "border that is too short": (_lines(lambda lines: lines["border"].pop()), "the border is too short"),
-    "border that is too long": (_lines(lambda lines: lines["border"].append(lines["border"][0])), "too long"),
-    "deeper tree": (_lines(lambda lines: lines.update(depth=lines["depth"] + 1)), "the border is too short"),
-    "endless tree": (_lines(lambda lines: lines.update(depth=10**30)), "no tree has such a range"),
-    "endless tree of nothing": (
-        _lines(lambda lines: lines.update(depth=10**30, leaves=[], border=[])),
-        "no tree has such a range",
-    ),
-    "place before the first": (_lines(lambda lines: lines.update(first=-1)), "do not lead to the posted statements"),
-    "proof of the first format": (_of_first_format, "the proof is not a table of post, lines, trades"),
-    "no consent": (_no_consent, "there are more proofs than trades, or fewer"),
-    "ahead as if from the pool": (_ahead_as_if_from_the_pool, "a trade by order was not committed before delivery"),
-    "pool as if ahead": (_pool_as_if_ahead, "a day-ahead trade without the member's order"),
-    "proof too many": (_proof_too_many, "proofs are not those of its slots"),
-    "proof too few": (_proof_too_few, "proofs are not those of its slots"),
-    "unknown revision": (_unknown_revision, "Post.revision is uint32 and cannot hold"),
-    "no anchor": (_no_anchor, "This is no bill: nothing of it is anchored"),
-    "other format": (_other_format, "the format is none of commonwatt-bill/2, commonwatt-slot/2"),
 }

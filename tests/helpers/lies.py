@@ -1,4 +1,4 @@
-"""A day that stops before a slot is posted, and the ways in which that post can be wrong."""
+"""The ways in which the post of a stopped day can be wrong."""
 
 from __future__ import annotations
 
@@ -6,154 +6,130 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from exchange_cases import HEAD, MEMBERS, TARIFF
+import numpy as np
+from stopped_days import Day
 
+from commonwatt.accounts.statements import Booked, by_member, lines_of
 from commonwatt.exchange import steps
-from commonwatt.exchange.events import Correction, Event
-from commonwatt.exchange.excerpt import excerpt, promised
-from commonwatt.exchange.exchange import Exchange
-from commonwatt.exchange.outbox import Outgoing, outgoing
-from commonwatt.exchange.proofs import SlotProof
 from commonwatt.exchange.states import Posted, Settled
-from commonwatt.member.faults import Chain, Fault, faults
-from commonwatt.proof import Tree, hash_struct, keccak
-from commonwatt.records import ZERO_HASH, Statement, Trade, Trades
-from commonwatt.records.deltas import pack_deltas, unpack_deltas
-from commonwatt.simulation.homes import SigningHomes
-from commonwatt.simulation.simulation import Simulation
-from commonwatt.study.scene import Hesitant
+from commonwatt.proof import Key, Tree, hash_struct, keccak, sign
+from commonwatt.records import ZERO_HASH, Reading, Trade, Trades
+from commonwatt.records.deltas import unpack_deltas
+from commonwatt.study.scene import restated, with_statement
 from commonwatt.study.trades import without
-from commonwatt.units import payment
 
-TEXT = (
-    HEAD + TARIFF
-    + '[market.day_ahead]\nmechanism = "uniform"\ngate = "12:00"\n[market.pool]\nmechanism = "sdr"\n'
-    + '[ledger]\nwindow = "2h"\nanswer = "30min"\nbond = "1"\n' + MEMBERS
-)  # fmt: skip
-MOST_GAS = 400_000
-Lie = Callable[["Day", Posted, int], Posted]
-
-
-LATE = TEXT + '[simulation]\nlate = "40 %"\n'
-"""Of the same, with readings that come late, so that slots have a revision."""
-
-
-class Stopping(Exchange):
-    """An honest exchange that falls silent before the ledger at the first slot in which a home is `rich`.
-
-    revision : of the slot in which it does
-    """
-
-    revision = 0
-    stopped: Posted
-    rich: int | None = None
-
-    def stated(self, settled: Settled) -> tuple[Settled, Outgoing | None]:
-        posted, message = super().stated(settled)
-        assert isinstance(posted, Posted)
-        self.stopped = posted
-        self.rich = self._rich(posted.statements) if posted.post.revision == self.revision else None
-        return posted, message
-
-    def tell(self, event: Event | Correction, message: Outgoing | None) -> None:
-        if self.rich is None:
-            super().tell(event, message)
-
-    def _rich(self, lines: Sequence[Statement]) -> int | None:
-        """A home in the middle that has an order's trade and one of the pool."""
-        for member in range(1, self.rules.members - 1):
-            own = [line for line in lines if line.member == member]
-            if len(own) >= 2 and len({line.order for line in own}) == 2:
-                return member
-        return None
-
-
-class Correcting(Stopping):
-    """The same, at a slot that is settled anew."""
-
-    revision = 1
-
-
-class Day(Simulation):
-    """A day that stops at a slot in which a home has an order's trade and one of the pool."""
-
-    exchange: Stopping
-    homes: SigningHomes
-
-    def __init__(self, *arguments: Any, engine: type[Stopping] = Stopping, **options: Any) -> None:
-        super().__init__(*arguments, engine=engine, **options)
-        self.homes = Hesitant.of(self.homes)
-
-    @property
-    def earlier(self) -> SlotProof | None:
-        """The revision before the one at which it stopped."""
-        post = self.stopped.post
-        return SlotProof.stored(self.exchange.store, post.slot, post.revision - 1) if post.revision else None
-
-    @property
-    def stopped(self) -> Posted:
-        return self.exchange.stopped
-
-    def until_rich(self) -> int:
-        """Advance without telling the chain of that slot; returns the home's index."""
-        while self.exchange.rich is None:
-            self.advance()
-        return self.exchange.rich
+Lie = Callable[[Day, Posted, int], Posted]
+"""Of the right post, and a member whom it is about."""
 
 
 # Lies: each makes a post that is wrong in one way and as right as possible in all others
 
 
-def restated(posted: Posted, statements: Sequence[Statement], deltas: bytes | None = None) -> Posted:
-    """The post of other statements, and of other deltas when they are given."""
-    tree = Tree.of([hash_struct(line) for line in statements])
-    deltas = posted.deltas if deltas is None else deltas
-    document = replace(posted.post, statements=tree.root, deltas=keccak(deltas))
-    return replace(posted, statements=tuple(statements), tree=tree, deltas=deltas, post=document)
+def with_trade(day: Day, posted: Posted, number: int, settled: int | None = None, **changes: Any) -> Posted:
+    """A trade with other values, and everything as an honest exchange would make it of that.
 
-
-def with_trade(day: Day, posted: Posted, number: int, price: int) -> Posted:
-    """A trade at another price with its consistent statements; settled energy as far as the trade has it."""
+    settled : how much of it was delivered [Wh]; None = as it was
+    """
     records = list(posted.records)
-    records[number] = replace(records[number], price=price)
-    columns = list(zip(*((t.buyer, t.seller, t.wh, t.price) for t in records), strict=True))
-    account = replace(posted.account, trades=Trades(*map(day_array, columns)))
-    trades = account.trades
-    credit = Trades(trades.buyer, trades.seller, account.settled, trades.price).credit(day.rules.members)
-    account = replace(account, credit=credit)
-    agreed = len(posted.delivered.committed.records)
-    committed = replace(posted.delivered.committed, records=tuple(records[:agreed]))
-    delivered = replace(posted.delivered, committed=committed)
-    mandates = [mandate.hash for mandate in day.exchange.mandates]
-    return steps.post(Settled(delivered, posted.after, account), mandates)
+    records[number] = replace(records[number], **changes)
+    columns = [np.array(column) for column in zip(*((t.buyer, t.seller, t.wh, t.price) for t in records), strict=True)]
+    energy = posted.account.settled.copy()
+    energy[number] = energy[number] if settled is None else settled
+    credit = Trades(columns[0], columns[1], energy, columns[3]).credit(day.rules.members)
+    account = replace(posted.account, trades=Trades(*columns), settled=energy, credit=credit)
+    committed = replace(posted.delivered.committed, records=tuple(records[: agreed_in(posted)]))
+    return posted_of(day, replace(posted, delivered=replace(posted.delivered, committed=committed), account=account))
 
 
-def day_array(column: Sequence[int]) -> Any:
-    import numpy as np
+def with_reading(day: Day, posted: Posted, member: int, **changes: Any) -> Posted:
+    """The member's meter counted something else, and signed it."""
+    signed, key = posted.delivered.readings[member], day.homes.keys.meters[member]
+    assert signed
+    assert key
+    return read_as(day, posted, member, replace(signed.record, **changes), key)
 
-    return np.array(column, dtype=np.int64)
+
+def read_as(day: Day, posted: Posted, member: int, reading: Reading, key: Key) -> Posted:
+    """The member's statement is of this reading."""
+    readings = list(posted.delivered.readings)
+    readings[member] = sign(day.exchange.domain, reading, key)
+    return posted_of(day, replace(posted, delivered=replace(posted.delivered, readings=tuple(readings))))
+
+
+def posted_of(day: Day, settled: Settled) -> Posted:
+    """The post of a settled slot."""
+    return steps.post(Settled(settled.delivered, settled.after, settled.account), day.exchange.mandates)
+
+
+def agreed_in(posted: Posted) -> int:
+    """How many trades were committed."""
+    return len(posted.delivered.committed.records)
+
+
+def booked_by(posted: Posted, member: int) -> list[Booked]:
+    """The member's trades, in the order of its lines."""
+    settled = posted.account.settled.tolist()
+    booked = (Booked(trade, hash_struct(trade), wh) for trade, wh in zip(posted.records, settled, strict=True))
+    return by_member(booked, len(posted.lines))[member]
+
+
+def booking(posted: Posted, member: int, booked: Sequence[Booked]) -> Posted:
+    """A member's lines are of these trades, and somebody who is at no end of its trades has what that makes."""
+    lines, own, moved = lines_of(member, booked), posted.statements[member], unpack_deltas(posted.deltas).copy()
+    assert own
+    difference = (lines[-1].money if lines else 0) - own.money
+    moved[member] += difference
+    moved[bystander(posted, member)] -= difference
+    return restated(posted, member, lines, moved)
+
+
+def bystander(posted: Posted, member: int) -> int:
+    """The last member that has no trade with this one."""
+    known = {end for each in booked_by(posted, member) for end in (each.trade.buyer, each.trade.seller)}
+    return next(each for each in range(len(posted.lines) - 1, -1, -1) if each not in known and each != member)
 
 
 def own(posted: Posted, member: int, *, ahead: bool) -> Trade:
-    agreed = len(posted.delivered.committed.records)
+    """The first trade of a member that was committed, or of the pool."""
+    agreed = agreed_in(posted)
     return next(
         trade for trade in posted.records if member in (trade.buyer, trade.seller) and (trade.number < agreed) == ahead
     )
 
 
+def beyond(posted: Posted, member: int, price: int, *, ahead: bool) -> tuple[int, int]:
+    """Number of a trade of the member's, and a price that is so much worse for it."""
+    trade = own(posted, member, ahead=ahead)
+    return trade.number, trade.price + price if trade.buyer == member else max(trade.price - price, 1)
+
+
 def dearer_than_the_order(day: Day, posted: Posted, member: int) -> Posted:
-    trade = own(posted, member, ahead=True)
-    return with_trade(day, posted, trade.number, 999_999 if trade.buyer == member else 1)
+    number, price = beyond(posted, member, 999_999, ahead=True)
+    return with_trade(day, posted, number, price=price)
 
 
 def dearer_than_the_mandate(day: Day, posted: Posted, member: int) -> Posted:
-    trade = own(posted, member, ahead=False)
-    return with_trade(day, posted, trade.number, 999_999 if trade.buyer == member else 1)
+    number, price = beyond(posted, member, 999_999, ahead=False)
+    return with_trade(day, posted, number, price=price)
 
 
 def dearer_than_committed(day: Day, posted: Posted, member: int) -> Posted:
+    number, price = beyond(posted, member, 1000, ahead=True)
+    return with_trade(day, posted, number, price=price)
+
+
+def more_than_ordered(day: Day, posted: Posted, member: int) -> Posted:
     trade = own(posted, member, ahead=True)
-    return with_trade(day, posted, trade.number, trade.price + (1000 if trade.buyer == member else -1000))
+    consent = trade.buy_order if trade.buyer == member else trade.sell_order
+    signed = posted.delivered.committed.cleared.declared.signed
+    wh = next(order.record.wh for order in signed if order.hash == consent) + 1
+    return with_trade(day, posted, trade.number, wh, wh=wh)
+
+
+def more_than_the_mandate(day: Day, posted: Posted, member: int) -> Posted:
+    trade, mandate = own(posted, member, ahead=False), day.exchange.mandates[member].record
+    wh = (mandate.buy_wh if trade.buyer == member else mandate.sell_wh) + 1
+    return with_trade(day, posted, trade.number, wh, wh=wh, price=1)
 
 
 def under_a_replaced_order(day: Day, posted: Posted, member: int) -> Posted:
@@ -177,153 +153,194 @@ def under_a_replaced_order(day: Day, posted: Posted, member: int) -> Posted:
         for trade in posted.delivered.committed.records
     )
     delivered = replace(posted.delivered, committed=replace(posted.delivered.committed, records=records))
-    mandates = [mandate.hash for mandate in day.exchange.mandates]
-    return steps.post(Settled(delivered, posted.after, posted.account), mandates)
+    return posted_of(day, replace(posted, delivered=delivered))
+
+
+def under_another_consent(day: Day, posted: Posted, member: int) -> Posted:
+    """A line books under the mandate what was traded under an order."""
+    lines, mandate = list(posted.lines[member]), day.exchange.mandates[member].hash
+    place = next(place for place, line in enumerate(lines) if line.order != mandate)
+    lines[place] = replace(lines[place], order=mandate)
+    return restated(posted, member, lines)
+
+
+def of_another_slot(day: Day, posted: Posted, member: int) -> Posted:
+    return with_trade(day, posted, own(posted, member, ahead=True).number, slot=posted.post.slot + 3600)
+
+
+def with_a_number(day: Day, posted: Posted, member: int, other: int) -> Posted:
+    """The member's last line is of a trade with the member of another number, who books nothing."""
+    *rest, last = booked_by(posted, member)
+    ends: dict[str, Any] = {"seller": other} if last.trade.buyer == member else {"buyer": other}
+    trade = replace(last.trade, **ends)
+    false = booking(posted, member, [*rest, Booked(trade, hash_struct(trade), last.settled)])
+    return replace(false, records=tuple(trade if each == last.trade else each for each in posted.records))
+
+
+def with_nobody(day: Day, posted: Posted, member: int) -> Posted:
+    return with_a_number(day, posted, member, day.rules.members)
 
 
 def another_sum(day: Day, posted: Posted, member: int) -> Posted:
-    lines = list(posted.statements)
-    place = next(i for i, line in enumerate(lines) if line.member == member)
-    lines[place] = replace(lines[place], money=lines[place].money - 500)
-    return restated(posted, lines)
+    first, *others = posted.lines[member]
+    return restated(posted, member, [replace(first, money=first.money - 500), *others])
+
+
+def energy_of_the_other_side(day: Day, posted: Posted, member: int) -> Posted:
+    """The first line buys and sells, and the rest goes on from there."""
+    lines, buys = posted.lines[member], own(posted, member, ahead=True).buyer == member
+    more = [replace(line, bought=line.bought + (not buys), sold=line.sold + buys) for line in lines]
+    return restated(posted, member, more)
+
+
+def another_total(day: Day, posted: Posted, member: int) -> Posted:
+    """The statement says less money than its last line, and so does the balance."""
+    lines, moved = posted.lines[member], unpack_deltas(posted.deltas).copy()
+    moved[member] -= 500
+    moved[bystander(posted, member)] += 500
+    return restated(posted, member, lines, moved, money=lines[-1].money - 500)
+
+
+def a_total_without_lines(day: Day, posted: Posted, member: int) -> Posted:
+    """The statement says what it did, and rests on no line."""
+    statement = posted.statements[member]
+    assert statement
+    return restated(posted, member, (), bought=statement.bought, sold=statement.sold, money=statement.money)
 
 
 def another_delta(day: Day, posted: Posted, member: int) -> Posted:
     moved = unpack_deltas(posted.deltas).copy()
     moved[member] -= 1000
     moved[0] += 1000
-    return restated(posted, posted.statements, pack_deltas(moved))
+    return restated(posted, member, posted.lines[member], moved)
 
 
 def passed_over(day: Day, posted: Posted, member: int) -> Posted:
     moved = unpack_deltas(posted.deltas).copy()
     moved[0] += moved[member]
     moved[member] = 0
-    return restated(posted, [line for line in posted.statements if line.member != member], pack_deltas(moved))
+    return with_statement(posted, member, None, moved)
 
 
-def a_line_twice(day: Day, posted: Posted, member: int) -> Posted:
-    lines = list(posted.statements)
-    place = next(i for i, line in enumerate(lines) if line.member == member)
-    return restated(posted, [*lines[: place + 1], *lines[place:]])
+def moved_without_a_statement(day: Day, posted: Posted, member: int) -> Posted:
+    return with_statement(posted, member, None)
+
+
+def a_trade_twice(day: Day, posted: Posted, member: int) -> Posted:
+    first, *others = booked_by(posted, member)
+    return booking(posted, member, [first, first, *others])
+
+
+def lines_out_of_order(day: Day, posted: Posted, member: int) -> Posted:
+    return booking(posted, member, booked_by(posted, member)[::-1])
 
 
 def more_than_metered(day: Day, posted: Posted, member: int) -> Posted:
-    lines = [
-        replace(line, wh=line.wh + (10**6 if line.wh > 0 else -(10**6))) if line.member == member else line
-        for line in posted.statements
-    ]
-    return restated(posted, lines)
+    trade, wh = own(posted, member, ahead=False), abs(int(posted.delivered.net[member])) + 1
+    return with_trade(day, posted, trade.number, wh, wh=wh)
 
 
 def against_its_meter(day: Day, posted: Posted, member: int) -> Posted:
-    """The first line goes the other way than the meter, and the next one back."""
-    net = int(posted.delivered.net[member])
-    place = next(i for i, line in enumerate(posted.statements) if line.member == member)
-    lines = list(posted.statements)
-    lines[place] = replace(lines[place], wh=-1 if net > 0 else 1)
-    return restated(posted, lines)
+    signed = posted.delivered.readings[member]
+    assert signed
+    return with_reading(day, posted, member, wh_in=signed.record.wh_out, wh_out=signed.record.wh_in)
+
+
+def of_another_slots_reading(day: Day, posted: Posted, member: int) -> Posted:
+    return with_reading(day, posted, member, slot=posted.post.slot + 3600)
+
+
+def of_another_meter(day: Day, posted: Posted, member: int) -> Posted:
+    """The meter counted the same, and is nobody's."""
+    signed, stranger = posted.delivered.readings[member], Key.derive(b"tests", "a stranger's meter")
+    assert signed
+    return read_as(day, posted, member, replace(signed.record, meter=stranger.address), stranger)
 
 
 def without_a_reading(day: Day, posted: Posted, member: int) -> Posted:
-    lines = posted.statements
-    return restated(posted, [replace(each, reading=ZERO_HASH) if each.member == member else each for each in lines])
-
-
-def of_another_reading(day: Day, posted: Posted, member: int) -> Posted:
-    """The posted readings have none of the member, whose lines name one."""
-    readings = list(posted.delivered.readings)
-    readings[member] = None
-    root = Tree.of([reading.hash if reading else ZERO_HASH for reading in readings]).root
-    delivered = replace(posted.delivered, readings=tuple(readings))
-    return replace(posted, delivered=delivered, post=replace(posted.post, readings=root))
-
-
-def moved_without_a_line(day: Day, posted: Posted, member: int) -> Posted:
-    return restated(posted, [line for line in posted.statements if line.member != member])
+    return restated(posted, member, posted.lines[member], reading=ZERO_HASH)
 
 
 def left_out(day: Day, posted: Posted, member: int) -> Posted:
     return without(posted, own(posted, member, ahead=True), member)
 
 
+def left_out_last(day: Day, posted: Posted, member: int) -> Posted:
+    """What would be the member's last line, or the one before that, is not there."""
+    trades = [each.trade for each in booked_by(posted, member) if each.trade.number < agreed_in(posted)]
+    return without(posted, trades[-1], member)
+
+
 LIES: dict[str, Lie] = {
+    "challengeTrade": under_another_consent,
     "challengeOrder": dearer_than_the_order,
     "challengeMandate": dearer_than_the_mandate,
+    "challengeOrderFill": more_than_ordered,
+    "challengeMandateFill": more_than_the_mandate,
     "challengeCommitted": dearer_than_committed,
     "challengeSum": another_sum,
+    "challengeTotal": another_total,
     "challengeDelta": another_delta,
-    "challengeGap": passed_over,
-    "challengeSequence": a_line_twice,
+    "challengeSequence": lines_out_of_order,
+    "challengeTradeSequence": a_trade_twice,
     "challengeDelivery": more_than_metered,
     "challengeDirection": against_its_meter,
     "challengeUnread": without_a_reading,
-    "challengeReading": of_another_reading,
-    "challengeUnstated": moved_without_a_line,
+    "challengeUnstated": passed_over,
     "challengeReplaced": under_a_replaced_order,
     "challengeMissing": left_out,
 }
-OF_REVISIONS: dict[str, Lie] = {
-    "challengeRevision" if name == "challengeDelta" else name: lie for name, lie in LIES.items()
-} | {"challengeMoves": another_delta}
+"""By the function of the contract that is to delete the post."""
+
+OTHERS: tuple[tuple[str, Lie], ...] = (
+    ("challengeTrade", of_another_slot),
+    ("challengeTrade", with_nobody),
+    ("challengeSum", energy_of_the_other_side),
+    ("challengeTotal", a_total_without_lines),
+    ("challengeDelivery", of_another_slots_reading),
+    ("challengeDelivery", of_another_meter),
+    ("challengeUnstated", moved_without_a_statement),
+    ("challengeMissing", left_out_last),
+)
+"""More that the same functions delete."""
 
 
-# Lies that another page than one member's shows, too
-
-
-def from_nowhere(posted: Posted) -> Posted:
-    """The first line of all goes on from one that is not there, so that its sums begin anywhere."""
-    lines = posted.statements
-    return restated(posted, [replace(line, index=line.index + 1) if line.member == 0 else line for line in lines])
+# Lies that the pages of two members show together
 
 
 def with_two_ends(day: Day, posted: Posted, member: int) -> tuple[Posted, int]:
     """The other end of a member's trade settles less than the member's, and somebody else pays; who is at that end."""
-    trade = own(posted, member, ahead=True)
-    there = trade.seller if trade.buyer == member else trade.buyer
-    other = next(each for each in range(day.rules.members) if each not in (member, there))
-    settled = int(posted.account.settled[trade.number])
-    wh, money = 1, payment(settled, trade.price) - payment(settled - 1, trade.price)
-    wh, money = (wh, -money) if there == trade.seller else (-wh, money)
-    lines, shift = list(posted.statements), False
-    for place, line in enumerate(lines):
-        if line.member == there:
-            shift = shift or line.trade == hash_struct(trade)
-            lines[place] = replace(line, wh=line.wh + wh * shift, money=line.money + money * shift)
-    moved = unpack_deltas(posted.deltas).copy()
-    moved[there] += money
-    moved[other] -= money
-    return restated(posted, lines, pack_deltas(moved)), there
+    settled = posted.account.settled.tolist()
+    trade = next(
+        trade
+        for trade in posted.records[: agreed_in(posted)]
+        if member in (trade.buyer, trade.seller) and settled[trade.number]
+    )
+    there, wanted = trade.seller if trade.buyer == member else trade.buyer, hash_struct(trade)
+    less = [each._replace(settled=each.settled - (each.hash == wanted)) for each in booked_by(posted, there)]
+    return booking(posted, there, less), there
 
 
-def shown_to(day: Day, shown: Posted, member: int) -> dict[str, Any]:
-    """The excerpt that the member gets."""
-    return excerpt(shown, member, day.exchange.mandates[member], day.exchange.client, day.earlier)
+# Statements over no tree of lines that anybody could show whole
 
 
-def look(day: Day, shown: Posted, honest: Posted, member: int) -> list[Fault]:
-    client, mandate = day.exchange.client, day.exchange.mandates[member]
-    document = shown_to(day, shown, member)
-    slot = shown.post.slot
-    earlier = day.earlier.post if day.earlier else None
-    before = tuple((earlier, client.posted_deltas(slot, 0) or b"") for earlier in [earlier] if earlier)
-    chain = Chain(day.exchange.domain, client.commitment(slot), shown.deltas, earlier=earlier, before=before)
-    promises = promised(honest.delivered.committed, member)
-    (line,), proof = document["content"]["slots"], document["proofs"][str(slot)]
-    return faults(line, proof, member, mandate.record, chain, promises)
+def deeper(lines: Sequence[bytes]) -> Tree:
+    """One level more than the lines need."""
+    return Tree.of([*lines, *[ZERO_HASH] * (1 << Tree.of(lines).depth)])
 
 
-def publish(day: Day, posted: Posted) -> int:
-    """Post it a second after the head; returns the time for what follows."""
-    message = outgoing(posted, day.exchange.domain, day.exchange.outbox.quorum)
-    client = day.exchange.client
-    at = max(client.node.head.timestamp + 1, posted.post.slot + 3601)
-    day.exchange.outbox.stake(at)
-    client.post(message.post, message.trades, message.deltas, message.signatures, at=at)
-    return client.node.head.timestamp + 1
+def with_a_hole(lines: Sequence[bytes]) -> Tree:
+    """The place behind the first line is empty."""
+    return Tree.of([lines[0], ZERO_HASH, *lines[1:]])
 
 
-def purse(day: Day, member: int) -> Any:
-    client, keys = day.exchange.client, day.homes.keys
-    client.pay(keys.members[member].address, 10**18, at=client.node.head.timestamp + 1)
-    return keys.members[member]
+def with_one_more(lines: Sequence[bytes]) -> Tree:
+    """Behind the lines that are shown stands one that is not."""
+    return Tree.of([*lines, keccak(b"a line")])
+
+
+def over(posted: Posted, member: int, tree: Callable[[Sequence[bytes]], Tree]) -> tuple[Posted, Tree]:
+    """The member's statement is over such a tree of its lines."""
+    statement, made = posted.statements[member], tree([hash_struct(line) for line in posted.lines[member]])
+    assert statement
+    return with_statement(posted, member, replace(statement, lines=made.root)), made

@@ -67,6 +67,7 @@ def _another_s_format(bill: Bill) -> None:
 
 
 FOREIGN, NO_PLACE = "The Basket with the order is signed by", "The basket has no such place for the order"
+NAMELESS = "a trade names no order"
 UNNAMED = "the orders that are shown are not those that the trades name"
 FALSE: dict[str, tuple[Change, str]] = {
     "in another place of its basket": (_basket("position", lambda it: it ^ 1), FOREIGN),
@@ -83,12 +84,12 @@ FALSE: dict[str, tuple[Change, str]] = {
     "with more than it has": (_more_of_an_order, "A Order has other fields"),
     "without its basket": (_no_basket, "The Order is signed by"),
     "with another signature": (_other_signature, f"{FOREIGN}|belongs to no key"),
-    "of another slot": (_of_another_slot, "rests on no order or mandate of the member"),
-    "not shown": (_none, UNNAMED),
-    "at a place that is none": (_another_place(9), UNNAMED),
-    "at a place before the first": (_another_place(-1), UNNAMED),
-    "at a place that is true": (_another_place(True), UNNAMED),  # noqa: FBT003
+    "of another slot": (_of_another_slot, "the statement does not lead to the posted ones"),
+    "not shown": (_none, NAMELESS),
+    "at a place that is none": (_another_place(9), NAMELESS),
+    "at a place before the first": (_another_place(-1), NAMELESS),
+    "at a place that is true": (_another_place(True), NAMELESS),  # noqa: FBT003
     "as if there was none": (_as_if_without_order, UNNAMED),
-    "as in the format before": (_another_s_format, "a slot is not a table of"),
+    "as in the format before": (_another_s_format, "its format is commonwatt-bill/1; the version of commonwatt that"),
 }
 """Changes of the first order that a bill shows, and what is said of each when operators anchor it."""

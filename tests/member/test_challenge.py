@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange_cases import START, written
-from lies import LIES, TEXT, Day, publish, purse
+from lies import LIES
+from stopped_days import opened, publish, purse
 
 from commonwatt.errors import CommonwattError, LedgerError, Reverted, VerificationError
-from commonwatt.exchange.checking import load
 from commonwatt.exchange.excerpt import excerpt
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.settlement import LedgerClient
-from commonwatt.member.challenge import _shown, challenge, withdraw
+from commonwatt.member.challenge import _lines, challenge, withdraw
 from commonwatt.member.trust import Pins
 from commonwatt.proof import Key
-from commonwatt.simulation.api import first_day
 
 NOTHING = Pins()
 
@@ -29,7 +27,7 @@ class Case:
 
     def __init__(self, folder: Path, lie: str) -> None:
         out = folder / "out"
-        day = Day(load(written(folder, TEXT)), folder, first_day(START, 1)[0], 1, out=out)
+        day = opened(folder, out=out)
         self.member = day.until_rich()
         client, mandate = day.exchange.client, day.exchange.mandates[self.member]
         false = LIES[lie](day, day.stopped, self.member)
@@ -92,33 +90,38 @@ def test_a_slot_that_is_final_and_not_in_the_document_is_said(finished: Path, tm
         challenge([file], ledger, NOTHING, slot=slot)
 
 
-def test_a_post_other_than_the_one_that_was_shown_is_demanded(tmp_path: Path) -> None:
+def test_a_revision_other_than_the_one_that_was_shown_is_demanded(tmp_path: Path) -> None:
     case = Case(tmp_path, "challengeOrder")
     shown = json.loads(case.document.read_text("utf-8"))
-    shown["proofs"][str(case.slot)]["post"]["statements"] = f"0x{'11' * 32}"
+    shown["proofs"][str(case.slot)]["revision"] = 1
     case.document.write_text(json.dumps(shown), "utf-8")
     (told,) = challenge([case.document], case.ledger, NOTHING).objections
     assert told.function == "demand"
-    assert "not what is posted" in told.says
+    assert "what was shown is not what is posted" in told.says
 
 
-@pytest.mark.parametrize("how", ["more", "less", "a post that only looks like it"])
+@pytest.mark.parametrize("how", ["more", "less", "false", "no table", "none"])
 def test_a_proof_that_cannot_be_read_is_demanded_and_hides_no_other_slot(tmp_path: Path, how: str) -> None:
     """Operators could else keep a member from looking at all slots by one of them."""
     case = Case(tmp_path, "challengeOrder")
     shown = json.loads(case.document.read_text("utf-8"))
-    proof = shown["proofs"][str(case.slot)]
-    if how == "more":
-        proof["total"] = 1
-    elif how == "less":
-        del proof["committed"]
-    else:
-        proof["post"]["revision"] = False  # is equal to the number 0
+    proofs, slot = shown["proofs"], str(case.slot)
+    match how:
+        case "more":
+            proofs[slot]["total"] = 1
+        case "less":
+            del proofs[slot]["committed"]
+        case "false":
+            proofs[slot]["revision"] = False  # is equal to the number 0
+        case "no table":
+            proofs[slot] = [0]
+        case _:
+            proofs[slot] = None
     case.document.write_text(json.dumps(shown), "utf-8")
     for documents in ([case.document], [case.document, case.document]):
         told, *_ = challenge(documents, case.ledger, NOTHING).objections
         assert (told.slot, told.function) == (case.slot, "demand")
-        assert "what was shown proves nothing (There is no post to challenge: " in told.says
+        assert "not shown whole" in told.says or "nothing was shown of what is posted" in told.says
 
 
 class Counted(dict[str, Any]):
@@ -137,9 +140,8 @@ def test_documents_are_looked_through_once_however_many_slots_they_have(tmp_path
     (line,) = shown["content"]["slots"]
     shown["content"]["slots"] = [Counted({**line, "slot": line["slot"] + number}) for number in range(300)]
     Counted.looks = 0
-    ((_, post),) = _shown(shown)
-    assert post.slot == case.slot
-    assert Counted.looks <= 300
+    assert [slot for slot, (_, proof) in _lines(shown).items() if proof] == [case.slot]
+    assert Counted.looks <= 2 * 300
 
 
 def test_money_is_asked_for_and_claimed_when_its_time_has_come(tmp_path: Path) -> None:

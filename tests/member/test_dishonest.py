@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 from dishonest import DAY_AHEAD, REAL_TIME, Bill, Dishonest
 
-from commonwatt.accounts.document import leaves_json
+from commonwatt.accounts.document import hashes_text
 from commonwatt.accounts.orders import order_json
+from commonwatt.accounts.statements import salt_of, statement_of, statement_tree
 from commonwatt.errors import LedgerError, VerificationError
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.proofs import SlotProof
 from commonwatt.exchange.rows import order_of_row
 from commonwatt.member.verify import verify_bill
-from commonwatt.proof import Key, Tree, hash_struct, keccak
-from commonwatt.records import BUY, SELL, ZERO_HASH, Post, Statement
+from commonwatt.proof import Key, keccak
+from commonwatt.records import BUY, SELL, ZERO_HASH, Post
 from commonwatt.records.deltas import pack_deltas, unpack_deltas
+from commonwatt.records.schema import as_list
 from commonwatt.simulation.result import Result
 from commonwatt.units import decimal_text
 
@@ -109,24 +111,71 @@ def test_money_moved_that_the_bill_does_not_show(open_: Open, noon: int) -> None
     believed(exchange, bills, ROOF, FLAT, POOR)
 
 
-def test_lines_of_the_member_that_stand_elsewhere_in_the_tree(open_: Open, later: int) -> None:
+def test_a_statement_of_the_member_that_stands_elsewhere_in_the_tree(open_: Open, later: int) -> None:
+    """At its place the trade is missing; behind the empty place stands what moves the money."""
     exchange = open_()
-    trade = exchange.trade(slot=later, buyer=SHOP)
-    hidden = tuple(line for line in exchange.slot(later).statements(SHOP) if line.trade == trade.hash)
+    trade, slot = exchange.trade(slot=later, buyer=SHOP), exchange.slot(later)
+    hidden = {member: statement for member in (SHOP, SUN) if (statement := slot.statement(member))}
+    lines = slot.lines(SHOP)
     exchange.write("DELETE FROM trades WHERE slot = ? AND number = ?", later, trade.number)
-    exchange.slot(later).own[SHOP], exchange.slot(later).own[SUN] = [], exchange.slot(later).own[SUN][:1]
-    against = Statement(later, 0, SUN, 1, 0, -hidden[0].money, trade.hash, trade.sell_order, ZERO_HASH)
-    exchange.restate(later, (*hidden, against))
+    slot.own[SHOP], slot.own[SUN] = [], []
+    exchange.restate(later, hidden)
     exchange.tell()
     bills = exchange.bills()
     assert not line_of(bills[SHOP]["content"], later)["trades"]
     refused(exchange, bills[SHOP], r"the ledger moved -[0-9.]+, the lines add up to 0.000000")
-    proof, tree = proof_of(bills[SUN], later), exchange.slot(later).tree
-    own = [*exchange.slot(later).statements(SUN), exchange.slot(later).statements(ROOF)[0]]
-    for first, shown in ((2, own), (1, [against, *own])):
-        proof["lines"] = leaves_json(shown, first, len(tree.levels) - 1, tree.border(first, len(shown)))
-        refused(exchange, bills[SUN], "not all of the lines are shown")
+    # Shown as it stands there, it is at another's place.
+    proof = proof_of(bills[SHOP], later)
+    sums = as_list(hidden[SHOP])[:-1]
+    proof |= {"stated": {"sums": sums, "lines": [*map(as_list, lines)]}, "siblings": hashes_text(slot.tree.proof(6))}
+    refused(exchange, bills[SHOP], "the statement does not lead to the posted ones")
     believed(exchange, bills, FLAT, POOR)
+
+
+def test_lines_that_the_statement_does_not_sum_up(open_: Open, later: int) -> None:
+    """The lines are right, and the statement says that more is paid."""
+    exchange = open_()
+    slot, moved = exchange.slot(later), unpack_deltas(posted_deltas(exchange, later)).copy()
+    own = [slot.statement(member) for member in range(5)]
+    statement = own[SHOP]
+    assert statement
+    false = replace(statement, money=statement.money - 500)
+    slot.tree = statement_tree([*own[:SHOP], false, *own[SHOP + 1 :]])
+    moved[SHOP] -= 500
+    moved[POOR] += 500
+    exchange.change_post(later, statements=slot.tree.root, deltas=pack_deltas(moved))
+    exchange.tell()
+    bills = exchange.bills()
+    refused(exchange, bills[SHOP], "the statement does not lead to the posted ones")
+    sums, lines = as_list(false)[:-1], [*map(as_list, slot.lines(SHOP))]
+    proof_of(bills[SHOP], later)["stated"] = {"sums": sums, "lines": lines}
+    refused(exchange, bills[SHOP], "a statement with other sums than its last line")
+    refused(exchange, bills[POOR], r"the ledger moved [0-9.]+, the lines add up to")
+    believed(exchange, bills, SUN, ROOF, FLAT)
+
+
+def posted_deltas(exchange: Dishonest, at: int) -> bytes:
+    (row,) = exchange.store.rows(tables.posts, slot=at)
+    return bytes(row.deltas)
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_member_without_a_statement(open_: Open, later: int, shown: bool) -> None:
+    exchange = open_()
+    slot = exchange.slot(later)
+    own = [slot.statement(member) for member in range(5)]
+    slot.tree = statement_tree([*own[:SHOP], None, *own[SHOP + 1 :]])
+    exchange.change_post(later, statements=slot.tree.root)
+    exchange.tell()
+
+    def without_trades(contents: list[Bill]) -> None:
+        line_of(contents[SHOP], later)["trades"] = []
+
+    bills = exchange.bills(None if shown else without_trades)
+    refused(exchange, bills[SHOP], "the statement does not lead to the posted ones")
+    proof_of(bills[SHOP], later)["stated"] = False
+    refused(exchange, bills[SHOP], "the member was passed over")
+    believed(exchange, bills, SUN, ROOF, FLAT, POOR)
 
 
 def test_a_trade_that_is_listed_twice(open_: Open, later: int) -> None:
@@ -155,7 +204,7 @@ def test_a_trade_that_is_listed_twice(open_: Open, later: int) -> None:
 
 def test_a_day_ahead_trade_dearer_than_it_was_committed(open_: Open, noon: int) -> None:
     exchange = open_()
-    honest = SlotProof.stored(exchange.store, noon).committed
+    honest = SlotProof.stored(exchange.store, noon, exchange.exchange.mandates).committed
     trade = exchange.trade(slot=noon, stage=DAY_AHEAD)
     exchange.change_trade(trade, price=trade.price + 20_000)
     exchange.restate(noon)
@@ -164,17 +213,13 @@ def test_a_day_ahead_trade_dearer_than_it_was_committed(open_: Open, noon: int) 
     for member in (trade.buyer, trade.seller):
         bill = bills[member]
         refused(exchange, bill, "these are not the orders and trades that were committed before delivery")
-        # With the root that was committed, and the way that led there.
+        # With the nodes that led to what was committed.
         proof = proof_of(bill, noon)
-        proof["trades"] = f"0x{honest.root.hex()}"
-        numbers = [line["number"] for line in line_of(bill["content"], noon)["trades"]]
-        proof["committed"] = [
-            [f"0x{sibling.hex()}" for sibling in honest.proof(number)] if old else None
-            for number, old in zip(numbers, proof["committed"], strict=True)
-        ]
-        refused(exchange, bill, "a day-ahead trade is not the one that was committed before delivery")
+        numbers = [line["number"] for line in line_of(bill["content"], noon)["trades"] if line["order"] is not None]
+        proof["committed"] = {"depth": honest.depth, "beside": hashes_text(honest.beside(numbers))}
+        refused(exchange, bill, "these are not the orders and trades that were committed before delivery")
         # As if it came from the pool.
-        proof["committed"] = [None] * len(numbers)
+        proof["committed"] = None
         refused(exchange, bill, "a trade by order was not committed before delivery")
 
 
@@ -191,11 +236,12 @@ def test_an_order_used_for_a_trade_after_delivery(open_: Open, later: int) -> No
     refused(exchange, bill, "a trade by order was not committed before delivery")
     # The root of no trades is zero, and so is what a place outside the tree leads to.
     proof = proof_of(bill, later)
-    assert proof["trades"] == NOTHING
-    proof["committed"] = [[]]
-    refused(exchange, bill, "a day-ahead trade is not the one that was committed before delivery")
-    proof["committed"] = []
-    refused(exchange, bill, "there are more proofs than trades, or fewer")
+    proof["committed"] = {"depth": 0, "beside": "0x"}
+    refused(exchange, bill, "the trades do not lead to what was committed: no tree has these places")
+    proof["committed"] = {"depth": 1, "beside": "0x"}
+    refused(exchange, bill, "the trades do not lead to what was committed: there are too few nodes")
+    proof["committed"] = {"depth": 1, "beside": NOTHING}
+    refused(exchange, bill, "these are not the orders and trades that were committed before delivery")
 
 
 def test_a_pool_trade_without_order_or_mandate(open_: Open, later: int) -> None:
@@ -326,35 +372,24 @@ def test_an_order_to_sell_under_which_is_bought(open_: Open, noon: int) -> None:
 # Roots of nothing
 
 
-def test_a_root_of_readings_that_is_of_nothing(open_: Open, noon: int) -> None:
-    exchange = open_()
-    exchange.change_post(noon, readings=keccak(b"anything"))
-    exchange.tell()
-    for bill in exchange.bills():
-        refused(exchange, bill, "the reading does not lead to the posted readings")
-
-
-def test_no_readings(open_: Open, noon: int) -> None:
-    """The root of an empty tree is zero, and so is what a place outside of a tree leads to."""
-    exchange = open_()
-    exchange.change_post(noon, readings=ZERO_HASH)
-    exchange.tell()
-    for bill in exchange.bills():
-        assert proof_of(bill, noon)["post"]["readings"] == NOTHING
-        proof_of(bill, noon)["reading"] = []
-        refused(exchange, bill, "the reading does not lead to the posted readings")
-
-
 def test_no_statements(open_: Open, noon: int) -> None:
+    """The root of an empty tree is zero, and so is what a place outside of a tree leads to."""
     exchange = open_()
     exchange.change_post(noon, statements=ZERO_HASH)
     exchange.tell()
     bill = exchange.bills()[FLAT]
-    proof = proof_of(bill, noon)
-    proof["lines"] |= {"first": 0, "depth": 0, "border": []}
-    refused(exchange, bill, "the lines do not lead to the posted statements")
-    proof["lines"]["leaves"] = proof["lines"]["leaves"][-1:]
-    refused(exchange, bill, "the lines do not lead to the posted statements")
+    for stated in (None, False):
+        for siblings in (proof_of(bill, noon)["siblings"], "0x"):
+            proof_of(bill, noon).update(stated=stated, siblings=siblings)
+            refused(exchange, bill, "the statement does not lead to the posted ones")
+
+
+def test_a_root_of_statements_that_is_of_nothing(open_: Open, noon: int) -> None:
+    exchange = open_()
+    exchange.change_post(noon, statements=keccak(b"anything"))
+    exchange.tell()
+    for bill in exchange.bills():
+        refused(exchange, bill, "the statement does not lead to the posted ones")
 
 
 # Later revisions
@@ -385,9 +420,12 @@ def test_a_revision_that_hides_what_the_one_before_it_moved(open_: Open, later: 
     assert paid < 0
     exchange.write("DELETE FROM trades WHERE slot = ?", later)
     slot = exchange.slot(later)
-    slot.own, slot.post = [[] for _ in slot.own], replace(slot.post, revision=1)
-    leaves = [line for member in range(6) for line in slot.statements(member)]
-    slot.tree, slot.first = Tree.of([hash_struct(leaf) for leaf in leaves]), list(range(6))
+    slot.own = [[] for _ in slot.own]
+    slot.read = [
+        (reading, salt_of(signature, later, 1))
+        for (reading, _), signature in zip(slot.read, signatures(exchange, later), strict=True)
+    ]
+    slot.tree = statement_tree([statement_of((), *read) for read in slot.read])
     slot.post = replace(corrected(exchange, later), statements=slot.tree.root)
     exchange.correct(slot.post, bytes(20))
     exchange.write(
@@ -396,6 +434,12 @@ def test_a_revision_that_hides_what_the_one_before_it_moved(open_: Open, later: 
     bills = exchange.bills()
     refused(exchange, bills[SHOP], f"the ledger moved {decimal_text(paid)}, the lines add up to 0.000000")
     believed(exchange, bills, ROOF)
+
+
+def signatures(exchange: Dishonest, at: int) -> list[bytes]:
+    """Of each member's reading, or else of its mandate."""
+    kept = {row.member: row.signature for row in exchange.store.rows(tables.readings, slot=at)}
+    return [kept.get(member, mandate.signature) for member, mandate in enumerate(exchange.exchange.mandates)]
 
 
 def test_a_second_set_of_bills_for_the_same_period(open_: Open) -> None:

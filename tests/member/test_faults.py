@@ -2,66 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange_cases import START, written
 from lies import (
-    LATE,
     LIES,
-    MOST_GAS,
-    OF_REVISIONS,
-    TEXT,
-    Correcting,
-    Day,
+    OTHERS,
+    Lie,
     another_delta,
-    from_nowhere,
-    look,
-    publish,
-    purse,
-    shown_to,
-    with_two_ends,
+    deeper,
+    moved_without_a_statement,
+    over,
+    passed_over,
+    with_a_hole,
+    with_one_more,
 )
 from order_cases import Themselves
+from stopped_days import LATE, MOST_GAS, Correcting, Day, entry_of, look, opened, publish, purse
 
-from commonwatt.accounts.promise import Placed
-from commonwatt.errors import Reverted
+from commonwatt.accounts.promise import Placed, Promise
+from commonwatt.errors import LedgerError, Reverted
 from commonwatt.exchange.answers import answers, order_answer, receipts
-from commonwatt.exchange.checking import load
-from commonwatt.exchange.excerpt import excerpt, placed, promised
+from commonwatt.exchange.excerpt import placed, promised
 from commonwatt.exchange.states import Posted
 from commonwatt.ledger.client.abi import events
 from commonwatt.ledger.client.demands import DemandsClient
-from commonwatt.ledger.client.disputes import DisputesClient
+from commonwatt.ledger.client.disputes import DisputesClient, Leaf, Stated
 from commonwatt.member.answered import shown_by
-from commonwatt.member.ends import between
+from commonwatt.member.challenge import chain_of
 from commonwatt.member.faults import DEMAND, Chain, Fault, faults
-from commonwatt.member.page import Page, read
-from commonwatt.proof import keccak, sign
-from commonwatt.simulation.api import first_day
-from commonwatt.study.trades import without
+from commonwatt.proof import Tree, keccak, sign
+from commonwatt.records import ZERO_HASH
 from commonwatt.units import decimal_text
+
+ALL = [*LIES.items(), *OTHERS]
+NAMES = [f"{name}-{lie.__name__}" for name, lie in ALL]
+Opened = tuple[Day, int]
 
 
 @pytest.fixture(scope="module")
-def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Day, int]]:
-    folder = tmp_path_factory.mktemp("faults")
-    community = load(written(folder, TEXT))
-    day = Day(community, folder, first_day(START, 1)[0], 1)
-    member = day.until_rich()
-    yield day, member
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    """A day that stopped before a slot, whose honest post may be on its chain."""
+    day = opened(tmp_path_factory.mktemp("faults"))
+    yield day, day.until_rich()
     day.close()
 
 
-def test_an_honest_post_has_no_fault_and_no_proof_against_it_is_believed(stopped: tuple[Day, int]) -> None:
+def proved(day: Day, false: Posted, prover: int, fault: Fault) -> None:
+    """The chain deletes the post for it."""
+    client, at = day.exchange.client, publish(day, false)
+    key, post = purse(day, prover), false.post
+    receipt = DisputesClient(client).challenge(key, fault.function, post, fault.arguments, at=at + 2)
+    assert "Struck" in [event.name for event in events(receipt)]
+    assert receipt.gas_used <= MOST_GAS
+    assert client.posted(post.slot, post.revision) is None
+
+
+@pytest.mark.parametrize(("name", "lie"), ALL, ids=NAMES)
+def test_a_lie_is_found_and_the_chain_deletes_the_post(struck: Opened, name: str, lie: Lie) -> None:
+    day, member = struck
+    false = lie(day, day.stopped, member)
+    found = look(day, false, day.stopped, member)
+    assert all(fault.function != DEMAND for fault in found)
+    proved(day, false, member, next(fault for fault in found if fault.function == name))
+
+
+def test_every_fault_that_is_found_deletes_the_post_and_not_the_first_alone(struck: Opened) -> None:
+    day, member = struck
+    sent = set[str]()
+    for _, lie in ALL:
+        false = lie(day, day.stopped, member)
+        for fault in look(day, false, day.stopped, member):
+            if fault.function not in sent:
+                sent.add(fault.function)
+                proved(day, false, member, fault)
+    assert sent == {*LIES}
+
+
+def test_an_honest_post_has_no_fault_and_no_proof_against_it_is_believed(stopped: Opened) -> None:
     day, member = stopped
     assert [fault for each in range(day.rules.members) for fault in look(day, day.stopped, day.stopped, each)] == []
     client, at = day.exchange.client, publish(day, day.stopped)
     disputes, demands = DisputesClient(client), DemandsClient(client)
-    for name, lie in LIES.items():
+    for name, lie in ALL:
         found = look(day, lie(day, day.stopped, member), day.stopped, member)
         proof = next(fault for fault in found if fault.function == name)
         with pytest.raises(Reverted):
@@ -76,41 +103,129 @@ def test_an_honest_post_has_no_fault_and_no_proof_against_it_is_believed(stopped
         demands.lapse(key, day.stopped.post, member, at=client.node.head.timestamp + 1801)
 
 
-def test_a_reading_that_is_kept_back_is_demanded(stopped: tuple[Day, int]) -> None:
-    """Its place among the posted ones shows no signature of the meter: the lines could rest on any number."""
+def test_a_revision_has_no_fault(struck: Opened) -> None:
+    day, _ = struck
+    assert [look(day, day.stopped, day.stopped, each) for each in range(day.rules.members)] == [[]] * day.rules.members
+
+
+def told(
+    day: Day, shown: Posted, member: int, change: Callable[[Any, Any], None] = lambda _line, _proof: None, **chain: Any
+) -> list[Fault]:
+    """What the member finds without anything that it kept. change : of the entry and the proof that it is shown"""
+    line, proof = entry_of(day, shown, member)
+    change(line, proof)
+    known = replace(chain_of(shown.post, member, day.exchange.client), deltas=shown.deltas, **chain)
+    return faults(line, proof, member, day.exchange.mandates[member], known, shown.post)
+
+
+# What is not shown
+
+
+def _no_reading(line: Any, proof: Any) -> None:
+    line["reading"] = None
+
+
+def _no_reading_but_the_salt(day: Day, member: int) -> Callable[[Any, Any], None]:
+    own = day.stopped.statements[member]
+    assert own
+
+    def change(line: Any, proof: Any) -> None:
+        line["reading"], proof["salt"] = None, f"0x{own.salt.hex()}"
+        sums = [own.bought, own.sold, own.money, f"0x{own.reading.hex()}", f"0x{own.lines.hex()}"]
+        lines = [
+            [each.bought, each.sold, each.money, f"0x{each.trade.hex()}", f"0x{each.order.hex()}"]
+            for each in day.stopped.lines[member]
+        ]
+        proof["stated"] = {"sums": sums, "lines": lines}
+
+    return change
+
+
+def test_a_reading_that_is_kept_back_is_demanded(stopped: Opened) -> None:
+    """The statement names it, and shows no signature of the meter: the lines could rest on any number."""
     day, member = stopped
-    line, proof = excerpted(day, member)
-    mandate = day.exchange.mandates[member].record
-    post = day.stopped.post
-    chain = Chain(day.exchange.domain, day.exchange.client.commitment(post.slot), day.stopped.deltas)
-    assert line["reading"]
-    assert faults(line, proof, member, mandate, chain) == []
-    (told,) = faults({**line, "reading": None}, proof, member, mandate, chain)
-    assert (told.function, told.says) == (DEMAND, f"Slot {post.slot}: the reading that its lines name is not shown")
+    slot = day.stopped.post.slot
+    assert told(day, day.stopped, member) == []
+    (found,) = told(day, day.stopped, member, _no_reading)
+    whole = "what was posted is not shown whole (the statement does not lead to the posted ones)"
+    assert (found.function, found.says) == (DEMAND, f"Slot {slot}: {whole}")
+    (found,) = told(day, day.stopped, member, _no_reading_but_the_salt(day, member))
+    assert (found.function, found.says) == (DEMAND, f"Slot {slot}: the reading that its statement names is not shown")
+
+
+def _no_trade(line: Any, proof: Any) -> None:
+    line["trades"].pop()
+
+
+def _no_siblings(line: Any, proof: Any) -> None:
+    proof["siblings"] = "0x"
+
+
+def _another_salt(line: Any, proof: Any) -> None:
+    proof["salt"] = f"0x{'11' * 32}"
+
+
+def _nothing_committed(line: Any, proof: Any) -> None:
+    proof["committed"] = None
+
+
+def _less_committed(line: Any, proof: Any) -> None:
+    proof["committed"]["beside"] = "0x"
+    proof["committed"]["depth"] += 1
+
+
+def _no_statement(line: Any, proof: Any) -> None:
+    proof["stated"] = False
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (_no_trade, "the statement does not lead to the posted ones"),
+        (_no_siblings, "the statement does not lead to the posted ones"),
+        (_another_salt, "the statement does not lead to the posted ones"),
+        (_no_statement, "the statement does not lead to the posted ones"),
+        (_nothing_committed, "it is not shown that the trades were committed before delivery"),
+        (_less_committed, "the trades do not lead to what was committed"),
+    ],
+)
+def test_what_does_not_lead_to_the_post_is_demanded(
+    stopped: Opened, change: Callable[[Any, Any], None], sentence: str
+) -> None:
+    day, member = stopped
+    (found,) = told(day, day.stopped, member, change)
+    assert found.function == DEMAND
+    assert sentence in found.says
+
+
+def test_who_joined_after_the_slot_may_have_no_statement_as_long_as_nothing_moves(stopped: Opened) -> None:
+    day, member = stopped
+    nothing, moved = (lie(day, day.stopped, member) for lie in (passed_over, moved_without_a_statement))
+    slot, credit = nothing.post.slot, int(day.stopped.account.credit[member])
+    (found,) = told(day, nothing, member, registered_at=slot - 1)
+    assert (found.function, found.says) == ("challengeUnstated", f"Slot {slot}: the member was passed over")
+    assert told(day, nothing, member, registered_at=slot) == []
+    for since in (slot - 1, slot):
+        (found,) = told(day, moved, member, registered_at=since)
+        says = f"Slot {slot}: the balance moves by {decimal_text(credit)}, and no statement says why"
+        assert (found.function, found.says) == ("challengeUnstated", says)
 
 
 @pytest.mark.parametrize("unit", [1, 100, 1_000_000])
-def test_a_moved_balance_is_told_in_the_currency(stopped: tuple[Day, int], unit: int) -> None:
+def test_a_moved_balance_is_told_in_the_currency(stopped: Opened, unit: int) -> None:
     day, member = stopped
     false = another_delta(day, day.stopped, member)
-    document = excerpt(false, member, day.exchange.mandates[member], day.exchange.client)
-    slot = str(false.post.slot)
-    mandate = day.exchange.mandates[member].record
-    chain = Chain(day.exchange.domain, day.exchange.client.commitment(false.post.slot), false.deltas, unit)
-    found = faults(document["content"]["slots"][0], document["proofs"][slot], member, mandate, chain)
-    (told,) = (fault.says for fault in found if fault.function == "challengeDelta")
+    (says,) = (found.says for found in told(day, false, member, unit=unit) if found.function == "challengeDelta")
     right = int(day.stopped.account.credit[member])
-    assert told == (
-        f"Slot {slot}: the balance moves by {decimal_text((right - 1000) * unit)}, "
+    assert says == (
+        f"Slot {false.post.slot}: the balance moves by {decimal_text((right - 1000) * unit)}, "
         f"the lines add up to {decimal_text(right * unit)}"
     )
 
 
 def test_an_accepted_order_that_is_left_out_is_demanded(tmp_path: Path) -> None:
-    community = load(written(tmp_path, TEXT))
-    day = Day(community, tmp_path, first_day(START, 1)[0], 1)
-    member = day.until_rich()
-    client = day.exchange.client
+    day = opened(tmp_path)
+    member, client = day.until_rich(), day.exchange.client
     declared = day.stopped.delivered.committed.cleared.declared
     kept = receipts(declared, day.exchange.domain, day.exchange.outbox.quorum)
     key, demands = purse(day, member), DemandsClient(client)
@@ -131,133 +246,96 @@ def test_an_accepted_order_that_is_left_out_is_demanded(tmp_path: Path) -> None:
     day.close()
 
 
-def proved(day: Day, false: Posted, prover: int, fault: Fault) -> None:
-    """The chain deletes the post for it, and takes the honest one."""
-    client, at = day.exchange.client, publish(day, false)
-    key, post = purse(day, prover), false.post
-    receipt = DisputesClient(client).challenge(key, fault.function, post, fault.arguments, at=at + 2)
-    assert "Struck" in [event.name for event in events(receipt)]
-    assert receipt.gas_used <= MOST_GAS
+@pytest.mark.parametrize("tree", [deeper, with_a_hole, with_one_more])
+@pytest.mark.parametrize("most_lines", [1, 100])
+def test_lines_that_nobody_can_show_whole_are_demanded_and_the_post_lapses(
+    struck: Opened, tree: Callable[[Sequence[bytes]], Tree], most_lines: int
+) -> None:
+    day, member = struck
+    client, demands = day.exchange.client, DemandsClient(day.exchange.client)
+    false, made = over(day.stopped, member, tree)
+    (found,) = look(day, false, day.stopped, member)
+    assert (found.function, "not all of the lines are shown" in found.says) == (DEMAND, True)
+    key, _, post = purse(day, member), publish(day, false), false.post
+    demands.demand(key, post, member, at=client.node.head.timestamp + 1)
+    # Neither with the tree that the lines need, nor with the one that the statement is over.
+    parts = list(answers(false, member, day.exchange.mandates[member], most_lines=most_lines))
+    with pytest.raises(LedgerError, match=r"NotInTree|WrongBorder|Incomplete"):
+        demands.answer(post, member, parts, at=client.node.head.timestamp + 1)
+    for part in parts:
+        for last in {part.last, False}:
+            end = 1 << made.depth if last else part.next
+            border = made.beside(range(part.position, end))
+            with suppress(LedgerError):
+                given = replace(part, last=last, depth=made.depth, border=border)
+                demands.answer(post, member, [given], at=client.node.head.timestamp + 1)
+    asked = demands.demand_of(post, member)
+    assert asked
+    assert not asked.answered
+    demands.lapse(key, post, member, at=asked.until + 1)
     assert client.posted(post.slot, post.revision) is None
-    publish(day, day.stopped)
-    assert client.posted(post.slot, post.revision) is not None
 
 
-@pytest.mark.parametrize("name", LIES)
-def test_a_lie_is_found_and_the_chain_deletes_the_post(tmp_path: Path, name: str) -> None:
-    day = Day(load(written(tmp_path, TEXT)), tmp_path, first_day(START, 1)[0], 1)
-    member = day.until_rich()
-    false = LIES[name](day, day.stopped, member)
-    found = look(day, false, day.stopped, member)
-    assert all(fault.function != DEMAND for fault in found[:1])
-    proved(day, false, member, next(fault for fault in found if fault.function == name))
-    day.close()
+def test_a_line_behind_an_empty_place_deletes_the_post_at_once(struck: Opened) -> None:
+    """For who is shown such a line, and not all of them."""
+    day, member = struck
+    client, (false, made) = day.exchange.client, over(day.stopped, member, with_a_hole)
+    own, (_, second, *_) = false.statements[member], false.lines[member]
+    assert own
+    key, at, stated = purse(day, member), publish(day, false), Stated(member, own, false.tree.proof(member))
+    arguments = stated, made.proof(1), Leaf(second, 2, made.proof(2))
+    DisputesClient(client).challenge(key, "challengeHole", false.post, arguments, at=at + 1)
+    assert client.posted(false.post.slot, false.post.revision) is None
 
 
-@pytest.mark.parametrize("name", OF_REVISIONS)
-def test_a_lie_in_a_revision_is_found_and_the_chain_deletes_it(tmp_path: Path, name: str) -> None:
-    day = Day(load(written(tmp_path, LATE)), tmp_path, first_day(START, 1)[0], 1, engine=Correcting)
-    member = day.until_rich()
-    assert day.stopped.post.revision == 1
-    assert [look(day, day.stopped, day.stopped, each) for each in range(day.rules.members)] == [[]] * day.rules.members
-    false = OF_REVISIONS[name](day, day.stopped, member)
-    found = look(day, false, day.stopped, member)
-    proved(day, false, member, next(fault for fault in found if fault.function == name))
-    day.close()
-
-
-def test_what_the_revision_before_had_is_shown_or_demanded_and_answered(tmp_path: Path) -> None:
-    day = Day(load(written(tmp_path, LATE)), tmp_path, first_day(START, 1)[0], 1, engine=Correcting)
+def test_what_was_answered_is_what_an_excerpt_shows(tmp_path: Path) -> None:
+    day = opened(tmp_path, LATE, Correcting)
     member, client = day.until_rich(), day.exchange.client
     post, mandate = day.stopped.post, day.exchange.mandates[member]
-    at = publish(day, day.stopped)
-    shown = excerpt(day.stopped, member, mandate, client)
-    earlier = client.announced(post.slot, 0)
-    chain = Chain(day.exchange.domain, client.commitment(post.slot), day.stopped.deltas, earlier=earlier)
-    (told,) = faults(shown["content"]["slots"][0], shown["proofs"][str(post.slot)], member, mandate.record, chain)
-    assert (told.function, told.says) == (
-        DEMAND,
-        f"Slot {post.slot}: what the revision before had of the member is not shown",
-    )
-    demands = DemandsClient(client)
+    at, demands = publish(day, day.stopped), DemandsClient(client)
     demands.demand(purse(day, member), post, member, at=at + 1)
-    with pytest.raises(Reverted, match="ForeignLine"):
-        demands.answer(post, member, answers(day.stopped, member, mandate), at=at + 2)
-    demands.answer(post, member, answers(day.stopped, member, mandate, day.earlier), at=at + 3)
+    demands.answer(post, member, answers(day.stopped, member, mandate, most_lines=2), at=at + 3)
     line, proof = shown_by(post, member, demands.answered(post, member))
-    expected, whole = excerpted(day, member)
-    # Orders that were replaced are no part of an answer.
-    assert (line, {**proof, "orders": whole["orders"]}) == (expected, whole)
-    assert faults(line, proof, member, mandate.record, chain) == []
+    expected, whole = entry_of(day, day.stopped, member)
+    assert line == expected
+    # Orders that were replaced are no part of an answer, and it says what the trades make.
+    assert {**proof, "orders": [], "salt": None, "stated": None} == {**whole, "orders": []}
+    assert faults(line, proof, member, mandate, chain_of(post, member, client), post) == []
     day.close()
 
 
-def excerpted(day: Day, member: int) -> tuple[Any, Any]:
-    document = shown_to(day, day.stopped, member)
-    return document["content"]["slots"][0], document["proofs"][str(day.stopped.post.slot)]
+def test_what_was_kept_from_the_gate_proves_nothing_unless_it_was_committed(stopped: Opened) -> None:
+    day, member = stopped
+    kept = promised(day.stopped.delivered.committed, member)
+    mandate, chain = day.exchange.mandates[member], chain_of(day.stopped.post, member, day.exchange.client)
+    shown, chain = entry_of(day, day.stopped, member), replace(chain, deltas=day.stopped.deltas)
+    dearer = {number: replace(each, record=replace(each.record, price=1)) for number, each in kept.items()}
+    another = {
+        number + 7: replace(each, record=replace(each.record, number=number + 7)) for number, each in kept.items()
+    }
+    for promises in (kept, dearer, another):
+        assert faults(*shown, member, mandate, chain, day.stopped.post, promises) == []
+    # What was committed for another slot is not left out here.
+    record = replace(kept[min(kept)].record, slot=day.stopped.post.slot + 3600, number=7)
+    later = Promise(record, (ZERO_HASH,) * 3)
+    chain = replace(chain, commitment=keccak(day.stopped.post.orders + later.root))
+    assert later.under(day.stopped.post.orders, chain.commitment)
+    (found,) = faults(*shown, member, mandate, chain, day.stopped.post, {7: later})
+    assert found.function == DEMAND
 
 
-def test_sums_that_begin_with_a_line_that_is_not_there(tmp_path: Path) -> None:
-    day = Day(load(written(tmp_path, TEXT)), tmp_path, first_day(START, 1)[0], 1)
-    day.until_rich()
-    false = from_nowhere(day.stopped)
-    first, *_ = look(day, false, day.stopped, 0)
-    assert first.function == "challengeGap"
-    proved(day, false, 0, first)
-    day.close()
-
-
-def test_two_ends_of_a_trade_show_to_who_sees_both(tmp_path: Path) -> None:
-    day = Day(load(written(tmp_path, TEXT)), tmp_path, first_day(START, 1)[0], 1)
-    member = day.until_rich()
-    false, other = with_two_ends(day, day.stopped, member)
-    assert [look(day, false, day.stopped, each) for each in (member, other)] == [[], []]
-    pages = [page_of(day, false, each) for each in (member, other)]
-    assert between(pages[:1]) == between([pages[0], pages[0]]) == []
-    (fault,) = between(pages)
-    assert fault.function == "challengeSides"
-    proved(day, false, member, fault)
-    day.close()
-
-
-def test_an_honest_post_has_no_fault_between_two_ends(stopped: tuple[Day, int]) -> None:
-    day, _ = stopped
-    pages = [page_of(day, day.stopped, member) for member in range(day.rules.members)]
-    assert any(page.trading for page in pages)
-    committed = day.stopped.delivered.committed
-    kept = [promise for member in range(day.rules.members) for promise in promised(committed, member).values()]
-    assert kept
-    assert between(pages, kept) == []
-    # What stands where a line is missing is found wherever it would be.
-    for trade in day.stopped.records:
-        for member in (trade.buyer, trade.seller):
-            hidden = without(day.stopped, trade, member)
-            shown = replace(hidden, records=day.stopped.records, account=day.stopped.account)
-            both = [page_of(day, hidden if each == member else shown, each) for each in (trade.buyer, trade.seller)]
-            (fault,) = between(both)
-            assert (fault.function, fault.arguments[:2]) == ("challengeMissing", (trade, member == trade.seller))
-
-
-def page_of(day: Day, posted: Posted, member: int) -> Page:
-    shown, mandate = shown_to(day, posted, member), day.exchange.mandates[member].record
-    return read(
-        shown["content"]["slots"][0], shown["proofs"][str(posted.post.slot)], member, mandate, day.exchange.domain
-    )
-
-
-def test_a_replaced_order_is_known_from_the_gate_even_when_nobody_shows_it_later(stopped: tuple[Day, int]) -> None:
+def test_a_replaced_order_is_known_from_the_gate_even_when_nobody_shows_it_later(stopped: Opened) -> None:
     day, member = stopped
     false = LIES["challengeReplaced"](day, day.stopped, member)
     mandate, client = day.exchange.mandates[member], day.exchange.client
-    document = excerpt(false, member, mandate, client)
-    (line,), proof = document["content"]["slots"], document["proofs"][str(false.post.slot)]
+    line, proof = entry_of(day, false, member)
     hidden = {**proof, "orders": []}
     chain = Chain(day.exchange.domain, client.commitment(false.post.slot), false.deltas)
 
     def found(shown: Any, orders: Sequence[Placed] = ()) -> list[Fault]:
         return [
             fault
-            for fault in faults(line, shown, member, mandate.record, chain, None, orders)
+            for fault in faults(line, shown, member, mandate, chain, false.post, None, orders)
             if fault.function == "challengeReplaced"
         ]
 
@@ -281,8 +359,7 @@ def test_a_replaced_order_is_known_from_the_gate_even_when_nobody_shows_it_later
 
 
 def test_the_chain_takes_a_members_own_order_without_a_mandate(tmp_path: Path) -> None:
-    community = load(written(tmp_path, TEXT))
-    day = Day(community, tmp_path, first_day(START, 1)[0], 1)
+    day = opened(tmp_path)
     day.homes = Themselves.of(day.homes)
     member = day.until_rich()
     assert [fault for each in range(day.rules.members) for fault in look(day, day.stopped, day.stopped, each)] == []

@@ -28,7 +28,7 @@ from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
 
 EVIL = Key.derive(b"code", "evil")
-OTHER_CODE = "has other code than this version of Commonwatt and the releases before it that it knows: "
+OTHER_CODE = "has other code than this version of Commonwatt"
 JUDGES = {"disputes", "demands"}
 judges = pytest.mark.parametrize("link", sorted(JUDGES))
 
@@ -262,7 +262,7 @@ def test_a_settlement_whose_creation_stored_a_balance(said: Shell, scene: Scene,
         events = [("Created(address)", scene.at.community)] if told else []
         address = codes.copy(client, SETTLEMENT, scene.at.settlement, named_, stored, events)
         for judge in (DISPUTES, DEMANDS):
-            codes.create(client, contract(judge).creation(address))
+            codes.judge(client, judge, address)
         created = LedgerClient(client.node, client.key, Addresses(scene.at.community, address))
         assert created.view(SETTLEMENT, "balanceOf", member) == (paid,)
         assert (created.disputes, created.demands) == (*named_.values(),)

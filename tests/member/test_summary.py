@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 from plant_owners import BARN, FLAT, OFFICE, ROOF, SHOP, SUN
 
-from commonwatt.accounts.document import anchored
+from commonwatt.accounts.document import EXCERPT, anchored
 from commonwatt.errors import VerificationError
 from commonwatt.exchange.bills import anchor_of, proven
 from commonwatt.member.summary import Summary, summary
 from commonwatt.simulation.result import Result
 
-CASE = Path(__file__).parent / "cases" / "first-format"
 Bill = dict[str, Any]
 
 
@@ -71,10 +70,14 @@ def test_lines_have_the_energy_and_the_price_that_they_are_for(run: Result, bill
                 assert abs(abs(line.amount) * 1000 / line.wh - (line.price or 0)) < 1
 
 
-def test_bills_of_the_first_format_are_shown(tmp_path: Path) -> None:
-    found = summary(CASE / "bill.json")
-    content = json.loads((CASE / "bill.json").read_text("utf-8"))["content"]
-    assert (found.member, found.total) == (content["member"]["id"], content["total"])
+@pytest.mark.parametrize("number", [1, 2])
+def test_bills_of_formats_before_are_for_the_versions_that_wrote_them(
+    bills: list[Bill], tmp_path: Path, number: int
+) -> None:
+    bill = copy.deepcopy(bills[1])
+    bill["content"]["format"] = f"commonwatt-bill/{number}"
+    with pytest.raises(VerificationError, match=f"its format is commonwatt-bill/{number}; the version of commonwatt"):
+        shown(bill, tmp_path)
 
 
 def test_plants_are_shown_to_owners_and_owners_on_a_plant_s_bill(shared_day: Result, tmp_path: Path) -> None:
@@ -132,7 +135,7 @@ def test_money_of_small_unit_is_shown_in_the_currency(bills: list[Bill], tmp_pat
 
 def test_an_excerpt_is_no_bill(bills: list[Bill], tmp_path: Path) -> None:
     bill = bills[1]
-    content = {key: bill["content"][key] for key in ("ledger", "mandate")} | {"format": "commonwatt-slot/2"}
+    content = {key: bill["content"][key] for key in ("ledger", "mandate")} | {"format": EXCERPT}
     content |= {"member": {key: bill["content"]["member"][key] for key in ("index", "account")}, "slots": []}
     with pytest.raises(VerificationError, match="is no bill but an excerpt"):
         shown({"content": content, "proofs": {}}, tmp_path)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from codes import constructor, create
-from exchange_cases import START, written
-from forgeries import narrowed
-from lies import LATE, LIES, TEXT, Correcting, Day, another_sum, own, publish, purse, restated, shown_to, with_two_ends
+from lies import LIES, another_sum, own, with_two_ends
 from shell import Shell
+from stopped_days import Day, opened, publish, purse, shown_to
 
 from commonwatt.errors import LedgerError
 from commonwatt.exchange.answers import answers
-from commonwatt.exchange.checking import load
 from commonwatt.exchange.states import Posted
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.abi import DEMANDS, contract
@@ -27,10 +24,10 @@ from commonwatt.ledger.client.disputes import plain
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.ledger.keyfile import write_key
 from commonwatt.member.challenge import Looked, challenge
-from commonwatt.member.faults import DEMAND, Chain, faults
+from commonwatt.member.faults import DEMAND
 from commonwatt.member.trust import Pins
 from commonwatt.proof import Key, checksum_address, keccak
-from commonwatt.simulation.api import first_day
+from commonwatt.study.scene import restated
 from commonwatt.study.trades import without
 
 WATCHER = Key.derive(b"tests", "watcher")
@@ -42,7 +39,7 @@ class Shown:
 
     def __init__(self, folder: Path, lie: Lie) -> None:
         out = folder / "out"
-        self.day = Day(load(written(folder, TEXT)), folder, first_day(START, 1)[0], 1, out=out)
+        self.day = opened(folder, out=out)
         self.member = self.day.until_rich()
         self.client = self.day.exchange.client
         self.false = lie(self.day, self.day.stopped, self.member)
@@ -128,45 +125,6 @@ def proxy_call(to: bytes) -> bytes:
     return bytes.fromhex("365f5f375f5f365f5f73") + to + bytes.fromhex("5af100")
 
 
-def spoilt(proof: dict[str, Any], how: str) -> None:
-    earlier = proof["earlier"]
-    match how:
-        case "no table":
-            proof["earlier"] = []
-        case "no ends":
-            earlier["ends"]["leaves"] = []
-        case "one end":
-            earlier["ends"] = narrowed(earlier["ends"], 0, 1)
-        case "another's":
-            earlier["ends"]["leaves"].reverse()
-        case "another line":
-            earlier["ends"]["leaves"][0][5] += 1
-        case "another post":
-            earlier["post"]["statements"] = f"0x{'11' * 32}"
-
-
-@pytest.mark.parametrize("how", ["no table", "no ends", "one end", "another's", "another line", "another post"])
-def test_a_revision_before_that_is_not_shown_as_it_was_is_demanded(corrected: tuple[Day, int], how: str) -> None:
-    day, member = corrected
-    document = shown_to(day, day.stopped, member)
-    line, proof = document["content"]["slots"][0], document["proofs"][str(day.stopped.post.slot)]
-    spoilt(proof, how)
-    commitment = day.exchange.client.commitment(day.stopped.post.slot)
-    assert day.earlier
-    chain = Chain(day.exchange.domain, commitment, day.stopped.deltas, earlier=day.earlier.post)
-    (told,) = faults(line, proof, member, day.exchange.mandates[member].record, chain)
-    assert told.function == DEMAND
-
-
-@pytest.fixture(scope="module")
-def corrected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Day, int]]:
-    """A day that stops at a slot that is settled anew."""
-    folder = tmp_path_factory.mktemp("corrected")
-    day = Day(load(written(folder, LATE)), folder, first_day(START, 1)[0], 1, engine=Correcting)
-    yield day, day.until_rich()
-    day.close()
-
-
 def test_who_holds_a_grant_to_watch_demands_for_the_member(tmp_path: Path) -> None:
     shown = Shown(tmp_path, LIES["challengeOrder"])
     file, until = shown.document(shown.member, empty=True), shown.now + 10**6
@@ -243,14 +201,17 @@ def test_the_documents_of_several_members_show_a_trade_that_one_end_has_no_line_
 
 
 def test_a_page_that_is_wrong_by_itself_is_not_compared_with_others(tmp_path: Path) -> None:
-    """Two ends that differ, in lines that are numbered wrongly: the chain judges only the latter."""
+    """Two ends that differ, in lines that do not make their statements: the chain judges the latter."""
     ends: list[int] = []
 
     def lie(day: Day, right: Posted, member: int) -> Posted:
         false, other = with_two_ends(day, right, member)
         ends.extend((member, other))
-        lines = [replace(each, index=each.index + 1) if each.member in ends else each for each in false.statements]
-        return restated(false, lines)
+        for each in ends:
+            own, lines = false.statements[each], false.lines[each]
+            assert own
+            false = restated(false, each, lines, money=own.money + 1)
+        return false
 
     shown = Shown(tmp_path, lie)
     files = [shown.document(member) for member in ends]
@@ -259,7 +220,7 @@ def test_a_page_that_is_wrong_by_itself_is_not_compared_with_others(tmp_path: Pa
         grants.grant_access(key, shown.key.address, keccak(b"watch"), shown.now + 10**6, at=shown.now)
     shown.day.close()
     (done,) = shown.look(*files, key=shown.key).objections
-    assert (done.function, done.sent) == ("challengeSequence", "proved; the post is deleted")
+    assert (done.function, done.sent) == ("challengeTotal", "proved; the post is deleted")
 
 
 def test_an_earlier_document_shows_a_committed_trade_that_a_later_post_leaves_out(tmp_path: Path) -> None:

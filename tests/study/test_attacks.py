@@ -38,7 +38,7 @@ def test_an_attack_that_the_member_does_not_look_at_succeeds(
 ) -> None:
     monkeypatch.setattr("commonwatt.study.scene.faults", lambda *_: [])
     monkeypatch.setattr("commonwatt.study.attacks.Contracts", lambda *_: None)
-    for attack, stage in ((played._first_line, both[0]), (played._newcomer_in_a_revision, both[1])):
+    for attack, stage in ((played._other_sums, both[0]), (played._newcomer_in_a_revision, both[1])):
         with stage.scene() as scene:
             assert not attack(scene)
             posted = scene.client.announced(scene.honest.post.slot, scene.honest.post.revision)

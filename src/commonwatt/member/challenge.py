@@ -22,7 +22,7 @@ from commonwatt.member.answered import mandate_in, shown_by
 from commonwatt.member.document import named, read
 from commonwatt.member.ends import between, committed
 from commonwatt.member.faults import DEMAND, Chain, Fault, faults
-from commonwatt.member.page import Page, mandate_of, require, revision_of, ways
+from commonwatt.member.page import Page, mandate_of, require, revision_of, trades_of, ways
 from commonwatt.member.page import read as page_of
 from commonwatt.member.trust import Pins, Trust, account_of, opened
 from commonwatt.proof import Key
@@ -37,6 +37,8 @@ ANSWERED: Final = "answered"
 """Of a fault that the operators' answer on the chain does not prove either."""
 _MOST_REVISIONS: Final = 1000
 """More than readings that come late can make of one slot; a node could name them for ever."""
+_Place = tuple[Post, int]
+"""A post, and the index of a member."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,7 @@ def challenge(
     """
     if len(documents) == 1:
         return _look(documents[0], ledger, pins, key, slot).looked
-    shown = frozenset(each for document in documents for each in _shown(read(document)))
-    seen = [_look(document, ledger, pins, None, slot, shown) for document in documents]
+    seen = [_look(document, ledger, pins, None, slot, frozenset()) for document in documents]
     pages, kept = ([each for one in seen for each in getattr(one, name)] for name in ("pages", "promises"))
     objections: list[Objection] = []
     if pages:
@@ -84,9 +85,9 @@ def challenge(
             objections = [
                 _object(each, 0, client, key) for each in sides if client.posted(each.post.slot, each.post.revision)
             ]
-    # What all of them prove together need not be demanded for one.
-    if key:
-        seen = [_look(document, ledger, pins, key, slot, shown) for document in documents]
+    # What all of them prove together, or another one shows, need not be demanded for one.
+    whole = frozenset[_Place]().union(*(each.whole for each in seen))
+    seen = [_look(document, ledger, pins, key, slot, whole) for document in documents]
     objections = [*(told for each in seen for told in each.looked.objections), *objections]
     final, open_ = (sum(getattr(each.looked, name) for each in seen) for name in ("final", "open_"))
     return Looked(final, open_, tuple(objections), seen[0].looked.trust)
@@ -94,19 +95,16 @@ def challenge(
 
 @dataclass(frozen=True)
 class _Seen:
-    """What one document gives: faults, pages that are whole and prove none, and the committed trades that it shows."""
+    """What one document gives.
+
+    pages : of posts, that prove no fault; whole : of which posts it shows everything of which member
+    promises : the committed trades that it shows
+    """
 
     looked: Looked
     pages: list[Page]
     promises: list[Promise]
-
-
-def _shown(document: Mapping[str, Any]) -> Iterator[tuple[bytes, int, int]]:
-    """The account that a document is of, with slot and revision of each post that it is about."""
-    account = named(document).account
-    for slot, (_, proof) in _lines(document).items():
-        with suppress(VerificationError, RecordError):
-            yield account, slot, revision_of(proof)
+    whole: frozenset[_Place]
 
 
 def _lines(document: Mapping[str, Any]) -> dict[int, tuple[Any, Any]]:
@@ -115,14 +113,12 @@ def _lines(document: Mapping[str, Any]) -> dict[int, tuple[Any, Any]]:
 
 
 def _look(
-    document: Path,
-    ledger: str,
-    pins: Pins,
-    key: Key | None,
-    slot: int | None,
-    shown: frozenset[tuple[bytes, int, int]] = frozenset(),
+    document: Path, ledger: str, pins: Pins, key: Key | None, slot: int | None, known: frozenset[_Place] | None = None
 ) -> _Seen:
-    """Look at one document. shown : of several documents, what `_shown` says of all"""
+    """Look at one document.
+
+    known : of several documents, what one of them shows whole, so that nothing is demanded of it; None = of one alone
+    """
     given = read(document)
     at = named(given)
     with opened(at, [ledger], pins, key, watching=True) as (client, trust):
@@ -132,44 +128,46 @@ def _look(
         slots = _lines(given)
         chosen = list(slots) if slot is None else [slot]
         pending = [each for each in chosen if not _is_final(client, each)]
-        found, pages, promises, posts = [], [], [], list(_posts(client, pending))
+        found, pages, promises, whole, posts = [], [], [], set[_Place](), list(_posts(client, pending))
         for post in posts:
             line, proof = slots.get(post.slot, (None, None))
-            page, kept = _page(line, proof, at.index, mandate, client, post) if shown else (None, [])
+            page, kept = _page(line, proof, at.index, mandate, client, post) if known is not None else (None, [])
             promises += kept
-            if page and page.post != post and (at.account, post.slot, post.revision) in shown:
-                # An earlier revision, beside the document that shows this one.
-                continue
-            fault = _first_fault(post, line, proof, at.index, mandate, client)
+            fault, place = _first_fault(post, line, proof, at.index, mandate, client), (post, at.index)
             if fault and fault.function == DEMAND:
+                if known and place in known:
+                    continue
                 fault = _as_answered(fault, at.index, mandate, client)
             # The chain compares no page that is wrong by itself, and would refuse all that is sent of it.
-            if page and page.post == post and (fault is None or fault.function in (DEMAND, ANSWERED)):
+            if page and (fault is None or fault.function in (DEMAND, ANSWERED)):
                 pages.append(page)
+            if page and (fault is None or fault.function != DEMAND):
+                whole.add(place)
             if fault:
                 found.append(_object(fault, at.index, client, key))
         require(
             bool(posts) or slots.keys() >= set(chosen),
             f"The document has no slot that starts at {slot} (unix seconds), the chain no post of it to challenge.",
         )
-        return _Seen(Looked(len(chosen) - len(pending), len(pending), tuple(found), trust), pages, promises)
+        looked = Looked(len(chosen) - len(pending), len(pending), tuple(found), trust)
+        return _Seen(looked, pages, promises, frozenset(whole))
 
 
 def _page(
-    line: Any, proof: Any, member: int, mandate: Signed[Mandate] | None, client: LedgerClient, last: Post
+    line: Any, proof: Any, member: int, mandate: Signed[Mandate] | None, client: LedgerClient, post: Post
 ) -> tuple[Page | None, list[Promise]]:
-    """The page of a slot, if it is whole, and the trades that it shows to be committed. last : post of the slot"""
+    """What a document shows of a post, if it is whole, and the trades that it shows to be committed: also one of an
+    earlier revision, or of a post that was deleted.
+    """
+    page, kept = None, list[Promise]()
     if line is None or mandate is None:
-        return None, []
-    try:
-        revision = revision_of(proof)
-        post = last if revision == last.revision else client.announced(last.slot, revision)
-        if post is None:
-            return None, []
+        return page, kept
+    with suppress(VerificationError, RecordError):
+        revision_of(proof)
+        trades = trades_of(line, member, mandate, client.domain)
+        kept = committed(trades, ways(trades, proof), post, client.commitment(post.slot))
         page = page_of(line, proof, member, mandate, client.domain, post)
-        return page, committed(page, ways(page, proof), client.commitment(post.slot))
-    except (VerificationError, RecordError):
-        return None, []
+    return page, kept
 
 
 def withdraw(document: Path, ledger: str, pins: Pins, key: Key, amount: int | None) -> Receipt:
@@ -223,7 +221,8 @@ def chain_of(post: Post, member: int, client: LedgerClient) -> Chain:
     since = int(client.view(COMMUNITY, "registeredAt", member)[0])
     own = partial(_measures, client, member, post.slot)
     committed_ = client.commitment(post.slot)
-    return Chain(client.domain, committed_, deltas, client.unit, since, own, before, client.by_registers)
+    registers, members = client.by_registers, client.member_count
+    return Chain(client.domain, committed_, deltas, client.unit, since, own, before, registers, members)
 
 
 def _measures(client: LedgerClient, member: int, slot: int, meter: bytes) -> bool:

@@ -77,10 +77,13 @@ def whole(given: Any) -> Mapping[str, Any]:
 
 
 def _other_format(given: Any) -> str:
-    """What is wrong with content that is not of today's formats."""
+    """What is wrong with content that has not the format of its kind."""
     named = given.get("format") if isinstance(given, dict) else None
+    if named in (FORMAT, EXCERPT):
+        return "it is a bill without its anchor." if named == FORMAT else "it is an excerpt with an anchor."
     if isinstance(named, str) and re.fullmatch("commonwatt-(bill|slot)/[0-9]{1,3}", named, re.ASCII):
-        return f"its format is {named}; the version of commonwatt that wrote it checks it, this one {FORMAT}."
+        today = FORMAT if named.startswith("commonwatt-bill") else EXCERPT
+        return f"its format is {named}; the version of commonwatt that wrote it checks it, this one {today}."
     return f"the format is none of {FORMAT}, {EXCERPT}."
 
 

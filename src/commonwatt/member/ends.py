@@ -9,7 +9,7 @@ from typing import Final
 from commonwatt.accounts.promise import Promise
 from commonwatt.ledger.client.disputes import Cut
 from commonwatt.member.faults import Fault, fault_of, left_out
-from commonwatt.member.page import Page, ShownLine, Ways, hash_of
+from commonwatt.member.page import Agreed, Page, ShownLine, Ways, hash_of
 from commonwatt.records import Order, Post, Trade
 
 _FULL: Final = 2**30
@@ -23,7 +23,7 @@ def between(pages: Sequence[Page], promises: Iterable[Promise] = (), *, by_regis
     promises : trades that were committed, shown by whatever document
     by_registers : whether import and export count apart
     """
-    ends = {(page.post, page.member): page for page in pages if page.statement}
+    ends = {(page.post, page.member): page for page in pages}
     found: list[Fault] = []
     for page in ends.values():
         for line in page.lines:
@@ -32,11 +32,14 @@ def between(pages: Sequence[Page], promises: Iterable[Promise] = (), *, by_regis
     return found
 
 
-def committed(page: Page, beside: Ways, commitment: bytes | None) -> list[Promise]:
-    """The trades of which a page shows that they were committed. commitment : what the chain holds for the slot"""
-    own = [line.trade for line in page.lines if line.trade.slot == page.post.slot]
+def committed(trades: Iterable[Agreed], beside: Ways, post: Post, commitment: bytes | None) -> list[Promise]:
+    """Those of the trades that were committed, as is shown beside them, whatever became of them in the post.
+
+    commitment : what the chain holds for the slot
+    """
+    own = [each.trade for each in trades if each.trade.slot == post.slot]
     found = [Promise(trade, beside.committed[trade.number]) for trade in own if trade.number in beside.committed]
-    return [promise for promise in found if promise.under(page.post.orders, commitment)]
+    return [promise for promise in found if promise.under(post.orders, commitment)]
 
 
 def _of_trade(page: Page, line: ShownLine, ends: _Ends, *, by_registers: bool) -> Iterator[Fault]:
@@ -44,20 +47,24 @@ def _of_trade(page: Page, line: ShownLine, ends: _Ends, *, by_registers: bool) -
     trade = line.trade
     if page.member not in (trade.buyer, trade.seller) or trade.slot != page.post.slot:
         return
-    there = ends.get((page.post, trade.seller if page.member == trade.buyer else trade.buyer))
+    other = trade.seller if page.member == trade.buyer else trade.buyer
+    there = ends.get((page.post, other))
     if there is None or there is page:
         return
-    if missing := there.missing(trade):
+    if there.statement is None:
+        says = f"trade {trade.number} is with member {other}, who has no statement"
+        yield fault_of(page, says, "challengeAbsent", page.stated, page.leaf(line), trade, there.siblings)
+    elif missing := there.missing(trade):
         says, here = f"trade {trade.number} has a line of one end alone", (page.leaf(line),)
         yield fault_of(page, says, "challengeMissing", replace(missing, counterpart=(page.stated,), booked=here))
     elif page.member == trade.buyer:
-        other = next(each for each in there.lines if each.line.trade == line.line.trade)
-        if line.wh + other.wh != 0:
-            says = f"the two ends of trade {trade.number} settle {line.wh} Wh and {other.wh} Wh"
-            sides = page.stated, page.pair(line), there.stated, there.pair(other)
+        end = next(each for each in there.lines if each.line.trade == line.line.trade)
+        if line.wh + end.wh != 0:
+            says = f"the two ends of trade {trade.number} settle {line.wh} Wh and {end.wh} Wh"
+            sides = page.stated, page.pair(line), there.stated, there.pair(end)
             yield fault_of(page, says, "challengeSides", *sides)
         else:
-            yield from _cut(page, line, there, other, by_registers=by_registers)
+            yield from _cut(page, line, there, end, by_registers=by_registers)
 
 
 def _cut(buys: Page, line: ShownLine, sells: Page, other: ShownLine, *, by_registers: bool) -> Iterator[Fault]:

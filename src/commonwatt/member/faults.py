@@ -48,6 +48,7 @@ class Chain:
     measures : whether a meter [address] measured the member's home when the slot began
     before : all revisions before it from 0 on, each with its deltas as posted; None = not asked for
     by_registers : whether import and export count apart
+    members : how many there are; None = not asked for
     """
 
     domain: Domain
@@ -58,6 +59,7 @@ class Chain:
     measures: Callable[[bytes], bool] = lambda _: True
     before: tuple[tuple[Post, bytes], ...] | None = ()
     by_registers: bool = False
+    members: int | None = None
 
 
 def faults(
@@ -78,7 +80,7 @@ def faults(
     """
     try:
         page = read(shown, proof, member, mandate, chain.domain, post)
-        beside = ways(page, proof)
+        beside = ways(page.trades, proof)
     except (VerificationError, RecordError) as error:
         says = f"Slot {post.slot}: what was posted is not shown whole ({str(error).rstrip('.')})"
         return [Fault(post, says, DEMAND)]
@@ -127,9 +129,10 @@ def _of_each_line(page: Page, chain: Chain) -> Iterator[Fault]:
     for line in page.lines:
         trade, buys = line.trade, line.trade.buyer == page.member
         own = buys != (trade.seller == page.member)
+        nobody = chain.members is not None and (trade.seller if buys else trade.buyer) >= chain.members
         agreed = line.line.order == (trade.buy_order if buys else trade.sell_order)
-        if trade.slot != page.post.slot or not own or not agreed:
-            says = "a trade of others, or of another slot"
+        if trade.slot != page.post.slot or not own or nobody or not agreed:
+            says = "a trade with nobody" if nobody else "a trade of others, or of another slot"
             yield fault_of(page, says, "challengeTrade", page.stated, page.leaf(line), trade)
             continue
         yield from _beyond_consent(page, line, trade)

@@ -193,7 +193,7 @@ def read(
     """
     require(revision_of(proof) == post.revision, "it is of another revision than what is posted.")
     reading = read_reading(shown["reading"], domain)
-    trades = _trades(shown, member, mandate, domain)
+    trades = trades_of(shown, member, mandate, domain)
     signature = mandate.signature if reading is None else to_bytes(shown["reading"]["signature"], 65)
     statement, lines = _statement(proof, post, member, trades, hash_of(reading), signature)
     siblings = to_hashes(proof["siblings"])
@@ -203,12 +203,36 @@ def read(
     return Page(post, member, mandate.record, statement, siblings, own, trades, reading, later)
 
 
-def ways(page: Page, proof: Mapping[str, Any]) -> Ways:
-    """What the proof shows beside the page. Raises VerificationError or RecordError."""
+def trades_of(shown: Mapping[str, Any], member: int, mandate: Signed[Mandate], domain: Domain) -> tuple[Agreed, ...]:
+    """The trades that are shown of a slot, and the orders that they name: each of these once, and none besides.
+
+    Raises VerificationError or RecordError.
+    """
+    orders = [_order(each, mandate.record, domain) for each in _list(shown["orders"])]
+    hashes = [hash_struct(order) for order in orders]
+    found = []
+    for given in _list(shown["trades"]):
+        require(isinstance(given, dict), "a trade is no table.")
+        place = given.get("order")
+        require(place is None or (type(place) is int and 0 <= place < len(orders)), "a trade names no order.")
+        consent = hex_text(mandate.hash if place is None else hashes[place])
+        own = {name: consent for end, name in CONSENTS.items() if given.get(end) == member}
+        trade = dict(table({**own, **given}, _TRADE, "a trade"))
+        settled, paid = (_whole(trade.pop(name)) for name in ("settledWh", "payment"))
+        order = None if trade.pop("order") is None else orders[place]
+        record = from_json(Trade, trade)
+        found.append(Agreed(record, hash_struct(record), settled, paid, order))
+    named = {given["order"] for given in shown["trades"]} - {None}
+    require(named == {*range(len(orders))}, "the orders that are shown are not those that the trades name.")
+    return tuple(found)
+
+
+def ways(trades: Sequence[Agreed], proof: Mapping[str, Any]) -> Ways:
+    """What the proof shows of the trades beside them. Raises VerificationError or RecordError."""
     if proof["committed"] is None:
         return Ways(None, {})
     given = table(proof["committed"], ("depth", "beside"), "what was committed")
-    hashes = {each.trade.number: each.hash for each in page.trades if each.order}
+    hashes = {each.trade.number: each.hash for each in trades if each.order}
     try:
         return Ways(*led_by(hashes, _whole(given["depth"]), to_hashes(given["beside"])))
     except ValueError as error:
@@ -263,7 +287,7 @@ def _statement(
     """
     stated = proof["stated"]
     if stated is False:
-        require(not trades and proof["salt"] is None, "there are trades, and no statement.")
+        require(proof["salt"] is None, "there is a salt, and no statement.")
         return None, ()
     signed = proof["salt"] is None
     salt = salt_of(signature, post.slot, post.revision) if signed else to_bytes(proof["salt"], 32)
@@ -296,27 +320,6 @@ def _lines(own: Sequence[Line], trades: Sequence[Agreed], mandate: Signed[Mandat
         sums = line.bought, line.sold, line.money
         added = line.bought - bought, line.sold - sold, line.money - money
         yield ShownLine(line, place, added, by_hash[line.trade], consents[line.order])
-
-
-def _trades(shown: Mapping[str, Any], member: int, mandate: Signed[Mandate], domain: Domain) -> tuple[Agreed, ...]:
-    """The trades of a slot, and the orders that they name: each of these is shown once, and none besides."""
-    orders = [_order(each, mandate.record, domain) for each in _list(shown["orders"])]
-    hashes = [hash_struct(order) for order in orders]
-    found = []
-    for given in _list(shown["trades"]):
-        require(isinstance(given, dict), "a trade is no table.")
-        place = given.get("order")
-        require(place is None or (type(place) is int and 0 <= place < len(orders)), "a trade names no order.")
-        consent = hex_text(mandate.hash if place is None else hashes[place])
-        own = {name: consent for end, name in CONSENTS.items() if given.get(end) == member}
-        trade = dict(table({**own, **given}, _TRADE, "a trade"))
-        settled, paid = (_whole(trade.pop(name)) for name in ("settledWh", "payment"))
-        order = None if trade.pop("order") is None else orders[place]
-        record = from_json(Trade, trade)
-        found.append(Agreed(record, hash_struct(record), settled, paid, order))
-    named = {given["order"] for given in shown["trades"]} - {None}
-    require(named == {*range(len(orders))}, "the orders that are shown are not those that the trades name.")
-    return tuple(found)
 
 
 def _order(given: Any, mandate: Mandate, domain: Domain) -> Order:

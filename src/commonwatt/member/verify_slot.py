@@ -41,7 +41,7 @@ def check_slot(
         require_read(page)
         _moved(page, client)
         _right(page, client)
-        require_committed(page, ways(page, proof), client.commitment(post.slot))
+        require_committed(page, ways(page.trades, proof), client.commitment(post.slot))
         _within_mandate(page)
         _as_billed(page)
         if page.reading:
@@ -105,7 +105,8 @@ def _delta(page: Page, client: LedgerClient, revision: int) -> int:
 def _right(page: Page, client: LedgerClient) -> None:
     """Nothing in it is a fault that the chain would delete the post for."""
     deltas = client.posted_deltas(page.post.slot, page.post.revision) or b""
-    chain = Chain(client.domain, None, deltas, client.unit, before=None, by_registers=client.by_registers)
+    registers, members = client.by_registers, client.member_count
+    chain = Chain(client.domain, None, deltas, client.unit, before=None, by_registers=registers, members=members)
     for fault in proved(page, chain, {}):
         raise VerificationError(f"{fault.says.partition(': ')[2]}.")
 
