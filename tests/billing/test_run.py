@@ -292,6 +292,19 @@ def test_all_gaps_are_told_at_once(tmp_path: Path) -> None:
     refused(tmp_path, OCTOBER, files, DataError, told)
 
 
+def test_a_column_of_nobody_in_which_nothing_is_counted_stops_nothing(tmp_path: Path) -> None:
+    values = counted(OCTOBER, 1)
+    export = write_export(tmp_path / "a.csv", OCTOBER, values)
+    alone = settled(tmp_path, OCTOBER, [export])
+    head, *rows = export.read_text().splitlines()
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    # Nothing of X9; and of A1, a point of a member, a quantity with gaps that the member does not have.
+    lines = [f"{row};;{'' if place % 7 else '0,1'}" for place, row in enumerate(rows)]
+    export.write_text("\n".join([f"{head};X9 import [kWh];A1 export [kWh]", *lines]) + "\n")
+    assert settled(beside, OCTOBER, [export]).issued.bills == alone.issued.bills
+
+
 def test_a_report_of_another_month(tmp_path: Path) -> None:
     files = [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))]
     refused(tmp_path, NOVEMBER, files, DataError, "a.csv")
