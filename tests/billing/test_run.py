@@ -101,7 +101,8 @@ def test_a_resent_day_is_on_the_next_bill(tmp_path: Path) -> None:
     assert not again.new
     assert {each.revision for each in again.revised} == {1}
     assert sum(int((each.credit[1] - each.credit[0]).sum()) for each in again.revised) == 0
-    assert again.contents is None
+    assert again.contents == first.contents
+    assert again.sheets == first.sheets
     twice = settled(tmp_path, OCTOBER, resent)
     assert twice.revised == ()
 

@@ -31,6 +31,7 @@ from commonwatt.errors import ConfigError, DataError, Finding, StoreError
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.rules import Rules
+from commonwatt.plain import many
 
 if TYPE_CHECKING:
     from commonwatt.billing.ledger import Chain
@@ -41,13 +42,15 @@ if TYPE_CHECKING:
 class Understood:
     """What the files say, before anything is kept.
 
-    community : by whose file the month goes
+    community, billing : of the file that the month goes by; file : the one that was given
+    closed : the last day whose bills nothing changes any more, by the file that was given; None = none
     fresh : whether there are new files; before : how many deliveries were kept
     """
 
     community: Community
     billing: Billing
     file: Path
+    closed: date | None
     shelf: Shelf
     metered: Metered
     fresh: bool
@@ -61,9 +64,9 @@ class Billed:
 
     agreements, apart : the community's allocation beside the grid company's, of registers and slots (`comparison.rows`)
     issued : the bills as they were sent, now or before; new : now
-    revised : the slots that were settled anew now
-    contents : the community's page and the bills, with the tree of all; None where slots were settled anew since these
-        were sent
+    revised : the slots that were settled anew now; revisions : all that ever were, each time
+    contents : the community's page and the bills as they were sent, with the tree of all
+    notes : what a person should know of corrections, a sentence each
     cards : of each member, where there is a chain
     """
 
@@ -73,9 +76,11 @@ class Billed:
     issued: Issued
     new: bool
     revised: tuple[Revised, ...]
+    revisions: tuple[Revised, ...]
     sheets: tuple[Sheet, ...]
-    contents: Anchored | None
+    contents: Anchored
     cards: Mapping[str, Card]
+    notes: tuple[str, ...]
 
 
 def understand(file: Path, month: Month, meters: Sequence[Path], archive: Archive, labels: Labels | None) -> Understood:
@@ -86,12 +91,13 @@ def understand(file: Path, month: Month, meters: Sequence[Path], archive: Archiv
     shelf = archive.shelf(month)
     given = load(file)
     _require_own(given, file, archive)
-    billing, community = _billing(given, file), load(shelf.community_file or file)
+    closed, kept = _billing(given, file).closed, shelf.community_file or file
+    community = load(kept)
     deliveries, fresh = shelf.deliveries(), bool(meters) and not shelf.holds(meters)
     if fresh:
         deliveries.append(list(meters))
-        if billing.closed and month.first <= billing.closed:
-            raise DataError(f"{month} is closed: [billing] closed = {billing.closed} in {file}; no reading changes it.")
+        if closed and month.first <= closed:
+            raise DataError(f"{month} is closed: [billing] closed = {closed} in {file}; no reading changes it.")
     if not deliveries:
         raise DataError(f"There are no readings of {month} yet; name the files of the grid company with --meters.")
     slots, exporting = slots_of(community, month), _exporting(community)
@@ -105,7 +111,8 @@ def understand(file: Path, month: Month, meters: Sequence[Path], archive: Archiv
     found = metered(community, month, report)
     comparison.require_sums(community, found)
     told = [*_file_changed(shelf, file), *notes(community, found)]
-    return Understood(community, billing, file, shelf, found, fresh, len(deliveries) - fresh, tuple(told))
+    before = len(deliveries) - fresh
+    return Understood(community, _billing(community, kept), file, closed, shelf, found, fresh, before, tuple(told))
 
 
 def settle_month(
@@ -143,29 +150,38 @@ def _settled(
     with closing(shelf.store()) as store, _chain(archive, community, now) as chain:
         counted = understood.metered.counted
         settled = settle(community, shelf.path, shelf.month, counted, store, progress, understood.metered.fine)
-        books, issued = settled.books, shelf.issued()
+        books, issued, told = settled.books, shelf.issued(), tuple[str, ...]()
         cards: Mapping[str, Card] = {}
-        made = issued.bills if issued else ()
+        new, made = issued is None, issued.bills if issued else ()
         if issued is None:
-            carried, number = _carried(archive, shelf.month), archive.next_number()
-            made, number = _bills(books, understood.billing, shelf.month, carried, on, number)
+            carried, told = _carried(archive, shelf.month, understood.closed)
+            made, number = _bills(books, understood.billing, shelf.month, carried, on, archive.next_number())
         where = chain.enrol(community, [bill.member for bill in made], now) if chain else None
-        found, new = contents(books, understood.metered, made, where), issued is None
         period = books.rules.period
         if issued is None:
+            found = contents(books, understood.metered, made, where)
             if chain:
                 chain.holds(period.start, period.end, found.tree.root)
             issued = Issued(FORMAT, on, number, found.tree.root.hex(), made)
-            shelf.issue(issued)
+            shelf.issue(issued, found.contents)
+        sent = shelf.sent(issued)
         if chain and where:
-            chain.anchor(period.start, period.end, bytes.fromhex(issued.root), now)
+            chain.anchor(period.start, period.end, sent.tree.root, now)
             cards = chain.cards(community, where)
-        as_sent = found if found.tree.root.hex() == issued.root else None
         compared = comparison.compared(understood.metered, books.shared)
-        agreements = tuple(comparison.by_register(community, compared))
-        apart = tuple(comparison.rows(community, compared))
-        pages = tuple(sheets(books, understood.metered, issued, understood.billing))
-        return Billed(understood, agreements, apart, issued, new, settled.revised, pages, as_sent, cards)
+        return Billed(
+            understood,
+            tuple(comparison.by_register(community, compared)),
+            tuple(comparison.rows(community, compared)),
+            issued,
+            new,
+            settled.revised,
+            settled.revisions,
+            tuple(sheets(shelf.month, issued, sent, understood.billing)),
+            sent,
+            cards,
+            told,
+        )
 
 
 def _chain(archive: Archive, community: Community, now: int) -> AbstractContextManager[Chain | None]:
@@ -238,15 +254,25 @@ def _bills(
     return tuple(made), number
 
 
-def _carried(archive: Archive, month: Month) -> list[tuple[Line, Party]]:
-    """What has changed of earlier months since it was billed, as lines, each with whom it is for."""
-    sent = archive.lines()
-    return [
-        each
-        for earlier in archive.months()
-        if earlier < month
-        for each in _changed(archive.shelf(earlier), {key: sent[at, key] for at, key in sent if at == earlier})
-    ]
+def _carried(archive: Archive, month: Month, closed: date | None) -> tuple[list[tuple[Line, Party]], tuple[str, ...]]:
+    """What has changed of earlier months since it was billed, as lines, each with whom it is for.
+
+    What has changed of months that are closed is not carried; of each there is a sentence.
+    """
+    sent, carried, told = archive.lines(), list[tuple[Line, Party]](), []
+    for earlier in archive.months():
+        if earlier >= month:
+            continue
+        changed = list(_changed(archive.shelf(earlier), {key: sent[at, key] for at, key in sent if at == earlier}))
+        if not (closed and earlier.first <= closed):
+            carried += changed
+        elif changed:
+            lines, whose = len(changed), len({each.key.member for each, _ in changed})
+            told.append(
+                f"{earlier} is closed: [billing] closed = {closed}. What was settled anew since its bills is on no "
+                f"bill: {many(lines, 'line')} of {many(whose, 'member')}."
+            )
+    return carried, tuple(told)
 
 
 def _changed(shelf: Shelf, sent: Mapping[Key, Sequence[tuple[str, Line]]]) -> Iterator[tuple[Line, Party]]:

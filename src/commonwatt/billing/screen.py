@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from commonwatt.billing.lines import FED_IN, TAKEN, MemberBill
-from commonwatt.billing.outputs import payments, revisions
+from commonwatt.billing.outputs import moves, payments
 from commonwatt.billing.run import Billed
 from commonwatt.plain import many, plain
 
@@ -25,7 +25,7 @@ def render(billed: Billed) -> RenderableType:
     parts += [Text(line) for line in _agreement(billed)]
     if billed.revised:
         parts.append(_revised(billed))
-    parts += [Text(plain(note)) for note in (*_bank(billed), *understood.notes)]
+    parts += [Text(plain(note)) for note in (*_bank(billed), *billed.notes, *understood.notes)]
     return Group(*parts)
 
 
@@ -94,7 +94,7 @@ def _bank(billed: Billed) -> list[str]:
 def _revised(billed: Billed) -> Table:
     """What the slots that were settled anew moved, by member."""
     sums: dict[str, list[float]] = {}
-    for row in revisions(billed):
+    for row in moves(billed, billed.revised):
         own = sums.setdefault(row["member"], [0.0, 0.0, 0.0])
         for place, name in enumerate(("money before", "money", "difference")):
             own[place] += row[name]

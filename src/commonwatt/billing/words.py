@@ -17,7 +17,6 @@ from commonwatt.billing.month import Month
 from commonwatt.billing.sepa import obstacle_to_debit
 from commonwatt.billing.sheet import Sheet
 from commonwatt.community.billing import Party
-from commonwatt.plain import many
 from commonwatt.units import decimal_text, price_text, round_half_up
 
 HEAD: Final = ("What for", "Metering point", "kWh", "Price per kWh", "Net", "VAT", "Gross")
@@ -162,13 +161,9 @@ def comparison(sheet: Sheet) -> Comparison | None:
 
 
 def readings(sheet: Sheet) -> str:
-    """How the meters' values were obtained, and what was settled anew."""
+    """How the meters' values were obtained."""
     told = ", ".join(f"{count} {word}" for word, count in sheet.readings if count)
-    first = f"Readings: {told}." if told else "There are no readings."
-    if not sheet.corrected:
-        return first
-    again = "was" if sheet.corrected == 1 else "were"
-    return f"{first} {many(sheet.corrected, 'quarter hour')} {again} settled anew since the first bill of them."
+    return f"Readings: {told}." if told else "There are no readings."
 
 
 def check(sheet: Sheet) -> tuple[str, str, tuple[str, ...]]:

@@ -97,9 +97,12 @@ class Meters:
             for place, (meter, header) in enumerate(zip(self.meters, file.names, strict=True))
             if meter.name in wanted or header in wanted
         ]
-        names, columns = (tuple(each[place] for place in kept) for each in (file.names, file.columns))
-        letters = tuple(file.letters[place] for place in kept if file.letters)
-        read = replace(file, names=names, columns=columns, letters=letters)
+        read = replace(
+            file,
+            names=tuple(file.names[place] for place in kept),
+            columns=tuple(file.columns[place] for place in kept),
+            letters=tuple(file.letters[place] for place in kept if file.letters),
+        )
         return Meters(read, tuple(self.meters[place] for place in kept))
 
     @property

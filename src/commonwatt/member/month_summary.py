@@ -52,7 +52,7 @@ def month_summary(document: Mapping[str, Any], proof: Proof) -> Summary:
 def _moved(content: Mapping[str, Any]) -> Iterator[Moved]:
     slots = (content["period"]["until"] - content["period"]["from"]) // content["slotSeconds"]
     sums = {name: [0] * slots for pair in _ENERGY.values() for name in pair}
-    for register in content["registers"]:
+    for register in content.get("netted", content["registers"]):
         rest, local = _ENERGY[register["direction"]]
         for place, (wh, shared) in enumerate(zip(register["wh"], register.get("shared", [0] * slots), strict=True)):
             sums[rest][place] += wh - shared

@@ -80,7 +80,7 @@ def whole(given: Any) -> Mapping[str, Any]:
     document = table(given, ("content", "anchor", "page"), "the document")
     content, page = document["content"], table(document["page"], ("content", "siblings"), "the page")["content"]
     for said, keys, form, what in ((content, _BILL, FORMAT, "the content"), (page, _PAGE, PAGE, "the page")):
-        more = ("unit",) if isinstance(said, dict) and "unit" in said else ()
+        more = [key for key in ("unit", "netted") if isinstance(said, dict) and key in said]
         require(table(said, (*keys, *more), what)["format"] == form, f"{what} is of another format than {form}.")
     shared = (*_COMMON[1:], "unit")
     same = [content.get(key) for key in shared] == [page.get(key) for key in shared]
@@ -101,6 +101,7 @@ def whole(given: Any) -> Mapping[str, Any]:
     _whole_page(page, span // seconds)
     for register in _list(content["registers"]):
         _whole_register(register, span // seconds)
+    _whole_netted(content, page, span // seconds)
     for each in _list(content["documents"]):
         _whole_document(each)
     _whole(content["payable"], -_MOST)
@@ -129,7 +130,7 @@ def adds_up(document: Mapping[str, Any]) -> Month:
     """What a document says of itself is right: shares, sums and root; no chain is asked. Raises VerificationError."""
     _root(document)
     content, page = document["content"], document["page"]["content"]
-    checked = [_shared_by_rule(register, page) for register in content["registers"]]
+    checked = [_shared_by_rule(each, page) for each in _sharing(content)]
     lines = [line for each in content["documents"] for line in each["lines"]]
     billed = _documents(content, page)
     corrections = sum("corrects" in line for line in lines)
@@ -170,8 +171,18 @@ def _root(document: Mapping[str, Any]) -> bytes:
 _CHANGED: Final = "The bill's content is not what was anchored: at least one figure in it was changed."
 
 
+def _sharing(content: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """What shares: each register, or what all of them together took and fed in, each with a name."""
+    if "netted" not in content:
+        return list(content["registers"])
+    return [{**each, "name": content["member"]["id"]} for each in content["netted"]]
+
+
 def _shared_by_rule(register: Mapping[str, Any], page: Mapping[str, Any]) -> bool:
-    """Whether the rule says what a register shares; where it does, it is so in every slot, and over all of them."""
+    """Whether the rule says what a register shares; where it does, it is so in every slot.
+
+    Over all of them, too, where rounding is carried on, as it is from register to register.
+    """
     kind, name = page["rule"]["shares"], register["name"]
     if "shared" not in register or kind not in (PRO_RATA, STATIC):
         return False
@@ -187,7 +198,8 @@ def _shared_by_rule(register: Mapping[str, Any], page: Mapping[str, Any]) -> boo
         require(wh <= all_, f"Slot {at}: {name} counted more than all together.")
         require(abs(shared - exact) < 1, f"Slot {at}: {name} shared {shared} Wh, by the rule it is {float(exact):.3f}.")
         drift += shared - exact
-    require(abs(drift) < _DRIFT, f"Over the month {name} shared {float(drift):+.3f} Wh more than by the rule.")
+    whole = page["rule"]["by"] != "registers" or abs(drift) < _DRIFT
+    require(whole, f"Over the month {name} shared {float(drift):+.3f} Wh more than by the rule.")
     return True
 
 
@@ -197,7 +209,7 @@ def _documents(content: Mapping[str, Any], page: Mapping[str, Any]) -> bool:
     Returns whether the page lets a member reckon the former.
     """
     month, documents = _month(content), content["documents"]
-    due = _due(content["registers"], page)
+    due = _due(content, page)
     require(len({each["number"] for each in documents}) == len(documents), "Two documents have one number.")
     for each in documents:
         rate = _rate(each["vat"]["rate"])
@@ -215,7 +227,7 @@ def _documents(content: Mapping[str, Any], page: Mapping[str, Any]) -> bool:
         for sum_, part in (("net", "net"), ("tax", "vat"), ("gross", "gross")):
             total = sum(line[part] for line in each["lines"])
             require(each[sum_] == total, f"{each['number']}: its lines add up to {total} cents {sum_}.")
-    unbilled = [name for (_, name), (wh, net, _) in (due or {}).items() if wh or net]
+    unbilled = [name or content["member"]["id"] for (_, name), (wh, net, _) in (due or {}).items() if wh or net]
     require(not unbilled, f"No document has the energy of {', '.join(unbilled)}.")
     payable = sum(each["gross"] for each in documents)
     require(content["payable"] == payable, f"The documents add up to {payable} cents.")
@@ -225,13 +237,13 @@ def _documents(content: Mapping[str, Any], page: Mapping[str, Any]) -> bool:
 _Owed = tuple[int, int, int | None]
 
 
-def _due(registers: Sequence[Mapping[str, Any]], page: Mapping[str, Any]) -> dict[tuple[str, str], _Owed] | None:
-    """What each register owes, by direction and name; None where the page does not let a member reckon it."""
-    if page["rule"]["shares"] == OTHER or page["rule"]["by"] != "registers":
+def _due(content: Mapping[str, Any], page: Mapping[str, Any]) -> dict[tuple[str, str], _Owed] | None:
+    """What each register owes, or the member, by direction and point; None where the page lets no member reckon it."""
+    if page["rule"]["shares"] == OTHER:
         return None
     due = dict[tuple[str, str], _Owed]()
-    for each in registers:
-        side = each["direction"], each["name"]
+    for each in _sharing(content):
+        side = each["direction"], "" if "netted" in content else each["name"]
         require(side not in due, f"{each['name']} is counted twice.")
         require("shared" in each, f"What {each['name']} shared is missing.")
         due[side] = _owed(each, page)
@@ -253,7 +265,7 @@ def _line(document: Mapping[str, Any], line: Mapping[str, Any], rate: Fraction) 
 
 def _energy(number: str, line: Mapping[str, Any], due: dict[tuple[str, str], _Owed]) -> None:
     """A line is one of what is due, and the only one of it."""
-    name = f"{line['line']} of {line['point']}"
+    name = " of ".join(filter(None, (line["line"], line["point"])))
     owed = due.pop((_ENERGY[line["line"]], line["point"]), None)
     require(owed is not None, f"{number}: {name} is of no register of this bill, or twice there.")
     said, (wh, net, price) = (line.get("wh"), line["net"], line.get("price")), owed or (0, 0, None)
@@ -296,20 +308,48 @@ def _whole_page(page: Mapping[str, Any], slots: int) -> None:
 
 
 def _whole_register(register: Any, slots: int) -> None:
-    more = [key for key in ("shared", "share") if isinstance(register, dict) and key in register]
-    said = table(register, ("name", "direction", "wh", "marked", *more), "a register")
-    if "share" in said:
-        _fraction(said["share"])
-    require(isinstance(said["name"], str) and said["direction"] in ("import", "export"), "a register has no direction.")
-    counted = _column(said["wh"], slots)
-    if "shared" in said:
-        fits = all(0 <= part <= wh for part, wh in zip(_column(said["shared"], slots), counted, strict=True))
-        require(fits, f"{said['name']} shared more than it counted.")
+    said = _whole_share(register, ("name", "values", "marked"), slots)
+    require(isinstance(said["name"], str), "a register has no name.")
+    require(isinstance(said["values"], dict), "how values were obtained is no table.")
+    require(sum(map(_whole, said["values"].values())) <= slots, f"{said['name']} has more values than slots.")
     require(isinstance(said["marked"], dict), "the marks are no table.")
     for spans in said["marked"].values():
         for span in _list(spans):
             require(len(_list(span)) == 2, "a mark is no first and last slot.")
             require(0 <= _whole(span[0]) <= _whole(span[1]) < slots, "a mark is of no slot of the month.")
+
+
+def _whole_share(given: Any, keys: Sequence[str], slots: int) -> Mapping[str, Any]:
+    """What was counted one way, and shared of it, with these keys besides."""
+    more = [key for key in ("shared", "share") if isinstance(given, dict) and key in given]
+    said = table(given, ("direction", "wh", *keys, *more), "a register")
+    if "share" in said:
+        _fraction(said["share"])
+    require(said["direction"] in ("import", "export"), "a register has no direction.")
+    counted = _column(said["wh"], slots)
+    if "shared" in said:
+        fits = all(0 <= part <= wh for part, wh in zip(_column(said["shared"], slots), counted, strict=True))
+        require(fits, f"{said.get('name', 'the member')} shared more than it counted.")
+    return said
+
+
+def _whole_netted(content: Mapping[str, Any], page: Mapping[str, Any], slots: int) -> None:
+    """Where members trade on net, and there alone, a bill has what its registers come to in every slot."""
+    require(("netted" in content) == (page["rule"]["by"] == "net"), "the bill shares otherwise than the page says.")
+    if "netted" not in content:
+        return
+    net = [_whole_share(each, (), slots) for each in _list(content["netted"])]
+    require(len({each["direction"] for each in net}) == len(net), "what was netted stands twice.")
+    flows = [_flow(content["registers"], slots), _flow(net, slots)]
+    require(flows[0] == flows[1], "what was netted is not what the registers come to.")
+    both = any(sum(map(bool, each)) > 1 for each in zip(*(each["wh"] for each in net), strict=True))
+    require(not both, "what was netted goes both ways.")
+
+
+def _flow(registers: Sequence[Mapping[str, Any]], slots: int) -> list[int]:
+    """What was drawn less what was fed in, slot by slot."""
+    signed = [[wh if each["direction"] == "import" else -wh for wh in each["wh"]] for each in registers]
+    return [sum(each) for each in zip(*signed, [0] * slots, strict=True)]
 
 
 def _whole_document(given: Any) -> None:
