@@ -154,7 +154,7 @@ def adds_up(folder: Path, seed: int, most: int, hour: int) -> None:
         # Each line is rounded by half a cent at most.
         assert abs(sum(line.net for line in energy)) <= len(energy) / 2
         sums = totals(billed.issued.bills)
-        table = list(csv.DictReader(io.StringIO(charges_csv(billed.issued.bills))))
+        table = list(csv.DictReader(io.StringIO(charges_csv(billed.issued.bills, "EUR"))))
         written = {name: sum(round(float(row[name]) * 100) for row in table) for name in ("net", "VAT", "gross")}
         assert written["gross"] == sum(bill.total for bill in billed.issued.bills) == sums.invoices - sums.credit_notes
         assert written == {name: sum(getattr(line, of) for line in lines) for name, of in COLUMNS.items()}

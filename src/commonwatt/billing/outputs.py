@@ -95,7 +95,7 @@ def _cards(billed: Billed, folder: Path) -> Iterator[Path]:
 
 
 def _tables(billed: Billed, out: Path) -> Iterator[Path]:
-    yield _written(out / "charges.csv", charges_csv(billed.issued.bills))
+    yield _written(out / "charges.csv", charges_csv(billed.issued.bills, billed.understood.community.currency))
     if billed.agreements:
         head = ("member", "register", "time", "grid company kWh", "ours kWh", "difference kWh")
         yield _written(out / "comparison.csv", _csv(head, billed.apart))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from decimal import Decimal
 from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from commonwatt.billing.lines import FED_IN, TAKEN, MemberBill
+from commonwatt.billing.lines import FED_IN, TAKEN, MemberBill, cents_text
 from commonwatt.billing.outputs import moves, payments
 from commonwatt.billing.run import Billed
 from commonwatt.plain import many, plain
@@ -30,32 +32,33 @@ def render(billed: Billed) -> RenderableType:
 
 
 def _bills(billed: Billed) -> Table:
+    currency = billed.understood.community.currency
     table = Table("member", box=None, pad_edge=False, header_style="dim")
     for column in (
         "from neighbours",
         "to neighbours",
         "net",
         "VAT",
-        f"to pay [{billed.understood.community.currency}]",
+        f"to pay [{currency}]",
     ):
         table.add_column(column, justify="right")
     bills = billed.issued.bills
     for bill in bills[:_MOST]:
-        table.add_row(plain(bill.member), *_row([bill]))
+        table.add_row(plain(bill.member), *_row([bill], currency))
     if len(bills) > _MOST:
         table.add_row(f"and {many(len(bills) - _MOST, 'member')} more")
-    table.add_row("all", *_row(bills), style="bold")
+    table.add_row("all", *_row(bills, currency), style="bold")
     return table
 
 
-def _row(bills: tuple[MemberBill, ...] | list[MemberBill]) -> tuple[str, ...]:
+def _row(bills: Sequence[MemberBill], currency: str) -> tuple[str, ...]:
     lines = [line for bill in bills for line in bill.lines]
     taken, fed = (sum(line.wh or 0 for line in lines if line.key.kind == kind) for kind in (TAKEN, FED_IN))
     net, vat = sum(line.net for line in lines), sum(line.vat for line in lines)
     return (
         f"{taken / 1000:,.3f} kWh",
         f"{fed / 1000:,.3f} kWh",
-        *(f"{each / 100:,.2f}" for each in (net, vat, net + vat)),
+        *(f"{Decimal(cents_text(each, currency)):,}" for each in (net, vat, net + vat)),
     )
 
 

@@ -26,7 +26,7 @@ from commonwatt.plain import many
 from commonwatt.proof import root_of
 from commonwatt.records import Anchor
 from commonwatt.records.schema import to_bytes
-from commonwatt.units import WH_PER_KWH, decimal_text, round_half_up, rounded
+from commonwatt.units import WH_PER_KWH, decimal_text, minor_unit, round_half_up, rounded
 
 if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
@@ -45,7 +45,7 @@ _MOST_SLOTS: Final = 50_000
 _DRIFT: Final = 20
 """What rounding may add up to over all slots [Wh]: it is carried on, so that it does not grow with them."""
 CENT: Final = 10_000
-"""[micro-currency]"""
+"""A hundredth of a currency [micro-currency]."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Month:
     """What was checked of a bill on account.
 
     slots, lines : of the month, and of its documents
-    payable : what the member pays, or receives below 0 [cents]
+    payable : what the member pays, or receives below 0 [hundredths of the currency]
     corrections : lines that correct earlier months; share : whether the member's share was checked by the rule
     billed : whether its lines of energy were checked to be what its registers shared, at the page's prices
     """
@@ -130,6 +130,7 @@ def adds_up(document: Mapping[str, Any]) -> Month:
     """What a document says of itself is right: shares, sums and root; no chain is asked. Raises VerificationError."""
     _root(document)
     content, page = document["content"], document["page"]["content"]
+    payable = Fraction(content["payable"] * minor_unit(content["currency"]), CENT)
     checked = [_shared_by_rule(each, page) for each in _sharing(content)]
     lines = [line for each in content["documents"] for line in each["lines"]]
     billed = _documents(content, page)
@@ -140,7 +141,7 @@ def adds_up(document: Mapping[str, Any]) -> Month:
         content["currency"],
         len(page["shared"]),
         len(lines),
-        content["payable"],
+        rounded(payable),
         corrections,
         billed and all(checked),
         billed,
@@ -283,7 +284,7 @@ def _owed(register: Mapping[str, Any], page: Mapping[str, Any]) -> _Owed:
     wh, worth = sum(shared), sum(wh * each for wh, each in zip(shared, prices, strict=True))
     sign = 1 if register["direction"] == "import" else -1
     mean = round_half_up(Fraction(worth * unit, wh)) if wh else None
-    return wh, rounded(Fraction(sign * worth * unit, WH_PER_KWH * CENT)), mean
+    return wh, rounded(Fraction(sign * worth * unit, WH_PER_KWH * minor_unit(page["currency"]))), mean
 
 
 def _month(content: Mapping[str, Any]) -> str:
