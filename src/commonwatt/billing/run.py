@@ -43,6 +43,7 @@ class Understood:
     """What the files say, before anything is kept.
 
     community, billing : of the file that the month goes by; file : the one that was given
+    ledger : of the month, as of `LedgerChoice.kind`; a node is where the file that was given says it is now
     closed : the last day whose bills nothing changes any more, by the file that was given; None = none
     fresh : whether there are new files; before : how many deliveries were kept
     """
@@ -50,6 +51,7 @@ class Understood:
     community: Community
     billing: Billing
     file: Path
+    ledger: str
     closed: date | None
     shelf: Shelf
     metered: Metered
@@ -111,8 +113,11 @@ def understand(file: Path, month: Month, meters: Sequence[Path], archive: Archiv
     found = metered(community, month, report)
     comparison.require_sums(community, found)
     told = [*_file_changed(shelf, file), *notes(community, found)]
-    before = len(deliveries) - fresh
-    return Understood(community, _billing(community, kept), file, closed, shelf, found, fresh, before, tuple(told))
+    before, kinds = len(deliveries) - fresh, (community.ledger.kind, given.ledger.kind)
+    ledger = kinds["none" not in kinds]
+    return Understood(
+        community, _billing(community, kept), file, ledger, closed, shelf, found, fresh, before, tuple(told)
+    )
 
 
 def settle_month(
@@ -147,7 +152,7 @@ def _settled(
         shelf.keep(meters)
     if shelf.community_file is None:
         shelf.begin(understood.file, community)
-    with closing(shelf.store()) as store, _chain(archive, community, now) as chain:
+    with closing(shelf.store()) as store, _chain(archive, understood, now) as chain:
         counted = understood.metered.counted
         settled = settle(community, shelf.path, shelf.month, counted, store, progress, understood.metered.fine)
         books, issued, told = settled.books, shelf.issued(), tuple[str, ...]()
@@ -184,13 +189,13 @@ def _settled(
         )
 
 
-def _chain(archive: Archive, community: Community, now: int) -> AbstractContextManager[Chain | None]:
+def _chain(archive: Archive, understood: Understood, now: int) -> AbstractContextManager[Chain | None]:
     """The chain of the books, where the community has one."""
-    if community.ledger.kind == "none":
+    if understood.ledger == "none":
         return nullcontext()
     from commonwatt.billing.ledger import opened
 
-    return opened(archive.path, community, now)
+    return opened(archive.path, understood.community, understood.ledger, now)
 
 
 def _billing(community: Community, file: Path) -> Billing:
@@ -199,10 +204,7 @@ def _billing(community: Community, file: Path) -> Billing:
     if not any(member.points for member in community.members):
         raise ConfigError(str(file), [Finding("members", "have no points: the metering points whose energy is billed")])
     ledger = community.ledger
-    if ledger.kind not in ("none", "embedded"):
-        told = f'is {ledger.kind}: months are settled on a chain beside the books, kind = "embedded", or on none'
-        raise ConfigError(str(file), [Finding("ledger.kind", told)])
-    if ledger.kind == "embedded" and ledger.collateral != "none":
+    if ledger.kind != "none" and ledger.collateral != "none":
         told = 'is missing: write collateral = "none", as bills after the fact are on account, or kind = "none"'
         raise ConfigError(str(file), [Finding("ledger.collateral", told)])
     if far := elsewhere(community):
