@@ -8,9 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from month_cases import OCTOBER, counted, settled, write_export
+from month_cases import CHAINED, OCTOBER, counted, settled, write_export
 from shell import Shell
-from test_on_account import CHAINED
 
 from commonwatt.billing.outputs import payments, write
 from commonwatt.units import MICRO, rounded

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
-from shutil import copytree
 from typing import Any
 
-import httpx
 import pytest
-from commands import Commands
-from month_cases import COMMUNITY, NOVEMBER, NOW, OCTOBER, community, counted, settled, write_export
-from node_processes import free_port, node_at, reach
-from nodes import anvil
+from month_cases import CHAINED, COMMUNITY, NOVEMBER, OCTOBER, community, counted, sealed, settled, write_export
 from shell import Shell
 
-from commonwatt.accounts.document import anchored
 from commonwatt.billing.archive import Archive
 from commonwatt.billing.outputs import write
 from commonwatt.billing.run import understand
-from commonwatt.errors import ConfigError, LedgerError, StoreError, VerificationError
+from commonwatt.errors import ConfigError, VerificationError
 from commonwatt.member import on_account
 from commonwatt.member.summary import summary
-
-CHAINED = COMMUNITY.replace('kind = "none"', 'collateral = "none"')
 
 
 @pytest.fixture(scope="module")
@@ -86,17 +78,6 @@ def test_the_bill_of_another_community_is_refused(october: Path, said: Shell, tm
     assert found.code == 8
     assert "your card" in found.err
     assert said("verify", october / "bills/anna.json", "--card", october / "cards/ben.json").code == 8
-
-
-def sealed(document: dict[str, Any]) -> dict[str, Any]:
-    """The document under a root of its own, as an operator could make it who anchors it."""
-    tree = anchored([document["page"]["content"], document["content"]]).tree
-    ways = [[f"0x{each.hex()}" for each in tree.proof(place)] for place in (0, 1)]
-    return {
-        "content": document["content"],
-        "anchor": {"root": f"0x{tree.root.hex()}", "index": 1, "siblings": ways[1]},
-        "page": {"content": document["page"]["content"], "siblings": ways[0]},
-    }
 
 
 def busy(document: dict[str, Any]) -> int:
@@ -243,77 +224,6 @@ def test_a_digit_that_was_changed_is_seen(ben: dict[str, Any], said: Shell, octo
         assert said("verify", changed, *ledger).code == 8
 
 
-NETTED = CHAINED.replace('by = "registers"', 'by = "net"')
-
-
-@pytest.mark.parametrize("key", ["", '\nkey = "static"\nshares = "0.4, 0.1, 0.25, 0.2"'], ids=["pro rata", "static"])
-def test_who_trades_on_net_reckons_its_share_too(said: Shell, tmp_path: Path, key: str) -> None:
-    text = NETTED.replace('price = "0.1107"', f'price = "0.1107"{key}')
-    billed = settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))], text)
-    write(billed, tmp_path)
-    pages = {sheet.bill.member: sheet for sheet in billed.sheets}
-    for name in ("anna", "ben", "cleo", "plant"):
-        found = said("verify", tmp_path / f"bills/{name}.json", "--card", tmp_path / f"cards/{name}.json")
-        assert found.code == 0, found.err
-        assert "In each of 745 slots its share is the rule's, less than a Wh off" in found.out
-        assert "at the prices of the community's page" in found.out
-        content = json.loads((tmp_path / f"bills/{name}.json").read_text())["content"]
-        shared = {each["direction"]: sum(each["shared"]) for each in content["netted"]}
-        assert sum(shared.values()) > 0
-        days = pages[name].days
-        assert shared == {"import": sum(day.bought for day in days), "export": sum(day.sold for day in days)}
-
-
-def less_netted(document: dict[str, Any]) -> None:
-    netted = document["content"]["netted"][0]
-    place = next(at for at, shared in enumerate(netted["shared"]) if shared > 5)
-    netted["shared"][place] -= 2
-
-
-def netted_otherwise(document: dict[str, Any]) -> None:
-    for each in document["content"]["netted"]:
-        each["wh"][0] += 1
-
-
-def more_than_the_registers(document: dict[str, Any]) -> None:
-    document["content"]["netted"][0]["wh"][0] += 1
-
-
-def nothing_netted(document: dict[str, Any]) -> None:
-    del document["content"]["netted"]
-
-
-def less_energy(document: dict[str, Any]) -> None:
-    line = document["content"]["documents"][0]["lines"][0]
-    line["wh"] -= 1000
-
-
-@pytest.mark.parametrize(
-    ("lie", "told"),
-    [
-        (less_netted, r"Slot \d+: ben shared \d+ Wh, by the rule it is"),
-        (netted_otherwise, "what was netted goes both ways"),
-        (more_than_the_registers, "what was netted is not what the registers come to"),
-        (nothing_netted, "the bill shares otherwise than the page says"),
-        (less_energy, r": local energy is \d+ Wh"),
-    ],
-)
-def test_nor_can_an_operator_make_up_what_was_netted(
-    lie: Callable[[dict[str, Any]], None], told: str, tmp_path: Path
-) -> None:
-    billed = settled(
-        tmp_path,
-        OCTOBER,
-        [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))],
-        NETTED.replace('collateral = "none"', 'kind = "none"'),
-    )
-    write(billed, tmp_path)
-    document = json.loads((tmp_path / "bills/ben.json").read_text())
-    lie(document)
-    with pytest.raises(VerificationError, match=told):
-        on_account.adds_up(on_account.whole(sealed(document)))
-
-
 def test_what_a_page_does_not_let_reckon_is_told(tmp_path: Path) -> None:
     """Where a mandate sets limits nobody else knows of, shares and lines are the operators' word."""
     text = COMMUNITY.replace("cleo.points", 'ben.mandate = { max_buy = "0.05" }\ncleo.points')
@@ -334,17 +244,6 @@ def test_bills_of_a_large_plant_are_proved(tmp_path: Path) -> None:
         document = json.loads((tmp_path / f"bills/{name}.json").read_text())
         assert max(document["content"]["registers"][0]["shared"]) > 50_000
         assert on_account.adds_up(on_account.whole(document)).share
-
-
-def test_bills_that_are_lost_are_not_made_otherwise(october: Path, tmp_path: Path) -> None:
-    books = tmp_path / "books"
-    copytree(october / "books", books)
-    issued = books / "2026-10/issued.json"
-    issued.unlink()
-    dearer = CHAINED.replace('member_fee = "2.00"', 'member_fee = "3.00"')
-    with pytest.raises(LedgerError, match=r"put issued\.json of the month back"):
-        settled(tmp_path, OCTOBER, [], dearer)
-    assert not issued.exists()
 
 
 def without(document: Any, path: tuple[Any, ...]) -> Any:
@@ -407,69 +306,7 @@ def test_a_static_key_is_reckoned_too(said: Shell, tmp_path: Path) -> None:
         on_account.adds_up(on_account.whole(sealed(document)))
 
 
-def test_half_of_a_chain_is_refused(tmp_path: Path) -> None:
-    export = [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))]
-    settled(tmp_path, OCTOBER, export, CHAINED)
-    for name in ("ledger.sqlite", "operator.key"):
-        file = tmp_path / "books" / name
-        kept = file.rename(tmp_path / name)
-        with pytest.raises(StoreError, match="is missing; put it back"):
-            settled(tmp_path, OCTOBER, export, CHAINED)
-        kept.rename(file)
-    assert not settled(tmp_path, OCTOBER, export, CHAINED).new
-
-
 def test_deposits_are_not_settled_after_the_fact(tmp_path: Path) -> None:
     file = community(tmp_path, COMMUNITY.replace('kind = "none"', ""))
     with pytest.raises(ConfigError, match="on account"):
         understand(file, OCTOBER, [], Archive(tmp_path / "books"), None)
-
-
-def test_a_node_that_the_community_names_holds_the_roots(said: Shell, tmp_path: Path) -> None:
-    export = [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))]
-    with anvil(NOW - 10) as (url, _):
-        text = CHAINED.replace("[ledger]", f'[ledger]\nkind = "{url}"')
-        write(settled(tmp_path, OCTOBER, export, text), tmp_path)
-        more = [write_export(tmp_path / "c.csv", NOVEMBER, counted(NOVEMBER, 2))]
-        write(settled(tmp_path, NOVEMBER, more, text), tmp_path)
-        assert not (tmp_path / "books/ledger.sqlite").exists()
-        for folder in (tmp_path, tmp_path / "2026-10"):
-            card = tmp_path / "cards/ben.json"
-            found = said("verify", folder / "bills/ben.json", "--card", card, "--ledger", url)
-            assert found.code == 0, found.err
-    # The node is another one now.
-    with anvil(NOW - 10) as (url, _):
-        elsewhere = CHAINED.replace("[ledger]", f'[ledger]\nkind = "{url}"')
-        with pytest.raises(LedgerError, match="does not hold the contracts of these books"):
-            settled(tmp_path, OCTOBER, [], elsewhere)
-    with pytest.raises(LedgerError, match=url):
-        settled(tmp_path, OCTOBER, [], elsewhere)
-
-
-@pytest.fixture
-def commands() -> Iterator[Commands]:
-    started = Commands()
-    yield started
-    started.close()
-
-
-def test_a_node_of_a_network_does_as_well(said: Shell, commands: Commands, tmp_path: Path) -> None:
-    """It goes by its own clock, and the operator pays for its transactions."""
-    village, port = tmp_path / "net", free_port()
-    assert said("chain", "init", village, "--nodes", 1, "--period", 1).code == 0
-    (tmp_path / "log").touch()
-    commands.start(node_at(village, port), tmp_path / "log")
-    with httpx.Client(trust_env=False) as client:
-        reach(client, port, 1)
-    url = f"http://127.0.0.1:{port}"
-    text = CHAINED.replace("[ledger]", f'[ledger]\nkind = "{url}"')
-    export = [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))]
-    with pytest.raises(LedgerError, match=r"has nothing at .* to pay for transactions with; it is the account of"):
-        settled(tmp_path, OCTOBER, export, text)
-    (tmp_path / "books/operator.key").write_bytes((village / "node-1.key").read_bytes())
-    write(settled(tmp_path, OCTOBER, export, text), tmp_path)
-    for name in ("anna", "plant"):
-        found = said(
-            "verify", tmp_path / f"bills/{name}.json", "--card", tmp_path / f"cards/{name}.json", "--ledger", url
-        )
-        assert found.code == 0, found.err

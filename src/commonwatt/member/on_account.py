@@ -5,12 +5,12 @@ its share by the rule, less than a Wh off, of what the community's page says was
 each line is the shared energy at the page's price, with its VAT, and the documents add up. That the readings are what
 the meters counted, what others counted, fees, and what lines correct of earlier months is the operators' word.
 
-The document's form is `accounts.on_account`'s; what it says of prices is checked against nothing but the page.
+The document's form is `accounts.on_account`'s, which `member.month_form` requires; what it says of prices is checked
+against nothing but the page.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from commonwatt.accounts.document import content_hash
-from commonwatt.accounts.on_account import FORMAT, OTHER, PAGE, PRO_RATA, STATIC, nominal
+from commonwatt.accounts.on_account import FORMAT, OTHER, PRO_RATA, STATIC, nominal
 from commonwatt.errors import RecordError, VerificationError
-from commonwatt.member.page import require, table
-from commonwatt.plain import many
+from commonwatt.member.month_form import fraction, listed, number
+from commonwatt.member.month_form import whole as whole
+from commonwatt.member.page import require
 from commonwatt.proof import root_of
 from commonwatt.records import Anchor
 from commonwatt.records.schema import to_bytes
@@ -32,16 +33,8 @@ if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
     from commonwatt.member.card import Card
 
-_COMMON: Final = ("format", "community", "currency", "timezone", "period", "slotSeconds", "ledger")
-_BILL: Final = (*_COMMON, "member", "registers", "documents", "payable", "elsewhere")
-_PAGE: Final = (*_COMMON, "rule", "drawn", "fed", "shared", "price", "files")
-_DOCUMENT: Final = ("number", "title", "issued", "due", "from", "to", "vat", "lines", "net", "tax", "gross")
-_LINE: Final = ("line", "point", "month", "net", "vat", "gross", "creditor")
 _ENERGY: Final = {"local energy": "import", "local feed-in": "export"}
 _KINDS: Final = (*_ENERGY, "member fee", "point fee")
-_MOST: Final = 1 << 62
-"""Of a figure, in either direction."""
-_MOST_SLOTS: Final = 50_000
 _DRIFT: Final = 20
 """What rounding may add up to over all slots [Wh]: it is carried on, so that it does not grow with them."""
 CENT: Final = 10_000
@@ -75,44 +68,6 @@ def is_on_account(document: Any) -> bool:
     return isinstance(content, dict) and content.get("format") == FORMAT
 
 
-def whole(given: Any) -> Mapping[str, Any]:
-    """The document, when it has the parts of a bill on account and no others. Raises VerificationError."""
-    document = table(given, ("content", "anchor", "page"), "the document")
-    content, page = document["content"], table(document["page"], ("content", "siblings"), "the page")["content"]
-    for said, keys, form, what in ((content, _BILL, FORMAT, "the content"), (page, _PAGE, PAGE, "the page")):
-        more = [key for key in ("unit", "netted") if isinstance(said, dict) and key in said]
-        require(table(said, (*keys, *more), what)["format"] == form, f"{what} is of another format than {form}.")
-    shared = (*_COMMON[1:], "unit")
-    same = [content.get(key) for key in shared] == [page.get(key) for key in shared]
-    require(same, "the bill and the page are not of one month of one community.")
-    table(document["anchor"], ("root", "index", "siblings"), "the anchor")
-    period = table(content["period"], ("from", "until"), "the period")
-    seconds = _whole(content["slotSeconds"], 1)
-    _whole(content.get("unit", 1), 1)
-    span = _whole(period["until"]) - _whole(period["from"])
-    require(0 < span <= _MOST_SLOTS * seconds and span % seconds == 0, "the period is no whole number of slots.")
-    member = table(content["member"], ("index", "id", "account"), "the member")
-    if content["ledger"] is None:
-        require(member["index"] is member["account"] is None, "a member has a number on no chain.")
-    else:
-        table(content["ledger"], ("chainId", "community", "settlement"), "the ledger")
-    texts = (content["community"], content["currency"], content["timezone"], member["id"])
-    require(all(isinstance(each, str) for each in texts), "a name is no text.")
-    _whole_page(page, span // seconds)
-    for register in _list(content["registers"]):
-        _whole_register(register, span // seconds)
-    _whole_netted(content, page, span // seconds)
-    for each in _list(content["documents"]):
-        _whole_document(each)
-    _whole(content["payable"], -_MOST)
-    for each in _list(content["elsewhere"]):
-        line = table(each, ("name", "alone", "shared"), "what others bill")
-        require(isinstance(line["name"], str), "a name is no text.")
-        for key in ("alone", "shared"):
-            _whole(line[key], -_MOST)
-    return document
-
-
 def verify(document: Mapping[str, Any], client: LedgerClient) -> Month:
     """Check a whole document against the contracts of `client`. Raises VerificationError."""
     content, anchor = document["content"], document["anchor"]
@@ -121,7 +76,7 @@ def verify(document: Mapping[str, Any], client: LedgerClient) -> Month:
     anchored = client.anchored(period.start, period.until)
     require(anchored is not None, "The chain holds no bills of this period.")
     require(anchored == root, "The chain holds other bills of this period.")
-    require(_whole(anchor["index"], 1) > 0, "The bill stands where the community's page does.")
+    require(number(anchor["index"], 1) > 0, "The bill stands where the community's page does.")
     require(content.get("unit", 1) == client.unit, "The bill counts money in another unit than the contract.")
     return adds_up(document)
 
@@ -161,8 +116,8 @@ def _root(document: Mapping[str, Any]) -> bytes:
     anchor, page = document["anchor"], document["page"]
     try:
         root = to_bytes(anchor["root"], 32)
-        ways = [[to_bytes(each, 32) for each in _list(listed)] for listed in (anchor["siblings"], page["siblings"])]
-        require(root_of(content_hash(document["content"]), _whole(anchor["index"]), ways[0]) == root, _CHANGED)
+        ways = [[to_bytes(each, 32) for each in listed(way)] for way in (anchor["siblings"], page["siblings"])]
+        require(root_of(content_hash(document["content"]), number(anchor["index"]), ways[0]) == root, _CHANGED)
         require(root_of(content_hash(page["content"]), 0, ways[1]) == root, _CHANGED)
     except RecordError as error:
         raise VerificationError(f"The bill's way to its root cannot be read: {error}") from None
@@ -188,7 +143,7 @@ def _shared_by_rule(register: Mapping[str, Any], page: Mapping[str, Any]) -> boo
     if "shared" not in register or kind not in (PRO_RATA, STATIC):
         return False
     draws, drift = register["direction"] == "import", Fraction(0)
-    agreed = _fraction(register["share"]) if kind == STATIC and draws else None
+    agreed = fraction(register["share"]) if kind == STATIC and draws else None
     side = page["drawn"] if draws else page["fed"]
     columns = zip(register["wh"], register["shared"], side, page["shared"], strict=True)
     for place, (wh, shared, all_, local) in enumerate(columns):
@@ -294,110 +249,8 @@ def _month(content: Mapping[str, Any]) -> str:
         raise VerificationError("The bill's time or time zone is none.") from None
 
 
-def _whole_page(page: Mapping[str, Any], slots: int) -> None:
-    rule = table(page["rule"], ("mechanism", "by", "shares"), "the rule")
-    require(all(isinstance(each, str) for each in rule.values()), "the rule is no text.")
-    columns = [_column(page[name], slots) for name in ("drawn", "fed", "shared")]
-    least = all(shared <= min(drawn, fed) for drawn, fed, shared in zip(*columns, strict=True))
-    require(least, "more was shared than was drawn or fed in.")
-    price = page["price"]
-    if isinstance(price, list):
-        _column(price, slots)
-    else:
-        _whole(price)
-    require(all(isinstance(each, str) for each in _list(page["files"])), "the files are no list of hashes.")
-
-
-def _whole_register(register: Any, slots: int) -> None:
-    said = _whole_share(register, ("name", "values", "marked"), slots)
-    require(isinstance(said["name"], str), "a register has no name.")
-    require(isinstance(said["values"], dict), "how values were obtained is no table.")
-    require(sum(map(_whole, said["values"].values())) <= slots, f"{said['name']} has more values than slots.")
-    require(isinstance(said["marked"], dict), "the marks are no table.")
-    for spans in said["marked"].values():
-        for span in _list(spans):
-            require(len(_list(span)) == 2, "a mark is no first and last slot.")
-            require(0 <= _whole(span[0]) <= _whole(span[1]) < slots, "a mark is of no slot of the month.")
-
-
-def _whole_share(given: Any, keys: Sequence[str], slots: int) -> Mapping[str, Any]:
-    """What was counted one way, and shared of it, with these keys besides."""
-    more = [key for key in ("shared", "share") if isinstance(given, dict) and key in given]
-    said = table(given, ("direction", "wh", *keys, *more), "a register")
-    if "share" in said:
-        _fraction(said["share"])
-    require(said["direction"] in ("import", "export"), "a register has no direction.")
-    counted = _column(said["wh"], slots)
-    if "shared" in said:
-        fits = all(0 <= part <= wh for part, wh in zip(_column(said["shared"], slots), counted, strict=True))
-        require(fits, f"{said.get('name', 'the member')} shared more than it counted.")
-    return said
-
-
-def _whole_netted(content: Mapping[str, Any], page: Mapping[str, Any], slots: int) -> None:
-    """Where members trade on net, and there alone, a bill has what its registers come to in every slot."""
-    require(("netted" in content) == (page["rule"]["by"] == "net"), "the bill shares otherwise than the page says.")
-    if "netted" not in content:
-        return
-    net = [_whole_share(each, (), slots) for each in _list(content["netted"])]
-    require(len({each["direction"] for each in net}) == len(net), "what was netted stands twice.")
-    flows = [_flow(content["registers"], slots), _flow(net, slots)]
-    require(flows[0] == flows[1], "what was netted is not what the registers come to.")
-    both = any(sum(map(bool, each)) > 1 for each in zip(*(each["wh"] for each in net), strict=True))
-    require(not both, "what was netted goes both ways.")
-
-
-def _flow(registers: Sequence[Mapping[str, Any]], slots: int) -> list[int]:
-    """What was drawn less what was fed in, slot by slot."""
-    signed = [[wh if each["direction"] == "import" else -wh for wh in each["wh"]] for each in registers]
-    return [sum(each) for each in zip(*signed, [0] * slots, strict=True)]
-
-
-def _whole_document(given: Any) -> None:
-    document = table(given, _DOCUMENT, "a document")
-    vat = table(document["vat"], ("rate", "note"), "the VAT")
-    texts = [document[key] for key in ("number", "title", "issued", "due", "from", "to")]
-    require(all(isinstance(each, str) for each in (*texts, vat["note"])), "a document says something that is no text.")
-    for key in ("net", "tax", "gross"):
-        _whole(document[key], -_MOST)
-    for each in _list(document["lines"]):
-        more = [key for key in ("wh", "price", "corrects") if isinstance(each, dict) and key in each]
-        line = table(each, (*_LINE, *more), "a line")
-        named = all(isinstance(line[key], str) for key in ("line", "point", "month", "creditor"))
-        require(named, "a line has no name.")
-        for key in ("net", "vat", "gross", *(key for key in more if key != "corrects")):
-            _whole(line[key], -_MOST)
-        require(isinstance(line.get("corrects", ""), str), "what a line corrects is no number of a document.")
-
-
-def _column(given: Any, slots: int) -> Sequence[int]:
-    require(len(_list(given)) == slots, f"a column has not {many(slots, 'slot')}.")
-    for each in given:
-        _whole(each)
-    return list(given)
-
-
 def _rate(given: Any) -> Fraction:
     """A rate of VAT, below 1."""
-    rate = _fraction(given)
+    rate = fraction(given)
     require(rate < 1, "a rate of VAT is out of bounds.")
     return rate
-
-
-def _fraction(given: Any) -> Fraction:
-    """From 0 to 1, bounded before it is a fraction: an exponent would take as many digits as it says."""
-    found = isinstance(given, str) and re.fullmatch(r"([0-9]{1,18})(?:/([0-9]{1,18}))?", given, re.ASCII)
-    require(bool(found) and not (found and found[2] and not int(found[2])), "a rate or share is no fraction.")
-    fraction = Fraction(given)
-    require(0 <= fraction <= 1, "a rate or share is more than everything.")
-    return fraction
-
-
-def _whole(given: Any, least: int = 0) -> int:
-    require(type(given) is int and least <= given < _MOST, "a figure is no whole number, or beyond all bounds.")
-    return int(given)
-
-
-def _list(given: Any) -> Sequence[Any]:
-    require(isinstance(given, list), "a list is missing.")
-    return list(given)
