@@ -15,15 +15,16 @@ from commonwatt.billing.outputs import payments, write
 from commonwatt.units import MICRO, rounded
 
 DECIMALS = {"VND": 0, "JPY": 0, "HUF": 2, "EUR": 2, "KWD": 3}
-PRICES = {"VND": 2000, "JPY": 20, "HUF": 40, "EUR": Fraction(1, 10), "KWD": Fraction(1, 100)}
+PRICES = {"VND": "2000", "JPY": "20", "HUF": "40", "EUR": "0.1", "KWD": "0.01"}
 
 
 def priced(currency: str) -> str:
     """The community with prices and fees as high as they are in this currency."""
-    text, one = CHAINED.replace('"EUR"', f'"{currency}"'), PRICES[currency]
-    for old, share in (("0.2450", 2), ("0.0620", Fraction(1, 2)), ("0.1107", Fraction(1107, 1000)), ("2.00", 20)):
-        text = text.replace(f'"{old}"', f'"{float(share * one):.5f}"')
-    return text.replace('point_fee = "0.50"', f'point_fee = "{float(Fraction(51, 10) * one):.5f}"')
+    text, one = CHAINED.replace('"EUR"', f'"{currency}"'), Fraction(PRICES[currency])
+    shares = {"0.2450": "2", "0.0620": "0.5", "0.1107": "1.107", "2.00": "20", "0.50": "5.1"}
+    for old, share in shares.items():
+        text = text.replace(f'"{old}"', f'"{float(Fraction(share) * one):.5f}"')
+    return text
 
 
 @pytest.mark.parametrize("currency", DECIMALS)
