@@ -95,13 +95,15 @@ def test_bills_that_were_sent_stay_on_every_paper(tmp_path: Path, by: str) -> No
 def test_bills_that_are_not_as_they_were_sent_are_told(tmp_path: Path) -> None:
     settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))])
     file = tmp_path / "books/2026-10/bills.json"
-    whole = file.read_text()
+    whole, resent = file.read_text(), write_export(tmp_path / "b.csv", OCTOBER, {"A1": counted(OCTOBER, 1)["A1"] // 2})
     for damaged in (whole.replace('"payable":', '"payable":1'), whole[:-1], "7", "[]", ""):
         file.write_text(damaged)
         with pytest.raises(StoreError, match=r"bills\.json is missing, or not as it was sent; put it back"):
-            settled(tmp_path, OCTOBER, [])
+            settled(tmp_path, OCTOBER, [resent])
+    # Nothing was kept of what came meanwhile.
     file.write_text(whole)
-    assert not settled(tmp_path, OCTOBER, []).new
+    again = settled(tmp_path, OCTOBER, [])
+    assert (again.new, again.revised) == (False, ())
 
 
 def test_every_revision_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

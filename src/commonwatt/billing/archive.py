@@ -136,8 +136,10 @@ class Shelf:
             raise StoreError(f"{file} is of another version ({found.format}) of Commonwatt.")
         return found
 
-    def sent(self, issued: Issued) -> Anchored:
-        """The community's page and the bills as they were sent. Raises StoreError where these are not there."""
+    def sent(self) -> tuple[Issued, Anchored] | None:
+        """What was sent, with the community's page and the bills; None before. Raises StoreError where it is no more."""
+        if (issued := self.issued()) is None:
+            return None
         try:
             found = anchored(json.loads(self._sent.read_bytes()))
         except (OSError, ValueError, TypeError, RecordError):
@@ -146,7 +148,7 @@ class Shelf:
             raise StoreError(
                 f"{self._sent} is missing, or not as it was sent; put it back: its root is 0x{issued.root}."
             )
-        return found
+        return issued, found
 
     def issue(self, issued: Issued, contents: Sequence[Mapping[str, Any]]) -> None:
         """Keep what is sent. Once: it is refused where there is something already.

@@ -148,6 +148,7 @@ def _settled(
     progress: Progress | None,
 ) -> Billed:
     community, shelf = understood.community, understood.shelf
+    before = shelf.sent()
     if understood.fresh:
         shelf.keep(meters)
     if shelf.community_file is None:
@@ -155,31 +156,19 @@ def _settled(
     with closing(shelf.store()) as store, _chain(archive, understood, now) as chain:
         counted = understood.metered.counted
         settled = settle(community, shelf.path, shelf.month, counted, store, progress, understood.metered.fine)
-        books, issued, told = settled.books, shelf.issued(), tuple[str, ...]()
+        books = settled.books
+        issued, sent, told = (*before, ()) if before else _issue(understood, books, archive, chain, on, now)
         cards: Mapping[str, Card] = {}
-        new, made = issued is None, issued.bills if issued else ()
-        if issued is None:
-            carried, told = _carried(archive, shelf.month, understood.closed)
-            made, number = _bills(books, understood.billing, shelf.month, carried, on, archive.next_number())
-        where = chain.enrol(community, [bill.member for bill in made], now) if chain else None
-        period = books.rules.period
-        if issued is None:
-            found = contents(books, understood.metered, made, where)
-            if chain:
-                chain.holds(period.start, period.end, found.tree.root)
-            issued = Issued(FORMAT, on, number, found.tree.root.hex(), made)
-            shelf.issue(issued, found.contents)
-        sent = shelf.sent(issued)
-        if chain and where:
-            chain.anchor(period.start, period.end, sent.tree.root, now)
-            cards = chain.cards(community, where)
+        if chain:
+            chain.anchor(books.rules.period.start, books.rules.period.end, sent.tree.root, now)
+            cards = chain.cards(community, chain.enrol(community, [bill.member for bill in issued.bills], now))
         compared = comparison.compared(understood.metered, books.shared)
         return Billed(
             understood,
             tuple(comparison.by_register(community, compared)),
             tuple(comparison.rows(community, compared)),
             issued,
-            new,
+            before is None,
             settled.revised,
             settled.revisions,
             tuple(sheets(shelf.month, issued, sent, understood.billing)),
@@ -187,6 +176,22 @@ def _settled(
             cards,
             told,
         )
+
+
+def _issue(
+    understood: Understood, books: Books, archive: Archive, chain: Chain | None, on: date, now: int
+) -> tuple[Issued, Anchored, tuple[str, ...]]:
+    """Make the month's bills and keep them; what is to be told of corrections is the third."""
+    shelf, period = understood.shelf, books.rules.period
+    carried, told = _carried(archive, shelf.month, understood.closed)
+    made, number = _bills(books, understood.billing, shelf.month, carried, on, archive.next_number())
+    where = chain.enrol(understood.community, [bill.member for bill in made], now) if chain else None
+    sent = contents(books, understood.metered, made, where)
+    if chain:
+        chain.holds(period.start, period.end, sent.tree.root)
+    issued = Issued(FORMAT, on, number, sent.tree.root.hex(), made)
+    shelf.issue(issued, sent.contents)
+    return issued, sent, told
 
 
 def _chain(archive: Archive, understood: Understood, now: int) -> AbstractContextManager[Chain | None]:
