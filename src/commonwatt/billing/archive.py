@@ -137,14 +137,18 @@ class Shelf:
         return found
 
     def sent(self) -> tuple[Issued, Anchored] | None:
-        """What was sent, with the community's page and the bills; None before. Raises StoreError where it is no more."""
+        """What was sent, with the community's page and the bills; None before.
+
+        Raises StoreError where it is not there any more as it was.
+        """
         if (issued := self.issued()) is None:
             return None
         try:
             found = anchored(json.loads(self._sent.read_bytes()))
         except (OSError, ValueError, TypeError, RecordError):
             found = None
-        if found is None or found.tree.root.hex() != issued.root:
+        parts = 1 + len(issued.bills)
+        if found is None or (found.tree.root.hex(), len(found.contents)) != (issued.root, parts):
             raise StoreError(
                 f"{self._sent} is missing, or not as it was sent; put it back: its root is 0x{issued.root}."
             )
