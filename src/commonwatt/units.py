@@ -25,6 +25,12 @@ MAX_PRICE: Final = 10**12
 MAX_MONEY: Final = 2**63 - 1
 UNITS: Final = tuple(10**digits for digits in range(7))
 """What a unit of money can be worth [micro-currency]: a millionth of the currency, up to one of it."""
+_PLACES: Final = (
+    (0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"),
+    (3, "BHD IQD JOD KWD LYD OMR TND"),
+    (4, "CLF UYW"),
+)
+"""Decimals of the currencies that have not two (ISO 4217)."""
 _LONGEST_AMOUNT: Final = 24
 """Characters of an amount of money in a text."""
 
@@ -91,6 +97,28 @@ def price_text(amount: int) -> str:
     """
     whole, _, decimals = decimal_text(amount).partition(".")
     return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
+def minor_unit(currency: str) -> int:
+    """The least that is paid in a currency, such as a cent [micro-currency], by ISO 4217; a hundredth of any other.
+
+    >>> minor_unit("EUR"), minor_unit("JPY"), minor_unit("KWD")
+    (10000, 1000000, 1000)
+    """
+    return MICRO // int(10 ** _places(currency))
+
+
+def paid_text(amount: int, currency: str) -> str:
+    """Decimal text of a micro-amount with as many places as the currency has, half away from zero.
+
+    >>> paid_text(1234567, "EUR"), paid_text(-1234567, "VND"), paid_text(1234567, "KWD")
+    ('1.23', '-1', '1.235')
+    """
+    return decimal_text(amount, _places(currency))
+
+
+def _places(currency: str) -> int:
+    return next((places for places, names in _PLACES if currency in names.split()), 2)
 
 
 def payment(wh: int, price: int) -> int:

@@ -114,8 +114,8 @@ def test_any_bill_is_well_formed_and_shows_its_sums(month: tuple[list[MemberBill
     for own in bills:
         party = own.party if own.documents else cases.HUBER
         seen = Reader(html(cases.sheet(own, party, billing))).seen
-        assert f"{money(abs(own.total))} EUR" in seen or not own.total
-        assert all(paper.number in seen and money(abs(paper.gross)) in seen for paper in own.documents)
+        assert f"{money(abs(own.total), 'EUR')} EUR" in seen or not own.total
+        assert all(paper.number in seen and money(abs(paper.gross), "EUR") in seen for paper in own.documents)
 
 
 @pytest.mark.parametrize("nasty", ["</style><script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "<b>&amp;"])

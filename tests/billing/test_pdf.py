@@ -115,7 +115,7 @@ def test_any_bill_is_printed_with_its_total(month: tuple[list[MemberBill], Billi
         pages = texts(cases.sheet(own, party, community))
         assert f"page 1 of {len(pages)}" in pages[0]
         flat = "".join("".join(pages).split())
-        assert all(money(abs(paper.gross)) in flat for paper in own.documents)
+        assert all(money(abs(paper.gross), "EUR") in flat for paper in own.documents)
 
 
 @dear(20)

@@ -101,7 +101,8 @@ def test_a_resent_day_is_on_the_next_bill(tmp_path: Path) -> None:
     assert not again.new
     assert {each.revision for each in again.revised} == {1}
     assert sum(int((each.credit[1] - each.credit[0]).sum()) for each in again.revised) == 0
-    assert again.contents is None
+    assert again.contents == first.contents
+    assert again.sheets == first.sheets
     twice = settled(tmp_path, OCTOBER, resent)
     assert twice.revised == ()
 
@@ -153,7 +154,7 @@ def adds_up(folder: Path, seed: int, most: int, hour: int) -> None:
         # Each line is rounded by half a cent at most.
         assert abs(sum(line.net for line in energy)) <= len(energy) / 2
         sums = totals(billed.issued.bills)
-        table = list(csv.DictReader(io.StringIO(charges_csv(billed.issued.bills))))
+        table = list(csv.DictReader(io.StringIO(charges_csv(billed.issued.bills, "EUR"))))
         written = {name: sum(round(float(row[name]) * 100) for row in table) for name in ("net", "VAT", "gross")}
         assert written["gross"] == sum(bill.total for bill in billed.issued.bills) == sums.invoices - sums.credit_notes
         assert written == {name: sum(getattr(line, of) for line in lines) for name, of in COLUMNS.items()}
@@ -290,6 +291,19 @@ def test_all_gaps_are_told_at_once(tmp_path: Path) -> None:
     ]
     told = "2 gaps, left empty: 2026-10-05 04:00 CEST to 2026-10-05 07:00 CEST, 3 slots: A1 import, P2 export."
     refused(tmp_path, OCTOBER, files, DataError, told)
+
+
+def test_a_column_of_nobody_in_which_nothing_is_counted_stops_nothing(tmp_path: Path) -> None:
+    values = counted(OCTOBER, 1)
+    export = write_export(tmp_path / "a.csv", OCTOBER, values)
+    alone = settled(tmp_path, OCTOBER, [export])
+    head, *rows = export.read_text().splitlines()
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    # Nothing of X9; and of A1, a point of a member, a quantity with gaps that the member does not have.
+    lines = [f"{row};;{'' if place % 7 else '0,1'}" for place, row in enumerate(rows)]
+    export.write_text("\n".join([f"{head};X9 import [kWh];A1 export [kWh]", *lines]) + "\n")
+    assert settled(beside, OCTOBER, [export]).issued.bills == alone.issued.bills
 
 
 def test_a_report_of_another_month(tmp_path: Path) -> None:

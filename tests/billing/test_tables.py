@@ -23,7 +23,7 @@ def cents(rows: list[dict[str, str]], column: str) -> int:
 
 
 def test_a_prosumers_month_as_a_table() -> None:
-    assert charges_csv([cases.usual()]).splitlines() == [
+    assert charges_csv([cases.usual()], "EUR").splitlines() == [
         "member,point,line,kWh,price,net,VAT,gross,creditor,document,month",
         f"huber,{cases.IMPORT},local energy,120.118,0.104064,12.50,2.50,15.00,"
         "Energiegemeinschaft Lindenhof,2026-0001,2026-10",
@@ -34,7 +34,7 @@ def test_a_prosumers_month_as_a_table() -> None:
 
 
 def test_a_correction_says_so_and_names_its_month() -> None:
-    rows = read(charges_csv([cases.long(1)]))
+    rows = read(charges_csv([cases.long(1)], "EUR"))
     assert [(row["line"], row["month"], row["kWh"], row["net"]) for row in rows[:2]] == [
         ("local energy", "2026-10", "10.000", "1.10"),
         ("local energy, correction", "2026-07", "-0.250", "-0.03"),
@@ -44,7 +44,7 @@ def test_a_correction_says_so_and_names_its_month() -> None:
 @given(cases.months())
 def test_lines_bills_and_documents_agree_to_the_cent(month: tuple[list[MemberBill], Billing]) -> None:
     bills, billing = month
-    rows, sums = read(charges_csv(bills)), totals(bills)
+    rows, sums = read(charges_csv(bills, "EUR")), totals(bills)
     assert cents(rows, "gross") == sum(bill.total for bill in bills) == sums.invoices - sums.credit_notes
     assert cents(rows, "net") + cents(rows, "VAT") == cents(rows, "gross") == sums.balance
     for number in {row["document"] for row in rows}:
@@ -61,7 +61,7 @@ def test_lines_bills_and_documents_agree_to_the_cent(month: tuple[list[MemberBil
 @given(cases.months())
 def test_no_cell_is_a_formula_and_every_one_can_be_read_back(month: tuple[list[MemberBill], Billing]) -> None:
     bills, _ = month
-    rows = read(charges_csv(bills))
+    rows = read(charges_csv(bills, "EUR"))
     lines = [line for bill in bills for line in bill.lines]
     for row, line in zip(rows, lines, strict=True):
         assert tuple(row) == COLUMNS
@@ -74,5 +74,5 @@ def test_no_cell_is_a_formula_and_every_one_can_be_read_back(month: tuple[list[M
 
 
 def test_a_month_without_bills_has_a_head_and_sums_of_nothing() -> None:
-    assert charges_csv([]) == ",".join(COLUMNS) + "\n"
+    assert charges_csv([], "EUR") == ",".join(COLUMNS) + "\n"
     assert (totals([]).balance, totals([]).rounding, totals([]).incomes) == (0, 0, ())

@@ -136,12 +136,10 @@ def test_the_comparison_leaves_corrections_of_other_months_out() -> None:
     assert found.rows[-2] == ("This bill, without corrections", "0.00", "1.20")
 
 
-def test_readings_and_what_was_settled_anew() -> None:
+def test_readings() -> None:
     sheet = cases.sheet()
-    assert words.readings(sheet) == (
-        "Readings: 2974 measured, 6 substituted. 4 quarter hours were settled anew since the first bill of them."
-    )
-    assert words.readings(replace(sheet, readings=(), corrected=0)) == "There are no readings."
+    assert words.readings(sheet) == "Readings: 2974 measured, 6 substituted."
+    assert words.readings(replace(sheet, readings=())) == "There are no readings."
 
 
 def test_energy_in_out_and_shared() -> None:

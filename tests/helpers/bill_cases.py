@@ -88,7 +88,6 @@ def sheet(own: MemberBill | None = None, party: Party = HUBER, billing: Billing 
         days,
         compared,
         (("measured", 2974), ("substituted", 6)),
-        4,
         bytes(range(32)),
         billing,
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
+from commonwatt.accounts.document import anchored
 from commonwatt.billing.archive import Archive
 from commonwatt.billing.month import Month
 from commonwatt.billing.run import Billed, settle_month, understand
@@ -50,6 +51,8 @@ ben.points = [{ import = "B1", export = "B2" }]
 cleo.points = [{ import = "C1" }, { import = "C2" }]
 plant = { points = [{ export = "P2" }], billing = { name = "Roof Ltd", vat = "0.20" } }
 """
+CHAINED: Final = COMMUNITY.replace('kind = "none"', 'collateral = "none"')
+"""The same with a chain of its own."""
 IMPORTS, EXPORTS = ("A1", "B1", "C1", "C2"), ("B2", "P2")
 
 
@@ -89,3 +92,14 @@ def settled(folder: Path, month: Month, files: list[Path], text: str = COMMUNITY
     archive = Archive(folder / "books")
     understood = understand(community(folder, text), month, files, archive, "begin")
     return settle_month(understood, files, archive, month.last, NOW)
+
+
+def sealed(document: dict[str, Any]) -> dict[str, Any]:
+    """The document under a root of its own, as an operator could make it who anchors it."""
+    tree = anchored([document["page"]["content"], document["content"]]).tree
+    ways = [[f"0x{each.hex()}" for each in tree.proof(place)] for place in (0, 1)]
+    return {
+        "content": document["content"],
+        "anchor": {"root": f"0x{tree.root.hex()}", "index": 1, "siblings": ways[1]},
+        "page": {"content": document["page"]["content"], "siblings": ways[0]},
+    }

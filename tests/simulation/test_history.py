@@ -86,3 +86,20 @@ def test_a_gap_is_told_where_a_forecast_looks_and_nowhere_else(tmp_path: Path) -
     late = measured(tmp_path / "late", AFTER, FIRST + timedelta(hours=3))
     with pytest.raises(GapError, match=r"lacks values for 3 of 24 slots, first at 2026-06-15 00:00 CEST; .* CEST\.$"):
         simulate(late, START, 1)
+
+
+def test_a_gap_in_a_column_that_nobody_uses_stops_nothing(tmp_path: Path) -> None:
+    alone = traded(measured(tmp_path / "alone", AHEAD + AFTER, FIRST - timedelta(days=12)))
+    file = measured(tmp_path / "beside", AHEAD + AFTER, FIRST - timedelta(days=12))
+    meters = tmp_path / "beside/mine.csv"
+    head, *rows = meters.read_text().splitlines()
+    # The attic is nobody's: it begins late, has gaps, and its last value is none that a meter could count.
+    attic = ["" if place < 24 * 12 or place % 5 == 0 else "1" for place in range(len(rows))]
+    earlier = f"{FIRST - timedelta(days=12, hours=1):%Y-%m-%dT%H:%M},,7"
+    lines = [f"{row},{cell}" for row, cell in zip(rows, [*attic[:-1], "-1"], strict=True)]
+    meters.write_text("\n".join([f"{head},attic_kwh", earlier, *lines]) + "\n")
+    (tmp_path / "beside/shed.csv").write_text("time,shed_kwh\n2026-06-16T05:00,1\n2026-06-16T06:00,1\n")
+    file.write_text(file.read_text().replace('"mine.csv"', '["mine.csv", "shed.csv"]'))
+    beside = traded(file)
+    assert beside[:2] == alone[:2]
+    assert all((beside[2][name] == flow).all() for name, flow in alone[2].items())

@@ -3,7 +3,8 @@
     2026-10/community.toml     as it was when the bills were made, with the files that it names
     2026-10/readings/1/…       the files of the first delivery; 2, 3 … are those that were sent again
     2026-10/settled.sqlite     the exchange's store of the month
-    2026-10/issued.json        the bills that were sent; written once, nothing changes them
+    2026-10/bills.json         the bills as they were sent, and the community's page
+    2026-10/issued.json        their documents, and their root; written last and once, nothing changes the two
 
 A month goes by the file with which its bills were made; what was begun before that and did not come to its end is begun
 anew. Bills that were sent stay as they are: what is settled anew afterwards is on the next ones.
@@ -11,22 +12,24 @@ anew. Bills that were sent stay as they are: what is settled anew afterwards is 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from commonwatt.accounts.document import Anchored, anchored
 from commonwatt.billing.lines import Key, Line, MemberBill
 from commonwatt.billing.month import Month
 from commonwatt.community.model import Community
-from commonwatt.errors import StoreError
+from commonwatt.errors import RecordError, StoreError
 from commonwatt.exchange import rows
 from commonwatt.exchange.folder import alone, remove
 from commonwatt.exchange.plugins import named_files
@@ -133,16 +136,37 @@ class Shelf:
             raise StoreError(f"{file} is of another version ({found.format}) of Commonwatt.")
         return found
 
-    def issue(self, issued: Issued) -> None:
-        """Keep what is sent. Once: it is refused where there is something already."""
-        file, part = self._issued, self.path / "issued.json.part"
-        if file.exists():
-            raise StoreError(f"{file} is there already: bills that were sent are not made again.")
-        with part.open("wb") as written:
-            written.write(_ISSUED.dump_json(issued, indent=1))
-            written.flush()
-            os.fsync(written.fileno())
-        part.replace(file)
+    def sent(self) -> tuple[Issued, Anchored] | None:
+        """What was sent, with the community's page and the bills; None before.
+
+        Raises StoreError where it is not there any more as it was.
+        """
+        if (issued := self.issued()) is None:
+            return None
+        try:
+            found = anchored(json.loads(self._sent.read_bytes()))
+        except (OSError, ValueError, TypeError, RecordError):
+            found = None
+        parts = 1 + len(issued.bills)
+        if found is None or (found.tree.root.hex(), len(found.contents)) != (issued.root, parts):
+            raise StoreError(
+                f"{self._sent} is missing, or not as it was sent; put it back: its root is 0x{issued.root}."
+            )
+        return issued, found
+
+    def issue(self, issued: Issued, contents: Sequence[Mapping[str, Any]]) -> None:
+        """Keep what is sent. Once: it is refused where there is something already.
+
+        contents : the community's page and the bills
+        """
+        if self._issued.exists():
+            raise StoreError(f"{self._issued} is there already: bills that were sent are not made again.")
+        _write(self._sent, json.dumps(contents, ensure_ascii=True, separators=(",", ":")).encode())
+        _write(self._issued, _ISSUED.dump_json(issued, indent=1))
+
+    @property
+    def _sent(self) -> Path:
+        return self.path / "bills.json"
 
     @property
     def _issued(self) -> Path:
@@ -155,6 +179,16 @@ class Shelf:
     @property
     def _readings(self) -> Path:
         return self.path / "readings"
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Written whole or not at all, also where the power fails."""
+    part = file.with_name(f"{file.name}.part")
+    with part.open("wb") as written:
+        written.write(content)
+        written.flush()
+        os.fsync(written.fileno())
+    part.replace(file)
 
 
 @dataclass(frozen=True)

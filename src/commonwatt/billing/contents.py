@@ -22,7 +22,15 @@ from commonwatt.exchange.rules import Rules
 from commonwatt.proof import keccak
 from commonwatt.units import IntArray
 
-_TOLD = {Quality.SUBSTITUTED: "substituted", Quality.ESTIMATED: "estimated", Quality.FILLED: "filled"}
+_TOLD = {
+    Quality.UNSTATED: "unstated",
+    Quality.MEASURED: "measured",
+    Quality.SUBSTITUTED: "substituted",
+    Quality.ESTIMATED: "estimated",
+    Quality.FILLED: "filled",
+}
+_MARKED = (Quality.SUBSTITUTED, Quality.ESTIMATED, Quality.FILLED)
+"""What a bill says slot by slot: what was not measured."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,7 @@ def contents(books: Books, metered: Metered, made: Sequence[MemberBill], on: OnC
             **common,
             "member": _member(each.member, on),
             "registers": _registers(books, metered, each.member),
+            **({} if books.rules.registers else {"netted": _netted(books, each.member)}),
             "documents": [_document(one) for one in each.documents],
             "payable": each.total,
             "elsewhere": _elsewhere(books, each.member),
@@ -131,13 +140,28 @@ def _registers(books: Books, metered: Metered, member: str) -> list[dict[str, An
         }
         if books.rules.registers:
             said["shared"] = books.shares["shared"][at].tolist()
-        if at < registers.importing and (key := agreed(books.rules)):
+        if books.rules.registers and at < registers.importing and (key := agreed(books.rules)):
             said["share"] = str(Fraction(int(key[0][at]), key[1]))
-        marks = {
-            word: [[first, last - 1] for first, last in runs(metered.quality[at] == quality)]
-            for quality, word in _TOLD.items()
-        }
+        quality = metered.quality[at]
+        values = {word: int((quality == each).sum()) for each, word in _TOLD.items()}
+        marks = {_TOLD[each]: [[first, last - 1] for first, last in runs(quality == each)] for each in _MARKED}
+        said["values"] = {word: count for word, count in values.items() if count}
         found.append({**said, "marked": {word: each for word, each in marks.items() if each}})
+    return found
+
+
+def _netted(books: Books, member: str) -> list[dict[str, Any]]:
+    """Where members trade on net: what all registers of the member came to, each way, and what of it was shared."""
+    places = {each.id: each.index for each in books.rules.community.members}
+    if (at := places.get(member)) is None:
+        return []
+    key, found = agreed(books.rules), []
+    for direction, wh, left in zip(
+        ("import", "export"), books.metered_energy, (books.energy.imported, books.energy.exported), strict=True
+    ):
+        said = {"direction": direction, "wh": wh[at].tolist(), "shared": (wh[at] - left[at]).tolist()}
+        share = {"share": str(Fraction(int(key[0][at]), key[1]))} if key and direction == "import" else {}
+        found.append({**said, **share})
     return found
 
 

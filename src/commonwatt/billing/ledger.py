@@ -1,7 +1,8 @@
 """The community's chain where bills are on account: it holds who the members are, and a root for each month.
 
-One chain over all months lies beside the books, with the operator's key. Members that have no wallet are registered by
-a nominal address, of which nobody has a key; nothing is paid on the chain, so nothing can be taken there.
+One chain over all months lies beside the books; or the community names a node, and it is that node's. The operator's
+key is with the books in either case. Members that have no wallet are registered by a nominal address, of which nobody
+has a key; nothing is paid on the chain, so nothing can be taken there.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +26,7 @@ from commonwatt.exchange.outbox import signatures
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
 from commonwatt.ledger.client.settlement import Addresses, Enrolment, LedgerClient, Terms
 from commonwatt.ledger.keyfile import new_key, read_key, write_key
+from commonwatt.ledger.remote import RemoteNode
 from commonwatt.member.card import Card, Place
 from commonwatt.proof import Key, checksum_address
 from commonwatt.records import Anchor
@@ -39,7 +42,7 @@ _WEI: Final = 10**24
 class Chain:
     """The chain while it is open for writing. operator : whose key signs everything"""
 
-    def __init__(self, node: EmbeddedChain, client: LedgerClient, operator: Key) -> None:
+    def __init__(self, node: EmbeddedChain | RemoteNode, client: LedgerClient, operator: Key) -> None:
         self.node, self.client, self.operator = node, client, operator
 
     def enrol(self, community: Community, ids: Sequence[str], now: int) -> OnChain:
@@ -104,33 +107,63 @@ def meters_of(community: str, member: Member | None) -> tuple[bytes, ...]:
 
 
 @contextmanager
-def opened(folder: Path, community: Community, now: int) -> Iterator[Chain]:
-    """The chain in the folder of the books; founded there where there is none yet. now : [unix s]
+def opened(folder: Path, community: Community, ledger: str, now: int) -> Iterator[Chain]:
+    """The chain of the books in the folder; founded where there is none yet.
 
+    ledger : "embedded", a chain in the folder, or the URL of a node; now : [unix s]
     Raises StoreError when only half of it is there, LedgerError when it cannot be used.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file, place, key_file = folder / FILE, folder / _PLACE, folder / _KEY
+    place, key_file = folder / _PLACE, folder / _KEY
     operator = read_key(key_file) if key_file.exists() else new_key()
     if not key_file.exists():
         if place.exists():
-            raise StoreError(f"{key_file} is missing; put it back: it signs for the chain in {file}.")
+            raise StoreError(f"{key_file} is missing; put it back: it signs for the chain that {place} names.")
         write_key(key_file, operator)
-    founded = place.exists()
-    if not founded:
-        remove(file)  # killed before the community was founded: nothing of value is in it yet
-    elif not file.exists():
-        raise StoreError(f"{file} is missing; put it back: {place} says what is on it.")
-    genesis = None if founded else Genesis(chain_id(community), {operator.address: _WEI}, now - 1)
-    with closing(EmbeddedChain(file, genesis)) as node:
-        client = _known(node, operator, place) if founded else _found(node, community, operator, now)
-        if not founded:
+    found = _embedded if ledger == "embedded" else partial(_remote, ledger)
+    with closing(found(folder, community, operator, now)) as node:
+        known = _known(node, operator, place) if place.exists() else None
+        if known and not node.code(known.addresses.settlement):
+            raise LedgerError(
+                f"{ledger} does not hold the contracts of these books; is it another chain, or begun anew?"
+            )
+        client = known or _found(node, community, operator, now)
+        if not known:
             at = {name: getattr(client.addresses, name).hex() for name in _ADDRESSES}
             write_private(place, json.dumps(at))
         yield Chain(node, client, operator)
 
 
-def _known(node: EmbeddedChain, operator: Key, place: Path) -> LedgerClient:
+def _embedded(folder: Path, community: Community, operator: Key, now: int) -> EmbeddedChain:
+    """The chain in the folder."""
+    file, place = folder / FILE, folder / _PLACE
+    if not place.exists():
+        remove(file)  # killed before the community was founded: nothing of value is in it yet
+    elif not file.exists():
+        raise StoreError(f"{file} is missing; put it back: {place} says what is on it.")
+    founded = place.exists()
+    return EmbeddedChain(file, None if founded else Genesis(chain_id(community), {operator.address: _WEI}, now - 1))
+
+
+def _remote(url: str, folder: Path, community: Community, operator: Key, _: int) -> RemoteNode:
+    """The node, on which the operator can pay for its transactions."""
+    node = RemoteNode(url, depth=community.ledger.confirmations)
+    try:
+        node.drain(operator.address)
+        if node.settable:
+            node.fund(operator.address, _WEI)
+        elif not node.balance(operator.address):
+            raise LedgerError(
+                f"{checksum_address(operator.address)} has nothing at {url} to pay for transactions with; it is the "
+                f"account of {folder / _KEY}: send it ether, or put the key of one there that has some, and try again."
+            )
+    except BaseException:
+        node.close()
+        raise
+    return node
+
+
+def _known(node: EmbeddedChain | RemoteNode, operator: Key, place: Path) -> LedgerClient:
     try:
         said = json.loads(place.read_text(encoding="utf-8"))
         addresses = Addresses(*(bytes.fromhex(said[name]) for name in _ADDRESSES))
@@ -139,7 +172,7 @@ def _known(node: EmbeddedChain, operator: Key, place: Path) -> LedgerClient:
     return LedgerClient(node, operator, addresses)
 
 
-def _found(node: EmbeddedChain, community: Community, operator: Key, now: int) -> LedgerClient:
+def _found(node: EmbeddedChain | RemoteNode, community: Community, operator: Key, now: int) -> LedgerClient:
     """The contracts, with no member yet, and no token that anybody could ask for."""
     terms = Terms(lane_unit=community.unit, slot_seconds=community.slot_seconds, window=0, grace=3600, answer_time=0)
     token = (f"{community.name} {community.currency}", community.currency)

@@ -1,5 +1,6 @@
 """What a month's bills say: lines in cents, of each member and register, and the documents that they make.
 
+A cent is the least that is paid in the currency (`units.minor_unit`): a whole yen, a thousandth of a dinar.
 A line's net amount is what its energy settled at, rounded half up to a cent; VAT is on the line, rounded half up; the
 totals are sums of lines. So every total agrees to the cent with the lines below it, and what is bought and sold among
 members differs in sum by the cents that rounding gave or took, which the community's totals say.
@@ -21,10 +22,8 @@ from commonwatt.community.billing import Billing, Party, Vat
 from commonwatt.community.model import Community
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.books import Books
-from commonwatt.units import MICRO, WH_PER_KWH, round_half_up, rounded
+from commonwatt.units import WH_PER_KWH, minor_unit, paid_text, round_half_up, rounded
 
-CENT: Final = MICRO // 100
-"""A cent [micro-currency]."""
 Kind = Literal["local energy", "local feed-in", "member fee", "point fee"]
 TAKEN: Final[Kind] = "local energy"
 FED_IN: Final[Kind] = "local feed-in"
@@ -155,7 +154,7 @@ def _of_registers(books: Books) -> dict[Key, Amount]:
         member, taken = community.members[owner], place < registers.importing
         if wh[place] or member.within(books.rules.start, books.rules.last):
             key = Key(member.id, TAKEN if taken else FED_IN, name)
-            found[key] = _amount(wh[place], worth[place] if taken else -worth[place], community.unit)
+            found[key] = _amount(wh[place], worth[place] if taken else -worth[place], community)
     return found
 
 
@@ -172,15 +171,15 @@ def _of_members(books: Books) -> dict[Key, Amount]:
     for member in community.members:
         for kind, side, sign in ((TAKEN, bought, 1), (FED_IN, sold, -1)):
             if side[0, member.index]:
-                amount = _amount(int(side[0, member.index]), sign * int(side[1, member.index]), community.unit)
+                amount = _amount(int(side[0, member.index]), sign * int(side[1, member.index]), community)
                 found[Key(member.id, kind, "")] = amount
     return found
 
 
-def _amount(wh: int, worth: int, unit: int) -> Amount:
+def _amount(wh: int, worth: int, community: Community) -> Amount:
     """worth : [unit/1000], positive = the member owes"""
-    price = round_half_up(Fraction(abs(worth) * unit, wh)) if wh else None
-    return Amount(wh, cents(Fraction(worth * unit, WH_PER_KWH)), price)
+    price = round_half_up(Fraction(abs(worth) * community.unit, wh)) if wh else None
+    return Amount(wh, cents(Fraction(worth * community.unit, WH_PER_KWH), community.currency), price)
 
 
 def _fees(community: Community, billing: Billing, month: Month) -> dict[Key, Amount]:
@@ -190,16 +189,21 @@ def _fees(community: Community, billing: Billing, month: Month) -> dict[Key, Amo
         if not member.within(month.first, month.last):
             continue
         if billing.member_fee:
-            found[Key(member.id, MEMBER_FEE, "")] = Amount(0, cents(Fraction(billing.member_fee)))
+            found[Key(member.id, MEMBER_FEE, "")] = Amount(0, cents(Fraction(billing.member_fee), community.currency))
         for point in member.points if billing.point_fee else ():
             name = point.draws or point.feeds or ""
-            found[Key(member.id, POINT_FEE, name)] = Amount(0, cents(Fraction(billing.point_fee)))
+            found[Key(member.id, POINT_FEE, name)] = Amount(0, cents(Fraction(billing.point_fee), community.currency))
     return found
 
 
-def cents(amount: Fraction) -> int:
-    """An amount [micro-currency] in cents, half a cent away from zero."""
-    return rounded(amount / CENT)
+def cents(amount: Fraction, currency: str) -> int:
+    """An amount [micro-currency] in cents of the currency, or the least that it has, half of one away from zero."""
+    return rounded(amount / minor_unit(currency))
+
+
+def cents_text(cents: int, currency: str) -> str:
+    """Decimal text of an amount of a line or a document [cents]."""
+    return paid_text(cents * minor_unit(currency), currency)
 
 
 def line(key: Key, month: Month, amount: Amount, billing: Billing, party: Party, corrects: str = "") -> Line:

@@ -147,11 +147,11 @@ def _present(community: Community, registers: Registers, slots: Slots) -> BoolAr
 
 
 def _unknown(community: Community, registers: Registers, report: Report) -> Iterator[str]:
-    """Points that files count and nobody has."""
+    """Points that files count and nobody has; a column without a value in the month counts nothing."""
     known = set(registers.names)
     for file in report.files:
         for column in file.columns:
-            if column.point not in known:
+            if column.values and column.point not in known:
                 sheet = f", sheet '{file.sheet}'" if file.sheet else ""
                 yield (
                     f"{file.path}{sheet}: column {column.letter} counts metering point {column.point}, which no member "

@@ -7,16 +7,18 @@ readings of a slot are sent again with other values, it is settled anew as its n
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from sqlalchemy import MetaData
 
 from commonwatt.accounts.registers import Registers
-from commonwatt.billing.rule import finer
+from commonwatt.billing.rule import finer, unbound
 from commonwatt.community.model import Community
 from commonwatt.data.reports.report import MWH_PER_WH
 from commonwatt.exchange import rows, steps
@@ -33,6 +35,9 @@ from commonwatt.market import Orders
 from commonwatt.units import IntArray
 
 Progress = Callable[[int, int], None]
+_metadata = MetaData()
+_earlier = tables.table(_metadata, "earlier", ["slot", "revision"], [], ["bought", "sold", "credit"])
+"""What revisions that do not count any more had moved, in the month's store."""
 _PULL: Final = 8
 """One part in so many of what rounding has kept counts in a slot: each share is near the exact one there, too."""
 
@@ -113,10 +118,14 @@ class Revised:
 
 @dataclass(frozen=True, eq=False)
 class Settled:
-    """A month whose slots are all settled. revised : those that were settled anew now"""
+    """A month whose slots are all settled.
+
+    revised : those that were settled anew now; revisions : all that ever were, by slot and revision
+    """
 
     books: Books
     revised: tuple[Revised, ...]
+    revisions: tuple[Revised, ...]
 
 
 def settle(
@@ -135,7 +144,7 @@ def settle(
     fine : the same [mWh], where the files are finer than whole Wh
     Raises StoreError when the store holds another month, or one of another community.
     """
-    rules = Rules.of(community, folder, month.first, month.days)
+    rules = unbound(Rules.of(community, folder, month.first, month.days))
     claim(store, rules, "none", folder)
     engine = AfterTheFact(rules, store, counted, counted * MWH_PER_WH if fine is None else fine)
     known = engine.done
@@ -147,7 +156,13 @@ def settle(
         if progress:
             progress(engine.done + 1, len(rules.events))
     places = _changed(engine.books, counted) if known >= 0 else []
-    return Settled(engine.books, tuple(_again(engine, place, counted[:, place]) for place in places))
+    _keep(engine, [int(rules.period.starts[place]) for place in places])
+    for place in places:
+        # Without a ledger nobody has to be able to pay, so that this is never put off.
+        engine.correct(Correction(engine.now, place), _readings(rules, counted[:, place]))
+    anew, every = {int(rules.period.starts[place]) for place in places}, tuple(_revisions(engine))
+    last = {each.slot: each for each in every}
+    return Settled(engine.books, tuple(each for slot, each in last.items() if slot in anew), every)
 
 
 def _changed(books: Books, counted: IntArray) -> list[int]:
@@ -161,15 +176,30 @@ def _changed(books: Books, counted: IntArray) -> list[int]:
     return [int(place) for place in np.flatnonzero(other)]
 
 
-def _again(engine: AfterTheFact, place: int, counted: IntArray) -> Revised:
-    """Settle a slot anew, and say what that moved."""
-    rules, slot = engine.rules, int(engine.rules.period.starts[place])
-    before = _moved(engine, slot)
-    # Without a ledger nobody has to be able to pay, so that this is never put off.
-    engine.correct(Correction(engine.now, place), _readings(rules, counted))
-    now = _moved(engine, slot)
-    revision = rows.revision_of(engine.store, slot) or 0
-    return Revised(slot, revision, *zip(before, now, strict=True))
+def _keep(engine: AfterTheFact, slots: Sequence[int]) -> None:
+    """Note what slots have moved, before they are settled anew: of accounts the store has the last revision alone."""
+    rows_ = [
+        (slot, rows.revision_of(engine.store, slot) or 0, *(each.tobytes() for each in _moved(engine, slot)))
+        for slot in slots
+    ]
+    with engine.store.transaction() as connection:
+        _metadata.create_all(connection)
+        for row in rows_:
+            tables.put(connection, _earlier, row)
+
+
+def _revisions(engine: AfterTheFact) -> Iterator[Revised]:
+    """Every time that a slot was settled anew, and what that moved."""
+    states: dict[int, list[tuple[int, tuple[IntArray, ...]]]] = {}
+    for slot, revision, *blobs in engine.store.columns(_earlier, ("slot", "revision", "bought", "sold", "credit")):
+        moved = tuple(np.frombuffer(blob, dtype=np.int64) for blob in blobs)
+        states.setdefault(slot, []).append((revision, moved))
+    for slot, known in states.items():
+        last = rows.revision_of(engine.store, slot) or 0
+        # Killed before it was settled anew, what was noted is what still counts.
+        known = [*(each for each in known if each[0] < last), (last, _moved(engine, slot))]
+        for (_, before), (revision, now) in pairwise(known):
+            yield Revised(slot, revision, *zip(before, now, strict=True))
 
 
 def _moved(engine: AfterTheFact, slot: int) -> tuple[IntArray, IntArray, IntArray]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from commonwatt.billing.month import Revised
 from commonwatt.billing.page import html
 from commonwatt.billing.pdf import pdf as printed
 from commonwatt.billing.run import Billed
@@ -36,8 +37,8 @@ _OWN: Final = (
 def write(billed: Billed, out: Path, *, pdf: bool = False) -> list[Path]:
     """Write everything, and say what was written; only the operator can read it.
 
-    What stands there of another month is put into a folder of its own within `out`. Bills whose slots were settled
-    anew since they were sent are not written again.
+    What stands there of another month is put into a folder of its own within `out`. Bills are as they were sent, also
+    where slots were settled anew since.
     Raises OutputError when a file cannot be written.
     """
     try:
@@ -71,13 +72,12 @@ def _free(path: Path) -> Path:
 
 def _bills(billed: Billed, folder: Path, *, pdf: bool) -> Iterator[Path]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    pages = {sheet.bill.member: sheet for sheet in billed.sheets}
+    pages, sent = {sheet.bill.member: sheet for sheet in billed.sheets}, billed.contents
+    page = {"content": sent.contents[0], "siblings": anchor_of(sent, 0)["siblings"]}
     for place, bill in enumerate(billed.issued.bills):
         name = Path(bill_name(place, bill.member)).stem
-        if found := billed.contents:
-            page = {"content": found.contents[0], "siblings": anchor_of(found, 0)["siblings"]}
-            document = {"content": found.contents[place + 1], "anchor": anchor_of(found, place + 1), "page": page}
-            yield _written(folder / f"{name}.json", json.dumps(document, ensure_ascii=True, separators=(",", ":")))
+        document = {"content": sent.contents[place + 1], "anchor": anchor_of(sent, place + 1), "page": page}
+        yield _written(folder / f"{name}.json", json.dumps(document, ensure_ascii=True, separators=(",", ":")))
         if sheet := pages.get(bill.member):
             yield _written(folder / f"{name}.html", html(sheet))
             if pdf:
@@ -95,12 +95,13 @@ def _cards(billed: Billed, folder: Path) -> Iterator[Path]:
 
 
 def _tables(billed: Billed, out: Path) -> Iterator[Path]:
-    yield _written(out / "charges.csv", charges_csv(billed.issued.bills))
+    yield _written(out / "charges.csv", charges_csv(billed.issued.bills, billed.understood.community.currency))
     if billed.agreements:
         head = ("member", "register", "time", "grid company kWh", "ours kWh", "difference kWh")
         yield _written(out / "comparison.csv", _csv(head, billed.apart))
-    if billed.revised:
-        yield _written(out / "corrections.csv", _csv(_CORRECTED, (tuple(row.values()) for row in revisions(billed))))
+    if billed.revisions:
+        moved = (tuple(row.values()) for row in moves(billed, billed.revisions))
+        yield _written(out / "corrections.csv", _csv(_CORRECTED, moved))
     yield from _payments(billed, out)
 
 
@@ -132,11 +133,11 @@ _CORRECTED: Final = (
 )
 
 
-def revisions(billed: Billed) -> list[dict[str, Any]]:
-    """What each slot that was settled anew moved, by member: energy [Wh], and money received [currency]."""
+def moves(billed: Billed, revisions: Sequence[Revised]) -> list[dict[str, Any]]:
+    """What slots moved that were settled anew, by member: energy [Wh], and money received [currency]."""
     community, zone = billed.understood.community, billed.understood.metered.report.zone
     found = []
-    for each in billed.revised:
+    for each in revisions:
         for member in community.members:
             bought, sold, credit = (
                 [int(side[member.index]) for side in pair] for pair in (each.bought, each.sold, each.credit)

@@ -31,6 +31,7 @@ from commonwatt.errors import ConfigError, DataError, Finding, StoreError
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.rules import Rules
+from commonwatt.plain import many
 
 if TYPE_CHECKING:
     from commonwatt.billing.ledger import Chain
@@ -41,13 +42,17 @@ if TYPE_CHECKING:
 class Understood:
     """What the files say, before anything is kept.
 
-    community : by whose file the month goes
+    community, billing : of the file that the month goes by; file : the one that was given
+    ledger : of the month, as of `LedgerChoice.kind`; a node is where the file that was given says it is now
+    closed : the last day whose bills nothing changes any more, by the file that was given; None = none
     fresh : whether there are new files; before : how many deliveries were kept
     """
 
     community: Community
     billing: Billing
     file: Path
+    ledger: str
+    closed: date | None
     shelf: Shelf
     metered: Metered
     fresh: bool
@@ -61,9 +66,9 @@ class Billed:
 
     agreements, apart : the community's allocation beside the grid company's, of registers and slots (`comparison.rows`)
     issued : the bills as they were sent, now or before; new : now
-    revised : the slots that were settled anew now
-    contents : the community's page and the bills, with the tree of all; None where slots were settled anew since these
-        were sent
+    revised : the slots that were settled anew now; revisions : all that ever were, each time
+    contents : the community's page and the bills as they were sent, with the tree of all
+    notes : what a person should know of corrections, a sentence each
     cards : of each member, where there is a chain
     """
 
@@ -73,9 +78,11 @@ class Billed:
     issued: Issued
     new: bool
     revised: tuple[Revised, ...]
+    revisions: tuple[Revised, ...]
     sheets: tuple[Sheet, ...]
-    contents: Anchored | None
+    contents: Anchored
     cards: Mapping[str, Card]
+    notes: tuple[str, ...]
 
 
 def understand(file: Path, month: Month, meters: Sequence[Path], archive: Archive, labels: Labels | None) -> Understood:
@@ -86,12 +93,13 @@ def understand(file: Path, month: Month, meters: Sequence[Path], archive: Archiv
     shelf = archive.shelf(month)
     given = load(file)
     _require_own(given, file, archive)
-    billing, community = _billing(given, file), load(shelf.community_file or file)
+    closed, kept = _billing(given, file).closed, shelf.community_file or file
+    community = load(kept)
     deliveries, fresh = shelf.deliveries(), bool(meters) and not shelf.holds(meters)
     if fresh:
         deliveries.append(list(meters))
-        if billing.closed and month.first <= billing.closed:
-            raise DataError(f"{month} is closed: [billing] closed = {billing.closed} in {file}; no reading changes it.")
+        if closed and month.first <= closed:
+            raise DataError(f"{month} is closed: [billing] closed = {closed} in {file}; no reading changes it.")
     if not deliveries:
         raise DataError(f"There are no readings of {month} yet; name the files of the grid company with --meters.")
     slots, exporting = slots_of(community, month), _exporting(community)
@@ -105,7 +113,11 @@ def understand(file: Path, month: Month, meters: Sequence[Path], archive: Archiv
     found = metered(community, month, report)
     comparison.require_sums(community, found)
     told = [*_file_changed(shelf, file), *notes(community, found)]
-    return Understood(community, billing, file, shelf, found, fresh, len(deliveries) - fresh, tuple(told))
+    before, kinds = len(deliveries) - fresh, (community.ledger.kind, given.ledger.kind)
+    ledger = kinds["none" not in kinds]
+    return Understood(
+        community, _billing(community, kept), file, ledger, closed, shelf, found, fresh, before, tuple(told)
+    )
 
 
 def settle_month(
@@ -136,45 +148,59 @@ def _settled(
     progress: Progress | None,
 ) -> Billed:
     community, shelf = understood.community, understood.shelf
+    before = shelf.sent()
     if understood.fresh:
         shelf.keep(meters)
     if shelf.community_file is None:
         shelf.begin(understood.file, community)
-    with closing(shelf.store()) as store, _chain(archive, community, now) as chain:
+    with closing(shelf.store()) as store, _chain(archive, understood, now) as chain:
         counted = understood.metered.counted
         settled = settle(community, shelf.path, shelf.month, counted, store, progress, understood.metered.fine)
-        books, issued = settled.books, shelf.issued()
+        books = settled.books
+        issued, sent, told = (*before, ()) if before else _issue(understood, books, archive, chain, on, now)
         cards: Mapping[str, Card] = {}
-        made = issued.bills if issued else ()
-        if issued is None:
-            carried, number = _carried(archive, shelf.month), archive.next_number()
-            made, number = _bills(books, understood.billing, shelf.month, carried, on, number)
-        where = chain.enrol(community, [bill.member for bill in made], now) if chain else None
-        found, new = contents(books, understood.metered, made, where), issued is None
-        period = books.rules.period
-        if issued is None:
-            if chain:
-                chain.holds(period.start, period.end, found.tree.root)
-            issued = Issued(FORMAT, on, number, found.tree.root.hex(), made)
-            shelf.issue(issued)
-        if chain and where:
-            chain.anchor(period.start, period.end, bytes.fromhex(issued.root), now)
-            cards = chain.cards(community, where)
-        as_sent = found if found.tree.root.hex() == issued.root else None
+        if chain:
+            chain.anchor(books.rules.period.start, books.rules.period.end, sent.tree.root, now)
+            cards = chain.cards(community, chain.enrol(community, [bill.member for bill in issued.bills], now))
         compared = comparison.compared(understood.metered, books.shared)
-        agreements = tuple(comparison.by_register(community, compared))
-        apart = tuple(comparison.rows(community, compared))
-        pages = tuple(sheets(books, understood.metered, issued, understood.billing))
-        return Billed(understood, agreements, apart, issued, new, settled.revised, pages, as_sent, cards)
+        return Billed(
+            understood,
+            tuple(comparison.by_register(community, compared)),
+            tuple(comparison.rows(community, compared)),
+            issued,
+            before is None,
+            settled.revised,
+            settled.revisions,
+            tuple(sheets(shelf.month, issued, sent, understood.billing)),
+            sent,
+            cards,
+            told,
+        )
 
 
-def _chain(archive: Archive, community: Community, now: int) -> AbstractContextManager[Chain | None]:
+def _issue(
+    understood: Understood, books: Books, archive: Archive, chain: Chain | None, on: date, now: int
+) -> tuple[Issued, Anchored, tuple[str, ...]]:
+    """Make the month's bills and keep them; what is to be told of corrections is the third."""
+    shelf, period = understood.shelf, books.rules.period
+    carried, told = _carried(archive, shelf.month, understood.closed)
+    made, number = _bills(books, understood.billing, shelf.month, carried, on, archive.next_number())
+    where = chain.enrol(understood.community, [bill.member for bill in made], now) if chain else None
+    sent = contents(books, understood.metered, made, where)
+    if chain:
+        chain.holds(period.start, period.end, sent.tree.root)
+    issued = Issued(FORMAT, on, number, sent.tree.root.hex(), made)
+    shelf.issue(issued, sent.contents)
+    return issued, sent, told
+
+
+def _chain(archive: Archive, understood: Understood, now: int) -> AbstractContextManager[Chain | None]:
     """The chain of the books, where the community has one."""
-    if community.ledger.kind == "none":
+    if understood.ledger == "none":
         return nullcontext()
     from commonwatt.billing.ledger import opened
 
-    return opened(archive.path, community, now)
+    return opened(archive.path, understood.community, understood.ledger, now)
 
 
 def _billing(community: Community, file: Path) -> Billing:
@@ -183,10 +209,7 @@ def _billing(community: Community, file: Path) -> Billing:
     if not any(member.points for member in community.members):
         raise ConfigError(str(file), [Finding("members", "have no points: the metering points whose energy is billed")])
     ledger = community.ledger
-    if ledger.kind not in ("none", "embedded"):
-        told = f'is {ledger.kind}: months are settled on a chain beside the books, kind = "embedded", or on none'
-        raise ConfigError(str(file), [Finding("ledger.kind", told)])
-    if ledger.kind == "embedded" and ledger.collateral != "none":
+    if ledger.kind != "none" and ledger.collateral != "none":
         told = 'is missing: write collateral = "none", as bills after the fact are on account, or kind = "none"'
         raise ConfigError(str(file), [Finding("ledger.collateral", told)])
     if far := elsewhere(community):
@@ -238,15 +261,25 @@ def _bills(
     return tuple(made), number
 
 
-def _carried(archive: Archive, month: Month) -> list[tuple[Line, Party]]:
-    """What has changed of earlier months since it was billed, as lines, each with whom it is for."""
-    sent = archive.lines()
-    return [
-        each
-        for earlier in archive.months()
-        if earlier < month
-        for each in _changed(archive.shelf(earlier), {key: sent[at, key] for at, key in sent if at == earlier})
-    ]
+def _carried(archive: Archive, month: Month, closed: date | None) -> tuple[list[tuple[Line, Party]], tuple[str, ...]]:
+    """What has changed of earlier months since it was billed, as lines, each with whom it is for.
+
+    What has changed of months that are closed is not carried; of each there is a sentence.
+    """
+    sent, carried, told = archive.lines(), list[tuple[Line, Party]](), []
+    for earlier in archive.months():
+        if earlier >= month:
+            continue
+        changed = list(_changed(archive.shelf(earlier), {key: sent[at, key] for at, key in sent if at == earlier}))
+        if not (closed and earlier.first <= closed):
+            carried += changed
+        elif changed:
+            lines, whose = len(changed), len({each.key.member for each, _ in changed})
+            told.append(
+                f"{earlier} is closed: [billing] closed = {closed}. What was settled anew since its bills is on no "
+                f"bill: {many(lines, 'line')} of {many(whose, 'member')}."
+            )
+    return carried, tuple(told)
 
 
 def _changed(shelf: Shelf, sent: Mapping[Key, Sequence[tuple[str, Line]]]) -> Iterator[tuple[Line, Party]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from decimal import Decimal
 from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from commonwatt.billing.lines import FED_IN, TAKEN, MemberBill
-from commonwatt.billing.outputs import payments, revisions
+from commonwatt.billing.lines import FED_IN, TAKEN, MemberBill, cents_text
+from commonwatt.billing.outputs import moves, payments
 from commonwatt.billing.run import Billed
 from commonwatt.plain import many, plain
 
@@ -25,37 +27,38 @@ def render(billed: Billed) -> RenderableType:
     parts += [Text(line) for line in _agreement(billed)]
     if billed.revised:
         parts.append(_revised(billed))
-    parts += [Text(plain(note)) for note in (*_bank(billed), *understood.notes)]
+    parts += [Text(plain(note)) for note in (*_bank(billed), *billed.notes, *understood.notes)]
     return Group(*parts)
 
 
 def _bills(billed: Billed) -> Table:
+    currency = billed.understood.community.currency
     table = Table("member", box=None, pad_edge=False, header_style="dim")
     for column in (
         "from neighbours",
         "to neighbours",
         "net",
         "VAT",
-        f"to pay [{billed.understood.community.currency}]",
+        f"to pay [{currency}]",
     ):
         table.add_column(column, justify="right")
     bills = billed.issued.bills
     for bill in bills[:_MOST]:
-        table.add_row(plain(bill.member), *_row([bill]))
+        table.add_row(plain(bill.member), *_row([bill], currency))
     if len(bills) > _MOST:
         table.add_row(f"and {many(len(bills) - _MOST, 'member')} more")
-    table.add_row("all", *_row(bills), style="bold")
+    table.add_row("all", *_row(bills, currency), style="bold")
     return table
 
 
-def _row(bills: tuple[MemberBill, ...] | list[MemberBill]) -> tuple[str, ...]:
+def _row(bills: Sequence[MemberBill], currency: str) -> tuple[str, ...]:
     lines = [line for bill in bills for line in bill.lines]
     taken, fed = (sum(line.wh or 0 for line in lines if line.key.kind == kind) for kind in (TAKEN, FED_IN))
     net, vat = sum(line.net for line in lines), sum(line.vat for line in lines)
     return (
         f"{taken / 1000:,.3f} kWh",
         f"{fed / 1000:,.3f} kWh",
-        *(f"{each / 100:,.2f}" for each in (net, vat, net + vat)),
+        *(f"{Decimal(cents_text(each, currency)):,}" for each in (net, vat, net + vat)),
     )
 
 
@@ -94,7 +97,7 @@ def _bank(billed: Billed) -> list[str]:
 def _revised(billed: Billed) -> Table:
     """What the slots that were settled anew moved, by member."""
     sums: dict[str, list[float]] = {}
-    for row in revisions(billed):
+    for row in moves(billed, billed.revised):
         own = sums.setdefault(row["member"], [0.0, 0.0, 0.0])
         for place, name in enumerate(("money before", "money", "difference")):
             own[place] += row[name]

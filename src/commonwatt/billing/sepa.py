@@ -16,12 +16,12 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from commonwatt.billing.latin import latin
-from commonwatt.billing.lines import CENT, MemberBill
+from commonwatt.billing.lines import MemberBill, cents_text
 from commonwatt.community.billing import Billing, Party
-from commonwatt.units import decimal_text
 
 DEBITS: Final = "pain.008.001.08"
 TRANSFERS: Final = "pain.001.001.09"
+_EURO: Final = "EUR"
 MOST: Final = 99_999_999_999
 """Largest amount of one payment [cents]."""
 _REFERENCE, _NAME, _TEXT = 35, 70, 140
@@ -84,7 +84,7 @@ def obstacle_to_debit(party: Party, billing: Billing, currency: str) -> str:
 
 def _obstacle(form: str, billing: Billing, currency: str) -> str:
     """What keeps the whole file from being written, as a sentence."""
-    if currency != "EUR":
+    if currency != _EURO:
         return f"SEPA carries euro alone, and the community's money is {currency}."
     if billing.creditor.iban is None:
         return "[billing] has no iban, the account of the creditor."
@@ -106,9 +106,9 @@ def _batch(form: str, owed: Sequence[MemberBill], billing: Billing, currency: st
         else:
             reason = "has no iban" if party.iban is None else ""
         if not reason and abs(bill.total) > MOST:
-            reason = f"has an amount above {decimal_text(MOST * CENT, 2)}, the most that SEPA carries at once"
+            reason = f"has an amount above {cents_text(MOST, _EURO)}, the most that SEPA carries at once"
         if reason:
-            amount = f"{decimal_text(abs(bill.total) * CENT, 2)} {currency}"
+            amount = f"{cents_text(abs(bill.total), currency)} {currency}"
             left_out.append(f"{bill.member} {reason}, so that its {amount} are in no file for the bank.")
         else:
             payments.append(_payment(bill, billing))
@@ -178,7 +178,7 @@ def _transfer_terms(group: Element, day: date, billing: Billing) -> None:
 def _debit(payment: _Payment) -> Element:
     found = Element("DrctDbtTxInf")
     _text(found, "PmtId/EndToEndId", payment.reference)
-    _text(found, "InstdAmt", decimal_text(payment.cents * CENT, 2)).set("Ccy", "EUR")
+    _text(found, "InstdAmt", cents_text(payment.cents, _EURO)).set("Ccy", _EURO)
     _text(found, "DrctDbtTx/MndtRltdInf/MndtId", _identifier(payment.party.mandate or ""))
     _text(found, "DrctDbtTx/MndtRltdInf/DtOfSgntr", f"{payment.party.mandate_date}")
     _bank(found, "DbtrAgt", payment.party)
@@ -190,7 +190,7 @@ def _debit(payment: _Payment) -> Element:
 def _transfer(payment: _Payment) -> Element:
     found = Element("CdtTrfTxInf")
     _text(found, "PmtId/EndToEndId", payment.reference)
-    _text(found, "Amt/InstdAmt", decimal_text(payment.cents * CENT, 2)).set("Ccy", "EUR")
+    _text(found, "Amt/InstdAmt", cents_text(payment.cents, _EURO)).set("Ccy", _EURO)
     if payment.party.bic:
         _bank(found, "CdtrAgt", payment.party)
     _holder(found, "Cdtr", payment.party)
@@ -218,7 +218,7 @@ def _bank(parent: Element, role: str, party: Party) -> None:
 
 def _sums(parent: Element, payments: Sequence[_Payment]) -> None:
     _text(parent, "NbOfTxs", str(len(payments)))
-    _text(parent, "CtrlSum", decimal_text(_sum(payments) * CENT, 2))
+    _text(parent, "CtrlSum", cents_text(_sum(payments), _EURO))
 
 
 def _sum(payments: Iterable[_Payment]) -> int:

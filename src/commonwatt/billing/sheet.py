@@ -43,7 +43,6 @@ class Sheet:
     days : those of the month, in order; 0 before and after its membership
     compared : what the utility and the grid company bill, by its tariff in the file, none of it part of the total
     readings : how values were obtained: words such as "measured", and how many of those of the member's registers
-    corrected : how many of its slots were settled anew since they were first billed
     root : of all bills of the month, 32 bytes; with it and the file beside, anybody can check the page's figures
     billing : whom the bills are from
     file : name of the bill that the page can be checked with; empty = the member's id
@@ -57,7 +56,6 @@ class Sheet:
     days: tuple[Day, ...]
     compared: tuple[Compared, ...]
     readings: tuple[tuple[str, int], ...]
-    corrected: int
     root: bytes
     billing: Billing
     file: str = ""

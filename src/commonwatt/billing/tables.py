@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import Final
 
-from commonwatt.billing.lines import CENT, CREDIT_NOTE, FED_IN, TAKEN, Line, MemberBill
+from commonwatt.billing.lines import CREDIT_NOTE, FED_IN, TAKEN, Line, MemberBill, cents_text
 from commonwatt.units import decimal_text, price_text
 
 COLUMNS: Final = (
@@ -58,8 +58,9 @@ class Totals:
         return self.invoices - self.credit_notes
 
 
-def charges_csv(bills: Sequence[MemberBill]) -> str:
-    """A row for each line, in the order of the bills: kWh with three decimals, prices with two to six, money with two.
+def charges_csv(bills: Sequence[MemberBill], currency: str) -> str:
+    """A row for each line, in the order of the bills: kWh with three decimals, prices with two to six, money with as
+    many as the currency has.
 
     Amounts are positive where the member owes, so that credit lines are negative and a column's sum is that of the
     bills. Energy is positive on both sides, and signed where it corrects an earlier bill, whose `line` says so.
@@ -70,11 +71,11 @@ def charges_csv(bills: Sequence[MemberBill]) -> str:
     table.writerow(COLUMNS)
     for bill in bills:
         for document in bill.documents:
-            table.writerows(_row(line, document.number) for line in document.lines)
+            table.writerows(_row(line, document.number, currency) for line in document.lines)
     return file.getvalue()
 
 
-def _row(line: Line, number: str) -> tuple[str, ...]:
+def _row(line: Line, number: str, currency: str) -> tuple[str, ...]:
     """Its cells, one for each of COLUMNS."""
     return (
         harmless(line.key.member),
@@ -82,7 +83,7 @@ def _row(line: Line, number: str) -> tuple[str, ...]:
         f"{line.key.kind}, correction" if line.corrects else line.key.kind,
         "" if line.wh is None else decimal_text(line.wh * 1000, 3),
         "" if line.price is None else price_text(line.price),
-        *(decimal_text(cents * CENT, 2) for cents in (line.net, line.vat, line.gross)),
+        *(cents_text(cents, currency) for cents in (line.net, line.vat, line.gross)),
         harmless(line.creditor),
         harmless(number),
         str(line.month),

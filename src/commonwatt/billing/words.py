@@ -12,12 +12,20 @@ from datetime import date
 from fractions import Fraction
 from typing import Final
 
-from commonwatt.billing.lines import CENT, CREDIT_NOTE, FED_IN, MEMBER_FEE, POINT_FEE, TAKEN, Document, Line, cents
-from commonwatt.billing.month import Month
+from commonwatt.billing.lines import (
+    CREDIT_NOTE,
+    FED_IN,
+    MEMBER_FEE,
+    POINT_FEE,
+    TAKEN,
+    Document,
+    Line,
+    cents,
+    cents_text,
+)
 from commonwatt.billing.sepa import obstacle_to_debit
 from commonwatt.billing.sheet import Sheet
 from commonwatt.community.billing import Party
-from commonwatt.plain import many
 from commonwatt.units import decimal_text, price_text, round_half_up
 
 HEAD: Final = ("What for", "Metering point", "kWh", "Price per kWh", "Net", "VAT", "Gross")
@@ -60,20 +68,26 @@ def document(sheet: Sheet, paper: Document) -> Words:
     return Words(
         f"{paper.title} no. {paper.number}",
         f"{day(paper.issued)}, due {day(paper.due)}, from {paper.issuer.name} to {paper.recipient.name}",
-        tuple(_row(line, sheet.month, sign) for line in paper.lines),
-        (money(sign * paper.net), money(sign * paper.tax), money(sign * paper.gross)),
+        tuple(_row(line, sheet, sign) for line in paper.lines),
+        _amounts(paper, sheet, sign),
         tuple(notes),
     )
 
 
-def _row(line: Line, month: Month, sign: int) -> tuple[str, ...]:
+def _amounts(said: Document | Line, sheet: Sheet, sign: int) -> tuple[str, str, str]:
+    """Net, VAT and gross."""
+    tax = said.tax if isinstance(said, Document) else said.vat
+    net, vat, gross = (money(sign * amount, sheet.currency) for amount in (said.net, tax, said.gross))
+    return net, vat, gross
+
+
+def _row(line: Line, sheet: Sheet, sign: int) -> tuple[str, ...]:
     label = _LABELS[line.key.kind]
-    if line.corrects or line.month != month:
+    if line.corrects or line.month != sheet.month:
         label += f", {line.month.first:%B %Y}{f', corrects {line.corrects}' if line.corrects else ''}"
     energy = NONE if line.wh is None else kwh(line.wh)
     price = NONE if line.price is None else price_text(line.price)
-    amounts = (money(sign * amount) for amount in (line.net, line.vat, line.gross))
-    return (label, line.key.point or NONE, energy, price, *amounts)
+    return (label, line.key.point or NONE, energy, price, *_amounts(line, sheet, sign))
 
 
 def head(paper: Document, currency: str) -> tuple[str, ...]:
@@ -87,7 +101,7 @@ def balance(sheet: Sheet) -> str:
     total, creditor, member = sheet.bill.total, sheet.billing.creditor, sheet.member
     if not total:
         return "There is nothing to pay and nothing to receive."
-    amount = f"{money(abs(total))} {sheet.currency}"
+    amount = f"{money(abs(total), sheet.currency)} {sheet.currency}"
     when = day(max(paper.due for paper in sheet.bill.documents))
     if total < 0:
         if member.iban is None:
@@ -110,9 +124,9 @@ def account(sheet: Sheet) -> tuple[tuple[str, str], ...]:
     papers = sheet.bill.documents
     if len(papers) < 2:
         return ()
-    rows = [(f"{paper.title} {paper.number}", money(paper.gross)) for paper in papers]
+    rows = [(f"{paper.title} {paper.number}", money(paper.gross, sheet.currency)) for paper in papers]
     last = "To pay" if sheet.bill.total >= 0 else "To receive"
-    return (*rows, (last, f"{money(abs(sheet.bill.total))} {sheet.currency}"))
+    return (*rows, (last, f"{money(abs(sheet.bill.total), sheet.currency)} {sheet.currency}"))
 
 
 def energy(sheet: Sheet) -> tuple[tuple[str, str, str], ...]:
@@ -146,15 +160,21 @@ def comparison(sheet: Sheet) -> Comparison | None:
     """
     if not sheet.compared:
         return None
+    currency = sheet.currency
     own = sum(line.gross for line in sheet.bill.lines if not line.corrects and line.month == sheet.month)
     lines = [
-        (each.name[:1].upper() + each.name[1:], cents(Fraction(each.alone)), cents(Fraction(each.shared)))
+        (
+            each.name[:1].upper() + each.name[1:],
+            cents(Fraction(each.alone), currency),
+            cents(Fraction(each.shared), currency),
+        )
         for each in sheet.compared
     ]
     lines.append(("This bill, without corrections", 0, own))
     alone, shared = sum(line[1] for line in lines), sum(line[2] for line in lines)
-    rows = [(name, money(left), money(right)) for name, left, right in [*lines, ("In all", alone, shared)]]
-    apart = f"{money(abs(alone - shared))} {sheet.currency}"
+    lines.append(("In all", alone, shared))
+    rows = [(name, money(left, currency), money(right, currency)) for name, left, right in lines]
+    apart = f"{money(abs(alone - shared), currency)} {currency}"
     if alone == shared:
         return Comparison(tuple(rows), "The community made no difference.")
     better = "better" if shared < alone else "worse"
@@ -162,13 +182,9 @@ def comparison(sheet: Sheet) -> Comparison | None:
 
 
 def readings(sheet: Sheet) -> str:
-    """How the meters' values were obtained, and what was settled anew."""
+    """How the meters' values were obtained."""
     told = ", ".join(f"{count} {word}" for word, count in sheet.readings if count)
-    first = f"Readings: {told}." if told else "There are no readings."
-    if not sheet.corrected:
-        return first
-    again = "was" if sheet.corrected == 1 else "were"
-    return f"{first} {many(sheet.corrected, 'quarter hour')} {again} settled anew since the first bill of them."
+    return f"Readings: {told}." if told else "There are no readings."
 
 
 def check(sheet: Sheet) -> tuple[str, str, tuple[str, ...]]:
@@ -186,9 +202,9 @@ def address(party: Party) -> tuple[str, ...]:
     return (party.name, *party.address, *([f"VAT no. {party.vat_id}"] if party.vat_id else []))
 
 
-def money(amount: int) -> str:
-    """An amount [cents] with two decimals, and a minus that is as wide as a digit."""
-    return decimal_text(amount * CENT, 2).replace("-", "−")
+def money(amount: int, currency: str) -> str:
+    """An amount [cents] with the decimals of its currency, and a minus that is as wide as a digit."""
+    return cents_text(amount, currency).replace("-", "−")
 
 
 def kwh(wh: int) -> str:

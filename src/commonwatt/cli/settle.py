@@ -139,7 +139,7 @@ def _files(understood: Understood) -> dict[str, Any]:
 
 def summary(billed: Billed) -> dict[str, Any]:
     """What a settled month comes to; money in cents, energy in Wh."""
-    from commonwatt.billing.outputs import payments, revisions
+    from commonwatt.billing.outputs import moves, payments
     from commonwatt.billing.tables import totals
 
     understood, sums = billed.understood, totals(billed.issued.bills)
@@ -156,7 +156,7 @@ def summary(billed: Billed) -> dict[str, Any]:
             "rounding": sums.rounding,
             "balance": sums.balance,
         },
-        "revised": revisions(billed),
+        "revised": moves(billed, billed.revised),
         "bank": {
             name: {"payments": batch.count, "cents": batch.cents, "leftOut": list(batch.left_out)}
             for name, batch in payments(billed).items()
@@ -172,7 +172,7 @@ def summary(billed: Billed) -> dict[str, Any]:
             }
             for each in billed.agreements
         ],
-        "notes": list(understood.notes),
+        "notes": [*billed.notes, *understood.notes],
     }
 
 

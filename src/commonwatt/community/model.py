@@ -261,6 +261,14 @@ class Community:
         return tuple(member for member in self.members if member.pv) if self.ledger.generator_meters else ()
 
     @property
+    def own_columns(self) -> frozenset[str]:
+        """The columns of the members' own meter files that something is counted by: of loads, generators and points."""
+        shapes = [load.profile for member in self.members for load in member.loads]
+        shapes += [member.pv.profile for member in self.members if member.pv]
+        ends = (name for member in self.members for point in member.points for name in (point.draws, point.feeds))
+        return frozenset([*(shape for shape in shapes if ":" not in shape), *filter(None, ends)])
+
+    @property
     def per_currency(self) -> int:
         """Units of money in one of the currency."""
         return MICRO // self.unit

@@ -17,8 +17,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -89,10 +89,34 @@ class Meters:
                 )
         return opened
 
+    def only(self, wanted: Collection[str]) -> Meters:
+        """The meters that are wanted, by their names with or without a unit; nothing is asked of the others' values."""
+        file = self.file
+        kept = [
+            place
+            for place, (meter, header) in enumerate(zip(self.meters, file.names, strict=True))
+            if meter.name in wanted or header in wanted
+        ]
+        read = replace(
+            file,
+            names=tuple(file.names[place] for place in kept),
+            columns=tuple(file.columns[place] for place in kept),
+            letters=tuple(file.letters[place] for place in kept if file.letters),
+        )
+        return Meters(read, tuple(self.meters[place] for place in kept))
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the meters."""
         return tuple(meter.name for meter in self.meters)
+
+    @property
+    def begin(self) -> int:
+        """From when on every one of the meters has values [unix s]; where one has none, that of the file."""
+        there = (~np.isnan(self.file.numbers(column)) for column in range(len(self.meters)))
+        # What a register counted is known from its first reading on, which may be the end of a row's interval.
+        late = [self.step if meter.register and self.file.labels == "end" else 0 for meter in self.meters]
+        return max(int(self.file.starts[each.argmax()]) + by for each, by in zip(there, late, strict=True))
 
     @property
     def step(self) -> int:
@@ -140,9 +164,12 @@ class Meters:
         return file.covering(column, starts[kept], ends[kept], energy, slots)
 
 
-def open_meters(files: Sequence[OwnMeters], folder: Path, timezone: str, slot_seconds: int) -> tuple[Meters, ...]:
+def open_meters(
+    files: Sequence[OwnMeters], folder: Path, timezone: str, slot_seconds: int, wanted: Collection[str] | None = None
+) -> tuple[Meters, ...]:
     """The meters of each of the files, relative to `folder`.
 
+    wanted : names of those that matter, with or without their units, and no file without one; None = all
     Raises DataError when one is in two of them, and as `read_meter_file`.
     """
     opened = tuple(Meters.open(folder / each.path, timezone, slot_seconds, labels=each.labels) for each in files)
@@ -153,12 +180,16 @@ def open_meters(files: Sequence[OwnMeters], folder: Path, timezone: str, slot_se
             if name in first:
                 raise DataError(f"{path}: the meter '{name}' is in {first[name]} too; each needs a name of its own.")
             first[name] = path
-    return opened
+    if wanted is None:
+        return opened
+    return tuple(meters for every in opened if (meters := every.only(wanted)).meters)
 
 
-def read_meter_files(files: Sequence[OwnMeters], folder: Path, slots: Slots, timezone: str) -> MeterFile:
-    """The meters of all the files, relative to `folder`, on `slots`. Raises DataError as `open_meters` does."""
-    opened = open_meters(files, folder, timezone, slots.seconds)
+def read_meter_files(
+    files: Sequence[OwnMeters], folder: Path, slots: Slots, timezone: str, wanted: Collection[str] | None = None
+) -> MeterFile:
+    """The meters of all the files, relative to `folder`, on `slots`; `wanted` and DataError as of `open_meters`."""
+    opened = open_meters(files, folder, timezone, slots.seconds, wanted)
     return MeterFile(
         tuple(name for meters in opened for name in meters.names),
         tuple(name for meters in opened for name in meters.file.names),

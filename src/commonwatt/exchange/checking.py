@@ -84,12 +84,12 @@ def contents(community: Community, folder: Path) -> list[Contents]:
 
 
 def read_whole(community: Community, folder: Path) -> None:
-    """Read every value of the files that the community names, as a run over all that they cover would.
+    """Read every value that the community uses of the files that it names, as a run over all that they cover would.
 
     Raises DataError, one sentence, for the first that cannot be used.
     """
     zone, seconds, tariff = community.timezone, community.slot_seconds, community.tariff
-    for meters in open_meters(community.profiles, folder, zone, seconds):
+    for meters in open_meters(community.profiles, folder, zone, seconds, community.own_columns):
         meters.on_slots(meters.slots(seconds))
     free = Flat(0)
     for rate, alone in (

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from commonwatt.accounts.document import MEASURED
-from commonwatt.member.on_account import CENT, adds_up
+from commonwatt.member.on_account import adds_up
 from commonwatt.member.summary import LARGEST, Charge, Large, Moved, Proof, Summary
+from commonwatt.units import minor_unit
 
 _ENERGY = {"import": ("imported", "bought"), "export": ("exported", "sold")}
 
@@ -36,7 +37,7 @@ def month_summary(document: Mapping[str, Any], proof: Proof) -> Summary:
         counted_in=sum(each.into for each in moved),
         counted_out=sum(each.out for each in moved),
         charges=tuple(_charges(content)),
-        total=content["payable"] * CENT,
+        total=content["payable"] * minor_unit(content["currency"]),
         # What is not with the utility any more, at its prices: that is what the bill is instead of.
         alone=elsewhere * content.get("unit", 1),
         moved=moved,
@@ -52,7 +53,7 @@ def month_summary(document: Mapping[str, Any], proof: Proof) -> Summary:
 def _moved(content: Mapping[str, Any]) -> Iterator[Moved]:
     slots = (content["period"]["until"] - content["period"]["from"]) // content["slotSeconds"]
     sums = {name: [0] * slots for pair in _ENERGY.values() for name in pair}
-    for register in content["registers"]:
+    for register in content.get("netted", content["registers"]):
         rest, local = _ENERGY[register["direction"]]
         for place, (wh, shared) in enumerate(zip(register["wh"], register.get("shared", [0] * slots), strict=True)):
             sums[rest][place] += wh - shared
@@ -71,11 +72,12 @@ def _large(moved: Moved) -> Large:
 
 
 def _charges(content: Mapping[str, Any]) -> Iterator[Charge]:
+    cent = minor_unit(content["currency"])
     for document in content["documents"]:
         for line in document["lines"]:
             point = f" …{line['point'][-8:]}" if line["point"] else ""
             earlier = f" of {line['month']}, corrects {line['corrects']}" if "corrects" in line else ""
             name = f"{line['line']}{earlier}{point}"
-            yield Charge(name, line.get("wh"), line.get("price"), mean=False, amount=line["net"] * CENT)
+            yield Charge(name, line.get("wh"), line.get("price"), mean=False, amount=line["net"] * cent)
         if document["tax"]:
-            yield Charge(f"VAT of {document['number']}", None, None, mean=False, amount=document["tax"] * CENT)
+            yield Charge(f"VAT of {document['number']}", None, None, mean=False, amount=document["tax"] * cent)

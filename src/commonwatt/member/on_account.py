@@ -5,12 +5,12 @@ its share by the rule, less than a Wh off, of what the community's page says was
 each line is the shared energy at the page's price, with its VAT, and the documents add up. That the readings are what
 the meters counted, what others counted, fees, and what lines correct of earlier months is the operators' word.
 
-The document's form is `accounts.on_account`'s; what it says of prices is checked against nothing but the page.
+The document's form is `accounts.on_account`'s, which `member.month_form` requires; what it says of prices is checked
+against nothing but the page.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,33 +19,26 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from commonwatt.accounts.document import content_hash
-from commonwatt.accounts.on_account import FORMAT, OTHER, PAGE, PRO_RATA, STATIC, nominal
+from commonwatt.accounts.on_account import FORMAT, OTHER, PRO_RATA, STATIC, nominal
 from commonwatt.errors import RecordError, VerificationError
-from commonwatt.member.page import require, table
-from commonwatt.plain import many
+from commonwatt.member.month_form import fraction, listed, number
+from commonwatt.member.month_form import whole as whole
+from commonwatt.member.page import require
 from commonwatt.proof import root_of
 from commonwatt.records import Anchor
 from commonwatt.records.schema import to_bytes
-from commonwatt.units import WH_PER_KWH, decimal_text, round_half_up, rounded
+from commonwatt.units import WH_PER_KWH, decimal_text, minor_unit, round_half_up, rounded
 
 if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
     from commonwatt.member.card import Card
 
-_COMMON: Final = ("format", "community", "currency", "timezone", "period", "slotSeconds", "ledger")
-_BILL: Final = (*_COMMON, "member", "registers", "documents", "payable", "elsewhere")
-_PAGE: Final = (*_COMMON, "rule", "drawn", "fed", "shared", "price", "files")
-_DOCUMENT: Final = ("number", "title", "issued", "due", "from", "to", "vat", "lines", "net", "tax", "gross")
-_LINE: Final = ("line", "point", "month", "net", "vat", "gross", "creditor")
 _ENERGY: Final = {"local energy": "import", "local feed-in": "export"}
 _KINDS: Final = (*_ENERGY, "member fee", "point fee")
-_MOST: Final = 1 << 62
-"""Of a figure, in either direction."""
-_MOST_SLOTS: Final = 50_000
 _DRIFT: Final = 20
 """What rounding may add up to over all slots [Wh]: it is carried on, so that it does not grow with them."""
 CENT: Final = 10_000
-"""[micro-currency]"""
+"""A hundredth of a currency [micro-currency]."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +46,7 @@ class Month:
     """What was checked of a bill on account.
 
     slots, lines : of the month, and of its documents
-    payable : what the member pays, or receives below 0 [cents]
+    payable : what the member pays, or receives below 0 [hundredths of the currency]
     corrections : lines that correct earlier months; share : whether the member's share was checked by the rule
     billed : whether its lines of energy were checked to be what its registers shared, at the page's prices
     """
@@ -75,43 +68,6 @@ def is_on_account(document: Any) -> bool:
     return isinstance(content, dict) and content.get("format") == FORMAT
 
 
-def whole(given: Any) -> Mapping[str, Any]:
-    """The document, when it has the parts of a bill on account and no others. Raises VerificationError."""
-    document = table(given, ("content", "anchor", "page"), "the document")
-    content, page = document["content"], table(document["page"], ("content", "siblings"), "the page")["content"]
-    for said, keys, form, what in ((content, _BILL, FORMAT, "the content"), (page, _PAGE, PAGE, "the page")):
-        more = ("unit",) if isinstance(said, dict) and "unit" in said else ()
-        require(table(said, (*keys, *more), what)["format"] == form, f"{what} is of another format than {form}.")
-    shared = (*_COMMON[1:], "unit")
-    same = [content.get(key) for key in shared] == [page.get(key) for key in shared]
-    require(same, "the bill and the page are not of one month of one community.")
-    table(document["anchor"], ("root", "index", "siblings"), "the anchor")
-    period = table(content["period"], ("from", "until"), "the period")
-    seconds = _whole(content["slotSeconds"], 1)
-    _whole(content.get("unit", 1), 1)
-    span = _whole(period["until"]) - _whole(period["from"])
-    require(0 < span <= _MOST_SLOTS * seconds and span % seconds == 0, "the period is no whole number of slots.")
-    member = table(content["member"], ("index", "id", "account"), "the member")
-    if content["ledger"] is None:
-        require(member["index"] is member["account"] is None, "a member has a number on no chain.")
-    else:
-        table(content["ledger"], ("chainId", "community", "settlement"), "the ledger")
-    texts = (content["community"], content["currency"], content["timezone"], member["id"])
-    require(all(isinstance(each, str) for each in texts), "a name is no text.")
-    _whole_page(page, span // seconds)
-    for register in _list(content["registers"]):
-        _whole_register(register, span // seconds)
-    for each in _list(content["documents"]):
-        _whole_document(each)
-    _whole(content["payable"], -_MOST)
-    for each in _list(content["elsewhere"]):
-        line = table(each, ("name", "alone", "shared"), "what others bill")
-        require(isinstance(line["name"], str), "a name is no text.")
-        for key in ("alone", "shared"):
-            _whole(line[key], -_MOST)
-    return document
-
-
 def verify(document: Mapping[str, Any], client: LedgerClient) -> Month:
     """Check a whole document against the contracts of `client`. Raises VerificationError."""
     content, anchor = document["content"], document["anchor"]
@@ -120,7 +76,7 @@ def verify(document: Mapping[str, Any], client: LedgerClient) -> Month:
     anchored = client.anchored(period.start, period.until)
     require(anchored is not None, "The chain holds no bills of this period.")
     require(anchored == root, "The chain holds other bills of this period.")
-    require(_whole(anchor["index"], 1) > 0, "The bill stands where the community's page does.")
+    require(number(anchor["index"], 1) > 0, "The bill stands where the community's page does.")
     require(content.get("unit", 1) == client.unit, "The bill counts money in another unit than the contract.")
     return adds_up(document)
 
@@ -129,7 +85,8 @@ def adds_up(document: Mapping[str, Any]) -> Month:
     """What a document says of itself is right: shares, sums and root; no chain is asked. Raises VerificationError."""
     _root(document)
     content, page = document["content"], document["page"]["content"]
-    checked = [_shared_by_rule(register, page) for register in content["registers"]]
+    payable = Fraction(content["payable"] * minor_unit(content["currency"]), CENT)
+    checked = [_shared_by_rule(each, page) for each in _sharing(content)]
     lines = [line for each in content["documents"] for line in each["lines"]]
     billed = _documents(content, page)
     corrections = sum("corrects" in line for line in lines)
@@ -139,7 +96,7 @@ def adds_up(document: Mapping[str, Any]) -> Month:
         content["currency"],
         len(page["shared"]),
         len(lines),
-        content["payable"],
+        rounded(payable),
         corrections,
         billed and all(checked),
         billed,
@@ -159,8 +116,8 @@ def _root(document: Mapping[str, Any]) -> bytes:
     anchor, page = document["anchor"], document["page"]
     try:
         root = to_bytes(anchor["root"], 32)
-        ways = [[to_bytes(each, 32) for each in _list(listed)] for listed in (anchor["siblings"], page["siblings"])]
-        require(root_of(content_hash(document["content"]), _whole(anchor["index"]), ways[0]) == root, _CHANGED)
+        ways = [[to_bytes(each, 32) for each in listed(way)] for way in (anchor["siblings"], page["siblings"])]
+        require(root_of(content_hash(document["content"]), number(anchor["index"]), ways[0]) == root, _CHANGED)
         require(root_of(content_hash(page["content"]), 0, ways[1]) == root, _CHANGED)
     except RecordError as error:
         raise VerificationError(f"The bill's way to its root cannot be read: {error}") from None
@@ -170,13 +127,23 @@ def _root(document: Mapping[str, Any]) -> bytes:
 _CHANGED: Final = "The bill's content is not what was anchored: at least one figure in it was changed."
 
 
+def _sharing(content: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """What shares: each register, or what all of them together took and fed in, each with a name."""
+    if "netted" not in content:
+        return list(content["registers"])
+    return [{**each, "name": content["member"]["id"]} for each in content["netted"]]
+
+
 def _shared_by_rule(register: Mapping[str, Any], page: Mapping[str, Any]) -> bool:
-    """Whether the rule says what a register shares; where it does, it is so in every slot, and over all of them."""
+    """Whether the rule says what a register shares; where it does, it is so in every slot.
+
+    Over all of them, too, where rounding is carried on, as it is from register to register.
+    """
     kind, name = page["rule"]["shares"], register["name"]
     if "shared" not in register or kind not in (PRO_RATA, STATIC):
         return False
     draws, drift = register["direction"] == "import", Fraction(0)
-    agreed = _fraction(register["share"]) if kind == STATIC and draws else None
+    agreed = fraction(register["share"]) if kind == STATIC and draws else None
     side = page["drawn"] if draws else page["fed"]
     columns = zip(register["wh"], register["shared"], side, page["shared"], strict=True)
     for place, (wh, shared, all_, local) in enumerate(columns):
@@ -187,7 +154,8 @@ def _shared_by_rule(register: Mapping[str, Any], page: Mapping[str, Any]) -> boo
         require(wh <= all_, f"Slot {at}: {name} counted more than all together.")
         require(abs(shared - exact) < 1, f"Slot {at}: {name} shared {shared} Wh, by the rule it is {float(exact):.3f}.")
         drift += shared - exact
-    require(abs(drift) < _DRIFT, f"Over the month {name} shared {float(drift):+.3f} Wh more than by the rule.")
+    whole = page["rule"]["by"] != "registers" or abs(drift) < _DRIFT
+    require(whole, f"Over the month {name} shared {float(drift):+.3f} Wh more than by the rule.")
     return True
 
 
@@ -197,7 +165,7 @@ def _documents(content: Mapping[str, Any], page: Mapping[str, Any]) -> bool:
     Returns whether the page lets a member reckon the former.
     """
     month, documents = _month(content), content["documents"]
-    due = _due(content["registers"], page)
+    due = _due(content, page)
     require(len({each["number"] for each in documents}) == len(documents), "Two documents have one number.")
     for each in documents:
         rate = _rate(each["vat"]["rate"])
@@ -215,7 +183,7 @@ def _documents(content: Mapping[str, Any], page: Mapping[str, Any]) -> bool:
         for sum_, part in (("net", "net"), ("tax", "vat"), ("gross", "gross")):
             total = sum(line[part] for line in each["lines"])
             require(each[sum_] == total, f"{each['number']}: its lines add up to {total} cents {sum_}.")
-    unbilled = [name for (_, name), (wh, net, _) in (due or {}).items() if wh or net]
+    unbilled = [name or content["member"]["id"] for (_, name), (wh, net, _) in (due or {}).items() if wh or net]
     require(not unbilled, f"No document has the energy of {', '.join(unbilled)}.")
     payable = sum(each["gross"] for each in documents)
     require(content["payable"] == payable, f"The documents add up to {payable} cents.")
@@ -225,13 +193,13 @@ def _documents(content: Mapping[str, Any], page: Mapping[str, Any]) -> bool:
 _Owed = tuple[int, int, int | None]
 
 
-def _due(registers: Sequence[Mapping[str, Any]], page: Mapping[str, Any]) -> dict[tuple[str, str], _Owed] | None:
-    """What each register owes, by direction and name; None where the page does not let a member reckon it."""
-    if page["rule"]["shares"] == OTHER or page["rule"]["by"] != "registers":
+def _due(content: Mapping[str, Any], page: Mapping[str, Any]) -> dict[tuple[str, str], _Owed] | None:
+    """What each register owes, or the member, by direction and point; None where the page lets no member reckon it."""
+    if page["rule"]["shares"] == OTHER:
         return None
     due = dict[tuple[str, str], _Owed]()
-    for each in registers:
-        side = each["direction"], each["name"]
+    for each in _sharing(content):
+        side = each["direction"], "" if "netted" in content else each["name"]
         require(side not in due, f"{each['name']} is counted twice.")
         require("shared" in each, f"What {each['name']} shared is missing.")
         due[side] = _owed(each, page)
@@ -253,7 +221,7 @@ def _line(document: Mapping[str, Any], line: Mapping[str, Any], rate: Fraction) 
 
 def _energy(number: str, line: Mapping[str, Any], due: dict[tuple[str, str], _Owed]) -> None:
     """A line is one of what is due, and the only one of it."""
-    name = f"{line['line']} of {line['point']}"
+    name = " of ".join(filter(None, (line["line"], line["point"])))
     owed = due.pop((_ENERGY[line["line"]], line["point"]), None)
     require(owed is not None, f"{number}: {name} is of no register of this bill, or twice there.")
     said, (wh, net, price) = (line.get("wh"), line["net"], line.get("price")), owed or (0, 0, None)
@@ -271,7 +239,7 @@ def _owed(register: Mapping[str, Any], page: Mapping[str, Any]) -> _Owed:
     wh, worth = sum(shared), sum(wh * each for wh, each in zip(shared, prices, strict=True))
     sign = 1 if register["direction"] == "import" else -1
     mean = round_half_up(Fraction(worth * unit, wh)) if wh else None
-    return wh, rounded(Fraction(sign * worth * unit, WH_PER_KWH * CENT)), mean
+    return wh, rounded(Fraction(sign * worth * unit, WH_PER_KWH * minor_unit(page["currency"]))), mean
 
 
 def _month(content: Mapping[str, Any]) -> str:
@@ -281,82 +249,8 @@ def _month(content: Mapping[str, Any]) -> str:
         raise VerificationError("The bill's time or time zone is none.") from None
 
 
-def _whole_page(page: Mapping[str, Any], slots: int) -> None:
-    rule = table(page["rule"], ("mechanism", "by", "shares"), "the rule")
-    require(all(isinstance(each, str) for each in rule.values()), "the rule is no text.")
-    columns = [_column(page[name], slots) for name in ("drawn", "fed", "shared")]
-    least = all(shared <= min(drawn, fed) for drawn, fed, shared in zip(*columns, strict=True))
-    require(least, "more was shared than was drawn or fed in.")
-    price = page["price"]
-    if isinstance(price, list):
-        _column(price, slots)
-    else:
-        _whole(price)
-    require(all(isinstance(each, str) for each in _list(page["files"])), "the files are no list of hashes.")
-
-
-def _whole_register(register: Any, slots: int) -> None:
-    more = [key for key in ("shared", "share") if isinstance(register, dict) and key in register]
-    said = table(register, ("name", "direction", "wh", "marked", *more), "a register")
-    if "share" in said:
-        _fraction(said["share"])
-    require(isinstance(said["name"], str) and said["direction"] in ("import", "export"), "a register has no direction.")
-    counted = _column(said["wh"], slots)
-    if "shared" in said:
-        fits = all(0 <= part <= wh for part, wh in zip(_column(said["shared"], slots), counted, strict=True))
-        require(fits, f"{said['name']} shared more than it counted.")
-    require(isinstance(said["marked"], dict), "the marks are no table.")
-    for spans in said["marked"].values():
-        for span in _list(spans):
-            require(len(_list(span)) == 2, "a mark is no first and last slot.")
-            require(0 <= _whole(span[0]) <= _whole(span[1]) < slots, "a mark is of no slot of the month.")
-
-
-def _whole_document(given: Any) -> None:
-    document = table(given, _DOCUMENT, "a document")
-    vat = table(document["vat"], ("rate", "note"), "the VAT")
-    texts = [document[key] for key in ("number", "title", "issued", "due", "from", "to")]
-    require(all(isinstance(each, str) for each in (*texts, vat["note"])), "a document says something that is no text.")
-    for key in ("net", "tax", "gross"):
-        _whole(document[key], -_MOST)
-    for each in _list(document["lines"]):
-        more = [key for key in ("wh", "price", "corrects") if isinstance(each, dict) and key in each]
-        line = table(each, (*_LINE, *more), "a line")
-        named = all(isinstance(line[key], str) for key in ("line", "point", "month", "creditor"))
-        require(named, "a line has no name.")
-        for key in ("net", "vat", "gross", *(key for key in more if key != "corrects")):
-            _whole(line[key], -_MOST)
-        require(isinstance(line.get("corrects", ""), str), "what a line corrects is no number of a document.")
-
-
-def _column(given: Any, slots: int) -> Sequence[int]:
-    require(len(_list(given)) == slots, f"a column has not {many(slots, 'slot')}.")
-    for each in given:
-        _whole(each)
-    return list(given)
-
-
 def _rate(given: Any) -> Fraction:
     """A rate of VAT, below 1."""
-    rate = _fraction(given)
+    rate = fraction(given)
     require(rate < 1, "a rate of VAT is out of bounds.")
     return rate
-
-
-def _fraction(given: Any) -> Fraction:
-    """From 0 to 1, bounded before it is a fraction: an exponent would take as many digits as it says."""
-    found = isinstance(given, str) and re.fullmatch(r"([0-9]{1,18})(?:/([0-9]{1,18}))?", given, re.ASCII)
-    require(bool(found) and not (found and found[2] and not int(found[2])), "a rate or share is no fraction.")
-    fraction = Fraction(given)
-    require(0 <= fraction <= 1, "a rate or share is more than everything.")
-    return fraction
-
-
-def _whole(given: Any, least: int = 0) -> int:
-    require(type(given) is int and least <= given < _MOST, "a figure is no whole number, or beyond all bounds.")
-    return int(given)
-
-
-def _list(given: Any) -> Sequence[Any]:
-    require(isinstance(given, list), "a list is missing.")
-    return list(given)

@@ -48,7 +48,7 @@ def build(rules: Rules, folder: Path, history_days: int) -> World:
     """Read what happens at the homes in the period of `rules`.
 
     folder : of community.toml, for the files it names
-    history_days : whole days of history before the gate of the first day; a meter file that begins later gives fewer
+    history_days : whole days of history before the gate of the first day; a meter that begins later gives fewer
     Raises DataError when a file does not cover the period, or lacks values since it begins.
     """
     community, period, seconds = rules.community, rules.period, rules.community.slot_seconds
@@ -76,9 +76,10 @@ def _wh(kw: FloatArray, slots: Slots, first: int) -> IntArray:
 
 
 def _known_from(community: Community, folder: Path) -> int:
-    """From when on every meter file of the community has readings [unix s]; packaged profiles have no beginning."""
-    files = open_meters(community.profiles, folder, community.timezone, community.slot_seconds)
-    return max((int(meters.file.starts[0]) for meters in files), default=0)
+    """From when on every meter that somebody uses has readings [unix s]; packaged profiles have no beginning."""
+    zone, seconds = community.timezone, community.slot_seconds
+    files = open_meters(community.profiles, folder, zone, seconds, community.own_columns)
+    return max((meters.begin for meters in files), default=0)
 
 
 def _counted(registers: Registers, own: MeterFile, slots: Slots) -> FloatArray:
@@ -117,7 +118,7 @@ def _power(community: Community, own: MeterFile, slots: Slots) -> tuple[FloatArr
 
 def _own_meters(community: Community, folder: Path, slots: Slots, lead: int) -> MeterFile:
     try:
-        return read_meter_files(community.profiles, folder, slots, community.timezone)
+        return read_meter_files(community.profiles, folder, slots, community.timezone, community.own_columns)
     except GapError as error:
         if not lead:
             raise

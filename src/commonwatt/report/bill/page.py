@@ -60,7 +60,7 @@ def _figures(bill: Summary) -> str:
         ("saved", words.saved(bill), " gain" if words.saved(bill) > 0 else ""),
     )
     return "<dl class='figures'>" + "".join(
-        f"<div class='card{more}'><dt>{title}</dt><dd>{money(amount)} <small>{currency}</small></dd></div>"
+        f"<div class='card{more}'><dt>{title}</dt><dd>{money(bill, amount)} <small>{currency}</small></dd></div>"
         for title, amount, more in figures
     ) + "</dl>"  # fmt: skip
 
@@ -68,12 +68,15 @@ def _figures(bill: Summary) -> str:
 def _charges(bill: Summary) -> str:
     currency = name(bill.currency)
     rows = [
-        _row([words.name(each.name)], ["" if each.wh is None else kwh(each.wh), words.price(each), money(each.amount)])
+        _row(
+            [words.name(each.name)],
+            ["" if each.wh is None else kwh(each.wh), words.price(each), money(bill, each.amount)],
+        )
         for each in bill.charges
     ]
-    note = " (the lines are rounded)" if words.cents_differ(bill.charges, bill.total) else ""
-    rows.append(_row([f"total{note}"], ["", "", money(bill.total)], " class='sum'"))
-    rows.append(_row(["with the utility alone"], ["", "", money(bill.alone)], " class='soft'"))
+    note = " (the lines are rounded)" if words.cents_differ(bill) else ""
+    rows.append(_row([f"total{note}"], ["", "", money(bill, bill.total)], " class='sum'"))
+    rows.append(_row(["with the utility alone"], ["", "", money(bill, bill.alone)], " class='soft'"))
     head = ["", "kWh", f"{currency}/kWh", currency]
     return _card("What it comes to; − is received", _table(head, rows))
 

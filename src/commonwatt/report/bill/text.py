@@ -53,14 +53,14 @@ def _charges(bill: Summary, room: int) -> Iterator[str]:
     for each in charges:
         energy = "" if each.wh is None else kwh(each.wh)
         label = words.name(each.name)[: _LABEL - 1]
-        yield f"{label:{_LABEL}}{energy:>14}{words.price(each):>14}{money(each.amount):>14}"
+        yield f"{label:{_LABEL}}{energy:>14}{words.price(each):>14}{money(bill, each.amount):>14}"
 
 
 def _sums(bill: Summary) -> Iterator[str]:
     sums = (("total", bill.total), ("with the utility alone", bill.alone), ("saved", words.saved(bill)))
     for what, amount in sums:
-        note = " (the lines are rounded)" if what == "total" and words.cents_differ(bill.charges, bill.total) else ""
-        yield f"{what + note:{_LABEL + 28}}{money(amount):>14}"
+        note = " (the lines are rounded)" if what == "total" and words.cents_differ(bill) else ""
+        yield f"{what + note:{_LABEL + 28}}{money(bill, amount):>14}"
 
 
 def _largest(bill: Summary) -> Iterator[str]:

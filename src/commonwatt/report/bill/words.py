@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from fractions import Fraction
 from typing import Final
 
 from commonwatt.accounts.document import CORRECTED, NOT_MEASURED
 from commonwatt.member.summary import Charge, Large, Summary
 from commonwatt.plain import many, plain
-from commonwatt.units import decimal_text, price_text
+from commonwatt.units import decimal_text, minor_unit, paid_text, price_text, rounded
 
 NAME: Final = 40
 """Letters of a name that are shown."""
 _SPANS: Final = {900: "quarter hour", 1800: "half hour", 3600: "hour"}
-_CENT: Final = 10_000
-"""[micro-currency]"""
 _COUNTS: Final = ("no", "one", "two", "three", "four", "five")
 
 
@@ -36,9 +35,9 @@ def kwh(wh: int) -> str:
     return f"{'−' if wh < 0 else ''}{whole:,}.{rest:03d}".replace(",", " ")
 
 
-def money(amount: int) -> str:
-    """Money [micro-currency] to the cent."""
-    return decimal_text(amount, 2).replace("-", "−")
+def money(bill: Summary, amount: int) -> str:
+    """Money [micro-currency] to the cent, or the least that the bill's currency has."""
+    return paid_text(amount, bill.currency).replace("-", "−")
 
 
 def price(charge: Charge) -> str:
@@ -77,18 +76,18 @@ def span(bill: Summary, count: int) -> str:
 def verdict(bill: Summary) -> str:
     """What is owed, and what it would be with the utility alone."""
     currency = name(bill.currency)
-    said = f"{name(bill.member)} {_owes(bill.total)} {money(abs(bill.total))} {currency}."
+    said = f"{name(bill.member)} {_owes(bill.total)} {money(bill, abs(bill.total))} {currency}."
     if bill.on_account:
         said = f"{said} The utility and the grid company bill the rest themselves."
-    alone = f"With the utility alone it would {'owe' if bill.alone >= 0 else 'receive'} {money(abs(bill.alone))}"
+    alone = f"With the utility alone it would {'owe' if bill.alone >= 0 else 'receive'} {money(bill, abs(bill.alone))}"
     if not (difference := saved(bill)):
         return f"{said} {alone}: the same."
-    return f"{said} {alone}: {money(abs(difference))} {currency} {'saved' if difference > 0 else 'lost'}."
+    return f"{said} {alone}: {money(bill, abs(difference))} {currency} {'saved' if difference > 0 else 'lost'}."
 
 
 def saved(bill: Summary) -> int:
     """Between the two amounts as they are shown, so that the three agree [micro-currency]."""
-    return (_cents(bill.alone) - _cents(bill.total)) * _CENT
+    return _cents(bill, bill.alone) - _cents(bill, bill.total)
 
 
 def energies(bill: Summary) -> list[tuple[str, int, int]]:
@@ -135,15 +134,15 @@ def plants(bill: Summary) -> Iterator[str]:
     """What the member has of its plants, or the owners of the plant that the bill is of."""
     currency = name(bill.currency)
     for each in bill.plants:
-        cost = f", costs of {money(each.costs)} {currency}" if each.costs else ""
+        cost = f", costs of {money(bill, each.costs)} {currency}" if each.costs else ""
         rest = "cost" if each.earned < 0 else "earned"
         yield (
             f"Plant {name(each.plant)}: {each.weight} of {each.of} parts are yours, {kwh(each.share)} kWh; you used "
-            f"{kwh(each.taken)} kWh of it, and the rest {rest} you {money(abs(each.earned))} {currency}{cost}."
+            f"{kwh(each.taken)} kWh of it, and the rest {rest} you {money(bill, abs(each.earned))} {currency}{cost}."
         )
     if bill.owners:
         told = (
-            f"{name(each.name)} ({each.weight} of {each.of}) {_owes(each.amount)} {money(abs(each.amount))}"
+            f"{name(each.name)} ({each.weight} of {each.of}) {_owes(each.amount)} {money(bill, abs(each.amount))}"
             for each in bill.owners[:NAME]
         )
         yield f"Its owners, {currency}: {'; '.join(told)}."
@@ -190,13 +189,15 @@ def checks(bill: Summary, file: str) -> list[tuple[str, str]]:
     ]
 
 
-def cents_differ(charges: Sequence[Charge], total: int) -> bool:
+def cents_differ(bill: Summary) -> bool:
     """Whether the lines, each rounded to the cent, come to another sum than the total does."""
-    return sum(_cents(each.amount) for each in charges) != _cents(total)
+    return sum(_cents(bill, each.amount) for each in bill.charges) != _cents(bill, bill.total)
 
 
-def _cents(amount: int) -> int:
-    return int(decimal_text(amount, 2).replace(".", ""))
+def _cents(bill: Summary, amount: int) -> int:
+    """Money to the cent, as it is shown [micro-currency]."""
+    least = minor_unit(bill.currency)
+    return rounded(Fraction(amount, least)) * least
 
 
 def _owes(amount: int) -> str:
