@@ -78,7 +78,7 @@ class Homes:
         lead = self.world.place(slots.start) - now
         community = self.rules.community
         expected, failed = expect(self.minds, self.world, now, lead + slots.count, community)
-        there = present(community.members, slots, community.timezone).any(axis=1)
+        there: NDArray[np.bool_] = np.any(present(community.members, slots, community.timezone), axis=1)
         self.ordering.begin(closure.at, {home: why for home, why in failed.items() if there[home]})
         idle = {*failed, *np.flatnonzero(~there).tolist()}
         plan = self._plan(self.rules.frame_of(slots), expected, lead, committed, idle)

@@ -80,9 +80,7 @@ def history(rules: Rules, minds: Minds) -> int:
     return minds.history_days if looks_ahead(rules) or not rules.community.profiles else 0
 
 
-def expect(
-    minds: Minds, world: World, now: int, count: int, community: Community
-) -> tuple[Forecast, dict[int, str]]:
+def expect(minds: Minds, world: World, now: int, count: int, community: Community) -> tuple[Forecast, dict[int, str]]:
     """What homes expect of the `count` slots from place `now` of the world on, each from its own past.
 
     Nothing in the slots in which they are no members; who is none in all of them is not asked.
