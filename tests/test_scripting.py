@@ -337,15 +337,14 @@ def test_what_is_handed_over_by_mistake_is_refused_by_name(tmp_path: Path, monke
 def test_numbers_of_numpy_days_and_paths_are_taken_as_what_they_are(tmp_path: Path) -> None:
     five = commonwatt.load(written(tmp_path))
     day = date.fromisoformat(START)
+    one: Any = np.int64(1)
+    tried: Any = {"members.sun.battery.kwh": np.array([4, 5])}
+    first: Any = np.datetime64(START)
     with short_days():
         plainly = commonwatt.simulate(five, START, 1, ledger="none")
-        again = commonwatt.simulate(tmp_path / "community.toml", day, np.int32(1), ledger="none", out=tmp_path / "out")
-        table = commonwatt.sweep(
-            five, {"members.sun.battery.kwh": np.array([4, 5])}, start=np.datetime64(START), days=np.int64(1),
-            workers=np.int64(1),
-        )  # fmt: skip
-        one = five.with_({"members.sun.battery.kwh": np.float32(5), "community.profiles": None})
-        same = commonwatt.simulate(one, START, ledger="none")
+        again = commonwatt.simulate(tmp_path / "community.toml", day, one, ledger="none", out=tmp_path / "out")
+        table = commonwatt.sweep(five, tried, start=first, days=one, workers=one)
+        same = commonwatt.simulate(five.with_({"members.sun.battery.kwh": np.float32(5)}), START, ledger="none")
         opened = commonwatt.open(tmp_path / "out")
     assert plainly.homes.equals(again.homes)
     assert plainly.homes.equals(opened.homes)
