@@ -74,7 +74,7 @@ def test_designs_without_orders_are_left_out_and_agents_that_fail_are_told(file:
 def test_where_no_design_asks_agents_there_is_nothing_to_compare(said: Shell, file: Path) -> None:
     told = said("compare", file, "--start", START, "--mechanisms", "sharing-key,sdr", "--agents", "truthful,zip")
     assert (told.code, told.out) == (2, "")
-    assert told.err.splitlines() == [
+    assert told.err.strip().splitlines() == [
         "The request has 2 problems:",
         "  mechanisms sharing-key: takes no orders before delivery; name one such as uniform",
         "  mechanisms sdr: takes no orders before delivery; name one such as uniform",

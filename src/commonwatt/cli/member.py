@@ -179,7 +179,8 @@ def verify(
 def _of_month(month: Month) -> str:
     """What was checked of a bill on account, and what is the operators' word."""
     share = "its share is the rule's, less than a Wh off" if month.share else "its share is the operators' word"
-    more = f", as are {many(month.corrections, 'correction')} of earlier months" if month.corrections else ""
+    verb = "is" if month.corrections == 1 else "are"
+    more = f", as {verb} {many(month.corrections, 'correction')} of earlier months" if month.corrections else ""
     prices = ", at the prices of the community's page" if month.billed else ""
     counted = "What meters counted" if month.billed else "What meters counted, the energy of lines"
     return (

@@ -25,7 +25,8 @@ def card_beside(bill: Path) -> Path | None:
     None where there is neither.
     """
     folder = bill.resolve().parent
-    cards = (folder / CARD, folder.parent / "cards" / bill.name)
+    # Bills of an earlier month are a folder deeper than the cards.
+    cards = (folder / CARD, *(above / "cards" / bill.name for above in (folder.parent, folder.parent.parent)))
     return next((card for card in cards if card.is_file()), None)
 
 

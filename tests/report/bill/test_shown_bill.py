@@ -126,6 +126,11 @@ def test_the_command_that_checks_a_bill_works_as_it_is_printed(
         checked = said(*shlex.split(command)[1:], "--no-remember")
         assert (checked.code, checked.err) == (0, "")
         assert "is proved by the chain under the contracts of your card" in checked.out
+    earlier = run / "2026-05"  # where settling the next month puts those of the month before
+    shutil.copytree(run / "bills", earlier / "bills")
+    (run / "books").mkdir()
+    shutil.copy(run / "ledger.sqlite", run / "books")
+    assert said("show", earlier / "bills" / "flat.json").out.splitlines()[-1].endswith("cards/flat.json'")
     (run / "cards" / "flat.json").rename(run / "bills" / "my-community.json")
     assert said("show", bill).out.splitlines()[-1].endswith("/bills/my-community.json'")
     (run / "bills" / "my-community.json").unlink()
