@@ -120,7 +120,7 @@ def verify(
     Parameters
     ----------
     bill
-        The bill, as written by simulate --out.
+        The bill, as written by simulate --out or settle --out.
     ledger
         The chain's file, or the URL of a node; the default is ledger.sqlite in the folder above the bill's. Given
         several times, all have to give the same answers.

@@ -31,7 +31,7 @@ def show(
     Parameters
     ----------
     bill
-        The bill, as written by simulate --out.
+        The bill, as written by simulate --out or settle --out.
     """
     from commonwatt.member.summary import summary
     from commonwatt.report.bill.text import bill_lines
