@@ -267,7 +267,7 @@ def recursive() -> dict[str, object]:
 WRONG: tuple[Any, ...] = (
     123, 1.5, True, object(), [1], [object()], (), b"x", "\0", {"a": object()}, {1: 2}, {"x"}, print, float("nan"),
     np.int64(2), np.float64(2), np.array([1, 2]), np.datetime64("2026-06-15"), date(2026, 6, 15), Path("nothere"),
-    datetime(2026, 6, 15, tzinfo=UTC), "x" * 3000, -1, 10**30, recursive(),
+    datetime(2026, 6, 15, tzinfo=UTC), "x" * 3000, -1, 10**30, recursive(), Path, np.float64,
 )  # fmt: skip
 """Of everything that a script may have in hand by mistake."""
 RIGHT: dict[str, tuple[Any, ...]] = {

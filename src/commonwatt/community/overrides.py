@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from fractions import Fraction
-from os import PathLike, fspath
 from typing import Any, Final, get_args, get_origin
 
 from pydantic import BaseModel
@@ -50,12 +49,11 @@ def plain(value: object, depth: int = 0) -> Any:
         return {str(key): plain(each, depth + 1) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [plain(each, depth + 1) for each in value]
-    if isinstance(value, PathLike):
-        return fspath(value)
     if isinstance(value, Decimal | Fraction):
         return float(value)
-    own = getattr(value, "tolist", None)  # of numpy's numbers and arrays
-    return value if own is None else own()
+    # Of numpy's numbers and arrays, and of paths.
+    own = getattr(value, "tolist", None) or getattr(value, "__fspath__", None)
+    return value if own is None or isinstance(value, type) else own()
 
 
 def overridden(document: Tables, values: Mapping[str, object]) -> tuple[Tables, tuple[Finding, ...]]:
