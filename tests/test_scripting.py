@@ -275,7 +275,7 @@ RIGHT: dict[str, tuple[Any, ...]] = {
     "folder": (Path("nothere"), "x" * 3000),
     "fresh": (True,),
     "out": (Path("nothere"),),
-    "progress": (True, print),
+    "progress": (True, print, Path, np.float64),
     "start": (np.datetime64("2026-06-15"), date(2026, 6, 15)),
 }
 """By argument, those of them that it may be."""
