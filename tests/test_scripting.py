@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from datetime import date
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from exchange_cases import START, begin, short_days, written
 from shell import Shell
 
 import commonwatt
 from commonwatt.community.points import Span
-from commonwatt.errors import CommonwattError, ConfigError, StoreError
+from commonwatt.errors import CommonwattError, ConfigError, OutputError, StoreError
 from commonwatt.exchange.store import Store
 from commonwatt.report.finished import PLOTS
+from commonwatt.study.compare import strategies
 
 PRICES = "time,price\n" + "".join(f"2026-06-{day:02}T00:00,0.0{day % 7 + 1}\n" for day in range(10, 20))
 OWN = "from commonwatt.market import MECHANISMS\nMINE = MECHANISMS['sdr']\n"
@@ -249,5 +254,115 @@ def test_days_in_the_file_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_number_in_quotes_is_told_from_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="days: is from 1 to 36525, not '1'"):
+    with pytest.raises(ConfigError, match="days: is a whole number from 1 to 36525, not '1'"):
         commonwatt.simulate(written(tmp_path), START, "1", ledger="none")  # type: ignore[arg-type]
+
+
+def recursive() -> dict[str, object]:
+    table: dict[str, object] = {}
+    table["inner"] = [table]
+    return table
+
+
+WRONG: tuple[Any, ...] = (
+    123, 1.5, True, object(), [1], [object()], (), b"x", "\0", {"a": object()}, {1: 2}, {"x"}, print, float("nan"),
+    np.int64(2), np.float64(2), np.array([1, 2]), np.datetime64("2026-06-15"), date(2026, 6, 15), Path("nothere"),
+    datetime(2026, 6, 15, tzinfo=UTC), "x" * 3000, -1, 10**30, recursive(), Path, np.float64,
+)  # fmt: skip
+"""Of everything that a script may have in hand by mistake."""
+RIGHT: dict[str, tuple[Any, ...]] = {
+    "days": (123, np.int64(2)),
+    "folder": (Path("nothere"), "x" * 3000),
+    "fresh": (True,),
+    "out": (Path("nothere"),),
+    "progress": (True, print, Path, np.float64),
+    "start": (np.datetime64("2026-06-15"), date(2026, 6, 15)),
+}
+"""By argument, those of them that it may be."""
+
+
+def refused(argument: str, call: Callable[[Any], object]) -> None:
+    """Every wrong value is refused in a sentence of the one tree of errors, and those that mean something are not."""
+    for value in WRONG:
+        if any(type(value) is type(right) and repr(value) == repr(right) for right in RIGHT.get(argument, ())):
+            continue
+        with pytest.raises(CommonwattError) as caught:
+            call(value)
+        assert str(caught.value).strip()
+
+
+def test_what_is_handed_over_by_mistake_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    five = commonwatt.load(written(tmp_path))
+    run = partial(commonwatt.simulate, five, START, ledger="none")
+    swept = partial(commonwatt.sweep, five, start=START)
+    battery = {"members.*.battery.kwh": [1]}
+    calls: list[tuple[str, Callable[[Any], object]]] = [
+        ("community", commonwatt.load),
+        ("community", lambda wrong: commonwatt.simulate(wrong, START)),
+        ("community", lambda wrong: commonwatt.compare(wrong, START)),
+        ("community", lambda wrong: commonwatt.sweep(wrong, battery, start=START)),
+        ("community", lambda wrong: run(then={"2026-06-15": wrong})),
+        ("folder", lambda wrong: commonwatt.load({}, folder=wrong)),
+        ("folder", lambda wrong: commonwatt.open(tmp_path, folder=wrong)),
+        ("with_", five.with_),
+        ("value", lambda wrong: five.with_({"members.*.load": wrong})),
+        ("value", lambda wrong: five.with_({wrong if isinstance(wrong, str) else repr(wrong): 1})),
+        ("start", lambda wrong: commonwatt.simulate(five, wrong, ledger="none")),
+        ("days", lambda wrong: run(days=wrong)),
+        ("ledger", lambda wrong: commonwatt.simulate(five, START, ledger=wrong)),
+        ("out", lambda wrong: run(out=wrong)),
+        ("fresh", lambda wrong: run(fresh=wrong)),
+        ("then", lambda wrong: run(then=wrong)),
+        ("progress", lambda wrong: run(progress=wrong)),
+        ("mechanisms", lambda wrong: commonwatt.compare(five, START, mechanisms=wrong)),
+        ("out", lambda wrong: commonwatt.compare(five, START, mechanisms=["sdr"], out=wrong)),
+        ("agents", lambda wrong: strategies.compare(five, START, 1, "uniform", wrong)),
+        ("values", lambda wrong: swept(wrong)),
+        ("tried", lambda wrong: swept({"members.*.load": wrong})),
+        ("rows", lambda wrong: swept(battery, rows=wrong)),
+        ("ledger", lambda wrong: swept(battery, ledger=wrong)),
+        ("out", lambda wrong: swept(battery, out=wrong)),
+        ("path", commonwatt.open),
+    ]
+    with short_days():
+        for argument, call in calls:
+            refused(argument, call)
+        result = run()
+        refused("kind", result.plot)
+        refused("kind", commonwatt.compare(five, START, mechanisms="sdr").plot)
+        refused("folder", result.write)
+
+
+def test_numbers_of_numpy_days_and_paths_are_taken_as_what_they_are(tmp_path: Path) -> None:
+    five = commonwatt.load(written(tmp_path))
+    day = date.fromisoformat(START)
+    one: Any = np.int64(1)
+    tried: Any = {"members.sun.battery.kwh": np.array([4, 5])}
+    first: Any = np.datetime64(START)
+    with short_days():
+        plainly = commonwatt.simulate(five, START, 1, ledger="none")
+        again = commonwatt.simulate(tmp_path / "community.toml", day, one, ledger="none", out=tmp_path / "out")
+        table = commonwatt.sweep(five, tried, start=first, days=one, workers=one)
+        same = commonwatt.simulate(five.with_({"members.sun.battery.kwh": np.float32(5)}), START, ledger="none")
+        opened = commonwatt.open(tmp_path / "out")
+    assert plainly.homes.equals(again.homes)
+    assert plainly.homes.equals(opened.homes)
+    assert table["members.sun.battery.kwh"].to_list() == [4, 5]
+    assert table["days"].to_list() == [1, 1]
+    assert same.homes.equals(plainly.homes)
+    with pytest.raises(ConfigError, match=r"days: is a whole number from 1 to 36525, not 2\.0"):
+        commonwatt.simulate(five, START, 2.0, ledger="none")  # type: ignore[arg-type]
+
+
+def test_what_cannot_be_written_is_an_error_of_the_tree(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    with short_days():
+        result = commonwatt.simulate(written(tmp_path), START, ledger="none")
+        found = commonwatt.compare(written(tmp_path), START, mechanisms="sdr")
+        with pytest.raises(OutputError, match="file cannot be written: "):
+            commonwatt.compare(written(tmp_path), START, mechanisms="sdr", out=tmp_path / "file")
+    for call in (result.write, result.plot().save, found.plot().save):
+        with pytest.raises(OutputError, match="cannot be written: "):
+            call(tmp_path / "file" / "inner")
+    assert (tmp_path / "file").read_text() == "kept"

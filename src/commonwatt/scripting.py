@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
+from commonwatt.exchange.arguments import as_path, maybe_path, writing
 from commonwatt.report.finished import Finished
 from commonwatt.report.outputs import write_outputs
 from commonwatt.report.progress import Progress, told
@@ -43,7 +44,7 @@ def simulate(
     """
     with told(progress, "market day") as report:
         live = api.simulate(community, start, days, ledger=ledger, out=out, fresh=fresh, then=then, progress=report)
-        return _finished(live, Path(out) if out else None)
+        return _finished(live, maybe_path("out", out))
 
 
 def open(  # noqa: A001
@@ -61,8 +62,8 @@ def open(  # noqa: A001
     ...     open(out).homes.equals(made.homes)
     True
     """
-    path = Path(out)
-    return _finished(api.run(kept.asked(path, Path(folder) if folder else None), path), None)
+    path = as_path("out", out)
+    return _finished(api.run(kept.asked(path, maybe_path("folder", folder)), path), None)
 
 
 def compare(
@@ -88,12 +89,14 @@ def compare(
     >>> found.table["design", "phase"].rows()
     [('utility only', ''), ('fixed', 'ahead'), ('sdr', 'after')]
     """
+    written = maybe_path("out", out)
     with told(progress, "designs") as report:
         found = comparison.compare(community, start, days, mechanisms, report)
-    if out:
+    if written:
         from commonwatt.study.compare.report import write_comparison
 
-        write_comparison(found, Path(out))
+        with writing(written):
+            write_comparison(found, written)
     return found
 
 
@@ -101,7 +104,8 @@ def _finished(live: Result, out: Path | None) -> Finished:
     """The run in memory; what `out` gets is written first."""
     try:
         if out:
-            write_outputs(live, out)
+            with writing(out):
+                write_outputs(live, out)
         return Finished.of(live)
     except BaseException:
         live.close()

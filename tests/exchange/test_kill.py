@@ -44,7 +44,7 @@ Order = dict[str, Any]
 
 FOUNDING, EXCHANGE, OUTBOX, CLIENT, CHAIN, STORE, ROWS = (
     f"commonwatt.{name}"
-    for name in ("exchange.founding", "exchange.exchange", "exchange.outbox", "ledger.client.settlement",
+    for name in ("exchange.founding", "exchange.laboratory", "exchange.outbox", "ledger.client.settlement",
                  "ledger.chain.embedded", "exchange.store", "exchange.rows")
 )  # fmt: skip
 MOMENTS: dict[str, list[Any]] = {

@@ -58,7 +58,7 @@ _STORES = """        if opcode == 0x55:
             slot, word = made.take(), made.take()
             made.apply(
                 lambda at, word: (at[0]._stack.values.extend((word, at[1])), at[0].opcodes[0x55](computation=at[0])),
-                made.apply(pair, made.frame, slot), word,
+                made.apply(lambda frame, slot: (frame, slot), made.frame, slot), word,
             )
 """
 _ONCE = """        if hash_ not in self._nodes._new:
@@ -78,6 +78,9 @@ FAULTS = (
         "program", "heights",
         need_of_a_word_less=("height < block.needed", "height + 1 < block.needed"),
         growth_by_a_word_more=("height > block.highest", "height > block.highest + 1"),
+    ),
+    *_wrong(
+        "translation", "heights",
         growth_seen_at_the_end=(
             "max(self.growth, len(self.stack) - len(self.inputs))", "len(self.stack) - len(self.inputs)"
         ),

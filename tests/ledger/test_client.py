@@ -27,8 +27,8 @@ from settlement_cases import (
 )
 
 from commonwatt.errors import LedgerError, RecordError, Reverted
+from commonwatt.ledger.chain.blocks import At
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
-from commonwatt.ledger.chain.reader import At
 from commonwatt.ledger.client.abi import contract, decode_event, events, revert
 from commonwatt.ledger.client.settlement import Addresses, Enrolment, LedgerClient, Posting, Terms
 from commonwatt.ledger.node import ZERO_ADDRESS, Node

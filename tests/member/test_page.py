@@ -197,11 +197,11 @@ def _in_proofs(text: str) -> str:
         (lambda text: text.replace('"total": ', '"total": NaN, "x": ', 1), "NaN is no number"),
         (lambda text: text.replace('"total": ', f'"total": {"9" * 99}, "x": ', 1), "more than 78 digits"),
         (lambda text: text[:-1] + ', "total": 1}', "the document is not a table of content, anchor, proofs"),
-        (lambda text: text + text, "Extra data"),
+        (lambda text: text + text, "it is no JSON"),
         (lambda text: "[" * 99 + text, "nested more than 64 deep"),
         (lambda text: text.replace('"slot": ', '"slot": -', 1), "a slot's start is no time"),
         (lambda _: '{"content": {}}', "the document is not a table"),
-        (lambda _: "", "Expecting value"),
+        (lambda _: "", "it is empty"),
     ],
 )
 def test_a_file_that_two_readers_would_read_differently_proves_nothing(

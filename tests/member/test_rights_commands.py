@@ -165,7 +165,7 @@ def test_signed_grants_that_cannot_be(place: Place, tmp_path: Path) -> None:
         assert (got, told) == (code, ""), wrong
         assert sentence in wrong
         assert wrong.count("\n") == 1
-    for text, sentence in (("", "Expecting value"), ('{"grant": 1, "grant": 2}', "stands there twice")):
+    for text, sentence in (("", "it is empty"), ('{"grant": 1, "grant": 2}', "stands there twice")):
         file.write_text(text, "utf-8")
         assert sentence in place.act("grant", 2, "--bring", file).err
     file.write_bytes(b" " * (1 << 17))

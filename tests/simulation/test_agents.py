@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plant_owners
 import pytest
 from agent_cases import BAD_AGENTS, FORECASTERS, MEMORY
 from exchange_cases import AFTER, BILATERAL, HEAD, MEMBERS, START, TARIFF, short_days, tables, written
@@ -18,6 +19,7 @@ from commonwatt.community.model import Community
 from commonwatt.errors import ConfigError, StoreError
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
+from commonwatt.exchange.store import orders as stored_orders
 from commonwatt.member.verify import verify_bill
 from commonwatt.report.findings import findings
 from commonwatt.report.notes import notes
@@ -246,6 +248,61 @@ def test_a_home_expects_what_its_own_forecast_says(tmp_path: Path) -> None:
     )
     for result in results.values():
         result.close()
+
+
+EAGER = """
+import numpy as np
+from commonwatt.agents import Agent, Quotes
+
+def rule(home, state):
+    some = np.full(len(home.net), 500)
+    return Quotes(some, home.ceiling, some, home.floor), {"gates": state.get("gates", 0) + 1}
+
+EAGER = Agent("eager", rule)
+
+class Nothing:
+    history_days = 1
+
+    def predict(self, history, past, horizon, timezone):
+        with open(__file__ + ".asked", "a") as file:
+            print(horizon.start, file=file)
+        return np.zeros((1, horizon.count))
+
+NOTHING = Nothing()
+"""
+"""One orders whatever its home needs, and one expects nothing and writes down that it was asked."""
+
+
+def ordering_slots(result: Result, member: int) -> set[int]:
+    """Starts of the slots for which a member has an order."""
+    rows = result.exchange.store.columns(stored_orders, ("slot", "member"))
+    return {slot for slot, each in rows if each == member}
+
+
+def test_who_is_no_member_on_a_day_is_not_asked_about_it(tmp_path: Path) -> None:
+    """The second gate still asks what it expects of the rest of its last day; the third asks nothing."""
+    path = file(tmp_path, flat="eager.py:EAGER")
+    (tmp_path / "eager.py").write_text(EAGER)
+    chosen = 'flat = { until = 2026-06-15, forecast = "eager.py:NOTHING",'
+    path.write_text(path.read_text().replace("flat = {", chosen))
+    result = simulate(path, START, 3)
+    assert ordering_slots(result, FLAT) == set(result.period.starts[:24].tolist())
+    (memory,) = (json.loads(row.state) for row in result.exchange.store.rows(memories) if row.member == FLAT)
+    assert memory == {"gates": 1}
+    asked = (tmp_path / "eager.py.asked").read_text().split()
+    assert len(asked) == 4  # load and generation
+    assert not [each for each in findings(result) if "flat" in each]
+    result.close()
+
+
+def test_an_owner_who_is_no_member_on_a_day_orders_nothing_of_its_plant(tmp_path: Path) -> None:
+    """What the plant makes is still the owner's; the community buys it after delivery, and not by an order."""
+    text = plant_owners.TEXT.replace("flat = {", "flat = { until = 2026-06-14,")
+    with short_days():
+        result = simulate(written(tmp_path, text), START, 1)
+    assert not ordering_slots(result, plant_owners.FLAT)
+    assert ordering_slots(result, plant_owners.SUN)
+    result.close()
 
 
 def test_wrong_names_are_findings_each_told_once(tmp_path: Path) -> None:

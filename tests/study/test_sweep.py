@@ -119,7 +119,7 @@ def test_a_run_that_is_not_possible_says_why_in_its_row(tmp_path: Path) -> None:
         ({}, {"start": []}, ["start: is a date such as 2026-06-15"]),
         ({}, {"start": "soon", "days": 0}, ["days: is from 1", "start: is a date"]),
         ({}, {"workers": 0}, ["workers: are a whole number, at least 1, not 0"]),
-        ({}, {"workers": "2"}, ["workers: are a whole number, at least 1, not 2"]),
+        ({}, {"workers": "2"}, ["workers: are a whole number, at least 1, not '2'"]),
         ({}, {"start": 5}, ["start: is a date such as 2026-06-15, not '5'"]),
         ({}, {"start": [START, NEXT, START]}, [f"start: has {START} twice"]),
         (None, {}, ["values: are lists by dotted key"]),

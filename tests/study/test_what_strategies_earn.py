@@ -64,11 +64,26 @@ def test_designs_without_orders_are_left_out_and_agents_that_fail_are_told(file:
     assert {score.design for score in found.scores} == {"uniform+sdr"}
     assert found.notes[:2] == (
         "left out: sdr takes no orders before delivery",
-        "left out: bilateral takes no orders before delivery",
+        "left out: bilateral asks no agent: homes agree over the whole day among themselves",
     )
     assert any(note.startswith("uniform+sdr: The agents: sun ordered nothing at the gate of ") for note in found.notes)
     # It orders nothing ahead, and still has its share of the pool.
     assert 0 < found.scores[1].mixed < found.scores[0].mixed
+
+
+def test_where_no_design_asks_agents_there_is_nothing_to_compare(said: Shell, file: Path) -> None:
+    told = said("compare", file, "--start", START, "--mechanisms", "sharing-key,sdr", "--agents", "truthful,zip")
+    assert (told.code, told.out) == (2, "")
+    assert told.err.strip().splitlines() == [
+        "The request has 2 problems:",
+        "  mechanisms sharing-key: takes no orders before delivery; name one such as uniform",
+        "  mechanisms sdr: takes no orders before delivery; name one such as uniform",
+    ]
+    found = compare(file, START, 1, "fixed+bilateral,uniform", ["truthful"])
+    assert {score.design for score in found.scores} == {"uniform"}
+    assert found.notes == (
+        "left out: fixed+bilateral cannot run here: bilateral clears the whole day at once; it must be the first stage",
+    )
 
 
 def test_everything_that_is_wrong_with_a_request_is_said_at_once(file: Path) -> None:

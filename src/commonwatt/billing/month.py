@@ -25,8 +25,8 @@ from commonwatt.exchange import rows, steps
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.events import Correction, GateClosure
-from commonwatt.exchange.exchange import Laboratory
 from commonwatt.exchange.founding import claim
+from commonwatt.exchange.laboratory import Laboratory
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.states import Delivered, Readings, Wishes
 from commonwatt.exchange.states import Settled as SettledSlot

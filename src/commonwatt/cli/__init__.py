@@ -328,7 +328,7 @@ def _compare_agents(
     from commonwatt.study.compare.strategies import as_json, compare, table, write_csv
 
     with progress(quiet=json_path == "-", task="strategies") as report:
-        found = compare(file, start, days, mechanisms, agents.split(","), report)
+        found = compare(file, start, days, mechanisms, agents, report)
     path = write_csv(found, out) if out else None
     if json_path:
         write_json(as_json(found), json_path)

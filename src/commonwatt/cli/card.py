@@ -14,12 +14,11 @@ from commonwatt.cli.member import ReaderKey
 from commonwatt.cli.operating import LEDGER, Contract, Ledger, asking
 from commonwatt.cli.options import JsonPath, one_address, say, write_json
 from commonwatt.errors import ConfigError, Finding, LedgerError, OutputError
+from commonwatt.member.beside import CARD
 
 if TYPE_CHECKING:
     from commonwatt.ledger.client.community import CommunityClient
     from commonwatt.ledger.client.membership import Member
-
-CARD = Path("my-community.json")
 
 
 def card(
@@ -28,7 +27,7 @@ def card(
     contract: Contract,
     ledger: Ledger = LEDGER,
     community: Path | None = None,
-    out: Path = CARD,
+    out: Path = Path(CARD),
     key: ReaderKey = None,
     json_path: JsonPath = None,
 ) -> None:

@@ -68,7 +68,9 @@ class Home:
 
     def chain(self, bill: Path) -> str:
         """Where the chain is."""
-        return self.ledger or _beside(bill)
+        from commonwatt.member.beside import chain_beside
+
+        return self.ledger or str(chain_beside(bill))
 
     @property
     def pins(self) -> Pins:
@@ -118,7 +120,7 @@ def verify(
     Parameters
     ----------
     bill
-        The bill, as written by simulate --out.
+        The bill, as written by simulate --out or settle --out.
     ledger
         The chain's file, or the URL of a node; the default is ledger.sqlite in the folder above the bill's. Given
         several times, all have to give the same answers.
@@ -128,6 +130,7 @@ def verify(
     """
     from commonwatt.exchange.checking import load
     from commonwatt.ledger.keyfile import read_key
+    from commonwatt.member.beside import chain_beside
     from commonwatt.member.known import at_home
     from commonwatt.member.terms import Terms
     from commonwatt.member.verify import open_and_verify
@@ -136,7 +139,7 @@ def verify(
     terms = [Terms(load(file), file.parent) for file in community or []]
     pins = _pins(contract, operators, terms[0].community if terms else None, card)
     reader, known = read_key(key) if key else None, at_home()
-    found, trust = open_and_verify(bill, ledger or [_beside(bill)], pins, terms, plant or (), reader, known)
+    found, trust = open_and_verify(bill, ledger or [str(chain_beside(bill))], pins, terms, plant or (), reader, known)
     seen, told = _remembered(known, found, trust, remember=remember)
     if json_path:
         write_json({**asdict(found), "believed": trust.as_json(), "seen": seen}, json_path)
@@ -176,7 +179,8 @@ def verify(
 def _of_month(month: Month) -> str:
     """What was checked of a bill on account, and what is the operators' word."""
     share = "its share is the rule's, less than a Wh off" if month.share else "its share is the operators' word"
-    more = f", as are {many(month.corrections, 'correction')} of earlier months" if month.corrections else ""
+    verb = "is" if month.corrections == 1 else "are"
+    more = f", as {verb} {many(month.corrections, 'correction')} of earlier months" if month.corrections else ""
     prices = ", at the prices of the community's page" if month.billed else ""
     counted = "What meters counted" if month.billed else "What meters counted, the energy of lines"
     return (
@@ -254,11 +258,12 @@ def challenge(
         Start of one slot in unix seconds. One that the document does not hold is demanded on the chain.
     """
     from commonwatt.ledger.keyfile import read_key
+    from commonwatt.member.beside import chain_beside
     from commonwatt.member.challenge import challenge as look
 
     pins = _pins(contract, operators, _known(community), card)
     own = read_key(key) if key else None
-    looked = look([document, *others], ledger or _beside(document), pins, own, slot)
+    looked = look([document, *others], ledger or str(chain_beside(document)), pins, own, slot)
     if json_path:
         objections = [asdict(each) for each in looked.objections]
         figures = {"final": looked.final, "open": looked.open_, "objections": objections}
@@ -304,11 +309,12 @@ def withdraw(
         The chain's file, or the URL of a node; the default is ledger.sqlite in the folder above the document's.
     """
     from commonwatt.ledger.keyfile import read_key
+    from commonwatt.member.beside import chain_beside
     from commonwatt.member.challenge import withdraw as take
 
     wanted = None if amount is None else money("amount", amount)
     pins = _pins(contract, operators, _known(community), card)
-    receipt = take(document, ledger or _beside(document), pins, read_key(key), wanted)
+    receipt = take(document, ledger or str(chain_beside(document)), pins, read_key(key), wanted)
     done("Paid out" if amount is None else "Asked for; claim it when the posts before it are final", receipt, json_path)
 
 
@@ -359,10 +365,3 @@ def _pins(contract: str | None, operators: str | None, community: Community | No
         community.digest if community else None,
         read_card(card) if card is not None else None,
     )
-
-
-def _beside(document: Path) -> str:
-    """The chain's file above the document: that of a run, or of the books of months settled after the fact."""
-    above = document.resolve().parent.parent
-    files = (above / "ledger.sqlite", above / "books/ledger.sqlite", above.parent / "books/ledger.sqlite")
-    return str(next((file for file in files if file.exists()), files[0]))

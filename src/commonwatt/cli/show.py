@@ -31,7 +31,7 @@ def show(
     Parameters
     ----------
     bill
-        The bill, as written by simulate --out.
+        The bill, as written by simulate --out or settle --out.
     """
     from commonwatt.member.summary import summary
     from commonwatt.report.bill.text import bill_lines
@@ -42,11 +42,11 @@ def show(
     if html is not None:
         from commonwatt.report.bill.page import bill_page
 
-        _write(html, bill_page(found, str(bill)))
+        _write(html, bill_page(found, bill))
     if json_path:
         write_json(asdict(found), json_path)
     if json_path != "-":
-        for line in bill_lines(found, str(bill)):
+        for line in bill_lines(found, bill):
             print(_printable(line))
 
 

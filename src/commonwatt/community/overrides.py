@@ -23,30 +23,37 @@ from pydantic.fields import FieldInfo
 from commonwatt.community.fields import near, some
 from commonwatt.community.roles import foreign
 from commonwatt.community.schema import SECTIONS
-from commonwatt.errors import Finding
+from commonwatt.errors import ConfigError, Finding
 
 Tables = dict[str, Any]
 _Kinds = list[Any]
 """What a table may be: models of `schema`, or dict[str, …] where it holds one table for each name."""
 
 _NAMED: Final = ("market", "members", "plants")
+_DEEPEST: Final = 64
 _EXAMPLE: Final = "such as 'members.*.battery.kwh'"
 
 
-def plain(value: object) -> Any:
-    """The value as TOML would give it: dicts and lists of its own, and what numpy has as Python has it.
+def plain(value: object, depth: int = 0) -> Any:
+    """The value as TOML would give it: dicts and lists of its own, paths as text, and what numpy has as Python has it.
+
+    depth : of tables and lists that it stands in
+    Raises ConfigError where it is nested beyond `_DEEPEST`.
 
     >>> plain({"window": ("07:00", "15:00")})
     {'window': ['07:00', '15:00']}
     """
+    if isinstance(value, Mapping | list | tuple) and depth > _DEEPEST:
+        raise ConfigError("The request", [Finding("", f"tables and lists are nested more than {_DEEPEST} deep")])
     if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
+        return {str(key): plain(each, depth + 1) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
+        return [plain(each, depth + 1) for each in value]
     if isinstance(value, Decimal | Fraction):
         return float(value)
-    own = getattr(value, "tolist", None)  # of numpy's numbers and arrays
-    return value if own is None else own()
+    # Of numpy's numbers and arrays, and of paths.
+    own = getattr(value, "tolist", None) or getattr(value, "__fspath__", None)
+    return value if own is None or isinstance(value, type) else own()
 
 
 def overridden(document: Tables, values: Mapping[str, object]) -> tuple[Tables, tuple[Finding, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from commonwatt.community.model import Community
 from commonwatt.community.overrides import Tables, overridden, plain
 from commonwatt.community.toml import canonical
 from commonwatt.errors import ConfigError, DataError, Finding
+from commonwatt.exchange.arguments import as_path, maybe_path, short
 from commonwatt.exchange.checking import checked, read_tables
 from commonwatt.exchange.plugins import charter
 from commonwatt.plain import many
@@ -51,12 +53,10 @@ class Loaded(Community):
         (Stage(name='real_time', mechanism='sdr', gate=None, parameters={}),)
         """
         if not isinstance(cast("object", values), Mapping):
-            finding = Finding(
-                "with_", f'takes values by dotted key, {{"tariff.feed_in": "0.05"}}, not {_short(values)}'
-            )
+            finding = Finding("with_", f'takes values by dotted key, {{"tariff.feed_in": "0.05"}}, not {short(values)}')
             raise ConfigError("The request", [finding])
         document, findings = overridden(dict(self.document), values)
-        source = f"{self.source} with {', '.join(f'{key} = {_short(value)}' for key, value in values.items())}"
+        source = f"{self.source} with {', '.join(f'{key} = {short(value)}' for key, value in values.items())}"
         if findings:
             raise ConfigError(source, findings)
         return Loaded.of(document, self.folder, source)
@@ -107,22 +107,18 @@ def load(community: str | Path | Mapping[str, Any] | Loaded, *, folder: str | Pa
     """
     if isinstance(community, Loaded):
         return community
+    beside = maybe_path("folder", folder)
     if isinstance(community, Mapping):
-        return Loaded.of(plain(community), Path(folder or "."), "The community")
-    if not isinstance(cast("object", community), str | Path):
+        return Loaded.of(plain(community), beside or Path(), "The community")
+    if not isinstance(cast("object", community), str | PathLike):
         told = f"is a file, tables, or what commonwatt.load gives, not {type(community).__name__}"
         raise ConfigError("The request", [Finding("community", told)])
-    if folder is not None:
+    if beside is not None:
         raise ConfigError("The request", [Finding("folder", "is for tables; a file's own is where it lies")])
-    path = Path(community)
+    path = as_path("community", community)
     return Loaded.of(read_tables(path), path.parent, str(path))
 
 
 def as_it_is(community: str | Path | Mapping[str, Any] | Loaded) -> Loaded:
     """As `load`; of what was loaded before, with the digest of its files as they are now."""
     return community.as_now() if isinstance(community, Loaded) else load(community)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:39]}…"

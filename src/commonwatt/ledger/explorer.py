@@ -18,8 +18,9 @@ from typing import Any
 from eth.abc import BlockHeaderAPI, SignedTransactionAPI
 
 from commonwatt.errors import LedgerError, Reverted
+from commonwatt.ledger.chain.blocks import At, UnknownBlock
 from commonwatt.ledger.chain.question import Question
-from commonwatt.ledger.chain.reader import At, Reader, UnknownBlock
+from commonwatt.ledger.chain.reader import Reader
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.client.abi import (
     COMMUNITY,

@@ -18,6 +18,7 @@ from commonwatt.accounts.document import CORRECTED, MEASURED, NOT_MEASURED, met,
 from commonwatt.community.tariff import NETWORK_FEE
 from commonwatt.errors import VerificationError
 from commonwatt.member.document import CHANGED, leads_to_its_root, named, read
+from commonwatt.member.mistaken import mistaken
 from commonwatt.member.on_account import is_on_account
 from commonwatt.member.page import require
 from commonwatt.proof import checksum_address
@@ -171,7 +172,12 @@ class Summary:
 
 def summary(file: Path) -> Summary:
     """The summary of the bill in a file. Raises VerificationError for what is no bill, and for one that was changed."""
-    document = read(file)
+    try:
+        document = read(file)
+    except VerificationError:
+        if told := mistaken(file):
+            raise VerificationError(told) from None
+        raise
     require("anchor" in document, f"{file} is no bill but an excerpt of one: there are no charges in it.")
     try:
         if is_on_account(document):

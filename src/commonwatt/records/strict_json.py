@@ -38,16 +38,29 @@ def loads(text: bytes | str, longest: int, *, fractions: bool = False) -> Any:
             raise ValueError("it is not UTF-8") from None
     text = text.removeprefix("\ufeff")
     _not_too_deep(text)
-    value = json.loads(
-        text, object_pairs_hook=_once, parse_int=_whole, parse_float=_fraction if fractions else _no_fraction,
-        parse_constant=_no_constant,
-    )  # fmt: skip
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_once, parse_int=_whole, parse_float=_fraction if fractions else _no_fraction,
+            parse_constant=_no_constant,
+        )  # fmt: skip
+    except json.JSONDecodeError as error:
+        raise ValueError(_broken(text, error)) from None
     if "\\u" in text:
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise ValueError("a text holds half a character") from None
     return value
+
+
+def _broken(text: str, error: json.JSONDecodeError) -> str:
+    """What is wrong with a text that is no JSON."""
+    whole = text.rstrip()
+    if not whole:
+        return "it is empty"
+    if error.pos >= len(whole) or error.msg.startswith("Unterminated"):
+        return f"it breaks off in line {whole.count(chr(10)) + 1}, before its end"
+    return f"it is no JSON (line {error.lineno}, column {error.colno})"
 
 
 def _not_too_deep(text: str) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from commonwatt.community.fields import near, some
 from commonwatt.errors import ConfigError, Finding
+from commonwatt.exchange.arguments import as_path, short, writing
 from commonwatt.plain import many
 from commonwatt.report.homeplots import flows_svg, savings_svg
 from commonwatt.report.html import as_html
@@ -59,12 +61,13 @@ class Finished(Result):
         width : [px]; below 600 it takes its form for a phone
         Raises ConfigError for another kind.
         """
-        return Plot(chosen(kind, PLOTS)(self, width))
+        return Plot(chosen(kind, PLOTS, width)(self, width))
 
     def write(self, folder: str | Path) -> Path:
         """Write what the shell's `--out` writes: bills where there is a ledger, tables and the report. Returns it."""
-        write_outputs(self, Path(folder))
-        return Path(folder)
+        with writing(as_path("folder", folder)) as path:
+            write_outputs(self, path)
+        return path
 
     def __enter__(self) -> Finished:
         return self
@@ -90,9 +93,15 @@ class Finished(Result):
         )
 
 
-def chosen(kind: str, plots: Mapping[str, Callable[..., str]]) -> Callable[..., str]:
-    """The plot that is asked for. Raises ConfigError when there is none."""
-    if kind not in plots:
-        hint = near(kind, plots) or some(list(plots))
-        raise ConfigError("The request", [Finding("kind", f"there is no plot '{kind}'{hint}")])
+def chosen(kind: str, plots: Mapping[str, Callable[..., str]], width: float) -> Callable[..., str]:
+    """The plot that is asked for. Raises ConfigError when there is none, or none of that width."""
+    findings = []
+    if not isinstance(cast("object", kind), str) or kind not in plots:
+        named = isinstance(cast("object", kind), str)
+        hint = (near(kind, plots) if named else "") or some(list(plots))
+        findings.append(Finding("kind", f"there is no plot {short(kind)}{hint}"))
+    if not isinstance(cast("object", width), Real) or not 100 <= width <= 10_000:
+        findings.append(Finding("width", f"is from 100 to 10000 pixels, not {short(width)}"))
+    if findings:
+        raise ConfigError("The request", findings)
     return plots[kind]

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
+from commonwatt.errors import ConfigError, Finding
+
 Progress = Callable[[int, int], None]
 """Called with how much is done and of how much."""
 
@@ -17,7 +19,10 @@ def told(progress: Progress | bool | None, task: str) -> Iterator[Progress]:
     """Who is to be told.
 
     progress : a function; True = a line, wherever this runs; None = a line in a notebook and nothing elsewhere
+    Raises ConfigError for anything else.
     """
+    if not callable(progress) and not isinstance(progress, bool | None):
+        raise ConfigError("The request", [Finding("progress", "is True, False, None or a function of two numbers")])
     cell = None if progress is False else _cell()
     if callable(progress):
         yield progress

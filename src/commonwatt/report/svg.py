@@ -13,6 +13,7 @@ from html import escape, unescape
 from pathlib import Path
 from typing import Final
 
+from commonwatt.exchange.arguments import as_path, writing
 from commonwatt.units import FloatArray
 
 LIGHT: Final = (
@@ -213,8 +214,9 @@ class Plot:
 
     def save(self, path: str | Path) -> Path:
         """Write it as an SVG file, UTF-8; returns the path."""
-        Path(path).write_text(self.svg, encoding="utf-8")
-        return Path(path)
+        with writing(as_path("path", path)) as file:
+            file.write_text(self.svg, encoding="utf-8")
+        return file
 
     def _repr_svg_(self) -> str:
         return self.svg

@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 from commonwatt.community.model import LEDGERS, is_ledger
 from commonwatt.errors import ConfigError, Finding
+from commonwatt.exchange.arguments import maybe_path, short, whole
 from commonwatt.exchange.checking import read_whole
 from commonwatt.exchange.loading import Loaded, as_it_is, load
 from commonwatt.exchange.rules import Rules, Then
@@ -55,15 +56,23 @@ def simulate(
     Raises ConfigError, DataError, StoreError or NotAdopted, each with one sentence that says what to do.
     """
     begun = as_it_is(community)
-    chosen = ledger or begun.ledger.kind
-    folder = Path(out) if out else None
-    problems = [] if is_ledger(chosen) else [Finding("ledger", f"is {LEDGERS}, not '{chosen}'")]
-    first, wrong = first_day(start, days)
+    unsaid = ledger is None or (isinstance(ledger, str) and not ledger)
+    chosen = begun.ledger.kind if unsaid else cast("str", ledger)
+    folder = maybe_path("out", out)
+    problems = unknown_ledger(chosen)
+    if not isinstance(cast("object", fresh), bool):
+        problems.append(Finding("fresh", f"is True or False, not {short(fresh)}"))
+    first, days, wrong = first_day(start, days)
+    if not isinstance(cast("object", then), Mapping | None):
+        problems.append(
+            Finding("then", f'has charters by their first day, {{"2026-06-17": "new.toml"}}, not {short(then)}')
+        )
+        then = None
     later = [(first_day(day, 1), each) for day, each in (then or {}).items()]
-    wrong += [Finding("then", each.message) for (_, found), _ in later for each in found]
+    wrong += [Finding("then", each.message) for (_, _, found), _ in later for each in found]
     if problems or wrong:
         raise ConfigError("The request", [*problems, *wrong])
-    charters = sorted(((day, as_it_is(each)) for (day, _), each in later), key=lambda each: each[0])
+    charters = sorted(((day, as_it_is(each)) for (day, *_), each in later), key=lambda each: each[0])
     return run(Asked(begun, first, days, chosen, tuple(charters)), folder, fresh=fresh, progress=progress)
 
 
@@ -99,7 +108,7 @@ def check(file: Described, start: str | date | None = None, days: int = 1) -> Lo
     if start is None:
         read_whole(community, folder)
         return community
-    first, wrong = first_day(start, days)
+    first, days, wrong = first_day(start, days)
     if wrong:
         raise ConfigError("The request", wrong)
     rules = Rules.of(community, folder, first, days)
@@ -108,16 +117,26 @@ def check(file: Described, start: str | date | None = None, days: int = 1) -> Lo
     return community
 
 
-def first_day(start: str | date, days: int) -> tuple[date, list[Finding]]:
-    """The first local day of a request, and what is wrong with it or with the number of days."""
-    counted = isinstance(cast("object", days), int) and 1 <= days <= _MOST_DAYS
-    problems = [] if counted else [Finding("days", f"is from 1 to {_MOST_DAYS}, not {days!r}")]
+def first_day(start: str | date, days: int) -> tuple[date, int, list[Finding]]:
+    """The first local day of a request and its number of days, and what is wrong with them."""
+    count, problems = whole(days), list[Finding]()
+    if count is None or not 1 <= count <= _MOST_DAYS:
+        kind = "a whole number " if count is None else ""
+        problems.append(Finding("days", f"is {kind}from 1 to {_MOST_DAYS}, not {short(days)}"))
     try:
         if not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", str(start)):
             raise ValueError(start)
         first = date.fromisoformat(str(start))
     except ValueError:
-        return _EARLIEST, [*problems, Finding("start", f"is a date such as 2026-06-15, not '{start}'")]
+        wrong = start if isinstance(start, str) else short(start)
+        return _EARLIEST, 1, [*problems, Finding("start", f"is a date such as 2026-06-15, not '{wrong}'")]
     if not _EARLIEST <= first <= _LATEST:
         problems.append(Finding("start", f"is a day from {_EARLIEST} to {_LATEST}, not {first}"))
-    return first, problems
+    return first, count or 1, problems
+
+
+def unknown_ledger(kind: object) -> list[Finding]:
+    """What is wrong with where a run is to settle."""
+    if isinstance(kind, str) and is_ledger(kind):
+        return []
+    return [Finding("ledger", f"is {LEDGERS}, not {short(kind)}")]

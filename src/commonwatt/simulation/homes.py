@@ -6,7 +6,7 @@ operator's are theirs. What the exchange has to know it gets as `Wishes` and `Re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from functools import cached_property
 from typing import Final
@@ -76,12 +76,11 @@ class Homes:
         if not slots.count:
             return Wishes((), (), np.zeros((self.rules.members, 0), dtype=np.int64), ())
         lead = self.world.place(slots.start) - now
-        expected, failed = expect(self.minds, self.world, now, lead + slots.count, self.rules.community.timezone)
-        self.ordering.begin(closure.at, failed)
-        there = present(self.rules.community.members, slots, self.rules.community.timezone)
-        expected.load[:, lead:] *= there
-        expected.generation[:, lead:] *= there
-        idle = [*failed, *np.flatnonzero(~there.any(axis=1)).tolist()]
+        community = self.rules.community
+        expected, failed = expect(self.minds, self.world, now, lead + slots.count, community)
+        there: NDArray[np.bool_] = np.any(present(community.members, slots, community.timezone), axis=1)
+        self.ordering.begin(closure.at, {home: why for home, why in failed.items() if there[home]})
+        idle = {*failed, *np.flatnonzero(~there).tolist()}
         plan = self._plan(self.rules.frame_of(slots), expected, lead, committed, idle)
         starts = slots.starts.tolist()
         if plan.agreed:
@@ -93,13 +92,14 @@ class Homes:
         return tuple(() for _ in orders)
 
     def _plan(
-        self, frame: Frame, expected: Forecast, lead: int, committed: Mapping[int, Committed], idle: Sequence[int]
+        self, frame: Frame, expected: Forecast, lead: int, committed: Mapping[int, Committed], idle: Set[int]
     ) -> Plan:
         """What agents wish or agree for the slots of `frame`, the last ones of `expected`.
 
-        idle : homes of whose day nothing is known, or that are no member on it: nobody plans their batteries either
+        idle : homes of whose day nothing is known, or that are no member on it: they order nothing, and nobody plans
+            their batteries either
         """
-        rules = self.rules
+        rules, bounds = self.rules, self.rules.limits
         today, day = expected.parted(lead)
         soc = self.soc
         if frame.starts[0] > rules.period.start:  # before it nothing moves
@@ -115,19 +115,19 @@ class Homes:
             curtails=self.curtails,
         )
         if idle:
-            power = self.fleet.power.copy()
-            power[list(idle)] = 0
-            outlook = replace(outlook, fleet=replace(self.fleet, power=power))
+            active = ~np.isin(np.arange(rules.members), list(idle))
+            outlook = replace(outlook, fleet=replace(self.fleet, power=self.fleet.power * active))
+            bounds = replace(bounds, buy_wh=bounds.buy_wh * active, sell_wh=bounds.sell_wh * active)
         if rules.wires:
             outlook = replace(outlook, network=rules.wires.network, at=rules.wires.at)
         ahead = rules.charter_at(int(frame.starts[0])).ahead
         if ahead and ahead[0].over_horizon:
             more = len(ahead) > 1
-            return agree(ahead[0], frame, outlook, rules.limits, rules.plants, more=more, firm=self.firm)
-        plan = declare(outlook, rules.limits, rules.plants)
+            return agree(ahead[0], frame, outlook, bounds, rules.plants, more=more, firm=self.firm)
+        plan = declare(outlook, bounds, rules.plants)
         if not ahead:
             return plan
-        quoted = self.ordering.quotes(frame, outlook, beside(rules.plants, plan.net))
+        quoted = self.ordering.quotes(frame, outlook, beside(rules.plants, plan.net), idle)
         return replace(plan, orders=ordered_by(plan.orders, quoted))
 
     def _targets(self, frame: Frame, lead: int, committed: Mapping[int, Committed]) -> IntArray:

@@ -61,7 +61,11 @@ def asked(out: Path, folder: Path | None = None) -> Asked:
     Raises StoreError when there is none, when it is not finished, or when one of those files is not as it was.
     """
     file = out / EXCHANGE_FILE
-    if not file.is_file():
+    try:
+        there = file.is_file()
+    except OSError as error:  # such as a name that is too long
+        raise StoreError(f"{out} cannot be read: {error.strerror}.") from None
+    if not there:
         raise StoreError(f"{out} holds no run{_beside(out)}; `commonwatt.simulate` makes one with out={str(out)!r}.")
     store = Store(file)
     try:

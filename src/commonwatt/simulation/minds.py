@@ -13,6 +13,7 @@ from commonwatt.agents.strategies.truthful import TRUTHFUL
 from commonwatt.agents.strategy import Agent
 from commonwatt.community.calendar import Slots
 from commonwatt.community.model import Community
+from commonwatt.community.points import present
 from commonwatt.errors import DataError
 from commonwatt.exchange.own.code import OwnCode, OwnForecaster
 from commonwatt.exchange.rules import Rules
@@ -79,14 +80,17 @@ def history(rules: Rules, minds: Minds) -> int:
     return minds.history_days if looks_ahead(rules) or not rules.community.profiles else 0
 
 
-def expect(minds: Minds, world: World, now: int, count: int, timezone: str) -> tuple[Forecast, dict[int, str]]:
+def expect(minds: Minds, world: World, now: int, count: int, community: Community) -> tuple[Forecast, dict[int, str]]:
     """What homes expect of the `count` slots from place `now` of the world on, each from its own past.
+
+    Nothing in the slots in which they are no members; who is none in all of them is not asked.
 
     Returns beside it why the forecast of a home cannot be used, by member index; that home expects nothing at all.
     """
     slots, horizon = world.slots, slice(now, now + count)
     load, generation = world.load[:, horizon].copy(), world.generation[:, horizon].copy()
-    coming = Slots(slots.start + now * slots.seconds, count, slots.seconds)
+    coming, timezone = Slots(slots.start + now * slots.seconds, count, slots.seconds), community.timezone
+    there = present(community.members, coming, timezone)
     failed: dict[int, str] = {}
     for forecaster, rows in _alike(minds.forecasters):
         first = max(0, now - forecaster.history_days * _DAY // slots.seconds)
@@ -96,14 +100,14 @@ def expect(minds: Minds, world: World, now: int, count: int, timezone: str) -> t
             found = forecast(forecaster, known[0][rows], known[1][rows], past, coming, timezone)
             load[rows], generation[rows] = found.load, found.generation
             continue
-        for home in rows.tolist():
+        for home in rows[there[rows].any(axis=1)].tolist():
             try:
                 load[home], generation[home] = forecaster.predict(
                     np.stack([series[home] for series in known]), past, coming, timezone
                 )
             except DataError as error:
                 load[home], generation[home], failed[home] = 0, 0, str(error)
-    return Forecast(load, generation), failed
+    return Forecast(load * there, generation * there), failed
 
 
 def _alike(forecasters: Sequence[Forecaster | None]) -> list[tuple[Forecaster, IntArray]]:

@@ -6,7 +6,7 @@ An agent, or a forecast, that fails costs its home the orders of one gate, and n
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -48,17 +48,18 @@ class Ordering:
         self.gate = gate
         self.failed = {member: ("forecast", why) for member, why in without_forecast.items()}
 
-    def quotes(self, frame: Frame, outlook: Outlook, net: IntArray) -> dict[int, Quotes]:
+    def quotes(self, frame: Frame, outlook: Outlook, net: IntArray, idle: Set[int]) -> dict[int, Quotes]:
         """What these homes order for the slots of the frame, by index.
 
         net : what plans and plants leave at the meters, shape (homes, slots) [Wh]
+        idle : homes that order nothing and are not asked, by index
         """
         found: dict[int, Quotes] = {}
         public = self._public() if self.agents else {}
         for member, agent in self.agents.items():
             found[member] = Quotes(*(np.zeros(len(frame.starts), dtype=np.int64) for _ in range(4)))
             asked = self._asked.pop(member, {})
-            if member in self.failed:
+            if member in idle:
                 continue
             past = _results(member, asked, public) if asked else None
             situation = self._situation(member, frame, outlook, net[member], past)

@@ -20,7 +20,7 @@ from commonwatt.community.calendar import local_clock
 from commonwatt.community.model import Stage
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.bills import bills
-from commonwatt.exchange.exchange import Laboratory
+from commonwatt.exchange.laboratory import Laboratory
 from commonwatt.exchange.rows import stages_ahead
 from commonwatt.grid import GridCheck
 from commonwatt.simulation.homes import Homes, through

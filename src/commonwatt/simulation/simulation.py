@@ -14,9 +14,10 @@ from commonwatt.community.model import Community
 from commonwatt.exchange import rows
 from commonwatt.exchange import store as tables
 from commonwatt.exchange.events import Correction, GateClosure
-from commonwatt.exchange.exchange import Exchange, Laboratory
+from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.folder import open_store
 from commonwatt.exchange.founding import NO_METER, Generator, Party, claim, enter, open_ledger
+from commonwatt.exchange.laboratory import Laboratory
 from commonwatt.exchange.rules import Rules, Then
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store

@@ -228,7 +228,7 @@ def run(tell: Callable[[Step], None] | None = None) -> Cheated:
             if tell:
                 tell(step)
 
-        first, _ = first_day(START, 1)
+        first, *_ = first_day(START, 1)
         expected, _ = _played(Simulation(community, folder, first, 1))
         engine = partial(DishonestExchange, say=say, members=simulated_keys(community).members, played=played)
         balances, struck = _played(Simulation(community, folder, first, 1, engine=engine))

@@ -198,7 +198,7 @@ class Stage:
     """The scene as often as it is wanted, each time on a fresh copy of the chain's file."""
 
     def __init__(self, community: Community, folder: Path, start: str, out: Path, revision: int) -> None:
-        first, _ = first_day(start, 1)
+        first, *_ = first_day(start, 1)
 
         def engine(*arguments: Any) -> Exchange:
             return Silent(*arguments, revision=revision)

@@ -16,14 +16,14 @@ from typing import Any, Final, Literal, cast
 import numpy as np
 import polars as pl
 
-from commonwatt.community.model import LEDGERS, is_ledger
 from commonwatt.community.overrides import plain
 from commonwatt.errors import CommonwattError, ConfigError, DataError, Finding, MarketError
+from commonwatt.exchange.arguments import maybe_path, short, whole, writing
 from commonwatt.exchange.loading import Loaded, load
 from commonwatt.proof import keccak
 from commonwatt.report.metrics import figures
 from commonwatt.report.progress import Progress, told
-from commonwatt.simulation.api import Described, first_day, run
+from commonwatt.simulation.api import Described, first_day, run, unknown_ledger
 from commonwatt.simulation.kept import Asked
 from commonwatt.simulation.result import Result
 from commonwatt.units import WH_PER_KWH
@@ -97,7 +97,8 @@ def sweep(
     >>> table.select("members.*.battery.kwh", table["self_sufficiency"].round(6)).rows()
     [(0, 0.411573), (10, 0.45241)]
     """
-    tasks = _tasks(load(community), values, start, days, rows, ledger, Path(out) if out else None, workers)
+    folder = maybe_path("out", out)
+    tasks = _tasks(load(community), values, start, days, rows, ledger, folder, workers)
     found: list[tuple[str | None, list[dict[str, Any]]]] = [(None, [])] * len(tasks)
     with told(progress, "runs") as report:
         made = _together(tasks, workers) if workers > 1 else enumerate(map(_made, tasks))
@@ -107,10 +108,11 @@ def sweep(
     errors = [error for error, _ in found]
     if all(errors):
         raise DataError(str(errors[0]))
-    table = _table(list(values), tasks, found, rows, with_folder=out is not None)
-    if out:
-        table.write_csv(Path(out) / "sweep.csv")
-        table.write_parquet(Path(out) / "sweep.parquet")
+    table = _table(list(values), tasks, found, rows, with_folder=folder is not None)
+    if folder:
+        with writing(folder):
+            table.write_csv(folder / "sweep.csv")
+            table.write_parquet(folder / "sweep.parquet")
     return table
 
 
@@ -125,14 +127,15 @@ def _tasks(
     workers: int,
 ) -> list[_Task]:
     """All runs, day by day. Raises ConfigError with everything that is wrong."""
-    findings = [] if is_ledger(ledger) else [Finding("ledger", f"is {LEDGERS}, not '{ledger}'")]
-    if not isinstance(cast("object", workers), int) or workers < 1:
-        findings.append(Finding("workers", f"are a whole number, at least 1, not {workers}"))
-    if rows not in ("run", "home"):
-        findings.append(Finding("rows", f'are those of each "run" or "home", not {rows!r}'))
-    first_days = _first_days(start, days, findings)
+    findings = unknown_ledger(ledger)
+    if (whole(workers) or 0) < 1:
+        findings.append(Finding("workers", f"are a whole number, at least 1, not {short(workers)}"))
+    if not isinstance(cast("object", rows), str) or rows not in ("run", "home"):
+        findings.append(Finding("rows", f'are those of each "run" or "home", not {short(rows)}'))
+    first_days, days = _first_days(start, days, findings)
     if not isinstance(cast("object", values), Mapping):
-        findings.append(Finding("values", f'are lists by dotted key, {{"tariff.feed_in": ["0.05"]}}, not {values!r}'))
+        told = f'are lists by dotted key, {{"tariff.feed_in": ["0.05"]}}, not {short(values)}'
+        findings.append(Finding("values", told))
         values = {}
     choices = [_choices(key, tried, findings) for key, tried in values.items()]
     if findings:
@@ -142,18 +145,18 @@ def _tasks(
     return [_Task(labels, asked, out / _name(asked, labels) if out else None, rows) for labels, asked in runs]
 
 
-def _first_days(start: str | date | Sequence[str | date], days: int, findings: list[Finding]) -> list[date]:
-    """The first day of each run, each once."""
+def _first_days(start: str | date | Sequence[str | date], days: int, findings: list[Finding]) -> tuple[list[date], int]:
+    """The first day of each run, each once, and how many days it has."""
     several = not isinstance(start, str | date) and hasattr(start, "__iter__")
     starts = cast("list[str | date]", list(start) if several else [start])  # type: ignore[arg-type]
     found = []
     for each in starts or [""]:
-        day, wrong = first_day(each, days)
+        day, count, wrong = first_day(each, days)
         findings += [finding for finding in wrong if finding not in findings]
         if day in found and not wrong:
             findings.append(Finding("start", f"has {day} twice"))
         found.append(day)
-    return found
+    return found, count
 
 
 def _variants(
@@ -178,7 +181,7 @@ def _choices(key: str, tried: Values, findings: list[Finding]) -> list[tuple[obj
     """What to try for a key: what stands in the table, and the value."""
     given: object = tried
     if isinstance(given, str | bytes) or not hasattr(given, "__iter__"):
-        findings.append(Finding(key, f"needs a list of values, or values by name, not {given!r}"))
+        findings.append(Finding(key, f"needs a list of values, or values by name, not {short(given)}"))
         return []
     if isinstance(given, Mapping):
         choices: list[tuple[object, object]] = list(given.items())

@@ -6,6 +6,8 @@ import copy
 import json
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -44,7 +46,7 @@ def of_result(result: Result, folder: Path) -> Iterator[Summary]:
 
 
 def fits(lines: list[str]) -> bool:
-    command = [line for line in lines if line.startswith("Check it: ")]
+    command = [line for line in lines if line.startswith("Check it")]
     return len(lines) <= LINES and all(
         len(line) <= WIDTH and line.isprintable() for line in lines if line not in command
     )
@@ -65,7 +67,7 @@ def test_every_bill_is_one_screen(
         shown.append(summary(tmp_path / "bill.json"))
     assert len(shown) > 25
     for each in shown:
-        lines = bill_lines(each, "bills/home.json")
+        lines = bill_lines(each, Path("bills/home.json"))
         assert fits(lines), lines
         assert lines[0].startswith(f"{each.member} in {each.community}: bill of ")
         assert sum(line.startswith("total") for line in lines) == 1
@@ -81,30 +83,105 @@ def test_a_bill_of_everything_at_once_is_one_screen(plain: Summary) -> None:
         plain, member=long, community=long, currency=long, charges=charges, largest=largest, plants=plants,
         moved=tuple(replace(each, own=1, metered=CORRECTED) for each in plain.moved),
     )  # fmt: skip
-    lines = bill_lines(crowded, "bill.json")
+    lines = bill_lines(crowded, Path("bill.json"))
     assert len(lines) <= LINES
     assert any("smaller lines" in line for line in lines)
     smaller = [charge for charge in charges if charge.name not in "".join(lines)]
     assert smaller
-    assert bill_page(crowded, "bill.json").count("<tr") > 100
+    assert bill_page(crowded, Path("bill.json")).count("<tr") > 100
 
 
 def test_the_screen_tells_who_checked_what(plain: Summary, small: Result, tmp_path: Path) -> None:
-    told = "\n".join(bill_lines(plain, "bills/flat.json"))
+    told = "\n".join(bill_lines(plain, Path("bills/flat.json")))
     for words_ in ("The exchange says", "Checked here", "verify proves", "Nobody proves"):
         assert words_ in told
-    assert told.endswith("commonwatt verify bills/flat.json --card my-community.json")
+    assert told.endswith(": commonwatt verify bills/flat.json --ledger NODE --card CARD")
     (first, *_) = of_result(small, tmp_path)
-    told = "\n".join(bill_lines(first, "bill.json"))
+    told = "\n".join(bill_lines(first, Path("bill.json")))
     assert "made without a ledger, and nothing proves it" in told
     assert first.proof.root in told
     assert "verify" not in told
 
 
+def run_in(folder: Path, finished: Path, bills: list[Bill]) -> Path:
+    """The folder of a run, as it is written, with a bill for each member by its name."""
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("bills"))
+    (folder / "bills").mkdir()
+    for bill in bills:
+        (folder / "bills" / f"{bill['content']['member']['id']}.json").write_text(json.dumps(bill), "utf-8")
+    return folder
+
+
+def test_the_command_that_checks_a_bill_works_as_it_is_printed(
+    said: Shell, finished: Path, bills: list[Bill], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the folder of the run, from that of the bills, and with a card that the member has itself."""
+    run = run_in(tmp_path / "a run", finished, bills)
+    absolute = run / "bills" / "flat.json"
+    for folder, bill in ((tmp_path, "a run/bills/flat.json"), (run / "bills", "flat.json"), (tmp_path, absolute)):
+        monkeypatch.chdir(folder)
+        command = said("show", bill).out.splitlines()[-1].removeprefix("Check it: ")
+        assert command.startswith("commonwatt verify ")
+        assert command.count("cards/flat.json") == 1
+        checked = said(*shlex.split(command)[1:], "--no-remember")
+        assert (checked.code, checked.err) == (0, "")
+        assert "is proved by the chain under the contracts of your card" in checked.out
+    earlier = run / "2026-05"  # where settling the next month puts those of the month before
+    shutil.copytree(run / "bills", earlier / "bills")
+    (run / "books").mkdir()
+    shutil.copy(run / "ledger.sqlite", run / "books")
+    assert said("show", earlier / "bills" / "flat.json").out.splitlines()[-1].endswith("cards/flat.json'")
+    (run / "cards" / "flat.json").rename(run / "bills" / "my-community.json")
+    assert said("show", bill).out.splitlines()[-1].endswith("/bills/my-community.json'")
+    (run / "bills" / "my-community.json").unlink()
+    assert said("show", bill).out.splitlines()[-1].endswith("/bills/flat.json'")
+
+
+def test_a_file_that_is_no_bill_is_called_what_it_is(
+    said: Shell, finished: Path, bills: list[Bill], tmp_path: Path
+) -> None:
+    run = run_in(tmp_path / "run", finished, bills)
+    where = "a bill is the .json file of a member in the folder bills of a run or a month."
+    folder = run / "bills"
+    several = f"give one of the 5 bills, such as {folder / 'flat.json'}."
+    own = f"give {folder / 'flat.json'}."
+    cases: list[tuple[Path, bytes, str, str]] = [
+        (run / "report.html", b"<!doctype html><p>", "a page to read and print", several),
+        (folder / "flat.html", b"<!doctype html><p>", "a page to read and print", own),
+        (folder / "flat.pdf", b"%PDF-1.7 \xff", "a PDF to read and print", own),
+        (tmp_path / "photo", b"\x89PNG\r\n\x1a\n\0", "a picture", where),
+        (tmp_path / "meters.csv", b"time,load\n", "a table", where),
+        (tmp_path / "meters.xlsx", b"PK\x03\x04\0", "an Excel file or another archive", where),
+        (tmp_path / "page", b" <HTML>", "a page to read and print", where),
+        (tmp_path / "letter", "Dear Müller".encode(), "a text", where),
+        (tmp_path / "letter.json", "Müller".encode("latin-1"), "a file without text", where),
+        (tmp_path / "void.json", b"", "an empty file", where),
+        (tmp_path / "list.json", b"[1.5]", "JSON of another kind", where),
+    ]
+    for file, content, _, _ in cases:
+        file.write_bytes(content)
+    there = [
+        (run, "a folder", several),
+        (folder, "a folder", several),
+        (tmp_path, "a folder", where),
+        (run / "ledger.sqlite", "a database, such as a chain's file", several),
+        (run / "cards" / "flat.json", "a membership card", own),
+    ]
+    for file, what, instead in [*((file, what, instead) for file, _, what, instead in cases), *there]:
+        told = said("show", file)
+        assert (told.code, told.out) == (8, "")
+        assert told.err == f"{file} is no bill but {what}: {instead}\n"
+    cut = tmp_path / "cut.json"
+    cut.write_bytes((folder / "flat.json").read_bytes()[:-100])
+    assert (
+        said("show", cut).err == f"{cut} is no bill and no excerpt of one: it breaks off in line 1, before its end.\n"
+    )
+
+
 def test_slots_without_a_reading_in_time_are_counted(plain: Summary) -> None:
     first, second, *others = plain.moved
     late = (replace(first, metered=CORRECTED), replace(second, metered=NOT_MEASURED), *others)
-    assert "All 8 hours were measured in time." in bill_lines(plain, "")
+    assert "All 8 hours were measured in time." in bill_lines(plain, Path())
     told = words.measured(replace(plain, moved=late))
     assert told == (
         "Of 8 hours: 1 hour corrected by readings that came late, 1 hour not measured, in which nothing of this home "
@@ -192,7 +269,7 @@ def test_names_are_names_and_no_markup(nasty: Result, bills: list[Bill], tmp_pat
     evil["anchor"] = anchor_of(anchored([content]), 0)
     (tmp_path / "evil.json").write_text(json.dumps(evil), "utf-8")
     for bill in (summary(tmp_path / "evil.json"), *of_result(nasty, tmp_path)):
-        page = bill_page(bill, f"{NASTY}.json")
+        page = bill_page(bill, Path(f"{NASTY}.json"))
         tags = parsed(page)
         assert "script" not in tags.seen
         assert not [name for name, _ in tags.attributes if name.startswith("on") or name in ("src", "href")]
@@ -200,12 +277,12 @@ def test_names_are_names_and_no_markup(nasty: Result, bills: list[Bill], tmp_pat
         assert "\x1b" not in page
         assert "\u202e" not in page
         assert "default-src &#x27;none&#x27;" in page or "default-src 'none'" in page
-        assert fits(bill_lines(bill, f"{EVIL}.json"))
+        assert fits(bill_lines(bill, Path(f"{EVIL}.json")))
 
 
 def test_a_page_holds_everything_itself(plain: Summary, week: Result, tmp_path: Path) -> None:
     for bill in (plain, *of_result(week, tmp_path)):
-        page = bill_page(bill, "bill.json")
+        page = bill_page(bill, Path("bill.json"))
         tags = parsed(page)
         assert not {"script", "img", "link", "iframe", "object", "a"} & set(tags.seen)
         assert "url(" not in page

@@ -19,9 +19,10 @@ from pathlib import Path
 from eth.abc import BlockHeaderAPI
 
 from commonwatt.errors import LedgerError
+from commonwatt.ledger.chain.blocks import At
 from commonwatt.ledger.chain.evm import Genesis, Queued, begin, decode, problem_of, refusal, unaffordable
 from commonwatt.ledger.chain.execution import Execution
-from commonwatt.ledger.chain.reader import At, Reader
+from commonwatt.ledger.chain.reader import Reader
 from commonwatt.ledger.chain.rules import Unexecutable
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.node import ZERO_ADDRESS, Block, Receipt

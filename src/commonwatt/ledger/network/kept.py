@@ -11,7 +11,8 @@ from pathlib import Path
 
 from eth.abc import BlockHeaderAPI
 
-from commonwatt.ledger.chain.reader import At, DamagedIndex, Reader
+from commonwatt.ledger.chain.blocks import At, DamagedIndex
+from commonwatt.ledger.chain.reader import Reader
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.network.block import seen
 from commonwatt.ledger.network.consensus.interface import Consensus, Header

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from eth.abc import BlockHeaderAPI
 
-from commonwatt.ledger.chain.reader import Reader, UnknownBlock
+from commonwatt.ledger.chain.blocks import UnknownBlock
+from commonwatt.ledger.chain.reader import Reader
 from commonwatt.ledger.rpc.backend import Backend
 from commonwatt.ledger.rpc.feed import Arrivals, Filters
 from commonwatt.ledger.rpc.values import (

@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any, NoReturn
 
 from commonwatt.errors import LedgerError
-from commonwatt.ledger.chain.reader import UnknownBlock
+from commonwatt.ledger.chain.blocks import UnknownBlock
 from commonwatt.ledger.rpc import calls, events, methods, more  # noqa: F401 (fill the table)
 from commonwatt.ledger.rpc.asked import METHODS, Asked, Limits, Steps
 from commonwatt.ledger.rpc.backend import Backend

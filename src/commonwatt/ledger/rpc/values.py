@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from commonwatt.errors import LedgerError
+from commonwatt.ledger.chain.blocks import At
 from commonwatt.ledger.chain.question import Override, Question
-from commonwatt.ledger.chain.reader import At
 from commonwatt.ledger.node import ZERO_ADDRESS
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ CSS: Final = Path(__file__).with_name("page.css")
 _ALLOWED: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def bill_page(bill: Summary, file: str) -> str:
+def bill_page(bill: Summary, file: Path) -> str:
     """The whole page. file : of the bill, for the command that checks it"""
     title = escape(f"Bill of {name(bill.member)}, {words.period(bill)}")
     where = escape(f"{name(bill.community)}, {name(bill.timezone)}")
@@ -102,7 +102,7 @@ def _largest(bill: Summary) -> str:
     return _card(words.largest_title(bill), f"<table>{''.join(rows)}</table>")
 
 
-def _checks(bill: Summary, file: str) -> str:
+def _checks(bill: Summary, file: Path) -> str:
     items = [
         f"<li><b>{escape(label)}</b> {f'<code>{escape(said)}</code>' if _is_command(said) else escape(said)}</li>"
         for label, said in words.checks(bill, file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from commonwatt.member.summary import Charge, Summary
@@ -18,7 +19,7 @@ _FEWEST: Final = 3
 """Lines of charges that are shown whatever else there is."""
 
 
-def bill_lines(bill: Summary, file: str) -> list[str]:
+def bill_lines(bill: Summary, file: Path) -> list[str]:
     """The bill in lines. file : its name, for the command that checks it"""
     opening = [
         *_wrapped(
@@ -79,7 +80,7 @@ def _plants(bill: Summary) -> list[str]:
     return [*(line for each in told[:2] for line in each), *more]
 
 
-def _checks(bill: Summary, file: str) -> Iterator[str]:
+def _checks(bill: Summary, file: Path) -> Iterator[str]:
     for label, said in words.checks(bill, file):
         if said.startswith("commonwatt "):  # to be copied as one line
             yield f"{label}: {said}"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from fractions import Fraction
+from pathlib import Path
 from typing import Final
 
 from commonwatt.accounts.document import CORRECTED, NOT_MEASURED
+from commonwatt.member.beside import card_beside, chain_beside
 from commonwatt.member.summary import Charge, Large, Summary
 from commonwatt.plain import many, plain
 from commonwatt.units import decimal_text, minor_unit, paid_text, price_text, rounded
@@ -148,7 +151,18 @@ def plants(bill: Summary) -> Iterator[str]:
         yield f"Its owners, {currency}: {'; '.join(told)}."
 
 
-def checks(bill: Summary, file: str) -> list[tuple[str, str]]:
+def how_to_check(bill: Path) -> tuple[str, str]:
+    """What to type to have the bill in this file checked, and what it is, with the chain and the card beside it."""
+    command = f"commonwatt verify {shlex.quote(plain(bill))}"
+    if not chain_beside(bill).is_file():
+        return "Check it with a node of your community and your membership card", f"{command} --ledger NODE --card CARD"
+    if card := card_beside(bill):
+        named = card if bill.is_absolute() else os.path.relpath(card)
+        return "Check it", f"{command} --card {shlex.quote(plain(named))}"
+    return "Check it", command
+
+
+def checks(bill: Summary, file: Path) -> list[tuple[str, str]]:
     """Who checked what, and how to have it checked. file : of the bill"""
     proof = bill.proof
     here = (
@@ -164,7 +178,7 @@ def checks(bill: Summary, file: str) -> list[tuple[str, str]]:
                 "by the chain, that the operators anchored these figures, that your share of every slot is the rule's, "
                 "and that all adds up.",
             ),
-            ("Check it", f"commonwatt verify {shlex.quote(plain(file))} --card my-community.json"),
+            how_to_check(file),
         ]
     if proof.chain is None:
         return [
@@ -185,7 +199,7 @@ def checks(bill: Summary, file: str) -> list[tuple[str, str]]:
             "that the meter counts rightly. The utility's prices, levies and VAT are the operators' word, unless you "
             "give verify the community's file.",
         ),
-        ("Check it", f"commonwatt verify {shlex.quote(plain(file))} --card my-community.json"),
+        how_to_check(file),
     ]
 
 

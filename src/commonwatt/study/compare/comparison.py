@@ -139,7 +139,7 @@ class Comparison:
         """
         from commonwatt.study.compare.plots import PLOTS
 
-        return Plot(chosen(kind, PLOTS)(self, width))
+        return Plot(chosen(kind, PLOTS, width)(self, width))
 
     def __rich__(self) -> RenderableType:
         """The table of the shell."""
@@ -172,7 +172,7 @@ def compare(
     """
     community = load(file)
     folder = community.folder
-    first, asked = _request(community, folder, start, days, mechanisms)
+    first, days, asked = _request(community, folder, start, days, mechanisms)
     count = len(asked) + 1
     with ran(community, folder, first, days, BASELINE, _share(progress, 0, count)) as baseline:
         wiring = Wiring.of(community)
@@ -204,16 +204,16 @@ def compare(
 
 def _request(
     community: Community, folder: Path, start: str | date, days: int, mechanisms: Sequence[str] | str
-) -> tuple[date, tuple[Design, ...]]:
+) -> tuple[date, int, tuple[Design, ...]]:
     """Everything that is wrong with a request is said at once."""
-    first, findings = first_day(start, days)
+    first, days, findings = first_day(start, days)
     try:
         asked = designs(community, folder, mechanisms)
     except ConfigError as error:
         raise ConfigError("The request", [*findings, *error.findings]) from None
     if findings:
         raise ConfigError("The request", findings)
-    return first, asked
+    return first, days, asked
 
 
 def _share(progress: Progress | None, number: int, count: int) -> Progress | None:

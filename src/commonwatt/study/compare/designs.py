@@ -10,7 +10,7 @@ uniform+sdr                          a whole market day: one after the other
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from typing import Any, Final
 from commonwatt.community.checks import stage_order
 from commonwatt.community.model import Community, Stage
 from commonwatt.errors import ConfigError, Finding, MarketError
+from commonwatt.exchange.arguments import short
 from commonwatt.exchange.events import DEFAULT_GATE
 from commonwatt.exchange.plugins import resolve
 from commonwatt.market import MECHANISMS, Mechanism
@@ -50,7 +51,7 @@ def designs(community: Community, folder: Path, asked: Sequence[str] | str) -> t
     A mechanism that the file sets up keeps the file's parameters, as far as the name does not give others.
     Raises ConfigError with a finding for every name that means nothing.
     """
-    names = list(_all(community)) if asked == ALL else split(asked) if isinstance(asked, str) else list(asked)
+    names = list(_all(community)) if isinstance(asked, str) and asked == ALL else names_in(asked, "mechanisms")
     found: list[Design] = []
     findings = [] if names else [Finding("mechanisms", "are needed: all, or names separated by commas")]
     for name in dict.fromkeys(names):
@@ -61,6 +62,17 @@ def designs(community: Community, folder: Path, asked: Sequence[str] | str) -> t
     if findings:
         raise ConfigError("The request", findings)
     return tuple(found)
+
+
+def names_in(asked: object, argument: str) -> list[str]:
+    """The names in a text, with commas between them, or in a list. Raises ConfigError for anything else."""
+    if isinstance(asked, str):
+        return split(asked)
+    names = list(asked) if isinstance(asked, Iterable) and not isinstance(asked, bytes) else [asked]
+    if all(isinstance(name, str) for name in names):
+        return [str(name) for name in names]
+    told = f"are names, in a list or a text with commas between them, not {short(asked)}"
+    raise ConfigError("The request", [Finding(argument, told)])
 
 
 def split(text: str) -> list[str]:

@@ -19,13 +19,14 @@ import numpy as np
 
 from commonwatt.community.model import Community
 from commonwatt.errors import ConfigError, Finding, MarketError
-from commonwatt.exchange.checking import active_stages, load
+from commonwatt.exchange.checking import active_stages
+from commonwatt.exchange.loading import load
 from commonwatt.exchange.own.code import OwnCode
 from commonwatt.report.findings import silent
-from commonwatt.simulation.api import first_day
+from commonwatt.simulation.api import Described, first_day
 from commonwatt.simulation.result import Result
 from commonwatt.study.compare.comparison import BASELINE, ran
-from commonwatt.study.compare.designs import Design, designs
+from commonwatt.study.compare.designs import Design, designs, names_in
 from commonwatt.units import WH_PER_KWH, FloatArray
 
 if TYPE_CHECKING:
@@ -75,22 +76,27 @@ class Strategies:
 
 
 def compare(
-    file: str | Path,
+    file: Described,
     start: str | date,
     days: int,
     mechanisms: Sequence[str] | str,
-    agents: Sequence[str],
+    agents: Sequence[str] | str,
     progress: Progress | None = None,
 ) -> Strategies:
     """Run every design with every strategy.
 
-    mechanisms : "all", or names as in `compare_designs`; agents : names, or "file.py:NAME" beside the file
+    mechanisms : "all", or names as in `compare_designs`
+    agents : names, or "file.py:NAME" beside the file, in a list or with commas between them
     progress : called with how many designs are done, and of how many
-    Raises ConfigError or DataError for what the caller can mend; a design that takes no orders is left out.
+    Raises ConfigError or DataError for what the caller can mend. A design that asks no agent for orders, or cannot run
+    here, is left out; when none is left there is nothing to compare, a ConfigError.
     """
-    community, folder = load(file), Path(file).parent
-    first, findings = first_day(start, days)
-    names = list(dict.fromkeys(name.strip() for name in agents))
+    community = load(file)
+    folder = community.folder
+    first, days, findings = first_day(start, days)
+    names = list(dict.fromkeys(name.strip() for name in names_in(agents, "agents")))
+    if not names:
+        findings.append(Finding("agents", "are needed: names separated by commas"))
     findings += _unknown(names, folder, community.deadline)
     try:
         chosen = designs(community, folder, mechanisms)
@@ -99,8 +105,12 @@ def compare(
     if findings:
         raise ConfigError("The request", findings)
     lab = _Laboratory(community, folder, first, days, names)
-    taken = [design for design in chosen if _takes_orders(community, folder, design)]
-    notes = [f"left out: {each.name} takes no orders before delivery" for each in chosen if each not in taken]
+    obstacles = {design.name: _obstacle(community, folder, design) for design in chosen}
+    taken = [design for design in chosen if not obstacles[design.name]]
+    if not taken:
+        told = [Finding(f"mechanisms {name}", f"{why}; name one such as uniform") for name, why in obstacles.items()]
+        raise ConfigError("The request", told)
+    notes = [f"left out: {name} {why}" for name, why in obstacles.items() if why]
     with ran(community, folder, first, days, BASELINE) as result:
         lab.alone = result.charges.total
     scores: list[Score] = []
@@ -127,10 +137,15 @@ def _unknown(names: Sequence[str], folder: Path, deadline: int) -> Iterator[Find
                 yield Finding(f"agents {name}".strip(), told[:1].lower() + told[1:])
 
 
-def _takes_orders(community: Community, folder: Path, design: Design) -> bool:
-    """Whether agents order before delivery, and do not agree over the whole day."""
-    ahead, _ = active_stages(replace(community, market=design.stages), folder)
-    return bool(ahead) and not ahead[0].over_horizon
+def _obstacle(community: Community, folder: Path, design: Design) -> str:
+    """Why no agent is asked for orders under a design, as what follows its name; empty when agents are asked."""
+    try:
+        ahead, _ = active_stages(replace(community, market=design.stages), folder)
+    except MarketError as error:
+        return f"cannot run here: {str(error).removesuffix('.')}"
+    if not ahead:
+        return "takes no orders before delivery"
+    return "asks no agent: homes agree over the whole day among themselves" if ahead[0].over_horizon else ""
 
 
 class _Laboratory:
