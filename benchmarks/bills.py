@@ -1,8 +1,8 @@
 """A month with proofs, of twelve homes: `python benchmarks/bills.py`, JSON on stdout. Some minutes.
 
-October and June of the first twelve homes of the village, with its day-ahead market, its pool and its chain: what a bill
-with all its proofs takes on the disk, and how long its member needs to verify it. Orders, trades and readings of a day
-are signed and settled as in `commonwatt simulate`.
+October and June of the first twelve homes of the village, with its day-ahead market, its pool and its chain: what a
+bill with all its proofs takes on the disk, and how long its member needs to verify it. Orders, trades and readings of a
+day are signed and settled as in `commonwatt simulate`.
 """
 
 from __future__ import annotations

@@ -160,35 +160,6 @@ contract Disputes is Ends {
         _strikeIf(moved != s.statement.money, p, s);
     }
 
-    /// @notice A revision moves something else for a member than its statement says beyond that of the revision before. Shows
-    /// what `challengeDelta` shows, where the deltas of all revisions are more than a transaction takes.
-    /// @param deltas as posted
-    /// @param earlier the revision before, which is final
-    /// @param before the member's statement in that; none where it has none
-    /// @param empty siblings of its empty place in that, where it has none
-    function challengeRevision(
-        Post calldata p,
-        Stated calldata s,
-        bytes calldata deltas,
-        Post calldata earlier,
-        Stated[] calldata before,
-        bytes32[] calldata empty
-    ) external {
-        bool precedes = earlier.slot == p.slot && uint256(earlier.revision) + 1 == p.revision;
-        require(precedes, ForeignPost(earlier.slot, earlier.revision));
-        _requireFinal(earlier);
-        int256 money = 0;
-        if (before.length == 0) {
-            Proofs.requireNone(s.member, empty, earlier.statements);
-        } else {
-            require(before.length == 1, WrongLines(before.length, 1));
-            require(before[0].member == s.member, OtherMember(s.member, before[0].member));
-            _requireStated(earlier, before[0]);
-            money = before[0].statement.money;
-        }
-        _strikeIf(_delta(p, s.member, deltas) != int256(s.statement.money) - money, p, s);
-    }
-
     /// @notice A member without a statement who was registered before the slot began, or for whom the post moves something.
     /// @param siblings of the empty place of the member's number; of the tree's last place where it ends before that
     /// @param deltas as posted

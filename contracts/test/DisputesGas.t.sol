@@ -179,19 +179,6 @@ contract DisputesGasTest is EndsBatch, CrowdBatch {
         note("challengeDelta, revision 1");
     }
 
-    function test_gas_of_a_wrong_difference_of_revisions() public {
-        fundAll();
-        thicken();
-        seal();
-        finalise();
-        Stated[] memory before = new Stated[](1);
-        before[0] = statedOf(0);
-        thicken();
-        state();
-        disputes.challengeRevision(p, statedOf(0), deltas, finals[0], before, new bytes32[](0));
-        note("challengeRevision");
-    }
-
     function test_gas_of_a_member_without_a_statement() public {
         thicken();
         (statements[999].salt, changes[999], changes[0]) = (0, changes[999] - 1, changes[0] + 1);

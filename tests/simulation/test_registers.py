@@ -197,12 +197,6 @@ def test_what_went_through_a_meter_both_ways_is_nobody_s_own_use(market: str) ->
             assert "bought_wh" not in result.flows.columns
 
 
-def test_without_a_ledger_large_registers_share_all_that_they_count() -> None:
-    with ran(HEAD + MARKETS["registers"] + MEMBERS, still(A1=90_000, C1=40_000, P2=100_000)) as result:
-        a = {name: values[:, 0].tolist() for name, values in result.arrays.items()}
-        assert (a["bought"], a["sold"]) == ([69_231, 0, 30_769, 0], [0, 0, 0, 100_000])
-
-
 @pytest.mark.parametrize("market", sorted(MARKETS))
 def test_screen_report_tables_and_json_say_what_is_known(market: str, tmp_path: Path) -> None:
     with ran(HEAD + MARKETS[market] + MEMBERS, drawn_by_lot(7)) as result:

@@ -168,10 +168,6 @@ class Exchange(Laboratory):
         slot = end.at - self.rules.period.seconds
         return steps.witnessed(readings.generators, self.generators, slot, end.place, self.domain)
 
-    def bounds(self) -> Limits:
-        """See `Laboratory`: what the mandates say."""
-        return self.rules.limits
-
     def free(self) -> IntArray:
         """See `Laboratory`: balances less what posts that are not final will take."""
         return self.outbox.free()

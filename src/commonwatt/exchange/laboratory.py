@@ -26,10 +26,9 @@ from commonwatt.exchange.sharing import share
 from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Readings, Settled, Wishes, Witnessed
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
-from commonwatt.market.interface import Limits
 from commonwatt.market.stage import ActiveStage
 from commonwatt.proof import Tree
-from commonwatt.units import MAX_MONEY, MAX_ORDER_WH, IntArray
+from commonwatt.units import MAX_MONEY, IntArray
 
 Beside = Callable[[Connection], None]
 """What a driver writes in the transaction of an event, such as what only a simulation knows."""
@@ -160,18 +159,13 @@ class Laboratory:
             rules, free = self.rules, self.free()
             if rules.registers:
                 delivered = replace(delivered, kept=self._kept(place))
-                return share(delivered, after, frame, self.bounds(), free, rules.registers)
+                return share(delivered, after, frame, rules.limits, free, rules.registers)
             return steps.settle(delivered, after, frame, rules.limits, free, rules.plants)
 
     def _kept(self, place: int) -> IntArray:
         """What rounding has kept from each register before the slot at this place, shape (registers,)."""
         known = rows.read_registers(self.store, int(self.rules.period.starts[place]) - self.rules.period.seconds)
         return known.kept if len(known.kept) else np.zeros(len(self.rules.registers or ()), dtype=np.int64)
-
-    def bounds(self) -> Limits:
-        """How much registers may share: of energy all that they count, where no mandate is signed."""
-        most = np.full(self.rules.members, MAX_ORDER_WH, dtype=np.int64)
-        return replace(self.rules.limits, buy_wh=most, sell_wh=most)
 
     def _after(self, slot: int) -> tuple[ActiveStage, ...]:
         return self.rules.charter_at(slot).after

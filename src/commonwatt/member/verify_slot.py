@@ -152,8 +152,8 @@ def _told(page: Page, said: Any) -> None:
 def _rest(reading: Reading | None, statement: Statement, line: Mapping[str, Any], *, by_registers: bool) -> None:
     """What met the utility is what was metered less what was bought from neighbours.
 
-    Where registers are shared, they come to the reading. What they shared beyond the trades, the member's own supplied to
-    each other: as much on both sides.
+    Where registers are shared, they come to the reading. What they shared beyond the trades is what the member's own
+    registers supplied to each other: as much on both sides.
     """
     wh_in, wh_out = (reading.wh_in, reading.wh_out) if reading else (0, 0)
     require(("registers" in line) == by_registers, "it does not say of each register what it shared, or it should not.")
