@@ -14,7 +14,7 @@ from commonwatt.proof import Domain, Key, sign
 from commonwatt.records import BUY, ZERO_HASH, Mandate, Order, Reading, Receipt, Signed, Statement
 
 MOST_LINES: Final = 200
-"""Lines of a part: a block of 10 M gas takes it, also where data has a floor price (EIP-7623), 28 000 gas a line."""
+"""Lines of a part: a block of 10 M gas takes it, also where data has a floor price (EIP-7623), 27 800 gas a line."""
 _NO_STATEMENT = Statement(0, 0, 0, ZERO_HASH, ZERO_HASH, ZERO_HASH)
 _NO_ORDER = Order(bytes(20), "", BUY, 0, 0, 0, 0, 0)
 _ALONE: Final[tuple[int, int, int, Sequence[bytes]]] = (0, 0, 0, ())
