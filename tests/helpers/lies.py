@@ -169,12 +169,18 @@ def of_another_slot(day: Day, posted: Posted, member: int) -> Posted:
 
 
 def with_a_number(day: Day, posted: Posted, member: int, other: int) -> Posted:
-    """The member's last line is of a trade with the member of another number, who books nothing."""
-    *rest, last = booked_by(posted, member)
-    ends: dict[str, Any] = {"seller": other} if last.trade.buyer == member else {"buyer": other}
-    trade = replace(last.trade, **ends)
-    false = booking(posted, member, [*rest, Booked(trade, hash_struct(trade), last.settled)])
-    return replace(false, records=tuple(trade if each == last.trade else each for each in posted.records))
+    """A trade of the pool is with the member of another number, of whom nothing is posted."""
+    trade = own(posted, member, ahead=False)
+    ends: dict[str, Any] = {"seller": other} if trade.buyer == member else {"buyer": other}
+    foreign = replace(trade, **ends)
+    booked = [
+        Booked(foreign, hash_struct(foreign), each.settled) if each.trade == trade else each
+        for each in booked_by(posted, member)
+    ]
+    readings = (*posted.delivered.readings, *[None] * (other + 1 - len(posted.delivered.readings)))
+    records = tuple(foreign if each == trade else each for each in posted.records)
+    false = booking(posted, member, booked)
+    return replace(false, records=records, delivered=replace(false.delivered, readings=readings))
 
 
 def with_nobody(day: Day, posted: Posted, member: int) -> Posted:
