@@ -74,7 +74,7 @@ def test_their_bills_verify_and_may_not_name_a_trade_or_another_energy(missed: R
     content, proofs = found[SUN]["content"], found[SUN]["proofs"]
     begun, traded = content["slots"][0], next(line for line in content["slots"] if line["trades"])
     assert proofs[str(begun["slot"])] is None
-    mandate = exchange_of(missed).mandates[SUN].record
+    mandate = exchange_of(missed).mandates[SUN]
 
     def refused(line: dict[str, Any], sentence: str) -> None:
         with pytest.raises(VerificationError, match=sentence):

@@ -354,7 +354,7 @@ def test_a_line_without_a_reading_says_so_and_moves_nothing(
     bill = list(proven(result.books, result.bills))[silent]
     line = bill["content"]["slots"][place]
     change(line)
-    mandate = exchange_of(result).mandates[silent].record
+    mandate = exchange_of(result).mandates[silent]
     with pytest.raises(VerificationError, match=sentence):
         check_slot(line, bill["proofs"][str(line["slot"])], silent, mandate, exchange_of(result).client)
 
@@ -365,8 +365,8 @@ def test_a_reading_that_counted_cannot_be_kept_from_the_bill(day: Simulation) ->
     bill = list(proven(result.books, result.bills))[other]
     line = bill["content"]["slots"][place]
     line.update(reading=None, metered=NOT_MEASURED)
-    mandate = exchange_of(result).mandates[other].record
-    with pytest.raises(VerificationError, match="the lines are of another reading"):
+    mandate = exchange_of(result).mandates[other]
+    with pytest.raises(VerificationError, match="the statement does not lead to the posted ones"):
         check_slot(line, bill["proofs"][str(line["slot"])], other, mandate, exchange_of(result).client)
 
 

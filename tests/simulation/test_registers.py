@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +14,19 @@ import pytest
 from exchange_cases import exchange_of, short_days, written
 from hypothesis import given
 from hypothesis import strategies as st
+from register_cases import (
+    EXPORTS,
+    HEAD,
+    HOURS,
+    IMPORTS,
+    KEY,
+    MEMBERS,
+    PLANT,
+    SHARED,
+    START,
+    drawn_by_lot,
+    meters,
+)
 from rich.console import Console
 
 import commonwatt
@@ -33,47 +45,11 @@ from commonwatt.simulation.result import Result
 from commonwatt.study.compare.comparison import compare
 from commonwatt.units import IntArray
 
-START = "2026-10-02"
-FIRST = datetime(2026, 9, 22, 22, tzinfo=UTC)
-HOURS = 24 * 11
-IMPORTS, EXPORTS = ("A1", "B1", "C1", "D1"), ("B2", "C2", "P2")
-HEAD = """
-[community]
-name = "Hill"
-currency = "EUR"
-timezone = "Europe/Vienna"
-slot = "1h"
-profiles = "meters.csv"
-
-[tariff]
-retail = "0.2450"
-feed_in = "0.0620"
-network_fee = "0.03"
-"""
-SHARED = """
-[market]
-by = "registers"
-"""
-KEY = """
-[market.sharing]
-mechanism = "sharing-key"
-price = "0.11"
-"""
 AHEAD = """
 [market.day_ahead]
 mechanism = "fixed"
 gate = "12:00"
 price = "0.20"
-"""
-MEMBERS = """
-[defaults]
-collateral = "20"
-
-[members]
-anna.points = [{ import = "A1" }]
-ben.points = [{ import = "B1", export = "B2" }]
-cleo.points = [{ import = "C1", export = "C2" }, { import = "D1" }]
-plant.points = [{ export = "P2" }]
 """
 SIMULATED = """
 hans = { load = "H", pv = { profile = "S", kwp = 3 }, battery = { kwh = 4, kw = 2 } }
@@ -98,25 +74,6 @@ load = "H"
 periods = [{ until = 2026-10-01 }, { from = 2026-10-03, until = 2026-10-03 }]
 """
 MARKETS = {"registers": SHARED + KEY, "net": KEY, "net ahead": AHEAD + KEY}
-ANNA, BEN, CLEO, PLANT = range(4)
-
-
-def meters(folder: Path, values: Mapping[str, IntArray]) -> None:
-    """The community's own meter file, hour by hour."""
-    lines = [",".join(["time", *(f"{name} [Wh]" for name in values)])]
-    for place in range(HOURS):
-        start = FIRST + timedelta(hours=place)
-        cells = (str(int(each[place])) for each in values.values())
-        lines.append(",".join([f"{start:%Y-%m-%dT%H:%M:%SZ}", *cells]))
-    (folder / "meters.csv").write_text("\n".join(lines) + "\n")
-
-
-def drawn_by_lot(seed: int, most: int = 900) -> dict[str, IntArray]:
-    """Energy of each register and hour [Wh]; about half of them move."""
-    chance = np.random.default_rng(seed)
-    return {
-        name: chance.integers(0, most, HOURS) * (chance.random(HOURS) < 0.6) for name in (*IMPORTS, *EXPORTS, "H", "S")
-    }
 
 
 @contextmanager

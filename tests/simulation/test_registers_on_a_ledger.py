@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from exchange_cases import exchange_of, written
-from test_registers import BEN, CLEO, HEAD, KEY, MEMBERS, SHARED, drawn_by_lot, meters
+from register_cases import BEN, CLEO, HEAD, KEY, MEMBERS, SHARED, START, drawn_by_lot, meters
 
 from commonwatt.errors import RecordError, VerificationError
 from commonwatt.exchange import steps
@@ -25,7 +25,6 @@ from commonwatt.member.verify_slot import check_slot
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
 
-START = "2026-10-02"
 LEDGER = """
 [ledger]
 kind = "embedded"
