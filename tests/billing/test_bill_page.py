@@ -81,7 +81,7 @@ def test_it_says_what_a_bill_has_to_say(usual: str) -> None:
         "no part of what this page asks for",
         "2974 measured, 6 substituted",
         "0x000102",
-        "commonwatt verify huber.json",
+        "commonwatt verify huber.json --ledger NODE --card CARD",
     ):
         assert said in seen
 

@@ -60,7 +60,7 @@ def test_a_usual_bill_is_one_page_that_says_all() -> None:
         "8.98 EUR will be collected",
         "With the community you are",
         "2974 measured",
-        "commonwatt verify huber.json",
+        "commonwatt verify huber.json --ledger NODE --card CARD",
         "page 1 of 1",
     ):
         assert said in flat

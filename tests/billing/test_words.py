@@ -155,4 +155,7 @@ def test_energy_in_out_and_shared() -> None:
 def test_a_member_whose_name_a_shell_would_split_is_quoted() -> None:
     sheet = replace(cases.sheet(), bill=MemberBill("a b", ()))
     assert words.check(sheet)[2][0] == "commonwatt show 'a b.json'"
-    assert words.check(replace(sheet, file="_3.json"))[2] == ("commonwatt show _3.json", "commonwatt verify _3.json")
+    assert words.check(replace(sheet, file="_3.json"))[2] == (
+        "commonwatt show _3.json",
+        "commonwatt verify _3.json --ledger NODE --card CARD",
+    )

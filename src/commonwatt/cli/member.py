@@ -134,7 +134,7 @@ def verify(
     from commonwatt.member.known import at_home
     from commonwatt.member.terms import Terms
     from commonwatt.member.verify import open_and_verify
-    from commonwatt.units import decimal_text
+    from commonwatt.units import paid_text
 
     terms = [Terms(load(file), file.parent) for file in community or []]
     pins = _pins(contract, operators, terms[0].community if terms else None, card)
@@ -147,7 +147,7 @@ def verify(
         return
     owes = "owes" if found.total >= 0 else "receives"
     if found.month:
-        amount = f"{decimal_text(abs(found.total), 2)} {found.currency}"
+        amount = f"{paid_text(abs(found.total), found.currency)} {found.currency}"
         say(f"{bill.name} is proved by the chain {trust.source}: {found.member} {owes} {amount} on account.")
         say(_of_month(found.month))
         say(trust)
@@ -155,7 +155,7 @@ def verify(
         return
     say(
         f"{bill.name} is proved by the chain {trust.source}: {found.member} {owes} "
-        f"{decimal_text(abs(found.total), 2)} {found.currency}; {many(found.lines, 'line')} in "
+        f"{paid_text(abs(found.total), found.currency)} {found.currency}; {many(found.lines, 'line')} in "
         f"{many(found.slots, 'slot')} lead to settled posts."
     )
     say(trust)

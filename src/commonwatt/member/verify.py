@@ -33,7 +33,7 @@ from commonwatt.plain import many
 from commonwatt.proof import Key, hash_struct
 from commonwatt.records import Anchor, Mandate, Signed
 from commonwatt.records.schema import to_bytes
-from commonwatt.units import MAX_PRICE, WH_PER_KWH
+from commonwatt.units import MAX_PRICE, WH_PER_KWH, minor_unit
 
 if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
@@ -119,7 +119,8 @@ def _on_account(document: Mapping[str, Any], client: LedgerClient, pins: Pins) -
     month = on_account.verify(document, client)
     if pins.card:
         on_account.require_metered(document, pins.card)
-    account, total = document["content"]["member"]["account"], month.payable * on_account.CENT
+    content = document["content"]
+    account, total = content["member"]["account"], content["payable"] * minor_unit(month.currency)
     return Verified(
         month.member, account, month.slots, month.lines, total, total, month.currency, (), month.community, month=month
     )
