@@ -192,8 +192,8 @@ def check(sheet: Sheet) -> tuple[str, str, tuple[str, ...]]:
     file = shlex.quote(sheet.file or f"{sheet.bill.member}.json")
     sentence = (
         "Every figure here follows from the file that comes with this page. All bills of the month have one root, the "
-        "same for every member: compare it with a neighbour's, or check it with a node of the community (NODE) and your "
-        "membership card (CARD)."
+        "same for every member: compare it with a neighbour's, or check the file with a node of the community and your "
+        "membership card."
     )
     commands = f"commonwatt show {file}", f"commonwatt verify {file} --ledger NODE --card CARD"
     return sentence, f"0x{sheet.root.hex()}", commands
