@@ -28,15 +28,16 @@ contract Disputes is Ends {
     /// @param byRegisters_ whether members share what each register counted; else the net of both
     constructor(Settlement settlement_, bool byRegisters_) Judge(settlement_) Ends(byRegisters_) {}
 
-    /// @notice A line without a trade, or whose trade is of another slot, of other members or with itself, or under
-    /// another consent.
+    /// @notice A line without a trade, or whose trade is of another slot, of other members, with itself or with nobody, or
+    /// under another consent.
     /// @param trade the line's; not looked at where it has none
     function challengeTrade(Post calldata p, Stated calldata s, Leaf calldata leaf, Trade calldata trade) external {
         Line calldata line = _line(s, leaf);
         if (line.trade == 0) return _strikeIf(true, p, s);
         _requireSame(line.trade, hashTrade(trade));
         bool buys = trade.buyer == s.member;
-        bool own = buys != (trade.seller == s.member);
+        uint32 other = buys ? trade.seller : trade.buyer;
+        bool own = buys != (trade.seller == s.member) && other < community.memberCount();
         bool agreed = line.order == (buys ? trade.buyOrder : trade.sellOrder);
         _strikeIf(trade.slot != p.slot || !own || !agreed, p, s);
     }

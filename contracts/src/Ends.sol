@@ -54,7 +54,7 @@ abstract contract Ends is Lines {
     /// @notice Whether members share what each register counted, import and export apart; else the net of both.
     bool public immutable byRegisters;
 
-    /// @notice The line is another member's.
+    /// @notice The statement or the trade is another member's.
     error OtherMember(uint32 expected, uint32 given);
 
     constructor(bool byRegisters_) {
@@ -99,6 +99,22 @@ abstract contract Ends is Lines {
         _strikeIf(_missing(m), p, m.own);
     }
 
+    /// @notice A trade whose other end has no statement.
+    /// @param siblings of the empty place of that member's number; of the tree's last place where it ends before that
+    function challengeAbsent(
+        Post calldata p,
+        Stated calldata s,
+        Leaf calldata leaf,
+        Trade calldata trade,
+        bytes32[] calldata siblings
+    ) external {
+        _tradeLine(s, leaf, trade);
+        bool buys = trade.buyer == s.member;
+        require(buys || trade.seller == s.member, OtherMember(s.member, trade.seller));
+        Proofs.requireNone(buys ? trade.seller : trade.buyer, siblings, p.statements);
+        _strikeIf(true, p, s);
+    }
+
     /// @notice A committed trade that settles less, though both meters counted all that the two orders ask for, and though
     /// it was not cut for want of money: that takes a member's last purchases first, so who could not pay for this one
     /// pays for none behind it.
@@ -132,7 +148,6 @@ abstract contract Ends is Lines {
         }
         Leaf calldata leaf = m.around[before];
         require(leaf.position == m.place, NotAdjacent(m.place, leaf.position));
-        if (before == 1) _pair(m.own, m.around[0], leaf);
         Line calldata high = _line(m.own, leaf);
         return !_before(high, m.beside[before], m) && high.trade != hashTrade(m.trade);
     }

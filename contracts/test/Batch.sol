@@ -168,11 +168,13 @@ abstract contract Batch is Base, Tree {
         publish();
     }
 
-    /// The same in place of the post that stands.
+    /// The same in place of the post that stands, if one does.
     function restate() internal {
-        vm.prank(address(disputes));
-        settlement.strike(p, address(this));
-        placeBonds(1);
+        if (standing()) {
+            vm.prank(address(disputes));
+            settlement.strike(p, address(this));
+            placeBonds(1);
+        }
         state();
     }
 

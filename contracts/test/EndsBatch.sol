@@ -48,7 +48,7 @@ abstract contract EndsBatch is Batch {
         if (place == lines[member].length) m.behind = behindOf(member);
         m.beside = new Trade[](m.around.length);
         for (uint256 i = 0; i < m.around.length; ++i) {
-            m.beside[i] = _tradeOf(m.around[i].line);
+            m.beside[i] = tradeOf(m.around[i].line);
         }
     }
 
@@ -61,14 +61,15 @@ abstract contract EndsBatch is Batch {
             Line memory line = lines[member][place];
             if (line.order < consent) continue;
             if (line.order > consent) break;
-            Trade memory its = _tradeOf(line);
+            Trade memory its = tradeOf(line);
             bool itsSells = its.seller == member;
             if (itsSells == sells ? its.number >= trades[trade].number : itsSells) break;
         }
         return missingAt(trade, sells, booked, place);
     }
 
-    function _tradeOf(Line memory line) private view returns (Trade memory) {
+    /// The trade that a line names.
+    function tradeOf(Line memory line) internal view returns (Trade memory) {
         for (uint256 i = 0; i < trades.length; ++i) {
             if (hashOf(trades[i]) == line.trade) return trades[i];
         }
