@@ -197,6 +197,16 @@ contract DisputesGasTest is EndsBatch, CrowdBatch {
         note("challengeSides");
     }
 
+    function test_gas_of_a_trade_with_nobody() public {
+        uint256 place = placeOf(0, 3);
+        trades[3].seller = 1000;
+        lines[0][place].trade = hashOf(trades[3]);
+        total(0);
+        seal();
+        disputes.challengeAbsent(p, statedOf(0), leafAt(0, place), trades[3], statementSiblings(1000));
+        note("challengeAbsent");
+    }
+
     function test_gas_of_a_trade_without_its_buyer_s_line() public {
         omit(0, 1);
         seal();
