@@ -92,7 +92,7 @@ class DisputesClient:
     def challenge(self, prover: Key, function: str, post: Post, arguments: Sequence[object], *, at: int) -> Receipted:
         """Prove a fault by the function of the contract that is for it; arguments are those after the post."""
         data = contract(DISPUTES).functions[function].encode(*map(plain, (post, *arguments)))
-        return self.ledger.send(prover, self.address, data, "the challenge", at=at, kind="challenge")
+        return self.ledger.send(prover, self.address, data, "the challenge", at=at, kind="challenge", items=len(data))
 
 
 def plain(value: object) -> object:

@@ -11,8 +11,8 @@ from commonwatt.ledger.node import Node, Receipt
 from commonwatt.ledger.wallet import sign_transaction
 from commonwatt.proof import Key
 
-# Most gas per transaction and per item of its list, about a quarter above what was measured on new storage. What
-# operators sign needs `_GAS_SIGNATURE` for each signature as well.
+# Most gas per transaction and per item of its list, of a challenge per byte of its data, about a quarter above what was
+# measured on new storage. What operators sign needs `_GAS_SIGNATURE` for each signature as well.
 _GAS = {
     "create": (8_000_000, 30_000),
     "register": (100_000, 90_000),
@@ -21,7 +21,7 @@ _GAS = {
     "post": (269_000, 500),
     "finalise": (150_000, 6_500),
     "anchor": (70_000, 0),
-    "challenge": (700_000, 0),
+    "challenge": (700_000, 40),
     "demand": (250_000, 0),
     "answer": (600_000, 40_000),
     "mint": (130_000, 0),
