@@ -141,6 +141,12 @@ def test_a_committed_trade_that_is_cut_though_all_was_there(struck: Opened, sett
     assert (fault.function, f"settles {wh} of {trade.wh} Wh" in fault.says) == ("challengeCut", True)
     assert isinstance(fault.arguments[0], Cut)
     proved(day, false, fault)
+    # What a page shows beside the reading that its statement names shows nothing.
+    for number in (trade.buyer, trade.seller):
+        reading, other = pages[number].reading, list(pages)
+        assert reading
+        other[number] = replace(pages[number], reading=replace(reading, sequence=0))
+        assert between(other) == []
 
 
 def test_a_trade_that_is_cut_as_far_as_was_not_there_is_no_fault(tmp_path: Path) -> None:
