@@ -436,6 +436,19 @@ def test_a_bill_that_a_later_revision_has_corrected(open_: Open, noon: int) -> N
         refused(exchange, bill, "a later revision has corrected this one")
 
 
+def test_a_bill_of_a_slot_that_can_still_be_deleted(open_: Open, later: int) -> None:
+    exchange = open_()
+    exchange.tell(without=(later,))
+    post, deltas = exchange.slot(later).post, posted_deltas(exchange, later)
+    exchange.correct(post, deltas, finalise=False)
+    bills = exchange.bills()
+    for bill in bills:
+        refused(exchange, bill, f"Slot {later}: the post is not final yet")
+    client = exchange.client
+    client.finalise(post, deltas, at=client.node.head.timestamp + client.terms.window)
+    believed(exchange, bills, SUN, ROOF, FLAT, SHOP, POOR)
+
+
 def test_a_revision_that_hides_what_the_one_before_it_moved(open_: Open, later: int) -> None:
     """First money is moved, then a correction states that nothing was traded, and moves nothing back."""
     exchange = open_()
