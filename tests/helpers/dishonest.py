@@ -179,8 +179,8 @@ class Dishonest:
         outbox.finalise_due()
 
     def correct(self, post: Post, deltas: bytes, *, finalise: bool = True) -> None:
-        """A later revision of a slot."""
-        at = self.client.node.head.timestamp + 1
+        """One more post of a slot, such as a later revision."""
+        at = max(self.client.node.head.timestamp, post.slot + self.exchange.rules.period.seconds) + 1
         (row,) = self.store.rows(tables.posts, slot=post.slot)
         self.client.post(post, row.trades, deltas, [signed(self.client, post, self.keys.operator)], at=at)
         if finalise:

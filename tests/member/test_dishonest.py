@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from dishonest import DAY_AHEAD, REAL_TIME, Bill, Dishonest
 
-from commonwatt.accounts.document import hashes_text
+from commonwatt.accounts.document import hashes_text, signed_json
 from commonwatt.accounts.orders import order_json
 from commonwatt.accounts.statements import salt_of, statement_of, statement_tree
 from commonwatt.errors import LedgerError, VerificationError
@@ -19,10 +19,10 @@ from commonwatt.exchange import store as tables
 from commonwatt.exchange.proofs import SlotProof
 from commonwatt.exchange.rows import order_of_row
 from commonwatt.member.verify import verify_bill
-from commonwatt.proof import Key, keccak
-from commonwatt.records import BUY, SELL, ZERO_HASH, Post
+from commonwatt.proof import Key, keccak, sign
+from commonwatt.records import BUY, SELL, ZERO_HASH, Post, Reading
 from commonwatt.records.deltas import pack_deltas, unpack_deltas
-from commonwatt.records.schema import as_list
+from commonwatt.records.schema import as_list, from_json
 from commonwatt.simulation.result import Result
 from commonwatt.units import decimal_text
 
@@ -157,6 +157,30 @@ def test_lines_that_the_statement_does_not_sum_up(open_: Open, later: int) -> No
 def posted_deltas(exchange: Dishonest, at: int) -> bytes:
     (row,) = exchange.store.rows(tables.posts, slot=at)
     return bytes(row.deltas)
+
+
+def test_a_reading_of_the_members_own_meter_that_the_statement_does_not_name(open_: Open, later: int) -> None:
+    """The meter signed it, and it counted more that was fed in; its number is that of the one that was posted."""
+    exchange = open_()
+    key = exchange.keys.meters[SHOP]
+    exchange.tell()
+    slot, statement = exchange.slot(later), exchange.slot(later).statement(SHOP)
+    assert key
+    assert statement
+
+    def more(contents: list[Bill]) -> None:
+        line = line_of(contents[SHOP], later)
+        said = {name: value for name, value in line["reading"].items() if name != "signature"}
+        reading = from_json(Reading, {**said, "whIn": said["whIn"] + 1000})
+        line["reading"] = signed_json(sign(exchange.client.domain, reading, key))
+        line["grid"]["wh"] += 1000
+
+    bill = exchange.bills(more)[SHOP]
+    refused(exchange, bill, "the statement does not lead to the posted ones")
+    proof = proof_of(bill, later)
+    sums, lines = as_list(statement)[:-1], [*map(as_list, slot.lines(SHOP))]
+    proof |= {"salt": f"0x{statement.salt.hex()}", "stated": {"sums": sums, "lines": lines}}
+    refused(exchange, bill, "the statement is of another reading")
 
 
 @pytest.mark.parametrize("shown", [True, False])
@@ -410,6 +434,19 @@ def test_a_bill_that_a_later_revision_has_corrected(open_: Open, noon: int) -> N
     exchange.client.finalise(post, nothing, at=exchange.client.node.head.timestamp + 1)
     for bill in bills:
         refused(exchange, bill, "a later revision has corrected this one")
+
+
+def test_a_bill_of_a_slot_that_can_still_be_deleted(open_: Open, later: int) -> None:
+    exchange = open_()
+    exchange.tell(without=(later,))
+    post, deltas = exchange.slot(later).post, posted_deltas(exchange, later)
+    exchange.correct(post, deltas, finalise=False)
+    bills = exchange.bills()
+    for bill in bills:
+        refused(exchange, bill, f"Slot {later}: the post is not final yet")
+    client = exchange.client
+    client.finalise(post, deltas, at=client.node.head.timestamp + client.terms.window)
+    believed(exchange, bills, SUN, ROOF, FLAT, SHOP, POOR)
 
 
 def test_a_revision_that_hides_what_the_one_before_it_moved(open_: Open, later: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from lies import booked_by, booking, with_a_number, with_reading, with_trade, with_two_ends
-from stopped_days import MOST_GAS, Day, look, opened, page_of, publish, purse
+from stopped_days import MOST_GAS, Day, entry_of, look, opened, page_of, publish, purse
 
 from commonwatt.community.roles import Role
 from commonwatt.errors import Reverted
@@ -18,9 +18,9 @@ from commonwatt.ledger.client.community import CommunityClient
 from commonwatt.ledger.client.disputes import Cut, DisputesClient, Missing
 from commonwatt.ledger.client.settlement import Enrolment
 from commonwatt.member.challenge import chain_of
-from commonwatt.member.ends import between
+from commonwatt.member.ends import between, committed
 from commonwatt.member.faults import Fault, faults
-from commonwatt.member.page import Page, read
+from commonwatt.member.page import Page, read, ways
 from commonwatt.proof import Key, hash_struct, sign
 from commonwatt.records import Mandate, Trade
 from commonwatt.study.trades import without
@@ -57,8 +57,8 @@ def hidden_from(day: Day, trade: Trade, member: int) -> tuple[Posted, list[Page]
 
 def test_an_honest_post_has_no_fault_between_two_ends(struck: Opened) -> None:
     day, _ = struck
-    pages, committed = pages_of(day, day.stopped), day.stopped.delivered.committed
-    kept = [promise for member in range(day.rules.members) for promise in promised(committed, member).values()]
+    pages, agreed = pages_of(day, day.stopped), day.stopped.delivered.committed
+    kept = [promise for member in range(day.rules.members) for promise in promised(agreed, member).values()]
     assert kept
     assert any(page.lines for page in pages)
     assert between(pages, kept) == between(pages, kept, by_registers=True) == []
@@ -85,9 +85,9 @@ def test_a_line_of_one_end_alone_deletes_the_post_whichever_end_and_place_it_is(
 
 def test_a_committed_trade_that_no_end_has_a_line_of_is_shown_by_whatever_document(struck: Opened) -> None:
     day, _ = struck
-    committed = day.stopped.delivered.committed
-    for trade in committed.records:
-        promise = promised(committed, trade.buyer)[trade.number]
+    agreed = day.stopped.delivered.committed
+    for trade in agreed.records:
+        promise = promised(agreed, trade.buyer)[trade.number]
         one = without(day.stopped, trade, trade.seller)
         lines = [each for each in booked_by(day.stopped, trade.buyer) if each.trade != trade]
         false = booking(replace(one, records=day.stopped.records, account=day.stopped.account), trade.buyer, lines)
@@ -97,6 +97,26 @@ def test_a_committed_trade_that_no_end_has_a_line_of_is_shown_by_whatever_docume
             (fault,) = between([page], [promise])
             assert fault.says.endswith(f"trade {trade.number}, which was committed before delivery, is left out")
             proved(day, false, fault)
+
+
+def test_trades_are_believed_to_be_committed_by_what_the_chain_holds(struck: Opened) -> None:
+    day, member = struck
+    page, (_, proof) = page_of(day, day.stopped, member), entry_of(day, day.stopped, member)
+    beside, post = ways(page.trades, proof), day.stopped.post
+    commitment = day.exchange.client.commitment(post.slot)
+    kept = promised(day.stopped.delivered.committed, member)
+    found = committed(page.trades, beside, post, commitment)
+    assert {each.record.number: each for each in found} == kept
+    assert found
+    dearer = [replace(each, trade=replace(each.trade, price=each.trade.price + 1)) for each in page.trades]
+    for trades, orders, held in (
+        (page.trades, post.orders, None),
+        (page.trades, post.orders, bytes(32)),
+        (page.trades, bytes(32), commitment),
+        (dearer, post.orders, commitment),
+    ):
+        assert committed(trades, beside, replace(post, orders=orders), held) == []
+    assert committed(page.trades, beside, replace(post, slot=post.slot + 3600), commitment) == []
 
 
 def test_two_ends_that_settle_differently(struck: Opened) -> None:
@@ -123,9 +143,9 @@ def cut_trade(day: Day) -> Trade | None:
     """A committed trade whose buyer pays for a later one."""
     settled = day.stopped.account.settled.tolist()
     paid = [trade for trade in day.stopped.records if payment(settled[trade.number], trade.price)]
-    committed = day.stopped.delivered.committed.records
+    agreed = day.stopped.delivered.committed.records
     later = {trade.buyer: trade.number for trade in paid}
-    return next((trade for trade in committed if trade.number < later.get(trade.buyer, -1)), None)
+    return next((trade for trade in agreed if trade.number < later.get(trade.buyer, -1)), None)
 
 
 @pytest.mark.parametrize("settled", [0, 1, -1])
@@ -141,6 +161,12 @@ def test_a_committed_trade_that_is_cut_though_all_was_there(struck: Opened, sett
     assert (fault.function, f"settles {wh} of {trade.wh} Wh" in fault.says) == ("challengeCut", True)
     assert isinstance(fault.arguments[0], Cut)
     proved(day, false, fault)
+    # What a page shows beside the reading that its statement names shows nothing.
+    for number in (trade.buyer, trade.seller):
+        reading, other = pages[number].reading, list(pages)
+        assert reading
+        other[number] = replace(pages[number], reading=replace(reading, sequence=0))
+        assert between(other) == []
 
 
 def test_a_trade_that_is_cut_as_far_as_was_not_there_is_no_fault(tmp_path: Path) -> None:
