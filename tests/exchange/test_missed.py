@@ -82,7 +82,7 @@ def test_their_bills_verify_and_may_not_name_a_trade_or_another_energy(missed: R
 
     refused(traded, "trades were committed, and nothing is shown of them")
     refused({**begun, "trades": traded["trades"]}, "it has trades, and none were committed")
-    refused({**begun, "grid": {"wh": 1, "amount": 0}}, "what was metered is not what met the utility")
+    refused({**begun, "grid": {"wh": 1, "amount": 0}}, "metered less local energy is not what met the utility")
     refused({**begun, "reading": None, "grid": {"wh": 0, "amount": 0}}, "of what it shows otherwise")
     refused({**begun, "metered": "not measured"}, "of what it shows otherwise")
     other = found[SUN + 1]["content"]["slots"][0]

@@ -212,7 +212,7 @@ def test_a_reading_that_comes_settles_the_slot_anew_and_committed_trades_stay(da
     assert waiting[0] in (moved_by[0], moved_by[0] + others)  # the last windows were open
     first, second = day.store.rows(tables.posts, slot=slot)
     assert (first.orders, first.trades) == (second.orders, second.trades)
-    assert first.readings != second.readings
+    assert first.statements != second.statements
     agreed = [row.hash for row in day.store.rows(tables.trades, slot=slot, revision=0) if row.stage == 0]
     kept = [row.hash for row in day.store.rows(tables.trades, slot=slot, revision=1) if row.stage == 0]
     assert agreed == kept
