@@ -103,6 +103,21 @@ def test_an_answer_that_is_right_leaves_nothing_to_object_to(tmp_path: Path) -> 
     assert posted(shown)
 
 
+def test_a_salt_that_follows_from_no_signature_is_shown_and_is_no_fault(tmp_path: Path) -> None:
+    """What hides a statement is not judged, neither in an excerpt nor in an answer."""
+
+    def lie(day: Day, right: Posted, member: int) -> Posted:
+        return restated(right, member, right.lines[member], salt=keccak(b"another salt"))
+
+    shown = Shown(tmp_path, lie)
+    whole = shown.document(shown.member).rename(tmp_path / "whole.json")
+    file = shown.document(shown.member, empty=True)
+    DemandsClient(shown.client).demand(shown.key, shown.false.post, shown.member, at=shown.now)
+    shown.answer(100)
+    shown.day.close()
+    assert shown.look(whole).objections == shown.look(file).objections == ()
+
+
 def test_an_answer_that_a_contract_gave_is_no_proof_and_no_reason_to_ask_again(tmp_path: Path) -> None:
     shown = Shown(tmp_path, another_sum)
     file, post = shown.document(shown.member, empty=True), shown.false.post
@@ -238,6 +253,24 @@ def test_an_earlier_document_shows_a_committed_trade_that_a_later_post_leaves_ou
     (done,) = shown.look(earlier, file, key=shown.key).objections
     assert (done.function, done.sent) == ("challengeMissing", "proved; the post is deleted")
     assert "which was committed before delivery, is left out" in done.says
+
+
+def test_nothing_is_demanded_of_what_another_document_shows_whole(tmp_path: Path) -> None:
+    """The one is of a post of the slot that was deleted, the other of the one that is there."""
+    shown = Shown(tmp_path, honest)
+    earlier = shown.document(shown.member, of=LIES["challengeTotal"](shown.day, shown.false, shown.member))
+    earlier = earlier.rename(tmp_path / "earlier.json")
+    file = shown.document(shown.member)
+    shown.day.close()
+    assert [each.function for each in shown.look(earlier).objections] == [DEMAND]
+    for files in ((earlier, file), (file, earlier)):
+        assert shown.look(*files, key=shown.key).objections == ()
+    # Two that both show too little show nothing whole.
+    for each in (earlier, file):
+        less = json.loads(file.read_text("utf-8"))
+        less["proofs"][str(shown.slot)]["committed"] = None
+        each.write_text(json.dumps(less), "utf-8")
+    assert {each.function for each in shown.look(earlier, file).objections} == {DEMAND}
 
 
 def test_what_one_document_says_of_another_slot_is_no_reason_not_to_ask(tmp_path: Path) -> None:
