@@ -20,6 +20,7 @@ from commonwatt.exchange.rows import read_delivered
 from commonwatt.member.faults import Chain, proved
 from commonwatt.member.page import mandate_of, read, revision_of
 from commonwatt.member.summary import summary
+from commonwatt.member.terms import Terms
 from commonwatt.member.verify import verify_bill
 from commonwatt.member.verify_slot import check_slot
 from commonwatt.simulation.api import simulate
@@ -144,6 +145,19 @@ def test_a_line_that_says_otherwise_is_refused(
     change(false)
     with pytest.raises(VerificationError, match=says):
         check_slot(false, proof, BEN, mandate, client)
+
+
+def test_the_community_s_file_says_which_registers_are_the_member_s(posted: Result, bills: list[Bill]) -> None:
+    file, folder = posted.community, Path()
+    terms = Terms(file, folder)
+    for bill in bills:
+        terms.check(bill["content"])
+    false = json.loads(json.dumps(bills[BEN]["content"]))
+    false["slots"][3]["registers"][0]["name"] = "A1"
+    with pytest.raises(VerificationError, match="the registers are not those of the community's file"):
+        terms.check(false)
+    with pytest.raises(VerificationError, match="the registers are not those of the community's file"):
+        Terms(replace(file, by="net"), folder).check(bills[BEN]["content"])
 
 
 def test_what_moves_both_ways_is_no_fault_where_registers_count_apart(posted: Result, bills: list[Bill]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from commonwatt.accounts.document import Part, hex_text, parts_of, tariff_terms
+from commonwatt.accounts.document import SIDES, Part, hex_text, parts_of, tariff_terms
 from commonwatt.community.calendar import Slots
 from commonwatt.community.model import Community
 from commonwatt.data.prices import utility_prices
@@ -42,10 +42,21 @@ class Terms:
         ):
             require(said == true, f"The bill's {what} is not what the community's file says.")
         as_filed(content, known.members)
+        self._registers(content)
         for part in parts_of(content):
             if part.config in (None, hex_text(known.digest)):
                 self._tariff(part.tariff)
                 self._prices(part, [line for line in content["slots"] if part.start <= line["slot"] < part.end])
+
+    def _registers(self, content: Mapping[str, Any]) -> None:
+        """Where registers are shared, each slot has those of the member's points; else none."""
+        points = self.community.members[content["member"]["index"]].points
+        draws = [(point.draws, SIDES[0]) for point in points if point.draws]
+        feeds = [(point.feeds, SIDES[1]) for point in points if point.feeds]
+        own = [*draws, *feeds] if self.community.by == "registers" else []
+        for line in content["slots"]:
+            said = [(each["name"], each["direction"]) for each in line.get("registers", [])]
+            require(said == own, f"Slot {line['slot']}: the registers are not those of the community's file.")
 
     def _tariff(self, said: Mapping[str, Any]) -> None:
         true = tariff_terms(self.community.tariff)
