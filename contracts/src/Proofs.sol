@@ -5,7 +5,7 @@ import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
 
 /// @title Ordered Merkle trees of records
 /// @notice Leaf = keccak256(struct hash), node = keccak256(left, right), padded with zeros to a power of two. A leaf is a
-/// hash of 32 bytes and a node one of 64, so a node cannot pass as a leaf, and no tree can be read in two depths.
+/// hash of 32 bytes and a node one of 64, so a node cannot pass as a leaf.
 library Proofs {
     /// @notice The record does not stand at this position of the tree.
     error NotInTree(bytes32 root, bytes32 found, uint256 position);

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 from plant import BLOCK_GAS, MEMBERS, PLANT, TOWN, Sold, selling
 
-from commonwatt.errors import LedgerError, Reverted, StoreError
+from commonwatt.errors import LedgerError, Reverted, StoreError, VerificationError
 from commonwatt.exchange.answers import MOST_LINES, answers
+from commonwatt.exchange.excerpt import excerpt
 from commonwatt.exchange.proofs import SlotProof
 from commonwatt.exchange.store import Store
 from commonwatt.ledger.client.abi import events
@@ -17,7 +18,9 @@ from commonwatt.ledger.client.demands import Answer, DemandsClient
 from commonwatt.ledger.client.settlement import Enrolment
 from commonwatt.ledger.node import Transaction
 from commonwatt.member.answered import mandate_in, shown_by
+from commonwatt.member.challenge import chain_of
 from commonwatt.member.faults import Chain, faults
+from commonwatt.member.page import trades_of, ways
 from commonwatt.proof import Key, keccak, sign
 
 MOST_GAS_A_LINE = 27_500
@@ -147,3 +150,27 @@ def test_a_revision_that_is_not_there_is_said() -> None:
     with pytest.raises(StoreError, match="holds no post for slot 9000, revision 1"):
         SlotProof.stored(store, 9000, (), 1)
     store.close()
+
+
+def test_deltas_that_the_chain_does_not_show_are_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    with selling(3, ahead=1) as sold:
+        client, post, mandate = sold.client, sold.posted.post, sold.mandates[PLANT]
+        document = excerpt(sold.posted, PLANT, mandate, client)
+        (line,), proof = document["content"]["slots"], document["proofs"][str(post.slot)]
+        assert chain_of(post, PLANT, client).deltas == sold.posted.deltas
+        assert faults(line, proof, PLANT, mandate, chain_of(post, PLANT, client), post) == []
+        # As where a contract of the operators brought the post.
+        monkeypatch.setattr(client, "posted_deltas", lambda *_: None)
+        assert chain_of(post, PLANT, client).deltas is None
+        assert faults(line, proof, PLANT, mandate, chain_of(post, PLANT, client), post) == []
+
+
+def test_two_trades_of_one_number_are_not_taken_for_committed() -> None:
+    with selling(3, ahead=2) as sold:
+        document = excerpt(sold.posted, PLANT, sold.mandates[PLANT], sold.client)
+        (line,), proof = document["content"]["slots"], document["proofs"][str(sold.posted.post.slot)]
+        one, other, _ = trades_of(line, PLANT, sold.mandates[PLANT], sold.client.domain)
+        assert ways([one, other], proof).root == sold.posted.delivered.committed.trades.root
+        again = replace(other, trade=replace(other.trade, number=one.trade.number))
+        with pytest.raises(VerificationError, match="two trades have one number"):
+            ways([one, again], proof)

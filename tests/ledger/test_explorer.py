@@ -216,7 +216,7 @@ def test_a_contract_that_poses_as_a_settlement_changes_no_history() -> None:
     liar = _created(chain, nonce, when_asked + says + names, operator)
     before = explorer.account(chain, MEMBERS[0].address).history
     final = contract("Settlement").functions["finalise"]
-    _send(chain, nonce + 1, liar, final.encode((1, 1, *[bytes(32)] * 5, 0), b"abc", bytes(32)), operator)
+    _send(chain, nonce + 1, liar, final.encode((1, 1, *[bytes(32)] * 4, 0), b"abc", bytes(32)), operator)
     assert [event.name for event in explorer.transactions(chain, None)[0].events] == ["Finalised"]
     assert explorer.account(chain, MEMBERS[0].address).history == before
 

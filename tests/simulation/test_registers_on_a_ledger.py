@@ -17,6 +17,7 @@ from commonwatt.errors import RecordError, VerificationError
 from commonwatt.exchange import steps
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.rows import read_delivered
+from commonwatt.member.document import read as read_document
 from commonwatt.member.faults import Chain, proved
 from commonwatt.member.page import mandate_of, read, revision_of
 from commonwatt.member.summary import summary
@@ -158,6 +159,17 @@ def test_the_community_s_file_says_which_registers_are_the_member_s(posted: Resu
         terms.check(false)
     with pytest.raises(VerificationError, match="the registers are not those of the community's file"):
         Terms(replace(file, by="net"), folder).check(bills[BEN]["content"])
+
+
+def test_registers_that_are_no_list_are_refused_in_a_sentence(bills: list[Bill], tmp_path: Path) -> None:
+    wrong: list[Any] = [None, 7, {}, "A1", [7], [{"name": "A1"}]]
+    for false in wrong:
+        bill = json.loads(json.dumps(bills[BEN]))
+        bill["content"]["slots"][0]["registers"] = false
+        file = tmp_path / "ben.json"
+        file.write_text(json.dumps(bill), "utf-8")
+        with pytest.raises(VerificationError, match="register"):
+            read_document(file)
 
 
 def test_what_moves_both_ways_is_no_fault_where_registers_count_apart(posted: Result, bills: list[Bill]) -> None:

@@ -215,9 +215,10 @@ def _first_fault(
 
 def chain_of(post: Post, member: int, client: LedgerClient) -> Chain:
     """What the chain says of a posted slot to a member."""
-    deltas = client.posted_deltas(post.slot, post.revision) or b""
-    posts = [(number, client.announced(post.slot, number)) for number in range(post.revision)]
-    before = tuple((each, client.posted_deltas(post.slot, number) or b"") for number, each in posts if each)
+    deltas = client.posted_deltas(post.slot, post.revision)
+    posts = [(client.announced(post.slot, at), client.posted_deltas(post.slot, at)) for at in range(post.revision)]
+    shown = tuple((each, moved) for each, moved in posts if each and moved is not None)
+    before = shown if len(shown) == len(posts) else None
     since = int(client.view(COMMUNITY, "registeredAt", member)[0])
     own = partial(_measures, client, member, post.slot)
     committed_ = client.commitment(post.slot)

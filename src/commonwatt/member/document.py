@@ -113,7 +113,9 @@ def _whole_bill(content: Mapping[str, Any], anchor: Any) -> None:
         by_register = "registers" in line
         met = ("whIn", "whOut", "amount") if by_register else ("wh", "amount")
         table(line["grid"], met, "what met the utility")
-        for register in line["registers"] if by_register else ():
+        registers = line.get("registers", [])
+        require(isinstance(registers, list), "the registers of a slot are no list.")
+        for register in registers:
             table(register, ("name", "direction", "wh", "shared"), "a register")
     shares.whole(content)
 

@@ -43,17 +43,18 @@ class Fault:
 class Chain:
     """What the chain says of the slot.
 
-    domain : what records are signed for; deltas : as posted; unit : what a lane unit is worth [micro-currency]
+    domain : what records are signed for; unit : what a lane unit is worth [micro-currency]
+    deltas : as posted; None where the chain does not show them
     registered_at : since when the member belongs to the community [unix s]
     measures : whether a meter [address] measured the member's home when the slot began
-    before : all revisions before it from 0 on, each with its deltas as posted; None = not asked for
+    before : all revisions before it from 0 on, each with its deltas as posted; None = not asked for, or not shown
     by_registers : whether import and export count apart
     members : how many there are; None = not asked for
     """
 
     domain: Domain
     commitment: bytes | None
-    deltas: bytes
+    deltas: bytes | None
     unit: int = 1
     registered_at: int = 0
     measures: Callable[[bytes], bool] = lambda _: True
@@ -100,6 +101,8 @@ def proved(page: Page, chain: Chain, promises: Mapping[int, Promise], orders: Se
 
 def _passed_over(page: Page, chain: Chain) -> Iterator[Fault]:
     """A member without a statement."""
+    if chain.deltas is None:
+        return
     moves = _moved(page.member, chain.deltas)
     if chain.registered_at < page.post.slot or moves:
         told = f"the balance moves by {decimal_text(moves * chain.unit)}, and no statement says why"
@@ -198,7 +201,7 @@ def _of_the_statement(page: Page, chain: Chain) -> Iterator[Fault]:
         yield fault_of(page, says, "challengeTotal", page.stated, [page.leaf(each) for each in last], behind)
     if statement.reading == ZERO_HASH and any(sums):
         yield fault_of(page, "a statement without a reading moves something", "challengeUnread", page.stated)
-    if chain.before is not None:
+    if chain.deltas is not None and chain.before is not None:
         moved = _moved(page.member, chain.deltas) + sum(_moved(page.member, deltas) for _, deltas in chain.before)
         if moved != statement.money:
             moves, stated = (decimal_text(lanes * chain.unit) for lanes in (moved, statement.money))

@@ -179,7 +179,7 @@ def mandate_of(given: Any, account: bytes, domain: Domain) -> Signed[Mandate]:
 
 def revision_of(proof: Any) -> int:
     """Which revision of the slot a proof is about. Raises VerificationError."""
-    revision = _whole(table(proof, _PROOF, "the proof")["revision"])
+    revision = whole_number(table(proof, _PROOF, "the proof")["revision"])
     require(0 <= revision < 1 << 32, "the revision is no number of one.")
     return revision
 
@@ -218,7 +218,7 @@ def trades_of(shown: Mapping[str, Any], member: int, mandate: Signed[Mandate], d
         consent = hex_text(mandate.hash if place is None else hashes[place])
         own = {name: consent for end, name in CONSENTS.items() if given.get(end) == member}
         trade = dict(table({**own, **given}, _TRADE, "a trade"))
-        settled, paid = (_whole(trade.pop(name)) for name in ("settledWh", "payment"))
+        settled, paid = (whole_number(trade.pop(name)) for name in ("settledWh", "payment"))
         order = None if trade.pop("order") is None else orders[place]
         record = from_json(Trade, trade)
         found.append(Agreed(record, hash_struct(record), settled, paid, order))
@@ -233,8 +233,9 @@ def ways(trades: Sequence[Agreed], proof: Mapping[str, Any]) -> Ways:
         return Ways(None, {})
     given = table(proof["committed"], ("depth", "beside"), "what was committed")
     hashes = {each.trade.number: each.hash for each in trades if each.order}
+    require(len(hashes) == sum(each.order is not None for each in trades), "two trades have one number.")
     try:
-        return Ways(*led_by(hashes, _whole(given["depth"]), to_hashes(given["beside"])))
+        return Ways(*led_by(hashes, whole_number(given["depth"]), to_hashes(given["beside"])))
     except ValueError as error:
         raise VerificationError(f"the trades do not lead to what was committed: {error}.") from None
 
@@ -334,7 +335,7 @@ def _order(given: Any, mandate: Mandate, domain: Domain) -> Order:
 def _placed(given: Any, mandate: Mandate, domain: Domain, post: Post) -> Placed:
     shown = table(given, ("order", "position", "siblings"), "an order")
     order = _order(shown["order"], mandate, domain)
-    position, siblings = _whole(shown["position"]), to_hashes(shown["siblings"])
+    position, siblings = whole_number(shown["position"]), to_hashes(shown["siblings"])
     require(leads(hash_struct(order), position, siblings, post.orders), "an order does not lead to the posted ones.")
     return Placed(order, position, siblings)
 
@@ -350,6 +351,7 @@ def _list(given: Any) -> Sequence[Any]:
     return list(given)
 
 
-def _whole(given: Any) -> int:
+def whole_number(given: Any) -> int:
+    """The whole number. Raises VerificationError."""
     require(type(given) is int, "a whole number is missing.")
     return int(given)

@@ -6,7 +6,8 @@ for every trade, within its limits; day-ahead trades are those that were committ
 member's own meter's; the rest was priced and added up as the bill says. What the utility's prices,
 levies and VAT are is the operators' word, unless the member knows its community's file (`terms`): then they are that
 file's, in every slot, whether an amount rests on them or not. Each slot is under the charter that the members
-adopted for it: the contract says which. Of plants of several owners see `shares`.
+adopted for it: the contract says which. Of plants of several owners see `shares`. Where registers are shared, what a
+member's own supplied to each other, and which of several shared, is the operators' word.
 """
 
 from __future__ import annotations
@@ -116,9 +117,12 @@ def open_and_verify(
 
 
 def _on_account(document: Mapping[str, Any], client: LedgerClient, pins: Pins) -> Verified:
-    month = on_account.verify(document, client)
-    if pins.card:
-        on_account.require_metered(document, pins.card)
+    try:
+        month = on_account.verify(document, client)
+        if pins.card:
+            on_account.require_metered(document, pins.card)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise VerificationError(f"This is not a complete bill: {type(error).__name__} {error}.") from None
     content = document["content"]
     account, total = content["member"]["account"], content["payable"] * minor_unit(month.currency)
     return Verified(

@@ -9,7 +9,17 @@ from commonwatt.accounts.document import CORRECTED, MEASURED, NOT_MEASURED, SIDE
 from commonwatt.accounts.statements import statement_of
 from commonwatt.errors import RecordError, VerificationError
 from commonwatt.member.faults import Chain, proved
-from commonwatt.member.page import Page, read, read_reading, require, require_committed, require_read, revision_of, ways
+from commonwatt.member.page import (
+    Page,
+    read,
+    read_reading,
+    require,
+    require_committed,
+    require_read,
+    revision_of,
+    ways,
+    whole_number,
+)
 from commonwatt.proof import checksum_address, hash_struct
 from commonwatt.records import ZERO_HASH, Mandate, Order, Post, Reading, Signed, Statement
 from commonwatt.records.deltas import unpack_deltas
@@ -162,7 +172,10 @@ def _rest(reading: Reading | None, statement: Statement, line: Mapping[str, Any]
         require(line["grid"]["wh"] == rest, "metered less local energy is not what met the utility.")
         return
     registers = line["registers"]
-    sane = all(0 <= _whole(each["shared"]) <= _whole(each["wh"]) and each["direction"] in SIDES for each in registers)
+    sane = all(
+        0 <= whole_number(each["shared"]) <= whole_number(each["wh"]) and each["direction"] in SIDES
+        for each in registers
+    )
     require(sane, "a register shared more than it counted.")
     counted = [sum(each["wh"] for each in of_side(line, side)) for side in SIDES]
     shared = [sum(each["shared"] for each in of_side(line, side)) for side in SIDES]
@@ -171,8 +184,3 @@ def _rest(reading: Reading | None, statement: Statement, line: Mapping[str, Any]
     require(own == shared[1] - statement.sold >= 0, "what the registers shared is not what the trades come to.")
     rests = [line["grid"]["whIn"], line["grid"]["whOut"]]
     require(rests == [wh_in - shared[0], wh_out - shared[1]], "metered less shared energy is not what met the utility.")
-
-
-def _whole(given: Any) -> int:
-    require(type(given) is int, "a whole number is missing.")
-    return int(given)

@@ -27,7 +27,7 @@ from commonwatt.forecast.expectation import Forecast
 from commonwatt.market import Frame, Orders
 from commonwatt.market.schedule.input import Dispatch
 from commonwatt.meter import SimulatedMeter
-from commonwatt.proof import Domain, Key, sign_basket
+from commonwatt.proof import Domain, Key, keccak, sign_basket
 from commonwatt.records import Order, Reading, Signed
 from commonwatt.simulation.keys import Keys
 from commonwatt.simulation.minds import Minds, expect
@@ -306,14 +306,21 @@ def sign_orders(
     """The orders of the slots that begin at `starts`: each member's, its first for a side of a slot, in one basket that
     its agent signs.
 
-    An order is void once its slot begins.
+    An order is void once its slot begins. Nobody guesses its nonce, so that who sees the order's hash, or one above it,
+    does not find by trying what was ordered.
     """
     own: dict[int, list[Order]] = {}
     for slot, wish in zip(starts, orders, strict=True):
         for member, side, wh, limit in zip(*_columns(wish), strict=True):
-            own.setdefault(member, []).append(Order(members[member], "", side, wh, limit, slot, slot, 1))
+            nonce = _nonce(agents[member], slot, side)
+            own.setdefault(member, []).append(Order(members[member], "", side, wh, limit, slot, slot, nonce))
     signed = {member: iter(sign_basket(domain, given, agents[member])) for member, given in own.items()}
     return tuple(tuple(next(signed[member]) for member in wish.member.tolist()) for wish in orders)
+
+
+def _nonce(agent: Key, slot: int, side: int) -> int:
+    """Of an agent's first order for a side of a slot: 48 bits that its key alone knows, from 1 on."""
+    return 1 + int.from_bytes(keccak(agent.secret + slot.to_bytes(8, "big") + bytes([side]))[:6], "big")
 
 
 def _columns(orders: Orders) -> list[list[int]]:
