@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from commonwatt.community.model import Community
 from commonwatt.errors import LedgerError, StoreError
-from commonwatt.exchange import rows
+from commonwatt.exchange import rows, writing
 from commonwatt.exchange.folder import LEDGER_FILE, refuse_half_a_run, remove
 from commonwatt.exchange.outbox import minted
 from commonwatt.exchange.rules import Rules
@@ -155,7 +155,7 @@ def enter(store: Store, founded: Founded, mandates: Sequence[Signed[Mandate]]) -
                 "founded_at_block": str(founded.block),
             },
         )
-        rows.write_mandates(connection, mandates)
+        writing.write_mandates(connection, mandates)
 
 
 def open_node(

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from commonwatt.accounts import netting
 from commonwatt.errors import RecordError
-from commonwatt.exchange import admission, rows, steps
+from commonwatt.exchange import admission, rows, steps, writing
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.events import Correction, Event, GateClosure, SlotEnd
 from commonwatt.exchange.outbox import Outgoing
@@ -77,7 +77,9 @@ class Laboratory:
         if closure.ahead.count:
             committed += self._committed(closure, wishes)
         with self.watch("store"), self.store.transaction() as connection:
-            rows.write_gate(connection, self.done + 1, closure.at, committed, rules.charter_at(closure.day.start).ahead)
+            writing.write_gate(
+                connection, self.done + 1, closure.at, committed, rules.charter_at(closure.day.start).ahead
+            )
             beside(connection)
         self.committed |= {slot.cleared.declared.slot: slot for slot in committed}
         self.done, self.now = self.done + 1, max(self.now, closure.at)
@@ -107,7 +109,7 @@ class Laboratory:
         with self.watch("prove"):
             stated, message = self.stated(settled)
         with self.watch("store"), self.store.transaction() as connection:
-            rows.write_slot(connection, self.done + 1, end.at, stated, message, self._after(slot), witnessed)
+            writing.write_slot(connection, self.done + 1, end.at, stated, message, self._after(slot), witnessed)
             beside(connection)
         del self.committed[slot]
         self.done, self.now = self.done + 1, max(self.now, end.at)
@@ -133,7 +135,7 @@ class Laboratory:
         with self.watch("prove"):
             stated, message = self.stated(settled)
         with self.watch("store"), self.store.transaction() as connection:
-            rows.write_correction(
+            writing.write_correction(
                 connection, self.done, correction.at, stated, message, self._after(self._start(correction))
             )
             beside(connection)

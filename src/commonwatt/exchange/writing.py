@@ -1,0 +1,241 @@
+"""States to rows of the store; `rows` is the way back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+import numpy as np
+from sqlalchemy import Connection, select
+
+from commonwatt.exchange import store as tables
+from commonwatt.exchange.outbox import Outgoing
+from commonwatt.exchange.states import Committed, Declared, Missed, Posted, Settled, Witnessed
+from commonwatt.exchange.store import add, advance, count, drop, note, put
+from commonwatt.market.proving import CLEARED
+from commonwatt.market.stage import ActiveStage
+from commonwatt.proof import hash_struct
+from commonwatt.records import ZERO_HASH, Clearing, Mandate, Reading, Signed, Trade, Trades, Within
+from commonwatt.units import IntArray
+
+_ALONE: Final = Within(0, 0, 0, ())
+
+
+def write_mandates(connection: Connection, mandates: Sequence[Signed[Mandate]]) -> None:
+    """The mandates, by member index."""
+    rows = []
+    for index, signed in enumerate(mandates):
+        m = signed.record
+        numbers = (m.max_buy, m.min_sell, m.buy_wh, m.sell_wh, m.valid_from, m.valid_until, m.nonce)
+        rows.append((index, *numbers, m.member, m.agent, signed.hash, signed.signature, m.text))
+    add(connection, tables.mandates, rows)
+
+
+def write_gate(
+    connection: Connection,
+    number: int,
+    at: int,
+    committed: Sequence[Committed],
+    ahead: Sequence[ActiveStage],
+) -> None:
+    """All that gate closure, event `number` at `at` [unix s], decided for its slots.
+
+    ahead : the stages ahead of delivery
+    """
+    refused = 0
+    for slot in committed:
+        cleared, declared = slot.cleared, slot.cleared.declared
+        start = declared.slot
+        add(connection, tables.orders, _order_rows(declared))
+        add(
+            connection,
+            tables.refusals,
+            [(start, place, member, reason) for place, (member, reason) in enumerate(declared.refused)],
+        )
+        refused += len(declared.refused)
+        add(connection, tables.clearings, map(_clearing_row, cleared.ahead, ahead))
+        add(connection, tables.caps, [(start, cleared.feed_in_cap.tobytes())])
+        roots = (b"", b"") if isinstance(slot, Missed) else (slot.orders.root, slot.trades.root)
+        add(connection, tables.commitments, [(start, at, *roots)])
+        add(
+            connection,
+            tables.trades,
+            _trade_rows(start, cleared.trades, cleared.stage, cleared.trades.wh, slot.records),
+        )
+    trades = sum(len(slot.cleared.trades) for slot in committed)
+    entry = {"slots": len(committed), "trades": trades, "refused": refused}
+    if late := sum(isinstance(slot, Missed) for slot in committed):
+        entry["missed"] = late
+    failed = [found for slot in committed for found in _uncleared(slot.cleared.ahead)]
+    note(connection, number, at, [("gate closed", entry), *failed])
+    advance(connection, number)
+
+
+def write_slot(
+    connection: Connection,
+    number: int,
+    at: int,
+    settled: Settled,
+    message: Outgoing | None,
+    after: Sequence[ActiveStage],
+    witnessed: Witnessed,
+) -> None:
+    """All that the end of a slot, event `number` at `at` [unix s], brought.
+
+    message : what the ledger is told of it; after : the stages after delivery
+    witnessed : what generators' own meters counted beside it
+    """
+    delivered, account = settled.delivered, settled.account
+    agreed = delivered.committed.cleared.trades
+    # Day-ahead trades stand in the store since the gate.
+    _write_settled(connection, number, at, settled, message, after, first=len(agreed))
+    _note_cuts(connection, _slot(settled), account.settled[: len(agreed)], agreed.wh)
+    unread = _write_witnessed(connection, _slot(settled), witnessed)
+    note(connection, number, at, [("slot settled", _told(settled)), *_uncleared(settled.after), *unread])
+    advance(connection, number)
+
+
+def write_correction(
+    connection: Connection,
+    number: int,
+    at: int,
+    settled: Settled,
+    message: Outgoing | None,
+    after: Sequence[ActiveStage],
+) -> None:
+    """A later revision of a slot, made at `at` [unix s] after event `number`; the rest as for `write_slot`."""
+    slot = _slot(settled)
+    drop(connection, tables.accounts, slot=slot)
+    for stage in after:
+        drop(connection, tables.clearings, slot=slot, stage=stage.number)
+    _write_settled(connection, number, at, settled, message, after, first=0)
+    told = {"revision": settled.delivered.revision, "missing": len(settled.delivered.missing), **_told(settled)}
+    note(connection, number, at, [("slot corrected", told), *_uncleared(settled.after)])
+
+
+def _slot(settled: Settled) -> int:
+    return settled.delivered.committed.cleared.declared.slot
+
+
+def _told(settled: Settled) -> dict[str, object]:
+    account = settled.account
+    return {"slot": _slot(settled), "trades": len(account.trades), "grid_wh": int(account.grid.sum())}
+
+
+def _write_settled(
+    connection: Connection,
+    number: int,
+    at: int,
+    settled: Settled,
+    message: Outgoing | None,
+    after: Sequence[ActiveStage],
+    *,
+    first: int,
+) -> None:
+    """A revision of a slot. first : number of the first trade that the store does not hold yet"""
+    delivered, account = settled.delivered, settled.account
+    cleared, revision = delivered.committed.cleared, delivered.revision
+    slot, agreed = cleared.declared.slot, len(cleared.trades)
+    ahead = Trades(
+        cleared.trades.buyer, cleared.trades.seller, account.settled[:agreed], cleared.trades.price
+    ).position(len(delivered.net))
+    columns = (delivered.net, ahead, account.local - ahead, account.grid, account.credit)
+    values = enumerate(zip(*(column.tolist() for column in columns), strict=True))
+    missing, readings = delivered.missing, tables.readings
+    add(connection, tables.accounts, [(slot, member, revision, member not in missing, *row) for member, row in values])
+    if len(delivered.counted):
+        shares = account.shares
+        blobs = [each.tobytes() for each in (shares.counted, shares.shared, shares.worth, shares.kept)]
+        put(connection, tables.registers, (slot, *blobs))
+    known = {row.member for row in connection.execute(select(readings.c.member).where(readings.c.slot == slot))}
+    fresh = ((member, signed) for member, signed in enumerate(delivered.readings) if member not in known)
+    add(connection, readings, _reading_rows(fresh, revision))
+    add(connection, tables.clearings, map(_clearing_row, settled.after, after))
+    new = account.trades.keep(np.arange(len(account.trades)) >= first)
+    posted = settled if isinstance(settled, Posted) else None
+    records = posted.records[first:] if posted else ()
+    rows = _trade_rows(slot, new, account.stage[first:], account.settled[first:], records, first, revision)
+    add(connection, tables.trades, rows)
+    if posted and message:
+        post, leaves = posted.post, b"".join(posted.tree.levels[0])
+        turn = count(connection, tables.journal, event=number)
+        row = (
+            slot, revision, at, turn, post.orders, message.trades, post.statements, message.deltas,
+            b"".join(message.signatures), leaves,
+        )  # fmt: skip
+        add(connection, tables.posts, [row])
+
+
+def _write_witnessed(
+    connection: Connection, slot: int, witnessed: Witnessed
+) -> Iterator[tuple[str, dict[str, object]]]:
+    """What the generators' own meters counted. Returns entries of the journal for what is not believed."""
+    add(connection, tables.generators, _reading_rows(witnessed.believed.items()))
+    for member, reason in witnessed.refused.items():
+        yield "generator not read", {"slot": slot, "member": member, "reason": reason}
+
+
+def _uncleared(clearings: Iterable[Clearing]) -> Iterator[tuple[str, dict[str, object]]]:
+    """Entries of the journal for slots that stayed without local trade, each with the reason."""
+    for clearing in clearings:
+        for check in clearing.proof.checks:
+            if check.name == CLEARED and not check.holds:
+                told = {"mechanism": clearing.mechanism, "reason": check.meaning, "figure": check.figure}
+                yield "not cleared", {"slot": clearing.slot, **told, **clearing.diagnostics}
+
+
+def _note_cuts(connection: Connection, slot: int, settled: IntArray, agreed: IntArray) -> None:
+    """Day-ahead trades stand in the store since the gate; now it is known how much of each was delivered and paid."""
+    changed = np.flatnonzero(settled != agreed).tolist()
+    if changed:
+        statement = "UPDATE trades SET settled = ? WHERE slot = ? AND revision = 0 AND number = ?"
+        connection.exec_driver_sql(statement, [(int(settled[number]), slot, number) for number in changed])
+
+
+def _order_rows(declared: Declared) -> Iterator[tuple[object, ...]]:
+    places = frozenset(declared.places)
+    for place, (member, signed) in enumerate(zip(declared.members, declared.signed, strict=True)):
+        o = signed.record
+        numbers = (member, o.side, o.wh, o.limit, o.expiry, o.nonce, place in places)
+        within = signed.within or _ALONE
+        basket = (within.first, within.count, within.position)
+        yield (o.slot, place, *numbers, *basket, signed.hash, signed.signature, b"".join(within.siblings), o.text)
+    if not declared.signed:
+        columns = (declared.orders.member, declared.orders.side, declared.orders.wh, declared.orders.limit)
+        for place, row in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+            yield (declared.slot, place, *row, declared.slot, 0, True, 0, 0, 0, b"", b"", b"", "")
+
+
+def _reading_rows(
+    readings: Iterable[tuple[int, Signed[Reading] | None]], *revision: int
+) -> Iterator[tuple[object, ...]]:
+    for member, signed in readings:
+        if signed:
+            r = signed.record
+            yield (r.slot, member, *revision, r.wh_in, r.wh_out, r.sequence, signed.hash, signed.signature)
+
+
+def _clearing_row(clearing: Clearing, stage: ActiveStage) -> tuple[object, ...]:
+    proof = [
+        {"name": c.name, "holds": c.holds, "figure": c.figure, "meaning": c.meaning} for c in clearing.proof.checks
+    ]
+    texts = (json.dumps(dict(clearing.prices)), json.dumps(proof), json.dumps(dict(clearing.diagnostics)))
+    return (clearing.slot, stage.number, clearing.mechanism, *texts)
+
+
+def _trade_rows(
+    slot: int,
+    trades: Trades,
+    stage: IntArray,
+    settled: IntArray,
+    records: Sequence[Trade],
+    first: int = 0,
+    revision: int = 0,
+) -> Iterator[tuple[object, ...]]:
+    columns = (stage, trades.buyer, trades.seller, trades.wh, settled, trades.price)
+    for place, row in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+        ends = (ZERO_HASH, ZERO_HASH, ZERO_HASH)
+        if records:
+            ends = (records[place].buy_order, records[place].sell_order, hash_struct(records[place]))
+        yield (slot, revision, first + place, *row, *ends)
