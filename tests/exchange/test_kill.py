@@ -42,23 +42,23 @@ WINDOW = '\n[ledger]\nwindow = "2h"\n'
 TEXT = COMMUNITY + WINDOW
 Order = dict[str, Any]
 
-FOUNDING, EXCHANGE, OUTBOX, CLIENT, CHAIN, STORE, ROWS = (
+FOUNDING, EXCHANGE, OUTBOX, CLIENT, CHAIN, STORE, WRITING = (
     f"commonwatt.{name}"
     for name in ("exchange.founding", "exchange.laboratory", "exchange.outbox", "ledger.client.settlement",
-                 "ledger.chain.embedded", "exchange.store", "exchange.rows")
+                 "ledger.chain.embedded", "exchange.store", "exchange.writing")
 )  # fmt: skip
 MOMENTS: dict[str, list[Any]] = {
     "before the community is founded": [FOUNDING, "open_node", 1, "before"],
     "with an empty chain": [FOUNDING, "open_node", 1, "after"],
     "between contracts and deposits": [CLIENT, "LedgerClient.deposit_for", 1, "before"],
     "founded on the chain, unknown to the store": [FOUNDING, "found", 1, "after"],
-    "among the mandates": [ROWS, "write_mandates", 1, "after"],
+    "among the mandates": [WRITING, "write_mandates", 1, "after"],
     "founded, before the first gate": [EXCHANGE, "Laboratory.close_gate", 1, "before"],
-    "within the gate's transaction": [ROWS, "write_gate", 1, "after"],
+    "within the gate's transaction": [WRITING, "write_gate", 1, "after"],
     "gate in the store, not on the chain": [OUTBOX, "Outbox.commit", 1, "before"],
     "gate on the chain": [OUTBOX, "Outbox.commit", 1, "after"],
     "after the first slot's flows": [STORE, "add", 4, "before"],
-    "within a slot's transaction": [ROWS, "write_slot", 3, "after"],
+    "within a slot's transaction": [WRITING, "write_slot", 3, "after"],
     "slot in the store, not on the chain": [OUTBOX, "Outbox.post", 4, "before"],
     "slot posted": [CLIENT, "LedgerClient.post", 5, "after"],
     "before a slot is final": [CLIENT, "LedgerClient.finalise_all", 4, "before"],
@@ -99,12 +99,12 @@ def learning(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 SILENCE = '\n[simulation]\nlate = "25 %"\nsilent = "5 %"\n'
 CORRECTIONS: dict[str, list[Any]] = {
-    "within a slot's transaction": [ROWS, "write_slot", 6, "after"],
+    "within a slot's transaction": [WRITING, "write_slot", 6, "after"],
     "before a correction": [EXCHANGE, "Laboratory.correct", 1, "before"],
-    "within a correction's transaction": [ROWS, "write_correction", 1, "after"],
+    "within a correction's transaction": [WRITING, "write_correction", 1, "after"],
     "correction in the store, not on the chain": [OUTBOX, "Outbox.post", 9, "before"],
     "correction posted": [CLIENT, "LedgerClient.post", 10, "after"],
-    "a correction of a correction": [ROWS, "write_correction", 6, "after"],
+    "a correction of a correction": [WRITING, "write_correction", 6, "after"],
     "last corrections wait for their windows": [CLIENT, "LedgerClient.finalise_all", 12, "before"],
 }
 
