@@ -240,9 +240,10 @@ def only_rises(values: FloatArray) -> bool:
 
     A few rises are enough when each is small against where the register stands.
     """
-    changes = np.diff(values[~np.isnan(values)])
+    values = values[np.isfinite(values)]
+    changes = np.diff(values)
     rises, falls = changes[changes > 0], int((changes < 0).sum())
     if 100 * falls > len(rises):
         return False
-    stands = float(np.nanmin(values)) if len(rises) else 0.0
+    stands = float(values.min()) if len(rises) else 0.0
     return len(rises) >= _RISES_OF_A_REGISTER or (len(rises) >= 3 and stands > 100 * float(rises.max()))

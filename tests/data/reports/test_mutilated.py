@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from report_files import OTHER, POINT, VIENNA, Cell, Columns, Dress, dressed, write
 
@@ -66,6 +66,10 @@ def read_or_told(path: Path) -> Report | str:
 
 
 @given(dress=dresses, changes=st.lists(edits, min_size=1, max_size=4))
+@example(
+    dress=Dress(austrian=False, workbook=False, times="text", flags=True, separator=";"),
+    changes=[("cell", 3, 5, "inf"), ("cell", 4, 5, "inf")],
+)
 def test_what_is_mutilated_is_read_or_told(dress: Dress, changes: list[tuple[str, int, int, Cell]]) -> None:
     rows = dressed(COLUMNS, DAY, dress)
     for edit in changes:
