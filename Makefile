@@ -105,7 +105,7 @@ contracts: $(NODE) ## Compile the contracts into the package
 
 lock: $(DEV) ## Write requirements/ anew from pyproject.toml
 	$(LOCK) --output-file requirements/core.txt
-	$(LOCK) --extra test --extra check --extra docs --extra fast --extra node --extra pdf --extra solve --constraint requirements/core.txt --output-file requirements/dev.txt
+	$(LOCK) --extra test --extra check --extra docs --extra fast --extra live --extra node --extra pdf --extra solve --extra sunspec --constraint requirements/core.txt --output-file requirements/dev.txt
 
 clean: ## Remove all that was made here
 	rm -rf $(VENV) build commonwatt-demo dist site contracts/node_modules contracts/out contracts/cache
