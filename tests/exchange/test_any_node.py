@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from exchange_cases import COMMUNITY, START, exchange_of, short_days, tables, written
+from exchange_cases import COMMUNITY, START, all_rows, exchange_of, short_days, written
 from nodes import anvil
 
 from commonwatt.errors import ConfigError, LedgerError, StoreError, VerificationError
@@ -67,14 +67,14 @@ def test_both_engines_end_with_the_same_balances(file: Path, url: str, elsewhere
 
 
 def test_a_run_that_is_done_sends_nothing_more(file: Path, url: str, elsewhere: Path) -> None:
-    before = tables(elsewhere)
+    before = all_rows(elsewhere)
     one = simulate(file, START, 1, ledger=url, out=elsewhere)
     head = exchange_of(one).client.node.head
     one.close()
     two = simulate(file, START, 1, ledger=url, out=elsewhere)
     assert exchange_of(two).client.node.head == head
     two.close()
-    assert tables(elsewhere) == before
+    assert all_rows(elsewhere) == before
 
 
 def test_every_bill_is_proved_by_the_node(url: str, elsewhere: Path) -> None:

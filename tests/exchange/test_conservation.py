@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from exchange_cases import COMMUNITY, POOR, START, exchange_of, homes_of, short_days, snapshot, written
 
-from commonwatt.exchange import store as tables
+from commonwatt.exchange import tables
 from commonwatt.exchange.rows import read_declared
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result

@@ -16,7 +16,7 @@ from exchange_cases import COMMUNITY, START, begin, exchange_of, homes_of, short
 from commonwatt.accounts.document import signed_json
 from commonwatt.accounts.orders import order_json, order_of
 from commonwatt.errors import RecordError
-from commonwatt.exchange import store
+from commonwatt.exchange import tables
 from commonwatt.exchange.events import GateClosure, SlotEnd
 from commonwatt.exchange.states import Readings, Wishes
 from commonwatt.proof import hash_struct, verify
@@ -118,9 +118,9 @@ def test_orders_that_come_in_any_order_move_the_same_money_and_keep_the_places_t
     one, other = snapshot(served), snapshot(simulated)
     assert one["balances"] == other["balances"]
     assert one["head"] != other["head"]
-    for table in (store.accounts, store.readings):
+    for table in (tables.accounts, tables.readings):
         assert served.exchange.store.rows(table) == simulated.exchange.store.rows(table)
-    kept = [(row.slot, row.position, row.hash) for row in served.exchange.store.rows(store.orders)]
+    kept = [(row.slot, row.position, row.hash) for row in served.exchange.store.rows(tables.orders)]
     assert kept == sorted((receipt.slot, receipt.position, receipt.order) for receipt in service.receipts)
     assert service.refused == 0
     assert exchange_of(served).accepted == {}
@@ -155,7 +155,7 @@ def test_an_order_is_accepted_until_its_gate_closes(tmp_path: Path) -> None:
         exchange.accept(first, closure.at - 1)
     # What was accepted stands before what comes with the gate, where it is refused as a replay.
     exchange.close_gate(closure, wishes)
-    (refused,) = exchange.store.rows(store.refusals, slot=first.record.slot, number=0)
+    (refused,) = exchange.store.rows(tables.refusals, slot=first.record.slot, number=0)
     assert replayed in refused.reason
     with pytest.raises(RecordError, match="the gate of its slot closed at"):
         exchange.accept(rest[0], closure.at - 1)

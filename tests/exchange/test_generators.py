@@ -11,7 +11,7 @@ import pytest
 from exchange_cases import COMMUNITY, START, begin, exchange_of, homes_of, short_days, snapshot, written
 
 from commonwatt.errors import Reverted, SignatureError
-from commonwatt.exchange import store as tables
+from commonwatt.exchange import tables
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.states import Readings
 from commonwatt.exchange.steps import witnessed

@@ -21,12 +21,12 @@ from exchange_cases import (
     START,
     TARIFF,
     Forks,
+    all_rows,
     begin,
     exchange_of,
     homes_of,
     short_days,
     snapshot,
-    tables,
     written,
 )
 from ledger_cases import SOAK
@@ -120,7 +120,7 @@ def left_alone(forks: Forks, folder: Path, text: str) -> dict[str, Any]:
     answer = forks({"file": str(file), "out": str(folder / "out")})
     assert (answer["killed"], answer["code"]) == (False, 0)
     said, seconds = json.loads((folder / "out.json").read_text()), answer["seconds"]
-    return {"file": file, "said": said, "tables": tables(folder / "out"), "seconds": seconds}
+    return {"file": file, "said": said, "tables": all_rows(folder / "out"), "seconds": seconds}
 
 
 def survive(forks: Forks, undisturbed: dict[str, Any], out: Path, deaths: list[Order]) -> int:
@@ -134,7 +134,7 @@ def survive(forks: Forks, undisturbed: dict[str, Any], out: Path, deaths: list[O
     assert forks(order)["code"] == 0
     said = json.loads(out.with_suffix(".json").read_text())
     assert said | {"statements": 0} == undisturbed["said"] | {"statements": 0}
-    assert tables(out) == undisturbed["tables"]
+    assert all_rows(out) == undisturbed["tables"]
     shutil.rmtree(out)
     return died
 
@@ -237,7 +237,7 @@ def test_a_ledger_that_is_behind_is_told_everything_again(
     result = simulate(stages["file"], START, 1, out=tmp_path)
     assert snapshot(result) == {key: undisturbed["said"][key] for key in snapshot(result)}
     result.close()
-    assert tables(tmp_path) == undisturbed["tables"]
+    assert all_rows(tmp_path) == undisturbed["tables"]
 
 
 @pytest.mark.parametrize(("store", "ledger"), [("gate", "noon"), ("gate", "end")])

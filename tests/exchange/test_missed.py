@@ -15,7 +15,7 @@ import pytest
 from exchange_cases import COMMUNITY, START, begin, exchange_of, homes_of, short_days, snapshot
 
 from commonwatt.errors import VerificationError
-from commonwatt.exchange import store as tables
+from commonwatt.exchange import tables
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.events import GateClosure

@@ -57,7 +57,7 @@ def assert_conserved(simulation: Simulation, withdrawn: int = 0) -> None:
 
 def trades_after(simulation: Simulation, hour: int) -> IntArray:
     """Buyer, seller, agreed and settled energy of every trade in slots from local `hour` on, shape (4, trades)."""
-    from commonwatt.exchange import store as tables
+    from commonwatt.exchange import tables
 
     rows = simulation.store.columns(tables.trades, ("slot", "buyer", "seller", "wh", "settled"))
     start = simulation.rules.period.start + (hour - FIRST) * 3600

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange_cases import COMMUNITY, START, begin, exchange_of, homes_of, short_days, snapshot, tables, written
+from exchange_cases import COMMUNITY, START, all_rows, begin, exchange_of, homes_of, short_days, snapshot, written
 from order_cases import Themselves
 
 from commonwatt.accounts.document import to_hashes
 from commonwatt.errors import VerificationError
-from commonwatt.exchange import store
+from commonwatt.exchange import tables
 from commonwatt.exchange.bill_files import write_bills
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.rows import read_declared
@@ -71,10 +71,10 @@ def bills(themselves: Result) -> list[dict[str, Any]]:
 def test_orders_that_were_replaced_change_no_balance_and_every_bill_verifies(tmp_path: Path) -> None:
     plain, run = simulate(written(tmp_path / "plain", COMMUNITY), START, 1), hesitant(tmp_path / "twice").run()
     assert snapshot(run)["balances"] == snapshot(plain)["balances"]
-    for table in (store.accounts, store.readings):
+    for table in (tables.accounts, tables.readings):
         assert run.exchange.store.rows(table) == plain.exchange.store.rows(table)
-    assert len(run.exchange.store.rows(store.orders, counts=1)) == len(plain.exchange.store.rows(store.orders))
-    assert len(run.exchange.store.rows(store.orders, counts=0)) > 20
+    assert len(run.exchange.store.rows(tables.orders, counts=1)) == len(plain.exchange.store.rows(tables.orders))
+    assert len(run.exchange.store.rows(tables.orders, counts=0)) > 20
     for bill in proven(run.books, run.bills):
         verify_bill(bill, exchange_of(run).client)
     for each in (plain, run):
@@ -99,7 +99,7 @@ def test_a_run_that_is_opened_again_has_the_orders_in_their_places(tmp_path: Pat
     whole = hesitant(tmp_path / "whole", TwoOfThem).run()
     assert ended == snapshot(whole)
     whole.close()
-    assert tables(tmp_path / "out")["orders"] == tables(tmp_path / "whole" / "out")["orders"]
+    assert all_rows(tmp_path / "out")["orders"] == all_rows(tmp_path / "whole" / "out")["orders"]
 
 
 def test_bills_with_a_members_own_orders_verify(themselves: Result, bills: list[dict[str, Any]]) -> None:

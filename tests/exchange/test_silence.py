@@ -20,8 +20,7 @@ from profiles import dear
 
 from commonwatt.accounts.document import CORRECTED, MEASURED, NOT_MEASURED
 from commonwatt.errors import RecordError, VerificationError
-from commonwatt.exchange import rows, steps
-from commonwatt.exchange import store as tables
+from commonwatt.exchange import rows, steps, tables
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.events import Correction
 from commonwatt.exchange.excerpt import excerpt

@@ -18,16 +18,16 @@ from exchange_cases import (
     POOR,
     START,
     TARIFF,
+    all_rows,
     begin,
     exchange_of,
     short_days,
     snapshot,
-    tables,
     written,
 )
 
 from commonwatt.errors import ConfigError, MarketError
-from commonwatt.exchange import store
+from commonwatt.exchange import tables
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
 from commonwatt.member.verify import verify_bill
@@ -87,8 +87,8 @@ def test_no_order_is_used_twice(day: Result) -> None:
     sim = day.exchange
     ahead = len(sim.rules.ahead)
     used: dict[bytes, int] = {}
-    orders = {row.hash: row for row in sim.store.rows(store.orders)}
-    for trade in sim.store.rows(store.trades):
+    orders = {row.hash: row for row in sim.store.rows(tables.orders)}
+    for trade in sim.store.rows(tables.trades):
         if trade.stage < ahead:
             buy, sell = orders[trade.buy_order], orders[trade.sell_order]
             assert (buy.member, buy.side, sell.member, sell.side) == (trade.buyer, BUY, trade.seller, SELL)
@@ -102,7 +102,7 @@ def test_no_order_is_used_twice(day: Result) -> None:
 
 def test_each_stage_says_and_proves_what_it_did(day: Result) -> None:
     stages = day.community.market
-    clearings = day.exchange.store.rows(store.clearings)
+    clearings = day.exchange.store.rows(tables.clearings)
     assert [(row.slot, row.stage) for row in clearings] == [
         (slot, number) for slot in day.period.starts.tolist() for number in range(len(stages))
     ]
@@ -134,7 +134,7 @@ def test_a_run_interrupted_anywhere_ends_like_any_other(tmp_path: Path) -> None:
         again = simulate(tmp_path / "parts" / "community.toml", START, 2, out=tmp_path / "parts" / "out")
     assert snapshot(again) == said
     again.close()
-    assert tables(tmp_path / "parts" / "out") == tables(tmp_path / "whole" / "out")
+    assert all_rows(tmp_path / "parts" / "out") == all_rows(tmp_path / "whole" / "out")
 
 
 # What agents agreed, and what becomes of it
@@ -147,11 +147,11 @@ def agreed(tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 def test_who_cannot_pay_is_not_traded_with_and_harms_nobody_else(agreed: Result) -> None:
     sim = agreed.exchange
-    refused = {(row.slot, row.member) for row in sim.store.rows(store.refusals)}
+    refused = {(row.slot, row.member) for row in sim.store.rows(tables.refusals)}
     assert {member for _, member in refused} == {POOR}
     for slot, _ in refused:
-        assert all(row.buyer != POOR for row in sim.store.rows(store.trades, slot=slot))
-    assert any(row.slot in dict(refused) for row in sim.store.rows(store.trades))
+        assert all(row.buyer != POOR for row in sim.store.rows(tables.trades, slot=slot))
+    assert any(row.slot in dict(refused) for row in sim.store.rows(tables.trades))
 
 
 def test_batteries_hold_the_meter_at_what_was_agreed(agreed: Result) -> None:
@@ -161,7 +161,7 @@ def test_batteries_hold_the_meter_at_what_was_agreed(agreed: Result) -> None:
     targets = beyond.copy()
     for place, slot in enumerate(agreed.period.starts.tolist()):
         position = np.zeros(members, dtype=np.int64)
-        for trade in sim.store.rows(store.trades, slot=slot):
+        for trade in sim.store.rows(tables.trades, slot=slot):
             position[trade.buyer] += trade.wh
             position[trade.seller] -= trade.wh
         targets[:, place] += position
@@ -212,7 +212,7 @@ def test_mandates_bound_what_is_agreed(tmp_path: Path) -> None:
         assert (ahead.filter(pl.col("buyer") == "roof")["price"] <= 0.2).all()
         per_slot = sold.group_by("slot").agg(pl.col("wh").sum())["wh"]
         assert 0 < per_slot.max() <= 300  # type: ignore[operator]
-        cleared = [row.diagnostics for row in result.exchange.store.rows(store.clearings)]
+        cleared = [row.diagnostics for row in result.exchange.store.rows(tables.clearings)]
         assert len(cleared) == result.period.count
         result.close()
 

@@ -14,7 +14,7 @@ import pytest
 from exchange_cases import AFTER, HEAD, MEMBERS, START, TARIFF, short_days, written
 
 from commonwatt.errors import MarketError, PromiseBroken
-from commonwatt.exchange import store
+from commonwatt.exchange import tables
 from commonwatt.exchange.bills import proven
 from commonwatt.market import Frame, Positions, find
 from commonwatt.member.verify import verify_bill
@@ -140,7 +140,7 @@ def test_only_the_commonest_reasons_are_told(tmp_path: Path) -> None:
 def test_the_journal_says_it_and_every_bill_still_proves_itself(tmp_path: Path) -> None:
     with short_days(7):
         result = day(tmp_path / "day", AHEAD + AFTER, "fixed", 13, FAULTS["a broken promise"][0], ledger="embedded")
-    (entry,) = [row for row in result.books.store.rows(store.journal) if row.what == "not cleared"]
+    (entry,) = [row for row in result.books.store.rows(tables.journal) if row.what == "not cleared"]
     detail = json.loads(entry.detail)
     assert (detail["mechanism"], detail["slot"]) == ("mine", int(result.period.starts[13 - 7]))
     assert detail["reason"] == result.uncleared[0]

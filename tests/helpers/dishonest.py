@@ -14,7 +14,7 @@ from exchange_cases import exchange_of
 
 from commonwatt.accounts.document import anchored
 from commonwatt.exchange import rows as persist
-from commonwatt.exchange import store as tables
+from commonwatt.exchange import tables
 from commonwatt.exchange.bills import bills, proven
 from commonwatt.exchange.events import GateClosure
 from commonwatt.exchange.outbox import Outbox

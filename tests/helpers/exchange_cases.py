@@ -116,7 +116,7 @@ def snapshot(result: Result) -> dict[str, Any]:
     }
 
 
-def tables(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
+def all_rows(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of the exchange's file, by table, but for where the community's files were; nobody may have it open."""
     with sqlite3.connect(folder / "exchange.sqlite") as file:
         names = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]

@@ -15,7 +15,7 @@ from commonwatt.accounts.document import hashes_text, signed_json
 from commonwatt.accounts.orders import order_json
 from commonwatt.accounts.statements import salt_of, statement_of, statement_tree
 from commonwatt.errors import LedgerError, VerificationError
-from commonwatt.exchange import store as tables
+from commonwatt.exchange import tables
 from commonwatt.exchange.proofs import SlotProof
 from commonwatt.exchange.rows import order_of_row
 from commonwatt.member.verify import verify_bill

@@ -13,13 +13,13 @@ import numpy as np
 import plant_owners
 import pytest
 from agent_cases import BAD_AGENTS, FORECASTERS, MEMORY
-from exchange_cases import AFTER, BILATERAL, HEAD, MEMBERS, START, TARIFF, short_days, tables, written
+from exchange_cases import AFTER, BILATERAL, HEAD, MEMBERS, START, TARIFF, all_rows, short_days, written
 
 from commonwatt.community.model import Community
 from commonwatt.errors import ConfigError, StoreError
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
-from commonwatt.exchange.store import orders as stored_orders
+from commonwatt.exchange.tables import orders as stored_orders
 from commonwatt.member.verify import verify_bill
 from commonwatt.report.findings import findings
 from commonwatt.report.notes import notes
@@ -157,7 +157,7 @@ def test_agents_that_learn_go_on_as_if_nobody_had_ended_the_run(tmp_path: Path) 
     # After the first gate; before the second one, after it, and later.
     for number, lives in enumerate([[1], [13, 1, 20]]):
         assert continued(community, tmp_path, tmp_path / f"{number}", lives) == whole
-        assert tables(tmp_path / f"{number}") == tables(tmp_path / "whole")
+        assert all_rows(tmp_path / f"{number}") == all_rows(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("name", ["memory.py", "sky.py"])
@@ -168,11 +168,11 @@ def test_a_run_goes_on_only_with_the_same_agents_and_forecasters(tmp_path: Path,
     simulation = Simulation(load(path), tmp_path, date.fromisoformat(START), 1, ledger="none", out=tmp_path / "out")
     simulation.advance()
     simulation.close()
-    before = tables(tmp_path / "out")
+    before = all_rows(tmp_path / "out")
     (tmp_path / name).write_text((tmp_path / name).read_text() + "\n# better\n")
     with pytest.raises(StoreError, match="holds another run"):
         simulate(path, START, 1, ledger="none", out=tmp_path / "out")
-    assert tables(tmp_path / "out") == before
+    assert all_rows(tmp_path / "out") == before
 
 
 def test_an_agent_that_fails_costs_its_home_the_orders_of_one_gate_and_nobody_else(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from exchange_cases import AFTER, AHEAD, COMMUNITY, HEAD, MEMBERS, START, TARIFF, begin, homes_of, short_days, written
 
-from commonwatt.exchange import store as tables
+from commonwatt.exchange import tables
 from commonwatt.exchange.bills import proven
 from commonwatt.member.verify import verify_bill
 from commonwatt.simulation.api import simulate

@@ -31,7 +31,7 @@ from rich.console import Console
 
 import commonwatt
 from commonwatt.errors import CommonwattError, ConfigError
-from commonwatt.exchange import store as tables
+from commonwatt.exchange import tables
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
 from commonwatt.member.verify import verify_bill

@@ -16,7 +16,7 @@ from commonwatt.billing.metered import Metered
 from commonwatt.billing.rule import agreed, kind_of
 from commonwatt.data.reports import Quality
 from commonwatt.data.reports.report import runs
-from commonwatt.exchange import store as tables
+from commonwatt.exchange import tables
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.rules import Rules
 from commonwatt.proof import keccak

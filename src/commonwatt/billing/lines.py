@@ -20,7 +20,7 @@ from commonwatt.accounts.registers import Registers
 from commonwatt.billing.month import Month
 from commonwatt.community.billing import Billing, Party, Vat
 from commonwatt.community.model import Community
-from commonwatt.exchange import store as tables
+from commonwatt.exchange import tables
 from commonwatt.exchange.books import Books
 from commonwatt.units import WH_PER_KWH, minor_unit, paid_text, round_half_up, rounded
 

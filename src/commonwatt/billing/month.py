@@ -21,8 +21,7 @@ from commonwatt.accounts.registers import Registers
 from commonwatt.billing.rule import finer, unbound
 from commonwatt.community.model import Community
 from commonwatt.data.reports.report import MWH_PER_WH
-from commonwatt.exchange import rows, steps
-from commonwatt.exchange import store as tables
+from commonwatt.exchange import rows, steps, tables
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.events import Correction, GateClosure
 from commonwatt.exchange.founding import claim
@@ -30,7 +29,7 @@ from commonwatt.exchange.laboratory import Laboratory
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.states import Delivered, Readings, Wishes
 from commonwatt.exchange.states import Settled as SettledSlot
-from commonwatt.exchange.store import Store
+from commonwatt.exchange.store import Store, put
 from commonwatt.market import Orders
 from commonwatt.units import IntArray
 
@@ -185,7 +184,7 @@ def _keep(engine: AfterTheFact, slots: Sequence[int]) -> None:
     with engine.store.transaction() as connection:
         _metadata.create_all(connection)
         for row in rows_:
-            tables.put(connection, _earlier, row)
+            put(connection, _earlier, row)
 
 
 def _revisions(engine: AfterTheFact) -> Iterator[Revised]:

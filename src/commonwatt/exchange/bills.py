@@ -29,7 +29,7 @@ from commonwatt.accounts.document import (
 from commonwatt.accounts.orders import under_orders
 from commonwatt.accounts.statements import place_of
 from commonwatt.community.model import Member
-from commonwatt.exchange import store as tables
+from commonwatt.exchange import tables
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.proofs import SlotProof
 from commonwatt.exchange.rows import TRADE_COLUMNS, order_of_row, stages_ahead, trade_of

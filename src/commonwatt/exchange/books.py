@@ -13,7 +13,7 @@ import numpy as np
 from commonwatt.accounts.charges import Charges, Energy, charged, joined
 from commonwatt.accounts.document import metered
 from commonwatt.accounts.plants import Division, Plant, divide
-from commonwatt.exchange import store as tables
+from commonwatt.exchange import tables
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.states import OF_PLANTS
 from commonwatt.exchange.store import Store

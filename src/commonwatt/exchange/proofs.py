@@ -10,7 +10,7 @@ from commonwatt.accounts.document import hashes_text, hex_text
 from commonwatt.accounts.orders import order_json
 from commonwatt.accounts.statements import Booked, by_member, empty_place, lines_of, salt_of, statement_of
 from commonwatt.errors import StoreError
-from commonwatt.exchange import store as tables
+from commonwatt.exchange import tables
 from commonwatt.exchange.rows import any_replaced, read_declared, read_trades
 from commonwatt.exchange.states import Declared, Posted
 from commonwatt.exchange.steps import read_by

@@ -10,7 +10,7 @@ import numpy as np
 
 from commonwatt.accounts.registers import Shares
 from commonwatt.community.calendar import Slots
-from commonwatt.exchange import store as tables
+from commonwatt.exchange import tables
 from commonwatt.exchange.outbox import Outgoing
 from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Missed
 from commonwatt.exchange.store import Store

@@ -1,10 +1,7 @@
-"""The exchange's own file: every order, trade, reading and statement root, and a journal of what was done when.
+"""The exchange's own file.
 
 SQLAlchemy Core on SQLite. Everything that one event of the market day produces is written in one transaction, before
 the ledger is told; whichever of the two files is ahead after a crash, (slot, revision) reconciles them.
-
-A slot that was settled anew has one post and one set of trades per revision, and one account: the last. A reading has
-the revision from which it counts. Posts of one time have their turn, in which the ledger was told them.
 """
 
 from __future__ import annotations
@@ -14,20 +11,14 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
 from sqlalchemy import (
-    Column,
     Connection,
     Engine,
-    Integer,
-    LargeBinary,
-    MetaData,
     Table,
-    Text,
     create_engine,
     event,
     func,
@@ -38,6 +29,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from commonwatt.errors import StoreError
+from commonwatt.exchange import tables
 from commonwatt.units import IntArray
 
 VERSION: Final = "7"
@@ -46,78 +38,6 @@ _APPLICATION: Final = 0x43576578
 
 _open_here: set[tuple[int, Path]] = set()
 """The files that stores have open, resolved, by the process: a forked one inherits what is no longer true of it."""
-
-_metadata = MetaData()
-
-
-def table(
-    metadata: MetaData,
-    name: str,
-    keys: Sequence[str],
-    integers: Sequence[str],
-    blobs: Sequence[str] = (),
-    texts: Sequence[str] = (),
-) -> Table:
-    """A table with these columns, none of them empty; its key are the integers `keys`."""
-    return Table(
-        name,
-        metadata,
-        *(Column(key, Integer, primary_key=True, autoincrement=False) for key in keys),
-        *(Column(column, Integer, nullable=False) for column in integers),
-        *(Column(column, LargeBinary, nullable=False) for column in blobs),
-        *(Column(column, Text, nullable=False) for column in texts),
-        sqlite_with_rowid=False,
-        sqlite_strict=True,
-    )
-
-
-_table = partial(table, _metadata)
-run = Table(
-    "run",
-    _metadata,
-    Column("key", Text, primary_key=True),
-    Column("value", Text, nullable=False),
-    sqlite_strict=True,
-)
-mandates = _table(
-    "mandates",
-    ["member"],
-    ["max_buy", "min_sell", "buy_wh", "sell_wh", "valid_from", "valid_until", "nonce"],
-    ["account", "agent", "hash", "signature"],
-    ["text"],
-)
-# By arrival; `counts` is 0 where another order replaced this one, or it cancels one, or it was void at the gate. Where
-# the signature is that of a basket, this has `count` orders; of one that was signed alone, or not at all, it has 0.
-orders = _table(
-    "orders",
-    ["slot", "position"],
-    ["member", "side", "wh", "limit", "expiry", "nonce", "counts", "first", "count", "place"],
-    ["hash", "signature", "siblings"],
-    ["text"],
-)
-refusals = _table("refusals", ["slot", "number"], ["member"], [], ["reason"])
-clearings = _table("clearings", ["slot", "stage"], [], [], ["mechanism", "prices", "proof", "diagnostics"])
-trades = _table(
-    "trades",
-    ["slot", "revision", "number"],
-    ["stage", "buyer", "seller", "wh", "settled", "price"],
-    ["buy_order", "sell_order", "hash"],
-)
-readings = _table("readings", ["slot", "member"], ["revision", "wh_in", "wh_out", "sequence"], ["hash", "signature"])
-generators = _table("generators", ["slot", "member"], ["wh_in", "wh_out", "sequence"], ["hash", "signature"])
-accounts = _table("accounts", ["slot", "member"], ["revision", "measured", "net", "ahead", "after", "grid", "credit"])
-# Where registers are shared: arrays of int64, as in `accounts.registers.Shares`.
-registers = _table("registers", ["slot"], [], ["counted", "shared", "worth", "kept"])
-commitments = _table("commitments", ["slot"], ["gate"], ["orders", "trades"])
-posts = _table(
-    "posts",
-    ["slot", "revision"],
-    ["posted_at", "turn"],
-    ["orders", "trades", "statements", "deltas", "signatures", "leaves"],
-)
-caps = _table("caps", ["slot"], [], ["feed_in"])
-progress = _table("progress", ["id"], ["event"])
-journal = _table("journal", ["event", "number"], ["time"], [], ["what", "detail"])
 
 
 class Store:
@@ -151,7 +71,7 @@ class Store:
                 # Before the first table: a process killed among the tables leaves a store and not a stranger's file.
                 connection.exec_driver_sql(f"PRAGMA application_id = {_APPLICATION}")
         with self.transaction() as connection:
-            _metadata.create_all(connection)
+            tables.metadata.create_all(connection)
         found = self.values().get("version", VERSION)
         if found != VERSION:
             raise StoreError(f"{self._name} was written by another version ({found}) of Commonwatt.")
@@ -178,7 +98,7 @@ class Store:
     def values(self) -> dict[str, str]:
         """What the run is about: key and value."""
         with self._usable(), self._engine.connect() as connection:
-            return {row.key: row.value for row in connection.execute(select(run))}
+            return {row.key: row.value for row in connection.execute(select(tables.run))}
 
     def rows(self, table: Table, **equal: int) -> list[Any]:
         """Rows of a table in the order of its key, where the named columns have these values."""
@@ -261,7 +181,7 @@ def _engine(path: Path | None) -> Engine:
 def set_values(connection: Connection, values: Mapping[str, str]) -> None:
     """Write what the run is about; a key that is there already gets the new value."""
     for key, value in values.items():
-        connection.execute(insert(run).prefix_with("OR REPLACE"), {"key": key, "value": value})
+        connection.execute(insert(tables.run).prefix_with("OR REPLACE"), {"key": key, "value": value})
 
 
 def add(connection: Connection, table: Table, rows: Iterable[Sequence[object]]) -> None:
@@ -276,7 +196,7 @@ def add(connection: Connection, table: Table, rows: Iterable[Sequence[object]]) 
 
 def advance(connection: Connection, number: int) -> None:
     """Note that event `number` is done."""
-    put(connection, progress, (0, number))
+    put(connection, tables.progress, (0, number))
 
 
 def put(connection: Connection, table: Table, row: Sequence[object]) -> None:
@@ -300,11 +220,11 @@ def count(connection: Connection, table: Table, **equal: int) -> int:
 
 def note(connection: Connection, number: int, time: int, entries: Sequence[tuple[str, Mapping[str, object]]]) -> None:
     """Append what event `number`, or what came after it, did at `time` [unix s] to the journal."""
-    first = count(connection, journal, event=number)
+    first = count(connection, tables.journal, event=number)
     lines = [
         (number, first + place, time, what, json.dumps(dict(detail))) for place, (what, detail) in enumerate(entries)
     ]
-    add(connection, journal, lines)
+    add(connection, tables.journal, lines)
 
 
 def _configure(connection: Any, _: object) -> None:

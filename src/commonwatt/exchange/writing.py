@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from sqlalchemy import Connection, select
 
-from commonwatt.exchange import store as tables
+from commonwatt.exchange import tables
 from commonwatt.exchange.outbox import Outgoing
 from commonwatt.exchange.states import Committed, Declared, Missed, Posted, Settled, Witnessed
 from commonwatt.exchange.store import add, advance, count, drop, note, put

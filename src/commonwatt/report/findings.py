@@ -12,7 +12,7 @@ import numpy as np
 
 from commonwatt.data.times import local
 from commonwatt.data.zone import zone_named
-from commonwatt.exchange import store as tables
+from commonwatt.exchange import tables
 from commonwatt.exchange.sharing import participants
 from commonwatt.plain import many
 from commonwatt.report.wires import overloads

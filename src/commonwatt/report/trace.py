@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from commonwatt.exchange import store as tables
+from commonwatt.exchange import tables
 from commonwatt.exchange.proofs import SlotProof
 from commonwatt.exchange.rows import stages_ahead
 from commonwatt.proof import checksum_address

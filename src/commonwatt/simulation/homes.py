@@ -22,7 +22,8 @@ from commonwatt.devices import Fleet, curtail, step
 from commonwatt.exchange.events import GateClosure
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.states import Committed, Readings, Wishes
-from commonwatt.exchange.store import Store, add, put, table
+from commonwatt.exchange.store import Store, add, put
+from commonwatt.exchange.tables import table
 from commonwatt.forecast.expectation import Forecast
 from commonwatt.market import Frame, Orders
 from commonwatt.market.schedule.input import Dispatch

@@ -15,9 +15,10 @@ from sqlalchemy import Connection, MetaData
 from commonwatt.agents.planning import Outlook
 from commonwatt.agents.strategy import Agent, Quotes, Results, Situation, State, Storage
 from commonwatt.errors import MarketError
-from commonwatt.exchange import store as tables
+from commonwatt.exchange import tables
 from commonwatt.exchange.rules import Rules
-from commonwatt.exchange.store import Store, add, put, table
+from commonwatt.exchange.store import Store, add, put
+from commonwatt.exchange.tables import table
 from commonwatt.market import Frame
 from commonwatt.proof import keccak
 from commonwatt.units import FloatArray, IntArray

@@ -18,7 +18,7 @@ from commonwatt.accounts.charges import Charges
 from commonwatt.accounts.document import Anchored, anchored, charge_lines
 from commonwatt.community.calendar import local_clock
 from commonwatt.community.model import Stage
-from commonwatt.exchange import store as tables
+from commonwatt.exchange import tables
 from commonwatt.exchange.bills import bills
 from commonwatt.exchange.laboratory import Laboratory
 from commonwatt.exchange.rows import stages_ahead

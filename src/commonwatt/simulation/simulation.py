@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commonwatt.community.model import Community
-from commonwatt.exchange import rows
-from commonwatt.exchange import store as tables
+from commonwatt.exchange import rows, tables
 from commonwatt.exchange.events import Correction, GateClosure
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.folder import open_store

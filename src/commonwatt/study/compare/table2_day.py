@@ -13,7 +13,7 @@ import numpy as np
 
 from commonwatt.agents.planning import Outlook, neighbourhood
 from commonwatt.community.synthetic import village
-from commonwatt.exchange import store as tables
+from commonwatt.exchange import tables
 from commonwatt.exchange.checking import load
 from commonwatt.forecast.expectation import Forecast
 from commonwatt.market import Events, Frame, Mechanism, Neighbourhood, Orders, Positions, as_events

@@ -1,0 +1,84 @@
+"""The tables of the exchange's store: orders, trades, readings, posts, and a journal of what was done when.
+
+A slot that was settled anew has one post and one set of trades per revision, and one account: the last. A reading has
+the revision from which it counts. Posts of one time have their turn, in which the ledger was told them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table, Text
+
+metadata = MetaData()
+
+
+def table(
+    within: MetaData,
+    name: str,
+    keys: Sequence[str],
+    integers: Sequence[str],
+    blobs: Sequence[str] = (),
+    texts: Sequence[str] = (),
+) -> Table:
+    """A table with these columns, none of them empty; its key are the integers `keys`."""
+    return Table(
+        name,
+        within,
+        *(Column(key, Integer, primary_key=True, autoincrement=False) for key in keys),
+        *(Column(column, Integer, nullable=False) for column in integers),
+        *(Column(column, LargeBinary, nullable=False) for column in blobs),
+        *(Column(column, Text, nullable=False) for column in texts),
+        sqlite_with_rowid=False,
+        sqlite_strict=True,
+    )
+
+
+_table = partial(table, metadata)
+run = Table(
+    "run",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    sqlite_strict=True,
+)
+mandates = _table(
+    "mandates",
+    ["member"],
+    ["max_buy", "min_sell", "buy_wh", "sell_wh", "valid_from", "valid_until", "nonce"],
+    ["account", "agent", "hash", "signature"],
+    ["text"],
+)
+# By arrival; `counts` is 0 where another order replaced this one, or it cancels one, or it was void at the gate. Where
+# the signature is that of a basket, this has `count` orders; of one that was signed alone, or not at all, it has 0.
+orders = _table(
+    "orders",
+    ["slot", "position"],
+    ["member", "side", "wh", "limit", "expiry", "nonce", "counts", "first", "count", "place"],
+    ["hash", "signature", "siblings"],
+    ["text"],
+)
+refusals = _table("refusals", ["slot", "number"], ["member"], [], ["reason"])
+clearings = _table("clearings", ["slot", "stage"], [], [], ["mechanism", "prices", "proof", "diagnostics"])
+trades = _table(
+    "trades",
+    ["slot", "revision", "number"],
+    ["stage", "buyer", "seller", "wh", "settled", "price"],
+    ["buy_order", "sell_order", "hash"],
+)
+readings = _table("readings", ["slot", "member"], ["revision", "wh_in", "wh_out", "sequence"], ["hash", "signature"])
+generators = _table("generators", ["slot", "member"], ["wh_in", "wh_out", "sequence"], ["hash", "signature"])
+accounts = _table("accounts", ["slot", "member"], ["revision", "measured", "net", "ahead", "after", "grid", "credit"])
+# Where registers are shared: arrays of int64, as in `accounts.registers.Shares`.
+registers = _table("registers", ["slot"], [], ["counted", "shared", "worth", "kept"])
+commitments = _table("commitments", ["slot"], ["gate"], ["orders", "trades"])
+posts = _table(
+    "posts",
+    ["slot", "revision"],
+    ["posted_at", "turn"],
+    ["orders", "trades", "statements", "deltas", "signatures", "leaves"],
+)
+caps = _table("caps", ["slot"], [], ["feed_in"])
+progress = _table("progress", ["id"], ["event"])
+journal = _table("journal", ["event", "number"], ["time"], [], ["what", "detail"])
