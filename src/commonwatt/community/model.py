@@ -151,14 +151,26 @@ class Member:
 class Stage:
     """One mechanism of the market day.
 
-    gate : local time of gate closure on the day before; only for mechanisms of phase "ahead"
+    gate : when it closes, only for mechanisms of phase "ahead": a local time on the day before, for all slots of a
+        day, or how long before each slot it closes for that one [s]
     parameters : the mechanism's own, as in the file
     """
 
     name: str
     mechanism: str
-    gate: time | None = None
+    gate: time | int | None = None
     parameters: Mapping[str, object] = field(default_factory=dict)
+
+
+def gate_text(gate: time | int) -> str:
+    """A gate as the file has it, such as 12:00 or 15min.
+
+    >>> gate_text(time(12)), gate_text(900), gate_text(90)
+    ('12:00', '15min', '90s')
+    """
+    if isinstance(gate, time):
+        return f"{gate:%H:%M}"
+    return f"{gate // 60}min" if gate % 60 == 0 else f"{gate}s"
 
 
 OPERATOR: Final = "operator"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from commonwatt.community.calendar import Slots
 from commonwatt.errors import RecordError
 from commonwatt.exchange import admission, rows, steps
 from commonwatt.exchange.adopted import require_adopted
@@ -71,7 +71,7 @@ class Exchange(Laboratory):
         require_adopted(client, rules, rules.period)
         self.accepted: dict[int, Accepted] = {}
         gates = (event for event in rules.events if isinstance(event, GateClosure))
-        self._gates = {slot: gate.at for gate in gates for slot in gate.day.starts.tolist()}
+        self._gates = {slot: gate.at for gate in gates for slot in gate.slots.starts.tolist()}
         self._tell_again()
 
     @property
@@ -89,7 +89,7 @@ class Exchange(Laboratory):
         """See `Laboratory`; also while the last revision can still be objected to, and once the bills are anchored."""
         if obstacle := super().obstacle(correction):
             return obstacle
-        slot, period = self._start(correction), self.rules.period
+        slot, period = correction.slot, self.rules.period
         if self.client.anchored(period.start, period.end) is not None:
             return f"The bills with slot {slot} are anchored."
         self.before(correction)
@@ -102,7 +102,7 @@ class Exchange(Laboratory):
     def before(self, event: Event | Correction) -> None:
         """See `Laboratory`: posts whose window has passed become final. Raises NotAdopted at a gate."""
         if isinstance(event, GateClosure):
-            require_adopted(self.client, self.rules, event.day)
+            require_adopted(self.client, self.rules, event.slots)
         with self.watch("ledger"):
             self.outbox.finalise_due(event.at)
 
@@ -136,7 +136,7 @@ class Exchange(Laboratory):
     def close_gate(self, closure: GateClosure, wishes: Wishes, beside: Beside = nothing) -> None:
         """See `Laboratory`; behind the orders that were accepted before come those of `wishes`."""
         super().close_gate(closure, wishes, beside)
-        for slot in closure.day.starts.tolist():
+        for slot in closure.slots.starts.tolist():
             self.accepted.pop(slot, None)
 
     def _unbound(self) -> IntArray:
@@ -155,18 +155,16 @@ class Exchange(Laboratory):
         """See `Laboratory`: trades as records, and the roots for the chain."""
         return steps.commit(cleared)
 
-    def believed(self, committed: Committed, readings: Readings, place: int) -> Delivered:
-        """See `Laboratory`: the meters' signed readings of the slot; their numbers are above those of slots before."""
-        last = np.full(self.rules.members, place, dtype=np.int64)
-        delivered = steps.believe(committed, readings.signed, self.meters, last, self.domain)
+    def believed(self, committed: Committed, readings: Readings) -> Delivered:
+        """See `Laboratory`: the meters' signed readings of the slot."""
+        delivered = steps.believe(committed, readings.signed, self.meters, self.domain)
         if self.rules.registers is None:
             return delivered
         return steps.by_registers(delivered, self.counted(readings), self.rules.registers)
 
-    def witnessed(self, readings: Readings, end: SlotEnd) -> Witnessed:
-        """See `Laboratory`; what is signed by the meter itself, and new."""
-        slot = end.at - self.rules.period.seconds
-        return steps.witnessed(readings.generators, self.generators, slot, end.place, self.domain)
+    def witnessed(self, readings: Readings, slot: int) -> Witnessed:
+        """See `Laboratory`; what is signed by the meter itself."""
+        return steps.witnessed(readings.generators, self.generators, slot, self.domain)
 
     def free(self) -> IntArray:
         """See `Laboratory`: balances less what posts that are not final will take."""
@@ -191,36 +189,34 @@ class Exchange(Laboratory):
                 self.outbox.finalise_due(event.at + 1)
 
     def _tell_again(self) -> None:
-        """What the ledger may have missed of the events and corrections that the store holds."""
-        told = self._told()
-        for event, message in told[self._first_untold(told) :]:
+        """What the ledger may have missed of the events and corrections that the store holds.
+
+        Of one time, first the slot that ends, then corrections, then the gate.
+        """
+        posts, since = self._untold()
+        told: list[tuple[Event | Correction, Outgoing | None]] = []
+        for at, post in posts:
+            kind = Correction if post.post.revision else SlotEnd
+            told.append((kind(at, post.post.slot), post))
+        seconds = self.rules.period.seconds
+        gates = rows.read_gates(self.store, since)
+        told += [(GateClosure(at, Slots(first, count, seconds)), None) for at, first, count in gates]
+        for event, message in sorted(told, key=lambda each: (each[0].at, isinstance(each[0], GateClosure))):
             self.tell(event, message)
 
-    def _told(self) -> list[tuple[Event | Correction, Outgoing | None]]:
-        """All that the ledger was to be told, in order: at one time the slot that ends, corrections, the gate."""
-        period, times, gates = self.rules.period, rows.read_times(self.store), rows.read_gates(self.store)
-        told: list[tuple[Event | Correction, Outgoing | None]] = [
-            (replace(event, at=gates[event.day.start]), None)
-            for event in self.rules.events[: self.done + 1]
-            if isinstance(event, GateClosure)
-        ]
-        for message in rows.read_posts(self.store):
-            slot, revision = message.post.slot, message.post.revision
-            kind = Correction if revision else SlotEnd
-            told.append((kind(times[slot, revision], (slot - period.start) // period.seconds), message))
-        return sorted(told, key=lambda each: (each[0].at, isinstance(each[0], GateClosure)))
-
-    def _first_untold(self, told: Sequence[tuple[Event | Correction, Outgoing | None]]) -> int:
-        """Place of what came after the last post that is final, or of one before it that a demand still holds."""
-        terms, first, after = self.client.terms, len(told), True
+    def _untold(self) -> tuple[list[tuple[int, Outgoing]], int]:
+        """The posts since the last one that is final, or since one before it that a demand still holds, with the time
+        of each; and since when a gate may be untold [unix s]."""
+        terms, seen, first, since = self.client.terms, list[tuple[int, Outgoing]](), 0, None
         long_ago = self.client.node.head.timestamp - (2 * terms.window + terms.answer_time + terms.grace)
-        for place in range(len(told) - 1, -1, -1):
-            event, message = told[place]
-            posting = self.client.posted(message.post.slot, message.post.revision) if message else None
+        for at, message in rows.read_posts(self.store):
+            seen.append((at, message))
+            posting = self.client.posted(message.post.slot, message.post.revision)
             if posting and posting.final:
-                after = False
-                if event.at < long_ago:
+                since = at if since is None else since
+                if at < long_ago:
                     break
-            elif posting or after:
-                first = place
-        return first
+            elif posting or since is None:
+                first = len(seen)
+        untold = seen[:first][::-1]
+        return untold, min([since or 0, *(at for at, _ in untold[:1])])

@@ -87,7 +87,7 @@ def claim(store: Store, rules: Rules, ledger: str, out: Path | None, head_start:
     }
     values = store.values()
     held = {key: values.get(key) for key in wanted}
-    begun = "settlement" in values or rows.progress(store) >= 0
+    begun = "settlement" in values or rows.last_closed(store) >= 0
     if begun and held != wanted:
         raise StoreError(
             f"{out} holds another run ({held['start']}, {held['days']} days, ledger {held['ledger']}, or an "

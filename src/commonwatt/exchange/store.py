@@ -18,6 +18,7 @@ import numpy as np
 from sqlalchemy import (
     Connection,
     Engine,
+    Select,
     Table,
     create_engine,
     event,
@@ -28,11 +29,12 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from commonwatt.community.calendar import Slots
 from commonwatt.errors import StoreError
 from commonwatt.exchange import tables
 from commonwatt.units import IntArray
 
-VERSION: Final = "7"
+VERSION: Final = "8"
 # Marks the file as a store of ours (PRAGMA application_id, "CWex").
 _APPLICATION: Final = 0x43576578
 
@@ -108,42 +110,44 @@ class Store:
         with self._usable(), self._engine.connect() as connection:
             return list(connection.execute(query))
 
-    def columns(self, table: Table, names: Sequence[str], **equal: int) -> list[tuple[Any, ...]]:
-        """These columns of all rows, or of those in which named columns have these values, in the order of the key."""
+    def columns(
+        self, table: Table, names: Sequence[str], slots: Slots | None = None, **equal: int
+    ) -> list[tuple[Any, ...]]:
+        """These columns of all rows, or of those of some slots, or where named columns have these values, in the order
+        of the key."""
         wanted = ", ".join(f'"{name}"' for name in names)
         keys = ", ".join(f'"{key.name}"' for key in table.primary_key.columns)
-        where = " AND ".join(["1", *(f'"{name}" = ?' for name in equal)])
+        where = " AND ".join(["1", *(f'"{name}" = ?' for name in equal), *(["slot >= ? AND slot < ?"] * bool(slots))])
         query = f'SELECT {wanted} FROM "{table.name}" WHERE {where} ORDER BY {keys}'  # noqa: S608
-        return self._tuples(query, tuple(equal.values()))
+        return self._tuples(query, [*equal.values(), *((slots.start, slots.end) if slots else ())])
 
-    def last(self, table: Table, names: Sequence[str]) -> list[tuple[Any, ...]]:
+    def last(self, table: Table, names: Sequence[str], slots: Slots) -> list[tuple[Any, ...]]:
         """These columns of a table that is kept by slot and revision: of each settled slot, its last revision's."""
         wanted = ", ".join(f'"{table.name}"."{name}"' for name in names)
         keys = ", ".join(f'"{table.name}"."{key.name}"' for key in table.primary_key.columns)
         query = (
-            f'SELECT {wanted} FROM "{table.name}" JOIN accounts AS last ON last.slot = "{table.name}".slot '  # noqa: S608
-            f'AND last.member = 0 AND last.revision = "{table.name}".revision ORDER BY {keys}'
+            f'SELECT {wanted} FROM settled JOIN "{table.name}" '  # noqa: S608
+            f'ON settled.slot = "{table.name}".slot AND settled.revision = "{table.name}".revision '
+            f"WHERE settled.slot >= ? AND settled.slot < ? ORDER BY {keys}"
         )
-        return self._tuples(query)
+        return self._tuples(query, (slots.start, slots.end))
+
+    def most(self, table: Table, column: str) -> int | None:
+        """The largest value of a column; None where there is no row."""
+        with self._usable(), self._engine.connect() as connection:
+            found: int | None = connection.execute(select(func.max(table.c[column]))).scalar_one()
+            return found
+
+    def ask(self, query: Select[Any]) -> list[Any]:
+        """The rows that a query finds."""
+        with self._usable(), self._engine.connect() as connection:
+            return list(connection.execute(query))
 
     def _tuples(self, query: str, values: Sequence[int] = ()) -> list[tuple[Any, ...]]:
         """The rows as the driver has them; SQLAlchemy would copy each."""
         with self._usable(), self._engine.connect() as connection:
             rows: list[tuple[Any, ...]] = cast("Any", connection.connection).execute(query, values).fetchall()
             return rows
-
-    def arrays(self, table: Table, names: Sequence[str], members: int) -> dict[str, IntArray]:
-        """These columns of a table with a row for each slot and member, each shape (members, slots)."""
-        rows = np.array(self.columns(table, names), dtype=np.int64).reshape(-1, members, len(names))
-        return {name: np.ascontiguousarray(rows[:, :, place].T) for place, name in enumerate(names)}
-
-    def blobs(self, table: Table, names: Sequence[str]) -> dict[str, IntArray]:
-        """Columns that hold an array of int64 each for a slot, side by side: each shape (values, slots)."""
-        rows = self.columns(table, names)
-        return {
-            name: np.stack([np.frombuffer(row[place], dtype=np.int64) for row in rows], axis=1)
-            for place, name in enumerate(names)
-        }
 
     def let_go(self) -> None:
         """Read the whole file into memory and release it; what is written after that, is written there alone."""
@@ -194,11 +198,6 @@ def add(connection: Connection, table: Table, rows: Iterable[Sequence[object]]) 
         connection.exec_driver_sql(statement, [tuple(row) for row in rows])
 
 
-def advance(connection: Connection, number: int) -> None:
-    """Note that event `number` is done."""
-    put(connection, tables.progress, (0, number))
-
-
 def put(connection: Connection, table: Table, row: Sequence[object]) -> None:
     """Write a row, in the order of the table's columns, in place of the one with its key."""
     marks = ", ".join("?" * len(row))
@@ -210,21 +209,36 @@ def drop(connection: Connection, table: Table, **equal: int) -> None:
     connection.execute(table.delete().where(*(table.c[column] == value for column, value in equal.items())))
 
 
-def count(connection: Connection, table: Table, **equal: int) -> int:
-    """How many rows have these values in the named columns."""
-    query = (
-        select(func.count()).select_from(table).where(*(table.c[column] == value for column, value in equal.items()))
-    )
-    return int(connection.execute(query).scalar_one())
+def following(connection: Connection, table: Table, column: str) -> int:
+    """One more than the largest value of a column; 0 for the first."""
+    last = connection.execute(select(func.max(table.c[column]))).scalar_one()
+    return 0 if last is None else int(last) + 1
 
 
-def note(connection: Connection, number: int, time: int, entries: Sequence[tuple[str, Mapping[str, object]]]) -> None:
-    """Append what event `number`, or what came after it, did at `time` [unix s] to the journal."""
-    first = count(connection, tables.journal, event=number)
-    lines = [
-        (number, first + place, time, what, json.dumps(dict(detail))) for place, (what, detail) in enumerate(entries)
-    ]
+def note(connection: Connection, time: int, entries: Sequence[tuple[str, Mapping[str, object]]]) -> None:
+    """Append what was done at `time` [unix s] to the journal."""
+    first = following(connection, tables.journal, "number")
+    lines = [(first + place, time, what, json.dumps(dict(detail))) for place, (what, detail) in enumerate(entries)]
     add(connection, tables.journal, lines)
+
+
+def arrays(rows: Sequence[Sequence[int]], names: Sequence[str], members: int, slots: Slots) -> dict[str, IntArray]:
+    """Rows of (slot, member, value of each name), as arrays of shape (members, slots); 0 where there is no row."""
+    found = np.array(rows, dtype=np.int64).reshape(-1, 2 + len(names)).T
+    place, whole = (
+        (found[0] - slots.start) // slots.seconds,
+        np.zeros((len(names), members, slots.count), dtype=np.int64),
+    )
+    whole[:, found[1], place] = found[2:]
+    return dict(zip(names, whole, strict=True))
+
+
+def blobs(rows: Sequence[Sequence[Any]], names: Sequence[str]) -> dict[str, IntArray]:
+    """Rows whose values hold an array of int64 each, side by side: each name's shape (values, rows)."""
+    return {
+        name: np.stack([np.frombuffer(row[place], dtype=np.int64) for row in rows], axis=1)
+        for place, name in enumerate(names)
+    }
 
 
 def _configure(connection: Any, _: object) -> None:
