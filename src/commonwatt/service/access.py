@@ -71,7 +71,7 @@ class Access:
         return tuple(sorted(meter for user in clients if (meter := named(user)) is not None))
 
     async def reconcile(self, roster: Collection[bytes]) -> Changes:
-        """Let in whom the broker lacks, put right who may do other things than it should, take out whom it has too much.
+        """Let in whom the broker lacks, put right who may do something else, take out whom it has too much.
 
         Who is right stays connected. Users that are neither meters nor the exchange are left alone.
         """

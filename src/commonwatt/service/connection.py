@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,11 +38,9 @@ class Connection:
 
     def require_packages(self) -> None:
         """Raise ConfigError without the packages of the extra `live`."""
-        try:
-            import aiomqtt as _
-        except ImportError:
+        if find_spec("aiomqtt") is None:
             findings = [Finding("live.broker", 'needs further packages; install them: pip install "commonwatt[live]"')]
-            raise ConfigError("The exchange's configuration", findings) from None
+            raise ConfigError("The exchange's configuration", findings)
 
     def client(self, **options: Any) -> aiomqtt.Client:
         """A client of aiomqtt, to be opened with `async with`; options : of aiomqtt.

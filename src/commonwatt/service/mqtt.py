@@ -122,7 +122,7 @@ class Gateway:
 
         queue: asyncio.Queue[aiomqtt.Message] = asyncio.Queue(_MOST_WAITING)
         # aiomqtt gives one message at a time; who has its queue takes all that wait together.
-        made = cast("type[asyncio.Queue[aiomqtt.Message]]", lambda maxsize: queue)
+        made = cast("type[asyncio.Queue[aiomqtt.Message]]", lambda **_: queue)
         client = self._connection.client(clean_session=False, max_inflight_messages=_MOST_IN_FLIGHT, queue_type=made)
         try:
             async with client:
