@@ -18,7 +18,6 @@ from broker_cases import running as running
 from node_processes import free_port
 
 from commonwatt.errors import BrokerError, ConfigError
-from commonwatt.service import broker as broker_module
 from commonwatt.service.broker import ACCESS, SECRET, Broker, Listener
 from commonwatt.service.connection import Connection
 from commonwatt.service.logins import COMMANDS, RESPONSES, Passwords
@@ -135,9 +134,11 @@ def test_who_has_no_password_is_refused(running: Running, user: str | None, pass
 def test_a_message_that_is_too_long_ends_the_connection_of_its_sender(running: Running) -> None:
     async def send() -> None:
         async with running.meter(ALICE).client() as alice:
-            await alice.publish(topic(ALICE, "reading"), bytes(200_000), qos=1, timeout=20)
+            await alice.publish(topic(ALICE, "reading"), bytes(200_000))
+            async with asyncio.timeout(60):
+                await anext(alice.messages)
 
-    with pytest.raises(aiomqtt.MqttError):
+    with pytest.raises(aiomqtt.MqttError, match="Disconnected"):
         asyncio.run(send())
     assert running.broker.running
 
@@ -211,7 +212,7 @@ def test_a_broker_that_does_not_start_says_why(running: Running) -> None:
         running.broker.start()
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "box.local"])
+@pytest.mark.parametrize("host", ["", "192.0.2.7", "box.local"])
 def test_without_a_certificate_it_listens_to_this_machine_only(host: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has no certificate"):
         Broker(tmp_path, Listener(host, free_port()))
@@ -232,11 +233,11 @@ def test_a_secret_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 def test_without_mosquitto_or_its_plugin_a_sentence_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     listener = Listener("127.0.0.1", free_port())
-    monkeypatch.setattr(broker_module, "_LIBRARIES", (str(tmp_path),))
-    monkeypatch.setattr(broker_module.shutil, "which", lambda *_, **__: "/usr/sbin/mosquitto")
+    monkeypatch.setattr("commonwatt.service.broker._LIBRARIES", (str(tmp_path),))
+    monkeypatch.setattr("shutil.which", lambda *_, **__: "/usr/sbin/mosquitto")
     with pytest.raises(ConfigError, match=r"needs Mosquitto's plugin mosquitto_dynamic_security\.so"):
         Broker(tmp_path, listener)
-    monkeypatch.setattr(broker_module.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     with pytest.raises(ConfigError, match="apt install mosquitto"):
         Broker(tmp_path, listener)
 
