@@ -34,9 +34,9 @@ class Running:
         # Not among pytest's folders, which are root's alone, for Mosquitto gives up root.
         self.home = Path(tempfile.mkdtemp(prefix="cw-"))
         self.home.chmod(0o755)
-        self.authority, *files = tls or (None, None, None)
+        self.authority, certificate, key = tls or (None, None, None)
         try:
-            self.broker = Broker(self.home / "broker", Listener("127.0.0.1", free_port(), *files))
+            self.broker = Broker(self.home / "broker", Listener("127.0.0.1", free_port(), certificate, key))
         except ConfigError as error:
             if any(os.environ.get(each) for each in ("CI", "COMMONWATT_ALL_TESTS")):
                 raise

@@ -148,7 +148,7 @@ class Access:
             try:
                 async with self._connection.client() as client, asyncio.timeout(_PATIENCE):
                     await client.subscribe(RESPONSES, qos=1)
-                    await client.publish(COMMANDS, json.dumps({"commands": list(commands)}), qos=1, timeout=_PATIENCE)
+                    await client.publish(COMMANDS, json.dumps({"commands": list(commands)}))
                     answers = json.loads((await anext(client.messages)).payload)["responses"]
             except aiomqtt.MqttError as error:
                 raise self._connection.refused(error) from None

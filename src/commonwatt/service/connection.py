@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 KEEPALIVE = 20
 """After so long without a word one side asks the other [s], so that a broker that hangs is noticed."""
 
+ANSWER_SECONDS = 5.0
+"""How long the broker may take to confirm something: aiomqtt waits so long even when the connection has ended."""
+
 
 @dataclass(frozen=True)
 class Connection:
@@ -53,7 +56,7 @@ class Connection:
         # The broker takes the user's name for the identifier, whatever it is told; 3.1.1 wants one for a kept session.
         return aiomqtt.Client(
             self.host, self.port, username=self.user, password=self.password, identifier=self.user,
-            keepalive=KEEPALIVE, tls_context=self._trust(), **options,
+            keepalive=KEEPALIVE, timeout=ANSWER_SECONDS, tls_context=self._trust(), **options,
         )  # fmt: skip
 
     def _trust(self) -> ssl.SSLContext | None:
