@@ -34,6 +34,7 @@ class Running:
         # Not among pytest's folders, which are root's alone, for Mosquitto gives up root.
         self.home = Path(tempfile.mkdtemp(prefix="cw-"))
         self.home.chmod(0o755)
+        self.authority: Path | None
         self.authority, certificate, key = tls or (None, None, None)
         try:
             self.broker = Broker(self.home / "broker", Listener("127.0.0.1", free_port(), certificate, key))

@@ -142,6 +142,7 @@ class Access:
         return answers
 
     async def _ask(self, commands: Sequence[Command]) -> list[Mapping[str, Any]]:
+        self._connection.require_packages()
         import aiomqtt
 
         async with self._one_at_a_time:
