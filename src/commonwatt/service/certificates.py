@@ -8,10 +8,9 @@ it was made for. Keys are of P-256, which microcontrollers check quickly.
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,11 +24,13 @@ if TYPE_CHECKING:
 
 AUTHORITY, AUTHORITY_KEY = "authority.pem", "authority.key"
 CERTIFICATE, KEY = "server.pem", "server.key"
+_AUTHORITY_SINCE: Final = datetime(2020, 1, 1, tzinfo=UTC)
+"""Long ago, for a box without a battery wakes up in the past and has to believe itself nevertheless."""
 _AUTHORITY_DAYS: Final = 20 * 365
 _SERVER_DAYS: Final = 396
 """Phones refuse certificates of servers that are valid for longer (Apple: 398 days, of own authorities 825)."""
 _BEFORE: Final = timedelta(days=1)
-"""Valid from so long before it is made, for clocks that are behind."""
+"""The box's certificate is valid from so long before it is made, for devices whose clocks are behind."""
 _RENEW_DAYS: Final = 132
 """A certificate with less time left is renewed, which leaves a box that was off for months a valid one."""
 _LOCAL_NAMES: Final = ("localhost", "local", "lan", "internal", "home.arpa", "fritz.box")
@@ -161,7 +162,7 @@ def _make_authority(folder: Path, community: str, wanted: Sequence[x509.GeneralN
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name(f"{community} (Commonwatt)")
     usage = {"key_cert_sign": True, "crl_sign": True}
-    builder = _builder(name, name, key, now, _AUTHORITY_DAYS)
+    builder = _builder(name, name, key, _AUTHORITY_SINCE, now + timedelta(days=_AUTHORITY_DAYS))
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(_usage(**usage), critical=True)
     # Not critical, for libraries of microcontrollers refuse critical extensions that they do not know.
@@ -183,8 +184,8 @@ def _make_certificate(
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
-    key = ec.generate_private_key(ec.SECP256R1())
-    builder = _builder(_name(str(wanted[0].value)), authority.subject, key, now, _SERVER_DAYS)
+    key, until = ec.generate_private_key(ec.SECP256R1()), now + timedelta(days=_SERVER_DAYS)
+    builder = _builder(_name(str(wanted[0].value)), authority.subject, key, now - _BEFORE, until)
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
     extensions: list[tuple[Any, bool]] = [
         (x509.SubjectAlternativeName(wanted), False),
@@ -261,7 +262,7 @@ def _within(address: Any, network: Any) -> bool:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: EllipticCurvePrivateKey, now: datetime, days: int
+    subject: x509.Name, issuer: x509.Name, key: EllipticCurvePrivateKey, since: datetime, until: datetime
 ) -> x509.CertificateBuilder:
     from cryptography import x509
 
@@ -271,8 +272,8 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _BEFORE)
-        .not_valid_after(now + timedelta(days=days))
+        .not_valid_before(since)
+        .not_valid_after(until)
     )
 
 
@@ -312,7 +313,7 @@ def _write(path: Path, text: str, mode: int) -> None:
     written.unlink(missing_ok=True)
     create(written, text, mode)
     written.chmod(mode)
-    os.replace(written, path)
+    written.replace(path)
 
 
 def _read(path: Path) -> x509.Certificate:
