@@ -207,8 +207,9 @@ def secured(tmp_path: Path) -> Iterator[tuple[Running, Certificates]]:
 # paho leaves a socket to the garbage collector when its handshake fails.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_broker_speaks_to_who_believes_the_authority_and_in_secret_only(
-    secured: tuple[Running, Certificates], tmp_path: Path
+    secured: tuple[Running, Certificates], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("commonwatt.service.access._TRIES", 1)
     running, _ = secured
     stranger = made(tmp_path / "stranger")
 

@@ -209,6 +209,8 @@ class Broker:
         # With identifiers of their own choice, a meter could take another's, whose connection the broker then ends.
         told += ["use_username_as_clientid true", "allow_anonymous false"]
         told += [f"plugin {self._plugin}", f"plugin_opt_config_file {self.folder / ACCESS}"]
+        # A demand is not held back to be sent with more.
+        told += ["set_tcp_nodelay true"]
         told += ["persistence true", f"persistence_location {self.folder}/"]
         told += ["log_dest stderr", "log_type error", "log_type warning", "sys_interval 0"]
         return "\n".join(told) + f"\n{_LIMITS}"

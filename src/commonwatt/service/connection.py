@@ -14,7 +14,7 @@ from commonwatt.errors import BrokerError, ConfigError, Finding
 if TYPE_CHECKING:
     import aiomqtt
 
-KEEPALIVE = 20
+KEEPALIVE = 15
 """After so long without a word one side asks the other [s], so that a broker that hangs is noticed."""
 
 ANSWER_SECONDS = 5.0
@@ -41,7 +41,7 @@ class Connection:
 
     def require_packages(self) -> None:
         """Raise ConfigError without the packages of the extra `live`."""
-        if find_spec("aiomqtt") is None:
+        if not all(map(find_spec, ("aiomqtt", "gmqtt"))):
             findings = [Finding("live.broker", 'needs further packages; install them: pip install "commonwatt[live]"')]
             raise ConfigError("The exchange's configuration", findings)
 
@@ -56,10 +56,11 @@ class Connection:
         # The broker takes the user's name for the identifier, whatever it is told; 3.1.1 wants one for a kept session.
         return aiomqtt.Client(
             self.host, self.port, username=self.user, password=self.password, identifier=self.user,
-            keepalive=KEEPALIVE, timeout=ANSWER_SECONDS, tls_context=self._trust(), **options,
+            keepalive=KEEPALIVE, timeout=ANSWER_SECONDS, tls_context=self.trust(), **options,
         )  # fmt: skip
 
-    def _trust(self) -> ssl.SSLContext | None:
+    def trust(self) -> ssl.SSLContext | None:
+        """What TLS believes; None without it. Raises BrokerError when the authority's file cannot be used."""
         if self.authority is None:
             return None
         try:

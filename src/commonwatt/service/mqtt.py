@@ -13,14 +13,14 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from commonwatt.errors import BrokerError, CommonwattError
-from commonwatt.service.connection import Connection
+from commonwatt.service.connection import ANSWER_SECONDS, KEEPALIVE, Connection
 from commonwatt.service.topics import ACK, FROM_METER, LIVE, READING, TIME, said_by, topic
 
 if TYPE_CHECKING:
-    import aiomqtt
+    from gmqtt import Subscription
 
 Messages = list[tuple[bytes, bytes]]
 """Meter [address] and payload."""
@@ -28,13 +28,15 @@ Take = Callable[[Messages], Awaitable[Messages]]
 Notice = Callable[[bytes, str, bytes], None]
 
 _LOGGER: Final = logging.getLogger(__name__)
+# What the library has to say of a lost connection is said here, once and as a sentence.
+logging.getLogger("gmqtt").setLevel(logging.CRITICAL)
+_NO_RETRIES: Final = -2
+"""For gmqtt 0 is one retry and -1 endlessly many."""
 _MOST_IN_BATCH: Final = 1_000
-_IDLE_ROUNDS: Final = 2
 _MOST_WAITING: Final = 20_000
 """Beyond these a message is dropped, so that a store which stands still fills no memory."""
 _RECONNECT_SECONDS: Final = 5.0
 _TIME_SECONDS: Final = 10.0
-_MOST_IN_FLIGHT: Final = 1_000
 
 
 @dataclass
@@ -42,12 +44,13 @@ class Counts:
     """What came and went since the start.
 
     messages : of readings, handed over; failed : of these, such that could not be taken; acknowledged : answers
-    foreign : messages on topics that are no meter's
+    foreign : messages on topics that are no meter's; dropped : messages that found no room
     connections : made with the broker
     """
 
     messages: int = 0
     foreign: int = 0
+    dropped: int = 0
     failed: int = 0
     acknowledged: int = 0
     connections: int = 0
@@ -68,13 +71,13 @@ class Gateway:
     ) -> None:
         self.counts = Counts()
         self._connection, self._take, self._clock, self._notice = connection, take, clock, notice
-        self._client: aiomqtt.Client | None = None
+        self._session: _Session | None = None
         self._up = asyncio.Event()
 
     @property
     def connected(self) -> bool:
         """Whether the broker is there."""
-        return self._client is not None
+        return self._session is not None
 
     async def wait_connected(self) -> None:
         """Return once the broker is there and readings are listened to."""
@@ -95,20 +98,21 @@ class Gateway:
 
         Returns when the broker has it. Raises BrokerError, and whoever wants it told has to try again.
         """
-        import aiomqtt
-
-        if self._client is None:
-            raise BrokerError(self._connection.place, f"The broker at {self._connection.place} is away.")
+        place, session = self._connection.place, self._session
+        if session is None:
+            raise BrokerError(place, f"The broker at {place} is away.")
+        session.publish(topic(meter, word), payload, qos=1, retain=retain)
         try:
-            await self._client.publish(topic(meter, word), payload, qos=1, retain=retain)
-        except aiomqtt.MqttError as error:
-            raise self._connection.refused(error) from None
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await session.unconfirmed.wait_empty()
+        except TimeoutError:
+            raise BrokerError(place, f"The broker at {place} does not confirm what it was told.") from None
 
     async def _stay_connected(self) -> None:
         told_at = -1
         while True:
             try:
-                await self._session()
+                await self._stay()
             except BrokerError as error:
                 # Once for each connection that is lost, not for each try.
                 if told_at != self.counts.connections:
@@ -116,45 +120,33 @@ class Gateway:
                 told_at = self.counts.connections
             await asyncio.sleep(_RECONNECT_SECONDS)
 
-    async def _session(self) -> None:
+    async def _stay(self) -> None:
         """One connection, until it ends. Raises BrokerError."""
-        import aiomqtt
-
-        queue: asyncio.Queue[aiomqtt.Message] = asyncio.Queue(_MOST_WAITING)
-        # aiomqtt gives one message at a time; who has its queue takes all that wait together.
-        made = cast("type[asyncio.Queue[aiomqtt.Message]]", lambda **_: queue)
-        client = self._connection.client(clean_session=False, max_inflight_messages=_MOST_IN_FLIGHT, queue_type=made)
+        session = _Session(self._connection)
         try:
-            async with client:
-                for word in FROM_METER:
-                    await client.subscribe(f"cw/+/{word}", qos=0 if word == LIVE else 1)
-                self._client = client
-                self.counts.connections += 1
-                self._up.set()
-                await self._tell_time()
-                await self._receive(client, queue)
-        except aiomqtt.MqttError as error:
-            raise self._connection.refused(error) from None
+            await session.open()
+            self._session = session
+            self.counts.connections += 1
+            self._up.set()
+            self._tell_time()
+            while True:
+                await self._hand_over(session, await session.batch())
         finally:
-            self._client = None
+            self._session = None
             self._up.clear()
+            self.counts.dropped += session.dropped
+            await session.close()
 
-    async def _receive(self, client: aiomqtt.Client, queue: asyncio.Queue[aiomqtt.Message]) -> None:
-        """Hand over batch after batch, until the connection ends with MqttError."""
-        while True:
-            batch = [await anext(client.messages)]
-            await _fill(batch, queue)
-            readings = self._sorted(batch)
-            for meter, payload in await self._taken(readings):
-                await client.publish(topic(meter, ACK), payload)
-                self.counts.acknowledged += 1
+    async def _hand_over(self, session: _Session, batch: Sequence[tuple[str, bytes]]) -> None:
+        for meter, payload in await self._taken(self._sorted(batch)):
+            session.publish(topic(meter, ACK), payload)
+            self.counts.acknowledged += 1
 
-    def _sorted(self, batch: Sequence[aiomqtt.Message]) -> Messages:
+    def _sorted(self, batch: Sequence[tuple[str, bytes]]) -> Messages:
         """The messages of readings; the others are told to who notices them."""
         readings: Messages = []
-        for message in batch:
-            found, payload = said_by(message.topic.value), message.payload
-            if found is None or not isinstance(payload, bytes):
+        for place, payload in batch:
+            if (found := said_by(place)) is None:
                 self.counts.foreign += 1
             elif found[1] == READING:
                 readings.append((found[0], payload))
@@ -162,7 +154,7 @@ class Gateway:
                 try:
                     self._notice(*found, payload)
                 except Exception:
-                    _LOGGER.exception("What a meter says on %s could not be noticed.", message.topic.value)
+                    _LOGGER.exception("What a meter says on %s could not be noticed.", place)
         self.counts.messages += len(readings)
         return readings
 
@@ -187,26 +179,85 @@ class Gateway:
     async def _tell_time_regularly(self) -> None:
         while True:
             await asyncio.sleep(_TIME_SECONDS)
-            await self._tell_time()
+            self._tell_time()
 
-    async def _tell_time(self) -> None:
+    def _tell_time(self) -> None:
         """Not retained: a time of some time ago helps nobody."""
-        import aiomqtt
-
         now = self._clock()
-        if self._client is not None and now is not None:
-            with contextlib.suppress(aiomqtt.MqttError):
-                await self._client.publish(TIME, json.dumps({"time": int(now)}))
+        if self._session is not None and now is not None:
+            self._session.publish(TIME, json.dumps({"time": int(now)}).encode())
 
 
-async def _fill(batch: list[aiomqtt.Message], queue: asyncio.Queue[aiomqtt.Message]) -> None:
-    """Add what has come by now, up to what a batch holds.
+class _Session:
+    """One connection of gmqtt, which parses all that a socket has at once; its own reconnecting is not used."""
 
-    The loop reads one message from the socket each time it goes round, so it is let go round until nothing comes.
-    """
-    idle = 0
-    while len(batch) < _MOST_IN_BATCH and idle < _IDLE_ROUNDS:
-        await asyncio.sleep(0)
-        idle = idle + 1 if queue.empty() else 0
-        while len(batch) < _MOST_IN_BATCH and not queue.empty():
-            batch.append(queue.get_nowait())
+    def __init__(self, connection: Connection) -> None:
+        from gmqtt import Client
+        from gmqtt.storage import PersistentStorage
+
+        self.dropped = 0
+        self.unconfirmed = PersistentStorage()
+        self._connection = connection
+        self._incoming: asyncio.Queue[tuple[str, bytes] | None] = asyncio.Queue()
+        self._subscribed = asyncio.Event()
+        self._client = Client(connection.user, clean_session=False, persistent_storage=self.unconfirmed)
+        self._client.reconnect_retries = _NO_RETRIES
+        self._client.set_auth_credentials(connection.user, connection.password)
+        self._client.on_message = self._heard
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_disconnect = lambda *_: self._incoming.put_nowait(None)
+
+    async def open(self) -> None:
+        """Connect and listen to all meters. Raises BrokerError."""
+        from gmqtt.mqtt.constants import MQTTv311
+        from gmqtt.mqtt.handler import MQTTConnectError
+
+        connection = self._connection
+        wanted = [_subscription(f"cw/+/{word}", 0 if word == LIVE else 1) for word in FROM_METER]
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._client.connect(
+                    connection.host, connection.port, ssl=connection.trust() or False, keepalive=KEEPALIVE,
+                    version=MQTTv311,
+                )  # fmt: skip
+                self._client.subscribe(wanted)
+                await self._subscribed.wait()
+        except TimeoutError:
+            raise connection.refused(TimeoutError("it does not answer")) from None
+        except (OSError, MQTTConnectError) as error:
+            raise connection.refused(error) from None
+
+    async def batch(self) -> list[tuple[str, bytes]]:
+        """What has come by now, topics and payloads, at least one and at most 1 000. Raises BrokerError at the end."""
+        found: list[tuple[str, bytes]] = []
+        while not found or (self._incoming.qsize() and len(found) < _MOST_IN_BATCH):
+            if (message := await self._incoming.get()) is None:
+                self._incoming.put_nowait(None)
+                break
+            found.append(message)
+        if not found:
+            raise self._connection.refused(ConnectionError("the connection ended"))
+        return found
+
+    def publish(self, where: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
+        """Send it as soon as the socket takes it."""
+        self._client.publish(where, payload, qos=qos, retain=retain)
+
+    async def close(self) -> None:
+        """End the connection, whatever state it is in."""
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._client.disconnect()
+
+    def _heard(self, _client: object, where: str, payload: bytes, _qos: int, _properties: object) -> int:
+        if self._incoming.qsize() < _MOST_WAITING:
+            self._incoming.put_nowait((where, payload))
+        else:
+            self.dropped += 1
+        return 0
+
+
+def _subscription(where: str, qos: int) -> Subscription:
+    from gmqtt import Subscription
+
+    return Subscription(where, qos=qos)
