@@ -87,7 +87,7 @@ class Service:
         self._post([json.dumps(signed_json(reading)) for reading in came])
         readings = [received(await self.inbox.get()) for _ in came]
         by_meter = {reading.record.meter: reading for reading in readings}
-        told = Readings(flows["net"] * 0, tuple(by_meter[meter] for meter in self.exchange.meters))
+        told = Readings(flows["net"] * 0, tuple(by_meter[meter] for meter in self.exchange.meters_of(slot)))
         self.exchange.end_slot(event, told, partial(self.homes.keep_flows, slot, flows))
 
     def _post(self, messages: list[str], *, shuffled: bool = True) -> None:

@@ -16,7 +16,7 @@ from commonwatt.exchange.books import Books
 from commonwatt.exchange.events import Correction, Event, GateClosure, SlotEnd
 from commonwatt.exchange.laboratory import Beside, Laboratory, nothing
 from commonwatt.exchange.outbox import Outbox, Outgoing, outgoing
-from commonwatt.exchange.parties import filed
+from commonwatt.exchange.roster import Roster
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.states import (
     Accepted,
@@ -32,6 +32,7 @@ from commonwatt.exchange.states import (
 )
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
+from commonwatt.market import Limits
 from commonwatt.proof import Key, hash_struct
 from commonwatt.records import Anchor, Mandate, Order, Receipt, Signed
 from commonwatt.units import IntArray
@@ -44,12 +45,11 @@ class Exchange(Laboratory):
     """The market with signatures and a ledger: it believes what is signed, as far as mandates and money go.
 
     client : of the community's contracts; quorum : keys of as many operators as must sign
-    mandates : of all members, signed by their wallets; meters : addresses; both by member index
+    roster : of members
     generators : addresses of the meters of those that have one, by member index
     accepted : orders that came before their slot's gate, by the slot's start; a driver that is killed has to bring them
         again, in the same order
-    Raises SignatureError or RecordError when a mandate is not its member's own, NotAdopted when the members adopted
-    another charter for a slot of the period than the rules have.
+    Raises NotAdopted when the members adopted another charter for a slot of the period than the rules have.
     """
 
     def __init__(
@@ -58,16 +58,14 @@ class Exchange(Laboratory):
         store: Store,
         client: LedgerClient,
         quorum: Sequence[Key],
-        mandates: Sequence[Signed[Mandate]],
-        meters: Sequence[bytes],
+        roster: Roster,
         watch: Stopwatch | None = None,
         generators: Mapping[int, bytes] | None = None,
     ) -> None:
         super().__init__(rules, store, watch)
         self.generators = dict(generators or {})
         self.client, self.outbox, self.domain = client, Outbox(client, quorum), client.domain
-        self.mandates, self.meters = tuple(mandates), tuple(meters)
-        self.by_member = filed(self.mandates, rules.community, self.domain)
+        self.roster = roster
         require_adopted(client, rules, rules.period)
         self.accepted: dict[int, Accepted] = {}
         gates = (event for event in rules.events if isinstance(event, GateClosure))
@@ -77,7 +75,25 @@ class Exchange(Laboratory):
     @property
     def books(self) -> Books:
         """See `Laboratory`; with all that proves a bill."""
-        return Books(self.rules, self.store, self.mandates, self.meters, self.client)
+        present = self.roster.at(self.rules.period.end)
+        return Books(self.rules, self.store, present.mandates, present.meters, self.client)
+
+    @property
+    def mandates(self) -> tuple[Signed[Mandate], ...]:
+        """Of the members as they are now, by their number."""
+        return self.roster.at(self.now).mandates
+
+    def members_of(self, slot: int) -> int:
+        """See `Laboratory`."""
+        return len(self.roster.at(slot).mandates)
+
+    def limits_of(self, slot: int) -> Limits:
+        """See `Laboratory`."""
+        return self.roster.at(slot).limits
+
+    def meters_of(self, slot: int) -> tuple[bytes, ...]:
+        """See `Laboratory`."""
+        return self.roster.at(slot).meters
 
     def anchor(self, bills: bytes) -> None:
         """After the last event and correction: let the last windows pass, then fix the root of the period's bills."""
@@ -111,7 +127,7 @@ class Exchange(Laboratory):
         free, declared = self._unbound(), []
         for slot, signed in zip(closure.ahead.starts.tolist(), wishes.signed, strict=True):
             accepted = self.accepted.get(slot, Accepted(slot))
-            known = (self.by_member, self.domain, self.rules.community, closure.at)
+            known = (self.roster.at(slot).filed, self.domain, self.rules.community, closure.at)
             admitted, free = admission.admit(accepted, signed, *known, free)
             declared.append(admitted)
         return declared
@@ -128,8 +144,9 @@ class Exchange(Laboratory):
             raise RecordError("no slot of this period begins then")
         if now >= gate:
             raise RecordError(f"the gate of its slot closed at {gate} (unix seconds)")
-        accepted, known = self.accepted.get(slot, Accepted(slot)), (self.by_member, self.domain, self.rules.community)
-        accepted, _ = admission.accept(accepted, order, *known, now, self._unbound())
+        accepted, filed = self.accepted.get(slot, Accepted(slot)), self.roster.at(slot).filed
+        known = (filed, self.domain, self.rules.community, now)
+        accepted, _ = admission.accept(accepted, order, *known, self._unbound())
         self.accepted[slot] = accepted
         return receipt(slot, len(accepted.signed) - 1, accepted.signed[-1].hash, self.domain, self.outbox.quorum)
 
@@ -141,12 +158,13 @@ class Exchange(Laboratory):
 
     def _unbound(self) -> IntArray:
         """Collateral that neither agreed trades nor open orders bind, shape (members,) [lane unit]."""
-        free: IntArray = np.maximum(self.outbox.free() - self._owed(), 0)
-        return free - admission.bound(self.accepted.values(), self.rules.members)
+        paid_in = self.outbox.free()
+        free: IntArray = np.maximum(paid_in - self._owed(len(paid_in)), 0)
+        return free - admission.bound(self.accepted.values(), len(free))
 
-    def _owed(self) -> IntArray:
+    def _owed(self, members: int) -> IntArray:
         """What members still have to pay for what they bought ahead, shape (members,) [lane unit]."""
-        owed = np.zeros(self.rules.members, dtype=np.int64)
+        owed = np.zeros(members, dtype=np.int64)
         for slot in self.committed.values():
             np.add.at(owed, slot.cleared.trades.buyer, slot.cleared.trades.payments)
         return owed
@@ -157,7 +175,8 @@ class Exchange(Laboratory):
 
     def believed(self, committed: Committed, readings: Readings) -> Delivered:
         """See `Laboratory`: the meters' signed readings of the slot."""
-        delivered = steps.believe(committed, readings.signed, self.meters, self.domain)
+        meters = self.meters_of(committed.cleared.declared.slot)
+        delivered = steps.believe(committed, readings.signed, meters, self.domain)
         if self.rules.registers is None:
             return delivered
         return steps.by_registers(delivered, self.counted(readings), self.rules.registers)
@@ -174,7 +193,8 @@ class Exchange(Laboratory):
         """See `Laboratory`: statements and roots, signed by the operators."""
         if isinstance(settled.delivered.committed, Missed):
             return settled, None
-        posted = steps.post(settled, self.mandates)
+        slot = settled.delivered.committed.cleared.declared.slot
+        posted = steps.post(settled, self.roster.at(slot).mandates)
         return posted, outgoing(posted, self.domain, self.outbox.quorum)
 
     def tell(self, event: Event | Correction, message: Outgoing | None) -> None:

@@ -27,6 +27,7 @@ from commonwatt.exchange.sharing import share
 from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Readings, Settled, Wishes, Witnessed
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
+from commonwatt.market import Frame, Limits
 from commonwatt.market.stage import ActiveStage
 from commonwatt.proof import Tree
 from commonwatt.units import MAX_MONEY, IntArray
@@ -76,7 +77,8 @@ class Laboratory:
         """
         self.before(closure)
         rules = self.rules
-        committed: list[Committed] = [steps.missed(slot, rules.members) for slot in closure.missed.starts.tolist()]
+        starts = closure.missed.starts.tolist()
+        committed: list[Committed] = [steps.missed(slot, self.members_of(slot)) for slot in starts]
         if closure.ahead.count:
             committed += self._committed(closure, wishes)
         with self.watch("store"), self.store.transaction() as connection:
@@ -92,7 +94,7 @@ class Laboratory:
             declared = self.admitted(closure, wishes)
         with self.watch("clear"):
             cleared = steps.clear(
-                rules.charter_at(closure.slots.start).ahead, rules.frame_of(closure.ahead), declared, wishes.agreed
+                rules.charter_at(closure.slots.start).ahead, self._frame(closure.ahead), declared, wishes.agreed
             )
         with self.watch("check the grid"):
             cleared = steps.check(cleared, rules.wires, wishes.planned)
@@ -129,10 +131,12 @@ class Laboratory:
         slot = correction.slot
         with self.watch("verify readings"):
             revision = rows.revision_of(self.store, slot) or 0
-            earlier, credit = rows.read_delivered(self.store, slot, self.meters, revision), self._moved(slot, revision)
+            earlier = rows.read_delivered(self.store, slot, self.meters_of(slot), revision)
+            credit = self._moved(slot, revision)
             delivered = self.amended(earlier, self.believed(earlier.committed, readings), credit)
         settled = self._settled(delivered, slot)
-        if not netting.payable(settled.account.credit - credit, self.free()):
+        moved = settled.account.credit - credit
+        if not netting.payable(moved, self.free()[: len(moved)]):
             return False
         with self.watch("prove"):
             stated, message = self.stated(settled)
@@ -157,12 +161,16 @@ class Laboratory:
 
     def _settled(self, delivered: Delivered, slot: int) -> Settled:
         with self.watch("settle"):
-            rules, after, free = self.rules, self._after(slot), self.free()
-            frame = rules.frame_of(Slots(slot, 1, rules.period.seconds))
+            rules, after, limits = self.rules, self._after(slot), self.limits_of(slot)
+            frame = self._frame(Slots(slot, 1, rules.period.seconds))
+            free = self.free()[: frame.members]
             if rules.registers:
                 delivered = replace(delivered, kept=self._kept(slot))
-                return share(delivered, after, frame, rules.limits, free, rules.registers)
-            return steps.settle(delivered, after, frame, rules.limits, free, rules.plants)
+                return share(delivered, after, frame, limits, free, rules.registers)
+            return steps.settle(delivered, after, frame, limits, free, rules.plants)
+
+    def _frame(self, slots: Slots) -> Frame:
+        return replace(self.rules.frame_of(slots), members=self.members_of(slots.start))
 
     def _kept(self, slot: int) -> IntArray:
         """What rounding has kept from each register before a slot, shape (registers,)."""
@@ -175,8 +183,17 @@ class Laboratory:
 
     # What is otherwise where there is a ledger
 
-    meters: tuple[bytes, ...] = ()
-    """Addresses by member index, where readings are signed."""
+    def members_of(self, slot: int) -> int:  # noqa: ARG002
+        """How many members a slot [start, unix s] has."""
+        return self.rules.members
+
+    def limits_of(self, slot: int) -> Limits:  # noqa: ARG002
+        """Of the members' mandates in a slot."""
+        return self.rules.limits
+
+    def meters_of(self, slot: int) -> tuple[bytes, ...]:  # noqa: ARG002
+        """Addresses by member index, where readings are signed."""
+        return ()
 
     def before(self, event: Event | Correction) -> None:
         """What the passing of time until `event` brings about."""
@@ -184,7 +201,7 @@ class Laboratory:
     def admitted(self, closure: GateClosure, wishes: Wishes) -> list[Declared]:
         """Step 2, the exchange's side: the orders of each slot that count."""
         return [
-            admission.unsigned(slot, wish, self.rules.limits, self.rules.community)
+            admission.unsigned(slot, wish, self.limits_of(slot), self.rules.community)
             for slot, wish in zip(closure.ahead.starts.tolist(), wishes.orders, strict=True)
         ]
 
