@@ -1,0 +1,122 @@
+"""Shelly's minute records: what a device counted while nobody listened, made into registers again.
+
+A record is the energy of one minute. From a register that is known at the end of a minute, the registers before it are
+that one less the minutes between, exactly. While a device is without power it counts nothing, so gaps between its
+records move no register.
+
+Source: Shelly API documentation for Gen2 devices, pages EMData and EM1Data (GetData).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
+from typing import Final
+
+from commonwatt.meter.telegrams.figures import Unreadable, listed, mapping
+from commonwatt.meter.telegrams.sample import EARLIEST, LATEST, Sample, quoted
+
+METHODS: Final[Mapping[str, str]] = {"emdata": "EMData.GetData", "em1data": "EM1Data.GetData"}
+"""What asks each kind of component that keeps records."""
+MOST: Final = 100_000
+"""Records of one answer; devices keep some 60 days of minutes."""
+_BROUGHT: Final = tuple(f"{phase}total_act_energy" for phase in ("", "a_", "b_", "c_"))
+_TAKEN: Final = tuple(f"{phase}total_act_ret_energy" for phase in ("", "a_", "b_", "c_"))
+
+
+@dataclass(frozen=True)
+class Minute:
+    """What one record counted: from `start` to `end` [unix ms], into the home and out of it [Wh]."""
+
+    start: int
+    end: int
+    brought: Decimal
+    taken: Decimal
+
+
+def request(kind: str, number: int, caller: str, component: int, since: int, until: int) -> bytes:
+    """The frame that asks for records from `since` to `until` [unix s]; its answer comes to `<caller>/rpc`."""
+    params = {"id": component, "ts": since, "end_ts": until}
+    return json.dumps({"id": number, "src": caller, "method": METHODS[kind], "params": params}).encode()
+
+
+def registers(result: Mapping[str, object], anchors: Sequence[Sample]) -> tuple[Sample, ...]:
+    """Samples at the beginning of each minute of an answer, in the order of time.
+
+    They hang on the anchor that lies at the end of the records or less than one of them after it. Raises Unreadable
+    where no anchor does, where records and register contradict each other, or where the answer is none.
+    """
+    records = _records(result)
+    if not records:
+        return ()
+    known = [each for each in anchors if each.dated and each.import_mwh is not None and each.export_mwh is not None]
+    for anchor in known:
+        before = [each for each in records if each.end <= anchor.at]
+        if before and anchor.at - before[-1].end < before[-1].end - before[-1].start:
+            return _back_from(anchor, before)
+    if not known:
+        raise Unreadable("Records of the past came before a sample with both registers and the device's own time.")
+    raise Unreadable("Records of the past do not reach up to a known sample; ask for fewer minutes, the latest first.")
+
+
+def _back_from(anchor: Sample, records: Sequence[Minute]) -> tuple[Sample, ...]:
+    brought, taken = Decimal(anchor.import_mwh or 0), Decimal(anchor.export_mwh or 0)
+    samples = []
+    for record in reversed(records):
+        brought -= record.brought * 1000
+        taken -= record.taken * 1000
+        if brought < 0 or taken < 0:
+            raise Unreadable("Records of the past hold more energy than the register; it was set back in between.")
+        samples.append(Sample(record.start, int(brought), int(taken), dated=True))
+    return tuple(reversed(samples))
+
+
+def _records(result: Mapping[str, object]) -> list[Minute]:
+    """All records of an answer, in the order of time and without overlap."""
+    if "keys" not in result:
+        raise Unreadable("The answer has no keys, without which its figures mean nothing; ask with add_keys.")
+    keys = [str(each) for each in listed(result["keys"], "The answer's keys")]
+    brought, taken = _places(keys, _BROUGHT), _places(keys, _TAKEN)
+    records: list[Minute] = []
+    for block in listed(result.get("data"), "The answer's data"):
+        part = mapping(block, "A block of the answer")
+        start, period = _whole(part.get("ts"), "ts"), _whole(part.get("period"), "period")
+        if not (EARLIEST <= start * 1000 < LATEST and 1 <= period <= 3600):
+            raise Unreadable(f"A block of the answer begins at {start} with records of {period} s, which cannot be.")
+        for place, row in enumerate(listed(part.get("values"), "A block's values")):
+            figures = listed(row, "A record")
+            begin = (start + place * period) * 1000
+            energies = (_energy(figures, brought), _energy(figures, taken))
+            records.append(Minute(begin, begin + period * 1000, *energies))
+        if len(records) > MOST:
+            raise Unreadable(f"The answer has more than {MOST} records.")
+    records.sort(key=lambda each: each.start)
+    if any(later.start < earlier.end for earlier, later in pairwise(records)):
+        raise Unreadable("The answer has two records of the same minute.")
+    return records
+
+
+def _places(keys: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    places = [place for place, key in enumerate(keys) if key in wanted]
+    if not places:
+        raise Unreadable(f"The answer has no {wanted[0]} among its keys.")
+    return places
+
+
+def _energy(figures: Sequence[object], places: Sequence[int]) -> Decimal:
+    total = Decimal(0)
+    for place in places:
+        value = figures[place] if place < len(figures) else None
+        if not isinstance(value, Decimal) or not 0 <= value < 10**9:
+            raise Unreadable(f"A record has '{quoted(value)}' where an energy in Wh is due.")
+        total += value
+    return total
+
+
+def _whole(value: object, name: str) -> int:
+    if not isinstance(value, Decimal) or value != value.to_integral_value() or not 0 <= value < 10**11:
+        raise Unreadable(f"A block's {name} is '{quoted(value)}' and no whole number of seconds.")
+    return int(value)
