@@ -44,14 +44,11 @@ _PRESENCE: Final = {"true": True, "false": False}
 
 @dataclass(frozen=True)
 class Overlay:
-    """What is known of the device: its components, whether it is online, and what records of the past can hang on.
-
-    anchors : the latest sample with registers, then the earliest that was made of records
-    """
+    """What is known of the device: its components, whether it is online, and what records of the past hang on."""
 
     status: Mapping[str, Status] = field(default_factory=dict)
     online: bool | None = None
-    anchors: tuple[Sample, ...] = ()
+    known: minutes.Known = minutes.Known()
 
 
 @dataclass(frozen=True)
@@ -164,8 +161,7 @@ class Shelly:
         if registers == (None, None) and not _touched(changes.get(self._companion or self._component, {}), found.power):
             return Heard(replace(state, status=status, online=True))
         sample, said = at_own_time(self.settings.oriented(Sample(at, *registers, power_mw)), own, at)
-        anchors = (sample, *state.anchors[1:]) if sample.counts else state.anchors
-        return Heard(Overlay(status, online=True, anchors=anchors), (sample,), said)
+        return Heard(Overlay(status, online=True, known=state.known.after(sample)), (sample,), said)
 
     def _registers(self, brought: object, taken: object) -> tuple[int | None, int | None]:
         found = self._fields
@@ -189,14 +185,11 @@ class Shelly:
     def _answered(self, state: Overlay, frame: Status, at: int) -> Heard[Overlay]:
         if "error" in frame:
             raise Unreadable(f"The device refused to give its records: '{quoted(frame['error'], 120)}'.")
-        result = mapping(frame.get("result"), "The answer's result")
-        # Records count as the device does, anchors as the home does; turning twice is turning back.
-        anchors = [self.settings.oriented(each) for each in state.anchors]
-        past = minutes.registers(result, anchors)
-        samples = tuple(self.settings.oriented(replace(each, arrived=at)) for each in past)
-        if not samples:
-            return Heard(state)
-        return Heard(replace(state, anchors=(state.anchors[0], samples[0])), samples)
+        result = frame.get("result")
+        known, past = minutes.registers(
+            mapping(result, "The answer's result"), state.known, swapped=self.settings.swapped
+        )
+        return Heard(replace(state, known=known), tuple(replace(each, arrived=at) for each in past))
 
 
 def _laid(before: Status, change: Status, full: bool) -> Status:
