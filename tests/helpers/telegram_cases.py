@@ -17,7 +17,9 @@ ID = "shellypro3em-0123456789ab"
 
 def heard(driver: Driver[Any], messages: Iterable[tuple[str, bytes, int]]) -> tuple[Any, list[Sample], list[str]]:
     """The state after all messages, the samples and the complaints."""
-    state, samples, complaints = driver.begin(), [], []
+    state = driver.begin()
+    samples: list[Sample] = []
+    complaints: list[str] = []
     for topic, payload, at in messages:
         state, more, said = driver.read(state, topic, payload, at)
         samples += more
@@ -60,7 +62,7 @@ def model(number: int, length: int, words: Mapping[int, int | Sequence[int]]) ->
 
 def meter_203(brought: int, taken: int, power: int, energy_scale: int = 0) -> list[int]:
     """A three-phase meter: energies [Wh, times ten to the power of the scale] and power [W]."""
-    words = {16: power, 20: 0, 36: halves(taken), 44: halves(brought), 52: energy_scale}
+    words: dict[int, int | Sequence[int]] = {16: power, 20: 0, 36: halves(taken), 44: halves(brought), 52: energy_scale}
     return model(203, 105, words)
 
 

@@ -99,7 +99,7 @@ class Dsmr:
 
     def reads(self) -> Reads:
         """Objects of the telegram."""
-        names = ("1-0:1.8.1 + 1-0:1.8.2", "1-0:2.8.1 + 2.8.2", "1-0:1.7.0 - 1-0:2.7.0")
+        names = ("1-0:1.8.1 + 1-0:1.8.2", "1-0:2.8.1 + 1-0:2.8.2", "1-0:1.7.0 - 1-0:2.7.0")
         return Reads(*names, "kWh", "nothing can be set: meters send every second or every ten")
 
     def _finished(self, telegram: bytes, at: int, samples: list[Sample], complaints: list[str]) -> None:

@@ -26,6 +26,8 @@ _STEADY: Final = 20_000
 """Power [mW] below which its sign says nothing."""
 _HUGE: Final = 10**12
 """A register [mWh] that a home fills in a century: 1 GWh."""
+_MOST_MW: Final = 10**8
+"""Mean power [mW] that no home has: 100 kW."""
 _WIDTH: Final = 110
 
 
@@ -164,6 +166,13 @@ def _grown(before: int | None, after: int | None) -> int:
     return 0 if before is None or after is None else after - before
 
 
+def _mean_power(known: Sequence[tuple[int, int]]) -> int:
+    """The power [mW] at which a register moved, from its instants [unix ms] and values [mWh]; 0 for less than 10 s."""
+    if not known or known[-1][0] - known[0][0] < 10_000:
+        return 0
+    return (known[-1][1] - known[0][1]) * 3_600_000 // (known[-1][0] - known[0][0])
+
+
 def _missing(last: Sample | None, seconds: int | None, reads: Reads) -> tuple[str, ...]:
     if last is None:
         return ("no sample was understood; see below, and check the topic",)
@@ -191,13 +200,17 @@ def _warnings(
         warnings.append(f"samples come every {seconds} s; {reads.step}")
     for name, word in (("import_mwh", "import"), ("export_mwh", "export")):
         values = [value for _, value in _of(samples, name)]
+        if (mean := _mean_power(_of(samples, name))) > _MOST_MW:
+            warnings.append(
+                f"the register of {word} moves as at {_watts(mean)}, more than a home takes; look at the unit"
+            )
         if values and values[-1] >= _HUGE:
             warnings.append(
                 f"the register of {word} is {_energy(values[-1])}, more than a home ever uses; look at the unit"
             )
         if any(later < earlier for earlier, later in pairwise(values)):
             warnings.append(f"the register of {word} went backwards, which no meter's does")
-        elif len(set(values)) >= 3 and (step := gcd(*values)) > COARSE:
+        elif len(set(values)) >= 3 and (step := gcd(*(later - values[0] for later in values))) > COARSE:
             warnings.append(f"the register of {word} moves in steps of {step // 1000} Wh, which is coarse for a slot")
     return tuple(warnings)
 

@@ -48,7 +48,7 @@ class Overlay:
 
     status: Mapping[str, Status] = field(default_factory=dict)
     online: bool | None = None
-    known: minutes.Known = minutes.Known()
+    known: minutes.Known = field(default_factory=minutes.Known)
 
 
 @dataclass(frozen=True)

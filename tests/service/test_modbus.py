@@ -1,0 +1,163 @@
+"""SunSpec devices asked over real Modbus TCP, in this process, by day and by night."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
+from telegram_cases import NOON, device, halves, meter_203, model
+
+from commonwatt.errors import MeterError
+from commonwatt.meter.telegrams import Settings, driver
+from commonwatt.service.modbus import SunSpecReader
+
+READER = driver("sunspec", Settings())
+COMMON = model(1, 66, {})
+INVERTER = model(103, 50, {12: 1500, 13: 0, 22: halves(4_000), 24: 0})
+HOST = "127.0.0.1"
+
+
+@asynccontextmanager
+async def serving(words: Sequence[int], base: int = 40000, port: int = 0) -> AsyncIterator[int]:
+    """A Modbus TCP device whose holding registers are these words; its port."""
+    context = SimDevice(1, simdata=[SimData(base, values=list(words), datatype=DataType.REGISTERS)])
+    server = ModbusTcpServer(context=context, address=(HOST, port or free_port()))
+    await server.serve_forever(background=True)
+    try:
+        assert server.transport is not None
+        yield server.transport.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+    finally:
+        await server.shutdown()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def reader(port: int, channel: str = "", patience: float = 0.5) -> SunSpecReader:
+    return SunSpecReader(HOST, port, channel=channel, patience=patience)
+
+
+async def read(port: int, channel: str = "") -> tuple[int | None, int | None, int | None]:
+    async with reader(port, channel) as device:
+        words = await device.poll()
+    assert words is not None
+    (sample,) = READER.read(None, "", words, NOON).samples
+    return sample.import_mwh, sample.export_mwh, sample.power_mw
+
+
+@pytest.mark.parametrize("base", [40000, 0, 50000])
+def test_a_meter_is_found_and_read_wherever_its_models_begin(base: int) -> None:
+    async def day() -> None:
+        async with serving(device(COMMON, INVERTER, meter_203(70_000, 66_000, -500)), base) as port:
+            assert await read(port) == (70_000_000, 66_000_000, -500_000)
+            assert await read(port, "103") == (None, 4_000_000, -1_500_000)
+
+    asyncio.run(day())
+
+
+def test_one_connection_reads_again_and_again() -> None:
+    async def day() -> None:
+        async with serving(device(COMMON, meter_203(1, 2, 3))) as port, reader(port) as device_:
+            first = await device_.poll()
+            assert first is not None
+            assert [await device_.poll() for _ in range(3)] == [first] * 3
+
+    asyncio.run(day())
+
+
+def test_a_device_that_does_not_speak_sunspec_is_told() -> None:
+    async def day() -> None:
+        async with serving([7] * 200) as port, reader(port) as device_:
+            with pytest.raises(MeterError) as refused:
+                await device_.poll()
+            place = f"{HOST}:{port}"
+            assert str(refused.value) == f"The device at {place} answers, and does not speak SunSpec."
+            assert refused.value.place == place
+
+    asyncio.run(day())
+
+
+@pytest.mark.parametrize(("channel", "word"), [("", "no model with energy"), ("203:1", "no model 203:1")])
+def test_a_model_that_a_device_does_not_have_is_told_with_those_it_has(channel: str, word: str) -> None:
+    async def day() -> None:
+        models = [COMMON, meter_203(1, 2, 3)] if channel else [COMMON, model(120, 26, {})]
+        async with serving(device(*models)) as port, reader(port, channel) as device_:
+            with pytest.raises(MeterError) as refused:
+                await device_.poll()
+            assert word in str(refused.value)
+            assert "its 2 models: 1, 203." in str(refused.value) or "its 2 models: 1, 120." in str(refused.value)
+
+    asyncio.run(day())
+
+
+def test_at_night_nobody_answers_and_in_the_morning_the_same_reader_goes_on() -> None:
+    async def night() -> None:
+        port = free_port()
+        async with reader(port) as device_:
+            assert await device_.poll() is None
+            async with serving(device(COMMON, meter_203(5, 0, 100)), port=port):
+                assert await device_.poll() is not None
+            assert await device_.poll() is None
+            # With other models than the evening before: they are looked for again.
+            async with serving(device(COMMON, INVERTER, meter_203(6, 0, 100)), port=port):
+                words = await device_.poll()
+            assert words is not None
+            assert READER.read(None, "", words, NOON).samples[0].import_mwh == 6_000
+
+    asyncio.run(night())
+
+
+@asynccontextmanager
+async def answering(code: int | None) -> AsyncIterator[int]:
+    """Something that takes connections and answers each request with that Modbus exception, or not at all; its port."""
+    open_connections: set[asyncio.Task[None]] = set()
+
+    async def serve(incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
+        while request := await incoming.read(12):
+            if code is not None:
+                outgoing.write(request[:4] + b"\x00\x03" + request[6:7] + bytes([request[7] | 0x80, code]))
+        outgoing.close()
+        await outgoing.wait_closed()
+
+    def connected(incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
+        open_connections.add(asyncio.ensure_future(serve(incoming, outgoing)))
+
+    async with await asyncio.start_server(connected, HOST, 0) as server:
+        yield server.sockets[0].getsockname()[1]
+        await asyncio.gather(*open_connections)
+
+
+def test_a_device_that_takes_the_connection_and_keeps_silent_is_asleep() -> None:
+    async def night() -> None:
+        async with answering(None) as port, reader(port, patience=0.2) as device_:
+            assert await device_.poll() is None
+
+    asyncio.run(night())
+
+
+@pytest.mark.parametrize("code", [6, 10, 11])
+def test_a_gateway_that_cannot_reach_the_device_says_that_it_is_asleep(code: int) -> None:
+    async def night() -> None:
+        async with answering(code) as port, reader(port) as device_:
+            assert await device_.poll() is None
+
+    asyncio.run(night())
+
+
+@pytest.mark.parametrize("code", [1, 2, 3, 4])
+def test_a_device_that_has_no_such_registers_is_told(code: int) -> None:
+    async def day() -> None:
+        async with answering(code) as port, reader(port) as device_:
+            with pytest.raises(MeterError):
+                await device_.poll()
+
+    asyncio.run(day())
