@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -12,7 +13,7 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 from telegram_cases import NOON, device, halves, meter_203, model
 
-from commonwatt.errors import MeterError
+from commonwatt.errors import ConfigError, MeterError
 from commonwatt.meter.telegrams import Settings, driver
 from commonwatt.service.modbus import SunSpecReader
 
@@ -32,7 +33,7 @@ async def serving(words: Sequence[int], base: int = 40000, port: int = 0) -> Asy
         assert server.transport is not None
         yield server.transport.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
     finally:
-        await server.shutdown()
+        await server.shutdown()  # type: ignore[no-untyped-call]
 
 
 def free_port() -> int:
@@ -117,14 +118,14 @@ def test_at_night_nobody_answers_and_in_the_morning_the_same_reader_goes_on() ->
 
 
 @asynccontextmanager
-async def answering(code: int | None) -> AsyncIterator[int]:
-    """Something that takes connections and answers each request with that Modbus exception, or not at all; its port."""
+async def answering(answer: bytes) -> AsyncIterator[int]:
+    """Something that takes connections and answers each request with these bytes behind its header; its port."""
     open_connections: set[asyncio.Task[None]] = set()
 
     async def serve(incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
         while request := await incoming.read(12):
-            if code is not None:
-                outgoing.write(request[:4] + b"\x00\x03" + request[6:7] + bytes([request[7] | 0x80, code]))
+            if answer:
+                outgoing.write(request[:4] + (1 + len(answer)).to_bytes(2, "big") + request[6:7] + answer)
         outgoing.close()
         await outgoing.wait_closed()
 
@@ -132,13 +133,15 @@ async def answering(code: int | None) -> AsyncIterator[int]:
         open_connections.add(asyncio.ensure_future(serve(incoming, outgoing)))
 
     async with await asyncio.start_server(connected, HOST, 0) as server:
-        yield server.sockets[0].getsockname()[1]
-        await asyncio.gather(*open_connections)
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            await asyncio.gather(*open_connections)
 
 
 def test_a_device_that_takes_the_connection_and_keeps_silent_is_asleep() -> None:
     async def night() -> None:
-        async with answering(None) as port, reader(port, patience=0.2) as device_:
+        async with answering(b"") as port, reader(port, patience=0.2) as device_:
             assert await device_.poll() is None
 
     asyncio.run(night())
@@ -147,7 +150,7 @@ def test_a_device_that_takes_the_connection_and_keeps_silent_is_asleep() -> None
 @pytest.mark.parametrize("code", [6, 10, 11])
 def test_a_gateway_that_cannot_reach_the_device_says_that_it_is_asleep(code: int) -> None:
     async def night() -> None:
-        async with answering(code) as port, reader(port) as device_:
+        async with answering(bytes([0x83, code])) as port, reader(port) as device_:
             assert await device_.poll() is None
 
     asyncio.run(night())
@@ -156,8 +159,31 @@ def test_a_gateway_that_cannot_reach_the_device_says_that_it_is_asleep(code: int
 @pytest.mark.parametrize("code", [1, 2, 3, 4])
 def test_a_device_that_has_no_such_registers_is_told(code: int) -> None:
     async def day() -> None:
-        async with answering(code) as port, reader(port) as device_:
+        async with answering(bytes([0x83, code])) as port, reader(port) as device_:
             with pytest.raises(MeterError):
                 await device_.poll()
 
     asyncio.run(day())
+
+
+async def polled(answer: bytes) -> bytes | None:
+    async with answering(answer) as port, reader(port, patience=0.2) as device_:
+        return await device_.poll()
+
+
+@pytest.mark.parametrize("answer", [b"\x83", b"\x03\x04\x53", b"?" * 40])
+def test_an_answer_that_is_no_modbus_is_silence(answer: bytes) -> None:
+    assert asyncio.run(polled(answer)) is None
+
+
+@pytest.mark.parametrize("answer", [b"\x03\x00", b"\x03\x02\x53\x75"])
+def test_an_answer_of_fewer_words_than_asked_for_is_no_device(answer: bytes) -> None:
+    with pytest.raises(MeterError):
+        asyncio.run(polled(answer))
+
+
+def test_without_pymodbus_the_person_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pymodbus.client", None)
+    with pytest.raises(ConfigError) as refused:
+        SunSpecReader(HOST)
+    assert 'pip install "commonwatt[sunspec]"' in str(refused.value)

@@ -104,7 +104,7 @@ class SunSpecReader:
         except (ModbusException, OSError) as error:
             raise _Silent from error
         if not answer.isError():
-            return answer.registers
+            return answer.registers if len(answer.registers) == count else None
         # Devices differ in the exception by which they say that they have no such words.
         if getattr(answer, "exception_code", 0) in _ASLEEP:
             raise _Silent
@@ -115,6 +115,6 @@ def _client(host: str, port: int, patience: float) -> AsyncModbusTcpClient:
     try:
         from pymodbus.client import AsyncModbusTcpClient
     except ImportError:
-        findings = [Finding("driver", "sunspec needs pymodbus; install commonwatt[sunspec]")]
+        findings = [Finding("driver", 'needs a further package; install it with: pip install "commonwatt[sunspec]"')]
         raise ConfigError("The meter's settings", findings) from None
     return AsyncModbusTcpClient(host, port=port, timeout=patience, retries=0, reconnect_delay=0)
