@@ -107,8 +107,7 @@ def test_at_night_nobody_answers_and_in_the_morning_the_same_reader_goes_on() ->
             assert await device_.poll() is None
             async with serving(device(COMMON, meter_203(5, 0, 100)), port=port):
                 assert await device_.poll() is not None
-            assert await device_.poll() is None
-            # With other models than the evening before: they are looked for again.
+            # With other models than the evening before, and nobody looked at night.
             async with serving(device(COMMON, INVERTER, meter_203(6, 0, 100)), port=port):
                 words = await device_.poll()
             assert words is not None
@@ -118,12 +117,14 @@ def test_at_night_nobody_answers_and_in_the_morning_the_same_reader_goes_on() ->
 
 
 @asynccontextmanager
-async def answering(answer: bytes) -> AsyncIterator[int]:
-    """Something that takes connections and answers each request with these bytes behind its header; its port."""
+async def answering(*answers: bytes) -> AsyncIterator[int]:
+    """Something that answers each request with the next of these behind its header, the last one for ever; its port."""
+    left = list(answers)
     open_connections: set[asyncio.Task[None]] = set()
 
     async def serve(incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
         while request := await incoming.read(12):
+            answer = left.pop(0) if len(left) > 1 else left[0]
             if answer:
                 outgoing.write(request[:4] + (1 + len(answer)).to_bytes(2, "big") + request[6:7] + answer)
         outgoing.close()
@@ -161,6 +162,23 @@ def test_a_device_that_has_no_such_registers_is_told(code: int) -> None:
     async def day() -> None:
         async with answering(bytes([0x83, code])) as port, reader(port) as device_:
             with pytest.raises(MeterError):
+                await device_.poll()
+
+    asyncio.run(day())
+
+
+def test_a_device_that_changes_its_models_while_it_is_connected_is_told_and_looked_at_anew() -> None:
+    def words(*values: int) -> bytes:
+        return bytes([3, 2 * len(values)]) + b"".join(value.to_bytes(2, "big") for value in values)
+
+    other = words(*([0] * 55))
+    changed = [words(0x5375, 0x6E53), words(203, 105), words(0xFFFF, 0), other, words(0x5375, 0x6E53), words(0xFFFF, 0)]
+
+    async def day() -> None:
+        async with answering(*changed) as port, reader(port) as device_:
+            with pytest.raises(MeterError, match="no longer has model 203"):
+                await device_.poll()
+            with pytest.raises(MeterError, match="does not speak SunSpec"):
                 await device_.poll()
 
     asyncio.run(day())

@@ -55,13 +55,14 @@ class SunSpecReader:
 
         Raises MeterError where something answers that has no such model.
         """
+        if not self._client.connected:
+            # What answers next at this address may be another device, or the same with other models.
+            self._block = None
         try:
             block = self._block or await self._found()
             words = await self._words(*span(block))
         except _Silent:
-            # The next device at this address may be another one.
             self._client.close()
-            self._block = None
             return None
         if words is None or words[0] != block.model:
             self._block = None

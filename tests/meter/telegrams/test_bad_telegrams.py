@@ -131,6 +131,31 @@ def test_what_is_not_understood_changes_nothing_for_the_next_message(name: str, 
     assert len(complaints) == 1
 
 
+@pytest.mark.parametrize(
+    ("settings", "energy", "word"),
+    [
+        ({"channel": "2"}, {"Total": [1, 2]}, "2 channels, so none with number 2"),
+        ({"channel": "1"}, {"Total": 3}, "SetOption129"),
+        ({"export_from": "ENERGY.Out"}, {"Total": 3}, "no ENERGY.Out"),
+        ({"import_from": "ENERGY.Total.Sum"}, {"Total": 3}, "ENERGY.Total is '3' and no JSON object"),
+    ],
+)
+def test_a_figure_that_settings_ask_for_and_a_device_does_not_have_is_told(
+    settings: dict[str, Any], energy: dict[str, object], word: str
+) -> None:
+    reader = driver("tasmota", Settings(topic="meter", **settings))
+    _, samples, complaints = heard(reader, [(SENSOR, json.dumps({"ENERGY": energy}).encode(), NOON)])
+    assert (samples, len(complaints)) == ([], 1)
+    assert word in complaints[0]
+
+
+def test_a_channel_takes_its_own_figures_alone() -> None:
+    reader = driver("tasmota", Settings(topic="meter", channel="1"))
+    said = b'{"ENERGY": {"Total": [12.345, 0.655], "Power": [100, -40]}}'
+    _, samples, _ = heard(reader, [(SENSOR, said, NOON)])
+    assert (samples[0].import_mwh, samples[0].power_mw) == (655_000, -40_000)
+
+
 def test_a_unit_that_contradicts_the_settings_stops_its_sensor_until_they_agree() -> None:
     unit, state = "states/sensor/in/unit_of_measurement", "states/sensor/in/state"
     messages = [(unit, b'"Wh"', NOON), (state, b"12500", NOON), (unit, b'"kWh"', NOON), (state, b"12.5", NOON)]

@@ -69,6 +69,13 @@ def test_a_device_without_export_is_told() -> None:
     assert any("no register of export" in each for each in told.warnings)
 
 
+def test_what_home_assistant_knows_is_shown_with_its_sensors() -> None:
+    reader = driver("homeassistant", Settings(topic="states", import_from="sensor.in", power_from="sensor.now"))
+    told = preview(reader, [Message("states/sensor/in/state", b"12.5", NOON + 45_000 * each) for each in range(3)])
+    assert (told.import_from, told.export_from, told.power_from) == ("sensor.in", "", "sensor.now")
+    assert "import          12.500 kWh   from sensor.in" in told.text()
+
+
 def test_an_inverter_alone_has_no_import_and_makes_no_home() -> None:
     reader = driver("esphome", Settings(topic="pv", export_from="made"))
     told = preview(reader, [Message("pv/sensor/made/state", b"12.5", NOON + 1000 * each) for each in range(3)])
@@ -90,6 +97,16 @@ def test_registers_show_which_way_positive_power_flows(power: int, settings: Set
     told = preview(driver("sunspec", settings), messages)
     assert told.sign == sign
     assert any("power_reversed" in each for each in told.warnings) == (sign == "export")
+
+
+@pytest.mark.parametrize(("watts", "sign"), [(b"800", "import"), (b"-800", "export")])
+def test_power_that_comes_by_itself_is_held_against_the_register_after_it(watts: bytes, sign: str) -> None:
+    reader = driver("esphome", Settings(topic="house", import_from="in", power_from="now"))
+    messages = []
+    for place in range(4):
+        messages.append(Message("house/sensor/now/state", watts, NOON + 30_000 * place))
+        messages.append(Message("house/sensor/in/state", b"12.50%d" % place, NOON + 30_000 * place + 5))
+    assert preview(reader, messages).sign == sign
 
 
 def test_negative_power_while_export_grows_is_the_right_way_round() -> None:

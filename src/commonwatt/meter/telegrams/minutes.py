@@ -21,8 +21,6 @@ from commonwatt.meter.telegrams.sample import EARLIEST, LATEST, Sample, quoted
 
 METHODS: Final[Mapping[str, str]] = {"emdata": "EMData.GetData", "em1data": "EM1Data.GetData"}
 """What asks each kind of component that keeps records."""
-MOST: Final = 100_000
-"""Records of one answer; devices keep some 60 days of minutes."""
 SILENCE: Final = 120_000
 """Time without a sample [ms] after which records of the past are worth asking for."""
 ROUNDING: Final = 1000
@@ -125,8 +123,6 @@ def _records(result: Mapping[str, object], *, swapped: bool) -> list[Minute]:
             begin = (start + place * period) * 1000
             energies = (_energy(figures, brought), _energy(figures, taken))
             records.append(Minute(begin, begin + period * 1000, *energies))
-        if len(records) > MOST:
-            raise Unreadable(f"The answer has more than {MOST} records.")
     records.sort(key=lambda each: each.start)
     if any(later.start < earlier.end for earlier, later in pairwise(records)):
         raise Unreadable("The answer has two records of the same minute.")

@@ -4,6 +4,7 @@ unit and which way round, the last sample, and what is missing.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -151,19 +152,16 @@ def _seconds(samples: Sequence[Sample]) -> int | None:
 
 
 def _sign(samples: Sequence[Sample]) -> str:
-    """Which way energy flows while power is positive: by each step of a register with the power at its end."""
+    """Which way energy flows while power is positive: by each step of a register, with the power known at its end."""
+    powers = _of(samples, "power_mw")
     votes = 0
-    full = sorted((each for each in samples if each.counts), key=lambda each: each.at)
-    for earlier, later in pairwise(full):
-        if later.power_mw is None or abs(later.power_mw) < _STEADY:
-            continue
-        grown = _grown(earlier.import_mwh, later.import_mwh) - _grown(earlier.export_mwh, later.export_mwh)
-        votes += (grown > 0) - (grown < 0) if later.power_mw > 0 else (grown < 0) - (grown > 0)
+    for register, way in (("import_mwh", 1), ("export_mwh", -1)):
+        for (_, before), (at, after) in pairwise(_of(samples, register)):
+            place = bisect_right(powers, at, key=lambda known: known[0])
+            power = powers[place - 1][1] if place else 0
+            if after > before and abs(power) >= _STEADY:
+                votes += way if power > 0 else -way
     return "import" if votes > 0 else "export" if votes < 0 else "unknown"
-
-
-def _grown(before: int | None, after: int | None) -> int:
-    return 0 if before is None or after is None else after - before
 
 
 def _mean_power(known: Sequence[tuple[int, int]]) -> int:

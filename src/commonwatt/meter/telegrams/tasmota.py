@@ -87,6 +87,8 @@ class Tasmota:
                 return None
             found = part[key]
         if not isinstance(found, list):
+            if self.settings.channel:
+                raise Unreadable(f"{path} is one figure for all channels; SetOption129 1 gives one for each.")
             return read(found, path, unit)
         return self._of_channels([read(each, path, unit) for each in found], path)
 
