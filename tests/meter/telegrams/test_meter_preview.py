@@ -55,10 +55,11 @@ def test_telemetry_every_five_minutes_is_too_slow_and_the_person_is_told_what_to
     )
 
 
-def test_samples_between_one_and_two_minutes_do_and_are_told() -> None:
-    told = preview(TASMOTA, [sensor(90 * place, Total=1 + place / 100, ExportActive=0) for place in range(4)])
+@pytest.mark.parametrize(("seconds", "slow"), [(60, False), (61, True), (120, True)])
+def test_samples_between_one_and_two_minutes_do_and_are_told(seconds: int, slow: bool) -> None:
+    told = preview(TASMOTA, [sensor(seconds * place, Total=1 + place / 100, ExportActive=0) for place in range(4)])
     assert told.ready
-    assert any("every 90 s" in each for each in told.warnings)
+    assert any(f"every {seconds} s" in each for each in told.warnings) == slow
 
 
 def test_a_device_without_export_is_told() -> None:

@@ -69,6 +69,8 @@ def test_a_der_of_the_newer_models_has_both_directions() -> None:
 def test_a_meter_that_counts_power_out_of_the_home_is_turned_by_the_settings() -> None:
     samples, _ = read(meter_203(5, 6, 700), Settings(power_reversed=True))
     assert (samples[0].import_mwh, samples[0].export_mwh, samples[0].power_mw) == (5_000, 6_000, -700_000)
+    samples, _ = read(meter_203(5, 6, 700), Settings(swapped=True, power_reversed=True))
+    assert (samples[0].import_mwh, samples[0].export_mwh, samples[0].power_mw) == (6_000, 5_000, 700_000)
     samples, _ = read(meter_203(5, 6, 700), Settings(swapped=True))
     assert (samples[0].import_mwh, samples[0].export_mwh, samples[0].power_mw) == (6_000, 5_000, -700_000)
 

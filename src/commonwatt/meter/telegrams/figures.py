@@ -102,9 +102,6 @@ def _number(value: object, name: str) -> Decimal:
 
 
 def _scaled(number: Decimal, name: str, places: int, most: int) -> int:
-    # The size is looked at first: a whole number of a thousand digits is never made.
-    if number and number.adjusted() + places > 20:
-        raise Unreadable(f"{name} is {quoted(number)}, which is more than any meter counts.")
     scaled = int(number.scaleb(places, _EXACT))
     if abs(scaled) > most:
         raise Unreadable(f"{name} is {quoted(number)}, which is more than any meter counts.")
