@@ -313,7 +313,7 @@ def _risen(series: Series, at: int, mwh: int, rules: Rules) -> Series:
         return replace(series, at=at, mwh=mwh, first=(at, wh), boundaries=tuple((slot, wh) for slot in passed))
     passed, elapsed, risen = _boundaries(series.at, at, rules), at - series.at, mwh - series.mwh
     if elapsed > rules.apart:
-        # Nobody knows what stood where in between, unless nothing rose; at its own instant a value is known all the same.
+        # Nobody knows what stood where in between, unless nothing rose; but a value is known at its own instant.
         still = risen == 0 and not series.replaced
         passed = passed[-MOST_WAITING:] if still else _boundaries(at - 1, at, rules)
     boundaries = series.boundaries
