@@ -10,7 +10,7 @@ does not jump. A signed reading in JSON is that of bills: the record's fields an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -164,7 +164,7 @@ class Acknowledgement:
     """What the exchange answers to a message of readings.
 
     upto : the device need not keep readings up to this number; 0 acknowledges none
-    refused : (number, sentence) of those that are not taken, for whoever looks after the device
+    refused : (number, sentence) of those that will never be taken, which it need not keep either
     time : of the exchange [unix s]
     """
 
@@ -206,15 +206,16 @@ def _counts(value: object) -> bool:
 def acknowledge(judged: Sequence[tuple[Reading, Judgement]], now: int) -> Acknowledgement | None:
     """The answer to one message; judged : its readings with what is said of them, once they are stored for good.
 
-    None where the meter signed none of them: a stranger may not have a device throw away what it keeps.
+    It names none that the meter has not signed, and is None where all are such: a stranger may not have a device throw
+    away what it keeps.
     """
     own = [(reading.sequence, judgement) for reading, judgement in judged if judgement.genuine]
     if not own:
         return None
     first_again = min((sequence for sequence, judgement in own if judgement.again), default=MAX_SIGNED + 1)
     upto = max((sequence for sequence, _ in own if sequence < first_again), default=0)
-    refused = tuple((reading.sequence, each.why) for reading, each in judged if each.status == REFUSED)
-    return Acknowledgement(upto, refused, now)
+    never = [(sequence, each.why) for sequence, each in own if each.status == REFUSED and not each.again]
+    return Acknowledgement(upto, tuple(never), now)
 
 
 def signed_json(signed: Signed[Reading]) -> dict[str, int | str]:
@@ -308,7 +309,7 @@ class DeviceOutbox:
         return replace(self, sent_at=None, attempts=0)
 
     def acknowledged(self, answer: Acknowledgement) -> DeviceOutbox:
-        """Without the readings that the exchange has.
+        """Without the readings that the exchange has, or will never take.
 
         Raises SequenceError for an answer to a number that was never used: it is not this device's.
         """
@@ -316,13 +317,15 @@ class DeviceOutbox:
             raise SequenceError(
                 f"Number {answer.upto} was acknowledged, and the last that was used is {self.sequence}."
             )
-        return replace(self, waiting=tuple(each for each in self.waiting if each.record.sequence > answer.upto))
+        never = {sequence for sequence, _ in answer.refused}
+        had = {each.record.sequence for each in self.waiting if each.record.sequence <= answer.upto}
+        return self._without(had | never)
 
     def answered(self, message: Sequence[Signed[Reading]], judgements: Sequence[Judgement]) -> DeviceOutbox:
         """Without those of `message` that were decided; judgements : the exchange's `results`, in the same order."""
         pairs = zip(message, judgements, strict=True)
         decided = {signed.record.sequence for signed, judgement in pairs if not judgement.again}
-        return replace(self, waiting=tuple(each for each in self.waiting if each.record.sequence not in decided))
+        return self._without(decided)
 
     def as_json(self) -> dict[str, Any]:
         """What has to outlive a restart."""
@@ -342,6 +345,9 @@ class DeviceOutbox:
         if given["sequence"] < outbox.sequence:
             raise RecordError("A device's outbox holds a reading with a higher number than the last that was used.")
         return replace(outbox, sequence=given["sequence"])
+
+    def _without(self, numbers: Set[int]) -> DeviceOutbox:
+        return replace(self, waiting=tuple(each for each in self.waiting if each.record.sequence not in numbers))
 
     def _next(self) -> tuple[Signed[Reading], ...]:
         return self.waiting[:MOST_IN_MESSAGE]
