@@ -26,8 +26,8 @@ def play(controller: "Any", script: "list[list[Any]]") -> "list[Any]":
     box = controller.Controller(limits)
     for name, *given in script:
         # JSON has no word for it.
-        arguments: "list[Any]" = [float("nan") if each == "nan" else each for each in given]
-        events: "list[Any]" = []
+        arguments: list[Any] = [float("nan") if each == "nan" else each for each in given]
+        events: list[Any] = []
         if name == "limits":
             limits, kept = controller.Limits(**arguments[0]), ""
             box = controller.Controller(limits)

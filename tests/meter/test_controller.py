@@ -195,6 +195,49 @@ def test_figures_that_never_change_while_power_flows_are_a_sensor_that_stands_st
     assert [line for line in told([["demand", 1, 10**6, DAY], *moving]) if line] == [[["relay", True]]]
 
 
+def test_the_time_without_power_begins_when_the_relay_closes(told: Told) -> None:
+    script = [*seconds(0, 100, 230_000, 0), ["demand", 1, 100, DAY], *seconds(101, 150, 230_000, 0), *seconds(151, 153)]
+    assert [line for line in told(script) if line] == [
+        [["relay", True]],
+        [["relay", False], ["report", 1, 191, "delivered"]],
+    ]
+
+
+def test_figures_of_an_earlier_demand_do_not_make_the_sensor_stand_still(told: Told) -> None:
+    script = [["demand", 1, 1000, DAY], *seconds(0, 20), *seconds(21, 99, 230_000, 0), ["demand", 2, 1000, DAY]]
+    assert told([*script, *seconds(100, 108)])[-1] == [["relay", False], ["report", 2, 1022, "delivered"]]
+
+
+def test_a_load_that_draws_nothing_for_long_is_no_sensor_that_stands_still(told: Told) -> None:
+    patient: Script = [["limits", {"idle_ms": 90_000}], ["demand", 1, 1000, DAY]]
+    assert told([*patient, *seconds(0, 0), *seconds(1, 90, 230_000, 0)])[-1] == [
+        ["relay", False],
+        ["report", 1, 0, "no load"],
+    ]
+
+
+def test_one_sample_without_figures_does_not_hide_a_sensor_that_stands_still(told: Told) -> None:
+    said = told([["demand", 1, 10**6, DAY], *seconds(0, 30), *seconds(31, 31, None, None), *seconds(32, 61)])
+    assert said[-1][-1][-1] == "sensor stuck"
+
+
+def test_the_relay_closes_on_a_good_sample_only(told: Told) -> None:
+    said = told([["demand", 1, 10**6, DAY], *seconds(0, 1, None, None), *seconds(2, 2)])
+    assert said == [[], [], [], [["relay", True]]]
+
+
+def test_a_sensor_has_three_samples_again_after_its_fault_was_acknowledged(told: Told) -> None:
+    silent = [["demand", 1, 10**6, DAY], *seconds(0, 0), *seconds(1, 3, None, None), ["acknowledge"]]
+    said = told([*silent, *seconds(4, 6, None, None)])
+    assert said[4:] == [
+        [["relay", False], ["report", 1, 0, "sensor fault"]],
+        [],
+        [],
+        [],
+        [["report", 1, 0, "sensor fault"]],
+    ]
+
+
 def test_samples_too_far_apart_are_a_fault_but_the_length_of_a_signature_is_not(told: Told) -> None:
     demand = ["demand", 1, 10**6, DAY]
     assert told([demand, ["step", 0, *ON], ["step", 3_000, *ON], ["step", 13_000, *ON]])[2:] == [[], []]

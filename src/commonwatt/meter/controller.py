@@ -163,7 +163,7 @@ class Controller:
             return events + self._end(EXPIRED)
         if not (self.fault or self.relay or self._bad):
             self.relay, self._uw = True, None
-            self._counted_to = self._flowed_at = self._changed_at = t_ms
+            self._flowed_at = self._changed_at = t_ms
             events.append(("relay", True))
         return events
 

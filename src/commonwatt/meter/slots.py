@@ -41,6 +41,7 @@ SPIKE: Final = "rises faster than the connection carries"
 LATE: Final = "comes after newer ones were counted"
 AHEAD: Final = "lies in the future"
 TWO_VALUES: Final = "another value at the same instant"
+BESIDE: Final = "beside a value that cannot be"
 
 
 class Sample(Protocol):
@@ -109,7 +110,7 @@ class Unassigned:
 
 @dataclass(frozen=True)
 class Quarantined:
-    """A value of a register that is not believed.
+    """A value of a register that is not believed, nor are the others of its sample.
 
     at : of the sample [unix ms]; value : [mWh], or the text of what is no number; reason : one of this module's
     """
@@ -134,6 +135,7 @@ _SAID: Final = {
     LATE: "comes after newer ones were counted",
     AHEAD: "is of an instant in the future",
     TWO_VALUES: "is another value than that of the same instant",
+    BESIDE: "stands beside a value of the other register that cannot be",
 }
 
 
@@ -165,19 +167,23 @@ class Series:
     replaced: bool = False
 
 
+Values = tuple[int, tuple[int | None, ...]]
+"""A sample's instant [unix ms], and its values by register [mWh]."""
+
+
 @dataclass(frozen=True)
 class State:
     """All that has to be kept of one meter between calls and over a restart.
 
     series : by register, in the order of the rules
     begin, wh : the last boundary at which all registers are known [unix s], and their values there [Wh]
-    held : instant, place of the register and its value, of samples that others may still come before
+    held : instant [unix ms] and values by register [mWh] of samples that others may still come before
     """
 
     series: tuple[Series, ...]
     begin: int | None = None
     wh: tuple[int, ...] = ()
-    held: tuple[tuple[int, int, int], ...] = ()
+    held: tuple[Values, ...] = ()
 
     @classmethod
     def of(cls, rules: Rules) -> State:
@@ -234,8 +240,7 @@ def replace_meter(
         )
     if any(series.at is not None and series.at > at for series in state.series):
         raise DataError("A meter cannot be replaced before the last sample that was counted; name a later instant.")
-    last = [(at, place, value) for place, value in enumerate(ended or ())]
-    state, made = _counted(state, last, (), rules, at)
+    state, made = _counted(state, [(at, tuple(ended))] if ended else [], (), rules, at)
     series = tuple(
         one if one.at is None else replace(one, base=one.mwh - start, replaced=one.at < at)
         for one, start in zip(state.series, starts, strict=True)
@@ -243,55 +248,65 @@ def replace_meter(
     return replace(state, series=series), made
 
 
-def _values(
-    samples: Iterable[Sample], rules: Rules, now: int
-) -> tuple[list[tuple[int, int, int]], tuple[Quarantined, ...]]:
-    """Instant, place of the register and value of all samples, and those that no register can have shown."""
-    found, quarantined = [], []
+def _values(samples: Iterable[Sample], rules: Rules, now: int) -> tuple[list[Values], tuple[Quarantined, ...]]:
+    """Instant and values of all samples, without those that no meter can have shown."""
+    found: list[Values] = []
+    quarantined: list[Quarantined] = []
     for sample in samples:
         shown = {IMPORT: sample.import_mwh, EXPORT: sample.export_mwh}
-        for place, register in enumerate(rules.registers):
-            value = shown[register]
-            if value is None:
-                continue
-            if reason := _impossible(value) or (AHEAD if sample.at > now + rules.ahead else ""):
-                told = value if type(value) is int else plain(repr(value), 40)
-                quarantined.append(Quarantined(sample.at, register, told, reason))
-            else:
-                found.append((sample.at, place, value))
+        values = tuple(shown[register] for register in rules.registers)
+        late = AHEAD if sample.at > now + rules.ahead else ""
+        reasons = [late or _impossible(value) for value in values]
+        if any(reasons):
+            quarantined += _set_aside(sample.at, values, reasons, rules)
+        else:
+            found.append((sample.at, values))
     return found, tuple(quarantined)
+
+
+def _set_aside(at: int, values: Sequence[object], reasons: Sequence[str], rules: Rules) -> list[Quarantined]:
+    """All that a sample shows, where one register at least has a reason."""
+    return [
+        Quarantined(at, register, value if type(value) is int else plain(repr(value), 40), reason or BESIDE)
+        for register, value, reason in zip(rules.registers, values, reasons, strict=True)
+        if value is not None
+    ]
 
 
 def _impossible(value: object) -> str:
     """Why a register cannot show this, whatever it showed before, or ""."""
+    if value is None:
+        return ""
     if type(value) is not int:
         return NO_NUMBER
     return NEGATIVE if value < 0 else OVERFLOW if value > MOST_MWH else ""
 
 
 def _counted(
-    state: State,
-    found: Iterable[tuple[int, int, int]],
-    quarantined: tuple[Quarantined, ...],
-    rules: Rules,
-    until: int,
+    state: State, found: Iterable[Values], quarantined: tuple[Quarantined, ...], rules: Rules, until: int
 ) -> tuple[State, Made]:
-    """All values up to the instant `until` [unix ms], by time; later ones are held."""
-    waiting = sorted({*state.held, *found})
-    held = tuple(value for value in waiting if value[0] > until)
+    """All samples up to the instant `until` [unix ms], by time; later ones are held."""
+    waiting = sorted({*state.held, *found}, key=_by_time)
+    held = tuple(sample for sample in waiting if sample[0] > until)
     series, refused = list(state.series), []
-    for at, place, value in waiting[: len(waiting) - len(held)]:
-        if reason := _objection(series[place], at, value, rules):
-            refused.append(Quarantined(at, rules.registers[place], value, reason))
+    for at, values in waiting[: len(waiting) - len(held)]:
+        reasons = [_objection(one, at, value, rules) for one, value in zip(series, values, strict=True)]
+        if any(reasons):
+            refused += _set_aside(at, values, reasons, rules)
         else:
-            series[place] = _risen(series[place], at, value + series[place].base, rules)
+            series = [_risen(one, at, value, rules) for one, value in zip(series, values, strict=True)]
     state, slots, unassigned = _known(replace(state, series=tuple(series), held=held), rules)
     return state, Made(slots, unassigned, tuple(sorted((*quarantined, *refused), key=lambda each: each.at)))
 
 
-def _objection(series: Series, at: int, value: int, rules: Rules) -> str:
+def _by_time(sample: Values) -> tuple[int, list[int]]:
+    at, values = sample
+    return at, [-1 if value is None else value for value in values]
+
+
+def _objection(series: Series, at: int, value: int | None, rules: Rules) -> str:
     """Why a register cannot show this after what it showed before, or ""."""
-    if series.at is None:
+    if value is None or series.at is None:
         return ""
     elapsed, risen = at - series.at, value + series.base - series.mwh
     if elapsed < 0:
@@ -305,10 +320,13 @@ def _objection(series: Series, at: int, value: int, rules: Rules) -> str:
     return ZERO if value == 0 else RESET if value <= rules.carried(elapsed) else BACK
 
 
-def _risen(series: Series, at: int, mwh: int, rules: Rules) -> Series:
+def _risen(series: Series, at: int, value: int | None, rules: Rules) -> Series:
     """The register with one more value that is believed, and with the boundaries that are known by it."""
-    wh = mwh // _MWH_PER_WH
+    if value is None or at == series.at:
+        return series
+    mwh = value + series.base
     if series.at is None:
+        wh = mwh // _MWH_PER_WH
         passed = _boundaries(at - 1, at, rules)
         return replace(series, at=at, mwh=mwh, first=(at, wh), boundaries=tuple((slot, wh) for slot in passed))
     passed, elapsed, risen = _boundaries(series.at, at, rules), at - series.at, mwh - series.mwh
