@@ -135,6 +135,14 @@ def test_a_slot_waits_for_the_register_that_comes_later() -> None:
     assert advance(state, [shown(1801, None, 200_000)], RULES, EVER)[1].slots == ()
 
 
+def test_a_register_waits_for_the_other_for_a_week() -> None:
+    state, _ = advance(State.of(RULES), [replace(each, export_mwh=None) for each in minutely(0, 15 * 800)], RULES, EVER)
+    assert len(state.series[0].boundaries) == MOST_WAITING
+    found = advance(state, [shown(0, None, 0), shown(900 * 800, None, 0)], RULES, EVER)[1]
+    assert len(found.slots) == MOST_WAITING - 1
+    assert [each.wh_in for each in found.unassigned] == [750 * (801 - MOST_WAITING)]
+
+
 def test_a_meter_with_one_register_counts_nothing_in_the_other() -> None:
     samples = minutely(0, 15)
     assert made(samples, ALONE).slots == (Metered(SLOT, 750, 0),)
@@ -204,9 +212,19 @@ def test_a_meter_may_be_replaced_without_a_last_value_of_the_old_one() -> None:
     assert found == Made()
     near = advance(state, minutely(11, 16, 50), ALONE, EVER)[1]
     assert near.slots == (Metered(SLOT, 700, 0),)
+    # From then on it is a meter like any other.
+    quiet = [*minutely(11, 16, 50), shown(2700, 250_050)]
+    assert [slot.wh_in for slot in advance(state, quiet, ALONE, EVER)[1].slots] == [700, 50, 0]
     # A silence between the two is none in which nothing can have been counted.
     far = advance(state, minutely(17, 31, 50), ALONE, EVER)[1]
     assert far == Made((), (Unassigned(MS, MS + 1_800_000, 1150, 0),))
+
+
+def test_a_new_meter_that_has_counted_nothing_yet_says_so_for_the_time_since_the_old_one_ended() -> None:
+    state, _ = advance(State.of(ALONE), minutely(0, 10), ALONE, EVER)
+    state, _ = replace_meter(state, ALONE, MS + 600_000, (50,), (1_500_000,))
+    found = advance(state, [shown(1800, 50)], ALONE, EVER)[1]
+    assert found.slots == (Metered(SLOT, 500, 0), Metered(SLOT + 900, 0, 0))
 
 
 def test_what_an_old_meter_is_said_to_have_shown_is_doubted_too() -> None:
@@ -226,13 +244,23 @@ def test_a_meter_is_replaced_after_what_it_counted_and_with_all_its_registers() 
 
 
 def test_samples_are_put_in_order_while_they_are_held_and_late_ones_are_set_aside() -> None:
-    state, found = advance(State.of(ALONE), [shown(20, 1020), shown(5, 1005)], ALONE, MS + 25_000)
+    state, found = advance(State.of(ALONE), [shown(20, 1020), shown(5, 1005), shown(20, 1020)], ALONE, MS + 25_000)
     assert len(state.held) == 1
     state, found = advance(state, [shown(19, 1019), shown(21, 1021)], ALONE, MS + 40_000)
     assert found.quarantined == ()
     assert state.series[0].mwh == 1021
     state, found = advance(state, [shown(20.5, 1020)], ALONE, MS + 41_000)
     assert reasons(found) == [("import", 1020, "comes after newer ones were counted")]
+
+
+def test_what_is_set_aside_is_told_by_time() -> None:
+    found = made([shown(60, 1_000_000), shown(180, 10), shown(240, -1), shown(120, "x"), shown(300, MOST_MWH)], ALONE)
+    assert reasons(found) == [
+        ("import", "'x'", "no whole number"),
+        ("import", 10, "counts from zero again"),
+        ("import", -1, "below zero"),
+        ("import", MOST_MWH, "rises faster than the connection carries"),
+    ]
 
 
 def test_the_same_sample_again_is_no_news_and_another_value_at_its_instant_is_set_aside() -> None:
