@@ -238,7 +238,8 @@ def readings_of(payload: bytes, most: int = MOST_IN_MESSAGE) -> tuple[Signed[Rea
     Raises RecordError for a message that is neither.
     """
     try:
-        given = loads(payload, most * _LONGEST_READING)
+        # A number with a point spoils its own reading alone.
+        given = loads(payload, most * _LONGEST_READING, fractions=True)
     except ValueError as error:
         raise RecordError(f"A message of readings cannot be read: {error}.") from None
     listed = given if isinstance(given, list) else [given]
