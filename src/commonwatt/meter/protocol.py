@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import pydantic_core
+
 from commonwatt.errors import RecordError, SequenceError
 from commonwatt.meter.readings import genuine, require_possible
 from commonwatt.proof import Domain, checksum_address, hash_struct
@@ -111,7 +113,7 @@ def judge(
         struct_hash = genuine(domain, signed, service.meter)
     except RecordError as error:
         return Judgement(REFUSED, str(error), genuine=False)
-    if any(each.hash == struct_hash for each in known):
+    if known and any(each.hash == struct_hash for each in known):
         return Judgement(DUPLICATE)
     if why := _out_of_service(reading, service) or _no_slot(reading, now, rules) or _old_number(reading, known):
         return Judgement(REFUSED, why)
@@ -122,7 +124,11 @@ def judge(
         require_possible(reading)
     except RecordError as error:
         return Judgement(REFUSED, str(error))
-    return Judgement(STORED, correction=bool(known))
+    return Judgement(STORED, correction=True) if known else _STORED
+
+
+# Nearly every reading is one of these, and they come by the thousand.
+_STORED: Final = Judgement(STORED)
 
 
 def _name(reading: Reading) -> str:
@@ -150,8 +156,7 @@ def _no_slot(reading: Reading, now: int, rules: SlotRules) -> str:
 
 def _old_number(reading: Reading, known: Sequence[Known]) -> str:
     """Why the number is none that corrects what is stored, or ""."""
-    last = max((each.sequence for each in known), default=-1)
-    if reading.sequence > last:
+    if not known or reading.sequence > (last := max(each.sequence for each in known)):
         return ""
     return (
         f"{_name(reading)} reports slot {reading.slot} with number {reading.sequence} after number {last}, and a "
@@ -227,9 +232,10 @@ def signed_reading(given: Any) -> Signed[Reading]:
     """The signed reading that `signed_json` made this of; whose it is has not been checked. Raises RecordError."""
     if not isinstance(given, Mapping):
         raise RecordError("A signed reading is a table of the reading's fields and signature.")
-    fields = {name: value for name, value in given.items() if name != "signature"}
+    fields = dict(given)
+    signature = to_bytes(fields.pop("signature", None), 65)
     reading = from_json(Reading, fields)
-    return Signed(reading, hash_struct(reading), to_bytes(given.get("signature"), 65))
+    return Signed(reading, hash_struct(reading), signature)
 
 
 def readings_of(payload: bytes, most: int = MOST_IN_MESSAGE) -> tuple[Signed[Reading] | RecordError, ...]:
@@ -237,9 +243,12 @@ def readings_of(payload: bytes, most: int = MOST_IN_MESSAGE) -> tuple[Signed[Rea
 
     Raises RecordError for a message that is neither.
     """
+    longest = most * _LONGEST_READING
+    if len(payload) > longest:
+        raise RecordError(f"A message of readings cannot be read: it is longer than {longest} bytes.")
     try:
-        # A number with a point spoils its own reading alone.
-        given = loads(payload, most * _LONGEST_READING, fractions=True)
+        # What is believed of it is what the meter signed, so that two readers may see different things in the rest.
+        given = pydantic_core.from_json(payload, allow_inf_nan=False)
     except ValueError as error:
         raise RecordError(f"A message of readings cannot be read: {error}.") from None
     listed = given if isinstance(given, list) else [given]
