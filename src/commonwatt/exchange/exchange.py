@@ -67,8 +67,6 @@ class Exchange(Laboratory):
         self.roster = roster
         require_adopted(client, rules, rules.period)
         self.accepted = rows.read_accepted(store)
-        gates = (event for event in rules.events if isinstance(event, GateClosure))
-        self._gates = {slot: gate.at for gate in gates for slot in gate.slots.starts.tolist()}
         self._tell_again()
 
     @property
@@ -93,6 +91,11 @@ class Exchange(Laboratory):
     def meters_of(self, slot: int) -> tuple[bytes, ...]:
         """See `Laboratory`."""
         return self.roster.at(slot).meters
+
+    def under(self, rules: Rules) -> None:
+        """See `Laboratory`."""
+        super().under(rules)
+        self._gate_of = {slot: gate.at for gate in self._gates for slot in gate.slots.starts.tolist()}
 
     def anchor(self, bills: bytes) -> None:
         """After the last event and correction: let the last windows pass, then fix the root of the period's bills."""
@@ -158,12 +161,17 @@ class Exchange(Laboratory):
         self.accepted |= {slot: each.accepted for slot, each in opened.items() if each.signed}
         return answers
 
+    def open_at(self, slot: int) -> bool:
+        """Whether the gate of a slot [start, unix s] is still open."""
+        gate = self.next_gate
+        return slot in self._gate_of and gate is not None and slot >= gate.slots.start
+
     def _take(
         self, order: Signed[Order], now: int, opened: dict[int, admission.Open], free: IntArray
     ) -> tuple[Signed[Receipt], ...]:
         struct_hash = hash_struct(order.record)  # refuses what fits no field
         slot = order.record.slot
-        gate = self._gates.get(slot)
+        gate = self._gate_of.get(slot)
         if gate is None:
             raise RecordError("no slot of this period begins then")
         if now >= gate:

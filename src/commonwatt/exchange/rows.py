@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from commonwatt.accounts.registers import Shares
 from commonwatt.community.calendar import Slots
 from commonwatt.exchange import tables
 from commonwatt.exchange.outbox import Outgoing
 from commonwatt.exchange.states import Accepted, Account, Cleared, Committed, Declared, Delivered, Missed, Settled
-from commonwatt.exchange.store import Store
+from commonwatt.exchange.store import Store, arrays
 from commonwatt.exchange.tables import WAITING
 from commonwatt.market import Orders
 from commonwatt.proof import Tree, hash_struct, keccak
@@ -35,18 +35,20 @@ def stages_ahead(store: Store) -> frozenset[int]:
 
 
 def read_mandates(store: Store) -> tuple[Signed[Mandate], ...]:
-    """The mandates, by member index."""
-    return tuple(
-        Signed(
-            Mandate(
-                row.account, row.agent, row.text, row.max_buy, row.min_sell, row.buy_wh, row.sell_wh,
-                row.valid_from, row.valid_until, row.nonce,
-            ),
-            row.hash,
-            row.signature,
-        )
-        for row in store.rows(tables.mandates)
-    )  # fmt: skip
+    """The last mandate of each member, by its number."""
+    return tuple({row.member: mandate_of(row) for row in store.rows(tables.mandates)}.values())
+
+
+def mandate_of(row: Any) -> Signed[Mandate]:
+    """A signed mandate from its row."""
+    numbers = (row.max_buy, row.min_sell, row.buy_wh, row.sell_wh, row.valid_from, row.valid_until, row.nonce)
+    return Signed(Mandate(row.account, row.agent, row.text, *numbers), row.hash, row.signature)
+
+
+def last_standing(connection: Connection, member: int) -> Any:
+    """What the ledger told last of a member."""
+    c = tables.standing.c
+    return connection.execute(select(tables.standing).where(c.member == member).order_by(c.since.desc())).first()
 
 
 def order_of_row(row: Any, account: bytes) -> Signed[Order]:
@@ -175,7 +177,8 @@ def read_declared(store: Store, slot: int) -> Declared:
     """The orders of a slot as they came to its gate; of those that were refused nothing."""
     rows = store.rows(tables.orders, slot=slot)
     columns = np.array([(o.member, o.side, o.wh, o.limit) for o in rows if o.counts], dtype=np.int64).reshape(-1, 4).T
-    accounts = [account for (account,) in store.columns(tables.mandates, ["account"])]
+    given = store.columns(tables.mandates, ("member", "since", "account"))
+    accounts = {member: account for member, since, account in given if since <= slot}
     if not accounts:
         return Declared(slot, Orders(*columns), (), ())
     signed = tuple(order_of_row(row, accounts[row.member]) for row in rows)
@@ -193,6 +196,16 @@ def read_accepted(store: Store) -> dict[int, Accepted]:
         last = {(member, side): place for place, (member, side) in enumerate(zip(declared.members, sides, strict=True))}
         found[slot] = Accepted(slot, declared.signed, declared.members, last)
     return found
+
+
+def read_planned(store: Store, slots: Slots, members: int) -> tuple[IntArray, IntArray]:
+    """What members said that they would take through their meters, and whether they did, each shape (members, slots)
+    [Wh], positive = into the home."""
+    said = [
+        (slot, member, net, 1) for slot, member, net in store.columns(tables.planned, ("slot", "member", "net"), slots)
+    ]
+    found = arrays([row for row in said if row[1] < members], ("net", "said"), members, slots)
+    return found["net"], found["said"]
 
 
 def any_replaced(store: Store, slot: int) -> bool:

@@ -44,12 +44,25 @@ run = Table(
     Column("value", Text, nullable=False),
     sqlite_strict=True,
 )
+# A member's mandate holds from the slot `since` on, until it gives a newer one.
 mandates = _table(
     "mandates",
-    ["member"],
-    ["max_buy", "min_sell", "buy_wh", "sell_wh", "valid_from", "valid_until", "nonce"],
+    ["member", "nonce"],
+    ["since", "max_buy", "min_sell", "buy_wh", "sell_wh", "valid_from", "valid_until"],
     ["account", "agent", "hash", "signature"],
     ["text"],
+)
+# What the ledger told of members, and from when on it holds: role, whether a member takes part, and its account; and
+# which meter counts for it, until when (0 = still).
+standing = _table("standing", ["member", "since"], ["role", "active"], ["account"])
+service = _table("service", ["number"], ["member", "since", "until"], ["meter"])
+names = Table(
+    "names",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("bus", Text, nullable=False),
+    sqlite_strict=True,
 )
 # By arrival, at `at` [unix s]; `counts` is 0 where another order replaced this one, or it cancels one, or it was void
 # at the gate. Where the signature is that of a basket, this has `count` orders; of one that was signed alone, or not at
@@ -61,6 +74,8 @@ orders = _table(
     ["hash", "signature", "siblings"],
     ["text"],
 )
+# What homes said before the gate that would go through their meters, traded or not, positive = into the home.
+planned = _table("planned", ["slot", "member"], ["net"])
 refusals = _table("refusals", ["slot", "number"], ["member"], [], ["reason"])
 clearings = _table("clearings", ["slot", "stage"], [], [], ["mechanism", "prices", "proof", "diagnostics"])
 trades = _table(

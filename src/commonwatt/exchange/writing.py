@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -23,13 +23,23 @@ _ALONE: Final = Within(0, 0, 0, ())
 
 
 def write_mandates(connection: Connection, mandates: Sequence[Signed[Mandate]]) -> None:
-    """The mandates, by member index."""
-    rows = []
-    for index, signed in enumerate(mandates):
-        m = signed.record
-        numbers = (m.max_buy, m.min_sell, m.buy_wh, m.sell_wh, m.valid_from, m.valid_until, m.nonce)
-        rows.append((index, *numbers, m.member, m.agent, signed.hash, signed.signature, m.text))
-    add(connection, tables.mandates, rows)
+    """The mandates with which members begin, by their number."""
+    for number, signed in enumerate(mandates):
+        write_mandate(connection, number, signed, since=0)
+
+
+def write_mandate(connection: Connection, member: int, signed: Signed[Mandate], since: int) -> None:
+    """A member's mandate, which holds from the slot `since` [unix s] on."""
+    m = signed.record
+    numbers = (since, m.max_buy, m.min_sell, m.buy_wh, m.sell_wh, m.valid_from, m.valid_until)
+    texts = (m.member, m.agent, signed.hash, signed.signature, m.text)
+    add(connection, tables.mandates, [(member, m.nonce, *numbers, *texts)])
+
+
+def end_service(connection: Connection, meter: bytes, at: int) -> None:
+    """A meter [address] is out of service from `at` [unix s] on."""
+    c = tables.service.c
+    connection.execute(update(tables.service).where(c.meter == meter, c.until == 0).values(until=at))
 
 
 def write_gate(
@@ -196,9 +206,16 @@ def _count_readings(
         connection.execute(update(table).where(*its).values(revision=revision), places)
 
 
-def write_reading(connection: Connection, member: int, signed: Signed[Reading], at: int) -> None:
-    """A reading that was believed when it came, at `at` [unix s]; it waits until its slot is settled with it."""
-    add(connection, tables.readings, _reading_rows([(member, signed)], tables.WAITING, at))
+def write_readings(connection: Connection, readings: Iterable[tuple[int, Signed[Reading]]], at: int) -> None:
+    """Members' readings that were believed when they came, at `at` [unix s]; each waits until its slot is settled with
+    it."""
+    add(connection, tables.readings, _reading_rows(readings, tables.WAITING, at))
+
+
+def write_planned(connection: Connection, member: int, nets: Mapping[int, int]) -> None:
+    """What a member plans to take through its meter, by slot [Wh], positive = into the home."""
+    for slot, net in nets.items():
+        put(connection, tables.planned, (slot, member, net))
 
 
 def _write_witnessed(
