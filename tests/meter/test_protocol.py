@@ -204,6 +204,8 @@ def test_an_acknowledgement_is_read_as_it_was_written() -> None:
     refused = '[{"sequence": 5, "why": "No."}, {"sequence": 6, "why": "Never."}]'
     assert text == f'{{"upto": 7, "refused": {refused}, "time": {SLOT}}}'
     assert Acknowledgement.from_payload(text.encode()) == answered
+    endless = text.replace("Never.", "Never. " * 1000)
+    assert Acknowledgement.from_payload(endless.encode()).refused[1] == (6, ("Never. " * 72)[:500])
 
 
 @pytest.mark.parametrize(

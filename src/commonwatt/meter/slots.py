@@ -31,17 +31,18 @@ _MWH_PER_WH: Final = 1000
 _MS_PER_S: Final = 1000
 _W_MS_PER_MWH: Final = 3600
 
-NO_NUMBER: Final = "no whole number"
-NEGATIVE: Final = "below zero"
-OVERFLOW: Final = "more than a register shows"
-ZERO: Final = "zero after a higher value"
-RESET: Final = "counts from zero again"
-BACK: Final = "lower than before"
-SPIKE: Final = "rises faster than the connection carries"
+# Why a value is set aside, as it goes on after "which".
+NO_NUMBER: Final = "is no whole number"
+NEGATIVE: Final = "is below zero"
+OVERFLOW: Final = "is more than a register shows"
+ZERO: Final = "is zero after a higher value"
+RESET: Final = "is little after much, as if it counted from zero again"
+BACK: Final = "is lower than before"
+SPIKE: Final = "is more than the connection carries since the value before"
 LATE: Final = "comes after newer ones were counted"
-AHEAD: Final = "lies in the future"
-TWO_VALUES: Final = "another value at the same instant"
-BESIDE: Final = "beside a value that cannot be"
+AHEAD: Final = "is of an instant in the future"
+TWO_VALUES: Final = "is another value than that of the same instant"
+BESIDE: Final = "stands beside a value of the other register that cannot be"
 
 
 class Sample(Protocol):
@@ -121,22 +122,7 @@ class Quarantined:
     reason: str
 
     def __str__(self) -> str:
-        return f"The {self.register} register shows {self.value} mWh, which {_SAID[self.reason]}; it is set aside."
-
-
-_SAID: Final = {
-    NO_NUMBER: "is no whole number",
-    NEGATIVE: "is below zero",
-    OVERFLOW: "is more than a register shows",
-    ZERO: "is zero after a higher value",
-    RESET: "is little after a much higher value, as if it counted from zero again",
-    BACK: "is lower than before",
-    SPIKE: "is more than the connection carries since the value before",
-    LATE: "comes after newer ones were counted",
-    AHEAD: "is of an instant in the future",
-    TWO_VALUES: "is another value than that of the same instant",
-    BESIDE: "stands beside a value of the other register that cannot be",
-}
+        return f"The {self.register} register shows {self.value} mWh, which {self.reason}; it is set aside."
 
 
 @dataclass(frozen=True)
