@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Table, Text
 
 metadata = MetaData()
+# 64 bit on both: SQLite has one type for all integers, and its strict tables want that one's name.
+_INTEGER = BigInteger().with_variant(Integer, "sqlite")
 
 
 def table(
@@ -26,8 +28,8 @@ def table(
     return Table(
         name,
         within,
-        *(Column(key, Integer, primary_key=True, autoincrement=False) for key in keys),
-        *(Column(column, Integer, nullable=False) for column in integers),
+        *(Column(key, _INTEGER, primary_key=True, autoincrement=False) for key in keys),
+        *(Column(column, _INTEGER, nullable=False) for column in integers),
         *(Column(column, LargeBinary, nullable=False) for column in blobs),
         *(Column(column, Text, nullable=False) for column in texts),
         sqlite_with_rowid=False,
