@@ -171,6 +171,7 @@ class Server(Database):
     def _begin_to_write(self, connection: Any) -> None:
         if self._begun:
             raise StoreError(f"The session that wrote to {self.name} has ended; open the store again.")
+        _adapt(connection)
         # What the ledger is told must never be lost; and the session lasts, however long nothing happens.
         connection.execute("SET synchronous_commit = on")
         connection.execute("SET idle_session_timeout = 0")
@@ -310,7 +311,6 @@ def _server(url: URL, begin: Callable[[Any], None], **options: Any) -> Engine:
         ) from None
 
     def begun(connection: Any) -> None:
-        _adapt(connection)
         begin(connection)
         connection.commit()
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 
 def private(file: Path) -> Path:
-    """The file, made empty where it is missing, such that only its owner can read it."""
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    """The file, made empty where it is missing, such that only its owner can read it.
+
+    One that is there is not opened: when a process closes a file, it loses what locks it has on it (POSIX).
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     return file
 
 

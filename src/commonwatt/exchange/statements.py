@@ -40,6 +40,14 @@ def insertion(table: Table, dialect: str, *, replacing: bool = False) -> str:
 
 
 @lru_cache(maxsize=256)
+def copying(table: Table) -> str:
+    """What a server calls taking many rows at once, in the order of the table's columns."""
+    preparer = _DIALECTS["postgresql"].identifier_preparer
+    columns = ", ".join(preparer.format_column(column) for column in table.columns)
+    return f"COPY {preparer.format_table(table)} ({columns}) FROM STDIN"
+
+
+@lru_cache(maxsize=256)
 def selection(table: Table, names: tuple[str, ...], equal: tuple[str, ...], dialect: str) -> str:
     """These columns of all rows in which the columns `equal` have the values marked, in the order of the key."""
     query = _ordered(table, names).where(*(table.c[name] == bindparam(name) for name in equal))
