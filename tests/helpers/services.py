@@ -18,12 +18,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 import pytest
 from node_processes import free_port
-from psycopg import sql
 
 _SECONDS: Final = 120.0
 """How long a service may take to start, on a machine that has much else to do."""
@@ -47,7 +46,7 @@ class Service(ABC):
     user : whom it runs as where tests are run by root, for services that refuse root
     """
 
-    crash = signal.SIGKILL
+    crash, farewell = signal.SIGKILL, signal.SIGTERM
 
     def __init__(self, user: str | None = None) -> None:
         # Not among pytest's folders, which are root's alone; and short, for a socket's name may have 107 letters.
@@ -67,7 +66,7 @@ class Service(ABC):
     def start(self) -> None:
         """Start it, and wait until it answers."""
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command(), stdout=log, stderr=log, **self._as_user())
+            self._process = subprocess.Popen(self._command(), stdout=log, stderr=log, user=self._user)
         deadline = time.monotonic() + _SECONDS
         while not self._answers():
             assert self._process.poll() is None, self._log.read_text(errors="replace")
@@ -80,11 +79,11 @@ class Service(ABC):
 
     def stop(self) -> None:
         """End it."""
-        self._end(signal.SIGTERM)
+        self._end(self.farewell)
 
     def remove(self) -> None:
         """End it and delete its folder."""
-        self.kill()
+        self.stop()
         shutil.rmtree(self.folder)
 
     def _end(self, how: signal.Signals) -> None:
@@ -92,9 +91,6 @@ class Service(ABC):
             self._process.send_signal(how)
             self._process.wait(_SECONDS)
             self._process = None
-
-    def _as_user(self) -> dict[str, str]:
-        return {"user": self._user} if self._user else {}
 
     def _ours(self, file: Path) -> None:
         if self._user:
@@ -131,8 +127,9 @@ class Postgres(Service):
     so it need not wait for the disk.
     """
 
-    # Its processes are not one group, so a shutdown without a checkpoint: what clients and files see of a crash.
-    crash = signal.SIGQUIT
+    # Its processes are not one group, so a shutdown without a checkpoint: what clients and files see of a crash. The
+    # polite one does not wait for clients to leave.
+    crash, farewell = signal.SIGQUIT, signal.SIGINT
 
     def __init__(self) -> None:
         folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
@@ -142,7 +139,7 @@ class Postgres(Service):
         self._numbers = count(1)
         subprocess.run(
             [initdb, "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
-            check=True, stdout=subprocess.DEVNULL, cwd=self.folder, **self._as_user(),
+            check=True, stdout=subprocess.DEVNULL, cwd=self.folder, user=self._user,
         )  # fmt: skip
         access = "local all guarded scram-sha-256\nlocal all all trust\n"
         (self._data / "pg_hba.conf").write_text(access, encoding="utf-8")
@@ -158,11 +155,10 @@ class Postgres(Service):
             return False
         return True
 
-    def execute(self, statement: str | sql.Composable, database: str = "postgres") -> list[tuple[object, ...]]:
+    def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         """Carry out a statement beside everybody, and return its rows."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:
-            composed = sql.SQL(statement) if isinstance(statement, str) else statement  # type: ignore[arg-type]
-            cursor = connection.execute(composed)
+            cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
     def url(self, database: str, user: str = "postgres", password: str = "") -> str:
@@ -172,7 +168,7 @@ class Postgres(Service):
     def new(self) -> str:
         """The name of a database that is made now, and empty."""
         name = f"store{next(self._numbers)}"
-        self.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        self.execute(f"CREATE DATABASE {name}")
         return name
 
 

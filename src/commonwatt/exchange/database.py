@@ -155,7 +155,7 @@ class Server(Database):
 
     def __init__(self, address: str, *, read_only: bool) -> None:
         url = _understood(address)
-        self.name = url.set(drivername="postgresql", password=None, query={}).render_as_string()
+        self.name = str(URL.create("postgresql", url.username, None, url.host, url.port, url.database))
         passwords = (url.password, *url.normalized_query.get("password", ()))
         self._secrets = [str(secret) for secret in passwords if secret]
         self._begun = False

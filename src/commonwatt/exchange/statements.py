@@ -58,7 +58,9 @@ def selection(table: Table, names: tuple[str, ...], equal: tuple[str, ...], dial
 def selection_of_last(table: Table, names: tuple[str, ...], dialect: str) -> str:
     """These columns of a table that is kept by slot and revision: of each settled slot, its last revision's."""
     last = tables.accounts.alias("last")
-    is_last = (last.c.slot == table.c.slot) & (last.c.member == literal_column("0")) & (last.c.revision == table.c.revision)
+    is_last = (
+        (last.c.slot == table.c.slot) & (last.c.member == literal_column("0")) & (last.c.revision == table.c.revision)
+    )
     return _text(_ordered(table, names).join_from(table, last, is_last), dialect)
 
 
