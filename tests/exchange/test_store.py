@@ -161,6 +161,20 @@ def test_a_store_is_found_again_as_it_was(target: Target) -> None:
     again.close()
 
 
+def test_what_was_closed_is_read_still_and_written_no_more(target: Target) -> None:
+    """Its lock may be somebody else's by then."""
+    first = Store(target)
+    fill(first)
+    first.close()
+    second = Store(target)
+    with pytest.raises(StoreError, match="was closed here; open it again"), first.transaction():
+        raise AssertionError
+    assert first.values() == second.values()
+    first.close()
+    assert "is open in this process" in told(target)
+    second.close()
+
+
 def test_there_is_one_writer(target: Target, store: Store) -> None:
     fill(store)
     assert "is open in this process; close what has it open, such as an earlier run, first." in told(target)

@@ -143,6 +143,7 @@ class File(Database):
         super().close()
         if self._lock:
             self._lock.close()
+            self._lock = None
             _open_here.discard((os.getpid(), str(self._path)))
 
 
@@ -158,7 +159,7 @@ class Server(Database):
         self.name = str(URL.create("postgresql", url.username, None, url.host, url.port, url.database))
         passwords = (url.password, *url.normalized_query.get("password", ()))
         self._secrets = [str(secret) for secret in passwords if secret]
-        self._begun = False
+        self._begun = self._holds = False
         # Readers notice a server that was started anew before they ask it.
         self.reads = _server(url, self._begin_to_read, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
         self.failures = (SQLAlchemyError, self.reads.dialect.loaded_dbapi.Error)
@@ -179,7 +180,7 @@ class Server(Database):
         (alone,) = connection.execute(question, (_APPLICATION,)).fetchone()
         if not alone:
             raise StoreError(in_use(self.name, self.name))
-        self._begun = True
+        self._begun = self._holds = True
         _open_here.add((os.getpid(), self.name))
 
     def _refuse_another(self, connection: Connection) -> None:
@@ -209,7 +210,8 @@ class Server(Database):
 
     def close(self) -> None:
         super().close()
-        if self._begun:
+        if self._holds:
+            self._holds = False
             _open_here.discard((os.getpid(), self.name))
 
 

@@ -36,7 +36,7 @@ class Store:
     """
 
     def __init__(self, target: Path | str | None, *, read_only: bool = False) -> None:
-        self._gone = False
+        self._closed = self._gone = False
         self._database = opened(target, read_only=read_only)
         try:
             with self._usable():
@@ -64,6 +64,8 @@ class Store:
         writes = self._database.writes
         if writes is None:
             raise StoreError(f"{self._database.name} is open for reading only.")
+        if self._closed:
+            raise StoreError(f"{self._database.name} was closed here; open it again before you write to it.")
         with self._usable(), writes.begin() as connection:
             yield connection
 
@@ -116,9 +118,9 @@ class Store:
             self._database = memory
 
     def close(self) -> None:
-        """Release the file, the server or the memory, and with that what was there."""
+        """Release the file or the server, which can still be read then, or the memory, with what was there."""
         self._database.close()
-        self._gone = isinstance(self._database, Memory)
+        self._closed, self._gone = True, isinstance(self._database, Memory)
 
 
 def set_values(connection: Connection, values: Mapping[str, str]) -> None:
