@@ -32,7 +32,7 @@ def store(file: Path) -> Iterator[Store]:
 
 def write(store: Store, number: int) -> None:
     with store.transaction() as connection:
-        put(connection, tables.progress, (0, number))
+        put(connection, tables.settled, (0, number))
         add(connection, tables.caps, [(number, bytes(5000))])
 
 
@@ -57,12 +57,12 @@ def test_a_copy_that_is_made_between_and_in_transactions_has_whole_ones(
         write(store, number)
     copied(file, tmp_path / "between.sqlite")
     with store.transaction() as connection:
-        put(connection, tables.progress, (0, 20))
+        put(connection, tables.settled, (0, 20))
         copied(file, tmp_path / "within.sqlite")
     write(store, 21)
     for name in ("between.sqlite", "within.sqlite"):
         copy = Store(tmp_path / name)
-        assert copy.columns(tables.progress, ("event",)) == [(19,)]
+        assert copy.columns(tables.settled, ("revision",)) == [(19,)]
         assert len(copy.rows(tables.caps)) == 20
         write(copy, 22)
         copy.close()
@@ -71,7 +71,7 @@ def test_a_copy_that_is_made_between_and_in_transactions_has_whole_ones(
 def test_what_is_closed_is_one_file_and_a_lock(store: Store, file: Path) -> None:
     write(store, 1)
     reader = Store(file, read_only=True)
-    assert reader.columns(tables.progress, ("event",)) == [(1,)]
+    assert reader.columns(tables.settled, ("revision",)) == [(1,)]
     reader.close()
     store.close()
     assert sorted(path.name for path in file.parent.iterdir()) == [file.name, f"{file.name}.lock"]
@@ -82,10 +82,10 @@ def test_a_writer_that_closes_beside_a_reader_loses_nothing(store: Store, file: 
     write(store, 1)
     reader = Store(file, read_only=True)
     store.close()
-    assert reader.columns(tables.progress, ("event",)) == [(1,)]
+    assert reader.columns(tables.settled, ("revision",)) == [(1,)]
     again = Store(file)
     write(again, 2)
-    assert reader.columns(tables.progress, ("event",)) == [(2,)]
+    assert reader.columns(tables.settled, ("revision",)) == [(2,)]
     again.close()
     reader.close()
 
@@ -129,7 +129,7 @@ def test_a_begun_run_is_not_dropped_while_it_is_open(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "exchange.sqlite").stat().st_ino == before
     store.close()
     anew = open_store(tmp_path / "out", fresh=True)
-    assert anew.rows(tables.progress) == []
+    assert anew.rows(tables.settled) == []
     anew.close()
 
 

@@ -143,9 +143,9 @@ def test_each_schema_has_its_own_store_and_its_own_writer(postgres: Postgres) ->
         postgres.execute(f"CREATE SCHEMA {name}", database)
         store = Store(f"{postgres.url(database)}&options=-csearch_path%3D{name}")
         with store.transaction() as connection:
-            put(connection, tables.progress, (0, number))
+            put(connection, tables.settled, (0, number))
         stores.append(store)
-    assert [store.columns(tables.progress, ("event",)) for store in stores] == [[(0,)], [(1,)]]
+    assert [store.columns(tables.settled, ("revision",)) for store in stores] == [[(0,)], [(1,)]]
     for store in stores:
         store.close()
 
@@ -154,21 +154,21 @@ def test_when_the_server_goes_away_readers_find_it_again_and_the_writer_opens_an
     url = own.url(own.new())
     writer, reader = Store(url), Store(url, read_only=True)
     with writer.transaction() as connection:
-        put(connection, tables.progress, (0, 1))
-    assert reader.columns(tables.progress, ("event",)) == [(1,)]
+        put(connection, tables.settled, (0, 1))
+    assert reader.columns(tables.settled, ("revision",)) == [(1,)]
 
     def cut_off() -> None:
         with writer.transaction() as connection:
-            put(connection, tables.progress, (0, 2))
+            put(connection, tables.settled, (0, 2))
             own.kill()
 
     with pytest.raises(StoreError, match=r"postgresql://postgres@/store1 cannot be used"):
         cut_off()
     for store in (reader, writer):
         with pytest.raises(StoreError, match=r"postgresql://postgres@/store1 cannot be used"):
-            store.columns(tables.progress, ("event",))
+            store.columns(tables.settled, ("revision",))
     own.start()
-    assert reader.columns(tables.progress, ("event",)) == writer.columns(tables.progress, ("event",)) == [(1,)]
+    assert reader.columns(tables.settled, ("revision",)) == writer.columns(tables.settled, ("revision",)) == [(1,)]
     # Another process may have written meanwhile.
     ended = "The session that wrote to postgresql://postgres@/store1 has ended; open the store again."
     with pytest.raises(StoreError, match=re.escape(ended)), writer.transaction():
@@ -176,7 +176,7 @@ def test_when_the_server_goes_away_readers_find_it_again_and_the_writer_opens_an
     writer.close()
     again = Store(url)
     with again.transaction() as connection:
-        put(connection, tables.progress, (0, 2))
-    assert reader.columns(tables.progress, ("event",)) == [(2,)]
+        put(connection, tables.settled, (0, 2))
+    assert reader.columns(tables.settled, ("revision",)) == [(2,)]
     again.close()
     reader.close()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from sqlalchemy import Select, Table, bindparam, literal_column, select
+from sqlalchemy import ColumnElement, Select, Table, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import Dialect
@@ -48,24 +48,30 @@ def copying(table: Table) -> str:
 
 
 @lru_cache(maxsize=256)
-def selection(table: Table, names: tuple[str, ...], equal: tuple[str, ...], dialect: str) -> str:
-    """These columns of all rows in which the columns `equal` have the values marked, in the order of the key."""
+def selection(table: Table, names: tuple[str, ...], equal: tuple[str, ...], dialect: str, *, within: bool) -> str:
+    """These columns of all rows in which the columns `equal` have the values marked, in the order of the key.
+
+    within : of slots from the first value after these and before the second
+    """
     query = _ordered(table, names).where(*(table.c[name] == bindparam(name) for name in equal))
-    return _text(query, dialect)
+    return _text(query.where(*_within(table)) if within else query, dialect)
 
 
 @lru_cache(maxsize=256)
 def selection_of_last(table: Table, names: tuple[str, ...], dialect: str) -> str:
-    """These columns of a table that is kept by slot and revision: of each settled slot, its last revision's."""
-    last = tables.accounts.alias("last")
-    is_last = (
-        (last.c.slot == table.c.slot) & (last.c.member == literal_column("0")) & (last.c.revision == table.c.revision)
-    )
-    return _text(_ordered(table, names).join_from(table, last, is_last), dialect)
+    """These columns of a table that is kept by slot and revision: of each settled slot from the first value marked and
+    before the second, its last revision's."""
+    settled = tables.settled
+    is_last = (settled.c.slot == table.c.slot) & (settled.c.revision == table.c.revision)
+    return _text(_ordered(table, names).join_from(settled, table, is_last).where(*_within(settled)), dialect)
 
 
 def _ordered(table: Table, names: tuple[str, ...]) -> Select[tuple[object, ...]]:
     return select(*(table.c[name] for name in names)).order_by(*table.primary_key.columns)
+
+
+def _within(table: Table) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return table.c.slot >= bindparam("begin"), table.c.slot < bindparam("end")
 
 
 def _text(statement: ClauseElement, dialect: str) -> str:

@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, select
 
+from commonwatt.community.calendar import Slots
 from commonwatt.errors import StoreError
 from commonwatt.exchange import tables
 from commonwatt.exchange.database import Memory, opened
 from commonwatt.exchange.statements import copying, insertion, selection, selection_of_last
 from commonwatt.units import IntArray
 
-VERSION: Final = "7"
+VERSION: Final = "8"
 
 
 class Store:
@@ -80,34 +81,37 @@ class Store:
         with self._reading() as connection:
             return list(connection.execute(query))
 
-    def columns(self, table: Table, names: Sequence[str], **equal: int) -> list[tuple[Any, ...]]:
-        """These columns of all rows, or of those in which named columns have these values, in the order of the key."""
+    def columns(
+        self, table: Table, names: Sequence[str], slots: Slots | None = None, **equal: int
+    ) -> list[tuple[Any, ...]]:
+        """These columns of all rows, or of those of some slots, or where named columns have these values, in the order
+        of the key."""
+        values = (*map(int, equal.values()), *(_ends(slots) if slots else ()))
         with self._reading() as connection:
-            query = selection(table, tuple(names), tuple(equal), connection.dialect.name)
-            return _tuples(connection, query, tuple(map(int, equal.values())))
+            query = selection(table, tuple(names), tuple(equal), connection.dialect.name, within=slots is not None)
+            return _tuples(connection, query, values)
 
-    def last(self, table: Table, names: Sequence[str]) -> list[tuple[Any, ...]]:
+    def last(self, table: Table, names: Sequence[str], slots: Slots) -> list[tuple[Any, ...]]:
         """These columns of a table that is kept by slot and revision: of each settled slot, its last revision's."""
         with self._reading() as connection:
-            return _tuples(connection, selection_of_last(table, tuple(names), connection.dialect.name), ())
+            query = selection_of_last(table, tuple(names), connection.dialect.name)
+            return _tuples(connection, query, _ends(slots))
+
+    def most(self, table: Table, column: str) -> int | None:
+        """The largest value of a column; None where there is no row."""
+        with self._reading() as connection:
+            found: int | None = connection.execute(select(func.max(table.c[column]))).scalar_one()
+            return found
+
+    def ask(self, query: Select[Any]) -> list[Any]:
+        """The rows that a query finds."""
+        with self._reading() as connection:
+            return list(connection.execute(query))
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         with self._usable(), self._database.reads.connect() as connection:
             yield connection
-
-    def arrays(self, table: Table, names: Sequence[str], members: int) -> dict[str, IntArray]:
-        """These columns of a table with a row for each slot and member, each shape (members, slots)."""
-        rows = np.array(self.columns(table, names), dtype=np.int64).reshape(-1, members, len(names))
-        return {name: np.ascontiguousarray(rows[:, :, place].T) for place, name in enumerate(names)}
-
-    def blobs(self, table: Table, names: Sequence[str]) -> dict[str, IntArray]:
-        """Columns that hold an array of int64 each for a slot, side by side: each shape (values, slots)."""
-        rows = self.columns(table, names)
-        return {
-            name: np.stack([np.frombuffer(row[place], dtype=np.int64) for row in rows], axis=1)
-            for place, name in enumerate(names)
-        }
 
     def let_go(self) -> None:
         """Read everything into memory and release where it was; what is written after that, is written there alone."""
@@ -143,11 +147,6 @@ def add(connection: Connection, table: Table, rows: Iterable[Sequence[object]]) 
             copy.write_row(row)
 
 
-def advance(connection: Connection, number: int) -> None:
-    """Note that event `number` is done."""
-    put(connection, tables.progress, (0, number))
-
-
 def put(connection: Connection, table: Table, row: Sequence[object]) -> None:
     """Write a row, in the order of the table's columns, in place of the one with its key."""
     connection.exec_driver_sql(insertion(table, connection.dialect.name, replacing=True), tuple(row))
@@ -158,19 +157,40 @@ def drop(connection: Connection, table: Table, **equal: int) -> None:
     connection.execute(table.delete().where(*_are(table, equal)))
 
 
-def count(connection: Connection, table: Table, **equal: int) -> int:
-    """How many rows have these values in the named columns."""
-    query = select(func.count()).select_from(table).where(*_are(table, equal))
-    return int(connection.execute(query).scalar_one())
+def following(connection: Connection, table: Table, column: str) -> int:
+    """One more than the largest value of a column; 0 for the first."""
+    last = connection.execute(select(func.max(table.c[column]))).scalar_one()
+    return 0 if last is None else int(last) + 1
 
 
-def note(connection: Connection, number: int, time: int, entries: Sequence[tuple[str, Mapping[str, object]]]) -> None:
-    """Append what event `number`, or what came after it, did at `time` [unix s] to the journal."""
-    first = count(connection, tables.journal, event=number)
-    lines = [
-        (number, first + place, time, what, json.dumps(dict(detail))) for place, (what, detail) in enumerate(entries)
-    ]
+def note(connection: Connection, time: int, entries: Sequence[tuple[str, Mapping[str, object]]]) -> None:
+    """Append what was done at `time` [unix s] to the journal."""
+    first = following(connection, tables.journal, "number")
+    lines = [(first + place, time, what, json.dumps(dict(detail))) for place, (what, detail) in enumerate(entries)]
     add(connection, tables.journal, lines)
+
+
+def arrays(rows: Sequence[Sequence[int]], names: Sequence[str], members: int, slots: Slots) -> dict[str, IntArray]:
+    """Rows of (slot, member, value of each name), as arrays of shape (members, slots); 0 where there is no row."""
+    found = np.array(rows, dtype=np.int64).reshape(-1, 2 + len(names)).T
+    place, whole = (
+        (found[0] - slots.start) // slots.seconds,
+        np.zeros((len(names), members, slots.count), dtype=np.int64),
+    )
+    whole[:, found[1], place] = found[2:]
+    return dict(zip(names, whole, strict=True))
+
+
+def blobs(rows: Sequence[Sequence[Any]], names: Sequence[str]) -> dict[str, IntArray]:
+    """Rows whose values hold an array of int64 each, side by side: each name's shape (values, rows)."""
+    return {
+        name: np.stack([np.frombuffer(row[place], dtype=np.int64) for row in rows], axis=1)
+        for place, name in enumerate(names)
+    }
+
+
+def _ends(slots: Slots) -> tuple[int, int]:
+    return int(slots.start), int(slots.end)
 
 
 def _are(table: Table, equal: Mapping[str, int]) -> Iterator[ColumnElement[bool]]:
