@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from commonwatt.community.calendar import Slots
-from commonwatt.errors import RecordError
-from commonwatt.exchange import admission, rows, steps
+from commonwatt.errors import RecordError, SignatureError
+from commonwatt.exchange import admission, rows, steps, writing
 from commonwatt.exchange.adopted import require_adopted
 from commonwatt.exchange.answers import receipt
 from commonwatt.exchange.books import Books
@@ -47,8 +47,7 @@ class Exchange(Laboratory):
     client : of the community's contracts; quorum : keys of as many operators as must sign
     roster : of members
     generators : addresses of the meters of those that have one, by member index
-    accepted : orders that came before their slot's gate, by the slot's start; a driver that is killed has to bring them
-        again, in the same order
+    accepted : orders that came before their slot's gate, by the slot's start
     Raises NotAdopted when the members adopted another charter for a slot of the period than the rules have.
     """
 
@@ -67,7 +66,7 @@ class Exchange(Laboratory):
         self.client, self.outbox, self.domain = client, Outbox(client, quorum), client.domain
         self.roster = roster
         require_adopted(client, rules, rules.period)
-        self.accepted: dict[int, Accepted] = {}
+        self.accepted = rows.read_accepted(store)
         gates = (event for event in rules.events if isinstance(event, GateClosure))
         self._gates = {slot: gate.at for gate in gates for slot in gate.slots.starts.tolist()}
         self._tell_again()
@@ -133,22 +132,55 @@ class Exchange(Laboratory):
         return declared
 
     def accept(self, order: Signed[Order], at: int) -> tuple[Signed[Receipt], ...]:
-        """An order that arrives at `at` [unix s], before the gate of its slot: each operator's receipt for it.
+        """As `accept_all`, of one order. Raises RecordError with the reason when it is refused."""
+        (answer,) = self.accept_all([order], at)
+        if isinstance(answer, RecordError):
+            raise answer
+        return answer
 
-        Raises RecordError with the reason when it is refused; then nothing has changed.
+    def accept_all(self, orders: Iterable[Signed[Order]], at: int) -> list[tuple[Signed[Receipt], ...] | RecordError]:
+        """Orders that arrive at `at` [unix s], before the gates of their slots, one after the other.
+
+        Returns of each the operators' receipts for it, or why it is refused. What is accepted is in the store by then;
+        the same order again is given the same receipts.
         """
-        hash_struct(order.record)  # refuses what fits no field
-        slot, now = order.record.slot, max(at, self.now)
+        now, free = max(at, self.now), self._unbound()
+        opened, answers = dict[int, admission.Open](), list[tuple[Signed[Receipt], ...] | RecordError]()
+        for order in orders:
+            try:
+                answers.append(self._take(order, now, opened, free))
+            except RecordError as error:
+                answers.append(error)
+        with self.store.transaction() as connection:
+            for slot, each in opened.items():
+                first = len(self.accepted[slot].signed) if slot in self.accepted else 0
+                writing.write_orders(connection, each.accepted, first, now)
+        self.accepted |= {slot: each.accepted for slot, each in opened.items() if each.signed}
+        return answers
+
+    def _take(
+        self, order: Signed[Order], now: int, opened: dict[int, admission.Open], free: IntArray
+    ) -> tuple[Signed[Receipt], ...]:
+        struct_hash = hash_struct(order.record)  # refuses what fits no field
+        slot = order.record.slot
         gate = self._gates.get(slot)
         if gate is None:
             raise RecordError("no slot of this period begins then")
         if now >= gate:
             raise RecordError(f"the gate of its slot closed at {gate} (unix seconds)")
-        accepted, filed = self.accepted.get(slot, Accepted(slot)), self.roster.at(slot).filed
-        known = (filed, self.domain, self.rules.community, now)
-        accepted, _ = admission.accept(accepted, order, *known, self._unbound())
-        self.accepted[slot] = accepted
-        return receipt(slot, len(accepted.signed) - 1, accepted.signed[-1].hash, self.domain, self.outbox.quorum)
+        known = self.accepted.get(slot, Accepted(slot))
+        taking = opened.get(slot) or admission.Open(known, free)
+        try:
+            place = taking.take(order, self.roster.at(slot).filed, self.domain, self.rules.community, now)
+        except SignatureError:
+            raise
+        except RecordError:
+            known_place = taking.place_of(struct_hash)
+            if known_place is None:
+                raise
+            place = known_place
+        opened[slot] = taking
+        return receipt(slot, place, struct_hash, self.domain, self.outbox.quorum)
 
     def close_gate(self, closure: GateClosure, wishes: Wishes, beside: Beside = nothing) -> None:
         """See `Laboratory`; behind the orders that were accepted before come those of `wishes`."""

@@ -12,8 +12,9 @@ from commonwatt.accounts.registers import Shares
 from commonwatt.community.calendar import Slots
 from commonwatt.exchange import tables
 from commonwatt.exchange.outbox import Outgoing
-from commonwatt.exchange.states import Account, Cleared, Committed, Declared, Delivered, Missed, Settled
+from commonwatt.exchange.states import Accepted, Account, Cleared, Committed, Declared, Delivered, Missed, Settled
 from commonwatt.exchange.store import Store
+from commonwatt.exchange.tables import WAITING
 from commonwatt.market import Orders
 from commonwatt.proof import Tree, hash_struct, keccak
 from commonwatt.records import Mandate, Order, Post, Reading, Signed, Trade, Trades, Within
@@ -99,15 +100,38 @@ def read_delivered(store: Store, slot: int, meters: Sequence[bytes], revision: i
     """
     accounts = store.rows(tables.accounts, slot=slot, revision=revision)
     readings: list[Signed[Reading] | None] = [None] * len(meters)
-    for row in store.rows(tables.readings, slot=slot):
-        if row.revision <= revision:
-            record = Reading(meters[row.member], slot, row.wh_in, row.wh_out, row.sequence)
-            readings[row.member] = Signed(record, row.hash, row.signature)
+    for row in counting(store.rows(tables.readings, slot=slot), revision):
+        readings[row.member] = _reading(row, meters[row.member])
     net = np.array([row.net for row in accounts], dtype=np.int64)
     missing = frozenset(row.member for row in accounts if not row.measured)
     moved = read_credit(store, slot, revision - 1) if revision else np.zeros(1, dtype=np.int64)
     counted = read_registers(store, slot, revision).counted
     return Delivered(read_committed(store, slot), net, tuple(readings), missing, revision, moved, counted)
+
+
+def counting(rows: Sequence[Any], revision: int) -> list[Any]:
+    """Those of the readings' rows of a slot that count in a revision, by member."""
+    return list({row.member: row for row in rows if WAITING < row.revision <= revision}.values())
+
+
+def read_waiting(store: Store, slot: int, meters: Sequence[bytes]) -> dict[int, Signed[Reading]]:
+    """By member, the last reading of a slot that has come and does not count yet.
+
+    meters : address by member index
+    """
+    found: dict[int, Any] = {row.member: row for row in store.rows(tables.readings, slot=slot)}
+    return {member: _reading(row, meters[member]) for member, row in found.items() if row.revision == WAITING}
+
+
+def slots_waiting(store: Store, since: int) -> list[int]:
+    """The settled slots from `since` [unix s] on, of which a reading has come that does not count yet."""
+    c = tables.readings.c
+    query = select(c.slot).where(c.revision == WAITING, c.slot >= since, c.slot <= last_ended(store)).distinct()
+    return [slot for (slot,) in store.ask(query.order_by(c.slot))]
+
+
+def _reading(row: Any, meter: bytes) -> Signed[Reading]:
+    return Signed(Reading(meter, row.slot, row.wh_in, row.wh_out, row.sequence), row.hash, row.signature)
 
 
 def read_credit(store: Store, slot: int, revision: int) -> IntArray:
@@ -157,6 +181,18 @@ def read_declared(store: Store, slot: int) -> Declared:
     signed = tuple(order_of_row(row, accounts[row.member]) for row in rows)
     places = tuple(o.position for o in rows if o.counts)
     return Declared(slot, Orders(*columns), signed, (), tuple(o.member for o in rows), places)
+
+
+def read_accepted(store: Store) -> dict[int, Accepted]:
+    """The orders that have come for slots whose gate is not closed, by the slot's start."""
+    later = select(tables.orders.c.slot).where(tables.orders.c.slot > last_closed(store)).distinct()
+    found = {}
+    for (slot,) in store.ask(later):
+        declared = read_declared(store, slot)
+        sides = [order.record.side for order in declared.signed]
+        last = {(member, side): place for place, (member, side) in enumerate(zip(declared.members, sides, strict=True))}
+        found[slot] = Accepted(slot, declared.signed, declared.members, last)
+    return found
 
 
 def any_replaced(store: Store, slot: int) -> bool:

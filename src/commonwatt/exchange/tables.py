@@ -1,14 +1,14 @@
 """The tables of the exchange's store: orders, trades, readings, posts, and a journal of what was done when.
 
 A slot that was settled anew has one post, one set of trades and one account per revision; `settled` has the number of
-the last. A reading has the revision from which it counts, until another one of its member does. Posts are numbered as
-the ledger is told them.
+the last. Posts are numbered as the ledger is told them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
 
@@ -53,12 +53,13 @@ mandates = _table(
     ["account", "agent", "hash", "signature"],
     ["text"],
 )
-# By arrival; `counts` is 0 where another order replaced this one, or it cancels one, or it was void at the gate. Where
-# the signature is that of a basket, this has `count` orders; of one that was signed alone, or not at all, it has 0.
+# By arrival, at `at` [unix s]; `counts` is 0 where another order replaced this one, or it cancels one, or it was void
+# at the gate. Where the signature is that of a basket, this has `count` orders; of one that was signed alone, or not at
+# all, it has 0.
 orders = _table(
     "orders",
     ["slot", "position"],
-    ["member", "side", "wh", "limit", "expiry", "nonce", "counts", "first", "count", "place"],
+    ["at", "member", "side", "wh", "limit", "expiry", "nonce", "counts", "first", "count", "place"],
     ["hash", "signature", "siblings"],
     ["text"],
 )
@@ -70,7 +71,13 @@ trades = _table(
     ["stage", "buyer", "seller", "wh", "settled", "price"],
     ["buy_order", "sell_order", "hash"],
 )
-readings = _table("readings", ["slot", "member", "revision"], ["wh_in", "wh_out", "sequence"], ["hash", "signature"])
+# Every reading that was believed. `revision` is WAITING until it counts; of those that count the highest number does.
+readings = _table(
+    "readings", ["slot", "member", "sequence"], ["revision", "at", "wh_in", "wh_out"], ["hash", "signature"]
+)
+WAITING: Final = -1
+_waits = readings.c.revision == WAITING
+Index("readings_waiting", readings.c.slot, sqlite_where=_waits, postgresql_where=_waits)
 generators = _table("generators", ["slot", "member"], ["wh_in", "wh_out", "sequence"], ["hash", "signature"])
 settled = _table("settled", ["slot"], ["revision"])
 accounts = _table("accounts", ["slot", "revision", "member"], ["measured", "net", "ahead", "after", "grid", "credit"])
