@@ -244,8 +244,10 @@ def _note_cuts(connection: Connection, slot: int, settled: IntArray, agreed: Int
     """Day-ahead trades stand in the store since the gate; now it is known how much of each was delivered and paid."""
     changed = np.flatnonzero(settled != agreed).tolist()
     if changed:
-        statement = "UPDATE trades SET settled = ? WHERE slot = ? AND revision = 0 AND number = ?"
-        connection.exec_driver_sql(statement, [(int(settled[number]), slot, number) for number in changed])
+        trades = tables.trades
+        which = (trades.c.slot == slot) & (trades.c.revision == 0) & (trades.c.number == bindparam("of"))
+        cut = update(trades).where(which).values(settled=bindparam("to"))
+        connection.execute(cut, [{"to": int(settled[number]), "of": number} for number in changed])
 
 
 def _order_row(place: int, member: int, signed: Signed[Order], at: int, *, counts: bool) -> tuple[object, ...]:
