@@ -1,6 +1,6 @@
 """Keccak-256 as Ethereum uses it, in MicroPython's viper: words of 32 bits, as the ESP32-S3 has them.
 
-Source: G. Bertoni et al., The Keccak reference, version 3.0, 2011; padding as in Ethereum (first bit 1, not SHA-3's 01).
+Source: G. Bertoni et al., The Keccak reference, version 3.0, 2011; padded as in Ethereum, with a 1, not SHA-3's 01.
 """
 
 from array import array

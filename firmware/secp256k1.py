@@ -2,8 +2,8 @@
 
 A multiple of the generator is the sum of 64 entries of a table, one for each half byte of the scalar. Making the table
 takes an ESP32-S3 minutes, so the build makes it (`tools/build_firmware.py`) and it is read from flash, entry by entry.
-After each of these 64 windows `pause` is called: a signature takes the better part of a second there, and the relay must
-not wait for it. Not constant time.
+After each of these 64 windows `pause` is called: a signature takes the better part of a second there, and the relay
+must not wait for it. Not constant time.
 
 Points are in Jacobian coordinates: (x, y, z) stands for (x/z², y/z³), and None for the point at infinity.
 Sources: SEC 1 and SEC 2, version 2.0; formulas madd-2007-bl and dbl-2009-l of the Explicit-Formulas Database;
@@ -123,7 +123,7 @@ def _multiple(number, pause):
 
 
 def _add_affine(point, entry):
-    """A point plus an entry of the table. Never called for two that are equal or opposite: lower windows add up to less."""
+    """A point plus an entry of the table, which it never equals or opposes: lower windows add up to less."""
     x2, y2 = int.from_bytes(entry[:32], "big"), int.from_bytes(entry[32:], "big")
     if point is None:
         return x2, y2, 1
