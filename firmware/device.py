@@ -230,7 +230,8 @@ class Device:
                 self._relay.set(event[1])
             elif event[0] == "report":
                 report = dict(zip(("number", "mwh", "reason"), event[1:]))
-                self.reports = [*(each for each in self.reports if each != report), report][-REPORTS:]
+                self.reports = [each for each in self.reports if each != report][1 - REPORTS :]
+                self.reports.append(report)
             else:
                 print("Demand", event[1], "is refused:", event[2])
             self.changed = True

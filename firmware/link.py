@@ -11,15 +11,16 @@ from binascii import hexlify
 from controller import reconnect_in
 from mqtt import Client
 
-# Readings in one message, and how long until they are sent again where nobody acknowledges them.
-TOGETHER, RESEND_MS = 10, 30000
+# Readings in one message.
+TOGETHER = 10
 OFFLINE = b'{"online": false}'
 
 
 class Link:
     """Keeps a device in touch with its broker.
 
-    config : host, port, user and password under "broker"; live_ms : between two messages on `live`
+    config : host, port, user and password under "broker"
+    live_ms : between two messages on `live`; resend_ms : until readings are sent again that nobody acknowledged
     tls : None, or the context and the name in the broker's certificate
     """
 
@@ -27,7 +28,7 @@ class Link:
         broker = config["broker"]
         name = "0x" + hexlify(device.meter).decode()
         self._device, self._base = device, "cw/" + name + "/"
-        self._live_ms = config.get("live_ms", 10000)
+        self._live_ms, self._resend_ms = config.get("live_ms", 10000), config.get("resend_ms", 30000)
         self._client = Client(
             (broker["host"], broker["port"]),
             name,
@@ -95,7 +96,7 @@ class Link:
         numbers = self._device.flash.oldest(TOGETHER)
         now = self._device.clock.ms()
         still = [number for number in self._sent if number in numbers]
-        if not numbers or (still and now - self._sent_at < RESEND_MS):
+        if not numbers or (still and now - self._sent_at < self._resend_ms):
             return
         numbers, text = self._device.waiting(TOGETHER)
         self._sent, self._sent_at = numbers, now

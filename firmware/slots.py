@@ -16,7 +16,7 @@ class Slots:
         self._last, self._mark, self._next = state or (None, None, 0)
 
     def state(self):
-        """What a reboot must not forget, for JSON: last sample, values at the last boundary, first slot still to make."""
+        """What a reboot must not forget, for JSON: last sample, values at the last boundary, next slot to make."""
         return self._last, self._mark, self._next
 
     def made(self, slot):
