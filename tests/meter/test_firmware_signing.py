@@ -36,9 +36,7 @@ def test_a_reading_is_signed_with_the_same_bytes(
 ) -> None:
     key, domain = Key(secret), Domain(chain, b"\x09" * 20)
     signed = sign(domain, Reading(key.address, slot, wh_in, wh_out, number), key)
-    found = errands.ask(
-        "readings.sign_reading", secret, domain.separator, key.address, slot, wh_in, wh_out, number
-    )
+    found = errands.ask("readings.sign_reading", secret, domain.separator, key.address, slot, wh_in, wh_out, number)
     assert unhex(found) == signed.signature
 
 
@@ -68,9 +66,7 @@ def test_a_signature_pauses_after_each_window(errands: Errands) -> None:
 
 @given(SECRETS, COUNTS, COUNTS, COUNTS)
 @dear(2)
-def test_a_demand_is_known_by_who_signed_it(
-    errands: Errands, secret: bytes, number: int, mwh: int, until: int
-) -> None:
+def test_a_demand_is_known_by_who_signed_it(errands: Errands, secret: bytes, number: int, mwh: int, until: int) -> None:
     key, domain, meter = Key(secret), Domain(9, b"\x09" * 20), b"\x05" * 20
     signed = sign(domain, Demand(meter, number, mwh, until), key)
     asked = ("readings.demanded_by", domain.separator, meter, number, mwh, until, signed.signature)
