@@ -114,5 +114,6 @@ class Link:
                 self._device.clock.set(given["time"])
             if topic == self._base + "ack":
                 self._device.acknowledged(given)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, MemoryError, RuntimeError) as error:
+            # Brackets in brackets take more memory than there is, or more depth.
             print("A message on", topic, "cannot be read:", error)

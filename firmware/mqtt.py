@@ -9,7 +9,8 @@ import asyncio
 KEEPALIVE_S = 30
 # How long the broker may take for an answer; a meter's Wi-Fi may be slow, and nothing waits for it but the next try.
 ANSWER_S = 20
-# Nothing that a meter is sent is longer; who sends more than this is no broker of ours, or wants the memory.
+# Nothing that a meter has to read is longer, and what is would fill its memory: it is thrown away, but acknowledged, or
+# the broker would bring it again after each new connection.
 LARGEST = 4096
 
 _CONNECT, _CONNACK, _PUBLISH, _PUBACK, _SUBSCRIBE, _SUBACK, _PINGREQ = 1, 2, 3, 4, 8, 9, 12
@@ -51,7 +52,7 @@ class Client:
             tasks = [asyncio.create_task(_until_it_breaks(part, end)) for part in parts]
             await end.event.wait()
             raise OSError(end.answer)
-        except (EOFError, asyncio.TimeoutError) as error:
+        except (EOFError, ValueError, asyncio.TimeoutError) as error:
             raise OSError(_sentence(error))
         finally:
             self._writer = None
@@ -109,7 +110,10 @@ class Client:
             end = 2 + int.from_bytes(body[:2], "big")
             qos = flags >> 1 & 3
             payload = end + 2 if qos else end
-            self._heard(body[2:end].decode(), body[payload:], bool(flags & 1))
+            if len(body) > LARGEST:
+                print("A message on", body[2:end].decode(), "is longer than a meter takes.")
+            else:
+                self._heard(body[2:end].decode(), body[payload:], bool(flags & 1))
             if qos:
                 await self._send(_PUBACK, 0, body[end:payload], 0)
         elif kind in (_PUBACK, _SUBACK):
@@ -123,10 +127,15 @@ class Client:
         writer = self._writer
         if writer is None:
             raise OSError("There is no connection to the broker.")
-        waiting = self._waiting[number] = _Waiting() if number else None
+        waiting = _Waiting()
+        if number:
+            self._waiting[number] = waiting
         async with self._sending:
-            writer.write(_framed(kind, flags, body))
-            await writer.drain()
+            try:
+                writer.write(_framed(kind, flags, body))
+                await writer.drain()
+            except ValueError as error:
+                raise OSError(_sentence(error))
         if not number:
             return b""
         try:
@@ -172,7 +181,8 @@ def _sentence(error):
         return "The broker did not answer in time."
     if isinstance(error, OSError):
         return str(error)
-    return "What was called does not answer as an MQTT broker."
+    # Streams over TLS raise ValueError for a certificate that is not the right one, with lines for each fault.
+    return "This is not the broker that was meant: " + " ".join(str(error).split())
 
 
 def _connect(name, user, password, will):
@@ -189,7 +199,7 @@ def _connect(name, user, password, will):
 
 
 async def _packet(reader):
-    """The next packet: kind, flags and body."""
+    """The next packet: kind, flags and body, of which at most LARGEST + 1 bytes."""
     first = (await reader.readexactly(1))[0]
     length = shift = 0
     while True:
@@ -200,9 +210,12 @@ async def _packet(reader):
             break
         if shift > 21:
             raise OSError("What was called does not answer as an MQTT broker.")
-    if length > LARGEST:
-        raise OSError(f"The broker sent a message of {length} bytes; a meter takes {LARGEST}.")
-    return first >> 4, first & 15, await reader.readexactly(length) if length else b""
+    # One byte more than is taken tells that there were others.
+    body = await reader.readexactly(min(length, LARGEST + 1)) if length else b""
+    left = length - len(body)
+    while left:
+        left -= len(await reader.readexactly(min(left, LARGEST)))
+    return first >> 4, first & 15, body
 
 
 def _framed(kind, flags, body):

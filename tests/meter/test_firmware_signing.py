@@ -64,6 +64,11 @@ def test_a_signature_pauses_after_each_window(errands: Errands) -> None:
     assert errands.ask("pauses", b"\x07" * 32, bytes(32)) >= 64
 
 
+def test_a_reading_is_signed_within_15_milliseconds(errands: Errands) -> None:
+    arguments = [b"\x07" * 32, bytes(32), bytes(20), 900, 10, 0, 1]
+    assert errands.ask("cpu_milliseconds", "@readings.sign_reading", arguments, 20) <= 15
+
+
 @given(SECRETS, COUNTS, COUNTS, COUNTS)
 @dear(2)
 def test_a_demand_is_known_by_who_signed_it(errands: Errands, secret: bytes, number: int, mwh: int, until: int) -> None:
