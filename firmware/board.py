@@ -6,8 +6,8 @@ import machine
 import network
 import sensors
 
-# The ESP32 counts from 2000-01-01.
-_EPOCH = 946684800
+# The ESP32 counts from 2000-01-01, other ports from 1970-01-01.
+_EPOCH = 946684800 if time.gmtime(0)[0] == 2000 else 0
 
 
 class Relay:
@@ -45,5 +45,5 @@ def watchdog():
 
 
 def _date(unix):
-    year, month, day, hour, minute, second, weekday, _ = time.gmtime(unix - _EPOCH)
+    year, month, day, hour, minute, second, weekday = time.gmtime(unix - _EPOCH)[:7]
     return year, month, day, weekday, hour, minute, second, 0

@@ -72,14 +72,16 @@ class Device:
         self._sequence = max(kept.get("sequence", 0), flash.newest)
         self._demand, self.reports = kept.get("demand"), kept.get("reports", [])
         self._resumed, self._told_of = self._demand is None, ""
-        self._due, self._arrived = [], []
+        self._due, self._arrived = kept.get("due", []), []
         self._sampled = self._saved = clock.ms()
         self._shown = clock.ms(), self._registers[0] - self._registers[1]
         self.figures = None, None, None
         self.changed = True
         if flash.newest:
-            # The power went between keeping the reading and saving that it was made.
-            self._slots.made(json.loads(flash.get(flash.newest))["slot"])
+            # The power may have gone between keeping the reading and saving that it was made.
+            newest = json.loads(flash.get(flash.newest))["slot"]
+            self._slots.made(newest)
+            self._due = [due for due in self._due if due[0] != newest]
         if "controller" in kept:
             controller.restore(kept["controller"])
         relay.set(False)
@@ -105,15 +107,15 @@ class Device:
             self.tick()
 
     def work(self):
-        """Sign what is due, and see to the demands that arrived."""
-        while self._due:
-            self._sign(*self._due.pop(0))
+        """Sign the oldest slot that is due, and see to the oldest demand that arrived."""
+        if self._due:
+            self._sign(*self._due[0])
         if self.clock.unix_ms() is None:
             return
         if not self._resumed:
             self._resumed = True
             self._take_up(*self._demand)
-        while self._arrived:
+        if self._arrived:
             self._judge(self._arrived.pop(0))
 
     def demanded(self, given):
@@ -172,6 +174,7 @@ class Device:
             "sequence": self._sequence,
             "registers": self._registers,
             "slots": self._slots.state(),
+            "due": self._due,
             "controller": self.controller.state(),
             "demand": self._demand,
             "reports": self.reports,
@@ -196,6 +199,7 @@ class Device:
             "sequence": number,
             "signature": _hex(signature),
         }))  # fmt: skip
+        self._due.pop(0)
         self.save()
 
     def _judge(self, given):

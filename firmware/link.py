@@ -13,6 +13,8 @@ from mqtt import Client
 
 # Readings in one message.
 TOGETHER = 10
+# 2100-01-01: a time [unix s] from there on is a mistake.
+LATEST = 4102444800
 OFFLINE = b'{"online": false}'
 
 
@@ -109,8 +111,8 @@ class Link:
             if topic == self._base + "demand":
                 self._device.demanded(given)
                 return
-            # A time that was retained is of some time ago.
-            if not retained and type(given["time"]) is int:
+            # A time that was retained is of some time ago. What is no integer is no longer exact on the ESP32.
+            if not retained and type(given["time"]) is int and 0 < given["time"] < LATEST:
                 self._device.clock.set(given["time"])
             if topic == self._base + "ack":
                 self._device.acknowledged(given)

@@ -33,7 +33,7 @@ def main():
     else:
         relay = Unwired()
         sensor = sensors.Simulated(relay, **config.get("simulated", {}))
-    flash = Flash(os.getcwd().rstrip("/"), config.get("keep", 700))
+    flash = Flash(os.getcwd().rstrip("/"), config.get("keep", 672))
     controller = Controller(Limits(**config.get("limits", {})))
     clock = Clock(time.ticks_ms, time.ticks_diff)
     device = Device(config, flash, flash.secret(os.urandom), sensor, relay, controller, clock)

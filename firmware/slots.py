@@ -20,7 +20,7 @@ class Slots:
         return self._last, self._mark, self._next
 
     def made(self, slot):
-        """A slot [unix s] has been made, so neither it nor one before it is made again."""
+        """A slot [unix s] has been made, so neither it nor one before it is made again by a clock that goes on."""
         self._next = max(self._next, slot * 1000 + self._step)
 
     def take(self, at, energy_in, energy_out):
@@ -37,6 +37,9 @@ class Slots:
         self._last = at, energy_in, energy_out
         if last is None or not 0 < at - last[0] <= GAP_MS:
             self._mark = None
+            if last is not None and at < last[0]:
+                # The clock was wrong, and so were the slots made by it: those that come again correct them.
+                self._next = 0
             return []
         found = []
         boundary = last[0] + self._step - (last[0] - self._offset) % self._step

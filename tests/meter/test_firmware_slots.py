@@ -82,13 +82,28 @@ def test_samples_two_minutes_apart_are_the_furthest_that_say_what_lay_between(
     assert len(slots(errands, [(start - 1, 0, 0), *((at, 0, 0) for at in times)])) == count
 
 
-@given(st.lists(st.tuples(st.integers(-400_000, 400_000), st.integers(0, 9_000), st.integers(0, 9_000)), max_size=80))
-def test_whatever_the_clock_does_no_slot_comes_twice_or_is_negative(errands: Errands, steps: list[Sample]) -> None:
-    found = slots(errands, samples_of(steps), seconds=60)
+@given(st.lists(st.tuples(st.integers(-119_999, 400_000), st.integers(0, 9_000), st.integers(0, 9_000)), max_size=80))
+def test_while_the_clock_jumps_by_less_than_two_minutes_no_slot_comes_twice_or_is_negative(
+    errands: Errands, steps: list[Sample]
+) -> None:
+    samples = samples_of(steps)
+    latest = itertools.accumulate((at for at, _, _ in samples), max)
+    found = slots(
+        errands, [sample for sample, at in zip(samples, latest, strict=True) if sample[0] > at - 120_000], seconds=60
+    )
     starts = [start for start, _, _ in found]
     assert starts == sorted(set(starts))
     assert all(wh_in >= 0 and wh_out >= 0 for _, wh_in, wh_out in found)
     assert all(start % 60 == OFFSET % 60 for start in starts)
+
+
+def test_slots_of_a_clock_that_was_wrong_come_again_when_it_is_put_right(errands: Errands) -> None:
+    start = FIRST - (FIRST - OFFSET) % SECONDS
+    seen = [(at * 1000, 0, 0) for at in range(start + 86_400 - 60, start + 86_400 + 2 * SECONDS + 60, 60)]
+    right = [(at * 1000, 0, 0) for at in range(start - 60, start + 86_400 + 2 * SECONDS + 60, 60)]
+    found = [slot[0] for slot in slots(errands, [*seen, *right])]
+    assert found[:2] == [start + 86_400, start + 86_400 + SECONDS]
+    assert found[2:] == list(range(start, start + 86_400 + 2 * SECONDS, SECONDS))
 
 
 def test_what_was_made_before_is_not_made_again(errands: Errands) -> None:
