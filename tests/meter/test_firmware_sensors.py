@@ -46,7 +46,7 @@ def test_the_homes_energy_is_counted_in_each_direction_and_nothing_is_lost_betwe
 
 
 def test_a_simulated_home_draws_more_while_its_relay_is_on(errands: Errands) -> None:
-    errands.ask("Ticks", 0, keep="ticks")
+    errands.ask("Ticks", keep="ticks")
     errands.ask("Relay", "@ticks", keep="relay")
     errands.ask("sensors.Simulated", "@relay", 230_000, [4000, -2000], 10_000, keep="sensor")
     assert errands.ask("@sensor.sample", 0) == [230_000, 0, None]
