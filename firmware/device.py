@@ -73,6 +73,8 @@ class Device:
         self._demand, self.reports = kept.get("demand"), kept.get("reports", [])
         self._resumed, self._told_of = self._demand is None, ""
         self._due, self._arrived = kept.get("due", []), []
+        # The highest number that somebody was handed since the start.
+        self._handed = 0
         self._sampled = self._saved = clock.ms()
         self._shown = clock.ms(), self._registers[0] - self._registers[1]
         self.figures = None, None, None
@@ -124,13 +126,14 @@ class Device:
             self._arrived.append(given)
 
     def acknowledged(self, given):
-        """Forget the readings that the exchange's acknowledgement [dict] names."""
-        refused = [each["sequence"] if isinstance(each, dict) else each for each in given.get("refused", ())]
-        self.flash.drop(given["upto"], refused)
+        """Forget the readings that the exchange's acknowledgement [dict] names, of those that were sent to it."""
+        refused = [each["sequence"] for each in given["refused"]]
+        self.flash.drop(min(given["upto"], self._handed), [each for each in refused if each <= self._handed])
 
     def waiting(self, count):
         """Up to so many readings that wait to be acknowledged: their numbers, and the text of their list."""
         numbers = self.flash.oldest(count)
+        self._handed = max(self._handed, numbers[-1] if numbers else 0)
         return numbers, "[" + ",".join(self.flash.get(number) for number in numbers) + "]"
 
     def live(self):

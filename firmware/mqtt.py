@@ -60,7 +60,8 @@ class Client:
                 task.cancel()
             self._give_up()
             if writer is not None:
-                writer.close()
+                # This closes the socket; `close` does nothing in MicroPython.
+                await writer.wait_closed()
 
     async def publish(self, topic, payload, qos=0, retain=False):
         """Send payload [bytes]; with QoS 1, wait until the broker has it."""

@@ -250,12 +250,21 @@ def test_what_is_acknowledged_is_forgotten_and_its_number_is_not_used_again(mete
     meter.boot()
     meter.run(22_000)
     last = meter.readings()[-1].sequence
-    meter.ask("@device.acknowledged", {"upto": last - 2, "refused": [last]})
+    meter.ask("@device.acknowledged", {"upto": last - 2, "refused": [{"sequence": last, "why": "It is late."}]})
     assert [reading.sequence for reading in meter.readings()] == [last - 1]
     meter.ask("@device.acknowledged", {"upto": last, "refused": []})
     meter.boot(told=NOW + 24)
     meter.run(10_000)
     assert meter.readings()[0].sequence == last + 1
+
+
+def test_nothing_that_was_not_sent_is_acknowledged(meter: Meter) -> None:
+    meter.boot()
+    meter.run(14_000)
+    kept = [reading.sequence for reading in meter.readings()]
+    meter.run(8_000)
+    meter.ask("@device.acknowledged", {"upto": 10**9, "refused": [{"sequence": kept[-1] + 1, "why": "It is unknown."}]})
+    assert [reading.sequence for reading in meter.readings()] == [kept[-1] + 1, kept[-1] + 2]
 
 
 def test_a_fault_opens_the_relay_and_a_demand_of_who_knows_of_it_closes_it_again(meter: Meter) -> None:
