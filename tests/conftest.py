@@ -23,6 +23,8 @@ from report_runs import silent as silent
 from report_runs import small as small
 from report_runs import week as week
 from report_runs import with_ledger as with_ledger
+from services import mosquitto as mosquitto
+from services import postgres as postgres
 from shell import said as said
 from stopped_days import struck as struck
 from two_worlds import false_world as false_world

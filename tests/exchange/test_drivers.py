@@ -60,7 +60,7 @@ class Service:
         self._post([json.dumps(order_json(order)) for slot in wishes.signed for order in slot], shuffled=self.at_once)
         orders = [order_of(json.loads(await self.inbox.get())) for slot in wishes.signed for _ in slot]
         signed = tuple(
-            tuple(order for order in orders if order.record.slot == slot) for slot in event.day.starts.tolist()
+            tuple(order for order in orders if order.record.slot == slot) for slot in event.slots.starts.tolist()
         )
         if self.at_once:
             for order in orders:
@@ -80,14 +80,14 @@ class Service:
         self.receipts += [receipt.record for receipt in given]
 
     async def _slot(self, event: SlotEnd) -> None:
-        slot = event.at - self.exchange.rules.period.seconds
-        flows = self.homes.deliver(self.exchange.committed[slot], event.place)
-        counted = self.homes.read(slot, flows["net"], event.place).signed
+        slot = event.slot
+        flows = self.homes.deliver(self.exchange.committed[slot])
+        counted = self.homes.read(slot, flows["net"]).signed
         came = [reading for reading in counted if reading]
         self._post([json.dumps(signed_json(reading)) for reading in came])
         readings = [received(await self.inbox.get()) for _ in came]
         by_meter = {reading.record.meter: reading for reading in readings}
-        told = Readings(flows["net"] * 0, tuple(by_meter[meter] for meter in self.exchange.meters))
+        told = Readings(flows["net"] * 0, tuple(by_meter[meter] for meter in self.exchange.meters_of(slot)))
         self.exchange.end_slot(event, told, partial(self.homes.keep_flows, slot, flows))
 
     def _post(self, messages: list[str], *, shuffled: bool = True) -> None:

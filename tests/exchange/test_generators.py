@@ -102,7 +102,7 @@ BAD: dict[str, tuple[dict[int, Signed[Reading]], str]] = {
     "missing": ({}, "no reading came"),
     "of another key": ({5: replace(reading(2), record=replace(reading(2).record, meter=METERS[5]))}, "is signed by"),
     "of another generator": ({5: reading(2)}, "is signed by"),
-    "repeated": ({5: reading(5, sequence=7)}, "sent reading number 7 again; the next is 8 or later"),
+    "not numbered": ({5: reading(5, sequence=0)}, "sent reading number 0 again; the next is 1 or later"),
     "replayed from another ledger": (
         {5: SimulatedMeter(KEYS[5], Domain(1, bytes(20))).read(SLOT, 0, 700, 8)},
         "is signed by",
@@ -118,14 +118,14 @@ BAD: dict[str, tuple[dict[int, Signed[Reading]], str]] = {
 @pytest.mark.parametrize("name", BAD)
 def test_a_reading_that_cannot_be_believed_is_left_out_alone(name: str) -> None:
     bad, reason = BAD[name]
-    found = witnessed({2: reading(2), **bad}, METERS, SLOT, 7, DOMAIN)
+    found = witnessed({2: reading(2), **bad}, METERS, SLOT, DOMAIN)
     assert dict(found.believed) == {2: reading(2)}
     assert found.refused.keys() == {5}
     assert reason in found.refused[5]
 
 
 def test_a_reading_of_no_generator_is_not_looked_at() -> None:
-    found = witnessed({2: reading(2), 5: reading(5), 9: reading(5)}, METERS, SLOT, 7, DOMAIN)
+    found = witnessed({2: reading(2), 5: reading(5), 9: reading(5)}, METERS, SLOT, DOMAIN)
     assert found.believed.keys() == {2, 5}
     assert not found.refused
 
@@ -163,8 +163,8 @@ def test_a_home_is_not_settled_by_its_generator_s_meter(tmp_path: Path) -> None:
         homes, event = homes_of(run), run.exchange.next
     assert event
     slot = event.at - 3600
-    net = homes.deliver(run.exchange.committed[slot], 0)["net"]
-    honest = homes.read(slot, net, 0)
+    net = homes.deliver(run.exchange.committed[slot])["net"]
+    honest = homes.read(slot, net)
     swapped = (homes.generators[SUN].read(slot, 0, int(-net[SUN]), 1), *honest.signed[1:])
     with pytest.raises(SignatureError):
         run.exchange.end_slot(event, Readings(net, swapped))  # type: ignore[arg-type]

@@ -41,7 +41,7 @@ def close_late(simulation: Simulation, missed: int) -> None:
     """Bring the gate half a minute before the last slot that is missed."""
     event = simulation.exchange.next
     assert isinstance(event, GateClosure)
-    late = replace(event, at=int(event.day.starts[missed - 1]) - 30)
+    late = replace(event, at=int(event.slots.starts[missed - 1]) - 30)
     homes = homes_of(simulation)
     wishes = homes.declare(late, simulation.exchange.committed)
     simulation.exchange.close_gate(late, wishes, partial(homes.keep_plans, late))

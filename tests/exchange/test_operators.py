@@ -30,7 +30,7 @@ def test_a_quorum_of_them_settles_a_day(tmp_path: Path) -> None:
     # Each of them can send, should the first one be gone.
     assert all(exchange.client.node.balance(key.address) > 0 for key in keys.operators)
     quorum = {key.address for key in keys.operators[:3]}
-    posts = rows.read_posts(result.exchange.store)
+    posts = [post for _, post in rows.read_posts(result.exchange.store)]
     assert len(posts) == 8
     for message in posts:
         digest = exchange.domain.digest(hash_struct(message.post))

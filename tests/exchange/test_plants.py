@@ -178,8 +178,9 @@ def test_owners_carry_what_a_plant_draws(tmp_path: Path, monkeypatch: pytest.Mon
     homes, drawn = homes_of(simulation), 700
     read = homes.read
 
-    def drawing(slot: int, net: IntArray, place: int) -> Readings:
-        return read(slot, np.where((np.arange(len(net)) == BARN) & (place < 2), drawn, net), place)
+    def drawing(slot: int, net: IntArray) -> Readings:
+        early = simulation.rules.place(slot) < 2
+        return read(slot, np.where((np.arange(len(net)) == BARN) & early, drawn, net))
 
     monkeypatch.setattr(homes, "read", drawing)
     result = simulation.run()

@@ -158,9 +158,8 @@ def day(tmp_path: Path) -> Iterator[Simulation]:
 
 def gap(day: Simulation) -> tuple[int, int, int]:
     """Start and place of a slot in which one home was silent, and that home; such a reading changes what settles."""
-    period = day.rules.period
     for row in day.store.rows(tables.accounts, measured=0):
-        place = (row.slot - period.start) // period.seconds
+        place = day.rules.place(row.slot)
         alone = len(day.store.rows(tables.accounts, slot=row.slot, measured=0)) == 1
         if alone and any(row.member in (t.buyer, t.seller) for t in day.store.rows(tables.trades, slot=row.slot)):
             return row.slot, place, row.member
@@ -171,9 +170,8 @@ def everything(day: Simulation) -> list[list[object]]:
     return [list(map(tuple, day.store.rows(table))) for table in (tables.accounts, tables.posts, tables.journal)]
 
 
-def read(day: Simulation, place: int, *members: int) -> Readings:
-    slot = int(day.rules.period.starts[place])
-    return homes_of(day).read_late(slot, place, frozenset(members))
+def read(day: Simulation, slot: int, *members: int) -> Readings:
+    return homes_of(day).read_late(slot, frozenset(members))
 
 
 def test_a_silent_home_settles_nothing_and_its_partners_meet_the_utility(day: Simulation) -> None:
@@ -197,13 +195,14 @@ def test_a_reading_that_comes_settles_the_slot_anew_and_committed_trades_stay(da
     slot, place, silent = gap(day)
     exchange = exchange_of(day)
     before, balances = rows_of(day, slot), exchange.client.balances()
-    assert exchange.correct(Correction(exchange.now + 3 * 3600, place), read(day, place, silent))
+    assert exchange.correct(Correction(exchange.now + 3 * 3600, slot), read(day, slot, silent))
     exchange.outbox.finalise_due()
     after = rows_of(day, slot)
     credit = {row.member: row.credit for row in before}
     moved_by = {row.member: row.credit - credit[row.member] for row in after}
     waiting = exchange.client.balances() - balances
     assert [row.revision for row in after] == [1, 1, 1]
+    assert before == day.store.rows(tables.accounts, slot=slot, revision=0)
     assert all(row.measured for row in after)
     assert any(moved_by.values())
     assert sum(moved_by.values()) == 0
@@ -223,7 +222,7 @@ def test_a_reading_that_comes_settles_the_slot_anew_and_committed_trades_stay(da
 
 
 def rows_of(day: Simulation, slot: int) -> list[Any]:
-    return day.store.rows(tables.accounts, slot=slot)
+    return day.store.rows(tables.accounts, slot=slot, revision=rows.revision_of(day.store, slot) or 0)
 
 
 @pytest.mark.parametrize(
@@ -232,11 +231,11 @@ def rows_of(day: Simulation, slot: int) -> list[Any]:
         ("early", "cannot be corrected before it is settled"),
         ("open", "can be corrected when it is final"),
         ("late", "could be corrected until"),
-        ("repeated", "counts already; a meter signs one"),
+        ("repeated", "counts already; only a higher number corrects it"),
         ("nothing", "There is no reading to correct"),
         ("foreign", "is signed by"),
         ("another slot", "where slot"),
-        ("replayed", "again; the next is"),
+        ("not numbered", "again; the next is"),
         ("overflowing", "reports more than"),
     ],
 )
@@ -244,29 +243,28 @@ def test_what_cannot_correct_a_slot_is_refused_in_one_sentence_and_changes_nothi
     day: Simulation, tmp_path: Path, wrong: str, sentence: str
 ) -> None:
     slot, place, silent = gap(day)
-    exchange, good = exchange_of(day), read(day, place, silent)
+    exchange, good = exchange_of(day), read(day, slot, silent)
     at, meter = exchange.now + 3 * 3600, homes_of(day).meters[silent]
-    readings, correction = good, Correction(at, place)
+    readings, correction = good, Correction(at, slot)
     if wrong == "early":
         with short_days():
             day = begin(tmp_path / "early", text(silent="30 %"))
         day.advance()
         exchange = exchange_of(day)
     elif wrong == "open":
-        place = day.rules.period.count - 1
-        correction = Correction(exchange.now, place)
+        correction = Correction(exchange.now, int(day.rules.period.starts[-1]))
     elif wrong == "late":
-        correction = Correction(slot + 3600 + 7 * 86_400 + 1, place)
+        correction = Correction(slot + 3600 + 7 * 86_400 + 1, slot)
     elif wrong == "repeated":
-        readings = read(day, place, 0, 1, 2)
+        readings = read(day, slot, 0, 1, 2)
     elif wrong == "nothing":
-        readings = read(day, place)
+        readings = read(day, slot)
     else:
         other = homes_of(day).meters[(silent + 1) % 3]
         forged = {
             "foreign": other.read(slot, 100, 0, place + 1),
             "another slot": meter.read(slot + 3600, 100, 0, place + 1),
-            "replayed": meter.read(slot, 100, 0, place),
+            "not numbered": meter.read(slot, 100, 0, 0),
             "overflowing": meter.read(slot, MAX_ORDER_WH + 1, 0, place + 1),
         }[wrong]
         readings = replace(good, signed=tuple(forged if signed else None for signed in good.signed))
@@ -277,15 +275,15 @@ def test_what_cannot_correct_a_slot_is_refused_in_one_sentence_and_changes_nothi
     if wrong == "early":
         day.close()
     else:
-        assert exchange.correct(Correction(at, gap(day)[1]), good)
+        assert exchange.correct(Correction(at, gap(day)[0]), good)
 
 
 def test_nothing_is_corrected_once_the_bills_are_anchored(day: Simulation) -> None:
-    slot, place, silent = gap(day)
+    slot, _, silent = gap(day)
     exchange, result = exchange_of(day), day.run()
     before = everything(day)
     with pytest.raises(RecordError, match=f"The bills with slot {slot} are anchored"):
-        exchange.correct(Correction(exchange.now + 3 * 3600, place), read(day, place, silent))
+        exchange.correct(Correction(exchange.now + 3 * 3600, slot), read(day, slot, silent))
     assert everything(day) == before
     for bill in proven(result.books, result.bills):
         verify_bill(bill, exchange.client)
@@ -294,9 +292,9 @@ def test_nothing_is_corrected_once_the_bills_are_anchored(day: Simulation) -> No
 def test_a_correction_waits_until_everybody_can_pay_what_it_takes_back(
     day: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, place, silent = gap(day)
+    slot, _, silent = gap(day)
     exchange = exchange_of(day)
-    correction, readings = Correction(exchange.now + 3 * 3600, place), read(day, place, silent)
+    correction, readings = Correction(exchange.now + 3 * 3600, slot), read(day, slot, silent)
     before = everything(day)
     exchange.before(correction)
     with monkeypatch.context() as spent:
@@ -370,23 +368,26 @@ def test_a_reading_that_counted_cannot_be_kept_from_the_bill(day: Simulation) ->
 
 
 def test_an_excerpt_of_a_correction_shows_no_fault_and_a_silent_line_that_moves_is_one(day: Simulation) -> None:
-    slot, place, silent = gap(day)
+    slot, _, silent = gap(day)
     exchange = exchange_of(day)
-    earlier, credit = rows.read_delivered(day.store, slot, exchange.meters)
-    correction = Correction(exchange.now + 3 * 3600, place)
-    late = exchange.believed(earlier.committed, read(day, place, silent), place)
+    earlier, credit = (
+        rows.read_delivered(day.store, slot, exchange.meters_of(slot), 0),
+        rows.read_credit(day.store, slot, 0),
+    )
+    correction = Correction(exchange.now + 3 * 3600, slot)
+    late = exchange.believed(earlier.committed, read(day, slot, silent))
     for delivered in (earlier, steps.amend(earlier, late, credit)):
-        settled = exchange._settled(delivered, place)
+        settled = exchange._settled(delivered, slot)
         posted, _ = exchange.stated(settled)
         assert isinstance(posted, Posted)
         assert looked(day, posted, silent) == []
-    silent_one, _ = exchange.stated(exchange._settled(earlier, place))
+    silent_one, _ = exchange.stated(exchange._settled(earlier, slot))
     assert isinstance(silent_one, Posted)
     statement = silent_one.statements[silent]
     assert statement
     false = with_statement(silent_one, silent, replace(statement, money=statement.money + 5))
     assert "challengeUnread" in [fault.function for fault in looked(day, false, silent)]
-    assert exchange.correct(correction, read(day, place, silent))
+    assert exchange.correct(correction, read(day, slot, silent))
 
 
 def looked(day: Simulation, posted: Posted, member: int) -> list[Fault]:

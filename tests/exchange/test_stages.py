@@ -245,7 +245,7 @@ def test_preferences_by_distance_need_the_wires(tmp_path: Path) -> None:
         (UNIFORM + BILATERAL, "market.neighbours.mechanism: bilateral clears the whole day at once; it must stand "
          "before auction"),
         (UNIFORM + LISTINGS.replace("12:00", "14:00"), "market.board.gate: is 14:00, and that of auction is 12:00; "
-         "orders close but once a day"),
+         "the orders of a slot close but once"),
         (AFTER + LISTINGS, "market.board: has a gate and so clears ahead of delivery; it must stand before real_time"),
     ],
 )  # fmt: skip

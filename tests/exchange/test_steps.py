@@ -126,18 +126,17 @@ def readings() -> list[Signed[Reading]]:
 
 
 ADDRESSES = [key.address for key in METERS[:2]]
-LAST = np.array([4, 4])
 
 
 def test_good_readings_are_believed() -> None:
-    delivered = steps.believe(committed(), readings(), ADDRESSES, LAST, DOMAIN)
+    delivered = steps.believe(committed(), readings(), ADDRESSES, DOMAIN)
     assert delivered.net.tolist() == [900, -700]
 
 
 @pytest.mark.parametrize(
     ("bad", "error", "reason"),
     [
-        (SimulatedMeter(METERS[1], DOMAIN).read(SLOT, 0, 700, 4), SequenceError, "sent reading number 4 again"),
+        (SimulatedMeter(METERS[1], DOMAIN).read(SLOT, 0, 700, 0), SequenceError, "sent reading number 0 again"),
         (SimulatedMeter(METERS[1], DOMAIN).read(SLOT - HOUR, 0, 700, 5), RecordError, "reports slot"),
         (SimulatedMeter(METERS[0], DOMAIN).read(SLOT, 0, 700, 5), SignatureError, "is signed by"),
         (SimulatedMeter(METERS[1], Domain(8, b"")).read(SLOT, 0, 700, 5), SignatureError, "is signed by"),
@@ -150,8 +149,8 @@ def test_a_reading_is_refused_with_its_reason_and_the_slot_goes_on_with_the_righ
 ) -> None:
     slot, good = committed(), readings()
     with pytest.raises(error, match=reason):
-        steps.believe(slot, [good[0], bad], ADDRESSES, LAST, DOMAIN)
-    assert steps.believe(slot, good, ADDRESSES, LAST, DOMAIN).net.tolist() == [900, -700]
+        steps.believe(slot, [good[0], bad], ADDRESSES, DOMAIN)
+    assert steps.believe(slot, good, ADDRESSES, DOMAIN).net.tolist() == [900, -700]
 
 
 # The wires

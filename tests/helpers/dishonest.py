@@ -163,13 +163,13 @@ class Dishonest:
         """The whole day as the store has it, with the operator's signature to every post, but for some slots."""
         outbox = self.exchange.outbox
         seconds = self.exchange.rules.period.seconds
-        messages = {message.post.slot: message for message in persist.read_posts(self.store)}
+        messages = {message.post.slot: message for _, message in persist.read_posts(self.store)}
         for event in self.exchange.rules.events:
             outbox.finalise_due(event.at)
             if isinstance(event, GateClosure):
-                roots = persist.read_commitments(self.store, event.day)
-                if self.client.commitment(event.day.start) is None:
-                    outbox.commit(event.day.start, [r[0] for r in roots], [r[1] for r in roots], event.at + 1)
+                roots = persist.read_commitments(self.store, event.slots)
+                if self.client.commitment(event.slots.start) is None:
+                    outbox.commit(event.slots.start, [r[0] for r in roots], [r[1] for r in roots], event.at + 1)
                 continue
             message = messages[event.at - seconds]
             if message.post.slot not in without and self.client.posted(message.post.slot, 0) is None:

@@ -142,10 +142,10 @@ def shortened(rules: Rules, first: int, slots: int) -> Rules:
     events: list[Event] = []
     for event in rules.events:
         if isinstance(event, SlotEnd):
-            events += [replace(event, place=event.place - first)] if first <= event.place < first + slots else []
+            events += [event] if period.start <= event.slot < period.end else []
         else:
-            start, end = max(event.day.start, period.start), min(event.day.end, period.end)
-            events += [replace(event, day=Slots(start, (end - start) // seconds, seconds))] if start < end else []
+            start, end = max(event.slots.start, period.start), min(event.slots.end, period.end)
+            events += [replace(event, slots=Slots(start, (end - start) // seconds, seconds))] if start < end else []
     chosen = slice(first, first + slots)
     return replace(
         rules,

@@ -26,7 +26,7 @@ MANDATES = {
 }
 FREE = np.array([10**6, 10**6, 10**6, 100])
 MEMBERS = tuple(Member(number, f"home-{number}", None) for number in range(4))
-COMMUNITY = Community("Here", "EUR", "UTC", HOUR, MEMBERS, Tariff(Flat(0), Flat(0)), (), LedgerChoice(), b"")
+COMMUNITY = Community("Here", "EUR", "UTC", HOUR, MEMBERS, Tariff(Flat(0), Flat(0)), (), LedgerChoice(), b"", b"")
 
 
 def order(member: int = 0, *, key: Key | None = None, domain: Domain = DOMAIN, **changes: Any) -> Signed[Order]:

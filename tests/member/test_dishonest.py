@@ -465,6 +465,7 @@ def test_a_revision_that_hides_what_the_one_before_it_moved(open_: Open, later: 
     slot.tree = statement_tree([statement_of((), *read) for read in slot.read])
     slot.post = replace(corrected(exchange, later), statements=slot.tree.root)
     exchange.correct(slot.post, bytes(20))
+    exchange.write("UPDATE settled SET revision = 1 WHERE slot = ?", later)
     exchange.write(
         "UPDATE accounts SET revision = 1, ahead = 0, after = 0, grid = net, credit = 0 WHERE slot = ?", later
     )

@@ -215,7 +215,7 @@ def test_a_home_whose_forecast_fails_trades_nothing_ahead(tmp_path: Path, market
     assert traded["roof"] > 0
     assert (
         "The forecast: sun ordered nothing at the gate of 2026-06-14 12:00 CEST: "
-        f"{tmp_path}/sky.py: 'HOLE' forecasts nan Wh for 2026-06-15 08:00 CEST, not from 0 to 1000000000."
+        f"{tmp_path}/sky.py: 'HOLE' forecasts nan Wh for 2026-06-15 07:00 CEST, not from 0 to 1000000000."
     ) in findings(result)
     result.close()
 
@@ -232,8 +232,8 @@ def test_a_home_expects_what_its_own_forecast_says(tmp_path: Path) -> None:
         net = world.load[ROOF] - world.generation[ROOF]
         lag = {"week": 168, "day": 24, "truth": 0}[name]
         past = net[first - lag : first - lag + 24]
-        if name == "day":  # of which the afternoon is not known yet when the gate closes at noon
-            past = np.concatenate([net[first - 36 : first - 12][-12:], net[first - 36 : first - 12][:12]])
+        if name == "day":  # of which the hours from eleven on are not known yet when agents decide
+            past = np.concatenate([net[first - 24 : first - 13], net[first - 37 : first - 24]])
         agreed = np.maximum(-result.arrays["ahead"][ROOF], 0)
         assert (agreed <= np.maximum(-past, 0)).all()
         assert agreed.any()

@@ -72,14 +72,14 @@ def test_the_first_days_rest_on_the_history_that_there_is_and_it_is_said(tmp_pat
     ordered, said, _ = traded(measured(tmp_path / "some", AHEAD + AFTER, FIRST - timedelta(days=4)))
     assert all(ordered)
     assert "mine.csv begins 4.0 days before the period, and forecasts look back 8.5 days" in said[0]
-    assert traded(measured(tmp_path / "all", AHEAD + AFTER, FIRST - timedelta(hours=204)))[1] == []
+    assert traded(measured(tmp_path / "all", AHEAD + AFTER, FIRST - timedelta(hours=205)))[1] == []
 
 
 def test_a_gap_is_told_where_a_forecast_looks_and_nowhere_else(tmp_path: Path) -> None:
     begin, gap = FIRST - timedelta(days=14), range(24 * 10, 24 * 10 + 2)
     file = measured(tmp_path / "ahead", AHEAD, begin, missing=gap)
     for run in (check, simulate):
-        with pytest.raises(GapError, match=r"lacks values for 2 of .* needs readings from 2026-06-06 12:00 on"):
+        with pytest.raises(GapError, match=r"lacks values for 2 of .* needs readings from 2026-06-06 11:00 on"):
             run(file, START, 1)
     after = measured(tmp_path / "after", AFTER, begin, missing=gap)
     assert traded(after)[1] == []

@@ -115,7 +115,7 @@ class Shelf:
         """The store of a month that is settled whole. Raises StoreError where it is not, or not any more."""
         if self._settled.exists():
             store = self.store()
-            if rows.progress(store) + 1 == len(rules.events):
+            if rows.last_ended(store) + rules.period.seconds == rules.period.end:
                 return store
             store.close()
         raise StoreError(

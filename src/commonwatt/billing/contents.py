@@ -106,7 +106,7 @@ def _prices(books: Books, shared: IntArray) -> int | list[int]:
     """The one price of the month, or that of each slot, 0 where nothing was shared [unit/kWh]."""
     period = books.rules.period
     prices = np.zeros(period.count, dtype=np.int64)
-    for slot, price in books.store.last(tables.trades, ("slot", "price")):
+    for slot, price in books.store.last(tables.trades, ("slot", "price"), books.rules.period):
         prices[(slot - period.start) // period.seconds] = price
     if (registers := books.rules.registers) is not None:  # what a member shares with itself is in no trade
         worth, wh = (books.shares[name][: registers.importing].sum(axis=0) for name in ("worth", "shared"))

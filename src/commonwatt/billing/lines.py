@@ -162,7 +162,7 @@ def _of_members(books: Books) -> dict[Key, Amount]:
     """Of each member what it bought and what it sold."""
     community = books.rules.community
     bought, sold = np.zeros((2, 2, books.rules.members), dtype=np.int64)
-    columns = books.store.last(tables.trades, ("buyer", "seller", "settled", "price"))
+    columns = books.store.last(tables.trades, ("buyer", "seller", "settled", "price"), books.rules.period)
     buyer, seller, wh, price = np.array(columns, dtype=np.int64).reshape(-1, 4).T
     for side, end in ((bought, buyer), (sold, seller)):
         np.add.at(side[0], end, wh)

@@ -7,15 +7,13 @@ readings of a slot are sent again with other values, it is settled anew as its n
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from sqlalchemy import MetaData
 
 from commonwatt.accounts.registers import Registers
 from commonwatt.billing.rule import finer, unbound
@@ -29,14 +27,11 @@ from commonwatt.exchange.laboratory import Laboratory
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.states import Delivered, Readings, Wishes
 from commonwatt.exchange.states import Settled as SettledSlot
-from commonwatt.exchange.store import Store, put
+from commonwatt.exchange.store import Store
 from commonwatt.market import Orders
 from commonwatt.units import IntArray
 
 Progress = Callable[[int, int], None]
-_metadata = MetaData()
-_earlier = tables.table(_metadata, "earlier", ["slot", "revision"], [], ["bought", "sold", "credit"])
-"""What revisions that do not count any more had moved, in the month's store."""
 _PULL: Final = 8
 """One part in so many of what rounding has kept counts in a slot: each share is near the exact one there, too."""
 
@@ -77,9 +72,9 @@ class AfterTheFact(Laboratory):
         super().__init__(rules, store)
         self.metered, self.fine = metered, fine
 
-    def _settled(self, delivered: Delivered, place: int) -> SettledSlot:
+    def _settled(self, delivered: Delivered, slot: int) -> SettledSlot:
         """See `Laboratory`; what is carried on counts the whole, also where rounding went by a part of it."""
-        settled, before = super()._settled(delivered, place), super()._kept(place)
+        settled, before = super()._settled(delivered, slot), super()._kept(slot)
         shares = settled.account.shares
         if not len(shares.kept):
             return settled
@@ -87,8 +82,9 @@ class AfterTheFact(Laboratory):
         now = shares.kept + before - before // _PULL if shares.shared.any() else before
         return replace(settled, account=replace(settled.account, shares=replace(shares, kept=now)))
 
-    def _kept(self, place: int) -> IntArray:
-        return super()._kept(place) // _PULL + finer(self.rules, self.metered[:, place], self.fine[:, place])
+    def _kept(self, slot: int) -> IntArray:
+        place = self.rules.place(slot)
+        return super()._kept(slot) // _PULL + finer(self.rules, self.metered[:, place], self.fine[:, place])
 
     def amended(self, earlier: Delivered, late: Delivered, credit: IntArray) -> Delivered:
         """See `Laboratory`."""
@@ -96,7 +92,7 @@ class AfterTheFact(Laboratory):
 
     def obstacle(self, correction: Correction) -> str:
         """See `Laboratory`; the days of a correction are the grid company's to say, and the operator's."""
-        slot = int(self.rules.period.starts[correction.place])
+        slot = correction.slot
         return "" if rows.revision_of(self.store, slot) is not None else f"Slot {slot} is not settled yet."
 
 
@@ -151,15 +147,14 @@ def settle(
         if isinstance(event, GateClosure):
             engine.close_gate(event, _nothing(event, rules.members))
         else:
-            engine.end_slot(event, _readings(rules, counted[:, event.place]))
+            engine.end_slot(event, _readings(rules, counted[:, rules.place(event.slot)]))
         if progress:
             progress(engine.done + 1, len(rules.events))
-    places = _changed(engine.books, counted) if known >= 0 else []
-    _keep(engine, [int(rules.period.starts[place]) for place in places])
-    for place in places:
+    anew = {int(rules.period.starts[place]): place for place in _changed(engine.books, counted)} if known >= 0 else {}
+    for slot, place in anew.items():
         # Without a ledger nobody has to be able to pay, so that this is never put off.
-        engine.correct(Correction(engine.now, place), _readings(rules, counted[:, place]))
-    anew, every = {int(rules.period.starts[place]) for place in places}, tuple(_revisions(engine))
+        engine.correct(Correction(engine.now, slot), _readings(rules, counted[:, place]))
+    every = tuple(_revisions(engine))
     last = {each.slot: each for each in every}
     return Settled(engine.books, tuple(each for slot, each in last.items() if slot in anew), every)
 
@@ -175,41 +170,24 @@ def _changed(books: Books, counted: IntArray) -> list[int]:
     return [int(place) for place in np.flatnonzero(other)]
 
 
-def _keep(engine: AfterTheFact, slots: Sequence[int]) -> None:
-    """Note what slots have moved, before they are settled anew: of accounts the store has the last revision alone."""
-    rows_ = [
-        (slot, rows.revision_of(engine.store, slot) or 0, *(each.tobytes() for each in _moved(engine, slot)))
-        for slot in slots
-    ]
-    with engine.store.transaction() as connection:
-        _metadata.create_all(connection)
-        for row in rows_:
-            put(connection, _earlier, row)
-
-
 def _revisions(engine: AfterTheFact) -> Iterator[Revised]:
     """Every time that a slot was settled anew, and what that moved."""
-    states: dict[int, list[tuple[int, tuple[IntArray, ...]]]] = {}
-    for slot, revision, *blobs in engine.store.columns(_earlier, ("slot", "revision", "bought", "sold", "credit")):
-        moved = tuple(np.frombuffer(blob, dtype=np.int64) for blob in blobs)
-        states.setdefault(slot, []).append((revision, moved))
-    for slot, known in states.items():
-        last = rows.revision_of(engine.store, slot) or 0
-        # Killed before it was settled anew, what was noted is what still counts.
-        known = [*(each for each in known if each[0] < last), (last, _moved(engine, slot))]
-        for (_, before), (revision, now) in pairwise(known):
-            yield Revised(slot, revision, *zip(before, now, strict=True))
+    names, period = ("slot", "revision"), engine.rules.period
+    for slot, revision in engine.store.columns(tables.accounts, names, period, member=0):
+        if revision:
+            both = (_moved(engine, slot, number) for number in (revision - 1, revision))
+            yield Revised(slot, revision, *zip(*both, strict=True))
 
 
-def _moved(engine: AfterTheFact, slot: int) -> tuple[IntArray, IntArray, IntArray]:
-    """What a settled slot has moved of each member: energy bought and sold, and money, each shape (members,)."""
+def _moved(engine: AfterTheFact, slot: int, revision: int) -> tuple[IntArray, IntArray, IntArray]:
+    """What a revision of a slot has moved of each member: energy bought and sold, and money, each shape (members,)."""
     rules, store = engine.rules, engine.store
-    accounts = store.rows(tables.accounts, slot=slot)
-    credit = np.array([row.credit for row in accounts], dtype=np.int64)
+    credit = rows.read_credit(store, slot, revision)
     if rules.registers:
-        shared = rows.read_registers(store, slot).shared
+        shared = rows.read_registers(store, slot, revision).shared
         return rules.registers.drawn(shared, rules.members), rules.registers.fed(shared, rules.members), credit
-    local = np.array([row.after for row in accounts], dtype=np.int64)
+    after = store.columns(tables.accounts, ("after",), slot=slot, revision=revision)
+    local = np.array(after, dtype=np.int64).reshape(-1)
     return np.maximum(local, 0), np.maximum(-local, 0), credit
 
 

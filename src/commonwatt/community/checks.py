@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import time
 
 from commonwatt.community.fields import DAYS, PLAIN_NAME, PLAIN_NAME_RULE
-from commonwatt.community.model import Member, OwnMeters, Stage
+from commonwatt.community.model import Member, OwnMeters, Stage, gate_text
 from commonwatt.community.tariff import BILL_LINES, Flat, PriceFile, Tariff, TimeOfUse
 from commonwatt.errors import Finding
 from commonwatt.proof import checksum_address
@@ -117,7 +117,8 @@ def stage_order(market: Sequence[Stage]) -> list[Finding]:
             text = f"has a gate and so clears ahead of delivery; it must stand before {after.name}"
             findings.append(Finding(path, text))
         elif ahead and ahead.gate and ahead.gate != stage.gate:
-            text = f"is {stage.gate:%H:%M}, and that of {ahead.name} is {ahead.gate:%H:%M}; orders close but once a day"
+            own, other = gate_text(stage.gate), gate_text(ahead.gate)
+            text = f"is {own}, and that of {ahead.name} is {other}; the orders of a slot close but once"
             findings.append(Finding(f"{path}.gate", text))
         else:
             ahead = stage

@@ -21,6 +21,9 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: Final[tuple[Day, ...]] = get_args(Day)
 _SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 _LONGEST: Final = 3650 * 86_400
+_SHORTEST_LEAD: Final = 60
+_LONGEST_LEAD: Final = 86_400
+"""Between the gate of a slot and the slot [s]."""
 """Longest duration [s]: the contract counts sums of five of them in 32 bits."""
 _LONGEST_ANSWER: Final = 600
 """Of an agent or forecaster of one's own [s]."""
@@ -153,6 +156,19 @@ def _clock(value: object) -> time:
     return time.fromisoformat(value)
 
 
+def _gate(value: object) -> time | int:
+    """A local time on the day before, or how long before each slot [s]."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]+(s|min|h|d)", value):
+        lead = _duration(value)
+        if not _SHORTEST_LEAD <= lead <= _LONGEST_LEAD:
+            raise ValueError(f"is from {_SHORTEST_LEAD}s to {_LONGEST_LEAD // 3600}h before a slot, not {value}")
+        return lead
+    try:
+        return _clock(value)
+    except ValueError as error:
+        raise ValueError(f'{error}, or a time before each slot, such as "15min"') from None
+
+
 def _timezone(value: str) -> str:
     try:
         ZoneInfo(value)
@@ -199,6 +215,7 @@ SlotLength = Annotated[int, BeforeValidator(_slot)]
 TimeZone = Annotated[str, AfterValidator(_timezone)]
 Percent = Annotated[Fraction, BeforeValidator(_percent)]
 Clock = Annotated[time, BeforeValidator(_clock)]
+Gate = Annotated[time | int, BeforeValidator(_gate)]
 Address = Annotated[bytes, BeforeValidator(_address)]
 Size = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

@@ -151,14 +151,26 @@ class Member:
 class Stage:
     """One mechanism of the market day.
 
-    gate : local time of gate closure on the day before; only for mechanisms of phase "ahead"
+    gate : when it closes, only for mechanisms of phase "ahead": a local time on the day before, for all slots of a
+        day, or how long before each slot it closes for that one [s]
     parameters : the mechanism's own, as in the file
     """
 
     name: str
     mechanism: str
-    gate: time | None = None
+    gate: time | int | None = None
     parameters: Mapping[str, object] = field(default_factory=dict)
+
+
+def gate_text(gate: time | int) -> str:
+    """A gate as the file has it, such as 12:00 or 15min.
+
+    >>> gate_text(time(12)), gate_text(900), gate_text(90)
+    ('12:00', '15min', '90s')
+    """
+    if isinstance(gate, time):
+        return f"{gate:%H:%M}"
+    return f"{gate // 60}min" if gate % 60 == 0 else f"{gate}s"
 
 
 OPERATOR: Final = "operator"
@@ -229,7 +241,8 @@ class Community:
     grid : name of a grid, such as "simbench:rural2", or None
     profiles : the members' own meter files
     seed : of all simulated keys
-    digest : keccak of the canonical file, kept on the chain
+    digest : keccak of the canonical file but for its members, kept on the chain
+    whole : the same with its members
     unit : what one integer of money is worth [micro-currency], one of `units.UNITS`
     readings : how well they come in a simulation
     by : what is shared after delivery: "net", what a member took less what it fed in, or "registers", each for itself
@@ -246,6 +259,7 @@ class Community:
     market: tuple[Stage, ...]
     ledger: LedgerChoice
     digest: bytes
+    whole: bytes
     grid: str | None = None
     profiles: tuple[OwnMeters, ...] = ()
     seed: str = ""

@@ -28,6 +28,7 @@ from commonwatt.community.fields import (
     Deadline,
     Duration,
     Efficiency,
+    Gate,
     LedgerKind,
     Money,
     MoneyUnit,
@@ -146,7 +147,7 @@ class StageTable(Table):
     __pydantic_extra__: dict[str, JsonValue]
 
     mechanism: Annotated[Name, Field(description='name of a market mechanism, such as "sdr"')]
-    gate: Clock | None = None
+    gate: Gate | None = None
 
 
 class LedgerTable(Table):

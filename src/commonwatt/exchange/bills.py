@@ -122,14 +122,14 @@ def _under(part: Part) -> document.Part:
 
 def _slots(books: Books) -> Iterator[list[dict[str, Any]]]:
     """For each slot, the line of every member."""
-    prices, store = books.rules.prices, books.store
+    prices, store, period = books.rules.prices, books.store, books.rules.period
     names: Sequence[str] = ("slot", "member", "wh_in", "wh_out", "sequence", "signature")
-    readings = {(slot, member): row for slot, member, *row in store.columns(tables.readings, names)}
+    readings = {(slot, member): row for slot, member, *row in store.columns(tables.readings, names, period)}
     names = ("slot", "settled", "stage", *(name for name in TRADE_COLUMNS if name != "slot"))
-    trades = _by_slot(store.last(tables.trades, names))
+    trades = _by_slot(store.last(tables.trades, names, period))
     ahead, metered = stages_ahead(store), books.metered
     met, registers = _met_the_utility(books), _registers(books)
-    for place, slot in enumerate(books.rules.period.starts.tolist()):
+    for place, slot in enumerate(period.starts.tolist()):
         own: list[list[tuple[Any, dict[str, Any]]]] = [[] for _ in range(books.rules.members)]
         for settled, stage, *values in trades.get(slot, ()):
             record = trade_of((slot, *values), agreed=stage in ahead)
@@ -239,7 +239,7 @@ def anchor_of(bundle: Anchored, member: int) -> dict[str, Any]:
 
 def slot_proofs(books: Books) -> Iterator[tuple[int, SlotProof | None]]:
     """Each slot of the period with what proves it to its members; None for one that was missed."""
-    posted = {slot for (slot,) in books.store.columns(tables.posts, ["slot"])}
+    posted = {slot for (slot,) in books.store.columns(tables.posts, ["slot"], books.rules.period)}
     for slot in books.rules.period.starts.tolist():
         yield slot, SlotProof.stored(books.store, slot, books.mandates) if slot in posted else None
 

@@ -16,7 +16,7 @@ from commonwatt.accounts.plants import Division, Plant, divide
 from commonwatt.exchange import tables
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.states import OF_PLANTS
-from commonwatt.exchange.store import Store
+from commonwatt.exchange.store import Store, arrays, blobs
 from commonwatt.records import Mandate, Signed
 from commonwatt.units import IntArray, payments
 
@@ -45,7 +45,8 @@ class Books:
 
         Each has the shape (members, slots). Where `measured` is 0 no reading came, and all of them are 0.
         """
-        return self.store.arrays(tables.accounts, ACCOUNTS, self.rules.members)
+        rows = self.store.last(tables.accounts, ("slot", "member", *ACCOUNTS), self.rules.period)
+        return arrays(rows, ACCOUNTS, self.rules.members, self.rules.period)
 
     @cached_property
     def metered(self) -> list[list[str]]:
@@ -59,7 +60,8 @@ class Books:
     @cached_property
     def shares(self) -> dict[str, IntArray]:
         """The columns of `accounts.registers.Shares`, each shape (registers, slots), where registers are shared."""
-        return self.store.blobs(tables.registers, ("counted", "shared", "worth"))
+        names = ("counted", "shared", "worth")
+        return blobs(self.store.last(tables.registers, names, self.rules.period), names)
 
     @property
     def shared(self) -> IntArray:
@@ -96,7 +98,7 @@ class Books:
         if rules.registers is None:
             return np.maximum(local, 0), np.maximum(-local, 0)
         bought, sold = np.zeros((2, *local.shape), dtype=np.int64)
-        rows = self.store.last(tables.trades, ("buyer", "seller", "slot", "settled"))
+        rows = self.store.last(tables.trades, ("buyer", "seller", "slot", "settled"), rules.period)
         buyer, seller, slot, settled = np.array(rows, dtype=np.int64).reshape(-1, 4).T
         place = (slot - rules.period.start) // rules.period.seconds
         np.add.at(bought, (buyer, place), settled)
@@ -120,7 +122,7 @@ class Books:
         place = {plant.index: number for number, plant in enumerate(rules.plants)}
         if place:
             names = ("stage", "seller", "buyer", "slot", "settled")
-            for stage, seller, buyer, slot, settled in self.store.last(tables.trades, names):
+            for stage, seller, buyer, slot, settled in self.store.last(tables.trades, names, rules.period):
                 if stage == OF_PLANTS:
                     found[place[seller], buyer, (slot - rules.period.start) // rules.period.seconds] = settled
         return found

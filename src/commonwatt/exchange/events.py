@@ -1,4 +1,4 @@
-"""The market day as a list of events in order of time."""
+"""The market day as events in order of time: gate closures and ends of slots, each known by its slots."""
 
 from __future__ import annotations
 
@@ -17,42 +17,45 @@ TO_COMMIT: Final = 60
 
 @dataclass(frozen=True)
 class GateClosure:
-    """Gate closure [unix s] for the slots of a local day. A driver that was away brings it later than it was due."""
+    """Gate closure [unix s] for some slots: those of a local day, or a single one where each has a gate of its own.
+
+    A driver that was away brings it later than it was due.
+    """
 
     at: int
-    day: Slots
+    slots: Slots
 
     @property
     def ahead(self) -> Slots:
-        """Those slots of the day that can still be committed before they begin."""
-        day = self.day
-        missed = -(-(self.at + TO_COMMIT - day.start) // day.seconds)
-        missed = min(max(missed, 0), day.count)
-        return Slots(day.start + missed * day.seconds, day.count - missed, day.seconds)
+        """Those slots that can still be committed before they begin."""
+        slots = self.slots
+        missed = -(-(self.at + TO_COMMIT - slots.start) // slots.seconds)
+        missed = min(max(missed, 0), slots.count)
+        return Slots(slots.start + missed * slots.seconds, slots.count - missed, slots.seconds)
 
     @property
     def missed(self) -> Slots:
         """The others: nothing can be committed for them, so nothing posted, and everybody meets the utility."""
-        return Slots(self.day.start, self.day.count - self.ahead.count, self.day.seconds)
+        return Slots(self.slots.start, self.slots.count - self.ahead.count, self.slots.seconds)
 
 
 @dataclass(frozen=True)
 class SlotEnd:
-    """End of a slot [unix s]. place : of the slot in the period."""
+    """End of a slot [unix s]. slot : its start [unix s]"""
 
     at: int
-    place: int
+    slot: int
 
 
 @dataclass(frozen=True)
 class Correction:
-    """A slot is settled anew at this time [unix s], with readings that came after its end. place : as of SlotEnd
+    """A slot [start, unix s] is settled anew at this time [unix s], with readings that came after its end.
 
     It is no event of the market day: when readings come late nobody can know before.
     """
 
     at: int
-    place: int
+    slot: int
 
 
 Event = GateClosure | SlotEnd
@@ -60,13 +63,16 @@ Event = GateClosure | SlotEnd
 
 def schedule(community: Community, start: date, days: int) -> tuple[Event, ...]:
     """All events of the period in order of time; a slot that ends at a gate is settled before it closes."""
-    events: list[Event] = []
-    for day in (start + timedelta(days=number) for number in range(days)):
-        slots = local_days(day, 1, community.timezone, community.slot_seconds)
-        events.append(GateClosure(gate_of(community, day), slots))
     period = local_days(start, days, community.timezone, community.slot_seconds)
-    events += [SlotEnd(int(at) + period.seconds, place) for place, at in enumerate(period.starts)]
-    return tuple(sorted(events, key=in_order))
+    ends = [SlotEnd(slot + period.seconds, slot) for slot in period.starts.tolist()]
+    gate, gates = gate_time(community), list[GateClosure]()
+    if isinstance(gate, int):
+        gates = [GateClosure(slot - gate, Slots(slot, 1, period.seconds)) for slot in period.starts.tolist()]
+    else:
+        for day in (start + timedelta(days=number) for number in range(days)):
+            slots = local_days(day, 1, community.timezone, community.slot_seconds)
+            gates.append(GateClosure(gate_of(community, day), slots))
+    return tuple(sorted([*gates, *ends], key=in_order))
 
 
 def in_order(event: Event) -> tuple[int, bool]:
@@ -74,12 +80,19 @@ def in_order(event: Event) -> tuple[int, bool]:
     return event.at, isinstance(event, GateClosure)
 
 
+def gate_time(community: Community) -> time | int:
+    """When orders close, the same for all stages: a local time on the day before, or how long before each slot [s]."""
+    return next((stage.gate for stage in community.market if stage.gate is not None), DEFAULT_GATE)
+
+
 def gate_of(community: Community, day: date) -> int:
-    """Gate closure for the local `day`: on the day before, at the first ahead stage's gate [unix s].
+    """The first gate closure for a slot of the local `day` [unix s].
 
     The day before is the one that was; where a calendar leaves one out, that is two dates earlier.
     """
+    midnight, gate = local_midnight(day, community.timezone), gate_time(community)
+    if isinstance(gate, int):
+        return midnight - gate
     zone = ZoneInfo(community.timezone)
-    before = datetime.fromtimestamp(local_midnight(day, community.timezone) - 1, zone).date()
-    gate = next((stage.gate for stage in community.market if stage.gate is not None), DEFAULT_GATE)
+    before = datetime.fromtimestamp(midnight - 1, zone).date()
     return int(datetime.combine(before, gate, zone).timestamp())

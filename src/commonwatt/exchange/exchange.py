@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from commonwatt.community.calendar import Slots
 from commonwatt.errors import RecordError
 from commonwatt.exchange import admission, rows, steps
 from commonwatt.exchange.adopted import require_adopted
@@ -16,7 +16,7 @@ from commonwatt.exchange.books import Books
 from commonwatt.exchange.events import Correction, Event, GateClosure, SlotEnd
 from commonwatt.exchange.laboratory import Beside, Laboratory, nothing
 from commonwatt.exchange.outbox import Outbox, Outgoing, outgoing
-from commonwatt.exchange.parties import filed
+from commonwatt.exchange.roster import Roster
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.states import (
     Accepted,
@@ -32,6 +32,7 @@ from commonwatt.exchange.states import (
 )
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
+from commonwatt.market import Limits
 from commonwatt.proof import Key, hash_struct
 from commonwatt.records import Anchor, Mandate, Order, Receipt, Signed
 from commonwatt.units import IntArray
@@ -44,12 +45,11 @@ class Exchange(Laboratory):
     """The market with signatures and a ledger: it believes what is signed, as far as mandates and money go.
 
     client : of the community's contracts; quorum : keys of as many operators as must sign
-    mandates : of all members, signed by their wallets; meters : addresses; both by member index
+    roster : of members
     generators : addresses of the meters of those that have one, by member index
     accepted : orders that came before their slot's gate, by the slot's start; a driver that is killed has to bring them
         again, in the same order
-    Raises SignatureError or RecordError when a mandate is not its member's own, NotAdopted when the members adopted
-    another charter for a slot of the period than the rules have.
+    Raises NotAdopted when the members adopted another charter for a slot of the period than the rules have.
     """
 
     def __init__(
@@ -58,26 +58,42 @@ class Exchange(Laboratory):
         store: Store,
         client: LedgerClient,
         quorum: Sequence[Key],
-        mandates: Sequence[Signed[Mandate]],
-        meters: Sequence[bytes],
+        roster: Roster,
         watch: Stopwatch | None = None,
         generators: Mapping[int, bytes] | None = None,
     ) -> None:
         super().__init__(rules, store, watch)
         self.generators = dict(generators or {})
         self.client, self.outbox, self.domain = client, Outbox(client, quorum), client.domain
-        self.mandates, self.meters = tuple(mandates), tuple(meters)
-        self.by_member = filed(self.mandates, rules.community, self.domain)
+        self.roster = roster
         require_adopted(client, rules, rules.period)
         self.accepted: dict[int, Accepted] = {}
         gates = (event for event in rules.events if isinstance(event, GateClosure))
-        self._gates = {slot: gate.at for gate in gates for slot in gate.day.starts.tolist()}
+        self._gates = {slot: gate.at for gate in gates for slot in gate.slots.starts.tolist()}
         self._tell_again()
 
     @property
     def books(self) -> Books:
         """See `Laboratory`; with all that proves a bill."""
-        return Books(self.rules, self.store, self.mandates, self.meters, self.client)
+        present = self.roster.at(self.rules.period.end)
+        return Books(self.rules, self.store, present.mandates, present.meters, self.client)
+
+    @property
+    def mandates(self) -> tuple[Signed[Mandate], ...]:
+        """Of the members as they are now, by their number."""
+        return self.roster.at(self.now).mandates
+
+    def members_of(self, slot: int) -> int:
+        """See `Laboratory`."""
+        return len(self.roster.at(slot).mandates)
+
+    def limits_of(self, slot: int) -> Limits:
+        """See `Laboratory`."""
+        return self.roster.at(slot).limits
+
+    def meters_of(self, slot: int) -> tuple[bytes, ...]:
+        """See `Laboratory`."""
+        return self.roster.at(slot).meters
 
     def anchor(self, bills: bytes) -> None:
         """After the last event and correction: let the last windows pass, then fix the root of the period's bills."""
@@ -89,7 +105,7 @@ class Exchange(Laboratory):
         """See `Laboratory`; also while the last revision can still be objected to, and once the bills are anchored."""
         if obstacle := super().obstacle(correction):
             return obstacle
-        slot, period = self._start(correction), self.rules.period
+        slot, period = correction.slot, self.rules.period
         if self.client.anchored(period.start, period.end) is not None:
             return f"The bills with slot {slot} are anchored."
         self.before(correction)
@@ -102,7 +118,7 @@ class Exchange(Laboratory):
     def before(self, event: Event | Correction) -> None:
         """See `Laboratory`: posts whose window has passed become final. Raises NotAdopted at a gate."""
         if isinstance(event, GateClosure):
-            require_adopted(self.client, self.rules, event.day)
+            require_adopted(self.client, self.rules, event.slots)
         with self.watch("ledger"):
             self.outbox.finalise_due(event.at)
 
@@ -111,7 +127,7 @@ class Exchange(Laboratory):
         free, declared = self._unbound(), []
         for slot, signed in zip(closure.ahead.starts.tolist(), wishes.signed, strict=True):
             accepted = self.accepted.get(slot, Accepted(slot))
-            known = (self.by_member, self.domain, self.rules.community, closure.at)
+            known = (self.roster.at(slot).filed, self.domain, self.rules.community, closure.at)
             admitted, free = admission.admit(accepted, signed, *known, free)
             declared.append(admitted)
         return declared
@@ -128,25 +144,27 @@ class Exchange(Laboratory):
             raise RecordError("no slot of this period begins then")
         if now >= gate:
             raise RecordError(f"the gate of its slot closed at {gate} (unix seconds)")
-        accepted, known = self.accepted.get(slot, Accepted(slot)), (self.by_member, self.domain, self.rules.community)
-        accepted, _ = admission.accept(accepted, order, *known, now, self._unbound())
+        accepted, filed = self.accepted.get(slot, Accepted(slot)), self.roster.at(slot).filed
+        known = (filed, self.domain, self.rules.community, now)
+        accepted, _ = admission.accept(accepted, order, *known, self._unbound())
         self.accepted[slot] = accepted
         return receipt(slot, len(accepted.signed) - 1, accepted.signed[-1].hash, self.domain, self.outbox.quorum)
 
     def close_gate(self, closure: GateClosure, wishes: Wishes, beside: Beside = nothing) -> None:
         """See `Laboratory`; behind the orders that were accepted before come those of `wishes`."""
         super().close_gate(closure, wishes, beside)
-        for slot in closure.day.starts.tolist():
+        for slot in closure.slots.starts.tolist():
             self.accepted.pop(slot, None)
 
     def _unbound(self) -> IntArray:
         """Collateral that neither agreed trades nor open orders bind, shape (members,) [lane unit]."""
-        free: IntArray = np.maximum(self.outbox.free() - self._owed(), 0)
-        return free - admission.bound(self.accepted.values(), self.rules.members)
+        paid_in = self.outbox.free()
+        free: IntArray = np.maximum(paid_in - self._owed(len(paid_in)), 0)
+        return free - admission.bound(self.accepted.values(), len(free))
 
-    def _owed(self) -> IntArray:
+    def _owed(self, members: int) -> IntArray:
         """What members still have to pay for what they bought ahead, shape (members,) [lane unit]."""
-        owed = np.zeros(self.rules.members, dtype=np.int64)
+        owed = np.zeros(members, dtype=np.int64)
         for slot in self.committed.values():
             np.add.at(owed, slot.cleared.trades.buyer, slot.cleared.trades.payments)
         return owed
@@ -155,18 +173,17 @@ class Exchange(Laboratory):
         """See `Laboratory`: trades as records, and the roots for the chain."""
         return steps.commit(cleared)
 
-    def believed(self, committed: Committed, readings: Readings, place: int) -> Delivered:
-        """See `Laboratory`: the meters' signed readings of the slot; their numbers are above those of slots before."""
-        last = np.full(self.rules.members, place, dtype=np.int64)
-        delivered = steps.believe(committed, readings.signed, self.meters, last, self.domain)
+    def believed(self, committed: Committed, readings: Readings) -> Delivered:
+        """See `Laboratory`: the meters' signed readings of the slot."""
+        meters = self.meters_of(committed.cleared.declared.slot)
+        delivered = steps.believe(committed, readings.signed, meters, self.domain)
         if self.rules.registers is None:
             return delivered
         return steps.by_registers(delivered, self.counted(readings), self.rules.registers)
 
-    def witnessed(self, readings: Readings, end: SlotEnd) -> Witnessed:
-        """See `Laboratory`; what is signed by the meter itself, and new."""
-        slot = end.at - self.rules.period.seconds
-        return steps.witnessed(readings.generators, self.generators, slot, end.place, self.domain)
+    def witnessed(self, readings: Readings, slot: int) -> Witnessed:
+        """See `Laboratory`; what is signed by the meter itself."""
+        return steps.witnessed(readings.generators, self.generators, slot, self.domain)
 
     def free(self) -> IntArray:
         """See `Laboratory`: balances less what posts that are not final will take."""
@@ -176,7 +193,8 @@ class Exchange(Laboratory):
         """See `Laboratory`: statements and roots, signed by the operators."""
         if isinstance(settled.delivered.committed, Missed):
             return settled, None
-        posted = steps.post(settled, self.mandates)
+        slot = settled.delivered.committed.cleared.declared.slot
+        posted = steps.post(settled, self.roster.at(slot).mandates)
         return posted, outgoing(posted, self.domain, self.outbox.quorum)
 
     def tell(self, event: Event | Correction, message: Outgoing | None) -> None:
@@ -191,36 +209,34 @@ class Exchange(Laboratory):
                 self.outbox.finalise_due(event.at + 1)
 
     def _tell_again(self) -> None:
-        """What the ledger may have missed of the events and corrections that the store holds."""
-        told = self._told()
-        for event, message in told[self._first_untold(told) :]:
+        """What the ledger may have missed of the events and corrections that the store holds.
+
+        Of one time, first the slot that ends, then corrections, then the gate.
+        """
+        posts, since = self._untold()
+        told: list[tuple[Event | Correction, Outgoing | None]] = []
+        for at, post in posts:
+            kind = Correction if post.post.revision else SlotEnd
+            told.append((kind(at, post.post.slot), post))
+        seconds = self.rules.period.seconds
+        gates = rows.read_gates(self.store, since)
+        told += [(GateClosure(at, Slots(first, count, seconds)), None) for at, first, count in gates]
+        for event, message in sorted(told, key=lambda each: (each[0].at, isinstance(each[0], GateClosure))):
             self.tell(event, message)
 
-    def _told(self) -> list[tuple[Event | Correction, Outgoing | None]]:
-        """All that the ledger was to be told, in order: at one time the slot that ends, corrections, the gate."""
-        period, times, gates = self.rules.period, rows.read_times(self.store), rows.read_gates(self.store)
-        told: list[tuple[Event | Correction, Outgoing | None]] = [
-            (replace(event, at=gates[event.day.start]), None)
-            for event in self.rules.events[: self.done + 1]
-            if isinstance(event, GateClosure)
-        ]
-        for message in rows.read_posts(self.store):
-            slot, revision = message.post.slot, message.post.revision
-            kind = Correction if revision else SlotEnd
-            told.append((kind(times[slot, revision], (slot - period.start) // period.seconds), message))
-        return sorted(told, key=lambda each: (each[0].at, isinstance(each[0], GateClosure)))
-
-    def _first_untold(self, told: Sequence[tuple[Event | Correction, Outgoing | None]]) -> int:
-        """Place of what came after the last post that is final, or of one before it that a demand still holds."""
-        terms, first, after = self.client.terms, len(told), True
+    def _untold(self) -> tuple[list[tuple[int, Outgoing]], int]:
+        """The posts since the last one that is final, or since one before it that a demand still holds, with the time
+        of each; and since when a gate may be untold [unix s]."""
+        terms, seen, first, since = self.client.terms, list[tuple[int, Outgoing]](), 0, None
         long_ago = self.client.node.head.timestamp - (2 * terms.window + terms.answer_time + terms.grace)
-        for place in range(len(told) - 1, -1, -1):
-            event, message = told[place]
-            posting = self.client.posted(message.post.slot, message.post.revision) if message else None
+        for at, message in rows.read_posts(self.store):
+            seen.append((at, message))
+            posting = self.client.posted(message.post.slot, message.post.revision)
             if posting and posting.final:
-                after = False
-                if event.at < long_ago:
+                since = at if since is None else since
+                if at < long_ago:
                     break
-            elif posting or after:
-                first = place
-        return first
+            elif posting or since is None:
+                first = len(seen)
+        untold = seen[:first][::-1]
+        return untold, min([since or 0, *(at for at, _ in untold[:1])])

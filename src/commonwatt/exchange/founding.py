@@ -80,14 +80,14 @@ def claim(store: Store, rules: Rules, ledger: str, out: Path | None, head_start:
     # Which later charters hold is for the ledger to say, where there is one.
     charters = rules.charters if ledger == "none" else rules.charters[:1]
     wanted = {
-        "community": " ".join(charter.community.digest.hex() for charter in charters),
+        "community": " ".join(charter.community.whole.hex() for charter in charters),
         "start": rules.start.isoformat(),
         "days": str(rules.days),
         "ledger": ledger,
     }
     values = store.values()
     held = {key: values.get(key) for key in wanted}
-    begun = "settlement" in values or rows.progress(store) >= 0
+    begun = "settlement" in values or rows.last_closed(store) >= 0
     if begun and held != wanted:
         raise StoreError(
             f"{out} holds another run ({held['start']}, {held['days']} days, ledger {held['ledger']}, or an "

@@ -16,6 +16,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from commonwatt.accounts import netting
+from commonwatt.community.calendar import Slots
 from commonwatt.errors import RecordError
 from commonwatt.exchange import admission, rows, steps, writing
 from commonwatt.exchange.books import Books
@@ -26,6 +27,7 @@ from commonwatt.exchange.sharing import share
 from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Readings, Settled, Wishes, Witnessed
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
+from commonwatt.market import Frame, Limits
 from commonwatt.market.stage import ActiveStage
 from commonwatt.proof import Tree
 from commonwatt.units import MAX_MONEY, IntArray
@@ -43,15 +45,17 @@ class Laboratory:
 
     rules, store : the period, and the file that holds what was done of it
     committed : slots between their gate and their end, by start
-    done : place of the last event that the store holds whole; -1 before the first
+    done : place among the rules' events of the last one that the store holds whole; -1 before the first
     now : when the last thing was done, an event or a correction [unix s]
     """
 
     def __init__(self, rules: Rules, store: Store, watch: Stopwatch | None = None) -> None:
         self.rules, self.store, self.watch = rules, store, watch or Stopwatch()
-        self.done, self.now = rows.progress(store), rows.last_time(store)
-        ended = [event.place for event in rules.events[: self.done + 1] if isinstance(event, SlotEnd)]
-        self.committed = rows.read_committed(store, max(ended, default=-1) + 1, rules.period)
+        self.now, self.committed = rows.last_time(store), rows.read_open(store)
+        closed, ended = rows.last_closed(store), rows.last_ended(store)
+        self.done = -1 + sum(
+            event.slot <= ended if isinstance(event, SlotEnd) else event.slots.start <= closed for event in rules.events
+        )
 
     # What a driver asks for
 
@@ -73,13 +77,12 @@ class Laboratory:
         """
         self.before(closure)
         rules = self.rules
-        committed: list[Committed] = [steps.missed(slot, rules.members) for slot in closure.missed.starts.tolist()]
+        starts = closure.missed.starts.tolist()
+        committed: list[Committed] = [steps.missed(slot, self.members_of(slot)) for slot in starts]
         if closure.ahead.count:
             committed += self._committed(closure, wishes)
         with self.watch("store"), self.store.transaction() as connection:
-            writing.write_gate(
-                connection, self.done + 1, closure.at, committed, rules.charter_at(closure.day.start).ahead
-            )
+            writing.write_gate(connection, closure.at, committed, rules.charter_at(closure.slots.start).ahead)
             beside(connection)
         self.committed |= {slot.cleared.declared.slot: slot for slot in committed}
         self.done, self.now = self.done + 1, max(self.now, closure.at)
@@ -91,7 +94,7 @@ class Laboratory:
             declared = self.admitted(closure, wishes)
         with self.watch("clear"):
             cleared = steps.clear(
-                rules.charter_at(closure.day.start).ahead, rules.frame_of(closure.ahead), declared, wishes.agreed
+                rules.charter_at(closure.slots.start).ahead, self._frame(closure.ahead), declared, wishes.agreed
             )
         with self.watch("check the grid"):
             cleared = steps.check(cleared, rules.wires, wishes.planned)
@@ -101,15 +104,15 @@ class Laboratory:
     def end_slot(self, end: SlotEnd, readings: Readings, beside: Beside = nothing) -> None:
         """Steps 6 and 7 for one slot. `end` is the next event. A home whose reading is missing counts as nothing."""
         self.before(end)
-        slot = end.at - self.rules.period.seconds
+        slot = end.slot
         with self.watch("verify readings"):
-            delivered = self.believed(self.committed[slot], readings, end.place)
-            witnessed = self.witnessed(readings, end)
-        settled = self._settled(delivered, end.place)
+            delivered = self.believed(self.committed[slot], readings)
+            witnessed = self.witnessed(readings, slot)
+        settled = self._settled(delivered, slot)
         with self.watch("prove"):
             stated, message = self.stated(settled)
         with self.watch("store"), self.store.transaction() as connection:
-            writing.write_slot(connection, self.done + 1, end.at, stated, message, self._after(slot), witnessed)
+            writing.write_slot(connection, end.at, stated, message, self._after(slot), witnessed)
             beside(connection)
         del self.committed[slot]
         self.done, self.now = self.done + 1, max(self.now, end.at)
@@ -125,19 +128,20 @@ class Laboratory:
         if obstacle := self.obstacle(correction):
             raise RecordError(obstacle)
         self.before(correction)
+        slot = correction.slot
         with self.watch("verify readings"):
-            earlier, credit = rows.read_delivered(self.store, self._start(correction), self.meters)
-            late = self.believed(earlier.committed, readings, correction.place)
-            delivered = self.amended(earlier, late, credit)
-        settled = self._settled(delivered, correction.place)
-        if not netting.payable(settled.account.credit - credit, self.free()):
+            revision = rows.revision_of(self.store, slot) or 0
+            earlier = rows.read_delivered(self.store, slot, self.meters_of(slot), revision)
+            credit = self._moved(slot, revision)
+            delivered = self.amended(earlier, self.believed(earlier.committed, readings), credit)
+        settled = self._settled(delivered, slot)
+        moved = settled.account.credit - credit
+        if not netting.payable(moved, self.free()[: len(moved)]):
             return False
         with self.watch("prove"):
             stated, message = self.stated(settled)
         with self.watch("store"), self.store.transaction() as connection:
-            writing.write_correction(
-                connection, self.done, correction.at, stated, message, self._after(self._start(correction))
-            )
+            writing.write_correction(connection, correction.at, stated, message, self._after(slot))
             beside(connection)
         self.now = max(self.now, correction.at)
         self.tell(correction, message)
@@ -145,28 +149,33 @@ class Laboratory:
 
     def obstacle(self, correction: Correction) -> str:
         """Why the slot cannot be settled anew at that time, as a sentence; empty when it can."""
-        slot, longest = self._start(correction), self.rules.community.ledger.corrections
+        slot, longest = correction.slot, self.rules.community.ledger.corrections
         if slot in self.committed or rows.revision_of(self.store, slot) is None:
             return f"Slot {slot} cannot be corrected before it is settled."
         until = slot + self.rules.period.seconds + longest
         return "" if correction.at <= until else f"Slot {slot} could be corrected until {until} (unix seconds)."
 
-    def _start(self, correction: Correction) -> int:
-        return int(self.rules.period.starts[correction.place])
+    def _moved(self, slot: int, revision: int) -> IntArray:
+        """What a slot has moved up to a revision of it, shape (members,) [unit]."""
+        return rows.read_credit(self.store, slot, revision)
 
-    def _settled(self, delivered: Delivered, place: int) -> Settled:
+    def _settled(self, delivered: Delivered, slot: int) -> Settled:
         with self.watch("settle"):
-            frame = self.rules.frame.part(slice(place, place + 1))
-            after = self._after(int(frame.starts[0]))
-            rules, free = self.rules, self.free()
+            rules, after, limits = self.rules, self._after(slot), self.limits_of(slot)
+            frame = self._frame(Slots(slot, 1, rules.period.seconds))
+            free = self.free()[: frame.members]
             if rules.registers:
-                delivered = replace(delivered, kept=self._kept(place))
-                return share(delivered, after, frame, rules.limits, free, rules.registers)
-            return steps.settle(delivered, after, frame, rules.limits, free, rules.plants)
+                delivered = replace(delivered, kept=self._kept(slot))
+                return share(delivered, after, frame, limits, free, rules.registers)
+            return steps.settle(delivered, after, frame, limits, free, rules.plants)
 
-    def _kept(self, place: int) -> IntArray:
-        """What rounding has kept from each register before the slot at this place, shape (registers,)."""
-        known = rows.read_registers(self.store, int(self.rules.period.starts[place]) - self.rules.period.seconds)
+    def _frame(self, slots: Slots) -> Frame:
+        return replace(self.rules.frame_of(slots), members=self.members_of(slots.start))
+
+    def _kept(self, slot: int) -> IntArray:
+        """What rounding has kept from each register before a slot, shape (registers,)."""
+        before = slot - self.rules.period.seconds
+        known = rows.read_registers(self.store, before, rows.revision_of(self.store, before) or 0)
         return known.kept if len(known.kept) else np.zeros(len(self.rules.registers or ()), dtype=np.int64)
 
     def _after(self, slot: int) -> tuple[ActiveStage, ...]:
@@ -174,8 +183,17 @@ class Laboratory:
 
     # What is otherwise where there is a ledger
 
-    meters: tuple[bytes, ...] = ()
-    """Addresses by member index, where readings are signed."""
+    def members_of(self, slot: int) -> int:  # noqa: ARG002
+        """How many members a slot [start, unix s] has."""
+        return self.rules.members
+
+    def limits_of(self, slot: int) -> Limits:  # noqa: ARG002
+        """Of the members' mandates in a slot."""
+        return self.rules.limits
+
+    def meters_of(self, slot: int) -> tuple[bytes, ...]:  # noqa: ARG002
+        """Addresses by member index, where readings are signed."""
+        return ()
 
     def before(self, event: Event | Correction) -> None:
         """What the passing of time until `event` brings about."""
@@ -183,7 +201,7 @@ class Laboratory:
     def admitted(self, closure: GateClosure, wishes: Wishes) -> list[Declared]:
         """Step 2, the exchange's side: the orders of each slot that count."""
         return [
-            admission.unsigned(slot, wish, self.rules.limits, self.rules.community)
+            admission.unsigned(slot, wish, self.limits_of(slot), self.rules.community)
             for slot, wish in zip(closure.ahead.starts.tolist(), wishes.orders, strict=True)
         ]
 
@@ -192,8 +210,8 @@ class Laboratory:
         empty = Tree(((),))
         return Committed(cleared, (), empty, empty)
 
-    def believed(self, committed: Committed, readings: Readings, place: int) -> Delivered:  # noqa: ARG002
-        """Step 6, the exchange's side: what the meters counted. place : of the slot in the period"""
+    def believed(self, committed: Committed, readings: Readings) -> Delivered:
+        """Step 6, the exchange's side: what the meters counted."""
         net = readings.net.copy()
         net[list(readings.missing)] = 0
         return Delivered(committed, net, (), readings.missing, counted=self.counted(readings))
@@ -208,9 +226,9 @@ class Laboratory:
 
     def amended(self, earlier: Delivered, late: Delivered, credit: IntArray) -> Delivered:
         """Step 6 once more. Raises RecordError when this is no correction."""
-        return steps.amend(earlier, late, credit)
+        return steps.amend(earlier, late, credit, self.rules.registers)
 
-    def witnessed(self, readings: Readings, end: SlotEnd) -> Witnessed:  # noqa: ARG002
+    def witnessed(self, readings: Readings, slot: int) -> Witnessed:  # noqa: ARG002
         """Beside step 6: what the generators' own meters counted."""
         return Witnessed()
 

@@ -72,6 +72,7 @@ class SlotProof:
         tree = Tree.over(tuple(row.leaves[at : at + 32] for at in range(0, len(row.leaves), 32)))
         names = ("member", "hash", "signature", "revision")
         kept = store.columns(tables.readings, names, slot=slot)
+        # By revision: of several readings the last one counts.
         found = {member: reading for member, *reading, since in kept if since <= row.revision}
         read = [
             _salted(found.get(member, (ZERO_HASH, mandate.signature)), slot, row.revision)

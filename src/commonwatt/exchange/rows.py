@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from operator import attrgetter
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
+from sqlalchemy import func, select
 
 from commonwatt.accounts.registers import Shares
 from commonwatt.community.calendar import Slots
 from commonwatt.exchange import tables
 from commonwatt.exchange.outbox import Outgoing
-from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Missed
+from commonwatt.exchange.states import Account, Cleared, Committed, Declared, Delivered, Missed, Settled
 from commonwatt.exchange.store import Store
 from commonwatt.market import Orders
 from commonwatt.proof import Tree, hash_struct, keccak
@@ -71,53 +71,79 @@ def read_trades(store: Store, slot: int, revision: int) -> tuple[list[Any], list
 
 def last_time(store: Store) -> int:
     """When the last thing was done [unix s]; 0 before the first."""
-    return max((at for (at,) in store.columns(tables.journal, ["time"])), default=0)
+    return store.most(tables.journal, "time") or 0
 
 
-def progress(store: Store) -> int:
-    """Place of the last event that is done; -1 before the first."""
-    rows = store.rows(tables.progress)
-    return int(rows[0].event) if rows else -1
+def last_closed(store: Store) -> int:
+    """The last slot [start, unix s] whose gate has closed; -1 where none has."""
+    found = store.most(tables.commitments, "slot")
+    return -1 if found is None else found
 
 
-def read_committed(store: Store, first: int, period: Slots) -> dict[int, Committed]:
-    """The slots from place `first` that are committed and not delivered yet, by start."""
-    begin = int(period.start + first * period.seconds)
-    found = {}
-    for row in store.rows(tables.commitments):
-        if row.slot >= begin:
-            found[row.slot] = _committed(store, row.slot)
-    return found
+def last_ended(store: Store) -> int:
+    """The last slot [start, unix s] that is settled; -1 where none is."""
+    found = store.most(tables.settled, "slot")
+    return -1 if found is None else found
 
 
-def read_delivered(store: Store, slot: int, meters: Sequence[bytes]) -> tuple[Delivered, IntArray]:
-    """What counts of a settled slot in its last revision, and what all its revisions have moved, shape (members,).
+def read_open(store: Store) -> dict[int, Committed]:
+    """The slots whose gate has closed and that are not settled yet, by start."""
+    slots = select(tables.commitments.c.slot).where(tables.commitments.c.slot > last_ended(store)).order_by("slot")
+    return {slot: read_committed(store, slot) for (slot,) in store.ask(slots)}
+
+
+def read_delivered(store: Store, slot: int, meters: Sequence[bytes], revision: int) -> Delivered:
+    """What counts of a slot in a revision of it.
 
     meters : address by member index; empty where nobody signs
     """
-    accounts = store.rows(tables.accounts, slot=slot)
-    known = {row.member: row for row in store.rows(tables.readings, slot=slot)}
+    accounts = store.rows(tables.accounts, slot=slot, revision=revision)
     readings: list[Signed[Reading] | None] = [None] * len(meters)
-    for member, row in known.items():
-        record = Reading(meters[member], slot, row.wh_in, row.wh_out, row.sequence)
-        readings[member] = Signed(record, row.hash, row.signature)
-    net, credit = (np.array([getattr(row, name) for row in accounts], dtype=np.int64) for name in ("net", "credit"))
+    for row in store.rows(tables.readings, slot=slot):
+        if row.revision <= revision:
+            record = Reading(meters[row.member], slot, row.wh_in, row.wh_out, row.sequence)
+            readings[row.member] = Signed(record, row.hash, row.signature)
+    net = np.array([row.net for row in accounts], dtype=np.int64)
     missing = frozenset(row.member for row in accounts if not row.measured)
-    counted = read_registers(store, slot).counted
-    revision = accounts[0].revision
-    delivered = Delivered(_committed(store, slot), net, tuple(readings), missing, revision, counted=counted)
-    return delivered, credit
+    moved = read_credit(store, slot, revision - 1) if revision else np.zeros(1, dtype=np.int64)
+    counted = read_registers(store, slot, revision).counted
+    return Delivered(read_committed(store, slot), net, tuple(readings), missing, revision, moved, counted)
 
 
-def read_registers(store: Store, slot: int) -> Shares:
+def read_credit(store: Store, slot: int, revision: int) -> IntArray:
+    """What a slot has moved up to a revision of it, shape (members,) [unit]."""
+    found = store.columns(tables.accounts, ("credit",), slot=slot, revision=revision)
+    return np.array(found, dtype=np.int64).reshape(-1)
+
+
+def read_registers(store: Store, slot: int, revision: int) -> Shares:
     """What registers counted and shared in a slot; empty where it is not settled, or members trade on net."""
-    found = store.columns(tables.registers, ("counted", "shared", "worth", "kept"), slot=slot)
+    names = ("counted", "shared", "worth", "kept")
+    found = store.columns(tables.registers, names, slot=slot, revision=revision)
     return Shares(*(np.frombuffer(blob, dtype=np.int64) for row in found for blob in row))
+
+
+def read_settled(store: Store, slot: int, meters: Sequence[bytes], revision: int) -> Settled:
+    """A revision of a slot with its money; what the clearings after delivery said of themselves is not in it.
+
+    meters : as of `read_delivered`
+    """
+    delivered = read_delivered(store, slot, meters, revision)
+    rows, _, _ = read_trades(store, slot, revision)
+    names = ("buyer", "seller", "wh", "price", "stage", "settled")
+    buyer, seller, wh, price, stage, settled = (
+        np.array([[getattr(row, name) for name in names] for row in rows], dtype=np.int64).reshape(-1, len(names)).T
+    )
+    accounts = store.columns(tables.accounts, ("ahead", "after", "grid", "credit"), slot=slot, revision=revision)
+    ahead, after, grid, credit = np.array(accounts, dtype=np.int64).reshape(-1, 4).T
+    shares = read_registers(store, slot, revision)
+    account = Account(Trades(buyer, seller, wh, price), stage, settled, ahead + after, grid, credit, shares)
+    return Settled(delivered, (), account)
 
 
 def revision_of(store: Store, slot: int) -> int | None:
     """The last revision of a slot; None when it is not settled."""
-    rows = store.rows(tables.accounts, slot=slot, member=0)
+    rows = store.rows(tables.settled, slot=slot)
     return int(rows[0].revision) if rows else None
 
 
@@ -138,7 +164,8 @@ def any_replaced(store: Store, slot: int) -> bool:
     return bool(store.columns(tables.orders, ["position"], slot=slot, counts=False))
 
 
-def _committed(store: Store, slot: int) -> Committed:
+def read_committed(store: Store, slot: int) -> Committed:
+    """A slot whose gate has closed."""
     declared = read_declared(store, slot)
     rows, trades, agreed = read_trades(store, slot, 0)
     rows, trades = rows[:agreed], trades[:agreed]
@@ -158,31 +185,25 @@ def is_missed(store: Store, slot: int) -> bool:
     return any(not row.orders for row in store.rows(tables.commitments, slot=slot))
 
 
-def read_gates(store: Store) -> dict[int, int]:
-    """When the gate of each slot closed [unix s]."""
-    return dict(store.columns(tables.commitments, ("slot", "gate")))
+def read_gates(store: Store, since: int) -> list[tuple[int, int, int]]:
+    """What was committed at `since` [unix s] or later, in the order of time: when each gate closed, the first slot that
+    was committed with it, and how many were."""
+    c = tables.commitments.c
+    query = select(c.gate, c.first, func.count()).where(c.gate >= since, c.orders != b"").group_by(c.gate, c.first)
+    return [tuple(row) for row in store.ask(query.order_by(c.gate, c.first))]
 
 
-def read_commitments(store: Store, day: Slots) -> list[tuple[bytes, bytes]]:
-    """Roots of orders and trades of each slot of the day."""
-    found = {row.slot: (row.orders, row.trades) for row in store.rows(tables.commitments)}
-    return [found[slot] for slot in day.starts.tolist()]
+def read_commitments(store: Store, slots: Slots) -> list[tuple[bytes, bytes]]:
+    """Roots of orders and trades of each of these slots."""
+    return [(orders, trades) for orders, trades in store.columns(tables.commitments, ("orders", "trades"), slots)]
 
 
-def read_posts(store: Store) -> list[Outgoing]:
-    """All posts, in the order in which the ledger was told them."""
-    return [
-        Outgoing(
-            Post(row.slot, row.revision, row.orders, row.statements, keccak(row.deltas)),
-            row.trades,
-            row.deltas,
-            tuple(row.signatures[first : first + 65] for first in range(0, len(row.signatures), 65)),
-        )
-        for row in sorted(store.rows(tables.posts), key=attrgetter("posted_at", "turn"))
-    ]
-
-
-def read_times(store: Store) -> dict[tuple[int, int], int]:
-    """When each slot's revision was posted [unix s], by slot and revision."""
-    names = ("slot", "revision", "posted_at")
-    return {(slot, revision): at for slot, revision, at in store.columns(tables.posts, names)}
+def read_posts(store: Store) -> Iterator[tuple[int, Outgoing]]:
+    """All posts with the time of each [unix s], from the one that the ledger was told last back to the first."""
+    number = store.most(tables.posts, "number")
+    while number is not None and number >= 0:
+        for row in store.rows(tables.posts, number=number):
+            post = Post(row.slot, row.revision, row.orders, row.statements, keccak(row.deltas))
+            signatures = tuple(row.signatures[first : first + 65] for first in range(0, len(row.signatures), 65))
+            yield row.posted_at, Outgoing(post, row.trades, row.deltas, signatures)
+        number -= 1

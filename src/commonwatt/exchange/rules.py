@@ -23,7 +23,7 @@ from commonwatt.community.tariff import SlotPrices
 from commonwatt.data.prices import utility_prices
 from commonwatt.errors import ConfigError, DataError, Finding
 from commonwatt.exchange.checking import active_stages
-from commonwatt.exchange.events import Event, SlotEnd, in_order, schedule
+from commonwatt.exchange.events import Event, in_order, schedule
 from commonwatt.exchange.parties import limits
 from commonwatt.exchange.wires import GridWires, wires_of
 from commonwatt.market import Frame, Limits
@@ -103,8 +103,7 @@ class Rules:
             slots = local_days(each.day, length, zone, community.slot_seconds)
             tariff = each.community.tariff
             prices.append(utility_prices(tariff, each.folder, slots, zone, community.currency, community.unit))
-            first = (slots.start - period.start) // slots.seconds
-            events += [_moved(event, first) for event in schedule(each.community, each.day, length)]
+            events += schedule(each.community, each.day, length)
         joined = SlotPrices.joined(prices)
         if (joined.gross < joined.feed_in).all():
             raise DataError(
@@ -187,9 +186,13 @@ class Rules:
         """The charter that holds for a slot [unix s]."""
         return next(charter for charter in reversed(self.charters) if charter.since <= slot)
 
+    def place(self, slot: int) -> int:
+        """Place in the period of the slot that begins then [unix s]."""
+        return (slot - self.period.start) // self.period.seconds
+
     def frame_of(self, slots: Slots) -> Frame:
         """The frame of some of the period's slots."""
-        first = (slots.start - self.period.start) // self.period.seconds
+        first = self.place(slots.start)
         return self.frame.part(slice(first, first + slots.count))
 
 
@@ -218,8 +221,3 @@ def _charters(files: Sequence[Then]) -> tuple[Charter, ...]:
         found.append(Charter(each.community, since, tuple(ahead), tuple(after)))
         number += len(each.community.market)
     return tuple(found)
-
-
-def _moved(event: Event, first: int) -> Event:
-    """The event of a part of the period that begins with the slot at place `first`."""
-    return replace(event, place=event.place + first) if isinstance(event, SlotEnd) else event

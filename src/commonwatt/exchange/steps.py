@@ -20,7 +20,7 @@ from commonwatt.accounts import netting
 from commonwatt.accounts.plants import Plant, taken
 from commonwatt.accounts.registers import Registers
 from commonwatt.accounts.statements import Booked, by_member, lines_of, salt_of, statement_of, statement_tree
-from commonwatt.errors import RecordError
+from commonwatt.errors import RecordError, SequenceError
 from commonwatt.exchange.states import (
     OF_PLANTS,
     Account,
@@ -157,19 +157,18 @@ def believe(
     committed: Committed,
     readings: Sequence[Signed[Reading] | None],
     meters: Sequence[bytes],
-    last: IntArray,
     domain: Domain,
 ) -> Delivered:
-    """Step 6, at the exchange: every reading's signature, meter, slot and number.
+    """Step 6, at the exchange: every reading's signature, meter and slot. They are numbered from 1 on.
 
     readings : by member index, None where none came: nothing is estimated
-    meters : address by member index; last : each meter's last number, shape (members,)
+    meters : address by member index
     Raises SignatureError, SequenceError or RecordError; nothing is taken from a refused reading.
     """
     slot = committed.cleared.declared.slot
     net = [
-        0 if reading is None else accept(domain, reading, meter, slot, number)
-        for reading, meter, number in zip(readings, meters, last.tolist(), strict=True)
+        0 if reading is None else accept(domain, reading, meter, slot)
+        for reading, meter in zip(readings, meters, strict=True)
     ]
     missing = frozenset(member for member, reading in enumerate(readings) if reading is None)
     return Delivered(committed, np.array(net, dtype=np.int64), tuple(readings), missing)
@@ -193,20 +192,29 @@ def by_registers(delivered: Delivered, counted: IntArray, registers: Registers) 
     return replace(delivered, counted=counted)
 
 
-def amend(earlier: Delivered, late: Delivered, credit: IntArray) -> Delivered:
+def amend(earlier: Delivered, late: Delivered, credit: IntArray, registers: Registers | None = None) -> Delivered:
     """Step 6 once more: the next revision of a slot, with readings that came after its end.
 
     earlier : the last revision; late : the same slot with these readings alone
     credit : what the revisions so far have moved, shape (members,) [unit]
-    Raises RecordError for a reading that counts already, or when there is none.
+    registers : where these are shared
+    A reading that a meter numbered higher takes the place of the one that counted. Raises SequenceError for one that is
+    not, RecordError when there is none.
     """
     slot, came = earlier.committed.cleared.declared.slot, frozenset(range(len(late.net))) - late.missing
     if not came:
         raise RecordError(f"There is no reading to correct slot {slot} with.")
-    if known := came - earlier.missing:
-        raise RecordError(f"A reading of member {min(known)} for slot {slot} counts already; a meter signs one.")
+    for member in sorted(came - earlier.missing):
+        old, new = (each.readings[member] if each.readings else None for each in (earlier, late))
+        if not (old and new and new.record.sequence > old.record.sequence):
+            raise SequenceError(
+                f"A reading of member {member} for slot {slot} counts already; only a higher number corrects it."
+            )
     readings = tuple(new or old for new, old in zip(late.readings, earlier.readings, strict=True))
-    net, counted = earlier.net + late.net, earlier.counted + late.counted
+    anew = np.isin(np.arange(len(late.net)), list(came))
+    net, counted = np.where(anew, late.net, earlier.net), earlier.counted
+    if registers is not None:
+        counted = np.where(anew[registers.owner], late.counted, earlier.counted)
     missing, revision = earlier.missing - came, earlier.revision + 1
     return Delivered(earlier.committed, net, readings, missing, revision, credit, counted)
 
@@ -220,11 +228,11 @@ def resent(earlier: Delivered, late: Delivered, credit: IntArray) -> Delivered:
 
 
 def witnessed(
-    readings: Mapping[int, Signed[Reading]], meters: Mapping[int, bytes], slot: int, last: int, domain: Domain
+    readings: Mapping[int, Signed[Reading]], meters: Mapping[int, bytes], slot: int, domain: Domain
 ) -> Witnessed:
     """Step 6 beside it: what the generators' own meters counted. What is not believed harms nothing else.
 
-    readings, meters : by member index; last : number of each meter's last reading
+    readings, meters : by member index
     """
     believed, refused = dict[int, Signed[Reading]](), dict[int, str]()
     for member, meter in meters.items():
@@ -232,7 +240,7 @@ def witnessed(
             refused[member] = "no reading came"
             continue
         try:
-            accept(domain, readings[member], meter, slot, last)
+            accept(domain, readings[member], meter, slot)
         except RecordError as error:
             refused[member] = str(error)
         else:

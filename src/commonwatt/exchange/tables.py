@@ -1,7 +1,8 @@
 """The tables of the exchange's store: orders, trades, readings, posts, and a journal of what was done when.
 
-A slot that was settled anew has one post and one set of trades per revision, and one account: the last. A reading has
-the revision from which it counts. Posts of one time have their turn, in which the ledger was told them.
+A slot that was settled anew has one post, one set of trades and one account per revision; `settled` has the number of
+the last. A reading has the revision from which it counts, until another one of its member does. Posts are numbered as
+the ledger is told them.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
 
 metadata = MetaData()
+# 64 bit on both: SQLite has one type for all integers, and its strict tables want that one's name.
+_INTEGER = BigInteger().with_variant(Integer, "sqlite")
 
 
 def table(
@@ -26,8 +29,8 @@ def table(
     return Table(
         name,
         within,
-        *(Column(key, Integer, primary_key=True, autoincrement=False) for key in keys),
-        *(Column(column, Integer, nullable=False) for column in integers),
+        *(Column(key, _INTEGER, primary_key=True, autoincrement=False) for key in keys),
+        *(Column(column, _INTEGER, nullable=False) for column in integers),
         *(Column(column, LargeBinary, nullable=False) for column in blobs),
         *(Column(column, Text, nullable=False) for column in texts),
         sqlite_with_rowid=False,
@@ -67,18 +70,20 @@ trades = _table(
     ["stage", "buyer", "seller", "wh", "settled", "price"],
     ["buy_order", "sell_order", "hash"],
 )
-readings = _table("readings", ["slot", "member"], ["revision", "wh_in", "wh_out", "sequence"], ["hash", "signature"])
+readings = _table("readings", ["slot", "member", "revision"], ["wh_in", "wh_out", "sequence"], ["hash", "signature"])
 generators = _table("generators", ["slot", "member"], ["wh_in", "wh_out", "sequence"], ["hash", "signature"])
-accounts = _table("accounts", ["slot", "member"], ["revision", "measured", "net", "ahead", "after", "grid", "credit"])
+settled = _table("settled", ["slot"], ["revision"])
+accounts = _table("accounts", ["slot", "revision", "member"], ["measured", "net", "ahead", "after", "grid", "credit"])
 # Where registers are shared: arrays of int64, as in `accounts.registers.Shares`.
-registers = _table("registers", ["slot"], [], ["counted", "shared", "worth", "kept"])
-commitments = _table("commitments", ["slot"], ["gate"], ["orders", "trades"])
+registers = _table("registers", ["slot", "revision"], [], ["counted", "shared", "worth", "kept"])
+# `first` is the first slot of those that were committed together.
+commitments = _table("commitments", ["slot"], ["gate", "first"], ["orders", "trades"])
 posts = _table(
     "posts",
     ["slot", "revision"],
-    ["posted_at", "turn"],
+    ["posted_at", "number"],
     ["orders", "trades", "statements", "deltas", "signatures", "leaves"],
 )
 caps = _table("caps", ["slot"], [], ["feed_in"])
-progress = _table("progress", ["id"], ["event"])
-journal = _table("journal", ["event", "number"], ["time"], [], ["what", "detail"])
+Index("posts_by_number", posts.c.number, unique=True)
+journal = _table("journal", ["number"], ["time"], [], ["what", "detail"])

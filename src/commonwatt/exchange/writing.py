@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from commonwatt.exchange import tables
 from commonwatt.exchange.outbox import Outgoing
 from commonwatt.exchange.states import Committed, Declared, Missed, Posted, Settled, Witnessed
-from commonwatt.exchange.store import add, advance, count, drop, note, put
+from commonwatt.exchange.store import add, drop, following, note, put
 from commonwatt.market.proving import CLEARED
 from commonwatt.market.stage import ActiveStage
 from commonwatt.proof import hash_struct
@@ -34,16 +34,16 @@ def write_mandates(connection: Connection, mandates: Sequence[Signed[Mandate]]) 
 
 def write_gate(
     connection: Connection,
-    number: int,
     at: int,
     committed: Sequence[Committed],
     ahead: Sequence[ActiveStage],
 ) -> None:
-    """All that gate closure, event `number` at `at` [unix s], decided for its slots.
+    """All that gate closure at `at` [unix s] decided for its slots.
 
     ahead : the stages ahead of delivery
     """
-    refused = 0
+    refused, starts = 0, [slot.cleared.declared.slot for slot in committed if not isinstance(slot, Missed)]
+    first = min(starts, default=0)
     for slot in committed:
         cleared, declared = slot.cleared, slot.cleared.declared
         start = declared.slot
@@ -57,7 +57,7 @@ def write_gate(
         add(connection, tables.clearings, map(_clearing_row, cleared.ahead, ahead))
         add(connection, tables.caps, [(start, cleared.feed_in_cap.tobytes())])
         roots = (b"", b"") if isinstance(slot, Missed) else (slot.orders.root, slot.trades.root)
-        add(connection, tables.commitments, [(start, at, *roots)])
+        add(connection, tables.commitments, [(start, at, first, *roots)])
         add(
             connection,
             tables.trades,
@@ -68,20 +68,18 @@ def write_gate(
     if late := sum(isinstance(slot, Missed) for slot in committed):
         entry["missed"] = late
     failed = [found for slot in committed for found in _uncleared(slot.cleared.ahead)]
-    note(connection, number, at, [("gate closed", entry), *failed])
-    advance(connection, number)
+    note(connection, at, [("gate closed", entry), *failed])
 
 
 def write_slot(
     connection: Connection,
-    number: int,
     at: int,
     settled: Settled,
     message: Outgoing | None,
     after: Sequence[ActiveStage],
     witnessed: Witnessed,
 ) -> None:
-    """All that the end of a slot, event `number` at `at` [unix s], brought.
+    """All that the end of a slot, at `at` [unix s], brought.
 
     message : what the ledger is told of it; after : the stages after delivery
     witnessed : what generators' own meters counted beside it
@@ -89,29 +87,26 @@ def write_slot(
     delivered, account = settled.delivered, settled.account
     agreed = delivered.committed.cleared.trades
     # Day-ahead trades stand in the store since the gate.
-    _write_settled(connection, number, at, settled, message, after, first=len(agreed))
+    _write_settled(connection, at, settled, message, after, first=len(agreed))
     _note_cuts(connection, _slot(settled), account.settled[: len(agreed)], agreed.wh)
     unread = _write_witnessed(connection, _slot(settled), witnessed)
-    note(connection, number, at, [("slot settled", _told(settled)), *_uncleared(settled.after), *unread])
-    advance(connection, number)
+    note(connection, at, [("slot settled", _told(settled)), *_uncleared(settled.after), *unread])
 
 
 def write_correction(
     connection: Connection,
-    number: int,
     at: int,
     settled: Settled,
     message: Outgoing | None,
     after: Sequence[ActiveStage],
 ) -> None:
-    """A later revision of a slot, made at `at` [unix s] after event `number`; the rest as for `write_slot`."""
+    """A later revision of a slot, made at `at` [unix s]; the rest as for `write_slot`."""
     slot = _slot(settled)
-    drop(connection, tables.accounts, slot=slot)
     for stage in after:
         drop(connection, tables.clearings, slot=slot, stage=stage.number)
-    _write_settled(connection, number, at, settled, message, after, first=0)
+    _write_settled(connection, at, settled, message, after, first=0)
     told = {"revision": settled.delivered.revision, "missing": len(settled.delivered.missing), **_told(settled)}
-    note(connection, number, at, [("slot corrected", told), *_uncleared(settled.after)])
+    note(connection, at, [("slot corrected", told), *_uncleared(settled.after)])
 
 
 def _slot(settled: Settled) -> int:
@@ -125,7 +120,6 @@ def _told(settled: Settled) -> dict[str, object]:
 
 def _write_settled(
     connection: Connection,
-    number: int,
     at: int,
     settled: Settled,
     message: Outgoing | None,
@@ -143,13 +137,16 @@ def _write_settled(
     columns = (delivered.net, ahead, account.local - ahead, account.grid, account.credit)
     values = enumerate(zip(*(column.tolist() for column in columns), strict=True))
     missing, readings = delivered.missing, tables.readings
-    add(connection, tables.accounts, [(slot, member, revision, member not in missing, *row) for member, row in values])
+    put(connection, tables.settled, (slot, revision))
+    add(connection, tables.accounts, [(slot, revision, member, member not in missing, *row) for member, row in values])
     if len(delivered.counted):
         shares = account.shares
         blobs = [each.tobytes() for each in (shares.counted, shares.shared, shares.worth, shares.kept)]
-        put(connection, tables.registers, (slot, *blobs))
-    known = {row.member for row in connection.execute(select(readings.c.member).where(readings.c.slot == slot))}
-    fresh = ((member, signed) for member, signed in enumerate(delivered.readings) if member not in known)
+        add(connection, tables.registers, [(slot, revision, *blobs)])
+    known = {row.hash for row in connection.execute(select(readings.c.hash).where(readings.c.slot == slot))}
+    fresh = (
+        (member, signed) for member, signed in enumerate(delivered.readings) if signed and signed.hash not in known
+    )
     add(connection, readings, _reading_rows(fresh, revision))
     add(connection, tables.clearings, map(_clearing_row, settled.after, after))
     new = account.trades.keep(np.arange(len(account.trades)) >= first)
@@ -159,9 +156,9 @@ def _write_settled(
     add(connection, tables.trades, rows)
     if posted and message:
         post, leaves = posted.post, b"".join(posted.tree.levels[0])
-        turn = count(connection, tables.journal, event=number)
+        number = following(connection, tables.posts, "number")
         row = (
-            slot, revision, at, turn, post.orders, message.trades, post.statements, message.deltas,
+            slot, revision, at, number, post.orders, message.trades, post.statements, message.deltas,
             b"".join(message.signatures), leaves,
         )  # fmt: skip
         add(connection, tables.posts, [row])
@@ -189,8 +186,10 @@ def _note_cuts(connection: Connection, slot: int, settled: IntArray, agreed: Int
     """Day-ahead trades stand in the store since the gate; now it is known how much of each was delivered and paid."""
     changed = np.flatnonzero(settled != agreed).tolist()
     if changed:
-        statement = "UPDATE trades SET settled = ? WHERE slot = ? AND revision = 0 AND number = ?"
-        connection.exec_driver_sql(statement, [(int(settled[number]), slot, number) for number in changed])
+        trades = tables.trades
+        which = (trades.c.slot == slot) & (trades.c.revision == 0) & (trades.c.number == bindparam("of"))
+        cut = trades.update().where(which).values(settled=bindparam("to"))
+        connection.execute(cut, [{"to": int(settled[number]), "of": number} for number in changed])
 
 
 def _order_rows(declared: Declared) -> Iterator[tuple[object, ...]]:

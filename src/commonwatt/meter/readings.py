@@ -22,7 +22,7 @@ class SimulatedMeter:
         return sign(self.domain, Reading(self.key.address, slot, wh_in, wh_out, sequence), self.key)
 
 
-def accept(domain: Domain, signed: Signed[Reading], meter: bytes, slot: int, last_sequence: int) -> int:
+def accept(domain: Domain, signed: Signed[Reading], meter: bytes, slot: int, last_sequence: int = 0) -> int:
     """Check a reading of `meter` [address] for `slot` and return its net energy [Wh], positive = into the home.
 
     The signature is checked before anything in the reading is believed. Raises SignatureError, SequenceError

@@ -7,7 +7,7 @@ from datetime import datetime, time
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from commonwatt.community.model import Community
+from commonwatt.community.model import Community, gate_text
 from commonwatt.community.tariff import Flat, PriceFile, Rate
 from commonwatt.data import catalogue
 from commonwatt.exchange.own.code import OwnForecaster
@@ -89,9 +89,10 @@ def _tariff(community: Community) -> str:
     return f"in {community.currency}/kWh: {rates}, {', '.join(charges)}{vat}."
 
 
-def _mechanism(stage: ActiveStage, gate: time | None) -> str:
+def _mechanism(stage: ActiveStage, gate: time | int | None) -> str:
     mechanism = stage.mechanism
-    when = f", gate {gate:%H:%M} on the day before" if gate else ""
+    before = "on the day before" if isinstance(gate, time) else "before each slot"
+    when = f", gate {gate_text(gate)} {before}" if gate else ""
     when = f"before delivery{when}" if mechanism.phase == "ahead" else "what the meters counted"
     settings = ", ".join(f"{key} {_setting(value)}" for key, value in stage.parameters.items())
     promise = "" if mechanism.rational else " It does not promise that nobody is worse off than with the utility."

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from commonwatt.community.model import Stage, gate_text
 from commonwatt.plain import many
 from commonwatt.report.below_zero import below_zero, below_zero_figures
 from commonwatt.report.findings import findings
@@ -126,8 +127,7 @@ def _community(result: Result) -> Iterator[RenderableType]:
     for part in result.rules.parts:
         charter = part.charter.community
         market = ", ".join(
-            f"{stage.name.replace('_', '-')} {stage.mechanism}" + (f" (gate {stage.gate:%H:%M})" if stage.gate else "")
-            for stage in charter.market
+            f"{stage.name.replace('_', '-')} {stage.mechanism}{_gate(stage)}" for stage in charter.market
         )
         begun = datetime.fromtimestamp(part.slots.start, ZoneInfo(community.timezone))
         since = f" from {begun:%Y-%m-%d} on" if part.charter.since else ""
@@ -356,6 +356,10 @@ def _ledger_row(result: Result) -> dict[str, Any] | None:
         "deposits": _money(ledger.deposits),
         "books_close": ledger.balances == ledger.deposits,
     }
+
+
+def _gate(stage: Stage) -> str:
+    return f" (gate {gate_text(stage.gate)})" if stage.gate else ""
 
 
 def _money(amount: int) -> dict[str, int | str]:

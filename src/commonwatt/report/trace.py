@@ -58,7 +58,7 @@ def _largest(result: Result) -> _Delivery | None:
     """A day-ahead trade passes every step; among them the largest, and of equals the first."""
     store, client = result.books.store, result.books.client
     names = ("settled", "stage", "slot", "number", "revision")
-    settled = [row for row in store.last(tables.trades, names) if row[0] > 0]
+    settled = [row for row in store.last(tables.trades, names, result.rules.period) if row[0] > 0]
     if client is None or not settled:
         return None
     ahead = stages_ahead(store)

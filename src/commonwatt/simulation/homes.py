@@ -7,7 +7,7 @@ operator's are theirs. What the exchange has to know it gets as `Wishes` and `Re
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -22,7 +22,7 @@ from commonwatt.devices import Fleet, curtail, step
 from commonwatt.exchange.events import GateClosure
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.states import Committed, Readings, Wishes
-from commonwatt.exchange.store import Store, add, put
+from commonwatt.exchange.store import Store, add, arrays, put
 from commonwatt.exchange.tables import table
 from commonwatt.forecast.expectation import Forecast
 from commonwatt.market import Frame, Orders
@@ -42,7 +42,33 @@ _metadata = MetaData()
 FLOWS: Final = ("load", "generation", "charge", "discharge", "curtailed")
 flows = table(_metadata, "homes", ["slot", "member"], FLOWS)
 plans = table(_metadata, "plans", ["slot"], [], ["grid"])
-batteries = table(_metadata, "batteries", ["id"], [], ["soc"])
+# After the last slot that ended and before it, and what each battery held its meter at in it.
+batteries = table(_metadata, "batteries", ["id"], ["slot"], ["soc", "before", "target"])
+
+
+@dataclass(frozen=True, eq=False)
+class Last:
+    """The last slot [start, unix s] that ended: the batteries' charge after it and before it, and what each held its
+    meter at in it; each shape (homes,) [Wh]."""
+
+    slot: int
+    soc: FloatArray
+    before: FloatArray
+    target: IntArray
+
+    @classmethod
+    def of(cls, store: Store) -> Last | None:
+        """As it is kept; None before the first."""
+        for row in store.rows(batteries):
+            soc, before = (np.frombuffer(each, dtype=np.float64) for each in (row.soc, row.before))
+            return cls(row.slot, soc, before, np.frombuffer(row.target, dtype=np.int64))
+        return None
+
+
+def decided(closure: GateClosure) -> int:
+    """When agents decide what they order at a gate [unix s]: one slot before it closes, so that what they know can have
+    reached them, and what they order can arrive."""
+    return closure.at - closure.slots.seconds
 
 
 class Homes:
@@ -61,8 +87,9 @@ class Homes:
         with store.transaction() as connection:
             _metadata.create_all(connection)
         self.ordering = Ordering(rules, minds.strategic, store)
-        last = store.rows(batteries)
-        self.soc = np.frombuffer(last[0].soc, dtype=np.float64).copy() if last else self.fleet.start.copy()
+        self.soc, self._last = self.fleet.start.copy(), Last.of(store)
+        if self._last:
+            self.soc = self._last.soc
         self._beyond = {row.slot: np.frombuffer(row.grid, dtype=np.int64) for row in store.rows(plans)}
 
     # At a gate
@@ -72,12 +99,12 @@ class Homes:
 
         committed : what the exchange has announced of the slots before them
         """
-        # The world of homes that know no history may begin after the gate.
-        now, slots = max(self.world.place(closure.at), 0), closure.ahead
+        slots, community = closure.ahead, self.rules.community
         if not slots.count:
             return Wishes((), (), np.zeros((self.rules.members, 0), dtype=np.int64), ())
+        # The world of homes that know no history may begin after the gate.
+        now = max(self.world.place(decided(closure)), 0)
         lead = self.world.place(slots.start) - now
-        community = self.rules.community
         expected, failed = expect(self.minds, self.world, now, lead + slots.count, community)
         there: NDArray[np.bool_] = np.any(present(community.members, slots, community.timezone), axis=1)
         self.ordering.begin(closure.at, {home: why for home, why in failed.items() if there[home]})
@@ -102,9 +129,7 @@ class Homes:
         """
         rules, bounds = self.rules, self.rules.limits
         today, day = expected.parted(lead)
-        soc = self.soc
-        if frame.starts[0] > rules.period.start:  # before it nothing moves
-            soc = expected_charge(self.fleet, soc, today, self._targets(frame, lead, committed))
+        soc = self._charge(int(frame.starts[0]), today, committed)
         outlook = Outlook(
             day,
             self.fleet,
@@ -131,12 +156,23 @@ class Homes:
         quoted = self.ordering.quotes(frame, outlook, beside(rules.plants, plan.net), idle)
         return replace(plan, orders=ordered_by(plan.orders, quoted))
 
-    def _targets(self, frame: Frame, lead: int, committed: Mapping[int, Committed]) -> IntArray:
-        """What batteries hold the meters at in the `lead` slots before the frame, shape (homes, lead) [Wh]."""
-        before = frame.starts[0] - self.rules.period.seconds * np.arange(lead, 0, -1)
+    def _charge(self, slot: int, today: Forecast, committed: Mapping[int, Committed]) -> FloatArray:
+        """State of charge that agents expect at the beginning of a slot, shape (homes,) [Wh].
+
+        today : what they expect of the slots before it that they know nothing of yet
+        """
+        period, last = self.rules.period, self._last
+        # Before the period nothing moves.
+        count = min(today.load.shape[1], self.rules.place(slot))
+        first, expected = slot - count * period.seconds, today.parted(today.load.shape[1] - count)[1]
+        before = range(first, slot, period.seconds)
+        known, soc = {each: self._target(committed[each]) for each in before if each in committed}, self.soc
+        if last and last.slot >= first:
+            soc, known[last.slot] = last.before, last.target
         none = np.zeros(self.rules.members, dtype=np.int64)
-        known = [self._target(committed[slot]) if slot in committed else none for slot in before.tolist()]
-        return np.array(known, dtype=np.int64).reshape(lead, self.rules.members).T
+        targets = [known.get(each, none) for each in before]
+        held_at = np.array(targets, dtype=np.int64).reshape(count, self.rules.members).T
+        return expected_charge(self.fleet, soc, expected, held_at)
 
     def _target(self, committed: Committed) -> IntArray:
         """What each home's battery holds its meter at as far as it can, shape (homes,) [Wh].
@@ -150,15 +186,18 @@ class Homes:
 
     # In a slot
 
-    def deliver(self, committed: Committed, place: int) -> dict[str, IntArray]:
-        """Step 6, behind the meters. place : of the slot in the period. Returns as the function `deliver`."""
-        truth = self.world.first + place
+    def deliver(self, committed: Committed) -> dict[str, IntArray]:
+        """Step 6, behind the meters. Returns as the function `deliver`."""
+        slot = committed.cleared.declared.slot
+        truth = self.world.place(slot)
         load, generation = self.world.load[:, truth], self.world.generation[:, truth]
         # What points count is read: nothing of it can be held back.
         target, cap = self._target(committed), np.where(self.pointed, MAX_ORDER_WH, committed.cleared.feed_in_cap)
-        if self.rules.prices.feed_in[place] < 0:
+        if self.rules.prices.feed_in[self.rules.place(slot)] < 0:
             cap = np.where(self._curtails_in(committed), np.minimum(cap, _sold(committed)), cap)
-        flows, self.soc = deliver(self.fleet, self.soc, load, generation, target, cap)
+        before = self.soc
+        flows, self.soc = deliver(self.fleet, before, load, generation, target, cap)
+        self._last = Last(slot, self.soc, before, target)
         return flows
 
     @cached_property
@@ -178,39 +217,39 @@ class Homes:
         """How long after its slot [start, unix s] a reading comes [s]; None = never, as of who has no meter."""
         return self.silence.delay(slot, home) if self.rules.community.members[home].role.trades else None
 
-    def read(self, slot: int, net: IntArray, place: int) -> Readings:
+    def read(self, slot: int, net: IntArray) -> Readings:
         """What the meters counted in the slot that began at `slot`, as far as it comes in time.
 
         net : shape (homes,) [Wh]
         """
         in_time = frozenset(home for home in range(len(net)) if self.delay(slot, home) == 0)
-        return self.reported(slot, net, place, in_time)
+        return self.reported(slot, net, in_time)
 
-    def read_late(self, slot: int, place: int, homes: frozenset[int]) -> Readings:
+    def read_late(self, slot: int, homes: frozenset[int]) -> Readings:
         """What the meters of these homes counted in a slot that has ended."""
         rows = self.store.rows(flows, slot=slot)
         columns = {name: np.array([getattr(row, name) for row in rows], dtype=np.int64) for name in FLOWS}
-        return self.reported(slot, through(columns), place, homes)
+        return self.reported(slot, through(columns), homes)
 
-    def reported(self, slot: int, net: IntArray, place: int, homes: frozenset[int]) -> Readings:  # noqa: ARG002
-        """The readings of these homes. place : of the slot in the period"""
-        return Readings(net, (), frozenset(range(len(net))) - homes, counted=self.counted(place))
+    def reported(self, slot: int, net: IntArray, homes: frozenset[int]) -> Readings:
+        """The readings of these homes."""
+        return Readings(net, (), frozenset(range(len(net))) - homes, counted=self.counted(slot))
 
-    def counted(self, place: int) -> IntArray:
+    def counted(self, slot: int) -> IntArray:
         """What the registers of members' points counted in a slot, shape (registers,) [Wh]."""
-        return self.world.counted[:, self.world.first + place]
+        return self.world.counted[:, self.world.place(slot)]
 
-    def ways(self, net: IntArray, place: int) -> tuple[IntArray, IntArray]:
+    def ways(self, net: IntArray, slot: int) -> tuple[IntArray, IntArray]:
         """What went through the meters into the homes and out of them, each shape (homes,) [Wh] >= 0.
 
         Both at once where a member has points: its load and generation are what these count.
-        net : shape (homes,) [Wh]; place : of the slot in the period
+        net : shape (homes,) [Wh]
         """
-        truth = self.world.first + place
+        truth = self.world.place(slot)
         load, generation = self.world.load[:, truth], self.world.generation[:, truth]
         return np.where(self.pointed, load, np.maximum(net, 0)), np.where(self.pointed, generation, np.maximum(-net, 0))
 
-    def read_generators(self, slot: int, made: IntArray, place: int) -> dict[int, Signed[Reading]]:  # noqa: ARG002
+    def read_generators(self, slot: int, made: IntArray) -> dict[int, Signed[Reading]]:  # noqa: ARG002
         """What the generators' own meters counted, by member index. made : shape (homes,) [Wh] >= 0"""
         return {}
 
@@ -219,19 +258,21 @@ class Homes:
     def keep_plans(self, closure: GateClosure, connection: Connection) -> None:
         """Write what a gate brought, so that a killed run goes on with the same plans and the same memories."""
         self.ordering.keep(connection)
-        starts = closure.day.starts.tolist()
+        starts = closure.slots.starts.tolist()
         add(connection, plans, [(slot, self._beyond[slot].tobytes()) for slot in starts if slot in self._beyond])
 
     def keep_flows(self, slot: int, delivered: Mapping[str, IntArray], connection: Connection) -> None:
         """Write what happened in a slot, and the charge of the batteries after it."""
         rows = zip(*(delivered[name].tolist() for name in FLOWS), strict=True)
         add(connection, flows, [(slot, member, *row) for member, row in enumerate(rows)])
-        put(connection, batteries, (0, self.soc.tobytes()))
+        if last := self._last:
+            put(connection, batteries, (0, last.slot, last.soc.tobytes(), last.before.tobytes(), last.target.tobytes()))
 
     @cached_property
     def arrays(self) -> dict[str, IntArray]:
         """The columns FLOWS of the whole period, each shape (homes, slots) [Wh]."""
-        return self.store.arrays(flows, FLOWS, self.rules.members)
+        period = self.rules.period
+        return arrays(self.store.columns(flows, ("slot", "member", *FLOWS), period), FLOWS, self.rules.members, period)
 
 
 class SigningHomes(Homes):
@@ -258,18 +299,19 @@ class SigningHomes(Homes):
         accounts = [key.address for key in self.keys.members]
         return sign_orders(starts, orders, accounts, self.keys.agents, self.domain)
 
-    def reported(self, slot: int, net: IntArray, place: int, homes: frozenset[int]) -> Readings:
+    def reported(self, slot: int, net: IntArray, homes: frozenset[int]) -> Readings:
         """See `Homes`; meters number their readings from 1."""
-        ways = (way.tolist() for way in self.ways(net, place))
+        ways, number = (way.tolist() for way in self.ways(net, slot)), self.rules.place(slot) + 1
         signed = tuple(
-            self.meters[home].read(slot, wh_in, wh_out, place + 1) if home in homes else None
+            self.meters[home].read(slot, wh_in, wh_out, number) if home in homes else None
             for home, (wh_in, wh_out) in enumerate(zip(*ways, strict=True))
         )
-        return Readings(net, signed, frozenset(range(len(net))) - homes, counted=self.counted(place))
+        return Readings(net, signed, frozenset(range(len(net))) - homes, counted=self.counted(slot))
 
-    def read_generators(self, slot: int, made: IntArray, place: int) -> dict[int, Signed[Reading]]:
+    def read_generators(self, slot: int, made: IntArray) -> dict[int, Signed[Reading]]:
         """See `Homes`."""
-        return {member: meter.read(slot, 0, int(made[member]), place + 1) for member, meter in self.generators.items()}
+        number = self.rules.place(slot) + 1
+        return {member: meter.read(slot, 0, int(made[member]), number) for member, meter in self.generators.items()}
 
 
 def _sold(committed: Committed) -> IntArray:

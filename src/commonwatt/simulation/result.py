@@ -165,7 +165,7 @@ class Result:
         wh agreed, settled_wh, price, payment. What owners took of their plants has the stage "own plants".
         """
         names = ("slot", "stage", "number", "seller", "buyer", "wh", "settled", "price")
-        rows = self.exchange.store.last(tables.trades, names)
+        rows = self.exchange.store.last(tables.trades, names, self.rules.period)
         columns = np.array(rows, dtype=np.int64).reshape(-1, len(names)).T
         slot, stage, number, seller, buyer, wh, settled, price = columns
         ids = np.array([member.id for member in self.community.members], dtype=object)

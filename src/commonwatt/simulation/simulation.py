@@ -17,6 +17,7 @@ from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.folder import open_store
 from commonwatt.exchange.founding import NO_METER, Generator, Party, claim, enter, open_ledger
 from commonwatt.exchange.laboratory import Laboratory
+from commonwatt.exchange.roster import Present, Unchanging
 from commonwatt.exchange.rules import Rules, Then
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
@@ -85,8 +86,11 @@ class Simulation:
             else:
                 self._open_ledger(ledger, out, truth, engine)
             self.late: dict[int, dict[int, int]] = {}
-            for row in self.store.rows(tables.accounts, measured=0):
-                self._expect_late(row.slot, {row.member})
+            for slot, member, measured in self.store.last(
+                tables.accounts, ("slot", "member", "measured"), self.rules.period
+            ):
+                if not measured:
+                    self._expect_late(slot, {member})
             undo.pop_all()
 
     def _open_ledger(self, ledger: str, out: Path | None, truth: world.World, engine: Callable[..., Exchange]) -> None:
@@ -106,8 +110,9 @@ class Simulation:
                     write_cards(founded.client, rules.community, parties(keys), out / "cards")
                 enter(store, founded, signed)
             meters = [party.meter for party in parties(keys)]
+            roster = Unchanging(Present.of(signed, meters, rules.community, founded.client.domain))
             generators = {member: key.address for member, key in keys.generators.items()}
-            self.exchange = engine(rules, store, founded.client, quorum, signed, meters, self.watch, generators)
+            self.exchange = engine(rules, store, founded.client, quorum, roster, self.watch, generators)
             self.homes = SigningHomes(rules, truth, self.minds, store, keys, founded.client.domain)
 
     def run(self, progress: Callable[[int, int], None] | None = None) -> Result:
@@ -146,24 +151,22 @@ class Simulation:
                 wishes = homes.declare(event, exchange.committed)
             exchange.close_gate(event, wishes, partial(homes.keep_plans, event))
             return True
-        slot = event.at - self.rules.period.seconds
+        slot = event.slot
         with watch("deliver"):
-            flows = homes.deliver(exchange.committed[slot], event.place)
+            flows = homes.deliver(exchange.committed[slot])
         with watch("sign readings"):
-            readings = homes.read(slot, flows["net"], event.place)
-            made = homes.read_generators(slot, flows["generation"] - flows["curtailed"], event.place)
+            readings = homes.read(slot, flows["net"])
+            made = homes.read_generators(slot, flows["generation"] - flows["curtailed"])
             readings = replace(readings, generators=made)
         exchange.end_slot(event, readings, partial(homes.keep_flows, slot, flows))
         self._expect_late(slot, readings.missing)
         return True
 
     def _expect_late(self, slot: int, missing: Iterable[int]) -> None:
-        """Note when each of these readings will come: `late` has it by place of the slot and by member [unix s]."""
-        period = self.rules.period
-        place = (slot - period.start) // period.seconds
+        """Note when each of these readings will come: `late` has it by slot and by member [unix s]."""
         for member in missing:
             if delay := self.homes.delay(slot, member):
-                self.late.setdefault(place, {})[member] = slot + period.seconds + delay
+                self.late.setdefault(slot, {})[member] = slot + self.rules.period.seconds + delay
 
     def _correct(self) -> bool:
         """Settle one slot anew with what has come of it, where there is one. Returns whether there was.
@@ -174,29 +177,29 @@ class Simulation:
         if not self.late or (exchange.next and isinstance(self.rules.events[exchange.done], GateClosure)):
             return False
         ledger = self.rules.community.ledger
-        ends = {place: int(self.rules.period.starts[place]) + seconds + ledger.corrections for place in self.late}
+        ends = {slot: slot + seconds + ledger.corrections for slot in self.late}
         # When all have come and all is final, what cannot be paid then cannot be later either.
         last = max(exchange.now, *(when for coming in self.late.values() for when in coming.values()))
         final = last + 2 * ledger.window + (ledger.answer or ledger.window) + seconds
         until = exchange.now if exchange.next else min(max(ends.values()), final)
         for at in range(exchange.now, until + 1, seconds):
-            for place, coming in sorted(self.late.items()):
+            for slot, coming in sorted(self.late.items()):
                 came = frozenset(member for member, when in coming.items() if when <= at)
-                if came and self._correct_with(Correction(at, place), came):
+                if came and self._correct_with(Correction(at, slot), came):
                     return True
-        self.late = {place: coming for place, coming in self.late.items() if exchange.next and ends[place] > until}
+        self.late = {slot: coming for slot, coming in self.late.items() if exchange.next and ends[slot] > until}
         return False
 
     def _correct_with(self, correction: Correction, came: frozenset[int]) -> bool:
-        place = correction.place
+        slot = correction.slot
         if self.exchange.obstacle(correction):
             return False
         with self.watch("sign readings"):
-            readings = self.homes.read_late(int(self.rules.period.starts[place]), place, came)
+            readings = self.homes.read_late(slot, came)
         if not self.exchange.correct(correction, readings):
             return False
-        coming = {member: when for member, when in self.late.pop(place).items() if member not in came}
-        self.late |= {place: coming} if coming else {}
+        coming = {member: when for member, when in self.late.pop(slot).items() if member not in came}
+        self.late |= {slot: coming} if coming else {}
         return True
 
     def let_go(self) -> None:

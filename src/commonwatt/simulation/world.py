@@ -40,8 +40,8 @@ class World:
     wanted: int = 0
 
     def place(self, instant: int) -> int:
-        """Place in `slots` of the first slot that begins at `instant` [unix s] or later."""
-        return -(-(instant - self.slots.start) // self.slots.seconds)
+        """Place in `slots` of the slot that is on at `instant` [unix s]."""
+        return (instant - self.slots.start) // self.slots.seconds
 
 
 def build(rules: Rules, folder: Path, history_days: int) -> World:
@@ -52,17 +52,17 @@ def build(rules: Rules, folder: Path, history_days: int) -> World:
     Raises DataError when a file does not cover the period, or lacks values since it begins.
     """
     community, period, seconds = rules.community, rules.period, rules.community.slot_seconds
-    begin = gate_of(community, rules.start) - history_days * 86_400 if history_days else period.start
+    # Agents decide one slot before the gate.
+    begin = gate_of(community, rules.start) - seconds - history_days * 86_400 if history_days else period.start
     wanted = lead = -(-(period.start - begin) // seconds)
     if lead:
         lead = min(lead, max(period.start - _known_from(community, folder), 0) // seconds)
     slots = Slots(period.start - lead * seconds, lead + period.count, seconds)
     own = _own_meters(community, folder, slots, lead)
-    # How far an own file reaches back says nothing of the period: rounding begins anew there.
-    first = lead if community.profiles else 0
-    load, generation = (_wh(kw, slots, first) for kw in _power(community, own, slots))
+    # How far forecasts look back says nothing of the period: rounding begins anew there.
+    load, generation = (_wh(kw, slots, lead) for kw in _power(community, own, slots))
     registers = Registers.of(community.members)
-    counted = _wh(_counted(registers, own, slots), slots, first)
+    counted = _wh(_counted(registers, own, slots), slots, lead)
     load += registers.drawn(counted, len(load))
     generation += registers.fed(counted, len(load))
     there = present(community.members, slots, community.timezone)
