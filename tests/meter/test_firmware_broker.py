@@ -7,23 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from broker import Broker, needs_broker
 from firmware_cases import needs_micropython
 from firmware_runs import STRANGER, Home, hearing, until
+from services import Mosquitto
 
-pytestmark = [needs_micropython, needs_broker]
+pytestmark = needs_micropython
 
 
 @pytest.fixture
-def broker() -> Iterator[Broker]:
-    running = Broker()
+def broker() -> Iterator[Mosquitto]:
+    running = Mosquitto()
     running.start()
     yield running
     running.remove()
 
 
 @pytest.fixture
-def home(firmware: Path, tmp_path: Path, broker: Broker) -> Iterator[Home]:
+def home(firmware: Path, tmp_path: Path, broker: Mosquitto) -> Iterator[Home]:
     meter = Home(firmware, tmp_path / "meter", broker.port)
     meter.start()
     yield meter
@@ -31,7 +31,7 @@ def home(firmware: Path, tmp_path: Path, broker: Broker) -> Iterator[Home]:
 
 
 def test_through_a_dead_broker_and_a_power_cut_every_reading_arrives_and_each_number_counts_once(
-    broker: Broker, home: Home
+    broker: Mosquitto, home: Home
 ) -> None:
     async def run() -> None:
         async with hearing(broker.port) as exchange:
@@ -61,7 +61,7 @@ def test_through_a_dead_broker_and_a_power_cut_every_reading_arrives_and_each_nu
     asyncio.run(run())
 
 
-def test_a_demand_of_an_operator_is_obeyed_and_nothing_else_disturbs_the_meter(broker: Broker, home: Home) -> None:
+def test_a_demand_of_an_operator_is_obeyed_and_nothing_else_disturbs_the_meter(broker: Mosquitto, home: Home) -> None:
     async def run() -> None:
         async with hearing(broker.port) as exchange:
             await until(lambda: exchange.readings, home)
@@ -95,7 +95,7 @@ def test_a_demand_of_an_operator_is_obeyed_and_nothing_else_disturbs_the_meter(b
 
 
 def test_a_meter_that_is_gone_is_shown_as_offline_and_finds_the_demand_that_came_meanwhile(
-    broker: Broker, home: Home
+    broker: Mosquitto, home: Home
 ) -> None:
     async def run() -> None:
         async with hearing(broker.port) as exchange:

@@ -14,7 +14,7 @@ from typing import Any
 
 import aiomqtt
 import pytest
-from broker import DYNAMIC_SECURITY, Broker, needs_broker
+from broker import Guarded
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -22,11 +22,7 @@ from cryptography.x509.oid import NameOID
 from firmware_cases import needs_micropython
 from firmware_runs import METER, Home, hearing, until
 
-pytestmark = [
-    needs_micropython,
-    needs_broker,
-    pytest.mark.skipif(DYNAMIC_SECURITY is None, reason="Mosquitto's plugin dynamic-security is not installed"),
-]
+pytestmark = needs_micropython
 
 NAME = "box.home.arpa"
 USER = f"0x{METER.address.hex()}"
@@ -94,8 +90,8 @@ def users(**passwords: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def guarded() -> Iterator[Broker]:
-    broker = Broker(guard=True)
+def guarded() -> Iterator[Guarded]:
+    broker = Guarded()
     Authority().write(broker.folder)
     told = users(**{USER: "of the meter", "exchange": "of the exchange"})
     (broker.folder / "users.json").write_text(json.dumps(told), encoding="utf-8")
@@ -104,7 +100,9 @@ def guarded() -> Iterator[Broker]:
     broker.remove()
 
 
-def test_readings_arrive_through_tls_under_the_meters_own_user(firmware: Path, tmp_path: Path, guarded: Broker) -> None:
+def test_readings_arrive_through_tls_under_the_meters_own_user(
+    firmware: Path, tmp_path: Path, guarded: Guarded
+) -> None:
     ca = str(guarded.folder / "ca.der")
     broker = {"ca": ca, "name": NAME, "user": USER, "password": "of the meter"}
     home = Home(firmware, tmp_path / "meter", guarded.port, **broker)
@@ -138,7 +136,7 @@ def test_readings_arrive_through_tls_under_the_meters_own_user(firmware: Path, t
     ids=["password", "user", "name of the broker", "authority"],
 )
 def test_who_is_not_known_is_not_spoken_to(
-    firmware: Path, tmp_path: Path, guarded: Broker, wrong: dict[str, str], sentence: str
+    firmware: Path, tmp_path: Path, guarded: Guarded, wrong: dict[str, str], sentence: str
 ) -> None:
     right = {"ca": str(guarded.folder / "ca.der"), "name": NAME, "user": USER, "password": "of the meter"}
     home = Home(firmware, tmp_path / "meter", guarded.port, **(right | wrong))
