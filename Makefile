@@ -30,7 +30,7 @@ INSTALL_SELF := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-contracts cover soak audit check bench against docs contracts lock clean
+.PHONY: help demo test test-contracts cover soak audit check bench against docs contracts firmware lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -102,6 +102,9 @@ docs: $(DEV) ## Build the documentation into site/ and run its examples
 
 contracts: $(NODE) ## Compile the contracts into the package
 	node contracts/compile.mjs
+
+firmware: $(CORE) ## Put what is copied onto a meter into build/firmware
+	$(BIN)/python tools/build_firmware.py
 
 lock: $(DEV) ## Write requirements/ anew from pyproject.toml
 	$(LOCK) --output-file requirements/core.txt

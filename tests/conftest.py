@@ -12,6 +12,8 @@ from exchange_runs import forks as forks
 from exchange_runs import founded as founded
 from exchange_runs import run as run
 from exchange_runs import unanchored as unanchored
+from firmware_cases import errands as errands
+from firmware_cases import firmware as firmware
 from plant_owners import shared as shared
 from plant_owners import shared_day as shared_day
 from profiles import register
