@@ -186,6 +186,9 @@ def _stage(read: Draft, place: int, folder: Path) -> Iterator[Finding]:
         yield Finding(f"{path}.{key}" if key else path, sentence)
     if not problems and ActiveStage(place, mechanism, stage.parameters).over_horizon:
         # What clears the whole day at once comes first, and needs what the file must give.
+        if isinstance(stage.gate, int):
+            message = f'{mechanism.name} clears the whole day at once; its gate is a local time, such as "12:00"'
+            yield Finding(f"{path}.gate", message)
         if place:
             message = f"{mechanism.name} clears the whole day at once; it must stand before {read.market[0].name}"
             yield Finding(f"{path}.mechanism", message)
