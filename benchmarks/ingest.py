@@ -1,10 +1,11 @@
 """What a reading costs the exchange that comes by MQTT; JSON on stdout.
 
 Meters in a process of their own send signed readings to Mosquitto, QoS 1, all at once as at the end of a slot. The
-exchange's gateway hands them over in batches; each is read, its signature checked, and a batch is one transaction of
-SQLite (WAL, synchronous FULL) in a thread, before its acknowledgements go out. The clock is the processor time of the
-gateway's process, without meters and broker, from the first message to the last acknowledgement. What the check of a
-signature alone costs is measured before and after each case in the same process, for the machine may have other work.
+exchange's gateway hands them over in batches; each is read and judged by the device protocol, and a batch is one
+transaction of SQLite (WAL, synchronous FULL) in a thread, before its acknowledgements go out. The clock is the
+processor time of the gateway's process, without meters and broker, from the first message to the last acknowledgement.
+What the check of a signature alone costs is measured before and after each case in the same process, for the machine
+may have other work.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from typing import Any, Final
 from _measure import show
 
 from commonwatt.errors import RecordError
-from commonwatt.meter import SimulatedMeter, accept
+from commonwatt.meter import SimulatedMeter
+from commonwatt.meter.protocol import STORED, InService, SlotRules, acknowledge, judge, readings_of, signed_json
+from commonwatt.meter.readings import genuine
 from commonwatt.proof import Domain, Key
 from commonwatt.records import Reading, Signed
-from commonwatt.records.schema import as_json, from_json, to_bytes
-from commonwatt.records.strict_json import loads
 from commonwatt.service.broker import Broker, Listener
 from commonwatt.service.connection import Connection
 from commonwatt.service.mqtt import Gateway, Messages
@@ -39,7 +40,8 @@ _DOMAIN: Final = Domain(1, bytes(19) + b"\1")
 _METERS: Final = [SimulatedMeter(Key.derive(b"benchmark", f"meter {number}"), _DOMAIN) for number in range(50)]
 _READINGS: Final = 10_000
 _SLOT: Final = 1_781_481_600
-_LONGEST: Final = 100_000
+_NOW: Final = _SLOT + 3 * 86_400
+_RULES: Final = SlotRules()
 _REPEAT: Final = 3
 
 
@@ -54,7 +56,7 @@ def signed_readings() -> dict[bytes, list[Signed[Reading]]]:
 
 def messages_of(readings: Sequence[Signed[Reading]], together: int) -> list[bytes]:
     """The payloads of one meter, with so many readings in each."""
-    tables = [{**as_json(each.record), "signature": f"0x{each.signature.hex()}"} for each in readings]
+    tables = [signed_json(each) for each in readings]
     if together == 1:
         return [json.dumps(table).encode() for table in tables]
     rest = iter(tables)
@@ -70,12 +72,12 @@ class Store:
         self._database.execute("PRAGMA synchronous=FULL")
         self._database.execute(
             "CREATE TABLE readings (meter BLOB, slot INTEGER, sequence INTEGER, wh_in INTEGER, wh_out INTEGER,"
-            " signature BLOB, PRIMARY KEY (meter, slot, sequence)) WITHOUT ROWID"
+            " hash BLOB, signature BLOB, PRIMARY KEY (meter, slot, sequence)) WITHOUT ROWID"
         )
         self.batches = 0
 
     async def take(self, messages: Messages) -> Messages:
-        """Keep what is genuine; an acknowledgement names the highest number of each message."""
+        """Judge and keep readings, and answer each message."""
         return await asyncio.to_thread(self._take, messages)
 
     def close(self) -> int:
@@ -87,31 +89,23 @@ class Store:
     def _take(self, messages: Messages) -> Messages:
         rows, answers = [], []
         for meter, payload in messages:
-            upto = 0
-            for signed in _read(payload):
+            judged = []
+            for signed in readings_of(payload):
+                if isinstance(signed, RecordError):
+                    continue
                 reading = signed.record
-                accept(_DOMAIN, signed, meter, reading.slot)
-                row = (meter, reading.slot, reading.sequence, reading.wh_in, reading.wh_out, signed.signature)
-                rows.append(row)
-                upto = max(upto, reading.sequence)
-            answers.append((meter, json.dumps({"upto": upto, "refused": [], "time": _SLOT}).encode()))
+                judgement = judge(_DOMAIN, (), signed, _NOW, InService(meter, 0), _RULES)
+                judged.append((reading, judgement))
+                if judgement.status == STORED:
+                    row = (meter, reading.slot, reading.sequence, reading.wh_in, reading.wh_out)
+                    rows.append((*row, signed.hash, signed.signature))
+            if answer := acknowledge(judged, _NOW):
+                answers.append((meter, json.dumps(answer.as_json()).encode()))
         self._database.execute("BEGIN")
-        self._database.executemany("INSERT OR IGNORE INTO readings VALUES (?, ?, ?, ?, ?, ?)", rows)
+        self._database.executemany("INSERT OR IGNORE INTO readings VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         self._database.execute("COMMIT")
         self.batches += 1
         return answers
-
-
-def _read(payload: bytes) -> list[Signed[Reading]]:
-    given = loads(payload, _LONGEST)
-    found = []
-    for table in given if isinstance(given, list) else [given]:
-        if not isinstance(table, dict):
-            raise RecordError("A signed reading is a table.")
-        signature = to_bytes(table.pop("signature", None), 65)
-        # The check makes the hash itself.
-        found.append(Signed(from_json(Reading, table), b"", signature))
-    return found
 
 
 def bare(readings: dict[bytes, list[Signed[Reading]]]) -> float:
@@ -119,7 +113,7 @@ def bare(readings: dict[bytes, list[Signed[Reading]]]) -> float:
     begun = time.process_time()
     for meter, signed in readings.items():
         for each in signed:
-            accept(_DOMAIN, each, meter, each.record.slot)
+            genuine(_DOMAIN, each, meter)
     return _READINGS / (time.process_time() - begun)
 
 

@@ -14,6 +14,7 @@ from broker_cases import running as running
 
 from commonwatt.errors import BrokerError, ConfigError, StoreError
 from commonwatt.service import mqtt as mqtt_module
+from commonwatt.service.logins import EXCHANGE
 from commonwatt.service.mqtt import Gateway, Messages
 from commonwatt.service.topics import name, topic
 
@@ -136,6 +137,26 @@ def test_what_came_while_the_exchange_was_away_waits_at_the_broker(running: Runn
                 return await until(alice, topic(ALICE, "ack"))
 
     assert [asyncio.run(run())] == acks(ALICE, [7])
+
+
+def test_an_exchange_that_may_not_listen_is_no_connection_until_its_role_is_put_right(running: Running) -> None:
+    deaf = {"command": "modifyRole", "rolename": EXCHANGE.name, "acls": []}
+
+    async def run() -> tuple[bool, list[bytes]]:
+        await running.access._do([deaf])
+        gateway = Gateway(running.exchange, Taker(), clock)
+        task = asyncio.create_task(gateway.run())
+        await asyncio.sleep(0.5)
+        early = gateway.connected
+        await running.access.reconcile([ALICE, BOB])
+        async with asyncio.timeout(60):
+            await gateway.wait_connected()
+        async with running.meter(ALICE).client() as alice:
+            found = await answered(alice, ALICE, [1])
+        task.cancel()
+        return early, found
+
+    assert asyncio.run(run()) == (False, acks(ALICE, [1]))
 
 
 def test_the_loss_of_the_broker_is_told_once_and_without_the_password(

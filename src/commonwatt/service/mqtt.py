@@ -32,6 +32,7 @@ _LOGGER: Final = logging.getLogger(__name__)
 logging.getLogger("gmqtt").setLevel(logging.CRITICAL)
 _NO_RETRIES: Final = -2
 """For gmqtt 0 is one retry and -1 endlessly many."""
+_NOT_GRANTED: Final = 128
 _MOST_IN_BATCH: Final = 1_000
 _MOST_WAITING: Final = 20_000
 """Beyond these a message is dropped, so that a store which stands still fills no memory."""
@@ -199,12 +200,12 @@ class _Session:
         self.unconfirmed = PersistentStorage()
         self._connection = connection
         self._incoming: asyncio.Queue[tuple[str, bytes] | None] = asyncio.Queue()
-        self._subscribed = asyncio.Event()
+        self._granted: asyncio.Future[Sequence[int]] = asyncio.get_running_loop().create_future()
         self._client = Client(connection.user, clean_session=False, persistent_storage=self.unconfirmed)
         self._client.reconnect_retries = _NO_RETRIES
         self._client.set_auth_credentials(connection.user, connection.password)
         self._client.on_message = self._heard
-        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_subscribe = lambda _client, _number, granted, _properties: self._granted.set_result(granted)
         self._client.on_disconnect = lambda *_: self._incoming.put_nowait(None)
 
     async def open(self) -> None:
@@ -221,11 +222,13 @@ class _Session:
                     version=MQTTv311,
                 )  # fmt: skip
                 self._client.subscribe(wanted)
-                await self._subscribed.wait()
+                granted = await self._granted
         except TimeoutError:
             raise connection.refused(TimeoutError("it does not answer")) from None
         except (OSError, MQTTConnectError) as error:
             raise connection.refused(error) from None
+        if any(each >= _NOT_GRANTED for each in granted):
+            raise connection.refused(PermissionError("it may not listen to meters"))
 
     async def batch(self) -> list[tuple[str, bytes]]:
         """What has come by now, topics and payloads, at least one and at most 1 000. Raises BrokerError at the end."""
