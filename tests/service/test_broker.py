@@ -17,7 +17,7 @@ from broker_cases import ALICE, BOB, CAROL, Running
 from broker_cases import running as running
 from node_processes import free_port
 
-from commonwatt.errors import BrokerError, ConfigError
+from commonwatt.errors import BrokerError, ConfigError, OutputError
 from commonwatt.service.broker import ACCESS, SECRET, Broker, Listener
 from commonwatt.service.connection import Connection
 from commonwatt.service.logins import COMMANDS, RESPONSES, Passwords
@@ -212,10 +212,33 @@ def test_a_broker_that_does_not_start_says_why(running: Running) -> None:
         running.broker.start()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives its files to another user")
+def test_a_folder_that_the_user_of_the_broker_cannot_reach_is_named(running: Running) -> None:
+    closed = running.home / "closed"
+    closed.mkdir(mode=0o700)
+    other = Broker(closed / "broker", Listener("127.0.0.1", free_port()))
+    other.prepare()
+    with pytest.raises(BrokerError, match=re.escape(f"{closed / 'broker'}; its user has to be able to enter every")):
+        other.start()
+    assert not other.running
+
+
 @pytest.mark.parametrize("host", ["", "192.0.2.7", "box.local"])
 def test_without_a_certificate_it_listens_to_this_machine_only(host: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has no certificate"):
         Broker(tmp_path, Listener(host, free_port()))
+
+
+def test_a_certificate_that_is_missing_and_a_folder_that_is_none_are_named(tmp_path: Path) -> None:
+    port = free_port()
+    missing = Broker(tmp_path / "one", Listener("127.0.0.1", port, tmp_path / "no.pem", tmp_path / "no.key"))
+    with pytest.raises(ConfigError, match=r"cannot read .*no\.pem: No such file"):
+        missing.prepare()
+    with pytest.raises(ConfigError, match="a certificate and a key, or neither"):
+        Broker(tmp_path, Listener("127.0.0.1", port, tmp_path / "no.pem"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be used"):
+        Broker(tmp_path / "file", Listener("127.0.0.1", port)).prepare()
 
 
 def test_a_secret_that_others_can_read_is_refused(tmp_path: Path) -> None:

@@ -94,28 +94,29 @@ class Broker:
         missing or damaged, as after a power cut: without it Mosquitto starts and lets nobody in.
         Raises ConfigError and OutputError.
         """
-        passwords = Passwords.kept(self._secret)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._hand_over(self.folder, 0o700)
-            self._write(CONFIGURATION, self._configuration())
-            self.renew()
-            if anew := not _readable(self.folder / ACCESS):
-                self._write(ACCESS, access_file(passwords, meters))
+            anew = not _readable(self.folder / ACCESS)
         except OSError as error:
-            raise OutputError(f"{error.filename or self.folder} cannot be written: {error.strerror}.") from None
+            raise OutputError(f"{self.folder} cannot be used: {error.strerror}.") from None
+        passwords = Passwords.kept(self._secret)
+        self._write(CONFIGURATION, self._configuration())
+        self.renew()
+        if anew:
+            self._write(ACCESS, access_file(passwords, meters))
         return anew
 
     def renew(self) -> None:
         """Take over the certificate and key as they are now; a running broker shows them to whom comes next.
 
-        Raises OSError when they cannot be read.
+        Raises ConfigError when they cannot be read, OutputError when they cannot be copied.
         """
         for name, source in (("server.pem", self.listener.certificate), ("server.key", self.listener.key)):
             if source is not None:
-                self._write(name, source.read_text("ascii"))
-        if self._process is not None:
-            self._process.send_signal(signal.SIGHUP)
+                self._write(name, _text(source))
+        if self.running:
+            os.kill(self.pid, signal.SIGHUP)
 
     def command(self) -> list[str]:
         """What starts it, here or in another's hands."""
@@ -136,6 +137,11 @@ class Broker:
         """Whether it was started here and has not ended."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """The process that was started here, 0 when there is none."""
+        return self._process.pid if self._process is not None else 0
+
     def start(self) -> None:
         """Start it and wait until it listens; of one that runs nothing is changed.
 
@@ -146,10 +152,9 @@ class Broker:
         self._require_free()
         try:
             self._start()
-        except BrokerError:
+        except BrokerError as error:
             kept = self.folder / _SESSIONS
-            if self.running or not kept.exists():
-                self.kill()
+            if "database" not in str(error) or not kept.exists():
                 raise
             kept.replace(kept.with_suffix(".damaged"))
             self._start()
@@ -163,16 +168,20 @@ class Broker:
         self._end(signal.SIGKILL)
 
     def _start(self) -> None:
-        log = self.folder / _LOG
+        log, place = self.folder / _LOG, self.listener.place
         with log.open("wb") as told:
             self._process = subprocess.Popen(self.command(), stdout=told, stderr=told, stdin=subprocess.DEVNULL)  # noqa: S603
         deadline = time.monotonic() + _START_SECONDS
         while not self._listens():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                said = log.read_text("utf-8", errors="replace").strip().splitlines()
-                last = said[-1].partition(": ")[2] or said[-1] if said else "it says nothing"
-                raise BrokerError(self.listener.place, f"Mosquitto does not start on {self.listener.place}: {last}")
+                self.kill()
+                raise BrokerError(place, f"Mosquitto does not start on {place}: {_last(log) or 'it says nothing'}")
             time.sleep(0.02)
+        # With a file that it cannot read the plugin lets nobody in, and Mosquitto goes on.
+        if "rror loading" in (said := _last(log)):
+            self.kill()
+            files = f"its files in {self.folder}; its user has to be able to enter every folder above"
+            raise BrokerError(place, f"Mosquitto cannot use {files}: {said}")
 
     def _listens(self) -> bool:
         try:
@@ -218,10 +227,13 @@ class Broker:
     def _write(self, name: str, text: str) -> None:
         """A file that is there as a whole or not at all, and that only the broker reads."""
         written = self.folder / f"{name}.written"
-        written.unlink(missing_ok=True)
-        create(written, text, 0o600)
-        self._hand_over(written, 0o600)
-        written.replace(self.folder / name)
+        try:
+            written.unlink(missing_ok=True)
+            create(written, text, 0o600)
+            self._hand_over(written, 0o600)
+            written.replace(self.folder / name)
+        except OSError as error:
+            raise OutputError(f"{self.folder / name} cannot be written: {error.strerror}.") from None
 
     def _hand_over(self, path: Path, mode: int) -> None:
         path.chmod(mode)
@@ -253,6 +265,21 @@ def _readable(path: Path) -> bool:
     except (FileNotFoundError, ValueError):
         return False
     return isinstance(document, dict) and all(isinstance(document.get(key), list) for key in ("clients", "roles"))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("ascii")
+    except (OSError, ValueError) as error:
+        raise _wrong(f"cannot read {path}: {getattr(error, 'strerror', 'it is no PEM file')}") from None
+
+
+def _last(log: Path) -> str:
+    """The last line that Mosquitto wrote, without its time; "" when there is none."""
+    lines = log.read_text("utf-8", errors="replace").split("\n")
+    said = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    time_of, _, rest = said.partition(": ")
+    return rest if time_of.isdigit() else said
 
 
 def _program() -> str:
