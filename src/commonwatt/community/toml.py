@@ -138,7 +138,7 @@ def drafted(document: dict[str, Any]) -> Draft:
     ]
     community = None
     if head and tariff and ledger and simulation and not reader.findings:
-        choice = LedgerChoice(**ledger.model_dump())
+        choice, (digest, whole) = LedgerChoice(**ledger.model_dump()), digests(document, members)
         community = Community(
             name=head.name,
             currency=head.currency,
@@ -148,8 +148,8 @@ def drafted(document: dict[str, Any]) -> Draft:
             tariff=tariff,
             market=market,
             ledger=choice,
-            digest=keccak(canonical(chartered(document, members))),
-            whole=keccak(canonical(document)),
+            digest=digest,
+            whole=whole,
             grid=network,
             profiles=profiles,
             seed=head.seed or head.name,
@@ -169,6 +169,11 @@ def canonical(document: Mapping[str, Any]) -> bytes:
     listed = {key: list(document[key].items()) for key in ("members", "market") if key in document}
     text = json.dumps({**document, **listed}, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
     return text.encode()
+
+
+def digests(document: Mapping[str, Any], members: Sequence[Member]) -> tuple[bytes, bytes]:
+    """Hashes of the parsed file: as `Community.digest` and as `Community.whole`."""
+    return keccak(canonical(chartered(document, members))), keccak(canonical(document))
 
 
 def chartered(document: Mapping[str, Any], members: Sequence[Member]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from commonwatt.data.table import regular_file
 from commonwatt.errors import CommonwattError, ConfigError, DataError, Finding, MarketError
 from commonwatt.exchange.corridor import in_vain
 from commonwatt.exchange.own.code import OwnCode
-from commonwatt.exchange.plugins import charter, resolve
+from commonwatt.exchange.plugins import resolve, with_files
 from commonwatt.market.stage import ActiveStage
 from commonwatt.units import MAX_PRICE
 
@@ -70,7 +70,7 @@ def checked(document: dict[str, Any], source: str, folder: Path) -> Community:
     if findings or community is None:
         raise ConfigError(source, findings)
     try:
-        return replace(community, digest=charter(community, folder))
+        return with_files(community, folder)
     except OSError as error:
         raise ConfigError(source, [Finding("", f"{error.filename} cannot be read: {error.strerror}")]) from None
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from commonwatt.community.calendar import Slots
-from commonwatt.errors import RecordError, SignatureError
-from commonwatt.exchange import admission, rows, steps, writing
+from commonwatt.errors import RecordError, SignatureError, StoreError
+from commonwatt.exchange import admission, rows, steps, tables, writing
 from commonwatt.exchange.adopted import require_adopted
 from commonwatt.exchange.answers import receipt
 from commonwatt.exchange.books import Books
@@ -25,6 +25,7 @@ from commonwatt.exchange.states import (
     Declared,
     Delivered,
     Missed,
+    Posted,
     Readings,
     Settled,
     Wishes,
@@ -236,6 +237,22 @@ class Exchange(Laboratory):
         slot = settled.delivered.committed.cleared.declared.slot
         posted = steps.post(settled, self.roster.at(slot).mandates)
         return posted, outgoing(posted, self.domain, self.outbox.quorum)
+
+    def recalled(self, slot: int, revision: int) -> Posted:
+        """A revision of a slot [start, unix s] as it was posted, from the store alone, for excerpts and answers.
+
+        Raises StoreError when the store holds no such post, or another one than its own accounts give.
+        """
+        kept = self.store.columns(tables.posts, ("orders", "statements", "deltas"), slot=slot, revision=revision)
+        if not kept:
+            raise StoreError(f"The store holds no post for slot {slot}, revision {revision}.")
+        present = self.roster.at(slot)
+        found = steps.post(rows.read_settled(self.store, slot, present.meters, revision), present.mandates)
+        if (found.post.orders, found.post.statements, found.deltas) != kept[0]:
+            raise StoreError(
+                f"The store's accounts of slot {slot}, revision {revision}, are not those that were posted."
+            )
+        return found
 
     def tell(self, event: Event | Correction, message: Outgoing | None) -> None:
         """See `Laboratory`; repeated, the same blocks come of it."""
