@@ -34,7 +34,8 @@ _MOST_SLOTS: Final = 2_000
 class Live:
     """One exchange, as time goes on.
 
-    rules_at : the rules of the days around a time [unix s], with every event that may still be open then
+    rules_at : the rules of the days around a time [unix s], with every event that may still be open then; of whom they
+        have as members does not matter
     wait : how long after its end a slot waits for readings [s]; it ends at once when all are there
     trouble : why there are no rules for the days that come; empty when there are
     """
@@ -45,6 +46,7 @@ class Live:
         seconds, corrections = rules.period.seconds, rules.community.ledger.corrections
         self.slots = SlotRules(seconds, rules.period.start % seconds, corrections)
         self._came: dict[int, dict[int, list[Known]]] = {}
+        exchange.under(rules.with_members(roster.members))
         self._late = set(rows.slots_waiting(self.store, exchange.now - seconds - corrections))
 
     # What comes in
@@ -125,7 +127,7 @@ class Live:
     def _roll(self, now: int) -> None:
         """Go on to the rules of the days that come, as far as their prices are known."""
         try:
-            self.exchange.under(self.rules_at(now))
+            self.exchange.under(self.rules_at(now).with_members(self.roster.members))
         except DataError as error:
             self.trouble = str(error)
         else:
