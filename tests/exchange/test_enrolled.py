@@ -23,7 +23,8 @@ from commonwatt.exchange.outbox import signatures
 from commonwatt.exchange.states import Posted
 from commonwatt.ledger.client.community import CommunityClient
 from commonwatt.ledger.client.settlement import Enrolment
-from commonwatt.member.faults import Chain, faults
+from commonwatt.member.challenge import chain_of
+from commonwatt.member.faults import faults
 from commonwatt.meter import SimulatedMeter
 from commonwatt.meter.protocol import REFUSED, STORED
 from commonwatt.proof import Key, sign, sign_basket
@@ -108,7 +109,9 @@ def test_who_joins_trades_from_its_first_slot_on_and_has_a_statement(growing: Gr
     assert [len(posted.statements) for posted in posts] == [5, 6, 6]
     # Nobody had ordered from it for the second slot, so that it shared in the pool alone, and in the third as well.
     statements = [posted.statements[NEW] for posted in posts[1:]]
-    assert all(statement and statement.sold == 1_000 for statement in statements)
+    assert all(statement and statement.bought == 0 and statement.money > 0 for statement in statements)
+    # Later, one of the five has no money left for its share.
+    assert [statement.sold == 1_000 for statement in statements if statement] == [True, False]
     exchange.outbox.finalise_due()
     assert int(growing.client.balances()[NEW]) > 1_000_000
     for posted in posts:
@@ -121,7 +124,7 @@ def looked(growing: Growing, posted: Posted, member: int) -> list[str]:
     mandate = growing.exchange.mandates[member]
     shown = excerpt(posted, member, mandate, client)
     line, proof = shown["content"]["slots"][0], shown["proofs"][str(posted.post.slot)]
-    chain = Chain(client.domain, client.commitment(posted.post.slot), posted.deltas)
+    chain = replace(chain_of(posted.post, member, client), deltas=posted.deltas)
     return [each.function for each in faults(line, proof, member, mandate, chain, posted.post)]
 
 
