@@ -15,11 +15,13 @@ import pytest
 from live_cases import WAIT, Village
 from pydantic_core import from_json, to_json
 
+from commonwatt.accounts.orders import order_json
 from commonwatt.errors import StoreError
 from commonwatt.exchange import tables
 from commonwatt.meter.protocol import signed_json
 from commonwatt.records import Reading, Signed
-from commonwatt.service.api.app import MOST_READINGS, application
+from commonwatt.service.api.app import application
+from commonwatt.service.api.records import MOST
 from commonwatt.service.mqtt import Gateway
 from commonwatt.service.running import Running
 from commonwatt.service.topics import ACK, READING, topic
@@ -30,12 +32,13 @@ HOUR = 3600
 class Box:
     """A living exchange at work, whose clock the test turns."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, closed: bool = True) -> None:
         self.village = Village(folder)
         self.exchange, self.homes = self.village.exchange, self.village.homes
         self.starts = self.exchange.rules.period.starts.tolist()
         self.clock: float | None = self.starts[0] + HOUR
-        self.village.live.advance(self.exchange.rules.events[0].at)
+        if closed:
+            self.village.live.advance(self.exchange.rules.events[0].at)
         self.running = Running(self.village.live, lambda: self.clock, speed=20)
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(application(self.running)), base_url="http://box")
 
@@ -93,8 +96,8 @@ def test_many_who_come_at_once_are_each_told_their_own(box: Box) -> None:
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        (b"", 422), (b"{", 422), (b"[]", 422), (b"null", 422), (b"[NaN]", 422), (b"7" * 600_000, 413),
-        (to_json([{}] * (MOST_READINGS + 1)), 422),
+        (b"", 422), (b"{", 422), (b"[]", 422), (b"null", 422), (b"[NaN]", 422), (b"7" * 1_100_000, 413),
+        (to_json([{}] * (MOST + 1)), 422),
     ],
 )  # fmt: skip
 def test_what_is_no_list_of_readings_is_answered_in_one_sentence(box: Box, body: bytes, status: int) -> None:
@@ -140,6 +143,46 @@ def test_while_nothing_vouches_for_the_time_readings_are_taken_and_nothing_is_du
         keeping.cancel()
 
     run(box, test)
+
+
+def test_what_is_no_order_is_refused(box: Box) -> None:
+    async def test() -> None:
+        for each in await _ordered(box, [{"side": 7}, None, [], {"signature": "0x"}]):
+            assert each["status"] == "refused"
+            assert each["why"].endswith(".")
+
+    run(box, test)
+
+
+def test_an_order_is_told_why_it_is_refused_and_the_same_again_has_the_same_receipts(tmp_path: Path) -> None:
+    box = Box(tmp_path, closed=False)
+
+    async def test() -> None:
+        gate = box.exchange.next_gate
+        assert gate
+        box.clock = gate.at - HOUR
+        signed = [order for slot in box.homes.declare(gate, {}).signed for order in slot]
+        given = [order_json(order) for order in signed]
+        forged = {**given[0], "wh": given[0]["wh"] + 1}
+        first, second = await asyncio.gather(_ordered(box, [*given, forged]), _ordered(box, given))
+        assert [each["status"] for each in first] == [*["accepted"] * len(given), "refused"]
+        assert "is signed by" in first[-1]["why"]
+        assert first[:-1] == second
+        kept = {(row.slot, row.position, f"0x{row.hash.hex()}") for row in box.exchange.store.rows(tables.orders)}
+        assert kept == {(each["slot"], each["position"], each["order"]) for said in second for each in said["receipts"]}
+        box.clock = gate.at
+        assert "the gate of its slot closed" in (await _ordered(box, given[:1]))[0]["why"]
+
+    run(box, test)
+    box.running.close()
+    box.village.simulation.close()
+
+
+async def _ordered(box: Box, orders: list[Any]) -> list[Any]:
+    answer = await box.client.post("/v1/orders", content=to_json(orders))
+    assert answer.status_code == 200, answer.text
+    results: list[Any] = answer.json()["results"]
+    return results
 
 
 def test_meters_of_a_broker_are_acknowledged_once_their_readings_count(box: Box) -> None:
@@ -200,6 +243,8 @@ def test_the_interface_says_what_it_takes(box: Box) -> None:
         described = (await box.client.get("/v1/openapi.json")).json()
         operation = described["paths"]["/v1/readings"]["post"]
         assert set(operation["responses"]) == {"200", "413", "422", "503"}
+        order = described["paths"]["/v1/orders"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        assert set(order["items"]["required"]) < set(order["items"]["properties"])
         reading = operation["requestBody"]["content"]["application/json"]["schema"]["items"]
         assert sorted(reading["required"]) == sorted(reading["properties"])
         assert reading["required"] == list(signed_json(box.reading(0, 0)))

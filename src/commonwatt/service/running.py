@@ -9,25 +9,64 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, Generic, ParamSpec, TypeVar
 
 from commonwatt.errors import CommonwattError, RecordError
 from commonwatt.exchange.live import Live
 from commonwatt.meter.protocol import REFUSED, Acknowledgement, Judgement, acknowledge, readings_of
-from commonwatt.records import Reading, Signed
+from commonwatt.records import Order, Reading, Receipt, Signed
 from commonwatt.service.mqtt import Messages
 
 P = ParamSpec("P")
 T = TypeVar("T")
+G = TypeVar("G")
+A = TypeVar("A")
 Clock = Callable[[], float | None]
 
 _LOGGER: Final = logging.getLogger(__name__)
 _MOST_TOGETHER: Final = 2_000
-"""Readings of one transaction."""
+"""Of one transaction."""
 _PAUSE: Final = 1.0
 """Between two looks at what is due, in seconds of the community's clock."""
+
+
+class _Together(Generic[G, A]):
+    """Gathers what waits while the engine is busy, and has all of it taken at once.
+
+    take : what the engine does with all of it, in the engine's thread; an answer for each
+    """
+
+    def __init__(self, take: Callable[[list[G]], Awaitable[list[A]]]) -> None:
+        self._take = take
+        self._waiting: list[tuple[G, asyncio.Future[A]]] = []
+        self._taking: asyncio.Task[None] | None = None
+
+    async def __call__(self, given: Sequence[G]) -> list[A]:
+        if not given:
+            return []
+        loop = asyncio.get_running_loop()
+        answers: list[asyncio.Future[A]] = [loop.create_future() for _ in given]
+        self._waiting += zip(given, answers, strict=True)
+        if self._taking is None or self._taking.done():
+            self._taking = loop.create_task(self._take_waiting())
+        return list(await asyncio.gather(*answers))
+
+    async def _take_waiting(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:_MOST_TOGETHER], self._waiting[_MOST_TOGETHER:]
+            answers: list[A] = []
+            try:
+                answers = await self._take([each for each, _ in batch])
+            except Exception as error:  # whoever waits has to hear of it, whatever it is
+                for _, waiting in batch:
+                    if not waiting.done():
+                        waiting.set_exception(error)
+                continue
+            for (_, waiting), answer in zip(batch, answers, strict=True):
+                if not waiting.done():
+                    waiting.set_result(answer)
 
 
 class Running:
@@ -41,9 +80,11 @@ class Running:
     def __init__(self, live: Live, clock: Clock, speed: float = 1.0) -> None:
         self.live, self._clock, self._speed = live, clock, speed
         self._thread = ThreadPoolExecutor(1, "exchange")
-        self._waiting: list[tuple[Signed[Reading], asyncio.Future[Judgement]]] = []
-        self._taking: asyncio.Task[None] | None = None
         self._last = live.exchange.now
+        self.readings = _Together(self._take_readings)
+        """What becomes of readings, once those that are stored are stored for good."""
+        self.orders = _Together(self._take_orders)
+        """The operators' receipts for orders, once they are stored for good, or why they are refused."""
 
     async def ask(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What a function of the engine says; it runs in the engine's thread, after those that were asked before."""
@@ -68,30 +109,11 @@ class Running:
                     _LOGGER.error("%s", error)
             await asyncio.sleep(_PAUSE / self._speed)
 
-    async def readings(self, signed: Sequence[Signed[Reading]]) -> list[Judgement]:
-        """What becomes of readings, once those that are stored are stored for good."""
-        if not signed:
-            return []
-        loop = asyncio.get_running_loop()
-        answers: list[asyncio.Future[Judgement]] = [loop.create_future() for _ in signed]
-        self._waiting += zip(signed, answers, strict=True)
-        if self._taking is None or self._taking.done():
-            self._taking = loop.create_task(self._take_waiting())
-        return list(await asyncio.gather(*answers))
+    async def _take_readings(self, signed: list[Signed[Reading]]) -> list[Judgement]:
+        return await self.ask(self.live.readings, signed, self.now())
 
-    async def _take_waiting(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting[:_MOST_TOGETHER], self._waiting[_MOST_TOGETHER:]
-            try:
-                judged = await self.ask(self.live.readings, [signed for signed, _ in batch], self.now())
-            except Exception as error:  # whoever waits has to hear of it, whatever it is
-                for _, answer in batch:
-                    if not answer.done():
-                        answer.set_exception(error)
-                continue
-            for (_, answer), judgement in zip(batch, judged, strict=True):
-                if not answer.done():
-                    answer.set_result(judgement)
+    async def _take_orders(self, signed: list[Signed[Order]]) -> list[tuple[Signed[Receipt], ...] | RecordError]:
+        return await self.ask(self.live.orders, signed, self.now())
 
     async def take(self, messages: Messages) -> Messages:
         """Messages of meters that came by MQTT (address of the meter, payload): acknowledgements, in the same form.

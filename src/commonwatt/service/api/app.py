@@ -1,4 +1,4 @@
-"""The application: what a gateway of meters, a member and an operator can ask over HTTP."""
+"""The application: what meters, members and operators can ask over HTTP."""
 
 from __future__ import annotations
 
@@ -9,38 +9,16 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from pydantic_core import to_json
 
+from commonwatt.accounts.document import signed_json
+from commonwatt.accounts.orders import order_of
 from commonwatt.errors import RecordError
-from commonwatt.meter.protocol import readings_of
+from commonwatt.meter.protocol import REFUSED, signed_reading
+from commonwatt.records import Receipt, Signed
 from commonwatt.service.api.problems import handle, problem, responses
+from commonwatt.service.api.records import MOST, ORDER, READING, TooLong, body, listed, records
 from commonwatt.service.running import Running, refusal
 
-MOST_READINGS: Final = 500
-_LONGEST_BODY: Final = MOST_READINGS * 1_000
-_TEXT: Final = {"type": "string"}
-_NUMBER: Final = {"type": "integer", "minimum": 0}
-_READING: Final[dict[str, Any]] = {
-    "type": "object",
-    "title": "SignedReading",
-    "description": "What a meter counted in a slot, and its signature: the record's fields as in bills.",
-    "required": ["meter", "slot", "whIn", "whOut", "sequence", "signature"],
-    "additionalProperties": False,
-    "properties": {
-        "meter": {**_TEXT, "pattern": "^0x[0-9a-fA-F]{40}$"},
-        "slot": _NUMBER,
-        "whIn": _NUMBER,
-        "whOut": _NUMBER,
-        "sequence": _NUMBER,
-        "signature": {**_TEXT, "pattern": "^0x[0-9a-f]{130}$"},
-    },
-}
-_BODY: Final[dict[str, Any]] = {
-    "required": True,
-    "content": {
-        "application/json": {
-            "schema": {"type": "array", "minItems": 1, "maxItems": MOST_READINGS, "items": _READING},
-        }
-    },
-}
+ACCEPTED: Final = "accepted"
 
 
 class Result(BaseModel):
@@ -56,38 +34,80 @@ class Results(BaseModel):
     results: list[Result]
 
 
+class Receipted(BaseModel):
+    """One operator's word that an order stands in its place among the slot's.
+
+    order : struct hash; slot : start [unix s]; position : place
+    """
+
+    order: str
+    slot: int
+    position: int
+    signature: str
+
+
+class Answer(BaseModel):
+    """What became of an order. receipts : of as many operators as must sign; why : of a refusal, one sentence"""
+
+    status: Literal["accepted", "refused"]
+    receipts: list[Receipted] | None = None
+    why: str | None = None
+
+
+class Answers(BaseModel):
+    """What became of each order, in their order."""
+
+    results: list[Answer]
+
+
 def application(running: Running) -> FastAPI:
     """The application of a living exchange."""
     app = FastAPI(title="Commonwatt", version="1", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
     handle(app)
+    errors = responses(413, 422, 503)
+
+    @app.exception_handler(TooLong)
+    async def too_long(_: Request, __: Exception) -> Response:
+        return problem(413, f"Bring at most {MOST} records at once.")
 
     @app.post(
         "/v1/readings",
         tags=["meters"],
         response_model=Results,
-        responses=responses(413, 422, 503),
-        openapi_extra={"requestBody": _BODY},
+        responses=errors,
+        openapi_extra=listed(READING),
         summary="Bring what meters counted.",
     )
     async def readings(request: Request) -> Response:
         """Signed readings of any meters, in any order; each is judged by itself. The signature is the credential."""
-        body = await _body(request)
-        if body is None:
-            return problem(413, f"Bring at most {MOST_READINGS} readings at once.")
-        given = readings_of(body, MOST_READINGS)
+        given = records(await body(request), signed_reading)
         judged = iter(await running.readings([each for each in given if not isinstance(each, RecordError)]))
         said = [refusal(each) if isinstance(each, RecordError) else next(judged) for each in given]
-        return Response(to_json({"results": [each.as_json() for each in said]}), media_type="application/json")
+        return _results([each.as_json() for each in said])
+
+    @app.post(
+        "/v1/orders",
+        tags=["market"],
+        response_model=Answers,
+        responses=errors,
+        openapi_extra=listed(ORDER),
+        summary="Order for slots whose gate is open.",
+    )
+    async def orders(request: Request) -> Response:
+        """Signed orders, one after the other; the same order again has the same receipts. The signature is the
+        credential."""
+        given = records(await body(request), order_of)
+        answered = iter(await running.orders([each for each in given if not isinstance(each, RecordError)]))
+        return _results([_told(each if isinstance(each, RecordError) else next(answered)) for each in given])
 
     return app
 
 
-async def _body(request: Request) -> bytes | None:
-    """What was sent; None where that is too long, which is not read to its end."""
-    parts, size = list[bytes](), 0
-    async for part in request.stream():
-        size += len(part)
-        if size > _LONGEST_BODY:
-            return None
-        parts.append(part)
-    return b"".join(parts)
+def _told(answer: tuple[Signed[Receipt], ...] | RecordError) -> dict[str, Any]:
+    if isinstance(answer, RecordError):
+        return {"status": REFUSED, "why": str(answer)}
+    return {"status": ACCEPTED, "receipts": [signed_json(receipt) for receipt in answer]}
+
+
+def _results(results: list[dict[str, Any]]) -> Response:
+    return Response(to_json({"results": results}), media_type="application/json")

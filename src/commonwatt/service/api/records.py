@@ -1,0 +1,96 @@
+"""How signed records come in and are described: as in bills, numbers as whole numbers, bytes as hexadecimal text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
+
+import pydantic_core
+from fastapi import Request
+
+from commonwatt.errors import RecordError
+
+T = TypeVar("T")
+
+MOST: Final = 500
+"""Records in one request."""
+_LONGEST: Final = 2_000
+"""Bytes of one, with the siblings of its basket."""
+_TEXT: Final = {"type": "string"}
+NUMBER: Final = {"type": "integer", "minimum": 0}
+ADDRESS: Final = {**_TEXT, "pattern": "^0x[0-9a-fA-F]{40}$"}
+SIGNATURE: Final = {**_TEXT, "pattern": "^0x[0-9a-f]{130}$"}
+HASH: Final = {**_TEXT, "pattern": "^0x[0-9a-f]{64}$"}
+
+
+def table(title: str, description: str, fields: dict[str, Any], optional: Iterable[str] = ()) -> dict[str, Any]:
+    """The schema of a record."""
+    needed = [name for name in fields if name not in set(optional)]
+    told = {"type": "object", "title": title, "description": description}
+    return {**told, "required": needed, "additionalProperties": False, "properties": fields}
+
+
+def listed(record: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a body: a list of such records."""
+    array = {"type": "array", "minItems": 1, "maxItems": MOST, "items": record}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": array}}}}
+
+
+READING: Final = table(
+    "SignedReading",
+    "What a meter counted in a slot, signed by it.",
+    {"meter": ADDRESS, "slot": NUMBER, "whIn": NUMBER, "whOut": NUMBER, "sequence": NUMBER, "signature": SIGNATURE},
+)
+ORDER: Final = table(
+    "SignedOrder",
+    "A wish for one slot and side: in words, signed by the member; without, by its agent, in a basket.",
+    {
+        "member": ADDRESS,
+        "text": _TEXT,
+        "side": {"type": "integer", "enum": [0, 1]},
+        "wh": NUMBER,
+        "limit": NUMBER,
+        "slot": NUMBER,
+        "expiry": NUMBER,
+        "nonce": NUMBER,
+        "signature": SIGNATURE,
+        "basket": table(
+            "Basket",
+            "Where the order stands among those that were signed together.",
+            {"first": NUMBER, "count": NUMBER, "position": NUMBER, "siblings": {"type": "array", "items": HASH}},
+        ),
+    },
+    optional=["basket"],
+)
+
+
+class TooLong(Exception):
+    """A body is longer than any list of records."""
+
+
+async def body(request: Request) -> bytes:
+    """What was sent. Raises TooLong, before it is read to its end."""
+    parts, size = list[bytes](), 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MOST * _LONGEST:
+            raise TooLong
+        parts.append(part)
+    return b"".join(parts)
+
+
+def records(payload: bytes, read: Callable[[Any], T]) -> list[T | RecordError]:
+    """Each record of a list, or why it cannot be read. Raises RecordError for what is no list of them."""
+    try:
+        given = pydantic_core.from_json(payload, allow_inf_nan=False)
+    except ValueError as error:
+        raise RecordError(f"What was sent cannot be read: {error}.") from None
+    if not isinstance(given, list) or not 0 < len(given) <= MOST:
+        raise RecordError(f"What was sent is no list of 1 to {MOST} records.")
+    found = list[T | RecordError]()
+    for each in given:
+        try:
+            found.append(read(each))
+        except RecordError as error:
+            found.append(error)
+    return found
