@@ -1,12 +1,15 @@
-"""The transactions that apply posts: as many posts in one as fit, so that a balance is written once for all of them."""
+"""The transactions that publish posts, and those that apply them: as many posts in one of these as fit, so that a
+balance is written once for all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from commonwatt.ledger.client.abi import SETTLEMENT, contract
+from commonwatt.ledger.client.quorum import ascending
 from commonwatt.ledger.client.sending import Call
+from commonwatt.proof import Domain
 from commonwatt.records import ZERO_HASH, Post
 from commonwatt.records.schema import Record, schema
 
@@ -17,6 +20,22 @@ _POST: Final = 20
 
 Applied = Sequence[tuple[Post, bytes]]
 """Posts with their deltas."""
+
+
+class Publication(NamedTuple):
+    """A post, the root of its trades as committed, its packed deltas, and operators' signatures, 65 bytes each."""
+
+    post: Post
+    trades: bytes
+    deltas: bytes
+    signatures: Sequence[bytes]
+
+
+def publishing(domain: Domain, each: Publication) -> Call:
+    """The call that publishes a post. domain : the settlement's"""
+    signed = ascending(domain, each.post, each.signatures)
+    data = contract(SETTLEMENT).functions["post"].encode(fields(each.post), each.trades, each.deltas, signed)
+    return Call(domain.contract, data, "post", len(each.deltas) // 4, signatures=len(signed))
 
 
 def finalising(settlement: bytes, posts: Applied) -> list[Call]:
