@@ -220,15 +220,14 @@ class Outbox:
         return max(map(self._waits, self.pending), default=0)
 
     def _send(self, messages: Sequence[Outgoing], at: int) -> None:
-        from commonwatt.ledger.client.finalising import Publication
-
         self.stake(at, len(messages))
-        posts = [Publication(each.post, each.trades, each.deltas, each.signatures) for each in messages]
+        posts = [(each.post, each.trades, each.deltas, each.signatures) for each in messages]
+        if len(posts) == 1:
+            self.client.post(*posts[0], at=at)
+            return
         try:
             self.client.post_all(posts, at=at)
         except Reverted:
-            if len(messages) == 1:
-                raise
             # What keeps one of them back keeps no other.
             for message in messages:
                 posting = self.client.posted(message.post.slot, message.post.revision)

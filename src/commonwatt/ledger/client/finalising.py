@@ -4,7 +4,7 @@ balance is written once for all of them."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from commonwatt.ledger.client.abi import SETTLEMENT, contract
 from commonwatt.ledger.client.quorum import ascending
@@ -20,22 +20,16 @@ _POST: Final = 20
 
 Applied = Sequence[tuple[Post, bytes]]
 """Posts with their deltas."""
+Publication = tuple[Post, bytes, bytes, Sequence[bytes]]
+"""A post, the root of its trades as committed, its packed deltas, and operators' signatures, 65 bytes each."""
 
 
-class Publication(NamedTuple):
-    """A post, the root of its trades as committed, its packed deltas, and operators' signatures, 65 bytes each."""
-
-    post: Post
-    trades: bytes
-    deltas: bytes
-    signatures: Sequence[bytes]
-
-
-def publishing(domain: Domain, each: Publication) -> Call:
+def publishing(domain: Domain, publication: Publication) -> Call:
     """The call that publishes a post. domain : the settlement's"""
-    signed = ascending(domain, each.post, each.signatures)
-    data = contract(SETTLEMENT).functions["post"].encode(fields(each.post), each.trades, each.deltas, signed)
-    return Call(domain.contract, data, "post", len(each.deltas) // 4, signatures=len(signed))
+    post, trades, deltas, signatures = publication
+    signed = ascending(domain, post, signatures)
+    data = contract(SETTLEMENT).functions["post"].encode(fields(post), trades, deltas, signed)
+    return Call(domain.contract, data, "post", len(deltas) // 4, signatures=len(signed))
 
 
 def finalising(settlement: bytes, posts: Applied) -> list[Call]:

@@ -153,12 +153,12 @@ class LedgerClient:
         deltas : see `records.deltas.pack_deltas`
         signatures : over `post` in this client's `domain`, 65 bytes each, in any order
         """
-        return self.post_all([Publication(post, trades, deltas, signatures)], at=at)[0]
+        return self.post_all([(post, trades, deltas, signatures)], at=at)[0]
 
     def post_all(self, posts: Sequence[Publication], *, at: int) -> tuple[Receipt, ...]:
         """Publish several, in one block where they fit. Raises for the first that fails; the others take effect."""
         calls = [publishing(self.domain, each) for each in posts]
-        return self.sender.send(calls, at, f"the post of {_name(posts[0].post)}")
+        return self.sender.send(calls, at, f"the post of {_name(posts[0][0])}")
 
     def finalise(self, post: Post, deltas: bytes, *, at: int, key: bytes = ZERO_HASH) -> Receipt:
         """Apply a post after its window. Anybody may. key : opens the post's lock, 32 bytes"""

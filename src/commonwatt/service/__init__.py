@@ -1,0 +1,1 @@
+"""The living exchange: what waits for devices, brokers and people."""
