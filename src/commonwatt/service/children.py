@@ -112,7 +112,7 @@ class Child:
         self._health.started(self._clock())
         tasks = [asyncio.create_task(self._hear(process)), asyncio.create_task(self._ask(process))]
         try:
-            await process.wait()
+            code = await process.wait()
         finally:
             self._answered.clear()
             tasks[1].cancel()
@@ -123,8 +123,8 @@ class Child:
             await asyncio.wait(tasks, timeout=_DRAIN)
             tasks[0].cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        pause = self._health.ended(self._clock(), process.returncode)
-        self._log(f"{name}: ended ({_how(process.returncode)}); started again in {pause:g} s")
+        pause = self._health.ended(self._clock(), code)
+        self._log(f"{name}: ended ({_how(code)}); started again in {pause:g} s")
         return pause
 
     async def _hear(self, process: Process) -> None:

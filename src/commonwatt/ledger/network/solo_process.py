@@ -75,7 +75,7 @@ def run(setting: Solo, say: Callable[[str], None]) -> None:
 
     with opened(setting.file, setting.genesis) as chain:
         node = SoloNode(chain, time.time, settable=setting.settable)
-        process = _Process(node, log, attached=setting.attached)
+        process = Process(node, log, attached=setting.attached)
         listener = listening(HOST, setting.port)
         middleware = [Middleware(LocalOnly)]
         if setting.settable:
@@ -152,7 +152,7 @@ class _TokenOnly:
             await PlainTextResponse("The operator's door opens with its token alone", 401)(scope, receive, send)
 
 
-class _Process:
+class Process:
     """What goes on beside the answers: sealing, and the watch over the parent."""
 
     def __init__(self, node: SoloNode, log: Callable[[str], None], *, attached: bool) -> None:
