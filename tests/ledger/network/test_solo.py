@@ -88,12 +88,14 @@ def test_what_cannot_be_kept_still_waits(node: SoloNode, chain: EmbeddedChain) -
     file = chain._store._file
     (pages,) = file.execute("PRAGMA page_count").fetchone()
     file.execute(f"PRAGMA max_page_count = {pages}")
-    hash_, head = node.submit(transfer(0)), chain.head
+    # More than the pages that are free in the file hold.
+    sent = [node.submit(transfer(nonce, data=bytes(4_096), gas=100_000)) for nonce in range(16)]  # type: ignore[arg-type]
+    head = chain.head
     with pytest.raises(LedgerError, match="full"):
         sealed(node)
     assert (node.ready, chain.head) == (True, head)
     file.execute("PRAGMA max_page_count = 1000000")
-    assert sealed(node).transactions == (hash_,)
+    assert sealed(node).transactions == tuple(sent)
 
 
 def test_two_who_seal_at_the_same_time_make_two_blocks(node: SoloNode, chain: EmbeddedChain) -> None:
