@@ -116,6 +116,7 @@ def open_ledger(
     parties: Sequence[Party],
     *,
     live: bool = False,
+    token: str = "",
 ) -> Founded:
     """The community's contracts on the node that `ledger` names; founded there if the store knows of none.
 
@@ -123,6 +124,7 @@ def open_ledger(
     quorum : keys of as many operators as must sign; the first one sends
     operators : addresses of all; parties : by member index
     live : the driver goes by the clock that the node goes by, so that no time has to be set there
+    token : opens the operator's door of a node whose time is set
     """
     from commonwatt.ledger.client.settlement import Addresses, LedgerClient
 
@@ -133,7 +135,7 @@ def open_ledger(
         remove(path)
     genesis = int(values["genesis"])
     held = [bytes.fromhex(values.get(name, "")) for name in ("community_contract", "settlement", "token")]
-    node = open_node(ledger, path, rules.community, operator.address, genesis, held[1] or None, live=live)
+    node = open_node(ledger, path, rules.community, operator.address, genesis, held[1] or None, live=live, token=token)
     try:
         if held[1]:
             return Founded(node, LedgerClient(node, operator, Addresses(*held)), int(values["founded_at_block"]))
@@ -170,18 +172,19 @@ def open_node(
     settlement: bytes | None,
     *,
     live: bool = False,
+    token: str = "",
 ) -> EmbeddedChain | RemoteNode:
     """The node that `ledger` names: "embedded", or a URL.
 
     path : of the embedded chain's file; None = in memory
     operator : address; genesis : when a new chain begins [unix s]
     settlement : the contract of a run that has begun; None = nothing is founded yet
-    live : as for `open_ledger`
+    live, token : as for `open_ledger`
     Raises LedgerError when the node cannot be used.
     """
     if ledger == "embedded":
         return open_chain(path, community, operator, genesis)
-    return _remote(ledger, community, operator, genesis, settlement, live=live)
+    return _remote(ledger, community, operator, genesis, settlement, live=live, token=token)
 
 
 def open_chain(path: Path | None, community: Community, operator: bytes, genesis_time: int) -> EmbeddedChain:
@@ -199,26 +202,26 @@ def genesis_of(community: Community, operator: bytes, time: int) -> Genesis:
 
 
 def _remote(
-    url: str, community: Community, operator: bytes, genesis: int, settlement: bytes | None, *, live: bool
+    url: str, community: Community, operator: bytes, genesis: int, settlement: bytes | None, *, live: bool, token: str
 ) -> RemoteNode:
     """A node whose clock is set to the simulated one, or whose clock the driver goes by."""
     from commonwatt.ledger.remote import RemoteNode
 
-    node = RemoteNode(url, depth=community.ledger.confirmations)
+    node = RemoteNode(url, depth=community.ledger.confirmations, token=token)
     try:
         if not node.settable and not live:
             raise LedgerError(
-                f"{node.url} goes by its own clock, so a simulated day cannot be settled there; a development node can "
+                f"{url} goes by its own clock, so a simulated day cannot be settled there; a development node can "
                 f"follow the day: anvil --no-mining --timestamp {genesis}"
             )
         node.drain(operator)
         if settlement is not None:
             if not node.code(settlement):
-                raise LedgerError(f"{node.url} does not hold this run's contracts; is it another chain, or begun anew?")
+                raise LedgerError(f"{url} does not hold this run's contracts; is it another chain, or begun anew?")
         else:
             if not live and (now := node.head.timestamp) > genesis + _FOUNDING:
                 raise LedgerError(
-                    f"The last block at {node.url} is of {datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M} UTC, after "
+                    f"The last block at {url} is of {datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M} UTC, after "
                     f"this run begins; start the node anew: anvil --no-mining --timestamp {genesis}"
                 )
             _fund(node, operator, _needed_wei(community))

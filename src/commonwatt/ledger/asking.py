@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
 
 from commonwatt.ledger.certificates import needed
 from commonwatt.ledger.readers import HEADER, signed_header
@@ -24,37 +23,31 @@ _PAUSE: Final = 0.1
 """Seconds between two attempts to reach a node that restarts."""
 
 
-def without_password(url: str) -> tuple[str, str]:
-    """A URL such as http://:PASSWORD@host as it may be shown, and the password; empty where there is none."""
-    try:
-        parts = urlsplit(url)
-        password = parts.password or ""
-    except ValueError:
-        return url, ""  # what is wrong with it is said when it is asked
-    if "@" not in parts.netloc:
-        return url, ""
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])), password
-
-
 class Asking:
     """The connection with a node.
 
     timeout : of one request [s]
     reader : signs each request, for a node that answers those only whom it knows
+    token : opens an operator's door
     restarts : how long a node that does not answer is tried again, as one's own that is started anew [s]. A request may
         reach it twice then
     """
 
     def __init__(
-        self, url: str, timeout: float, reader: Key | None, restarts: float, sleep: Callable[[float], None]
+        self,
+        url: str,
+        timeout: float,
+        reader: Key | None,
+        token: str,
+        restarts: float,
+        sleep: Callable[[float], None],
     ) -> None:
         import httpx
 
-        self.url, password = without_password(url)
-        self._timeout, self._reader, self._restarts, self._sleep = timeout, reader, restarts, sleep
+        self.url, self._timeout, self._reader, self._restarts, self._sleep = url, timeout, reader, restarts, sleep
         # Not compressed, so that what is read is as long as what arrives.
-        headers = {"accept-encoding": "identity"} | ({"authorization": f"Bearer {password}"} if password else {})
-        self._http = httpx.Client(timeout=timeout, headers=headers, verify=needed(self.url))
+        headers = {"accept-encoding": "identity"} | ({"authorization": f"Bearer {token}"} if token else {})
+        self._http = httpx.Client(timeout=timeout, headers=headers, verify=needed(url))
 
     def close(self) -> None:
         """Close the connection."""

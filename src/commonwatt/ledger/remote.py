@@ -49,11 +49,11 @@ _CLOCK = "0x425f5260205ff3"
 class RemoteNode:
     """A node at `url`. Every method raises LedgerError when it cannot be reached or does not answer as it should.
 
-    url : a password in it, http://:PASSWORD@host, is sent with each request and shown nowhere
     patience : how long a transaction may take to be in a block [s]
     depth : blocks on top of that block before it counts; what it held may otherwise still be reorganised away
     timeout : of one request [s]
     reader : signs each request, for a node that answers those only whom it knows
+    token : opens the operator's door of a node whose time is set
     restarts : how long a node that does not answer is tried again, as one's own that is started anew [s]
     sleep : how the time between two looks is spent, `time.sleep` unless told otherwise
     """
@@ -66,11 +66,12 @@ class RemoteNode:
         depth: int = 0,
         timeout: float = 10.0,
         reader: Key | None = None,
+        token: str = "",
         restarts: float = 0.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._asking = Asking(url, timeout, reader, restarts, sleep)
-        self.url, self.patience, self.depth, self._sleep = self._asking.url, patience, depth, sleep
+        self.url, self.patience, self.depth, self._sleep = url, patience, depth, sleep
+        self._asking = Asking(url, timeout, reader, token, restarts, sleep)
         # A signature is taken once: no two requests of a key are the same, not those of two processes either.
         self._ids = itertools.count(time.time_ns() // 1000)
         self._sent: dict[bytes, bytes] = {}

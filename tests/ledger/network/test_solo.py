@@ -118,7 +118,7 @@ def test_who_gives_up_leaves_no_block_and_lets_others_seal(node: SoloNode, chain
     node.submit(transfer(0, to=b"", data=b"\x5b\x5f\x56", gas=90_000_000, wei=0))  # type: ignore[arg-type]
     steps = node.seal()
     next(steps)
-    steps.close()  # type: ignore[attr-defined]
+    steps.close()
     assert chain.head.number == 0
     node.submit(transfer(1))
     assert len(sealed(node).transactions) == 2

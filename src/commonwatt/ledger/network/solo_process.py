@@ -79,7 +79,7 @@ def run(setting: Solo, say: Callable[[str], None]) -> None:
         listener = listening(HOST, setting.port)
         middleware = [Middleware(LocalOnly)]
         if setting.settable:
-            middleware.append(Middleware(_TokenOnly, token=_token(setting.file.parent)))
+            middleware.append(Middleware(_TokenOnly, token=operator_token(setting.file.parent)))
         app = Starlette(routes=_doors(node, setting), lifespan=process.running, middleware=middleware)
         server = uvicorn.Server(config(app))
         process.server = server
@@ -112,13 +112,13 @@ def _begun(file: Path) -> bool:
         store.close()
 
 
-def operator_url(folder: Path, port: int) -> str:
-    """Where the operator's door of a settable node is, with the token that opens it. Raises LedgerError."""
-    return f"http://:{_token(folder)}@{HOST}:{port}{OPERATOR}"
+def operator_url(port: int) -> str:
+    """Where the operator's door of a settable node is."""
+    return f"http://{HOST}:{port}{OPERATOR}"
 
 
-def _token(folder: Path) -> str:
-    """What opens the operator's door: only who may read the folder's files has it."""
+def operator_token(folder: Path) -> str:
+    """What opens the operator's door: only who may read the folder's files has it. Raises LedgerError."""
     file = folder / _TOKEN_FILE
     try:
         with suppress(FileExistsError):
@@ -158,7 +158,7 @@ class Process:
     def __init__(self, node: SoloNode, log: Callable[[str], None], *, attached: bool) -> None:
         self._node, self._log, self._attached = node, log, attached
         self.server: uvicorn.Server | None = None
-        self.failure: LedgerError | None = None
+        self.failure: Exception | None = None
 
     @asynccontextmanager
     async def running(self, _: Starlette) -> AsyncIterator[None]:
@@ -196,7 +196,7 @@ class Process:
                 await self._gather()
                 try:
                     await self._seal()
-                except LedgerError as error:
+                except Exception as error:  # whatever it is, a node that seals nothing must not look as if it did
                     self.failure = error
                     self._stop()
                     return
