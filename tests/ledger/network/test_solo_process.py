@@ -44,7 +44,9 @@ def head(folder: Path) -> int:
         return chain.head.number
 
 
-def test_a_block_comes_for_what_a_wallet_sends_and_none_when_nobody_does(tmp_path: Path, begun: list[str]) -> None:
+def test_a_block_comes_for_what_a_wallet_sends_and_none_when_nobody_does(
+    tmp_path: Path, begun: list[str], asked: Asked
+) -> None:
     folder = tmp_path / "own"
     with running(folder, *begun) as (url, _):
         web3 = Web3(Web3.HTTPProvider(url))
@@ -65,6 +67,7 @@ def test_a_block_comes_for_what_a_wallet_sends_and_none_when_nobody_does(tmp_pat
     assert head(folder) == 2
     with running(folder, end=signal.SIGINT) as (url, _):
         assert httpx.get(f"{url}/healthz").json()["block"] == 2
+        assert "block: 2\n" in asked("status", url)
 
 
 def test_calls_that_are_sent_together_come_into_one_block_and_are_read_back(tmp_path: Path, begun: list[str]) -> None:

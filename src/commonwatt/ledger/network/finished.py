@@ -80,7 +80,7 @@ def serve(file: Path, port: int, origins: Collection[str], started: Callable[[st
     with opened(file) as reader:
         listener = listening(HOST, port)
         access = Access(origins=origins)
-        own = [Route("/status", _status(reader, access)), *routes(Service(Finished(reader)), access)]
+        own = [Route("/status", status(reader, access)), *routes(Service(Finished(reader)), access)]
         server = uvicorn.Server(config(Starlette(routes=own, middleware=[Middleware(LocalOnly)])))
         started(f"http://{HOST}:{listener.getsockname()[1]}", reader.chain_id, reader.head)
         # Once it has stopped, uvicorn raises the signal again for whoever handled it before.
@@ -89,7 +89,7 @@ def serve(file: Path, port: int, origins: Collection[str], started: Callable[[st
             server.run(sockets=[listener])
 
 
-def _status(reader: Reader, access: Access) -> Callable[[Request], Awaitable[Response]]:
+def status(reader: Reader, access: Access) -> Callable[[Request], Awaitable[Response]]:
     """Where the chain ends, as other nodes tell it."""
 
     async def answer(request: Request) -> Response:

@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
@@ -30,13 +30,13 @@ from commonwatt.ledger.chain.evm import GENESIS_KEY
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.keyfile import create
 from commonwatt.ledger.network.access import LocalOnly
+from commonwatt.ledger.network.finished import HOST, status
 from commonwatt.ledger.network.running import entry
 from commonwatt.ledger.network.server import config, listening
 from commonwatt.ledger.network.solo import SoloNode, operator_methods
 from commonwatt.ledger.rpc.app import LOCAL, Access, asking, routes
 from commonwatt.ledger.rpc.service import Service
 
-HOST: Final = "127.0.0.1"
 OPERATOR: Final = "/operator"
 """The path of the operator's door."""
 _TOKEN_FILE: Final = "operator.token"  # noqa: S105 (its name)
@@ -132,7 +132,7 @@ def operator_token(folder: Path) -> str:
 def _doors(node: SoloNode, setting: Solo) -> list[BaseRoute]:
     """The wallets' door, and the operator's where the node is settable."""
     access = Access(hosts=(*LOCAL, *setting.names), origins=setting.origins)
-    doors = routes(Service(node), access)
+    doors = [Route("/status", status(node.reader, access)), *routes(Service(node), access)]
     return doors + (asking(Service(node, table=operator_methods(node)), access, OPERATOR) if setting.settable else [])
 
 
