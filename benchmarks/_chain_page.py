@@ -81,9 +81,8 @@ def own(found: Figures) -> str:
         taken = (case[name]["chain_cpu"] for name in ("founding", "posted_and_final", "posted_and_final_in_a_backlog"))
         lines.append(f"| {grouped(case['members'])} members | {' | '.join(f'{each:.2g}' for each in taken)} |\n")
     told = f"Idle it takes {idle['percent_of_a_core']:.2g} % of a core and {idle['memory_mb']} MB"
-    return "".join(
-        [*lines, f"\n{told}; its file grows by {idle['bytes_grown']} bytes.\n{found['date'][:10]}, {where(found)}.\n"]
-    )
+    grown = f"its file grows by {idle['bytes_grown']} bytes"
+    return "".join([*lines, f"\n{told}; {grown}.\n{found['date'][:10]}, {where(found)}.\n"])
 
 
 def where(found: Figures) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
 from commonwatt.cli.options import Whole, one_address
-from commonwatt.errors import ConfigError, Finding, LedgerError
+from commonwatt.errors import ConfigError, Finding, LedgerError, OutputError
 from commonwatt.plain import plain
+
+if TYPE_CHECKING:
+    from commonwatt.ledger.chain.evm import Genesis
 
 LAST_PORT: Final = 65_535
 
@@ -53,22 +56,14 @@ def run(
         End with the program that holds the other end of the standard input.
     """
     needs_http()
-    import time
-
-    from commonwatt.exchange.folder import LEDGER_FILE
-    from commonwatt.exchange.founding import genesis_of
-    from commonwatt.exchange.loading import load
     from commonwatt.ledger.network import solo_process
+    from commonwatt.ledger.opening import LEDGER_FILE
 
     if not 0 <= port <= LAST_PORT:
         raise ConfigError("The request", [Finding("port", f"is from 0 to {LAST_PORT}, not {port}")])
     if (community is None) != (not operator):
         raise ConfigError("The request", [Finding("community", "and operator belong together: both, or neither")])
-    genesis = None
-    if community is not None:
-        since = int(time.time()) if begin is None else begin
-        genesis = genesis_of(load(community), one_address("operator", operator), since)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    genesis = None if community is None else _genesis(folder, community, operator, begin)
     solo_process.run(
         solo_process.Solo(
             folder / LEDGER_FILE, port, genesis, settable=settable, attached=attached, names=tuple(name or ()),
@@ -78,7 +73,24 @@ def run(
     )  # fmt: skip
 
 
+def _genesis(folder: Path, community: Path, operator: str, begin: int | None) -> Genesis:
+    """What the community's chain begins with; the folder is made for it."""
+    import time
+
+    from commonwatt.exchange.founding import genesis_of
+    from commonwatt.exchange.loading import load
+
+    since = int(time.time()) if begin is None else begin
+    genesis = genesis_of(load(community), one_address("operator", operator), since)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror}.") from None
+    return genesis
+
+
 def needs_http() -> None:
+    """Raises LedgerError where the packages of a node are not installed."""
     from importlib.util import find_spec
 
     if not all(map(find_spec, ("httpx", "starlette", "uvicorn", "websockets"))):

@@ -11,9 +11,9 @@ from typing import Final
 
 from commonwatt.errors import StoreError
 from commonwatt.exchange.store import Store, in_use
+from commonwatt.ledger.opening import LEDGER_FILE
 
 EXCHANGE_FILE: Final = "exchange.sqlite"
-LEDGER_FILE: Final = "ledger.sqlite"
 _LOCK_FILE: Final = "run.lock"
 
 

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Final
 from commonwatt.community.model import Community
 from commonwatt.errors import LedgerError, NodeError, StoreError
 from commonwatt.exchange import rows, writing
-from commonwatt.exchange.folder import LEDGER_FILE, refuse_half_a_run, remove
+from commonwatt.exchange.folder import refuse_half_a_run, remove
 from commonwatt.exchange.outbox import minted
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.store import VERSION, Store, set_values
+from commonwatt.ledger.opening import LEDGER_FILE
 from commonwatt.proof import Domain, Key, checksum_address, keccak
 from commonwatt.records import Acceptance, Mandate, Signed
 

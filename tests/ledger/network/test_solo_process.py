@@ -186,6 +186,9 @@ def test_it_ends_with_the_program_that_holds_its_input(tmp_path: Path, begun: li
 def test_what_cannot_be_run_is_said_in_one_sentence(tmp_path: Path, begun: list[str], asked: Asked) -> None:
     folder = tmp_path / "own"
     assert "There is no chain at" in asked("run", folder, "--port", 0, code=6)
+    assert not folder.exists()
+    (tmp_path / "file").touch()
+    assert "file cannot be made: File exists" in asked("run", tmp_path / "file", *begun, code=9)
     assert "community" in asked("run", folder, "--community", begun[1], code=2)
     assert "port" in asked("run", folder, "--port", 65_536, code=2)
     assert "operator" in asked("run", folder, *begun[:2], "--operator", "0x12", code=2)
