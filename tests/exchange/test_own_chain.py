@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from exchange_cases import COMMUNITY, START, begin, exchange_of, short_days, written
+from exchange_cases import COMMUNITY, START, exchange_of, short_days, written
 from ledger_cases import ETHER
 from node_processes import free_port
 from settlement_cases import ENROLMENTS, MEMBERS, OPERATORS, ORDERS, STATEMENTS, TOKEN_TERMS, TRADES, deposit
@@ -18,6 +18,7 @@ from solo_cases import Clock, running, sealing
 
 from commonwatt.errors import LedgerError, Reverted
 from commonwatt.exchange import founding, rows
+from commonwatt.exchange.events import SlotEnd
 from commonwatt.exchange.founding import genesis_of
 from commonwatt.exchange.loading import load
 from commonwatt.exchange.outbox import Outbox, Outgoing
@@ -99,40 +100,90 @@ def test_a_day_on_a_chain_whose_time_is_set_ends_as_on_the_embedded_one(
             simulate(file, START, 1, ledger=url)
 
 
-def test_a_day_on_a_chain_that_goes_by_its_own_clock_ends_with_the_same_balances(
-    embedded: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each event comes when the clock has reached it, as a live exchange brings it."""
-    text = COMMUNITY + '\n[ledger]\nwindow = "2h"\n'
-    community = load(written(tmp_path, text))
-    operator = simulated_keys(community).operator.address
-    clock = Clock(embedded.rules.events[0].at - BEFORE)
-    with (
-        EmbeddedChain(None, genesis_of(community, operator, clock.now)) as chain,
-        sealing(chain, clock) as url,
-        monkeypatch.context() as patch,
-        ExitStack() as opened,
-    ):
-        patch.setattr(
-            founding,
-            "open_node",
-            lambda *_, **__: founding._remote(url, community, operator, clock.now, None, live=True, token=""),
+WINDOW = COMMUNITY + '\n[ledger]\nwindow = "2h"\n'
+
+
+class Live:
+    """A day on a chain that goes by a clock, to which each event comes when the clock has reached it."""
+
+    def __init__(self, folder: Path, url: str, chain: EmbeddedChain, clock: Clock) -> None:
+        self.folder, self.url, self.chain, self.clock = folder, url, chain, clock
+
+    def begin(self) -> Simulation:
+        start = date.fromisoformat(START)
+        return Simulation(
+            load(written(self.folder, WINDOW)), self.folder, start, 1, ledger=self.url, out=self.folder / "out"
         )
-        day = opened.enter_context(closing(begin(tmp_path, text)))
+
+    def advance(self, day: Simulation) -> bool:
+        event = exchange_of(day).next
+        if event is None:
+            return False
+        self.clock.now = max(self.clock.now, event.at)
+        day.advance()
+        assert self.chain.head.timestamp <= self.clock.now
+        return True
+
+    def end(self, day: Simulation) -> list[int]:
+        """The balances when the last window is over."""
         exchange = exchange_of(day)
-        assert not exchange.client.node.settable
-        while event := exchange.next:
-            clock.now = max(clock.now, event.at)
-            day.advance()
-            assert chain.head.timestamp <= clock.now
+        while self.advance(day):
+            pass
         with pytest.raises(LedgerError, match="bills are anchored when all posts are final"):
             exchange.anchor(keccak(b"bills"))
         while exchange.outbox.pending:  # a post expires when nobody looks for longer than its grace
-            clock.now += 600
+            self.clock.now += 600
             exchange.outbox.finalise_due(0)
         exchange.anchor(keccak(b"bills"))
-        assert not exchange.outbox.pending
-        assert exchange.client.balances().tolist() == exchange_of(embedded).client.balances().tolist()
+        return [int(lanes) for lanes in exchange.client.balances()]
+
+
+@pytest.fixture
+def live(embedded: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
+    community = load(written(tmp_path, WINDOW))
+    operator = simulated_keys(community).operator.address
+    clock = Clock(embedded.rules.events[0].at - BEFORE)
+    with EmbeddedChain(None, genesis_of(community, operator, clock.now)) as chain, sealing(chain, clock) as url:
+        open_node = founding.open_node
+        # The simulation does not know that this driver waits for the clock.
+        monkeypatch.setattr(founding, "open_node", lambda *given, **__: open_node(*given, live=True))
+        yield Live(tmp_path, url, chain, clock)
+
+
+def test_a_day_on_a_chain_that_goes_by_its_own_clock_ends_with_the_same_balances(embedded: Result, live: Live) -> None:
+    with closing(live.begin()) as day:
+        assert not exchange_of(day).client.node.settable
+        assert live.end(day) == exchange_of(embedded).client.balances().tolist()
+
+
+class Killed(Exception):
+    """The exchange dies here."""
+
+
+def test_slots_that_the_chain_was_not_told_of_come_into_one_block_when_the_exchange_is_started_anew(
+    embedded: Result, live: Live
+) -> None:
+    with closing(live.begin()) as day:
+        exchange = exchange_of(day)
+        while not isinstance(exchange.next, SlotEnd):
+            live.advance(day)
+        with pytest.raises(Killed):
+            _die_in_a_backlog(live, day, 3)
+        before = exchange.client.node.head.number
+    with closing(live.begin()) as day:
+        blocks = [live.chain.block(number) for number in range(before + 1, live.chain.head.number + 1)]
+        # A busy machine may take so long between two of them that the first ones are in a block already.
+        assert len(blocks) <= 2
+        assert sum(len(block.transactions) for block in blocks) == 3
+        assert len(exchange_of(day).outbox.pending) == 3
+        assert live.end(day) == exchange_of(embedded).client.balances().tolist()
+
+
+def _die_in_a_backlog(live: Live, day: Simulation, slots: int) -> None:
+    with exchange_of(day).outbox.together():
+        for _ in range(slots):
+            live.advance(day)
+        raise Killed
 
 
 # An exchange that was down for a while
