@@ -155,6 +155,9 @@ def test_the_operator_s_door_opens_with_its_token_alone(tmp_path: Path, begun: l
                 node.fund(ALICE.address, 1)
     with running(folder, port=port) as (url, _):
         assert httpx.post(f"{url}/operator", json=asked).status_code in (404, 405)
+    (folder / "operator.token").write_text("")  # whoever made it was killed before it was written
+    with pytest.raises(LedgerError, match="cannot be used: it is not 64 digits"):
+        operator_token(folder)
 
 
 def test_pages_and_foreign_names_are_not_answered(tmp_path: Path, begun: list[str]) -> None:

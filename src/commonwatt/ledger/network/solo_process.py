@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import signal
 import sys
@@ -85,8 +86,8 @@ def run(setting: Solo, say: Callable[[str], None]) -> None:
         process.server = server
         url, head = f"http://{HOST}:{listener.getsockname()[1]}", chain.head
         log(f"{url} seals chain {chain.chain_id} on demand, block {head.number} (0x{head.hash.hex()[:8]})")
-        # Once it has stopped, uvicorn raises the signal again for whoever handled it before.
-        signal.signal(signal.SIGTERM, lambda *_: None)
+        # For a signal before uvicorn handles it, and for the same one, which it raises again once it has stopped.
+        signal.signal(signal.SIGTERM, lambda *_: process.stop())
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
         if process.failure:
@@ -123,10 +124,13 @@ def operator_token(folder: Path) -> str:
     try:
         with suppress(FileExistsError):
             create(file, secrets.token_hex(32), 0o600)
-        return file.read_text("ascii").strip()
+        token = file.read_text("ascii").strip()
+        if not re.fullmatch(r"[0-9a-f]{64}", token):
+            raise ValueError
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not 64 digits; remove it for another one"
         raise LedgerError(f"The token in {file} cannot be used: {reason}.") from None
+    return token
 
 
 def _doors(node: SoloNode, setting: Solo) -> list[BaseRoute]:
@@ -173,7 +177,8 @@ class Process:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """End in order."""
         if self.server:
             self.server.should_exit = True
 
@@ -183,7 +188,7 @@ class Process:
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         while await reader.read(1 << 12):
             pass
-        self._stop()
+        self.stop()
 
     async def _seals(self) -> None:
         """Make blocks of what comes."""
@@ -198,7 +203,7 @@ class Process:
                     await self._seal()
                 except Exception as error:  # whatever it is, a node that seals nothing must not look as if it did
                     self.failure = error
-                    self._stop()
+                    self.stop()
                     return
 
     async def _gather(self) -> None:
