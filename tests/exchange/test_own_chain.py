@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import random
+import signal
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from exchange_cases import COMMUNITY, START, exchange_of, short_days, written
-from ledger_cases import ETHER
+from ledger_cases import ETHER, SOAK
 from node_processes import free_port
 from settlement_cases import ENROLMENTS, MEMBERS, OPERATORS, ORDERS, STATEMENTS, TOKEN_TERMS, TRADES, deposit
 from solo_cases import Clock, running, sealing
@@ -32,6 +37,8 @@ from commonwatt.proof import checksum_address, keccak, sign
 from commonwatt.records import Post
 from commonwatt.records.deltas import pack_deltas
 from commonwatt.report.outputs import write_outputs
+from commonwatt.service.children import Child, chain
+from commonwatt.service.health import Patience
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.keys import simulated_keys
 from commonwatt.simulation.result import Result
@@ -40,6 +47,7 @@ from commonwatt.simulation.simulation import Simulation
 BEFORE = 3600
 QUORUM, PACKED = OPERATORS[:2], pack_deltas(np.array([-1, 1, 0, 0, 0, 0, 0]))
 BASE = 8_000
+SOAK_KILLS = 20
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -98,6 +106,66 @@ def test_a_day_on_a_chain_whose_time_is_set_ends_as_on_the_embedded_one(
             assert node.head == head.head
         with pytest.raises(LedgerError, match="goes by its own clock"):
             simulate(file, START, 1, ledger=url)
+
+
+@contextmanager
+def dying(folder: Path, port: int, times: int) -> Iterator[list[int]]:
+    """A settable chain that is killed again and again, and kept running; the numbers of those that died."""
+    died: list[int] = []
+    rng, loop = random.Random(11), asyncio.new_event_loop()  # noqa: S311
+
+    async def keep() -> None:
+        child = Child(chain(folder, port, ["--settable"], Patience(first=0.05)), lambda _: None)
+        running = asyncio.create_task(child.run())
+        try:
+            for _ in range(times):
+                await child.ready()
+                await asyncio.sleep(rng.uniform(0.1, 0.6))
+                assert child.pid
+                died.append(child.pid)
+                os.kill(child.pid, signal.SIGKILL)
+                starts = child.told.starts
+                while child.told.starts == starts:
+                    await asyncio.sleep(0.01)
+            await running
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+
+    def work() -> None:
+        with suppress(asyncio.CancelledError):
+            loop.run_until_complete(task)
+
+    task = loop.create_task(keep())
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield died
+    finally:
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join()
+        loop.close()
+
+
+def test_a_day_whose_chain_is_killed_again_and_again_ends_as_any_other(
+    file: Path, embedded: Result, tmp_path: Path
+) -> None:
+    operator, port = simulated_keys(embedded.rules.community).operator.address, free_port()
+    folder, begun = tmp_path / "own", embedded.rules.events[0].at - BEFORE
+    folder.mkdir()
+    EmbeddedChain(folder / "ledger.sqlite", genesis_of(embedded.rules.community, operator, begun)).close()
+    with dying(folder, port, SOAK_KILLS if SOAK else 4) as died:
+        day = Simulation(
+            load(file),
+            file.parent,
+            date.fromisoformat(START),
+            1,
+            ledger=operator_url(port),
+            token=operator_token(folder),
+        )
+        with closing(day):
+            assert told(day.run()) == told(embedded)
+        assert len(died) > 1
 
 
 WINDOW = COMMUNITY + '\n[ledger]\nwindow = "2h"\n'

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from commonwatt.ledger.remote import RemoteNode
 
 _OPERATOR_WEI: Final = 10**24
+_RESTARTS: Final = 120.0
+"""How long a node of the exchange's own is waited for, which somebody starts anew when it has ended [s]."""
 _ETHER: Final = ("ETH", "ETHER")
 _HEAD_START: Final = 3600
 """Between genesis and the first gate [s]: the community is created then."""
@@ -208,7 +210,8 @@ def _remote(
     """A node whose clock is set to the simulated one, or whose clock the driver goes by."""
     from commonwatt.ledger.remote import RemoteNode
 
-    node = RemoteNode(url, depth=community.ledger.confirmations, token=token)
+    restarts = _RESTARTS if live or token else 0.0
+    node = RemoteNode(url, depth=community.ledger.confirmations, token=token, restarts=restarts)
     try:
         if not node.settable and not live:
             raise LedgerError(

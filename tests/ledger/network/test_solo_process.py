@@ -70,6 +70,19 @@ def test_a_block_comes_for_what_a_wallet_sends_and_none_when_nobody_does(
         assert "block: 2\n" in asked("status", url)
 
 
+def test_a_node_answers_while_it_runs_a_block_that_takes_long(tmp_path: Path, begun: list[str]) -> None:
+    with running(tmp_path / "own", *begun) as (url, _), closing(RemoteNode(url)) as node:
+        # Code that jumps back for ever, until its gas is gone: JUMPDEST PUSH0 JUMP.
+        raw = sign_transaction(ALICE, chain_id=node.chain_id, nonce=0, to=b"", gas=20_000_000, data=b"\x5b\x5f\x56")
+        hash_, waits = node.submit(raw), []
+        while node.receipt(hash_) is None:
+            begin = time.monotonic()
+            assert node.balance(ALICE.address)
+            waits.append(time.monotonic() - begin)
+        assert len(waits) > 10
+        assert sorted(waits)[len(waits) // 2] < 0.5
+
+
 def test_calls_that_are_sent_together_come_into_one_block_and_are_read_back(tmp_path: Path, begun: list[str]) -> None:
     with running(tmp_path / "own", *begun) as (url, _), closing(RemoteNode(url)) as node:
         assert not node.settable
