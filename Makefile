@@ -30,7 +30,7 @@ INSTALL_SELF := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-contracts cover soak audit check bench against docs contracts lock clean
+.PHONY: help demo test test-contracts cover soak audit check bench against docs contracts firmware lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -44,7 +44,7 @@ PYTEST := $(BIN)/pytest $(SHARED)
 
 # The contracts' tests use one core for long, so they run beside the others.
 test: $(DEV) ## Run all tests on all cores; those of the contracts when Node is there
-	@mkdir -p build; contracts=; \
+	@mkdir -p build; contracts=; missing=$$(tools/services) || { echo "$$missing"; exit 1; }; \
 	if node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; \
 	then $(MAKE) --no-print-directory $(NODE) || exit 1; \
 	$(MAKE) --no-print-directory test-contracts > build/contracts.log 2>&1 & contracts=$$!; \
@@ -52,7 +52,7 @@ test: $(DEV) ## Run all tests on all cores; those of the contracts when Node is 
 	[ -z "$$COMMONWATT_ALL_TESTS" ] || exit 1; fi; \
 	$(PYTEST) --hypothesis-profile=$(PROFILE) $(if $(SEED),--hypothesis-seed=$(SEED)); python=$$?; \
 	if [ -n "$$contracts" ]; then wait $$contracts || { cat build/contracts.log; exit 1; }; tail -n 2 build/contracts.log; fi; \
-	exit $$python
+	[ -z "$$missing" ] || echo "$$missing"; exit $$python
 
 test-contracts: $(NODE) ## Test the contracts with forge and compare the artifacts with a fresh compile
 	node contracts/compile.mjs --check
@@ -102,6 +102,9 @@ docs: $(DEV) ## Build the documentation into site/ and run its examples
 
 contracts: $(NODE) ## Compile the contracts into the package
 	node contracts/compile.mjs
+
+firmware: $(CORE) ## Put what is copied onto a meter into build/firmware
+	$(BIN)/python tools/build_firmware.py
 
 lock: $(DEV) ## Write requirements/ anew from pyproject.toml
 	$(LOCK) --output-file requirements/core.txt

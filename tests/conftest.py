@@ -12,6 +12,8 @@ from exchange_runs import forks as forks
 from exchange_runs import founded as founded
 from exchange_runs import run as run
 from exchange_runs import unanchored as unanchored
+from firmware_cases import errands as errands
+from firmware_cases import firmware as firmware
 from plant_owners import shared as shared
 from plant_owners import shared_day as shared_day
 from profiles import register
@@ -21,6 +23,8 @@ from report_runs import silent as silent
 from report_runs import small as small
 from report_runs import week as week
 from report_runs import with_ledger as with_ledger
+from services import mosquitto as mosquitto
+from services import postgres as postgres
 from shell import said as said
 from stopped_days import struck as struck
 from two_worlds import false_world as false_world

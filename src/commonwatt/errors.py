@@ -14,6 +14,8 @@ CommonwattError
 │   ├── Reverted           a contract reverted; carries the custom error's name
 │   └── NotAdopted         the members adopted another charter; carries slot and digests
 ├── ChildError             a process of the service's own does not answer; carries its name
+├── BrokerError            the meters' broker cannot be reached, or does not do what it is told; carries its place
+├── MeterError             a meter answers, and not as its settings say; carries where it was asked
 ├── StoreError             the exchange's own file, or what a member's commands remember, cannot be used
 ├── OutputError            a file that was asked for cannot be written
 └── VerificationError      a bill, a clearing, a chain or a contract is not what it claims to be
@@ -174,6 +176,32 @@ class ChildError(CommonwattError):
 
     def __init__(self, name: str, sentence: str) -> None:
         self.name = name
+        super().__init__(sentence)
+
+
+class BrokerError(CommonwattError):
+    """The broker that meters speak to cannot be started or reached, or does not do what it is told.
+
+    `place` is where it is, such as "192.0.2.7:8883".
+    """
+
+    exit_code = 11
+
+    def __init__(self, place: str, sentence: str) -> None:
+        self.place = place
+        super().__init__(sentence)
+
+
+class MeterError(CommonwattError):
+    """A meter answers, and cannot be read as its settings say; one that is silent, as inverters are at night, is none.
+
+    `place` is where it was asked, such as "192.0.2.7:502".
+    """
+
+    exit_code = 10
+
+    def __init__(self, place: str, sentence: str) -> None:
+        self.place = place
         super().__init__(sentence)
 
 

@@ -19,6 +19,7 @@ from order_cases import (
     NOW,
     SLOT,
     WALLETS,
+    accept,
     forged,
     order,
     own,
@@ -27,7 +28,7 @@ from order_cases import (
 from commonwatt.community.model import Owner
 from commonwatt.errors import RecordError
 from commonwatt.exchange import steps
-from commonwatt.exchange.admission import accept, admit, bound
+from commonwatt.exchange.admission import admit, bound
 from commonwatt.exchange.answers import receipts
 from commonwatt.exchange.states import Accepted, Declared
 from commonwatt.market import Frame, find

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from order_cases import AGENTS, COMMUNITY, DOMAIN, FREE, HOUR, MANDATES, NOW, SLOT, forged, order
+from order_cases import AGENTS, COMMUNITY, DOMAIN, FREE, HOUR, MANDATES, NOW, SLOT, accept, forged, order
 
-from commonwatt.exchange.admission import accept, admit
+from commonwatt.exchange.admission import admit
 from commonwatt.exchange.states import Accepted, Declared
 from commonwatt.proof import sign_basket
 from commonwatt.records import SELL, Order, Signed

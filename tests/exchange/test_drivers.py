@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from exchange_cases import COMMUNITY, START, begin, exchange_of, homes_of, short_days, snapshot, written
 
@@ -18,11 +19,13 @@ from commonwatt.accounts.orders import order_json, order_of
 from commonwatt.errors import RecordError
 from commonwatt.exchange import tables
 from commonwatt.exchange.events import GateClosure, SlotEnd
+from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.states import Readings, Wishes
-from commonwatt.proof import hash_struct, verify
+from commonwatt.proof import hash_struct, sign_basket, verify
 from commonwatt.records import Order, Reading, Receipt, Signed
 from commonwatt.records.schema import from_json, to_bytes
 from commonwatt.simulation.api import simulate
+from commonwatt.simulation.homes import SigningHomes
 from commonwatt.simulation.result import Result
 from commonwatt.simulation.simulation import Simulation
 
@@ -87,7 +90,7 @@ class Service:
         self._post([json.dumps(signed_json(reading)) for reading in came])
         readings = [received(await self.inbox.get()) for _ in came]
         by_meter = {reading.record.meter: reading for reading in readings}
-        told = Readings(flows["net"] * 0, tuple(by_meter[meter] for meter in self.exchange.meters))
+        told = Readings(flows["net"] * 0, tuple(by_meter[meter] for meter in self.exchange.meters_of(slot)))
         self.exchange.end_slot(event, told, partial(self.homes.keep_flows, slot, flows))
 
     def _post(self, messages: list[str], *, shuffled: bool = True) -> None:
@@ -128,6 +131,36 @@ def test_orders_that_come_in_any_order_move_the_same_money_and_keep_the_places_t
         result.close()
 
 
+def sign_alone(exchange: Exchange, homes: SigningHomes, order: Order) -> Signed[Order]:
+    """The order in a basket of its own."""
+    agent = next(key for key, wallet in zip(homes.keys.agents, homes.keys.members, strict=True)
+                 if wallet.address == order.member)  # fmt: skip
+    return sign_basket(exchange.domain, [order], agent)[0]
+
+
+def test_orders_that_were_accepted_are_there_after_a_restart_in_their_places(tmp_path: Path) -> None:
+    rich = COMMUNITY.replace('collateral = "0.05"', 'collateral = "20"')
+    with short_days():
+        simulation = begin(tmp_path, rich)
+        exchange, closure = exchange_of(simulation), simulation.exchange.next
+        assert isinstance(closure, GateClosure)
+        signed = [order for slot in homes_of(simulation).declare(closure, {}).signed for order in slot]
+        random.Random(5).shuffle(signed)  # noqa: S311
+        answers = exchange.accept_all([*signed, signed[0], replace(signed[1], signature=bytes(65))], closure.at - 60)
+        receipts = [answer[0].record for answer in answers if not isinstance(answer, RecordError)]
+        assert len(receipts) == len(signed) + 1
+        assert receipts[len(signed)] == receipts[0]
+        before = exchange.accepted
+        simulation.close()
+        simulation = begin(tmp_path, rich)
+        exchange = exchange_of(simulation)
+    assert exchange.accepted == before
+    exchange.close_gate(closure, Wishes((), tuple(() for _ in closure.ahead.starts), np.zeros((5, 8), np.int64), ()))
+    kept = {(row.slot, row.position, row.hash) for row in exchange.store.rows(tables.orders)}
+    assert kept == {(receipt.slot, receipt.position, receipt.order) for receipt in receipts}
+    simulation.close()
+
+
 def test_an_order_is_accepted_until_its_gate_closes(tmp_path: Path) -> None:
     with short_days():
         simulation = begin(tmp_path, COMMUNITY)
@@ -151,8 +184,11 @@ def test_an_order_is_accepted_until_its_gate_closes(tmp_path: Path) -> None:
     (receipt,) = exchange.accept(first, closure.at - 1)
     assert (receipt.record.order, receipt.record.position) == (first.hash, 0)
     replayed = f"its nonce {first.record.nonce} is not above {first.record.nonce}"
+    # Whose answer was lost asks again, and has the same receipt.
+    assert exchange.accept(first, closure.at - 1) == (receipt,)
+    other = order_of(order_json(sign_alone(exchange, homes, replace(first.record, wh=first.record.wh + 1))))
     with pytest.raises(RecordError, match=replayed):
-        exchange.accept(first, closure.at - 1)
+        exchange.accept(other, closure.at - 1)
     # What was accepted stands before what comes with the gate, where it is refused as a replay.
     exchange.close_gate(closure, wishes)
     (refused,) = exchange.store.rows(tables.refusals, slot=first.record.slot, number=0)

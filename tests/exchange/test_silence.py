@@ -370,7 +370,10 @@ def test_a_reading_that_counted_cannot_be_kept_from_the_bill(day: Simulation) ->
 def test_an_excerpt_of_a_correction_shows_no_fault_and_a_silent_line_that_moves_is_one(day: Simulation) -> None:
     slot, _, silent = gap(day)
     exchange = exchange_of(day)
-    earlier, credit = rows.read_delivered(day.store, slot, exchange.meters, 0), rows.read_credit(day.store, slot, 0)
+    earlier, credit = (
+        rows.read_delivered(day.store, slot, exchange.meters_of(slot), 0),
+        rows.read_credit(day.store, slot, 0),
+    )
     correction = Correction(exchange.now + 3 * 3600, slot)
     late = exchange.believed(earlier.committed, read(day, slot, silent))
     for delivered in (earlier, steps.amend(earlier, late, credit)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +11,12 @@ import numpy as np
 from commonwatt.community.model import Community, LedgerChoice, Member
 from commonwatt.community.tariff import Flat, Tariff
 from commonwatt.community.wording import order_text
+from commonwatt.exchange.admission import Open
+from commonwatt.exchange.states import Accepted
 from commonwatt.proof import Domain, Key, sign, sign_basket
 from commonwatt.records import BUY, SELL, Mandate, Order, Signed
 from commonwatt.study.scene import Hesitant
+from commonwatt.units import IntArray
 
 SLOT, NOW, HOUR = 1_800_000_000, 1_799_900_000, 3600
 DOMAIN = Domain(7, b"\x07" * 20)
@@ -26,7 +30,7 @@ MANDATES = {
 }
 FREE = np.array([10**6, 10**6, 10**6, 100])
 MEMBERS = tuple(Member(number, f"home-{number}", None) for number in range(4))
-COMMUNITY = Community("Here", "EUR", "UTC", HOUR, MEMBERS, Tariff(Flat(0), Flat(0)), (), LedgerChoice(), b"")
+COMMUNITY = Community("Here", "EUR", "UTC", HOUR, MEMBERS, Tariff(Flat(0), Flat(0)), (), LedgerChoice(), b"", b"")
 
 
 def order(member: int = 0, *, key: Key | None = None, domain: Domain = DOMAIN, **changes: Any) -> Signed[Order]:
@@ -71,3 +75,18 @@ class Themselves(Hesitant):
         words = community.currency, community.timezone, community.slot_seconds, community.unit
         wallets = {key.address: key for key in self.keys.members}
         return sign(self.domain, replace(order, text=order_text(order, *words, language)), wallets[order.member])
+
+
+def accept(
+    accepted: Accepted,
+    signed: Signed[Order],
+    mandates: Mapping[bytes, tuple[int, Mandate]],
+    domain: Domain,
+    community: Community,
+    now: int,
+    free: IntArray,
+) -> tuple[Accepted, IntArray]:
+    """The slot with one more order, and the collateral that is left; what is given stays as it is."""
+    opened = Open(accepted, free.copy())
+    opened.take(signed, mandates, domain, community, now)
+    return opened.accepted, opened.free

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from exchange_cases import AFTER, AHEAD, COMMUNITY, HEAD, MEMBERS, START, TARIFF, begin, homes_of, short_days, written
+from exchange_cases import (
+    AFTER,
+    AHEAD,
+    COMMUNITY,
+    HEAD,
+    MEMBERS,
+    START,
+    TARIFF,
+    begin,
+    homes_of,
+    short_days,
+    snapshot,
+    written,
+)
 
+from commonwatt.community.calendar import Slots
 from commonwatt.exchange import tables
 from commonwatt.exchange.bills import proven
+from commonwatt.exchange.checking import load
+from commonwatt.exchange.events import GateClosure
 from commonwatt.member.verify import verify_bill
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
+from commonwatt.simulation.simulation import Simulation
 
 
 def assert_whole(result: Result) -> None:
@@ -93,6 +110,48 @@ def test_two_days_in_a_row_over_a_change_of_clocks_and_a_restart(tmp_path: Path)
     assert [clock.hour for clock in result.slots["local"]] == [*range(10, 24), 0, 1, 2, *range(2, 11)]
     assert {slot.day for slot in result.trades["slot"]} == {24, 25}
     assert_whole(result)
+
+
+def test_each_slot_closes_by_itself_where_the_gate_is_a_lead_and_a_run_goes_on(tmp_path: Path) -> None:
+    text = COMMUNITY.replace('gate = "12:00"', 'gate = "90min"')
+    with short_days(10, 6):
+        whole = simulate(written(tmp_path / "whole", text), START, 1, out=tmp_path / "whole" / "out")
+        gates = [(event.at, event.slots) for event in whole.rules.events if isinstance(event, GateClosure)]
+        assert gates == [(slot - 5400, Slots(slot, 1, 3600)) for slot in whole.period.starts.tolist()]
+        for moved in range(len(whole.rules.events)):
+            simulation = begin(tmp_path / "parts", text) if not moved else Simulation(
+                load(tmp_path / "parts" / "community.toml"), tmp_path / "parts", date.fromisoformat(START), 1,
+                out=tmp_path / "parts" / "out",
+            )  # fmt: skip
+            simulation.advance()
+            simulation.close()
+        again = simulate(tmp_path / "parts" / "community.toml", START, 1, out=tmp_path / "parts" / "out")
+    assert whole.trades.filter(pl.col("phase") == "ahead").height > 0
+    assert snapshot(again) == snapshot(whole)
+    assert_whole(again)
+    whole.close()
+
+
+def test_agents_decide_one_slot_before_the_gate(tmp_path: Path) -> None:
+    """What happens after that, they do not know, however the gate stands to the slots."""
+    for gate in ("23:00", "23:30"):
+        orders = []
+        for surprise in (0, 21, 22):
+            simulation = begin(tmp_path / f"{gate[:2]}-{gate[3:]}-{surprise}", COMMUNITY.replace("12:00", gate), days=2)
+            world = simulation.homes.world
+            if surprise:
+                # Batteries fill in an hour in which nobody expects any sun.
+                world.generation[:, world.first + surprise] += 4_000
+            while simulation.exchange.committed.keys() <= {*simulation.rules.period.starts[:24].tolist()}:
+                simulation.advance()
+            tomorrow = int(simulation.rules.period.starts[24])
+            committed = [simulation.exchange.committed[tomorrow + 3600 * hour] for hour in range(24)]
+            slots = [each.cleared.declared.orders for each in committed]
+            orders.append([(each.member.tolist(), each.side.tolist(), each.wh.tolist()) for each in slots])
+            simulation.close()
+        undisturbed, known, unknown = orders
+        assert known != undisturbed
+        assert unknown == undisturbed
 
 
 def test_the_battery_s_charge_goes_on_from_day_to_day(tmp_path: Path) -> None:

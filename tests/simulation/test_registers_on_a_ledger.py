@@ -205,7 +205,7 @@ def test_registers_that_do_not_come_to_what_the_meter_signed_are_refused(posted:
     registers = exchange.rules.registers
     assert registers
     slot = int(exchange.rules.period.starts[0])
-    delivered = read_delivered(exchange.store, slot, exchange.meters, 0)
+    delivered = read_delivered(exchange.store, slot, exchange.meters_of(slot), 0)
     assert steps.by_registers(delivered, delivered.counted, registers).counted is delivered.counted
     false = delivered.counted.copy()
     false[int(np.flatnonzero(registers.owner == CLEO)[0])] += 1

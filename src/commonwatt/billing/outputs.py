@@ -19,7 +19,8 @@ from commonwatt.data.times import local
 from commonwatt.errors import OutputError
 from commonwatt.exchange.bill_files import bill_name
 from commonwatt.exchange.bills import anchor_of
-from commonwatt.exchange.folder import private, write_private
+from commonwatt.exchange.files import private
+from commonwatt.exchange.folder import write_private
 
 _MONTH: Final = "month.txt"
 """Says which month the files in the folder are of."""

@@ -241,7 +241,8 @@ class Community:
     grid : name of a grid, such as "simbench:rural2", or None
     profiles : the members' own meter files
     seed : of all simulated keys
-    digest : keccak of the canonical file, kept on the chain
+    digest : keccak of the canonical file but for its members, kept on the chain
+    whole : the same with its members
     unit : what one integer of money is worth [micro-currency], one of `units.UNITS`
     readings : how well they come in a simulation
     by : what is shared after delivery: "net", what a member took less what it fed in, or "registers", each for itself
@@ -258,6 +259,7 @@ class Community:
     market: tuple[Stage, ...]
     ledger: LedgerChoice
     digest: bytes
+    whole: bytes
     grid: str | None = None
     profiles: tuple[OwnMeters, ...] = ()
     seed: str = ""

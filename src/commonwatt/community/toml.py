@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -138,7 +138,7 @@ def drafted(document: dict[str, Any]) -> Draft:
     ]
     community = None
     if head and tariff and ledger and simulation and not reader.findings:
-        choice = LedgerChoice(**ledger.model_dump())
+        choice, (digest, whole) = LedgerChoice(**ledger.model_dump()), digests(document, members)
         community = Community(
             name=head.name,
             currency=head.currency,
@@ -148,7 +148,8 @@ def drafted(document: dict[str, Any]) -> Draft:
             tariff=tariff,
             market=market,
             ledger=choice,
-            digest=keccak(canonical(document)),
+            digest=digest,
+            whole=whole,
             grid=network,
             profiles=profiles,
             seed=head.seed or head.name,
@@ -168,6 +169,23 @@ def canonical(document: Mapping[str, Any]) -> bytes:
     listed = {key: list(document[key].items()) for key in ("members", "market") if key in document}
     text = json.dumps({**document, **listed}, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
     return text.encode()
+
+
+def digests(document: Mapping[str, Any], members: Sequence[Member]) -> tuple[bytes, bytes]:
+    """Hashes of the parsed file: as `Community.digest` and as `Community.whole`."""
+    return keccak(canonical(chartered(document, members))), keccak(canonical(document))
+
+
+def chartered(document: Mapping[str, Any], members: Sequence[Member]) -> dict[str, Any]:
+    """What of the parsed file members have to vote on: all but the members, who come and go.
+
+    Of these remains what everybody's bills rest on: who owns plants, and which registers are whose, each by its number.
+    """
+    owning = {owner.member for member in members for owner in member.owners}
+    named = [member for member in members if member.points or member.index in owning]
+    told = {member.index: [member.id, *map(asdict, member.points)] for member in named}
+    kept = {key: value for key, value in document.items() if key not in ("members", "defaults")}
+    return {**kept, "filed": told} if told else kept
 
 
 @dataclass

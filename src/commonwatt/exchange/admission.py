@@ -20,79 +20,14 @@ from commonwatt.records import BUY, SELL, Mandate, Order, Signed
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, IntArray
 
 
-def accept(
-    accepted: Accepted,
-    signed: Signed[Order],
-    mandates: Mapping[bytes, tuple[int, Mandate]],
-    domain: Domain,
-    community: Community,
-    now: int,
-    free: IntArray,
-) -> tuple[Accepted, IntArray]:
-    """The slot with one more order, in the place behind those before it, and the collateral that is left.
+class Open:
+    """A slot while orders arrive: what `Accepted` has, and the collateral that is free.
 
-    Believed is what the member's agent signed within the mandate, in a basket, or the member itself in words that say
-    what the numbers say; and only up to the free collateral. A higher nonce replaces the member's order for the slot
-    and side, or with 0 Wh cancels it: that one keeps its place, binds no collateral, and takes part in nothing.
-
-    mandates : by member address: (member index, mandate); its own signature was checked when it was filed
-    now : [unix s]; free : collateral that no order binds, shape (members,) [unit]
-    Raises RecordError with the reason when the order is refused; then nothing has changed.
+    free : that no order binds, shape (members,) [unit]; what is accepted is taken from this very array
     """
-    opened = _Open(accepted, free)
-    opened.take(signed, mandates, domain, community, now)
-    return opened.accepted, opened.free
-
-
-def admit(
-    accepted: Accepted,
-    signed: Iterable[Signed[Order]],
-    mandates: Mapping[bytes, tuple[int, Mandate]],
-    domain: Domain,
-    community: Community,
-    now: int,
-    free: IntArray,
-) -> tuple[Declared, IntArray]:
-    """Gate closure of a slot at `now` [unix s]: what was accepted, with what comes at the last moment, one by one.
-
-    Returns the slot, and the collateral that is left. A refused order harms nobody else, not even those of its basket.
-    The rest is as for `accept`.
-    """
-    opened, refused = _Open(accepted, free), []
-    for order in signed:
-        try:
-            opened.take(order, mandates, domain, community, now)
-        except RecordError as error:
-            refused.append((mandates.get(order.record.member, (-1, None))[0], str(error)))
-    return _closed(opened.accepted, tuple(refused), now), opened.free
-
-
-def unsigned(slot: int, orders: Orders, bounds: Limits, community: Community) -> Declared:
-    """Gate closure of a slot where nobody signs: the orders within the members' mandates, the others with the reason.
-
-    bounds : of the mandates
-    """
-    most = np.where(orders.side == BUY, bounds.buy_wh[orders.member], bounds.sell_wh[orders.member])
-    dear = (orders.side == BUY) & (orders.limit > bounds.max_buy[orders.member])
-    cheap = (orders.side == SELL) & (orders.limit < bounds.min_sell[orders.member])
-    beyond = (orders.wh > most) | dear | cheap
-    if not beyond.any():
-        return Declared(slot, orders, (), ())
-    columns, refused = (orders.member, orders.side, orders.wh, orders.limit), []
-    for member, side, wh, limit in zip(*(column[beyond].tolist() for column in columns), strict=True):
-        allowed = (bounds.max_buy, bounds.min_sell, bounds.buy_wh, bounds.sell_wh)
-        try:
-            _within(side, wh, limit, [int(each[member]) for each in allowed], community)
-        except RecordError as error:
-            refused.append((member, str(error)))
-    return Declared(slot, Orders(*(column[~beyond] for column in columns)), (), tuple(refused))
-
-
-class _Open:
-    """A slot while orders arrive: what `Accepted` has, and the collateral that is free."""
 
     def __init__(self, accepted: Accepted, free: IntArray) -> None:
-        self.slot, self.free = accepted.slot, free.copy()
+        self.slot, self.free = accepted.slot, free
         self.signed, self.members, self.last = [*accepted.signed], [*accepted.members], {**accepted.last}
 
     @property
@@ -107,8 +42,18 @@ class _Open:
         domain: Domain,
         community: Community,
         now: int,
-    ) -> None:
-        """See `accept`."""
+    ) -> int:
+        """One more order, in the place behind those before it.
+
+        Believed is what the member's agent signed within the mandate, in a basket, or the member itself in words that
+        say what the numbers say; and only up to the free collateral. A higher nonce replaces the member's order for
+        the slot and side, or with 0 Wh cancels it: that one keeps its place, binds no collateral, and takes part in
+        nothing.
+
+        mandates : by member address: (member index, mandate); its own signature was checked when it was filed
+        now : [unix s]
+        Returns the place. Raises RecordError with the reason when the order is refused; then nothing has changed.
+        """
         order = signed.record
         index, mandate = mandates.get(order.member, (-1, None))
         if mandate is None:
@@ -136,6 +81,56 @@ class _Open:
         self.last[index, order.side] = len(self.signed)
         self.signed.append(signed if signed.hash == struct_hash else replace(signed, hash=struct_hash))
         self.members.append(index)
+        return len(self.signed) - 1
+
+    def place_of(self, order: bytes) -> int | None:
+        """Where the order with this struct hash stands; None when it was not accepted."""
+        return next((place for place, each in enumerate(self.signed) if each.hash == order), None)
+
+
+def admit(
+    accepted: Accepted,
+    signed: Iterable[Signed[Order]],
+    mandates: Mapping[bytes, tuple[int, Mandate]],
+    domain: Domain,
+    community: Community,
+    now: int,
+    free: IntArray,
+) -> tuple[Declared, IntArray]:
+    """Gate closure of a slot at `now` [unix s]: what was accepted, with what comes at the last moment, one by one.
+
+    free : as of `Open`, but left as it is
+    Returns the slot, and the collateral that is left. A refused order harms nobody else, not even those of its basket.
+    The rest is as for `Open.take`.
+    """
+    opened, refused = Open(accepted, free.copy()), []
+    for order in signed:
+        try:
+            opened.take(order, mandates, domain, community, now)
+        except RecordError as error:
+            refused.append((mandates.get(order.record.member, (-1, None))[0], str(error)))
+    return _closed(opened.accepted, tuple(refused), now), opened.free
+
+
+def unsigned(slot: int, orders: Orders, bounds: Limits, community: Community) -> Declared:
+    """Gate closure of a slot where nobody signs: the orders within the members' mandates, the others with the reason.
+
+    bounds : of the mandates
+    """
+    most = np.where(orders.side == BUY, bounds.buy_wh[orders.member], bounds.sell_wh[orders.member])
+    dear = (orders.side == BUY) & (orders.limit > bounds.max_buy[orders.member])
+    cheap = (orders.side == SELL) & (orders.limit < bounds.min_sell[orders.member])
+    beyond = (orders.wh > most) | dear | cheap
+    if not beyond.any():
+        return Declared(slot, orders, (), ())
+    columns, refused = (orders.member, orders.side, orders.wh, orders.limit), []
+    for member, side, wh, limit in zip(*(column[beyond].tolist() for column in columns), strict=True):
+        allowed = (bounds.max_buy, bounds.min_sell, bounds.buy_wh, bounds.sell_wh)
+        try:
+            _within(side, wh, limit, [int(each[member]) for each in allowed], community)
+        except RecordError as error:
+            refused.append((member, str(error)))
+    return Declared(slot, Orders(*(column[~beyond] for column in columns)), (), tuple(refused))
 
 
 def bound(accepted: Iterable[Accepted], members: int) -> IntArray:

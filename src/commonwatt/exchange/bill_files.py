@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from commonwatt.accounts.document import Anchored
 from commonwatt.exchange.bills import anchor_of, slot_proofs
 from commonwatt.exchange.books import Books
-from commonwatt.exchange.folder import private
+from commonwatt.exchange.files import private
 
 _HELD: Final = 1 << 24
 """Bytes of proofs that are in memory before they are added to the files."""

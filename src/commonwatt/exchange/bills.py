@@ -123,8 +123,9 @@ def _under(part: Part) -> document.Part:
 def _slots(books: Books) -> Iterator[list[dict[str, Any]]]:
     """For each slot, the line of every member."""
     prices, store, period = books.rules.prices, books.store, books.rules.period
-    names: Sequence[str] = ("slot", "member", "wh_in", "wh_out", "sequence", "signature")
-    readings = {(slot, member): row for slot, member, *row in store.columns(tables.readings, names, period)}
+    names: Sequence[str] = ("slot", "member", "revision", "wh_in", "wh_out", "sequence", "signature")
+    kept = store.columns(tables.readings, names, period)
+    readings = {(slot, member): row for slot, member, since, *row in kept if since > tables.WAITING}
     names = ("slot", "settled", "stage", *(name for name in TRADE_COLUMNS if name != "slot"))
     trades = _by_slot(store.last(tables.trades, names, period))
     ahead, metered = stages_ahead(store), books.metered

@@ -25,7 +25,7 @@ from commonwatt.data.table import regular_file
 from commonwatt.errors import CommonwattError, ConfigError, DataError, Finding, MarketError
 from commonwatt.exchange.corridor import in_vain
 from commonwatt.exchange.own.code import OwnCode
-from commonwatt.exchange.plugins import charter, resolve
+from commonwatt.exchange.plugins import resolve, with_files
 from commonwatt.market.stage import ActiveStage
 from commonwatt.units import MAX_PRICE
 
@@ -70,7 +70,7 @@ def checked(document: dict[str, Any], source: str, folder: Path) -> Community:
     if findings or community is None:
         raise ConfigError(source, findings)
     try:
-        return replace(community, digest=charter(community, folder))
+        return with_files(community, folder)
     except OSError as error:
         raise ConfigError(source, [Finding("", f"{error.filename} cannot be read: {error.strerror}")]) from None
 
@@ -186,6 +186,9 @@ def _stage(read: Draft, place: int, folder: Path) -> Iterator[Finding]:
         yield Finding(f"{path}.{key}" if key else path, sentence)
     if not problems and ActiveStage(place, mechanism, stage.parameters).over_horizon:
         # What clears the whole day at once comes first, and needs what the file must give.
+        if isinstance(stage.gate, int):
+            message = f'{mechanism.name} clears the whole day at once; its gate is a local time, such as "12:00"'
+            yield Finding(f"{path}.gate", message)
         if place:
             message = f"{mechanism.name} clears the whole day at once; it must stand before {read.market[0].name}"
             yield Finding(f"{path}.mechanism", message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from commonwatt.community.calendar import Slots
-from commonwatt.errors import LedgerError, RecordError
-from commonwatt.exchange import admission, rows, steps
+from commonwatt.errors import LedgerError, RecordError, SignatureError, StoreError
+from commonwatt.exchange import admission, rows, steps, tables, writing
 from commonwatt.exchange.adopted import require_adopted
 from commonwatt.exchange.answers import receipt
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.events import Correction, Event, GateClosure, SlotEnd
 from commonwatt.exchange.laboratory import Beside, Laboratory, nothing
 from commonwatt.exchange.outbox import Outbox, Outgoing, outgoing
-from commonwatt.exchange.parties import filed
+from commonwatt.exchange.roster import Roster
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.states import (
     Accepted,
@@ -27,6 +27,7 @@ from commonwatt.exchange.states import (
     Declared,
     Delivered,
     Missed,
+    Posted,
     Readings,
     Settled,
     Wishes,
@@ -34,6 +35,7 @@ from commonwatt.exchange.states import (
 )
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
+from commonwatt.market import Limits
 from commonwatt.proof import Key, hash_struct
 from commonwatt.records import Anchor, Mandate, Order, Receipt, Signed
 from commonwatt.units import IntArray
@@ -46,12 +48,10 @@ class Exchange(Laboratory):
     """The market with signatures and a ledger: it believes what is signed, as far as mandates and money go.
 
     client : of the community's contracts; quorum : keys of as many operators as must sign
-    mandates : of all members, signed by their wallets; meters : addresses; both by member index
+    roster : of members
     generators : addresses of the meters of those that have one, by member index
-    accepted : orders that came before their slot's gate, by the slot's start; a driver that is killed has to bring them
-        again, in the same order
-    Raises SignatureError or RecordError when a mandate is not its member's own, NotAdopted when the members adopted
-    another charter for a slot of the period than the rules have.
+    accepted : orders that came before their slot's gate, by the slot's start
+    Raises NotAdopted when the members adopted another charter for a slot of the period than the rules have.
     """
 
     def __init__(
@@ -60,26 +60,45 @@ class Exchange(Laboratory):
         store: Store,
         client: LedgerClient,
         quorum: Sequence[Key],
-        mandates: Sequence[Signed[Mandate]],
-        meters: Sequence[bytes],
+        roster: Roster,
         watch: Stopwatch | None = None,
         generators: Mapping[int, bytes] | None = None,
     ) -> None:
         super().__init__(rules, store, watch)
         self.generators = dict(generators or {})
         self.client, self.outbox, self.domain = client, Outbox(client, quorum), client.domain
-        self.mandates, self.meters = tuple(mandates), tuple(meters)
-        self.by_member = filed(self.mandates, rules.community, self.domain)
+        self.roster = roster
         require_adopted(client, rules, rules.period)
-        self.accepted: dict[int, Accepted] = {}
-        gates = (event for event in rules.events if isinstance(event, GateClosure))
-        self._gates = {slot: gate.at for gate in gates for slot in gate.slots.starts.tolist()}
+        self.accepted = rows.read_accepted(store)
         self._tell_again()
 
     @property
     def books(self) -> Books:
         """See `Laboratory`; with all that proves a bill."""
-        return Books(self.rules, self.store, self.mandates, self.meters, self.client)
+        present = self.roster.at(self.rules.period.end)
+        return Books(self.rules, self.store, present.mandates, present.meters, self.client)
+
+    @property
+    def mandates(self) -> tuple[Signed[Mandate], ...]:
+        """Of the members as they are now, by their number."""
+        return self.roster.at(self.now).mandates
+
+    def members_of(self, slot: int) -> int:
+        """See `Laboratory`."""
+        return len(self.roster.at(slot).mandates)
+
+    def limits_of(self, slot: int) -> Limits:
+        """See `Laboratory`."""
+        return self.roster.at(slot).limits
+
+    def meters_of(self, slot: int) -> tuple[bytes, ...]:
+        """See `Laboratory`."""
+        return self.roster.at(slot).meters
+
+    def under(self, rules: Rules) -> None:
+        """See `Laboratory`."""
+        super().under(rules)
+        self._gate_of = {slot: gate.at for gate in self._gates for slot in gate.slots.starts.tolist()}
 
     def anchor(self, bills: bytes) -> None:
         """After the last event and correction: let the last windows pass, then fix the root of the period's bills."""
@@ -116,27 +135,66 @@ class Exchange(Laboratory):
         free, declared = self._unbound(), []
         for slot, signed in zip(closure.ahead.starts.tolist(), wishes.signed, strict=True):
             accepted = self.accepted.get(slot, Accepted(slot))
-            known = (self.by_member, self.domain, self.rules.community, closure.at)
+            known = (self.roster.at(slot).filed, self.domain, self.rules.community, closure.at)
             admitted, free = admission.admit(accepted, signed, *known, free)
             declared.append(admitted)
         return declared
 
     def accept(self, order: Signed[Order], at: int) -> tuple[Signed[Receipt], ...]:
-        """An order that arrives at `at` [unix s], before the gate of its slot: each operator's receipt for it.
+        """As `accept_all`, of one order. Raises RecordError with the reason when it is refused."""
+        (answer,) = self.accept_all([order], at)
+        if isinstance(answer, RecordError):
+            raise answer
+        return answer
 
-        Raises RecordError with the reason when it is refused; then nothing has changed.
+    def accept_all(self, orders: Iterable[Signed[Order]], at: int) -> list[tuple[Signed[Receipt], ...] | RecordError]:
+        """Orders that arrive at `at` [unix s], before the gates of their slots, one after the other.
+
+        Returns of each the operators' receipts for it, or why it is refused. What is accepted is in the store by then;
+        the same order again is given the same receipts.
         """
-        hash_struct(order.record)  # refuses what fits no field
-        slot, now = order.record.slot, max(at, self.now)
-        gate = self._gates.get(slot)
+        now, free = max(at, self.now), self._unbound()
+        opened, answers = dict[int, admission.Open](), list[tuple[Signed[Receipt], ...] | RecordError]()
+        for order in orders:
+            try:
+                answers.append(self._take(order, now, opened, free))
+            except RecordError as error:
+                answers.append(error)
+        with self.store.transaction() as connection:
+            for slot, each in opened.items():
+                first = len(self.accepted[slot].signed) if slot in self.accepted else 0
+                writing.write_orders(connection, each.accepted, first, now)
+        self.accepted |= {slot: each.accepted for slot, each in opened.items() if each.signed}
+        return answers
+
+    def open_at(self, slot: int) -> bool:
+        """Whether the gate of a slot [start, unix s] is still open."""
+        gate = self.next_gate
+        return slot in self._gate_of and gate is not None and slot >= gate.slots.start
+
+    def _take(
+        self, order: Signed[Order], now: int, opened: dict[int, admission.Open], free: IntArray
+    ) -> tuple[Signed[Receipt], ...]:
+        struct_hash = hash_struct(order.record)  # refuses what fits no field
+        slot = order.record.slot
+        gate = self._gate_of.get(slot)
         if gate is None:
             raise RecordError("no slot of this period begins then")
         if now >= gate:
             raise RecordError(f"the gate of its slot closed at {gate} (unix seconds)")
-        accepted, known = self.accepted.get(slot, Accepted(slot)), (self.by_member, self.domain, self.rules.community)
-        accepted, _ = admission.accept(accepted, order, *known, now, self._unbound())
-        self.accepted[slot] = accepted
-        return receipt(slot, len(accepted.signed) - 1, accepted.signed[-1].hash, self.domain, self.outbox.quorum)
+        known = self.accepted.get(slot, Accepted(slot))
+        taking = opened.get(slot) or admission.Open(known, free)
+        try:
+            place = taking.take(order, self.roster.at(slot).filed, self.domain, self.rules.community, now)
+        except SignatureError:
+            raise
+        except RecordError:
+            known_place = taking.place_of(struct_hash)
+            if known_place is None:
+                raise
+            place = known_place
+        opened[slot] = taking
+        return receipt(slot, place, struct_hash, self.domain, self.outbox.quorum)
 
     def close_gate(self, closure: GateClosure, wishes: Wishes, beside: Beside = nothing) -> None:
         """See `Laboratory`; behind the orders that were accepted before come those of `wishes`."""
@@ -146,12 +204,13 @@ class Exchange(Laboratory):
 
     def _unbound(self) -> IntArray:
         """Collateral that neither agreed trades nor open orders bind, shape (members,) [lane unit]."""
-        free: IntArray = np.maximum(self.outbox.free() - self._owed(), 0)
-        return free - admission.bound(self.accepted.values(), self.rules.members)
+        paid_in = self.outbox.free()
+        free: IntArray = np.maximum(paid_in - self._owed(len(paid_in)), 0)
+        return free - admission.bound(self.accepted.values(), len(free))
 
-    def _owed(self) -> IntArray:
+    def _owed(self, members: int) -> IntArray:
         """What members still have to pay for what they bought ahead, shape (members,) [lane unit]."""
-        owed = np.zeros(self.rules.members, dtype=np.int64)
+        owed = np.zeros(members, dtype=np.int64)
         for slot in self.committed.values():
             np.add.at(owed, slot.cleared.trades.buyer, slot.cleared.trades.payments)
         return owed
@@ -162,7 +221,8 @@ class Exchange(Laboratory):
 
     def believed(self, committed: Committed, readings: Readings) -> Delivered:
         """See `Laboratory`: the meters' signed readings of the slot."""
-        delivered = steps.believe(committed, readings.signed, self.meters, self.domain)
+        meters = self.meters_of(committed.cleared.declared.slot)
+        delivered = steps.believe(committed, readings.signed, meters, self.domain)
         if self.rules.registers is None:
             return delivered
         return steps.by_registers(delivered, self.counted(readings), self.rules.registers)
@@ -179,8 +239,25 @@ class Exchange(Laboratory):
         """See `Laboratory`: statements and roots, signed by the operators."""
         if isinstance(settled.delivered.committed, Missed):
             return settled, None
-        posted = steps.post(settled, self.mandates)
+        slot = settled.delivered.committed.cleared.declared.slot
+        posted = steps.post(settled, self.roster.at(slot).mandates)
         return posted, outgoing(posted, self.domain, self.outbox.quorum)
+
+    def recalled(self, slot: int, revision: int) -> Posted:
+        """A revision of a slot [start, unix s] as it was posted, from the store alone, for excerpts and answers.
+
+        Raises StoreError when the store holds no such post, or another one than its own accounts give.
+        """
+        kept = self.store.columns(tables.posts, ("orders", "statements", "deltas"), slot=slot, revision=revision)
+        if not kept:
+            raise StoreError(f"The store holds no post for slot {slot}, revision {revision}.")
+        present = self.roster.at(slot)
+        found = steps.post(rows.read_settled(self.store, slot, present.meters, revision), present.mandates)
+        if (found.post.orders, found.post.statements, found.deltas) != kept[0]:
+            raise StoreError(
+                f"The store's accounts of slot {slot}, revision {revision}, are not those that were posted."
+            )
+        return found
 
     def tell(self, event: Event | Correction, message: Outgoing | None) -> None:
         """See `Laboratory`; repeated, the same blocks come of it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -10,7 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from commonwatt.errors import StoreError
-from commonwatt.exchange.store import Store, in_use
+from commonwatt.exchange.database import in_use, lock_of
+from commonwatt.exchange.files import lock, private
+from commonwatt.exchange.store import Store
 from commonwatt.ledger.opening import LEDGER_FILE
 
 EXCHANGE_FILE: Final = "exchange.sqlite"
@@ -27,11 +28,7 @@ def open_store(out: Path, *, fresh: bool) -> Store:
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
         with alone(out):
             if fresh:
-                files = [out / name for name in (EXCHANGE_FILE, LEDGER_FILE)]
-                for file in files:
-                    _refuse_in_use(file)
-                for file in files:
-                    remove(file)
+                _drop(out / EXCHANGE_FILE, out / LEDGER_FILE)
             return Store(private(out / EXCHANGE_FILE))
     except OSError as error:
         raise StoreError(f"{out} cannot be used as a folder for the run: {error.strerror}.") from None
@@ -42,15 +39,24 @@ def alone(out: Path, told: str = "is being opened by another process; try again.
     """Between a look at the files and their opening no other process may drop or open them.
 
     Raises StoreError, the folder and what is `told`, where another one is at it.
-
-    SQLite's own lock, on an empty file that stays: it works on every system, and no killed process leaves it behind.
     """
-    with closing(sqlite3.connect(private(out / _LOCK_FILE), timeout=5, isolation_level=None)) as lock:
-        try:
-            lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.Error:
-            raise StoreError(f"{out} {told}") from None
+    held = lock(out / _LOCK_FILE, wait=5)
+    if held is None:
+        raise StoreError(f"{out} {told}")
+    with closing(held):
         yield
+
+
+def _drop(store: Path, ledger: Path) -> None:
+    """Delete both files. Raises StoreError where somebody works on one of them; nothing is deleted then."""
+    held = lock(lock_of(store))
+    if held is None:
+        raise StoreError(in_use(str(store), store))
+    with closing(held):
+        for file in (store, ledger):
+            _refuse_in_use(file)
+        for file in (store, ledger):
+            remove(file)
 
 
 def _refuse_in_use(file: Path) -> None:
@@ -65,12 +71,6 @@ def _refuse_in_use(file: Path) -> None:
                 raise StoreError(in_use(str(file), file)) from None
 
 
-def private(file: Path) -> Path:
-    """The file, made empty where it is missing, such that only its owner can read it."""
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
-    return file
-
-
 def write_private(file: Path, text: str) -> None:
     """Write a file that only its owner can read, also where it is there already."""
     private(file).chmod(0o600)
@@ -79,8 +79,8 @@ def write_private(file: Path, text: str) -> None:
 
 def remove(file: Path) -> None:
     """Delete a database with what SQLite keeps beside it."""
-    for part in file.parent.glob(f"{file.name}*"):
-        part.unlink()
+    for part in ("", "-wal", "-shm", "-journal"):
+        file.with_name(f"{file.name}{part}").unlink(missing_ok=True)
 
 
 def refuse_half_a_run(ledger: Path, values: Mapping[str, str]) -> None:

@@ -83,7 +83,7 @@ def claim(store: Store, rules: Rules, ledger: str, out: Path | None, head_start:
     # Which later charters hold is for the ledger to say, where there is one.
     charters = rules.charters if ledger == "none" else rules.charters[:1]
     wanted = {
-        "community": " ".join(charter.community.digest.hex() for charter in charters),
+        "community": " ".join(charter.community.whole.hex() for charter in charters),
         "start": rules.start.isoformat(),
         "days": str(rules.days),
         "ledger": ledger,

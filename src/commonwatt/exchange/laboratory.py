@@ -20,13 +20,14 @@ from commonwatt.community.calendar import Slots
 from commonwatt.errors import RecordError
 from commonwatt.exchange import admission, rows, steps, writing
 from commonwatt.exchange.books import Books
-from commonwatt.exchange.events import Correction, Event, GateClosure, SlotEnd
+from commonwatt.exchange.events import Correction, Event, GateClosure, SlotEnd, in_order
 from commonwatt.exchange.outbox import Outgoing
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.sharing import share
 from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Readings, Settled, Wishes, Witnessed
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
+from commonwatt.market import Frame, Limits
 from commonwatt.market.stage import ActiveStage
 from commonwatt.proof import Tree
 from commonwatt.units import MAX_MONEY, IntArray
@@ -44,25 +45,46 @@ class Laboratory:
 
     rules, store : the period, and the file that holds what was done of it
     committed : slots between their gate and their end, by start
-    done : place among the rules' events of the last one that the store holds whole; -1 before the first
     now : when the last thing was done, an event or a correction [unix s]
     """
 
     def __init__(self, rules: Rules, store: Store, watch: Stopwatch | None = None) -> None:
-        self.rules, self.store, self.watch = rules, store, watch or Stopwatch()
+        self.store, self.watch = store, watch or Stopwatch()
         self.now, self.committed = rows.last_time(store), rows.read_open(store)
-        closed, ended = rows.last_closed(store), rows.last_ended(store)
-        self.done = -1 + sum(
-            event.slot <= ended if isinstance(event, SlotEnd) else event.slots.start <= closed for event in rules.events
-        )
+        self.under(rules)
+
+    def under(self, rules: Rules) -> None:
+        """Go on by these rules, such as those of the days that come; they have every event that is not done yet."""
+        closed, ended = rows.last_closed(self.store), rows.last_ended(self.store)
+        self.rules = rules
+        self._gates = [event for event in rules.events if isinstance(event, GateClosure)]
+        self._ends = [event for event in rules.events if isinstance(event, SlotEnd)]
+        self._closed = sum(gate.slots.start <= closed for gate in self._gates)
+        self._ended = sum(end.slot <= ended for end in self._ends)
 
     # What a driver asks for
 
     @property
+    def done(self) -> int:
+        """Place among the rules' events of the last one that the store holds whole, where each came when it was due; -1
+        before the first."""
+        return self._closed + self._ended - 1
+
+    @property
     def next(self) -> Event | None:
         """The event that is due next; None after the last."""
-        place = self.done + 1
-        return self.rules.events[place] if place < len(self.rules.events) else None
+        waiting: list[Event] = [event for event in (self.next_gate, self.next_end) if event]
+        return min(waiting, key=in_order, default=None)
+
+    @property
+    def next_gate(self) -> GateClosure | None:
+        """The gate that closes next; it need not wait for slots that end before."""
+        return self._gates[self._closed] if self._closed < len(self._gates) else None
+
+    @property
+    def next_end(self) -> SlotEnd | None:
+        """The slot that ends next, which may be later than it was due, as readings come."""
+        return self._ends[self._ended] if self._ended < len(self._ends) else None
 
     @property
     def books(self) -> Books:
@@ -70,20 +92,21 @@ class Laboratory:
         return Books(self.rules, self.store)
 
     def close_gate(self, closure: GateClosure, wishes: Wishes, beside: Beside = nothing) -> None:
-        """Steps 2 to 5 for the slots of a local day. `closure` is the next event, or the same at a later time.
+        """Steps 2 to 5 for the slots of a local day. `closure` is the next gate, or the same at a later time.
 
         wishes : for its slots that are still `ahead`; of the others nothing is asked
         """
         self.before(closure)
         rules = self.rules
-        committed: list[Committed] = [steps.missed(slot, rules.members) for slot in closure.missed.starts.tolist()]
+        starts = closure.missed.starts.tolist()
+        committed: list[Committed] = [steps.missed(slot, self.members_of(slot)) for slot in starts]
         if closure.ahead.count:
             committed += self._committed(closure, wishes)
         with self.watch("store"), self.store.transaction() as connection:
             writing.write_gate(connection, closure.at, committed, rules.charter_at(closure.slots.start).ahead)
             beside(connection)
         self.committed |= {slot.cleared.declared.slot: slot for slot in committed}
-        self.done, self.now = self.done + 1, max(self.now, closure.at)
+        self._closed, self.now = self._closed + 1, max(self.now, closure.at)
         self.tell(closure, None)
 
     def _committed(self, closure: GateClosure, wishes: Wishes) -> tuple[Committed, ...]:
@@ -92,7 +115,7 @@ class Laboratory:
             declared = self.admitted(closure, wishes)
         with self.watch("clear"):
             cleared = steps.clear(
-                rules.charter_at(closure.slots.start).ahead, rules.frame_of(closure.ahead), declared, wishes.agreed
+                rules.charter_at(closure.slots.start).ahead, self._frame(closure.ahead), declared, wishes.agreed
             )
         with self.watch("check the grid"):
             cleared = steps.check(cleared, rules.wires, wishes.planned)
@@ -100,7 +123,10 @@ class Laboratory:
             return tuple(self.commitment(slot) for slot in cleared)
 
     def end_slot(self, end: SlotEnd, readings: Readings, beside: Beside = nothing) -> None:
-        """Steps 6 and 7 for one slot. `end` is the next event. A home whose reading is missing counts as nothing."""
+        """Steps 6 and 7 for one slot. `end` is the next one, or the same at a later time.
+
+        A home whose reading is missing counts as nothing.
+        """
         self.before(end)
         slot = end.slot
         with self.watch("verify readings"):
@@ -113,7 +139,7 @@ class Laboratory:
             writing.write_slot(connection, end.at, stated, message, self._after(slot), witnessed)
             beside(connection)
         del self.committed[slot]
-        self.done, self.now = self.done + 1, max(self.now, end.at)
+        self._ended, self.now = self._ended + 1, max(self.now, end.at)
         self.tell(end, message)
 
     def correct(self, correction: Correction, readings: Readings, beside: Beside = nothing) -> bool:
@@ -129,10 +155,12 @@ class Laboratory:
         slot = correction.slot
         with self.watch("verify readings"):
             revision = rows.revision_of(self.store, slot) or 0
-            earlier, credit = rows.read_delivered(self.store, slot, self.meters, revision), self._moved(slot, revision)
+            earlier = rows.read_delivered(self.store, slot, self.meters_of(slot), revision)
+            credit = self._moved(slot, revision)
             delivered = self.amended(earlier, self.believed(earlier.committed, readings), credit)
         settled = self._settled(delivered, slot)
-        if not netting.payable(settled.account.credit - credit, self.free()):
+        moved = settled.account.credit - credit
+        if not netting.payable(moved, self.free()[: len(moved)]):
             return False
         with self.watch("prove"):
             stated, message = self.stated(settled)
@@ -157,12 +185,16 @@ class Laboratory:
 
     def _settled(self, delivered: Delivered, slot: int) -> Settled:
         with self.watch("settle"):
-            rules, after, free = self.rules, self._after(slot), self.free()
-            frame = rules.frame_of(Slots(slot, 1, rules.period.seconds))
+            rules, after, limits = self.rules, self._after(slot), self.limits_of(slot)
+            frame = self._frame(Slots(slot, 1, rules.period.seconds))
+            free = self.free()[: frame.members]
             if rules.registers:
                 delivered = replace(delivered, kept=self._kept(slot))
-                return share(delivered, after, frame, rules.limits, free, rules.registers)
-            return steps.settle(delivered, after, frame, rules.limits, free, rules.plants)
+                return share(delivered, after, frame, limits, free, rules.registers)
+            return steps.settle(delivered, after, frame, limits, free, rules.plants)
+
+    def _frame(self, slots: Slots) -> Frame:
+        return replace(self.rules.frame_of(slots), members=self.members_of(slots.start))
 
     def _kept(self, slot: int) -> IntArray:
         """What rounding has kept from each register before a slot, shape (registers,)."""
@@ -175,8 +207,17 @@ class Laboratory:
 
     # What is otherwise where there is a ledger
 
-    meters: tuple[bytes, ...] = ()
-    """Addresses by member index, where readings are signed."""
+    def members_of(self, slot: int) -> int:  # noqa: ARG002
+        """How many members a slot [start, unix s] has."""
+        return self.rules.members
+
+    def limits_of(self, slot: int) -> Limits:  # noqa: ARG002
+        """Of the members' mandates in a slot."""
+        return self.rules.limits
+
+    def meters_of(self, slot: int) -> tuple[bytes, ...]:  # noqa: ARG002
+        """Addresses by member index, where readings are signed."""
+        return ()
 
     def before(self, event: Event | Correction) -> None:
         """What the passing of time until `event` brings about."""
@@ -184,7 +225,7 @@ class Laboratory:
     def admitted(self, closure: GateClosure, wishes: Wishes) -> list[Declared]:
         """Step 2, the exchange's side: the orders of each slot that count."""
         return [
-            admission.unsigned(slot, wish, self.rules.limits, self.rules.community)
+            admission.unsigned(slot, wish, self.limits_of(slot), self.rules.community)
             for slot, wish in zip(closure.ahead.starts.tolist(), wishes.orders, strict=True)
         ]
 

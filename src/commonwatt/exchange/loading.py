@@ -10,13 +10,12 @@ from typing import Any, cast
 
 from commonwatt.community.model import Community
 from commonwatt.community.overrides import Tables, overridden, plain
-from commonwatt.community.toml import canonical
+from commonwatt.community.toml import digests
 from commonwatt.errors import ConfigError, DataError, Finding
 from commonwatt.exchange.arguments import as_path, maybe_path, short
 from commonwatt.exchange.checking import checked, read_tables
-from commonwatt.exchange.plugins import charter
+from commonwatt.exchange.plugins import with_files
 from commonwatt.plain import many
-from commonwatt.proof import keccak
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,8 +63,8 @@ class Loaded(Community):
     def as_now(self) -> Loaded:
         """The community with the digest of its files as they now are. Raises ConfigError when one cannot be read."""
         try:
-            own = replace(self, digest=keccak(canonical(self.document)))
-            return replace(own, digest=charter(own, self.folder))
+            digest, whole = digests(self.document, self.members)
+            return cast("Loaded", with_files(replace(self, digest=digest, whole=whole), self.folder))
         except OSError as error:
             finding = Finding("", f"{error.filename} cannot be read: {error.strerror}")
         except DataError as error:

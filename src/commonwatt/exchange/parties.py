@@ -30,10 +30,13 @@ def limits(community: Community, prices: SlotPrices) -> Limits:
 def filed(signed: Sequence[Signed[Mandate]], community: Community, domain: Domain) -> dict[bytes, tuple[int, Mandate]]:
     """The mandates as the exchange files them, by member address: (member index, mandate).
 
-    Raises SignatureError when the member's own wallet did not sign, RecordError when words and numbers differ.
+    Raises SignatureError when the member's own wallet did not sign, RecordError when words and numbers differ. One
+    without a signature stands for none.
     """
-    words = community.currency, community.timezone, community.slot_seconds, community.unit
-    for mandate in signed:
-        verify(domain, mandate, mandate.record.member)
-        check_mandate(mandate.record, *words)
-    return {mandate.record.member: (index, mandate.record) for index, mandate in enumerate(signed)}
+    words, found = (community.currency, community.timezone, community.slot_seconds, community.unit), {}
+    for index, mandate in enumerate(signed):
+        if mandate.signature:
+            verify(domain, mandate, mandate.record.member)
+            check_mandate(mandate.record, *words)
+            found[mandate.record.member] = (index, mandate.record)
+    return found

@@ -15,9 +15,9 @@ import importlib.util
 import io
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from math import inf
 from pathlib import Path
@@ -84,26 +84,38 @@ def resolve(name: str, folder: Path) -> Mechanism[Any]:
     return OwnMechanism(**{**vars(found), "path": path, "rule": _usable(path, found.rule)})
 
 
-def charter(community: Community, folder: Path) -> bytes:
-    """Hash of the community's file together with the bytes of all files that it names, 32 bytes.
+def with_files(community: Community, folder: Path) -> Community:
+    """The community, whose hashes are of its file together with the bytes of the files that it names.
 
-    These are its meter files, its price files and its own mechanisms, agents and forecasters, relative to `folder`; not
-    what such a file imports. Raises OSError or DataError when one cannot be read.
+    These are its meter files, its price files and its own mechanisms, relative to `folder`, and of the whole also the
+    agents and forecasters of members; not what such a file imports. Raises OSError or DataError when one cannot be
+    read.
     """
-    files = named_files(community)
-    contents = b"".join(keccak(regular_file(folder / file).read_bytes()) for file in files)
-    return keccak(community.digest + contents) if files else community.digest
+    shared, own = _shared_files(community), _members_files(community)
+    contents = {file: keccak(regular_file(folder / file).read_bytes()) for file in (*shared, *own)}
+
+    def hashed(digest: bytes, files: Sequence[str]) -> bytes:
+        return keccak(digest + b"".join(contents[file] for file in files)) if files else digest
+
+    return replace(community, digest=hashed(community.digest, shared), whole=hashed(community.whole, [*shared, *own]))
 
 
 def named_files(community: Community) -> list[str]:
     """The files that the community's file names, as it names them: of meters, of prices, and its own code."""
+    return [*_shared_files(community), *_members_files(community)]
+
+
+def _shared_files(community: Community) -> list[str]:
     rates = (community.tariff.retail, community.tariff.feed_in)
     return [
         *(each.path for each in community.profiles),
         *(rate.path for rate in rates if isinstance(rate, PriceFile)),
         *(stage.mechanism.partition(":")[0] for stage in community.market if ":" in stage.mechanism),
-        *dict.fromkeys(name.partition(":")[0] for name in own_names(community.members)),
     ]
+
+
+def _members_files(community: Community) -> list[str]:
+    return list(dict.fromkeys(name.partition(":")[0] for name in own_names(community.members)))
 
 
 def own_names(members: Iterable[Member]) -> list[str]:

@@ -11,7 +11,7 @@ from commonwatt.accounts.orders import order_json
 from commonwatt.accounts.statements import Booked, by_member, empty_place, lines_of, salt_of, statement_of
 from commonwatt.errors import StoreError
 from commonwatt.exchange import tables
-from commonwatt.exchange.rows import any_replaced, read_declared, read_trades
+from commonwatt.exchange.rows import any_replaced, counting, read_declared, read_trades
 from commonwatt.exchange.states import Declared, Posted
 from commonwatt.exchange.steps import read_by
 from commonwatt.exchange.store import Store
@@ -70,10 +70,8 @@ class SlotProof:
         row = rows[-1]
         post = Post(slot, row.revision, row.orders, row.statements, keccak(row.deltas))
         tree = Tree.over(tuple(row.leaves[at : at + 32] for at in range(0, len(row.leaves), 32)))
-        names = ("member", "hash", "signature", "revision")
-        kept = store.columns(tables.readings, names, slot=slot)
-        # By revision: of several readings the last one counts.
-        found = {member: reading for member, *reading, since in kept if since <= row.revision}
+        kept = counting(store.rows(tables.readings, slot=slot), row.revision)
+        found = {each.member: (each.hash, each.signature) for each in kept}
         read = [
             _salted(found.get(member, (ZERO_HASH, mandate.signature)), slot, row.revision)
             for member, mandate in enumerate(mandates)

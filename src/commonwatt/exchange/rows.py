@@ -6,14 +6,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from commonwatt.accounts.registers import Shares
 from commonwatt.community.calendar import Slots
 from commonwatt.exchange import tables
 from commonwatt.exchange.outbox import Outgoing
-from commonwatt.exchange.states import Account, Cleared, Committed, Declared, Delivered, Missed, Settled
-from commonwatt.exchange.store import Store
+from commonwatt.exchange.states import Accepted, Account, Cleared, Committed, Declared, Delivered, Missed, Settled
+from commonwatt.exchange.store import Store, arrays
+from commonwatt.exchange.tables import WAITING
 from commonwatt.market import Orders
 from commonwatt.proof import Tree, hash_struct, keccak
 from commonwatt.records import Mandate, Order, Post, Reading, Signed, Trade, Trades, Within
@@ -34,18 +35,20 @@ def stages_ahead(store: Store) -> frozenset[int]:
 
 
 def read_mandates(store: Store) -> tuple[Signed[Mandate], ...]:
-    """The mandates, by member index."""
-    return tuple(
-        Signed(
-            Mandate(
-                row.account, row.agent, row.text, row.max_buy, row.min_sell, row.buy_wh, row.sell_wh,
-                row.valid_from, row.valid_until, row.nonce,
-            ),
-            row.hash,
-            row.signature,
-        )
-        for row in store.rows(tables.mandates)
-    )  # fmt: skip
+    """The last mandate of each member, by its number."""
+    return tuple({row.member: mandate_of(row) for row in store.rows(tables.mandates)}.values())
+
+
+def mandate_of(row: Any) -> Signed[Mandate]:
+    """A signed mandate from its row."""
+    numbers = (row.max_buy, row.min_sell, row.buy_wh, row.sell_wh, row.valid_from, row.valid_until, row.nonce)
+    return Signed(Mandate(row.account, row.agent, row.text, *numbers), row.hash, row.signature)
+
+
+def last_standing(connection: Connection, member: int) -> Any:
+    """What the ledger told last of a member."""
+    c = tables.standing.c
+    return connection.execute(select(tables.standing).where(c.member == member).order_by(c.since.desc())).first()
 
 
 def order_of_row(row: Any, account: bytes) -> Signed[Order]:
@@ -99,15 +102,38 @@ def read_delivered(store: Store, slot: int, meters: Sequence[bytes], revision: i
     """
     accounts = store.rows(tables.accounts, slot=slot, revision=revision)
     readings: list[Signed[Reading] | None] = [None] * len(meters)
-    for row in store.rows(tables.readings, slot=slot):
-        if row.revision <= revision:
-            record = Reading(meters[row.member], slot, row.wh_in, row.wh_out, row.sequence)
-            readings[row.member] = Signed(record, row.hash, row.signature)
+    for row in counting(store.rows(tables.readings, slot=slot), revision):
+        readings[row.member] = _reading(row, meters[row.member])
     net = np.array([row.net for row in accounts], dtype=np.int64)
     missing = frozenset(row.member for row in accounts if not row.measured)
     moved = read_credit(store, slot, revision - 1) if revision else np.zeros(1, dtype=np.int64)
     counted = read_registers(store, slot, revision).counted
     return Delivered(read_committed(store, slot), net, tuple(readings), missing, revision, moved, counted)
+
+
+def counting(rows: Sequence[Any], revision: int) -> list[Any]:
+    """Those of the readings' rows of a slot that count in a revision, by member."""
+    return list({row.member: row for row in rows if WAITING < row.revision <= revision}.values())
+
+
+def read_waiting(store: Store, slot: int, meters: Sequence[bytes]) -> dict[int, Signed[Reading]]:
+    """By member, the last reading of a slot that has come and does not count yet.
+
+    meters : address by member index
+    """
+    found: dict[int, Any] = {row.member: row for row in store.rows(tables.readings, slot=slot)}
+    return {member: _reading(row, meters[member]) for member, row in found.items() if row.revision == WAITING}
+
+
+def slots_waiting(store: Store, since: int) -> list[int]:
+    """The settled slots from `since` [unix s] on, of which a reading has come that does not count yet."""
+    c = tables.readings.c
+    query = select(c.slot).where(c.revision == WAITING, c.slot >= since, c.slot <= last_ended(store)).distinct()
+    return [slot for (slot,) in store.ask(query.order_by(c.slot))]
+
+
+def _reading(row: Any, meter: bytes) -> Signed[Reading]:
+    return Signed(Reading(meter, row.slot, row.wh_in, row.wh_out, row.sequence), row.hash, row.signature)
 
 
 def read_credit(store: Store, slot: int, revision: int) -> IntArray:
@@ -151,12 +177,35 @@ def read_declared(store: Store, slot: int) -> Declared:
     """The orders of a slot as they came to its gate; of those that were refused nothing."""
     rows = store.rows(tables.orders, slot=slot)
     columns = np.array([(o.member, o.side, o.wh, o.limit) for o in rows if o.counts], dtype=np.int64).reshape(-1, 4).T
-    accounts = [account for (account,) in store.columns(tables.mandates, ["account"])]
+    given = store.columns(tables.mandates, ("member", "since", "account"))
+    accounts = {member: account for member, since, account in given if since <= slot}
     if not accounts:
         return Declared(slot, Orders(*columns), (), ())
     signed = tuple(order_of_row(row, accounts[row.member]) for row in rows)
     places = tuple(o.position for o in rows if o.counts)
     return Declared(slot, Orders(*columns), signed, (), tuple(o.member for o in rows), places)
+
+
+def read_accepted(store: Store) -> dict[int, Accepted]:
+    """The orders that have come for slots whose gate is not closed, by the slot's start."""
+    later = select(tables.orders.c.slot).where(tables.orders.c.slot > last_closed(store)).distinct()
+    found = {}
+    for (slot,) in store.ask(later):
+        declared = read_declared(store, slot)
+        sides = [order.record.side for order in declared.signed]
+        last = {(member, side): place for place, (member, side) in enumerate(zip(declared.members, sides, strict=True))}
+        found[slot] = Accepted(slot, declared.signed, declared.members, last)
+    return found
+
+
+def read_planned(store: Store, slots: Slots, members: int) -> tuple[IntArray, IntArray]:
+    """What members said that they would take through their meters, and whether they did, each shape (members, slots)
+    [Wh], positive = into the home."""
+    said = [
+        (slot, member, net, 1) for slot, member, net in store.columns(tables.planned, ("slot", "member", "net"), slots)
+    ]
+    found = arrays([row for row in said if row[1] < members], ("net", "said"), members, slots)
+    return found["net"], found["said"]
 
 
 def any_replaced(store: Store, slot: int) -> bool:

@@ -18,7 +18,7 @@ from commonwatt.accounts.plants import Plant, plants_of
 from commonwatt.accounts.registers import Registers
 from commonwatt.community.calendar import Slots, local_clock, local_days, local_midnight
 from commonwatt.community.charter import unchangeable
-from commonwatt.community.model import Community, Stage
+from commonwatt.community.model import Community, Member, Stage
 from commonwatt.community.tariff import SlotPrices
 from commonwatt.data.prices import utility_prices
 from commonwatt.errors import ConfigError, DataError, Finding
@@ -143,6 +143,11 @@ class Rules:
     def members(self) -> int:
         """Number of members."""
         return len(self.community.members)
+
+    def with_members(self, members: tuple[Member, ...]) -> Rules:
+        """The same rules for all who are members by now, by number."""
+        community = replace(self.community, members=members)
+        return replace(self, community=community, wires=wires_of(community))
 
     @cached_property
     def plants(self) -> tuple[Plant, ...]:

@@ -1,18 +1,20 @@
 """The tables of the exchange's store: orders, trades, readings, posts, and a journal of what was done when.
 
 A slot that was settled anew has one post, one set of trades and one account per revision; `settled` has the number of
-the last. A reading has the revision from which it counts, until another one of its member does. Posts are numbered as
-the ledger is told them.
+the last. Posts are numbered as the ledger is told them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
 
 metadata = MetaData()
+# 64 bit on both: SQLite has one type for all integers, and its strict tables want that one's name.
+_INTEGER = BigInteger().with_variant(Integer, "sqlite")
 
 
 def table(
@@ -27,8 +29,8 @@ def table(
     return Table(
         name,
         within,
-        *(Column(key, Integer, primary_key=True, autoincrement=False) for key in keys),
-        *(Column(column, Integer, nullable=False) for column in integers),
+        *(Column(key, _INTEGER, primary_key=True, autoincrement=False) for key in keys),
+        *(Column(column, _INTEGER, nullable=False) for column in integers),
         *(Column(column, LargeBinary, nullable=False) for column in blobs),
         *(Column(column, Text, nullable=False) for column in texts),
         sqlite_with_rowid=False,
@@ -44,22 +46,38 @@ run = Table(
     Column("value", Text, nullable=False),
     sqlite_strict=True,
 )
+# A member's mandate holds from the slot `since` on, until it gives a newer one.
 mandates = _table(
     "mandates",
-    ["member"],
-    ["max_buy", "min_sell", "buy_wh", "sell_wh", "valid_from", "valid_until", "nonce"],
+    ["member", "nonce"],
+    ["since", "max_buy", "min_sell", "buy_wh", "sell_wh", "valid_from", "valid_until"],
     ["account", "agent", "hash", "signature"],
     ["text"],
 )
-# By arrival; `counts` is 0 where another order replaced this one, or it cancels one, or it was void at the gate. Where
-# the signature is that of a basket, this has `count` orders; of one that was signed alone, or not at all, it has 0.
+# What the ledger told of members, and from when on it holds: role, whether a member takes part, and its account; and
+# which meter counts for it, until when (0 = still).
+standing = _table("standing", ["member", "since"], ["role", "active"], ["account"])
+service = _table("service", ["number"], ["member", "since", "until"], ["meter"])
+names = Table(
+    "names",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("bus", Text, nullable=False),
+    sqlite_strict=True,
+)
+# By arrival, at `at` [unix s]; `counts` is 0 where another order replaced this one, or it cancels one, or it was void
+# at the gate. Where the signature is that of a basket, this has `count` orders; of one that was signed alone, or not at
+# all, it has 0.
 orders = _table(
     "orders",
     ["slot", "position"],
-    ["member", "side", "wh", "limit", "expiry", "nonce", "counts", "first", "count", "place"],
+    ["at", "member", "side", "wh", "limit", "expiry", "nonce", "counts", "first", "count", "place"],
     ["hash", "signature", "siblings"],
     ["text"],
 )
+# What homes said before the gate that would go through their meters, traded or not, positive = into the home.
+planned = _table("planned", ["slot", "member"], ["net"])
 refusals = _table("refusals", ["slot", "number"], ["member"], [], ["reason"])
 clearings = _table("clearings", ["slot", "stage"], [], [], ["mechanism", "prices", "proof", "diagnostics"])
 trades = _table(
@@ -68,7 +86,13 @@ trades = _table(
     ["stage", "buyer", "seller", "wh", "settled", "price"],
     ["buy_order", "sell_order", "hash"],
 )
-readings = _table("readings", ["slot", "member", "revision"], ["wh_in", "wh_out", "sequence"], ["hash", "signature"])
+# Every reading that was believed. `revision` is WAITING until it counts; of those that count the highest number does.
+readings = _table(
+    "readings", ["slot", "member", "sequence"], ["revision", "at", "wh_in", "wh_out"], ["hash", "signature"]
+)
+WAITING: Final = -1
+_waits = readings.c.revision == WAITING
+Index("readings_waiting", readings.c.slot, sqlite_where=_waits, postgresql_where=_waits)
 generators = _table("generators", ["slot", "member"], ["wh_in", "wh_out", "sequence"], ["hash", "signature"])
 settled = _table("settled", ["slot"], ["revision"])
 accounts = _table("accounts", ["slot", "revision", "member"], ["measured", "net", "ahead", "after", "grid", "credit"])

@@ -3,33 +3,43 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from commonwatt.exchange import tables
 from commonwatt.exchange.outbox import Outgoing
-from commonwatt.exchange.states import Committed, Declared, Missed, Posted, Settled, Witnessed
+from commonwatt.exchange.states import Accepted, Committed, Declared, Missed, Posted, Settled, Witnessed
 from commonwatt.exchange.store import add, drop, following, note, put
 from commonwatt.market.proving import CLEARED
 from commonwatt.market.stage import ActiveStage
 from commonwatt.proof import hash_struct
-from commonwatt.records import ZERO_HASH, Clearing, Mandate, Reading, Signed, Trade, Trades, Within
+from commonwatt.records import ZERO_HASH, Clearing, Mandate, Order, Reading, Signed, Trade, Trades, Within
 from commonwatt.units import IntArray
 
 _ALONE: Final = Within(0, 0, 0, ())
 
 
 def write_mandates(connection: Connection, mandates: Sequence[Signed[Mandate]]) -> None:
-    """The mandates, by member index."""
-    rows = []
-    for index, signed in enumerate(mandates):
-        m = signed.record
-        numbers = (m.max_buy, m.min_sell, m.buy_wh, m.sell_wh, m.valid_from, m.valid_until, m.nonce)
-        rows.append((index, *numbers, m.member, m.agent, signed.hash, signed.signature, m.text))
-    add(connection, tables.mandates, rows)
+    """The mandates with which members begin, by their number."""
+    for number, signed in enumerate(mandates):
+        write_mandate(connection, number, signed, since=0)
+
+
+def write_mandate(connection: Connection, member: int, signed: Signed[Mandate], since: int) -> None:
+    """A member's mandate, which holds from the slot `since` [unix s] on."""
+    m = signed.record
+    numbers = (since, m.max_buy, m.min_sell, m.buy_wh, m.sell_wh, m.valid_from, m.valid_until)
+    texts = (m.member, m.agent, signed.hash, signed.signature, m.text)
+    add(connection, tables.mandates, [(member, m.nonce, *numbers, *texts)])
+
+
+def end_service(connection: Connection, meter: bytes, at: int) -> None:
+    """A meter [address] is out of service from `at` [unix s] on."""
+    c = tables.service.c
+    connection.execute(update(tables.service).where(c.meter == meter, c.until == 0).values(until=at))
 
 
 def write_gate(
@@ -47,7 +57,7 @@ def write_gate(
     for slot in committed:
         cleared, declared = slot.cleared, slot.cleared.declared
         start = declared.slot
-        add(connection, tables.orders, _order_rows(declared))
+        _close_orders(connection, declared, at)
         add(
             connection,
             tables.refusals,
@@ -69,6 +79,27 @@ def write_gate(
         entry["missed"] = late
     failed = [found for slot in committed for found in _uncleared(slot.cleared.ahead)]
     note(connection, at, [("gate closed", entry), *failed])
+
+
+def write_orders(connection: Connection, accepted: Accepted, first: int, at: int) -> None:
+    """Those orders of a slot that were accepted at `at` [unix s], from place `first` on. Which count, its gate says."""
+    places = range(first, len(accepted.signed))
+    rows = (_order_row(place, accepted.members[place], accepted.signed[place], at, counts=True) for place in places)
+    add(connection, tables.orders, rows)
+
+
+def _close_orders(connection: Connection, declared: Declared, at: int) -> None:
+    """The orders of a slot whose gate closed at `at` [unix s], where the store does not hold them; and which count."""
+    table, places = tables.orders, frozenset(declared.places)
+    its = (table.c.slot == declared.slot, table.c.position == bindparam("where"))
+    known = connection.execute(select(func.count()).select_from(table).where(its[0])).scalar_one()
+    void = [place for place in range(known) if place not in places]
+    if void:
+        connection.execute(update(table).where(*its).values(counts=0), [{"where": place} for place in void])
+    arrived = [(place, declared.members[place], declared.signed[place]) for place in range(known, len(declared.signed))]
+    add(connection, table, (_order_row(*each, at, counts=each[0] in places) for each in arrived))
+    if not declared.signed:
+        add(connection, table, _unsigned_rows(declared, at))
 
 
 def write_slot(
@@ -136,18 +167,14 @@ def _write_settled(
     ).position(len(delivered.net))
     columns = (delivered.net, ahead, account.local - ahead, account.grid, account.credit)
     values = enumerate(zip(*(column.tolist() for column in columns), strict=True))
-    missing, readings = delivered.missing, tables.readings
+    missing = delivered.missing
     put(connection, tables.settled, (slot, revision))
     add(connection, tables.accounts, [(slot, revision, member, member not in missing, *row) for member, row in values])
     if len(delivered.counted):
         shares = account.shares
         blobs = [each.tobytes() for each in (shares.counted, shares.shared, shares.worth, shares.kept)]
         add(connection, tables.registers, [(slot, revision, *blobs)])
-    known = {row.hash for row in connection.execute(select(readings.c.hash).where(readings.c.slot == slot))}
-    fresh = (
-        (member, signed) for member, signed in enumerate(delivered.readings) if signed and signed.hash not in known
-    )
-    add(connection, readings, _reading_rows(fresh, revision))
+    _count_readings(connection, slot, delivered.readings, revision, at)
     add(connection, tables.clearings, map(_clearing_row, settled.after, after))
     new = account.trades.keep(np.arange(len(account.trades)) >= first)
     posted = settled if isinstance(settled, Posted) else None
@@ -164,11 +191,42 @@ def _write_settled(
         add(connection, tables.posts, [row])
 
 
+def _count_readings(
+    connection: Connection, slot: int, readings: Sequence[Signed[Reading] | None], revision: int, at: int
+) -> None:
+    """From this revision on these readings count, by member, where they do not yet; those that waited for it, too."""
+    table = tables.readings
+    known = {row.hash: row.revision for row in connection.execute(select(table).where(table.c.slot == slot))}
+    came = [(member, signed) for member, signed in enumerate(readings) if signed]
+    add(connection, table, _reading_rows([each for each in came if each[1].hash not in known], revision, at))
+    waited = [(member, signed) for member, signed in came if known.get(signed.hash) == tables.WAITING]
+    if waited:
+        its = (table.c.slot == slot, table.c.member == bindparam("whose"), table.c.sequence == bindparam("numbered"))
+        places = [{"whose": member, "numbered": signed.record.sequence} for member, signed in waited]
+        connection.execute(update(table).where(*its).values(revision=revision), places)
+
+
+def write_readings(connection: Connection, readings: Iterable[tuple[int, Signed[Reading]]], at: int) -> None:
+    """Members' readings that were believed when they came, at `at` [unix s]; each waits until its slot is settled with
+    it."""
+    add(connection, tables.readings, _reading_rows(readings, tables.WAITING, at))
+
+
+def write_planned(connection: Connection, member: int, nets: Mapping[int, int]) -> None:
+    """What a member plans to take through its meter, by slot [Wh], positive = into the home."""
+    for slot, net in nets.items():
+        put(connection, tables.planned, (slot, member, net))
+
+
 def _write_witnessed(
     connection: Connection, slot: int, witnessed: Witnessed
 ) -> Iterator[tuple[str, dict[str, object]]]:
     """What the generators' own meters counted. Returns entries of the journal for what is not believed."""
-    add(connection, tables.generators, _reading_rows(witnessed.believed.items()))
+    rows = [
+        (slot, member, signed.record.wh_in, signed.record.wh_out, signed.record.sequence, signed.hash, signed.signature)
+        for member, signed in witnessed.believed.items()
+    ]
+    add(connection, tables.generators, rows)
     for member, reason in witnessed.refused.items():
         yield "generator not read", {"slot": slot, "member": member, "reason": reason}
 
@@ -186,31 +244,31 @@ def _note_cuts(connection: Connection, slot: int, settled: IntArray, agreed: Int
     """Day-ahead trades stand in the store since the gate; now it is known how much of each was delivered and paid."""
     changed = np.flatnonzero(settled != agreed).tolist()
     if changed:
-        statement = "UPDATE trades SET settled = ? WHERE slot = ? AND revision = 0 AND number = ?"
-        connection.exec_driver_sql(statement, [(int(settled[number]), slot, number) for number in changed])
+        trades = tables.trades
+        which = (trades.c.slot == slot) & (trades.c.revision == 0) & (trades.c.number == bindparam("of"))
+        cut = update(trades).where(which).values(settled=bindparam("to"))
+        connection.execute(cut, [{"to": int(settled[number]), "of": number} for number in changed])
 
 
-def _order_rows(declared: Declared) -> Iterator[tuple[object, ...]]:
-    places = frozenset(declared.places)
-    for place, (member, signed) in enumerate(zip(declared.members, declared.signed, strict=True)):
-        o = signed.record
-        numbers = (member, o.side, o.wh, o.limit, o.expiry, o.nonce, place in places)
-        within = signed.within or _ALONE
-        basket = (within.first, within.count, within.position)
-        yield (o.slot, place, *numbers, *basket, signed.hash, signed.signature, b"".join(within.siblings), o.text)
-    if not declared.signed:
-        columns = (declared.orders.member, declared.orders.side, declared.orders.wh, declared.orders.limit)
-        for place, row in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
-            yield (declared.slot, place, *row, declared.slot, 0, True, 0, 0, 0, b"", b"", b"", "")
+def _order_row(place: int, member: int, signed: Signed[Order], at: int, *, counts: bool) -> tuple[object, ...]:
+    o, within = signed.record, signed.within or _ALONE
+    numbers = (at, member, o.side, o.wh, o.limit, o.expiry, o.nonce, counts)
+    basket = (within.first, within.count, within.position)
+    return (o.slot, place, *numbers, *basket, signed.hash, signed.signature, b"".join(within.siblings), o.text)
+
+
+def _unsigned_rows(declared: Declared, at: int) -> Iterator[tuple[object, ...]]:
+    columns = (declared.orders.member, declared.orders.side, declared.orders.wh, declared.orders.limit)
+    for place, row in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+        yield (declared.slot, place, at, *row, declared.slot, 0, True, 0, 0, 0, b"", b"", b"", "")
 
 
 def _reading_rows(
-    readings: Iterable[tuple[int, Signed[Reading] | None]], *revision: int
+    readings: Iterable[tuple[int, Signed[Reading]]], revision: int, at: int
 ) -> Iterator[tuple[object, ...]]:
     for member, signed in readings:
-        if signed:
-            r = signed.record
-            yield (r.slot, member, *revision, r.wh_in, r.wh_out, r.sequence, signed.hash, signed.signature)
+        r = signed.record
+        yield (r.slot, member, r.sequence, revision, at, r.wh_in, r.wh_out, signed.hash, signed.signature)
 
 
 def _clearing_row(clearing: Clearing, stage: ActiveStage) -> tuple[object, ...]:

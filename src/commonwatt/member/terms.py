@@ -33,7 +33,9 @@ class Terms:
         Raises DataError when a price file does not cover the bill's period.
         """
         known, member = self.community, content["member"]
-        own = known.members[member["index"]].id if member["index"] < len(known.members) else None
+        # Who came after the file was written stands in none.
+        filed = member["index"] < len(known.members)
+        own = known.members[member["index"]].id if filed else member["id"]
         for what, said, true in (
             ("name of the community", content["community"], known.name),
             ("currency", content["currency"], known.currency),
@@ -42,7 +44,8 @@ class Terms:
         ):
             require(said == true, f"The bill's {what} is not what the community's file says.")
         as_filed(content, known.members)
-        self._registers(content)
+        if filed or known.by == "registers":
+            self._registers(content)
         for part in parts_of(content):
             if part.config in (None, hex_text(known.digest)):
                 self._tariff(part.tariff)
@@ -50,7 +53,8 @@ class Terms:
 
     def _registers(self, content: Mapping[str, Any]) -> None:
         """Where registers are shared, each slot has those of the member's points; else none."""
-        points = self.community.members[content["member"]["index"]].points
+        members, index = self.community.members, content["member"]["index"]
+        points = members[index].points if index < len(members) else ()
         draws = [(point.draws, SIDES[0]) for point in points if point.draws]
         feeds = [(point.feeds, SIDES[1]) for point in points if point.feeds]
         own = [*draws, *feeds] if self.community.by == "registers" else []

@@ -28,19 +28,33 @@ def accept(domain: Domain, signed: Signed[Reading], meter: bytes, slot: int, las
     The signature is checked before anything in the reading is believed. Raises SignatureError, SequenceError
     (number used before) or RecordError (other slot, impossible energy).
     """
-    verify(domain, signed, meter)
+    genuine(domain, signed, meter)
     reading = signed.record
-    if reading.meter != meter:
-        raise RecordError(f"A reading signed by meter {checksum_address(meter)} names another meter.")
     if reading.sequence <= last_sequence:
         raise SequenceError(
             f"{_name(meter)} sent reading number {reading.sequence} again; the next is {last_sequence + 1} or later."
         )
     if reading.slot != slot:
         raise RecordError(f"{_name(meter)} reports slot {reading.slot} where slot {slot} is due.")
-    if max(reading.wh_in, reading.wh_out) > MAX_ORDER_WH:
-        raise RecordError(f"{_name(meter)} reports more than {MAX_ORDER_WH} Wh in one slot.")
+    require_possible(reading)
     return reading.wh_in - reading.wh_out
+
+
+def genuine(domain: Domain, signed: Signed[Reading], meter: bytes) -> bytes:
+    """Check that `meter` [address] signed a reading of its own; returns its struct hash, 32 bytes.
+
+    Raises SignatureError, or RecordError when a value does not fit its type or the reading names another meter.
+    """
+    struct_hash = verify(domain, signed, meter)
+    if signed.record.meter != meter:
+        raise RecordError(f"A reading signed by meter {checksum_address(meter)} names another meter.")
+    return struct_hash
+
+
+def require_possible(reading: Reading) -> None:
+    """Raise RecordError for more energy than one slot can have."""
+    if max(reading.wh_in, reading.wh_out) > MAX_ORDER_WH:
+        raise RecordError(f"{_name(reading.meter)} reports more than {MAX_ORDER_WH} Wh in one slot.")
 
 
 def _name(meter: bytes) -> str:

@@ -104,10 +104,17 @@ def from_json(kind: type[R], given: Mapping[str, Any]) -> R:
 
     Whether an integer fits its type is seen when the record is hashed. Raises RecordError.
     """
-    columns = schema(kind)
-    if not isinstance(given, Mapping) or sorted(given) != sorted(column.label for column in columns):
+    columns, labels = _read(kind)
+    if not isinstance(given, Mapping) or given.keys() != labels:
         raise RecordError(f"A {kind.__name__} has other fields.")
-    return kind(**{column.name: _value(column, given[column.label]) for column in columns})
+    return kind(*[to_bytes(given[label], size) if size else given[label] for label, size in columns])
+
+
+@cache
+def _read(kind: type[Record]) -> tuple[tuple[tuple[str, int], ...], frozenset[str]]:
+    """Label and size in bytes of each field in signing order, and all labels; the size of what is no bytes is 0."""
+    columns = tuple((column.label, _SIZES.get(column.type, 0)) for column in schema(kind))
+    return columns, frozenset(label for label, _ in columns)
 
 
 def from_list(kind: type[R], given: Any) -> R:
@@ -143,9 +150,14 @@ def to_bytes(given: Any, size: int) -> bytes:
     >>> to_bytes("0x00ff", 2)
     b'\\x00\\xff'
     """
-    if not isinstance(given, str) or not re.fullmatch(f"0x[0-9a-f]{{{2 * size}}}", given):
+    if not isinstance(given, str) or not _hex(size).fullmatch(given):
         raise RecordError(f"{str(given)[:80]!r} is not 0x and {2 * size} digits from 0 to 9 and a to f.")
     return bytes.fromhex(given[2:])
+
+
+@cache
+def _hex(size: int) -> re.Pattern[str]:
+    return re.compile(f"0x[0-9a-f]{{{2 * size}}}")
 
 
 def camel(name: str) -> str:

@@ -95,7 +95,7 @@ def asked(out: Path, folder: Path | None = None) -> Asked:
     except ConfigError as error:
         raise StoreError(f"{out} cannot be read without the files of its community. {error}") from error
     # Where there is a ledger, which later charters hold is for it to say.
-    digests = [community.digest.hex() for _, community in found]
+    digests = [community.whole.hex() for _, community in found]
     if not " ".join(digests).startswith(values["community"]):
         raise StoreError(
             f"{out} holds a run of {told[0]['source']}, but a file which that names is no longer as it was in "

@@ -17,6 +17,7 @@ from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.folder import open_store
 from commonwatt.exchange.founding import NO_METER, Generator, Party, claim, enter, open_ledger
 from commonwatt.exchange.laboratory import Laboratory
+from commonwatt.exchange.roster import Present, Unchanging
 from commonwatt.exchange.rules import Rules, Then
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
@@ -113,8 +114,9 @@ class Simulation:
                     write_cards(founded.client, rules.community, parties(keys), out / "cards")
                 enter(store, founded, signed)
             meters = [party.meter for party in parties(keys)]
+            roster = Unchanging(Present.of(signed, meters, rules.community, founded.client.domain))
             generators = {member: key.address for member, key in keys.generators.items()}
-            self.exchange = engine(rules, store, founded.client, quorum, signed, meters, self.watch, generators)
+            self.exchange = engine(rules, store, founded.client, quorum, roster, self.watch, generators)
             self.homes = SigningHomes(rules, truth, self.minds, store, keys, founded.client.domain)
 
     def run(self, progress: Callable[[int, int], None] | None = None) -> Result:

@@ -203,7 +203,7 @@ def _label(value: object) -> object:
 
 def _name(asked: Asked, labels: tuple[object, ...]) -> str:
     """The folder of a run, the same for the same run under the same names."""
-    what = (asked.community.digest.hex(), asked.days, asked.ledger, labels)
+    what = (asked.community.whole.hex(), asked.days, asked.ledger, labels)
     return f"{asked.start.isoformat()}-{keccak(repr(what).encode())[:6].hex()}"
 
 

@@ -1,0 +1,179 @@
+"""The roster of a living community: the ledger tells who is registered, which meters are in service, who is suspended.
+
+Names, buses and mandates are the exchange's own.
+
+What the ledger told is kept in the store with its time, so that a slot has the same members whenever it is looked at.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from commonwatt.community.model import Community, Member
+from commonwatt.community.roles import Role
+from commonwatt.errors import RecordError, SequenceError
+from commonwatt.exchange import rows, tables, writing
+from commonwatt.exchange.founding import NO_METER
+from commonwatt.exchange.parties import filed
+from commonwatt.exchange.roster import Present
+from commonwatt.exchange.store import Store, add, following, put, set_values
+from commonwatt.meter.protocol import InService
+from commonwatt.records import ZERO_HASH, Mandate, Signed
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from commonwatt.ledger.client.abi import Event
+    from commonwatt.ledger.client.settlement import LedgerClient
+
+_FOLLOWED: Final = "followed_block"
+"""Value of the run: the last block whose events the roster knows."""
+
+
+class Enrolled:
+    """See `roster.Roster`.
+
+    community : as its file has it; members of the ledger that it does not name have the names they were enrolled with
+    """
+
+    def __init__(self, store: Store, client: LedgerClient, community: Community) -> None:
+        self.store, self.client, self.community = store, client, community
+        self._known = _Known(store, client, community)
+
+    def follow(self) -> bool:
+        """Read what the ledger tells since it was asked last. Returns whether that was something."""
+        from commonwatt.ledger.client.abi import decode_event
+
+        node, first = self.client.node, int(self.store.values().get(_FOLLOWED, "-1")) + 1
+        last = node.head.number
+        if last < first:
+            return False
+        logs = node.logs(first, last, self.client.addresses.community)
+        told = [(log.block, event) for log in logs if (event := decode_event(log))]
+        times = {number: node.block(number).timestamp for number in {number for number, _ in told}}
+        with self.store.transaction() as connection:
+            for number, event in told:
+                _note(connection, event, times[number])
+            set_values(connection, {_FOLLOWED: str(last)})
+        if told:
+            self._known = _Known(self.store, self.client, self.community)
+        return bool(told)
+
+    def name(self, account: bytes, id_: str, bus: str = "") -> None:
+        """Keep what a member is called, and where it is connected, before the ledger has its account [address]."""
+        with self.store.transaction() as connection:
+            put(connection, tables.names, (account.hex(), id_, bus))
+        self._known = _Known(self.store, self.client, self.community)
+
+    def file(self, signed: Signed[Mandate], since: int) -> None:
+        """Keep a mandate that holds from the slot `since` [unix s] on, in the place of the member's earlier one.
+
+        Raises SignatureError or RecordError when it is not its member's own, SequenceError when it is not newer.
+        """
+        filed([signed], self.community, self.client.domain)
+        present = self.at(since)
+        index = next((n for n, each in enumerate(present.mandates) if each.record.member == signed.record.member), None)
+        if index is None:
+            raise RecordError("The mandate's member is not registered here.")
+        if signed.record.nonce <= (last := present.mandates[index].record.nonce):
+            raise SequenceError(
+                f"The mandate's nonce {signed.record.nonce} is not above {last}, that of the one before."
+            )
+        with self.store.transaction() as connection:
+            writing.write_mandate(connection, index, signed, since)
+        self._known = _Known(self.store, self.client, self.community)
+
+    def at(self, slot: int) -> Present:
+        """See `Roster`."""
+        return self._known.at(slot)
+
+    def service(self, meter: bytes) -> tuple[int, InService] | None:
+        """Whose meter [address] it is, by number, and when it is in service; None where the ledger has none such."""
+        return self._known.service.get(meter)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """All that ever were, by number."""
+        return self._known.members
+
+
+class _Known:
+    """What the store knows of the roster, until it changes."""
+
+    def __init__(self, store: Store, client: LedgerClient, community: Community) -> None:
+        self.store, self.client, self.community = store, client, community
+        self._standing = store.rows(tables.standing)
+        self._service = store.rows(tables.service)
+        self._mandates = store.rows(tables.mandates)
+        changes = {row.since for row in (*self._standing, *self._service, *self._mandates)}
+        changes |= {row.until for row in self._service if row.until}
+        self._changes = sorted(changes)
+        self._presents: dict[int, Present] = {}
+
+    def at(self, slot: int) -> Present:
+        place = bisect_right(self._changes, slot)
+        if place not in self._presents:
+            self._presents[place] = self._present(self._changes[place - 1] if place else -1)
+        return self._presents[place]
+
+    def _present(self, instant: int) -> Present:
+        standing = {row.member: row for row in self._standing if row.since <= instant}
+        mandates = {row.member: row for row in self._mandates if row.since <= instant}
+        meters = {
+            row.member: row.meter
+            for row in self._service
+            if row.since <= instant and (not row.until or instant < row.until)
+        }
+        own = [_own(mandates.get(number), standing[number].account) for number in range(len(standing))]
+        suspended = frozenset(number for number, row in standing.items() if not row.active)
+        in_service = [meters.get(number, NO_METER) for number in range(len(standing))]
+        return Present.of(own, in_service, self.community, self.client.domain, suspended)
+
+    @cached_property
+    def service(self) -> Mapping[bytes, tuple[int, InService]]:
+        """By address: whose meter it is and when it is in service."""
+        return {row.meter: (row.member, InService(row.meter, row.since, row.until or None)) for row in self._service}
+
+    @cached_property
+    def members(self) -> tuple[Member, ...]:
+        """All that ever were, by number."""
+        names = {bytes.fromhex(row.account): row for row in self.store.rows(tables.names)}
+        first = {row.member: row for row in reversed(self._standing)}
+        found = []
+        for number, row in sorted(first.items()):
+            name, files = names.get(row.account), self.community.members
+            if number < len(files) and name is None:
+                found.append(files[number])
+                continue
+            role, meter = Role(row.role), next((each.meter for each in self._service if each.member == number), None)
+            id_, bus = (name.id, name.bus or None) if name else (f"member-{number}", None)
+            found.append(Member(number, id_, None, bus=bus, wallet=row.account, meter=meter, role=role))
+        return tuple(found)
+
+
+def _own(row: Any, account: bytes) -> Signed[Mandate]:
+    """The mandate of an account; one that allows nothing where it gave none."""
+    if row is not None and row.account == account:
+        return rows.mandate_of(row)
+    return Signed(Mandate(account, bytes(20), "", 0, 0, 0, 0, 0, 0, 0), ZERO_HASH, b"")
+
+
+def _note(connection: Connection, event: Event, at: int) -> None:
+    """Keep what an event told at `at` [unix s]."""
+    told = event.arguments
+    match event.name:
+        case "MemberRegistered":
+            put(connection, tables.standing, (told["member"], at, told["role"], True, bytes(told["account"])))
+        case "StandingChanged" | "AccountReplaced":
+            last = rows.last_standing(connection, told["member"])
+            account = bytes(told["account"]) if event.name == "AccountReplaced" else last.account
+            active = told.get("active", bool(last.active))
+            put(connection, tables.standing, (told["member"], at, last.role, active, account))
+        case "MeterRegistered":
+            number = following(connection, tables.service, "number")
+            add(connection, tables.service, [(number, told["member"], at, 0, bytes(told["meter"]))])
+        case "MeterRevoked":
+            writing.end_service(connection, bytes(told["meter"]), at)

@@ -1,0 +1,200 @@
+"""The driver of a living exchange: orders, readings and plans come as they come; each event is brought when it is due.
+
+It is told the time and waits for nobody; what came is in the store before it is answered, so that a driver that was
+killed goes on where it was. What is still open it finds in the store, and nothing of the past is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from commonwatt.community.calendar import Slots
+from commonwatt.errors import DataError, RecordError
+from commonwatt.exchange import rows, tables, writing
+from commonwatt.exchange.enrolled import Enrolled
+from commonwatt.exchange.events import Correction, Event, GateClosure, SlotEnd
+from commonwatt.exchange.exchange import Exchange
+from commonwatt.exchange.founding import NO_METER
+from commonwatt.exchange.rules import Rules
+from commonwatt.exchange.states import Readings, Wishes
+from commonwatt.meter.protocol import STORED, Judgement, Known, SlotRules, judge
+from commonwatt.proof import hash_struct
+from commonwatt.records import BUY, Order, Reading, Receipt, Signed
+from commonwatt.units import MAX_ORDER_WH, IntArray
+
+_DAY: Final = 86_400
+_MOST_SLOTS: Final = 2_000
+"""Slots of which it is in memory what has come for them; a day's backlog and more."""
+
+
+class Live:
+    """One exchange, as time goes on.
+
+    rules_at : the rules of the days around a time [unix s], with every event that may still be open then; of whom they
+        have as members does not matter
+    wait : how long after its end a slot waits for readings [s]; it ends at once when all are there
+    trouble : why there are no rules for the days that come; empty when there are
+    """
+
+    def __init__(self, exchange: Exchange, roster: Enrolled, rules_at: Callable[[int], Rules], wait: int) -> None:
+        self.exchange, self.roster, self.rules_at, self.wait = exchange, roster, rules_at, wait
+        self.store, rules, self.trouble = exchange.store, exchange.rules, ""
+        seconds, corrections = rules.period.seconds, rules.community.ledger.corrections
+        self.slots = SlotRules(seconds, rules.period.start % seconds, corrections)
+        self._came: dict[int, dict[int, list[Known]]] = {}
+        exchange.under(rules.with_members(roster.members))
+        self._late = set(rows.slots_waiting(self.store, exchange.now - seconds - corrections))
+
+    # What comes in
+
+    def orders(self, signed: Iterable[Signed[Order]], now: int) -> list[tuple[Signed[Receipt], ...] | RecordError]:
+        """Orders that arrive at `now` [unix s]; as `Exchange.accept_all`."""
+        return self.exchange.accept_all(signed, now)
+
+    def plan(self, member: int, nets: Mapping[int, int]) -> None:
+        """What a member plans to take through its meter, by slot [Wh], positive = into the home.
+
+        Raises RecordError when that is more than a slot can count, or when a slot's gate has closed; then nothing of it
+        is kept.
+        """
+        for slot, net in nets.items():
+            if abs(net) > MAX_ORDER_WH:
+                raise RecordError(
+                    f"The plan for slot {slot} has {net} Wh, the most that can be counted is {MAX_ORDER_WH}."
+                )
+            if not self.exchange.open_at(slot):
+                raise RecordError(f"No gate is open for slot {slot}.")
+        with self.store.transaction() as connection:
+            writing.write_planned(connection, member, nets)
+
+    def readings(self, signed: Sequence[Signed[Reading]], now: int) -> list[Judgement]:
+        """Readings that arrive at `now` [unix s], in any order: what becomes of each.
+
+        Those that are stored are in the store by then.
+        """
+        judgements, believed = list[Judgement](), list[tuple[int, Signed[Reading]]]()
+        for each in signed:
+            member, service = self.roster.service(each.record.meter) or (-1, None)
+            known = self._known(each.record.slot).get(member, [])
+            found = judge(self.exchange.domain, known, each, now, service, self.slots)
+            judgements.append(found)
+            if found.status == STORED:
+                own = replace(each, hash=hash_struct(each.record))
+                self._known(each.record.slot).setdefault(member, []).append(Known(own.record.sequence, own.hash))
+                believed.append((member, own))
+        try:
+            with self.store.transaction() as connection:
+                writing.write_readings(connection, believed, now)
+        except BaseException:
+            self._came.clear()  # nothing of them is stored
+            raise
+        ended = self._ended_before
+        self._late |= {each.record.slot for _, each in believed if each.record.slot < ended}
+        return judgements
+
+    def _known(self, slot: int) -> dict[int, list[Known]]:
+        """What has come for a slot, by member."""
+        if slot not in self._came:
+            if len(self._came) >= _MOST_SLOTS:
+                self._came.pop(min(self._came))
+            found: dict[int, list[Known]] = {}
+            for member, sequence, hash_ in self.store.columns(
+                tables.readings, ("member", "sequence", "hash"), slot=slot
+            ):
+                found.setdefault(member, []).append(Known(sequence, hash_))
+            self._came[slot] = found
+        return self._came[slot]
+
+    # As time goes on
+
+    def advance(self, now: int) -> list[Event | Correction]:
+        """Everything that is due at `now` [unix s], in the order of time. Returns what was done."""
+        if self.roster.follow() or now >= self.exchange.rules.period.end - _DAY:
+            self._roll(now)
+        done: list[Event | Correction] = []
+        while (event := self._due(now)) is not None:
+            if isinstance(event, GateClosure):
+                self._close(event)
+            else:
+                self._end(event)
+            done.append(event)
+        return done + self._correct(now)
+
+    def _roll(self, now: int) -> None:
+        """Go on to the rules of the days that come, as far as their prices are known."""
+        try:
+            self.exchange.under(self.rules_at(now).with_members(self.roster.members))
+        except DataError as error:
+            self.trouble = str(error)
+        else:
+            self.trouble = ""
+
+    def _due(self, now: int) -> Event | None:
+        gate, end = self.exchange.next_gate, self.exchange.next_end
+        if gate and gate.at <= now and not (end and end.at <= gate.at and self._whole(end)):
+            return replace(gate, at=now)
+        if end and end.at <= now and end.slot in self.exchange.committed and self._may_end(end, now):
+            return replace(end, at=now)
+        return None
+
+    def _may_end(self, end: SlotEnd, now: int) -> bool:
+        return now >= end.at + self.wait or self._whole(end)
+
+    def _whole(self, end: SlotEnd) -> bool:
+        """Whether all readings of a slot have come."""
+        return self.missing(end.slot) == frozenset() and end.slot in self.exchange.committed
+
+    def missing(self, slot: int) -> frozenset[int]:
+        """The members with a meter of which no reading has come for a slot."""
+        expected = {member for member, meter in enumerate(self.exchange.meters_of(slot)) if meter != NO_METER}
+        return frozenset(expected - self._known(slot).keys())
+
+    def _close(self, closure: GateClosure) -> None:
+        slots = closure.ahead
+        none = tuple(() for _ in range(slots.count))
+        self.exchange.close_gate(closure, Wishes((), none, self._planned(slots), ()))
+
+    def _planned(self, slots: Slots) -> IntArray:
+        """What goes through the meters, as members said, else as they ordered, shape (members, slots) [Wh]."""
+        members = self.exchange.members_of(slots.start) if slots.count else 0
+        ordered = np.zeros((members, slots.count), dtype=np.int64)
+        for place, slot in enumerate(slots.starts.tolist()):
+            accepted = self.exchange.accepted.get(slot)
+            for (member, side), which in accepted.last.items() if accepted else ():
+                wh = accepted.signed[which].record.wh if accepted else 0
+                ordered[member, place] += wh if side == BUY else -wh
+        net, said = rows.read_planned(self.store, slots, members)
+        return np.where(said > 0, net, ordered)
+
+    def _end(self, end: SlotEnd) -> None:
+        self.exchange.end_slot(end, self._readings(end.slot))
+
+    def _readings(self, slot: int) -> Readings:
+        """What waits to be counted of a slot."""
+        meters = self.exchange.meters_of(slot)
+        came = rows.read_waiting(self.store, slot, meters)
+        signed = tuple(came.get(member) for member in range(len(meters)))
+        return Readings(np.zeros(len(meters), dtype=np.int64), signed)
+
+    @property
+    def _ended_before(self) -> int:
+        end = self.exchange.next_end
+        return end.slot if end else self.exchange.rules.period.end
+
+    def _correct(self, now: int) -> list[Event | Correction]:
+        """Settle anew what can be, with the readings that came after its end."""
+        done: list[Event | Correction] = []
+        for slot in sorted(self._late):
+            correction = Correction(now, slot)
+            if now > slot + self.slots.seconds + self.slots.corrections:
+                self._late.discard(slot)
+            elif not self.exchange.obstacle(correction):
+                readings = self._readings(slot)
+                if not any(readings.signed) or self.exchange.correct(correction, readings):
+                    self._late.discard(slot)
+                    done += [correction] if any(readings.signed) else []
+        return done

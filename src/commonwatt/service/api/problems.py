@@ -1,0 +1,73 @@
+"""What went wrong, as `application/problem+json` says it. Source: RFC 9457."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from commonwatt.errors import CommonwattError, RecordError, StoreError
+from commonwatt.plain import plain
+
+MEDIA_TYPE: Final = "application/problem+json"
+_UNAVAILABLE: Final = 503
+
+
+class Problem(BaseModel):
+    """title : of the status; detail : one sentence that a person can act on"""
+
+    title: str
+    status: int
+    detail: str
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What an operation documents of its errors."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status in statuses
+    }
+
+
+def problem(status: int, detail: str) -> JSONResponse:
+    """The answer."""
+    told = Problem(title=HTTPStatus(status).phrase, status=status, detail=plain(detail))
+    return JSONResponse(told.model_dump(), status, media_type=MEDIA_TYPE)
+
+
+def handle(app: FastAPI) -> None:
+    """Have every error of the app answered so."""
+
+    async def http(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101
+        answer = problem(error.status_code, str(error.detail))
+        answer.headers.update(error.headers or {})
+        return answer
+
+    async def invalid(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)  # noqa: S101
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        return problem(422, f"{where}: {first['msg']}.")
+
+    async def ours(_: Request, error: Exception) -> JSONResponse:
+        status = 422 if isinstance(error, RecordError) else _UNAVAILABLE if isinstance(error, StoreError) else 500
+        return problem(status, str(error))
+
+    described = app.openapi
+
+    def with_problem() -> dict[str, Any]:
+        schema = described()
+        schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
+        return schema
+
+    app.openapi = with_problem  # type: ignore[method-assign]
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(CommonwattError, ours)

@@ -1,0 +1,224 @@
+"""A living community grows: the roster of a slot is the ledger's at its beginning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from exchange_cases import COMMUNITY, begin, exchange_of, homes_of, short_days
+
+from commonwatt.community.roles import Role
+from commonwatt.community.wording import mandate_text
+from commonwatt.errors import RecordError, SequenceError, SignatureError
+from commonwatt.exchange.enrolled import Enrolled
+from commonwatt.exchange.events import GateClosure, SlotEnd
+from commonwatt.exchange.excerpt import excerpt
+from commonwatt.exchange.exchange import Exchange
+from commonwatt.exchange.founding import NO_METER
+from commonwatt.exchange.live import Live
+from commonwatt.exchange.outbox import signatures
+from commonwatt.exchange.states import Posted
+from commonwatt.ledger.client.community import CommunityClient
+from commonwatt.ledger.client.settlement import Enrolment
+from commonwatt.member.challenge import chain_of
+from commonwatt.member.faults import faults
+from commonwatt.meter import SimulatedMeter
+from commonwatt.meter.protocol import REFUSED, STORED
+from commonwatt.proof import Key, sign, sign_basket
+from commonwatt.records import SELL, Mandate, Order, Reading, Signed
+from commonwatt.simulation.simulation import Simulation
+
+WALLET, AGENT, METER, OTHER = (Key.derive(b"newcomer", role) for role in ("wallet", "agent", "meter", "other meter"))
+HOUR, NEW = 3600, 5
+
+
+class Growing:
+    """Five homes that are silent and order nothing, and who joins them."""
+
+    def __init__(self, folder: Path) -> None:
+        with short_days():
+            self.simulation: Simulation = begin(folder, COMMUNITY.replace('gate = "12:00"', 'gate = "1h"'))
+        founded = exchange_of(self.simulation)
+        self.client, self.rules, self.homes = founded.client, founded.rules, homes_of(self.simulation)
+        self.roster = Enrolled(founded.store, founded.client, founded.rules.community)
+        self.roster.follow()
+        self.exchange = Exchange(founded.rules, founded.store, founded.client, founded.outbox.quorum, self.roster)
+        self.live = Live(self.exchange, self.roster, lambda _: founded.rules, wait=60)
+        self.community = CommunityClient(founded.client)
+        self.starts = founded.rules.period.starts.tolist()
+
+    def enrol(self, at: int) -> None:
+        self.roster.name(WALLET.address, "newcomer", "Bus 7")
+        self.community.register(Enrolment(WALLET.address, Role.PROSUMER, METER.address), at=at)
+        quorum = self.exchange.outbox.quorum
+        issued = signatures(self.client.token_domain, self.client.issue(1_000_000), quorum)
+        self.client.deposit_for([NEW], [1_000_000], at=at, signatures=issued)
+        self.live.advance(at)
+
+    def mandate(self, key: Key = WALLET, **changes: int) -> Signed[Mandate]:
+        community = self.rules.community
+        record = Mandate(
+            WALLET.address, AGENT.address, "", 250_000, 90_000, 5_000, 5_000, self.starts[0] - 86_400,
+            self.starts[-1] + 86_400, 1,
+        )  # fmt: skip
+        record = replace(record, **changes)  # type: ignore[arg-type]
+        words = community.currency, community.timezone, community.slot_seconds, community.unit
+        return sign(self.client.domain, replace(record, text=mandate_text(record, *words)), key)
+
+    def sells(self, slot: int, wh: int = 1_000) -> Signed[Order]:
+        order = Order(WALLET.address, "", SELL, wh, 100_000, slot, slot, 7)
+        return sign_basket(self.client.domain, [order], AGENT)[0]
+
+    def reads(self, slot: int, wh_out: int, number: int, key: Key = METER) -> Signed[Reading]:
+        return SimulatedMeter(key, self.client.domain).read(slot, 0, wh_out, number)
+
+    def everybody(self, slot: int) -> list[Signed[Reading]]:
+        """What the five counted: each used 700 Wh."""
+        return [meter.read(slot, 700, 0, self.rules.place(slot) + 1) for meter in self.homes.meters.values()]
+
+
+@pytest.fixture
+def growing(tmp_path: Path) -> Iterator[Growing]:
+    found = Growing(tmp_path)
+    yield found
+    found.simulation.close()
+
+
+def test_who_joins_trades_from_its_first_slot_on_and_has_a_statement(growing: Growing) -> None:
+    first, second, third = growing.starts[:3]
+    live, exchange = growing.live, growing.exchange
+    for now in (first - HOUR, first):
+        live.advance(now)
+    growing.enrol(first + 60)  # in the midst of the first slot
+    assert [len(growing.roster.at(slot).mandates) for slot in (first, second)] == [5, 6]
+    growing.roster.file(growing.mandate(), second)
+    (receipt,) = live.orders([growing.sells(second)], first + 120)[0:1]
+    assert isinstance(receipt, RecordError)  # its gate closed with the beginning of the first slot
+    (receipt,) = live.orders([growing.sells(third)], first + 120)
+    assert not isinstance(receipt, RecordError)
+    for slot in (first, second, third):
+        own = [growing.reads(slot, 1_000, 1)]
+        said = live.readings([*growing.everybody(slot), *own], slot + HOUR)
+        assert [each.status for each in said][:5] == [STORED] * 5
+        assert said[5].status == (REFUSED if slot == first else STORED)
+        live.advance(slot + HOUR)
+    posts = [exchange.recalled(slot, 0) for slot in (first, second, third)]
+    assert [len(posted.statements) for posted in posts] == [5, 6, 6]
+    # Nobody had ordered from it for the second slot, so that it shared in the pool alone, and in the third as well.
+    statements = [posted.statements[NEW] for posted in posts[1:]]
+    assert all(statement and statement.bought == 0 and statement.money > 0 for statement in statements)
+    # Later, one of the five has no money left for its share.
+    assert [statement.sold == 1_000 for statement in statements if statement] == [True, False]
+    exchange.outbox.finalise_due()
+    assert int(growing.client.balances()[NEW]) > 1_000_000
+    for posted in posts:
+        for member in range(6):
+            assert looked(growing, posted, member) == []
+
+
+def looked(growing: Growing, posted: Posted, member: int) -> list[str]:
+    client = growing.client
+    mandate = growing.exchange.mandates[member]
+    shown = excerpt(posted, member, mandate, client)
+    line, proof = shown["content"]["slots"][0], shown["proofs"][str(posted.post.slot)]
+    chain = replace(chain_of(posted.post, member, client), deltas=posted.deltas)
+    return [each.function for each in faults(line, proof, member, mandate, chain, posted.post)]
+
+
+def test_who_is_suspended_neither_orders_nor_shares(growing: Growing) -> None:
+    first, second = growing.starts[:2]
+    growing.enrol(first - 2 * HOUR)
+    growing.roster.file(growing.mandate(), first)
+    growing.live.advance(first - HOUR)
+    standing = growing.community.standing(NEW, active=False)
+    operator = growing.homes.keys.operator
+    signed = signatures(growing.community.domain, standing, growing.exchange.outbox.quorum)
+    growing.community.set_standing(operator, standing, signed, at=first - 60)
+    growing.live.advance(first - 30)
+    (refused,) = growing.live.orders([growing.sells(second)], first - 20)
+    assert "not known here" in str(refused)
+    growing.live.readings([*growing.everybody(first), growing.reads(first, 1_000, 1)], first + HOUR)
+    growing.live.advance(first + HOUR)
+    statement = growing.exchange.recalled(first, 0).statements[NEW]
+    assert statement
+    assert (statement.sold, statement.money) == (0, 0)
+
+
+def test_a_meter_counts_for_the_slots_that_begin_while_it_serves(growing: Growing) -> None:
+    first, second, third = growing.starts[:3]
+    growing.enrol(first - 2 * HOUR)
+    growing.roster.file(growing.mandate(), first)
+    operator = growing.homes.keys.operator
+    growing.community.revoke_meter(operator, METER.address, at=second + 600)
+    growing.community.register_meter(operator, NEW, OTHER.address, at=second + 800)
+    growing.community.accept_meter(WALLET, OTHER.address, at=second + 900)
+    growing.live.advance(second + 1000)
+    meters = [growing.exchange.meters_of(slot)[NEW] for slot in (first, second, third)]
+    assert meters == [METER.address, METER.address, OTHER.address]
+    late = third + HOUR
+    said = growing.live.readings(
+        [
+            growing.reads(first, 10, 1), growing.reads(second, 10, 2), growing.reads(third, 10, 3),
+            growing.reads(second, 10, 1, OTHER), growing.reads(third, 10, 2, OTHER),
+        ],
+        late,
+    )  # fmt: skip
+    assert [each.status for each in said] == [STORED, STORED, REFUSED, REFUSED, STORED]
+    assert "was taken out of service" in said[2].why
+    assert "is in service since" in said[3].why
+
+
+def test_a_member_without_a_mandate_is_stated_and_trades_nothing(growing: Growing) -> None:
+    first = growing.starts[0]
+    growing.enrol(first - 2 * HOUR)
+    for now in (first - HOUR, first):
+        growing.live.advance(now)
+    (refused,) = growing.live.orders([growing.sells(growing.starts[2])], first + 60)
+    assert "not known here" in str(refused)
+    for number, readings in enumerate(([], [growing.reads(growing.starts[1], 1_000, 1)])):
+        slot = growing.starts[number]
+        growing.live.readings([*growing.everybody(slot), *readings], slot + HOUR)
+        growing.live.advance(slot + HOUR + 61)
+        posted = growing.exchange.recalled(slot, 0)
+        statement = posted.statements[NEW]
+        assert statement
+        assert (statement.bought, statement.sold, statement.money) == (0, 0, 0)
+        assert looked(growing, posted, NEW) == []
+
+
+def test_mandates_that_cannot_be_are_refused_and_a_newer_one_takes_the_place(growing: Growing) -> None:
+    first, second = growing.starts[:2]
+    with pytest.raises(RecordError, match="not registered here"):
+        growing.roster.file(growing.mandate(), first)
+    growing.enrol(first - 2 * HOUR)
+    with pytest.raises(SignatureError):
+        growing.roster.file(growing.mandate(AGENT), first)
+    growing.roster.file(growing.mandate(), first)
+    with pytest.raises(SequenceError, match="nonce 1 is not above 1"):
+        growing.roster.file(growing.mandate(sell_wh=9), second)
+    growing.roster.file(growing.mandate(sell_wh=9, nonce=2), second)
+    limits = [growing.exchange.limits_of(slot).sell_wh[NEW] for slot in (first, second)]
+    assert limits == [5_000, 9]
+
+
+def test_names_are_kept_and_everything_is_there_after_a_restart(growing: Growing) -> None:
+    first = growing.starts[0]
+    growing.enrol(first - 2 * HOUR)
+    growing.roster.file(growing.mandate(), first)
+    again = Enrolled(growing.exchange.store, growing.client, growing.rules.community)
+    assert not again.follow()
+    one, other = growing.roster.at(first), again.at(first)
+    assert (one.mandates, one.meters) == (other.mandates, other.meters)
+    assert [member.id for member in again.members][:NEW] == [each.id for each in growing.rules.community.members]
+    own = again.members[NEW]
+    assert (own.id, own.bus, own.wallet, own.meter, own.role) == (
+        "newcomer", "Bus 7", WALLET.address, METER.address, Role.PROSUMER,
+    )  # fmt: skip
+    assert again.at(first - 3 * HOUR).meters[NEW:] == ()
+    assert NO_METER not in one.meters
+    assert np.array_equal(one.limits.buy_wh, other.limits.buy_wh)
+    assert isinstance(growing.exchange.next_gate, GateClosure)
+    assert isinstance(growing.exchange.next_end, SlotEnd)
