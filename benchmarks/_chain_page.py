@@ -23,8 +23,13 @@ def main() -> None:
 
 def blocks() -> dict[str, str]:
     """What stands between the pages' markers, by name."""
-    network, rpc = read("network"), read("rpc")
-    return {"network": rates(network), "latecomer": latecomer(network["catching_up"]), "receipts": receipts(rpc)}
+    network, rpc, process = read("network"), read("rpc"), read("chain_process")
+    return {
+        "network": rates(network),
+        "latecomer": latecomer(network["catching_up"]),
+        "receipts": receipts(rpc),
+        "own": own(process),
+    }
 
 
 def read(name: str) -> Figures:
@@ -66,6 +71,18 @@ def receipts(found: Figures) -> str:
         case = found[name]
         lines.append(f"| {what} | {grouped(case['transfers'])} | {case['p50_ms']:.0f} | {case['p99_ms']:.0f} |\n")
     return "".join([*lines, f"\n{found['date'][:10]}, {where(found)}.\n"])
+
+
+def own(found: Figures) -> str:
+    """What the chain of one machine takes."""
+    idle, lines = found["idle"], ["| CPU seconds of the chain | founding | a slot posted and final | of a backlog |\n"]
+    lines.append("| --- | ---: | ---: | ---: |\n")
+    for case in found["settlements"]:
+        taken = (case[name]["chain_cpu"] for name in ("founding", "posted_and_final", "posted_and_final_in_a_backlog"))
+        lines.append(f"| {grouped(case['members'])} members | {' | '.join(f'{each:.2g}' for each in taken)} |\n")
+    told = f"Idle it takes {idle['percent_of_a_core']:.2g} % of a core and {idle['memory_mb']} MB"
+    grown = f"its file grows by {idle['bytes_grown']} bytes"
+    return "".join([*lines, f"\n{told}; {grown}.\n{found['date'][:10]}, {where(found)}.\n"])
 
 
 def where(found: Figures) -> str:

@@ -13,6 +13,7 @@ CommonwattError
 │   ├── NodeError          a node cannot be reached or does not answer as it should; carries its URL
 │   ├── Reverted           a contract reverted; carries the custom error's name
 │   └── NotAdopted         the members adopted another charter; carries slot and digests
+├── ChildError             a process of the service's own does not answer; carries its name
 ├── BrokerError            the meters' broker cannot be reached, or does not do what it is told; carries its place
 ├── MeterError             a meter answers, and not as its settings say; carries where it was asked
 ├── StoreError             the exchange's own file, or what a member's commands remember, cannot be used
@@ -166,6 +167,16 @@ class NotAdopted(LedgerError):
             f"From {when} on the members adopted the charter 0x{adopted.hex()}, not the file 0x{charter.hex()}: have "
             "them vote on it, or go by theirs."
         )
+
+
+class ChildError(CommonwattError):
+    """A process that the service starts for itself does not answer. `name` is what it is called."""
+
+    exit_code = 12
+
+    def __init__(self, name: str, sentence: str) -> None:
+        self.name = name
+        super().__init__(sentence)
 
 
 class BrokerError(CommonwattError):

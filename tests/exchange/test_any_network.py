@@ -90,7 +90,7 @@ def on(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Network]]:
         made: list[Network] = []
 
         def open_node(
-            _ledger: str, _path: Path | None, _community: object, operator: bytes, at: int, _held: object
+            _ledger: str, _path: Path | None, _community: object, operator: bytes, at: int, _held: object, **_: bool
         ) -> Any:
             genesis = Genesis(77, {operator: 10**24}, at, gas_limit=100_000_000, extra_data=b"day")
             made.append(Network(**ENGINES[kind], genesis=genesis, now=at))

@@ -15,7 +15,7 @@ class AtOnce:
     """
 
     peers = 0
-    syncing = None
+    syncing = next_time = None
 
     def __init__(self, chain: EmbeddedChain, clock: Callable[[], float]) -> None:
         self.reader = chain

@@ -22,3 +22,6 @@ def test_the_numbers_to_reach_are_reached_in_the_results(page: ModuleType) -> No
     assert network["single_transaction_blocks_per_second"]["made"]["cpu"] >= 60
     assert network["catching_up"]["seconds"]["cpu"] <= 300
     assert rpc["transaction_to_receipt"]["p99_ms"] <= 250
+    process = page.read("chain_process")
+    assert all(case["posted_and_final"]["chain_cpu"] <= 0.6 for case in process["settlements"])
+    assert (process["idle"]["percent_of_a_core"] <= 1, process["idle"]["bytes_grown"]) == (True, 0)

@@ -10,7 +10,8 @@ from cyclopts import App, Parameter
 
 from commonwatt.cli.chain_queries import account, block, blocks, tx, utc
 from commonwatt.cli.options import Whole, addresses, one_address
-from commonwatt.errors import ConfigError, Finding, LedgerError
+from commonwatt.cli.solo import LAST_PORT, needs_http, run
+from commonwatt.errors import ConfigError, Finding
 from commonwatt.plain import many, plain
 
 if TYPE_CHECKING:
@@ -18,14 +19,13 @@ if TYPE_CHECKING:
 
 app = App(name="chain", help="The community's own chain: nodes, ways to agree, proof of a file.")
 
-for query in (blocks, block, tx, account):
-    app.command(query)
+for each in (blocks, block, tx, account, run):
+    app.command(each)
 
 Kind = Literal["poa", "pow", "pos"]
 Addresses = Annotated[list[str] | None, Parameter(negative="")]
 _HOST = "127.0.0.1"
 _MOST_CHAINS = 100
-_LAST_PORT = 65_535
 
 
 @app.command
@@ -199,7 +199,7 @@ def node(
     origin
         A page that may ask from a browser, such as https://example.org; repeatable.
     """
-    _needs_http()
+    needs_http()
     from commonwatt.ledger.keyfile import read_key
     from commonwatt.ledger.network.running import Setting, run
 
@@ -240,11 +240,11 @@ def serve(
     origin
         A page that may ask from a browser, such as http://localhost:5100; repeatable.
     """
-    _needs_http()
+    needs_http()
     from commonwatt.ledger.network.finished import serve as show
 
-    if not 0 <= port <= _LAST_PORT:
-        raise ConfigError("The request", [Finding("port", f"is from 0 to {_LAST_PORT}, not {port}")])
+    if not 0 <= port <= LAST_PORT:
+        raise ConfigError("The request", [Finding("port", f"is from 0 to {LAST_PORT}, not {port}")])
 
     def started(url: str, chain_id: int, head: Block) -> None:
         print(
@@ -278,7 +278,7 @@ def vote(url: str, *, key: Path, admit: str = "", remove: str = "", withdraw: st
     withdraw
         Address on which the node's vote is taken back, as long as it has not taken effect.
     """
-    _needs_http()
+    needs_http()
     from commonwatt.ledger.keyfile import read_key
     from commonwatt.ledger.network.running import ask_vote
 
@@ -302,7 +302,7 @@ def status(where: str) -> None:
         The node's file, or its URL such as http://127.0.0.1:8545.
     """
     if re.match(r"https?://", where):
-        _needs_http()
+        needs_http()
         from commonwatt.ledger.network.running import ask_status
 
         for name, value in ask_status(where).items():
@@ -355,21 +355,14 @@ def demo(*, consensus: Kind = "poa") -> None:
     consensus
         How the nodes agree.
     """
-    _needs_http()
+    needs_http()
     from commonwatt.ledger.network.demo import demo as show
 
     show(consensus, lambda line: print(line, flush=True))
 
 
-def _needs_http() -> None:
-    from importlib.util import find_spec
-
-    if not all(map(find_spec, ("httpx", "starlette", "uvicorn", "websockets"))):
-        raise LedgerError('A node needs further packages; install them with: pip install "commonwatt[node]"')
-
-
 def _endpoint(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > _LAST_PORT:
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > LAST_PORT:
         raise ConfigError("The request", [Finding("listen", f"is an address and a port, such as {_HOST}:8545")])
     return host.strip("[]"), int(port)

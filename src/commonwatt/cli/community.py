@@ -37,7 +37,7 @@ def show(*, contract: Contract, ledger: Ledger = LEDGER, key: ReaderKey = None, 
     with asking(contract, ledger, reader=read_key(key) if key else None) as community:
         who, holds, rules = governance(community.ledger), community.parameters, asdict(community.rules)
         members, devices, votes = community.members, community.devices, community.proposals
-        now = community.ledger.node.head.timestamp
+        now = community.ledger.node.now(community.ledger.node.head.timestamp)
     figures = {
         "operators": [_text(each) for each in who.operators],
         "threshold": holds.threshold,

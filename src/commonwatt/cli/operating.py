@@ -82,7 +82,8 @@ def acting(sent: Sent) -> Iterator[tuple[CommunityClient, Key, int]]:
 
     own = read_key(sent.key)
     with asking(sent.contract, sent.ledger, own) as community:
-        yield community, own, community.ledger.node.head.timestamp + 1
+        node = community.ledger.node
+        yield community, own, node.now(node.head.timestamp) + 1
 
 
 def signatures(community: CommunityClient, own: Key, record: Record, quorum: Quorum) -> list[bytes]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from commonwatt.community.calendar import Slots
-from commonwatt.errors import RecordError, SignatureError, StoreError
+from commonwatt.errors import LedgerError, RecordError, SignatureError, StoreError
 from commonwatt.exchange import admission, rows, steps, tables, writing
 from commonwatt.exchange.adopted import require_adopted
 from commonwatt.exchange.answers import receipt
@@ -101,6 +103,9 @@ class Exchange(Laboratory):
     def anchor(self, bills: bytes) -> None:
         """After the last event and correction: let the last windows pass, then fix the root of the period's bills."""
         self.outbox.finalise_due()
+        if until := self.outbox.open_until():
+            when = f"{datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M:%S} UTC"
+            raise LedgerError(f"A post can be objected to until {when}; bills are anchored when all posts are final.")
         period = Anchor(self.rules.period.start, self.rules.period.end, bills)
         self.outbox.anchor(period, self.now + 2)
 
@@ -278,8 +283,10 @@ class Exchange(Laboratory):
         seconds = self.rules.period.seconds
         gates = rows.read_gates(self.store, since)
         told += [(GateClosure(at, Slots(first, count, seconds)), None) for at, first, count in gates]
-        for event, message in sorted(told, key=lambda each: (each[0].at, isinstance(each[0], GateClosure))):
-            self.tell(event, message)
+        # Blocks of times that are named come out as before; else the backlog comes into one, as it is late already.
+        with nullcontext() if self.client.node.settable else self.outbox.together():
+            for event, message in sorted(told, key=lambda each: (each[0].at, isinstance(each[0], GateClosure))):
+                self.tell(event, message)
 
     def _untold(self) -> tuple[list[tuple[int, Outgoing]], int]:
         """The posts since the last one that is final, or since one before it that a demand still holds, with the time

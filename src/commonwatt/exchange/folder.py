@@ -12,9 +12,9 @@ from commonwatt.errors import StoreError
 from commonwatt.exchange.database import in_use, lock_of
 from commonwatt.exchange.files import lock, private
 from commonwatt.exchange.store import Store
+from commonwatt.ledger.opening import LEDGER_FILE
 
 EXCHANGE_FILE: Final = "exchange.sqlite"
-LEDGER_FILE: Final = "ledger.sqlite"
 _LOCK_FILE: Final = "run.lock"
 
 

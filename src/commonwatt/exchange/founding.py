@@ -13,22 +13,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from commonwatt.community.model import Community
-from commonwatt.errors import LedgerError, StoreError
+from commonwatt.errors import LedgerError, NodeError, StoreError
 from commonwatt.exchange import rows, writing
-from commonwatt.exchange.folder import LEDGER_FILE, refuse_half_a_run, remove
+from commonwatt.exchange.folder import refuse_half_a_run, remove
 from commonwatt.exchange.outbox import minted
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.store import VERSION, Store, set_values
-from commonwatt.proof import Domain, Key, keccak
+from commonwatt.ledger.opening import LEDGER_FILE
+from commonwatt.proof import Domain, Key, checksum_address, keccak
 from commonwatt.records import Acceptance, Mandate, Signed
 
 if TYPE_CHECKING:
-    from commonwatt.ledger.chain.embedded import EmbeddedChain
+    from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
     from commonwatt.ledger.client.settlement import LedgerClient
     from commonwatt.ledger.node import Node
     from commonwatt.ledger.remote import RemoteNode
 
 _OPERATOR_WEI: Final = 10**24
+_RESTARTS: Final = 120.0
+"""How long a node of the exchange's own is waited for, which somebody starts anew when it has ended [s]."""
 _ETHER: Final = ("ETH", "ETHER")
 _HEAD_START: Final = 3600
 """Between genesis and the first gate [s]: the community is created then."""
@@ -114,12 +117,17 @@ def open_ledger(
     quorum: Sequence[Key],
     operators: Sequence[bytes],
     parties: Sequence[Party],
+    *,
+    live: bool = False,
+    token: str = "",
 ) -> Founded:
     """The community's contracts on the node that `ledger` names; founded there if the store knows of none.
 
     ledger : "embedded", or the URL of a node
     quorum : keys of as many operators as must sign; the first one sends
     operators : addresses of all; parties : by member index
+    live : the driver goes by the clock that the node goes by, so that no time has to be set there
+    token : opens the operator's door of a node whose time is set
     """
     from commonwatt.ledger.client.settlement import Addresses, LedgerClient
 
@@ -130,7 +138,7 @@ def open_ledger(
         remove(path)
     genesis = int(values["genesis"])
     held = [bytes.fromhex(values.get(name, "")) for name in ("community_contract", "settlement", "token")]
-    node = open_node(ledger, path, rules.community, operator.address, genesis, held[1] or None)
+    node = open_node(ledger, path, rules.community, operator.address, genesis, held[1] or None, live=live, token=token)
     try:
         if held[1]:
             return Founded(node, LedgerClient(node, operator, Addresses(*held)), int(values["founded_at_block"]))
@@ -159,34 +167,53 @@ def enter(store: Store, founded: Founded, mandates: Sequence[Signed[Mandate]]) -
 
 
 def open_node(
-    ledger: str, path: Path | None, community: Community, operator: bytes, genesis: int, settlement: bytes | None
+    ledger: str,
+    path: Path | None,
+    community: Community,
+    operator: bytes,
+    genesis: int,
+    settlement: bytes | None,
+    *,
+    live: bool = False,
+    token: str = "",
 ) -> EmbeddedChain | RemoteNode:
     """The node that `ledger` names: "embedded", or a URL.
 
     path : of the embedded chain's file; None = in memory
     operator : address; genesis : when a new chain begins [unix s]
     settlement : the contract of a run that has begun; None = nothing is founded yet
+    live, token : as for `open_ledger`
     Raises LedgerError when the node cannot be used.
     """
     if ledger == "embedded":
         return open_chain(path, community, operator, genesis)
-    return _remote(ledger, community, operator, genesis, settlement)
+    return _remote(ledger, community, operator, genesis, settlement, live=live, token=token)
 
 
 def open_chain(path: Path | None, community: Community, operator: bytes, genesis_time: int) -> EmbeddedChain:
     """The community's embedded chain, created when `path` does not exist. genesis_time [unix s]."""
-    from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
+    from commonwatt.ledger.chain.embedded import EmbeddedChain
 
-    return EmbeddedChain(path, Genesis(chain_id(community), {operator: _needed_wei(community)}, genesis_time))
+    return EmbeddedChain(path, genesis_of(community, operator, genesis_time))
 
 
-def _remote(url: str, community: Community, operator: bytes, genesis: int, settlement: bytes | None) -> RemoteNode:
-    """A development node whose clock is set to the simulated one."""
+def genesis_of(community: Community, operator: bytes, time: int) -> Genesis:
+    """What the community's own chain begins with: all ether is the operator's [address]. time : of block 0 [unix s]"""
+    from commonwatt.ledger.chain.embedded import Genesis
+
+    return Genesis(chain_id(community), {operator: _needed_wei(community)}, time)
+
+
+def _remote(
+    url: str, community: Community, operator: bytes, genesis: int, settlement: bytes | None, *, live: bool, token: str
+) -> RemoteNode:
+    """A node whose clock is set to the simulated one, or whose clock the driver goes by."""
     from commonwatt.ledger.remote import RemoteNode
 
-    node = RemoteNode(url, depth=community.ledger.confirmations)
+    restarts = _RESTARTS if live or token else 0.0
+    node = RemoteNode(url, depth=community.ledger.confirmations, token=token, restarts=restarts)
     try:
-        if not node.settable:
+        if not node.settable and not live:
             raise LedgerError(
                 f"{url} goes by its own clock, so a simulated day cannot be settled there; a development node can "
                 f"follow the day: anvil --no-mining --timestamp {genesis}"
@@ -196,16 +223,31 @@ def _remote(url: str, community: Community, operator: bytes, genesis: int, settl
             if not node.code(settlement):
                 raise LedgerError(f"{url} does not hold this run's contracts; is it another chain, or begun anew?")
         else:
-            if (now := node.head.timestamp) > genesis + _FOUNDING:
+            if not live and (now := node.head.timestamp) > genesis + _FOUNDING:
                 raise LedgerError(
-                    f"The last block at {url} is of {datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M} UTC, after this "
-                    f"run begins; start the node anew: anvil --no-mining --timestamp {genesis}"
+                    f"The last block at {url} is of {datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M} UTC, after "
+                    f"this run begins; start the node anew: anvil --no-mining --timestamp {genesis}"
                 )
-            node.fund(operator, _needed_wei(community))
+            _fund(node, operator, _needed_wei(community))
     except BaseException:
         node.close()
         raise
     return node
+
+
+def _fund(node: RemoteNode, operator: bytes, wei: int) -> None:
+    """See to it that the operator [address] has what it needs to begin."""
+    if node.balance(operator) >= wei:
+        return
+    try:
+        node.fund(operator, wei)
+    except NodeError:
+        raise
+    except LedgerError:  # only a development node gives
+        raise LedgerError(
+            f"{checksum_address(operator)} needs {-(-wei // 10**18)} ether at {node.url} to found the community there; "
+            "send it some, or begin a chain of its own with: commonwatt chain run"
+        ) from None
 
 
 def _needed_wei(community: Community) -> int:

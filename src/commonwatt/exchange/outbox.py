@@ -7,9 +7,10 @@ crash the messages of the last event can all be sent again, and only those that 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from commonwatt.units import IntArray
 if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
     from commonwatt.ledger.client.terms import Posting
+
+_AT_ONCE: Final = 50
+"""Posts that are sent together; a node's pool holds no more than 64 transactions of one sender."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class Outbox:
     def __init__(self, client: LedgerClient, quorum: Sequence[Key], pending: Sequence[Outgoing] = ()) -> None:
         self.client, self.quorum = client, tuple(quorum)
         self.pending = list(pending)
+        self._held: list[tuple[Outgoing, int]] | None = None
+        """Posts that are sent together later, each with its time; None while each is sent at once."""
         self._first_due = 0
         """None of them can be applied before [unix s]; what holds a post only grows."""
 
@@ -97,30 +103,65 @@ class Outbox:
 
         Raises LedgerError when the chain holds another post under its key.
         """
-        key = (message.post.slot, message.post.revision)
-        posting = self.client.posted(*key)
-        if posting is None or self._expired(posting, at):
-            posting = None
-            self._send(message, at)
-        elif posting.digest != self.client.domain.digest(hash_struct(message.post)):
-            raise LedgerError(f"The chain holds another post of slot {key[0]} than the exchange's file.")
-        if posting is None or not posting.final:
+        if self._held is None:
+            self.pending += self._publish([message], at)
+        else:
+            self._held.append((message, at))
             self.pending.append(message)
 
-    def stake(self, at: int) -> None:
-        """What one more open post needs and is not there yet."""
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """A backlog: what is posted meanwhile is sent at the end, in as few blocks as it fits, and nothing is applied
+        before. Whoever is stopped in between sends it again, as after a crash."""
+        self._held = []
+        try:
+            yield
+        except BaseException:
+            self._held = None
+            raise
+        held, self._held = self._held, None
+        for first in range(0, len(held), _AT_ONCE):
+            messages, times = zip(*held[first : first + _AT_ONCE], strict=True)
+            waiting = self._publish(messages, max(times))
+            self.pending = [each for each in self.pending if each not in messages or each in waiting]
+        if held:
+            self.finalise_due(held[-1][1])
+
+    def _publish(self, messages: Sequence[Outgoing], at: int) -> list[Outgoing]:
+        """Send those of the posts that are not there; returns those that are not final."""
+        missing, waiting = list[Outgoing](), list[Outgoing]()
+        for message in messages:
+            posting = self.client.posted(message.post.slot, message.post.revision)
+            if posting is None or self._expired(posting, at):
+                missing.append(message)
+            elif posting.digest != self.client.domain.digest(hash_struct(message.post)):
+                raise LedgerError(f"The chain holds another post of slot {message.post.slot} than the exchange's file.")
+            elif posting.final:
+                continue
+            waiting.append(message)
+        if missing:
+            self._send(missing, at)
+        return waiting
+
+    def stake(self, at: int, more: int = 1) -> None:
+        """What so many more open posts need and is not there yet."""
         if bond := self.client.terms.bond:
             lanes, posts = self.client.bond_of(self.client.key.address)
-            if (missing := bond * (posts + 1) - lanes) > 0:
+            if (missing := bond * (posts + more) - lanes) > 0:
                 self.client.place_bond(missing, at=at, signatures=minted(self.client, missing, self.quorum))
 
     def finalise_due(self, at: int | None = None) -> None:
         """Apply every pending post whose window has passed at `at` [unix s], or all of them when `at` is None.
 
+        Where the chain goes by its own clock, that counts instead.
         Each is applied soon after its own window, however late it is now, because a post expires after its grace; one
         that a demand holds, when it no longer does. One that has expired is posted again. Of a backlog, as many as can
         be are applied in one block. One that was struck stays pending, and nothing is done about it.
         """
+        if self._held is not None:
+            return
+        if self.pending and not self.client.node.settable:
+            at = self.client.node.now(0)
         while self.pending and (at is None or self._first_due <= at):
             message = self.pending[0]
             posting = self.client.posted(message.post.slot, message.post.revision)
@@ -143,7 +184,7 @@ class Outbox:
             elif posting.final:
                 self.pending.pop(0)
             elif self._expired(posting, due):
-                self._send(message, due)
+                self._send([message], due)
             else:
                 self._finalise(due, due if at is None else min(at, due + self.client.terms.grace))
 
@@ -174,9 +215,24 @@ class Outbox:
         posting = self.client.posted(slot, revision)
         return self._due(posting) if posting and posting.final else None
 
-    def _send(self, message: Outgoing, at: int) -> None:
-        self.stake(at)
-        self.client.post(message.post, message.trades, message.deltas, message.signatures, at=at)
+    def open_until(self) -> int:
+        """When the last window of the posts that wait has passed [unix s]; 0 when none can become final any more."""
+        return max(map(self._waits, self.pending), default=0)
+
+    def _send(self, messages: Sequence[Outgoing], at: int) -> None:
+        self.stake(at, len(messages))
+        posts = [(each.post, each.trades, each.deltas, each.signatures) for each in messages]
+        if len(posts) == 1:
+            self.client.post(*posts[0], at=at)
+            return
+        try:
+            self.client.post_all(posts, at=at)
+        except Reverted:
+            # What keeps one of them back keeps no other.
+            for message in messages:
+                posting = self.client.posted(message.post.slot, message.post.revision)
+                if posting is None or self._expired(posting, at):
+                    self._send([message], at)
 
     def _due(self, posting: Posting) -> int:
         """From when a post can be applied [unix s]."""
@@ -189,7 +245,8 @@ class Outbox:
 
     def _expired(self, posting: Posting, at: int) -> bool:
         """Whether the block that comes next, at `at` [unix s] or later, is too late to apply a post."""
-        next_block = max(at, self.client.node.head.timestamp + 1)
+        node = self.client.node
+        next_block = max(node.now(at), node.head.timestamp + 1)
         return not posting.final and next_block > self._due(posting) + self.client.terms.grace
 
     def anchor(self, period: Anchor, at: int) -> None:

@@ -28,6 +28,12 @@ class AgreeingNodes:
         """See `Node`."""
         return self._same(lambda node: node.block(number), f"block {number}")
 
+    settable = False
+
+    def now(self, at: int) -> int:
+        """A time that none of them is before [unix s]."""
+        return min(node.now(at) for node in self._nodes.values())
+
     @property
     def tip(self) -> NoReturn:
         """Never: this is for questions."""

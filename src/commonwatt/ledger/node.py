@@ -12,6 +12,8 @@ from typing import Protocol
 from commonwatt.errors import LedgerError
 
 ZERO_ADDRESS = bytes(20)
+ON_DEMAND, SETTABLE = "/on-demand", "/settable"
+"""How a node of this program ends its name: where a block comes when a transaction waits, and when it is told to."""
 
 
 class CallReverted(LedgerError):
@@ -94,6 +96,13 @@ class Node(Protocol):
         """The last block."""
 
     @property
+    def settable(self) -> bool:
+        """Whether blocks get the time that `confirm` is given; otherwise the chain goes by its own clock."""
+
+    def now(self, at: int) -> int:
+        """What time it is on the chain [unix s]: `at` where it is settable, else one that no later block is before."""
+
+    @property
     def tip(self) -> int:
         """What the chain's validators want above the base fee [wei per gas]."""
 
@@ -109,8 +118,8 @@ class Node(Protocol):
     def confirm(self, transactions: Sequence[bytes], timestamp: int) -> tuple[Receipt, ...]:
         """Receipts of submitted transactions, once they are in a block.
 
-        The embedded chain seals a block at `timestamp`, or one second after its head when that is later; a
-        remote node waits for its validators, whose clock counts.
+        A settable chain seals a block at `timestamp`, or one second after its head when that is later; others are
+        waited for, and their clock counts.
         """
 
     def receipt(self, transaction: bytes) -> Receipt | None:

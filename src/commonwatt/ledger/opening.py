@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.node import Node
 from commonwatt.proof.keys import Key
 
+LEDGER_FILE: Final = "ledger.sqlite"
+"""The name of a chain's file in the folder of a run, or of a chain of one machine."""
 _PORTS = {"http": 80, "https": 443}
 
 

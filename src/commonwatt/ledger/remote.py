@@ -1,7 +1,8 @@
 """Any Ethereum node by its URL, asked over JSON-RPC (the execution API, https://ethereum.github.io/execution-apis/).
 
-A remote node goes by its own clock. A development node (anvil) whose mining is switched off lets its clock be set, so
-that a day can be simulated on it: there `confirm` mines blocks from the time on that it is given.
+A remote node goes by its own clock. A development node (anvil) whose mining is switched off lets its clock be set, as
+does the operator's door of `network.solo`, so that a day can be simulated there: `confirm` then mines blocks from the
+time on that it is given. Where blocks come on demand the head may be old, so code runs as in a block that came now.
 A transaction that the node has lost is sent again; the same bytes take effect once, however often they are sent.
 """
 
@@ -10,7 +11,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -18,9 +18,8 @@ from typing import Any, TypeVar
 from commonwatt.errors import LedgerError, NodeError
 from commonwatt.ledger import answers
 from commonwatt.ledger.answers import data, perhaps, quantity
-from commonwatt.ledger.certificates import needed
-from commonwatt.ledger.node import ZERO_ADDRESS, Block, CallReverted, Log, Receipt, Transaction
-from commonwatt.ledger.readers import HEADER, signed_header
+from commonwatt.ledger.asking import Asking
+from commonwatt.ledger.node import ON_DEMAND, SETTABLE, ZERO_ADDRESS, Block, CallReverted, Log, Receipt, Transaction
 from commonwatt.plain import plain
 from commonwatt.proof.keccak import keccak
 from commonwatt.proof.keys import Key
@@ -37,16 +36,14 @@ _MOST_BLOCKS = 500_000_000
 _BATCH = 100
 _LONGEST = 1 << 26
 """Bytes of an answer."""
-_SLOWEST = 10
-"""Time-outs that an answer may take from its first byte to its last."""
 _MESSAGE = 300
 """Letters of a node's reason for a refusal that are shown."""
 _MOST_TIP = 30 * 10**9
 """Wei per gas that are paid above the base fee at most, whatever a node suggests."""
-_NOT_A_READER = 401
-"""The status of an answer to somebody whom a node does not answer."""
 _REVERTED = 3
 """The error code of a call that reverted."""
+_CLOCK = "0x425f5260205ff3"
+"""Code that gives back its block's time."""
 
 
 class RemoteNode:
@@ -56,6 +53,8 @@ class RemoteNode:
     depth : blocks on top of that block before it counts; what it held may otherwise still be reorganised away
     timeout : of one request [s]
     reader : signs each request, for a node that answers those only whom it knows
+    token : opens the operator's door of a node whose time is set
+    restarts : how long a node that does not answer is tried again, as one's own that is started anew [s]
     sleep : how the time between two looks is spent, `time.sleep` unless told otherwise
     """
 
@@ -67,14 +66,12 @@ class RemoteNode:
         depth: int = 0,
         timeout: float = 10.0,
         reader: Key | None = None,
+        token: str = "",
+        restarts: float = 0.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        import httpx
-
         self.url, self.patience, self.depth, self._sleep = url, patience, depth, sleep
-        self._timeout, self._reader = timeout, reader
-        # Not compressed, so that what is read is as long as what arrives.
-        self._http = httpx.Client(timeout=timeout, headers={"accept-encoding": "identity"}, verify=needed(url))
+        self._asking = Asking(url, timeout, reader, token, restarts, sleep)
         # A signature is taken once: no two requests of a key are the same, not those of two processes either.
         self._ids = itertools.count(time.time_ns() // 1000)
         self._sent: dict[bytes, bytes] = {}
@@ -82,7 +79,7 @@ class RemoteNode:
 
     def close(self) -> None:
         """Close the connection."""
-        self._http.close()
+        self._asking.close()
 
     @cached_property
     def chain_id(self) -> int:
@@ -90,11 +87,29 @@ class RemoteNode:
         return self._read(quantity, "eth_chainId")
 
     @cached_property
+    def _version(self) -> str:
+        return str(self._ask("web3_clientVersion"))
+
+    @cached_property
     def settable(self) -> bool:
-        """Whether this is a development node whose blocks are mined on command, at the time that they are given."""
-        if not str(self._ask("web3_clientVersion")).startswith("anvil/"):
-            return False
+        """Whether this is a node whose blocks are mined on command, at the time that they are given."""
+        if not self._version.startswith("anvil/"):
+            return self._version.endswith(SETTABLE)
         return not self._ask("anvil_getAutomine") and not self._ask("anvil_getIntervalMining")
+
+    @property
+    def _late(self) -> str:
+        """The block at whose time code runs: that which comes next where the head may be old."""
+        return "pending" if self._version.endswith((ON_DEMAND, SETTABLE)) else "latest"
+
+    def now(self, at: int) -> int:
+        """`at` where the clock can be set; else the time of the head, or of the next block on demand [unix s]."""
+        if self.settable:
+            return at
+        head = self.head.timestamp
+        if self._late == "latest":
+            return head
+        return max(head, self._read(lambda given: quantity(given, 64), "eth_call", {"data": _CLOCK}, "pending"))
 
     def fund(self, account: bytes, wei: int) -> None:
         """Give an account ether, which only a development node does."""
@@ -204,7 +219,7 @@ class RemoteNode:
     def call(self, to: bytes, data: bytes, sender: bytes = ZERO_ADDRESS) -> bytes:
         """Run a view of a contract on the head's state. Raises CallReverted with the contract's data."""
         question = {"from": _hex(sender), "to": _hex(to), "data": _hex(data)}
-        return self._read(answers.data, "eth_call", question, "latest")
+        return self._read(answers.data, "eth_call", question, self._late)
 
     def nonce(self, address: bytes) -> int:
         """Number of the account's next transaction, queued ones counted."""
@@ -312,28 +327,13 @@ class RemoteNode:
             for method, parameters in calls
         ]
         try:
-            given = strict_json.loads(self._post(asked if len(asked) > 1 else asked[0]), _LONGEST, fractions=True)
+            answer = self._asking.post(asked if len(asked) > 1 else asked[0])
+            given = strict_json.loads(answer, _LONGEST, fractions=True)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             reason = plain(error, _MESSAGE).removesuffix(".") or type(error).__name__
             raise NodeError(self.url, f"The node at {self.url} cannot be asked: {reason}.") from None
         several = given if isinstance(given, list) else [given]
         return [self._result(several, call) for call in asked]
-
-    def _post(self, body: object) -> bytes:
-        """The bytes of the answer. Raises ValueError when they are too many, or come too slowly."""
-        found, end = bytearray(), time.monotonic() + _SLOWEST * self._timeout
-        request = self._http.build_request("POST", self.url, json=body)
-        if self._reader:
-            host = request.headers["host"]
-            request.headers[HEADER] = signed_header(self._reader, host, request.content, int(time.time()))
-        with closing(self._http.send(request, stream=True)) as response:
-            for part in response.iter_raw():
-                found += part
-                if len(found) > _LONGEST or time.monotonic() > end:
-                    raise ValueError("its answer does not end")
-        if response.status_code == _NOT_A_READER:
-            raise ValueError(found[:_MESSAGE].decode(errors="replace"))
-        return bytes(found)
 
     def _result(self, several: Sequence[Any], call: Mapping[str, Any]) -> Any:
         """The result of one call; a refusal without a number is one of the whole request."""

@@ -80,7 +80,7 @@ def acting(
     """
     at = named(read(document))
     with opened(at, [ledger], pins, key, reader=reader, anybody=anybody) as (client, _):
-        yield client, replace(at, account=account_of(client, at)), client.node.head.timestamp + 1
+        yield client, replace(at, account=account_of(client, at)), client.node.now(client.node.head.timestamp) + 1
 
 
 def deposit(document: Path, ledger: str, pins: Pins, key: Key, amount: int) -> Receipt:

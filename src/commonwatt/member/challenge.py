@@ -177,7 +177,7 @@ def withdraw(document: Path, ledger: str, pins: Pins, key: Key, amount: int | No
     when the time for a claim has not come.
     """
     with opened(named(read(document)), [ledger], pins, key) as (client, _):
-        at = client.node.head.timestamp + 1
+        at = client.node.now(client.node.head.timestamp) + 1
         if amount is None:
             return client.claim_withdrawal(key, at=at)
         return client.request_withdrawal(key, _lanes(amount, client), at=at)
@@ -259,7 +259,7 @@ def _object(fault: Fault, member: int, client: LedgerClient, key: Key | None) ->
     told = Objection(fault.post.slot, fault.says, fault.function)
     if key is None:
         return told
-    at = client.node.head.timestamp + 1
+    at = client.node.now(client.node.head.timestamp) + 1
     if fault.function == ANSWERED:
         return replace(told, sent="nothing can be proved with it")
     if fault.function != DEMAND:
@@ -290,7 +290,8 @@ def _is_final(client: LedgerClient, slot: int) -> bool:
     """Also a slot that was missed: it has begun, and nothing was committed, so nothing can be posted."""
     posting = client.posted(slot, _last(client, slot))
     if posting is None:
-        return slot <= client.node.head.timestamp and client.commitment(slot) is None
+        now = client.node.now(client.node.head.timestamp)
+        return slot <= now and client.commitment(slot) is None
     return posting.final
 
 

@@ -46,6 +46,7 @@ class Simulation:
     firm : for the laboratory: batteries hold to all that was planned over the horizon, not only to what was agreed
     then : later charters, by day. Where the run founds its community its members vote on them first; where it goes on,
         the engine refuses those that they have not adopted
+    token : opens the operator's door of a node whose time is set
     engine : what is made of the ledger's contracts, mandates and meters; another one than `Exchange` plays a liar
     Raises StoreError when `out` holds another run or
         cannot be written, NotAdopted when the members of its ledger adopted other charters.
@@ -65,6 +66,7 @@ class Simulation:
         firm: bool = False,
         engine: Callable[..., Exchange] = Exchange,
         then: Sequence[Then] = (),
+        token: str = "",
     ) -> None:
         self.watch = Stopwatch()
         self.node: EmbeddedChain | RemoteNode | None = None
@@ -84,7 +86,7 @@ class Simulation:
                 self.exchange = Laboratory(self.rules, self.store, self.watch)
                 self.homes = Homes(self.rules, truth, self.minds, self.store, firm=firm)
             else:
-                self._open_ledger(ledger, out, truth, engine)
+                self._open_ledger(ledger, out, truth, engine, token)
             self.late: dict[int, dict[int, int]] = {}
             for slot, member, measured in self.store.last(
                 tables.accounts, ("slot", "member", "measured"), self.rules.period
@@ -93,13 +95,15 @@ class Simulation:
                     self._expect_late(slot, {member})
             undo.pop_all()
 
-    def _open_ledger(self, ledger: str, out: Path | None, truth: world.World, engine: Callable[..., Exchange]) -> None:
+    def _open_ledger(
+        self, ledger: str, out: Path | None, truth: world.World, engine: Callable[..., Exchange], token: str
+    ) -> None:
         rules, store = self.rules, self.store
         keys = simulated_keys(rules.community)
         with self.watch("found the community"):
             quorum = keys.operators[: rules.community.ledger.threshold]
             operators = [key.address for key in keys.operators]
-            founded = open_ledger(store, rules, ledger, out, quorum, operators, parties(keys))
+            founded = open_ledger(store, rules, ledger, out, quorum, operators, parties(keys), token=token)
             self.node = founded.node
             signed = rows.read_mandates(store)
             if not signed:

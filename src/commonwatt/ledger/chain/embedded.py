@@ -23,7 +23,7 @@ from commonwatt.ledger.chain.blocks import At
 from commonwatt.ledger.chain.evm import Genesis, Queued, begin, decode, problem_of, refusal, unaffordable
 from commonwatt.ledger.chain.execution import Execution
 from commonwatt.ledger.chain.reader import Reader
-from commonwatt.ledger.chain.rules import Unexecutable
+from commonwatt.ledger.chain.rules import Guard, Unexecutable, unbounded
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.node import ZERO_ADDRESS, Block, Receipt
 
@@ -36,13 +36,21 @@ class EmbeddedChain(Reader):
     `path` None keeps the chain in memory. A new file needs a genesis; for an old one it may be left out, and
     is compared when given. `read_only` never changes it, and works beside the process that does: asking for
     `head` steps forward to that process's last block, everything else is answered for the head last asked for.
+    `durable` keeps a sealed block through a power cut too, at the price of waiting for the disk each time.
 
     Raises LedgerError when the file cannot be opened, is foreign, damaged, or of another genesis.
     """
 
-    def __init__(self, path: Path | None = None, genesis: Genesis | None = None, *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path | None = None,
+        genesis: Genesis | None = None,
+        *,
+        read_only: bool = False,
+        durable: bool = False,
+    ) -> None:
         name = str(path) if path else "the chain in memory"
-        store = Store(path, read_only=read_only)
+        store = Store(path, read_only=read_only, durable=durable)
         try:
             begin(store, name, genesis)
             super().__init__(store, name)
@@ -62,15 +70,34 @@ class EmbeddedChain(Reader):
         `timestamp` must be later than the head's. Raises LedgerError and leaves the chain at its head when
         the block cannot be made or kept; the queue is then empty.
         """
+        self._check(timestamp)
+        queue, self._pending, self._waiting = self._pending, [], {}
+        for queued in self._make(queue, timestamp, unbounded):
+            self._queue(queued)
+        return self._head_block
+
+    def seal_these(self, queue: Sequence[Queued], timestamp: int, guard: Guard = unbounded) -> tuple[Queued, ...]:
+        """Make a block of transactions that wait elsewhere, as many as its gas limit takes, in this order.
+
+        guard : called again and again meanwhile; the chain may be read then, and what it raises leaves no block
+        Returns those that cannot be executed. Raises LedgerError as `seal` does.
+        """
+        self._check(timestamp)
+        self._make(queue, timestamp, guard)
+        return tuple(queued for queued in queue if queued.hash in self._refused)
+
+    def _check(self, timestamp: int) -> None:
         if timestamp <= self._head.timestamp:
             raise LedgerError(
                 f"Block {self._head.block_number + 1} cannot have the time {timestamp}:"
                 f" its parent has {self._head.timestamp}."
             )
-        queue, self._pending, self._waiting = self._pending, [], {}
+
+    def _make(self, queue: Sequence[Queued], timestamp: int, guard: Guard) -> list[Queued]:
+        """Run a block and keep it; returns what did not fit. On failure the chain is as before."""
         try:
             with self._whole():
-                header, left = self._execute(queue, timestamp)
+                header, left = self._execute(queue, timestamp, guard)
             self._store.commit()
             self._stand(header, tuple(self._sealed))
         except BaseException:
@@ -78,13 +105,11 @@ class EmbeddedChain(Reader):
             self._sealed = {}
             self.step()
             raise
-        for queued in left:
-            self._queue(queued)
-        return self._head_block
+        return left
 
-    def _execute(self, queue: Sequence[Queued], timestamp: int) -> tuple[BlockHeaderAPI, list[Queued]]:
+    def _execute(self, queue: Sequence[Queued], timestamp: int, guard: Guard) -> tuple[BlockHeaderAPI, list[Queued]]:
         """Run a block and put it into the store; returns its header and what did not fit."""
-        run = Execution(self._chain, self._head, timestamp=timestamp)
+        run = Execution(self._chain, self._head, timestamp=timestamp, guard=guard)
         self._refused, self._sealed = {}, {}
         for queued in queue:
             if not run.fits(queued):

@@ -17,6 +17,7 @@ from eth_typing import Address
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain.blocks import At, Blocks
+from commonwatt.ledger.chain.evm import header_after
 from commonwatt.ledger.chain.question import Answer, Override, Question, QuestionVM, ask, estimate, override
 from commonwatt.ledger.chain.rules import Guard
 from commonwatt.ledger.chain.trie import Trie
@@ -48,9 +49,17 @@ class Reader(Blocks):
     `name` is what errors call the chain. Every method raises LedgerError when a part that must be there is not.
     """
 
+    settable = True
+    """Whoever adds a block names its time."""
+
+    def now(self, at: int) -> int:
+        """The time that the caller names [unix s]."""
+        return at
+
     def _stand(self, head: BlockHeaderAPI, transactions: tuple[bytes, ...]) -> None:
         super()._stand(head, transactions)
-        self._head_state: StateAPI | None = None
+        self._kept: dict[int | None, StateAPI] = {}
+        """The head's state, and that of the block after it at the time last asked for."""
         self._questions = 0
 
     def call(self, to: bytes, data: bytes, sender: bytes = ZERO_ADDRESS, at: At = None) -> bytes:
@@ -71,9 +80,13 @@ class Reader(Blocks):
         at: At = None,
         guard: Guard | None = None,
         overrides: Mapping[bytes, Override] | None = None,
+        following: int | None = None,
     ) -> Answer:
-        """Run a transaction on a block's state that comes into no block; see `question.ask`."""
-        with self._state(self.header(at), overrides) as state:
+        """Run a transaction on a block's state that comes into no block; see `question.ask`.
+
+        following : as the block after that one would run it, at this time [unix s]
+        """
+        with self._state(self.header(at), overrides, following) as state:
             return ask(state, question, guard)
 
     def estimate(
@@ -82,9 +95,10 @@ class Reader(Blocks):
         at: At = None,
         guard: Guard | None = None,
         overrides: Mapping[bytes, Override] | None = None,
+        following: int | None = None,
     ) -> int:
-        """Gas that suffices for a transaction; see `question.estimate`."""
-        with self._state(self.header(at), overrides) as state:
+        """Gas that suffices for a transaction; see `question.estimate`, and `ask` for `following`."""
+        with self._state(self.header(at), overrides, following) as state:
             return estimate(state, question, guard)
 
     def nonce(self, address: bytes, at: At = None) -> int:
@@ -129,23 +143,34 @@ class Reader(Blocks):
         return trie.proof(hashed), trie.get(hashed)
 
     @contextmanager
-    def _state(self, header: BlockHeaderAPI, overrides: Mapping[bytes, Override] | None = None) -> Iterator[StateAPI]:
-        """The state after a block. The head's is kept from one question to the next, and lent to one at a time."""
+    def _state(
+        self,
+        header: BlockHeaderAPI,
+        overrides: Mapping[bytes, Override] | None = None,
+        following: int | None = None,
+    ) -> Iterator[StateAPI]:
+        """The state after a block, or as the next one at the time `following` begins with it.
+
+        The head's are kept from one question to the next, and lent to one at a time.
+        """
         with self._whole():
             if overrides or header.hash != self._head.hash:
-                state = self._new_state(header)
+                state = self._new_state(header, following)
                 override(state, overrides or {})
                 yield state
                 return
             self._questions += 1
-            kept, self._head_state = self._head_state, None
+            kept = self._kept.pop(following, None)
             if kept is None or self._questions > _QUESTIONS:
-                kept, self._questions = self._new_state(header), 0
+                kept, self._questions = self._new_state(header, following), 0
             yield kept
             if header.hash == self._head.hash:
-                self._head_state = kept
+                self._kept = {None: self._kept[None]} if None in self._kept else {}
+                self._kept[following] = kept
 
-    def _new_state(self, header: BlockHeaderAPI) -> StateAPI:
+    def _new_state(self, header: BlockHeaderAPI, following: int | None = None) -> StateAPI:
+        if following is not None:
+            header = header_after(header, following, header.coinbase, b"")
         chaindb = self._chain.chaindb
         before = QuestionVM.get_prev_hashes(header.parent_hash, chaindb)
         return QuestionVM.build_state(chaindb.db, header, ChainContext(self._chain_id), before or ())

@@ -251,7 +251,8 @@ class CommunityClient:
 
     def _inactive_voters(self) -> list[int]:
         """Members that may not vote though they are long enough there."""
-        since = self.ledger.node.head.timestamp - self.parameters.voting_time
+        now = self.ledger.node.now(self.ledger.node.head.timestamp)
+        since = now - self.parameters.voting_time
         inactive = [member.index for member in self.members if not member.active]
         return [member for member in inactive if self.ledger.view(COMMUNITY, "registeredAt", member)[0] <= since]
 

@@ -1,4 +1,5 @@
-"""The transactions that apply posts: as many posts in one as fit, so that a balance is written once for all of them."""
+"""The transactions that publish posts, and those that apply them: as many posts in one of these as fit, so that a
+balance is written once for all of them."""
 
 from __future__ import annotations
 
@@ -6,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from commonwatt.ledger.client.abi import SETTLEMENT, contract
+from commonwatt.ledger.client.quorum import ascending
 from commonwatt.ledger.client.sending import Call
+from commonwatt.proof import Domain
 from commonwatt.records import ZERO_HASH, Post
 from commonwatt.records.schema import Record, schema
 
@@ -17,6 +20,16 @@ _POST: Final = 20
 
 Applied = Sequence[tuple[Post, bytes]]
 """Posts with their deltas."""
+Publication = tuple[Post, bytes, bytes, Sequence[bytes]]
+"""A post, the root of its trades as committed, its packed deltas, and operators' signatures, 65 bytes each."""
+
+
+def publishing(domain: Domain, publication: Publication) -> Call:
+    """The call that publishes a post. domain : the settlement's"""
+    post, trades, deltas, signatures = publication
+    signed = ascending(domain, post, signatures)
+    data = contract(SETTLEMENT).functions["post"].encode(fields(post), trades, deltas, signed)
+    return Call(domain.contract, data, "post", len(deltas) // 4, signatures=len(signed))
 
 
 def finalising(settlement: bytes, posts: Applied) -> list[Call]:

@@ -43,6 +43,6 @@ def governance(client: LedgerClient) -> Governance:
     threshold, _, _, _, count = client.view(COMMUNITY, "parameters")
     if count != len(operators):
         raise LedgerError(f"The community has {count} operators, but its events tell of {len(operators)}.")
-    known, now = charters(client), client.node.head.timestamp
+    known, now = charters(client), client.node.now(client.node.head.timestamp)
     (holds,) = held(known, now, now + 1)
     return Governance(bytes(community), operators, int(threshold), holds.digest, known)

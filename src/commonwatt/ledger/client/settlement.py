@@ -14,16 +14,8 @@ from typing import Any
 import numpy as np
 
 from commonwatt.errors import LedgerError, Reverted
-from commonwatt.ledger.client.abi import (
-    COMMUNITY,
-    DEMANDS,
-    DISPUTES,
-    SETTLEMENT,
-    TOKEN,
-    contract,
-    revert,
-)
-from commonwatt.ledger.client.finalising import Applied, alone, fields, finalising
+from commonwatt.ledger.client.abi import COMMUNITY, DEMANDS, DISPUTES, SETTLEMENT, TOKEN, contract, revert
+from commonwatt.ledger.client.finalising import Applied, Publication, alone, fields, finalising, publishing
 from commonwatt.ledger.client.posts import Posts
 from commonwatt.ledger.client.quorum import ascending, gate_of, mint
 from commonwatt.ledger.client.sending import Call, Sender
@@ -161,9 +153,12 @@ class LedgerClient:
         deltas : see `records.deltas.pack_deltas`
         signatures : over `post` in this client's `domain`, 65 bytes each, in any order
         """
-        signed = self._ascending(post, signatures)
-        data = self._settlement("post", fields(post), trades, deltas, signed)
-        return self._send_one(data, "post", len(deltas) // 4, len(signed), at, f"the post of {_name(post)}")
+        return self.post_all([(post, trades, deltas, signatures)], at=at)[0]
+
+    def post_all(self, posts: Sequence[Publication], *, at: int) -> tuple[Receipt, ...]:
+        """Publish several, in one block where they fit. Raises for the first that fails; the others take effect."""
+        calls = [publishing(self.domain, each) for each in posts]
+        return self.sender.send(calls, at, f"the post of {_name(posts[0][0])}")
 
     def finalise(self, post: Post, deltas: bytes, *, at: int, key: bytes = ZERO_HASH) -> Receipt:
         """Apply a post after its window. Anybody may. key : opens the post's lock, 32 bytes"""
@@ -378,9 +373,8 @@ class LedgerClient:
             raise revert(error.data, f"the question {view}") from error
 
     def _send_one(self, data: bytes, kind: str, items: int, signatures: int, at: int, doing: str) -> Receipt:
-        return self.sender.send([Call(self.addresses.settlement, data, kind, items, signatures=signatures)], at, doing)[
-            0
-        ]
+        call = Call(self.addresses.settlement, data, kind, items, signatures=signatures)
+        return self.sender.send([call], at, doing)[0]
 
 
 def _registrations(community: bytes, members: Sequence[Enrolment]) -> Iterator[Call]:

@@ -23,7 +23,7 @@ class LocalOnly:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if is_local(HTTPConnection(scope)):
+        if scope["type"] == "lifespan" or is_local(HTTPConnection(scope)):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await WebSocketClose(_POLICY)(scope, receive, send)

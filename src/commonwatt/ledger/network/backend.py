@@ -13,6 +13,8 @@ from commonwatt.ledger.rpc.backend import Sync
 class NodeBackend:
     """The `Backend` of a driver's node."""
 
+    next_time = None
+
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._machine = driver.machine

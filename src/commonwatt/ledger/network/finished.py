@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import sqlite3
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -21,7 +20,7 @@ from commonwatt.ledger.chain.evm import Queued
 from commonwatt.ledger.chain.reader import Reader
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.network.access import LocalOnly
-from commonwatt.ledger.network.server import config
+from commonwatt.ledger.network.server import config, listening
 from commonwatt.ledger.node import Block
 from commonwatt.ledger.rpc.app import Access, routes
 from commonwatt.ledger.rpc.service import Service
@@ -33,7 +32,7 @@ class Finished:
     """The `Backend` of a chain to which nobody adds."""
 
     peers = 0
-    syncing = None
+    syncing = next_time = None
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
@@ -79,14 +78,9 @@ def serve(file: Path, port: int, origins: Collection[str], started: Callable[[st
     Raises LedgerError for a file that is no chain or in use, and for a port that is taken.
     """
     with opened(file) as reader:
-        try:
-            bound = socket.create_server((HOST, port))
-        except OSError as error:
-            raise LedgerError(f"The node cannot listen at {HOST}:{port}: {error.strerror}.") from None
-        # With the protocol's number asyncio sends at once; without, an answer may wait 40 ms for an acknowledgement.
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=bound.detach())
+        listener = listening(HOST, port)
         access = Access(origins=origins)
-        own = [Route("/status", _status(reader, access)), *routes(Service(Finished(reader)), access)]
+        own = [Route("/status", status(reader, access)), *routes(Service(Finished(reader)), access)]
         server = uvicorn.Server(config(Starlette(routes=own, middleware=[Middleware(LocalOnly)])))
         started(f"http://{HOST}:{listener.getsockname()[1]}", reader.chain_id, reader.head)
         # Once it has stopped, uvicorn raises the signal again for whoever handled it before.
@@ -95,7 +89,7 @@ def serve(file: Path, port: int, origins: Collection[str], started: Callable[[st
             server.run(sockets=[listener])
 
 
-def _status(reader: Reader, access: Access) -> Callable[[Request], Awaitable[Response]]:
+def status(reader: Reader, access: Access) -> Callable[[Request], Awaitable[Response]]:
     """Where the chain ends, as other nodes tell it."""
 
     async def answer(request: Request) -> Response:

@@ -65,13 +65,10 @@ def serve(driver: Driver, host: str, port: int, more: Sequence[BaseRoute], start
     Raises LedgerError: what it failed with, or that it cannot listen there.
     """
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        bound = socket.create_server((host, port), family=family)
-        # With the protocol's number asyncio sends at once; without, an answer may wait 40 ms for an acknowledgement.
-        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=bound.detach())
-    except OSError as error:
+        listener = listening(host, port)
+    except LedgerError:
         driver.machine.tree.close()
-        raise LedgerError(f"The node cannot listen at {host}:{port}: {error.strerror}.") from None
+        raise
     started(listener.getsockname()[1])
     server = uvicorn.Server(config(application(driver, more)))
 
@@ -87,11 +84,23 @@ def serve(driver: Driver, host: str, port: int, more: Sequence[BaseRoute], start
         raise driver.failure
 
 
+def listening(host: str, port: int) -> socket.socket:
+    """Where a node is asked; with port 0 the system chooses one. Raises LedgerError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        bound = socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise LedgerError(f"The node cannot listen at {host}:{port}: {error.strerror}.") from None
+    # With the protocol's number asyncio sends at once; without, an answer may wait 40 ms for an acknowledgement.
+    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=bound.detach())
+
+
 def config(app: Starlette) -> uvicorn.Config:
-    """How a node's application is served: so many connections, of so much, for so long."""
+    """How a node's application is served: so many connections, of so much, for so long. It runs, or nothing does."""
     return uvicorn.Config(
-        app, log_level="error", access_log=False, http=Connection, backlog=_BACKLOG, timeout_graceful_shutdown=3,
-        server_header=False, ws=WebSocketProtocol, ws_max_size=_WS_BYTES, ws_per_message_deflate=False,
+        app, log_level="error", access_log=False, lifespan="on", http=Connection, backlog=_BACKLOG,
+        timeout_graceful_shutdown=3, server_header=False,
+        ws=WebSocketProtocol, ws_max_size=_WS_BYTES, ws_per_message_deflate=False,
     )  # fmt: skip
 
 

@@ -145,11 +145,19 @@ def routes(service: Service, access: Access | None = None, path: str = "/") -> l
     """HTTP and WebSocket at `path`, and /healthz and /metrics for programs that watch over the node."""
     door = _Door(service, access or Access())
     return [
-        Route(path, _http(door), methods=["POST", "OPTIONS"]),
-        WebSocketRoute(path, _websocket(door)),
+        *_asked(door, path),
         Route("/healthz", _watched(door, JSONResponse)),
         Route("/metrics", _watched(door, _metrics)),
     ]
+
+
+def asking(service: Service, access: Access, path: str) -> list[BaseRoute]:
+    """HTTP and WebSocket at `path` alone."""
+    return _asked(_Door(service, access), path)
+
+
+def _asked(door: _Door, path: str) -> list[BaseRoute]:
+    return [Route(path, _http(door), methods=["POST", "OPTIONS"]), WebSocketRoute(path, _websocket(door))]
 
 
 def application(service: Service, access: Access | None = None) -> Starlette:

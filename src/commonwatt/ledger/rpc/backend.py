@@ -32,6 +32,11 @@ class Backend(Protocol):
     def syncing(self) -> Sync | None:
         """How far it is; None when it is not behind."""
 
+    @property
+    def next_time(self) -> int | None:
+        """What a block that was sealed now would have [unix s]; None where blocks come by themselves, so that the head
+        is about as late."""
+
     def submit(self, raw: bytes) -> bytes:
         """Take a signed transaction; returns its hash. Raises LedgerError that names the cause."""
 

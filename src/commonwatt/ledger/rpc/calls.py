@@ -45,7 +45,8 @@ def _eth_call(
     asked: Asked, question: Question, where: Where = LATEST, others: Mapping[bytes, Override] | None = None
 ) -> Steps[str]:
     bounded, at = _bounded(asked, question, asked.limits.gas), asked.header(where).hash
-    answer = yield from in_slices(lambda guard: asked.reader.ask(bounded, at, guard, others), asked.guard)
+    following = asked.backend.next_time if where.pending else None
+    answer = yield from in_slices(lambda guard: asked.reader.ask(bounded, at, guard, others, following), asked.guard)
     if answer.error:
         raise _failure(answer)
     return hexed(answer.output)
@@ -57,9 +58,11 @@ def _estimate(
 ) -> Steps[str]:
     header = asked.header(where)
     bounded = _bounded(asked, question, min(asked.limits.gas, header.gas_limit))
+    # A transaction comes into a later block than the head, and where no block comes without one the head may be old.
+    following = asked.backend.next_time if where.at is None else None
     try:
         gas = yield from in_slices(
-            lambda guard: asked.reader.estimate(bounded, header.hash, guard, others), asked.guard
+            lambda guard: asked.reader.estimate(bounded, header.hash, guard, others, following), asked.guard
         )
         return hexed(gas)
     except EstimateFailed as error:

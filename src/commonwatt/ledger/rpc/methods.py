@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from commonwatt.ledger.node import ON_DEMAND
 from commonwatt.ledger.rpc.asked import Asked, method
 from commonwatt.ledger.rpc.format import (
     Json,
@@ -37,12 +38,17 @@ _MAX_SLOTS = 256
 # The node
 
 
-@method("web3_clientVersion")
-def _version(_: Asked) -> str:
+def client(kind: str = "") -> str:
+    """What this program calls itself. kind : of node, where that says what can be asked of it"""
     try:
-        return f"commonwatt/{version('commonwatt')}"
+        return f"commonwatt/{version('commonwatt')}{kind}"
     except PackageNotFoundError:  # run from its sources
-        return "commonwatt/0"
+        return f"commonwatt/0{kind}"
+
+
+@method("web3_clientVersion")
+def _version(asked: Asked) -> str:
+    return client(ON_DEMAND if asked.backend.next_time is not None else "")
 
 
 @method("net_version")

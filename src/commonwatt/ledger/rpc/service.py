@@ -12,13 +12,13 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, NoReturn
 
 from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain.blocks import UnknownBlock
 from commonwatt.ledger.rpc import calls, events, methods, more  # noqa: F401 (fill the table)
-from commonwatt.ledger.rpc.asked import METHODS, Asked, Limits, Steps
+from commonwatt.ledger.rpc.asked import METHODS, Asked, Limits, Method, Steps
 from commonwatt.ledger.rpc.backend import Backend
 from commonwatt.ledger.rpc.feed import Arrivals, Filters
 from commonwatt.ledger.rpc.slices import SLICE
@@ -73,6 +73,7 @@ class Service:
 
     clock : seconds that only go forward
     cpu : seconds that the process has computed for, so that a limit does not depend on how busy the machine is
+    table : the methods by name
     """
 
     def __init__(
@@ -81,8 +82,9 @@ class Service:
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
         cpu: Callable[[], float] = time.process_time,
+        table: Mapping[str, Method] = METHODS,
     ) -> None:
-        self.backend = backend
+        self.backend, self._table = backend, table
         self.limits = limits or Limits()
         self._clock, self._cpu = clock, cpu
         self._filters = Filters(self.limits.filters, self.limits.filter_seconds, clock, _name, yields=True)
@@ -183,7 +185,7 @@ class Service:
         return _encode({"jsonrpc": "2.0", "id": call["id"], "result": result}) if "id" in call else None
 
     def _run(self, asked: Asked, name: str, params: list[Any]) -> Steps[Any]:
-        method = METHODS.get(name)
+        method = self._table.get(name)
         if method is None:
             raise RpcError(UNKNOWN_METHOD, f"The method {shortened(name)} does not exist or is not available.")
         try:
