@@ -37,7 +37,7 @@ SHARED: Final = "shares of its owners"
 """The last line of a plant's bill."""
 
 
-def canonical(content: Mapping[str, object]) -> bytes:
+def canonical(content: object) -> bytes:
     """The bytes that are hashed: JSON with sorted keys and no spaces."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 

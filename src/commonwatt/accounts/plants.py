@@ -89,8 +89,12 @@ class Left:
 
     def __add__(self, other: Left) -> Left:
         """Of both."""
-        pairs = ((self.unused, other.unused), (self.earned, other.earned), (self.received, other.received))
-        return Left(*(totals(np.stack(pair, axis=-1)) for pair in pairs), self.local + other.local)
+
+        def both(one: IntArray, another: IntArray) -> IntArray:
+            return totals(np.stack([one, another], axis=-1))
+
+        unused, earned = both(self.unused, other.unused), both(self.earned, other.earned)
+        return Left(unused, earned, both(self.received, other.received), self.local + other.local)
 
 
 @dataclass(frozen=True, eq=False)

@@ -163,12 +163,9 @@ class Books:
         def of(part: Part) -> Figures:
             prices, places = self.prices.part(part.places), part.places
             both = zip(self.divisions, self.divisions_without_market, strict=True)
-            plants = (
-                OfPlant(division.plant, division.part(places).left, without.part(places).left)
-                for division, without in both
-            )
-            sums = (Sums.of(prices, used.part(places)) for used in (self.energy, alone))
-            return Figures(*sums, tuple(plants))
+            plants = (OfPlant(one.plant, one.part(places).left, other.part(places).left) for one, other in both)
+            market, without = (Sums.of(prices, used.part(places)) for used in (self.energy, alone))
+            return Figures(market, without, tuple(plants))
 
         return tuple((part.charter.community.tariff, of(part)) for part in self.parts)
 
