@@ -32,6 +32,9 @@ class Shown:
 def shown(document: Mapping[str, Any]) -> tuple[Shown, ...]:
     """What a document shows of slots. Raises VerificationError when its sheets are not those of the bill."""
     if "sheet" in document:
+        sheet, period = document["sheet"], document["sheet"]["period"]
+        whole = [(sheet["day"], period["from"], period["until"])] == [*islice(_days(sheet), 2)]
+        require(whole, f"{_name(sheet['day'])} is not of that day.")
         return (_of_day(document),)
     if document["content"]["format"] != FORMAT:
         return (Shown(document["content"], document["proofs"]),)

@@ -187,8 +187,9 @@ def summary(file: Path) -> Summary:
 
             return month_summary(document, _proof(document))
         proof = _proof(document)
+        whole = bool(shown(document))
         require(
-            bool(shown(document)), "the bill is without its sheets, which say what happened; verify takes it as it is."
+            whole, "the bill is without its sheets, which say what happened; `commonwatt verify` takes it as it is."
         )
         return _summary(slotwise(document)["content"], proof)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
