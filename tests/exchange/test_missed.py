@@ -12,17 +12,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_slot import proven, verify_bill
 from exchange_cases import COMMUNITY, START, begin, exchange_of, homes_of, short_days, snapshot
 
 from commonwatt.errors import VerificationError
 from commonwatt.exchange import tables
-from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.events import GateClosure
 from commonwatt.exchange.states import Missed
 from commonwatt.member.challenge import challenge
 from commonwatt.member.trust import Pins
-from commonwatt.member.verify import verify_bill
 from commonwatt.member.verify_slot import check_slot
 from commonwatt.simulation.result import Result
 from commonwatt.simulation.simulation import Simulation

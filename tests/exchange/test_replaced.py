@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from by_slot import proven, verify_bill
 from exchange_cases import COMMUNITY, START, all_rows, begin, exchange_of, homes_of, short_days, snapshot, written
 from order_cases import Themselves
 
@@ -16,9 +17,7 @@ from commonwatt.accounts.document import to_hashes
 from commonwatt.errors import VerificationError
 from commonwatt.exchange import tables
 from commonwatt.exchange.bill_files import write_bills
-from commonwatt.exchange.bills import proven
 from commonwatt.exchange.rows import read_declared
-from commonwatt.member.verify import verify_bill
 from commonwatt.proof import hash_struct, keccak
 from commonwatt.records import BUY, Order, Signed
 from commonwatt.simulation.api import simulate

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from by_slot import proven, verify_bill
 from exchange_cases import AFTER, AHEAD, BILATERAL, HEAD, LISTINGS, POOLS, START, TARIFF, short_days, written
 
 from commonwatt.community.roles import Role
-from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
 from commonwatt.ledger.client.abi import COMMUNITY
 from commonwatt.ledger.client.community import CommunityClient
-from commonwatt.member.verify import verify_bill
 from commonwatt.report.findings import findings
 from commonwatt.report.outputs import write_outputs
 from commonwatt.report.screen import summary

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_slot import proven, verify_bill
 from exchange_cases import begin, exchange_of, short_days
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,10 +21,9 @@ from commonwatt.accounts.charges import charges
 from commonwatt.accounts.document import Part, charge_lines, grid_amount, tariff_terms, tariffs
 from commonwatt.community.tariff import Flat, Levy, Tariff, slot_prices
 from commonwatt.errors import VerificationError
-from commonwatt.exchange.bills import proven
 from commonwatt.member.shares import as_divided
 from commonwatt.member.terms import Terms
-from commonwatt.member.verify import _amounts, verify_bill
+from commonwatt.member.verify import _amounts
 from commonwatt.simulation.result import Result
 from commonwatt.units import MAX_PRICE, payment
 

@@ -12,19 +12,18 @@ from functools import cached_property
 from typing import Any
 
 import pytest
+from by_slot import proven, verify_bill
 from exchange_cases import START, exchange_of, homes_of, short_days, written
 from lies import posted_of, with_reading, with_trade
 from stopped_days import LATE, Day, opened
 
 from commonwatt.accounts.statements import line_tree, salt_of, statement_of, statement_tree
-from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.excerpt import excerpt
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.outbox import Outgoing
 from commonwatt.exchange.states import Posted, Settled
 from commonwatt.member.document import whole
-from commonwatt.member.verify import verify_bill
 from commonwatt.proof import Key, Tree, hash_struct, keccak
 from commonwatt.records import ZERO_HASH, Mandate, Signed, Statement
 from commonwatt.records.schema import as_list

@@ -6,12 +6,12 @@ import copy
 from collections.abc import Callable
 
 import pytest
+from by_slot import verify_bill
 from exchange_cases import exchange_of
 from orders_shown import FALSE, Bill, ordered_slot
 
 from commonwatt.errors import VerificationError
 from commonwatt.ledger.client.settlement import LedgerClient
-from commonwatt.member.verify import verify_bill
 from commonwatt.simulation.result import Result
 
 ROOF = 1

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from by_slot import verify_bill
 from exchange_cases import exchange_of
 
 from commonwatt.accounts.document import EXCERPT
@@ -19,7 +20,7 @@ from commonwatt.member.document import read, whole
 from commonwatt.member.faults import Chain, proved
 from commonwatt.member.page import Agreed, Page, ShownLine, revision_of
 from commonwatt.member.trust import Pins
-from commonwatt.member.verify import open_and_verify, verify_bill
+from commonwatt.member.verify import open_and_verify
 from commonwatt.proof import Domain, hash_struct
 from commonwatt.records import ZERO_HASH, Mandate, Post, Reading, Statement, Trade
 from commonwatt.records.schema import as_json, from_json, to_bytes

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from by_slot import by_day, proven, verify_bill
 from dishonest import anchor
 from exchange_cases import exchange_of, homes_of, written
 from plant_owners import BARN, FLAT, ROOF, SHOP, SUN, TEXT, going_on
@@ -17,13 +18,11 @@ from shell import Shell
 
 from commonwatt.accounts.document import Anchored
 from commonwatt.errors import VerificationError
-from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.member.shares import as_divided
 from commonwatt.member.terms import Terms
-from commonwatt.member.verify import verify_bill
 from commonwatt.simulation.result import Result
 
 Content = dict[str, Any]
@@ -231,7 +230,7 @@ def test_the_verdict_says_what_of_a_plant_is_the_operators_word(shared: Path, tm
     files = []
     for member, bill in enumerate(proven(result.books, result.bills)):
         files.append(tmp_path / f"{member}.json")
-        files[-1].write_text(json.dumps(bill), encoding="utf-8")
+        files[-1].write_text(json.dumps(by_day(bill)), encoding="utf-8")
     result.close()
     ledger = ("--ledger", tmp_path / "out" / "ledger.sqlite")
     known = ("--community", tmp_path / "community.toml")

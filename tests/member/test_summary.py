@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from by_slot import by_day, proven
 from plant_owners import BARN, FLAT, OFFICE, ROOF, SHOP, SUN
 
 from commonwatt.accounts.document import EXCERPT, anchored
 from commonwatt.errors import VerificationError
-from commonwatt.exchange.bills import anchor_of, proven
+from commonwatt.exchange.bills import anchor_of
 from commonwatt.member.summary import Summary, summary
 from commonwatt.simulation.result import Result
 
@@ -22,7 +23,7 @@ Bill = dict[str, Any]
 
 def shown(bill: Bill, folder: Path) -> Summary:
     file = folder / "bill.json"
-    file.write_text(json.dumps(bill), "utf-8")
+    file.write_text(json.dumps(by_day(bill)), "utf-8")
     return summary(file)
 
 

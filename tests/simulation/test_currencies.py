@@ -11,16 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_slot import proven, verify_bill
 from exchange_cases import exchange_of, homes_of, short_days
 from shell import Shell
 
 from commonwatt.accounts.document import anchored
 from commonwatt.errors import VerificationError
-from commonwatt.exchange.bills import proven
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.ledger.keyfile import write_key
-from commonwatt.member.verify import verify_bill
 from commonwatt.proof import checksum_address
 from commonwatt.report.metrics import figures
 from commonwatt.report.report import report_html

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from by_slot import proven, verify_bill
 from exchange_cases import AFTER, AHEAD, COMMUNITY, HEAD, MEMBERS, START, TARIFF, begin, homes_of, short_days, written
 
 from commonwatt.exchange import tables
-from commonwatt.exchange.bills import proven
-from commonwatt.member.verify import verify_bill
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
 

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from by_slot import proven, verify_bill
 from exchange_cases import exchange_of
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,10 +23,9 @@ from svg_cases import check_svg
 
 from commonwatt.accounts.document import charge_lines
 from commonwatt.errors import DataError, VerificationError
-from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
 from commonwatt.member.terms import Terms
-from commonwatt.member.verify import _amounts, verify_bill
+from commonwatt.member.verify import _amounts
 from commonwatt.report.notes import notes
 from commonwatt.report.plots import balance_svg, prices_svg
 from commonwatt.report.screen import render, summary
