@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from by_slot import proven, verify_bill
+from by_slot import contents, proven, verify_bill
 from exchange_cases import HEAD, START, TARIFF, begin, exchange_of, homes_of, short_days, written
 from hypothesis import given
 from hypothesis import strategies as st
@@ -178,7 +178,7 @@ def test_a_silent_home_settles_nothing_and_its_partners_meet_the_utility(day: Si
     trades = day.store.rows(tables.trades, slot=slot)
     assert {t.settled for t in trades if silent in (t.buyer, t.seller)} == {0}
     result = day.run()
-    lines = [content["slots"][place] for content in result.bills.contents]
+    lines = [content["slots"][place] for content in contents(result.books)]
     own = lines[silent]
     assert (own["metered"], own["reading"], own["grid"]) == (NOT_MEASURED, None, {"wh": 0, "amount": 0})
     assert own["trades"]

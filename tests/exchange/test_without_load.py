@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from by_slot import proven, verify_bill
+from by_slot import contents, proven, verify_bill
 from exchange_cases import AFTER, AHEAD, BILATERAL, HEAD, LISTINGS, POOLS, START, TARIFF, short_days, written
 
 from commonwatt.community.roles import Role
@@ -60,7 +60,7 @@ def test_a_day_is_whole_with_them(tmp_path: Path, market: str) -> None:
     assert result.ledger.balances == result.ledger.deposits
     # Who has no meter is told of no reading, and nobody waits for one.
     assert [len(member.meters) for member in CommunityClient(client).members] == [0, 1, 1, 1, 1, 0, 0]
-    lines = [{line.get("metered") for line in content["slots"]} for content in result.bills.contents]
+    lines = [{line.get("metered") for line in content["slots"]} for content in contents(result.books)]
     assert lines == [{"not measured"}, *[{None}] * 4, {"not measured"}, {"not measured"}]
     assert not [said for said in findings(result) if "meters" in said]
     write_outputs(result, tmp_path / "out")

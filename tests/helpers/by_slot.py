@@ -11,15 +11,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from commonwatt.accounts import document, sheets
+from commonwatt.accounts.baskets import Baskets
 from commonwatt.accounts.document import FORMAT, SLOTWISE, Anchored, content_hash, hex_text, parts_of
+from commonwatt.accounts.orders import order_of
 from commonwatt.community.calendar import days_between
-from commonwatt.errors import VerificationError
+from commonwatt.errors import RecordError, VerificationError
 from commonwatt.exchange import bills as exchange_bills
 from commonwatt.exchange.bills import anchor_of
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.sheets import shown_days
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.member import amounts, shares, verify
+from commonwatt.member.day_sheets import shown
 from commonwatt.member.document import slotwise
 from commonwatt.member.verify import Verified
 
@@ -95,7 +98,34 @@ def _sheet(content: Bill, day: str, span: tuple[int, int], lines: list[Any]) -> 
         if name in content:
             sheet[name] = _without_money(content[name])
     sheet["sums"] = _sums(sheet)
-    return sheet
+    return sheet | _baskets(lines)
+
+
+def _baskets(lines: list[Any]) -> Bill:
+    """The lines with their orders in baskets; an order that is none is left as it is."""
+    baskets, found = Baskets(), []
+    for line in lines:
+        for order in _orders(line):
+            baskets.add(order[1])
+    for line in lines:
+        written = {place: baskets.order(signed) for place, signed in _orders(line)}
+        if written:
+            line = line | {"orders": [written.get(place, order) for place, order in enumerate(line["orders"])]}
+        found.append(line)
+    return {"slots": found, "baskets": baskets.as_json()}
+
+
+def _orders(line: Any) -> list[tuple[int, Any]]:
+    listed = line.get("orders") if isinstance(line, dict) else None
+    found = []
+    for place, order in enumerate(listed if isinstance(listed, list) else []):
+        try:
+            signed = order_of(order)
+            if signed.within is None or len(signed.within.siblings) == (signed.within.count - 1).bit_length():
+                found.append((place, signed))
+        except (*_WRONG, RecordError):
+            continue
+    return found
 
 
 def _without_money(parts: Any) -> Any:
@@ -122,6 +152,13 @@ def _sums(sheet: Bill) -> Bill:
             for part in sheet.get("owns" if name == "plants" else "owners", []):
                 found.setdefault(name, []).append({who: part[who], **dict.fromkeys(keys, 0)})
         return found
+
+
+def named_anew(document: Bill) -> Bill:
+    """A bill that is by day, whose content names its sheets as they now are; its anchor is left as it is."""
+    for day, listed in zip(document["days"], document["content"]["sheets"], strict=True):
+        listed.update(hash=hex_text(content_hash(day["sheet"])), sums=day["sheet"]["sums"])
+    return document
 
 
 def as_before(bill: Bill) -> Bill:
@@ -153,6 +190,19 @@ def proven(books: Books, bundle: Anchored) -> Iterator[Bill]:
 def anchored(given: Sequence[Bill]) -> Anchored:
     """The tree of contents, by slot or not."""
     return document.anchored([by_day({"content": content})["content"] if content else {} for content in given])
+
+
+def require_amounts(content: Bill) -> None:
+    """Add up a content that is by slot as `verify` does in the format before and, where it is whole, by day.
+
+    Raises VerificationError.
+    """
+    proofs: dict[str, Any] = {str(line["slot"]): {} for line in content["slots"]}
+    bill = {"content": {**content, "format": SLOTWISE}, "anchor": {}, "proofs": proofs}
+    verify._amounts(bill, shown(bill))
+    if "timezone" in content:
+        bill = by_day({**bill, "content": {**content, "format": FORMAT}})
+        verify._amounts(bill, shown(bill))
 
 
 def verify_bill(bill: Any, client: LedgerClient) -> Verified:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import shutil
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from by_slot import by_day, proven, verify_bill
+from by_slot import by_day, contents, proven, verify_bill
 from dishonest import anchor
 from exchange_cases import exchange_of, homes_of, written
 from plant_owners import BARN, FLAT, ROOF, SHOP, SUN, TEXT, going_on
@@ -141,22 +140,22 @@ def test_a_bill_that_gives_an_owner_something_else_is_found_out(
     shared: Path, shared_day: Result, tmp_path: Path, name: str
 ) -> None:
     member, change, sentence = FORGED[name]
-    contents = copy.deepcopy(list(shared_day.bills.contents))
-    change(contents[member])
-    _added_up(contents[member])
+    given = contents(shared_day.books)
+    change(given[member])
+    _added_up(given[member])
     with pytest.raises(VerificationError, match=sentence):
-        verify_bill(*_told(shared, shared_day, tmp_path, contents, member))
+        verify_bill(*_told(shared, shared_day, tmp_path, given, member))
 
 
 def _told(
-    shared: Path, shared_day: Result, to: Path, contents: list[Content], member: int
+    shared: Path, shared_day: Result, to: Path, given: list[Content], member: int
 ) -> tuple[Content, LedgerClient]:
     """The bill of a member as operators anchored it, and the chain."""
     honest = exchange_of(shared_day)
     shutil.copy(shared / "out" / "ledger.sqlite", to / "ledger.sqlite")
     client = LedgerClient(EmbeddedChain(to / "ledger.sqlite"), honest.client.key, honest.client.addresses)
-    anchors = anchor(client, homes_of(shared_day).keys.operator, contents)
-    bill = list(proven(shared_day.books, Anchored(tuple(contents), shared_day.bills.tree)))[member]
+    anchors = anchor(client, homes_of(shared_day).keys.operator, given)
+    bill = list(proven(shared_day.books, Anchored(tuple(given), shared_day.bills.tree)))[member]
     return bill | {"anchor": anchors[member]}, client
 
 
@@ -195,7 +194,7 @@ def _may_sell_less(content: Content) -> None:
 def test_the_plant_s_bill_proves_what_its_owner_s_says_of_it(
     shared_day: Result, change: Callable[[Content], None]
 ) -> None:
-    of_shop, of_barn = copy.deepcopy(shared_day.bills.contents[SHOP]), shared_day.bills.contents[BARN]
+    of_shop, of_barn = (contents(shared_day.books)[member] for member in (SHOP, BARN))
     as_divided(of_shop, of_barn)
     change(of_shop)
     with pytest.raises(VerificationError, match="barn is not that on the plant's bill"):
@@ -212,13 +211,13 @@ def test_the_plant_s_bill_proves_what_its_owner_s_says_of_it(
 def test_owners_are_those_of_the_file(shared_day: Result, tmp_path: Path, old: str, sentence: str) -> None:
     other = load(written(tmp_path, TEXT.replace(old, old.replace("1", "4").replace("2", "5"))))
     with pytest.raises(VerificationError, match=sentence):
-        Terms(other, Path()).check(shared_day.bills.contents[FLAT])
+        Terms(other, Path()).check(contents(shared_day.books)[FLAT])
     with pytest.raises(VerificationError, match="owners are not those of the community's file"):
-        Terms(other, Path()).check(shared_day.bills.contents[ROOF])
+        Terms(other, Path()).check(contents(shared_day.books)[ROOF])
 
 
 def test_rounding_may_favour_nobody_whom_the_file_does_not(shared_day: Result) -> None:
-    content = copy.deepcopy(shared_day.bills.contents[SHOP])
+    content = contents(shared_day.books)[SHOP]
     share = next(each for line in content["slots"] for each in line.get("shares", []) if each["fedIn"] * 2 % 5)
     share["wh"] += 1
     with pytest.raises(VerificationError, match="the share is not what the community's file gives"):

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from by_slot import proven, verify_bill
+from by_slot import anchored, proven, verify_bill
 from exchange_cases import exchange_of, homes_of, short_days
 from shell import Shell
 
-from commonwatt.accounts.document import anchored
 from commonwatt.errors import VerificationError
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.settlement import LedgerClient

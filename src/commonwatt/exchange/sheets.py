@@ -6,26 +6,30 @@ memory. Between what a slot adds to it, a sheet is its hash, or the end of a fil
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from commonwatt.accounts.baskets import Baskets
 from commonwatt.accounts.document import canonical, hex_text, signed_json, tariff_terms
 from commonwatt.accounts.sheets import FORMAT, around
 from commonwatt.community.model import Member
 from commonwatt.exchange import tables
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.proofs import SlotProof
-from commonwatt.exchange.slot_lines import slot_lines
+from commonwatt.exchange.slot_lines import shown_baskets, slot_lines
 from commonwatt.proof import Keccak
 
 if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
 
 
-def sheets(day: date, books: Books) -> list[dict[str, Any]]:
-    """The sheet of every member for a day, by member index, but for its slots. books : of that day"""
+def sheets(day: date, books: Books, baskets: Sequence[Baskets]) -> list[dict[str, Any]]:
+    """The sheet of every member for a day, by member index, but for its slots. books : of that day
+
+    baskets : as of `shown_baskets`
+    """
     ((_, figures),) = books.figures
     (part,) = books.parts
     tariff = tariff_terms(part.charter.community.tariff)
@@ -37,6 +41,7 @@ def sheets(day: date, books: Books) -> list[dict[str, Any]]:
             "member": whose(books, member),
             "mandate": signed_json(books.mandates[member.index]) if books.client else None,
             **owning(books, member),
+            "baskets": baskets[member.index].as_json(),
             "sums": figures.of(member.index),
         }
         for member in books.rules.community.members
@@ -58,11 +63,12 @@ class Closed:
 
 def closed(day: date, books: Books) -> list[Closed]:
     """What a bill needs of each member's sheet of a day, by member index. books : of that day"""
-    whole = sheets(day, books)
+    baskets = shown_baskets(books)
+    whole = sheets(day, books, baskets)
     parts, states = [around(sheet) for sheet in whole], [Keccak() for _ in whole]
     for state, (before, _) in zip(states, parts, strict=True):
         state.update(before)
-    for place, lines in enumerate(slot_lines(books)):
+    for place, lines in enumerate(slot_lines(books, baskets)):
         for state, line in zip(states, lines, strict=True):
             state.update(b"," * (place > 0) + canonical(line))
     for state, (_, behind) in zip(states, parts, strict=True):
@@ -72,9 +78,10 @@ def closed(day: date, books: Books) -> list[Closed]:
 
 def day_files(day: date, books: Books) -> Iterator[list[bytes]]:
     """Each member's sheet of a day with its proofs as it is written, part after part. books : of that day"""
-    parts = [around(sheet) for sheet in sheets(day, books)]
+    baskets = shown_baskets(books)
+    parts = [around(sheet) for sheet in sheets(day, books, baskets)]
     yield [b'{"sheet":' + before for before, _ in parts]
-    for place, lines in enumerate(slot_lines(books)):
+    for place, lines in enumerate(slot_lines(books, baskets)):
         yield [b"," * (place > 0) + canonical(line) for line in lines]
     yield [behind + b',"proofs":{' for _, behind in parts]
     before = b""
@@ -88,10 +95,10 @@ def day_files(day: date, books: Books) -> Iterator[list[bytes]]:
 def shown_days(books: Books) -> Iterator[list[dict[str, Any]]]:
     """For each local day, every member's sheet with its proofs, all of one day in memory; `day_files` holds less."""
     for day, of_day in books.days():
-        found = [
-            {"sheet": {**sheet, "slots": list[Any]()}, "proofs": dict[str, Any]()} for sheet in sheets(day, of_day)
-        ]
-        for lines in slot_lines(of_day):
+        baskets = shown_baskets(of_day)
+        whole = sheets(day, of_day, baskets)
+        found = [{"sheet": {**sheet, "slots": list[Any]()}, "proofs": dict[str, Any]()} for sheet in whole]
+        for lines in slot_lines(of_day, baskets):
             for each, line in zip(found, lines, strict=True):
                 each["sheet"]["slots"].append(line)
         for slot, shown in slot_proofs(of_day):

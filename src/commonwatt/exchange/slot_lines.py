@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from commonwatt.accounts.baskets import Baskets
 from commonwatt.accounts.document import MEASURED, SIDES, grid_amount, hex_text
 from commonwatt.accounts.orders import under_orders
 from commonwatt.accounts.statements import place_of
@@ -19,8 +20,8 @@ from commonwatt.records.schema import as_json
 from commonwatt.units import payment
 
 
-def slot_lines(books: Books) -> Iterator[list[dict[str, Any]]]:
-    """For each slot, the line of every member, as sheets have it."""
+def slot_lines(books: Books, baskets: Sequence[Baskets]) -> Iterator[list[dict[str, Any]]]:
+    """For each slot, the line of every member, as sheets have it. baskets : as of `shown_baskets`"""
     prices, store, period = books.prices, books.store, books.period
     names: Sequence[str] = ("slot", "member", "wh_in", "wh_out", "sequence", "signature")
     readings = {(slot, member): row for slot, member, *row in store.columns(tables.readings, names, period)}
@@ -47,6 +48,7 @@ def slot_lines(books: Books) -> Iterator[list[dict[str, Any]]]:
                     orders,
                     member,
                     books.mandates[member].hash if books.mandates else ZERO_HASH,
+                    baskets[member].order,
                 ),
                 "prices": {"retail": retail, "feedIn": feed_in},
                 "grid": met(member, place, retail, feed_in),
@@ -118,6 +120,21 @@ def _shares(books: Books) -> Callable[[int, int], dict[str, Any]]:
                 }
                 found.setdefault((owner, slot), []).append(share)
     return lambda member, place: {"shares": found[member, place]} if (member, place) in found else {}
+
+
+def shown_baskets(books: Books) -> list[Baskets]:
+    """Of each member, the baskets of the orders that its lines name."""
+    found = [Baskets() for _ in range(books.rules.members)]
+    if not books.mandates:
+        return found
+    named: dict[int, set[bytes]] = {}
+    for slot, *consents in books.store.last(tables.trades, ("slot", "buy_order", "sell_order"), books.period):
+        named.setdefault(slot, set()).update(consents)
+    for slot, own in named.items():
+        for row in books.store.rows(tables.orders, slot=slot):
+            if row.hash in own:
+                found[row.member].add(order_of_row(row, books.mandates[row.member].record.member))
+    return found
 
 
 def _orders(books: Books, slot: int) -> Callable[[bytes], Signed[Order] | None]:

@@ -11,6 +11,7 @@ from commonwatt.accounts.document import FORMAT, Part, content_hash, hex_text, p
 from commonwatt.accounts.sheets import added
 from commonwatt.community.calendar import days_between
 from commonwatt.errors import VerificationError
+from commonwatt.member.document import of_day
 from commonwatt.member.page import require
 from commonwatt.member.shares import as_part_of
 
@@ -48,7 +49,7 @@ def shown(document: Mapping[str, Any]) -> tuple[Shown, ...]:
 
 
 def _of_day(day: Mapping[str, Any]) -> Shown:
-    return Shown(day["sheet"], day["proofs"], _name(day["sheet"]["day"]))
+    return Shown(of_day(day["sheet"]), day["proofs"], _name(day["sheet"]["day"]))
 
 
 def _name(day: str) -> str:

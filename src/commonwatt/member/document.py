@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from commonwatt.accounts import sheets
+from commonwatt.accounts.baskets import with_ways
 from commonwatt.accounts.document import EXCERPT, FORMAT, SLOTWISE, content_hash
 from commonwatt.errors import RecordError, VerificationError
 from commonwatt.member import on_account, shares
@@ -36,7 +37,7 @@ _WHERE: Final = ("format", "ledger", "member", "community", "currency", "timezon
 _OWED: Final = ("charges", "total", "withoutMarket")
 _SLOTWISE: Final = (*_WHERE, "mandate", "slots", *_OWED)
 _BILL: Final = (*_WHERE, "sheets", *_OWED)
-_SHEET: Final = (*_WHERE, "day", "mandate", "tariff", "slots", "sums")
+_SHEET: Final = (*_WHERE, "day", "mandate", "tariff", "baskets", "slots", "sums")
 _BOUND: Final = 1 << 80
 """Of energy and money, in either direction: beyond all sums."""
 _SLOT: Final = ("slot", "reading", "trades", "orders")
@@ -115,19 +116,28 @@ def slotwise(document: Mapping[str, Any]) -> Mapping[str, Any]:
     """A document as whoever looks at slots has it: all in `content` and `proofs`, as in an excerpt.
 
     Of a bill without its sheets there are none; the mandate is that of its last day.
+    Raises VerificationError when orders do not lead to the baskets that a sheet says.
     """
     if "sheet" in document:
-        return {"content": document["sheet"], "proofs": document["proofs"]}
+        return {"content": of_day(document["sheet"]), "proofs": document["proofs"]}
     if document.get("content", {}).get("format") != FORMAT:
         return document
     days = document.get("days", [])
     content = {
         **document["content"],
-        "slots": [line for day in days for line in day["sheet"]["slots"]],
+        "slots": [line for day in days for line in of_day(day["sheet"])["slots"]],
         "mandate": days[-1]["sheet"]["mandate"] if days else None,
     }
     proofs = {slot: proof for day in days for slot, proof in day["proofs"].items()}
     return {"content": content, "anchor": document["anchor"], "proofs": proofs}
+
+
+def of_day(sheet: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A sheet with each order whole: its signature, and its way to the root of its basket. Raises VerificationError."""
+    try:
+        return {**sheet, "slots": with_ways(sheet)}
+    except RecordError as error:
+        raise VerificationError(f"The sheet of {sheet['day']}: {error}") from None
 
 
 def _whole_bill(given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -162,6 +172,8 @@ def _whole_day(given: Any) -> Mapping[str, Any]:
     _whole_terms(sheet)
     shares.whole(sheet, money=False)
     _whole_sums(sheet["sums"], sheet)
+    lists = [sheet["baskets"], *(line["orders"] for line in sheet["slots"])]
+    require(all(isinstance(each, list) for each in lists), "baskets and orders are no lists.")
     require(isinstance(sheet["day"], str), "a sheet's day is no text.")
     require(isinstance(day["proofs"], dict), "the proofs are no table.")
     return day

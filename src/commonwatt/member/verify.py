@@ -153,11 +153,10 @@ def verify_bill(bill: Any, client: LedgerClient) -> Verified:
                 raise VerificationError(f"The bill's content is not what was anchored: {CHANGED}{disagreement(bill)}")
             _anchored(content, bill["anchor"], client)
         _member(content, client)
-        parts = shown(bill)
+        under, parts = _charters(content, client), shown(bill)
         for part in parts:
             _agreed(part.content, client)
             _covers(part, client)
-        under = _charters(content, client)
         slots, lines = 0, 0
         for part in parts:
             slots, lines = slots + len(part.content["slots"]), lines + _slots(part, client)

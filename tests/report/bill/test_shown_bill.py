@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from by_slot import by_day, proven
+from by_slot import anchored, by_day, proven
 from exchange_cases import SOURCE
 from report_runs import NASTY
 from shell import Shell
 
-from commonwatt.accounts.document import CORRECTED, NOT_MEASURED, anchored
+from commonwatt.accounts.document import CORRECTED, NOT_MEASURED
 from commonwatt.exchange.bills import anchor_of
 from commonwatt.member.summary import Charge, Large, Moved, Owned, Summary, summary
 from commonwatt.report.bill import words
@@ -40,9 +40,9 @@ Bill = dict[str, Any]
 
 def of_result(result: Result, folder: Path) -> Iterator[Summary]:
     """The summaries of all bills of a run without a ledger."""
-    for member, content in enumerate(result.bills.contents):
+    for member, bill in enumerate(proven(result.books, result.bills)):
         file = folder / f"{member}.json"
-        file.write_text(json.dumps({"content": content, "anchor": anchor_of(result.bills, member), "proofs": {}}))
+        file.write_text(json.dumps(by_day(bill)))
         yield summary(file)
 
 
