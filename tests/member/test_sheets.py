@@ -401,6 +401,7 @@ def test_the_shell_says_what_it_looked_at(files: Path, own: list[Bill], said: Sh
 
 
 def test_a_document_is_one_of_those_that_there_are(own: list[Bill]) -> None:
-    for given in (None, [], {}, {"sheet": None}, {"sheet": {}, "proofs": {}}, {"content": own[0]["content"]}):
+    documents: tuple[Any, ...] = (None, [], {}, {"sheet": None}, {"sheet": {}, "proofs": {}})
+    for given in (*documents, {"content": own[0]["content"]}):
         with pytest.raises(CommonwattError):
             whole(given)

@@ -37,9 +37,12 @@ SHARED: Final = "shares of its owners"
 """The last line of a plant's bill."""
 
 
+_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def canonical(content: object) -> bytes:
     """The bytes that are hashed: JSON with sorted keys and no spaces."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _CANONICAL.encode(content).encode()
 
 
 def content_hash(content: Mapping[str, object]) -> bytes:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from pydantic_core import to_json
+
 from commonwatt.accounts.baskets import Baskets
 from commonwatt.accounts.document import canonical, hex_text, signed_json, tariff_terms
 from commonwatt.accounts.sheets import FORMAT, around
@@ -87,7 +89,7 @@ def day_files(day: date, books: Books) -> Iterator[list[bytes]]:
     before = b""
     for slot, shown in slot_proofs(books):
         proofs = (shown.of(member) if shown else None for member in range(len(parts)))
-        yield [before + b'"%d":%b' % (slot, canonical(proof)) for proof in proofs]
+        yield [b'%b"%d":%b' % (before, slot, to_json(proof)) for proof in proofs]
         before = b","
     yield [b"}}"] * len(parts)
 

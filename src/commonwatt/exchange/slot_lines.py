@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -12,9 +13,10 @@ from commonwatt.accounts.baskets import Baskets
 from commonwatt.accounts.document import MEASURED, SIDES, grid_amount, hex_text
 from commonwatt.accounts.orders import under_orders
 from commonwatt.accounts.statements import place_of
+from commonwatt.community.calendar import Slots
 from commonwatt.exchange import tables
 from commonwatt.exchange.books import Books
-from commonwatt.exchange.rows import TRADE_COLUMNS, order_of_row, stages_ahead, trade_of
+from commonwatt.exchange.rows import ORDER_COLUMNS, TRADE_COLUMNS, OrderRow, order_of_row, stages_ahead, trade_of
 from commonwatt.records import ZERO_HASH, Order, Reading, Signed
 from commonwatt.records.schema import as_json
 from commonwatt.units import payment
@@ -37,7 +39,7 @@ def slot_lines(books: Books, baskets: Sequence[Baskets]) -> Iterator[list[dict[s
             for member in (record.buyer, record.seller):
                 own[member].append((place_of(record, member), line))
         retail, feed_in = int(prices.retail[place]), int(prices.feed_in[place])
-        orders = _orders(books, slot)
+        orders = _orders(books, slot, {consent for lines in own for (consent, *_), _ in lines})
         yield [
             {
                 "slot": slot,
@@ -45,7 +47,7 @@ def slot_lines(books: Books, baskets: Sequence[Baskets]) -> Iterator[list[dict[s
                 "reading": _reading(books.meters, slot, member, readings.get((slot, member))),
                 **under_orders(
                     [(place[0], line) for place, line in sorted(own[member], key=itemgetter(0))],
-                    orders,
+                    partial(_order_of, orders),
                     member,
                     books.mandates[member].hash if books.mandates else ZERO_HASH,
                     baskets[member].order,
@@ -131,21 +133,21 @@ def shown_baskets(books: Books) -> list[Baskets]:
     for slot, *consents in books.store.last(tables.trades, ("slot", "buy_order", "sell_order"), books.period):
         named.setdefault(slot, set()).update(consents)
     for slot, own in named.items():
-        for row in books.store.rows(tables.orders, slot=slot):
-            if row.hash in own:
-                found[row.member].add(order_of_row(row, books.mandates[row.member].record.member))
+        for member, order in _orders(books, slot, own).values():
+            found[member].add(order)
     return found
 
 
-def _orders(books: Books, slot: int) -> Callable[[bytes], Signed[Order] | None]:
-    """The slot's signed orders by struct hash."""
-    rows = {row.hash: row for row in books.store.rows(tables.orders, slot=slot) if row.hash}
+def _orders(books: Books, slot: int, named: Container[bytes]) -> dict[bytes, tuple[int, Signed[Order]]]:
+    """The slot's signed orders with these struct hashes, each with its member."""
+    rows = books.store.columns(tables.orders, ORDER_COLUMNS, Slots(slot, 1, books.period.seconds))
+    orders = (OrderRow(*row) for row in rows if row[0] and row[0] in named)
+    return {row.hash: (row.member, order_of_row(row, books.mandates[row.member].record.member)) for row in orders}
 
-    def order(order_hash: bytes) -> Signed[Order] | None:
-        row = rows.get(order_hash)
-        return order_of_row(row, books.mandates[row.member].record.member) if row else None
 
-    return order
+def _order_of(orders: Mapping[bytes, tuple[int, Signed[Order]]], consent: bytes) -> Signed[Order] | None:
+    found = orders.get(consent)
+    return found and found[1]
 
 
 def _reading(meters: Sequence[bytes], slot: int, member: int, row: Sequence[Any] | None) -> dict[str, Any] | None:
