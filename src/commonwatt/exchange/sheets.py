@@ -84,7 +84,7 @@ def day_files(day: date, books: Books) -> Iterator[list[bytes]]:
     parts = [around(sheet) for sheet in sheets(day, books, baskets)]
     yield [b'{"sheet":' + before for before, _ in parts]
     for place, lines in enumerate(slot_lines(books, baskets)):
-        yield [b"," * (place > 0) + canonical(line) for line in lines]
+        yield [b"," * (place > 0) + to_json(line) for line in lines]
     yield [behind + b',"proofs":{' for _, behind in parts]
     before = b""
     for slot, shown in slot_proofs(books):
