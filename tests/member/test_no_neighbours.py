@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 import pytest
-from by_slot import proven, verify_bill
+from by_slot import by_day, proven, verify_bill
 from exchange_cases import START, exchange_of, homes_of, short_days, written
 from lies import posted_of, with_reading, with_trade
 from stopped_days import LATE, Day, opened
@@ -111,7 +111,8 @@ def test_the_day_has_all_that_could_be_shown(shown: Shown) -> None:
 
 def test_each_record_in_a_document_is_its_members_own(shown: Shown) -> None:
     for member, document in shown.documents:
-        mandate, content = shown.mandates[member].record, whole(document)["content"]
+        whole(by_day(document))
+        mandate, content = shown.mandates[member].record, document["content"]
         assert content["member"]["account"] == content["mandate"]["member"] == f"0x{mandate.member.hex()}"
         for line in content["slots"]:
             assert line["reading"] is None or line["reading"]["meter"] == f"0x{meter_of(shown, member).address.hex()}"

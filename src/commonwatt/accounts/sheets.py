@@ -7,7 +7,7 @@ A charter begins at a local midnight, so a sheet is under one tariff.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import add
 from typing import Any, Final
@@ -118,10 +118,10 @@ def _both(one: Any, other: Any) -> Any:
     return one + other
 
 
-def around(sheet: Mapping[str, Any]) -> tuple[bytes, bytes]:
-    """The canonical form of a sheet before its slots and behind them, which may then be written one by one.
+def around(sheet: Mapping[str, Any], written: Callable[[Mapping[str, Any]], bytes] = canonical) -> tuple[bytes, bytes]:
+    """A sheet before its slots and behind them, which may then be written one by one.
 
-    sheet : all but its slots
+    sheet : all but its slots; written : as JSON without spaces
     """
-    before, mark, behind = canonical({**sheet, "slots": []}).partition(b'"slots":[')
+    before, mark, behind = written({**sheet, "slots": []}).partition(b'"slots":[')
     return before + mark, behind

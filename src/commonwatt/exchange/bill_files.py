@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from commonwatt.accounts.document import Anchored, canonical
+from commonwatt.accounts.document import Anchored
 from commonwatt.exchange.bills import anchor_of
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.folder import private
-from commonwatt.exchange.sheets import day_files
+from commonwatt.exchange.sheets import ascii_json, day_files
 
 _HELD: Final = 1 << 24
 """Bytes that are in memory before they are added to the files."""
@@ -38,7 +38,7 @@ def write_bills(books: Books, bundle: Anchored, folder: Path, *, packed: bool = 
     for member, (part, content) in enumerate(zip(parts, bundle.contents, strict=True)):
         part.unlink(missing_ok=True)  # others may be able to read what is there
         private(part).touch()
-        head = canonical({"content": content, "anchor": anchor_of(bundle, member)})
+        head = ascii_json({"content": content, "anchor": anchor_of(bundle, member)})
         held.append([head[:-1] + b',"days":['])
     size, most = sum(len(own[0]) for own in held), _PACKED_HELD if packed else _HELD
     before = b""

@@ -81,17 +81,22 @@ def closed(day: date, books: Books) -> list[Closed]:
 def day_files(day: date, books: Books) -> Iterator[list[bytes]]:
     """Each member's sheet of a day with its proofs as it is written, part after part. books : of that day"""
     baskets = shown_baskets(books)
-    parts = [around(sheet) for sheet in sheets(day, books, baskets)]
+    parts = [around(sheet, ascii_json) for sheet in sheets(day, books, baskets)]
     yield [b'{"sheet":' + before for before, _ in parts]
     for place, lines in enumerate(slot_lines(books, baskets)):
-        yield [b"," * (place > 0) + to_json(line) for line in lines]
+        yield [b"," * (place > 0) + ascii_json(line) for line in lines]
     yield [behind + b',"proofs":{' for _, behind in parts]
     before = b""
     for slot, shown in slot_proofs(books):
         proofs = (shown.of(member) if shown else None for member in range(len(parts)))
-        yield [b'%b"%d":%b' % (before, slot, to_json(proof)) for proof in proofs]
+        yield [b'%b"%d":%b' % (before, slot, ascii_json(proof)) for proof in proofs]
         before = b","
     yield [b"}}"] * len(parts)
+
+
+def ascii_json(value: object) -> bytes:
+    """As files have it: whoever reads them as another encoding than UTF-8 reads the same."""
+    return to_json(value, ensure_ascii=True)
 
 
 def shown_days(books: Books) -> Iterator[list[dict[str, Any]]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Container, Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -47,7 +46,7 @@ def slot_lines(books: Books, baskets: Sequence[Baskets]) -> Iterator[list[dict[s
                 "reading": _reading(books.meters, slot, member, readings.get((slot, member))),
                 **under_orders(
                     [(place[0], line) for place, line in sorted(own[member], key=itemgetter(0))],
-                    partial(_order_of, orders),
+                    orders.get,
                     member,
                     books.mandates[member].hash if books.mandates else ZERO_HASH,
                     baskets[member].order,
@@ -129,25 +128,24 @@ def shown_baskets(books: Books) -> list[Baskets]:
     found = [Baskets() for _ in range(books.rules.members)]
     if not books.mandates:
         return found
-    named: dict[int, set[bytes]] = {}
-    for slot, *consents in books.store.last(tables.trades, ("slot", "buy_order", "sell_order"), books.period):
-        named.setdefault(slot, set()).update(consents)
-    for slot, own in named.items():
-        for member, order in _orders(books, slot, own).values():
-            found[member].add(order)
+    named: dict[int, dict[bytes, set[int]]] = {}
+    names = ("slot", "buyer", "buy_order", "seller", "sell_order")
+    for slot, buyer, buys, seller, sells in books.store.last(tables.trades, names, books.period):
+        of_slot = named.setdefault(slot, {})
+        of_slot.setdefault(buys, set()).add(buyer)
+        of_slot.setdefault(sells, set()).add(seller)
+    for slot, consents in named.items():
+        for order_hash, order in _orders(books, slot, consents).items():
+            for member in consents[order_hash]:
+                found[member].add(order)
     return found
 
 
-def _orders(books: Books, slot: int, named: Container[bytes]) -> dict[bytes, tuple[int, Signed[Order]]]:
-    """The slot's signed orders with these struct hashes, each with its member."""
+def _orders(books: Books, slot: int, named: Container[bytes]) -> dict[bytes, Signed[Order]]:
+    """The slot's signed orders with these struct hashes."""
     rows = books.store.columns(tables.orders, ORDER_COLUMNS, Slots(slot, 1, books.period.seconds))
     orders = (OrderRow(*row) for row in rows if row[0] and row[0] in named)
-    return {row.hash: (row.member, order_of_row(row, books.mandates[row.member].record.member)) for row in orders}
-
-
-def _order_of(orders: Mapping[bytes, tuple[int, Signed[Order]]], consent: bytes) -> Signed[Order] | None:
-    found = orders.get(consent)
-    return found and found[1]
+    return {row.hash: order_of_row(row, books.mandates[row.member].record.member) for row in orders}
 
 
 def _reading(meters: Sequence[bytes], slot: int, member: int, row: Sequence[Any] | None) -> dict[str, Any] | None:

@@ -268,7 +268,7 @@ def test_names_are_names_and_no_markup(nasty: Result, bills: list[Bill], tmp_pat
             charge["name"] = EVIL
     content["tariff"]["levies"][1]["name"] = EVIL
     evil["anchor"] = anchor_of(anchored([content]), 0)
-    (tmp_path / "evil.json").write_text(json.dumps(evil), "utf-8")
+    (tmp_path / "evil.json").write_text(json.dumps(by_day(evil)), "utf-8")
     for bill in (summary(tmp_path / "evil.json"), *of_result(nasty, tmp_path)):
         page = bill_page(bill, Path(f"{NASTY}.json"))
         tags = parsed(page)
