@@ -168,7 +168,7 @@ def consents(document: Document) -> set[bytes]:
 
 def found_in(document: Document, values: set[bytes]) -> set[bytes]:
     """Those of the values that stand in the document, but for the consent of who is at the other end of a trade."""
-    text = json.dumps(document).lower()
+    text = json.dumps(by_day(document)).lower()
     return {value for value in values - consents(document) if value.hex() in text}
 
 

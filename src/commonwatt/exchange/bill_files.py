@@ -64,14 +64,14 @@ def _add(parts: Sequence[Path], held: Sequence[list[bytes]], *, packed: bool) ->
     for part, own in zip(parts, held, strict=True):
         with part.open("ab") as file:
             if packed:
-                file.write(_packed(own))
+                file.write(packed_bytes(own))
             else:
                 file.writelines(own)
         own.clear()
 
 
-def _packed(parts: Sequence[bytes]) -> bytes:
-    """By gzip; several of these behind each other are one file."""
+def packed_bytes(parts: Sequence[bytes]) -> bytes:
+    """These parts of a file, packed by gzip; several of such behind each other are one file."""
     # Most of a bill are hashes and signatures, in which a few letters that came before are none worth naming.
     packer = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS, 8, zlib.Z_FILTERED)
     return b"".join([*map(packer.compress, parts), packer.flush()])
