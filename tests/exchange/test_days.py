@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import date
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +22,7 @@ from commonwatt.accounts.plants import Plant, divide, shares
 from commonwatt.accounts.sheets import Figures, OfPlant, added, last_page
 from commonwatt.community.calendar import days_between, local_days
 from commonwatt.community.tariff import Flat, Levy, Tariff, slot_prices
-from commonwatt.errors import StoreError, VerificationError
+from commonwatt.errors import ConfigError, StoreError, VerificationError
 from commonwatt.exchange.bills import bills, proven
 from commonwatt.member.verify import verify_bill
 from commonwatt.simulation.api import simulate
@@ -68,6 +69,19 @@ def test_bills_of_a_day_alone_have_the_sheet_that_the_bills_of_both_days_have(ni
             assert content["sheets"][0]["day"] == str(day)
             assert content["period"] == {"from": of_day.period.start, "until": of_day.period.end}
             assert content["total"] == sum(line["amount"] for line in content["charges"])
+
+
+def test_bills_are_of_whichever_whole_days_are_asked_for(tmp_path: Path) -> None:
+    result = simulate(written(tmp_path, HEAD + TARIFF + AHEAD + TWO), "2026-06-29", 4, ledger="none")
+    july = bills(result.books.over(date(2026, 7, 1), 2))
+    for content, whole in zip(july, result.bills.contents, strict=True):
+        assert content["sheets"] == whole["sheets"][2:]
+        assert content["period"]["until"] == whole["period"]["until"]
+    for first, days in ((date(2026, 7, 2), 2), (date(2026, 6, 28), 1)):
+        with pytest.raises(ConfigError) as refused:
+            result.books.over(first, days)
+        assert "are not all among those from 2026-06-29 to 2026-07-02" in str(refused.value.findings[0])
+    result.close()
 
 
 def test_charges_of_the_sums_are_those_of_the_slots(night: Result) -> None:

@@ -96,7 +96,8 @@ def test_prices_beyond_the_bounds_are_refused(content: Content, name: str, sign:
 @pytest.mark.parametrize("name", ["networkFee", "levy"])
 def test_fees_are_not_below_zero(name: str) -> None:
     tariff = Tariff(Flat(0), Flat(0), 0, (Levy("levy", 0),))
-    content = {"period": {"from": 0, "until": 1}, **tariffs([Part(0, 1, None, tariff_terms(tariff))]), "slots": []}
+    parts = tariffs([Part(0, 1, None, tariff_terms(tariff))])
+    content = {"period": {"from": 0, "until": 1}, **parts, "slots": [], "member": {"index": 0}}
     if name == "levy":
         content["tariff"]["levies"][0]["price"] = -1
     else:

@@ -15,9 +15,9 @@ from commonwatt.accounts.charges import Charges, Energy, Sums
 from commonwatt.accounts.document import metered
 from commonwatt.accounts.plants import Division, Plant, divide
 from commonwatt.accounts.sheets import Figures, OfPlant, last_page
-from commonwatt.community.calendar import Slots, days_between
+from commonwatt.community.calendar import Slots, days_between, local_days
 from commonwatt.community.tariff import SlotPrices, Tariff
-from commonwatt.errors import StoreError
+from commonwatt.errors import ConfigError, Finding, StoreError
 from commonwatt.exchange import tables
 from commonwatt.exchange.rules import Part, Rules
 from commonwatt.exchange.states import OF_PLANTS
@@ -50,6 +50,18 @@ class Books:
     def period(self) -> Slots:
         """The slots that these books are of."""
         return self.some or self.rules.period
+
+    def over(self, first: date, days: int) -> Books:
+        """The books of `days` whole local days from `first`, such as a month's.
+
+        Raises ConfigError when they are not all within the period of the rules.
+        """
+        period, zone = self.rules.period, self.rules.community.timezone
+        some = local_days(first, days, zone, period.seconds)
+        if not period.start <= some.start < some.end <= period.end:
+            told = f"from {first} on are not all among those from {self.rules.start} to {self.rules.last}"
+            raise ConfigError("The request", [Finding("days", told)])
+        return replace(self, some=some)
 
     def days(self) -> Iterator[tuple[date, Books]]:
         """The books of each local day, one after the other, so that no more than one needs to be in memory."""

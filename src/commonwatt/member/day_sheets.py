@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from commonwatt.member.document import of_day
 from commonwatt.member.page import require
 from commonwatt.member.shares import as_part_of
 
-_COMMON: Final = ("community", "currency", "timezone", "ledger", "member")
+_COMMON: Final = ("community", "currency", "timezone", "ledger")
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,16 @@ def shown(document: Mapping[str, Any]) -> tuple[Shown, ...]:
         for day, listed in zip(days, content["sheets"], strict=True):
             _require_named(day["sheet"], listed, content)
     return tuple(map(_of_day, days))
+
+
+def by_tariff(part: Shown) -> tuple[Shown, ...]:
+    """Slots by the tariff that they are under: those of a sheet are under one."""
+    under = parts_of(part.content)
+    if len(under) == 1:
+        return (part,)
+    slots = part.content["slots"]
+    own = ([line for line in slots if each.start <= line["slot"] < each.end] for each in under)
+    return tuple(replace(part, content={**part.content, "slots": lines}) for lines in own)
 
 
 def _of_day(day: Mapping[str, Any]) -> Shown:
@@ -81,6 +91,8 @@ def _require_named(sheet: Mapping[str, Any], listed: Mapping[str, Any], bill: Ma
     require(hex_text(content_hash(sheet)) == listed["hash"], f"{name} is not the one that the bill names.")
     require(sheet["sums"] == listed["sums"], f"{name} has other sums than the bill says.")
     same = all(sheet[key] == bill[key] for key in _COMMON) and sheet.get("unit") == bill.get("unit")
+    # The account may have been replaced on the way; which is the member's, the chain says.
+    same = same and all(sheet["member"][key] == bill["member"][key] for key in ("index", "id"))
     require(same and as_part_of(sheet, bill), f"{name} is not of the bill's member, community and plants.")
     day = sheet["day"], sheet["period"]["from"], sheet["period"]["until"]
     require(day[0] == listed["day"] and day in _days(bill), f"{name} is of another day, or not of all of it.")

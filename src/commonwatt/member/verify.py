@@ -23,7 +23,7 @@ from commonwatt.ledger.client.abi import COMMUNITY
 from commonwatt.ledger.client.charters import charters, held
 from commonwatt.member import amounts, on_account
 from commonwatt.member.amounts import require_last_page, require_priced, require_sane
-from commonwatt.member.day_sheets import Shown, shown, summed_parts
+from commonwatt.member.day_sheets import Shown, by_tariff, shown, summed_parts
 from commonwatt.member.document import CHANGED, leads_to_its_root, named, read_whole, slotwise, whole
 from commonwatt.member.known import Known, Remembered, name_of
 from commonwatt.member.page import mandate_of, require
@@ -206,36 +206,31 @@ def _slots(part: Shown, client: LedgerClient) -> int:
 
 def _amounts(bill: Mapping[str, Any], parts: Sequence[Shown]) -> None:
     """Add everything up again: slots to the sums of sheets, and these to the last page."""
-    looked = [_looked(part) for part in parts]
+    looked = [_looked(piece) for part in parts for piece in by_tariff(part)]
     if "anchor" not in bill:
         return
     content = bill["content"]
-    for part in parts_of(content):
-        require_sane(part.tariff)
+    for under in parts_of(content):
+        require_sane(under.tariff)
     if content["format"] == FORMAT:
-        own = [(part.tariff, sums) for part, sums in summed_parts(content)]
+        own = [(under.tariff, sums) for under, sums in summed_parts(content)]
     else:
-        member, slots = content["member"]["index"], content["slots"]
-        own = [
-            (part.tariff, amounts.sums([line for line in slots if part.start <= line["slot"] < part.end], member))
-            for part in parts_of(content)
-        ]
-        own[0] = own[0][0], own[0][1] | looked[0].sums
-        own[1:] = [(tariff, sums | _nothing(looked[0].sums)) for tariff, sums in own[1:]]
-    require_last_page(content, own, looked)
+        own = [(under.tariff, sums) for under, (sums, _) in zip(parts_of(content), looked, strict=True)]
+    require_last_page(content, own, [of_plants for _, of_plants in looked])
 
 
-def _looked(part: Shown) -> Summed:
-    """What slots come to for plants; of a sheet, its sums are what its slots come to."""
-    content = part.content
-    for each in parts_of(content):
-        require_sane(each.tariff)
-    require_priced(content["slots"], content["member"]["index"])
-    found = summed(content, {line["slot"] for line in content["slots"] if part.proofs.get(str(line["slot"])) is None})
+def _looked(part: Shown) -> tuple[dict[str, Any], Summed]:
+    """The sums of slots under one tariff; of a sheet, they are those that it says."""
+    content, member = part.content, part.content["member"]["index"]
+    for under in parts_of(content):
+        require_sane(under.tariff)
+    require_priced(content["slots"], member)
+    missed = {line["slot"] for line in content["slots"] if part.proofs.get(str(line["slot"])) is None}
+    of_plants = summed(content, missed)
+    sums = amounts.sums(content["slots"], member) | of_plants.sums
     if part.name:
-        own = amounts.sums(content["slots"], content["member"]["index"]) | found.sums
-        require(content["sums"] == own, f"{part.name}: its sums are not what its slots add up to.")
-    return found
+        require(content["sums"] == sums, f"{part.name}: its sums are not what its slots add up to.")
+    return sums, of_plants
 
 
 def _anchored(content: Any, anchor: Any, client: LedgerClient) -> None:
@@ -256,17 +251,23 @@ def _member(content: Any, client: LedgerClient) -> None:
     contracts = [to_bytes(ledger[name], 20) for name in ("community", "settlement")]
     own = [client.addresses.community, client.addresses.settlement]
     require(contracts == own, "The bill names other contracts.")
+    _account(member, client)
+
+
+def _account(member: Any, client: LedgerClient) -> bytes:
+    """The account [address], which is or was the member's."""
     account = to_bytes(member["account"], 20)
     ever = int(client.view(COMMUNITY, "everMemberOf", account)[0])
     require(ever == member["index"], "The chain knows another member at this account.")
+    return account
 
 
 def _agreed(content: Any, client: LedgerClient) -> None:
-    """The account signed the mandate, which covers the period from when the member joined.
+    """The account signed the mandate, which covers the period from when the member joined; each sheet has its own.
 
     Where another account replaced it, what it signed counts for what was agreed by then.
     """
-    account = to_bytes(content["member"]["account"], 20)
+    account = _account(content["member"], client)
     if traded := [line["slot"] for line in content["slots"] if line["trades"]]:
         client.view(COMMUNITY, "memberOfAccountAt", account, max(traded))  # refuses one that was replaced before
     mandate = mandate_of(content["mandate"], account, client.domain).record
@@ -314,12 +315,3 @@ def _covers(part: Shown, client: LedgerClient) -> None:
     same = len(slots) == len(expected) and all(line["slot"] == at for line, at in zip(slots, expected, strict=True))
     require(same, "The bill leaves out or repeats a slot of its period.")
     require(sorted(proofs) == sorted(map(str, expected)), "The bill's proofs are not those of its slots.")
-
-
-def _nothing(sums: Mapping[str, Any]) -> dict[str, Any]:
-    """Sums of the same plants that come to nothing: where all slots are in one list, they are in the first part."""
-    names = ("plant", "member")
-    return {
-        key: [{name: value if name in names else 0 for name, value in each.items()} for each in listed]
-        for key, listed in sums.items()
-    }
