@@ -42,7 +42,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Result]:
 
 @pytest.fixture(scope="session")
 def bills(run: Result) -> list[dict[str, Any]]:
-    """All bills of that day with their proofs."""
+    """All bills of that day with their proofs, by slot."""
     return list(proven(run.books, run.bills))
 
 

@@ -23,6 +23,7 @@ from commonwatt.exchange.bills import bills, proven
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.member import document
+from commonwatt.member.beside import bills_near, card_beside
 from commonwatt.member.document import read, whole
 from commonwatt.member.summary import summary
 from commonwatt.member.terms import Terms
@@ -376,6 +377,19 @@ def test_what_is_packed_and_no_bill_is_said_so(files: Path, change: Callable[[by
     for look in (lambda: open_and_verify(file, [str(files / "ledger.sqlite")]), lambda: summary(file)):
         with pytest.raises(VerificationError, match=sentence):
             look()
+
+
+def test_what_lies_beside_a_packed_bill_is_found(files: Path, said: Shell) -> None:
+    packed, card = files / "bills" / "roof.json.gz", files / "cards" / "roof.json"
+    packed.write_bytes(gzip.compress((files / "bills" / "roof.json").read_bytes()))
+    card.parent.mkdir()
+    card.write_text("{}", "utf-8")
+    assert card_beside(packed) == card.resolve()
+    assert "in 12 slots lead to settled posts" in said("verify", packed, "--no-remember").out
+    (files / "bills" / "roof.json").unlink()
+    assert bills_near(files) == bills_near(files / "roof.html") == [packed.resolve()]
+    wrong = said("show", files / "ledger.sqlite").err
+    assert "roof.json.gz" in wrong
 
 
 def test_the_shell_says_what_it_looked_at(files: Path, own: list[Bill], said: Shell) -> None:

@@ -77,7 +77,7 @@ def read_whole(file: Path) -> Mapping[str, Any]:
 
 
 def _unpacked(file: Path) -> bytes:
-    """What a file holds, up to a Byte more than a document may have. Raises ValueError for what grows beyond bounds."""
+    """What a file holds, up to a little more than a document may have. Raises ValueError for what grows beyond that."""
     with file.open("rb") as opened:
         given = opened.read(_LONGEST + 1)
     if not given.startswith(_PACKED):
