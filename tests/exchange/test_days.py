@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_slot import by_day, by_slot
 from exchange_cases import AHEAD, HEAD, TARIFF, begin, exchange_of, short_days, written
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,6 +83,13 @@ def test_bills_are_of_whichever_whole_days_are_asked_for(tmp_path: Path) -> None
             result.books.over(first, days)
         assert "are not all among those from 2026-06-29 to 2026-07-02" in str(refused.value.findings[0])
     result.close()
+
+
+def test_bills_by_slot_are_those_by_day_told_otherwise(night: Result, shared_day: Result) -> None:
+    """What tests change and fold again is, unchanged, what the exchange makes."""
+    for result in (night, shared_day):
+        for bill in proven(result.books, result.bills):
+            assert by_day(by_slot(bill)) == bill
 
 
 def test_charges_of_the_sums_are_those_of_the_slots(night: Result) -> None:
