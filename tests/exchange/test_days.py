@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Iterator
 from datetime import date
 from fractions import Fraction
@@ -82,6 +83,24 @@ def test_bills_are_of_whichever_whole_days_are_asked_for(tmp_path: Path) -> None
         with pytest.raises(ConfigError) as refused:
             result.books.over(first, days)
         assert "are not all among those from 2026-06-29 to 2026-07-02" in str(refused.value.findings[0])
+    result.close()
+
+
+def test_memory_does_not_grow_with_the_days_of_a_bill(tmp_path: Path) -> None:
+    result = simulate(written(tmp_path, QUARTERS), "2026-07-01", 12, ledger="none")
+
+    def peak(days: int) -> int:
+        """Beyond what is left of it [bytes]: of each day, what the bill says."""
+        books = result.books.over(date(2026, 7, 1), days)
+        tracemalloc.start()
+        found = bills(books)
+        left, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert len(found[0]["sheets"]) == days
+        return most - left
+
+    peak(1)  # what is imported and remembered the first time
+    assert peak(12) < 1.5 * peak(2)
     result.close()
 
 
