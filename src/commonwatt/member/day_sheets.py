@@ -11,7 +11,7 @@ from commonwatt.accounts.document import FORMAT, Part, content_hash, hex_text, p
 from commonwatt.accounts.sheets import added
 from commonwatt.community.calendar import days_between
 from commonwatt.errors import VerificationError
-from commonwatt.member.document import of_day
+from commonwatt.member.document import CHANGED, of_day
 from commonwatt.member.page import require
 from commonwatt.member.shares import as_part_of
 
@@ -88,7 +88,8 @@ def _require_days(content: Mapping[str, Any]) -> None:
 def _require_named(sheet: Mapping[str, Any], listed: Mapping[str, Any], bill: Mapping[str, Any]) -> None:
     """The sheet is the one that the bill names, of the same member, ledger and terms, and of the whole day."""
     name = _name(listed["day"])
-    require(hex_text(content_hash(sheet)) == listed["hash"], f"{name} is not the one that the bill names.")
+    same = hex_text(content_hash(sheet)) == listed["hash"]
+    require(same, f"{name} is not the one that the bill names: it is another, or {CHANGED}")
     require(sheet["sums"] == listed["sums"], f"{name} has other sums than the bill says.")
     same = all(sheet[key] == bill[key] for key in _COMMON) and sheet.get("unit") == bill.get("unit")
     # The account may have been replaced on the way; which is the member's, the chain says.
