@@ -7,7 +7,6 @@ day are signed and settled as in `commonwatt simulate`.
 
 from __future__ import annotations
 
-import gzip
 import lzma
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from typing import Any
 from _measure import ROOT, clocks, show
 
 from commonwatt import load, simulate
+from commonwatt.exchange.bill_files import packed_bytes
 from commonwatt.member.card import read as read_card
 from commonwatt.member.trust import Pins
 from commonwatt.member.verify import open_and_verify
@@ -40,7 +40,7 @@ def measured(out: Path, first: date, days: int) -> dict[str, Any]:
     begun = clocks()
     simulate(village(), start=first, days=days, out=out)
     ran = spent(begun)
-    sizes = {path: len(gzip.compress(path.read_bytes(), 9)) for path in sorted((out / "bills").glob("*.json"))}
+    sizes = {path: len(packed_bytes([path.read_bytes()])) for path in sorted((out / "bills").glob("*.json"))}
     largest = max(sizes, key=sizes.__getitem__)
     print(f"verifying {largest.name}", file=sys.stderr)
     pins = Pins(card=read_card(out / "cards" / largest.name))

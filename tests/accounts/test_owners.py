@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonwatt.accounts.plants import Division, Plant, divide, plants_of, shares, taken
+from commonwatt.accounts.plants import Division, Parts, Plant, divide, plants_of, shares, taken
 from commonwatt.community.model import Member, Owner
 from commonwatt.units import IntArray
 
@@ -82,8 +82,8 @@ def test_names_and_the_order_in_the_file_do_not_matter(
 
 
 @st.composite
-def divisions(draw: st.DrawFn) -> tuple[Division, int]:
-    """A division of three slots, and what the plant owes before it."""
+def divisions(draw: st.DrawFn) -> tuple[Division, Parts, int]:
+    """A division of three slots, what owners have of it, and what the plant owes before."""
     plant = draw(houses())[0]
     fed = np.array(draw(st.lists(energies, min_size=3, max_size=3)))
     share = shares(plant, fed)
@@ -93,30 +93,31 @@ def divisions(draw: st.DrawFn) -> tuple[Division, int]:
     local, utility = (np.array([draw(each) if wh else 0 for wh in sold]) for each in (money, st.one_of(money, paid)))
     costs = draw(st.integers(-(10**9), 10**9))
     owes = costs - int(local.sum() + utility.sum())
-    return divide(plant, fed, took, local, utility, owes), owes
+    division = divide(plant, fed, took, local, utility)
+    return division, Parts.of(plant, division.left, owes), owes
 
 
 @given(divisions())
-def test_all_of_the_money_goes_to_the_owners(case: tuple[Division, int]) -> None:
-    division, owes = case
+def test_all_of_the_money_goes_to_the_owners(case: tuple[Division, Parts, int]) -> None:
+    division, parts, owes = case
     assert (division.share.sum(axis=0) == division.fed).all()
     assert (division.earnings.sum(axis=0) == division.earned).all()
     assert (division.earnings * np.sign(division.earned) >= 0).all()
     assert not division.earnings[division.unused == 0].any()
-    assert division.owed.sum() == owes
-    moved = division.moved(ALL)
+    assert parts.owed.sum() == owes
+    moved = parts.moved(ALL)
     assert moved.sum() == 0
     assert moved[division.plant.index] == -owes
-    assert (division.costs * np.sign(division.costs.sum()) >= 0).all()
+    assert (parts.costs * np.sign(parts.costs.sum()) >= 0).all()
 
 
 @given(divisions())
-def test_of_what_lies_on_the_ledger_nobody_has_more_than_it_earned(case: tuple[Division, int]) -> None:
+def test_of_what_lies_on_the_ledger_nobody_has_more_than_it_earned(case: tuple[Division, Parts, int]) -> None:
     """Where the utility was never paid; else nobody has more than without that, and all of it is somebody's."""
-    division, _ = case
-    if (division.earned >= 0).all() and (division.costs >= 0).all():
-        assert (division.on_ledger[division.unused.sum(axis=1) == 0] == 0).all()
-    assert (division.on_ledger >= 0).all()
+    division, parts, _ = case
+    if (division.earned >= 0).all() and (parts.costs >= 0).all():
+        assert (parts.on_ledger[division.unused.sum(axis=1) == 0] == 0).all()
+    assert (parts.on_ledger >= 0).all()
 
 
 @given(st.lists(st.tuples(energies, energies, st.integers(0, 10**9), st.integers(-(10**9), 10**9)), max_size=4))
@@ -126,21 +127,23 @@ def test_what_neighbours_paid_is_the_owners_whole_whatever_the_utility_was_paid(
     plant = Plant(2, "roof", np.array([0, 1]), np.array([2, 1]))
     rows = [(fed + 1, min(took, (fed + 1) // 3), local, utility) for fed, took, local, utility in slots]
     fed, took, local, utility = (np.array([row[place] for row in rows], dtype=np.int64) for place in range(4))
-    division = divide(plant, fed, np.stack([0 * took, took]), local, utility, 0)
-    assert division.on_ledger.sum() == local.sum()
+    division = divide(plant, fed, np.stack([0 * took, took]), local, utility)
+    parts = Parts.of(plant, division.left, 0)
+    assert parts.on_ledger.sum() == local.sum()
     received = local + np.maximum(utility, 0)
-    parts = [-(-received * division.unused[owner] // np.maximum(fed - took, 1)) for owner in (0, 1)]
-    assert all(division.on_ledger[owner] <= parts[owner].sum() for owner in (0, 1))
+    most = [-(-received * division.unused[owner] // np.maximum(fed - took, 1)) for owner in (0, 1)]
+    assert all(parts.on_ledger[owner] <= most[owner].sum() for owner in (0, 1))
 
 
 def test_a_windy_noon_costs_the_owners() -> None:
     plant = Plant(3, "roof", np.array([0, 1]), np.array([2, 1]))
     # Of 900 Wh each slot nobody takes any; at noon neighbours pay 30 for some, and the utility is paid 60 for the rest.
     local, utility = np.array([30, 90]), np.array([-60, 0])
-    division = divide(plant, np.array([900, 900]), np.zeros((2, 2), dtype=np.int64), local, utility, -60)
+    division = divide(plant, np.array([900, 900]), np.zeros((2, 2), dtype=np.int64), local, utility)
+    parts = Parts.of(plant, division.left, -60)
     assert division.earnings.tolist() == [[-20, 60], [-10, 30]]
-    assert division.on_ledger.tolist() == [80, 40]
-    assert division.owed.tolist() == [-40, -20]
+    assert parts.on_ledger.tolist() == [80, 40]
+    assert parts.owed.tolist() == [-40, -20]
 
 
 def test_a_feed_in_of_a_morning() -> None:
@@ -151,8 +154,18 @@ def test_a_feed_in_of_a_morning() -> None:
     assert trades.wh.tolist() == [100, 251]  # of 501, 251 and 250: the remainder goes to the lower index
     took = np.array([[100], [251], [0]])
     local, utility = np.array([90]), np.array([11])
-    division = divide(plant, np.array([1_002]), took, local, utility, -101)
+    division = divide(plant, np.array([1_002]), took, local, utility)
+    parts = Parts.of(plant, division.left, -101)
     assert division.unused.tolist() == [[401], [0], [250]]
     assert division.earnings.tolist() == [[62], [0], [39]]
-    assert division.on_ledger.tolist() == [55, 0, 35]
-    assert not division.costs.any()
+    assert parts.on_ledger.tolist() == [55, 0, 35]
+    assert not parts.costs.any()
+
+
+@given(divisions(), st.integers(0, 3))
+def test_what_is_left_of_days_adds_up(case: tuple[Division, Parts, int], cut: int) -> None:
+    division, parts, owes = case
+    days = division.part(slice(0, cut)).left + division.part(slice(cut, 3)).left
+    again = Parts.of(division.plant, days, owes)
+    for name in ("costs", "on_ledger", "owed"):
+        assert np.array_equal(getattr(again, name), getattr(parts, name))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from commonwatt.accounts.charges import charges, joined
 from commonwatt.accounts.document import Part, charge_lines, grid_amount, parts_of, tariff_terms, tariffs
 from commonwatt.community.tariff import Flat, Levy, Tariff, slot_prices
-from commonwatt.member.verify import _joined, _part
+from commonwatt.member.amounts import _charges, _joined, sums
 
 PRICES = st.integers(0, 2_000_000)
 OF_THE_UTILITY = st.integers(-2_000_000, 2_000_000)
@@ -48,7 +48,7 @@ def test_both_sides_add_up_the_same(periods: list[tuple[Tariff, list[tuple[int, 
             }
             for wh, bought in energy
         ]
-        shown.append(_part(tariff_terms(tariff), lines, 0)[0])
+        shown.append(_charges(tariff_terms(tariff), sums(lines, 0)))
     whole = joined(parts)
     assert _joined(shown) == charge_lines(whole, 0)
     assert int(whole.total[0]) == sum(int(part.total[0]) for part in parts)

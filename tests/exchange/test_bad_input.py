@@ -231,7 +231,13 @@ def test_verify_says_in_one_sentence_that_a_bill_is_proved(shell: Shell, out: Pa
 
 def _one_digit(bill: Path) -> None:
     content = json.loads(bill.read_text())
-    content["content"]["slots"][4]["grid"]["wh"] += 1
+    content["content"]["charges"][0]["wh"] += 1
+    bill.write_text(json.dumps(content))
+
+
+def _one_digit_of_a_day(bill: Path) -> None:
+    content = json.loads(bill.read_text())
+    content["days"][0]["sheet"]["slots"][4]["grid"]["wh"] += 1
     bill.write_text(json.dumps(content))
 
 
@@ -257,6 +263,10 @@ def _without_ledger(bill: Path) -> None:
     ("change", "sentence"),
     [
         (_one_digit, "at least one figure in it was changed"),
+        (
+            _one_digit_of_a_day,
+            "not the one that the bill names: it is another, or at least one figure in it was changed",
+        ),
         (_no_json, "is no bill and no excerpt of one"),
         (_bytes, "is no bill and no excerpt of one"),
         (_list, "is no bill and no excerpt of one"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from by_slot import contents, proven, verify_bill
 from dishonest import anchor
 from exchange_cases import AFTER, COMMUNITY, START, exchange_of, short_days, snapshot, written
 from shell import Shell
@@ -17,8 +18,6 @@ from commonwatt.accounts.document import anchored as anchored_bills
 from commonwatt.accounts.document import hex_text, tariff_terms
 from commonwatt.errors import ConfigError, NotAdopted, StoreError, VerificationError
 from commonwatt.exchange.adopted import require_adopted
-from commonwatt.exchange.bills import bills as contents
-from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.events import GateClosure
 from commonwatt.exchange.exchange import Exchange
@@ -27,7 +26,6 @@ from commonwatt.ledger.client.charters import Charter, charters
 from commonwatt.ledger.client.community import CommunityClient
 from commonwatt.ledger.client.membership import Change
 from commonwatt.member.terms import Terms
-from commonwatt.member.verify import verify_bill
 from commonwatt.simulation import ballots
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.keys import simulated_keys

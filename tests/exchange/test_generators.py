@@ -8,15 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from by_slot import proven, verify_bill
 from exchange_cases import COMMUNITY, START, begin, exchange_of, homes_of, short_days, snapshot, written
 
 from commonwatt.errors import Reverted, SignatureError
 from commonwatt.exchange import tables
-from commonwatt.exchange.bills import proven
 from commonwatt.exchange.states import Readings
 from commonwatt.exchange.steps import witnessed
 from commonwatt.ledger.client.abi import COMMUNITY as CONTRACT
-from commonwatt.member.verify import verify_bill
 from commonwatt.meter import SimulatedMeter
 from commonwatt.proof import Domain, Key, recover
 from commonwatt.records import Reading, Signed

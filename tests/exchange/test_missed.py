@@ -12,17 +12,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_slot import by_day, proven, verify_bill
 from exchange_cases import COMMUNITY, START, begin, exchange_of, homes_of, short_days, snapshot
 
 from commonwatt.errors import VerificationError
 from commonwatt.exchange import tables
-from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.events import GateClosure
 from commonwatt.exchange.states import Missed
 from commonwatt.member.challenge import challenge
 from commonwatt.member.trust import Pins
-from commonwatt.member.verify import verify_bill
 from commonwatt.member.verify_slot import check_slot
 from commonwatt.simulation.result import Result
 from commonwatt.simulation.simulation import Simulation
@@ -93,7 +92,7 @@ def test_their_bills_verify_and_may_not_name_a_trade_or_another_energy(missed: R
 
 def test_nothing_of_a_slot_that_was_missed_is_open(missed: Result, tmp_path: Path) -> None:
     bill = tmp_path / "bill.json"
-    bill.write_text(json.dumps(next(proven(missed.books, missed.bills))), "utf-8")
+    bill.write_text(json.dumps(by_day(next(proven(missed.books, missed.bills)))), "utf-8")
     looked = challenge([bill], str(next(tmp_path.rglob("ledger.sqlite"))), Pins())
     assert (looked.final, looked.open_, looked.objections) == (8, 0, ())
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from by_slot import proven, verify_bill
 from exchange_cases import COMMUNITY, begin, exchange_of, homes_of, short_days
 
 from commonwatt.errors import Reverted
 from commonwatt.exchange.events import GateClosure, SlotEnd
 from commonwatt.ledger.client.settlement import LedgerClient
-from commonwatt.member.verify import verify_bill
 from commonwatt.simulation.simulation import Simulation
 from commonwatt.units import IntArray
 
@@ -153,7 +153,6 @@ def test_a_community_without_collateral_buys_everything_from_the_utility(tmp_pat
     assert (result.charges.total == result.charges_without_market.total).all()
     assert result.trades.height > 0
     assert result.trades["settled_wh"].sum() == 0
-    from commonwatt.exchange.bills import proven
 
     for bill in proven(result.books, result.bills):
         verify_bill(bill, ledger_of(simulation))

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from by_slot import proven, verify_bill
 from exchange_cases import COMMUNITY, START, begin, exchange_of, homes_of, short_days, snapshot, written
 
 from commonwatt.errors import LedgerError
 from commonwatt.exchange import rows
-from commonwatt.exchange.bills import proven
 from commonwatt.ledger.client.abi import SETTLEMENT
 from commonwatt.ledger.client.governance import governance
-from commonwatt.member.verify import verify_bill
 from commonwatt.proof import Key, hash_struct, recover
 from commonwatt.simulation.api import simulate
 

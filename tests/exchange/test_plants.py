@@ -10,19 +10,18 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from by_slot import proven, verify_bill
 from exchange_cases import AFTER, BILATERAL, HEAD, START, TARIFF, begin, exchange_of, homes_of, short_days, written
 from plant_owners import BARN, FLAT, HOMES, OFFICE, PLANTS, ROOF, SHOP, TEXT, going_on, paid
 
 from commonwatt.accounts.plants import shares
 from commonwatt.community.model import Owner
 from commonwatt.errors import ConfigError, VerificationError
-from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.rules import Rules, Then
 from commonwatt.exchange.states import Delivered, Readings, Settled
 from commonwatt.member.terms import Terms
-from commonwatt.member.verify import verify_bill
 from commonwatt.report.findings import findings
 from commonwatt.report.outputs import write_outputs
 from commonwatt.report.screen import summary

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_slot import contents, proven, verify_bill
 from exchange_cases import HEAD, START, TARIFF, begin, exchange_of, homes_of, short_days, written
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,13 +22,11 @@ from profiles import dear
 from commonwatt.accounts.document import CORRECTED, MEASURED, NOT_MEASURED
 from commonwatt.errors import RecordError, VerificationError
 from commonwatt.exchange import rows, steps, tables
-from commonwatt.exchange.bills import proven
 from commonwatt.exchange.events import Correction
 from commonwatt.exchange.excerpt import excerpt
 from commonwatt.exchange.states import Posted, Readings
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.member.faults import Chain, Fault, faults
-from commonwatt.member.verify import verify_bill
 from commonwatt.member.verify_slot import check_slot
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
@@ -179,7 +178,7 @@ def test_a_silent_home_settles_nothing_and_its_partners_meet_the_utility(day: Si
     trades = day.store.rows(tables.trades, slot=slot)
     assert {t.settled for t in trades if silent in (t.buyer, t.seller)} == {0}
     result = day.run()
-    lines = [content["slots"][place] for content in result.bills.contents]
+    lines = [content["slots"][place] for content in contents(result.books)]
     own = lines[silent]
     assert (own["metered"], own["reading"], own["grid"]) == (NOT_MEASURED, None, {"wh": 0, "amount": 0})
     assert own["trades"]

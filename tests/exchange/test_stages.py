@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from by_slot import proven, verify_bill
 from exchange_cases import (
     AFTER,
     BILATERAL,
@@ -28,9 +29,7 @@ from exchange_cases import (
 
 from commonwatt.errors import ConfigError, MarketError
 from commonwatt.exchange import tables
-from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
-from commonwatt.member.verify import verify_bill
 from commonwatt.records import BUY, SELL
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.homes import plans

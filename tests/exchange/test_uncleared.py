@@ -11,13 +11,12 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from by_slot import proven, verify_bill
 from exchange_cases import AFTER, HEAD, MEMBERS, START, TARIFF, short_days, written
 
 from commonwatt.errors import MarketError, PromiseBroken
 from commonwatt.exchange import tables
-from commonwatt.exchange.bills import proven
 from commonwatt.market import Frame, Positions, find
-from commonwatt.member.verify import verify_bill
 from commonwatt.plain import many
 from commonwatt.report.findings import findings
 from commonwatt.simulation.api import simulate

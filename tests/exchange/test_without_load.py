@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from by_slot import contents, proven, verify_bill
 from exchange_cases import AFTER, AHEAD, BILATERAL, HEAD, LISTINGS, POOLS, START, TARIFF, short_days, written
 
 from commonwatt.community.roles import Role
-from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
 from commonwatt.ledger.client.abi import COMMUNITY
 from commonwatt.ledger.client.community import CommunityClient
-from commonwatt.member.verify import verify_bill
 from commonwatt.report.findings import findings
 from commonwatt.report.outputs import write_outputs
 from commonwatt.report.screen import summary
@@ -61,7 +60,7 @@ def test_a_day_is_whole_with_them(tmp_path: Path, market: str) -> None:
     assert result.ledger.balances == result.ledger.deposits
     # Who has no meter is told of no reading, and nobody waits for one.
     assert [len(member.meters) for member in CommunityClient(client).members] == [0, 1, 1, 1, 1, 0, 0]
-    lines = [{line.get("metered") for line in content["slots"]} for content in result.bills.contents]
+    lines = [{line.get("metered") for line in content["slots"]} for content in contents(result.books)]
     assert lines == [{"not measured"}, *[{None}] * 4, {"not measured"}, {"not measured"}]
     assert not [said for said in findings(result) if "meters" in said]
     write_outputs(result, tmp_path / "out")

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from by_slot import anchored, contents, proven
 from exchange_cases import exchange_of
 
-from commonwatt.accounts.document import anchored
+from commonwatt.accounts.document import Anchored
 from commonwatt.exchange import rows as persist
 from commonwatt.exchange import tables
-from commonwatt.exchange.bills import bills, proven
 from commonwatt.exchange.events import GateClosure
 from commonwatt.exchange.outbox import Outbox
 from commonwatt.exchange.proofs import SlotProof
@@ -38,15 +38,18 @@ def signed(client: LedgerClient, record: Record, key: Key) -> bytes:
     return key.sign_digest(client.domain.digest(hash_struct(record)))
 
 
-def anchor(client: LedgerClient, operator: Key, contents: list[Bill]) -> list[dict[str, Any]]:
-    """Put the root of these bills on the chain, for the period that the first one names; returns each one's anchor."""
-    tree = anchored(contents).tree
-    period = next(content["period"] for content in contents if content)
+def anchor(client: LedgerClient, operator: Key, given: list[Bill]) -> list[dict[str, Any]]:
+    """Put the root of these bills on the chain, for the period that the first one names; returns each one's anchor.
+
+    given : contents, by slot or not
+    """
+    tree = anchored(given).tree
+    period = next(content["period"] for content in given if content)
     record = Anchor(period["from"], period["until"], tree.root)
     client.anchor(record, [signed(client, record, operator)], at=client.node.head.timestamp + 1)
     return [
         {"root": _hex(tree.root), "index": index, "siblings": [_hex(sibling) for sibling in tree.proof(index)]}
-        for index in range(len(contents))
+        for index in range(len(given))
     ]
 
 
@@ -189,11 +192,11 @@ class Dishonest:
     def bills(self, story: Callable[[list[Bill]], None] | None = None) -> list[Bill]:
         """Every bill, anchored, with its proofs. story : changes the contents before they are anchored."""
         result = Result(self.exchange, self.run.simulated, self.close)
-        contents = bills(result.books)
+        honest = contents(result.books)
         if story:
-            story(contents)
-        anchors = anchor(self.client, self.keys.operator, contents)
-        found = list(proven(result.books, anchored(contents)))
+            story(honest)
+        anchors = anchor(self.client, self.keys.operator, honest)
+        found = list(proven(result.books, Anchored(tuple(honest), Tree.of([]))))
         for member, bill in enumerate(found):
             assert bill["anchor"] == anchors[member]
             bill["proofs"] |= {str(at): slot.of(member) for at, slot in self._slots.items()}

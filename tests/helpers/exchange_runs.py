@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from by_slot import by_day, proven
 from dishonest import anchor
 from exchange_cases import START, Forks, begin, exchange_of, homes_of, short_days, written
 
-from commonwatt.exchange.bills import proven
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.settlement import LedgerClient
@@ -42,7 +42,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Result]:
 
 @pytest.fixture(scope="session")
 def bills(run: Result) -> list[dict[str, Any]]:
-    """All bills of that day with their proofs."""
+    """All bills of that day with their proofs, by slot."""
     return list(proven(run.books, run.bills))
 
 
@@ -54,7 +54,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         result = simulate(written(folder), START, 1, out=folder / "out")
     (folder / "out" / "bills").mkdir()
     for number, bill in enumerate(proven(result.books, result.bills)):
-        (folder / "out" / "bills" / f"{number}.json").write_text(json.dumps(bill), encoding="utf-8")
+        (folder / "out" / "bills" / f"{number}.json").write_text(json.dumps(by_day(bill)), encoding="utf-8")
     result.close()
     return folder / "out"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterator
 from fractions import Fraction
@@ -11,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_slot import contents as contents_of
+from by_slot import proven, require_amounts, verify_bill
 from exchange_cases import begin, exchange_of, short_days
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,10 +21,8 @@ from commonwatt.accounts.charges import charges
 from commonwatt.accounts.document import Part, charge_lines, grid_amount, tariff_terms, tariffs
 from commonwatt.community.tariff import Flat, Levy, Tariff, slot_prices
 from commonwatt.errors import VerificationError
-from commonwatt.exchange.bills import proven
 from commonwatt.member.shares import as_divided
 from commonwatt.member.terms import Terms
-from commonwatt.member.verify import _amounts, verify_bill
 from commonwatt.simulation.result import Result
 from commonwatt.units import MAX_PRICE, payment
 
@@ -70,7 +69,7 @@ def contents(draw: st.DrawFn) -> Content:
 
 @given(contents())
 def test_what_the_exchange_adds_up_the_member_adds_up(content: Content) -> None:
-    _amounts(content, ())
+    require_amounts(content)
 
 
 @given(contents(), st.data())
@@ -84,26 +83,27 @@ def test_no_amount_can_be_changed(content: Content, data: st.DataObject) -> None
     table, key = data.draw(st.sampled_from(range(len(amounts))).map(amounts.__getitem__))
     table[key] += data.draw(st.sampled_from([-1, 1, -1000, 1000])) if data.draw(st.booleans()) else -2 * table[key] or 1
     with pytest.raises(VerificationError, match=r"not (what the slots add up to|the sum of|energy times price)"):
-        _amounts(content, ())
+        require_amounts(content)
 
 
 @given(contents(), st.sampled_from(["retail", "feedIn"]), st.sampled_from([-1, 1]))
 def test_prices_beyond_the_bounds_are_refused(content: Content, name: str, sign: int) -> None:
     content["slots"][-1]["prices"][name] = sign * (MAX_PRICE + 1)
     with pytest.raises(VerificationError, match="A price is out of bounds"):
-        _amounts(content, ())
+        require_amounts(content)
 
 
 @pytest.mark.parametrize("name", ["networkFee", "levy"])
 def test_fees_are_not_below_zero(name: str) -> None:
     tariff = Tariff(Flat(0), Flat(0), 0, (Levy("levy", 0),))
-    content = {"period": {"from": 0, "until": 1}, **tariffs([Part(0, 1, None, tariff_terms(tariff))]), "slots": []}
+    parts = tariffs([Part(0, 1, None, tariff_terms(tariff))])
+    content = {"period": {"from": 0, "until": 1}, **parts, "slots": [], "member": {"index": 0}}
     if name == "levy":
         content["tariff"]["levies"][0]["price"] = -1
     else:
         content["tariff"]["networkFee"] = -1
     with pytest.raises(VerificationError, match="A price is out of bounds"):
-        _amounts(content, ())
+        require_amounts(content)
 
 
 # Plants of several owners, on a chain
@@ -175,8 +175,8 @@ def _owed_by_the_plant(content: Content) -> None:
 
 @pytest.mark.parametrize("change", [_better, _all_gone, _too_much_lost, _owed_by_the_plant])
 def test_an_owner_is_told_no_other_loss(windy: Result, change: Any) -> None:
-    content = copy.deepcopy(windy.bills.contents[SHOP])
-    _amounts(content, ())
+    content = contents_of(windy.books)[SHOP]
+    require_amounts(content)
     change(content)
     with pytest.raises(VerificationError, match=r"the share of barn|barn earned less|The amounts of barn|of roof"):
-        _amounts(content, ())
+        require_amounts(content)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from by_slot import by_day
 from lies import LIES
 from stopped_days import opened, publish, purse
 
@@ -16,6 +17,7 @@ from commonwatt.exchange.excerpt import excerpt
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.member.challenge import _lines, challenge, withdraw
+from commonwatt.member.document import read
 from commonwatt.member.trust import Pins
 from commonwatt.proof import Key
 
@@ -81,10 +83,10 @@ def test_a_slot_that_neither_the_document_nor_the_chain_has_is_said(tmp_path: Pa
 
 
 def test_a_slot_that_is_final_and_not_in_the_document_is_said(finished: Path, tmp_path: Path) -> None:
-    bill = json.loads((finished / "bills" / "0.json").read_text("utf-8"))
+    bill = read(finished / "bills" / "0.json")
     slot = bill["content"]["slots"].pop()["slot"]
     file = tmp_path / "0.json"
-    file.write_text(json.dumps(bill), "utf-8")
+    file.write_text(json.dumps(by_day(bill)), "utf-8")
     ledger = str(shutil.copy(finished / "ledger.sqlite", tmp_path / "ledger.sqlite"))
     with pytest.raises(VerificationError, match=f"no slot that starts at {slot} .* no post of it to challenge"):
         challenge([file], ledger, NOTHING, slot=slot)

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 from acting_cases import PATIENCE, Place, client_of, json_of
+from by_slot import by_day
 
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.offers import OffersClient
 from commonwatt.ledger.client.purse import PurseClient
 from commonwatt.ledger.client.settlement import LedgerClient
+from commonwatt.member.document import read
 from commonwatt.proof import sign
 from commonwatt.records import Reading
 from commonwatt.records.schema import as_json
@@ -106,13 +108,13 @@ def test_a_reading_that_closes_nothing_keeps_no_other_money_back(place: Place) -
     before = held(place, 0)
     wait_until(place, SLOT + 7200)
     counted(place, SLOT + 3600, wh_out=3_000)
-    bill = json.loads(place.bill(0).read_text("utf-8"))
+    bill = read(place.bill(0))
     content, line = bill["content"], {**bill["content"]["slots"][-1], "slot": SLOT}
     own = line["reading"]
     readings: tuple[object, ...] = (5, "no", {"whIn": "1"}, own | {"whOut": 9_000}, own | {"whIn": "x"}, own)
     for reading in readings:
         slots = [*content["slots"], line | {"reading": reading}]
-        place.bill(0).write_text(json.dumps({**bill, "content": {**content, "slots": slots}}), "utf-8")
+        place.bill(0).write_text(json.dumps(by_day({**bill, "content": {**content, "slots": slots}})), "utf-8")
         code, _, wrong = place.deal("fetch", 0)
         assert (code in (4, 6, 8), wrong.count("\n")) == (True, 1)
     assert "WrongSlot(" in wrong
@@ -211,7 +213,7 @@ def counted(place: Place, slot: int, wh_out: int) -> None:
     meter = place.keys.meters[0]
     assert meter
     signed = sign(domain, Reading(meter.address, slot, 0, wh_out, 9_999), meter)
-    bill = json.loads(place.bill(0).read_text("utf-8"))
+    bill = read(place.bill(0))
     reading = {**as_json(signed.record), "signature": f"0x{signed.signature.hex()}"}
     bill["content"]["slots"].append({**bill["content"]["slots"][0], "slot": slot, "reading": reading})
-    place.bill(0).write_text(json.dumps(bill), "utf-8")
+    place.bill(0).write_text(json.dumps(by_day(bill)), "utf-8")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_slot import verify_bill
 from dishonest import DAY_AHEAD, REAL_TIME, Bill, Dishonest
 
 from commonwatt.accounts.document import hashes_text, signed_json
@@ -18,7 +19,6 @@ from commonwatt.errors import LedgerError, VerificationError
 from commonwatt.exchange import tables
 from commonwatt.exchange.proofs import SlotProof
 from commonwatt.exchange.rows import order_of_row
-from commonwatt.member.verify import verify_bill
 from commonwatt.proof import Key, keccak, sign
 from commonwatt.records import BUY, SELL, ZERO_HASH, Post, Reading
 from commonwatt.records.deltas import pack_deltas, unpack_deltas

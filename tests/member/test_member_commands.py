@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from by_slot import by_day
 from dishonest import anchor
 from exchange_cases import exchange_of, homes_of
 from forgeries import TERMS, added_up
@@ -133,7 +134,7 @@ def test_a_bill_cannot_repaint_its_verdict(
         client = LedgerClient(chain, homes_of(run).keys.operator, exchange_of(run).client.addresses)
         bill["anchor"] = anchor(client, homes_of(run).keys.operator, [{}, {}, {}, bill["content"]])[3]
     file = tmp_path / "3.json"
-    file.write_text(json.dumps(bill), "utf-8")
+    file.write_text(json.dumps(by_day(bill)), "utf-8")
     code, told, _ = said("verify", file, "--ledger", tmp_path / "ledger.sqlite")
     assert code == 0
     assert len(told.splitlines()) == 4
@@ -154,7 +155,7 @@ def test_a_bill_with_other_terms_than_the_file_s_is_refused(
         client = LedgerClient(chain, homes_of(run).keys.operator, exchange_of(run).client.addresses)
         bill["anchor"] = anchor(client, homes_of(run).keys.operator, [{}, {}, {}, bill["content"]])[3]
     file = tmp_path / "3.json"
-    file.write_text(json.dumps(bill), "utf-8")
+    file.write_text(json.dumps(by_day(bill)), "utf-8")
     asked = ("verify", file, "--ledger", tmp_path / "ledger.sqlite")
     code, told, _ = said(*asked)
     assert code == 0

@@ -12,19 +12,18 @@ from functools import cached_property
 from typing import Any
 
 import pytest
+from by_slot import by_day, proven, verify_bill
 from exchange_cases import START, exchange_of, homes_of, short_days, written
 from lies import posted_of, with_reading, with_trade
 from stopped_days import LATE, Day, opened
 
 from commonwatt.accounts.statements import line_tree, salt_of, statement_of, statement_tree
-from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.excerpt import excerpt
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.outbox import Outgoing
 from commonwatt.exchange.states import Posted, Settled
 from commonwatt.member.document import whole
-from commonwatt.member.verify import verify_bill
 from commonwatt.proof import Key, Tree, hash_struct, keccak
 from commonwatt.records import ZERO_HASH, Mandate, Signed, Statement
 from commonwatt.records.schema import as_list
@@ -112,7 +111,8 @@ def test_the_day_has_all_that_could_be_shown(shown: Shown) -> None:
 
 def test_each_record_in_a_document_is_its_members_own(shown: Shown) -> None:
     for member, document in shown.documents:
-        mandate, content = shown.mandates[member].record, whole(document)["content"]
+        whole(by_day(document))
+        mandate, content = shown.mandates[member].record, document["content"]
         assert content["member"]["account"] == content["mandate"]["member"] == f"0x{mandate.member.hex()}"
         for line in content["slots"]:
             assert line["reading"] is None or line["reading"]["meter"] == f"0x{meter_of(shown, member).address.hex()}"
@@ -168,7 +168,7 @@ def consents(document: Document) -> set[bytes]:
 
 def found_in(document: Document, values: set[bytes]) -> set[bytes]:
     """Those of the values that stand in the document, but for the consent of who is at the other end of a trade."""
-    text = json.dumps(document).lower()
+    text = json.dumps(by_day(document)).lower()
     return {value for value in values - consents(document) if value.hex() in text}
 
 

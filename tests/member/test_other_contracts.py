@@ -10,11 +10,11 @@ from typing import Any
 
 import codes
 import pytest
+from by_slot import by_day, proven, verify_bill
 from exchange_cases import START, homes_of, short_days, written
 from liars import node_of
 from shell import Shell
 
-from commonwatt.exchange.bills import proven
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client import code as known
 from commonwatt.ledger.client.abi import COMMUNITY, DEMANDS, DISPUTES, SETTLEMENT, TOKEN, contract
@@ -22,7 +22,6 @@ from commonwatt.ledger.client.code import THIS, Build, Contracts
 from commonwatt.ledger.client.settlement import Addresses, LedgerClient
 from commonwatt.ledger.keyfile import write_key
 from commonwatt.member.document import named, read
-from commonwatt.member.verify import verify_bill
 from commonwatt.proof import Key, checksum_address, keccak
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
@@ -51,7 +50,7 @@ class Scene:
         bill = json.loads(self.bill.read_text("utf-8"))
         bill["content"]["ledger"]["settlement"] = f"0x{settlement.hex()}"
         bill["content"]["ledger"]["community"] = f"0x{(community or self.at.community).hex()}"
-        self.bill.write_text(json.dumps(bill), "utf-8")
+        self.bill.write_text(json.dumps(by_day(bill)), "utf-8")
         self.at = named(read(self.bill))
 
     def refused(self, said: Shell, *sentences: str) -> None:
@@ -106,7 +105,7 @@ def undermined(tmp_path_factory: pytest.TempPathFactory) -> Path:
         result = simulate(written(folder), START, 1, out=folder / "out")
     (folder / "out" / "bills").mkdir()
     for number, bill in enumerate(proven(result.books, result.bills)):
-        (folder / "out" / "bills" / f"{number}.json").write_text(json.dumps(bill), encoding="utf-8")
+        (folder / "out" / "bills" / f"{number}.json").write_text(json.dumps(by_day(bill)), encoding="utf-8")
     result.close()
     return folder / "out"
 

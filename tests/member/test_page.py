@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from by_slot import as_before, by_day, verify_bill
 from exchange_cases import exchange_of
 
 from commonwatt.accounts.document import EXCERPT
 from commonwatt.accounts.statements import Booked, lines_of, statement_of
 from commonwatt.errors import CommonwattError, RecordError, VerificationError
 from commonwatt.member.challenge import challenge
-from commonwatt.member.document import read, whole
+from commonwatt.member.document import read, read_whole, whole
 from commonwatt.member.faults import Chain, proved
 from commonwatt.member.page import Agreed, Page, ShownLine, revision_of
 from commonwatt.member.trust import Pins
-from commonwatt.member.verify import open_and_verify, verify_bill
+from commonwatt.member.verify import open_and_verify
 from commonwatt.proof import Domain, hash_struct
 from commonwatt.records import ZERO_HASH, Mandate, Post, Reading, Statement, Trade
 from commonwatt.records.schema import as_json, from_json, to_bytes
@@ -164,14 +165,37 @@ def _more(*path: str | int) -> Callable[[Bill], None]:
 def test_nothing_stands_in_a_bill_that_nobody_reads(
     bills: list[Bill], path: tuple[str | int, ...], run: Result
 ) -> None:
+    """As bills were before there were sheets."""
     assert exchange_of(run).outbox
-    bill = copy.deepcopy(bills[1])
+    bill = as_before(copy.deepcopy(bills[1]))
     _more(*path)(bill)
     with pytest.raises(VerificationError):
         verify_bill(bill, exchange_of(run).client)
     if path[:1] != ("proofs",) and path not in ((("content", "mandate")), ("content", "slots", 0, "reading")):
         with pytest.raises(VerificationError, match="is not a table of"):
             whole(bill)
+
+
+SHEET = ("days", 0, "sheet")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        (), ("anchor",), ("content",), ("content", "ledger"), ("content", "member"), ("content", "period"),
+        ("content", "tariff"), ("content", "sheets", 0), ("content", "sheets", 0, "sums"),
+        ("content", "sheets", 0, "sums", "alone"), ("days", 0), SHEET, (*SHEET, "ledger"), (*SHEET, "member"),
+        (*SHEET, "period"), (*SHEET, "tariff"), (*SHEET, "tariff", "vat"), (*SHEET, "sums"), (*SHEET, "slots", 0),
+        (*SHEET, "slots", 0, "prices"), (*SHEET, "slots", 0, "grid"),
+    ],
+    ids=lambda path: ".".join(map(str, path)) or "document",
+)  # fmt: skip
+def test_nothing_stands_in_a_bill_of_sheets_that_nobody_reads(bills: list[Bill], path: tuple[str | int, ...]) -> None:
+    bill = by_day(copy.deepcopy(bills[1]))
+    whole(bill)
+    _more(*path)(bill)
+    with pytest.raises(VerificationError, match="is not a table of"):
+        whole(bill)
 
 
 def _twice(text: str) -> str:
@@ -196,11 +220,12 @@ def _in_proofs(text: str) -> str:
         (lambda text: text.replace('"total": ', '"total": 0.0, "x": ', 1), "0.0 is no whole number"),
         (lambda text: text.replace('"total": ', '"total": NaN, "x": ', 1), "NaN is no number"),
         (lambda text: text.replace('"total": ', f'"total": {"9" * 99}, "x": ', 1), "more than 78 digits"),
-        (lambda text: text[:-1] + ', "total": 1}', "the document is not a table of content, anchor, proofs"),
+        (lambda text: text[:-1] + ', "total": 1}', "the document is not a table of content, anchor, days"),
         (lambda text: text + text, "it is no JSON"),
         (lambda text: "[" * 99 + text, "nested more than 64 deep"),
         (lambda text: text.replace('"slot": ', '"slot": -', 1), "a slot's start is no time"),
-        (lambda _: '{"content": {}}', "the document is not a table"),
+        (lambda _: '{"content": {}}', "the format is none of"),
+        (lambda _: '{"sheet": {}}', "the day is not a table"),
         (lambda _: "", "it is empty"),
     ],
 )
@@ -220,11 +245,11 @@ def test_a_file_that_two_readers_would_read_differently_proves_nothing(
 def test_a_bill_with_a_mark_at_its_beginning_is_a_bill(finished: Path, tmp_path: Path) -> None:
     honest, file = (finished / "bills" / "1.json").read_bytes(), tmp_path / "marked.json"
     file.write_bytes(b"\xef\xbb\xbf" + honest)
-    assert read(file) == json.loads(honest)
+    assert read_whole(file) == json.loads(honest)
 
 
 def test_an_excerpt_is_no_bill(finished: Path, tmp_path: Path) -> None:
-    bill = json.loads((finished / "bills" / "1.json").read_text("utf-8"))
+    bill = read(finished / "bills" / "1.json")
     content = {name: bill["content"][name] for name in ("format", "ledger", "member", "mandate", "slots")}
     content["format"] = EXCERPT
     del content["member"]["id"]
@@ -259,12 +284,12 @@ def _without_anchor(bill: Bill) -> None:
                 f"its format is commonwatt-{kind}/{number}; the version of commonwatt",
             )
             for kind in ("bill", "slot")
-            for number in (1, 2, 4)
+            for number in (1, 2, 9)
         ),
-        (_named("commonwatt-bill/x"), "the format is none of commonwatt-bill/3, commonwatt-slot/3"),
-        (_named("x" * 9999), "the format is none of commonwatt-bill/3, commonwatt-slot/3"),
-        (lambda bill: bill.update(content=[]), "the format is none of commonwatt-bill/3, commonwatt-slot/3"),
-        (lambda bill: bill["content"].update(format={}), "the format is none of commonwatt-bill/3, commonwatt-slot/3"),
+        (_named("commonwatt-bill/x"), "the format is none of commonwatt-bill/4, commonwatt-slot/3"),
+        (_named("x" * 9999), "the format is none of commonwatt-bill/4, commonwatt-slot/3"),
+        (lambda bill: bill.update(content=[]), "the format is none of commonwatt-bill/4, commonwatt-slot/3"),
+        (lambda bill: bill["content"].update(format={}), "the format is none of commonwatt-bill/4, commonwatt-slot/3"),
     ],
 )
 def test_a_document_of_another_format_is_refused_in_a_sentence(

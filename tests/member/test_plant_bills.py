@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from by_slot import by_day, contents, named_anew, proven, verify_bill
 from dishonest import anchor
 from exchange_cases import exchange_of, homes_of, written
 from plant_owners import BARN, FLAT, ROOF, SHOP, SUN, TEXT, going_on
@@ -17,13 +18,12 @@ from shell import Shell
 
 from commonwatt.accounts.document import Anchored
 from commonwatt.errors import VerificationError
-from commonwatt.exchange.bills import proven
+from commonwatt.exchange import bills as exchange_bills
 from commonwatt.exchange.checking import load
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.member.shares import as_divided
 from commonwatt.member.terms import Terms
-from commonwatt.member.verify import verify_bill
 from commonwatt.simulation.result import Result
 
 Content = dict[str, Any]
@@ -142,23 +142,91 @@ def test_a_bill_that_gives_an_owner_something_else_is_found_out(
     shared: Path, shared_day: Result, tmp_path: Path, name: str
 ) -> None:
     member, change, sentence = FORGED[name]
-    contents = copy.deepcopy(list(shared_day.bills.contents))
-    change(contents[member])
-    _added_up(contents[member])
+    given = contents(shared_day.books)
+    change(given[member])
+    _added_up(given[member])
     with pytest.raises(VerificationError, match=sentence):
-        verify_bill(*_told(shared, shared_day, tmp_path, contents, member))
+        verify_bill(*_told(shared, shared_day, tmp_path, given, member))
 
 
 def _told(
-    shared: Path, shared_day: Result, to: Path, contents: list[Content], member: int
+    shared: Path, shared_day: Result, to: Path, given: list[Content], member: int
 ) -> tuple[Content, LedgerClient]:
     """The bill of a member as operators anchored it, and the chain."""
     honest = exchange_of(shared_day)
     shutil.copy(shared / "out" / "ledger.sqlite", to / "ledger.sqlite")
     client = LedgerClient(EmbeddedChain(to / "ledger.sqlite"), honest.client.key, honest.client.addresses)
-    anchors = anchor(client, homes_of(shared_day).keys.operator, contents)
-    bill = list(proven(shared_day.books, Anchored(tuple(contents), shared_day.bills.tree)))[member]
+    anchors = anchor(client, homes_of(shared_day).keys.operator, given)
+    bill = list(proven(shared_day.books, Anchored(tuple(given), shared_day.bills.tree)))[member]
     return bill | {"anchor": anchors[member]}, client
+
+
+def _raw(
+    shared: Path, shared_day: Result, to: Path, member: int, change: Callable[[Content], object]
+) -> tuple[Content, LedgerClient]:
+    """The bill of a member by day, changed and anchored, and the chain."""
+    bill = copy.deepcopy(list(exchange_bills.proven(shared_day.books, shared_day.bills))[member])
+    change(bill)
+    bill, honest = named_anew(bill), exchange_of(shared_day)
+    shutil.copy(shared / "out" / "ledger.sqlite", to / "ledger.sqlite")
+    client = LedgerClient(EmbeddedChain(to / "ledger.sqlite"), honest.client.key, honest.client.addresses)
+    given = [bill["content"] if index == member else {} for index in range(member + 1)]
+    return bill | {"anchor": anchor(client, homes_of(shared_day).keys.operator, given)[member]}, client
+
+
+def _in_sums(kind: str, name: str) -> Callable[[Content], object]:
+    def change(bill: Content) -> None:
+        bill["days"][0]["sheet"]["sums"][kind][0][name] += 1
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("member", "kind", "name", "sentence"),
+    [
+        *((SHOP, "plants", name, "its sums are not what its slots add up to") for name in ("wh", "amount")),
+        (SHOP, "plants", "withoutMarket", "its sums are not what its slots add up to"),
+        (SHOP, "plants", "plant", "the sums of plants are of others"),
+        *((BARN, "owners", name, "its sums are not what its slots add up to") for name in ("wh", "amount", "received")),
+        (BARN, "owners", "member", "the sums of owners are of others"),
+    ],
+)
+def test_sums_of_plants_in_a_sheet_are_those_of_its_slots(
+    shared: Path, shared_day: Result, tmp_path: Path, member: int, kind: str, name: str, sentence: str
+) -> None:
+    with pytest.raises(VerificationError, match=sentence):
+        verify_bill(*_raw(shared, shared_day, tmp_path, member, _in_sums(kind, name)))
+
+
+@pytest.mark.parametrize(
+    ("member", "path", "sentence"),
+    [
+        (BARN, ("owners", 0, "amount"), "What the owners have of the plant is not what its slots come to"),
+        (BARN, ("owners", 0, "onLedger"), "What the owners have of the plant is not what its slots come to"),
+        (SHOP, ("owns", 0, "costs"), "The charges are not what the slots add up to"),
+        (SHOP, ("charges", -1, "amount"), "The charges are not what the slots add up to"),
+        (SHOP, ("withoutMarket",), "The cost without the market is not what the slots add up to"),
+    ],
+)
+def test_without_sheets_the_parts_of_a_plant_follow_from_the_sums(
+    shared: Path, shared_day: Result, tmp_path: Path, member: int, path: tuple[str | int, ...], sentence: str
+) -> None:
+    def change(bill: Content) -> None:
+        holder: Any = bill["content"]
+        for step in path[:-1]:
+            holder = holder[step]
+        holder[path[-1]] += 3
+
+    bill, client = _raw(shared, shared_day, tmp_path, member, change)
+    del bill["days"]
+    with pytest.raises(VerificationError, match=sentence):
+        verify_bill(bill, client)
+
+
+def test_a_plant_s_bill_without_its_sheets_proves_nothing_of_its_owner_s(shared_day: Result) -> None:
+    of_shop, of_barn = (contents(shared_day.books)[member] for member in (SHOP, BARN))
+    with pytest.raises(VerificationError, match="What barn fed in shows only on bills with their sheets"):
+        as_divided(of_shop, of_barn | {"slots": []})
 
 
 def _of_barn(content: Content) -> list[Any]:
@@ -196,7 +264,7 @@ def _may_sell_less(content: Content) -> None:
 def test_the_plant_s_bill_proves_what_its_owner_s_says_of_it(
     shared_day: Result, change: Callable[[Content], None]
 ) -> None:
-    of_shop, of_barn = copy.deepcopy(shared_day.bills.contents[SHOP]), shared_day.bills.contents[BARN]
+    of_shop, of_barn = (contents(shared_day.books)[member] for member in (SHOP, BARN))
     as_divided(of_shop, of_barn)
     change(of_shop)
     with pytest.raises(VerificationError, match="barn is not that on the plant's bill"):
@@ -213,13 +281,13 @@ def test_the_plant_s_bill_proves_what_its_owner_s_says_of_it(
 def test_owners_are_those_of_the_file(shared_day: Result, tmp_path: Path, old: str, sentence: str) -> None:
     other = load(written(tmp_path, TEXT.replace(old, old.replace("1", "4").replace("2", "5"))))
     with pytest.raises(VerificationError, match=sentence):
-        Terms(other, Path()).check(shared_day.bills.contents[FLAT])
+        Terms(other, Path()).check(contents(shared_day.books)[FLAT])
     with pytest.raises(VerificationError, match="owners are not those of the community's file"):
-        Terms(other, Path()).check(shared_day.bills.contents[ROOF])
+        Terms(other, Path()).check(contents(shared_day.books)[ROOF])
 
 
 def test_rounding_may_favour_nobody_whom_the_file_does_not(shared_day: Result) -> None:
-    content = copy.deepcopy(shared_day.bills.contents[SHOP])
+    content = contents(shared_day.books)[SHOP]
     share = next(each for line in content["slots"] for each in line.get("shares", []) if each["fedIn"] * 2 % 5)
     share["wh"] += 1
     with pytest.raises(VerificationError, match="the share is not what the community's file gives"):
@@ -231,7 +299,7 @@ def test_the_verdict_says_what_of_a_plant_is_the_operators_word(shared: Path, tm
     files = []
     for member, bill in enumerate(proven(result.books, result.bills)):
         files.append(tmp_path / f"{member}.json")
-        files[-1].write_text(json.dumps(bill), encoding="utf-8")
+        files[-1].write_text(json.dumps(by_day(bill)), encoding="utf-8")
     result.close()
     ledger = ("--ledger", tmp_path / "out" / "ledger.sqlite")
     known = ("--community", tmp_path / "community.toml")

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from by_slot import anchored, by_day, proven
 from plant_owners import BARN, FLAT, OFFICE, ROOF, SHOP, SUN
 
-from commonwatt.accounts.document import EXCERPT, anchored
+from commonwatt.accounts.document import EXCERPT
 from commonwatt.errors import VerificationError
-from commonwatt.exchange.bills import anchor_of, proven
+from commonwatt.exchange.bills import anchor_of
 from commonwatt.member.summary import Summary, summary
 from commonwatt.simulation.result import Result
 
@@ -22,7 +23,7 @@ Bill = dict[str, Any]
 
 def shown(bill: Bill, folder: Path) -> Summary:
     file = folder / "bill.json"
-    file.write_text(json.dumps(bill), "utf-8")
+    file.write_text(json.dumps(by_day(bill)), "utf-8")
     return summary(file)
 
 
@@ -89,19 +90,20 @@ def test_plants_are_shown_to_owners_and_owners_on_a_plant_s_bill(shared_day: Res
     ]
     for member in (SUN, FLAT, SHOP, OFFICE, BARN, ROOF):
         assert sum(each.amount for each in found[member].charges) == found[member].total
-    divisions = {division.plant.index: division for division in shared_day.charges.plants}
+    divisions = {division.plant.index: division for division in shared_day.books.divisions}
+    (owed,) = (parts.owed for parts in shared_day.charges.plants if parts.plant.index == BARN)
     for place, member in enumerate(divisions[BARN].plant.owners.tolist()):
         (own,) = [each for each in found[member].plants if each.plant == "barn"]
         assert own.share == divisions[BARN].share[place].sum()
         assert own.share - own.taken == divisions[BARN].unused[place].sum()
         assert own.earned == divisions[BARN].earnings[place].sum()
-        assert found[BARN].owners[place].amount == divisions[BARN].owed[place]
+        assert found[BARN].owners[place].amount == owed[place]
     assert sum(each.sum("own") for each in found) == sum(own.taken for each in found for own in each.plants)
 
 
 def test_bills_of_a_run_without_a_ledger_are_shown(small: Result, tmp_path: Path) -> None:
-    for member, content in enumerate(small.bills.contents):
-        found = shown({"content": content, "anchor": anchor_of(small.bills, member), "proofs": {}}, tmp_path)
+    for member, bill in enumerate(proven(small.books, small.bills)):
+        found = shown(bill, tmp_path)
         assert found.total == small.charges.total[member]
         assert (found.counted_in, found.counted_out) == (found.sum("imported") + found.sum("bought"),
                                                          found.sum("exported") + found.sum("sold"))  # fmt: skip

@@ -12,20 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from by_slot import anchored, as_before, by_day, contents, verify_bill
 from dishonest import anchor, signed
 from exchange_cases import COMMUNITY, START, exchange_of, homes_of, short_days, written
 from forged_proofs import PROOFS, stated
 from forgeries import FORGERIES, TERMS, Bill, added_up, ahead_slot, without_market
 
-from commonwatt.accounts.document import content_hash
 from commonwatt.errors import LedgerError, VerificationError
-from commonwatt.exchange.bills import bills as contents
 from commonwatt.exchange.outbox import Outbox
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.member.terms import Terms
-from commonwatt.member.verify import open_and_verify, verify_bill
-from commonwatt.proof import Tree
+from commonwatt.member.verify import open_and_verify
 from commonwatt.records import Anchor
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
@@ -58,12 +56,12 @@ def digits(text: str) -> list[int]:
     return sorted(found)
 
 
-@pytest.mark.parametrize("part", ["content", "anchor", "proofs"])
+@pytest.mark.parametrize("part", ["content", "anchor", "days"])
 def test_no_single_digit_can_be_changed(bills: list[Bill], client: LedgerClient, part: str) -> None:
     rng = random.Random(part)  # noqa: S311
     changed = 0
     for number in range(60):
-        bill = bills[number % len(bills)]
+        bill = by_day(bills[number % len(bills)])
         text = json.dumps(bill[part])
         place = rng.choice(digits(text))
         other = rng.choice([digit for digit in "0123456789" if digit != text[place]])
@@ -165,7 +163,7 @@ def test_garbage_in_the_content_is_refused_in_one_sentence(
             continue
         holder[last] = garbage
         if part == "with a root of its own":
-            tree = Tree.of([content_hash(bill["content"] if index == ROOF else {}) for index in range(5)])
+            tree = anchored([bill["content"] if index == ROOF else {} for index in range(5)]).tree
             siblings = [f"0x{sibling.hex()}" for sibling in tree.proof(ROOF)]
             bill["anchor"] = {"root": f"0x{tree.root.hex()}", "index": ROOF, "siblings": siblings}
         elif part == "anchored":
@@ -197,22 +195,28 @@ def shallow(bill: Bill, path: tuple[Any, ...]) -> Bill:
     return bill | {path[0]: copy.deepcopy(bill[path[0]])}
 
 
+FORMS: dict[str, Callable[[Bill], Bill]] = {"by day": copy.deepcopy, "as before": as_before}
+"""Bills of sheets, and those before there were any."""
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_an_honest_bill_is_believed_whoever_anchors_it(
-    bills: list[Bill], dishonest: Callable[[Bill], LedgerClient]
+    bills: list[Bill], dishonest: Callable[[Bill], LedgerClient], form: str
 ) -> None:
-    bill = copy.deepcopy(bills[ROOF])
+    bill = FORMS[form](copy.deepcopy(bills[ROOF]))
     bill["content"]["community"] = "Another name"
     added_up(bill)
     assert bill["content"]["total"] == bills[ROOF]["content"]["total"]
     assert verify_bill(bill, dishonest(bill)).total == bill["content"]["total"]
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_a_false_bill_is_found_out_even_when_the_operator_anchors_it(
-    bills: list[Bill], dishonest: Callable[[Bill], LedgerClient], forgery: str
+    bills: list[Bill], dishonest: Callable[[Bill], LedgerClient], forgery: str, form: str
 ) -> None:
     change, sentence = FORGERIES[forgery]
-    bill = copy.deepcopy(bills[ROOF])
+    bill = FORMS[form](copy.deepcopy(bills[ROOF]))
     change(bill)
     with pytest.raises(VerificationError, match=sentence):
         verify_bill(bill, dishonest(bill))
@@ -305,10 +309,14 @@ def test_bills_are_not_anchored_by_anybody_else(
         verify_bill(bills[ROOF], client)
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("forgery", PROOFS)
-def test_proofs_that_do_not_fit_are_refused(bills: list[Bill], client: LedgerClient, forgery: str) -> None:
+def test_proofs_that_do_not_fit_are_refused(
+    bills: list[Bill], dishonest: Callable[[Bill], LedgerClient], forgery: str, form: str
+) -> None:
     change, sentence = PROOFS[forgery]
-    bill = copy.deepcopy(bills[ROOF])
+    bill = FORMS[form](copy.deepcopy(bills[ROOF]))
+    client = dishonest(bill)
     change(bill)
     with pytest.raises(VerificationError, match=sentence):
         verify_bill(bill, client)

@@ -13,14 +13,13 @@ import numpy as np
 import plant_owners
 import pytest
 from agent_cases import BAD_AGENTS, FORECASTERS, MEMORY
+from by_slot import proven, verify_bill
 from exchange_cases import AFTER, BILATERAL, HEAD, MEMBERS, START, TARIFF, all_rows, short_days, written
 
 from commonwatt.community.model import Community
 from commonwatt.errors import ConfigError, StoreError
-from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.tables import orders as stored_orders
-from commonwatt.member.verify import verify_bill
 from commonwatt.report.findings import findings
 from commonwatt.report.notes import notes
 from commonwatt.simulation.api import simulate

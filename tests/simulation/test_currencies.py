@@ -11,16 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_slot import anchored, by_day, proven, verify_bill
 from exchange_cases import exchange_of, homes_of, short_days
 from shell import Shell
 
-from commonwatt.accounts.document import anchored
 from commonwatt.errors import VerificationError
-from commonwatt.exchange.bills import proven
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.ledger.keyfile import write_key
-from commonwatt.member.verify import verify_bill
 from commonwatt.proof import checksum_address
 from commonwatt.report.metrics import figures
 from commonwatt.report.report import report_html
@@ -314,4 +312,4 @@ def test_a_member_s_commands_take_and_tell_the_currency(tmp_path: Path, said: Sh
 
 def write_bill(result: Result, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(next(iter(proven(result.books, result.bills)))))
+    path.write_text(json.dumps(by_day(next(iter(proven(result.books, result.bills))))))

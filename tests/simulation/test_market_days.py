@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from by_slot import proven, verify_bill
 from exchange_cases import (
     AFTER,
     AHEAD,
@@ -25,10 +26,8 @@ from exchange_cases import (
 
 from commonwatt.community.calendar import Slots
 from commonwatt.exchange import tables
-from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.events import GateClosure
-from commonwatt.member.verify import verify_bill
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
 from commonwatt.simulation.simulation import Simulation

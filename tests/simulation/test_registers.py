@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import exchange_cases as cases
 import numpy as np
 import pytest
+from by_slot import proven, verify_bill
 from exchange_cases import exchange_of, short_days, written
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,9 +33,7 @@ from rich.console import Console
 import commonwatt
 from commonwatt.errors import CommonwattError, ConfigError
 from commonwatt.exchange import tables
-from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
-from commonwatt.member.verify import verify_bill
 from commonwatt.report.export import write_tables
 from commonwatt.report.findings import findings
 from commonwatt.report.metrics import disposal, figures, supply

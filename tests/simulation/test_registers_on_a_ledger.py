@@ -10,19 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_slot import by_day, proven, verify_bill
 from exchange_cases import exchange_of, written
 from register_cases import BEN, CLEO, HEAD, KEY, MEMBERS, SHARED, START, drawn_by_lot, meters
 
 from commonwatt.errors import RecordError, VerificationError
 from commonwatt.exchange import steps
-from commonwatt.exchange.bills import proven
 from commonwatt.exchange.rows import read_delivered
 from commonwatt.member.document import read as read_document
 from commonwatt.member.faults import Chain, proved
 from commonwatt.member.page import mandate_of, read, revision_of
 from commonwatt.member.summary import summary
 from commonwatt.member.terms import Terms
-from commonwatt.member.verify import verify_bill
 from commonwatt.member.verify_slot import check_slot
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.result import Result
@@ -88,7 +87,7 @@ def test_a_bill_is_shown_with_what_registers_shared(bills: list[Bill], tmp_path:
     content = bills[BEN]["content"]
     shared = sum(each["shared"] for line in content["slots"] for each in line["registers"])
     file = tmp_path / "ben.json"
-    file.write_text(json.dumps(bills[BEN]), "utf-8")
+    file.write_text(json.dumps(by_day(bills[BEN])), "utf-8")
     found = summary(file)
     assert found.sum("bought") + found.sum("sold") == shared
     assert found.counted_in == found.sum("bought") + found.sum("imported")
@@ -167,7 +166,7 @@ def test_registers_that_are_no_list_are_refused_in_a_sentence(bills: list[Bill],
         bill = json.loads(json.dumps(bills[BEN]))
         bill["content"]["slots"][0]["registers"] = false
         file = tmp_path / "ben.json"
-        file.write_text(json.dumps(bill), "utf-8")
+        file.write_text(json.dumps(by_day(bill)), "utf-8")
         with pytest.raises(VerificationError, match="register"):
             read_document(file)
 

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from by_slot import contents, proven, require_amounts, verify_bill
 from exchange_cases import exchange_of
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,10 +23,8 @@ from svg_cases import check_svg
 
 from commonwatt.accounts.document import charge_lines
 from commonwatt.errors import DataError, VerificationError
-from commonwatt.exchange.bills import proven
 from commonwatt.exchange.checking import load
 from commonwatt.member.terms import Terms
-from commonwatt.member.verify import _amounts, verify_bill
 from commonwatt.report.notes import notes
 from commonwatt.report.plots import balance_svg, prices_svg
 from commonwatt.report.screen import render, summary
@@ -116,7 +115,7 @@ def test_no_price_of_a_bill_can_be_changed(runs: Runs) -> None:
     """With the file, also those on which no amount rests."""
     result = runs["carla holds back"]
     terms = Terms(result.community, CASE)
-    for bill in result.bills.contents:
+    for bill in contents(result.books):
         for slot in range(24):
             for name in ("retail", "feedIn"):
                 for change in (1, -1):
@@ -285,5 +284,5 @@ def test_any_day_conserves_keeps_its_promise_and_adds_up(
             assert not fed[member, below].any()
         else:
             assert not result.arrays["curtailed"][member].any()
-    for content in result.bills.contents:
-        _amounts(content, ())
+    for content in contents(result.books):
+        require_amounts(content)

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from commonwatt.accounts.plants import Division
+from commonwatt.accounts.plants import Parts
 from commonwatt.community.tariff import NETWORK_FEE, SlotPrices, Tariff
 from commonwatt.units import IntArray, money, payment, payments, rounded, totals
 
@@ -41,13 +41,13 @@ class Charges:
     neighbours: IntArray
     fees: Mapping[str, IntArray]
     vat: IntArray
-    plants: tuple[Division, ...] = ()
+    plants: tuple[Parts, ...] = ()
 
     @property
     def total(self) -> IntArray:
         """What the member pays in all, shape (members,) [unit]."""
         parts = [self.energy, self.feed_in, self.neighbours, self.vat, *self.fees.values()]
-        parts += [division.moved(len(self.vat)) for division in self.plants]
+        parts += [each.moved(len(self.vat)) for each in self.plants]
         return totals(np.stack(parts, axis=-1))
 
 
@@ -84,6 +84,37 @@ class Energy:
         return Energy(*(column[:, places] for column in (self.imported, self.exported, self.taken, self.credit)))
 
 
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """What the charges of some slots under one tariff are made of, each shape (members,): those of several days add up.
+
+    imported, exported, taken : see `Energy` [Wh] >= 0
+    energy, feed_in, neighbours : see `Charges` [unit]
+    """
+
+    imported: IntArray
+    exported: IntArray
+    taken: IntArray
+    energy: IntArray
+    feed_in: IntArray
+    neighbours: IntArray
+
+    @classmethod
+    def of(cls, prices: SlotPrices, used: Energy) -> Sums:
+        """Of the slots of these prices."""
+        energy, feed_in = (
+            totals(payments(used.imported, prices.retail)),
+            totals(payments(used.exported, prices.feed_in)),
+        )
+        whole = (used.imported.sum(axis=1), used.exported.sum(axis=1), used.taken.sum(axis=1))
+        return cls(*whole, energy, -feed_in, -totals(used.credit))
+
+    def __add__(self, other: Sums) -> Sums:
+        """Of both."""
+        columns = ((getattr(self, each.name), getattr(other, each.name)) for each in fields(Sums))
+        return Sums(*(totals(np.stack(column, axis=-1)) for column in columns))
+
+
 def charges(tariff: Tariff, prices: SlotPrices, grid: IntArray, local: IntArray, credit: IntArray) -> Charges:
     """The charges of a period in which each member is one net flow.
 
@@ -96,16 +127,18 @@ def charges(tariff: Tariff, prices: SlotPrices, grid: IntArray, local: IntArray,
 
 def charged(tariff: Tariff, prices: SlotPrices, used: Energy) -> Charges:
     """The charges of a period."""
-    imported, exported, taken, credit = used.imported, used.exported, used.taken, used.credit
-    energy = totals(payments(imported, prices.retail))
-    feed_in = -totals(payments(exported, prices.feed_in))
-    grid_wh, local_wh = imported.sum(axis=1), taken.sum(axis=1)
-    fees = {NETWORK_FEE: _fee(local_wh, tariff.network_fee)}
+    return owed(tariff, Sums.of(prices, used))
+
+
+def owed(tariff: Tariff, sums: Sums) -> Charges:
+    """The charges of a period from its sums alone."""
+    fees = {NETWORK_FEE: _fee(sums.taken, tariff.network_fee)}
     for levy in tariff.levies:
-        fees[levy.name] = _fee(grid_wh * levy.grid + local_wh * levy.local, levy.price)
-    taxed = totals(np.stack([energy, *fees.values()], axis=-1))
+        fees[levy.name] = _fee(sums.imported * levy.grid + sums.taken * levy.local, levy.price)
+    taxed = totals(np.stack([sums.energy, *fees.values()], axis=-1))
     vat = money([vat_on(tariff.vat, amount) for amount in taxed.tolist()])
-    return Charges(grid_wh, exported.sum(axis=1), local_wh, energy, feed_in, -totals(credit), fees, vat)
+    energy = (sums.imported, sums.exported, sums.taken)
+    return Charges(*energy, sums.energy, sums.feed_in, sums.neighbours, fees, vat)
 
 
 def joined(parts: Sequence[Charges]) -> Charges:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from commonwatt.accounts.charges import Charges
-from commonwatt.accounts.plants import Division
+from commonwatt.accounts.plants import Parts
 from commonwatt.community.tariff import Tariff
 from commonwatt.errors import RecordError, VerificationError
 from commonwatt.proof import Tree, keccak
@@ -20,7 +20,9 @@ from commonwatt.records import Signed
 from commonwatt.records.schema import as_json
 from commonwatt.units import payment, totals
 
-FORMAT: Final = "commonwatt-bill/3"
+FORMAT: Final = "commonwatt-bill/4"
+SLOTWISE: Final = "commonwatt-bill/3"
+"""Format of the bills before there were sheets of days: all slots are in the content."""
 EXCERPT: Final = "commonwatt-slot/3"
 """Format of what a member is shown of one slot before its bill."""
 MEASURED: Final = "measured"
@@ -35,9 +37,12 @@ SHARED: Final = "shares of its owners"
 """The last line of a plant's bill."""
 
 
-def canonical(content: Mapping[str, object]) -> bytes:
+_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def canonical(content: object) -> bytes:
     """The bytes that are hashed: JSON with sorted keys and no spaces."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _CANONICAL.encode(content).encode()
 
 
 def content_hash(content: Mapping[str, object]) -> bytes:
@@ -115,24 +120,23 @@ def charge_lines(charges: Charges, member: int) -> list[dict[str, Any]]:
             {"name": name, **({} if wh is None else {"wh": int(wh[member])}), "amount": int(amount[member])}
             for name, wh, amount in lines
         ),
-        *(line for division in charges.plants for line in plant_lines(division, member)),
+        *(line for parts in charges.plants for line in plant_lines(parts, member)),
     ]
 
 
-def plant_lines(division: Division, member: int) -> list[dict[str, Any]]:
+def plant_lines(parts: Parts, member: int) -> list[dict[str, Any]]:
     """What a plant leaves to its owners, on the bill of one of them or on its own.
 
     That is its money, with the energy that they did not take; and its costs where it has any.
     """
-    plant = division.plant
+    plant, left = parts.plant, parts.left
     if member == plant.index:
-        unused, owed = int(division.unused.sum()), int(totals(division.owed))
-        return [{"name": SHARED, "wh": unused, "amount": -owed}]
+        return [{"name": SHARED, "wh": int(left.unused.sum()), "amount": -int(totals(parts.owed))}]
     lines = []
     for place in np.flatnonzero(plant.owners == member).tolist():
-        unused, earned = int(division.unused[place].sum()), int(totals(division.earnings[place]))
+        unused, earned = int(left.unused[place]), int(left.earned[place])
         lines.append({"name": f"share of {plant.id}", "wh": unused, "amount": -earned})
-        if cost := int(division.costs[place]):
+        if cost := int(parts.costs[place]):
             lines.append({"name": f"costs of {plant.id}", "amount": cost})
     return lines
 

@@ -43,6 +43,7 @@ def under_orders(
     known: Callable[[bytes], Signed[Order] | None],
     member: int,
     mandate: bytes,
+    written: Callable[[Signed[Order]], dict[str, Any]] = order_json,
 ) -> dict[str, Any]:
     """What a member's slot shows of its `trades`, and of the `orders` under which they are, each order once.
 
@@ -51,13 +52,14 @@ def under_orders(
     trades : each with the struct hash of the member's order or mandate
     known : the order with a struct hash; None for a mandate's
     mandate : struct hash of the member's
+    written : how an order is written
     """
     places, orders, listed = dict[bytes, int | None](), list[dict[str, Any]](), list[dict[str, Any]]()
     for consent, trade in trades:
         if consent not in places:
             order = known(consent)
             places[consent] = len(orders) if order else None
-            orders += [order_json(order)] if order else []
+            orders += [written(order)] if order else []
         shown = consent if places[consent] is not None else mandate
         own = [name for end, name in CONSENTS.items() if trade[end] == member and trade[name] == hex_text(shown)]
         listed.append({**{name: value for name, value in trade.items() if name not in own}, "order": places[consent]})

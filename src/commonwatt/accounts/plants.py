@@ -74,16 +74,72 @@ def taken(plants: Sequence[Plant], net: IntArray, left: IntArray) -> Trades:
 
 
 @dataclass(frozen=True, eq=False)
+class Left:
+    """What owners left of a plant in some slots, by owner: what it is settled from. Those of several days add up.
+
+    unused : shape (owners,) [Wh] >= 0
+    earned : what that earned, shape (owners,) [unit]; received : the same without what the utility was paid, >= 0
+    local : what of the plant's energy neighbours paid [unit] >= 0
+    """
+
+    unused: IntArray
+    earned: IntArray
+    received: IntArray
+    local: int
+
+    def __add__(self, other: Left) -> Left:
+        """Of both."""
+
+        def both(one: IntArray, another: IntArray) -> IntArray:
+            return totals(np.stack([one, another], axis=-1))
+
+        unused, earned = both(self.unused, other.unused), both(self.earned, other.earned)
+        return Left(unused, earned, both(self.received, other.received), self.local + other.local)
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What each owner has of a plant over a period.
+
+    left : what they left of its energy, and what that earned
+    costs : what each owner carries of what the plant pays, shape (owners,) [unit]
+    on_ledger : what of the earnings neighbours paid, so that it lies on the plant's account, and is each owner's, shape
+        (owners,) [unit] >= 0: in proportion to their earnings without what the utility was paid, and never more
+    """
+
+    plant: Plant
+    left: Left
+    costs: IntArray
+    on_ledger: IntArray
+
+    @classmethod
+    def of(cls, plant: Plant, left: Left, owes: int) -> Parts:
+        """owes : what the plant owes for the period in all, before its owners have their parts [unit]"""
+        costs = split(owes + int(totals(left.earned)), plant.weights)
+        return cls(plant, left, costs, split(left.local, left.received))
+
+    @property
+    def owed(self) -> IntArray:
+        """What each owner owes for the plant, shape (owners,) [unit]: its costs less its earnings."""
+        return self.costs - self.left.earned
+
+    def moved(self, members: int) -> IntArray:
+        """What this adds to what each member owes, shape (members,) [unit]; its sum is zero."""
+        added = np.zeros(members, dtype=np.int64)
+        added[self.plant.owners] = self.owed
+        added[self.plant.index] = -totals(self.owed)
+        return added
+
+
+@dataclass(frozen=True, eq=False)
 class Division:
-    """A plant's energy and money of a period, owner by owner.
+    """A plant's energy and money, owner by owner and slot by slot.
 
     fed : what the plant fed in, shape (slots,) [Wh]
     share, unused : each owner's share of it, and what it did not take, shape (owners, slots) [Wh]
     earned : what the unused energy earned, shape (slots,) [unit], below zero where the utility had to be paid to take
-        it; earnings : each owner's part, (owners, slots)
-    costs : what each owner carries of what the plant pays, shape (owners,) [unit]
-    on_ledger : what of the earnings neighbours paid, so that it lies on the plant's account, and is each owner's, shape
-        (owners,) [unit] >= 0: in proportion to their earnings without what the utility was paid, and never more
+        it; earnings : each owner's part, (owners, slots); received : the same without what the utility was paid
+    local : what neighbours paid, shape (slots,) [unit] >= 0
     """
 
     plant: Plant
@@ -92,20 +148,19 @@ class Division:
     unused: IntArray
     earned: IntArray
     earnings: IntArray
-    costs: IntArray
-    on_ledger: IntArray
+    received: IntArray
+    local: IntArray
+
+    def part(self, places: slice) -> Division:
+        """Of some of the slots."""
+        columns = (self.fed, self.share, self.unused, self.earned, self.earnings, self.received, self.local)
+        return Division(self.plant, *(column[..., places] for column in columns))
 
     @property
-    def owed(self) -> IntArray:
-        """What each owner owes for the plant, shape (owners,) [unit]: its costs less its earnings."""
-        return self.costs - totals(self.earnings)
-
-    def moved(self, members: int) -> IntArray:
-        """What this adds to what each member owes, shape (members,) [unit]; its sum is zero."""
-        added = np.zeros(members, dtype=np.int64)
-        added[self.plant.owners] = self.owed
-        added[self.plant.index] = -totals(self.owed)
-        return added
+    def left(self) -> Left:
+        """Over all slots."""
+        unused, local = self.unused.sum(axis=1), int(totals(self.local))
+        return Left(unused, totals(self.earnings), totals(self.received), local)
 
 
 def shares(plant: Plant, fed: IntArray) -> IntArray:
@@ -116,18 +171,15 @@ def shares(plant: Plant, fed: IntArray) -> IntArray:
     return found
 
 
-def divide(plant: Plant, fed: IntArray, took: IntArray, local: IntArray, utility: IntArray, owes: int) -> Division:
-    """Divide a period of a plant among its owners.
+def divide(plant: Plant, fed: IntArray, took: IntArray, local: IntArray, utility: IntArray) -> Division:
+    """Divide what a plant fed in among its owners.
 
     fed : shape (slots,); took : what owners took, shape (owners, slots) [Wh]
     local, utility : what neighbours and the utility paid, shape (slots,) [unit]; local >= 0
-    owes : what the plant owes in all, before its owners have their parts [unit]
     """
     share, earned, paid_in = shares(plant, fed), local + utility, local + np.maximum(utility, 0)
     unused, earnings, received = share - took, np.zeros_like(took), np.zeros_like(took)
     for slot in np.flatnonzero(fed).tolist():
         earnings[:, slot] = split(int(earned[slot]), unused[:, slot])
         received[:, slot] = split(int(paid_in[slot]), unused[:, slot])
-    costs = split(owes + int(totals(totals(earnings))), plant.weights)
-    on_ledger = split(int(totals(local)), totals(received))
-    return Division(plant, fed, share, unused, earned, earnings, costs, on_ledger)
+    return Division(plant, fed, share, unused, earned, earnings, received, local)

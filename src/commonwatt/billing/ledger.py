@@ -19,10 +19,10 @@ from commonwatt.billing.contents import OnChain
 from commonwatt.community.model import Community, Member
 from commonwatt.community.roles import Role
 from commonwatt.errors import LedgerError, Reverted, StoreError
-from commonwatt.exchange.bills import ledger_of
 from commonwatt.exchange.folder import remove, write_private
 from commonwatt.exchange.founding import chain_id
 from commonwatt.exchange.outbox import signatures
+from commonwatt.exchange.sheets import ledger_of
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
 from commonwatt.ledger.client.settlement import Addresses, Enrolment, LedgerClient, Terms
 from commonwatt.ledger.keyfile import new_key, read_key, write_key

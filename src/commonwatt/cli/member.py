@@ -120,7 +120,7 @@ def verify(
     Parameters
     ----------
     bill
-        The bill, as written by simulate --out or settle --out.
+        The bill, as written by simulate --out or settle --out, or packed by gzip; or the sheet of a day.
     ledger
         The chain's file, or the URL of a node; the default is ledger.sqlite in the folder above the bill's. Given
         several times, all have to give the same answers.
@@ -134,7 +134,6 @@ def verify(
     from commonwatt.member.known import at_home
     from commonwatt.member.terms import Terms
     from commonwatt.member.verify import open_and_verify
-    from commonwatt.units import paid_text
 
     terms = [Terms(load(file), file.parent) for file in community or []]
     pins = _pins(contract, operators, terms[0].community if terms else None, card)
@@ -145,19 +144,19 @@ def verify(
         write_json({**asdict(found), "believed": trust.as_json(), "seen": seen}, json_path)
     if json_path == "-":
         return
-    owes = "owes" if found.total >= 0 else "receives"
+    proved = f"{bill.name} is proved by the chain {trust.source}: {found.member} {_owes(found)}"
     if found.month:
-        amount = f"{paid_text(abs(found.total), found.currency)} {found.currency}"
-        say(f"{bill.name} is proved by the chain {trust.source}: {found.member} {owes} {amount} on account.")
+        say(f"{proved} on account.")
         say(_of_month(found.month))
         say(trust)
         say(told)
         return
-    say(
-        f"{bill.name} is proved by the chain {trust.source}: {found.member} {owes} "
-        f"{paid_text(abs(found.total), found.currency)} {found.currency}; {many(found.lines, 'line')} in "
-        f"{many(found.slots, 'slot')} lead to settled posts."
-    )
+    if found.unseen:
+        say(f"{proved}, as the sums of {many(found.unseen, 'sheet')} give it. The sheets were not shown or looked at.")
+    else:
+        say(f"{proved}; {many(found.lines, 'line')} in {many(found.slots, 'slot')} lead to settled posts.")
+    if found.day:
+        say("It is no bill: nothing of it is anchored yet, and what is owed is rounded once for all days of a bill.")
     say(trust)
     later = "".join(f", from {utc(each.since)} UTC on {each.config}" for each in found.charters[1:])
     under = f"Under the charter {found.charters[0].config}{later}"
@@ -174,6 +173,16 @@ def verify(
             "own bill by --plant."
         )
     say(told)
+
+
+def _owes(found: Verified) -> str:
+    """What the member owes or receives; of a day's sheet alone, which day it is of."""
+    from commonwatt.units import paid_text
+
+    if found.total is None:
+        return f"has its sheet of {found.day}"
+    amount = f"{paid_text(abs(found.total), found.currency)} {found.currency}"
+    return f"{'owes' if found.total >= 0 else 'receives'} {amount}"
 
 
 def _of_month(month: Month) -> str:

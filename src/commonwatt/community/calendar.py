@@ -5,6 +5,7 @@ A local day has 96 quarter-hour slots, 92 on the day when clocks go forward and 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -62,6 +63,21 @@ def local_days(first: date, days: int, timezone: str, seconds: int = 900) -> Slo
             )
             raise ConfigError("The request", [Finding("community.slot", message)])
     return Slots(midnights[0], (midnights[-1] - midnights[0]) // seconds, seconds)
+
+
+def days_between(start: int, end: int, timezone: str) -> Iterator[tuple[date, int, int]]:
+    """The local days that are between two instants, whole or in part: each with its first instant there and its end.
+
+    >>> [(str(day), until - since) for day, since, until in days_between(1_774_800_000, 1_774_915_200, "Europe/Berlin")]
+    [('2026-03-29', 21600), ('2026-03-30', 86400), ('2026-03-31', 7200)]
+    """
+    zone, at = ZoneInfo(timezone), start
+    while at < end:
+        day = datetime.fromtimestamp(at, zone).date()
+        # Where clocks go back over midnight, a day may have begun before.
+        until = min(max(local_midnight(day + timedelta(days=1), timezone), at + 1), end)
+        yield day, at, until
+        at = until
 
 
 def local_midnight(day: date, timezone: str) -> int:

@@ -1,61 +1,80 @@
 """Bills as files, one for each member.
 
-Proofs are many times what is known of a slot, so each slot is read once and its proofs go into all the files before the
-next one is looked at. A file is there when it is whole: until then its name ends in `.part`.
+Sheets and proofs are many times what a bill says, so each slot is read once for all files before the next one is looked
+at. A file is there when it is whole: until then its name ends in `.part`.
 """
 
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from pydantic_core import to_json
-
 from commonwatt.accounts.document import Anchored
-from commonwatt.exchange.bills import anchor_of, slot_proofs
+from commonwatt.exchange.bills import anchor_of
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.files import private
+from commonwatt.exchange.sheets import ascii_json, day_files
 
 _HELD: Final = 1 << 24
-"""Bytes of proofs that are in memory before they are added to the files."""
+"""Bytes that are in memory before they are added to the files."""
+_PACKED_HELD: Final = 1 << 27
+"""The same where files are packed: each part is packed by itself, and the larger it is, the better."""
 
 
-def write_bills(books: Books, bundle: Anchored, folder: Path) -> None:
-    """Write every member's bill with its proofs into the folder, which is made where it is missing.
+def write_bills(books: Books, bundle: Anchored, folder: Path, *, packed: bool = False) -> None:
+    """Write every member's bill with its sheets and proofs into the folder, which is made where it is missing.
 
+    packed : whether they are packed (gzip), their names ending in `.json.gz`
     Raises OSError when a file cannot be written; a bill that was there before is still there then.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    names = [bill_name(each["member"]["index"], each["member"]["id"]) for each in bundle.contents]
+    ending = ".gz" if packed else ""
+    names = [bill_name(each["member"]["index"], each["member"]["id"]) + ending for each in bundle.contents]
     parts = [folder / f"{name}.part" for name in names]
+    held: list[list[bytes]] = []
     for member, (part, content) in enumerate(zip(parts, bundle.contents, strict=True)):
-        head = to_json({"content": content, "anchor": anchor_of(bundle, member)}, ensure_ascii=True)
         part.unlink(missing_ok=True)  # others may be able to read what is there
-        private(part).write_bytes(head[:-1] + b',"proofs":')
-    held: list[list[bytes]] = [[] for _ in parts]
-    size, before = 0, b"{"
-    for slot, shown in slot_proofs(books):
-        for member, own in enumerate(held):
-            proof = to_json(shown.of(member) if shown else None, ensure_ascii=True)
-            own.append(b'%b"%d":%b' % (before, slot, proof))
-            size += len(proof)
+        private(part).touch()
+        head = ascii_json({"content": content, "anchor": anchor_of(bundle, member)})
+        held.append([head[:-1] + b',"days":['])
+    size, most = sum(len(own[0]) for own in held), _PACKED_HELD if packed else _HELD
+    before = b""
+    for day, of_day in books.days():
+        for piece in day_files(day, of_day):
+            for own, added in zip(held, piece, strict=True):
+                own.append(before + added)
+                size += len(added)
+            before = b""
+            if size > most:
+                _add(parts, held, packed=packed)
+                size = 0
         before = b","
-        if size > _HELD:
-            _add(parts, held)
-            size = 0
-    _add(parts, held, b"}}\n")
+    for own in held:
+        own.append(b"]}\n")
+    _add(parts, held, packed=packed)
     for part, name in zip(parts, names, strict=True):
         part.replace(folder / name)
 
 
-def _add(parts: Sequence[Path], held: Sequence[list[bytes]], end: bytes = b"") -> None:
+def _add(parts: Sequence[Path], held: Sequence[list[bytes]], *, packed: bool) -> None:
     """Add what is held to the files."""
     for part, own in zip(parts, held, strict=True):
         with part.open("ab") as file:
-            file.writelines([*own, end])
+            if packed:
+                file.write(packed_bytes(own))
+            else:
+                file.writelines(own)
         own.clear()
+
+
+def packed_bytes(parts: Sequence[bytes]) -> bytes:
+    """These parts of a file, packed by gzip; several of such behind each other are one file."""
+    # Most of a bill are hashes and signatures, in which a few letters that came before are none worth naming.
+    packer = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS, 8, zlib.Z_FILTERED)
+    return b"".join([*map(packer.compress, parts), packer.flush()])
 
 
 def bill_name(index: int, member: str) -> str:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import cached_property
 from itertools import starmap
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from commonwatt.accounts.charges import Charges, Energy, charged, joined
+from commonwatt.accounts.charges import Charges, Energy, Sums
 from commonwatt.accounts.document import metered
 from commonwatt.accounts.plants import Division, Plant, divide
+from commonwatt.accounts.sheets import Figures, OfPlant, last_page
+from commonwatt.community.calendar import Slots, days_between, local_days
+from commonwatt.community.tariff import SlotPrices, Tariff
+from commonwatt.errors import ConfigError, Finding, StoreError
 from commonwatt.exchange import tables
-from commonwatt.exchange.rules import Rules
+from commonwatt.exchange.rules import Part, Rules
 from commonwatt.exchange.states import OF_PLANTS
 from commonwatt.exchange.store import Store, arrays, blobs
 from commonwatt.records import Mandate, Signed
@@ -28,8 +33,9 @@ ACCOUNTS: Final = ("net", "ahead", "after", "grid", "credit", "measured", "revis
 
 @dataclass(frozen=True, eq=False)
 class Books:
-    """The accounts of a period whose last slot has ended.
+    """The accounts of slots that have ended, whole local days as a rule.
 
+    some : which of the period's slots; None = all
     mandates, meters : by member index; with `client` they prove bills. None of the three in the laboratory.
     """
 
@@ -38,6 +44,48 @@ class Books:
     mandates: Sequence[Signed[Mandate]] = ()
     meters: Sequence[bytes] = ()
     client: LedgerClient | None = None
+    some: Slots | None = None
+
+    @property
+    def period(self) -> Slots:
+        """The slots that these books are of."""
+        return self.some or self.rules.period
+
+    def over(self, first: date, days: int) -> Books:
+        """The books of `days` whole local days from `first`, such as a month's.
+
+        Raises ConfigError when they are not all within the period of the rules.
+        """
+        period, zone = self.rules.period, self.rules.community.timezone
+        some = local_days(first, days, zone, period.seconds)
+        if not period.start <= some.start < some.end <= period.end:
+            told = f"from {first} on are not all among those from {self.rules.start} to {self.rules.last}"
+            raise ConfigError("The request", [Finding("days", told)])
+        return replace(self, some=some)
+
+    def days(self) -> Iterator[tuple[date, Books]]:
+        """The books of each local day, one after the other, so that no more than one needs to be in memory."""
+        period = self.period
+        for day, start, end in days_between(period.start, period.end, self.rules.community.timezone):
+            yield day, replace(self, some=Slots(start, (end - start) // period.seconds, period.seconds))
+
+    def require_settled(self) -> None:
+        """Raise StoreError with the first slot that is not settled yet."""
+        settled = {slot for (slot,) in self.store.columns(tables.settled, ["slot"], self.period)}
+        for slot in self.period.starts.tolist():
+            if slot not in settled:
+                raise StoreError(f"Slot {slot} (unix seconds) is not settled yet, and no bill can be made of it.")
+
+    @property
+    def prices(self) -> SlotPrices:
+        """The utility's, of these slots."""
+        first = self.rules.place(self.period.start)
+        return self.rules.prices.part(slice(first, first + self.period.count))
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The slots by charter, in the order of time; places are among them."""
+        return self.rules.parts_of(self.period)
 
     @cached_property
     def arrays(self) -> dict[str, IntArray]:
@@ -45,8 +93,8 @@ class Books:
 
         Each has the shape (members, slots). Where `measured` is 0 no reading came, and all of them are 0.
         """
-        rows = self.store.last(tables.accounts, ("slot", "member", *ACCOUNTS), self.rules.period)
-        return arrays(rows, ACCOUNTS, self.rules.members, self.rules.period)
+        rows = self.store.last(tables.accounts, ("slot", "member", *ACCOUNTS), self.period)
+        return arrays(rows, ACCOUNTS, self.rules.members, self.period)
 
     @cached_property
     def metered(self) -> list[list[str]]:
@@ -61,12 +109,12 @@ class Books:
     def shares(self) -> dict[str, IntArray]:
         """The columns of `accounts.registers.Shares`, each shape (registers, slots), where registers are shared."""
         names = ("counted", "shared", "worth")
-        return blobs(self.store.last(tables.registers, names, self.rules.period), names)
+        return blobs(self.store.last(tables.registers, names, self.period), names)
 
     @property
     def shared(self) -> IntArray:
         """What each register shared, shape (registers, slots) [Wh]; nothing where members trade on net."""
-        return self.shares["shared"] if self.rules.registers else np.zeros((0, self.rules.period.count), dtype=np.int64)
+        return self.shares["shared"] if self.rules.registers else np.zeros((0, self.period.count), dtype=np.int64)
 
     @cached_property
     def energy(self) -> Energy:
@@ -98,9 +146,9 @@ class Books:
         if rules.registers is None:
             return np.maximum(local, 0), np.maximum(-local, 0)
         bought, sold = np.zeros((2, *local.shape), dtype=np.int64)
-        rows = self.store.last(tables.trades, ("buyer", "seller", "slot", "settled"), rules.period)
+        rows = self.store.last(tables.trades, ("buyer", "seller", "slot", "settled"), self.period)
         buyer, seller, slot, settled = np.array(rows, dtype=np.int64).reshape(-1, 4).T
-        place = (slot - rules.period.start) // rules.period.seconds
+        place = (slot - self.period.start) // self.period.seconds
         np.add.at(bought, (buyer, place), settled)
         np.add.at(sold, (seller, place), settled)
         return bought, sold
@@ -108,43 +156,59 @@ class Books:
     @cached_property
     def charges(self) -> Charges:
         """What each member owes with the market [unit]."""
-        return self._charged(self.energy, self._taken())
+        return self._last_page[0]
 
     @cached_property
     def charges_without_market(self) -> Charges:
         """What each member would owe if it met the utility alone [unit]."""
-        return self._charged(Energy.alone(*self.metered_energy), np.zeros_like(self._taken()))
+        return self._last_page[1]
+
+    @cached_property
+    def _last_page(self) -> tuple[Charges, Charges]:
+        return last_page(self.figures)
+
+    @cached_property
+    def figures(self) -> tuple[tuple[Tariff, Figures], ...]:
+        """What charges are made of, and the tariff, of each charter."""
+        alone = Energy.alone(*self.metered_energy)
+
+        def of(part: Part) -> Figures:
+            prices, places = self.prices.part(part.places), part.places
+            both = zip(self.divisions, self.divisions_without_market, strict=True)
+            plants = (OfPlant(one.plant, one.part(places).left, other.part(places).left) for one, other in both)
+            market, without = (Sums.of(prices, used.part(places)) for used in (self.energy, alone))
+            return Figures(market, without, tuple(plants))
+
+        return tuple((part.charter.community.tariff, of(part)) for part in self.parts)
+
+    @cached_property
+    def divisions(self) -> tuple[Division, ...]:
+        """Who has what of each plant, slot by slot."""
+        return self._divided(self.energy, self._taken())
+
+    @cached_property
+    def divisions_without_market(self) -> tuple[Division, ...]:
+        """The same, if the utility took all."""
+        return self._divided(Energy.alone(*self.metered_energy), np.zeros_like(self._taken()))
 
     def _taken(self) -> IntArray:
         """What each member took of each plant, shape (plants, members, slots) [Wh]."""
         rules = self.rules
-        found = np.zeros((len(rules.plants), rules.members, rules.period.count), dtype=np.int64)
+        found = np.zeros((len(rules.plants), rules.members, self.period.count), dtype=np.int64)
         place = {plant.index: number for number, plant in enumerate(rules.plants)}
         if place:
             names = ("stage", "seller", "buyer", "slot", "settled")
-            for stage, seller, buyer, slot, settled in self.store.last(tables.trades, names, rules.period):
+            for stage, seller, buyer, slot, settled in self.store.last(tables.trades, names, self.period):
                 if stage == OF_PLANTS:
-                    found[place[seller], buyer, (slot - rules.period.start) // rules.period.seconds] = settled
+                    found[place[seller], buyer, (slot - self.period.start) // self.period.seconds] = settled
         return found
 
-    def _charged(self, used: Energy, taken: IntArray) -> Charges:
-        """As `charges`, of all slots, each under the tariff of its charter; with what plants leave to their owners.
-
-        taken : as of `_taken`
-        """
-        rules = self.rules
-        sums = joined(
-            [
-                charged(part.charter.community.tariff, rules.prices.part(part.places), used.part(part.places))
-                for part in rules.parts
-            ]
-        )
-        total = sums.total.tolist()
+    def _divided(self, used: Energy, taken: IntArray) -> tuple[Division, ...]:
+        """taken : as of `_taken`"""
 
         def division(plant: Plant, took: IntArray) -> Division:
             index = plant.index
-            utility = payments(used.exported[index], rules.prices.feed_in)
-            fed = self.metered_energy[1][index]
-            return divide(plant, fed, took[plant.owners], used.credit[index], utility, total[index])
+            utility = payments(used.exported[index], self.prices.feed_in)
+            return divide(plant, self.metered_energy[1][index], took[plant.owners], used.credit[index], utility)
 
-        return replace(sums, plants=tuple(starmap(division, zip(rules.plants, taken, strict=True))))
+        return tuple(starmap(division, zip(self.rules.plants, taken, strict=True)))

@@ -13,8 +13,8 @@ from commonwatt.accounts.document import EXCERPT, signed_json
 from commonwatt.accounts.orders import under_orders
 from commonwatt.accounts.promise import Placed, Promise
 from commonwatt.accounts.statements import place_of
-from commonwatt.exchange.bills import ledger_of
 from commonwatt.exchange.proofs import PostedSlot, replacing
+from commonwatt.exchange.sheets import ledger_of
 from commonwatt.exchange.states import Committed, Posted
 from commonwatt.records import Mandate, Signed
 from commonwatt.records.schema import as_json

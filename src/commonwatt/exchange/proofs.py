@@ -61,7 +61,7 @@ class SlotProof:
     ) -> SlotProof:
         """A revision of the slot, as it is kept; None = the last. Raises StoreError when it is not posted.
 
-        mandates : by member index
+        mandates : by member index; of those who joined later, too, who have no statement here
         """
         rows = [row for row in store.rows(tables.posts, slot=slot) if revision in (None, row.revision)]
         if not rows:
@@ -74,7 +74,7 @@ class SlotProof:
         found = {each.member: (each.hash, each.signature) for each in kept}
         read = [
             _salted(found.get(member, (ZERO_HASH, mandate.signature)), slot, row.revision)
-            for member, mandate in enumerate(mandates)
+            for member, mandate in enumerate(mandates[: len(tree.levels[0]) - 1])
         ]
         trades, records, agreed = read_trades(store, slot, row.revision)
         committed = Tree.of([trade.hash for trade in trades[:agreed]])

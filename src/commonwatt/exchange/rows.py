@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import numpy as np
@@ -26,6 +27,29 @@ STAGES_AHEAD: Final = "stages_ahead"
 
 TRADE_COLUMNS: Final = ("slot", "revision", "number", "buyer", "seller", "wh", "price", "buy_order", "sell_order")
 """Of the table of trades, what their records say."""
+
+
+@dataclass(slots=True)
+class OrderRow:
+    """What the table of orders says of a signed one: columns of it."""
+
+    hash: bytes
+    member: int
+    text: str
+    side: int
+    wh: int
+    limit: int
+    slot: int
+    expiry: int
+    nonce: int
+    signature: bytes
+    first: int
+    count: int
+    place: int
+    siblings: bytes
+
+
+ORDER_COLUMNS: Final = tuple(column.name for column in fields(OrderRow))
 _ALONE: Final = Within(0, 0, 0, ())
 
 

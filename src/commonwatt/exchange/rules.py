@@ -162,7 +162,11 @@ class Rules:
     @property
     def parts(self) -> tuple[Part, ...]:
         """The period by charter, in the order of time."""
-        period, found = self.period, list[Part]()
+        return self.parts_of(self.period)
+
+    def parts_of(self, period: Slots) -> tuple[Part, ...]:
+        """Some of the period's slots by charter, in the order of time; places are among these."""
+        found = list[Part]()
         ends = [*(each.since for each in self.charters[1:]), period.end]
         for charter, end in zip(self.charters, ends, strict=True):
             first = max(charter.since - period.start, 0) // period.seconds

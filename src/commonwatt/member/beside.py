@@ -26,7 +26,8 @@ def card_beside(bill: Path) -> Path | None:
     """
     folder = bill.resolve().parent
     # Bills of an earlier month are a folder deeper than the cards.
-    cards = (folder / CARD, *(above / "cards" / bill.name for above in (folder.parent, folder.parent.parent)))
+    name = bill.name.removesuffix(".gz")
+    cards = (folder / CARD, *(above / "cards" / name for above in (folder.parent, folder.parent.parent)))
     return next((card for card in cards if card.is_file()), None)
 
 
@@ -34,6 +35,14 @@ def bills_near(file: Path) -> list[Path]:
     """Bills that belong to a file or a folder that is none: of the same name if there is one, else all of its run."""
     found = file.resolve()
     folders = (found, found / "bills", found.parent, found.parent / "bills", found.parent.parent / "bills")
-    near = [sorted(folder.glob("*.json")) for folder in folders if folder.is_dir() and folder.name == "bills"]
+    near = [_in(folder) for folder in folders if folder.is_dir() and folder.name == "bills"]
     every = next((bills for bills in near if bills), [])
-    return [bill for bill in every if bill.stem == found.stem] or every
+    return [bill for bill in every if _stem(bill) == _stem(found)] or every
+
+
+def _in(folder: Path) -> list[Path]:
+    return sorted([*folder.glob("*.json"), *folder.glob("*.json.gz")])
+
+
+def _stem(file: Path) -> str:
+    return Path(file.name.removesuffix(".gz")).stem

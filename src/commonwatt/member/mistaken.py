@@ -51,6 +51,8 @@ def _what(file: Path) -> str | None:
         return None
     if not begins:
         return "an empty file"
+    if file.name.endswith(".json.gz"):  # what is wrong with it, whoever unpacks it has said
+        return None
     by_content = (what for start, what in _BEGINNINGS if begins.startswith(start))
     if what := next(by_content, _NAMES.get(file.suffix.lower())):
         return what

@@ -10,13 +10,14 @@ or unit.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 
 from commonwatt.accounts.document import plant_lines
-from commonwatt.accounts.plants import Division, Plant, divide, plants_of, shares
+from commonwatt.accounts.plants import Division, Left, Parts, Plant, divide, plants_of, shares
 from commonwatt.community.model import Member
 from commonwatt.member.page import require, table
 from commonwatt.units import MAX_MONEY, largest_remainder, payment
@@ -26,25 +27,21 @@ _AMOUNTS: Final = ("earned", "amount", "withoutMarket")
 """Of a share, what is money, and below zero where the utility had to be paid."""
 _OWNS: Final = ("plant", "id", "sellWh", "weight", "of", "costs", "onLedger")
 _OWNER: Final = ("member", "id", "weight", "amount", "onLedger")
+_MONEY: Final = ("costs", "amount", "onLedger")
+"""Of a part, what it has of the money of a period: a sheet does not say that."""
+_LEFT: Final = ("plant", "wh", "amount", "withoutMarket")
+_TO_OWNER: Final = ("member", "wh", "amount", "received")
 _HEAVIEST: Final = 10**12
 
 Lines = list[dict[str, Any]]
 
 
-def whole(content: Mapping[str, Any]) -> None:
-    """Raise VerificationError unless what a bill says of plants has all its parts and no others."""
-    for key, keys, order in (("owns", _OWNS, "plant"), ("owners", _OWNER, "member")):
-        said = content.get(key, [])
-        require(isinstance(said, list) and (key not in content or bool(said)), f"{key} is no list.")
-        for part in said:
-            table(part, keys, f"a part of {key}")
-            weight, of = part["weight"], part.get("of", _HEAVIEST)
-            sane = all(map(_counts, (weight, of, part[order], part.get("sellWh", 0)))) and 0 < weight <= min(
-                of, _HEAVIEST
-            )
-            require(sane, f"{key} holds a part that cannot be one.")
-        rising = all(first[order] < second[order] for first, second in pairwise(said))
-        require(rising, f"{key} names somebody twice.")
+def whole(content: Mapping[str, Any], *, money: bool = True) -> None:
+    """Raise VerificationError unless what a bill or a sheet says of plants has all its parts and no others.
+
+    money : whether it says what each has of a period's money, as a bill does
+    """
+    whole_parts(content, money=money)
     owned = {part["plant"] for part in content.get("owns", [])}
     for line in content["slots"]:
         own = line.get("shares", [])
@@ -58,6 +55,46 @@ def whole(content: Mapping[str, Any]) -> None:
         require(rising and owned.issuperset(plants), "a share of a plant that is not the member's.")
 
 
+def whole_parts(content: Mapping[str, Any], *, money: bool = True) -> None:
+    """The same of the plants that a member owns a part of, or of a plant's owners, alone."""
+    for key, keys, order in (("owns", _OWNS, "plant"), ("owners", _OWNER, "member")):
+        said = content.get(key, [])
+        require(isinstance(said, list) and (key not in content or bool(said)), f"{key} is no list.")
+        for part in said:
+            table(part, keys if money else _without_money(keys), f"a part of {key}")
+            weight, of = part["weight"], part.get("of", _HEAVIEST)
+            sane = all(map(_counts, (weight, of, part[order], part.get("sellWh", 0)))) and 0 < weight <= min(
+                of, _HEAVIEST
+            )
+            require(sane, f"{key} holds a part that cannot be one.")
+        rising = all(first[order] < second[order] for first, second in pairwise(said))
+        require(rising, f"{key} names somebody twice.")
+
+
+def _without_money(keys: Sequence[str]) -> tuple[str, ...]:
+    return tuple(key for key in keys if key not in _MONEY)
+
+
+def whole_sums(sums: Mapping[str, Any], content: Mapping[str, Any]) -> None:
+    """Raise VerificationError unless sums of plants are those of the plants or the owners that the content names."""
+    for name, keys, of, who in (("plants", _LEFT, "owns", "plant"), ("owners", _TO_OWNER, "owners", "member")):
+        said = sums.get(name, [])
+        require(isinstance(said, list), f"the sums of {name} are no list.")
+        for each in said:
+            table(each, keys, f"a sum of {name}")
+            require(_counts(each["wh"]) and all(_amount(each[key]) for key in keys), f"a sum of {name} is no number.")
+        named = [part[who] for part in content.get(of, [])]
+        require([each[who] for each in said] == named, f"the sums of {name} are of others.")
+
+
+def as_part_of(sheet: Mapping[str, Any], bill: Mapping[str, Any]) -> bool:
+    """Whether a sheet names the plants and the owners that the bill names."""
+    return all(
+        sheet.get(key) == ([{name: part[name] for name in keys} for part in bill[key]] if key in bill else None)
+        for key, keys in (("owns", _without_money(_OWNS)), ("owners", _without_money(_OWNER)))
+    )
+
+
 def _counts(given: Any) -> bool:
     return type(given) is int and 0 <= given <= MAX_MONEY
 
@@ -66,37 +103,71 @@ def _amount(given: Any) -> bool:
     return type(given) is int and abs(given) <= MAX_MONEY
 
 
-def charged(content: Mapping[str, Any], missed: Collection[int], before: int, before_alone: int) -> tuple[Lines, int]:
-    """The last lines of a bill, for the member's plants or a plant's owners, and what they come to without a market.
+@dataclass(frozen=True)
+class Summed:
+    """What some slots of a bill come to for plants.
 
-    missed : slots in which nothing could be settled
-    before, before_alone : what all other lines come to with the market and without it [unit]
-    Raises VerificationError when the bill's slots do not give what it says.
+    sums : of a sheet, what there is of plants in it: `plants` of an owner, `owners` of a plant, or neither
+    received : of each plant that the member owns a part of, the most that neighbours can have paid of its part [unit]
+    free : whether the utility's price was below zero in a slot: then who draws may be paid for it
     """
+
+    sums: dict[str, Any]
+    received: Mapping[int, int]
+    free: bool
+
+
+def summed(content: Mapping[str, Any], missed: Collection[int]) -> Summed:
+    """The sums of plants in a sheet, or in a bill slot by slot. missed : slots in which nothing could be settled
+
+    Raises VerificationError when the slots cannot be so.
+    """
+    free = any(slot["prices"]["retail"] < 0 for slot in content["slots"])
     if "owners" in content:
-        return _of_plant(content, before), -before_alone
-    lines, alone = Lines(), 0
+        left = _divided(content).left
+        columns = (left.unused.tolist(), left.earned.tolist(), left.received.tolist())
+        rows = zip([part["member"] for part in content["owners"]], *columns, strict=True)
+        return Summed({"owners": [dict(zip(_TO_OWNER, row, strict=True)) for row in rows]}, {}, free)
+    plants, most = [], dict[int, int]()
     for part in content.get("owns", []):
-        unused, earned, without, received = 0, 0, 0, 0
+        unused = earned = without = received = 0
         for slot in content["slots"]:
             for share in slot.get("shares", []):
                 if share["plant"] == part["plant"]:
-                    left = _share(slot, share, part, content["member"]["index"])
-                    kept = left and slot["slot"] not in missed and _kept_back(slot, share, part, content)
+                    left_ = _share(slot, share, part, content["member"]["index"])
+                    kept = left_ and slot["slot"] not in missed and _kept_back(slot, share, part, content)
                     bought = f"Slot {slot['slot']}: the member bought elsewhere, with a share of {part['id']} left."
                     require(not kept, bought)
-                    unused += left
+                    unused += left_
                     earned, without = earned + share["amount"], without + share["withoutMarket"]
-                    received += _received(slot, share, left)
-        lines.append({"name": f"share of {part['id']}", "wh": unused, "amount": -earned})
-        # Who draws is paid for it only where the utility's price is below zero.
-        free = any(slot["prices"]["retail"] < 0 for slot in content["slots"])
-        sane = _amount(part["costs"]) and (free or part["costs"] >= 0)
-        sane = sane and _counts(part["onLedger"]) and part["onLedger"] <= received
-        require(sane, f"The amounts of {part['id']} cannot be so.")
+                    received += _received(slot, share, left_)
+        plants.append(dict(zip(_LEFT, (part["plant"], unused, earned, without), strict=True)))
+        most[part["plant"]] = received
+    return Summed({"plants": plants} if plants else {}, most, free)
+
+
+def charged(
+    content: Mapping[str, Any], sums: Mapping[str, Any], before: int, before_alone: int, looked: Sequence[Summed] = ()
+) -> tuple[Lines, int]:
+    """The last lines of a bill, for the member's plants or a plant's owners, and what they come to without a market.
+
+    sums : of the whole period, as a sheet has them
+    before, before_alone : what all other lines come to with the market and without it [unit]
+    looked : what the bill's slots come to; none where only its sums are shown
+    Raises VerificationError when the sums do not give what the bill says.
+    """
+    if "owners" in content:
+        return _of_plant(content, sums, before), -before_alone
+    lines, alone = Lines(), 0
+    for part, left in zip(content.get("owns", []), sums.get("plants", []), strict=True):
+        lines.append({"name": f"share of {part['id']}", "wh": left["wh"], "amount": -left["amount"]})
+        free = not looked or any(each.free for each in looked)
+        sane = _amount(part["costs"]) and (free or part["costs"] >= 0) and _counts(part["onLedger"])
+        received = sum(each.received[part["plant"]] for each in looked)
+        require(sane and (not looked or part["onLedger"] <= received), f"The amounts of {part['id']} cannot be so.")
         if part["costs"]:
             lines.append({"name": f"costs of {part['id']}", "amount": part["costs"]})
-        alone += part["costs"] - without
+        alone += part["costs"] - left["withoutMarket"]
     return lines, alone
 
 
@@ -162,39 +233,56 @@ def _taken(slot: Mapping[str, Any], plant: int, owner: int) -> int:
     )
 
 
-def _of_plant(content: Mapping[str, Any], before: int) -> Lines:
+def _of_plant(content: Mapping[str, Any], sums: Mapping[str, Any], before: int) -> Lines:
     """The last line of a plant's bill, whose division among its owners is done again."""
-    division, said = _divided(content, before), content["owners"]
+    unused, earned, received = (
+        np.array([each[key] for each in sums["owners"]], dtype=np.int64) for key in _TO_OWNER[1:]
+    )
+    left = Left(unused, earned, received, -sums["neighbours"])
+    parts, said = Parts.of(_plant(content), left, before), content["owners"]
     amounts = [[part[key] for part in said] for key in ("amount", "onLedger")]
-    same = amounts == [division.owed.tolist(), division.on_ledger.tolist()]
+    same = amounts == [parts.owed.tolist(), parts.on_ledger.tolist()]
     require(same, "What the owners have of the plant is not what its slots come to.")
-    return plant_lines(division, division.plant.index)
+    return plant_lines(parts, parts.plant.index)
 
 
-def _divided(content: Mapping[str, Any], before: int) -> Division:
-    """A plant's energy and money by its readings, trades and weights. before : as of `charged`"""
-    said, index, slots = content["owners"], content["member"]["index"], content["slots"]
+def _plant(content: Mapping[str, Any]) -> Plant:
+    """The plant that a bill or a sheet is of."""
+    said, member = content["owners"], content["member"]
     owners, weights = (np.array([part[key] for part in said], dtype=np.int64) for key in ("member", "weight"))
-    require(index not in owners, "A plant does not own itself.")
+    require(member["index"] not in owners, "A plant does not own itself.")
+    return Plant(member["index"], member["id"], owners, weights)
+
+
+def _divided(content: Mapping[str, Any]) -> Division:
+    """A plant's energy and money by its readings, trades and weights."""
+    plant, slots = _plant(content), content["slots"]
     require(content["mandate"]["buyWh"] == 0, "The member's mandate is that of a home, and no plant's.")
-    plant = Plant(index, content["member"]["id"], owners, weights)
     columns = zip(*(_sold(slot, plant) for slot in slots), strict=True)
     fed, local, utility, took = (np.array(column, dtype=np.int64) for column in columns)
     share = shares(plant, fed)
     paid = np.array([slot["prices"]["feedIn"] > 0 for slot in slots])
     require(not ((share < took.T) & paid).any(), "An owner took more of the plant than its share.")
-    return divide(plant, fed, np.minimum(took.T, share), local, utility, before)
+    return divide(plant, fed, np.minimum(took.T, share), local, utility)
 
 
 def as_divided(content: Mapping[str, Any], of_plant: Mapping[str, Any]) -> None:
-    """Raise VerificationError unless an owner's bill says of a plant what the plant's own does; both verify alone."""
+    """Raise VerificationError unless an owner's bill says of a plant what the plant's own does; both verify alone.
+
+    Contents slot by slot; where only sums are shown, nothing can be compared.
+    """
     plant = of_plant["member"]
+    require(
+        bool(content["slots"] and of_plant["slots"]),
+        f"What {plant['id']} fed in shows only on bills with their sheets: give both with theirs.",
+    )
     owns = [part for part in content.get("owns", []) if part["plant"] == plant["index"]]
     places = {part["member"]: place for place, part in enumerate(of_plant.get("owners", []))}
     place = places.get(content["member"]["index"], -1)
     require(bool(owns) and place >= 0, f"{plant['id']} is no plant of the member's.")
-    division = _divided(of_plant, sum(line["amount"] for line in of_plant["charges"][:-1]))
-    figures = (division.plant.weights[place], division.plant.whole, division.costs[place], division.on_ledger[place])
+    division = _divided(of_plant)
+    parts = Parts.of(division.plant, division.left, sum(line["amount"] for line in of_plant["charges"][:-1]))
+    figures = (parts.plant.weights[place], parts.plant.whole, parts.costs[place], parts.on_ledger[place])
     same = [owns[0][key] for key in _OWNS[2:]] == [of_plant["mandate"]["sellWh"], *map(int, figures)]
     require(same, f"The member's part of {plant['id']} is not that on the plant's bill.")
     columns = [division.fed, division.share[place], division.unused.sum(axis=0), division.earned]
@@ -225,7 +313,7 @@ def as_filed(content: Mapping[str, Any], members: Sequence[Member]) -> None:
     owned = [plant for plant in plants if member in plant.owners]
     own = {plant.index: int(np.flatnonzero(plant.owners == member)[0]) for plant in owned}
     filed = [[each.index, each.id, most[each.index], int(each.weights[own[each.index]]), each.whole] for each in owned]
-    said = [[part[key] for key in _OWNS[:-2]] for part in content.get("owns", [])]
+    said = [[part[key] for key in _without_money(_OWNS)] for part in content.get("owns", [])]
     require(said == filed, "The plants that the member owns a part of are not those of the community's file.")
     of_plant = [plant for plant in plants if plant.index == member]
     filed = [

@@ -17,7 +17,8 @@ from zoneinfo import ZoneInfo
 from commonwatt.accounts.document import CORRECTED, MEASURED, NOT_MEASURED, met, parts_of, vat_rate
 from commonwatt.community.tariff import NETWORK_FEE
 from commonwatt.errors import VerificationError
-from commonwatt.member.document import CHANGED, leads_to_its_root, named, read
+from commonwatt.member.day_sheets import shown
+from commonwatt.member.document import CHANGED, leads_to_its_root, named, read_whole, slotwise
 from commonwatt.member.mistaken import mistaken
 from commonwatt.member.on_account import is_on_account
 from commonwatt.member.page import require
@@ -173,18 +174,24 @@ class Summary:
 def summary(file: Path) -> Summary:
     """The summary of the bill in a file. Raises VerificationError for what is no bill, and for one that was changed."""
     try:
-        document = read(file)
+        document = read_whole(file)
     except VerificationError:
         if told := mistaken(file):
             raise VerificationError(told) from None
         raise
-    require("anchor" in document, f"{file} is no bill but an excerpt of one: there are no charges in it.")
+    what = "a day's sheet" if "sheet" in document else "an excerpt of one"
+    require("anchor" in document, f"{file} is no bill but {what}: there are no charges in it.")
     try:
         if is_on_account(document):
             from commonwatt.member.month_summary import month_summary  # which has its parts from here
 
             return month_summary(document, _proof(document))
-        return _summary(document["content"], _proof(document))
+        proof = _proof(document)
+        whole = bool(shown(document))
+        require(
+            whole, "the bill is without its sheets, which say what happened; `commonwatt verify` takes it as it is."
+        )
+        return _summary(slotwise(document)["content"], proof)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
         raise VerificationError(f"{file} is not a complete bill: {type(error).__name__} {error}.") from None
     except VerificationError as error:
@@ -202,7 +209,7 @@ def _proof(document: Mapping[str, Any]) -> Proof:
     root = str(document["anchor"]["root"])
     if document["content"]["ledger"] is None:
         return Proof(root, None, None, None)
-    at = named(document)
+    at = named(slotwise(document))
     return Proof(root, _whole(at.chain_id), *map(checksum_address, (at.settlement, at.account)))
 
 

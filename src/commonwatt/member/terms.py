@@ -28,7 +28,8 @@ class Terms:
 
     def check(self, content: Mapping[str, Any]) -> None:
         """Raise VerificationError unless a bill's content, which was verified, says what the community's file says;
-        where the bill is under several charters, in the slots that are under this one.
+        where the bill is under several charters, in the slots that are under this one. Where it has no slots, since
+        its sheets were not shown, nothing is said of their prices.
 
         Raises DataError when a price file does not cover the bill's period.
         """
@@ -49,7 +50,8 @@ class Terms:
         for part in parts_of(content):
             if part.config in (None, hex_text(known.digest)):
                 self._tariff(part.tariff)
-                self._prices(part, [line for line in content["slots"] if part.start <= line["slot"] < part.end])
+                if content["slots"]:
+                    self._prices(part, [line for line in content["slots"] if part.start <= line["slot"] < part.end])
 
     def _registers(self, content: Mapping[str, Any]) -> None:
         """Where registers are shared, each slot has those of the member's points; else none."""

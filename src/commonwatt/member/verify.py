@@ -12,29 +12,30 @@ member's own supplied to each other, and which of several shared, is the operato
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commonwatt.accounts.charges import vat_on
-from commonwatt.accounts.document import Met, both_ways, hex_text, met, parts_of, utility_amounts, vat_rate
+from commonwatt.accounts.document import FORMAT, hex_text, parts_of
 from commonwatt.errors import CommonwattError, LedgerError, VerificationError
 from commonwatt.ledger.client.abi import COMMUNITY
 from commonwatt.ledger.client.charters import charters, held
-from commonwatt.member import on_account
-from commonwatt.member.document import CHANGED, leads_to_its_root, named, read, whole
+from commonwatt.member import amounts, on_account
+from commonwatt.member.amounts import require_last_page, require_priced, require_sane
+from commonwatt.member.day_sheets import Shown, by_tariff, shown, summed_parts
+from commonwatt.member.document import CHANGED, leads_to_its_root, named, read_whole, slotwise, whole
 from commonwatt.member.known import Known, Remembered, name_of
 from commonwatt.member.page import mandate_of, require
-from commonwatt.member.shares import as_divided, charged
+from commonwatt.member.shares import Summed, as_divided, summed
 from commonwatt.member.terms import Terms
 from commonwatt.member.trust import Pins, Trust, opened
-from commonwatt.member.verify_slot import check_slot
+from commonwatt.member.verify_slot import check_slot, registered_at
 from commonwatt.plain import many
 from commonwatt.proof import Key, hash_struct
-from commonwatt.records import Anchor, Mandate, Signed
+from commonwatt.records import Anchor
 from commonwatt.records.schema import to_bytes
-from commonwatt.units import MAX_PRICE, WH_PER_KWH, minor_unit
+from commonwatt.units import minor_unit
 
 if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
@@ -56,19 +57,23 @@ class Verified:
     plants : names of those that the member owns a part of, and whose bills were not shown
     month : of a bill on account, what was checked; it has no charters, and does not say what it would have been without
         the community
+    day : of a sheet alone, its local day: then nothing is owed yet
+    unseen : how many sheets of the bill were not shown, so that nothing but their sums was looked at
     """
 
     member: str
     account: str
     slots: int
     lines: int
-    total: int
-    without_market: int
+    total: int | None
+    without_market: int | None
     currency: str
     charters: tuple[Under, ...]
     community: str
     plants: tuple[str, ...] = ()
     month: on_account.Month | None = None
+    day: str = ""
+    unseen: int = 0
 
 
 def open_and_verify(
@@ -91,25 +96,27 @@ def open_and_verify(
     Raises VerificationError when the bill does not prove what it claims, LedgerError when there is no such chain,
     DataError when a price file of the community does not cover the bill's period.
     """
-    document, others = read(bill), [read(plant) for plant in plants]
-    with opened(named(document), ledgers, pins, reader=reader) as (client, trust):
+    document, others = read_whole(bill), [read_whole(plant) for plant in plants]
+    content = slotwise(document)["content"]
+    with opened(named(slotwise(document)), ledgers, pins, reader=reader) as (client, trust):
         try:
-            if known and not pins.whose and "anchor" in document:
-                known.require_same(Remembered.of(document["content"], trust))
+            if known and not pins.whose and {"anchor", "sheet"} & document.keys():
+                known.require_same(Remembered.of(content, trust))
             if on_account.is_on_account(document):
                 return _on_account(document, client, pins), trust
             found = verify_bill(document, client)
             if pins.card:
-                pins.card.require_metered(document["content"])
+                pins.card.require_metered(content)
             if terms:
-                _under(terms, document["content"], found.charters, trust)
+                _under(terms, content, found.charters, trust)
             for other in others:
-                of_plant = verify_bill(other, client)
-                together = other["anchor"]["root"] == document["anchor"]["root"]
-                require(together, f"The bill of {of_plant.member} was not anchored with this one.")
-                as_divided(document["content"], other["content"])
+                of_plant, of_other = verify_bill(other, client), slotwise(other)["content"]
+                bills = [each.get("anchor", {}).get("root") for each in (document, other)]
+                require(None not in bills, "A day's sheet is not checked with another document: give the bills.")
+                require(bills[0] == bills[1], f"The bill of {of_plant.member} was not anchored with this one.")
+                as_divided(content, of_other)
                 if terms:
-                    _under(terms, other["content"], of_plant.charters, trust)
+                    _under(terms, of_other, of_plant.charters, trust)
                 found = replace(found, plants=tuple(name for name in found.plants if name != of_plant.member))
             return found, trust
         except LedgerError as error:
@@ -131,29 +138,31 @@ def _on_account(document: Mapping[str, Any], client: LedgerClient, pins: Pins) -
 
 
 def verify_bill(bill: Any, client: LedgerClient) -> Verified:
-    """Check every line of a bill against the contracts of `client`.
+    """Check every line of a bill, or of a day's sheet alone, against the contracts of `client`.
 
+    Of a bill without its sheets, their sums and what follows from them.
     Raises VerificationError that names the first thing that does not prove what it claims.
     """
     try:
-        require(isinstance(bill, dict) and "anchor" in bill, "This is no bill: nothing of it is anchored.")
+        known = isinstance(bill, dict) and bool({"anchor", "sheet"} & bill.keys())
+        require(known, "This is no bill: nothing of it is anchored.")
         whole(bill)
-        if not leads_to_its_root(bill):
-            raise VerificationError(f"The bill's content is not what was anchored: {CHANGED}{disagreement(bill)}")
-        _anchored(bill["content"], bill["anchor"], client)
-        content, proofs = bill["content"], bill["proofs"]
-        mandate = _member(content, client)
-        slots, member = content["slots"], content["member"]
-        _covers(content, slots, proofs, client)
-        under = _charters(content, client)
-        lines = sum(check_slot(line, proofs[str(line["slot"])], member["index"], mandate, client) for line in slots)
-        _amounts(content, {line["slot"] for line in slots if proofs[str(line["slot"])] is None})
+        content = bill["sheet"] if "sheet" in bill else bill["content"]
+        if "anchor" in bill:
+            if not leads_to_its_root(bill):
+                raise VerificationError(f"The bill's content is not what was anchored: {CHANGED}{disagreement(bill)}")
+            _anchored(content, bill["anchor"], client)
+        _member(content, client)
+        under, parts = _charters(content, client), shown(bill)
+        for part in parts:
+            _agreed(part.content, client)
+            _covers(part, client)
+        slots, lines = 0, 0
+        for part in parts:
+            slots, lines = slots + len(part.content["slots"]), lines + _slots(part, client)
+        _amounts(bill, parts)
         require(content.get("unit", 1) == client.unit, "The bill counts money in another unit than the contract.")
-        return Verified(
-            member["id"], member["account"], len(slots), lines,
-            content["total"] * client.unit, content["withoutMarket"] * client.unit, content["currency"],
-            under, name_of(content)[0], tuple(part["id"] for part in content.get("owns", [])),
-        )  # fmt: skip
+        return _verified(bill, content, client.unit, (slots, lines), under)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise VerificationError(f"This is not a complete bill: {type(error).__name__} {error}.") from None
     except VerificationError:
@@ -162,16 +171,66 @@ def verify_bill(bill: Any, client: LedgerClient) -> Verified:
         raise VerificationError(str(error)) from error
 
 
+def _verified(
+    bill: Mapping[str, Any], content: Mapping[str, Any], unit: int, counted: tuple[int, int], under: tuple[Under, ...]
+) -> Verified:
+    """The verdict. counted : slots and lines that were looked at"""
+    member, is_bill = content["member"], "anchor" in bill
+    total, alone = (content[key] * unit if is_bill else None for key in ("total", "withoutMarket"))
+    plants = tuple(part["id"] for part in content.get("owns", []))
+    return Verified(
+        member["id"], member["account"], *counted, total, alone, content["currency"], under, name_of(content)[0],
+        plants, day="" if is_bill else content["day"], unseen=0 if counted[0] else len(content["sheets"]),
+    )  # fmt: skip
+
+
 def disagreement(bill: Mapping[str, Any]) -> str:
     """Of a bill that was changed: a sentence on where its figures do not add up; empty where they do."""
     try:
-        content, proofs = bill["content"], bill["proofs"]
-        _amounts(content, {line["slot"] for line in content["slots"] if proofs.get(str(line["slot"])) is None})
+        _amounts(bill, shown(bill))
     except VerificationError as error:
         return f" {error}"
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
         pass
     return ""
+
+
+def _slots(part: Shown, client: LedgerClient) -> int:
+    """Check each slot; returns the number of lines."""
+    content = part.content
+    member, account = content["member"]["index"], to_bytes(content["member"]["account"], 20)
+    mandate = mandate_of(content["mandate"], account, client.domain)
+    proofs = part.proofs
+    return sum(check_slot(line, proofs[str(line["slot"])], member, mandate, client) for line in content["slots"])
+
+
+def _amounts(bill: Mapping[str, Any], parts: Sequence[Shown]) -> None:
+    """Add everything up again: slots to the sums of sheets, and these to the last page."""
+    looked = [_looked(piece) for part in parts for piece in by_tariff(part)]
+    if "anchor" not in bill:
+        return
+    content = bill["content"]
+    for under in parts_of(content):
+        require_sane(under.tariff)
+    if content["format"] == FORMAT:
+        own = [(under.tariff, sums) for under, sums in summed_parts(content)]
+    else:
+        own = [(under.tariff, sums) for under, (sums, _) in zip(parts_of(content), looked, strict=True)]
+    require_last_page(content, own, [of_plants for _, of_plants in looked])
+
+
+def _looked(part: Shown) -> tuple[dict[str, Any], Summed]:
+    """The sums of slots under one tariff; of a sheet, they are those that it says."""
+    content, member = part.content, part.content["member"]["index"]
+    for under in parts_of(content):
+        require_sane(under.tariff)
+    require_priced(content["slots"], member)
+    missed = {line["slot"] for line in content["slots"] if part.proofs.get(str(line["slot"])) is None}
+    of_plants = summed(content, missed)
+    sums = amounts.sums(content["slots"], member) | of_plants.sums
+    if part.name:
+        require(content["sums"] == sums, f"{part.name}: its sums are not what its slots add up to.")
+    return sums, of_plants
 
 
 def _anchored(content: Any, anchor: Any, client: LedgerClient) -> None:
@@ -185,26 +244,36 @@ def _anchored(content: Any, anchor: Any, client: LedgerClient) -> None:
     require(index == content["member"]["index"], "The bill stands at another member's place.")
 
 
-def _member(content: Any, client: LedgerClient) -> Signed[Mandate]:
-    """The bill is of this chain and of an account of the member, which signed the mandate; returns that.
-
-    Where another account replaced it, what it signed counts for what was agreed by then.
-    """
+def _member(content: Any, client: LedgerClient) -> None:
+    """The bill is of this chain, and of an account that is or was the member's."""
     ledger, member = content["ledger"], content["member"]
     require(ledger["chainId"] == client.node.chain_id, "The bill belongs to another chain.")
     contracts = [to_bytes(ledger[name], 20) for name in ("community", "settlement")]
     own = [client.addresses.community, client.addresses.settlement]
     require(contracts == own, "The bill names other contracts.")
+    _account(member, client)
+
+
+def _account(member: Any, client: LedgerClient) -> bytes:
+    """The account [address], which is or was the member's."""
     account = to_bytes(member["account"], 20)
     ever = int(client.view(COMMUNITY, "everMemberOf", account)[0])
     require(ever == member["index"], "The chain knows another member at this account.")
+    return account
+
+
+def _agreed(content: Any, client: LedgerClient) -> None:
+    """The account signed the mandate, which covers the period from when the member joined; each sheet has its own.
+
+    Where another account replaced it, what it signed counts for what was agreed by then.
+    """
+    account = _account(content["member"], client)
     if traded := [line["slot"] for line in content["slots"] if line["trades"]]:
         client.view(COMMUNITY, "memberOfAccountAt", account, max(traded))  # refuses one that was replaced before
-    mandate = mandate_of(content["mandate"], account, client.domain)
-    period = content["period"]
-    valid = mandate.record.valid_from <= period["from"] and period["until"] <= mandate.record.valid_until
+    mandate = mandate_of(content["mandate"], account, client.domain).record
+    period, joined = content["period"], registered_at(content["member"]["index"], client)
+    valid = mandate.valid_from <= max(period["from"], joined) and period["until"] <= mandate.valid_until
     require(valid, "The mandate does not cover the bill's period.")
-    return mandate
 
 
 def _charters(content: Any, client: LedgerClient) -> tuple[Under, ...]:
@@ -240,90 +309,9 @@ def _under(terms: Sequence[Terms], content: Any, under: Sequence[Under], trust: 
         files[each_under.config].check(content)
 
 
-def _covers(content: Any, slots: Sequence[Any], proofs: Mapping[str, Any], client: LedgerClient) -> None:
-    expected = range(content["period"]["from"], content["period"]["until"], client.terms.slot_seconds)
+def _covers(part: Shown, client: LedgerClient) -> None:
+    period, slots, proofs = part.content["period"], part.content["slots"], part.proofs
+    expected = range(period["from"], period["until"], client.terms.slot_seconds)
     same = len(slots) == len(expected) and all(line["slot"] == at for line, at in zip(slots, expected, strict=True))
     require(same, "The bill leaves out or repeats a slot of its period.")
     require(sorted(proofs) == sorted(map(str, expected)), "The bill's proofs are not those of its slots.")
-
-
-def _amounts(content: Any, missed: Collection[int]) -> None:
-    """Add everything up again: the charges with the market, and what the same energy costs without it."""
-    with_market, alone = [], []
-    for part in parts_of(content):
-        _sane(part.tariff, content["slots"])
-        lines = [line for line in content["slots"] if part.start <= line["slot"] < part.end]
-        local, without = _part(part.tariff, lines, content["member"]["index"])
-        with_market.append(local)
-        alone.append(without)
-    charges = _joined(with_market)
-    without_market = sum(line["amount"] for line in _joined(alone))
-    of_plants, alone_of_plants = charged(content, missed, sum(line["amount"] for line in charges), without_market)
-    charges += of_plants
-    require(content["charges"] == charges, "The charges are not what the slots add up to.")
-    require(content["total"] == sum(line["amount"] for line in charges), "The total is not the sum of the charges.")
-    without_market += alone_of_plants
-    require(content["withoutMarket"] == without_market, "The cost without the market is not what the slots add up to.")
-
-
-def _joined(parts: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """The last page of a bill under several charters: lines of one name are added up, VAT comes last."""
-    if len(parts) == 1:
-        return list(parts[0])
-    found: dict[str, dict[str, Any]] = {}
-    for line in sorted((line for part in parts for line in part), key=lambda line: line["name"] == "VAT"):
-        sums = found.setdefault(line["name"], dict.fromkeys(line, 0) | {"name": line["name"]})
-        for key in line.keys() - {"name"}:
-            sums[key] += line[key]
-    return list(found.values())
-
-
-def _part(tariff: Any, lines: Sequence[Any], member: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The charges of slots under one tariff, with the market and without it."""
-    neighbours, with_market, alone = 0, [], []
-    for line in lines:
-        for trade in line["trades"]:
-            neighbours += (1 if trade["buyer"] == member else -1) * trade["payment"]
-        found, prices = met(line, member), (line["prices"]["retail"], line["prices"]["feedIn"])
-        amounts = utility_amounts(found, *prices)
-        told = f"Slot {line['slot']}: the utility's amount is not energy times price."
-        require(line["grid"]["amount"] == sum(amounts), told)
-        with_market.append((found, amounts))
-        without = _alone(found, by_registers="registers" in line)
-        alone.append((without, utility_amounts(without, *prices)))
-    return _charges(tariff, with_market, neighbours), _charges(tariff, alone, 0)
-
-
-def _alone(found: Met, *, by_registers: bool) -> Met:
-    """The same energy, had it all met the utility."""
-    drawn, fed = found.drawn + found.taken, found.fed + found.given
-    return Met(drawn, fed, 0, 0) if by_registers else Met(*both_ways(drawn - fed), 0, 0)
-
-
-def _charges(tariff: Any, slots: Sequence[tuple[Met, tuple[int, int]]], neighbours: int) -> list[dict[str, Any]]:
-    """The bill's last page from the energy and the utility's amounts of each slot."""
-    imported, exported, taken, _ = (sum(column) for column in zip(*(found for found, _ in slots), strict=True))
-    energy, feed_in = (sum(column) for column in zip(*(amounts for _, amounts in slots), strict=True))
-    fees = [("network fee", taken * tariff["networkFee"] // WH_PER_KWH)]
-    for levy in tariff["levies"]:
-        base = imported * levy["grid"] + taken * levy["local"]
-        fees.append((levy["name"], base * levy["price"] // WH_PER_KWH))
-    vat = vat_on(vat_rate(tariff), energy + sum(amount for _, amount in fees))
-    return [
-        {"name": "energy from the utility", "wh": imported, "amount": energy},
-        {"name": "energy fed in", "wh": exported, "amount": feed_in},
-        {"name": "neighbours", "wh": taken, "amount": neighbours},
-        *({"name": name, "amount": amount} for name, amount in fees),
-        {"name": "VAT", "amount": vat},
-    ]
-
-
-def _sane(tariff: Any, slots: Sequence[Any]) -> None:
-    """Prices are whole, and none but the utility's are negative; a levy is on energy or not: nothing in between."""
-    fees = [tariff["networkFee"], *(levy["price"] for levy in tariff["levies"])]
-    prices = [price for line in slots for price in line["prices"].values()]
-    sane = all(type(price) is int and abs(price) <= MAX_PRICE for price in (*fees, *prices))
-    require(sane and min(fees) >= 0, "A price is out of bounds.")
-    switches = [levy[side] for levy in tariff["levies"] for side in ("grid", "local")]
-    require(all(type(switch) is bool for switch in switches), "A levy is neither on nor off.")
-    require(0 <= vat_rate(tariff) < 1, "The VAT is out of bounds.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from commonwatt.accounts.document import CORRECTED, MEASURED, NOT_MEASURED, SIDES, metered, of_side
 from commonwatt.accounts.statements import statement_of
 from commonwatt.errors import RecordError, VerificationError
+from commonwatt.ledger.client.abi import COMMUNITY
 from commonwatt.member.faults import Chain, proved
 from commonwatt.member.page import (
     Page,
@@ -48,6 +49,9 @@ def check_slot(
             return 0
         post = _final(line["slot"], revision_of(proof), client)
         page = read(line, proof, member, mandate, client.domain, post)
+        if page.statement is None:
+            _not_yet(page, line, client)
+            return 0
         require_read(page)
         _moved(page, client)
         _right(page, client)
@@ -61,6 +65,22 @@ def check_slot(
     except (VerificationError, RecordError) as error:
         raise VerificationError(f"Slot {line['slot']}: {error}") from None
     return len(page.lines)
+
+
+def registered_at(member: int, client: LedgerClient) -> int:
+    """Since when a member belongs to the community [unix s]."""
+    return int(client.view(COMMUNITY, "registeredAt", member)[0])
+
+
+def _not_yet(page: Page, line: Mapping[str, Any], client: LedgerClient) -> None:
+    """The member has no statement, since it joined when the slot had begun: nothing of it is there."""
+    require(registered_at(page.member, client) >= page.post.slot, "the member was passed over.")
+    nothing = line["trades"] == [] == line["orders"] and page.reading is None
+    require(nothing, "it has trades or a reading, and the member was none yet.")
+    moved = sum(_delta(page, client, revision) for revision in range(page.post.revision + 1))
+    require(not moved, "the ledger moved the balance, and the member was none yet.")
+    _told(page, line.get("metered", MEASURED))
+    _rest(None, statement_of((), ZERO_HASH, ZERO_HASH), line, by_registers=client.by_registers)
 
 
 def _missed(line: Mapping[str, Any], member: int, client: LedgerClient) -> None:

@@ -13,3 +13,26 @@ def keccak(data: bytes) -> bytes:
     """
     digest: bytes = keccak_256(data).digest()
     return digest
+
+
+class Keccak:
+    """The hash of data that comes in parts.
+
+    >>> parts = Keccak()
+    >>> for part in (b"a", b"bc"):
+    ...     parts.update(part)
+    >>> parts.digest() == keccak(b"abc")
+    True
+    """
+
+    def __init__(self) -> None:
+        self._state = keccak_256()
+
+    def update(self, data: bytes) -> None:
+        """Add a part."""
+        self._state.update(data)
+
+    def digest(self) -> bytes:
+        """Hash of all parts so far, 32 bytes."""
+        digest: bytes = self._state.digest()
+        return digest

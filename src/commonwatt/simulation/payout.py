@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from commonwatt.accounts.plants import Division
+from commonwatt.accounts.plants import Parts
 from commonwatt.ledger.client.abi import SETTLEMENT, contract, decode_event
 from commonwatt.ledger.client.purse import PurseClient
 from commonwatt.ledger.client.sending import Call
@@ -21,16 +21,16 @@ _AT_ONCE: Final = 100
 """Owners per transaction."""
 
 
-def pay_owners(client: LedgerClient, divisions: Sequence[Division], keys: Sequence[Key]) -> None:
+def pay_owners(client: LedgerClient, plants: Sequence[Parts], keys: Sequence[Key]) -> None:
     """Pay the owners of each plant what of its earnings lies on the ledger; repeated, it has no second effect.
 
     keys : of all members' accounts
     """
-    for division in divisions:
-        owners, lanes = division.plant.owners.tolist(), division.on_ledger.tolist()
+    for parts in plants:
+        owners, lanes = parts.plant.owners.tolist(), parts.on_ledger.tolist()
         owed = {owner: part for owner, part in zip(owners, lanes, strict=True) if part}
         if owed:
-            _pay(client, division.plant.index, owed, keys[division.plant.index])
+            _pay(client, parts.plant.index, owed, keys[parts.plant.index])
 
 
 def _pay(client: LedgerClient, index: int, owed: dict[int, int], key: Key) -> None:

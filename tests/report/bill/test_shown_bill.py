@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from by_slot import anchored, by_day, proven
 from exchange_cases import SOURCE
 from report_runs import NASTY
 from shell import Shell
 
-from commonwatt.accounts.document import CORRECTED, NOT_MEASURED, anchored
-from commonwatt.exchange.bills import anchor_of, proven
+from commonwatt.accounts.document import CORRECTED, NOT_MEASURED
+from commonwatt.exchange.bills import anchor_of
 from commonwatt.member.summary import Charge, Large, Moved, Owned, Summary, summary
 from commonwatt.report.bill import words
 from commonwatt.report.bill.curve import curve
@@ -39,9 +40,9 @@ Bill = dict[str, Any]
 
 def of_result(result: Result, folder: Path) -> Iterator[Summary]:
     """The summaries of all bills of a run without a ledger."""
-    for member, content in enumerate(result.bills.contents):
+    for member, bill in enumerate(proven(result.books, result.bills)):
         file = folder / f"{member}.json"
-        file.write_text(json.dumps({"content": content, "anchor": anchor_of(result.bills, member), "proofs": {}}))
+        file.write_text(json.dumps(by_day(bill)))
         yield summary(file)
 
 
@@ -54,7 +55,7 @@ def fits(lines: list[str]) -> bool:
 
 @pytest.fixture
 def plain(tmp_path: Path, bills: list[Bill]) -> Summary:
-    (tmp_path / "bill.json").write_text(json.dumps(bills[2]), "utf-8")
+    (tmp_path / "bill.json").write_text(json.dumps(by_day(bills[2])), "utf-8")
     return summary(tmp_path / "bill.json")
 
 
@@ -63,7 +64,7 @@ def test_every_bill_is_one_screen(
 ) -> None:
     shown = [*of_result(small, tmp_path), *of_result(week, tmp_path)]
     for bill in [*bills, *proven(shared_day.books, shared_day.bills)]:
-        (tmp_path / "bill.json").write_text(json.dumps(bill), "utf-8")
+        (tmp_path / "bill.json").write_text(json.dumps(by_day(bill)), "utf-8")
         shown.append(summary(tmp_path / "bill.json"))
     assert len(shown) > 25
     for each in shown:
@@ -108,7 +109,7 @@ def run_in(folder: Path, finished: Path, bills: list[Bill]) -> Path:
     shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("bills"))
     (folder / "bills").mkdir()
     for bill in bills:
-        (folder / "bills" / f"{bill['content']['member']['id']}.json").write_text(json.dumps(bill), "utf-8")
+        (folder / "bills" / f"{bill['content']['member']['id']}.json").write_text(json.dumps(by_day(bill)), "utf-8")
     return folder
 
 
@@ -267,7 +268,7 @@ def test_names_are_names_and_no_markup(nasty: Result, bills: list[Bill], tmp_pat
             charge["name"] = EVIL
     content["tariff"]["levies"][1]["name"] = EVIL
     evil["anchor"] = anchor_of(anchored([content]), 0)
-    (tmp_path / "evil.json").write_text(json.dumps(evil), "utf-8")
+    (tmp_path / "evil.json").write_text(json.dumps(by_day(evil)), "utf-8")
     for bill in (summary(tmp_path / "evil.json"), *of_result(nasty, tmp_path)):
         page = bill_page(bill, Path(f"{NASTY}.json"))
         tags = parsed(page)
@@ -301,7 +302,7 @@ def test_the_curve_shows_each_slot_or_each_day(plain: Summary, week: Result, tmp
 
 
 def test_a_terminal_of_few_letters_shows_a_minus_all_the_same(bills: list[Bill], tmp_path: Path) -> None:
-    (tmp_path / "roof.json").write_text(json.dumps(bills[1]), "utf-8")
+    (tmp_path / "roof.json").write_text(json.dumps(by_day(bills[1])), "utf-8")
     command = [sys.executable, "-m", "commonwatt.cli", "show", str(tmp_path / "roof.json")]
     few = {**os.environ, "PYTHONPATH": SOURCE, "PYTHONIOENCODING": "ascii"}
     told = subprocess.run(command, env=few, capture_output=True, text=True, check=True).stdout
@@ -312,7 +313,7 @@ def test_a_terminal_of_few_letters_shows_a_minus_all_the_same(bills: list[Bill],
 
 def test_the_command_shows_writes_and_refuses(said: Shell, bills: list[Bill], tmp_path: Path) -> None:
     bill, page, figures = tmp_path / "flat.json", tmp_path / "flat.html", tmp_path / "figures.json"
-    bill.write_text(json.dumps(bills[2]), "utf-8")
+    bill.write_text(json.dumps(by_day(bills[2])), "utf-8")
     told = said("show", bill, "--html", page, "--json", figures)
     assert told.code == 0, told.err
     assert fits(told.out.splitlines())
