@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,9 @@ from exchange_cases import START, exchange_of, short_days, written
 from live_cases import RICH, WAIT, Village
 
 from commonwatt.community.calendar import Slots
-from commonwatt.errors import RecordError
+from commonwatt.errors import NodeError, RecordError
 from commonwatt.exchange import rows, tables
-from commonwatt.exchange.events import Correction, SlotEnd
+from commonwatt.exchange.events import Correction, Event, SlotEnd
 from commonwatt.meter import SimulatedMeter
 from commonwatt.meter.protocol import DUPLICATE, REFUSED, STORED
 from commonwatt.proof import Key
@@ -55,6 +56,34 @@ def test_readings_that_come_too_late_correct_their_slots(tmp_path: Path, simulat
 def test_an_exchange_that_is_killed_again_and_again_goes_on(tmp_path: Path, simulated: list[int]) -> None:
     village = Village(tmp_path, seed=3)
     village.run(lambda _slot, home: 0 if home else 2400, kill=lambda: village.chance.random() < 0.2)
+    assert balances(village) == simulated
+
+
+def test_while_the_ledger_is_gone_nothing_else_is_due_and_all_is_told_when_it_is_back(
+    tmp_path: Path, simulated: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    village, gone = Village(tmp_path, seed=4), random.Random(4)  # noqa: S311
+    node, behind = village.exchange.client.node, list[str]()
+    submit = node.submit
+
+    def sometimes(raw: bytes) -> bytes:
+        if gone.random() < 0.3:
+            raise NodeError("http://node", "does not answer")
+        return submit(raw)
+
+    monkeypatch.setattr(node, "submit", sometimes)
+    advance = village.live.advance
+
+    def noted(now: int) -> list[Event | Correction]:
+        done = advance(now)
+        behind.append(village.live.behind)
+        return done
+
+    monkeypatch.setattr(village.live, "advance", noted)
+    village.run(lambda _slot, _home: 0)
+    assert len([each for each in behind if "does not answer" in each]) > 2
+    assert behind[-1] == ""
+    monkeypatch.setattr(node, "submit", submit)
     assert balances(village) == simulated
 
 

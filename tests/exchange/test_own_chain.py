@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -21,12 +22,13 @@ from node_processes import free_port
 from settlement_cases import ENROLMENTS, MEMBERS, OPERATORS, ORDERS, STATEMENTS, TOKEN_TERMS, TRADES, deposit
 from solo_cases import Clock, running, sealing
 
-from commonwatt.errors import LedgerError, Reverted
-from commonwatt.exchange import founding, rows
-from commonwatt.exchange.events import SlotEnd
+from commonwatt.errors import LedgerError, NodeError, Reverted
+from commonwatt.exchange import founding, rows, tables
+from commonwatt.exchange.events import GateClosure, SlotEnd
 from commonwatt.exchange.founding import genesis_of
 from commonwatt.exchange.loading import load
 from commonwatt.exchange.outbox import Outbox, Outgoing
+from commonwatt.exchange.states import Missed
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
 from commonwatt.ledger.client.quorum import gate_of
 from commonwatt.ledger.client.settlement import LedgerClient
@@ -255,6 +257,40 @@ def _die_in_a_backlog(live: Live, day: Simulation, slots: int) -> None:
 
 
 # An exchange that was down for a while
+
+
+def test_slots_that_began_before_the_chain_was_told_of_their_gate_are_missed(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = live.begin()
+    gate = exchange_of(day).next
+    assert isinstance(gate, GateClosure)
+    starts = gate.slots.starts.tolist()
+    live.clock.now = gate.at
+    with monkeypatch.context() as patch:
+        patch.setattr(exchange_of(day).outbox, "commit", _gone)
+        with pytest.raises(NodeError):
+            day.advance()
+    day.close()
+    live.clock.now = starts[2] + 60
+    for _ in range(2):  # started anew once more, it finds what it left
+        day = live.begin()
+        exchange = exchange_of(day)
+        known = [exchange.client.commitment(slot) is None for slot in starts]
+        assert known == [True] * 3 + [False] * 5
+        assert [isinstance(exchange.committed[slot], Missed) for slot in starts] == known
+        assert [bool(exchange.store.rows(tables.trades, slot=slot)) for slot in starts[:3]] == [False] * 3
+        day.close()
+    day = live.begin()
+    live.end(day)
+    assert [row.slot for row in day.store.rows(tables.posts)] == starts[3:]
+    missed = [row.detail for row in day.store.rows(tables.journal) if row.what == "not committed in time"]
+    assert [json.loads(detail)["slots"] for detail in missed] == [3]
+    day.close()
+
+
+def _gone(*_: object) -> None:
+    raise NodeError("http://gone", "does not answer")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
 
 
+_TO_SEND: Final = 5
+"""How long a commitment may be on its way to a block [s]."""
+
+
 class Exchange(Laboratory):
     """The market with signatures and a ledger: it believes what is signed, as far as mandates and money go.
 
@@ -70,7 +74,7 @@ class Exchange(Laboratory):
         self.roster = roster
         require_adopted(client, rules, rules.period)
         self.accepted = rows.read_accepted(store)
-        self._tell_again()
+        self.tell_again()
 
     @property
     def books(self) -> Books:
@@ -264,13 +268,30 @@ class Exchange(Laboratory):
         with self.watch("ledger"):
             self.outbox.finalise_due(event.at)
             if isinstance(event, GateClosure):
-                if roots := rows.read_commitments(self.store, event.ahead):
-                    self.outbox.commit(event.ahead.start, [r[0] for r in roots], [r[1] for r in roots], event.at + 1)
+                self._commit(event)
             elif message:
                 self.outbox.post(message, event.at + 1)
                 self.outbox.finalise_due(event.at + 1)
 
-    def _tell_again(self) -> None:
+    def _commit(self, closure: GateClosure) -> None:
+        """Commit what a gate decided. Slots that began before the ledger could be told of it are missed."""
+        ahead = closure.ahead
+        if ahead.count and self.client.commitment(ahead.start) is None:
+            left = _not_begun(ahead, self.client.node.now(closure.at + 1))
+            if left.count < ahead.count:
+                self._miss(ahead.starts[: ahead.count - left.count].tolist(), left, closure.at)
+            ahead = left
+        if roots := rows.read_commitments(self.store, ahead):
+            self.outbox.commit(ahead.start, [r[0] for r in roots], [r[1] for r in roots], closure.at + 1)
+
+    def _miss(self, begun: Sequence[int], left: Slots, at: int) -> None:
+        """Take back what was decided of these slots; `left` are those of their gate that can still be committed."""
+        with self.store.transaction() as connection:
+            writing.write_missed(connection, begun, left, at)
+        missed = {slot: steps.missed(slot, self.members_of(slot)) for slot in begun}
+        self.committed |= {slot: missed[slot] for slot in begun if slot in self.committed}
+
+    def tell_again(self) -> None:
         """What the ledger may have missed of the events and corrections that the store holds.
 
         Of one time, first the slot that ends, then corrections, then the gate.
@@ -304,3 +325,9 @@ class Exchange(Laboratory):
                 first = len(seen)
         untold = seen[:first][::-1]
         return untold, min([since or 0, *(at for at, _ in untold[:1])])
+
+
+def _not_begun(slots: Slots, now: int) -> Slots:
+    """Those of the slots that begin after the next block, at `now` [unix s] or a little later."""
+    begun = min(max(-(-(now + _TO_SEND + 1 - slots.start) // slots.seconds), 0), slots.count)
+    return Slots(slots.start + begun * slots.seconds, slots.count - begun, slots.seconds)

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from commonwatt.community.calendar import Slots
-from commonwatt.errors import DataError, RecordError
+from commonwatt.errors import DataError, NodeError, RecordError
 from commonwatt.exchange import rows, tables, writing
 from commonwatt.exchange.enrolled import Enrolled
 from commonwatt.exchange.events import Correction, Event, GateClosure, SlotEnd
@@ -38,11 +38,13 @@ class Live:
         have as members does not matter
     wait : how long after its end a slot waits for readings [s]; it ends at once when all are there
     trouble : why there are no rules for the days that come; empty when there are
+    behind : why the ledger cannot be told; empty when it can
     """
 
     def __init__(self, exchange: Exchange, roster: Enrolled, rules_at: Callable[[int], Rules], wait: int) -> None:
         self.exchange, self.roster, self.rules_at, self.wait = exchange, roster, rules_at, wait
         self.store, rules, self.trouble = exchange.store, exchange.rules, ""
+        self.behind = ""
         seconds, corrections = rules.period.seconds, rules.community.ledger.corrections
         self.slots = SlotRules(seconds, rules.period.start % seconds, corrections)
         self._came: dict[int, dict[int, list[Known]]] = {}
@@ -112,17 +114,31 @@ class Live:
     # As time goes on
 
     def advance(self, now: int) -> list[Event | Correction]:
-        """Everything that is due at `now` [unix s], in the order of time. Returns what was done."""
-        if self.roster.follow() or now >= self.exchange.rules.period.end - _DAY:
-            self._roll(now)
+        """Everything that is due at `now` [unix s], in the order of time. Returns what was done.
+
+        While the ledger cannot be reached nothing else is: what it was not told of is told first.
+        """
         done: list[Event | Correction] = []
-        while (event := self._due(now)) is not None:
-            if isinstance(event, GateClosure):
-                self._close(event)
-            else:
-                self._end(event)
-            done.append(event)
-        return done + self._correct(now)
+        try:
+            if self.behind:
+                self.exchange.tell_again()
+                self.behind = ""
+            self.exchange.outbox.finalise_due(now)
+            if self.roster.follow() or now >= self.exchange.rules.period.end - _DAY:
+                self._roll(now)
+            while (event := self._due(now)) is not None:
+                self._bring(event)
+                done.append(event)
+            done += self._correct(now)
+        except NodeError as error:
+            self.behind = str(error)
+        return done
+
+    def _bring(self, event: Event) -> None:
+        if isinstance(event, GateClosure):
+            self._close(event)
+        else:
+            self._end(event)
 
     def _roll(self, now: int) -> None:
         """Go on to the rules of the days that come, as far as their prices are known."""

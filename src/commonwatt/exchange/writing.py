@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from sqlalchemy import Connection, bindparam, func, select, update
 
+from commonwatt.community.calendar import Slots
 from commonwatt.exchange import tables
 from commonwatt.exchange.outbox import Outgoing
 from commonwatt.exchange.states import Accepted, Committed, Declared, Missed, Posted, Settled, Witnessed
@@ -100,6 +101,21 @@ def _close_orders(connection: Connection, declared: Declared, at: int) -> None:
     add(connection, table, (_order_row(*each, at, counts=each[0] in places) for each in arrived))
     if not declared.signed:
         add(connection, table, _unsigned_rows(declared, at))
+
+
+def write_missed(connection: Connection, begun: Sequence[int], left: Slots, at: int) -> None:
+    """A gate closed at `at` [unix s] of which the ledger was not told before these slots [starts, unix s] began.
+
+    left : the other slots of the gate
+    """
+    commitments, c = tables.commitments, tables.commitments.c
+    for slot in begun:
+        connection.execute(update(commitments).where(c.slot == slot).values(orders=b"", trades=b""))
+        drop(connection, tables.trades, slot=slot)
+        drop(connection, tables.clearings, slot=slot)
+    later = (c.slot >= left.start, c.slot < left.end)
+    connection.execute(update(commitments).where(*later).values(first=left.start))
+    note(connection, at, [("not committed in time", {"slots": len(begun), "first": begun[0]})])
 
 
 def write_slot(
