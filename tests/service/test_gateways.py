@@ -238,6 +238,28 @@ async def _until(true: Callable[[], bool]) -> None:
     raise AssertionError
 
 
+def test_what_whoever_signs_has_to_know_is_public(tmp_path: Path) -> None:
+    box = Box(tmp_path, closed=False)
+
+    async def test() -> None:
+        gate = box.exchange.next_gate
+        assert gate
+        box.clock = gate.at - 7
+        told = (await box.client.get("/v1/community")).json()
+        domain = box.exchange.domain
+        assert (told["chainId"], told["settlement"]) == (domain.chain_id, f"0x{domain.contract.hex()}")
+        assert (told["slotSeconds"], told["slotOffset"], told["now"]) == (HOUR, 0, gate.at - 7)
+        assert told["nextGate"] == {"at": gate.at, "firstSlot": box.starts[0], "slots": 8}
+        assert (await box.client.get("/healthz")).status_code == 204
+        box.village.live.behind = "The node does not answer."
+        gone = await box.client.get("/healthz")
+        assert (gone.status_code, gone.json()["detail"]) == (503, "The node does not answer.")
+
+    run(box, test)
+    box.running.close()
+    box.village.simulation.close()
+
+
 def test_the_interface_says_what_it_takes(box: Box) -> None:
     async def test() -> None:
         described = (await box.client.get("/v1/openapi.json")).json()

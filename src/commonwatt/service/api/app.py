@@ -2,62 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
-from pydantic import BaseModel
 from pydantic_core import to_json
 
-from commonwatt.accounts.document import signed_json
+from commonwatt.accounts.document import hex_text, signed_json
 from commonwatt.accounts.orders import order_of
 from commonwatt.errors import RecordError
+from commonwatt.exchange.live import Live
 from commonwatt.meter.protocol import REFUSED, signed_reading
 from commonwatt.records import Receipt, Signed
+from commonwatt.service.api.models import ACCEPTED, Answers, Community, Gate, Results
 from commonwatt.service.api.problems import handle, problem, responses
 from commonwatt.service.api.records import MOST, ORDER, READING, TooLong, body, listed, records
 from commonwatt.service.running import Running, refusal
-
-ACCEPTED: Final = "accepted"
-
-
-class Result(BaseModel):
-    """What became of a reading. why : of a refusal, one sentence"""
-
-    status: Literal["stored", "duplicate", "refused"]
-    why: str | None = None
-
-
-class Results(BaseModel):
-    """What became of each reading, in their order."""
-
-    results: list[Result]
-
-
-class Receipted(BaseModel):
-    """One operator's word that an order stands in its place among the slot's.
-
-    order : struct hash; slot : start [unix s]; position : place
-    """
-
-    order: str
-    slot: int
-    position: int
-    signature: str
-
-
-class Answer(BaseModel):
-    """What became of an order. receipts : of as many operators as must sign; why : of a refusal, one sentence"""
-
-    status: Literal["accepted", "refused"]
-    receipts: list[Receipted] | None = None
-    why: str | None = None
-
-
-class Answers(BaseModel):
-    """What became of each order, in their order."""
-
-    results: list[Answer]
 
 
 def application(running: Running) -> FastAPI:
@@ -69,6 +29,16 @@ def application(running: Running) -> FastAPI:
     @app.exception_handler(TooLong)
     async def too_long(_: Request, __: Exception) -> Response:
         return problem(413, f"Bring at most {MOST} records at once.")
+
+    @app.get("/healthz", tags=["operating"], summary="Whether the exchange is at work.", responses=responses(503))
+    async def healthz() -> Response:
+        """Answers without a body, and 503 with the reason while nothing is due, such as without a ledger."""
+        why = await running.ask(lambda: running.live.behind)
+        return problem(503, why) if why else Response(status_code=204)
+
+    @app.get("/v1/community", tags=["market"], summary="What whoever signs for this exchange has to know.")
+    async def community() -> Community:
+        return await running.ask(_community, running.live, running.now())
 
     @app.post(
         "/v1/readings",
@@ -101,6 +71,22 @@ def application(running: Running) -> FastAPI:
         return _results([_told(each if isinstance(each, RecordError) else next(answered)) for each in given])
 
     return app
+
+
+def _community(live: Live, now: int) -> Community:
+    exchange, gate = live.exchange, live.exchange.next_gate
+    return Community(
+        community=exchange.rules.community.name,
+        chain_id=exchange.domain.chain_id,
+        settlement=hex_text(exchange.domain.contract),
+        name=exchange.domain.name,
+        version=exchange.domain.version,
+        slot_seconds=live.slots.seconds,
+        slot_offset=live.slots.offset,
+        now=now,
+        behind=live.behind or live.trouble,
+        next_gate=Gate(at=gate.at, first_slot=gate.slots.start, slots=gate.slots.count) if gate else None,
+    )
 
 
 def _told(answer: tuple[Signed[Receipt], ...] | RecordError) -> dict[str, Any]:
