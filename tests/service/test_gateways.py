@@ -19,7 +19,7 @@ from commonwatt.accounts.orders import order_json
 from commonwatt.errors import StoreError
 from commonwatt.exchange import tables
 from commonwatt.meter.protocol import signed_json
-from commonwatt.records import Reading, Signed
+from commonwatt.records import Order, Reading, Signed
 from commonwatt.service.api.app import application
 from commonwatt.service.api.records import MOST
 from commonwatt.service.mqtt import Gateway
@@ -136,6 +136,14 @@ def test_while_nothing_vouches_for_the_time_readings_are_taken_and_nothing_is_du
         box.clock = None
         keeping = asyncio.create_task(box.running.keep_time())
         assert await box.post([signed_json(box.reading(home, 0)) for home in range(1, 5)]) == [{"status": "stored"}] * 4
+        # Whether a later slot is over nobody can say, so its reading may come again and is not acknowledged.
+        later = box.reading(0, 3, 2)
+        assert await box.running.take([(later.record.meter, to_json(signed_json(later)))]) == [
+            (later.record.meter, to_json({"upto": 0, "refused": [], "time": box.running.now()}))
+        ]
+        order = Order(bytes(20), "", 0, 1, 1, box.starts[3], box.starts[3], 1)
+        (refused,) = await _ordered(box, [order_json(Signed(order, bytes(32), bytes(65)))])
+        assert "does not know the time" in refused["why"]
         assert box.exchange.next_end
         assert box.exchange.next_end.slot == box.starts[0]
         box.clock = box.starts[0] + HOUR + WAIT

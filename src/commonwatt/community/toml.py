@@ -182,7 +182,7 @@ def chartered(document: Mapping[str, Any], members: Sequence[Member]) -> dict[st
     Of these remains what everybody's bills rest on: who owns plants, and which registers are whose, each by its number.
     """
     owning = {owner.member for member in members for owner in member.owners}
-    named = [member for member in members if member.points or member.index in owning]
+    named = [member for member in members if member.owners or member.points or member.index in owning]
     told = {member.index: [member.id, *map(asdict, member.points)] for member in named}
     kept = {key: value for key, value in document.items() if key not in ("members", "defaults")}
     return {**kept, "filed": told} if told else kept

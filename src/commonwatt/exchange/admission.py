@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from commonwatt.market import Limits, Orders
 from commonwatt.proof import Domain, verify_order
 from commonwatt.records import BUY, SELL, Mandate, Order, Signed
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, IntArray
+
+MOST_ORDERS: Final = 100
+"""Orders of a member for one slot that replace others."""
 
 
 class Open:
@@ -72,6 +76,8 @@ class Open:
         place = self.last.get((index, order.side))
         before = None if place is None else self.signed[place].record
         _succeeds(order, before)
+        if before and self.members.count(index) >= MOST_ORDERS:
+            raise RecordError(f"the member has ordered {MOST_ORDERS} times for this slot; no more are taken")
         cost, freed = _bound(order), _bound(before) if before else 0
         spare = max(int(self.free[index]), 0) + freed
         if cost > spare:

@@ -54,9 +54,12 @@ class Enrolled:
         logs = node.logs(first, last, self.client.addresses.community)
         told = [(log.block, event) for log in logs if (event := decode_event(log))]
         times = {number: node.block(number).timestamp for number in {number for number, _ in told}}
+        # What is heard of too late holds for the slots that are not settled yet: the others stay as they were.
+        ended = rows.last_ended(self.store)
+        earliest = ended + self.community.slot_seconds if ended >= 0 else 0
         with self.store.transaction() as connection:
             for number, event in told:
-                _note(connection, event, times[number])
+                _note(connection, event, max(times[number], earliest))
             set_values(connection, {_FOLLOWED: str(last)})
         if told:
             self._known = _Known(self.store, self.client, self.community)
@@ -121,16 +124,18 @@ class _Known:
 
     def _present(self, instant: int) -> Present:
         standing = {row.member: row for row in self._standing if row.since <= instant}
-        mandates = {row.member: row for row in self._mandates if row.since <= instant}
+        accounts = {number: row.account for number, row in standing.items()}
+        own = (row for row in self._mandates if row.since <= instant and row.account == accounts.get(row.member))
+        mandates = {row.member: row for row in own}
         meters = {
             row.member: row.meter
             for row in self._service
             if row.since <= instant and (not row.until or instant < row.until)
         }
-        own = [_own(mandates.get(number), standing[number].account) for number in range(len(standing))]
+        given = [_own(mandates.get(number), accounts[number]) for number in range(len(standing))]
         suspended = frozenset(number for number, row in standing.items() if not row.active)
         in_service = [meters.get(number, NO_METER) for number in range(len(standing))]
-        return Present.of(own, in_service, self.community, self.client.domain, suspended)
+        return Present.of(given, in_service, self.community, self.client.domain, suspended)
 
     @cached_property
     def service(self) -> Mapping[bytes, tuple[int, InService]]:
@@ -156,7 +161,7 @@ class _Known:
 
 def _own(row: Any, account: bytes) -> Signed[Mandate]:
     """The mandate of an account; one that allows nothing where it gave none."""
-    if row is not None and row.account == account:
+    if row is not None:
         return rows.mandate_of(row)
     return Signed(Mandate(account, bytes(20), "", 0, 0, 0, 0, 0, 0, 0), ZERO_HASH, b"")
 

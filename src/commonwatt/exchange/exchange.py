@@ -34,7 +34,7 @@ from commonwatt.exchange.states import (
     Witnessed,
 )
 from commonwatt.exchange.stopwatch import Stopwatch
-from commonwatt.exchange.store import Store
+from commonwatt.exchange.store import Store, put
 from commonwatt.market import Limits
 from commonwatt.proof import Key, hash_struct
 from commonwatt.records import Anchor, Mandate, Order, Receipt, Signed
@@ -104,21 +104,27 @@ class Exchange(Laboratory):
         super().under(rules)
         self._gate_of = {slot: gate.at for gate in self._gates for slot in gate.slots.starts.tolist()}
 
-    def anchor(self, bills: bytes) -> None:
-        """After the last event and correction: let the last windows pass, then fix the root of the period's bills."""
+    def anchor(self, bills: bytes, slots: Slots | None = None) -> None:
+        """After the last event and correction: let the last windows pass, then fix the root of a period's bills.
+
+        slots : of the period; None = all of the rules' period
+        """
         self.outbox.finalise_due()
         if until := self.outbox.open_until():
             when = f"{datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M:%S} UTC"
             raise LedgerError(f"A post can be objected to until {when}; bills are anchored when all posts are final.")
-        period = Anchor(self.rules.period.start, self.rules.period.end, bills)
-        self.outbox.anchor(period, self.now + 2)
+        slots = slots or self.rules.period
+        with self.store.transaction() as connection:  # first, so that nothing of it is corrected any more
+            put(connection, tables.anchors, (slots.start, slots.end, bills))
+        self.outbox.anchor(Anchor(slots.start, slots.end, bills), self.now + 2)
 
     def obstacle(self, correction: Correction) -> str:
         """See `Laboratory`; also while the last revision can still be objected to, and once the bills are anchored."""
         if obstacle := super().obstacle(correction):
             return obstacle
         slot, period = correction.slot, self.rules.period
-        if self.client.anchored(period.start, period.end) is not None:
+        billed = any(start <= slot < until for start, until in self.store.columns(tables.anchors, ("start", "until")))
+        if billed or self.client.anchored(period.start, period.end) is not None:
             return f"The bills with slot {slot} are anchored."
         self.before(correction)
         if rows.is_missed(self.store, slot):
@@ -155,7 +161,7 @@ class Exchange(Laboratory):
         """Orders that arrive at `at` [unix s], before the gates of their slots, one after the other.
 
         Returns of each the operators' receipts for it, or why it is refused. What is accepted is in the store by then;
-        the same order again is given the same receipts.
+        the same order again is given the same receipts, as long as its gate is open.
         """
         now, free = max(at, self.now), self._unbound()
         opened, answers = dict[int, admission.Open](), list[tuple[Signed[Receipt], ...] | RecordError]()

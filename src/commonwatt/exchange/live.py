@@ -6,14 +6,14 @@ killed goes on where it was. What is still open it finds in the store, and nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from commonwatt.community.calendar import Slots
-from commonwatt.errors import DataError, NodeError, RecordError
+from commonwatt.errors import CommonwattError, DataError, LedgerError, MarketError, NodeError, RecordError
 from commonwatt.exchange import rows, tables, writing
 from commonwatt.exchange.enrolled import Enrolled
 from commonwatt.exchange.events import Correction, Event, GateClosure, SlotEnd
@@ -27,8 +27,10 @@ from commonwatt.records import BUY, Order, Reading, Receipt, Signed
 from commonwatt.units import MAX_ORDER_WH, IntArray
 
 _DAY: Final = 86_400
-_MOST_SLOTS: Final = 2_000
-"""Slots of which it is in memory what has come for them; a day's backlog and more."""
+_MOST_SLOTS: Final = 200
+"""Slots of which it stays in memory what has come for them; a day's backlog and more."""
+_RETRY: Final = 60
+"""Between two looks for what has no rules yet [s]."""
 
 
 class Live:
@@ -44,7 +46,7 @@ class Live:
     def __init__(self, exchange: Exchange, roster: Enrolled, rules_at: Callable[[int], Rules], wait: int) -> None:
         self.exchange, self.roster, self.rules_at, self.wait = exchange, roster, rules_at, wait
         self.store, rules, self.trouble = exchange.store, exchange.rules, ""
-        self.behind = ""
+        self.behind, self._retry = "", 0
         seconds, corrections = rules.period.seconds, rules.community.ledger.corrections
         self.slots = SlotRules(seconds, rules.period.start % seconds, corrections)
         self._came: dict[int, dict[int, list[Known]]] = {}
@@ -79,9 +81,13 @@ class Live:
         Those that are stored are in the store by then.
         """
         judgements, believed = list[Judgement](), list[tuple[int, Signed[Reading]]]()
+        while len(self._came) > _MOST_SLOTS:
+            self._came.pop(min(self._came))
         for each in signed:
             member, service = self.roster.service(each.record.meter) or (-1, None)
-            known = self._known(each.record.slot).get(member, [])
+            # Of slots for which nothing is stored nothing is looked up, whoever names them.
+            stored = service is not None and self._oldest(now) <= each.record.slot <= now
+            known = self._known(each.record.slot).get(member, []) if stored else []
             found = judge(self.exchange.domain, known, each, now, service, self.slots)
             judgements.append(found)
             if found.status == STORED:
@@ -98,11 +104,13 @@ class Live:
         self._late |= {each.record.slot for _, each in believed if each.record.slot < ended}
         return judgements
 
+    def _oldest(self, now: int) -> int:
+        """The oldest slot [start, unix s] that may still be corrected."""
+        return now - self.slots.corrections - self.slots.seconds
+
     def _known(self, slot: int) -> dict[int, list[Known]]:
         """What has come for a slot, by member."""
         if slot not in self._came:
-            if len(self._came) >= _MOST_SLOTS:
-                self._came.pop(min(self._came))
             found: dict[int, list[Known]] = {}
             for member, sequence, hash_ in self.store.columns(
                 tables.readings, ("member", "sequence", "hash"), slot=slot
@@ -116,23 +124,32 @@ class Live:
     def advance(self, now: int) -> list[Event | Correction]:
         """Everything that is due at `now` [unix s], in the order of time. Returns what was done.
 
-        While the ledger cannot be reached nothing else is: what it was not told of is told first.
+        While the ledger cannot be told nothing else is: what it was not told of is told first. Of what fails otherwise,
+        gates do not wait for ends of slots, nor these for gates.
         """
-        done: list[Event | Correction] = []
+        done, failed = list[Event | Correction](), set[type]()
         try:
             if self.behind:
                 self.exchange.tell_again()
                 self.behind = ""
             self.exchange.outbox.finalise_due(now)
-            if self.roster.follow() or now >= self.exchange.rules.period.end - _DAY:
+            joined, ends = self.roster.follow(), self.exchange.rules.period.end - _DAY
+            if joined or ((now >= ends or self.trouble) and now >= self._retry):
                 self._roll(now)
-            while (event := self._due(now)) is not None:
-                self._bring(event)
-                done.append(event)
-            done += self._correct(now)
-        except NodeError as error:
+        except LedgerError as error:
             self.behind = str(error)
-        return done
+            return done
+        while (event := self._due(now, failed)) is not None:
+            try:
+                self._bring(event)
+            except CommonwattError as error:
+                self.behind = str(error)
+                failed.add(type(event))
+                if isinstance(error, NodeError):
+                    return done
+            else:
+                done.append(event)
+        return done + self._correct(now)
 
     def _bring(self, event: Event) -> None:
         if isinstance(event, GateClosure):
@@ -141,16 +158,17 @@ class Live:
             self._end(event)
 
     def _roll(self, now: int) -> None:
-        """Go on to the rules of the days that come, as far as their prices are known."""
+        """Go on to the rules of the days that come, as far as their prices are known, with all who joined."""
+        members, rules, self.trouble = self.roster.members, self.exchange.rules, ""
         try:
-            self.exchange.under(self.rules_at(now).with_members(self.roster.members))
-        except DataError as error:
-            self.trouble = str(error)
-        else:
-            self.trouble = ""
+            rules = self.rules_at(now)
+        except (DataError, MarketError) as error:
+            self.trouble, self._retry = str(error), now + _RETRY
+        self.exchange.under(rules.with_members(members))
 
-    def _due(self, now: int) -> Event | None:
-        gate, end = self.exchange.next_gate, self.exchange.next_end
+    def _due(self, now: int, failed: Set[type] = frozenset()) -> Event | None:
+        gate = self.exchange.next_gate if GateClosure not in failed else None
+        end = self.exchange.next_end if SlotEnd not in failed else None
         if gate and gate.at <= now and not (end and end.at <= gate.at and self._whole(end)):
             return replace(gate, at=now)
         if end and end.at <= now and end.slot in self.exchange.committed and self._may_end(end, now):
@@ -208,9 +226,20 @@ class Live:
             correction = Correction(now, slot)
             if now > slot + self.slots.seconds + self.slots.corrections:
                 self._late.discard(slot)
-            elif not self.exchange.obstacle(correction):
-                readings = self._readings(slot)
-                if not any(readings.signed) or self.exchange.correct(correction, readings):
-                    self._late.discard(slot)
-                    done += [correction] if any(readings.signed) else []
+            else:
+                try:
+                    done += self._corrected(correction)
+                except CommonwattError as error:
+                    self.behind = str(error)
         return done
+
+    def _corrected(self, correction: Correction) -> list[Correction]:
+        """The correction, where it could be made; none while it has to wait, or where nothing new has come."""
+        if self.exchange.obstacle(correction):
+            return []
+        readings = self._readings(correction.slot)
+        made = any(readings.signed)
+        if made and not self.exchange.correct(correction, readings):
+            return []
+        self._late.discard(correction.slot)
+        return [correction] if made else []

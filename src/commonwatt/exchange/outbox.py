@@ -7,7 +7,7 @@ crash the messages of the last event can all be sent again, and only those that 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -84,7 +84,8 @@ class Outbox:
         """What each member's orders may cost, shape (members,) [lane unit]: free balance less pending debits."""
         free = self.client.free_balances()
         for waiting in self.pending:
-            free += np.minimum(waiting.credit, 0)
+            credit = waiting.credit  # of those who were members then
+            free[: len(credit)] += np.minimum(credit, 0)
         return np.maximum(free, 0)
 
     def commit(self, first_slot: int, orders: Sequence[bytes], trades: Sequence[bytes], at: int) -> None:
@@ -104,10 +105,15 @@ class Outbox:
         Raises LedgerError when the chain holds another post under its key.
         """
         if self._held is None:
-            self.pending += self._publish([message], at)
+            self._wait_for(self._publish([message], at))
         else:
             self._held.append((message, at))
-            self.pending.append(message)
+            self._wait_for([message])
+
+    def _wait_for(self, messages: Iterable[Outgoing]) -> None:
+        """Posts that are to be applied, each once, however often it is told."""
+        known = {(each.post.slot, each.post.revision) for each in self.pending}
+        self.pending += [each for each in messages if (each.post.slot, each.post.revision) not in known]
 
     @contextmanager
     def together(self) -> Iterator[None]:

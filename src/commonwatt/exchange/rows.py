@@ -50,7 +50,6 @@ class OrderRow:
 
 
 ORDER_COLUMNS: Final = tuple(column.name for column in fields(OrderRow))
-_ALONE: Final = Within(0, 0, 0, ())
 
 
 def stages_ahead(store: Store) -> frozenset[int]:
@@ -127,7 +126,7 @@ def read_delivered(store: Store, slot: int, meters: Sequence[bytes], revision: i
     accounts = store.rows(tables.accounts, slot=slot, revision=revision)
     readings: list[Signed[Reading] | None] = [None] * len(meters)
     for row in counting(store.rows(tables.readings, slot=slot), revision):
-        readings[row.member] = _reading(row, meters[row.member])
+        readings[row.member] = _reading(row)
     net = np.array([row.net for row in accounts], dtype=np.int64)
     missing = frozenset(row.member for row in accounts if not row.measured)
     moved = read_credit(store, slot, revision - 1) if revision else np.zeros(1, dtype=np.int64)
@@ -143,10 +142,15 @@ def counting(rows: Sequence[Any], revision: int) -> list[Any]:
 def read_waiting(store: Store, slot: int, meters: Sequence[bytes]) -> dict[int, Signed[Reading]]:
     """By member, the last reading of a slot that has come and does not count yet.
 
-    meters : address by member index
+    meters : those that count for the slot, address by member index; what came of others is left out
     """
-    found: dict[int, Any] = {row.member: row for row in store.rows(tables.readings, slot=slot)}
-    return {member: _reading(row, meters[member]) for member, row in found.items() if row.revision == WAITING}
+    counts = [row for row in store.rows(tables.readings, slot=slot) if row.meter == _nth(meters, row.member)]
+    found: dict[int, Any] = {row.member: row for row in counts}
+    return {member: _reading(row) for member, row in found.items() if row.revision == WAITING}
+
+
+def _nth(meters: Sequence[bytes], member: int) -> bytes:
+    return meters[member] if member < len(meters) else b""
 
 
 def slots_waiting(store: Store, since: int) -> list[int]:
@@ -156,8 +160,8 @@ def slots_waiting(store: Store, since: int) -> list[int]:
     return [slot for (slot,) in store.ask(query.order_by(c.slot))]
 
 
-def _reading(row: Any, meter: bytes) -> Signed[Reading]:
-    return Signed(Reading(meter, row.slot, row.wh_in, row.wh_out, row.sequence), row.hash, row.signature)
+def _reading(row: Any) -> Signed[Reading]:
+    return Signed(Reading(row.meter, row.slot, row.wh_in, row.wh_out, row.sequence), row.hash, row.signature)
 
 
 def read_credit(store: Store, slot: int, revision: int) -> IntArray:

@@ -24,7 +24,7 @@ from commonwatt.units import payment
 def slot_lines(books: Books, baskets: Sequence[Baskets]) -> Iterator[list[dict[str, Any]]]:
     """For each slot, the line of every member, as sheets have it. baskets : as of `shown_baskets`"""
     prices, store, period = books.prices, books.store, books.period
-    names: Sequence[str] = ("slot", "member", "revision", "wh_in", "wh_out", "sequence", "signature")
+    names: Sequence[str] = ("slot", "member", "revision", "meter", "wh_in", "wh_out", "sequence", "signature")
     kept = store.columns(tables.readings, names, period)
     readings = {(slot, member): row for slot, member, since, *row in kept if since > tables.WAITING}
     names = ("slot", "settled", "stage", *(name for name in TRADE_COLUMNS if name != "slot"))
@@ -44,7 +44,7 @@ def slot_lines(books: Books, baskets: Sequence[Baskets]) -> Iterator[list[dict[s
             {
                 "slot": slot,
                 **({} if metered[member][place] == MEASURED else {"metered": metered[member][place]}),
-                "reading": _reading(books.meters, slot, member, readings.get((slot, member))),
+                "reading": _reading(slot, readings.get((slot, member))),
                 **under_orders(
                     [(place[0], line) for place, line in sorted(own[member], key=itemgetter(0))],
                     orders.get,
@@ -149,11 +149,11 @@ def _orders(books: Books, slot: int, named: Container[bytes]) -> dict[bytes, Sig
     return {row.hash: order_of_row(row, books.mandates[row.member].record.member) for row in orders}
 
 
-def _reading(meters: Sequence[bytes], slot: int, member: int, row: Sequence[Any] | None) -> dict[str, Any] | None:
+def _reading(slot: int, row: Sequence[Any] | None) -> dict[str, Any] | None:
     if row is None:
         return None
-    wh_in, wh_out, sequence, signature = row
-    return {**as_json(Reading(meters[member], slot, wh_in, wh_out, sequence)), "signature": hex_text(signature)}
+    meter, wh_in, wh_out, sequence, signature = row
+    return {**as_json(Reading(meter, slot, wh_in, wh_out, sequence)), "signature": hex_text(signature)}
 
 
 def _by_slot(rows: Sequence[tuple[Any, ...]]) -> dict[int, list[tuple[Any, ...]]]:

@@ -46,11 +46,11 @@ run = Table(
     Column("value", Text, nullable=False),
     sqlite_strict=True,
 )
-# A member's mandate holds from the slot `since` on, until it gives a newer one.
+# Numbered by member as they come; one holds from the slot `since` on, until it gives a newer one.
 mandates = _table(
     "mandates",
-    ["member", "nonce"],
-    ["since", "max_buy", "min_sell", "buy_wh", "sell_wh", "valid_from", "valid_until"],
+    ["member", "number"],
+    ["nonce", "since", "max_buy", "min_sell", "buy_wh", "sell_wh", "valid_from", "valid_until"],
     ["account", "agent", "hash", "signature"],
     ["text"],
 )
@@ -88,7 +88,7 @@ trades = _table(
 )
 # Every reading that was believed. `revision` is WAITING until it counts; of those that count the highest number does.
 readings = _table(
-    "readings", ["slot", "member", "sequence"], ["revision", "at", "wh_in", "wh_out"], ["hash", "signature"]
+    "readings", ["slot", "member", "sequence"], ["revision", "at", "wh_in", "wh_out"], ["meter", "hash", "signature"]
 )
 WAITING: Final = -1
 _waits = readings.c.revision == WAITING
@@ -106,6 +106,7 @@ posts = _table(
     ["posted_at", "number"],
     ["orders", "trades", "statements", "deltas", "signatures", "leaves"],
 )
+anchors = _table("anchors", ["start", "until"], [], ["bills"])
 caps = _table("caps", ["slot"], [], ["feed_in"])
 Index("posts_by_number", posts.c.number, unique=True)
 journal = _table("journal", ["number"], ["time"], [], ["what", "detail"])

@@ -31,10 +31,11 @@ def write_mandates(connection: Connection, mandates: Sequence[Signed[Mandate]]) 
 
 def write_mandate(connection: Connection, member: int, signed: Signed[Mandate], since: int) -> None:
     """A member's mandate, which holds from the slot `since` [unix s] on."""
-    m = signed.record
-    numbers = (since, m.max_buy, m.min_sell, m.buy_wh, m.sell_wh, m.valid_from, m.valid_until)
+    m, c = signed.record, tables.mandates.c
+    before = select(func.count()).select_from(tables.mandates).where(c.member == member)
+    numbers = (m.nonce, since, m.max_buy, m.min_sell, m.buy_wh, m.sell_wh, m.valid_from, m.valid_until)
     texts = (m.member, m.agent, signed.hash, signed.signature, m.text)
-    add(connection, tables.mandates, [(member, m.nonce, *numbers, *texts)])
+    add(connection, tables.mandates, [(member, connection.execute(before).scalar_one(), *numbers, *texts)])
 
 
 def end_service(connection: Connection, meter: bytes, at: int) -> None:
@@ -284,7 +285,7 @@ def _reading_rows(
 ) -> Iterator[tuple[object, ...]]:
     for member, signed in readings:
         r = signed.record
-        yield (r.slot, member, r.sequence, revision, at, r.wh_in, r.wh_out, signed.hash, signed.signature)
+        yield (r.slot, member, r.sequence, revision, at, r.wh_in, r.wh_out, r.meter, signed.hash, signed.signature)
 
 
 def _clearing_row(clearing: Clearing, stage: ActiveStage) -> tuple[object, ...]:

@@ -42,7 +42,7 @@ class Finished(Result):
     >>> import commonwatt
     >>> result = commonwatt.simulate("examples/five-homes.toml", start="2026-05-11", ledger="none")
     >>> result
-    <Result Five homes, 1 day from 2026-05-11: 5 homes saved 11.993322 INR, 21 trades>
+    <Result Five homes, 1 day from 2026-05-11: 5 homes saved 11.994155 INR, 21 trades>
     >>> result.plot("prices")
     <Plot Prices, INR/kWh>
     """

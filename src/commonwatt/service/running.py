@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final, Generic, ParamSpec, TypeVar
 
 from commonwatt.errors import CommonwattError, RecordError
@@ -107,12 +108,20 @@ class Running:
                     await self.ask(self.live.advance, self.now())
                 except CommonwattError as error:
                     _LOGGER.error("%s", error)
+                except Exception:  # nothing may end the market for good
+                    _LOGGER.exception("What was due could not be done.")
             await asyncio.sleep(_PAUSE / self._speed)
 
     async def _take_readings(self, signed: list[Signed[Reading]]) -> list[Judgement]:
-        return await self.ask(self.live.readings, signed, self.now())
+        judged = await self.ask(self.live.readings, signed, self.now())
+        if self._clock() is not None:
+            return judged
+        # Whether a slot is over nobody can say now: what is refused may come again.
+        return [replace(each, again=True) if each.status == REFUSED else each for each in judged]
 
     async def _take_orders(self, signed: list[Signed[Order]]) -> list[tuple[Signed[Receipt], ...] | RecordError]:
+        if self._clock() is None:
+            return [RecordError("The exchange does not know the time at present; order again later.") for _ in signed]
         return await self.ask(self.live.orders, signed, self.now())
 
     async def take(self, messages: Messages) -> Messages:

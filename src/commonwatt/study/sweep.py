@@ -95,7 +95,7 @@ def sweep(
 
     >>> table = sweep("examples/five-homes.toml", {"members.*.battery.kwh": [0, 10]}, start="2026-05-11")
     >>> table.select("members.*.battery.kwh", table["self_sufficiency"].round(6)).rows()
-    [(0, 0.411573), (10, 0.45241)]
+    [(0, 0.411629), (10, 0.452467)]
     """
     folder = maybe_path("out", out)
     tasks = _tasks(load(community), values, start, days, rows, ledger, folder, workers)

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from commonwatt.errors import CommonwattError, RecordError, StoreError
+from commonwatt.errors import CommonwattError, LedgerError, RecordError, StoreError
 from commonwatt.plain import plain
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -57,7 +57,13 @@ def handle(app: FastAPI) -> None:
         return problem(422, f"{where}: {first['msg']}.")
 
     async def ours(_: Request, error: Exception) -> JSONResponse:
-        status = 422 if isinstance(error, RecordError) else _UNAVAILABLE if isinstance(error, StoreError) else 500
+        status = (
+            422
+            if isinstance(error, RecordError)
+            else _UNAVAILABLE
+            if isinstance(error, StoreError | LedgerError)
+            else 500
+        )
         return problem(status, str(error))
 
     described = app.openapi
