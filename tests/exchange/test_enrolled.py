@@ -11,16 +11,21 @@ import pytest
 from enrolled_cases import AGENT, HOUR, METER, NEW, OTHER, WALLET, Growing
 
 from commonwatt.community.roles import Role
+from commonwatt.community.wording import mandate_text
 from commonwatt.errors import RecordError, SequenceError, SignatureError
-from commonwatt.exchange.enrolled import Enrolled
+from commonwatt.exchange.enrolled import Enrolled, _note
 from commonwatt.exchange.events import GateClosure, SlotEnd
 from commonwatt.exchange.excerpt import excerpt
+from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.founding import NO_METER
 from commonwatt.exchange.outbox import signatures
 from commonwatt.exchange.states import Posted
+from commonwatt.ledger.client.abi import Event
+from commonwatt.ledger.node import Log
 from commonwatt.member.challenge import chain_of
 from commonwatt.member.faults import faults
 from commonwatt.meter.protocol import REFUSED, STORED
+from commonwatt.proof import Key, hash_struct, sign
 
 
 @pytest.fixture
@@ -165,3 +170,28 @@ def test_names_are_kept_and_everything_is_there_after_a_restart(growing: Growing
     assert np.array_equal(one.limits.buy_wh, other.limits.buy_wh)
     assert isinstance(growing.exchange.next_gate, GateClosure)
     assert isinstance(growing.exchange.next_end, SlotEnd)
+
+
+def test_an_account_that_was_replaced_keeps_its_orders_and_its_successor_begins_anew(growing: Growing) -> None:
+    first, second = growing.starts[:2]
+    growing.enrol(first - 2 * HOUR)
+    growing.roster.file(growing.mandate(nonce=7), first)
+    growing.live.advance(first - HOUR)
+    (receipt,) = growing.live.orders([growing.sells(second)], first - 60)
+    assert not isinstance(receipt, RecordError)
+    heir = Key.derive(b"newcomer", "new wallet")
+    arguments = {"member": NEW, "former": WALLET.address, "account": heir.address}
+    log = Log(growing.client.addresses.community, (), b"", 0, b"")
+    with growing.exchange.store.transaction() as connection:
+        _note(connection, Event("AccountReplaced", arguments, log), first - 30)
+    again = Enrolled(growing.exchange.store, growing.client, growing.rules.community)
+    opened = Exchange(growing.rules, growing.exchange.store, growing.client, growing.exchange.outbox.quorum, again)
+    (kept,) = opened.accepted[second].signed
+    assert (kept.record.member, kept.hash) == (WALLET.address, hash_struct(kept.record))
+    assert again.at(first).mandates[NEW].signature == b""  # until the new account gives one
+    draft = replace(growing.mandate().record, member=heir.address, nonce=1)
+    community = growing.rules.community
+    words = community.currency, community.timezone, community.slot_seconds, community.unit
+    worded = replace(draft, text=mandate_text(draft, *words))
+    again.file(sign(growing.client.domain, worded, heir), first)
+    assert again.at(first).mandates[NEW].record.member == heir.address

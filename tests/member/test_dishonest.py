@@ -370,7 +370,7 @@ def test_an_order_that_is_not_for_this_trade(open_: Open, noon: int) -> None:
             slot = line_of(contents[member], noon)
             (line,) = (line for line in slot["trades"] if line["number"] == flat.number)
             line["order"] = len(slot["orders"])
-            slot["orders"].append(order_json(order_of_row(row, exchange.exchange.mandates[member].record.member)))
+            slot["orders"].append(order_json(order_of_row(row)))
 
     bills = exchange.bills(show)
     refused(exchange, bills[FLAT], "a trade under an order for another slot or side")

@@ -34,7 +34,7 @@ class OrderRow:
     """What the table of orders says of a signed one: columns of it."""
 
     hash: bytes
-    member: int
+    account: bytes
     text: str
     side: int
     wh: int
@@ -74,9 +74,9 @@ def last_standing(connection: Connection, member: int) -> Any:
     return connection.execute(select(tables.standing).where(c.member == member).order_by(c.since.desc())).first()
 
 
-def order_of_row(row: Any, account: bytes) -> Signed[Order]:
-    """A signed order from its row. account : of the member [address]"""
-    order = Order(account, row.text, row.side, row.wh, row.limit, row.slot, row.expiry, row.nonce)
+def order_of_row(row: Any) -> Signed[Order]:
+    """A signed order from its row."""
+    order = Order(row.account, row.text, row.side, row.wh, row.limit, row.slot, row.expiry, row.nonce)
     siblings = tuple(row.siblings[at : at + 32] for at in range(0, len(row.siblings), 32))
     within = Within(row.first, row.count, row.place, siblings) if row.count else None
     return Signed(order, row.hash, row.signature, within)
@@ -205,11 +205,9 @@ def read_declared(store: Store, slot: int) -> Declared:
     """The orders of a slot as they came to its gate; of those that were refused nothing."""
     rows = store.rows(tables.orders, slot=slot)
     columns = np.array([(o.member, o.side, o.wh, o.limit) for o in rows if o.counts], dtype=np.int64).reshape(-1, 4).T
-    given = store.columns(tables.mandates, ("member", "since", "account"))
-    accounts = {member: account for member, since, account in given if since <= slot}
-    if not accounts:
+    if rows and not rows[0].hash:  # where nobody signs
         return Declared(slot, Orders(*columns), (), ())
-    signed = tuple(order_of_row(row, accounts[row.member]) for row in rows)
+    signed = tuple(map(order_of_row, rows))
     places = tuple(o.position for o in rows if o.counts)
     return Declared(slot, Orders(*columns), signed, (), tuple(o.member for o in rows), places)
 

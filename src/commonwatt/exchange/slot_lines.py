@@ -146,7 +146,7 @@ def _orders(books: Books, slot: int, named: Container[bytes]) -> dict[bytes, Sig
     """The slot's signed orders with these struct hashes."""
     rows = books.store.columns(tables.orders, ORDER_COLUMNS, Slots(slot, 1, books.period.seconds))
     orders = (OrderRow(*row) for row in rows if row[0] and row[0] in named)
-    return {row.hash: order_of_row(row, books.mandates[row.member].record.member) for row in orders}
+    return {row.hash: order_of_row(row) for row in orders}
 
 
 def _reading(slot: int, row: Sequence[Any] | None) -> dict[str, Any] | None:

@@ -73,7 +73,7 @@ orders = _table(
     "orders",
     ["slot", "position"],
     ["at", "member", "side", "wh", "limit", "expiry", "nonce", "counts", "first", "count", "place"],
-    ["hash", "signature", "siblings"],
+    ["account", "hash", "signature", "siblings"],
     ["text"],
 )
 # What homes said before the gate that would go through their meters, traded or not, positive = into the home.
@@ -109,4 +109,6 @@ posts = _table(
 anchors = _table("anchors", ["start", "until"], [], ["bills"])
 caps = _table("caps", ["slot"], [], ["feed_in"])
 Index("posts_by_number", posts.c.number, unique=True)
+Index("commitments_by_gate", commitments.c.gate)
 journal = _table("journal", ["number"], ["time"], [], ["what", "detail"])
+Index("journal_by_time", journal.c.time)

@@ -271,13 +271,14 @@ def _order_row(place: int, member: int, signed: Signed[Order], at: int, *, count
     o, within = signed.record, signed.within or _ALONE
     numbers = (at, member, o.side, o.wh, o.limit, o.expiry, o.nonce, counts)
     basket = (within.first, within.count, within.position)
-    return (o.slot, place, *numbers, *basket, signed.hash, signed.signature, b"".join(within.siblings), o.text)
+    blobs = (o.member, signed.hash, signed.signature, b"".join(within.siblings))
+    return (o.slot, place, *numbers, *basket, *blobs, o.text)
 
 
 def _unsigned_rows(declared: Declared, at: int) -> Iterator[tuple[object, ...]]:
     columns = (declared.orders.member, declared.orders.side, declared.orders.wh, declared.orders.limit)
     for place, row in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
-        yield (declared.slot, place, at, *row, declared.slot, 0, True, 0, 0, 0, b"", b"", b"", "")
+        yield (declared.slot, place, at, *row, declared.slot, 0, True, 0, 0, 0, b"", b"", b"", b"", "")
 
 
 def _reading_rows(
