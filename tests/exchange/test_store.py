@@ -31,9 +31,11 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Target:
 
 
 READINGS = [
-    (900 * slot, member, slot, 0, 5000, 100 + member, 7, b"h" * 32, b"s" * 65) for slot in (2, 1) for member in (1, 0)
+    (900 * slot, member, slot, 0, 5000, 100 + member, 7, b"m" * 20, b"h" * 32, b"s" * 65)
+    for slot in (2, 1)
+    for member in (1, 0)
 ]
-"""By slot, member, sequence, revision, arrival, energy in and out, hash and signature; not in the order of the key."""
+"""By slot, member, sequence, revision, arrival, energy in and out, meter, hash, signature; not in the key's order."""
 
 
 @pytest.fixture
@@ -79,12 +81,12 @@ def test_rows_come_back_in_the_order_of_their_key(store: Store) -> None:
 
 def test_integers_have_64_bits_and_true_is_one(store: Store) -> None:
     largest, signed = 2**63 - 1, -(2**63)
-    row = (4102444800, 0, False, True, signed, signed, largest, b"\0\xff", b"")
+    row = (4102444800, 0, False, True, signed, signed, largest, b"m", b"\0\xff", b"")
     with store.transaction() as connection:
         add(connection, tables.readings, [row])
         put(connection, tables.caps, (4102444800, b"\0"))
     (found,) = store.rows(tables.readings, revision=True)
-    assert tuple(found) == (4102444800, 0, 0, 1, signed, signed, largest, b"\0\xff", b"")
+    assert tuple(found) == (4102444800, 0, 0, 1, signed, signed, largest, b"m", b"\0\xff", b"")
     assert store.columns(tables.readings, ("wh_out",), sequence=False) == [(largest,)]
     assert store.columns(tables.readings, ("wh_out",), sequence=True) == []
 
