@@ -1,9 +1,9 @@
-"""What a reading costs the exchange that comes by MQTT or by HTTP; JSON on stdout.
+"""What a reading costs the exchange that comes by MQTT; JSON on stdout.
 
-Meters in a process of their own send signed readings, all at once as at the end of a slot: to Mosquitto, QoS 1, or to
-the interface, over a few connections that stay open. The doors hand them over to a living exchange in its thread, which
-judges them and has them in its store (SQLite, synchronous FULL) before they are acknowledged. The clock is the
-processor time of the exchange's process, without meters and broker, from the first message to the last acknowledgement.
+Meters in a process of their own send signed readings to Mosquitto, QoS 1, all at once as at the end of a slot. The
+exchange's gateway hands them over in batches; each is read and judged by the device protocol, and a batch is one
+transaction of SQLite (WAL, synchronous FULL) in a thread, before its acknowledgements go out. The clock is the
+processor time of the gateway's process, without meters and broker, from the first message to the last acknowledgement.
 What the check of a signature alone costs is measured before and after each case in the same process, for the machine
 may have other work.
 """
@@ -11,81 +11,46 @@ may have other work.
 from __future__ import annotations
 
 import asyncio
-import http.client
 import json
 import multiprocessing
 import socket
+import sqlite3
 import statistics
 import tempfile
-import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from datetime import date
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from _measure import show
 
-from commonwatt.community.synthetic import village
-from commonwatt.exchange import tables
-from commonwatt.exchange.checking import load
-from commonwatt.exchange.enrolled import Enrolled
-from commonwatt.exchange.exchange import Exchange
-from commonwatt.exchange.live import Live
-from commonwatt.meter.protocol import signed_json
+from commonwatt.errors import RecordError
+from commonwatt.meter import SimulatedMeter
+from commonwatt.meter.protocol import STORED, InService, SlotRules, acknowledge, judge, readings_of, signed_json
 from commonwatt.meter.readings import genuine
-from commonwatt.proof import Domain
+from commonwatt.proof import Domain, Key
 from commonwatt.records import Reading, Signed
-from commonwatt.service.api.app import application
 from commonwatt.service.broker import Broker, Listener
 from commonwatt.service.connection import Connection
-from commonwatt.service.mqtt import Gateway
-from commonwatt.service.running import Running
+from commonwatt.service.mqtt import Gateway, Messages
 from commonwatt.service.topics import ACK, READING, name, topic
-from commonwatt.simulation.homes import SigningHomes
-from commonwatt.simulation.simulation import Simulation
 
-_HOMES: Final = 50
+_DOMAIN: Final = Domain(1, bytes(19) + b"\1")
+_METERS: Final = [SimulatedMeter(Key.derive(b"benchmark", f"meter {number}"), _DOMAIN) for number in range(50)]
 _READINGS: Final = 10_000
-_START: Final = date(2026, 6, 15)
-_AFTER: Final = 3 * 86_400
+_SLOT: Final = 1_781_481_600
+_NOW: Final = _SLOT + 3 * 86_400
+_RULES: Final = SlotRules()
 _REPEAT: Final = 3
-_CONNECTIONS: Final = 4
-
-Sent = dict[bytes, list[Signed[Reading]]]
-"""By meter [address]."""
 
 
-@contextmanager
-def exchange(folder: Path) -> Iterator[tuple[Running, Sent, Domain]]:
-    """A living exchange of a made-up village, three days after its first slot, and what its meters have counted."""
-    folder.mkdir()
-    file = folder / "community.toml"
-    file.write_text(village(_HOMES), encoding="utf-8")
-    simulation = Simulation(load(file), folder, _START, 1, out=folder / "out")
-    founded, homes = simulation.exchange, simulation.homes
-    assert isinstance(founded, Exchange)  # noqa: S101
-    assert isinstance(homes, SigningHomes)  # noqa: S101
-    roster = Enrolled(founded.store, founded.client, founded.rules.community)
-    roster.follow()
-    opened = Exchange(founded.rules, founded.store, founded.client, founded.outbox.quorum, roster)
-    first = founded.rules.period.start
-    running = Running(Live(opened, roster, lambda _: founded.rules, 0), lambda: first + _AFTER)
-    try:
-        yield running, signed_readings(homes.meters.values(), first), founded.domain
-    finally:
-        running.close()
-        simulation.close()
-
-
-def signed_readings(meters: Any, first: int) -> Sent:
-    """As many readings of each meter, one for each slot from `first` [unix s] on."""
-    count = _READINGS // _HOMES
+def signed_readings() -> dict[bytes, list[Signed[Reading]]]:
+    """As many readings of each meter, one for each slot."""
+    count = _READINGS // len(_METERS)
     return {
-        meter.key.address: [meter.read(first + 900 * number, 120, 7, number + 1) for number in range(count)]
-        for meter in meters
+        meter.key.address: [meter.read(_SLOT + 900 * number, 120, 7, number + 1) for number in range(count)]
+        for meter in _METERS
     }
 
 
@@ -98,12 +63,57 @@ def messages_of(readings: Sequence[Signed[Reading]], together: int) -> list[byte
     return [json.dumps(group).encode() for group in iter(lambda: list(islice(rest, together)), [])]
 
 
-def bare(readings: Sent, domain: Domain) -> float:
+class Store:
+    """Checks readings and keeps them, as an exchange does; path : of the database"""
+
+    def __init__(self, path: Path) -> None:
+        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=FULL")
+        self._database.execute(
+            "CREATE TABLE readings (meter BLOB, slot INTEGER, sequence INTEGER, wh_in INTEGER, wh_out INTEGER,"
+            " hash BLOB, signature BLOB, PRIMARY KEY (meter, slot, sequence)) WITHOUT ROWID"
+        )
+        self.batches = 0
+
+    async def take(self, messages: Messages) -> Messages:
+        """Judge and keep readings, and answer each message."""
+        return await asyncio.to_thread(self._take, messages)
+
+    def close(self) -> int:
+        """Let go of the database, and return how many readings it has."""
+        ((stored,),) = self._database.execute("SELECT count(*) FROM readings")
+        self._database.close()
+        return int(stored)
+
+    def _take(self, messages: Messages) -> Messages:
+        rows, answers = [], []
+        for meter, payload in messages:
+            judged = []
+            for signed in readings_of(payload):
+                if isinstance(signed, RecordError):
+                    continue
+                reading = signed.record
+                judgement = judge(_DOMAIN, (), signed, _NOW, InService(meter, 0), _RULES)
+                judged.append((reading, judgement))
+                if judgement.status == STORED:
+                    row = (meter, reading.slot, reading.sequence, reading.wh_in, reading.wh_out)
+                    rows.append((*row, signed.hash, signed.signature))
+            if answer := acknowledge(judged, _NOW):
+                answers.append((meter, json.dumps(answer.as_json()).encode()))
+        self._database.execute("BEGIN")
+        self._database.executemany("INSERT OR IGNORE INTO readings VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        self._database.execute("COMMIT")
+        self.batches += 1
+        return answers
+
+
+def bare(readings: dict[bytes, list[Signed[Reading]]]) -> float:
     """Checks of a reading per CPU second."""
     begun = time.process_time()
     for meter, signed in readings.items():
         for each in signed:
-            genuine(domain, each, meter)
+            genuine(_DOMAIN, each, meter)
     return _READINGS / (time.process_time() - begun)
 
 
@@ -137,95 +147,40 @@ def _send(given: list[tuple[Connection, str, str, list[bytes]]], ready: Any, beg
     done.set()
 
 
-def _post(port: int, bodies: list[bytes], ready: Any, begin: Any, done: Any) -> None:
-    """Gateways of meters wait for the word and send all they have, one request after the other on each connection."""
-    ready.set()
-    begin.wait()
+def ingest(broker: Broker, folder: Path, readings: dict[bytes, list[Signed[Reading]]], together: int) -> dict[str, Any]:
+    """One case: so many readings in a message."""
+    store = Store(folder / f"{time.monotonic_ns()}.db")
+    senders = [
+        (broker.connection(name(meter)), topic(meter, READING), topic(meter, ACK), messages_of(signed, together))
+        for meter, signed in readings.items()
+    ]
+    spawn = multiprocessing.get_context("spawn")
+    ready, begin, done = spawn.Event(), spawn.Event(), spawn.Event()
+    meters = spawn.Process(target=_send, args=(senders, ready, begin, done), daemon=True)
+    meters.start()
+    before = bare(readings)
 
-    def one(own: list[bytes]) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port)
-        for body in own:
-            connection.request("POST", "/v1/readings", body, {"Content-Type": "application/json"})
-            answer = json.loads(connection.getresponse().read())
-            if any(each["status"] != "stored" for each in answer["results"]):
-                raise SystemExit(str(answer["results"]))
-        connection.close()
-
-    threads = [threading.Thread(target=one, args=(bodies[place::_CONNECTIONS],)) for place in range(_CONNECTIONS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    done.set()
-
-
-Door = Callable[[Running], Any]
-
-
-def ingest(folder: Path, door: Door, send: Callable[..., None], sent: Callable[[Sent], list[Any]]) -> dict[str, Any]:
-    """One case. door : opens what readings come in by; send, sent : what meters do in their process, and with what"""
-    with exchange(folder / f"{time.monotonic_ns()}") as (running, readings, domain):
-        spawn = multiprocessing.get_context("spawn")
-        ready, begin, done = spawn.Event(), spawn.Event(), spawn.Event()
-        meters = spawn.Process(target=send, args=(*sent(readings), ready, begin, done), daemon=True)
-        meters.start()
-        before = bare(readings, domain)
-
-        async def run() -> float:
-            async with door(running):
-                await asyncio.to_thread(ready.wait)
-                begun = time.process_time()
-                begin.set()
-                await asyncio.to_thread(done.wait)
-                taken = time.process_time() - begun
-            meters.kill()
-            return taken
-
-        seconds = asyncio.run(run())
-        share = _READINGS / seconds / statistics.mean([before, bare(readings, domain)])
-        stored = len(running.live.store.columns(tables.readings, ("sequence",)))
-    if stored != _READINGS:
-        raise SystemExit(f"{stored} of {_READINGS} readings were stored: some were dropped.")
-    per_second = round(_READINGS / seconds)
-    return {"cpu_seconds": round(seconds, 3), "per_cpu_second": per_second, "share_of_bare": round(share, 3)}
-
-
-def by_mqtt(broker: Broker) -> Door:
-    """The gateway of the broker."""
-
-    @asynccontextmanager
-    async def door(running: Running) -> AsyncIterator[None]:
-        gateway = Gateway(broker.connection(), running.take, lambda: None)
+    async def run() -> float:
+        gateway = Gateway(broker.connection(), store.take, lambda: None)
         task = asyncio.create_task(gateway.run())
         await gateway.wait_connected()
-        yield
+        await asyncio.to_thread(ready.wait)
+        begun = time.process_time()
+        begin.set()
+        await asyncio.to_thread(done.wait)
+        taken = time.process_time() - begun
+        meters.kill()
         task.cancel()
+        return taken
 
-    return door
-
-
-def by_http(listener: socket.socket) -> Door:
-    """The interface."""
-    import uvicorn
-
-    @asynccontextmanager
-    async def door(running: Running) -> AsyncIterator[None]:
-        server = uvicorn.Server(uvicorn.Config(application(running), log_level="error", access_log=False))
-        task: Awaitable[None] = asyncio.create_task(server.serve(sockets=[listener.dup()]))
-        while not server.started:
-            await asyncio.sleep(0.01)
-        yield
-        server.should_exit = True
-        await task
-
-    return door
-
-
-def bodies_of(readings: Sent, together: int) -> list[bytes]:
-    """Requests with so many readings in each, of all meters."""
-    tables_ = [json.dumps(signed_json(each)) for own in zip(*readings.values(), strict=True) for each in own]
-    groups = iter(tables_)
-    return [f"[{','.join(group)}]".encode() for group in iter(lambda: list(islice(groups, together)), [])]
+    seconds = asyncio.run(run())
+    share = _READINGS / seconds / statistics.mean([before, bare(readings)])
+    if (stored := store.close()) != _READINGS:
+        raise SystemExit(f"{stored} of {_READINGS} readings were stored: the broker dropped some.")
+    return {
+        "cpu_seconds": round(seconds, 3), "per_cpu_second": round(_READINGS / seconds),
+        "share_of_bare": round(share, 3), "batches": store.batches,
+    }  # fmt: skip
 
 
 def middle(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -233,51 +188,29 @@ def middle(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return sorted(cases, key=lambda case: case["share_of_bare"])[len(cases) // 2]
 
 
-def _client(broker: Broker, meter: bytes, payloads: list[bytes]) -> tuple[Connection, str, str, list[bytes]]:
-    return broker.connection(name(meter)), topic(meter, READING), topic(meter, ACK), payloads
-
-
 def main() -> None:
     """Measure and print."""
+    readings = signed_readings()
     with tempfile.TemporaryDirectory(prefix="cw-") as name_of_folder:
         folder = Path(name_of_folder)
         # Mosquitto gives up root and then has to reach its folder below this one.
         folder.chmod(0o755)
-        with exchange(folder / "meters") as (_, readings, domain):
-            checks = round(bare(readings, domain))
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
         broker = Broker(folder / "broker", Listener("127.0.0.1", port))
         broker.prepare(readings)
         broker.start()
-
-        def by_meter(together: int) -> Callable[[Sent], list[Any]]:
-            def sent(readings: Sent) -> list[Any]:
-                return [[_client(broker, meter, messages_of(own, together)) for meter, own in readings.items()]]
-
-            return sent
-
-        def together_in(requests: int) -> Callable[[Sent], list[Any]]:
-            return lambda readings: [port, bodies_of(readings, requests)]
-
-        def case(door: Door, send: Callable[..., None], sent: Callable[[Sent], list[Any]]) -> dict[str, Any]:
-            return middle([ingest(folder, door, send, sent) for _ in range(_REPEAT)])
-
         try:
             cases = {
-                f"mqtt_{together}_a_message": case(by_mqtt(broker), _send, by_meter(together)) for together in (1, 10)
+                f"mqtt_{together}_a_message": middle(
+                    [ingest(broker, folder, readings, together) for _ in range(_REPEAT)]
+                )
+                for together in (1, 10)
             }
         finally:
             broker.kill()
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
-            cases |= {
-                f"http_{together}_a_request": case(by_http(listener), _post, together_in(together))
-                for together in (1, 15)
-            }
-        show(
-            {"readings": _READINGS, "runs": _REPEAT, "bare_checks_per_cpu_second": checks, **cases}, "gmqtt", "fastapi"
-        )
+        figures = {"readings": _READINGS, "runs": _REPEAT, "bare_checks_per_cpu_second": round(bare(readings)), **cases}
+        show(figures, "gmqtt")
 
 
 if __name__ == "__main__":
