@@ -73,7 +73,7 @@ def test_a_wrong_default_is_told_once() -> None:
 
 def test_tables_that_are_no_tables() -> None:
     text = 'community = 1\ngrid = []\ntariff = 1\nmarket = 2\nledger = "x"\nsimulation = 5\ndefaults = 3\nmembers = 4\n'
-    text += "plants = 6\nbilling = 7\n"
+    text += "plants = 6\nbilling = 7\nlive = 8\n"
     assert {finding.path for finding in draft(text).findings} == set(SECTIONS)
 
 

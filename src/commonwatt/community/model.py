@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Final, Literal
 
 from commonwatt.community.billing import Billing, Party
+from commonwatt.community.living import LiveChoice
 from commonwatt.community.points import Point, Span
 from commonwatt.community.roles import Role
 from commonwatt.community.tariff import Tariff
@@ -248,6 +249,7 @@ class Community:
     by : what is shared after delivery: "net", what a member took less what it fed in, or "registers", each for itself
     billing : who bills the members after the fact, and how; None where nobody does
     deadline : how much processor time an agent or forecaster of one's own may take for an answer [s]
+    live : how a living exchange is reached, and how long it waits and keeps; in no digest
     """
 
     name: str
@@ -268,6 +270,7 @@ class Community:
     by: str = "net"
     billing: Billing | None = None
     deadline: int = 10
+    live: LiveChoice = field(default_factory=LiveChoice)
 
     @property
     def metered_generators(self) -> tuple[Member, ...]:

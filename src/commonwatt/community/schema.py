@@ -45,6 +45,7 @@ from commonwatt.community.fields import (
     UtilityPrice,
     Wh,
 )
+from commonwatt.community.living import OFF, LiveChoice, endpoint
 from commonwatt.community.model import (
     PV,
     Battery,
@@ -170,6 +171,46 @@ class LedgerTable(Table):
         return self
 
 
+def _address(text: str) -> str:
+    endpoint(text)
+    return text
+
+
+def _broker_address(text: str) -> str:
+    return text if text == OFF else _address(text)
+
+
+def _database(text: str) -> str:
+    if not text.startswith("postgresql://"):
+        raise ValueError('must be the URL of a PostgreSQL server, such as "postgresql://exchange@localhost/commonwatt"')
+    return text
+
+
+HostName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,62}\.)*[a-z0-9-]{0,62}[a-z0-9]$")]
+
+
+class LiveTable(Table):
+    address: Annotated[Name, AfterValidator(_address)] = LiveChoice.address
+    names: list[HostName] = Field(default_factory=list)
+    broker: Annotated[Name, AfterValidator(_broker_address)] = LiveChoice.broker
+    certificate: Name | None = None
+    key: Name | None = None
+    database: Annotated[str, AfterValidator(_database)] | None = None
+    readings_wait: Duration = LiveChoice.readings_wait
+    bill_after: Duration = LiveChoice.bill_after
+    keep: Duration = LiveChoice.keep
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> LiveTable:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("names a certificate and a key, or neither")
+        return self
+
+    def choice(self) -> LiveChoice:
+        """What it says."""
+        return LiveChoice(**{**self.model_dump(), "names": tuple(self.names)})
+
+
 class SimulationTable(Table):
     late: Percent = Fraction(0)
     silent: Percent = Fraction(0)
@@ -261,6 +302,7 @@ SECTIONS: Final[dict[str, type[Table]]] = {
     "market": StageTable,
     "ledger": LedgerTable,
     "billing": BillingTable,
+    "live": LiveTable,
     "simulation": SimulationTable,
     "defaults": MemberTable,
     "members": MemberTable,

@@ -36,6 +36,7 @@ from commonwatt.community.schema import (
     CommunityTable,
     GridTable,
     LedgerTable,
+    LiveTable,
     MemberTable,
     PlantTable,
     PriceFileTable,
@@ -119,6 +120,7 @@ def drafted(document: dict[str, Any]) -> Draft:
     tariff_table = reader.section("tariff", TariffTable)
     ledger = reader.section("ledger", LedgerTable) if "ledger" in document else LedgerTable()
     simulation = reader.section("simulation", SimulationTable) if "simulation" in document else SimulationTable()
+    live = reader.section("live", LiveTable) if "live" in document else LiveTable()
     tariff = _tariff(tariff_table) if tariff_table else None
     market, members = reader.stages(), reader.members()
     by, billing = reader.by(), reader.section("billing", BillingTable) if "billing" in document else None
@@ -137,7 +139,7 @@ def drafted(document: dict[str, Any]) -> Draft:
         *(checks.own_sizes(members) if profiles else ()),
     ]
     community = None
-    if head and tariff and ledger and simulation and not reader.findings:
+    if head and tariff and ledger and simulation and live and not reader.findings:
         choice, (digest, whole) = LedgerChoice(**ledger.model_dump()), digests(document, members)
         community = Community(
             name=head.name,
@@ -157,6 +159,7 @@ def drafted(document: dict[str, Any]) -> Draft:
             by=by,
             billing=billing_of(billing) if billing else None,
             deadline=simulation.deadline,
+            live=live.choice(),
         )
     return Draft(tuple(reader.findings), community, tariff, market, members, network, head)
 
@@ -172,8 +175,12 @@ def canonical(document: Mapping[str, Any]) -> bytes:
 
 
 def digests(document: Mapping[str, Any], members: Sequence[Member]) -> tuple[bytes, bytes]:
-    """Hashes of the parsed file: as `Community.digest` and as `Community.whole`."""
-    return keccak(canonical(chartered(document, members))), keccak(canonical(document))
+    """Hashes of the parsed file: as `Community.digest` and as `Community.whole`.
+
+    Where a living exchange is reached is in neither.
+    """
+    told = {key: value for key, value in document.items() if key != "live"}
+    return keccak(canonical(chartered(told, members))), keccak(canonical(told))
 
 
 def chartered(document: Mapping[str, Any], members: Sequence[Member]) -> dict[str, Any]:
