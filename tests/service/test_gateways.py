@@ -258,7 +258,8 @@ def test_what_whoever_signs_has_to_know_is_public(tmp_path: Path) -> None:
         assert (told["chainId"], told["settlement"]) == (domain.chain_id, f"0x{domain.contract.hex()}")
         assert (told["slotSeconds"], told["slotOffset"], told["now"]) == (HOUR, 0, gate.at - 7)
         assert told["nextGate"] == {"at": gate.at, "firstSlot": box.starts[0], "slots": 8}
-        assert (await box.client.get("/healthz")).status_code == 204
+        well = await box.client.get("/healthz")
+        assert (well.status_code, well.json()) == (200, {"status": "ok"})
         box.village.live.behind = "The node does not answer."
         gone = await box.client.get("/healthz")
         assert (gone.status_code, gone.json()["detail"]) == (503, "The node does not answer.")

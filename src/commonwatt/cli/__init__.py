@@ -14,6 +14,7 @@ from commonwatt.cli.checking import check
 from commonwatt.cli.community import app as community_app
 from commonwatt.cli.data import fill
 from commonwatt.cli.dealing import buy, fetch, offer
+from commonwatt.cli.live import serve
 from commonwatt.cli.member import challenge, deposit, verify, withdraw
 from commonwatt.cli.options import JsonPath, Whole, named_values, progress, seldom_collected, write_json
 from commonwatt.cli.rights import accept_meter, access, grant, propose, resign, vote
@@ -45,6 +46,7 @@ for own in (
     app.command(own)
 app.command(accept_meter, name="accept-meter")
 app.command(settle)
+app.command(serve)
 
 
 DEMO_START = "2026-06-15"

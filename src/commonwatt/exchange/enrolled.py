@@ -97,6 +97,10 @@ class Enrolled:
         """Whose meter [address] it is, by number, and when it is in service; None where the ledger has none such."""
         return self._known.service.get(meter)
 
+    def in_service(self, instant: int) -> list[bytes]:
+        """The meters [addresses] that are in service then [unix s]."""
+        return [meter for meter in self.at(instant).meters if meter != NO_METER]
+
     @property
     def members(self) -> tuple[Member, ...]:
         """All that ever were, by number."""

@@ -6,7 +6,7 @@ is told the addresses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,16 +88,36 @@ def claim(store: Store, rules: Rules, ledger: str, out: Path | None, head_start:
         "days": str(rules.days),
         "ledger": ledger,
     }
+    if out and ledger == "embedded":
+        refuse_half_a_run(out / LEDGER_FILE, store.values())
+    _claim(store, rules, wanted, f"{out}", begins(rules) - head_start)
+
+
+def claim_living(store: Store, rules: Rules, ledger: str, out: Path, begin: int) -> None:
+    """The same for an exchange that goes on: its community's file may change, and its members.
+
+    ledger : "own", or the URL of a node; begin : of the chain [unix s]
+    """
+    community = rules.community
+    wanted = {"community": community.name, "start": rules.start.isoformat(), "days": "", "ledger": ledger}
+    _claim(store, rules, wanted, f"{out}", begin)
+
+
+def begins(rules: Rules) -> int:
+    """When a community is founded whose first gate is that of the rules [unix s]."""
+    return rules.events[0].at - _HEAD_START
+
+
+def _claim(store: Store, rules: Rules, wanted: Mapping[str, str], where: str, begin: int) -> None:
     values = store.values()
     held = {key: values.get(key) for key in wanted}
     begun = "settlement" in values or rows.last_closed(store) >= 0
     if begun and held != wanted:
+        days = f"{held['days']} days, " if held["days"] else ""
         raise StoreError(
-            f"{out} holds another run ({held['start']}, {held['days']} days, ledger {held['ledger']}, or an "
-            "earlier version of the community's file); choose another folder or start it afresh."
+            f"{where} holds another run ({held['start']}, {days}ledger {held['ledger']}, or an earlier version of the "
+            "community's file); choose another folder or start it afresh."
         )
-    if out and ledger == "embedded":
-        refuse_half_a_run(out / LEDGER_FILE, values)
     stages = {rows.STAGES_AHEAD: " ".join(str(stage.number) for stage in rules.ahead)}
     if begun and values.items() >= stages.items():
         return
@@ -105,8 +125,7 @@ def claim(store: Store, rules: Rules, ledger: str, out: Path | None, head_start:
         set_values(connection, stages)
         if not begun:
             # Before the chain is made: a chain without these values was made by somebody else.
-            genesis = rules.events[0].at - _HEAD_START - head_start
-            set_values(connection, {"version": VERSION, "genesis": str(genesis), **wanted})
+            set_values(connection, {"version": VERSION, "genesis": str(begin), **wanted})
 
 
 def open_ledger(

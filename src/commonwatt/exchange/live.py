@@ -187,6 +187,25 @@ class Live:
         expected = {member for member, meter in enumerate(self.exchange.meters_of(slot)) if meter != NO_METER}
         return frozenset(expected - self._known(slot).keys())
 
+    def awaited(self) -> int | None:
+        """The time [unix s] after which something would be due that homes have not said all for; None where nothing is.
+
+        Before a gate all with a meter have said what they plan for its first slot; at the end of a slot all readings
+        are there. Whoever plays a day faster than homes can speak lets no time pass beyond it.
+        """
+        gate, end, until = self.exchange.next_gate, self.exchange.next_end, list[int]()
+        if gate and gate.ahead.count and self._silent(gate.ahead.start):
+            until.append(gate.at - 1)
+        if end and end.slot in self.exchange.committed and self.missing(end.slot):
+            until.append(end.at)
+        return min(until, default=None)
+
+    def _silent(self, slot: int) -> bool:
+        """Whether somebody with a meter has not said what it plans for a slot."""
+        _, said = rows.read_planned(self.store, Slots(slot, 1, self.slots.seconds), self.exchange.members_of(slot))
+        meters = self.exchange.meters_of(slot)
+        return any(meter != NO_METER and not said[member, 0] for member, meter in enumerate(meters))
+
     def _close(self, closure: GateClosure) -> None:
         slots = closure.ahead
         none = tuple(() for _ in range(slots.count))

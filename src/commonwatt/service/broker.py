@@ -14,6 +14,7 @@ import pwd
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import time
 from collections.abc import Iterable
@@ -31,6 +32,7 @@ ACCESS: Final = "dynamic-security.json"
 SECRET: Final = "broker.secret"  # noqa: S105
 _SESSIONS: Final = "mosquitto.db"
 _LOG: Final = "mosquitto.log"
+_PID: Final = "mosquitto.pid"
 _USER: Final = "mosquitto"
 _PROGRAMS: Final = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
 _PLUGIN: Final = "mosquitto_dynamic_security.so"
@@ -97,6 +99,9 @@ class Broker:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._hand_over(self.folder, 0o700)
+            if os.geteuid() == 0:  # its user has to come through, and sees nothing there
+                above = self.folder.parent
+                above.chmod(above.stat().st_mode | stat.S_IXOTH)
             anew = not _readable(self.folder / ACCESS)
         except OSError as error:
             raise OutputError(f"{self.folder} cannot be used: {error.strerror}.") from None
@@ -131,6 +136,28 @@ class Broker:
     def control(self, authority: Path | None = None) -> Connection:
         """How `access.Access` comes to it."""
         return self.connection(CONTROL.name, authority)
+
+    @property
+    def passwords(self) -> Passwords:
+        """Of all who come to it."""
+        return Passwords.kept(self._secret)
+
+    def end_stray(self) -> None:
+        """End one of this folder that was left alone when whoever had started it was killed."""
+        try:
+            pid = int((self.folder / _PID).read_text("ascii"))
+            told = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (OSError, ValueError):
+            return
+        if str(self.folder / CONFIGURATION).encode() not in told:
+            return  # the number is another process's by now
+        deadline = time.monotonic() + _STOP_SECONDS
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+            while time.monotonic() < deadline:
+                os.kill(pid, 0)
+                time.sleep(0.02)
+            os.kill(pid, signal.SIGKILL)
 
     @property
     def running(self) -> bool:
@@ -221,6 +248,7 @@ class Broker:
         # A demand is not held back to be sent with more.
         told += ["set_tcp_nodelay true"]
         told += ["persistence true", f"persistence_location {self.folder}/"]
+        told += [f"pid_file {self.folder / _PID}"]
         told += ["log_dest stderr", "log_type error", "log_type warning", "sys_interval 0"]
         return "\n".join(told) + f"\n{_LIMITS}"
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final, Generic, ParamSpec, TypeVar
 
 from commonwatt.errors import CommonwattError, RecordError
+from commonwatt.exchange.events import Correction, Event
 from commonwatt.exchange.live import Live
 from commonwatt.meter.protocol import REFUSED, Acknowledgement, Judgement, acknowledge, readings_of
 from commonwatt.records import Order, Reading, Receipt, Signed
+from commonwatt.service.clock import DemoClock
 from commonwatt.service.mqtt import Messages
 
 P = ParamSpec("P")
@@ -31,6 +34,8 @@ _MOST_TOGETHER: Final = 2_000
 """Of one transaction."""
 _PAUSE: Final = 1.0
 """Between two looks at what is due, in seconds of the community's clock."""
+_SHORTEST: Final = 0.02
+"""The same, however fast that goes [s]."""
 
 
 class _Together(Generic[G, A]):
@@ -76,10 +81,13 @@ class Running:
     clock : the community's time [unix s]; None while nothing vouches for it: then readings are taken, by the last time
         that was known, and nothing is due
     speed : how many of its seconds pass in one
+    waits : of a day that is played: it goes no further before all homes have spoken
     """
 
-    def __init__(self, live: Live, clock: Clock, speed: float = 1.0) -> None:
-        self.live, self._clock, self._speed = live, clock, speed
+    def __init__(self, live: Live, clock: Clock, speed: float = 1.0, waits: DemoClock | None = None) -> None:
+        self.live, self._clock, self.speed, self._waits = live, clock, speed, waits
+        self.done: Callable[[list[Event | Correction]], None] = lambda _: None
+        """Told what was done, whenever something was."""
         self._thread = ThreadPoolExecutor(1, "exchange")
         self._last = live.exchange.now
         self.readings = _Together(self._take_readings)
@@ -105,12 +113,19 @@ class Running:
         while True:
             if self._clock() is not None:
                 try:
-                    await self.ask(self.live.advance, self.now())
+                    await self._advance()
                 except CommonwattError as error:
                     _LOGGER.error("%s", error)
                 except Exception:  # nothing may end the market for good
                     _LOGGER.exception("What was due could not be done.")
-            await asyncio.sleep(_PAUSE / self._speed)
+            await asyncio.sleep(max(_PAUSE / self.speed, _SHORTEST))
+
+    async def _advance(self) -> None:
+        if done := await self.ask(self.live.advance, self.now()):
+            self.done(done)
+        if self._waits:
+            until = await self.ask(self.live.awaited)
+            self._waits.hold(self.now() if self.live.behind else math.inf if until is None else until)
 
     async def _take_readings(self, signed: list[Signed[Reading]]) -> list[Judgement]:
         judged = await self.ask(self.live.readings, signed, self.now())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 from pydantic_core import to_json
 
 from commonwatt.accounts.document import hex_text, signed_json
@@ -14,7 +14,7 @@ from commonwatt.errors import RecordError
 from commonwatt.exchange.live import Live
 from commonwatt.meter.protocol import REFUSED, signed_reading
 from commonwatt.records import Receipt, Signed
-from commonwatt.service.api.models import ACCEPTED, Answers, Community, Gate, Results
+from commonwatt.service.api.models import ACCEPTED, Answers, Community, Gate, Health, Results
 from commonwatt.service.api.problems import handle, problem, responses
 from commonwatt.service.api.records import MOST, ORDER, READING, TooLong, body, listed, records
 from commonwatt.service.running import Running, refusal
@@ -30,15 +30,21 @@ def application(running: Running) -> FastAPI:
     async def too_long(_: Request, __: Exception) -> Response:
         return problem(413, f"Bring at most {MOST} records at once.")
 
-    @app.get("/healthz", tags=["operating"], summary="Whether the exchange is at work.", responses=responses(503))
+    @app.get(
+        "/healthz",
+        tags=["operating"],
+        summary="Whether the exchange is at work.",
+        response_model=Health,
+        responses=responses(503),
+    )
     async def healthz() -> Response:
-        """Answers without a body, and 503 with the reason while nothing is due, such as without a ledger."""
-        why = await running.ask(lambda: running.live.behind)
-        return problem(503, why) if why else Response(status_code=204)
+        """503 with the reason while nothing is due, such as without a ledger; the engine is not asked."""
+        why = running.live.behind
+        return problem(503, why) if why else JSONResponse({"status": "ok"})
 
     @app.get("/v1/community", tags=["market"], summary="What whoever signs for this exchange has to know.")
     async def community() -> Community:
-        return await running.ask(_community, running.live, running.now())
+        return await running.ask(_community, running.live, running.now(), running.speed)
 
     @app.post(
         "/v1/readings",
@@ -73,7 +79,7 @@ def application(running: Running) -> FastAPI:
     return app
 
 
-def _community(live: Live, now: int) -> Community:
+def _community(live: Live, now: int, speed: float) -> Community:
     exchange, gate = live.exchange, live.exchange.next_gate
     return Community(
         community=exchange.rules.community.name,
@@ -84,6 +90,7 @@ def _community(live: Live, now: int) -> Community:
         slot_seconds=live.slots.seconds,
         slot_offset=live.slots.offset,
         now=now,
+        speed=speed,
         behind=live.behind or live.trouble,
         next_gate=Gate(at=gate.at, first_slot=gate.slots.start, slots=gate.slots.count) if gate else None,
     )

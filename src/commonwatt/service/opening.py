@@ -1,0 +1,178 @@
+"""A living exchange from its folder: founded on its chain the first time, found again whenever it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from commonwatt.community.model import Community
+from commonwatt.errors import ConfigError, Finding
+from commonwatt.exchange import rows
+from commonwatt.exchange.enrolled import Enrolled
+from commonwatt.exchange.exchange import Exchange
+from commonwatt.exchange.folder import open_store
+from commonwatt.exchange.founding import NO_METER, Party, begins, claim_living, enter, open_ledger
+from commonwatt.exchange.live import Live
+from commonwatt.exchange.rules import Rules
+from commonwatt.exchange.store import Store
+from commonwatt.exchange.window import around
+from commonwatt.ledger.keyfile import read_key
+from commonwatt.proof import Domain, Key
+from commonwatt.records import Mandate, Signed
+from commonwatt.simulation.keys import mandates, simulated_keys
+from commonwatt.simulation.simulation import parties
+
+OWN: Final = "own"
+"""What the store calls a chain that the service runs itself."""
+KEY_FILE: Final = "operator.key"
+_LONG: Final = 3650 * 86_400
+"""How long simulated members' mandates hold [s]."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A day that is played by homes of a simulation, whose keys the exchange's are.
+
+    start : first local day; speed : market seconds in a second
+    days : how many; None = as long as there are prices
+    waits : time stands until all homes have said what they have to
+    """
+
+    start: date
+    speed: float
+    days: int | None = None
+    waits: bool = False
+
+
+@dataclass(frozen=True)
+class Founders:
+    """Who founds a community.
+
+    quorum : keys of as many operators as must sign; operators : addresses of all; parties : by member index
+    mandates : what members sign for the domain of the community's contract, and until when nothing of it is asked
+    """
+
+    quorum: tuple[Key, ...]
+    operators: tuple[bytes, ...]
+    parties: tuple[Party, ...]
+    mandates: Callable[[Domain, Rules], Sequence[Signed[Mandate]]] = lambda _domain, _rules: ()
+
+    @classmethod
+    def simulated(cls, community: Community) -> Founders:
+        """All that a simulation knows."""
+        keys = simulated_keys(community)
+
+        def signed(domain: Domain, rules: Rules) -> Sequence[Signed[Mandate]]:
+            return mandates(community, keys, rules.limits, domain, rules.events[0].at, rules.period.end + _LONG)
+
+        operators = tuple(key.address for key in keys.operators)
+        return cls(keys.operators[: community.ledger.threshold], operators, tuple(parties(keys)), signed)
+
+    @classmethod
+    def named(cls, community: Community, files: Sequence[Path], out: Path) -> Founders:
+        """The operators whose key files are given, and the members that the file names with their wallets.
+
+        Raises ConfigError for those without one, LedgerError for a key file that cannot be used.
+        """
+        names, ledger = community.ledger.operators, community.ledger
+        keys = tuple(read_key(path) for path in (files or [out / KEY_FILE]))
+        if len(keys) != len(names):
+            message = f"are {len(names)}, and {len(keys)} key files are given; name one of each with --key"
+            raise ConfigError("The request", [Finding("ledger.operators", message)])
+        findings = [
+            Finding(member.path, "needs its wallet, an address; members without one join later")
+            for member in community.members
+            if member.wallet is None
+        ]
+        if findings:
+            raise ConfigError("The community's file", findings)
+        found = tuple(Party(member.wallet or b"", member.meter or NO_METER) for member in community.members)
+        return cls(keys[: ledger.threshold], tuple(key.address for key in keys), found)
+
+
+def first_day(store: Store, community: Community, now: int, asked: date | None) -> date:
+    """The exchange's first local day: as the store has it, else as asked for, else tomorrow."""
+    held = store.values().get("start")
+    if held:
+        return date.fromisoformat(held)
+    return asked or datetime.fromtimestamp(now, ZoneInfo(community.timezone)).date() + timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is known before the chain runs.
+
+    store : of the exchange; begin : of the chain [unix s]; rules : of its first days; at : of a time [unix s]
+    """
+
+    store: Store
+    begin: int
+    rules: Rules
+    at: Callable[[int], Rules]
+
+
+def plan(community: Community, folder: Path, out: Path, now: int, asked: date | None, demo: Demo | None) -> Plan:
+    """Open the store, and read what is needed of the first days.
+
+    folder : of the community's file; out : of the exchange; now [unix s]
+    asked : the first local day, where the store does not have it yet; None = tomorrow
+    """
+    _refuse(community, demo)
+    store = open_store(out, fresh=False)
+    try:
+        start = first_day(store, community, now, asked)
+        if demo and demo.days is not None:
+            fixed = Rules.of(community, folder, start, demo.days)
+            return Plan(store, begins(fixed), fixed, lambda _: fixed)
+
+        def at(now: int) -> Rules:
+            return around(community, folder, store, now, start)
+
+        first = Rules.of(community, folder, start, 1)
+        genesis = begins(first) if demo else min(now, begins(first))
+        begin = int(store.values().get("genesis", genesis))
+        return Plan(store, begin, at(max(now, begin) if not demo else max(begin, rows.last_time(store))), at)
+    except BaseException:
+        store.close()
+        raise
+
+
+def _refuse(community: Community, demo: Demo | None) -> None:
+    """What a living exchange cannot do."""
+    findings = list[Finding]()
+    if community.ledger.kind == "none" or community.ledger.collateral == "none":
+        findings.append(Finding("ledger", "must be a chain with deposits, which a living exchange settles on"))
+    if demo and community.ledger.kind not in ("embedded", "none"):
+        findings.append(Finding("ledger.kind", 'must be "embedded" for a demo, whose chain has the demo\'s time'))
+    if community.ledger.generator_meters:
+        findings.append(Finding("ledger.generator_meters", "is for simulations alone"))
+    if findings:
+        raise ConfigError("The community's file", findings)
+
+
+def open_live(plan: Plan, founders: Founders, out: Path, url: str, token: str, *, demo: bool) -> Live:
+    """The exchange on a chain that answers at `url`.
+
+    token : opens the operator's door of a demo's chain, whose time is set
+    """
+    rules, store = plan.rules, plan.store
+    community = rules.community
+    ledger = OWN if community.ledger.kind == "embedded" else url
+    claim_living(store, rules, ledger, out, plan.begin)
+    founded = open_ledger(
+        store, rules, url, out, founders.quorum, founders.operators, founders.parties, live=not demo, token=token
+    )
+    client = founded.client
+    roster = Enrolled(store, client, community)
+    if "settlement" not in store.values():
+        for member, party in zip(community.members, founders.parties, strict=True) if not demo else ():
+            roster.name(party.account, member.id, member.bus or "")
+        enter(store, founded, founders.mandates(client.domain, rules))
+    roster = Enrolled(store, client, community)
+    roster.follow()
+    exchange = Exchange(rules, store, client, founders.quorum, roster)
+    return Live(exchange, roster, plan.at, community.live.readings_wait)

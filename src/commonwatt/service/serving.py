@@ -1,0 +1,271 @@
+"""`commonwatt serve`: one exchange with its chain, its broker and its doors, as long as it is wanted.
+
+The chain and the broker are processes of their own, started and watched from here. One thread has the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from commonwatt.community.living import OFF, endpoint
+from commonwatt.errors import BrokerError, ConfigError
+from commonwatt.exchange.folder import write_private
+from commonwatt.exchange.loading import Loaded
+from commonwatt.ledger.network.server import listening
+from commonwatt.ledger.network.solo_process import operator_token, operator_url
+from commonwatt.proof import checksum_address
+from commonwatt.service.access import Access
+from commonwatt.service.api.app import application
+from commonwatt.service.broker import Broker, Listener
+from commonwatt.service.children import Child, Program, chain, free_port
+from commonwatt.service.clock import DemoClock
+from commonwatt.service.mqtt import Gateway
+from commonwatt.service.opening import Demo, Founders, Plan, open_live, plan
+from commonwatt.service.running import Running
+
+PORTS_FILE: Final = "ports.json"
+CHAIN: Final = "chain"
+_LOGGER: Final = logging.getLogger(__name__)
+_ROSTER_SECONDS: Final = 2.0
+"""Between two looks at whether a meter has joined or left [s]."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is served.
+
+    file : of the community; loaded : what it says; out : folder of the exchange
+    host, port : where it answers; port 0 lets the system choose
+    keys : files of the operators' keys, by operator; of a demo none
+    start : the first local day that is traded; None = tomorrow, or as the folder has it
+    """
+
+    file: Path
+    loaded: Loaded
+    out: Path
+    host: str
+    port: int
+    keys: tuple[Path, ...] = ()
+    start: date | None = None
+    demo: Demo | None = None
+
+
+async def serve(setting: Setting, log: Callable[[str], None], started: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT. started : told the URL once it answers.
+
+    Raises CommonwattError for what somebody has to do something about before it can be served.
+    """
+    with _answering(setting) as listener, _planned(setting) as planned:
+        async with AsyncExitStack() as stack:
+            running = await stack.enter_async_context(_running(setting, planned, log))
+            await stack.enter_async_context(_meters(setting, running, log))
+            server = _Server(application(running), setting)
+            stack.enter_context(_signals(server))
+            await stack.enter_async_context(_kept_up([running.keep_time()], server.stop))
+            started(_url(setting, listener))
+            await server.serve(sockets=[listener])
+
+
+@contextmanager
+def _answering(setting: Setting) -> Iterator[socket.socket]:
+    """Where it answers; whoever asks before it is ready waits."""
+    with contextlib.closing(listening(setting.host, setting.port)) as listener:
+        yield listener
+
+
+def _url(setting: Setting, listener: socket.socket) -> str:
+    scheme = "https" if setting.loaded.live.certificate else "http"
+    host = f"[{setting.host}]" if ":" in setting.host else setting.host
+    return f"{scheme}://{host}:{listener.getsockname()[1]}"
+
+
+@contextmanager
+def _planned(setting: Setting) -> Iterator[Plan]:
+    planned = plan(setting.loaded, setting.file.parent, setting.out, int(time.time()), setting.start, setting.demo)
+    with contextlib.closing(planned.store):
+        yield planned
+
+
+@asynccontextmanager
+async def _running(setting: Setting, planned: Plan, log: Callable[[str], None]) -> AsyncIterator[Running]:
+    """The exchange at work, on its chain."""
+    community, demo = setting.loaded, setting.demo
+    founders = Founders.simulated(community) if demo else Founders.named(community, setting.keys, setting.out)
+    async with AsyncExitStack() as stack:
+        url, token = community.ledger.kind, ""
+        if url == "embedded":
+            port = _port(setting.out, CHAIN)
+            operator = checksum_address(founders.quorum[0].address)
+            options = ["--community", str(setting.file), "--operator", operator, "--begin", str(planned.begin)]
+            options += ["--settable"] if demo else []
+            child = Child(chain(setting.out / CHAIN, port, options), log)
+            await stack.enter_async_context(_kept_up([child.run()]))
+            await child.ready()
+            url = operator_url(port) if demo else f"http://127.0.0.1:{port}"
+            token = operator_token(setting.out / CHAIN) if demo else ""
+        live = await asyncio.to_thread(open_live, planned, founders, setting.out, url, token, demo=demo is not None)
+        stack.callback(live.exchange.client.node.close)  # type: ignore[attr-defined]
+        if demo:
+            begin = max(planned.begin, live.exchange.now, live.exchange.client.node.head.timestamp)
+            clock = DemoClock(begin, demo.speed)
+            if demo.waits:
+                clock.hold(begin)
+            running = Running(live, clock, demo.speed, clock if demo.waits else None)
+        else:
+            running = Running(live, time.time)
+        stack.callback(running.close)
+        yield running
+
+
+@asynccontextmanager
+async def _meters(setting: Setting, running: Running, log: Callable[[str], None]) -> AsyncIterator[None]:
+    """The broker, which lets in the meters in service, and what listens to it; without one, meters speak HTTP."""
+    broker, authority = _broker(setting, log)
+    if broker is None:
+        yield
+        return
+    await asyncio.to_thread(broker.end_stray)
+    await asyncio.to_thread(broker.prepare, await running.ask(_in_service, running))
+    connection, access = broker.connection(authority=authority), Access(broker.control(authority), broker.passwords)
+    connection.require_packages()
+    child = Child(Program("broker", broker.command(), _connects(connection.host, connection.port)), log)
+    async with _kept_up([child.run()]):
+        await child.ready()
+        async with _kept_up([_let_in(access, running), Gateway(connection, running.take, running.now).run()]):
+            yield
+
+
+def _broker(setting: Setting, log: Callable[[str], None]) -> tuple[Broker | None, Path | None]:
+    """The exchange's own broker, and the file of who certified it."""
+    live, folder = setting.loaded.live, setting.file.parent
+    if live.broker == OFF:
+        return None, None
+    host, port = ("127.0.0.1", _port(setting.out, "broker")) if setting.demo else endpoint(live.broker)
+    certificate, key = (folder / name if name else None for name in (live.certificate, live.key))
+    try:
+        return Broker(setting.out / "broker", Listener(host, port, certificate, key)), certificate
+    except ConfigError as error:
+        if not setting.demo:
+            raise
+        log(f"Meters can speak HTTP alone. {error}")
+        return None, None
+
+
+def _in_service(running: Running) -> list[bytes]:
+    return running.live.roster.in_service(running.now())
+
+
+async def _let_in(access: Access, running: Running) -> None:
+    """Whoever has a meter in service comes to the broker, and nobody else."""
+    known: list[bytes] | None = None
+    while True:
+        meters = await running.ask(_in_service, running)
+        if meters != known:
+            try:
+                await access.reconcile(meters)
+                known = meters
+            except BrokerError as error:
+                _LOGGER.warning("%s", error)
+        await asyncio.sleep(_ROSTER_SECONDS)
+
+
+def _connects(host: str, port: int) -> Callable[[], Awaitable[bool]]:
+    async def ask() -> bool:
+        try:
+            _, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            return False
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        return True
+
+    return ask
+
+
+def _port(out: Path, name: str) -> int:
+    """A port of this machine that a process of the exchange has whenever it is started."""
+    file = out / PORTS_FILE
+    try:
+        known = json.loads(file.read_text("utf-8"))
+        known = known if isinstance(known, dict) else {}
+    except (FileNotFoundError, ValueError):
+        known = {}
+    if not isinstance(known.get(name), int):
+        known[name] = free_port()
+        write_private(file, json.dumps(known) + "\n")
+    return int(known[name])
+
+
+@asynccontextmanager
+async def _kept_up(
+    works: Sequence[Coroutine[Any, Any, None]], failed: Callable[[], None] = lambda: None
+) -> AsyncIterator[None]:
+    """Work that goes on meanwhile, and ends with this.
+
+    failed : told when some of it ends by itself, which it never should
+    """
+    tasks = [asyncio.create_task(work) for work in works]
+    for task in tasks:
+        task.add_done_callback(lambda _: failed())
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    for each in ended:
+        if isinstance(each, Exception):
+            raise each
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to who runs it."""
+
+    def __init__(self, app: FastAPI, setting: Setting) -> None:
+        live, folder = setting.loaded.live, setting.file.parent
+        files: dict[str, Any] = {}
+        if live.certificate and live.key:
+            files = {"ssl_certfile": folder / live.certificate, "ssl_keyfile": folder / live.key}
+        super().__init__(
+            uvicorn.Config(
+                app, log_level="error", access_log=False, lifespan="off", server_header=False,
+                timeout_graceful_shutdown=3, **files,
+            )
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        """End in order."""
+        self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """None."""
+        yield
+
+
+@contextmanager
+def _signals(server: _Server) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, server.stop)
+    try:
+        yield
+    finally:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(each)
