@@ -32,7 +32,6 @@ ACCESS: Final = "dynamic-security.json"
 SECRET: Final = "broker.secret"  # noqa: S105
 _SESSIONS: Final = "mosquitto.db"
 _LOG: Final = "mosquitto.log"
-_PID: Final = "mosquitto.pid"
 _USER: Final = "mosquitto"
 _PROGRAMS: Final = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
 _PLUGIN: Final = "mosquitto_dynamic_security.so"
@@ -142,10 +141,15 @@ class Broker:
         """Of all who come to it."""
         return Passwords.kept(self._secret)
 
+    @property
+    def pid_file(self) -> Path:
+        """Where whoever starts it by its `command` writes its number."""
+        return self.folder.with_suffix(".pid")
+
     def end_stray(self) -> None:
         """End one of this folder that was left alone when whoever had started it was killed."""
         try:
-            pid = int((self.folder / _PID).read_text("ascii"))
+            pid = int(self.pid_file.read_text("ascii"))
             told = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except (OSError, ValueError):
             return
@@ -248,7 +252,6 @@ class Broker:
         # A demand is not held back to be sent with more.
         told += ["set_tcp_nodelay true"]
         told += ["persistence true", f"persistence_location {self.folder}/"]
-        told += [f"pid_file {self.folder / _PID}"]
         told += ["log_dest stderr", "log_type error", "log_type warning", "sys_interval 0"]
         return "\n".join(told) + f"\n{_LIMITS}"
 

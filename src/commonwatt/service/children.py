@@ -39,12 +39,14 @@ class Program:
     name : what it is called in the log and in answers
     command : the program and its arguments
     answers : asks whether it does its work; raises no error for one that does not
+    pid_file : where its number is written; None = nowhere
     """
 
     name: str
     command: Sequence[str]
     answers: Callable[[], Awaitable[bool]]
     patience: Patience = field(default_factory=Patience)
+    pid_file: Path | None = None
 
 
 class Child:
@@ -109,6 +111,8 @@ class Child:
             self._health.started(self._clock())
             return self._health.ended(self._clock(), os.EX_UNAVAILABLE)
         self._process = process
+        if self.program.pid_file:
+            self.program.pid_file.write_text(f"{process.pid}\n", "ascii")
         self._health.started(self._clock())
         tasks = [asyncio.create_task(self._hear(process)), asyncio.create_task(self._ask(process))]
         try:
@@ -189,7 +193,8 @@ def chain(folder: Path, port: int, options: Sequence[str] = (), patience: Patien
     options : further ones of that command
     """
     command = [sys.executable, "-m", "commonwatt.cli", "chain", "run", str(folder), "--port", str(port), "--attached"]
-    return Program("chain", [*command, *options], healthy(f"http://127.0.0.1:{port}/healthz"), patience or Patience())
+    answers, pid_file = healthy(f"http://127.0.0.1:{port}/healthz"), folder.with_suffix(".pid")
+    return Program("chain", [*command, *options], answers, patience or Patience(), pid_file)
 
 
 def healthy(url: str) -> Callable[[], Awaitable[bool]]:

@@ -143,7 +143,8 @@ async def _meters(setting: Setting, running: Running, log: Callable[[str], None]
     await asyncio.to_thread(broker.prepare, await running.ask(_in_service, running))
     connection, access = broker.connection(authority=authority), Access(broker.control(authority), broker.passwords)
     connection.require_packages()
-    child = Child(Program("broker", broker.command(), _connects(connection.host, connection.port)), log)
+    answers = _connects(connection.host, connection.port)
+    child = Child(Program("broker", broker.command(), answers, pid_file=broker.pid_file), log)
     async with _kept_up([child.run()]):
         await child.ready()
         async with _kept_up([_let_in(access, running), Gateway(connection, running.take, running.now).run()]):
