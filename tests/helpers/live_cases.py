@@ -73,7 +73,7 @@ class Village:
     def _deliver(self, now: int, delay: Callable[[int, int], int]) -> None:
         """What happened behind the meters of the slots that are over, and is on its way now."""
         seconds = self.exchange.rules.period.seconds
-        last = self.homes._last.slot if self.homes._last else -1
+        last = self.homes.delivered or -1
         for slot, committed in sorted(self.exchange.committed.items()):
             if last < slot <= now - seconds:
                 flows = self.homes.deliver(told(committed))

@@ -11,15 +11,17 @@ import json
 import logging
 from typing import Any, Final
 
-from commonwatt.errors import BrokerError, CommonwattError
+from commonwatt.errors import BrokerError, CommonwattError, RecordError
 from commonwatt.exchange.live import Live
+from commonwatt.exchange.states import Missed
 from commonwatt.exchange.told import MeterPlan
 from commonwatt.service.mqtt import Gateway
 from commonwatt.service.running import Running
 from commonwatt.service.topics import PLAN
+from commonwatt.units import MAX_ORDER_WH
 
 _LOGGER: Final = logging.getLogger(__name__)
-_PAUSE: Final = 0.25
+_PAUSE: Final = 0.1
 """Between two looks whether a gate has closed [s]."""
 
 
@@ -32,6 +34,20 @@ def plan_json(plan: MeterPlan, seconds: int) -> dict[str, Any]:
         "sold": list(plan.sold),
         "cap": list(plan.cap),
     }
+
+
+def plan_told(given: Any, seconds: int) -> MeterPlan:
+    """The plan that `plan_json` made this of. Raises RecordError."""
+    if not isinstance(given, dict) or sorted(given) != ["bought", "cap", "first", "seconds", "sold"]:
+        raise RecordError("A plan has first, seconds, bought, sold and cap.")
+    columns = [given[name] for name in ("bought", "sold", "cap")]
+    if not all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
+        raise RecordError("A plan has three lists of the same length, bought, sold and cap.")
+    if given["seconds"] != seconds or type(given["first"]) is not int:
+        raise RecordError(f"A plan is told from a slot's start on, for slots of {seconds} s.")
+    if not all(type(value) is int and 0 <= value <= MAX_ORDER_WH for column in columns for value in column):
+        raise RecordError(f"A plan has whole numbers from 0 to {MAX_ORDER_WH}.")
+    return MeterPlan(given["first"], *map(tuple, columns))
 
 
 class Plans:
@@ -63,7 +79,9 @@ class Plans:
         await self._gateway.tell_all(messages, PLAN, retain=True)
 
 
-def _closed(live: Live) -> tuple[int, tuple[bytes, ...]]:
-    """The last slot [start, unix s] whose gate has closed, -1 where none is open, and whose meters count in it."""
-    last = max(live.exchange.committed, default=-1)
-    return last, live.exchange.meters_of(last)
+def _closed(live: Live) -> tuple[object, ...]:
+    """What changes when something else has to be told: the last slot whose gate has closed, whose meters count in it,
+    and how many slots were missed."""
+    committed = live.exchange.committed
+    last = max(committed, default=-1)
+    return last, live.exchange.meters_of(last), sum(isinstance(each, Missed) for each in committed.values())

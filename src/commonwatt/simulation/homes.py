@@ -229,6 +229,11 @@ class Homes:
         columns = {name: np.array([getattr(row, name) for row in rows], dtype=np.int64) for name in FLOWS}
         return self.reported(slot, through(columns), homes)
 
+    @property
+    def delivered(self) -> int | None:
+        """The last slot [start, unix s] that ended; None before the first."""
+        return self._last.slot if self._last else None
+
     def reported(self, slot: int, net: IntArray, homes: frozenset[int]) -> Readings:
         """The readings of these homes."""
         return Readings(net, (), frozenset(range(len(net))) - homes, counted=self.counted(slot))
