@@ -187,5 +187,5 @@ def test_a_trade_without_both_orders_falls_away_and_the_battery_does_not_serve_i
     assert whole.trades.buyer.tolist() == [1, 3]
     assert cut.trades.buyer.tolist() == [1]
     assert cut.ahead == whole.ahead
-    served = [held(slot.trades, plan.grid[:, 0]) for slot in (whole, cut)]
+    served = [held(slot.trades.position(HOMES), plan.grid[:, 0]) for slot in (whole, cut)]
     assert (served[0] - served[1]).tolist() == [-900, 0, 0, 900]

@@ -21,6 +21,7 @@ from commonwatt.exchange import tables
 from commonwatt.exchange.events import GateClosure, SlotEnd
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.states import Readings, Wishes
+from commonwatt.exchange.told import all_told, told
 from commonwatt.proof import hash_struct, sign_basket, verify
 from commonwatt.records import Order, Reading, Receipt, Signed
 from commonwatt.records.schema import from_json, to_bytes
@@ -59,7 +60,7 @@ class Service:
         return result
 
     async def _gate(self, event: GateClosure) -> None:
-        wishes = self.homes.declare(event, self.exchange.committed)
+        wishes = self.homes.declare(event, all_told(self.exchange.committed))
         self._post([json.dumps(order_json(order)) for slot in wishes.signed for order in slot], shuffled=self.at_once)
         orders = [order_of(json.loads(await self.inbox.get())) for slot in wishes.signed for _ in slot]
         signed = tuple(
@@ -69,8 +70,8 @@ class Service:
             for order in orders:
                 self._accept(order, event.at - 1)
             signed = tuple(() for _ in signed)
-        told = Wishes((), signed, wishes.planned, ())
-        self.exchange.close_gate(event, told, partial(self.homes.keep_plans, event))
+        brought = Wishes((), signed, wishes.planned, ())
+        self.exchange.close_gate(event, brought, partial(self.homes.keep_plans, event))
 
     def _accept(self, order: Signed[Order], at: int) -> None:
         try:
@@ -84,14 +85,14 @@ class Service:
 
     async def _slot(self, event: SlotEnd) -> None:
         slot = event.slot
-        flows = self.homes.deliver(self.exchange.committed[slot])
+        flows = self.homes.deliver(told(self.exchange.committed[slot]))
         counted = self.homes.read(slot, flows["net"]).signed
         came = [reading for reading in counted if reading]
         self._post([json.dumps(signed_json(reading)) for reading in came])
         readings = [received(await self.inbox.get()) for _ in came]
         by_meter = {reading.record.meter: reading for reading in readings}
-        told = Readings(flows["net"] * 0, tuple(by_meter[meter] for meter in self.exchange.meters_of(slot)))
-        self.exchange.end_slot(event, told, partial(self.homes.keep_flows, slot, flows))
+        brought = Readings(flows["net"] * 0, tuple(by_meter[meter] for meter in self.exchange.meters_of(slot)))
+        self.exchange.end_slot(event, brought, partial(self.homes.keep_flows, slot, flows))
 
     def _post(self, messages: list[str], *, shuffled: bool = True) -> None:
         if shuffled:

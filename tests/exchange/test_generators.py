@@ -15,6 +15,7 @@ from commonwatt.errors import Reverted, SignatureError
 from commonwatt.exchange import tables
 from commonwatt.exchange.states import Readings
 from commonwatt.exchange.steps import witnessed
+from commonwatt.exchange.told import told
 from commonwatt.ledger.client.abi import COMMUNITY as CONTRACT
 from commonwatt.meter import SimulatedMeter
 from commonwatt.proof import Domain, Key, recover
@@ -162,7 +163,7 @@ def test_a_home_is_not_settled_by_its_generator_s_meter(tmp_path: Path) -> None:
         homes, event = homes_of(run), run.exchange.next
     assert event
     slot = event.at - 3600
-    net = homes.deliver(run.exchange.committed[slot])["net"]
+    net = homes.deliver(told(run.exchange.committed[slot]))["net"]
     honest = homes.read(slot, net)
     swapped = (homes.generators[SUN].read(slot, 0, int(-net[SUN]), 1), *honest.signed[1:])
     with pytest.raises(SignatureError):

@@ -20,6 +20,7 @@ from commonwatt.exchange import tables
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.events import GateClosure
 from commonwatt.exchange.states import Missed
+from commonwatt.exchange.told import all_told
 from commonwatt.member.challenge import challenge
 from commonwatt.member.trust import Pins
 from commonwatt.member.verify_slot import check_slot
@@ -42,7 +43,7 @@ def close_late(simulation: Simulation, missed: int) -> None:
     assert isinstance(event, GateClosure)
     late = replace(event, at=int(event.slots.starts[missed - 1]) - 30)
     homes = homes_of(simulation)
-    wishes = homes.declare(late, simulation.exchange.committed)
+    wishes = homes.declare(late, all_told(simulation.exchange.committed))
     simulation.exchange.close_gate(late, wishes, partial(homes.keep_plans, late))
 
 

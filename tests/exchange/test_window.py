@@ -17,6 +17,7 @@ from commonwatt.exchange.events import GateClosure, SlotEnd
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.live import Live
 from commonwatt.exchange.store import Store
+from commonwatt.exchange.told import all_told, told
 from commonwatt.exchange.window import around
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.simulation import Simulation
@@ -66,14 +67,14 @@ def test_days_go_by_with_windows_as_in_one_period(tmp_path: Path) -> None:
     while (last := rows.last_ended(founded.store)) + seconds < end:
         gate = exchange.next_gate
         if gate and gate != declared and gate.at - seconds <= now and gate.slots.start < end:
-            wishes = homes.declare(gate, exchange.committed)
+            wishes = homes.declare(gate, all_told(exchange.committed))
             live.orders([order for slot in wishes.signed for order in slot], now)
             for member, nets in enumerate(wishes.planned.tolist()):
                 live.plan(member, dict(zip(gate.ahead.starts.tolist(), nets, strict=True)))
             declared = gate
         for slot, committed in sorted(exchange.committed.items()):
             if last < slot <= now - seconds and slot < end:
-                net = homes.deliver(committed)["net"]
+                net = homes.deliver(told(committed))["net"]
                 live.readings([each for each in homes.read(slot, net).signed if each], now)
         done = live.advance(now)
         assert all(isinstance(event, GateClosure | SlotEnd) for event in done)

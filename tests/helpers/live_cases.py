@@ -12,6 +12,7 @@ from commonwatt.exchange.enrolled import Enrolled
 from commonwatt.exchange.events import Correction, Event, GateClosure
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.live import Live
+from commonwatt.exchange.told import all_told, told
 from commonwatt.meter.protocol import DUPLICATE, STORED
 from commonwatt.records import Reading, Signed
 
@@ -60,7 +61,7 @@ class Village:
             self._deliver(now, delay)
 
     def _declare(self, gate: GateClosure, now: int) -> None:
-        wishes = self.homes.declare(gate, self.exchange.committed)
+        wishes = self.homes.declare(gate, all_told(self.exchange.committed))
         orders = [order for slot in wishes.signed for order in slot]
         self.chance.shuffle(orders)
         assert all(isinstance(each, tuple) for each in self.live.orders(orders, now))
@@ -72,10 +73,10 @@ class Village:
     def _deliver(self, now: int, delay: Callable[[int, int], int]) -> None:
         """What happened behind the meters of the slots that are over, and is on its way now."""
         seconds = self.exchange.rules.period.seconds
-        last = self.homes._last.slot if self.homes._last else -1
+        last = self.homes.delivered or -1
         for slot, committed in sorted(self.exchange.committed.items()):
             if last < slot <= now - seconds:
-                flows = self.homes.deliver(committed)
+                flows = self.homes.deliver(told(committed))
                 for home, signed in enumerate(self.homes.reported(slot, flows["net"], frozenset(range(5))).signed):
                     assert signed
                     at = slot + seconds + delay(slot, home)

@@ -27,7 +27,7 @@ from commonwatt.market.interface import Limits, Parameters
 from commonwatt.market.proving import uncleared
 from commonwatt.market.schedule.input import Dispatch
 from commonwatt.market.stage import ActiveStage
-from commonwatt.records import BUY, SELL, Clearing, Trades
+from commonwatt.records import BUY, SELL, Clearing
 from commonwatt.units import MICRO, WH_PER_KWH, FloatArray, IntArray
 
 
@@ -165,14 +165,15 @@ def agree(
     return Plan(orders, net, clearings, grid if firm else np.maximum(np.minimum(into_batteries, grid), 0))
 
 
-def held(trades: Trades, beyond: IntArray) -> IntArray:
+def held(traded: IntArray, beyond: IntArray) -> IntArray:
     """What each home's battery holds its meter at after `agree`, as far as it can, shape (homes,) [Wh].
 
-    trades : of one slot, that orders and wires carry; beyond : the plan's `grid`, shape (homes,) [Wh]
+    traded : bought less sold in one slot, as far as orders and wires carry it; beyond : the plan's `grid`; each shape
+        (homes,) [Wh]
     That is what the home agreed with its neighbours, plus what the plan takes from the utility. So a battery helps to
     keep what was agreed when the day turns out otherwise, and never deals with the utility beyond the plan.
     """
-    return trades.position(len(beyond)) + beyond
+    return traded + beyond
 
 
 def neighbourhood(outlook: Outlook) -> Neighbourhood:

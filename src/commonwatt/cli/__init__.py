@@ -16,6 +16,7 @@ from commonwatt.cli.data import fill
 from commonwatt.cli.dealing import buy, fetch, offer
 from commonwatt.cli.live import serve
 from commonwatt.cli.member import challenge, deposit, verify, withdraw
+from commonwatt.cli.meter import app as meter_app
 from commonwatt.cli.options import JsonPath, Whole, named_values, progress, seldom_collected, write_json
 from commonwatt.cli.rights import accept_meter, access, grant, propose, resign, vote
 from commonwatt.cli.settle import settle
@@ -39,6 +40,7 @@ app.command(study_app)
 app.command(bench_app)
 app.command(chain_app)
 app.command(community_app)
+app.command(meter_app)
 for own in (
     *(show, verify, card, forget, key),
     *(challenge, deposit, withdraw, grant, access, propose, vote, resign, offer, buy, fetch),

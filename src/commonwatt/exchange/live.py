@@ -21,9 +21,11 @@ from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.founding import NO_METER
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.states import Readings, Wishes
-from commonwatt.meter.protocol import STORED, Judgement, Known, SlotRules, judge
-from commonwatt.proof import hash_struct
+from commonwatt.exchange.told import MeterPlan, by_meter, plan_of, told
+from commonwatt.meter.protocol import STORED, InService, Judgement, Known, SlotRules, judge
+from commonwatt.proof import checksum_address, hash_struct
 from commonwatt.records import BUY, Order, Reading, Receipt, Signed
+from commonwatt.records.schema import MAX_SIGNED
 from commonwatt.units import MAX_ORDER_WH, IntArray
 
 _DAY: Final = 86_400
@@ -75,6 +77,13 @@ class Live:
         with self.store.transaction() as connection:
             writing.write_planned(connection, member, nets)
 
+    def outlook(self, meter: bytes, nets: Mapping[int, int]) -> None:
+        """As `plan`, of the member whose meter [address] it is. Raises RecordError also where it counts for none."""
+        member, service = self._in_service(meter)
+        if any(slot < service.since or (service.until and slot >= service.until) for slot in nets):
+            raise RecordError(f"The meter {checksum_address(meter)} does not count for all of these slots.")
+        self.plan(member, nets)
+
     def readings(self, signed: Sequence[Signed[Reading]], now: int) -> list[Judgement]:
         """Readings that arrive at `now` [unix s], in any order: what becomes of each.
 
@@ -118,6 +127,28 @@ class Live:
                 found.setdefault(member, []).append(Known(sequence, hash_))
             self._came[slot] = found
         return self._came[slot]
+
+    # What homes are told
+
+    def plans(self) -> dict[bytes, MeterPlan]:
+        """What each meter's home [address] is told of the slots between their gate and their end."""
+        committed = sorted(self.exchange.committed.items())
+        return by_meter((told(each), self.exchange.meters_of(slot)) for slot, each in committed)
+
+    def plan_since(self, meter: bytes, since: int | None = None) -> MeterPlan:
+        """What a meter's home [address] is told of at most 200 slots from `since` [unix s] on, ended or not; else of
+        those that have not ended.
+
+        Raises RecordError when there is no such meter.
+        """
+        member, service = self._in_service(meter)
+        first = max(self._ended_before if since is None else since, service.since)
+        return plan_of(rows.read_told(self.store, member, first, service.until or MAX_SIGNED, _MOST_SLOTS), first)
+
+    def _in_service(self, meter: bytes) -> tuple[int, InService]:
+        if (found := self.roster.service(meter)) is None:
+            raise RecordError(f"The meter {checksum_address(meter)} is not enrolled here.")
+        return found
 
     # As time goes on
 

@@ -234,6 +234,27 @@ def read_planned(store: Store, slots: Slots, members: int) -> tuple[IntArray, In
     return found["net"], found["said"]
 
 
+def read_told(store: Store, member: int, since: int, until: int, most: int) -> list[tuple[int, int, int, int]]:
+    """What a member was told of the first `most` slots from `since` on, before `until` [unix s], whose gate has closed:
+    (start, bought, sold, cap) [Wh], bought and sold ahead of delivery."""
+    caps, trades = tables.caps.c, tables.trades.c
+    within = select(tables.caps).where(caps.slot >= since, caps.slot < until).order_by(caps.slot).limit(most)
+    carried = {row.slot: np.frombuffer(row.feed_in, dtype=np.int64) for row in store.ask(within)}
+    if not carried:
+        return []
+    agreed = select(trades.slot, trades.buyer, trades.seller, trades.wh).where(
+        trades.slot.between(min(carried), max(carried)),
+        trades.revision == 0,
+        trades.stage.in_(stages_ahead(store)),
+        (trades.buyer == member) | (trades.seller == member),
+    )
+    bought, sold = dict.fromkeys(carried, 0), dict.fromkeys(carried, 0)
+    for slot, buyer, _, wh in store.ask(agreed):
+        (bought if buyer == member else sold)[slot] += wh
+    there = {slot: int(cap[member]) for slot, cap in carried.items() if member < len(cap)}
+    return [(slot, bought[slot], sold[slot], cap) for slot, cap in there.items()]
+
+
 def any_replaced(store: Store, slot: int) -> bool:
     """Whether an order of the slot does not count, as each that a later one replaced or cancelled."""
     return bool(store.columns(tables.orders, ["position"], slot=slot, counts=False))

@@ -99,10 +99,15 @@ class Gateway:
 
         Returns when the broker has it. Raises BrokerError, and whoever wants it told has to try again.
         """
+        await self.tell_all([(meter, payload)], word, retain=retain)
+
+    async def tell_all(self, messages: Messages, word: str, *, retain: bool = False) -> None:
+        """As `tell`, of many meters at once."""
         place, session = self._connection.place, self._session
         if session is None:
             raise BrokerError(place, f"The broker at {place} is away.")
-        session.publish(topic(meter, word), payload, qos=1, retain=retain)
+        for meter, payload in messages:
+            session.publish(topic(meter, word), payload, qos=1, retain=retain)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await session.unconfirmed.wait_empty()

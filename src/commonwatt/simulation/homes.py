@@ -21,9 +21,10 @@ from commonwatt.community.points import present
 from commonwatt.devices import Fleet, curtail, step
 from commonwatt.exchange.events import GateClosure
 from commonwatt.exchange.rules import Rules
-from commonwatt.exchange.states import Committed, Readings, Wishes
+from commonwatt.exchange.states import Readings, Wishes
 from commonwatt.exchange.store import Store, add, arrays, put
 from commonwatt.exchange.tables import table
+from commonwatt.exchange.told import Told
 from commonwatt.forecast.expectation import Forecast
 from commonwatt.market import Frame, Orders
 from commonwatt.market.schedule.input import Dispatch
@@ -94,10 +95,10 @@ class Homes:
 
     # At a gate
 
-    def declare(self, closure: GateClosure, committed: Mapping[int, Committed]) -> Wishes:
+    def declare(self, closure: GateClosure, told: Mapping[int, Told]) -> Wishes:
         """Steps 1 and 2 for the slots of a gate.
 
-        committed : what the exchange has announced of the slots before them
+        told : what the exchange has told of slots before them, by start
         """
         slots, community = closure.ahead, self.rules.community
         if not slots.count:
@@ -109,7 +110,7 @@ class Homes:
         there: NDArray[np.bool_] = np.any(present(community.members, slots, community.timezone), axis=1)
         self.ordering.begin(closure.at, {home: why for home, why in failed.items() if there[home]})
         idle = {*failed, *np.flatnonzero(~there).tolist()}
-        plan = self._plan(self.rules.frame_of(slots), expected, lead, committed, idle)
+        plan = self._plan(self.rules.frame_of(slots), expected, lead, told, idle)
         starts = slots.starts.tolist()
         if plan.agreed:
             self._beyond |= dict(zip(starts, plan.grid.T, strict=True))
@@ -119,9 +120,7 @@ class Homes:
         """The orders of the slots that begin at `starts`, signed by agents; none where nobody asks for signatures."""
         return tuple(() for _ in orders)
 
-    def _plan(
-        self, frame: Frame, expected: Forecast, lead: int, committed: Mapping[int, Committed], idle: Set[int]
-    ) -> Plan:
+    def _plan(self, frame: Frame, expected: Forecast, lead: int, told: Mapping[int, Told], idle: Set[int]) -> Plan:
         """What agents wish or agree for the slots of `frame`, the last ones of `expected`.
 
         idle : homes of whose day nothing is known, or that are no member on it: they order nothing, and nobody plans
@@ -129,7 +128,7 @@ class Homes:
         """
         rules, bounds = self.rules, self.rules.limits
         today, day = expected.parted(lead)
-        soc = self._charge(int(frame.starts[0]), today, committed)
+        soc = self._charge(int(frame.starts[0]), today, told)
         outlook = Outlook(
             day,
             self.fleet,
@@ -156,7 +155,7 @@ class Homes:
         quoted = self.ordering.quotes(frame, outlook, beside(rules.plants, plan.net), idle)
         return replace(plan, orders=ordered_by(plan.orders, quoted))
 
-    def _charge(self, slot: int, today: Forecast, committed: Mapping[int, Committed]) -> FloatArray:
+    def _charge(self, slot: int, today: Forecast, told: Mapping[int, Told]) -> FloatArray:
         """State of charge that agents expect at the beginning of a slot, shape (homes,) [Wh].
 
         today : what they expect of the slots before it that they know nothing of yet
@@ -166,7 +165,7 @@ class Homes:
         count = min(today.load.shape[1], self.rules.place(slot))
         first, expected = slot - count * period.seconds, today.parted(today.load.shape[1] - count)[1]
         before = range(first, slot, period.seconds)
-        known, soc = {each: self._target(committed[each]) for each in before if each in committed}, self.soc
+        known, soc = {each: self._target(told[each]) for each in before if each in told}, self.soc
         if last and last.slot >= first:
             soc, known[last.slot] = last.before, last.target
         none = np.zeros(self.rules.members, dtype=np.int64)
@@ -174,27 +173,26 @@ class Homes:
         held_at = np.array(targets, dtype=np.int64).reshape(count, self.rules.members).T
         return expected_charge(self.fleet, soc, expected, held_at)
 
-    def _target(self, committed: Committed) -> IntArray:
+    def _target(self, told: Told) -> IntArray:
         """What each home's battery holds its meter at as far as it can, shape (homes,) [Wh].
 
         At nothing, to serve its home alone, unless agents agreed over the whole horizon.
         """
-        beyond = self._beyond.get(committed.cleared.declared.slot)
+        beyond = self._beyond.get(told.slot)
         if beyond is None:
             return np.zeros(self.rules.members, dtype=np.int64)
-        return held(committed.cleared.trades, beyond)
+        return held(told.bought - told.sold, beyond)
 
     # In a slot
 
-    def deliver(self, committed: Committed) -> dict[str, IntArray]:
-        """Step 6, behind the meters. Returns as the function `deliver`."""
-        slot = committed.cleared.declared.slot
-        truth = self.world.place(slot)
+    def deliver(self, told: Told) -> dict[str, IntArray]:
+        """Step 6, behind the meters, in the slot that homes were told of. Returns as the function `deliver`."""
+        slot, truth = told.slot, self.world.place(told.slot)
         load, generation = self.world.load[:, truth], self.world.generation[:, truth]
         # What points count is read: nothing of it can be held back.
-        target, cap = self._target(committed), np.where(self.pointed, MAX_ORDER_WH, committed.cleared.feed_in_cap)
+        target, cap = self._target(told), np.where(self.pointed, MAX_ORDER_WH, told.cap)
         if self.rules.prices.feed_in[self.rules.place(slot)] < 0:
-            cap = np.where(self._curtails_in(committed), np.minimum(cap, _sold(committed)), cap)
+            cap = np.where(self._curtails_in(slot), np.minimum(cap, told.sold), cap)
         before = self.soc
         flows, self.soc = deliver(self.fleet, before, load, generation, target, cap)
         self._last = Last(slot, self.soc, before, target)
@@ -205,9 +203,9 @@ class Homes:
         """Which homes hold back what they have not sold where the utility's price is below zero, shape (homes,)."""
         return np.array([bool(member.pv and member.pv.curtail) for member in self.rules.community.members])
 
-    def _curtails_in(self, committed: Committed) -> NDArray[np.bool_]:
+    def _curtails_in(self, slot: int) -> NDArray[np.bool_]:
         """The same of a slot: whoever dispatches homes over the day holds back at each of them, as it has planned."""
-        ahead = self.rules.charter_at(committed.cleared.declared.slot).ahead
+        ahead = self.rules.charter_at(slot).ahead
         dispatched = bool(ahead) and ahead[0].mechanism.needs is Dispatch
         if not dispatched:
             return self.curtails
@@ -230,6 +228,11 @@ class Homes:
         rows = self.store.rows(flows, slot=slot)
         columns = {name: np.array([getattr(row, name) for row in rows], dtype=np.int64) for name in FLOWS}
         return self.reported(slot, through(columns), homes)
+
+    @property
+    def delivered(self) -> int | None:
+        """The last slot [start, unix s] that ended; None before the first."""
+        return self._last.slot if self._last else None
 
     def reported(self, slot: int, net: IntArray, homes: frozenset[int]) -> Readings:
         """The readings of these homes."""
@@ -312,13 +315,6 @@ class SigningHomes(Homes):
         """See `Homes`."""
         number = self.rules.place(slot) + 1
         return {member: meter.read(slot, 0, int(made[member]), number) for member, meter in self.generators.items()}
-
-
-def _sold(committed: Committed) -> IntArray:
-    """What each home sold to neighbours ahead of delivery, shape (homes,) [Wh]."""
-    trades, sold = committed.cleared.trades, np.zeros_like(committed.cleared.feed_in_cap)
-    np.add.at(sold, trades.seller, trades.wh)
-    return sold
 
 
 def deliver(

@@ -21,6 +21,7 @@ from commonwatt.exchange.roster import Present, Unchanging
 from commonwatt.exchange.rules import Rules, Then
 from commonwatt.exchange.stopwatch import Stopwatch
 from commonwatt.exchange.store import Store
+from commonwatt.exchange.told import all_told, told
 from commonwatt.forecast import Forecaster
 from commonwatt.proof import sign
 from commonwatt.simulation import ballots, world
@@ -152,12 +153,12 @@ class Simulation:
             return False
         if isinstance(event, GateClosure):
             with watch("forecast, plan, sign orders"):
-                wishes = homes.declare(event, exchange.committed)
+                wishes = homes.declare(event, all_told(exchange.committed))
             exchange.close_gate(event, wishes, partial(homes.keep_plans, event))
             return True
         slot = event.slot
         with watch("deliver"):
-            flows = homes.deliver(exchange.committed[slot])
+            flows = homes.deliver(told(exchange.committed[slot]))
         with watch("sign readings"):
             readings = homes.read(slot, flows["net"])
             made = homes.read_generators(slot, flows["generation"] - flows["curtailed"])

@@ -1,0 +1,89 @@
+"""The commands of meters. Every heavy import happens inside the command that needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from commonwatt.cli.options import JsonPath, Whole, local_day, write_json
+from commonwatt.cli.solo import LAST_PORT
+from commonwatt.errors import ConfigError, Finding
+from commonwatt.plain import plain
+
+app = App(name="meter", help="Meters of a living exchange.")
+
+
+@app.command
+def emulate(
+    file: Path,
+    url: str,
+    *,
+    start: str,
+    days: Whole = 1,
+    out: Annotated[Path, Parameter(name="--dir")],
+    secret: Path,
+    broker: str | None = None,
+    authority: Path | None = None,
+    json_path: JsonPath = None,
+) -> None:
+    """Play a community's homes for an exchange that serves it with a simulation's keys.
+
+    They plan and order one slot before each gate, and report each slot when it is over, as the homes of `simulate` do.
+    Killed, they go on where they were. The command ends when the period is over and all readings are acknowledged.
+
+    Example: commonwatt meter emulate examples/village.toml http://localhost:8080 --start 2026-06-15 --dir homes \
+--secret village/broker.secret
+
+    Parameters
+    ----------
+    file
+        The community file.
+    url
+        Where the exchange is served.
+    start
+        First local day.
+    days
+        Number of local days.
+    out
+        Folder of the homes' own file, which goes on with what it holds.
+    secret
+        File that the passwords of the broker's users follow from: broker.secret in the exchange's folder.
+    broker
+        HOST:PORT of the exchange's broker, to which each meter has a connection of its own; without, readings go over
+        HTTP.
+    authority
+        Certificate of the authority that certified exchange and broker; without, the broker is spoken to without TLS.
+    """
+    from commonwatt.service.emulating import Setting, emulate
+    from commonwatt.service.logins import Passwords
+
+    findings = []
+    if not url.startswith(("http://", "https://")):
+        findings.append(Finding("url", f"begins with http:// or https://, not '{url}'"))
+    if not 1 <= days <= 366:
+        findings.append(Finding("days", f"is from 1 to 366, not {days}"))
+    if not secret.is_file():
+        findings.append(Finding("secret", f"is a file, broker.secret in the exchange's folder, not '{secret}'"))
+    if findings:
+        raise ConfigError("The request", findings)
+    place = _place(broker) if broker is not None else None
+    first = local_day("start", start)
+    setting = Setting(file, url, first, days, out, Passwords.kept(secret), place, authority)
+    counts = emulate(setting, lambda line: print(plain(line), file=sys.stderr, flush=True))
+    if json_path:
+        write_json(counts, json_path)
+    if json_path != "-":
+        print(
+            f"The period is over: {counts['slots']} slots delivered, {counts['orders']} orders and "
+            f"{counts['readings']} readings answered."
+        )
+
+
+def _place(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) <= LAST_PORT:
+        raise ConfigError("The request", [Finding("broker", f"is HOST:PORT, not '{text}'")])
+    return host.removeprefix("[").removesuffix("]"), int(port)

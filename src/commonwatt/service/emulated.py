@@ -1,0 +1,206 @@
+"""Simulated homes as they live away from their exchange: what they still have to do and to say, kept in their own file.
+
+Neither clock nor socket is here. Slots are delivered and gates decided one after the other, in the order of time, so
+that it does not matter how late they are. What was decided is kept before any of it is said, so homes that were killed
+say the same again, and decide nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from pydantic_core import to_json
+from sqlalchemy import MetaData
+
+from commonwatt.accounts.orders import order_json
+from commonwatt.errors import StoreError
+from commonwatt.exchange.events import GateClosure, SlotEnd
+from commonwatt.exchange.states import Wishes
+from commonwatt.exchange.store import Store, add, drop, set_values
+from commonwatt.exchange.tables import table
+from commonwatt.exchange.told import MeterPlan, Told
+from commonwatt.meter.protocol import DeviceOutbox
+from commonwatt.records import Reading, Signed
+from commonwatt.simulation.homes import SigningHomes, decided
+from commonwatt.units import MAX_ORDER_WH, IntArray
+
+ORDERS: Final = -1
+"""In the place of a home's index: a list of orders of any homes."""
+_RUN: Final = "emulated"
+"""Value of the homes' file: of which community, period and contract they are."""
+
+# Tables beside those of `simulation.homes`: gates that were decided, by their first slot; what the exchange has not
+# answered; and which slots' readings it has not acknowledged.
+_metadata = MetaData()
+_decisions = table(_metadata, "decisions", ["slot"], [])
+_letters = table(_metadata, "letters", ["number"], ["home", "orders"], ["body"])
+_waiting = table(_metadata, "waiting", ["slot", "home"], [])
+
+
+def claim(store: Store, run: str) -> None:
+    """Say in the homes' file which run it belongs to. Raises StoreError when it holds another one."""
+    held = store.values().get(_RUN)
+    if held not in (None, run):
+        raise StoreError("The folder holds homes of another community, period or exchange; choose another one.")
+    with store.transaction() as connection:
+        _metadata.create_all(connection)
+        set_values(connection, {_RUN: run})
+
+
+@dataclass(frozen=True)
+class Letter:
+    """What homes say before a gate: a home's outlook, or so many orders (home is ORDERS). body : JSON"""
+
+    number: int
+    home: int
+    orders: int
+    body: bytes
+
+
+class EmulatedHomes:
+    """Homes with what they have been told, and what they have to say.
+
+    letters : in the order in which they are said
+    outboxes : the readings of each home with a meter, by member index
+    """
+
+    def __init__(self, homes: SigningHomes, most: int) -> None:
+        """most : orders in one letter. The homes' file has been claimed."""
+        self.homes, self.store, self._most = homes, homes.store, most
+        self.letters = [Letter(*row) for row in self.store.columns(_letters, ("number", "home", "orders", "body"))]
+        self.meters = {home: meter.key.address for home, meter in homes.meters.items()}
+        self._heard: dict[int, IntArray] = {}
+        self.outboxes = {home: DeviceOutbox(meter) for home, meter in self.meters.items()}
+        waiting = defaultdict[int, set[int]](set)
+        for slot, home in self.store.columns(_waiting, ("slot", "home")):
+            waiting[slot].add(home)
+        for slot, silent in waiting.items():
+            self._report(homes.read_late(slot, frozenset(silent)).signed)
+        closed, delivered = self.store.most(_decisions, "slot") or -1, homes.delivered or -1
+        events = sorted(homes.rules.events, key=_when)
+        self._events = [event for event in events if not _done(event, closed, delivered)]
+        self._open = {event.slot for event in self._events if isinstance(event, SlotEnd)}
+
+    @property
+    def next(self) -> GateClosure | SlotEnd | None:
+        """What homes do next: decide before a gate, or deliver a slot; None after the period."""
+        return self._events[0] if self._events else None
+
+    @property
+    def due(self) -> int:
+        """When that is [unix s]."""
+        return _when(self._events[0])[0]
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do or to say."""
+        return not (self._events or self.letters or any(outbox.waiting for outbox in self.outboxes.values()))
+
+    # What homes are told
+
+    def hear(self, home: int, plan: MeterPlan) -> None:
+        """Note what a home is told."""
+        seconds = self.homes.rules.period.seconds
+        for place, told in enumerate(zip(plan.bought, plan.sold, plan.cap, strict=True)):
+            slot = plan.first + place * seconds
+            if slot in self._open:
+                self._of(slot)[:, home] = told
+
+    def without_word(self, slot: int) -> list[int]:
+        """The homes that were told nothing of a slot [start, unix s]."""
+        return [int(home) for home in np.flatnonzero(self._of(slot)[0] < 0)]
+
+    def _of(self, slot: int) -> IntArray:
+        """Bought, sold and cap of a slot, shape (3, homes) [Wh]; -1 = not told. Who has no meter is told nothing."""
+        if slot not in self._heard:
+            heard = np.tile([[0], [0], [MAX_ORDER_WH]], self.homes.rules.members)
+            heard[:, list(self.meters)] = -1
+            self._heard[slot] = heard
+        return self._heard[slot]
+
+    # What homes do
+
+    def deliver(self, end: SlotEnd) -> None:
+        """What happens behind the meters in the next slot, of which all homes have been told."""
+        told = Told(end.slot, *self._of(end.slot))
+        flows = self.homes.deliver(told)
+        with self.store.transaction() as connection:
+            self.homes.keep_flows(end.slot, flows, connection)
+            add(connection, _waiting, [(end.slot, home) for home in self.outboxes])
+        self._report(self.homes.reported(end.slot, flows["net"], frozenset(self.outboxes)).signed)
+        self._heard.pop(end.slot)
+        self._open.remove(end.slot)
+        self._events.pop(0)
+
+    def decide(self, closure: GateClosure) -> Wishes:
+        """What homes wish at the next gate. It is kept, with what has to be said of it."""
+        known = {slot: Told(slot, *heard) for slot, heard in dict(self._heard).items() if (heard >= 0).all()}
+        wishes = self.homes.declare(closure, known)
+        last = max((letter.number for letter in self.letters), default=-1)
+        letters = [Letter(last + 1 + place, *said) for place, said in enumerate(self._said(closure, wishes))]
+        with self.store.transaction() as connection:
+            self.homes.keep_plans(closure, connection)
+            add(connection, _decisions, [(closure.slots.start,)])
+            add(connection, _letters, [(each.number, each.home, each.orders, each.body) for each in letters])
+        self.letters += letters
+        self._events.pop(0)
+        return wishes
+
+    def pass_over(self, closure: GateClosure) -> None:
+        """A gate has closed before homes came to decide: they wish nothing at it."""
+        with self.store.transaction() as connection:
+            add(connection, _decisions, [(closure.slots.start,)])
+        self._events.pop(0)
+
+    def _said(self, closure: GateClosure, wishes: Wishes) -> Iterator[tuple[int, int, bytes]]:
+        """Orders come first: with the last outlook, homes have said all that they have to before the gate."""
+        orders = [order_json(order) for slot in wishes.signed for order in slot]
+        for first in range(0, len(orders), self._most):
+            said = orders[first : first + self._most]
+            yield ORDERS, len(said), to_json(said)
+        for home in self.meters:
+            yield home, 0, to_json({"first": closure.slots.start, "net": wishes.planned[home].tolist()})
+
+    def _report(self, signed: Sequence[Signed[Reading] | None]) -> None:
+        for home, reading in enumerate(signed):
+            if reading is not None:
+                self.outboxes[home] = self.outboxes[home].add(reading)
+
+    # What the exchange answers
+
+    def answered(self, letters: Sequence[Letter]) -> None:
+        """These letters have been answered, and need not be said again."""
+        with self.store.transaction() as connection:
+            for letter in letters:
+                drop(connection, _letters, number=letter.number)
+        self.letters = [letter for letter in self.letters if letter not in letters]
+
+    def settle(self, left: Mapping[int, DeviceOutbox]) -> int:
+        """The exchange has readings of these homes, or will never take them: what is left of each outbox.
+
+        Returns how many readings need not be said again.
+        """
+        done = [
+            (reading.record.slot, home)
+            for home, outbox in left.items()
+            for reading in set(self.outboxes[home].waiting) - set(outbox.waiting)
+        ]
+        if done:
+            with self.store.transaction() as connection:
+                for slot, home in done:
+                    drop(connection, _waiting, slot=slot, home=home)
+        self.outboxes |= left
+        return len(done)
+
+
+def _when(event: GateClosure | SlotEnd) -> tuple[int, bool]:
+    """When homes have to do with an event [unix s]; of one time, a slot that ends comes first."""
+    return (decided(event), True) if isinstance(event, GateClosure) else (event.at, False)
+
+
+def _done(event: GateClosure | SlotEnd, closed: int, delivered: int) -> bool:
+    return event.slots.start <= closed if isinstance(event, GateClosure) else event.slot <= delivered
