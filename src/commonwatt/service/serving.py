@@ -31,11 +31,14 @@ from commonwatt.ledger.network.solo_process import operator_token, operator_url
 from commonwatt.proof import checksum_address
 from commonwatt.service.access import Access
 from commonwatt.service.api.app import application
-from commonwatt.service.broker import Broker, Listener
+from commonwatt.service.api.meters import add_meters
+from commonwatt.service.broker import SECRET, Broker, Listener
 from commonwatt.service.children import Child, Program, chain, free_port
 from commonwatt.service.clock import DemoClock
+from commonwatt.service.logins import Passwords
 from commonwatt.service.mqtt import Gateway
 from commonwatt.service.opening import Demo, Founders, Plan, open_live, plan
+from commonwatt.service.plans import Plans
 from commonwatt.service.running import Running
 
 PORTS_FILE: Final = "ports.json"
@@ -74,7 +77,9 @@ async def serve(setting: Setting, log: Callable[[str], None], started: Callable[
         async with AsyncExitStack() as stack:
             running = await stack.enter_async_context(_running(setting, planned, log))
             await stack.enter_async_context(_meters(setting, running, log))
-            server = _Server(application(running), setting)
+            app = application(running)
+            add_meters(app, running, Passwords.kept(setting.out / SECRET))
+            server = _Server(app, setting)
             stack.enter_context(_signals(server))
             await stack.enter_async_context(_kept_up([running.keep_time()], server.stop))
             started(_url(setting, listener))
@@ -147,7 +152,8 @@ async def _meters(setting: Setting, running: Running, log: Callable[[str], None]
     child = Child(Program("broker", broker.command(), answers, pid_file=broker.pid_file), log)
     async with _kept_up([child.run()]):
         await child.ready()
-        async with _kept_up([_let_in(access, running), Gateway(connection, running.take, running.now).run()]):
+        gateway = Gateway(connection, running.take, running.now)
+        async with _kept_up([_let_in(access, running), gateway.run(), Plans(running, gateway).run()]):
             yield
 
 
