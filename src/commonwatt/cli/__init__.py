@@ -14,6 +14,7 @@ from commonwatt.cli.checking import check
 from commonwatt.cli.community import app as community_app
 from commonwatt.cli.data import fill
 from commonwatt.cli.dealing import buy, fetch, offer
+from commonwatt.cli.live import app as live_app
 from commonwatt.cli.live import serve
 from commonwatt.cli.member import challenge, deposit, verify, withdraw
 from commonwatt.cli.meter import app as meter_app
@@ -37,6 +38,7 @@ app = App(
 )
 bench_app = App(name="bench", help="Measure this machine.")
 app.command(study_app)
+app.command(live_app)
 app.command(bench_app)
 app.command(chain_app)
 app.command(community_app)

@@ -7,14 +7,17 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
-from commonwatt.cli.options import Whole, local_day
+from commonwatt.cli.options import JsonPath, Whole, local_day, progress, write_json
 from commonwatt.cli.solo import LAST_PORT, needs_http
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.plain import plain
 
+app = App(name="live", help="A living exchange, played.")
 _FASTEST = 10_000.0
+_LONGEST = 366
+_MOST_KILLS = 10_000
 
 
 def serve(
@@ -71,8 +74,8 @@ def serve(
         findings.append(Finding("start", "is needed by a demo, such as 2026-06-15"))
     if demo_clock is None and (days is not None or wait_for_homes):
         findings.append(Finding("days", "and wait-for-homes are for a demo alone; add --demo-clock"))
-    if days is not None and not 1 <= days <= 366:
-        findings.append(Finding("days", f"is from 1 to 366, not {days}"))
+    if days is not None and not 1 <= days <= _LONGEST:
+        findings.append(Finding("days", f"is from 1 to {_LONGEST}, not {days}"))
     if findings:
         raise ConfigError("The request", findings)
     first: date | None = local_day("start", start) if start else None
@@ -83,7 +86,76 @@ def serve(
         file, loaded, out, host or usual_host, usual_port if port is None else port, tuple(key or ()), first, demo
     )
 
-    def log(line: str) -> None:
-        print(plain(line), file=sys.stderr, flush=True)
+    asyncio.run(serve(setting, _log, lambda url: print(f"{plain(loaded.name)} is served at {url}", flush=True)))
 
-    asyncio.run(serve(setting, log, lambda url: print(f"{plain(loaded.name)} is served at {url}", flush=True)))
+
+@app.command
+def demo(
+    file: Path,
+    *,
+    start: str,
+    days: Whole = 1,
+    clock: float = 900.0,
+    kill: Whole = 0,
+    seed: Whole = 0,
+    out: Annotated[Path, Parameter(name="--dir")],
+    json_path: JsonPath = None,
+) -> None:
+    """Play days of a simulated community as they would be lived: exchange, chain, broker and homes are processes.
+
+    Whatever is killed on the way, each home ends with the bill that `simulate` gives it.
+
+    Example: commonwatt live demo examples/village.toml --start 2026-06-15 --clock 900 --kill 4 --dir lived
+
+    Parameters
+    ----------
+    file
+        The community file.
+    start
+        First local day.
+    days
+        Number of local days.
+    clock
+        Seconds of the market in one; time stands while homes have something to say.
+    kill
+        How many processes are killed on the way: exchange, chain, broker and homes, without a word.
+    seed
+        Says when, and which.
+    out
+        Folder for all files; what was begun there goes on.
+    """
+    needs_http()
+    import asyncio
+
+    from commonwatt.exchange.loading import load
+    from commonwatt.report.screen import render, summary
+    from commonwatt.report.trace import trace
+    from commonwatt.service.playing import Setting, outcome, play
+
+    findings = []
+    if not 1 <= clock <= _FASTEST:
+        findings.append(Finding("clock", f"is from 1 to {_FASTEST:.0f}, not {clock:g}"))
+    if not 1 <= days <= _LONGEST:
+        findings.append(Finding("days", f"is from 1 to {_LONGEST}, not {days}"))
+    if not 0 <= kill <= _MOST_KILLS:
+        findings.append(Finding("kill", f"is from 0 to {_MOST_KILLS}, not {kill}"))
+    if findings:
+        raise ConfigError("The request", findings)
+    setting = Setting(file, load(file), out, local_day("start", start), days, clock, kill, seed)
+    with progress(quiet=json_path == "-") as report:
+        played = asyncio.run(play(setting, _log, report))
+    result = outcome(setting)
+    figures = {**summary(result), "kills": played.kills, "killed": dict(played.killed)}
+    if json_path:
+        write_json(figures, json_path)
+    if json_path != "-":
+        from rich.console import Console
+
+        Console(highlight=False).print(render(result, trace(result)))
+        killed = ", ".join(f"{name} {count}" for name, count in sorted(played.killed.items()))
+        print(f"Killed on the way: {killed or 'nothing'}.")
+    result.close()
+
+
+def _log(line: str) -> None:
+    print(plain(line), file=sys.stderr, flush=True)

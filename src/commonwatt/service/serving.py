@@ -205,18 +205,23 @@ def _connects(host: str, port: int) -> Callable[[], Awaitable[bool]]:
     return ask
 
 
-def _port(out: Path, name: str) -> int:
-    """A port of this machine that a process of the exchange has whenever it is started."""
-    file = out / PORTS_FILE
+def ports(out: Path) -> dict[str, int]:
+    """The ports that processes of the exchange in a folder have, whenever they are started."""
     try:
-        known = json.loads(file.read_text("utf-8"))
-        known = known if isinstance(known, dict) else {}
+        known = json.loads((out / PORTS_FILE).read_text("utf-8"))
     except (FileNotFoundError, ValueError):
-        known = {}
-    if not isinstance(known.get(name), int):
+        return {}
+    named = known.items() if isinstance(known, dict) else ()
+    return {name: port for name, port in named if isinstance(port, int)}
+
+
+def _port(out: Path, name: str) -> int:
+    """The one of a process; chosen where it has none."""
+    known = ports(out)
+    if name not in known:
         known[name] = free_port()
-        write_private(file, json.dumps(known) + "\n")
-    return int(known[name])
+        write_private(out / PORTS_FILE, json.dumps(known) + "\n")
+    return known[name]
 
 
 @asynccontextmanager
