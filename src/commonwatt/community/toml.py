@@ -228,7 +228,8 @@ class _Reader:
 
     def members(self) -> tuple[Member, ...]:
         entries = self.entries("members", 'home-01 = { load = "simbench:H0-A" }')
-        if not entries and self.document.get("members", {}) == {}:
+        # Who lives joins on the ledger.
+        if not entries and self.document.get("members", {}) == {} and "live" not in self.document:
             self.findings.append(Finding("members", "is missing: a community has at least one member"))
         tables = self.tables("members", MemberTable, entries)
         members = [_member(place, id_, table) for place, (id_, table) in enumerate(tables.items())]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from commonwatt.community.model import Community, Member
 from commonwatt.community.tariff import Band, Flat, Levy, PriceFile, Rate, Tariff, TimeOfUse
@@ -17,13 +18,17 @@ from commonwatt.records.deltas import DELTA_MAX
 from commonwatt.units import UNITS, WH_PER_KWH, in_units, price_text
 
 
+SOMEBODY: Final = Member(0, "whoever joins", None)
+"""Of a community whose members are on the ledger alone."""
+
+
 def counted(community: Community, wanted: int | None, dearest: Tariff) -> tuple[Community, list[Finding]]:
     """The community in the unit that its file wants, or else in the smallest that fits; and what does not fit.
 
     community : with money in micro-currency; wanted : [micro-currency], None = to be derived
     dearest : its tariff, with the highest price of each file in the place of the file
     """
-    trader = max(community.members, key=_most_wh)
+    trader = max(community.members, key=_most_wh, default=SOMEBODY)
     highest = _highest_price(dearest)
     fitting = next((unit for unit in UNITS if _turnover(highest, trader, unit) <= DELTA_MAX), None)
     unit = wanted or fitting

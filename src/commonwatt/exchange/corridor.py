@@ -11,6 +11,7 @@ from commonwatt.accounts.registers import Registers
 from commonwatt.community.calendar import local_clock, local_days
 from commonwatt.community.model import Community, Member
 from commonwatt.community.tariff import PriceFile, rate_per_slot, slot_prices
+from commonwatt.community.unit import SOMEBODY
 from commonwatt.exchange.sharing import participants
 from commonwatt.market import Frame, Mechanism
 from commonwatt.units import WH_PER_KWH
@@ -24,7 +25,7 @@ def in_vain(community: Community, mechanism: Mechanism[Any], parameters: Mapping
 
     Empty where a price comes from a file: what it may hold is not known. Raises MarketError when the mechanism fails.
     """
-    most_kw = max(_most_kw(member, community.hours) for member in community.members)
+    most_kw = max(_most_kw(member, community.hours) for member in community.members or (SOMEBODY,))
     days = [dict(mechanism.in_vain(parameters, frame, most_kw)) for frame in week(community)]
     return {key: told for key, told in days[0].items() if all(key in day for day in days)} if days else {}
 

@@ -49,9 +49,11 @@ def build(rules: Rules, folder: Path, history_days: int) -> World:
 
     folder : of community.toml, for the files it names
     history_days : whole days of history before the gate of the first day; a meter that begins later gives fewer
-    Raises DataError when a file does not cover the period, or lacks values since it begins.
+    Raises DataError when there are no members, or a file does not cover the period or lacks values since it begins.
     """
     community, period, seconds = rules.community, rules.period, rules.community.slot_seconds
+    if not community.members:
+        raise DataError("The community's file names no members, so there is nobody to simulate; serve it, or add some.")
     # Agents decide one slot before the gate.
     begin = gate_of(community, rules.start) - seconds - history_days * 86_400 if history_days else period.start
     wanted = lead = -(-(period.start - begin) // seconds)
