@@ -79,7 +79,7 @@ class Running:
     """
 
     def __init__(self, live: Live, clock: Clock, speed: float = 1.0) -> None:
-        self.live, self._clock, self._speed = live, clock, speed
+        self.live, self._clock, self.speed = live, clock, speed
         self._thread = ThreadPoolExecutor(1, "exchange")
         self._last = live.exchange.now
         self.readings = _Together(self._take_readings)
@@ -110,7 +110,7 @@ class Running:
                     _LOGGER.error("%s", error)
                 except Exception:  # nothing may end the market for good
                     _LOGGER.exception("What was due could not be done.")
-            await asyncio.sleep(_PAUSE / self._speed)
+            await asyncio.sleep(_PAUSE / self.speed)
 
     async def _take_readings(self, signed: list[Signed[Reading]]) -> list[Judgement]:
         judged = await self.ask(self.live.readings, signed, self.now())

@@ -38,7 +38,7 @@ def application(running: Running) -> FastAPI:
 
     @app.get("/v1/community", tags=["market"], summary="What whoever signs for this exchange has to know.")
     async def community() -> Community:
-        return await running.ask(_community, running.live, running.now())
+        return await running.ask(_community, running.live, running.now(), running.speed)
 
     @app.post(
         "/v1/readings",
@@ -73,7 +73,7 @@ def application(running: Running) -> FastAPI:
     return app
 
 
-def _community(live: Live, now: int) -> Community:
+def _community(live: Live, now: int, speed: float) -> Community:
     exchange, gate = live.exchange, live.exchange.next_gate
     return Community(
         community=exchange.rules.community.name,
@@ -84,6 +84,7 @@ def _community(live: Live, now: int) -> Community:
         slot_seconds=live.slots.seconds,
         slot_offset=live.slots.offset,
         now=now,
+        speed=speed,
         behind=live.behind or live.trouble,
         next_gate=Gate(at=gate.at, first_slot=gate.slots.start, slots=gate.slots.count) if gate else None,
     )

@@ -69,6 +69,7 @@ class Community(Told):
     chain_id, settlement, name, version : of the domain that records are signed for (EIP-712)
     slot_seconds, slot_offset : slots begin where the unix time is so much more than a multiple of their length
     now : the exchange's time [unix s]
+    speed : how many seconds of that pass in one; 1 but for a day that is played
     behind : why nothing is due, such as a ledger that is gone; empty when all is well
     next_gate : which gate closes next [unix s], and the first of its slots; null where no prices are known
     """
@@ -81,5 +82,6 @@ class Community(Told):
     slot_seconds: int
     slot_offset: int
     now: int
+    speed: float
     behind: str
     next_gate: Gate | None
