@@ -30,9 +30,10 @@ def test_a_day_of_emulated_homes_is_that_of_the_simulation(
         served.play(emulator.lives)
         code, said, figures = emulator.end()
         assert served.settled() == simulated
+        orders = served.orders
     assert (code, said) == (0, "")
     assert figures == {
-        "gates": 1, "slots": 24, "orders": served.orders, "outlooks": 5, "refused_orders": 0,
+        "gates": 1, "slots": 24, "orders": orders, "outlooks": 5, "refused_orders": 0,
         "readings": 120, "refused_readings": 0,
     }  # fmt: skip
 
