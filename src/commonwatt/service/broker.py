@@ -252,8 +252,19 @@ class Broker:
         # A demand is not held back to be sent with more.
         told += ["set_tcp_nodelay true"]
         told += ["persistence true", f"persistence_location {self.folder}/"]
+        if (closed := self._closed()) is not None:
+            if not _own(self.listener.host):
+                raise _wrong(f"runs as the user {_USER}, who cannot enter {closed}; run: chmod o+x {closed}")
+            told += ["user root"]  # nobody but this machine reaches it
         told += ["log_dest stderr", "log_type error", "log_type warning", "sys_interval 0"]
         return "\n".join(told) + f"\n{_LIMITS}"
+
+    def _closed(self) -> Path | None:
+        """The first folder above its own that its user cannot enter, where that is another one than this process's."""
+        if os.geteuid():
+            return None
+        above = reversed(self.folder.parents)
+        return next((folder for folder in above if not folder.stat().st_mode & stat.S_IXOTH), None)
 
     def _write(self, name: str, text: str) -> None:
         """A file that is there as a whole or not at all, and that only the broker reads."""

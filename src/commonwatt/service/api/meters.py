@@ -83,10 +83,11 @@ def add_meters(app: FastAPI, running: Running, passwords: Passwords) -> None:
         responses=responses(401, 403, 404, 422, 503),
         summary="What is agreed for a meter's home.",
     )
-    async def plan(meter: bytes = Depends(own), since: Since = None) -> dict[str, object]:
+    async def plan(address: str, given: Credentials, since: Since = None) -> dict[str, object]:
         """Of the slots between their gate and their end; with `since`, of at most 200 slots from then on, ended or
         not."""
-        return plan_json(await running.ask(_plan, running.live, meter, since), running.live.slots.seconds)
+        found = await running.ask(_plan, running.live, own(address, given), since)
+        return plan_json(found, running.live.slots.seconds)
 
     @app.put(
         "/v1/meters/{address}/outlook",
@@ -98,8 +99,9 @@ def add_meters(app: FastAPI, running: Running, passwords: Passwords) -> None:
         },
         summary="Say what a meter's home plans.",
     )
-    async def outlook(request: Request, meter: bytes = Depends(own)) -> Response:
+    async def outlook(address: str, given: Credentials, request: Request) -> Response:
         """Of slots whose gate is open, for the wires to be checked by. What is said later takes the place of it."""
+        meter = own(address, given)
         try:
             said = Outlook.model_validate_json(await body(request))
         except ValidationError as error:
