@@ -17,7 +17,6 @@ from commonwatt.errors import Finding
 from commonwatt.records.deltas import DELTA_MAX
 from commonwatt.units import UNITS, WH_PER_KWH, in_units, price_text
 
-
 SOMEBODY: Final = Member(0, "whoever joins", None)
 """Of a community whose members are on the ledger alone."""
 

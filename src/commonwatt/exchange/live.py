@@ -219,15 +219,15 @@ class Live:
         return frozenset(expected - self._known(slot).keys())
 
     def awaited(self) -> int | None:
-        """The time [unix s] after which something would be due that homes have not said all for; None where nothing is.
+        """The time [unix s] beyond which nothing may be before something is done; None where nothing is to be done.
 
-        Before a gate all with a meter have said what they plan for its first slot; at the end of a slot all readings
-        are there. Whoever plays a day faster than homes can speak lets no time pass beyond it.
+        That is a gate, once all with a meter have said what they plan for its first slot, or the end of a slot, once
+        all readings are there: whoever plays a day faster than homes can speak lets time stand until then.
         """
         gate, end, until = self.exchange.next_gate, self.exchange.next_end, list[int]()
-        if gate and gate.ahead.count and self._silent(gate.ahead.start):
-            until.append(gate.at - 1)
-        if end and end.slot in self.exchange.committed and self.missing(end.slot):
+        if gate:
+            until.append(gate.at - bool(gate.ahead.count and self._silent(gate.ahead.start)))
+        if end:
             until.append(end.at)
         return min(until, default=None)
 

@@ -63,7 +63,7 @@ def silent(result: Result) -> Iterator[str]:
     """Homes without orders at a gate because their forecast or their agent failed, each member's first reason."""
     members, zone = result.community.members, zone_named(result.community.timezone)
     for what, title in (("forecast", "The forecast"), ("agent", "The agents")):
-        rows = [row for row in result.exchange.store.rows(silences) if row.what == what]
+        rows = [row for row in result.simulated.store.rows(silences) if row.what == what]
         gates = Counter(row.member for row in rows)
         first = {row.member: row for row in reversed(rows)}
         for member, count in gates.most_common(_REASONS):

@@ -1,0 +1,187 @@
+"""`commonwatt serve` and `commonwatt live demo` as people run them: processes, some of which are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from exchange_cases import SOURCE, START, written
+from hypothesis import settings
+from live_cases import RICH
+from node_processes import free_port
+from services import program
+
+from commonwatt.exchange.folder import EXCHANGE_FILE
+from commonwatt.exchange.store import Store
+from commonwatt.ledger.keyfile import new_key, write_key
+from commonwatt.proof import checksum_address
+from commonwatt.service.serving import ports
+
+RUN = [sys.executable, "-W", "error", "-m", "commonwatt.cli"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": SOURCE}
+HILL = """
+[community]
+name = "Hill"
+currency = "EUR"
+timezone = "Europe/Berlin"
+
+[tariff]
+retail = "0.27"
+feed_in = "0.08"
+
+[market.day_ahead]
+mechanism = "fixed"
+gate = "15min"
+price = "0.19"
+
+[market.real_time]
+mechanism = "sdr"
+
+[live]
+broker = "none"
+"""
+
+
+def ran(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*RUN, *map(str, arguments)], env=ENVIRONMENT, capture_output=True, text=True, timeout=1_500, check=False
+    )
+
+
+@contextmanager
+def served(log: Path, *arguments: object, end: int = signal.SIGTERM) -> Iterator[httpx.Client]:
+    """A client of an exchange that is served meanwhile."""
+    port = free_port()
+    command = [*RUN, "serve", *map(str, arguments), "--port", str(port)]
+    with log.open("ab") as said, subprocess.Popen(command, env=ENVIRONMENT, stdout=said, stderr=said) as process:
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=120) as client:
+                _wait(client, process, log)
+                yield client
+        finally:
+            process.send_signal(end)
+            code = process.wait(120)
+    assert code == (0 if end == signal.SIGTERM else -end), log.read_text("utf-8")
+
+
+def _wait(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 240
+    while True:
+        assert process.poll() is None, log.read_text("utf-8")
+        assert time.monotonic() < deadline
+        try:
+            assert client.get("/healthz").json() == {"status": "ok"}
+        except httpx.ConnectError:
+            time.sleep(0.05)
+        else:
+            return
+
+
+def test_a_day_that_is_lived_by_processes_is_that_of_the_simulation_whoever_is_killed(tmp_path: Path) -> None:
+    program("mosquitto")
+    file, lived, simulated = written(tmp_path, RICH), tmp_path / "lived.json", tmp_path / "simulated.json"
+    kills = 20 if settings().max_examples > 100 else 4
+    told = ran(
+        "live", "demo", file, "--start", START, "--clock", 10_000, "--kill", kills, "--seed", 7, "--dir",
+        tmp_path / "lived", "--json", lived,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    assert ran("simulate", file, "--start", START, "--json", simulated).returncode == 0
+    found, wanted = (json.loads(each.read_text("utf-8")) for each in (lived, simulated))
+    assert found.pop("kills") == sum(found.pop("killed").values()) == kills
+    same = [name for name in wanted if name not in ("cpu_seconds", "ledger")]
+    assert {name: found[name] for name in same} == {name: wanted[name] for name in same}
+    assert {name: found["ledger"][name] for name in MONEY} == {name: wanted["ledger"][name] for name in MONEY}
+    assert found.keys() == wanted.keys()
+
+
+MONEY = ("balances", "deposits", "trades")
+
+
+@pytest.fixture
+def hill(tmp_path: Path) -> Path:
+    (tmp_path / "hill.toml").write_text(HILL, "utf-8")
+    (tmp_path / "box").mkdir()
+    write_key(tmp_path / "box" / "operator.key", new_key())
+    return tmp_path
+
+
+def test_a_community_without_members_is_served_and_somebody_joins_it_whatever_is_killed(hill: Path) -> None:
+    arguments = hill / "hill.toml", "--dir", hill / "box"
+    with served(hill / "log", *arguments, end=signal.SIGKILL) as client:
+        first: dict[str, Any] = client.get("/v1/community").json()
+        assert (first["community"], first["behind"], first["speed"]) == ("Hill", "", 1.0)
+        assert first["nextGate"]["slots"] == 1
+        assert 0 <= time.time() - first["now"] < 240
+    with served(hill / "log", *arguments) as client:
+        told = client.get("/v1/community").json()
+        assert {name: told[name] for name in ("chainId", "settlement")} == {
+            name: first[name] for name in ("chainId", "settlement")
+        }
+        node = f"http://127.0.0.1:{ports(hill / 'box')['chain']}"
+        member, meter = (checksum_address(new_key().address) for _ in range(2))
+        joined = ran(
+            "community", "register", member, "--role", "prosumer", "--meter", meter, "--ledger", node,
+            "--contract", told["settlement"], "--key", hill / "box" / "operator.key",
+        )  # fmt: skip
+        assert joined.returncode == 0, joined.stderr
+        _until(lambda: _standing(hill / "box"))
+    assert (hill / "log").read_text("utf-8").count("Hill is served at") == 2
+
+
+def _standing(box: Path) -> int:
+    from commonwatt.exchange import tables
+
+    with closing(Store(box / EXCHANGE_FILE, read_only=True)) as store:
+        return len(store.rows(tables.standing))
+
+
+def _until(true: Any) -> None:
+    deadline = time.monotonic() + 240
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--demo-clock", "60"], "start: is needed by a demo"),
+        (["--demo-clock", "0.5", "--start", "2026-06-15"], "demo-clock: is from 1 to 10000"),
+        (["--days", "1"], "are for a demo alone"),
+        (["--port", "70000"], "port: is from 0 to 65535"),
+        (["--key", "nowhere.key"], "The key file nowhere.key cannot be used"),
+        (["--host", "192.0.2.7"], "cannot listen at 192.0.2.7"),
+    ],
+)
+def test_what_cannot_be_served_is_one_sentence(hill: Path, arguments: list[str], reason: str) -> None:
+    given = arguments if "--port" in arguments else [*arguments, "--port", "0"]
+    told = ran("serve", hill / "hill.toml", "--dir", hill / "box", *given)
+    assert told.returncode not in (0, 1)
+    assert reason in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_a_folder_that_another_process_serves_is_left_alone(hill: Path) -> None:
+    arguments = hill / "hill.toml", "--dir", hill / "box"
+    with served(hill / "log", *arguments) as client:
+        told = ran("serve", *arguments, "--port", "0")
+        assert told.returncode != 0
+        assert "is open in another process" in told.stderr
+        assert client.get("/healthz").is_success
+
+
+def test_members_need_a_wallet_where_no_simulation_signs_for_them(hill: Path) -> None:
+    (hill / "hill.toml").write_text(HILL + '\n[members]\nanna = { load = "simbench:H0-A" }\n', "utf-8")
+    told = ran("serve", hill / "hill.toml", "--dir", hill / "box", "--port", "0")
+    assert "members.anna: needs its wallet" in told.stderr
