@@ -5,6 +5,11 @@ import os
 import pytest
 from acting_cases import later as later
 from acting_cases import place as place
+from cheated_day import cheat as cheat
+from cheated_day import noon as noon
+from cheated_day import pooled as pooled
+from cheated_day import two_left as two_left
+from controller_cases import in_micropython as in_micropython
 from exchange_runs import bills as bills
 from exchange_runs import dishonest as dishonest
 from exchange_runs import finished as finished
