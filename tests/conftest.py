@@ -1,6 +1,9 @@
-"""Fixtures that several rooms share, and how many examples properties are shown."""
+"""Fixtures that several rooms share, how many examples properties are shown, and where files of tests lie."""
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 from acting_cases import later as later
@@ -37,6 +40,19 @@ from two_worlds import made_up as made_up
 from two_worlds import own_world as own_world
 
 register()
+
+MEMORY = Path("/dev/shm")  # noqa: S108
+
+
+def roomy(folder: Path) -> bool:
+    """Whether files can be written and run there, and those of all tests find room."""
+    runs = os.access(folder, os.W_OK) and not os.statvfs(folder).f_flag & os.ST_NOEXEC
+    return runs and shutil.disk_usage(folder).free > 2**32
+
+
+# Chains and stores wait for the disk at each commit; what tests keep in them need not outlive the machine.
+if "TMPDIR" not in os.environ and roomy(MEMORY):
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
 @pytest.fixture(scope="session", autouse=True)
