@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import Commands
 from exchange_cases import COMMUNITY, START, exchange_of, short_days, written
 from ledger_cases import SOAK
 from node_processes import free_port
@@ -54,13 +55,6 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(tmp_path_factory.mktemp("day"), COMMUNITY)
 
 
-@pytest.fixture(scope="module")
-def embedded(file: Path) -> Iterator[Result]:
-    result = simulate(file, START, 1)
-    yield result
-    result.close()
-
-
 def told(result: Result) -> dict[str, Any]:
     """What a day comes to, but for what names the chain that it is on."""
     exchange = exchange_of(result)
@@ -70,24 +64,24 @@ def told(result: Result) -> dict[str, Any]:
 
 
 def test_a_day_on_a_chain_whose_time_is_set_ends_as_on_the_embedded_one(
-    file: Path, embedded: Result, tmp_path: Path
+    file: Path, run: Result, tmp_path: Path, commands: Commands
 ) -> None:
-    operator = simulated_keys(embedded.rules.community).operator.address
-    port, begun = free_port(), embedded.rules.events[0].at - BEFORE
+    operator = simulated_keys(run.rules.community).operator.address
+    port, begun = free_port(), run.rules.events[0].at - BEFORE
     folder, out = tmp_path / "own", tmp_path / "out"
     options = ["--community", str(file), "--operator", checksum_address(operator), "--begin", str(begun)]
-    with running(folder, *options, "--settable", port=port) as (url, _):
+    with running(commands, folder, *options, "--settable", port=port) as (url, _):
         day = Simulation(
             load(file), file.parent, date.fromisoformat(START), 1, ledger=operator_url(port), out=out,
             token=operator_token(folder),
         )  # fmt: skip
         result = day.run()
-        assert told(result) == told(embedded)
+        assert told(result) == told(run)
         assert result.ledger
-        assert embedded.ledger
+        assert run.ledger
         assert (result.ledger.blocks, result.ledger.transactions) == (
-            embedded.ledger.blocks,
-            embedded.ledger.transactions,
+            run.ledger.blocks,
+            run.ledger.transactions,
         )
         write_outputs(result, out)
         result.close()
@@ -140,13 +134,11 @@ def dying(folder: Path, port: int, times: int) -> Iterator[list[int]]:
         loop.close()
 
 
-def test_a_day_whose_chain_is_killed_again_and_again_ends_as_any_other(
-    file: Path, embedded: Result, tmp_path: Path
-) -> None:
-    operator, port = simulated_keys(embedded.rules.community).operator.address, free_port()
-    folder, begun = tmp_path / "own", embedded.rules.events[0].at - BEFORE
+def test_a_day_whose_chain_is_killed_again_and_again_ends_as_any_other(file: Path, run: Result, tmp_path: Path) -> None:
+    operator, port = simulated_keys(run.rules.community).operator.address, free_port()
+    folder, begun = tmp_path / "own", run.rules.events[0].at - BEFORE
     folder.mkdir()
-    EmbeddedChain(folder / "ledger.sqlite", genesis_of(embedded.rules.community, operator, begun)).close()
+    EmbeddedChain(folder / "ledger.sqlite", genesis_of(run.rules.community, operator, begun)).close()
     with dying(folder, port, SOAK_KILLS if SOAK else 4) as died:
         day = Simulation(
             load(file),
@@ -157,7 +149,7 @@ def test_a_day_whose_chain_is_killed_again_and_again_ends_as_any_other(
             token=operator_token(folder),
         )
         with closing(day):
-            assert told(day.run()) == told(embedded)
+            assert told(day.run()) == told(run)
         assert died
 
 
@@ -200,10 +192,10 @@ class Live:
 
 
 @pytest.fixture
-def live(embedded: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
+def live(run: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
     community = load(written(tmp_path, WINDOW))
     operator = simulated_keys(community).operator.address
-    clock = Clock(embedded.rules.events[0].at - BEFORE)
+    clock = Clock(run.rules.events[0].at - BEFORE)
     with EmbeddedChain(None, genesis_of(community, operator, clock.now)) as chain, sealing(chain, clock) as url:
         open_node = founding.open_node
         # The simulation does not know that this driver waits for the clock.
@@ -211,10 +203,10 @@ def live(embedded: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
         yield Live(tmp_path, url, chain, clock)
 
 
-def test_a_day_on_a_chain_that_goes_by_its_own_clock_ends_with_the_same_balances(embedded: Result, live: Live) -> None:
+def test_a_day_on_a_chain_that_goes_by_its_own_clock_ends_with_the_same_balances(run: Result, live: Live) -> None:
     with closing(live.begin()) as day:
         assert not exchange_of(day).client.node.settable
-        assert live.end(day) == exchange_of(embedded).client.balances().tolist()
+        assert live.end(day) == exchange_of(run).client.balances().tolist()
 
 
 class Killed(Exception):
@@ -222,7 +214,7 @@ class Killed(Exception):
 
 
 def test_slots_that_the_chain_was_not_told_of_come_into_one_block_when_the_exchange_is_started_anew(
-    embedded: Result, live: Live
+    run: Result, live: Live
 ) -> None:
     with closing(live.begin()) as day:
         exchange = exchange_of(day)
@@ -237,7 +229,7 @@ def test_slots_that_the_chain_was_not_told_of_come_into_one_block_when_the_excha
         assert len(blocks) <= 2
         assert sum(len(block.transactions) for block in blocks) == 3
         assert len(exchange_of(day).outbox.pending) == 3
-        assert live.end(day) == exchange_of(embedded).client.balances().tolist()
+        assert live.end(day) == exchange_of(run).client.balances().tolist()
 
 
 def _die_in_a_backlog(live: Live, day: Simulation, slots: int) -> None:
