@@ -1,10 +1,20 @@
-"""Fixtures that several rooms share, and how many examples properties are shown."""
+"""Fixtures that several rooms share, how many examples properties are shown, and where files of tests lie."""
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from acting_cases import later as later
 from acting_cases import place as place
+from cheated_day import cheat as cheat
+from cheated_day import noon as noon
+from cheated_day import pooled as pooled
+from cheated_day import two_left as two_left
+from commands import Commands
+from controller_cases import in_micropython as in_micropython
 from exchange_runs import bills as bills
 from exchange_runs import dishonest as dishonest
 from exchange_runs import finished as finished
@@ -14,6 +24,8 @@ from exchange_runs import run as run
 from exchange_runs import unanchored as unanchored
 from firmware_cases import errands as errands
 from firmware_cases import firmware as firmware
+from month_cases import october_by as october_by
+from month_cases import octobers as octobers
 from plant_owners import shared as shared
 from plant_owners import shared_day as shared_day
 from profiles import register
@@ -32,6 +44,27 @@ from two_worlds import made_up as made_up
 from two_worlds import own_world as own_world
 
 register()
+
+MEMORY = Path("/dev/shm")  # noqa: S108
+
+
+def roomy(folder: Path) -> bool:
+    """Whether files can be written and run there, and those of all tests find room."""
+    runs = os.access(folder, os.W_OK) and not os.statvfs(folder).f_flag & os.ST_NOEXEC
+    return runs and shutil.disk_usage(folder).free > 2**32
+
+
+# Chains and stores wait for the disk at each commit; what tests keep in them need not outlive the machine.
+if "TMPDIR" not in os.environ and roomy(MEMORY):
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Commands]:
+    """Starts commands as processes of their own."""
+    made = Commands()
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,6 +13,7 @@ from month_cases import (
     NOVEMBER,
     NOW,
     OCTOBER,
+    October,
     community,
     counted,
     settled,
@@ -27,17 +28,17 @@ from commonwatt.exchange.bills import anchor_of
 from commonwatt.member import on_account
 
 
-def corrected_november(folder: Path, text: str) -> Billed:
+def corrected_november(folder: Path, october_by: October, text: str) -> Billed:
     """A November by this file, whose bills correct October's."""
     values = counted(OCTOBER, 1)
-    settled(folder, OCTOBER, [write_export(folder / "a.csv", OCTOBER, values)])
+    october_by()
     resent = {name: values[name] // 2 for name in ("A1", "P2")}
     settled(folder, OCTOBER, [write_export(folder / "b.csv", OCTOBER, resent)])
     return settled(folder, NOVEMBER, [write_export(folder / "c.csv", NOVEMBER, counted(NOVEMBER, 2))], text)
 
 
-def test_a_correction_bears_the_vat_of_its_month(tmp_path: Path) -> None:
-    november = corrected_november(tmp_path, COMMUNITY.replace('vat = "0.20"', 'vat = "0.10"'))
+def test_a_correction_bears_the_vat_of_its_month(tmp_path: Path, october_by: October) -> None:
+    november = corrected_november(tmp_path, october_by, COMMUNITY.replace('vat = "0.20"', 'vat = "0.10"'))
     (plant,) = (bill for bill in november.issued.bills if bill.member == "plant")
     assert [(paper.title, str(paper.vat.rate)) for paper in plant.documents] == [
         ("Invoice", "0"),
@@ -55,10 +56,10 @@ def adds_up_alone(document: dict[str, object]) -> None:
     on_account.adds_up(on_account.whole(json.loads(json.dumps(document))))
 
 
-def test_a_file_that_came_before_is_not_taken_for_a_newer_one(tmp_path: Path) -> None:
+def test_a_file_that_came_before_is_not_taken_for_a_newer_one(tmp_path: Path, october_by: October) -> None:
     values = counted(OCTOBER, 1)
-    first = write_export(tmp_path / "a.csv", OCTOBER, values)
-    settled(tmp_path, OCTOBER, [first])
+    first = tmp_path / "a.csv"
+    october_by()
     resent = write_export(tmp_path / "b.csv", OCTOBER, {"A1": values["A1"] // 2})
     assert settled(tmp_path, OCTOBER, [resent]).revised
     for files in ([first], [resent], []):
@@ -71,11 +72,11 @@ def papers(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("by", ["registers", "net"])
-def test_bills_that_were_sent_stay_on_every_paper(tmp_path: Path, by: str) -> None:
+def test_bills_that_were_sent_stay_on_every_paper(tmp_path: Path, october_by: October, by: str) -> None:
     """Page and file of a bill say the same of the month, also where it was settled anew since."""
     text = COMMUNITY.replace('by = "registers"', f'by = "{by}"')
     values = counted(OCTOBER, 1)
-    first = settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, values)], text)
+    first = october_by(text)
     write(first, tmp_path / "sent", pdf=True)
     sent = papers(tmp_path / "sent")
     assert len(sent) == 4 * 3
@@ -92,8 +93,8 @@ def test_bills_that_were_sent_stay_on_every_paper(tmp_path: Path, by: str) -> No
             assert shared == sum(getattr(day, name) for day in sheet.days)
 
 
-def test_bills_that_are_not_as_they_were_sent_are_told(tmp_path: Path) -> None:
-    settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))])
+def test_bills_that_are_not_as_they_were_sent_are_told(tmp_path: Path, october_by: October) -> None:
+    october_by()
     file = tmp_path / "books/2026-10/bills.json"
     whole, resent = file.read_text(), write_export(tmp_path / "b.csv", OCTOBER, {"A1": counted(OCTOBER, 1)["A1"] // 2})
     for damaged in (whole.replace('"payable":', '"payable":1'), whole[:-1], "7", "[]", ""):
@@ -106,9 +107,9 @@ def test_bills_that_are_not_as_they_were_sent_are_told(tmp_path: Path) -> None:
     assert (again.new, again.revised) == (False, ())
 
 
-def test_every_revision_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_revision_is_told(tmp_path: Path, october_by: October, monkeypatch: pytest.MonkeyPatch) -> None:
     values = counted(OCTOBER, 1)
-    settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, values)])
+    october_by()
     for part, name in ((2, "b.csv"), (4, "c.csv")):
         less = write_export(tmp_path / name, OCTOBER, {"A1": values["A1"] // part}, slice(96, 120))
         if part == 4:
@@ -139,9 +140,9 @@ def test_every_revision_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert (tmp_path / "more/corrections.csv").read_bytes() == (tmp_path / "out/corrections.csv").read_bytes()
 
 
-def test_what_is_corrected_of_a_closed_month_is_on_no_bill(tmp_path: Path) -> None:
+def test_what_is_corrected_of_a_closed_month_is_on_no_bill(tmp_path: Path, october_by: October) -> None:
     values = counted(OCTOBER, 1)
-    settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, values)])
+    october_by()
     settled(tmp_path, OCTOBER, [write_export(tmp_path / "b.csv", OCTOBER, {"A1": values["A1"] // 2})])
     closed = COMMUNITY.replace('vat = "small business"', 'vat = "small business"\nclosed = 2026-10-31')
     november = [write_export(tmp_path / "c.csv", NOVEMBER, counted(NOVEMBER, 2))]
@@ -181,10 +182,10 @@ def test_what_did_not_come_to_bills_is_begun_anew_by_the_file_as_it_is_now(
     assert not [line for bill in november.issued.bills for line in bill.lines if line.corrects]
 
 
-def test_a_month_that_is_lost_is_not_paid_back(tmp_path: Path) -> None:
+def test_a_month_that_is_lost_is_not_paid_back(tmp_path: Path, october_by: October) -> None:
     """By net, too, where an empty store would look like a month without trade."""
     text = COMMUNITY.replace('by = "registers"', 'by = "net"')
-    settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))], text)
+    october_by(text)
     (tmp_path / "books/2026-10/settled.sqlite").unlink()
     november = [write_export(tmp_path / "c.csv", NOVEMBER, counted(NOVEMBER, 2))]
     with pytest.raises(StoreError, match="settle 2026-10 again first"):

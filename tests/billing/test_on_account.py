@@ -9,7 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from month_cases import CHAINED, COMMUNITY, NOVEMBER, OCTOBER, community, counted, sealed, settled, write_export
+from month_cases import (
+    CHAINED,
+    COMMUNITY,
+    NOVEMBER,
+    OCTOBER,
+    October,
+    community,
+    counted,
+    sealed,
+    settled,
+    write_export,
+)
 from shell import Shell
 
 from commonwatt.billing.archive import Archive
@@ -71,8 +82,10 @@ def test_the_next_month_is_on_the_same_chain(october: Path, said: Shell, tmp_pat
     assert numbers == {"anna": 0, "dora": 4, "cleo": 2}
 
 
-def test_the_bill_of_another_community_is_refused(october: Path, said: Shell, tmp_path: Path) -> None:
-    other = settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))], CHAINED)
+def test_the_bill_of_another_community_is_refused(
+    october: Path, said: Shell, tmp_path: Path, october_by: October
+) -> None:
+    other = october_by(CHAINED)
     write(other, tmp_path)
     found = said("verify", tmp_path / "bills/ben.json", "--card", october / "cards/ben.json")
     assert found.code == 8
@@ -282,8 +295,8 @@ def test_whatever_is_missing_or_of_another_kind_is_a_sentence(ben: dict[str, Any
                 summary(file)
 
 
-def test_a_bill_without_a_ledger_is_shown_and_not_proved(said: Shell, tmp_path: Path) -> None:
-    write(settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))]), tmp_path)
+def test_a_bill_without_a_ledger_is_shown_and_not_proved(said: Shell, tmp_path: Path, october_by: October) -> None:
+    write(october_by(), tmp_path)
     shown = said("show", tmp_path / "bills/ben.json")
     assert shown.code == 0
     assert len(shown.out.splitlines()) <= 40

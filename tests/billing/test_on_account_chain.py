@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from commands import Commands
-from month_cases import CHAINED, NOVEMBER, NOW, OCTOBER, counted, settled, write_export
+from month_cases import CHAINED, NOVEMBER, NOW, OCTOBER, October, counted, settled, write_export
 from node_processes import free_port, node_at, reach
 from nodes import anvil
 from shell import Shell
@@ -17,8 +16,8 @@ from commonwatt.billing.outputs import write
 from commonwatt.errors import LedgerError, StoreError
 
 
-def test_bills_that_are_lost_are_not_made_otherwise(tmp_path: Path) -> None:
-    settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))], CHAINED)
+def test_bills_that_are_lost_are_not_made_otherwise(tmp_path: Path, october_by: October) -> None:
+    october_by(CHAINED)
     issued = tmp_path / "books/2026-10/issued.json"
     issued.unlink()
     dearer = CHAINED.replace('member_fee = "2.00"', 'member_fee = "3.00"')
@@ -27,9 +26,9 @@ def test_bills_that_are_lost_are_not_made_otherwise(tmp_path: Path) -> None:
     assert not issued.exists()
 
 
-def test_half_of_a_chain_is_refused(tmp_path: Path) -> None:
-    export = [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))]
-    settled(tmp_path, OCTOBER, export, CHAINED)
+def test_half_of_a_chain_is_refused(tmp_path: Path, october_by: October) -> None:
+    export = [tmp_path / "a.csv"]
+    october_by(CHAINED)
     for name in ("ledger.sqlite", "operator.key"):
         file = tmp_path / "books" / name
         kept = file.rename(tmp_path / name)
@@ -58,13 +57,6 @@ def test_a_node_that_the_community_names_holds_the_roots(said: Shell, tmp_path: 
             settled(tmp_path, OCTOBER, [], elsewhere)
     with pytest.raises(LedgerError, match=url):
         settled(tmp_path, OCTOBER, [], elsewhere)
-
-
-@pytest.fixture
-def commands() -> Iterator[Commands]:
-    started = Commands()
-    yield started
-    started.close()
 
 
 def test_a_node_of_a_network_does_as_well(said: Shell, commands: Commands, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from month_cases import CHAINED, OCTOBER, counted, sealed, settled, write_export
+from month_cases import CHAINED, OCTOBER, October, counted, sealed, settled, write_export
 from shell import Shell
 
 from commonwatt.billing.outputs import write
@@ -71,12 +71,9 @@ def less_energy(document: dict[str, Any]) -> None:
     ],
 )
 def test_nor_can_an_operator_make_up_what_was_netted(
-    lie: Callable[[dict[str, Any]], None], told: str, tmp_path: Path
+    lie: Callable[[dict[str, Any]], None], told: str, tmp_path: Path, october_by: October
 ) -> None:
-    billed = settled(
-        tmp_path,
-        OCTOBER,
-        [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))],
+    billed = october_by(
         NETTED.replace('collateral = "none"', 'kind = "none"'),
     )
     write(billed, tmp_path)

@@ -19,6 +19,7 @@ from month_cases import (
     IMPORTS,
     NOVEMBER,
     OCTOBER,
+    October,
     community,
     counted,
     hours,
@@ -58,9 +59,9 @@ def by_the_law(values: dict[str, IntArray]) -> dict[str, float]:
     return {name: float((local * wh / np.maximum(of[name], 1)).sum()) for name, wh in values.items()}
 
 
-def test_every_register_gets_what_the_law_gives_it(tmp_path: Path) -> None:
+def test_every_register_gets_what_the_law_gives_it(tmp_path: Path, october_by: October) -> None:
     values = counted(OCTOBER, 1)
-    billed = settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, values)])
+    billed = october_by()
     due = by_the_law(values)
     lines = {line.key.point: line for bill in billed.issued.bills for line in bill.lines if line.wh is not None}
     assert {name: abs(lines[name].wh or 0) for name in due} == pytest.approx(due, abs=3)
@@ -70,8 +71,8 @@ def test_every_register_gets_what_the_law_gives_it(tmp_path: Path) -> None:
         assert abs(line.net) == round((line.wh or 0) * 0.01107)
 
 
-def test_one_bill_per_member_whatever_its_points(tmp_path: Path) -> None:
-    billed = settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))])
+def test_one_bill_per_member_whatever_its_points(tmp_path: Path, october_by: October) -> None:
+    billed = october_by()
     bills = {bill.member: bill for bill in billed.issued.bills}
     assert list(bills) == ["anna", "ben", "cleo", "plant"]
     assert [line.key for line in bills["cleo"].lines] == [
@@ -89,9 +90,9 @@ def test_one_bill_per_member_whatever_its_points(tmp_path: Path) -> None:
     assert numbers == [f"2026-{number:04}" for number in range(1, 7)]
 
 
-def test_a_resent_day_is_on_the_next_bill(tmp_path: Path) -> None:
+def test_a_resent_day_is_on_the_next_bill(tmp_path: Path, october_by: October) -> None:
     values = counted(OCTOBER, 1)
-    first = settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, values)])
+    first = october_by()
     day = slice(96, 120)
     values["A1"] = values["A1"].copy()
     values["A1"][day] += 200
@@ -178,9 +179,9 @@ def test_members_come_and_go_in_mid_month(tmp_path: Path) -> None:
     assert shares(billed)["plant"]["local feed-in"] == pytest.approx(due["P2"], abs=3)
 
 
-def test_who_has_left_gets_what_is_corrected_later(tmp_path: Path) -> None:
+def test_who_has_left_gets_what_is_corrected_later(tmp_path: Path, october_by: October) -> None:
     values = counted(OCTOBER, 1)
-    settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, values)])
+    october_by()
     values["A1"] = values["A1"] // 2
     settled(tmp_path, OCTOBER, [write_export(tmp_path / "b.csv", OCTOBER, {"A1": values["A1"]})])
     gone = COMMUNITY.replace('anna.points = [{ import = "A1" }]\n', "")
@@ -191,9 +192,8 @@ def test_who_has_left_gets_what_is_corrected_later(tmp_path: Path) -> None:
     assert anna.total < 0
 
 
-def test_the_file_of_a_settled_month_counts(tmp_path: Path) -> None:
-    values = counted(OCTOBER, 1)
-    first = settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, values)])
+def test_the_file_of_a_settled_month_counts(tmp_path: Path, october_by: October) -> None:
+    first = october_by()
     dearer = COMMUNITY.replace('"0.1107"', '"0.1500"')
     again = settled(tmp_path, OCTOBER, [], dearer)
     assert again.issued == first.issued
@@ -233,13 +233,13 @@ def test_files_that_the_books_cannot_keep_are_refused(tmp_path: Path) -> None:
     refused(tmp_path / "below", OCTOBER, files, ConfigError, told, text)
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))])
+def test_a_file_that_is_not_there_is_told(tmp_path: Path, october_by: October) -> None:
+    october_by()
     refused(tmp_path, OCTOBER, [tmp_path / "none.csv"], DataError, "none.csv")
 
 
-def test_books_of_another_community_are_refused(tmp_path: Path) -> None:
-    settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))])
+def test_books_of_another_community_are_refused(tmp_path: Path, october_by: October) -> None:
+    october_by()
     text = COMMUNITY.replace('name = "Hill"', 'name = "Dale"')
     files = [write_export(tmp_path / "c.csv", NOVEMBER, counted(NOVEMBER, 2))]
     told = "is Dale, and the books in"
@@ -311,9 +311,9 @@ def test_a_report_of_another_month(tmp_path: Path) -> None:
     refused(tmp_path, NOVEMBER, files, DataError, "a.csv")
 
 
-def test_a_closed_year_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_closed_year_stays_as_it_is(tmp_path: Path, october_by: October) -> None:
     values = counted(OCTOBER, 1)
-    settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, values)])
+    october_by()
     closed = COMMUNITY.replace('vat = "small business"', 'vat = "small business"\nclosed = 2026-12-31')
     files = [write_export(tmp_path / "b.csv", OCTOBER, {"A1": values["A1"] + 1})]
     refused(tmp_path, OCTOBER, files, DataError, "2026-10 is closed: [billing] closed = 2026-12-31", closed)
@@ -330,8 +330,8 @@ def test_nobody_to_bill(tmp_path: Path) -> None:
     refused(tmp_path, OCTOBER, [], DataError, "There are no readings of 2026-10 yet")
 
 
-def test_damaged_books_are_told(tmp_path: Path) -> None:
-    settled(tmp_path, OCTOBER, [write_export(tmp_path / "a.csv", OCTOBER, counted(OCTOBER, 1))])
+def test_damaged_books_are_told(tmp_path: Path, october_by: October) -> None:
+    october_by()
     issued = tmp_path / "books/2026-10/issued.json"
     issued.write_text(issued.read_text()[:-9])
     with pytest.raises(StoreError, match=r"issued\.json cannot be read"):

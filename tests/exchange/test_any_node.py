@@ -30,15 +30,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def embedded(file: Path) -> Iterator[Result]:
-    result = simulate(file, START, 1)
-    yield result
-    result.close()
-
-
-@pytest.fixture(scope="module")
-def url(embedded: Result) -> Iterator[str]:
-    with anvil(embedded.rules.events[0].at - BEFORE) as (running, _):
+def url(run: Result) -> Iterator[str]:
+    with anvil(run.rules.events[0].at - BEFORE) as (running, _):
         yield running
 
 
@@ -52,17 +45,17 @@ def elsewhere(file: Path, url: str) -> Path:
     return out
 
 
-def test_both_engines_end_with_the_same_balances(file: Path, url: str, elsewhere: Path, embedded: Result) -> None:
+def test_both_engines_end_with_the_same_balances(file: Path, url: str, elsewhere: Path, run: Result) -> None:
     again = simulate(file, START, 1, ledger=url, out=elsewhere)
-    mine, theirs = (exchange_of(result).outbox for result in (embedded, again))
+    mine, theirs = (exchange_of(result).outbox for result in (run, again))
     assert mine
     assert theirs
     assert theirs.client.balances().tolist() == mine.client.balances().tolist()
-    assert embedded.ledger
+    assert run.ledger
     assert again.ledger
-    assert (again.ledger.blocks, again.ledger.transactions) == (embedded.ledger.blocks, embedded.ledger.transactions)
+    assert (again.ledger.blocks, again.ledger.transactions) == (run.ledger.blocks, run.ledger.transactions)
     # Signatures are for one chain, and cost more or less by their bytes that are zero.
-    assert again.ledger.gas == pytest.approx(embedded.ledger.gas, rel=1e-4)
+    assert again.ledger.gas == pytest.approx(run.ledger.gas, rel=1e-4)
     again.close()
 
 

@@ -9,35 +9,29 @@ import random
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from commands import Commands
 from exchange_cases import COMMUNITY, START, exchange_of, short_days, written
-from ledger_cases import ETHER, SOAK
+from ledger_cases import SOAK
 from node_processes import free_port
-from settlement_cases import ENROLMENTS, MEMBERS, OPERATORS, ORDERS, STATEMENTS, TOKEN_TERMS, TRADES, deposit
 from solo_cases import Clock, running, sealing
 
-from commonwatt.errors import LedgerError, NodeError, Reverted
+from commonwatt.errors import LedgerError, NodeError
 from commonwatt.exchange import founding, rows, tables
 from commonwatt.exchange.events import GateClosure, SlotEnd
 from commonwatt.exchange.founding import genesis_of
 from commonwatt.exchange.loading import load
-from commonwatt.exchange.outbox import Outbox, Outgoing
 from commonwatt.exchange.states import Missed
-from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
-from commonwatt.ledger.client.quorum import gate_of
-from commonwatt.ledger.client.settlement import LedgerClient
+from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.network.solo_process import operator_token, operator_url
 from commonwatt.ledger.remote import RemoteNode
 from commonwatt.member.verify import open_and_verify
-from commonwatt.proof import checksum_address, keccak, sign
-from commonwatt.records import Post
-from commonwatt.records.deltas import pack_deltas
+from commonwatt.proof import checksum_address, keccak
 from commonwatt.report.outputs import write_outputs
 from commonwatt.service.children import Child, chain
 from commonwatt.service.health import Patience
@@ -47,8 +41,6 @@ from commonwatt.simulation.result import Result
 from commonwatt.simulation.simulation import Simulation
 
 BEFORE = 3600
-QUORUM, PACKED = OPERATORS[:2], pack_deltas(np.array([-1, 1, 0, 0, 0, 0, 0]))
-BASE = 8_000
 SOAK_KILLS = 20
 
 
@@ -63,13 +55,6 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(tmp_path_factory.mktemp("day"), COMMUNITY)
 
 
-@pytest.fixture(scope="module")
-def embedded(file: Path) -> Iterator[Result]:
-    result = simulate(file, START, 1)
-    yield result
-    result.close()
-
-
 def told(result: Result) -> dict[str, Any]:
     """What a day comes to, but for what names the chain that it is on."""
     exchange = exchange_of(result)
@@ -79,24 +64,24 @@ def told(result: Result) -> dict[str, Any]:
 
 
 def test_a_day_on_a_chain_whose_time_is_set_ends_as_on_the_embedded_one(
-    file: Path, embedded: Result, tmp_path: Path
+    file: Path, run: Result, tmp_path: Path, commands: Commands
 ) -> None:
-    operator = simulated_keys(embedded.rules.community).operator.address
-    port, begun = free_port(), embedded.rules.events[0].at - BEFORE
+    operator = simulated_keys(run.rules.community).operator.address
+    port, begun = free_port(), run.rules.events[0].at - BEFORE
     folder, out = tmp_path / "own", tmp_path / "out"
     options = ["--community", str(file), "--operator", checksum_address(operator), "--begin", str(begun)]
-    with running(folder, *options, "--settable", port=port) as (url, _):
+    with running(commands, folder, *options, "--settable", port=port) as (url, _):
         day = Simulation(
             load(file), file.parent, date.fromisoformat(START), 1, ledger=operator_url(port), out=out,
             token=operator_token(folder),
         )  # fmt: skip
         result = day.run()
-        assert told(result) == told(embedded)
+        assert told(result) == told(run)
         assert result.ledger
-        assert embedded.ledger
+        assert run.ledger
         assert (result.ledger.blocks, result.ledger.transactions) == (
-            embedded.ledger.blocks,
-            embedded.ledger.transactions,
+            run.ledger.blocks,
+            run.ledger.transactions,
         )
         write_outputs(result, out)
         result.close()
@@ -149,13 +134,11 @@ def dying(folder: Path, port: int, times: int) -> Iterator[list[int]]:
         loop.close()
 
 
-def test_a_day_whose_chain_is_killed_again_and_again_ends_as_any_other(
-    file: Path, embedded: Result, tmp_path: Path
-) -> None:
-    operator, port = simulated_keys(embedded.rules.community).operator.address, free_port()
-    folder, begun = tmp_path / "own", embedded.rules.events[0].at - BEFORE
+def test_a_day_whose_chain_is_killed_again_and_again_ends_as_any_other(file: Path, run: Result, tmp_path: Path) -> None:
+    operator, port = simulated_keys(run.rules.community).operator.address, free_port()
+    folder, begun = tmp_path / "own", run.rules.events[0].at - BEFORE
     folder.mkdir()
-    EmbeddedChain(folder / "ledger.sqlite", genesis_of(embedded.rules.community, operator, begun)).close()
+    EmbeddedChain(folder / "ledger.sqlite", genesis_of(run.rules.community, operator, begun)).close()
     with dying(folder, port, SOAK_KILLS if SOAK else 4) as died:
         day = Simulation(
             load(file),
@@ -166,7 +149,7 @@ def test_a_day_whose_chain_is_killed_again_and_again_ends_as_any_other(
             token=operator_token(folder),
         )
         with closing(day):
-            assert told(day.run()) == told(embedded)
+            assert told(day.run()) == told(run)
         assert died
 
 
@@ -209,10 +192,10 @@ class Live:
 
 
 @pytest.fixture
-def live(embedded: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
+def live(run: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
     community = load(written(tmp_path, WINDOW))
     operator = simulated_keys(community).operator.address
-    clock = Clock(embedded.rules.events[0].at - BEFORE)
+    clock = Clock(run.rules.events[0].at - BEFORE)
     with EmbeddedChain(None, genesis_of(community, operator, clock.now)) as chain, sealing(chain, clock) as url:
         open_node = founding.open_node
         # The simulation does not know that this driver waits for the clock.
@@ -220,10 +203,10 @@ def live(embedded: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
         yield Live(tmp_path, url, chain, clock)
 
 
-def test_a_day_on_a_chain_that_goes_by_its_own_clock_ends_with_the_same_balances(embedded: Result, live: Live) -> None:
+def test_a_day_on_a_chain_that_goes_by_its_own_clock_ends_with_the_same_balances(run: Result, live: Live) -> None:
     with closing(live.begin()) as day:
         assert not exchange_of(day).client.node.settable
-        assert live.end(day) == exchange_of(embedded).client.balances().tolist()
+        assert live.end(day) == exchange_of(run).client.balances().tolist()
 
 
 class Killed(Exception):
@@ -231,7 +214,7 @@ class Killed(Exception):
 
 
 def test_slots_that_the_chain_was_not_told_of_come_into_one_block_when_the_exchange_is_started_anew(
-    embedded: Result, live: Live
+    run: Result, live: Live
 ) -> None:
     with closing(live.begin()) as day:
         exchange = exchange_of(day)
@@ -246,7 +229,7 @@ def test_slots_that_the_chain_was_not_told_of_come_into_one_block_when_the_excha
         assert len(blocks) <= 2
         assert sum(len(block.transactions) for block in blocks) == 3
         assert len(exchange_of(day).outbox.pending) == 3
-        assert live.end(day) == exchange_of(embedded).client.balances().tolist()
+        assert live.end(day) == exchange_of(run).client.balances().tolist()
 
 
 def _die_in_a_backlog(live: Live, day: Simulation, slots: int) -> None:
@@ -291,120 +274,3 @@ def test_slots_that_began_before_the_chain_was_told_of_their_gate_are_missed(
 
 def _gone(*_: object) -> None:
     raise NodeError("http://gone", "does not answer")
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock(BASE)
-
-
-@pytest.fixture
-def client(clock: Clock) -> Iterator[LedgerClient]:
-    """Seven members with ten lane units each, on a chain that goes by the clock."""
-    balances = {key.address: 100 * ETHER for key in (*OPERATORS[:2], MEMBERS[0])}
-    with (
-        EmbeddedChain(None, Genesis(2024, balances, BASE - 1)) as chain,
-        sealing(chain, clock) as url,
-        closing(RemoteNode(url)) as node,
-    ):
-        client = LedgerClient.deploy(
-            node, OPERATORS[0], operators=[key.address for key in OPERATORS], threshold=2, config=keccak(b"config"),
-            members=ENROLMENTS, terms=TOKEN_TERMS, token=("Euro of Wattstrasse", "EUR"), at=0,
-        )  # fmt: skip
-        deposit(client, range(7), [10] * 7, at=0)
-        yield client
-
-
-def committed(client: LedgerClient, count: int) -> list[Outgoing]:
-    """Posts of consecutive slots from 9 000 on, whose roots are committed; each moves one lane unit."""
-    roots = [ORDERS] * count, [TRADES] * count
-    gate = [sign(client.domain, gate_of(9_000, *roots), key).signature for key in QUORUM]
-    client.commit(9_000, *roots, gate, at=0)
-    posts = [Post(9_000 + 900 * place, 0, ORDERS, STATEMENTS, keccak(PACKED)) for place in range(count)]
-    return [
-        Outgoing(post, TRADES, PACKED, tuple(sign(client.domain, post, key).signature for key in QUORUM))
-        for post in posts
-    ]
-
-
-def moved(client: LedgerClient) -> int:
-    """How many of the posts have been applied."""
-    return int(client.balances()[1]) - 10
-
-
-def test_a_backlog_is_posted_in_one_block_and_applied_in_one_when_its_windows_are_over(
-    client: LedgerClient, clock: Clock
-) -> None:
-    messages, outbox = committed(client, 6), Outbox(client, QUORUM)
-    clock.now = 15_000
-    before = client.node.head.number
-    with outbox.together():
-        for message in messages:
-            outbox.post(message, 10_000)
-            outbox.finalise_due(1 << 39)
-        assert outbox.free().tolist()[:2] == [4, 10]
-        assert client.node.head.number == before
-    posted = [client.posted(message.post.slot, 0) for message in messages]
-    blocks = [client.node.block(number) for number in range(before + 1, client.node.head.number + 1)]
-    # A busy machine may take so long between two of them that the first ones are in a block already.
-    assert len(blocks) <= 2
-    assert sum(len(block.transactions) for block in blocks) == 6
-    assert all(posting and 15_000 <= posting.posted_at <= clock.now for posting in posted)
-    # The caller's time counts for nothing: neither a late one, nor none.
-    for at in (1 << 39, None):
-        outbox.finalise_due(at)
-        assert (moved(client), len(outbox.pending)) == (0, 6)
-    assert outbox.open_until() == max(posting.posted_at for posting in posted if posting) + TOKEN_TERMS.window
-    clock.now = outbox.open_until()
-    before = client.node.head.number
-    outbox.finalise_due(0)
-    assert (moved(client), outbox.pending, outbox.open_until()) == (6, [], 0)
-    assert client.node.head.number == before + 1
-
-
-def test_what_is_there_already_is_not_sent_again_and_what_is_final_does_not_wait(
-    client: LedgerClient, clock: Clock
-) -> None:
-    messages, first = committed(client, 3), Outbox(client, QUORUM)
-    clock.now = 15_000
-    first.post(messages[0], 0)
-    clock.now += TOKEN_TERMS.window
-    first.finalise_due(0)
-    first.post(messages[1], 0)
-    before = client.node.nonce(OPERATORS[0].address)
-    outbox = Outbox(client, QUORUM)
-    with outbox.together():
-        for message in messages:
-            outbox.post(message, 0)
-    assert client.node.nonce(OPERATORS[0].address) == before + 1
-    assert [each.post.slot for each in outbox.pending] == [9_900, 10_800]
-
-
-def test_one_that_is_refused_keeps_no_other_one_of_a_backlog_back(client: LedgerClient, clock: Clock) -> None:
-    messages, outbox = committed(client, 3), Outbox(client, QUORUM)
-    clock.now = 15_000
-    never = Post(90_000, 0, ORDERS, STATEMENTS, keccak(PACKED))
-    signed = tuple(sign(client.domain, never, key).signature for key in QUORUM)
-    with ExitStack() as backlog:
-        backlog.enter_context(outbox.together())
-        for message in (messages[0], Outgoing(never, TRADES, PACKED, signed), *messages[1:]):
-            outbox.post(message, 0)
-        with pytest.raises(Reverted, match="refused"):
-            backlog.close()
-    assert client.posted(9_000, 0)
-    assert client.posted(90_000, 0) is None
-
-
-def test_what_has_expired_while_the_box_was_down_is_posted_again(client: LedgerClient, clock: Clock) -> None:
-    (message,), outbox = committed(client, 1), Outbox(client, QUORUM)
-    clock.now = 15_000
-    outbox.post(message, 0)
-    clock.now += TOKEN_TERMS.window + TOKEN_TERMS.grace + 1_000
-    outbox.finalise_due(0)
-    assert (moved(client), len(outbox.pending)) == (0, 1)
-    posting = client.posted(9_000, 0)
-    assert posting
-    assert posting.posted_at > 15_000 + TOKEN_TERMS.window + TOKEN_TERMS.grace
-    clock.now += TOKEN_TERMS.window
-    outbox.finalise_due(0)
-    assert (moved(client), outbox.pending) == (1, [])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pytest
 
 from commonwatt.accounts.document import anchored
 from commonwatt.billing.archive import Archive
@@ -92,6 +95,33 @@ def settled(folder: Path, month: Month, files: list[Path], text: str = COMMUNITY
     archive = Archive(folder / "books")
     understood = understand(community(folder, text), month, files, archive, "begin")
     return settle_month(understood, files, archive, month.last, NOW)
+
+
+October = Callable[..., Billed]
+
+
+@pytest.fixture(scope="session")
+def octobers(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Billed]]:
+    """Folder and bills of an October by a community's file, settled once for all who ask."""
+
+    @cache
+    def first(text: str) -> tuple[Path, Billed]:
+        folder = tmp_path_factory.mktemp("october")
+        return folder, settled(folder, OCTOBER, [write_export(folder / "a.csv", OCTOBER, counted(OCTOBER, 1))], text)
+
+    return first
+
+
+@pytest.fixture
+def october_by(octobers: Callable[[str], tuple[Path, Billed]], tmp_path: Path) -> October:
+    """Puts an October by this file, its books and its export `a.csv` into the test's folder, and returns its bills."""
+
+    def put(text: str = COMMUNITY) -> Billed:
+        folder, billed = octobers(text)
+        shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+        return billed
+
+    return put
 
 
 def sealed(document: dict[str, Any]) -> dict[str, Any]:

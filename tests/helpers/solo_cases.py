@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import uvicorn
-from exchange_cases import SOURCE
+from commands import Commands
 from node_processes import free_port
 from starlette.applications import Starlette
 
@@ -25,8 +22,6 @@ from commonwatt.ledger.network.solo_process import Process
 from commonwatt.ledger.node import Block
 from commonwatt.ledger.rpc.app import routes
 from commonwatt.ledger.rpc.service import Service
-
-RUN = [sys.executable, "-W", "error", "-m", "commonwatt.cli", "chain", "run"]
 
 
 class Clock:
@@ -78,17 +73,14 @@ def answers(port: int) -> bool:
 
 
 @contextmanager
-def running(folder: Path, *options: str, port: int = 0, end: int = signal.SIGTERM) -> Iterator[tuple[str, int]]:
+def running(
+    commands: Commands, folder: Path, *options: str, port: int = 0, end: int = signal.SIGTERM
+) -> Iterator[tuple[str, int]]:
     """URL and number of `commonwatt chain run`, once it answers; it ends in order unless it was killed."""
     port = port or free_port()
     log = folder.with_name(f"{folder.name}.log")
-    with (
-        log.open("ab") as said,
-        subprocess.Popen(
-            [*RUN, str(folder), "--port", str(port), *options],
-            env={**os.environ, "PYTHONPATH": SOURCE}, stdout=said, stderr=said,
-        ) as process,
-    ):  # fmt: skip
+    log.touch()
+    with commands.start(["chain", "run", str(folder), "--port", str(port), *options], log) as process:
         deadline = time.monotonic() + 120
         while not answers(port):
             assert process.poll() is None, log.read_text("utf-8")

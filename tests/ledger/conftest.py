@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from commands import Commands
 from ledger_cases import GENESIS
 from shell import Shell
 
@@ -28,14 +27,6 @@ def open_chain(path: Path) -> Iterator[Callable[..., EmbeddedChain]]:
     yield open_
     for chain in opened:
         chain.close()
-
-
-@pytest.fixture(scope="session")
-def commands() -> Iterator[Commands]:
-    """Starts commands as processes of their own."""
-    made = Commands()
-    yield made
-    made.close()
 
 
 @pytest.fixture

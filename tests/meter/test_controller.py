@@ -2,50 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from controller_cases import DAY, ON, Script, Told, seconds
 from controller_play import play
-from hypothesis import given
-from hypothesis import strategies as st
-from micropython_cases import Micropython
 
 from commonwatt.meter import controller
-from commonwatt.meter.controller import COUNTS_PER_MWH, Controller, Limits, reconnect_in
-
-Script = list[list[Any]]
-Play = Callable[[Script], Any]
-HELPERS = Path(__file__).parents[1] / "helpers"
-# 230 V and 2 A: 460 W, so 127.8 mWh a second.
-ON = (230_000, 2_000)
-DAY = 86_400_000
-
-
-@pytest.fixture(scope="module")
-def in_micropython() -> Iterator[Play]:
-    program = Micropython(HELPERS / "controller_play.py", Path(controller.__file__).parent)
-    yield program.ask
-    program.end()
+from commonwatt.meter.controller import Controller, reconnect_in
 
 
 @pytest.fixture(params=["CPython", "MicroPython"])
-def told(request: pytest.FixtureRequest) -> Callable[[Script], list[list[Any]]]:
+def told(request: pytest.FixtureRequest) -> Told:
     """What the controller says to each step of a script, in one of the two."""
     if request.param == "MicroPython":
         run = request.getfixturevalue("in_micropython")
     else:
         run = lambda script: play(controller, script)  # noqa: E731
     return lambda script: [line[0] for line in run(script)]
-
-
-Told = Callable[[Script], list[list[Any]]]
-
-
-def seconds(first: int, last: int, *figures: Any) -> Script:
-    """A sample a second, from `first` to `last`."""
-    return [["step", second * 1000, *(figures or ON)] for second in range(first, last + 1)]
 
 
 def test_the_relay_closes_for_a_demand_and_opens_when_it_is_delivered(told: Told) -> None:
@@ -340,72 +314,3 @@ def test_a_device_tries_again_every_five_seconds() -> None:
     assert [reconnect_in(now, 1000) for now in (1000, 1001, 5999, 6000, 90_000)] == [5000, 4999, 1, 0, 0]
     assert reconnect_in(0, None) == 0
     assert reconnect_in(0, 500) == 0
-
-
-@st.composite
-def streams(draw: st.DrawFn) -> tuple[int, list[tuple[int, int, int]]]:
-    """A demand [mWh], and samples of loads that jump, at times as a device has that also signs: (t, mV, mA)."""
-    samples, now = [], draw(st.integers(0, 10**9))
-    for _ in range(draw(st.integers(2, 60))):
-        samples.append((now, draw(st.integers(0, 264_500)), draw(st.integers(0, 16_000))))
-        now += draw(st.sampled_from([1, 20, 200, 1000, 3000, 10_000]))
-    return draw(st.integers(1, 100_000)), samples
-
-
-@given(streams())
-def test_the_relay_opens_never_short_of_a_demand_and_over_it_by_less_than_one_sample(
-    drawn: tuple[int, list[tuple[int, int, int]]],
-) -> None:
-    mwh, samples = drawn
-    box = Controller(Limits(idle_ms=10**9, stuck_ms=0))
-    box.demand(1, mwh, samples[-1][0] + 1)
-    exact, before, closed = 0, None, False
-    for at, mv, ma in samples:
-        one = 0
-        if closed and before is not None:
-            # Twice the area of the trapezoid, in nJ, as integers of any size.
-            one = (at - before[0]) * ((before[1] if before[2] else mv * ma) + mv * ma)
-        exact += one
-        events = box.step(at, mv, ma)
-        assert box.state()["counted"] == exact
-        if ("relay", False) in events:
-            assert mwh * COUNTS_PER_MWH <= exact < mwh * COUNTS_PER_MWH + one
-            assert events[1] == ("report", 1, exact // COUNTS_PER_MWH, "delivered")
-            return
-        before, closed = (at, mv * ma, closed), box.relay
-        assert closed
-        assert exact < mwh * COUNTS_PER_MWH
-
-
-FIGURES = st.one_of(st.integers(-600, 270_000), st.sampled_from([None, "nan", 10**6, 230_000, 2_000, 0]))
-STEPS = st.one_of(
-    st.tuples(st.just("step"), st.integers(0, 400_000), FIGURES, FIGURES).map(list),
-    st.tuples(st.just("step"), st.integers(0, 400_000), FIGURES, FIGURES, FIGURES).map(list),
-    st.tuples(st.just("good"), st.integers(0, 20_000), st.integers(0, 16_000)).map(list),
-    st.tuples(st.just("demand"), st.integers(0, 5), st.integers(-1, 10_000), st.integers(0, 500_000)).map(list),
-    st.sampled_from([["acknowledge"], ["keep"], ["restart"]]),
-)
-
-
-def on_time(steps: Script) -> Script:
-    """The same with good samples one after the other, as most are."""
-    now, script = 0, []
-    for step in steps:
-        if step[0] == "good":
-            now += step[1]
-            script.append(["step", now, 230_000, step[2]])
-        else:
-            script.append(step)
-    return script
-
-
-@given(st.lists(STEPS, max_size=80).map(on_time))
-def test_micropython_says_of_any_stream_what_cpython_says(in_micropython: Play, script: Script) -> None:
-    assert in_micropython(script) == play(controller, script)
-
-
-@given(st.lists(STEPS, max_size=80).map(on_time))
-def test_whatever_comes_the_relay_is_closed_for_an_open_demand_without_a_fault_only(script: Script) -> None:
-    for _, relay, mwh, _, (number, demanded, counted, ended, fault) in play(controller, script):
-        assert not relay or (number and not ended and not fault and counted < demanded * COUNTS_PER_MWH)
-        assert mwh == counted // COUNTS_PER_MWH

@@ -7,6 +7,7 @@ import random
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,10 +16,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from commands import Commands
 from exchange_cases import COMMUNITY, SOURCE, until, written
 from ledger_cases import ALICE, SOAK
 from node_processes import free_port
-from solo_cases import RUN, answers, running
+from solo_cases import answers, running
 from web3 import Web3
 
 from commonwatt.errors import LedgerError, NodeError
@@ -45,10 +47,10 @@ def head(folder: Path) -> int:
 
 
 def test_a_block_comes_for_what_a_wallet_sends_and_none_when_nobody_does(
-    tmp_path: Path, begun: list[str], asked: Asked
+    tmp_path: Path, begun: list[str], asked: Asked, commands: Commands
 ) -> None:
     folder = tmp_path / "own"
-    with running(folder, *begun) as (url, _):
+    with running(commands, folder, *begun) as (url, _):
         web3 = Web3(Web3.HTTPProvider(url))
         assert web3.client_version.endswith("/on-demand")
         for number in range(1, 3):
@@ -65,13 +67,15 @@ def test_a_block_comes_for_what_a_wallet_sends_and_none_when_nobody_does(
         assert (folder / "ledger.sqlite").stat().st_size == size
         assert folder.stat().st_mode & 0o77 == 0
     assert head(folder) == 2
-    with running(folder, end=signal.SIGINT) as (url, _):
+    with running(commands, folder, end=signal.SIGINT) as (url, _):
         assert httpx.get(f"{url}/healthz").json()["block"] == 2
         assert "block: 2\n" in asked("status", url)
 
 
-def test_a_node_answers_while_it_runs_a_block_that_takes_long(tmp_path: Path, begun: list[str]) -> None:
-    with running(tmp_path / "own", *begun) as (url, _), closing(RemoteNode(url)) as node:
+def test_a_node_answers_while_it_runs_a_block_that_takes_long(
+    tmp_path: Path, begun: list[str], commands: Commands
+) -> None:
+    with running(commands, tmp_path / "own", *begun) as (url, _), closing(RemoteNode(url)) as node:
         # Code that jumps back for ever, until its gas is gone: JUMPDEST PUSH0 JUMP.
         raw = sign_transaction(ALICE, chain_id=node.chain_id, nonce=0, to=b"", gas=20_000_000, data=b"\x5b\x5f\x56")
         hash_, waits = node.submit(raw), []
@@ -83,8 +87,10 @@ def test_a_node_answers_while_it_runs_a_block_that_takes_long(tmp_path: Path, be
         assert sorted(waits)[len(waits) // 2] < 0.5
 
 
-def test_calls_that_are_sent_together_come_into_one_block_and_are_read_back(tmp_path: Path, begun: list[str]) -> None:
-    with running(tmp_path / "own", *begun) as (url, _), closing(RemoteNode(url)) as node:
+def test_calls_that_are_sent_together_come_into_one_block_and_are_read_back(
+    tmp_path: Path, begun: list[str], commands: Commands
+) -> None:
+    with running(commands, tmp_path / "own", *begun) as (url, _), closing(RemoteNode(url)) as node:
         assert not node.settable
         before = int(time.time())
         assert before <= node.now(0) <= before + 60
@@ -94,13 +100,15 @@ def test_calls_that_are_sent_together_come_into_one_block_and_are_read_back(tmp_
         assert node.head.timestamp <= time.time()
 
 
-def test_nothing_sealed_is_lost_when_it_is_killed_at_any_moment(tmp_path: Path, begun: list[str]) -> None:
+def test_nothing_sealed_is_lost_when_it_is_killed_at_any_moment(
+    tmp_path: Path, begun: list[str], commands: Commands
+) -> None:
     """What was sent and lost with the process is sent again by who waits for it."""
     rng, port, folder = random.Random(5), free_port(), tmp_path / "own"  # noqa: S311
     known: list[bytes] = []
     for life in range(20 if SOAK else 3):
         with (
-            running(folder, *([] if life else begun), port=port, end=signal.SIGKILL) as (url, pid),
+            running(commands, folder, *([] if life else begun), port=port, end=signal.SIGKILL) as (url, pid),
             closing(RemoteNode(url)) as node,
         ):
             assert node.nonce(ALICE.address) >= len(known)
@@ -126,9 +134,11 @@ def _paid(node: RemoteNode, life: int) -> list[bytes]:
     return seen
 
 
-def test_who_waits_is_answered_by_the_node_that_is_started_anew(tmp_path: Path, begun: list[str]) -> None:
+def test_who_waits_is_answered_by_the_node_that_is_started_anew(
+    tmp_path: Path, begun: list[str], commands: Commands
+) -> None:
     port, folder = free_port(), tmp_path / "own"
-    with running(folder, *begun, port=port, end=signal.SIGKILL) as (url, pid):
+    with running(commands, folder, *begun, port=port, end=signal.SIGKILL) as (url, pid):
         patient, hasty = RemoteNode(url, restarts=120), RemoteNode(url)
         chain_id, account = patient.chain_id, checksum_address(ALICE.address)
         assert hasty.chain_id == chain_id
@@ -141,7 +151,7 @@ def test_who_waits_is_answered_by_the_node_that_is_started_anew(tmp_path: Path, 
     receipts: list[int] = []
     waiting = threading.Thread(target=lambda: receipts.append(patient.confirm([hash_], 0)[0].block))
     waiting.start()
-    with running(folder, port=port):
+    with running(commands, folder, port=port):
         waiting.join(120)
         assert receipts == [1]
         assert hasty.nonce(ALICE.address) == 1, account
@@ -149,10 +159,10 @@ def test_who_waits_is_answered_by_the_node_that_is_started_anew(tmp_path: Path, 
     hasty.close()
 
 
-def test_the_operator_s_door_opens_with_its_token_alone(tmp_path: Path, begun: list[str]) -> None:
+def test_the_operator_s_door_opens_with_its_token_alone(tmp_path: Path, begun: list[str], commands: Commands) -> None:
     folder, port = tmp_path / "own", free_port()
     asked = {"jsonrpc": "2.0", "id": 1, "method": "evm_mine", "params": []}
-    with running(folder, *begun, "--begin", "1000", "--settable", port=port) as (url, _):
+    with running(commands, folder, *begun, "--begin", "1000", "--settable", port=port) as (url, _):
         assert (folder / "operator.token").stat().st_mode & 0o77 == 0
         for headers in ({}, {"authorization": "Bearer 00"}, {"authorization": "Basic Og=="}):
             refused = httpx.post(f"{url}/operator", json=asked, headers=headers)
@@ -166,16 +176,17 @@ def test_the_operator_s_door_opens_with_its_token_alone(tmp_path: Path, begun: l
             assert (node.head.number, node.head.timestamp) == (1, 2_000)
             with pytest.raises(LedgerError, match="refused anvil_setBalance"):
                 node.fund(ALICE.address, 1)
-    with running(folder, port=port) as (url, _):
+    with running(commands, folder, port=port) as (url, _):
         assert httpx.post(f"{url}/operator", json=asked).status_code in (404, 405)
     (folder / "operator.token").write_text("")  # whoever made it was killed before it was written
     with pytest.raises(LedgerError, match="cannot be used: it is not 64 digits"):
         operator_token(folder)
 
 
-def test_pages_and_foreign_names_are_not_answered(tmp_path: Path, begun: list[str]) -> None:
+def test_pages_and_foreign_names_are_not_answered(tmp_path: Path, begun: list[str], commands: Commands) -> None:
     asked = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
-    with running(tmp_path / "own", *begun, "--origin", "http://localhost:5100", "--name", "box.local") as (url, _):
+    names = ["--origin", "http://localhost:5100", "--name", "box.local"]
+    with running(commands, tmp_path / "own", *begun, *names) as (url, _):
         for headers, status in (
             ({"Origin": "https://evil.example"}, 403),
             ({"Host": "evil.example"}, 403),
@@ -187,9 +198,13 @@ def test_pages_and_foreign_names_are_not_answered(tmp_path: Path, begun: list[st
 
 def test_it_ends_with_the_program_that_holds_its_input(tmp_path: Path, begun: list[str]) -> None:
     port = free_port()
-    command = [*RUN, str(tmp_path / "own"), *begun, "--port", str(port), "--attached"]
+    command = [sys.executable, "-W", "error", "-m", "commonwatt.cli", "chain", "run", str(tmp_path / "own"), *begun]
     with subprocess.Popen(
-        command, env={**os.environ, "PYTHONPATH": SOURCE}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*command, "--port", str(port), "--attached"],
+        env={**os.environ, "PYTHONPATH": SOURCE},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         until(lambda: answers(port), 120)
         assert process.stdin
@@ -199,7 +214,9 @@ def test_it_ends_with_the_program_that_holds_its_input(tmp_path: Path, begun: li
         assert process.stdout.read().endswith("stopped\n")
 
 
-def test_what_cannot_be_run_is_said_in_one_sentence(tmp_path: Path, begun: list[str], asked: Asked) -> None:
+def test_what_cannot_be_run_is_said_in_one_sentence(
+    tmp_path: Path, begun: list[str], asked: Asked, commands: Commands
+) -> None:
     folder = tmp_path / "own"
     assert "There is no chain at" in asked("run", folder, "--port", 0, code=6)
     assert not folder.exists()
@@ -208,7 +225,7 @@ def test_what_cannot_be_run_is_said_in_one_sentence(tmp_path: Path, begun: list[
     assert "community" in asked("run", folder, "--community", begun[1], code=2)
     assert "port" in asked("run", folder, "--port", 65_536, code=2)
     assert "operator" in asked("run", folder, *begun[:2], "--operator", "0x12", code=2)
-    with running(folder, *begun) as (url, _):
+    with running(commands, folder, *begun) as (url, _):
         port = int(url.rpartition(":")[2])
         told = asked("run", folder, "--port", 0, code=6)
         assert "is open in another process" in told
