@@ -23,7 +23,7 @@ from commonwatt.exchange.states import Wishes
 from commonwatt.exchange.store import Store, add, drop, set_values
 from commonwatt.exchange.tables import table
 from commonwatt.exchange.told import MeterPlan, Told
-from commonwatt.meter.protocol import DeviceOutbox
+from commonwatt.meter.protocol import Acknowledgement, DeviceOutbox
 from commonwatt.records import Reading, Signed
 from commonwatt.simulation.homes import SigningHomes, decided
 from commonwatt.units import MAX_ORDER_WH, IntArray
@@ -178,6 +178,19 @@ class EmulatedHomes:
             for letter in letters:
                 drop(connection, _letters, number=letter.number)
         self.letters = [letter for letter in self.letters if letter not in letters]
+
+    def over(self, slot: int, now: int) -> bool:
+        """Whether a slot [start, unix s] is over at `now` [unix s]."""
+        return slot + self.homes.rules.period.seconds <= now
+
+    def begins_again(self, waiting: Sequence[Signed[Reading]], answer: Acknowledgement) -> bool:
+        """Whether the exchange's time is before the end of a slot that it answers, which homes delivered by its time.
+
+        So it was killed, and its clock begins where it knows of; what it refuses then, it will take later.
+        """
+        return any(
+            not self.over(each.record.slot, answer.time) for each in waiting if each.record.sequence <= answer.upto
+        )
 
     def settle(self, left: Mapping[int, DeviceOutbox]) -> int:
         """The exchange has readings of these homes, or will never take them: what is left of each outbox.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
@@ -20,7 +20,7 @@ from commonwatt.exchange.files import private
 from commonwatt.exchange.loading import load
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.store import Store
-from commonwatt.meter.protocol import Judgement
+from commonwatt.meter.protocol import REFUSED, Judgement
 from commonwatt.records import Reading, Signed
 from commonwatt.service.api.records import MOST
 from commonwatt.service.connection import Connection
@@ -85,7 +85,7 @@ def emulate(setting: Setting, log: Log) -> dict[str, int]:
     Raises ConfigError for what cannot be played, and for another community, or another's passwords, than the
     exchange's; StoreError when the homes' file cannot be used.
     """
-    community, folder = load(setting.file), setting.file.parent
+    community, folder, log = load(setting.file), setting.file.parent, _once(log)
     rules = Rules.of(community, folder, setting.start, setting.days)
     minds = Minds.of(community, folder)
     try:
@@ -155,7 +155,13 @@ def _to_exchange(setting: Setting, homes: EmulatedHomes, asking: _Asking, log: L
     if setting.broker is None:
 
         async def post(signed: Sequence[Signed[Reading]]) -> list[Judgement]:
-            return await asking.insist(asking.client.readings, signed)
+            judged = await asking.insist(asking.client.readings, signed)
+            if all(each.status != REFUSED for each in judged):
+                return judged
+            # An exchange that was killed may begin again before the end of a slot.
+            now = (await asking.insist(asking.client.announced)).now
+            pairs = zip(signed, judged, strict=True)
+            return [replace(each, again=not homes.over(reading.record.slot, now)) for reading, each in pairs]
 
         return Posts(homes, post, log)
     host, port = setting.broker
@@ -292,6 +298,19 @@ class Emulation:
                 self.counts.outlooks += 1
         except Refused as error:
             self._log(str(error))
+
+
+def _once(log: Log) -> Log:
+    """Says nothing twice in a row: what happens to one home happens to many."""
+    last = ""
+
+    def say(line: str) -> None:
+        nonlocal last
+        if line != last:
+            log(line)
+        last = line
+
+    return say
 
 
 def _first(group: BaseExceptionGroup[Any]) -> BaseException:

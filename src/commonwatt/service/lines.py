@@ -128,8 +128,11 @@ class Lines:
         answers, self._answers = self._answers, []
         left = dict[int, DeviceOutbox]()
         for home, answer in answers:
+            outbox = left.get(home, self.homes.outboxes[home])
+            if self.homes.begins_again(outbox.waiting, answer):
+                continue
             with suppress(RecordError):  # to a number that was never used here
-                left[home] = left.get(home, self.homes.outboxes[home]).acknowledged(answer)
+                left[home] = outbox.acknowledged(answer)
                 for _, why in answer.refused:
                     self.refused += 1
                     self._log(why)
@@ -153,10 +156,11 @@ class Posts:
             await self.wake.wait()
             self.wake.clear()
             while any(outbox.waiting for outbox in self.homes.outboxes.values()):
-                await self._bring()
+                if not await self._bring():
+                    await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _bring(self) -> None:
-        """What waits, as far as one list takes it."""
+    async def _bring(self) -> int:
+        """What waits, as far as one list takes it. Returns how many readings need not be said again."""
         messages, room = dict[int, tuple[Signed[Reading], ...]](), MOST
         for home, outbox in self.homes.outboxes.items():
             messages[home] = outbox.waiting[: min(room, MOST_IN_MESSAGE)]
@@ -167,7 +171,9 @@ class Posts:
             judgements = [next(judged) for _ in message]
             left[home] = self.homes.outboxes[home].answered(message, judgements)
             for each in judgements:
-                if each.status == REFUSED:
+                if each.status == REFUSED and not each.again:
                     self.refused += 1
                     self._log(each.why)
-        self.acknowledged += self.homes.settle(left)
+        done = self.homes.settle(left)
+        self.acknowledged += done
+        return done

@@ -26,7 +26,21 @@ from commonwatt.units import MAX_ORDER_WH
 
 _MOST: Final = 1_500
 """Slots of an outlook: a day of the shortest ones."""
-_BASIC: Final = HTTPBasic(auto_error=False, description="The meter's user and password at the broker.")
+
+
+class _Basic(HTTPBasic):
+    """Credentials that cannot be read are none."""
+
+    async def __call__(self, request: Request) -> HTTPBasicCredentials | None:  # type: ignore[override]
+        try:
+            return await super().__call__(request)
+        except HTTPException:
+            return None
+
+
+_BASIC: Final = _Basic(
+    scheme_name="Meter", auto_error=False, description="The meter's user and password at the broker."
+)
 Time = Annotated[int, Field(ge=0, le=MAX_SIGNED)]
 Credentials = Annotated[HTTPBasicCredentials | None, Depends(_BASIC)]
 Since = Annotated[int | None, Query(ge=0, le=MAX_SIGNED, description="The first slot that is asked for [unix s].")]
