@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from string import ascii_letters, digits
@@ -78,14 +79,12 @@ def test_what_is_written_reads_as_it_was_meant(message: SignIn) -> None:
 
 @given(MESSAGES, st.data())
 def test_what_is_read_is_written_again_byte_by_byte(message: SignIn, data: st.DataObject) -> None:
-    """Also where somebody changed the text, unless it is refused in a sentence."""
+    """Also where somebody changed the text, unless it is refused."""
     text = str(message)
     place = data.draw(st.integers(0, len(text)))
     changed = text[:place] + data.draw(st.text(max_size=2)) + text[place + data.draw(st.integers(0, 3)) :]
-    try:
+    with suppress(RecordError):
         assert str(read(changed)) == changed
-    except RecordError as error:
-        assert str(error).endswith(".")
 
 
 @pytest.mark.parametrize("text", [EXAMPLE, WITHOUT_STATEMENT, EXAMPLE.split("\nResources")[0], f"{EXAMPLE[:-43]}"])
@@ -137,7 +136,7 @@ def test_each_deviation_is_named_by_its_line(old: str, new: str, line: int) -> N
 def test_fields_have_one_order() -> None:
     lines = EXAMPLE.split("\n")
     lines[10], lines[11] = lines[11], lines[10]
-    with pytest.raises(RecordError, match="Line 12 .* not in its place"):
+    with pytest.raises(RecordError, match=r"Line 12 .* not in its place"):
         read("\n".join(lines))
 
 

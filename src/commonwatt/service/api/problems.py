@@ -16,6 +16,8 @@ from commonwatt.plain import plain
 
 MEDIA_TYPE: Final = "application/problem+json"
 _UNAVAILABLE: Final = 503
+_UNSAID: Final = {404: "There is nothing at this address.", 405: "This address does not take that method."}
+"""What is to be said where the framework says no more than the status."""
 
 
 class Problem(BaseModel):
@@ -41,14 +43,20 @@ def problem(status: int, detail: str) -> JSONResponse:
     return JSONResponse(told.model_dump(), status, media_type=MEDIA_TYPE)
 
 
+def answer(error: HTTPException) -> JSONResponse:
+    """The answer to a request that ended so."""
+    detail = error.detail if error.detail != HTTPStatus(error.status_code).phrase else _UNSAID[error.status_code]
+    told = problem(error.status_code, detail)
+    told.headers.update(error.headers or {})
+    return told
+
+
 def handle(app: FastAPI) -> None:
     """Have every error of the app answered so."""
 
     async def http(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101
-        answer = problem(error.status_code, str(error.detail))
-        answer.headers.update(error.headers or {})
-        return answer
+        return answer(error)
 
     async def invalid(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101
@@ -66,14 +74,6 @@ def handle(app: FastAPI) -> None:
         )
         return problem(status, str(error))
 
-    described = app.openapi
-
-    def with_problem() -> dict[str, Any]:
-        schema = described()
-        schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
-        return schema
-
-    app.openapi = with_problem  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(CommonwattError, ours)
