@@ -39,7 +39,13 @@ def application(running: Running, settings: Settings = _USUAL) -> FastAPI:
     add_signing_in(app)
     errors = responses(503)
 
-    @app.get("/healthz", tags=["operating"], summary="Whether the exchange is at work.", responses=responses(503))
+    @app.get(
+        "/healthz",
+        tags=["operating"],
+        status_code=204,
+        responses=errors,
+        summary="Whether the exchange is at work.",
+    )
     async def healthz() -> Response:
         """Answers without a body, and 503 with the reason while nothing is due, such as without a ledger."""
         why = await running.ask(lambda: running.live.behind)

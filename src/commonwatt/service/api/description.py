@@ -26,29 +26,37 @@ def complete(app: FastAPI) -> None:
         if app.openapi_schema:
             return app.openapi_schema
         document = described()
-        document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        # The framework's own form of errors is told by no operation.
+        schemas = document["components"]["schemas"]
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        schemas["Problem"] = Problem.model_json_schema()
         document["components"]["securitySchemes"]["csrf"] = _CSRF
-        for operations in document["paths"].values():
-            for method, operation in operations.items():
-                _complete(method, operation)
+        operations = [each for path in document["paths"].values() for each in path.items()]
+        statuses = {status for method, operation in operations for status in _complete(method, operation)}
+        document["components"]["responses"] = {str(each): _response(each) for each in sorted(statuses)}
         return document
 
     app.openapi = completed  # type: ignore[method-assign]
 
 
-def _complete(method: str, operation: dict[str, Any]) -> None:
-    statuses = [429]
+def _complete(method: str, operation: dict[str, Any]) -> list[int]:
+    """Complete an operation. Returns the statuses of its errors, each of which is described once for all."""
+    told, statuses = operation["responses"], {429}
+    statuses |= {int(status) for status in told if int(status) >= 400}
     if "requestBody" in operation:
-        statuses += [413, 422]
-    elif operation.get("parameters"):
-        statuses.append(422)
+        statuses |= {413, 422}
+    if operation.get("parameters"):
+        statuses.add(422)
     if "security" in operation:
-        statuses += [401, 403]
+        statuses |= {401, 403, 503}
         if method != "get":
-            operation["security"] = [
-                each | {"csrf": []} if "cookie" in each else each for each in operation["security"]
-            ]
-    told = operation["responses"]
-    for status, response in responses(*statuses).items():
-        told[str(status)] = response | ({"headers": _RETRY} if status == 429 else {})
+            for each in operation["security"]:
+                each |= {"csrf": []} if "cookie" in each else {}
+    told |= {str(status): {"$ref": f"#/components/responses/{status}"} for status in statuses}
     operation["responses"] = dict(sorted(told.items()))
+    return sorted(statuses)
+
+
+def _response(status: int) -> dict[str, Any]:
+    return responses(status)[status] | ({"headers": _RETRY} if status == 429 else {})

@@ -16,6 +16,8 @@ from commonwatt.plain import plain
 
 MEDIA_TYPE: Final = "application/problem+json"
 _UNAVAILABLE: Final = 503
+_RENAMED: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""What some versions of Python call otherwise."""
 _UNSAID: Final = {404: "There is nothing at this address.", 405: "This address does not take that method."}
 """What is to be said where the framework says no more than the status."""
 
@@ -28,18 +30,20 @@ class Problem(BaseModel):
     detail: str
 
 
+def phrase(status: int) -> str:
+    """The name of a status, as RFC 9110 has it."""
+    return _RENAMED.get(status) or HTTPStatus(status).phrase
+
+
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What an operation documents of its errors."""
     schema = {"$ref": "#/components/schemas/Problem"}
-    return {
-        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
-        for status in statuses
-    }
+    return {status: {"description": phrase(status), "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
 
 
 def problem(status: int, detail: str) -> JSONResponse:
     """The answer."""
-    told = Problem(title=HTTPStatus(status).phrase, status=status, detail=plain(detail))
+    told = Problem(title=phrase(status), status=status, detail=plain(detail))
     return JSONResponse(told.model_dump(), status, media_type=MEDIA_TYPE)
 
 
@@ -56,7 +60,8 @@ def handle(app: FastAPI) -> None:
 
     async def http(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101
-        return answer(error)
+        # The framework's word for a body that is no text, where it says 422 for text that is no JSON.
+        return answer(error) if error.status_code != 400 else problem(422, "What was sent cannot be read.")
 
     async def invalid(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101
@@ -74,6 +79,10 @@ def handle(app: FastAPI) -> None:
         )
         return problem(status, str(error))
 
+    async def unforeseen(_: Request, __: Exception) -> JSONResponse:
+        return problem(500, "Something went wrong that nobody foresaw; the exchange's log has it.")
+
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(CommonwattError, ours)
+    app.add_exception_handler(Exception, unforeseen)

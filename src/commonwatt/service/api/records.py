@@ -17,7 +17,7 @@ LONGEST: Final = MOST * 2_000
 """Bytes of such a request; a record with the siblings of its basket has fewer than 2 000."""
 _TEXT: Final = {"type": "string"}
 NUMBER: Final = {"type": "integer", "minimum": 0}
-ADDRESS: Final = {**_TEXT, "pattern": "^0x[0-9a-fA-F]{40}$"}
+ADDRESS: Final = {**_TEXT, "pattern": "^0x[0-9a-f]{40}$"}
 SIGNATURE: Final = {**_TEXT, "pattern": "^0x[0-9a-f]{130}$"}
 HASH: Final = {**_TEXT, "pattern": "^0x[0-9a-f]{64}$"}
 

@@ -90,12 +90,12 @@ def add_signing_in(app: FastAPI) -> None:
         )
         return _told(session, caller, csrf=csrf_of(token))
 
-    @app.get("/v1/session", tags=["sign-in"], summary="Who has signed in.", responses=responses(503))
+    @app.get("/v1/session", tags=["sign-in"], summary="Who has signed in.")
     async def session(here: Annotated[Visit, Depends(visit)], response: Response) -> SignedIn:
         response.headers["Cache-Control"] = "no-store"
         return _told(here.session, here.caller, csrf=csrf_of(here.token))
 
-    @app.delete("/v1/session", tags=["sign-in"], summary="Sign out.", status_code=204, responses=responses(503))
+    @app.delete("/v1/session", tags=["sign-in"], summary="Sign out.", status_code=204)
     async def end(
         request: Request, here: Annotated[Visit, Depends(visit)], everywhere: bool = False
     ) -> Response:  # fmt: skip
