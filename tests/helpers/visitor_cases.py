@@ -37,6 +37,7 @@ class Visited:
             domains=(DOMAIN,),
             per_address=ENDLESS,
             per_account=ENDLESS,
+            sign_ins=ENDLESS,
             clock=lambda: self.wall,
             ticks=lambda: self.ticks,
         )

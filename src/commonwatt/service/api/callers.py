@@ -55,7 +55,7 @@ class Entry:
 
     def __init__(self, running: Running, settings: Settings) -> None:
         self.running, self.settings = running, settings
-        self.nonces, self.accounts = Nonces(), Buckets(settings.per_account)
+        self.nonces, self.accounts, self.sign_ins = Nonces(), Buckets(settings.per_account), Buckets(settings.sign_ins)
         self._operators = set[bytes]()
 
     @cached_property

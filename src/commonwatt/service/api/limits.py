@@ -68,7 +68,7 @@ class Limits:
             return
         most = self._longest.get(scope["path"], _ORDINARY)
         length = _length(Headers(scope=scope), most)
-        wait = self._buckets.take(_address(scope), self._ticks(), 1 + min(length, most) // _UNIT)
+        wait = self._buckets.take(address(scope), self._ticks(), 1 + min(length, most) // _UNIT)
         if wait:
             await answer(too_often(wait))(scope, receive, send)
         elif length > most:
@@ -83,16 +83,16 @@ def _length(headers: Headers, most: int) -> int:
     return int(told[:20]) if told.isdecimal() else most if "transfer-encoding" in headers else 0
 
 
-def _address(scope: Scope) -> Hashable:
+def address(scope: Scope) -> Hashable:
     """Whose request it is. A network of IPv6 is one, as each in it has as many addresses as it likes."""
     host = (scope.get("client") or ("",))[0]
     try:
-        address = ip_address(host)
+        found = ip_address(host)
     except ValueError:  # a socket of the machine's own, or a test
         return host
-    if isinstance(address, IPv6Address):
-        return address.ipv4_mapped or int(address) >> 64
-    return address
+    if isinstance(found, IPv6Address):
+        return found.ipv4_mapped or int(found) >> 64
+    return found
 
 
 def _counted(receive: Receive, most: int) -> Receive:

@@ -12,6 +12,8 @@ from commonwatt.service.api.limits import Allowance
 # A thousand homes' readings of a day come from one gateway within a minute.
 _PER_ADDRESS: Final = Allowance(rate=20, burst=400)
 _PER_ACCOUNT: Final = Allowance(rate=10, burst=200)
+# Each is written to the disk, whoever it is.
+_SIGN_INS: Final = Allowance(rate=0.2, burst=20)
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Settings:
         in signs for one of them
     secure : they reach it by TLS alone, here or at a proxy before it
     per_address, per_account : how much may be asked from one address of the network, and by one account
+    sign_ins : how often one may sign in from one address
     clock : what members' wallets go by too, also where the market's time is another [unix s]
     ticks : seconds that only go forward
     """
@@ -30,6 +33,7 @@ class Settings:
     secure: bool = False
     per_address: Allowance = _PER_ADDRESS
     per_account: Allowance = _PER_ACCOUNT
+    sign_ins: Allowance = _SIGN_INS
     clock: Callable[[], float] = time.time
     ticks: Callable[[], float] = time.monotonic
 

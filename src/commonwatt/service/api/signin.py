@@ -12,6 +12,7 @@ from commonwatt.accounts.document import hex_text
 from commonwatt.errors import RecordError, SignatureError
 from commonwatt.proof import siwe
 from commonwatt.service.api.callers import Caller, Entry, Visit, entry, visit
+from commonwatt.service.api.limits import address, too_often
 from commonwatt.service.api.models import Told
 from commonwatt.service.api.problems import responses
 from commonwatt.service.api.sessions import NONCE_SECONDS, SESSION_SECONDS, Session, csrf_of
@@ -76,9 +77,14 @@ def add_signing_in(app: FastAPI) -> None:
         )
 
     @app.post("/v1/session", tags=["sign-in"], summary="Sign in.", responses=responses(503))
-    async def begin(proof: Proof, response: Response, here: Annotated[Entry, Depends(entry)]) -> SignedIn:
+    async def begin(
+        proof: Proof, request: Request, response: Response, here: Annotated[Entry, Depends(entry)]
+    ) -> SignedIn:
         """The message is one of ERC-4361, for a domain of this exchange and with a nonce of it. It is signed by any
         account; what that may do, the ledger says at each request."""
+        wait = here.sign_ins.take(address(request.scope), here.settings.ticks())
+        if wait:
+            raise too_often(wait)
         account = _proved(here, proof)
         token, session, caller = await here.running.ask(_begin, here, account)
         response.headers["Cache-Control"] = "no-store"
