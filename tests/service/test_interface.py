@@ -138,7 +138,7 @@ def test_whatever_goes_wrong_is_told_in_one_form(visited: Visited) -> None:
     async def test() -> None:
         async with visited.client() as client:
             answers = [
-                await client.get("/nowhere"),
+                await client.get("/v1/community/"),
                 await client.delete("/v1/community"),
                 await client.post("/v1/session", content=b"\xff", headers={"Content-Type": "application/json"}),
                 await client.get("/broken"),

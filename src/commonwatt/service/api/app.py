@@ -31,7 +31,14 @@ _USUAL: Final = Settings()
 
 def application(running: Running, settings: Settings = _USUAL) -> FastAPI:
     """The application of a living exchange."""
-    app = FastAPI(title="Commonwatt", version="1", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
+    app = FastAPI(
+        title="Commonwatt",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+        redirect_slashes=False,
+    )
     app.state.entry = Entry(running, settings)
     app.add_middleware(Limits, allowance=settings.per_address, longest=_LISTS, ticks=settings.ticks)
     handle(app)

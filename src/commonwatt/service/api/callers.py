@@ -29,9 +29,7 @@ _COOKIE: Final = APIKeyCookie(
     description="Of a page that has signed in; without TLS its name is `commonwatt`.",
     auto_error=False,
 )
-_BEARER: Final = HTTPBearer(
-    scheme_name="token", description="Of a program that has signed in.", auto_error=False
-)  # fmt: skip
+_BEARER: Final = HTTPBearer(scheme_name="token", description="Of a program that has signed in.", auto_error=False)
 
 
 @dataclass(frozen=True)

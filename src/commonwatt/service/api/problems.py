@@ -49,8 +49,8 @@ def problem(status: int, detail: str) -> JSONResponse:
 
 def answer(error: HTTPException) -> JSONResponse:
     """The answer to a request that ended so."""
-    detail = error.detail if error.detail != HTTPStatus(error.status_code).phrase else _UNSAID[error.status_code]
-    told = problem(error.status_code, detail)
+    unsaid = error.detail == HTTPStatus(error.status_code).phrase
+    told = problem(error.status_code, _UNSAID.get(error.status_code, error.detail) if unsaid else error.detail)
     told.headers.update(error.headers or {})
     return told
 
