@@ -31,17 +31,11 @@ _USUAL: Final = Settings()
 
 def application(running: Running, settings: Settings = _USUAL) -> FastAPI:
     """The application of a living exchange."""
-    app = FastAPI(
-        title="Commonwatt",
-        version="1",
-        docs_url=None,
-        redoc_url=None,
-        openapi_url="/v1/openapi.json",
-        redirect_slashes=False,
-    )
+    app = FastAPI(title="Commonwatt", version="1", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
     app.state.entry = Entry(running, settings)
     app.add_middleware(Limits, allowance=settings.per_address, longest=_LISTS, ticks=settings.ticks)
     handle(app)
+    app.router.redirect_slashes = False
     complete(app)
     add_signing_in(app)
     errors = responses(503)
