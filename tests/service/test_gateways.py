@@ -273,7 +273,7 @@ def test_the_interface_says_what_it_takes(box: Box) -> None:
     async def test() -> None:
         described = (await box.client.get("/v1/openapi.json")).json()
         operation = described["paths"]["/v1/readings"]["post"]
-        assert set(operation["responses"]) == {"200", "413", "422", "503"}
+        assert set(operation["responses"]) == {"200", "413", "422", "429", "503"}
         order = described["paths"]["/v1/orders"]["post"]["requestBody"]["content"]["application/json"]["schema"]
         assert set(order["items"]["required"]) < set(order["items"]["properties"])
         reading = operation["requestBody"]["content"]["application/json"]["schema"]["items"]

@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData
 
 metadata = MetaData()
 # 64 bit on both: SQLite has one type for all integers, and its strict tables want that one's name.
-_INTEGER = BigInteger().with_variant(Integer, "sqlite")
+INTEGER = BigInteger().with_variant(Integer, "sqlite")
 
 
 def table(
@@ -29,8 +29,8 @@ def table(
     return Table(
         name,
         within,
-        *(Column(key, _INTEGER, primary_key=True, autoincrement=False) for key in keys),
-        *(Column(column, _INTEGER, nullable=False) for column in integers),
+        *(Column(key, INTEGER, primary_key=True, autoincrement=False) for key in keys),
+        *(Column(column, INTEGER, nullable=False) for column in integers),
         *(Column(column, LargeBinary, nullable=False) for column in blobs),
         *(Column(column, Text, nullable=False) for column in texts),
         sqlite_with_rowid=False,

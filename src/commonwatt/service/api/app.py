@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -14,28 +14,38 @@ from commonwatt.errors import RecordError
 from commonwatt.exchange.live import Live
 from commonwatt.meter.protocol import REFUSED, signed_reading
 from commonwatt.records import Receipt, Signed
+from commonwatt.service.api.callers import Entry
+from commonwatt.service.api.description import complete
+from commonwatt.service.api.limits import Limits
 from commonwatt.service.api.models import ACCEPTED, Answers, Community, Gate, Health, Results
 from commonwatt.service.api.problems import handle, problem, responses
-from commonwatt.service.api.records import MOST, ORDER, READING, TooLong, body, listed, records
+from commonwatt.service.api.records import LONGEST, ORDER, READING, listed, records
+from commonwatt.service.api.settings import Settings
+from commonwatt.service.api.signin import add_signing_in
 from commonwatt.service.running import Running, refusal
 
+_LISTS: Final = {"/v1/readings": LONGEST, "/v1/orders": LONGEST}
+"""The paths to which lists of records come, and how long these may be [bytes]."""
+_USUAL: Final = Settings()
 
-def application(running: Running) -> FastAPI:
+
+def application(running: Running, settings: Settings = _USUAL) -> FastAPI:
     """The application of a living exchange."""
     app = FastAPI(title="Commonwatt", version="1", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
+    app.state.entry = Entry(running, settings)
+    app.add_middleware(Limits, allowance=settings.per_address, longest=_LISTS, ticks=settings.ticks)
     handle(app)
-    errors = responses(413, 422, 503)
-
-    @app.exception_handler(TooLong)
-    async def too_long(_: Request, __: Exception) -> Response:
-        return problem(413, f"Bring at most {MOST} records at once.")
+    app.router.redirect_slashes = False
+    complete(app)
+    add_signing_in(app)
+    errors = responses(503)
 
     @app.get(
         "/healthz",
         tags=["operating"],
         summary="Whether the exchange is at work.",
         response_model=Health,
-        responses=responses(503),
+        responses=errors,
     )
     async def healthz() -> Response:
         """503 with the reason while nothing is due, such as without a ledger; the engine is not asked."""
@@ -56,7 +66,7 @@ def application(running: Running) -> FastAPI:
     )
     async def readings(request: Request) -> Response:
         """Signed readings of any meters, in any order; each is judged by itself. The signature is the credential."""
-        given = records(await body(request), signed_reading)
+        given = records(await request.body(), signed_reading)
         judged = iter(await running.readings([each for each in given if not isinstance(each, RecordError)]))
         said = [refusal(each) if isinstance(each, RecordError) else next(judged) for each in given]
         return _results([each.as_json() for each in said])
@@ -72,7 +82,7 @@ def application(running: Running) -> FastAPI:
     async def orders(request: Request) -> Response:
         """Signed orders, one after the other; the same order again has the same receipts. The signature is the
         credential."""
-        given = records(await body(request), order_of)
+        given = records(await request.body(), order_of)
         answered = iter(await running.orders([each for each in given if not isinstance(each, RecordError)]))
         return _results([_told(each if isinstance(each, RecordError) else next(answered)) for each in given])
 

@@ -17,7 +17,6 @@ from commonwatt.exchange.told import MeterPlan
 from commonwatt.proof import checksum_address
 from commonwatt.records.schema import MAX_SIGNED
 from commonwatt.service.api.problems import responses
-from commonwatt.service.api.records import body
 from commonwatt.service.logins import Passwords
 from commonwatt.service.plans import plan_json
 from commonwatt.service.running import Running
@@ -117,7 +116,7 @@ def add_meters(app: FastAPI, running: Running, passwords: Passwords) -> None:
         """Of slots whose gate is open, for the wires to be checked by. What is said later takes the place of it."""
         meter = own(address, given)
         try:
-            said = Outlook.model_validate_json(await body(request))
+            said = Outlook.model_validate_json(await request.body())
         except ValidationError as error:
             raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from None
         seconds = running.live.slots.seconds

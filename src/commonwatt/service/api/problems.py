@@ -16,6 +16,10 @@ from commonwatt.plain import plain
 
 MEDIA_TYPE: Final = "application/problem+json"
 _UNAVAILABLE: Final = 503
+_RENAMED: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""What some versions of Python call otherwise."""
+_UNSAID: Final = {404: "There is nothing at this address.", 405: "This address does not take that method."}
+"""What is to be said where the framework says no more than the status."""
 
 
 class Problem(BaseModel):
@@ -26,19 +30,29 @@ class Problem(BaseModel):
     detail: str
 
 
+def phrase(status: int) -> str:
+    """The name of a status, as RFC 9110 has it."""
+    return _RENAMED.get(status) or HTTPStatus(status).phrase
+
+
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What an operation documents of its errors."""
     schema = {"$ref": "#/components/schemas/Problem"}
-    return {
-        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
-        for status in statuses
-    }
+    return {status: {"description": phrase(status), "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
 
 
 def problem(status: int, detail: str) -> JSONResponse:
     """The answer."""
-    told = Problem(title=HTTPStatus(status).phrase, status=status, detail=plain(detail))
+    told = Problem(title=phrase(status), status=status, detail=plain(detail))
     return JSONResponse(told.model_dump(), status, media_type=MEDIA_TYPE)
+
+
+def answer(error: HTTPException) -> JSONResponse:
+    """The answer to a request that ended so."""
+    unsaid = error.detail == HTTPStatus(error.status_code).phrase
+    told = problem(error.status_code, _UNSAID.get(error.status_code, error.detail) if unsaid else error.detail)
+    told.headers.update(error.headers or {})
+    return told
 
 
 def handle(app: FastAPI) -> None:
@@ -46,9 +60,8 @@ def handle(app: FastAPI) -> None:
 
     async def http(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101
-        answer = problem(error.status_code, str(error.detail))
-        answer.headers.update(error.headers or {})
-        return answer
+        # The framework's word for a body that is no text, where it says 422 for text that is no JSON.
+        return answer(error) if error.status_code != 400 else problem(422, "What was sent cannot be read.")
 
     async def invalid(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101
@@ -66,14 +79,10 @@ def handle(app: FastAPI) -> None:
         )
         return problem(status, str(error))
 
-    described = app.openapi
+    async def unforeseen(_: Request, __: Exception) -> JSONResponse:
+        return problem(500, "Something went wrong that nobody foresaw; the exchange's log has it.")
 
-    def with_problem() -> dict[str, Any]:
-        schema = described()
-        schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
-        return schema
-
-    app.openapi = with_problem  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(CommonwattError, ours)
+    app.add_exception_handler(Exception, unforeseen)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 import pydantic_core
-from fastapi import Request
 
 from commonwatt.errors import RecordError
 
@@ -14,11 +13,11 @@ T = TypeVar("T")
 
 MOST: Final = 500
 """Records in one request."""
-_LONGEST: Final = 2_000
-"""Bytes of one, with the siblings of its basket."""
+LONGEST: Final = MOST * 2_000
+"""Bytes of such a request; a record with the siblings of its basket has fewer than 2 000."""
 _TEXT: Final = {"type": "string"}
 NUMBER: Final = {"type": "integer", "minimum": 0}
-ADDRESS: Final = {**_TEXT, "pattern": "^0x[0-9a-fA-F]{40}$"}
+ADDRESS: Final = {**_TEXT, "pattern": "^0x[0-9a-f]{40}$"}
 SIGNATURE: Final = {**_TEXT, "pattern": "^0x[0-9a-f]{130}$"}
 HASH: Final = {**_TEXT, "pattern": "^0x[0-9a-f]{64}$"}
 
@@ -62,21 +61,6 @@ ORDER: Final = table(
     },
     optional=["basket"],
 )
-
-
-class TooLong(Exception):
-    """A body is longer than any list of records."""
-
-
-async def body(request: Request) -> bytes:
-    """What was sent. Raises TooLong, before it is read to its end."""
-    parts, size = list[bytes](), 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MOST * _LONGEST:
-            raise TooLong
-        parts.append(part)
-    return b"".join(parts)
 
 
 def records(payload: bytes, read: Callable[[Any], T]) -> list[T | RecordError]:
