@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -14,6 +15,7 @@ from commonwatt.errors import RecordError
 from commonwatt.exchange.live import Live
 from commonwatt.meter.protocol import REFUSED, signed_reading
 from commonwatt.records import Receipt, Signed
+from commonwatt.service.api import documents, events, mandates, market, members, operators
 from commonwatt.service.api.callers import Entry
 from commonwatt.service.api.description import complete
 from commonwatt.service.api.limits import Limits
@@ -29,8 +31,8 @@ _LISTS: Final = {"/v1/readings": LONGEST, "/v1/orders": LONGEST}
 _USUAL: Final = Settings()
 
 
-def application(running: Running, settings: Settings = _USUAL) -> FastAPI:
-    """The application of a living exchange."""
+def application(running: Running, settings: Settings = _USUAL, bills: Path | None = None) -> FastAPI:
+    """The application of a living exchange. bills : the folder that has a folder of bills for each month, if any"""
     app = FastAPI(title="Commonwatt", version="1", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
     app.state.entry = Entry(running, settings)
     app.add_middleware(Limits, allowance=settings.per_address, longest=_LISTS, ticks=settings.ticks)
@@ -86,6 +88,9 @@ def application(running: Running, settings: Settings = _USUAL) -> FastAPI:
         answered = iter(await running.orders([each for each in given if not isinstance(each, RecordError)]))
         return _results([_told(each if isinstance(each, RecordError) else next(answered)) for each in given])
 
+    for each in (market, mandates, members, operators, events):
+        each.add(app, running)
+    documents.add(app, running, bills)
     return app
 
 
