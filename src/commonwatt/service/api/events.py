@@ -23,7 +23,7 @@ _LONGEST: Final = 300.0
 """How long a stream lasts [s]. Browsers then begin another where it ended, and are asked anew who they are."""
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _ALIVE: Final = b":\n\n"
-_UNKNOWN_TOO: Final = {"security": [{}]}
+_UNKNOWN_TOO: Final[dict[str, Any]] = {"security": [{}]}
 """Who has not signed in is answered as well."""
 _DESCRIBED: Final = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}, **responses(401, 503)}
 
