@@ -24,7 +24,7 @@ class Doors(Visited):
     def __init__(self, folder: Path, bills: Path | None = None, **settings: Any) -> None:
         self.bills = bills
         super().__init__(folder, **settings)
-        self.now = self.starts[0] - 20 * HOUR
+        self.now = self.exchange.rules.events[0].at - HOUR // 2
 
     def open(self) -> None:
         """See `Visited`."""
