@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,8 @@ class Asker:
             return {}
         if who not in self._tokens:
             sessions, account = self.doors.app.state.entry.sessions, self.doors.key(who).address
-            begin = sessions.begin, account, int(self.doors.wall)
-            self._tokens[who], _ = await self.doors.running.ask(*begin, stranger=False)
+            begin = partial(sessions.begin, account, int(self.doors.wall), stranger=False)
+            self._tokens[who], _ = await self.doors.running.ask(begin)
         return {"Authorization": f"Bearer {self._tokens[who]}"}
 
     async def __call__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_slots_come_page_by_page_and_are_not_sent_twice(passed: Doors) -> None:
     async def test(ask: Asker) -> None:
         whole = await ask.json("/v1/slots")
         assert [each["start"] for each in whole["slots"]] == passed.starts
-        found, after = [], -1
+        found, after = list[Any](), -1
         while after is not None:
             page = await ask.json(f"/v1/slots?after={after}&limit=3")
             found, after = found + page["slots"], page["next"]
@@ -88,7 +89,7 @@ def test_slots_come_page_by_page_and_are_not_sent_twice(passed: Doors) -> None:
 def test_a_slot_has_the_roots_of_its_post_and_no_figure_of_few_homes(passed: Doors) -> None:
     async def test(ask: Asker) -> None:
         for slot in (await ask.json("/v1/slots"))["slots"]:
-            revision = rows.revision_of(passed.exchange.store, slot["start"])
+            revision = rows.revision_of(passed.exchange.store, slot["start"]) or 0
             (post,) = passed.exchange.store.rows(tables.posts, slot=slot["start"], revision=revision)
             assert (slot["state"], slot["revision"]) == ("final", revision)
             assert slot["roots"]["statements"] == f"0x{post.statements.hex()}"
