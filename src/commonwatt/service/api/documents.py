@@ -38,7 +38,6 @@ class Absent(Exception):
 
 def add(app: FastAPI, running: Running, bills: Path | None) -> None:
     """Add the routes. bills : the folder that has a folder of bills for each month; None = there is none"""
-    live = running.live
 
     @app.exception_handler(Absent)
     async def absent(_: Request, error: Exception) -> Response:
@@ -55,7 +54,7 @@ def add(app: FastAPI, running: Running, bills: Path | None) -> None:
     ) -> Response:
         """Of its last revision, in the form of docs/bill.md."""
         number = own_number(caller)
-        return tagged(request, await running.read(slot_excerpt, live, number, start, running.now()))
+        return tagged(request, await running.read(slot_excerpt, running.live, number, start, running.now()))
 
     @app.get(
         "/v1/me/sheets/{day}", tags=["member"], response_class=Response, responses=_REFUSED,
@@ -67,7 +66,7 @@ def add(app: FastAPI, running: Running, bills: Path | None) -> None:
         day: Annotated[date, InPath(description="Such as 2026-06-15.")],
     ) -> Response:
         """As in its bill, once all slots of the day are settled; a correction makes another sheet."""
-        return tagged(request, await running.read(day_sheet, live, own_number(caller), day))
+        return tagged(request, await running.read(day_sheet, running.live, own_number(caller), day))
 
     @app.get(
         "/v1/me/bills", tags=["member"], response_model=Months, responses=responses(401, 403, 503),

@@ -39,12 +39,11 @@ def own_number(caller: Caller) -> int:
 
 def add(app: FastAPI, running: Running) -> None:
     """Add the routes."""
-    live, store = running.live, running.live.store
 
     @app.get("/v1/me", tags=["member"], response_model=Me, responses=_REFUSED, summary="Who the asker is here.")
     async def me(caller: Annotated[Caller, Depends(signed_in)]) -> Response:
         """Amounts are whole numbers of the community's unit, as text."""
-        return as_json(await running.ask(_me, live, own_number(caller), running.now()))
+        return as_json(await running.ask(_me, running.live, own_number(caller), running.now()))
 
     @app.get(
         "/v1/me/orders", tags=["member"], response_model=Orders, responses=_REFUSED,
@@ -54,7 +53,7 @@ def add(app: FastAPI, running: Running) -> None:
         """By slot and by place in it."""
         number = own_number(caller)
         return as_json(
-            paged("orders", await running.read(personal.orders, live.exchange, number, place_of(after), limit))
+            paged("orders", await running.read(personal.orders, running.live.exchange, number, place_of(after), limit))
         )
 
     @app.get(
@@ -66,7 +65,7 @@ def add(app: FastAPI, running: Running) -> None:
         slot: Annotated[int, Query(ge=0, le=2**53 - 1, description="Its start [unix s].")],
     ) -> Response:
         """One of each operator that signs, for each order, by its place."""
-        found = await running.read(_receipts, live, own_number(caller), slot)
+        found = await running.read(_receipts, running.live, own_number(caller), slot)
         return as_json({"receipts": found})
 
     @app.get(
@@ -80,10 +79,12 @@ def add(app: FastAPI, running: Running) -> None:
         limit: Limit = 100,
     ) -> Response:
         """For the member itself, and whoever holds its grant on the chain."""
-        known = live.exchange.client, caller.account, number, "readings", running.now()
+        known = running.live.exchange.client, caller.account, number, "readings", running.now()
         if not await running.ask(may_read, *known):
             raise HTTPException(403, f"This account may not read what meters of member {number} counted.")
-        return as_json(paged("readings", await running.read(personal.readings, store, number, place_of(after), limit)))
+        return as_json(
+            paged("readings", await running.read(personal.readings, running.live.store, number, place_of(after), limit))
+        )
 
     @app.get(
         "/v1/me/data", tags=["member"], responses={200: {"content": {"application/json": {}}}, **_REFUSED},
@@ -92,7 +93,7 @@ def add(app: FastAPI, running: Running) -> None:
     async def data(caller: Annotated[Caller, Depends(signed_in)]) -> StreamingResponse:
         """A table of rows for each kind; bills and the proofs of slots are for themselves."""
         number = own_number(caller)
-        kept = personal.everything(store, number, caller.account)
+        kept = personal.everything(running.live.store, number, caller.account)
         headers = {"Cache-Control": "no-store", "Content-Disposition": 'attachment; filename="my-data.json"'}
         return StreamingResponse(_written(running, kept, number), media_type="application/json", headers=headers)
 
@@ -102,7 +103,7 @@ def add(app: FastAPI, running: Running) -> None:
     )  # fmt: skip
     async def erase(caller: Annotated[Caller, Depends(signed_in)]) -> Response:
         """Its name, plans of slots whose gate has closed, and readings that are billed and past all corrections."""
-        return as_json(await running.ask(_erase, live, own_number(caller), caller.account, running.now()))
+        return as_json(await running.ask(_erase, running.live, own_number(caller), caller.account, running.now()))
 
 
 def _me(live: Live, number: int, now: int) -> dict[str, Any]:

@@ -40,7 +40,6 @@ class Named(BaseModel):
 
 def add(app: FastAPI, running: Running) -> None:
     """Add the routes."""
-    live = running.live
 
     @app.get(
         "/v1/operators/roster", tags=["operators"], response_model=Roster, responses=_REFUSED,
@@ -48,7 +47,7 @@ def add(app: FastAPI, running: Running) -> None:
     )  # fmt: skip
     async def roster(_: Operator) -> Response:
         """As the ledger has them, with the names they were enrolled with."""
-        return as_json({"members": await running.ask(_roster, live, running.now())})
+        return as_json({"members": await running.ask(_roster, running.live, running.now())})
 
     @app.get(
         "/v1/operators/meters", tags=["operators"], response_model=Meters, responses=_REFUSED,
@@ -56,7 +55,7 @@ def add(app: FastAPI, running: Running) -> None:
     )  # fmt: skip
     async def meters(_: Operator) -> Response:
         """With the last slot of which each has reported, and when; not what it counted."""
-        return as_json({"meters": await running.read(_meters, live, running.refusals)})
+        return as_json({"meters": await running.read(_meters, running.live, running.refusals)})
 
     @app.put(
         "/v1/operators/members/{account}", tags=["operators"], status_code=204, responses=_REFUSED,
@@ -68,7 +67,7 @@ def add(app: FastAPI, running: Running) -> None:
         named: Named,
     ) -> Response:
         """Best before the ledger has its account: the grid check goes by it, and so do bills."""
-        await running.ask(_name, live, to_bytes(account.lower(), 20), named)
+        await running.ask(_name, running.live, to_bytes(account.lower(), 20), named)
         return Response(status_code=204)
 
     @app.get(
@@ -79,7 +78,9 @@ def add(app: FastAPI, running: Running) -> None:
         """Slots that have begun and are not settled, then settled ones of which somebody's reading may still come; the
         newest first."""
         now = running.now()
-        found = await running.ask(open_silences, live, now) + await running.read(settled_silences, live.exchange, now)
+        found = await running.ask(open_silences, running.live, now) + await running.read(
+            settled_silences, running.live.exchange, now
+        )
         return as_json({"now": now, "slots": [_silence(each) for each in found]})
 
     @app.get(
