@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, FastAPI, Header, HTTPException
@@ -17,8 +16,6 @@ from commonwatt.service.running import Running
 
 HEARTBEAT: Final = 15.0
 """After so long without an event something is sent all the same [s], which shows both ends that the other is there."""
-_PATIENCE: Final = 10.0
-"""How long a reader may leave what is sent to it unread [s]."""
 _LONGEST: Final = 300.0
 """How long a stream lasts [s]. Browsers then begin another where it ended, and are asked anew who they are."""
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -51,7 +48,7 @@ def add(app: FastAPI, running: Running) -> None:
 
 
 class _Stream(StreamingResponse):
-    """Sends what a listener hears, and lets it go when it does not read."""
+    """Sends what a listener hears. Whoever does not read is let go by `connections.HttpProtocol`."""
 
     media_type = "text/event-stream"
 
@@ -64,11 +61,10 @@ class _Stream(StreamingResponse):
         feed, listener = self._running.feed, self._listener
         first = feed.join(listener, self._last, self._running.now())
         try:
-            with suppress(TimeoutError):
-                await _sent(send, {"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                await _sent(send, _body(b"".join(first)))
-                await self._follow(send)
-                await _sent(send, {"type": "http.response.body", "body": b"", "more_body": False})
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send(_body(b"".join(first)))
+            await self._follow(send)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             feed.leave(listener)
 
@@ -84,14 +80,8 @@ class _Stream(StreamingResponse):
                 text = _ALIVE
             if self._listener.ended:
                 return
-            await _sent(send, _body(text))
+            await send(_body(text))
 
 
 def _body(text: bytes) -> dict[str, Any]:
     return {"type": "http.response.body", "body": text, "more_body": True}
-
-
-async def _sent(send: Send, message: dict[str, Any]) -> None:
-    """Raises TimeoutError when the reader leaves it unread."""
-    async with asyncio.timeout(_PATIENCE):
-        await send(message)
