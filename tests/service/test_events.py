@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -222,18 +222,16 @@ def test_what_everybody_hears_is_written_once_however_many_listen_and_changes_co
     doors.running.feed = feed.Feed(counted)
 
     async def test(ask: Asker) -> None:
-        pages = [listening(ask) for _ in range(20)]
-        opened = [await page.__aenter__() for page in pages]
-        for page in opened:
-            await page.next()
-        for slot in doors.starts:
-            doors.running.feed.changed([slot])
-            doors.running.feed.changed([doors.starts[0]])
-        for page in opened:
-            assert [each["start"] for each in (await page.next())[2]["slots"]] == doors.starts
-        assert described == [{*doors.starts}]
-        for context in pages:
-            await context.__aexit__(None, None, None)
+        async with AsyncExitStack() as stack:
+            pages = [await stack.enter_async_context(listening(ask)) for _ in range(20)]
+            for page in pages:
+                await page.next()
+            for slot in doors.starts:
+                doors.running.feed.changed([slot])
+                doors.running.feed.changed([doors.starts[0]])
+            for page in pages:
+                assert [each["start"] for each in (await page.next())[2]["slots"]] == doors.starts
+            assert described == [{*doors.starts}]
 
     run(doors, test)
 
@@ -287,14 +285,12 @@ def test_a_silent_stream_shows_that_it_is_alive_and_ends_after_its_time(
 
 def test_more_than_can_listen_are_told_to_come_later(doors: Doors) -> None:
     async def test(ask: Asker) -> None:
-        pages = [listening(ask, 1) for _ in range(6)]
-        for page in pages:
-            await (await page.__aenter__()).next()
-        assert "6 times already" in (await ask("/v1/events", 1, status=503)).json()["detail"]
-        async with listening(ask, 2) as other:
-            await other.next()
-        for page in pages:
-            await page.__aexit__(None, None, None)
+        async with AsyncExitStack() as stack:
+            pages = [await stack.enter_async_context(listening(ask, 1)) for _ in range(6)]
+            assert [(await page.next())[0] for page in pages] == ["hello"] * 6
+            assert "6 times already" in (await ask("/v1/events", 1, status=503)).json()["detail"]
+            other = await stack.enter_async_context(listening(ask, 2))
+            assert (await other.next())[0] == "hello"
         await ask("/v1/events", status=401, headers={"Authorization": "Bearer made-up"})
 
     run(doors, test)
