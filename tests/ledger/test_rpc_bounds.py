@@ -20,7 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from commonwatt.ledger.network import connections
-from commonwatt.ledger.rpc import serving
+from commonwatt.ledger.rpc import patience
 from commonwatt.ledger.rpc.app import Access
 from commonwatt.ledger.rpc.asked import Limits
 from commonwatt.ledger.rpc.service import Service
@@ -139,7 +139,7 @@ def test_health_is_told_to_whom_the_node_answers() -> None:
 
 
 def test_what_is_not_read_is_bounded_for_all_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "PATIENCE", 1e6)
+    monkeypatch.setattr(patience, "PATIENCE", 1e6)
     with served(service()) as place:
         with ExitStack() as stack:
             clients = [stack.enter_context(unread(place)) for _ in range(5)]
@@ -163,7 +163,7 @@ def test_who_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_who_does_not_read_a_websocket_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "PATIENCE", 2.0)
+    monkeypatch.setattr(patience, "PATIENCE", 2.0)
     with served(service()) as place, ExitStack() as stack:
         hoarders = []
         for _ in range(5):

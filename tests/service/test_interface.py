@@ -38,6 +38,7 @@ def visited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visited]:
 def test_no_request_finds_a_fault_or_an_answer_that_is_not_described(visited: Visited) -> None:
     schema = schemathesis.openapi.from_asgi("/v1/openapi.json", visited.app, config=CONFIG)
     found = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
+    found = [each for each in found if each.path != "/v1/events"]  # in one process nobody can leave before it ends
     assert len(found) == len(operations(visited))
     cases = CASES[settings.get_current_profile_name()] // len(found)
     accounts = [None, visited.members[0].address, visited.operator.address, STRANGER.address]
@@ -90,19 +91,51 @@ WALK = {
     "POST /v1/session": "422 422 422 422 422 422",
     "GET /v1/session": "401 200 200 200 200 200",
     "DELETE /v1/session": "401 204 204 204 204 204",
+    "GET /v1/meters/{address}/plan": "401 401 401 401 401 401",
+    "PUT /v1/meters/{address}/outlook": "401 401 401 401 401 401",
+    "GET /v1/slots": "200 200 200 200 200 200",
+    "GET /v1/slots/{start}": "200 200 200 200 200 200",
+    "POST /v1/mandates": "422 422 422 422 422 422",
+    "GET /v1/me": "401 403 200 200 403 200",
+    "GET /v1/me/orders": "401 403 200 200 403 200",
+    "GET /v1/me/receipts": "401 403 200 200 403 200",
+    "GET /v1/me/slots/{start}/excerpt": "401 403 404 404 403 404",
+    "GET /v1/me/sheets/{day}": "401 403 404 404 403 404",
+    "GET /v1/me/bills": "401 403 200 200 403 200",
+    "GET /v1/me/bills/{month}": "401 403 404 404 403 404",
+    "GET /v1/me/data": "401 403 200 200 403 200",
+    "DELETE /v1/me/data": "401 403 200 200 403 200",
+    "GET /v1/members/{number}/readings": "401 403 200 403 403 403",
+    "GET /v1/operators/roster": "401 403 403 403 200 403",
+    "GET /v1/operators/meters": "401 403 403 403 200 403",
+    "PUT /v1/operators/members/{account}": "401 403 403 403 422 403",
+    "GET /v1/operators/silence": "401 403 403 403 200 403",
+    "GET /v1/operators/quarantine": "401 403 403 403 200 403",
+    "GET /v1/operators/health": "401 403 403 403 200 403",
 }
-"""What each is answered, in the order of `WHO`, to a request with an empty body or a list of an empty record."""
+"""What each is answered, in the order of `WHO`, to a request with an empty body or a list of an empty record, that asks
+for what is of the first member."""
+PLACES = {
+    "address": "0x" + "22" * 20,
+    "day": "2026-06-15",
+    "month": "2026-06",
+    "number": "0",
+    "account": "0x" + "11" * 20,
+}
 PUBLIC = {operation for operation, told in WALK.items() if "401" not in told}
 
 
 def operations(visited: Visited) -> dict[str, dict[str, Any]]:
     paths = visited.app.openapi()["paths"].items()
-    return {f"{method.upper()} {path}": each for path, methods in paths for method, each in methods.items()}
+    found = {f"{method.upper()} {path}": each for path, methods in paths for method, each in methods.items()}
+    del found["GET /v1/events"]  # see test_events.py
+    return found
 
 
 def test_each_operation_lets_in_whom_it_says(visited: Visited) -> None:
     assert set(WALK) == set(operations(visited))
     visited.suspend(4)
+    start = str(visited.village.exchange.rules.period.start)
     keys = [None, STRANGER, visited.members[0], visited.members[1], visited.operator, visited.members[4]]
 
     async def walk() -> dict[str, str]:
@@ -113,7 +146,10 @@ def test_each_operation_lets_in_whom_it_says(visited: Visited) -> None:
                 method, path = operation.split()
                 body: Any = [{}] if path in ("/v1/readings", "/v1/orders") else {}
                 async with visited.client(**headers) as client:
-                    answer = await client.request(method, path, json=body if method != "GET" else None)
+                    answer = await client.request(
+                        method, path.format(start=start, **PLACES), json=body if method != "GET" else None,
+                        params={"slot": start} if path == "/v1/me/receipts" else None,
+                    )  # fmt: skip
                 found.setdefault(operation, []).append(str(answer.status_code))
         return {operation: " ".join(statuses) for operation, statuses in found.items()}
 

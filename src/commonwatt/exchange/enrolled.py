@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from sqlalchemy import delete, select
+
 from commonwatt.community.model import Community, Member
 from commonwatt.community.roles import Role
 from commonwatt.errors import RecordError, SequenceError
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from commonwatt.ledger.client.abi import Event
     from commonwatt.ledger.client.settlement import LedgerClient
 
+MOST_MANDATES: Final = 20
+"""Of a member before one gate; each is kept."""
 _FOLLOWED: Final = "followed_block"
 """Value of the run: the last block whose events the roster knows."""
 
@@ -71,10 +75,19 @@ class Enrolled:
             put(connection, tables.names, (account.hex(), id_, bus))
         self._known = _Known(self.store, self.client, self.community)
 
+    def forget(self, account: bytes) -> bool:
+        """Erase what a member is called and where it is connected. Returns whether that was kept."""
+        kept = bool(self.store.ask(select(tables.names).where(tables.names.c.account == account.hex())))
+        with self.store.transaction() as connection:
+            connection.execute(delete(tables.names).where(tables.names.c.account == account.hex()))
+        self._known = _Known(self.store, self.client, self.community)
+        return kept
+
     def file(self, signed: Signed[Mandate], since: int) -> None:
         """Keep a mandate that holds from the slot `since` [unix s] on, in the place of the member's earlier one.
 
-        Raises SignatureError or RecordError when it is not its member's own, SequenceError when it is not newer.
+        Raises SignatureError or RecordError when it is not its member's own, or the last of too many for one gate,
+        SequenceError when it is not newer.
         """
         filed([signed], self.community, self.client.domain)
         present = self.at(since)
@@ -85,13 +98,28 @@ class Enrolled:
             raise SequenceError(
                 f"The mandate's nonce {signed.record.nonce} is not above {last}, that of the one before."
             )
+        if len(self.store.columns(tables.mandates, ("number",), member=index, since=since)) >= MOST_MANDATES:
+            raise RecordError(
+                f"The member gave {MOST_MANDATES} mandates before this gate; give another when it closed."
+            )
         with self.store.transaction() as connection:
             writing.write_mandate(connection, index, signed, since)
         self._known = _Known(self.store, self.client, self.community)
 
+    def kept(self, signed: Signed[Mandate]) -> int | None:
+        """From which slot [unix s] on this very mandate holds, signature and all; None where it is not kept."""
+        c = tables.mandates.c
+        found = self.store.ask(select(c.since).where(c.hash == signed.hash, c.signature == signed.signature))
+        return int(found[0].since) if found else None
+
     def at(self, slot: int) -> Present:
         """See `Roster`."""
         return self._known.at(slot)
+
+    def number_of(self, account: bytes, now: int) -> int | None:
+        """The number of whose account [address] it is at `now` [unix s]; standing does not matter."""
+        present = self.at(now).mandates
+        return next((number for number, each in enumerate(present) if each.record.member == account), None)
 
     def service(self, meter: bytes) -> tuple[int, InService] | None:
         """Whose meter [address] it is, by number, and when it is in service; None where the ledger has none such."""

@@ -142,7 +142,7 @@ class Exchange(Laboratory):
 
     def admitted(self, closure: GateClosure, wishes: Wishes) -> list[Declared]:
         """See `Laboratory`: signed orders within mandate and free collateral."""
-        free, declared = self._unbound(), []
+        free, declared = self.unbound(), []
         for slot, signed in zip(closure.ahead.starts.tolist(), wishes.signed, strict=True):
             accepted = self.accepted.get(slot, Accepted(slot))
             known = (self.roster.at(slot).filed, self.domain, self.rules.community, closure.at)
@@ -163,7 +163,7 @@ class Exchange(Laboratory):
         Returns of each the operators' receipts for it, or why it is refused. What is accepted is in the store by then;
         the same order again is given the same receipts, as long as its gate is open.
         """
-        now, free = max(at, self.now), self._unbound()
+        now, free = max(at, self.now), self.unbound()
         opened, answers = dict[int, admission.Open](), list[tuple[Signed[Receipt], ...] | RecordError]()
         for order in orders:
             try:
@@ -181,6 +181,16 @@ class Exchange(Laboratory):
         """Whether the gate of a slot [start, unix s] is still open."""
         gate = self.next_gate
         return slot in self._gate_of and gate is not None and slot >= gate.slots.start
+
+    def renewable_from(self, member: int, now: int) -> int | None:
+        """From which slot [start, unix s] on a mandate that a member gives at `now` [unix s] can hold.
+
+        Its gate and all later ones are open, and for none of these slots stands an order of the agent that the mandate
+        before it names, which only that one explains. None where no gate is open.
+        """
+        first = min((slot for slot, gate in self._gate_of.items() if gate > now), default=None)
+        under = [slot for slot, accepted in self.accepted.items() if _by_agent(accepted, member)]
+        return None if first is None else max([first, *(slot + self.rules.period.seconds for slot in under)])
 
     def _take(
         self, order: Signed[Order], now: int, opened: dict[int, admission.Open], free: IntArray
@@ -212,7 +222,7 @@ class Exchange(Laboratory):
         for slot in closure.slots.starts.tolist():
             self.accepted.pop(slot, None)
 
-    def _unbound(self) -> IntArray:
+    def unbound(self) -> IntArray:
         """Collateral that neither agreed trades nor open orders bind, shape (members,) [lane unit]."""
         paid_in = self.outbox.free()
         free: IntArray = np.maximum(paid_in - self._owed(len(paid_in)), 0)
@@ -331,6 +341,12 @@ class Exchange(Laboratory):
                 first = len(seen)
         untold = seen[:first][::-1]
         return untold, min([since or 0, *(at for at, _ in untold[:1])])
+
+
+def _by_agent(accepted: Accepted, member: int) -> bool:
+    """Whether the last order of a member for a side of a slot is one that its agent signed."""
+    places = (place for (owner, _), place in accepted.last.items() if owner == member)
+    return any(accepted.signed[place].record.wh and not accepted.signed[place].record.text for place in places)
 
 
 def _not_begun(slots: Slots, now: int) -> Slots:

@@ -16,12 +16,16 @@ from dataclasses import replace
 from typing import Final, Generic, ParamSpec, TypeVar
 
 from commonwatt.errors import CommonwattError, RecordError
-from commonwatt.exchange.events import Correction, Event
+from commonwatt.exchange.events import Correction, Event, GateClosure
 from commonwatt.exchange.live import Live
+from commonwatt.exchange.news import ORDER, news, ordered
 from commonwatt.meter.protocol import REFUSED, Acknowledgement, Judgement, acknowledge, readings_of
 from commonwatt.records import Order, Reading, Receipt, Signed
+from commonwatt.service.board import Board
 from commonwatt.service.clock import DemoClock
+from commonwatt.service.feed import Feed
 from commonwatt.service.mqtt import Messages
+from commonwatt.service.refusals import Refusals
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,6 +34,8 @@ A = TypeVar("A")
 Clock = Callable[[], float | None]
 
 _LOGGER: Final = logging.getLogger(__name__)
+_READERS: Final = 2
+"""Threads of those who read the store beside the engine."""
 _MOST_TOGETHER: Final = 2_000
 """Of one transaction."""
 _PAUSE: Final = 1.0
@@ -48,6 +54,11 @@ class _Together(Generic[G, A]):
         self._take = take
         self._waiting: list[tuple[G, asyncio.Future[A]]] = []
         self._taking: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many wait that are not being taken yet."""
+        return len(self._waiting)
 
     async def __call__(self, given: Sequence[G]) -> list[A]:
         if not given:
@@ -86,10 +97,11 @@ class Running:
 
     def __init__(self, live: Live, clock: Clock, speed: float = 1.0, waits: DemoClock | None = None) -> None:
         self.live, self._clock, self.speed, self._waits = live, clock, speed, waits
-        self.done: Callable[[list[Event | Correction]], None] = lambda _: None
-        """Told what was done, whenever something was."""
-        self._thread = ThreadPoolExecutor(1, "exchange")
+        self._thread, self._readers = ThreadPoolExecutor(1, "exchange"), ThreadPoolExecutor(_READERS, "readers")
         self._last = live.exchange.now
+        self.board = Board(self)
+        self.feed = Feed(self.board.told)
+        self.refusals = Refusals()
         self.readings = _Together(self._take_readings)
         """What becomes of readings, once those that are stored are stored for good."""
         self.orders = _Together(self._take_orders)
@@ -99,11 +111,21 @@ class Running:
         """What a function of the engine says; it runs in the engine's thread, after those that were asked before."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
 
+    async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What a function says that reads the store alone and asks no ledger; it runs beside the engine, and sees what
+        was committed."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, lambda: function(*args, **kwargs))
+
     def now(self) -> int:
         """The community's time, or the last one that was known [unix s]."""
         now = self._clock()
         self._last = self._last if now is None else max(self._last, int(now))
         return self._last
+
+    @property
+    def time_known(self) -> bool:
+        """Whether something vouches for the time."""
+        return self._clock() is not None
 
     async def keep_time(self) -> None:
         """Bring every event when it is due, until this is cancelled.
@@ -121,14 +143,24 @@ class Running:
             await asyncio.sleep(max(_PAUSE / self.speed, _SHORTEST))
 
     async def _advance(self) -> None:
-        if done := await self.ask(self.live.advance, self.now()):
-            self.done(done)
+        done = await self.ask(self.live.advance, self.now())
         if self._waits:
             until = await self.ask(self.live.awaited)
             self._waits.hold(self.now() if self.live.behind else math.inf if until is None else until)
+        for event in done:
+            await self._tell(event)
+
+    async def _tell(self, event: Event | Correction) -> None:
+        """Tell whoever listens what was done."""
+        self.feed.own(*await self.read(news, self.live.store, event))
+        self.feed.changed(event.slots.starts.tolist() if isinstance(event, GateClosure) else [event.slot])
 
     async def _take_readings(self, signed: list[Signed[Reading]]) -> list[Judgement]:
-        judged = await self.ask(self.live.readings, signed, self.now())
+        now = self.now()
+        judged = await self.ask(self.live.readings, signed, now)
+        for reading, each in zip(signed, judged, strict=True):
+            enrolled = self.live.roster.service(reading.record.meter) is not None
+            self.refusals.note(reading, each, now, enrolled=enrolled)
         if self._clock() is not None:
             return judged
         # Whether a slot is over nobody can say now: what is refused may come again.
@@ -137,7 +169,12 @@ class Running:
     async def _take_orders(self, signed: list[Signed[Order]]) -> list[tuple[Signed[Receipt], ...] | RecordError]:
         if self._clock() is None:
             return [RecordError("The exchange does not know the time at present; order again later.") for _ in signed]
-        return await self.ask(self.live.orders, signed, self.now())
+        answers = await self.ask(self.live.orders, signed, self.now())
+        for order, answer in zip(signed, answers, strict=True):
+            known = self.live.roster.at(order.record.slot).filed.get(order.record.member)
+            if known and not isinstance(answer, RecordError):
+                self.feed.own(ORDER, {known[0]: ordered(answer)})
+        return answers
 
     async def take(self, messages: Messages) -> Messages:
         """Messages of meters that came by MQTT (address of the meter, payload): acknowledgements, in the same form.
@@ -154,8 +191,9 @@ class Running:
         return answers
 
     def close(self) -> None:
-        """Let the engine finish what it is at, and end its thread."""
+        """Let the engine and whoever reads finish what they are at, and end their threads."""
         self._thread.shutdown()
+        self._readers.shutdown()
 
 
 def _of_meter(meter: bytes, payload: bytes) -> list[Signed[Reading]]:

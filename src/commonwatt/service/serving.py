@@ -31,7 +31,8 @@ from commonwatt.ledger.network.solo_process import operator_token, operator_url
 from commonwatt.proof import checksum_address
 from commonwatt.service.access import Access
 from commonwatt.service.api.app import application
-from commonwatt.service.api.meters import add_meters
+from commonwatt.service.api.limits import Allowance
+from commonwatt.service.api.settings import Settings
 from commonwatt.service.broker import SECRET, Broker, Listener
 from commonwatt.service.children import Child, Program, chain, free_port
 from commonwatt.service.clock import DemoClock
@@ -44,6 +45,7 @@ from commonwatt.service.running import Running
 PORTS_FILE: Final = "ports.json"
 CHAIN: Final = "chain"
 _LOGGER: Final = logging.getLogger(__name__)
+_DEMO: Final = Allowance(rate=10_000, burst=100_000)
 _ROSTER_SECONDS: Final = 2.0
 """Between two looks at whether a meter has joined or left [s]."""
 
@@ -77,8 +79,8 @@ async def serve(setting: Setting, log: Callable[[str], None], started: Callable[
         async with AsyncExitStack() as stack:
             running = await stack.enter_async_context(_running(setting, planned, log))
             await stack.enter_async_context(_meters(setting, running, log))
-            app = application(running)
-            add_meters(app, running, Passwords.kept(setting.out / SECRET))
+            passwords = Passwords.kept(setting.out / SECRET)
+            app = application(running, _settings(setting, listener), setting.out / "bills", passwords)
             server = _Server(app, setting)
             stack.enter_context(_signals(server))
             await stack.enter_async_context(_kept_up([running.keep_time()], server.stop))
@@ -97,6 +99,18 @@ def _url(setting: Setting, listener: socket.socket) -> str:
     scheme = "https" if setting.loaded.live.certificate else "http"
     host = f"[{setting.host}]" if ":" in setting.host else setting.host
     return f"{scheme}://{host}:{listener.getsockname()[1]}"
+
+
+def _settings(setting: Setting, listener: socket.socket) -> Settings:
+    """How the interface is reached: where it listens, and by the names that the file has."""
+    live, port = setting.loaded.live, listener.getsockname()[1]
+    secure = live.certificate is not None
+    usual = 443 if secure else 80
+    hosts = [*live.names, *(name for name in ("localhost", setting.host) if name not in live.names)]
+    domains = tuple(dict.fromkeys(host if port == usual else f"{host}:{port}" for host in hosts))
+    if setting.demo:  # all homes of a day that is played fast ask from one address
+        return Settings((*domains, *live.names), secure, per_address=_DEMO)
+    return Settings((*domains, *live.names), secure)
 
 
 @contextmanager

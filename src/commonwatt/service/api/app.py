@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from secrets import token_bytes
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -14,14 +16,17 @@ from commonwatt.errors import RecordError
 from commonwatt.exchange.live import Live
 from commonwatt.meter.protocol import REFUSED, signed_reading
 from commonwatt.records import Receipt, Signed
+from commonwatt.service.api import documents, events, mandates, market, members, operators
 from commonwatt.service.api.callers import Entry
 from commonwatt.service.api.description import complete
 from commonwatt.service.api.limits import Limits
+from commonwatt.service.api.meters import add_meters
 from commonwatt.service.api.models import ACCEPTED, Answers, Community, Gate, Health, Results
 from commonwatt.service.api.problems import handle, problem, responses
 from commonwatt.service.api.records import LONGEST, ORDER, READING, listed, records
 from commonwatt.service.api.settings import Settings
 from commonwatt.service.api.signin import add_signing_in
+from commonwatt.service.logins import Passwords
 from commonwatt.service.running import Running, refusal
 
 _LISTS: Final = {"/v1/readings": LONGEST, "/v1/orders": LONGEST}
@@ -29,8 +34,14 @@ _LISTS: Final = {"/v1/readings": LONGEST, "/v1/orders": LONGEST}
 _USUAL: Final = Settings()
 
 
-def application(running: Running, settings: Settings = _USUAL) -> FastAPI:
-    """The application of a living exchange."""
+def application(
+    running: Running, settings: Settings = _USUAL, bills: Path | None = None, passwords: Passwords | None = None
+) -> FastAPI:
+    """The application of a living exchange.
+
+    bills : the folder that has a folder of bills for each month, if any
+    passwords : of the broker's users, which are those of meters here; without, no meter has one
+    """
     app = FastAPI(title="Commonwatt", version="1", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
     app.state.entry = Entry(running, settings)
     app.add_middleware(Limits, allowance=settings.per_address, longest=_LISTS, ticks=settings.ticks)
@@ -38,6 +49,7 @@ def application(running: Running, settings: Settings = _USUAL) -> FastAPI:
     app.router.redirect_slashes = False
     complete(app)
     add_signing_in(app)
+    add_meters(app, running, passwords or Passwords(token_bytes(32)))
     errors = responses(503)
 
     @app.get(
@@ -86,6 +98,9 @@ def application(running: Running, settings: Settings = _USUAL) -> FastAPI:
         answered = iter(await running.orders([each for each in given if not isinstance(each, RecordError)]))
         return _results([_told(each if isinstance(each, RecordError) else next(answered)) for each in given])
 
+    for each in (market, mandates, members, operators, events):
+        each.add(app, running)
+    documents.add(app, running, bills)
     return app
 
 

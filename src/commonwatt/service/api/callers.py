@@ -142,3 +142,13 @@ async def operator(caller: Annotated[Caller, Depends(signed_in)]) -> Caller:
     if not caller.operator:
         raise HTTPException(403, "Only an operator of the community may do this.")
     return caller
+
+
+async def anyone(
+    request: Request,
+    cookie: Annotated[str | None, Security(_COOKIE)],
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
+) -> Caller | None:
+    """Whoever has signed in, and None for who did not try."""
+    tried = bearer or request.cookies.get(entry(request).settings.cookie)
+    return (await visit(request, cookie, bearer)).caller if tried else None

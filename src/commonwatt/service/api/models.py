@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -91,3 +91,102 @@ class Community(Told):
     speed: float
     behind: str
     next_gate: Gate | None
+
+
+class Me(Told):
+    """A member, to itself.
+
+    name : as the operators call it; meter : in service, null where none measures the home
+    mandate : with its signature, null where it gave none
+    balance : on the ledger; free_collateral : what its next order may cost; both whole units, as text
+    """
+
+    number: int
+    name: str
+    account: str
+    role: str
+    active: bool
+    meter: str | None
+    mandate: dict[str, Any] | None
+    balance: str
+    free_collateral: str
+
+
+class Filed(Told):
+    """A mandate that was taken. hash : struct hash; holds_from : the first slot that it is for [unix s]"""
+
+    hash: str
+    holds_from: int
+
+
+class Order(Told):
+    """An order, with its signature or its place in a basket.
+
+    position : place among the slot's orders; accepted_at : [unix s]
+    state : open while its gate is; void where another one replaced it, or it cancels one; closed; settled
+    agreed_wh : before delivery, null while the gate is open; settled_wh : of that, null before the slot is settled
+    """
+
+    hash: str
+    order: dict[str, Any]
+    position: int
+    accepted_at: int
+    state: Literal["open", "void", "closed", "settled"]
+    agreed_wh: int | None
+    settled_wh: int | None
+
+
+class Orders(Told):
+    """next : what to give as `after` for the following page; null when there is none"""
+
+    orders: list[Order]
+    next: str | None
+
+
+class Receipts(Told):
+    """Of each order, those of as many operators as must sign, by its place."""
+
+    receipts: list[Receipted]
+
+
+class Reading(Told):
+    """A reading, signed by its meter.
+
+    arrived_at : [unix s]; counts_since : revision of the slot, null while it waits
+    """
+
+    meter: str
+    slot: int
+    wh_in: int
+    wh_out: int
+    sequence: int
+    signature: str
+    arrived_at: int
+    counts_since: int | None
+
+
+class Readings(Told):
+    """next : what to give as `after` for the following page; null when there is none"""
+
+    readings: list[Reading]
+    next: str | None
+
+
+class Erasure(Told):
+    """What was erased.
+
+    plans, readings : how many; until : readings of slots before it [unix s], as far as they were billed
+    stays : what was not erased, and why
+    """
+
+    name: bool
+    plans: int
+    readings: int
+    until: int
+    stays: list[str]
+
+
+class Months(Told):
+    """Months of which there is a bill, such as "2026-06"."""
+
+    months: list[str]

@@ -63,12 +63,14 @@ ORDER: Final = table(
 )
 
 
+def record(payload: bytes, read: Callable[[Any], T]) -> T:
+    """The record that was sent. Raises RecordError."""
+    return read(_parsed(payload))
+
+
 def records(payload: bytes, read: Callable[[Any], T]) -> list[T | RecordError]:
     """Each record of a list, or why it cannot be read. Raises RecordError for what is no list of them."""
-    try:
-        given = pydantic_core.from_json(payload, allow_inf_nan=False)
-    except ValueError as error:
-        raise RecordError(f"What was sent cannot be read: {error}.") from None
+    given = _parsed(payload)
     if not isinstance(given, list) or not 0 < len(given) <= MOST:
         raise RecordError(f"What was sent is no list of 1 to {MOST} records.")
     found = list[T | RecordError]()
@@ -78,3 +80,10 @@ def records(payload: bytes, read: Callable[[Any], T]) -> list[T | RecordError]:
         except RecordError as error:
             found.append(error)
     return found
+
+
+def _parsed(payload: bytes) -> Any:
+    try:
+        return pydantic_core.from_json(payload, allow_inf_nan=False)
+    except ValueError as error:
+        raise RecordError(f"What was sent cannot be read: {error}.") from None
