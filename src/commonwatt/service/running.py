@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -21,6 +23,7 @@ from commonwatt.exchange.live import Live
 from commonwatt.meter.protocol import REFUSED, Acknowledgement, Judgement, acknowledge, readings_of
 from commonwatt.records import Order, Reading, Receipt, Signed
 from commonwatt.service.clock import DemoClock
+from commonwatt.service.figures import Figures
 from commonwatt.service.mqtt import Messages
 
 P = ParamSpec("P")
@@ -42,10 +45,11 @@ class _Together(Generic[G, A]):
     """Gathers what waits while the engine is busy, and has all of it taken at once.
 
     take : what the engine does with all of it, in the engine's thread; an answer for each
+    took : is told how long that was [s]
     """
 
-    def __init__(self, take: Callable[[list[G]], Awaitable[list[A]]]) -> None:
-        self._take = take
+    def __init__(self, take: Callable[[list[G]], Awaitable[list[A]]], took: Callable[[float], None]) -> None:
+        self._take, self._took = take, took
         self._waiting: list[tuple[G, asyncio.Future[A]]] = []
         self._taking: asyncio.Task[None] | None = None
 
@@ -59,10 +63,16 @@ class _Together(Generic[G, A]):
             self._taking = loop.create_task(self._take_waiting())
         return list(await asyncio.gather(*answers))
 
+    @property
+    def waiting(self) -> int:
+        """How many the engine has not begun with."""
+        return len(self._waiting)
+
     async def _take_waiting(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting[:_MOST_TOGETHER], self._waiting[_MOST_TOGETHER:]
             answers: list[A] = []
+            begun = time.perf_counter()
             try:
                 answers = await self._take([each for each, _ in batch])
             except Exception as error:  # whoever waits has to hear of it, whatever it is
@@ -70,6 +80,8 @@ class _Together(Generic[G, A]):
                     if not waiting.done():
                         waiting.set_exception(error)
                 continue
+            finally:
+                self._took(time.perf_counter() - begun)
             for (_, waiting), answer in zip(batch, answers, strict=True):
                 if not waiting.done():
                     waiting.set_result(answer)
@@ -82,17 +94,19 @@ class Running:
         that was known, and nothing is due
     speed : how many of its seconds pass in one
     waits : of a day that is played: it goes no further before all homes have spoken
+    figures : what is counted of its work
     """
 
     def __init__(self, live: Live, clock: Clock, speed: float = 1.0, waits: DemoClock | None = None) -> None:
         self.live, self._clock, self.speed, self._waits = live, clock, speed, waits
+        self.figures = Figures()
         self.done: Callable[[list[Event | Correction]], None] = lambda _: None
         """Told what was done, whenever something was."""
         self._thread = ThreadPoolExecutor(1, "exchange")
         self._last = live.exchange.now
-        self.readings = _Together(self._take_readings)
+        self.readings = _Together(self._take_readings, self.figures.batches.labels("readings").observe)
         """What becomes of readings, once those that are stored are stored for good."""
-        self.orders = _Together(self._take_orders)
+        self.orders = _Together(self._take_orders, self.figures.batches.labels("orders").observe)
         """The operators' receipts for orders, once they are stored for good, or why they are refused."""
 
     async def ask(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -105,13 +119,18 @@ class Running:
         self._last = self._last if now is None else max(self._last, int(now))
         return self._last
 
+    @property
+    def vouched(self) -> bool:
+        """Whether something vouches for the clock."""
+        return self._clock() is not None
+
     async def keep_time(self) -> None:
         """Bring every event when it is due, until this is cancelled.
 
         What goes wrong with one event, such as a store or a chain that is out of reach, is logged, and tried again.
         """
         while True:
-            if self._clock() is not None:
+            if self.vouched:
                 try:
                     await self._advance()
                 except CommonwattError as error:
@@ -129,15 +148,24 @@ class Running:
 
     async def _take_readings(self, signed: list[Signed[Reading]]) -> list[Judgement]:
         judged = await self.ask(self.live.readings, signed, self.now())
-        if self._clock() is not None:
+        for status, count in Counter(each.status for each in judged).items():
+            self.figures.readings.labels(status).inc(count)
+        if self.vouched:
             return judged
         # Whether a slot is over nobody can say now: what is refused may come again.
         return [replace(each, again=True) if each.status == REFUSED else each for each in judged]
 
     async def _take_orders(self, signed: list[Signed[Order]]) -> list[tuple[Signed[Receipt], ...] | RecordError]:
-        if self._clock() is None:
-            return [RecordError("The exchange does not know the time at present; order again later.") for _ in signed]
-        return await self.ask(self.live.orders, signed, self.now())
+        answers: list[tuple[Signed[Receipt], ...] | RecordError]
+        if self.vouched:
+            answers = await self.ask(self.live.orders, signed, self.now())
+        else:
+            unsure = RecordError("The exchange does not know the time at present; order again later.")
+            answers = [unsure for _ in signed]
+        refused = sum(isinstance(each, RecordError) for each in answers)
+        self.figures.orders.labels("refused").inc(refused)
+        self.figures.orders.labels("accepted").inc(len(answers) - refused)
+        return answers
 
     async def take(self, messages: Messages) -> Messages:
         """Messages of meters that came by MQTT (address of the meter, payload): acknowledgements, in the same form.
