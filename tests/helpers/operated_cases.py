@@ -35,6 +35,8 @@ class Box:
         self.live.advance(self.village.exchange.rules.events[0].at)
         self.running = Running(self.live, lambda: self.clock, speed=20)
         self.app = application(self.running)
+        keys = [*self.village.exchange.outbox.quorum, *(meter.key for meter in self.village.homes.meters.values())]
+        self.secrets = [key.secret.hex() for key in keys]
 
     def readings(self, place: int, number: int = 1) -> list[Signed[Reading]]:
         """Of all homes for a slot."""
@@ -49,6 +51,7 @@ class Box:
 async def operated(box: Box) -> AsyncIterator[int]:
     """The port of the box's interface, while broker, gateway, clock and a process beside them are at work."""
     broker, page = broker_cases.Running(), free_port()
+    box.secrets += [broker.exchange.password, broker.broker.control().password]
     command = [sys.executable, "-m", "http.server", str(page), "--bind", "127.0.0.1", "--directory", str(broker.home)]
     child = Child(Program("page", command, healthy(f"http://127.0.0.1:{page}/")), lambda _: None)
     gateway = Gateway(broker.exchange, box.running.take, lambda: box.clock)
