@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,6 +56,33 @@ def restore(file: Path, *, folder: Annotated[Path, Parameter(name="--dir")], jso
     _tell(f"{folder} is restored", made, json_path)
     if made.missing and json_path != "-":
         say(f"Put the keys back in their places: {', '.join(made.missing)}.")
+
+
+def doctor(place: Path, *, json_path: JsonPath = None) -> None:
+    """Look at all that a box needs to serve a community, and say what to do where something is amiss.
+
+    Ends with exit code 1 when something is.
+
+    Example: commonwatt doctor village
+
+    Parameters
+    ----------
+    place
+        The folder of the exchange with its community.toml, or a community file with the exchange's files beside it.
+    """
+    from datetime import UTC, datetime
+
+    from commonwatt.service.doctor import State, examine, ntp_synchronised
+
+    checks = []
+    for check in examine(place, datetime.now(UTC), ntp_synchronised):
+        checks.append(check)
+        if json_path != "-":
+            say(check)
+    if json_path:
+        write_json([asdict(check) for check in checks], json_path)
+    if any(check.state is State.BAD for check in checks):
+        raise SystemExit(1)
 
 
 def _tell(what: str, made: Backup, json_path: JsonPath) -> None:
