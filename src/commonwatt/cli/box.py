@@ -58,6 +58,85 @@ def restore(file: Path, *, folder: Annotated[Path, Parameter(name="--dir")], jso
         say(f"Put the keys back in their places: {', '.join(made.missing)}.")
 
 
+def init(
+    folder: Path,
+    *,
+    name: str = "Our community",
+    currency: str = "EUR",
+    timezone: str = "Europe/Berlin",
+    host: str | None = None,
+    json_path: JsonPath = None,
+) -> None:
+    """Make the folder of a box: a community's file to edit, keys, certificates, and files for Mosquitto and systemd.
+
+    It asks nothing, and changes no file that is there.
+
+    Example: commonwatt init village --name "Sun Street" --host box.local
+
+    Parameters
+    ----------
+    folder
+        The folder, for the exchange alone.
+    name
+        What the community is called.
+    currency
+        Its money.
+    timezone
+        Where it is, an IANA name.
+    host
+        Name or address by which members and meters reach the box; this machine's name in the local network unless told.
+    """
+    import shutil
+    import socket
+    import sys
+    from datetime import UTC, datetime
+
+    from commonwatt.service.certificates import qr_text
+    from commonwatt.service.initial import Wanted, begin, usual_user
+
+    own = socket.gethostname().lower()
+    program = shutil.which("commonwatt") or Path(sys.executable).with_name("commonwatt")
+    wanted = Wanted(
+        name, currency, timezone, host or (own if "." in own else f"{own}.local"), Path(program), usual_user()
+    )
+    begun = begin(folder, wanted, datetime.now(UTC))
+    if json_path:
+        figures = {
+            "made": [str(path) for path in begun.made],
+            "left": [str(path) for path in begun.left],
+            "operator": f"0x{begun.operator.hex()}",
+            "qr": begun.qr,
+            "without": begun.without,
+        }
+        write_json(figures, json_path)
+    if json_path == "-":
+        return
+    for path in begun.left:
+        say(f"{path} was there, and is as it was.")
+    for path in begun.made:
+        say(f"{path} is made.")
+    for sentence in begun.without:
+        say(f"Not made: {sentence}.")
+    print(qr_text(begun.qr))
+    for line in _next(folder, wanted.user):
+        say(line)
+
+
+def _next(folder: Path, user: str) -> list[str]:
+    """What to do after `init`."""
+    home = folder.resolve()
+    lines = [
+        "The QR code says where the box is, and whom phones and meters may believe: hang it beside the box.",
+        f"1. Keep {home}/operator.key and {home}/tls/authority.key where no fire reaches them, too.",
+        f"2. Write prices and members into {home}/community.toml; then: commonwatt check {home}/community.toml",
+        f"3. Look whether all is there: commonwatt doctor {home}",
+    ]
+    service = f"cp {home}/commonwatt.service /etc/systemd/system/ && systemctl enable --now commonwatt"
+    if user == "commonwatt":
+        service = f"useradd --system commonwatt; chown -R commonwatt: {home}; {service}"
+    return [*lines, f"4. Start it: {service}"]
+
+
 def doctor(place: Path, *, json_path: JsonPath = None) -> None:
     """Look at all that a box needs to serve a community, and say what to do where something is amiss.
 

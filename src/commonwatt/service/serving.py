@@ -33,6 +33,7 @@ from commonwatt.service.access import Access
 from commonwatt.service.api.app import application
 from commonwatt.service.api.meters import add_meters
 from commonwatt.service.broker import SECRET, Broker, Listener
+from commonwatt.service.certificates import AUTHORITY
 from commonwatt.service.children import Child, Program, chain, free_port
 from commonwatt.service.clock import DemoClock
 from commonwatt.service.logins import Passwords
@@ -164,8 +165,11 @@ def _broker(setting: Setting, log: Callable[[str], None]) -> tuple[Broker | None
         return None, None
     host, port = ("127.0.0.1", _port(setting.out, "broker")) if setting.demo else endpoint(live.broker)
     certificate, key = (folder / name if name else None for name in (live.certificate, live.key))
+    # A box's own authority is beside its certificate; one without is its own.
+    beside = certificate.with_name(AUTHORITY) if certificate else None
+    authority = beside if beside and beside.exists() else certificate
     try:
-        return Broker(setting.out / "broker", Listener(host, port, certificate, key)), certificate
+        return Broker(setting.out / "broker", Listener(host, port, certificate, key)), authority
     except ConfigError as error:
         if not setting.demo:
             raise
