@@ -32,7 +32,7 @@ from commonwatt.service.initial import Wanted, begin
 NOW = datetime.now(UTC)
 SECONDS = 180
 WANTED = Wanted(
-    "Møllevej 7", "DKK", "Europe/Copenhagen", "box.local", Path(shutil.which("true") or "/bin/true"), "nobody"
+    "Møllevej 7", "DKK", "Europe/Copenhagen", "box.local", Path(shutil.which("true") or "/bin/true"), "commonwatt"
 )
 
 
