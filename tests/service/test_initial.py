@@ -124,8 +124,10 @@ def test_a_box_is_served_as_it_was_made(folder: Path, said: Shell) -> None:
     log = folder.with_name("log")
     command = [sys.executable, "-m", "commonwatt.cli", "serve", str(file), "--dir", str(folder)]
     with (
-        log.open("wb") as told,
-        subprocess.Popen(command, env={**os.environ, "PYTHONPATH": SOURCE}, stdout=told, stderr=told) as process,
+        log.open("wb") as said_there,
+        subprocess.Popen(
+            command, env={**os.environ, "PYTHONPATH": SOURCE}, stdout=said_there, stderr=said_there
+        ) as process,
         httpx.Client(verify=trust, trust_env=False, timeout=SECONDS) as client,
     ):
         try:
@@ -134,12 +136,24 @@ def test_a_box_is_served_as_it_was_made(folder: Path, said: Shell) -> None:
             checks = list(examine(folder, NOW, lambda: True))
             assert [check for check in checks if check.state == State.BAD] == []
             assert checks[-1].said == f"It answers at 0.0.0.0:{port}."
+            address = f"https://localhost:{port}/metrics"
+            _wait(process, log, lambda: "commonwatt_loop_lag_seconds_count 0.0" not in client.get(address).text)
+            figures = client.get(address).text
+            for child in ("broker", "chain"):
+                assert f'commonwatt_child_up{{child="{child}"}} 1.0' in figures
+            assert "commonwatt_broker_connected 1.0" in figures
             saved = said("community", "backup", folder, "--to", folder.with_name("backup.tar.gz"))
             assert (saved.code, "with its chain up to block" in saved.out) == (0, True)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(SECONDS)
-    assert process.returncode == 0, log.read_text()
+    lines = log.read_text().splitlines()
+    assert process.returncode == 0, lines
+    told = [json.loads(line) for line in lines if not line.endswith("is served at https://0.0.0.0:" + str(port))]
+    assert {line["room"] for line in told} >= {"service"}
+    assert [line for line in told if "traceback" in line] == []
+    secrets = [path.read_text().strip() for path in folder.rglob("*") if path.suffix in (".key", ".secret", ".token")]
+    assert [secret for secret in secrets if secret in log.read_text()] == []
 
 
 def _wait(process: subprocess.Popen[bytes], log: Path, true: Callable[[], bool]) -> None:

@@ -140,7 +140,8 @@ class Metrics(Collector):
 
     def _disk(self) -> Iterator[Metric]:
         yield _gauge("store_size_bytes", "Of the store's file with its log.", _size(self._folder, EXCHANGE_FILE))
-        yield _gauge("chain_size_bytes", "Of the chain's file with its log.", _size(self._folder, LEDGER_FILE))
+        chain = _size(self._folder, LEDGER_FILE) or _size(self._folder / "chain", LEDGER_FILE)
+        yield _gauge("chain_size_bytes", "Of the chain's file with its log.", chain)
         usage = shutil.disk_usage(self._folder)
         yield _gauge("disk_size_bytes", "Of the disk with the folder.", usage.total)
         yield _gauge("disk_free_bytes", "Free on the disk with the folder.", usage.free)
