@@ -41,12 +41,12 @@ class Village:
         )
         self.live = Live(self.exchange, self.roster, lambda _: founded.rules, WAIT)
 
-    def run(self, delay: Callable[[int, int], int], kill: Callable[[], bool] = lambda: False) -> None:
-        """delay : how late a reading of a slot and home is [s]"""
+    def run(self, delay: Callable[[int, int], int], kill: Callable[[], bool] = lambda: False, since: int = 0) -> None:
+        """delay : how late a reading of a slot and home is [s]; since : when it goes on [unix s]"""
         rules = self.exchange.rules
         first, last = rules.events[0].at, rules.period.end + 10 * 3600
         declared: GateClosure | None = None
-        for now in range(first - 7200, last, STEP):
+        for now in range(max(first - 7200, since), last, STEP):
             gate = self.exchange.next_gate
             if gate and gate != declared and gate.at - rules.period.seconds <= now:
                 self._declare(gate, now)

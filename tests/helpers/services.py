@@ -6,6 +6,7 @@ is missing is left out, unless all are asked for (CI or COMMONWATT_ALL_TESTS in 
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import shutil
@@ -19,7 +20,9 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
+import httpx
 import psycopg
 import pytest
 from node_processes import free_port
@@ -170,6 +173,39 @@ class Postgres(Service):
         name = f"store{next(self._numbers)}"
         self.execute(f"CREATE DATABASE {name}")
         return name
+
+
+class Prometheus(Service):
+    """Asks a service on this machine for its figures each second. port : of the service"""
+
+    def __init__(self, port: int) -> None:
+        self._program = program("prometheus")
+        super().__init__("prometheus")
+        self._port = free_port()
+        scrape = {"job_name": "commonwatt", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
+        told = {"global": {"scrape_interval": "1s"}, "scrape_configs": [scrape]}  # YAML reads JSON
+        (self.folder / "prometheus.yml").write_text(json.dumps(told), encoding="utf-8")
+
+    def _command(self) -> list[str]:
+        files = [f"--config.file={self.folder}/prometheus.yml", f"--storage.tsdb.path={self.folder}/data"]
+        return [self._program, *files, f"--web.listen-address=127.0.0.1:{self._port}"]
+
+    def _answers(self) -> bool:
+        return self._ask("/-/ready") is not None
+
+    def values(self, expression: str) -> list[Any]:
+        """What it answers to a query: series with their values."""
+        answer = self._ask(f"/api/v1/query?{urlencode({'query': expression})}")
+        assert answer, expression
+        found = json.loads(answer)
+        return list(found["data"]["result"])
+
+    def _ask(self, path: str) -> bytes | None:
+        try:
+            answer = httpx.get(f"http://127.0.0.1:{self._port}{path}", trust_env=False, timeout=_SECONDS)
+        except httpx.HTTPError:
+            return None
+        return answer.content if answer.is_success else None
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from commonwatt.cli.box import doctor, init
 from commonwatt.cli.card import card, forget, key
 from commonwatt.cli.chain import app as chain_app
 from commonwatt.cli.checking import check
@@ -57,6 +58,8 @@ DEMO_START = "2026-06-15"
 
 
 app.command(check)
+app.command(init)
+app.command(doctor)
 
 
 @app.command

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from commonwatt.cli.box import backup, restore
 from commonwatt.cli.member import ReaderKey
 from commonwatt.cli.operating import LEDGER, Contract, Ledger, Number, Sent, acting, asking, number_of, signature_of
 from commonwatt.cli.options import JsonPath, done, one_address, say, write_json
@@ -257,6 +258,8 @@ def revoke_device(device: str, *, sent: Sent) -> None:
     done(f"{device} takes part no longer", receipt, sent.json_path)
 
 
+for of_box in (backup, restore):
+    app.command(of_box)
 app.command(recover)
 for together in (suspend, reinstate, propose, execute, expire):
     app.command(together)

@@ -59,9 +59,11 @@ def serve(
     """
     needs_http()
     import asyncio
+    import logging
 
     from commonwatt.community.living import endpoint
     from commonwatt.exchange.loading import load
+    from commonwatt.service.logs import set_up
     from commonwatt.service.opening import Demo
     from commonwatt.service.serving import Setting, serve
 
@@ -86,7 +88,9 @@ def serve(
         file, loaded, out, host or usual_host, usual_port if port is None else port, tuple(key or ()), first, demo
     )
 
-    asyncio.run(serve(setting, _log, lambda url: print(f"{plain(loaded.name)} is served at {url}", flush=True)))
+    set_up()
+    log = logging.getLogger("commonwatt.service").info
+    asyncio.run(serve(setting, log, lambda url: print(f"{plain(loaded.name)} is served at {url}", flush=True)))
 
 
 @app.command

@@ -113,6 +113,11 @@ class Live:
         self._late |= {each.record.slot for _, each in believed if each.record.slot < ended}
         return judgements
 
+    @property
+    def late(self) -> int:
+        """How many settled slots have readings that do not count yet."""
+        return len(self._late)
+
     def _oldest(self, now: int) -> int:
         """The oldest slot [start, unix s] that may still be corrected."""
         return now - self.slots.corrections - self.slots.seconds

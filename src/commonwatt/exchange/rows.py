@@ -281,6 +281,14 @@ def is_missed(store: Store, slot: int) -> bool:
     return any(not row.orders for row in store.rows(tables.commitments, slot=slot))
 
 
+def count_slots(store: Store) -> tuple[int, int, int]:
+    """How many slots are settled, how often slots were settled anew, and for how many nothing was committed."""
+    settled, missed = tables.settled.c, tables.commitments.c
+    ((count, corrections),) = store.ask(select(func.count(), func.coalesce(func.sum(settled.revision), 0)))
+    ((none,),) = store.ask(select(func.count()).where(missed.orders == b""))
+    return int(count), int(corrections), int(none)
+
+
 def read_gates(store: Store, since: int) -> list[tuple[int, int, int]]:
     """What was committed at `since` [unix s] or later, in the order of time: when each gate closed, the first slot that
     was committed with it, and how many were."""

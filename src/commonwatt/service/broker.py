@@ -84,7 +84,7 @@ class Broker:
         if (listener.certificate is None) != (listener.key is None):
             raise _wrong("has a certificate and a key, or neither")
         self.folder, self.listener = folder.resolve(), listener
-        self._program, self._plugin = _program(), _plugin()
+        self._program, self._plugin = installed()
         self._secret = secret or self.folder.parent / SECRET
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -285,6 +285,11 @@ class Broker:
             except KeyError:
                 raise _wrong(f"runs as the user {_USER}, whom this machine does not have") from None
             os.chown(path, entry.pw_uid, entry.pw_gid)
+
+
+def installed() -> tuple[str, Path]:
+    """Mosquitto's program, and its plugin that lets users in. Raises ConfigError where one is not there."""
+    return _program(), _plugin()
 
 
 def _wrong(message: str) -> ConfigError:

@@ -128,7 +128,7 @@ class Gateway:
 
     async def _stay(self) -> None:
         """One connection, until it ends. Raises BrokerError."""
-        session = _Session(self._connection)
+        session = _Session(self._connection, self.counts)
         try:
             await session.open()
             self._session = session
@@ -140,7 +140,6 @@ class Gateway:
         finally:
             self._session = None
             self._up.clear()
-            self.counts.dropped += session.dropped
             await session.close()
 
     async def _hand_over(self, session: _Session, batch: Sequence[tuple[str, bytes]]) -> None:
@@ -197,13 +196,12 @@ class Gateway:
 class _Session:
     """One connection of gmqtt, which parses all that a socket has at once; its own reconnecting is not used."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, counts: Counts) -> None:
         from gmqtt import Client
         from gmqtt.storage import PersistentStorage
 
-        self.dropped = 0
         self.unconfirmed = PersistentStorage()
-        self._connection = connection
+        self._connection, self._counts = connection, counts
         self._incoming: asyncio.Queue[tuple[str, bytes] | None] = asyncio.Queue()
         self._granted: asyncio.Future[Sequence[int]] = asyncio.get_running_loop().create_future()
         self._client = Client(connection.user, clean_session=False, persistent_storage=self.unconfirmed)
@@ -261,7 +259,7 @@ class _Session:
         if self._incoming.qsize() < _MOST_WAITING:
             self._incoming.put_nowait((where, payload))
         else:
-            self.dropped += 1
+            self._counts.dropped += 1
         return 0
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -24,6 +25,7 @@ from commonwatt.records import Order, Reading, Receipt, Signed
 from commonwatt.service.board import Board
 from commonwatt.service.clock import DemoClock
 from commonwatt.service.feed import Feed
+from commonwatt.service.figures import Figures
 from commonwatt.service.mqtt import Messages
 from commonwatt.service.refusals import Refusals
 
@@ -48,10 +50,11 @@ class _Together(Generic[G, A]):
     """Gathers what waits while the engine is busy, and has all of it taken at once.
 
     take : what the engine does with all of it, in the engine's thread; an answer for each
+    took : is told how long that was [s]
     """
 
-    def __init__(self, take: Callable[[list[G]], Awaitable[list[A]]]) -> None:
-        self._take = take
+    def __init__(self, take: Callable[[list[G]], Awaitable[list[A]]], took: Callable[[float], None]) -> None:
+        self._take, self._took = take, took
         self._waiting: list[tuple[G, asyncio.Future[A]]] = []
         self._taking: asyncio.Task[None] | None = None
 
@@ -74,6 +77,7 @@ class _Together(Generic[G, A]):
         while self._waiting:
             batch, self._waiting = self._waiting[:_MOST_TOGETHER], self._waiting[_MOST_TOGETHER:]
             answers: list[A] = []
+            begun = time.perf_counter()
             try:
                 answers = await self._take([each for each, _ in batch])
             except Exception as error:  # whoever waits has to hear of it, whatever it is
@@ -81,6 +85,8 @@ class _Together(Generic[G, A]):
                     if not waiting.done():
                         waiting.set_exception(error)
                 continue
+            finally:
+                self._took(time.perf_counter() - begun)
             for (_, waiting), answer in zip(batch, answers, strict=True):
                 if not waiting.done():
                     waiting.set_result(answer)
@@ -93,18 +99,20 @@ class Running:
         that was known, and nothing is due
     speed : how many of its seconds pass in one
     waits : of a day that is played: it goes no further before all homes have spoken
+    figures : what is counted of its work
     """
 
     def __init__(self, live: Live, clock: Clock, speed: float = 1.0, waits: DemoClock | None = None) -> None:
         self.live, self._clock, self.speed, self._waits = live, clock, speed, waits
+        self.figures = Figures()
         self._thread, self._readers = ThreadPoolExecutor(1, "exchange"), ThreadPoolExecutor(_READERS, "readers")
         self._last = live.exchange.now
         self.board = Board(self)
         self.feed = Feed(self.board.told)
         self.refusals = Refusals()
-        self.readings = _Together(self._take_readings)
+        self.readings = _Together(self._take_readings, self.figures.batches.labels("readings").observe)
         """What becomes of readings, once those that are stored are stored for good."""
-        self.orders = _Together(self._take_orders)
+        self.orders = _Together(self._take_orders, self.figures.batches.labels("orders").observe)
         """The operators' receipts for orders, once they are stored for good, or why they are refused."""
 
     async def ask(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -123,8 +131,8 @@ class Running:
         return self._last
 
     @property
-    def time_known(self) -> bool:
-        """Whether something vouches for the time."""
+    def vouched(self) -> bool:
+        """Whether something vouches for the clock."""
         return self._clock() is not None
 
     async def keep_time(self) -> None:
@@ -133,7 +141,7 @@ class Running:
         What goes wrong with one event, such as a store or a chain that is out of reach, is logged, and tried again.
         """
         while True:
-            if self._clock() is not None:
+            if self.vouched:
                 try:
                     await self._advance()
                 except CommonwattError as error:
@@ -161,16 +169,22 @@ class Running:
         for reading, each in zip(signed, judged, strict=True):
             enrolled = self.live.roster.service(reading.record.meter) is not None
             self.refusals.note(reading, each, now, enrolled=enrolled)
-        if self._clock() is not None:
+            self.figures.readings.labels(each.status).inc()
+        if self.vouched:
             return judged
         # Whether a slot is over nobody can say now: what is refused may come again.
         return [replace(each, again=True) if each.status == REFUSED else each for each in judged]
 
     async def _take_orders(self, signed: list[Signed[Order]]) -> list[tuple[Signed[Receipt], ...] | RecordError]:
-        if self._clock() is None:
-            return [RecordError("The exchange does not know the time at present; order again later.") for _ in signed]
-        answers = await self.ask(self.live.orders, signed, self.now())
+        answers: list[tuple[Signed[Receipt], ...] | RecordError]
+        if self.vouched:
+            answers = await self.ask(self.live.orders, signed, self.now())
+        else:
+            unsure = RecordError("The exchange does not know the time at present; order again later.")
+            answers = [unsure for _ in signed]
         for order, answer in zip(signed, answers, strict=True):
+            refused = isinstance(answer, RecordError)
+            self.figures.orders.labels("refused" if refused else "accepted").inc()
             known = self.live.roster.at(order.record.slot).filed.get(order.record.member)
             if known and not isinstance(answer, RecordError):
                 self.feed.own(ORDER, {known[0]: ordered(answer)})

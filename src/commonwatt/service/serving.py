@@ -29,11 +29,13 @@ from commonwatt.exchange.loading import Loaded
 from commonwatt.ledger.network.server import listening
 from commonwatt.ledger.network.solo_process import operator_token, operator_url
 from commonwatt.proof import checksum_address
+from commonwatt.service import metrics
 from commonwatt.service.access import Access
 from commonwatt.service.api.app import application
 from commonwatt.service.api.limits import Allowance
 from commonwatt.service.api.settings import Settings
 from commonwatt.service.broker import SECRET, Broker, Listener
+from commonwatt.service.certificates import AUTHORITY
 from commonwatt.service.children import Child, Program, chain, free_port
 from commonwatt.service.clock import DemoClock
 from commonwatt.service.logins import Passwords
@@ -76,14 +78,16 @@ async def serve(setting: Setting, log: Callable[[str], None], started: Callable[
     Raises CommonwattError for what somebody has to do something about before it can be served.
     """
     with _answering(setting) as listener, _planned(setting) as planned:
+        children = list[Child]()
         async with AsyncExitStack() as stack:
-            running = await stack.enter_async_context(_running(setting, planned, log))
-            await stack.enter_async_context(_meters(setting, running, log))
+            running = await stack.enter_async_context(_running(setting, planned, log, children))
+            gateway = await stack.enter_async_context(_meters(setting, running, log, children))
             passwords = Passwords.kept(setting.out / SECRET)
             app = application(running, _settings(setting, listener), setting.out / "bills", passwords)
+            metrics.add(app, metrics.Metrics(running, setting.out, gateway, children))
             server = _Server(app, setting)
             stack.enter_context(_signals(server))
-            await stack.enter_async_context(_kept_up([running.keep_time()], server.stop))
+            await stack.enter_async_context(_kept_up([running.keep_time(), running.figures.watch_loop()], server.stop))
             started(_url(setting, listener))
             await server.serve(sockets=[listener])
 
@@ -121,8 +125,10 @@ def _planned(setting: Setting) -> Iterator[Plan]:
 
 
 @asynccontextmanager
-async def _running(setting: Setting, planned: Plan, log: Callable[[str], None]) -> AsyncIterator[Running]:
-    """The exchange at work, on its chain."""
+async def _running(
+    setting: Setting, planned: Plan, log: Callable[[str], None], children: list[Child]
+) -> AsyncIterator[Running]:
+    """The exchange at work, on its chain; `children` has the process of that, too."""
     community, demo = setting.loaded, setting.demo
     founders = Founders.simulated(community) if demo else Founders.named(community, setting.keys, setting.out)
     async with AsyncExitStack() as stack:
@@ -133,6 +139,7 @@ async def _running(setting: Setting, planned: Plan, log: Callable[[str], None]) 
             options = ["--community", str(setting.file), "--operator", operator, "--begin", str(planned.begin)]
             options += ["--settable"] if demo else []
             child = Child(chain(setting.out / CHAIN, port, options), log)
+            children.append(child)
             await stack.enter_async_context(_kept_up([child.run()]))
             await child.ready()
             url = operator_url(port) if demo else f"http://127.0.0.1:{port}"
@@ -152,11 +159,16 @@ async def _running(setting: Setting, planned: Plan, log: Callable[[str], None]) 
 
 
 @asynccontextmanager
-async def _meters(setting: Setting, running: Running, log: Callable[[str], None]) -> AsyncIterator[None]:
-    """The broker, which lets in the meters in service, and what listens to it; without one, meters speak HTTP."""
+async def _meters(
+    setting: Setting, running: Running, log: Callable[[str], None], children: list[Child]
+) -> AsyncIterator[Gateway | None]:
+    """The broker, which lets in the meters in service, and what listens to it; without one, meters speak HTTP.
+
+    `children` has the broker's process, too.
+    """
     broker, authority = _broker(setting, log)
     if broker is None:
-        yield
+        yield None
         return
     await asyncio.to_thread(broker.end_stray)
     await asyncio.to_thread(broker.prepare, await running.ask(_in_service, running))
@@ -164,11 +176,12 @@ async def _meters(setting: Setting, running: Running, log: Callable[[str], None]
     connection.require_packages()
     answers = _connects(connection.host, connection.port)
     child = Child(Program("broker", broker.command(), answers, pid_file=broker.pid_file), log)
+    children.append(child)
     async with _kept_up([child.run()]):
         await child.ready()
         gateway = Gateway(connection, running.take, running.now)
         async with _kept_up([_let_in(access, running), gateway.run(), Plans(running, gateway).run()]):
-            yield
+            yield gateway
 
 
 def _broker(setting: Setting, log: Callable[[str], None]) -> tuple[Broker | None, Path | None]:
@@ -178,8 +191,11 @@ def _broker(setting: Setting, log: Callable[[str], None]) -> tuple[Broker | None
         return None, None
     host, port = ("127.0.0.1", _port(setting.out, "broker")) if setting.demo else endpoint(live.broker)
     certificate, key = (folder / name if name else None for name in (live.certificate, live.key))
+    # A box's own authority is beside its certificate; one without is its own.
+    beside = certificate.with_name(AUTHORITY) if certificate else None
+    authority = beside if beside and beside.exists() else certificate
     try:
-        return Broker(setting.out / "broker", Listener(host, port, certificate, key)), certificate
+        return Broker(setting.out / "broker", Listener(host, port, certificate, key)), authority
     except ConfigError as error:
         if not setting.demo:
             raise
@@ -270,7 +286,7 @@ class _Server(uvicorn.Server):
             files = {"ssl_certfile": folder / live.certificate, "ssl_keyfile": folder / live.key}
         super().__init__(
             uvicorn.Config(
-                app, log_level="error", access_log=False, lifespan="off", server_header=False,
+                app, log_config=None, log_level="error", access_log=False, lifespan="off", server_header=False,
                 timeout_graceful_shutdown=3, **files,
             )
         )  # fmt: skip

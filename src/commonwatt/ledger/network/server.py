@@ -98,7 +98,7 @@ def listening(host: str, port: int) -> socket.socket:
 def config(app: Starlette) -> uvicorn.Config:
     """How a node's application is served: so many connections, of so much, for so long. It runs, or nothing does."""
     return uvicorn.Config(
-        app, log_level="error", access_log=False, lifespan="on", http=Connection, backlog=_BACKLOG,
+        app, log_config=None, log_level="error", access_log=False, lifespan="on", http=Connection, backlog=_BACKLOG,
         timeout_graceful_shutdown=3, server_header=False,
         ws=WebSocketProtocol, ws_max_size=_WS_BYTES, ws_per_message_deflate=False,
     )  # fmt: skip

@@ -171,7 +171,7 @@ def _health(running: Running) -> dict[str, Any]:
     due = live.exchange.next
     return {
         "now": now,
-        "timeKnown": running.time_known,
+        "timeKnown": running.vouched,
         "behind": live.behind or None,
         "trouble": live.trouble or None,
         "nextDue": due.at if due else None,
