@@ -24,7 +24,8 @@ from commonwatt.exchange.enrolled import Enrolled
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.live import Live
 from commonwatt.service.api.app import application
-from commonwatt.service.api.meters import add_meters
+from commonwatt.service.api.limits import Allowance
+from commonwatt.service.api.settings import Settings
 from commonwatt.service.broker import SECRET
 from commonwatt.service.logins import Passwords
 from commonwatt.service.mqtt import Gateway
@@ -57,8 +58,8 @@ class Served:
         self.broker = broker_cases.Running(meters) if broker else None
         self.secret = (self.broker.home if self.broker else folder) / SECRET
         self.passwords = Passwords.kept(self.secret)
-        self.app = application(self.running)
-        add_meters(self.app, self.running, self.passwords)
+        settings = Settings(per_address=Allowance(10_000, 100_000))
+        self.app = application(self.running, settings, passwords=self.passwords)
         self.port = free_port()
         self._server = uvicorn.Server(uvicorn.Config(self.app, port=self.port, log_level="error", lifespan="off"))
         self._loop: asyncio.AbstractEventLoop

@@ -18,6 +18,7 @@ from broker_cases import running as running
 from node_processes import free_port
 
 from commonwatt.errors import BrokerError, ConfigError, OutputError
+from commonwatt.service.access import Access
 from commonwatt.service.broker import ACCESS, SECRET, Broker, Listener
 from commonwatt.service.connection import Connection
 from commonwatt.service.logins import COMMANDS, RESPONSES, Passwords
@@ -213,14 +214,21 @@ def test_a_broker_that_does_not_start_says_why(running: Running) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives its files to another user")
-def test_a_folder_that_the_user_of_the_broker_cannot_reach_is_named(running: Running) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's broker changes its user")
+def test_a_folder_that_its_user_cannot_enter_is_used_for_this_machine_alone(running: Running) -> None:
     closed = running.home / "closed"
     closed.mkdir(mode=0o700)
-    other = Broker(closed / "broker", Listener("127.0.0.1", free_port()))
-    other.prepare()
-    with pytest.raises(BrokerError, match=re.escape(f"{closed / 'broker'}; its user has to be able to enter every")):
-        other.start()
-    assert not other.running
+    own = Broker(closed / "own" / "broker", Listener("127.0.0.1", free_port()))
+    own.prepare([ALICE])
+    own.start()
+    asyncio.run(Access(own.control(), own.passwords).reconcile([ALICE]))
+    own.stop()
+    certificate, key = tmp_files = closed / "server.pem", closed / "server.key"
+    for each in tmp_files:
+        each.write_text("", "ascii")
+    other = Broker(closed / "other" / "broker", Listener("0.0.0.0", free_port(), certificate, key))  # noqa: S104
+    with pytest.raises(ConfigError, match=re.escape(f"who cannot enter {closed}; run: chmod o+x {closed}")):
+        other.prepare()
 
 
 @pytest.mark.parametrize("host", ["", "192.0.2.7", "box.local"])

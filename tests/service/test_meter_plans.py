@@ -22,7 +22,8 @@ from commonwatt.exchange import rows
 from commonwatt.exchange.founding import NO_METER
 from commonwatt.exchange.told import MeterPlan, Told, by_meter, told
 from commonwatt.service.api.app import application
-from commonwatt.service.api.meters import add_meters
+from commonwatt.service.api.limits import Allowance
+from commonwatt.service.api.settings import Settings
 from commonwatt.service.broker import SECRET
 from commonwatt.service.logins import Passwords
 from commonwatt.service.mqtt import Gateway
@@ -44,8 +45,7 @@ class Door:
         self.first = int(self.exchange.rules.period.start)
         self.running = Running(self.live, lambda: self.gate.at - 1)
         self.passwords = Passwords.kept(folder / SECRET)
-        app = application(self.running)
-        add_meters(app, self.running, self.passwords)
+        app = application(self.running, Settings(per_address=Allowance(10_000, 100_000)), passwords=self.passwords)
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://box")
         self.meters = [self.village.homes.meters[home].key.address for home in range(5)]
 
