@@ -29,6 +29,7 @@ from commonwatt.service.running import Running
 _HEAD: Final = 1 << 16
 """Bytes of a bill in which it says whose it is."""
 _REFUSED: Final = {304: {"description": "It is as the asker has it."}, **responses(401, 403, 404, 422, 503)}
+_DAY: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _MONTH: Final = r"^[0-9]{4}-[0-9]{2}$"
 
 
@@ -63,7 +64,7 @@ def add(app: FastAPI, running: Running, bills: Path | None) -> None:
     async def sheet(
         request: Request,
         caller: Annotated[Caller, Depends(signed_in)],
-        day: Annotated[date, InPath(description="Such as 2026-06-15.")],
+        day: Annotated[str, InPath(pattern=_DAY, description="Such as 2026-06-15.")],
     ) -> Response:
         """As in its bill, once all slots of the day are settled; a correction makes another sheet."""
         return tagged(request, await running.read(day_sheet, running.live, own_number(caller), day))
@@ -114,10 +115,14 @@ def slot_excerpt(live: Live, member: int, slot: int, now: int) -> bytes:
     return ascii_json(excerpt(posted, member, exchange.roster.at(slot).mandates[member], exchange.client))
 
 
-def day_sheet(live: Live, member: int, day: date) -> bytes:
-    """A member's sheet of a local day with its proofs, as in its bill. Raises Absent."""
+def day_sheet(live: Live, member: int, named: str) -> bytes:
+    """A member's sheet of a local day, such as "2026-06-15", with its proofs, as in its bill. Raises Absent."""
     exchange = live.exchange
-    rules, midnight = exchange.rules, local_midnight(day, exchange.rules.community.timezone)
+    try:
+        day = date.fromisoformat(named)
+        rules, midnight = exchange.rules, local_midnight(day, exchange.rules.community.timezone)
+    except (ValueError, OverflowError):
+        raise Absent(f"No calendar has the day {named}.") from None
     if midnight > rows.last_ended(exchange.store):
         raise Absent(f"No slot of {day} is settled.")
     if midnight < rules.period.start:

@@ -16,7 +16,7 @@ from commonwatt.exchange.answers import receipt
 from commonwatt.exchange.founding import NO_METER
 from commonwatt.exchange.live import Live
 from commonwatt.service.api.answers import After, Limit, as_json, paged, place_of
-from commonwatt.service.api.callers import Caller, signed_in
+from commonwatt.service.api.callers import Caller, Entry, entry, signed_in
 from commonwatt.service.api.models import Erasure, Me, Orders, Readings, Receipts
 from commonwatt.service.api.problems import responses
 from commonwatt.service.running import Running
@@ -90,12 +90,16 @@ def add(app: FastAPI, running: Running) -> None:
         "/v1/me/data", tags=["member"], responses={200: {"content": {"application/json": {}}}, **_REFUSED},
         response_class=StreamingResponse, summary="All that the exchange keeps of the asker.",
     )  # fmt: skip
-    async def data(caller: Annotated[Caller, Depends(signed_in)]) -> StreamingResponse:
+    async def data(
+        caller: Annotated[Caller, Depends(signed_in)], here: Annotated[Entry, Depends(entry)]
+    ) -> StreamingResponse:
         """A table of rows for each kind; bills and the proofs of slots are for themselves."""
         number = own_number(caller)
         kept = personal.everything(running.live.store, number, caller.account)
+        sessions = [{"until": each.until} for each in await running.ask(here.sessions.held, caller.account)]
+        begin = b'{"number":%d,"sessions":%b' % (number, to_json(sessions))
         headers = {"Cache-Control": "no-store", "Content-Disposition": 'attachment; filename="my-data.json"'}
-        return StreamingResponse(_written(running, kept, number), media_type="application/json", headers=headers)
+        return StreamingResponse(_written(running, begin, kept), media_type="application/json", headers=headers)
 
     @app.delete(
         "/v1/me/data", tags=["member"], response_model=Erasure, responses=_REFUSED,
@@ -142,10 +146,10 @@ def _erase(live: Live, number: int, account: bytes, now: int) -> dict[str, Any]:
 
 
 async def _written(
-    running: Running, kept: Iterator[tuple[str, list[dict[str, Any]]]], number: int
+    running: Running, begin: bytes, kept: Iterator[tuple[str, list[dict[str, Any]]]]
 ) -> AsyncIterator[bytes]:
-    """One object with a list for each table, a little at a time."""
-    yield b'{"number":%d' % number
+    """One object with a list for each table, a little at a time. begin : of it"""
+    yield begin
     last = ""
     while (part := await running.read(next, kept, None)) is not None:
         name, entries = part

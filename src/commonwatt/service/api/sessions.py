@@ -94,6 +94,10 @@ class Sessions:
         found = self._open.get(_hash(token))
         return found if found and now < found.until else None
 
+    def held(self, account: bytes) -> list[Session]:
+        """Those of an account, by their end."""
+        return [each for each in self._open.values() if each.account == account]
+
     def end(self, token: str, *, everywhere: bool = False) -> None:
         """End a session, or all of its account."""
         own = self._open.get(_hash(token))
