@@ -145,6 +145,8 @@ def test_an_engine_that_is_busy_is_asked_once_and_holds_up_no_figure(box: Box, m
         (LOOPBACK, "nobody", {}, 404),
         (LOOPBACK, "127.0.0.1", {"x-forwarded-for": "203.0.113.9"}, 404),
         (LOOPBACK, "127.0.0.1", {"forwarded": "for=127.0.0.1"}, 404),
+        (LOOPBACK, "127.0.0.1", {"X-Real-IP": "127.0.0.1"}, 404),
+        (LOOPBACK, "127.0.0.1", {"via": "1.1 proxy"}, 404),
         (("172.16.0.0/12",), "172.17.0.3", {}, 200),
         (("172.16.0.0/12",), "127.0.0.1", {}, 404),
     ],

@@ -35,7 +35,7 @@ PATH: Final = "/metrics"
 LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 _CHAIN_SECONDS: Final = 5.0
 """How long a scrape waits for the chain's head; Prometheus gives up after ten."""
-_FORWARDED: Final = ("forwarded", "x-forwarded-for")
+_FORWARDED: Final = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
 
 
 @dataclass(frozen=True)
@@ -150,8 +150,8 @@ class Metrics(Collector):
 def add(app: FastAPI, metrics: Metrics, networks: Iterable[str] = LOOPBACK) -> None:
     """Let the application answer `GET /metrics`, to these networks alone.
 
-    A request that a proxy passes on is refused wherever it comes from, for the proxy may stand on this machine and
-    speak for anybody.
+    A request that says that a proxy passed it on is refused wherever it comes from, for the proxy may stand on this
+    machine and speak for anybody. One that does not say so has to close this path itself.
     """
     allowed = [ipaddress.ip_network(network) for network in networks]
 
