@@ -79,8 +79,7 @@ class Exchange(Laboratory):
     @property
     def books(self) -> Books:
         """See `Laboratory`; with all that proves a bill."""
-        present = self.roster.at(self.rules.period.end)
-        return Books(self.rules, self.store, present.mandates, present.meters, self.client)
+        return Books(self.rules, self.store, self.roster, self.client)
 
     @property
     def mandates(self) -> tuple[Signed[Mandate], ...]:

@@ -112,6 +112,14 @@ def last_ended(store: Store) -> int:
     return -1 if found is None else found
 
 
+def last_ordered(store: Store, account: bytes) -> int:
+    """The last slot [start, unix s] that is not over, for which an order of an account [address] has come; -1 where
+    none has."""
+    c = tables.orders.c
+    ((found,),) = store.ask(select(func.max(c.slot)).where(c.account == account, c.slot > last_ended(store)))
+    return -1 if found is None else found
+
+
 def read_open(store: Store) -> dict[int, Committed]:
     """The slots whose gate has closed and that are not settled yet, by start."""
     slots = select(tables.commitments.c.slot).where(tables.commitments.c.slot > last_ended(store)).order_by("slot")
