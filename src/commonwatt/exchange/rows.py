@@ -112,6 +112,12 @@ def last_ended(store: Store) -> int:
     return -1 if found is None else found
 
 
+def first_ended(store: Store) -> int | None:
+    """The first slot [start, unix s] that was settled; None where none is."""
+    ((found,),) = store.ask(select(func.min(tables.settled.c.slot)))
+    return None if found is None else int(found)
+
+
 def last_ordered(store: Store, account: bytes) -> int:
     """The last slot [start, unix s] that is not over, for which an order of an account [address] has come; -1 where
     none has."""

@@ -193,10 +193,10 @@ def _lanes(amount: int, client: LedgerClient) -> int:
 
 
 def _mandates(given: Mapping[str, Any], client: LedgerClient) -> tuple[Held, ...]:
-    """None when one of them is not the member's own."""
+    """None of them when one is not the member's own."""
     try:
         return held(given["content"], client)
-    except (VerificationError, RecordError, Reverted):
+    except (VerificationError, RecordError):
         return ()
 
 

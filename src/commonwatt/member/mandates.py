@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from commonwatt.accounts.document import mandates_of, no_mandate
+from commonwatt.errors import Reverted
 from commonwatt.ledger.client.abi import COMMUNITY
 from commonwatt.member.page import mandate_of, require
 from commonwatt.member.verify_slot import registered_at
@@ -29,7 +30,7 @@ class Held:
 def held(content: Mapping[str, Any], client: LedgerClient) -> tuple[Held, ...]:
     """The mandates of a document, in the order of time. The member may have had other accounts before.
 
-    Raises VerificationError, RecordError or LedgerError when one is another member's, or not signed by the member.
+    Raises VerificationError or RecordError when one is another member's, or not signed by the member.
     """
     member, found = content["member"], list[Held]()
     for each in mandates_of(content):
@@ -37,11 +38,18 @@ def held(content: Mapping[str, Any], client: LedgerClient) -> tuple[Held, ...]:
             signed = no_mandate(to_bytes(member["account"], 20))
         else:
             account = to_bytes(each.mandate["member"], 20)
+            require(_ever(account, client) == member["index"], "The mandate is another member's.")
             signed = mandate_of(each.mandate, account, client.domain)
-            ever = int(client.view(COMMUNITY, "everMemberOf", account)[0])
-            require(ever == member["index"], "The mandate is another member's.")
         found.append(Held(each.start, each.end, signed))
     return tuple(found)
+
+
+def _ever(account: bytes, client: LedgerClient) -> int | None:
+    """The member that has or had this account [address]; None where none had."""
+    try:
+        return int(client.view(COMMUNITY, "everMemberOf", account)[0])
+    except Reverted:
+        return None
 
 
 def mandate_at(known: Sequence[Held], slot: int) -> Signed[Mandate] | None:

@@ -156,11 +156,10 @@ def verify_bill(bill: Any, client: LedgerClient) -> Verified:
             _anchored(content, bill["anchor"], client)
         _member(content, client)
         under, parts = _charters(content, client), shown(bill)
-        for part in parts:
-            _covers(part, client)
+        agreed = [_agreed(part, client) for part in parts]
         slots, lines = 0, 0
-        for part in parts:
-            slots, lines = slots + len(part.content["slots"]), lines + _slots(part, client)
+        for part, mandates in zip(parts, agreed, strict=True):
+            slots, lines = slots + len(part.content["slots"]), lines + _slots(part, mandates, client)
         _amounts(bill, parts)
         require(content.get("unit", 1) == client.unit, "The bill counts money in another unit than the contract.")
         return _verified(bill, content, client.unit, (slots, lines), under)
@@ -196,12 +195,12 @@ def disagreement(bill: Mapping[str, Any]) -> str:
     return ""
 
 
-def _slots(part: Shown, client: LedgerClient) -> int:
+def _slots(part: Shown, mandates: Sequence[Held], client: LedgerClient) -> int:
     """Check each slot; returns the number of lines."""
     content, proofs = part.content, part.proofs
-    known, member, lines = _agreed(content, client), content["member"]["index"], 0
+    member, lines = content["member"]["index"], 0
     for line in content["slots"]:
-        mandate = mandate_at(known, line["slot"])
+        mandate = mandate_at(mandates, line["slot"])
         require(mandate is not None, f"Slot {line['slot']}: nothing is said of the member's mandate.")
         lines += check_slot(line, proofs[str(line["slot"])], member, mandate, client) if mandate else 0
     return lines
@@ -265,12 +264,13 @@ def _account(member: Any, client: LedgerClient) -> bytes:
     return account
 
 
-def _agreed(content: Any, client: LedgerClient) -> tuple[Held, ...]:
-    """The mandates under which the member traded; each sheet has its own."""
-    _account(content["member"], client)
-    known = held(content, client)
-    require_agreed(known, content, client)
-    return known
+def _agreed(part: Shown, client: LedgerClient) -> tuple[Held, ...]:
+    """The mandates under which the member traded; each sheet has its own, and all slots of its period."""
+    _account(part.content["member"], client)
+    mandates = held(part.content, client)
+    require_agreed(mandates, part.content, client)
+    _covers(part, client)
+    return mandates
 
 
 def _charters(content: Any, client: LedgerClient) -> tuple[Under, ...]:

@@ -16,6 +16,7 @@ from typing import Final, Generic, ParamSpec, TypeVar
 
 from commonwatt.errors import CommonwattError, RecordError
 from commonwatt.exchange.live import Live
+from commonwatt.exchange.months import Months
 from commonwatt.meter.protocol import REFUSED, Acknowledgement, Judgement, acknowledge, readings_of
 from commonwatt.records import Order, Reading, Receipt, Signed
 from commonwatt.service.mqtt import Messages
@@ -76,10 +77,11 @@ class Running:
     clock : the community's time [unix s]; None while nothing vouches for it: then readings are taken, by the last time
         that was known, and nothing is due
     speed : how many of its seconds pass in one
+    months : bills its months; None where nobody does
     """
 
-    def __init__(self, live: Live, clock: Clock, speed: float = 1.0) -> None:
-        self.live, self._clock, self._speed = live, clock, speed
+    def __init__(self, live: Live, clock: Clock, speed: float = 1.0, months: Months | None = None) -> None:
+        self.live, self.months, self._clock, self._speed = live, months, clock, speed
         self._thread = ThreadPoolExecutor(1, "exchange")
         self._last = live.exchange.now
         self.readings = _Together(self._take_readings)
@@ -103,14 +105,16 @@ class Running:
         What goes wrong with one event, such as a store or a chain that is out of reach, is logged, and tried again.
         """
         while True:
+            more = False
             if self._clock() is not None:
                 try:
                     await self.ask(self.live.advance, self.now())
+                    more = self.months is not None and await self.ask(self.months.advance, self.now())
                 except CommonwattError as error:
                     _LOGGER.error("%s", error)
                 except Exception:  # nothing may end the market for good
                     _LOGGER.exception("What was due could not be done.")
-            await asyncio.sleep(_PAUSE / self._speed)
+            await asyncio.sleep(0 if more else _PAUSE / self._speed)
 
     async def _take_readings(self, signed: list[Signed[Reading]]) -> list[Judgement]:
         judged = await self.ask(self.live.readings, signed, self.now())
