@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gzip
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -63,7 +64,7 @@ def written(changing: Changing) -> dict[str, bytes]:
 
 
 def bills(files: dict[str, bytes]) -> dict[str, Bill]:
-    return {name.removesuffix(".json"): json.loads(text) for name, text in files.items()}
+    return {name.removesuffix(".json.gz"): json.loads(gzip.decompress(packed)) for name, packed in files.items()}
 
 
 def said(bill: Bill, changing: Changing) -> list[tuple[int, int | None]]:
@@ -103,7 +104,7 @@ def test_a_billed_month_is_neither_billed_again_nor_corrected(changing: Changing
 
 def test_the_shell_verifies_a_bill_of_changes_by_the_ledgers_file(changing: Changing, files: dict[str, bytes]) -> None:
     changing.close()
-    file = changing.folder / "bills" / MONTH / "flat.json"
+    file = changing.folder / "bills" / MONTH / "flat.json.gz"
     verified, _ = open_and_verify(file, [str(changing.folder / "out" / "ledger.sqlite")])
     changing.open()
     assert (verified.member, verified.slots) == ("flat", 48)
@@ -312,7 +313,7 @@ def test_months_in_which_the_exchange_was_away_are_billed_in_their_order_when_it
     assert sorted(folder.name for folder in (tmp_path / "bills").iterdir()) == ["2026-06", "2026-07"]
     rows = away.store.rows(tables.anchors)
     assert [(row.until - row.start) // 86_400 for row in rows] == [2, 31]
-    bill = json.loads((tmp_path / "bills" / "2026-07" / "roof.json").read_text())
+    bill = json.loads(gzip.decompress((tmp_path / "bills" / "2026-07" / "roof.json.gz").read_bytes()))
     found = verify_bill(bill, away.client)
     assert (found.slots, found.lines, found.total) == (744, 0, 0)
     away.close()

@@ -21,7 +21,7 @@ from commonwatt.exchange.sheets import ascii_json, day_files
 
 _HELD: Final = 1 << 24
 """Bytes that are in memory before they are added to the files."""
-_PACKED_HELD: Final = 1 << 27
+_PACKED_HELD: Final = 1 << 25
 """The same where files are packed: each part is packed by itself, and the larger it is, the better."""
 
 

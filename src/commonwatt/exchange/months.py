@@ -120,7 +120,8 @@ class Months:
                 days.append(day)
                 yield
             bundle = anchored(bills_of(books, days))
-            for _ in written_days(books, bundle, self.folder / f"{books.rules.start:%Y-%m}"):
+            folder = self.folder / f"{books.rules.start:%Y-%m}"
+            for _ in written_days(books, bundle, folder, packed=True):
                 yield
             exchange.anchor(bundle.tree.root, month)
         finally:
