@@ -13,8 +13,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from changing_cases import BILL_AFTER, FLAT, HEIR, HOUR, MONTH, Changing
-from enrolled_cases import METER, OTHER
+from changing_cases import BILL_AFTER, FLAT, HEIR, MONTH, Changing
+from enrolled_cases import HOUR, METER, OTHER
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -79,6 +79,9 @@ def test_every_bill_of_a_month_of_changes_verifies(changing: Changing, files: di
     for bill in told.values():
         assert verify_bill(bill, changing.client).slots == 48
     newcomer, flat = told["newcomer"], told["flat"]
+    # From its eleventh hour until the mandate held, and from the loss of the key until the next one did.
+    without = {name: verify_bill(bill, changing.client).without_mandate for name, bill in told.items()}
+    assert {name: count for name, count in without.items() if count} == {"newcomer": 3, "flat": 2}
     assert said(newcomer, changing) == [(0, None), (14, 1), (24, 1), (38, 2)]
     assert said(flat, changing) == [(24, 1), (41, None), (43, 1)]
     assert to_bytes(flat["content"]["member"]["account"], 20) == HEIR.address
@@ -231,21 +234,29 @@ def test_who_is_killed_within_a_step_comes_to_the_same_bills(
     again = Changing(shutil.copytree(ended, tmp_path / "again"))
     now, replace, anchor, add = again.end + BILL_AFTER, Path.replace, Outbox.anchor, bill_files._add
 
-    def after(calls: list[object], most: int) -> None:
-        calls.append(None)
-        if len(calls) > most:
-            raise Killed
+    def killed_behind(function: Callable[..., object], most: int = 0) -> Callable[..., object]:
+        calls: list[object] = []
+
+        def called(*given: object, **named: object) -> object:
+            calls.append(function(*given, **named))
+            if len(calls) > most:
+                raise Killed
+            return calls[-1]
+
+        return called
+
+    def killed(*_: object) -> None:
+        raise Killed
 
     with monkeypatch.context() as patch:
-        calls: list[object] = []
         if when == "in a file":
-            patch.setattr(bill_files, "_add", lambda *a, **k: (add(*a, **k), after(calls, 0)))
+            patch.setattr(bill_files, "_add", killed_behind(add))
         elif when == "between two files":
-            patch.setattr(Path, "replace", lambda *a: (after(calls, 2), replace(*a)))
+            patch.setattr(Path, "replace", killed_behind(replace, 2))
         elif when == "before the anchor":
-            patch.setattr(Outbox, "anchor", lambda *_: after(calls, 0))
+            patch.setattr(Outbox, "anchor", killed)
         else:
-            patch.setattr(Outbox, "anchor", lambda *a: (anchor(*a), after(calls, 0)))
+            patch.setattr(Outbox, "anchor", killed_behind(anchor))
         with pytest.raises(Killed):
             again.bill(now)
     again.close()

@@ -17,6 +17,7 @@ from commonwatt.community.roles import Role
 from commonwatt.community.wording import mandate_text
 from commonwatt.exchange.enrolled import Enrolled
 from commonwatt.exchange.exchange import Exchange
+from commonwatt.exchange.founding import claim
 from commonwatt.exchange.live import Live
 from commonwatt.exchange.months import Months
 from commonwatt.exchange.outbox import signatures
@@ -50,7 +51,7 @@ class Changing:
 
     def open(self) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(simulation, "claim", partial(_claimed_before, simulation.claim))
+            patch.setattr(simulation, "claim", partial(_claimed_before, claim))
             self.simulation = begin(self.folder, self.text, days=2, start=FIRST)
         founded = exchange_of(self.simulation)
         self.client, self.rules, self.homes = founded.client, founded.rules, homes_of(self.simulation)

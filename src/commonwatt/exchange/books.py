@@ -20,6 +20,7 @@ from commonwatt.community.tariff import SlotPrices, Tariff
 from commonwatt.errors import ConfigError, Finding, StoreError
 from commonwatt.exchange import tables
 from commonwatt.exchange.roster import Roster
+from commonwatt.exchange.rows import require_stored
 from commonwatt.exchange.rules import Part, Rules
 from commonwatt.exchange.states import OF_PLANTS
 from commonwatt.exchange.store import Store, arrays, blobs
@@ -107,8 +108,10 @@ class Books:
     def arrays(self) -> dict[str, IntArray]:
         """Net, ahead, after and grid energy [Wh], positive = into the home, and credit [unit], of each last revision.
 
-        Each has the shape (members, slots). Where `measured` is 0 no reading came, and all of them are 0.
+        Each has the shape (members, slots). Where `measured` is 0 no reading came, and all of them are 0. Raises
+        StoreError when the rows of these slots went into files.
         """
+        require_stored(self.store, self.period.start, self.rules.community.timezone)
         rows = self.store.last(tables.accounts, ("slot", "member", *ACCOUNTS), self.period)
         return arrays(rows, ACCOUNTS, self.rules.members, self.period)
 

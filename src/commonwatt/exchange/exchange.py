@@ -271,8 +271,10 @@ class Exchange(Laboratory):
     def recalled(self, slot: int, revision: int) -> Posted:
         """A revision of a slot [start, unix s] as it was posted, from the store alone, for excerpts and answers.
 
-        Raises StoreError when the store holds no such post, or another one than its own accounts give.
+        Raises StoreError when the store holds no such post, another one than its own accounts give, or when the slot's
+        rows went into files.
         """
+        rows.require_stored(self.store, slot, self.rules.community.timezone)
         kept = self.store.columns(tables.posts, ("orders", "statements", "deltas"), slot=slot, revision=revision)
         if not kept:
             raise StoreError(f"The store holds no post for slot {slot}, revision {revision}.")

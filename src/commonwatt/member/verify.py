@@ -61,6 +61,7 @@ class Verified:
         the community
     day : of a sheet alone, its local day: then nothing is owed yet
     unseen : how many sheets of the bill were not shown, so that nothing but their sums was looked at
+    without_mandate : in how many slots, from when the member joined, it had given none, as the operators say
     """
 
     member: str
@@ -76,6 +77,7 @@ class Verified:
     month: on_account.Month | None = None
     day: str = ""
     unseen: int = 0
+    without_mandate: int = 0
 
 
 def open_and_verify(
@@ -157,12 +159,13 @@ def verify_bill(bill: Any, client: LedgerClient) -> Verified:
         _member(content, client)
         under, parts = _charters(content, client), shown(bill)
         agreed = [_agreed(part, client) for part in parts]
-        slots, lines = 0, 0
+        slots, lines, without = 0, 0, 0
         for part, mandates in zip(parts, agreed, strict=True):
             slots, lines = slots + len(part.content["slots"]), lines + _slots(part, mandates, client)
+            without += _without_mandate(part, mandates)
         _amounts(bill, parts)
         require(content.get("unit", 1) == client.unit, "The bill counts money in another unit than the contract.")
-        return _verified(bill, content, client.unit, (slots, lines), under)
+        return replace(_verified(bill, content, client.unit, (slots, lines), under), without_mandate=without)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise VerificationError(f"This is not a complete bill: {type(error).__name__} {error}.") from None
     except VerificationError:
@@ -204,6 +207,13 @@ def _slots(part: Shown, mandates: Sequence[Held], client: LedgerClient) -> int:
         require(mandate is not None, f"Slot {line['slot']}: nothing is said of the member's mandate.")
         lines += check_slot(line, proofs[str(line["slot"])], member, mandate, client) if mandate else 0
     return lines
+
+
+def _without_mandate(part: Shown, mandates: Sequence[Held]) -> int:
+    """Slots for which the member has a statement, and is said to have given no mandate."""
+    starts = [int(slot) for slot, proof in part.proofs.items() if proof is not None and proof["stated"] is not False]
+    given = (mandate_at(mandates, slot) for slot in starts)
+    return sum(signed is not None and not signed.signature for signed in given)
 
 
 def _amounts(bill: Mapping[str, Any], parts: Sequence[Shown]) -> None:
