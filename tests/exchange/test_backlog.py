@@ -11,6 +11,7 @@ from ledger_cases import ETHER
 from settlement_cases import ENROLMENTS, MEMBERS, OPERATORS, ORDERS, STATEMENTS, TOKEN_TERMS, TRADES, deposit
 from solo_cases import Clock, sealing
 
+from commonwatt.community.calendar import Slots
 from commonwatt.errors import Reverted
 from commonwatt.exchange.outbox import Outbox, Outgoing
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
@@ -23,6 +24,7 @@ from commonwatt.records.deltas import pack_deltas
 
 QUORUM, PACKED = OPERATORS[:2], pack_deltas(np.array([-1, 1, 0, 0, 0, 0, 0]))
 BASE = 8_000
+EVER = Slots(0, 1 << 40)
 
 
 @pytest.fixture
@@ -86,11 +88,11 @@ def test_a_backlog_is_posted_in_one_block_and_applied_in_one_when_its_windows_ar
     for at in (1 << 39, None):
         outbox.finalise_due(at)
         assert (moved(client), len(outbox.pending)) == (0, 6)
-    assert outbox.open_until() == max(posting.posted_at for posting in posted if posting) + TOKEN_TERMS.window
-    clock.now = outbox.open_until()
+    assert outbox.open_until(EVER) == max(posting.posted_at for posting in posted if posting) + TOKEN_TERMS.window
+    clock.now = outbox.open_until(EVER)
     before = client.node.head.number
     outbox.finalise_due(0)
-    assert (moved(client), outbox.pending, outbox.open_until()) == (6, [], 0)
+    assert (moved(client), outbox.pending, outbox.open_until(EVER)) == (6, [], 0)
     assert client.node.head.number == before + 1
 
 

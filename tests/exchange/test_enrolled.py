@@ -195,3 +195,64 @@ def test_an_account_that_was_replaced_keeps_its_orders_and_its_successor_begins_
     worded = replace(draft, text=mandate_text(draft, *words))
     again.file(sign(growing.client.domain, worded, heir), first)
     assert again.at(first).mandates[NEW].record.member == heir.address
+
+
+def test_a_mandate_that_is_over_stands_for_none_and_none_before_it_comes_back(growing: Growing) -> None:
+    first, second, third, fourth = growing.starts[:4]
+    growing.enrol(first - 2 * HOUR)
+    growing.roster.file(growing.mandate(), first)
+    growing.roster.file(growing.mandate(nonce=3, sell_wh=9, valid_until=third), second)
+    limits = [int(growing.exchange.limits_of(slot).sell_wh[NEW]) for slot in (first, second, third, fourth)]
+    assert limits == [5_000, 9, 0, 0]
+    assert growing.roster.at(third).mandates[NEW].signature == b""
+    assert WALLET.address not in growing.roster.at(third).filed
+    with pytest.raises(SequenceError, match="nonce 2 is not above 3"):
+        growing.roster.file(growing.mandate(nonce=2), third)
+    for mandate in (growing.mandate(nonce=4, valid_from=fourth), growing.mandate(nonce=4, valid_until=third)):
+        with pytest.raises(RecordError, match=f"does not hold when slot {third} begins"):
+            growing.roster.file(mandate, third)
+    growing.roster.file(growing.mandate(nonce=4, valid_from=fourth), fourth)
+    assert [bool(growing.roster.at(slot).mandates[NEW].signature) for slot in (third, fourth)] == [False, True]
+
+
+def test_a_mandate_holds_from_a_slot_behind_those_that_ended_or_were_ordered_under_the_one_before(
+    growing: Growing,
+) -> None:
+    first, second, third, fourth = growing.starts[:4]
+    growing.enrol(first - 2 * HOUR)
+    growing.roster.file(growing.mandate(), first)
+    for now in (first - HOUR, first):
+        growing.live.advance(now)
+    (receipt,) = growing.live.orders([growing.sells(third)], first + 60)
+    assert not isinstance(receipt, RecordError)
+    for since in (first, second, third):
+        with pytest.raises(RecordError, match=f"can hold from slots after {third} on"):
+            growing.roster.file(growing.mandate(nonce=2), since)
+    growing.roster.file(growing.mandate(nonce=2), fourth)
+    growing.live.advance(first + HOUR + 60)
+    growing.live.advance(second + HOUR + 60)
+    growing.live.advance(third + HOUR + 60)
+    growing.live.advance(fourth + HOUR + 60)
+    with pytest.raises(RecordError, match=f"can hold from slots after {fourth} on"):
+        growing.roster.file(growing.mandate(nonce=3), fourth)
+
+
+def test_orders_of_who_is_suspended_before_their_gate_are_void(growing: Growing) -> None:
+    first = growing.starts[0]
+    growing.enrol(first - 3 * HOUR)
+    growing.roster.file(growing.mandate(), first)
+    (receipt,) = growing.live.orders([growing.sells(first)], first - 2 * HOUR)
+    assert not isinstance(receipt, RecordError)
+    standing = growing.community.standing(NEW, active=False)
+    signed = signatures(growing.community.domain, standing, growing.exchange.outbox.quorum)
+    growing.community.set_standing(growing.homes.keys.operator, standing, signed, at=first - HOUR - 600)
+    growing.live.advance(first - HOUR)
+    declared = growing.exchange.committed[first].cleared.declared
+    assert (len(declared.signed), len(declared.orders.member)) == (1, 0)
+    growing.live.readings([*growing.everybody(first), growing.reads(first, 1_000, 1)], first + HOUR)
+    growing.live.advance(first + HOUR)
+    posted = growing.exchange.recalled(first, 0)
+    statement = posted.statements[NEW]
+    assert statement
+    assert statement.sold == 0
+    assert looked(growing, posted, NEW) == []

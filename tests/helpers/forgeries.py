@@ -336,7 +336,7 @@ FORGERIES: dict[str, tuple[Change, str]] = {
     "no member": (_another_member, "NotAMember"),
     "another member": (_another_index, "at another member's place"),
     "another chain": (_another_chain, "belongs to another chain"),
-    "no mandate": (_no_mandate, "a Mandate is shown without its signature"),
+    "no mandate": (_no_mandate, "under a mandate, and had given none"),
     "mandate of another": (_mandate_of_another, "The mandate is another member's"),
     "wider mandate": (_wider_mandate, "The Mandate is signed by"),
     "mandate signed by nobody": (_mandate_signed_by_nobody, "65 bytes r, s, v with v 27 or 28"),

@@ -56,8 +56,9 @@ def test_the_store_proves_a_slot_to_who_joined_later(run: Result) -> None:
     """By the empty place behind those who were there."""
     books = run.books
     slot = int(run.period.starts[0])
-    there = SlotProof.stored(books.store, slot, books.mandates)
-    later = SlotProof.stored(books.store, slot, [*books.mandates, books.mandates[0]])
+    mandates = books.mandates_at(slot)
+    there = SlotProof.stored(books.store, slot, mandates)
+    later = SlotProof.stored(books.store, slot, [*mandates, mandates[0]])
     assert there.of(0) == later.of(0)
-    assert later.statement(len(books.mandates)) is None
-    assert later.of(len(books.mandates))["stated"] is False
+    assert later.statement(len(mandates)) is None
+    assert later.of(len(mandates))["stated"] is False

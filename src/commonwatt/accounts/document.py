@@ -16,7 +16,7 @@ from commonwatt.accounts.plants import Parts
 from commonwatt.community.tariff import Tariff
 from commonwatt.errors import RecordError, VerificationError
 from commonwatt.proof import Tree, keccak
-from commonwatt.records import Signed
+from commonwatt.records import ZERO_HASH, Mandate, Signed
 from commonwatt.records.schema import as_json
 from commonwatt.units import payment, totals
 
@@ -189,6 +189,49 @@ def utility_amounts(found: Met, retail: int, feed_in: int) -> tuple[int, int]:
 def signed_json(signed: Signed[Any]) -> dict[str, Any]:
     """A record with its signature."""
     return {**as_json(signed.record), "signature": hex_text(signed.signature)}
+
+
+def no_mandate(account: bytes) -> Signed[Mandate]:
+    """What stands for the mandate of an account [address] that gave none: it allows nothing, and nobody signed it."""
+    return Signed(Mandate(account, bytes(20), "", 0, 0, 0, 0, 0, 0, 0), ZERO_HASH, b"")
+
+
+def mandate_json(signed: Signed[Mandate]) -> dict[str, Any] | None:
+    """A mandate with its signature; None where the member gave none."""
+    return signed_json(signed) if signed.signature else None
+
+
+@dataclass(frozen=True)
+class Holding:
+    """The slots from `start` until before `end` [unix s] for which a mandate holds; None where a member gave none."""
+
+    start: int
+    end: int
+    mandate: Any
+
+
+_FOR_EVER: Final = 1 << 64
+
+
+def mandates(since: Iterable[tuple[int, Any]]) -> dict[str, Any]:
+    """What a document says of a member's mandates: one alone, or each and from when on.
+
+    since : each with its first slot [unix s], as `mandate_json` writes it, in the order of time
+    """
+    listed: list[dict[str, Any]] = []
+    for start, mandate in since:
+        if not listed or listed[-1]["mandate"] != mandate:
+            listed.append({"from": start, "mandate": mandate})
+    return {"mandates": listed} if len(listed) > 1 else {"mandate": listed[0]["mandate"] if listed else None}
+
+
+def mandates_of(content: Mapping[str, Any]) -> tuple[Holding, ...]:
+    """The mandates of a document, in the order of time, from what `mandates` wrote."""
+    if "mandates" not in content:
+        return (Holding(0, _FOR_EVER, content["mandate"]),)
+    listed = content["mandates"]
+    ends = [*(each["from"] for each in listed[1:]), _FOR_EVER]
+    return tuple(Holding(each["from"], end, each["mandate"]) for each, end in zip(listed, ends, strict=True))
 
 
 def hashes_text(hashes: Iterable[bytes]) -> str:

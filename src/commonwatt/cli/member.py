@@ -155,6 +155,11 @@ def verify(
         say(f"{proved}, as the sums of {many(found.unseen, 'sheet')} give it. The sheets were not shown or looked at.")
     else:
         say(f"{proved}; {many(found.lines, 'line')} in {many(found.slots, 'slot')} lead to settled posts.")
+    if found.without_mandate:
+        say(
+            f"In {many(found.without_mandate, 'slot')} the member had given no mandate, as the operators say: nothing "
+            "was traded or shared for it there."
+        )
     if found.day:
         say("It is no bill: nothing of it is anchored yet, and what is owed is rounded once for all days of a bill.")
     say(trust)

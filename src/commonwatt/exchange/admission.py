@@ -115,7 +115,7 @@ def admit(
             opened.take(order, mandates, domain, community, now)
         except RecordError as error:
             refused.append((mandates.get(order.record.member, (-1, None))[0], str(error)))
-    return _closed(opened.accepted, tuple(refused), now), opened.free
+    return _closed(opened.accepted, mandates, tuple(refused), now), opened.free
 
 
 def unsigned(slot: int, orders: Orders, bounds: Limits, community: Community) -> Declared:
@@ -156,10 +156,16 @@ def counting(slot: int, members: Sequence[int], signed: Sequence[Signed[Order]],
     return Declared(slot, Orders(*columns), tuple(signed), (), tuple(members), tuple(places))
 
 
-def _closed(accepted: Accepted, refused: tuple[tuple[int, str], ...], now: int) -> Declared:
-    """Of each member and side counts the last order, unless it cancels or is void by now."""
+def _closed(
+    accepted: Accepted,
+    mandates: Mapping[bytes, tuple[int, Mandate]],
+    refused: tuple[tuple[int, str], ...],
+    now: int,
+) -> Declared:
+    """Of each member and side counts the last order, unless it cancels or is void by now, as that of a member that was
+    suspended since, or of an account that was replaced."""
     last = {place: accepted.signed[place].record for place in sorted(accepted.last.values())}
-    places = [place for place, order in last.items() if order.wh and order.expiry > now]
+    places = [place for place, order in last.items() if order.wh and order.expiry > now and order.member in mandates]
     return replace(counting(accepted.slot, accepted.members, accepted.signed, places), refused=refused)
 
 

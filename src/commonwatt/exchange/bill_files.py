@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,7 @@ from commonwatt.exchange.sheets import ascii_json, day_files
 
 _HELD: Final = 1 << 24
 """Bytes that are in memory before they are added to the files."""
-_PACKED_HELD: Final = 1 << 27
+_PACKED_HELD: Final = 1 << 25
 """The same where files are packed: each part is packed by itself, and the larger it is, the better."""
 
 
@@ -30,6 +31,12 @@ def write_bills(books: Books, bundle: Anchored, folder: Path, *, packed: bool = 
     packed : whether they are packed (gzip), their names ending in `.json.gz`
     Raises OSError when a file cannot be written; a bill that was there before is still there then.
     """
+    for _ in written_days(books, bundle, folder, packed=packed):
+        pass
+
+
+def written_days(books: Books, bundle: Anchored, folder: Path, *, packed: bool = False) -> Iterator[date]:
+    """As `write_bills`, day by day; the bills are there when the last one is done."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     ending = ".gz" if packed else ""
     names = [bill_name(each["member"]["index"], each["member"]["id"]) + ending for each in bundle.contents]
@@ -52,6 +59,7 @@ def write_bills(books: Books, bundle: Anchored, folder: Path, *, packed: bool = 
                 _add(parts, held, packed=packed)
                 size = 0
         before = b","
+        yield day
     for own in held:
         own.append(b"]}\n")
     _add(parts, held, packed=packed)

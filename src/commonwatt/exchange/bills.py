@@ -7,7 +7,8 @@ each of its lines to a settled post. Amounts are integers in the community's uni
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from commonwatt.accounts import document
@@ -22,23 +23,41 @@ from commonwatt.exchange.rules import Part
 from commonwatt.exchange.sheets import Closed, closed, common, owning, shown_days, whose
 
 
+@dataclass(frozen=True)
+class Day:
+    """What bills need of a local day. sheets : by member index; figures : by the charter's first slot"""
+
+    sheets: Sequence[Closed]
+    figures: Mapping[int, tuple[Tariff, Figures]]
+
+
 def bills(books: Books) -> list[dict[str, Any]]:
     """The content of every member's bill, by member index. Raises StoreError when a slot is not settled yet."""
     books.require_settled()
-    of_days: list[list[Closed]] = []
-    sums: dict[int, tuple[Tariff, Figures]] = {}
+    return bills_of(books, list(closed_days(books)))
+
+
+def closed_days(books: Books) -> Iterator[Day]:
+    """The local days of these books, one after the other, so that no more than one is in memory."""
     for day, of_day in books.days():
-        of_days.append(closed(day, of_day))
-        for part, (tariff, figures) in zip(of_day.parts, of_day.figures, strict=True):
-            before = sums.get(part.charter.since)
-            sums[part.charter.since] = tariff, before[1] + figures if before else figures
+        since = [part.charter.since for part in of_day.parts]
+        yield Day(closed(day, of_day), dict(zip(since, of_day.figures, strict=True)))
+
+
+def bills_of(books: Books, days: Sequence[Day]) -> list[dict[str, Any]]:
+    """The content of every member's bill, by member index. days : all of the books"""
+    sums: dict[int, tuple[Tariff, Figures]] = {}
+    for day in days:
+        for since, (tariff, figures) in day.figures.items():
+            before = sums.get(since)
+            sums[since] = tariff, before[1] + figures if before else figures
     with_market, alone = last_page(list(sums.values()))
     terms = {**common(FORMAT, books), **tariffs([_under(part) for part in books.parts])}
     return [
         {
             **terms,
             "member": whose(books, member),
-            "sheets": [sheets[member.index].as_json() for sheets in of_days],
+            "sheets": [day.sheets[member.index].as_json() for day in days],
             **_owning(books, member, with_market.plants),
             **_owed(member.index, with_market, alone),
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from commonwatt.accounts.charges import Charges, Energy, Sums
-from commonwatt.accounts.document import metered
+from commonwatt.accounts.document import metered, no_mandate
 from commonwatt.accounts.plants import Division, Plant, divide
 from commonwatt.accounts.sheets import Figures, OfPlant, last_page
 from commonwatt.community.calendar import Slots, days_between, local_days
 from commonwatt.community.tariff import SlotPrices, Tariff
 from commonwatt.errors import ConfigError, Finding, StoreError
 from commonwatt.exchange import tables
+from commonwatt.exchange.roster import Roster
+from commonwatt.exchange.rows import require_stored
 from commonwatt.exchange.rules import Part, Rules
 from commonwatt.exchange.states import OF_PLANTS
 from commonwatt.exchange.store import Store, arrays, blobs
@@ -36,13 +38,12 @@ class Books:
     """The accounts of slots that have ended, whole local days as a rule.
 
     some : which of the period's slots; None = all
-    mandates, meters : by member index; with `client` they prove bills. None of the three in the laboratory.
+    roster : says whose mandates hold; with `client` they prove bills. Neither of the two in the laboratory.
     """
 
     rules: Rules
     store: Store
-    mandates: Sequence[Signed[Mandate]] = ()
-    meters: Sequence[bytes] = ()
+    roster: Roster | None = None
     client: LedgerClient | None = None
     some: Slots | None = None
 
@@ -69,6 +70,22 @@ class Books:
         for day, start, end in days_between(period.start, period.end, self.rules.community.timezone):
             yield day, replace(self, some=Slots(start, (end - start) // period.seconds, period.seconds))
 
+    def mandates_at(self, slot: int) -> tuple[Signed[Mandate], ...]:
+        """The mandate of each member in a slot [start, unix s]; of those who joined later, too."""
+        if self.roster is None:
+            return ()
+        found = self.roster.at(slot).mandates[: self.rules.members]
+        later = range(len(found), self.rules.members)
+        return (*found, *(no_mandate(self.accounts[member]) for member in later)) if later else found
+
+    @cached_property
+    def accounts(self) -> tuple[bytes, ...]:
+        """Of the members at the end of the rules' period [addresses]; before, they may have had others."""
+        if self.roster is None:
+            return ()
+        present = self.roster.at(self.rules.period.end - self.period.seconds)
+        return tuple(mandate.record.member for mandate in present.mandates)
+
     def require_settled(self) -> None:
         """Raise StoreError with the first slot that is not settled yet."""
         settled = {slot for (slot,) in self.store.columns(tables.settled, ["slot"], self.period)}
@@ -91,8 +108,10 @@ class Books:
     def arrays(self) -> dict[str, IntArray]:
         """Net, ahead, after and grid energy [Wh], positive = into the home, and credit [unit], of each last revision.
 
-        Each has the shape (members, slots). Where `measured` is 0 no reading came, and all of them are 0.
+        Each has the shape (members, slots). Where `measured` is 0 no reading came, and all of them are 0. Raises
+        StoreError when the rows of these slots went into files.
         """
+        require_stored(self.store, self.period.start, self.rules.community.timezone)
         rows = self.store.last(tables.accounts, ("slot", "member", *ACCOUNTS), self.period)
         return arrays(rows, ACCOUNTS, self.rules.members, self.period)
 

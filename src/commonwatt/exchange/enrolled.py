@@ -10,10 +10,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, select
 
+from commonwatt.accounts.document import no_mandate
 from commonwatt.community.model import Community, Member
 from commonwatt.community.roles import Role
 from commonwatt.errors import RecordError, SequenceError
@@ -23,7 +24,7 @@ from commonwatt.exchange.parties import filed
 from commonwatt.exchange.roster import Present
 from commonwatt.exchange.store import Store, add, following, put, set_values
 from commonwatt.meter.protocol import InService
-from commonwatt.records import ZERO_HASH, Mandate, Signed
+from commonwatt.records import Mandate, Signed
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -59,10 +60,12 @@ class Enrolled:
         told = [(log.block, event) for log in logs if (event := decode_event(log))]
         times = {number: node.block(number).timestamp for number in {number for number, _ in told}}
         # What is heard of too late holds for the slots that are not settled yet: the others stay as they were.
-        ended = rows.last_ended(self.store)
-        earliest = ended + self.community.slot_seconds if ended >= 0 else 0
+        ended, closed = rows.last_ended(self.store), rows.last_closed(self.store)
         with self.store.transaction() as connection:
             for number, event in told:
+                # What an account ordered counts until the last gate that has closed, as on the ledger.
+                done = closed if event.name == "AccountReplaced" else ended
+                earliest = done + self.community.slot_seconds if done >= 0 else 0
                 _note(connection, event, max(times[number], earliest))
             set_values(connection, {_FOLLOWED: str(last)})
         if told:
@@ -86,15 +89,15 @@ class Enrolled:
     def file(self, signed: Signed[Mandate], since: int) -> None:
         """Keep a mandate that holds from the slot `since` [unix s] on, in the place of the member's earlier one.
 
-        Raises SignatureError or RecordError when it is not its member's own, or the last of too many for one gate,
-        SequenceError when it is not newer.
+        Raises SignatureError or RecordError when it is not its member's own, cannot hold from then on, or is the last of
+        too many for one gate; SequenceError when it is not newer.
         """
         filed([signed], self.community, self.client.domain)
         present = self.at(since)
         index = next((n for n, each in enumerate(present.mandates) if each.record.member == signed.record.member), None)
         if index is None:
             raise RecordError("The mandate's member is not registered here.")
-        if signed.record.nonce <= (last := present.mandates[index].record.nonce):
+        if signed.record.nonce <= (last := self._known.nonce(signed.record.member)):
             raise SequenceError(
                 f"The mandate's nonce {signed.record.nonce} is not above {last}, that of the one before."
             )
@@ -102,6 +105,11 @@ class Enrolled:
             raise RecordError(
                 f"The member gave {MOST_MANDATES} mandates before this gate; give another when it closed."
             )
+        if not signed.record.valid_from <= since < signed.record.valid_until:
+            raise RecordError(f"The mandate does not hold when slot {since} begins.")
+        # What was settled or ordered under the one before stays under that.
+        if since <= (last := max(rows.last_ended(self.store), rows.last_ordered(self.store, signed.record.member))):
+            raise RecordError(f"The mandate can hold from slots after {last} on: until then the member has traded.")
         with self.store.transaction() as connection:
             writing.write_mandate(connection, index, signed, since)
         self._known = _Known(self.store, self.client, self.community)
@@ -144,7 +152,7 @@ class _Known:
         self._service = store.rows(tables.service)
         self._mandates = store.rows(tables.mandates)
         changes = {row.since for row in (*self._standing, *self._service, *self._mandates)}
-        changes |= {row.until for row in self._service if row.until}
+        changes |= {row.until for row in self._service if row.until} | {row.valid_until for row in self._mandates}
         self._changes = sorted(changes)
         self._presents: dict[int, Present] = {}
 
@@ -157,17 +165,26 @@ class _Known:
     def _present(self, instant: int) -> Present:
         standing = {row.member: row for row in self._standing if row.since <= instant}
         accounts = {number: row.account for number, row in standing.items()}
-        own = (row for row in self._mandates if row.since <= instant and row.account == accounts.get(row.member))
-        mandates = {row.member: row for row in own}
+        mandates = {
+            row.member: rows.mandate_of(row)
+            for row in self._mandates
+            if row.since <= instant and row.account == accounts.get(row.member)
+        }
+        # One that is over stands for none, and none before it comes back.
+        mandates = {number: each for number, each in mandates.items() if instant < each.record.valid_until}
         meters = {
             row.member: row.meter
             for row in self._service
             if row.since <= instant and (not row.until or instant < row.until)
         }
-        given = [_own(mandates.get(number), accounts[number]) for number in range(len(standing))]
+        given = [mandates.get(number) or no_mandate(accounts[number]) for number in range(len(standing))]
         suspended = frozenset(number for number, row in standing.items() if not row.active)
         in_service = [meters.get(number, NO_METER) for number in range(len(standing))]
         return Present.of(given, in_service, self.community, self.client.domain, suspended)
+
+    def nonce(self, account: bytes) -> int:
+        """Of the last mandate that an account [address] gave; 0 where it gave none."""
+        return max((row.nonce for row in self._mandates if row.account == account), default=0)
 
     @cached_property
     def service(self) -> Mapping[bytes, tuple[int, InService]]:
@@ -189,13 +206,6 @@ class _Known:
             id_, bus = (name.id, name.bus or None) if name else (f"member-{number}", None)
             found.append(Member(number, id_, None, bus=bus, wallet=row.account, meter=meter, role=role))
         return tuple(found)
-
-
-def _own(row: Any, account: bytes) -> Signed[Mandate]:
-    """The mandate of an account; one that allows nothing where it gave none."""
-    if row is not None:
-        return rows.mandate_of(row)
-    return Signed(Mandate(account, bytes(20), "", 0, 0, 0, 0, 0, 0, 0), ZERO_HASH, b"")
 
 
 def _note(connection: Connection, event: Event, at: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from commonwatt.accounts.document import EXCERPT, signed_json
+from commonwatt.accounts.document import EXCERPT, mandate_json, signed_json
 from commonwatt.accounts.orders import under_orders
 from commonwatt.accounts.promise import Placed, Promise
 from commonwatt.accounts.statements import place_of
@@ -58,7 +58,7 @@ def excerpt(posted: Posted, member: int, mandate: Signed[Mandate], client: Ledge
             "format": EXCERPT,
             "ledger": ledger_of(client),
             "member": {"index": member, "account": f"0x{mandate.record.member.hex()}"},
-            "mandate": signed_json(mandate),
+            "mandate": mandate_json(mandate),
             "slots": [
                 {
                     "slot": slot,

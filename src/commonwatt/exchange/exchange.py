@@ -72,6 +72,8 @@ class Exchange(Laboratory):
         self.generators = dict(generators or {})
         self.client, self.outbox, self.domain = client, Outbox(client, quorum), client.domain
         self.roster = roster
+        self.billing: Slots | None = None
+        """Slots whose bills are being made, of which nothing is corrected meanwhile."""
         require_adopted(client, rules, rules.period)
         self.accepted = rows.read_accepted(store)
         self.tell_again()
@@ -79,8 +81,7 @@ class Exchange(Laboratory):
     @property
     def books(self) -> Books:
         """See `Laboratory`; with all that proves a bill."""
-        present = self.roster.at(self.rules.period.end)
-        return Books(self.rules, self.store, present.mandates, present.meters, self.client)
+        return Books(self.rules, self.store, self.roster, self.client)
 
     @property
     def mandates(self) -> tuple[Signed[Mandate], ...]:
@@ -105,24 +106,38 @@ class Exchange(Laboratory):
         self._gate_of = {slot: gate.at for gate in self._gates for slot in gate.slots.starts.tolist()}
 
     def anchor(self, bills: bytes, slots: Slots | None = None) -> None:
-        """After the last event and correction: let the last windows pass, then fix the root of a period's bills.
+        """Fix the root of the bills of a period whose posts are final.
 
-        slots : of the period; None = all of the rules' period
+        slots : of the period; None = all of the rules' period, after its last event and correction: then the last
+            windows pass first
+        Raises LedgerError when a post of the period can still be objected to.
         """
-        self.outbox.finalise_due()
-        if until := self.outbox.open_until():
+        if slots is None:
+            self.outbox.finalise_due()
+            slots = self.rules.period
+        if until := self.outbox.open_until(slots):
             when = f"{datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M:%S} UTC"
             raise LedgerError(f"A post can be objected to until {when}; bills are anchored when all posts are final.")
-        slots = slots or self.rules.period
         with self.store.transaction() as connection:  # first, so that nothing of it is corrected any more
             put(connection, tables.anchors, (slots.start, slots.end, bills))
         self.outbox.anchor(Anchor(slots.start, slots.end, bills), self.now + 2)
+
+    def require_final(self, slots: Slots) -> None:
+        """Raise LedgerError with the first of these slots, which are settled, whose last post is not final."""
+        last = self.store.last(tables.posts, ("slot", "revision"), slots)
+        for slot, revision in last:
+            if self.outbox.final_at(slot, revision) is None:
+                raise LedgerError(
+                    f"The post of slot {slot}, revision {revision}, is not final; no bill can be made of it."
+                )
 
     def obstacle(self, correction: Correction) -> str:
         """See `Laboratory`; also while the last revision can still be objected to, and once the bills are anchored."""
         if obstacle := super().obstacle(correction):
             return obstacle
         slot, period = correction.slot, self.rules.period
+        if self.billing and self.billing.start <= slot < self.billing.end:
+            return f"The bills with slot {slot} are being made."
         billed = any(start <= slot < until for start, until in self.store.columns(tables.anchors, ("start", "until")))
         if billed or self.client.anchored(period.start, period.end) is not None:
             return f"The bills with slot {slot} are anchored."
@@ -266,8 +281,10 @@ class Exchange(Laboratory):
     def recalled(self, slot: int, revision: int) -> Posted:
         """A revision of a slot [start, unix s] as it was posted, from the store alone, for excerpts and answers.
 
-        Raises StoreError when the store holds no such post, or another one than its own accounts give.
+        Raises StoreError when the store holds no such post, another one than its own accounts give, or when the slot's
+        rows went into files.
         """
+        rows.require_stored(self.store, slot, self.rules.community.timezone)
         kept = self.store.columns(tables.posts, ("orders", "statements", "deltas"), slot=slot, revision=revision)
         if not kept:
             raise StoreError(f"The store holds no post for slot {slot}, revision {revision}.")

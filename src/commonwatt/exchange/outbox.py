@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from commonwatt.community.calendar import Slots
 from commonwatt.errors import LedgerError, Reverted
 from commonwatt.exchange.states import Posted
 from commonwatt.ledger.node import ZERO_ADDRESS
@@ -221,9 +222,11 @@ class Outbox:
         posting = self.client.posted(slot, revision)
         return self._due(posting) if posting and posting.final else None
 
-    def open_until(self) -> int:
-        """When the last window of the posts that wait has passed [unix s]; 0 when none can become final any more."""
-        return max(map(self._waits, self.pending), default=0)
+    def open_until(self, slots: Slots) -> int:
+        """When the last window of these slots' posts that wait has passed [unix s]; 0 when none can become final any
+        more."""
+        waiting = (each for each in self.pending if slots.start <= each.post.slot < slots.end)
+        return max(map(self._waits, waiting), default=0)
 
     def _send(self, messages: Sequence[Outgoing], at: int) -> None:
         self.stake(at, len(messages))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from sqlalchemy import Connection, func, select
 
 from commonwatt.accounts.registers import Shares
 from commonwatt.community.calendar import Slots
+from commonwatt.errors import StoreError
 from commonwatt.exchange import tables
 from commonwatt.exchange.outbox import Outgoing
 from commonwatt.exchange.states import Accepted, Account, Cleared, Committed, Declared, Delivered, Missed, Settled
@@ -24,6 +27,9 @@ from commonwatt.units import IntArray
 STAGES_AHEAD: Final = "stages_ahead"
 """Value of the run: numbers of the stages that clear ahead of delivery."""
 
+
+KEPT_UNTIL: Final = "kept_until"
+"""Value of the run: the first slot [start, unix s] behind those whose rows went into files, as `kept` says."""
 
 TRADE_COLUMNS: Final = ("slot", "revision", "number", "buyer", "seller", "wh", "price", "buy_order", "sell_order")
 """Of the table of trades, what their records say."""
@@ -109,6 +115,32 @@ def last_closed(store: Store) -> int:
 def last_ended(store: Store) -> int:
     """The last slot [start, unix s] that is settled; -1 where none is."""
     found = store.most(tables.settled, "slot")
+    return -1 if found is None else found
+
+
+def first_ended(store: Store) -> int | None:
+    """The first slot [start, unix s] that was settled; None where none is."""
+    ((found,),) = store.ask(select(func.min(tables.settled.c.slot)))
+    return None if found is None else int(found)
+
+
+def kept_until(store: Store) -> int:
+    """The first slot [start, unix s] behind those whose rows went into files; 0 where none did."""
+    return int(store.values().get(KEPT_UNTIL, "0"))
+
+
+def require_stored(store: Store, slot: int, timezone: str) -> None:
+    """Raise StoreError where the rows of a slot [start, unix s] went into files, with the folder that has them."""
+    if slot < kept_until(store):
+        month = f"{datetime.fromtimestamp(slot, ZoneInfo(timezone)):%Y-%m}"
+        raise StoreError(f"Slot {slot} is in the files of {month} among the exchange's kept months, not in its store.")
+
+
+def last_ordered(store: Store, account: bytes) -> int:
+    """The last slot [start, unix s] that is not over, for which an order of an account [address] has come; -1 where
+    none has."""
+    c = tables.orders.c
+    ((found,),) = store.ask(select(func.max(c.slot)).where(c.account == account, c.slot > last_ended(store)))
     return -1 if found is None else found
 
 

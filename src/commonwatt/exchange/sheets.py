@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import to_json
 
 from commonwatt.accounts.baskets import Baskets
-from commonwatt.accounts.document import canonical, hex_text, signed_json, tariff_terms
+from commonwatt.accounts.document import canonical, hex_text, mandate_json, mandates, tariff_terms
 from commonwatt.accounts.sheets import FORMAT, around
 from commonwatt.community.model import Member
 from commonwatt.exchange import tables
@@ -22,6 +22,7 @@ from commonwatt.exchange.books import Books
 from commonwatt.exchange.proofs import SlotProof
 from commonwatt.exchange.slot_lines import shown_baskets, slot_lines
 from commonwatt.proof import Keccak
+from commonwatt.records import Mandate, Signed
 
 if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
@@ -34,20 +35,30 @@ def sheets(day: date, books: Books, baskets: Sequence[Baskets]) -> list[dict[str
     """
     ((_, figures),) = books.figures
     (part,) = books.parts
-    tariff = tariff_terms(part.charter.community.tariff)
+    tariff, held = tariff_terms(part.charter.community.tariff), _mandates(books)
     return [
         {
             **common(FORMAT, books),
             "day": day.isoformat(),
             "tariff": tariff,
             "member": whose(books, member),
-            "mandate": signed_json(books.mandates[member.index]) if books.client else None,
+            **held[member.index],
             **owning(books, member),
             "baskets": baskets[member.index].as_json(),
             "sums": figures.of(member.index),
         }
         for member in books.rules.community.members
     ]
+
+
+def _mandates(books: Books) -> list[dict[str, Any]]:
+    """What the sheet of each member says of its mandates."""
+    found: list[list[tuple[int, Signed[Mandate]]]] = [[] for _ in range(books.rules.members)]
+    for slot in books.period.starts.tolist() if books.roster else ():
+        for own, signed in zip(found, books.mandates_at(slot), strict=True):
+            if not own or own[-1][1] is not signed:
+                own.append((slot, signed))
+    return [mandates((slot, mandate_json(signed)) for slot, signed in own) for own in found]
 
 
 @dataclass(frozen=True)
@@ -118,7 +129,7 @@ def slot_proofs(books: Books) -> Iterator[tuple[int, SlotProof | None]]:
     """Each slot with what proves it to its members; None for one that was missed."""
     posted = {slot for (slot,) in books.store.columns(tables.posts, ["slot"], books.period)}
     for slot in books.period.starts.tolist():
-        yield slot, SlotProof.stored(books.store, slot, books.mandates) if slot in posted else None
+        yield slot, SlotProof.stored(books.store, slot, books.mandates_at(slot)) if slot in posted else None
 
 
 def common(form: str, books: Books) -> dict[str, Any]:
@@ -137,7 +148,7 @@ def common(form: str, books: Books) -> dict[str, Any]:
 
 def whose(books: Books, member: Member) -> dict[str, Any]:
     """The member, as a sheet and a bill name it."""
-    account = hex_text(books.mandates[member.index].record.member) if books.client else None
+    account = hex_text(books.accounts[member.index]) if books.client else None
     return {"index": member.index, "id": member.id, "account": account}
 
 

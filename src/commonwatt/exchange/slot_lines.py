@@ -33,6 +33,7 @@ def slot_lines(books: Books, baskets: Sequence[Baskets]) -> Iterator[list[dict[s
     met, registers, shares = _met_the_utility(books), _registers(books), _shares(books)
     for place, slot in enumerate(period.starts.tolist()):
         own: list[list[tuple[Any, dict[str, Any]]]] = [[] for _ in range(books.rules.members)]
+        mandates = books.mandates_at(slot)
         for settled, stage, *values in trades.get(slot, ()):
             record = trade_of((slot, *values), agreed=stage in ahead)
             line = {**as_json(record), "settledWh": settled, "payment": payment(settled, record.price)}
@@ -49,7 +50,7 @@ def slot_lines(books: Books, baskets: Sequence[Baskets]) -> Iterator[list[dict[s
                     [(place[0], line) for place, line in sorted(own[member], key=itemgetter(0))],
                     orders.get,
                     member,
-                    books.mandates[member].hash if books.mandates else ZERO_HASH,
+                    mandates[member].hash if mandates else ZERO_HASH,
                     baskets[member].order,
                 ),
                 "prices": {"retail": retail, "feedIn": feed_in},
@@ -127,7 +128,7 @@ def _shares(books: Books) -> Callable[[int, int], dict[str, Any]]:
 def shown_baskets(books: Books) -> list[Baskets]:
     """Of each member, the baskets of the orders that its lines name."""
     found = [Baskets() for _ in range(books.rules.members)]
-    if not books.mandates:
+    if books.roster is None:
         return found
     named: dict[int, dict[bytes, set[int]]] = {}
     names = ("slot", "buyer", "buy_order", "seller", "sell_order")

@@ -22,7 +22,8 @@ from commonwatt.member.answered import mandate_in, shown_by
 from commonwatt.member.document import named, read
 from commonwatt.member.ends import between, committed
 from commonwatt.member.faults import DEMAND, Chain, Fault, faults
-from commonwatt.member.page import Page, mandate_of, require, revision_of, trades_of, ways
+from commonwatt.member.mandates import Held, held, mandate_at
+from commonwatt.member.page import Page, require, revision_of, trades_of, ways
 from commonwatt.member.page import read as page_of
 from commonwatt.member.trust import Pins, Trust, account_of, opened
 from commonwatt.proof import Key
@@ -123,7 +124,7 @@ def _look(
     at = named(given)
     with opened(at, [ledger], pins, key, watching=True) as (client, trust):
         account_of(client, at)  # refuses another member's
-        mandate = _mandate(given, at.account, client)
+        mandates = _mandates(given, client)
         require(slot is None or 0 <= slot < 1 << 64, "A slot's start is unix seconds.")
         slots = _lines(given)
         chosen = list(slots) if slot is None else [slot]
@@ -131,6 +132,7 @@ def _look(
         found, pages, promises, whole, posts = [], [], [], set[_Place](), list(_posts(client, pending))
         for post in posts:
             line, proof = slots.get(post.slot, (None, None))
+            mandate = mandate_at(mandates, post.slot)
             page, kept = _page(line, proof, at.index, mandate, client, post) if known is not None else (None, [])
             promises += kept
             fault, place = _first_fault(post, line, proof, at.index, mandate, client), (post, at.index)
@@ -190,12 +192,12 @@ def _lanes(amount: int, client: LedgerClient) -> int:
         raise ConfigError("The request", [Finding("amount", str(error))]) from None
 
 
-def _mandate(given: Mapping[str, Any], account: bytes, client: LedgerClient) -> Signed[Mandate] | None:
-    """None when the document holds none that the member signed."""
+def _mandates(given: Mapping[str, Any], client: LedgerClient) -> tuple[Held, ...]:
+    """None of them when one is not the member's own."""
     try:
-        return mandate_of(given["content"]["mandate"], account, client.domain)
+        return held(given["content"], client)
     except (VerificationError, RecordError):
-        return None
+        return ()
 
 
 def _first_fault(

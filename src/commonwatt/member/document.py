@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from commonwatt.accounts import sheets
 from commonwatt.accounts.baskets import with_ways
-from commonwatt.accounts.document import EXCERPT, FORMAT, SLOTWISE, content_hash
+from commonwatt.accounts.document import EXCERPT, FORMAT, SLOTWISE, content_hash, mandates, mandates_of
 from commonwatt.errors import RecordError, VerificationError
 from commonwatt.member import on_account, shares
 from commonwatt.member.page import require, table
@@ -37,7 +37,7 @@ _WHERE: Final = ("format", "ledger", "member", "community", "currency", "timezon
 _OWED: Final = ("charges", "total", "withoutMarket")
 _SLOTWISE: Final = (*_WHERE, "mandate", "slots", *_OWED)
 _BILL: Final = (*_WHERE, "sheets", *_OWED)
-_SHEET: Final = (*_WHERE, "day", "mandate", "tariff", "baskets", "slots", "sums")
+_SHEET: Final = (*_WHERE, "day", "tariff", "baskets", "slots", "sums")
 _BOUND: Final = 1 << 80
 """Of energy and money, in either direction: beyond all sums."""
 _SLOT: Final = ("slot", "reading", "trades", "orders")
@@ -115,7 +115,7 @@ def whole(given: Any) -> Mapping[str, Any]:
 def slotwise(document: Mapping[str, Any]) -> Mapping[str, Any]:
     """A document as whoever looks at slots has it: all in `content` and `proofs`, as in an excerpt.
 
-    Of a bill without its sheets there are none; the mandate is that of its last day.
+    Of a bill without its sheets there are none, and no mandate.
     Raises VerificationError when orders do not lead to the baskets that a sheet says.
     """
     if "sheet" in document:
@@ -126,7 +126,11 @@ def slotwise(document: Mapping[str, Any]) -> Mapping[str, Any]:
     content = {
         **document["content"],
         "slots": [line for day in days for line in of_day(day["sheet"])["slots"]],
-        "mandate": days[-1]["sheet"]["mandate"] if days else None,
+        **mandates(
+            (max(each.start, day["sheet"]["period"]["from"]), each.mandate)
+            for day in days
+            for each in mandates_of(day["sheet"])
+        ),
     }
     proofs = {slot: proof for day in days for slot, proof in day["proofs"].items()}
     return {"content": content, "anchor": document["anchor"], "proofs": proofs}
@@ -166,10 +170,13 @@ def _whole_day(given: Any) -> Mapping[str, Any]:
     sheet = day["sheet"]
     known = isinstance(sheet, dict) and sheet.get("format") == sheets.FORMAT
     require(known, f"the format of a sheet is not {sheets.FORMAT}.")
-    table(sheet, (*_SHEET, *_more(sheet)), "the sheet")
+    several = "mandates" in sheet
+    table(sheet, (*_SHEET, "mandates" if several else "mandate", *_more(sheet)), "the sheet")
     _whole_member(sheet)
     _whole_slots(sheet, is_bill=True)
     _whole_terms(sheet)
+    if several:
+        _whole_parts(sheet["mandates"], sheet["period"], "mandate")
     shares.whole(sheet, money=False)
     _whole_sums(sheet["sums"], sheet)
     lists = [sheet["baskets"], *(line["orders"] for line in sheet["slots"])]
@@ -251,20 +258,22 @@ def _whole_line(line: Mapping[str, Any]) -> None:
 def _whole_terms(content: Mapping[str, Any]) -> None:
     table(content["period"], ("from", "until"), "the period")
     if "charters" in content:
-        _whole_charters(content["charters"], content["period"])
+        _whole_parts(content["charters"], content["period"], "charter", "config", "tariff")
+        for charter in content["charters"]:
+            _whole_tariff(charter["tariff"])
     else:
         _whole_tariff(content["tariff"])
 
 
-def _whole_charters(given: Any, period: Mapping[str, Any]) -> None:
-    require(isinstance(given, list) and len(given) > 1, "the charters are no list of several.")
-    for charter in given:
-        table(charter, ("from", "config", "tariff"), "a charter")
-        require(_is_number(charter["from"], 64), "a charter's beginning is no time in unix seconds.")
-        _whole_tariff(charter["tariff"])
-    begins = [charter["from"] for charter in given]
+def _whole_parts(given: Any, period: Mapping[str, Any], what: str, *more: str) -> None:
+    """Charters or mandates of which each holds until the next one begins."""
+    require(isinstance(given, list) and len(given) > 1, f"the {what}s are no list of several.")
+    for part in given:
+        table(part, ("from", *(more or (what,))), f"a {what}")
+        require(_is_number(part["from"], 64), f"a {what}'s beginning is no time in unix seconds.")
+    begins = [part["from"] for part in given]
     rising = all(first < second for first, second in pairwise(begins))
-    require(rising and begins[0] == period["from"], "the charters do not follow each other through the period.")
+    require(rising and begins[0] == period["from"], f"the {what}s do not follow each other through the period.")
 
 
 def _whole_tariff(given: Any) -> None:

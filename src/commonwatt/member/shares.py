@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from commonwatt.accounts.document import plant_lines
+from commonwatt.accounts.document import mandates_of, plant_lines
 from commonwatt.accounts.plants import Division, Left, Parts, Plant, divide, plants_of, shares
 from commonwatt.community.model import Member
 from commonwatt.member.page import require, table
@@ -216,7 +216,8 @@ def _kept_back(
         for trade in bought
         if trade["order"] is not None or (trade["price"] == 0 and trade["seller"] in owned)
     )
-    return bool(share["fedIn"] <= part["sellWh"] and first < min(used, content["mandate"]["buyWh"]))
+    mandate = next(each.mandate for each in mandates_of(content) if each.start <= slot["slot"] < each.end)
+    return bool(share["fedIn"] <= part["sellWh"] and mandate and first < min(used, mandate["buyWh"]))
 
 
 def _part(given: int, amount: int, weight: int, whole_: int) -> bool:
@@ -257,7 +258,8 @@ def _plant(content: Mapping[str, Any]) -> Plant:
 def _divided(content: Mapping[str, Any]) -> Division:
     """A plant's energy and money by its readings, trades and weights."""
     plant, slots = _plant(content), content["slots"]
-    require(content["mandate"]["buyWh"] == 0, "The member's mandate is that of a home, and no plant's.")
+    buys = any(each.mandate["buyWh"] for each in mandates_of(content) if each.mandate)
+    require(not buys, "The member's mandate is that of a home, and no plant's.")
     columns = zip(*(_sold(slot, plant) for slot in slots), strict=True)
     fed, local, utility, took = (np.array(column, dtype=np.int64) for column in columns)
     share = shares(plant, fed)
@@ -283,7 +285,8 @@ def as_divided(content: Mapping[str, Any], of_plant: Mapping[str, Any]) -> None:
     division = _divided(of_plant)
     parts = Parts.of(division.plant, division.left, sum(line["amount"] for line in of_plant["charges"][:-1]))
     figures = (parts.plant.weights[place], parts.plant.whole, parts.costs[place], parts.on_ledger[place])
-    same = [owns[0][key] for key in _OWNS[2:]] == [of_plant["mandate"]["sellWh"], *map(int, figures)]
+    most = {each.mandate["sellWh"] for each in mandates_of(of_plant) if each.mandate}
+    same = {owns[0]["sellWh"]} == most and [owns[0][key] for key in _OWNS[3:]] == [*map(int, figures)]
     require(same, f"The member's part of {plant['id']} is not that on the plant's bill.")
     columns = [division.fed, division.share[place], division.unused.sum(axis=0), division.earned]
     rows = np.stack([*columns, division.earnings[place]], axis=-1).tolist()

@@ -20,17 +20,19 @@ from typing import TYPE_CHECKING, Any
 from commonwatt.accounts.document import FORMAT, hex_text, parts_of
 from commonwatt.errors import CommonwattError, LedgerError, VerificationError
 from commonwatt.ledger.client.abi import COMMUNITY
-from commonwatt.ledger.client.charters import charters, held
+from commonwatt.ledger.client.charters import charters
+from commonwatt.ledger.client.charters import held as held_charters
 from commonwatt.member import amounts, on_account
 from commonwatt.member.amounts import require_last_page, require_priced, require_sane
 from commonwatt.member.day_sheets import Shown, by_tariff, shown, summed_parts
 from commonwatt.member.document import CHANGED, leads_to_its_root, named, read_whole, slotwise, whole
 from commonwatt.member.known import Known, Remembered, name_of
-from commonwatt.member.page import mandate_of, require
+from commonwatt.member.mandates import Held, held, mandate_at, require_agreed
+from commonwatt.member.page import require
 from commonwatt.member.shares import Summed, as_divided, summed
 from commonwatt.member.terms import Terms
 from commonwatt.member.trust import Pins, Trust, opened
-from commonwatt.member.verify_slot import check_slot, registered_at
+from commonwatt.member.verify_slot import check_slot
 from commonwatt.plain import many
 from commonwatt.proof import Key, hash_struct
 from commonwatt.records import Anchor
@@ -59,6 +61,7 @@ class Verified:
         the community
     day : of a sheet alone, its local day: then nothing is owed yet
     unseen : how many sheets of the bill were not shown, so that nothing but their sums was looked at
+    without_mandate : in how many slots, from when the member joined, it had given none, as the operators say
     """
 
     member: str
@@ -74,6 +77,7 @@ class Verified:
     month: on_account.Month | None = None
     day: str = ""
     unseen: int = 0
+    without_mandate: int = 0
 
 
 def open_and_verify(
@@ -154,15 +158,14 @@ def verify_bill(bill: Any, client: LedgerClient) -> Verified:
             _anchored(content, bill["anchor"], client)
         _member(content, client)
         under, parts = _charters(content, client), shown(bill)
-        for part in parts:
-            _agreed(part.content, client)
-            _covers(part, client)
-        slots, lines = 0, 0
-        for part in parts:
-            slots, lines = slots + len(part.content["slots"]), lines + _slots(part, client)
+        agreed = [_agreed(part, client) for part in parts]
+        slots, lines, without = 0, 0, 0
+        for part, mandates in zip(parts, agreed, strict=True):
+            slots, lines = slots + len(part.content["slots"]), lines + _slots(part, mandates, client)
+            without += _without_mandate(part, mandates)
         _amounts(bill, parts)
         require(content.get("unit", 1) == client.unit, "The bill counts money in another unit than the contract.")
-        return _verified(bill, content, client.unit, (slots, lines), under)
+        return replace(_verified(bill, content, client.unit, (slots, lines), under), without_mandate=without)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise VerificationError(f"This is not a complete bill: {type(error).__name__} {error}.") from None
     except VerificationError:
@@ -195,13 +198,22 @@ def disagreement(bill: Mapping[str, Any]) -> str:
     return ""
 
 
-def _slots(part: Shown, client: LedgerClient) -> int:
+def _slots(part: Shown, mandates: Sequence[Held], client: LedgerClient) -> int:
     """Check each slot; returns the number of lines."""
-    content = part.content
-    member, account = content["member"]["index"], to_bytes(content["member"]["account"], 20)
-    mandate = mandate_of(content["mandate"], account, client.domain)
-    proofs = part.proofs
-    return sum(check_slot(line, proofs[str(line["slot"])], member, mandate, client) for line in content["slots"])
+    content, proofs = part.content, part.proofs
+    member, lines = content["member"]["index"], 0
+    for line in content["slots"]:
+        mandate = mandate_at(mandates, line["slot"])
+        require(mandate is not None, f"Slot {line['slot']}: nothing is said of the member's mandate.")
+        lines += check_slot(line, proofs[str(line["slot"])], member, mandate, client) if mandate else 0
+    return lines
+
+
+def _without_mandate(part: Shown, mandates: Sequence[Held]) -> int:
+    """Slots for which the member has a statement, and is said to have given no mandate."""
+    starts = [int(slot) for slot, proof in part.proofs.items() if proof is not None and proof["stated"] is not False]
+    given = (mandate_at(mandates, slot) for slot in starts)
+    return sum(signed is not None and not signed.signature for signed in given)
 
 
 def _amounts(bill: Mapping[str, Any], parts: Sequence[Shown]) -> None:
@@ -262,24 +274,19 @@ def _account(member: Any, client: LedgerClient) -> bytes:
     return account
 
 
-def _agreed(content: Any, client: LedgerClient) -> None:
-    """The account signed the mandate, which covers the period from when the member joined; each sheet has its own.
-
-    Where another account replaced it, what it signed counts for what was agreed by then.
-    """
-    account = _account(content["member"], client)
-    if traded := [line["slot"] for line in content["slots"] if line["trades"]]:
-        client.view(COMMUNITY, "memberOfAccountAt", account, max(traded))  # refuses one that was replaced before
-    mandate = mandate_of(content["mandate"], account, client.domain).record
-    period, joined = content["period"], registered_at(content["member"]["index"], client)
-    valid = mandate.valid_from <= max(period["from"], joined) and period["until"] <= mandate.valid_until
-    require(valid, "The mandate does not cover the bill's period.")
+def _agreed(part: Shown, client: LedgerClient) -> tuple[Held, ...]:
+    """The mandates under which the member traded; each sheet has its own, and all slots of its period."""
+    _account(part.content["member"], client)
+    mandates = held(part.content, client)
+    require_agreed(mandates, part.content, client)
+    _covers(part, client)
+    return mandates
 
 
 def _charters(content: Any, client: LedgerClient) -> tuple[Under, ...]:
     """The slots are under the charters that the contract has for them; returns these."""
     period, parts = content["period"], parts_of(content)
-    known = held(charters(client), period["from"], period["until"])
+    known = held_charters(charters(client), period["from"], period["until"])
     under = tuple(Under(hex_text(each.digest), each.since) for each in known)
     require(
         len(under) == len(parts),

@@ -65,7 +65,12 @@ def _largest(result: Result) -> _Delivery | None:
     _, stage, at, number, revision = min(settled, key=lambda row: (row[1] not in ahead, -row[0], row[2], row[3]))
     trade = next(t for t in store.rows(tables.trades, slot=at, revision=revision) if t.number == number)
     return _Delivery(
-        result, trade, SlotProof.stored(store, at, result.books.mandates), client, _blocks(client, at), stage in ahead
+        result,
+        trade,
+        SlotProof.stored(store, at, result.books.mandates_at(at)),
+        client,
+        _blocks(client, at),
+        stage in ahead,
     )
 
 
@@ -91,9 +96,9 @@ def _committed(delivery: _Delivery) -> str:
 
 
 def _metered(delivery: _Delivery) -> str:
-    books, trade = delivery.result.books, delivery.trade
-    reading = next(r for r in books.store.rows(tables.readings, slot=trade.slot) if r.member == trade.seller)
-    meter = checksum_address(books.meters[trade.seller])[:14]
+    store, trade = delivery.result.books.store, delivery.trade
+    reading = next(r for r in store.rows(tables.readings, slot=trade.slot) if r.member == trade.seller)
+    meter = checksum_address(reading.meter)[:14]
     return f"meter {meter}… signed reading no. {reading.sequence}: {reading.wh_out} Wh out"
 
 

@@ -99,11 +99,19 @@ class Running:
         that was known, and nothing is due
     speed : how many of its seconds pass in one
     waits : of a day that is played: it goes no further before all homes have spoken
+    chores : done when nothing else is due, each told the time [unix s]; it returns whether there is more to do at once
     figures : what is counted of its work
     """
 
-    def __init__(self, live: Live, clock: Clock, speed: float = 1.0, waits: DemoClock | None = None) -> None:
-        self.live, self._clock, self.speed, self._waits = live, clock, speed, waits
+    def __init__(
+        self,
+        live: Live,
+        clock: Clock,
+        speed: float = 1.0,
+        waits: DemoClock | None = None,
+        chores: Sequence[Callable[[int], bool]] = (),
+    ) -> None:
+        self.live, self._clock, self.speed, self._waits, self._chores = live, clock, speed, waits, chores
         self.figures = Figures()
         self._thread, self._readers = ThreadPoolExecutor(1, "exchange"), ThreadPoolExecutor(_READERS, "readers")
         self._last = live.exchange.now
@@ -141,14 +149,16 @@ class Running:
         What goes wrong with one event, such as a store or a chain that is out of reach, is logged, and tried again.
         """
         while True:
+            more = False
             if self.vouched:
                 try:
                     await self._advance()
+                    more = any([await self.ask(chore, self.now()) for chore in self._chores])
                 except CommonwattError as error:
                     _LOGGER.error("%s", error)
                 except Exception:  # nothing may end the market for good
                     _LOGGER.exception("What was due could not be done.")
-            await asyncio.sleep(max(_PAUSE / self.speed, _SHORTEST))
+            await asyncio.sleep(0 if more else max(_PAUSE / self.speed, _SHORTEST))
 
     async def _advance(self) -> None:
         done = await self.ask(self.live.advance, self.now())

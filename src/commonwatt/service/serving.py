@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +26,11 @@ from fastapi import FastAPI
 from commonwatt.community.living import OFF, endpoint
 from commonwatt.errors import BrokerError, ConfigError
 from commonwatt.exchange.folder import write_private
+from commonwatt.exchange.kept import keep_day
+from commonwatt.exchange.live import Live
 from commonwatt.exchange.loading import Loaded
+from commonwatt.exchange.months import Months
+from commonwatt.exchange.rules import Rules
 from commonwatt.ledger.network.server import listening
 from commonwatt.ledger.network.solo_process import operator_token, operator_url
 from commonwatt.proof import checksum_address
@@ -151,11 +156,22 @@ async def _running(
             clock = DemoClock(begin, demo.speed)
             if demo.waits:
                 clock.hold(begin)
-            running = Running(live, clock, demo.speed, clock if demo.waits else None)
+            chores = () if demo.days else _chores(setting, live)
+            running = Running(live, clock, demo.speed, clock if demo.waits else None, chores)
         else:
-            running = Running(live, time.time)
+            running = Running(live, time.time, chores=_chores(setting, live))
         stack.callback(running.close)
         yield running
+
+
+def _chores(setting: Setting, live: Live) -> list[Callable[[int], bool]]:
+    """Bills of months that are over, and old days out of the database."""
+    community, folder = setting.loaded, setting.file.parent
+    months = Months(
+        live.exchange, live.roster, partial(Rules.of, community, folder), setting.out / "bills",
+        community.live.bill_after,
+    )  # fmt: skip
+    return [months.advance, partial(keep_day, live.exchange, setting.out / "kept", community.live.keep)]
 
 
 @asynccontextmanager
