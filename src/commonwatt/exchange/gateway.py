@@ -1,0 +1,120 @@
+"""A trade between two communities on their two chains: what stands, and what its gateway or anybody does next.
+
+All that is known of a trade is read from the two chains, and the gateway's keys follow from its own. So whoever was
+stopped goes on from there. `at` is the time of the block on chains whose time is set [unix s], as in
+`ledger.client.settlement`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from commonwatt.errors import LedgerError, Reverted
+from commonwatt.exchange.swap import ENDED, Plan, Standing, Step, Times, next_step
+from commonwatt.ledger.client.locks import is_demanded, key_of, lacks_the_key_alone
+from commonwatt.ledger.client.settlement import LedgerClient
+from commonwatt.proof import Key, hash_struct, keccak
+from commonwatt.records import Post
+
+
+@dataclass(frozen=True)
+class Ledgers:
+    """Both ledgers, as somebody with an account on each sees them. a : where the gateway pays; b : where it is paid"""
+
+    a: LedgerClient
+    b: LedgerClient
+    times: Times
+
+    def plan(self, lock: bytes, until_b: int) -> Plan:
+        """Of a trade that B's operators post with this end [unix s]."""
+        return Plan.of(lock, until_b, (self.a.terms.window, self.b.terms.window), self.times)
+
+    def plans(self) -> Iterator[Plan]:
+        """Of every trade that B's chain tells of, oldest first."""
+        for post in self.b.locked():
+            yield self.plan(post.lock, post.until)
+
+    def step(self, plan: Plan, at: int) -> Step:
+        """What is due of a trade."""
+        a, b = _standing(self.a, plan.lock, at), _standing(self.b, plan.lock, at)
+        return next_step(plan, a, b, self.b.node.now(at), self.times)
+
+    def apply_a(self, plan: Plan, at: int) -> None:
+        """Apply A's post with the key that B's chain shows. Anybody may. Raises LedgerError where it shows none."""
+        key = key_of(self.b, plan.lock)
+        if key is None:
+            raise LedgerError("B's chain shows no key for this lock yet: A's post can be applied when B's is.")
+        _apply(self.a, plan.lock, key, at)
+
+    def go_on(self, at: int) -> None:
+        """What anybody does who watches both chains: apply A's posts of which B's chain shows the key."""
+        for plan in self.plans():
+            if self.step(plan, at) is Step.APPLY:
+                self.apply_a(plan, at)
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The member of both communities that buys in one what it sells in the other. key : from which its keys follow"""
+
+    ledgers: Ledgers
+    key: Key
+
+    def key_of(self, slot: int, until: int) -> bytes:
+        """The key of one trade, 32 bytes; another attempt has another end, and another key. until : B's [unix s]"""
+        trade = slot.to_bytes(8, "big") + until.to_bytes(8, "big")
+        both = self.ledgers.a.domain.separator + self.ledgers.b.domain.separator
+        return keccak(b"commonwatt coupling" + self.key.secret + both + trade)
+
+    def lock_of(self, slot: int, until: int) -> bytes:
+        """What the operators of both communities put into their posts."""
+        return keccak(self.key_of(slot, until))
+
+    def go_on(self, at: int) -> dict[int, Step]:
+        """Do what is due of its trades. Returns by slot what was due of those that have not ended."""
+        due = {}
+        for post in self.ledgers.b.locked():
+            key, plan = self.key_of(post.slot, post.until), self.ledgers.plan(post.lock, post.until)
+            if keccak(key) != post.lock:
+                continue
+            step = self.ledgers.step(plan, at)
+            if step not in ENDED:
+                due[post.slot] = step
+            if step is Step.REVEAL:
+                _apply(self.ledgers.b, plan.lock, key, at)
+            elif step is Step.APPLY:
+                self.ledgers.apply_a(plan, at)
+        return due
+
+
+def _found(client: LedgerClient, lock: bytes) -> Post | None:
+    return next((post for post in client.locked() if post.lock == lock), None)
+
+
+def _standing(client: LedgerClient, lock: bytes, at: int) -> Standing | None:
+    """The post with this lock, unless it was struck, or expired and was cleared away."""
+    post = _found(client, lock)
+    posting = client.posted(post.slot, post.revision) if post else None
+    if post is None or posting is None or posting.digest != client.domain.digest(hash_struct(post)):
+        return None
+    terms = client.terms
+    first = max(posting.posted_at + terms.window, posting.held_until)
+    last = min(first + terms.grace, post.until or first + terms.grace)
+    deltas = client.posted_deltas(post.slot, post.revision)
+    covered = deltas is not None and not posting.final and lacks_the_key_alone(client, post, deltas)
+    demanded = is_demanded(client, post, posting)
+    return Standing(lock, client.node.now(at), first, last, demanded, covered, posting.final)
+
+
+def _apply(client: LedgerClient, lock: bytes, key: bytes, at: int) -> None:
+    """Apply the locked post; somebody else may have done it a moment ago."""
+    post = _found(client, lock)
+    deltas = client.posted_deltas(post.slot, post.revision) if post else None
+    if post is None or deltas is None:
+        raise LedgerError("The chain does not show the post that this lock keeps.")
+    try:
+        client.finalise(post, deltas, at=at, key=key)
+    except Reverted as refused:
+        if refused.name != "AlreadyFinal":
+            raise
