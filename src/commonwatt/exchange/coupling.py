@@ -1,9 +1,9 @@
 """What two communities trade with each other in a slot: how much, at what price, and how it is shared.
 
 Community A has more than it uses, community B less. A gateway is a member of both: it buys in A what it sells in B.
-What A's members would have sold to the utility goes to it, what B's members would have bought from the utility comes from
-it, each in proportion (largest remainder), as in the pools; what neighbours traded among themselves stays as it is. So
-nobody is worse off than without. The trade is one more revision of the slot on either ledger, the last one. Pure
+What A's members would have sold to the utility goes to it, what B's members would have bought from the utility comes
+from it, each in proportion (largest remainder), as in the pools; what neighbours traded among themselves stays as it
+is. So nobody is worse off than without. The trade is one more revision of the slot on either ledger, the last one. Pure
 functions; energy is Wh, prices are units of money per kWh.
 """
 
@@ -118,32 +118,41 @@ def energy(a: Side, b: Side) -> int:
     return min(a.most, b.most)
 
 
-def couple(side: Side, read: Delivered) -> Settled:
-    """The slot with the trade, as its next revision; the deltas of the revision are those of the trade alone.
+def shares(side: Side, read: Delivered) -> IntArray:
+    """What each member has of the trade, shape (members,) [Wh] >= 0.
 
     read : the same slot with the gateway's reading of the trade and no other
-    Raises RecordError when the reading is more than the side has, SequenceError when it is not a higher one.
+    Raises RecordError when this is not such a reading, or the price or the energy is not what the side can have.
     """
-    earlier, account, gateway = side.settled.delivered, side.settled.account, side.gateway
-    delivered = steps.amend(earlier, read, account.credit)
-    wh = int(delivered.net[gateway]) * side.sign
-    if frozenset(range(len(read.net))) - read.missing != {gateway}:
+    floor, ceiling = int(side.frame.floor[0]), int(side.frame.ceiling[0])
+    if not floor <= side.price <= ceiling:
+        raise RecordError(f"At {side.price} the utility is better than the other community, at {floor} to {ceiling}.")
+    if frozenset(range(len(read.net))) - read.missing != {side.gateway}:
         raise RecordError("A coupled revision has one more reading, the gateway's.")
+    wh = int(read.net[side.gateway]) * side.sign
     if not 0 < wh <= side.most:
         raise RecordError(f"{wh} Wh cannot be traded with the other community, where {side.most} Wh can.")
-    shares = largest_remainder(wh, side.quantities)
-    members = np.flatnonzero(shares)
+    return largest_remainder(wh, side.quantities)
+
+
+def couple(side: Side, read: Delivered, shared: IntArray) -> Settled:
+    """The slot with the trade, as its next revision; the deltas of the revision are those of the trade alone.
+
+    read, shared : see `shares`
+    Raises SequenceError when the gateway's reading has no higher number than the one before.
+    """
+    account, gateway = side.settled.account, side.gateway
+    delivered = steps.amend(side.settled.delivered, read, account.credit)
+    members = np.flatnonzero(shared)
     other = np.full(len(members), gateway, dtype=np.int64)
     price = np.full(len(members), side.price, dtype=np.int64)
     ends = (other, members) if side.surplus else (members, other)
-    trade = Trades(*ends, shares[members], price)
+    trade = Trades(*ends, shared[members], price)
     trades, settled = joined(account.trades, trade), np.concatenate([account.settled, trade.wh])
     final = replace(trades, wh=settled)
     local = final.position(side.frame.members)
     stage = np.concatenate([account.stage, np.full(len(members), OF_COUPLING, dtype=np.int64)])
     credit = final.credit(side.frame.members)
-    if not netting.payable(credit - account.credit, side.free):
-        raise RecordError("Somebody could not pay for the trade with the other community.")
     return Settled(delivered, (), Account(trades, stage, settled, local, delivered.net - local, credit))
 
 

@@ -130,6 +130,8 @@ class Exchange(Laboratory):
         if rows.is_missed(self.store, slot):
             return ""
         revision = rows.revision_of(self.store, slot) or 0
+        if rows.is_coupled(self.store, slot, revision) or self.outbox.stands(slot, revision + 1, correction.at):
+            return f"Slot {slot} is traded with another community, which is its last revision."
         final = self.outbox.final_at(slot, revision)
         return "" if final is not None and final <= correction.at else f"Slot {slot} can be corrected when it is final."
 
