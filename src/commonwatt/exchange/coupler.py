@@ -126,6 +126,14 @@ class Coupler:
             kept.append(slot)
         return kept
 
+    def shares_of(self, slot: int) -> IntArray:
+        """What each member traded of a slot with the other community, shape (members,) [Wh] >= 0."""
+        revision = rows.revision_of(self.exchange.store, slot) or 0
+        if not rows.is_coupled(self.exchange.store, slot, revision):
+            return np.zeros(self.exchange.members_of(slot), dtype=np.int64)
+        (row,) = self.exchange.store.rows(tables.couplings, slot=slot, revision=revision)
+        return np.frombuffer(row.shares, dtype=np.int64)
+
     def _open(self) -> Iterator[Posted]:
         """The coupled revisions that the store does not have as such, as they were posted."""
         for row in self.exchange.store.rows(tables.couplings):

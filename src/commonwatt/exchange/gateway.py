@@ -8,7 +8,7 @@ stopped goes on from there. `at` is the time of the block on chains whose time i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from commonwatt.errors import LedgerError, Reverted
 from commonwatt.exchange.swap import ENDED, Plan, Standing, Step, Times, next_step
@@ -102,9 +102,11 @@ def _standing(client: LedgerClient, lock: bytes, at: int) -> Standing | None:
     first = max(posting.posted_at + terms.window, posting.held_until)
     last = min(first + terms.grace, post.until or first + terms.grace)
     deltas = client.posted_deltas(post.slot, post.revision)
-    covered = deltas is not None and not posting.final and lacks_the_key_alone(client, post, deltas)
-    demanded = is_demanded(client, post, posting)
-    return Standing(lock, client.node.now(at), first, last, demanded, covered, posting.final)
+    found = Standing(lock, client.node.now(at), first, last, covered=False, final=posting.final)
+    if posting.final or deltas is None or not found.due:
+        return found
+    covered = lacks_the_key_alone(client, post, deltas)
+    return replace(found, covered=covered, demanded=is_demanded(client, post, posting))
 
 
 def _apply(client: LedgerClient, lock: bytes, key: bytes, at: int) -> None:
