@@ -20,7 +20,9 @@ def test_both_or_neither_whichever_post_is_at_fault(faulty: str, demanded: str) 
     assert states > 400
 
 
-@pytest.mark.parametrize("setting", [Setting(empty="a"), Setting(empty="b"), Setting(same_lock=False), Setting(longer=1)])
+@pytest.mark.parametrize(
+    "setting", [Setting(empty="a"), Setting(empty="b"), Setting(same_lock=False), Setting(longer=1)]
+)
 def test_what_can_come_to_half_is_not_begun(setting: Setting) -> None:
     assert Model(setting).outcomes()[0] == {NEITHER}
 

@@ -1,7 +1,7 @@
 """A small model of two ledgers and a coupled trade, to be explored whole: every order of what may happen.
 
-Time is in ticks. The contracts are as in `Settlement.sol`; the gateway decides by `exchange.swap.next_step` and may sleep
-at any time; whoever strikes, demands, answers, posts and applies does so in any order, soon, late or never.
+Time is in ticks. The contracts are as in `Settlement.sol`; the gateway decides by `exchange.swap.next_step` and may
+sleep at any time; whoever strikes, demands, answers, posts and applies does so in any order, soon, late or never.
 """
 
 from __future__ import annotations
@@ -66,6 +66,9 @@ class State:
     final_b: int | None = None
     drained: bool = False
 
+    def having(self, side: str, post: Posted | str) -> State:
+        return replace(self, a=post) if side == "a" else replace(self, b=post)
+
 
 @dataclass(frozen=True)
 class Model:
@@ -103,19 +106,19 @@ class Model:
         post, t = getattr(state, side), state.t
         if post is None:
             if t < UNTIL_B and t + WINDOW <= self.until(side):
-                yield replace(state, **{side: Posted(t)})
+                yield state.having(side, Posted(t))
             return
         if isinstance(post, str) or post.final:
             return
         in_window = t < post.at + WINDOW
         if self.setting.faulty == side and (in_window or self.setting.late):
-            yield replace(state, **{side: "gone"})
+            yield state.having(side, "gone")
         if self.setting.demanded == side and in_window and not post.was_asked:
             held = t + ANSWER + WINDOW
-            yield replace(state, **{side: replace(post, held=held, asked=t, was_asked=True)})
+            yield state.having(side, replace(post, held=held, asked=t, was_asked=True))
         if post.asked is not None:
             in_time = t <= post.asked + ANSWER
-            yield replace(state, **{side: replace(post, asked=None) if in_time else "gone"})
+            yield state.having(side, replace(post, asked=None) if in_time else "gone")
 
     def _gateway(self, state: State) -> Iterator[State]:
         if state.sent is not None:
@@ -131,7 +134,7 @@ class Model:
 
     def _applied(self, state: State, side: str) -> State:
         final_b = state.t if side == "b" else state.final_b
-        return replace(state, **{side: replace(getattr(state, side), final=True), "final_b": final_b})
+        return replace(state.having(side, replace(getattr(state, side), final=True)), final_b=final_b)
 
     def _standing(self, state: State, side: str) -> Standing | None:
         post = getattr(state, side)

@@ -92,9 +92,11 @@ class Outbox:
 
     def _locked(self) -> Iterator[Outgoing]:
         """Locked posts that wait for their key; what is final is in the balances."""
+        now = self.client.node.head.timestamp
         for message in self.locked:
             posting = self.client.posted(message.post.slot, message.post.revision)
-            if posting and not posting.final and posting.digest == self._digest(message):
+            waits = posting and not posting.final and posting.digest == self._digest(message)
+            if waits and now <= message.post.until:
                 yield message
 
     def _digest(self, message: Outgoing) -> bytes:

@@ -37,12 +37,15 @@ _LIE: Final = 1_000
 
 
 class Side:
-    """A community of the packaged cases, with its chain. surplus : whether it is A"""
+    """A community of the packaged cases, with its chain.
 
-    def __init__(self, case: str, start: date, days: int, *, surplus: bool) -> None:
+    surplus : whether it is A; out : folder for store and chain, where it is found again; None keeps both in memory
+    """
+
+    def __init__(self, case: str, start: date, days: int, *, surplus: bool, out: Path | None = None) -> None:
         with as_file(files("commonwatt.study") / "cases" / case) as file:
             self.community = load(file)
-            day = Simulation(self.community, Path(file).parent, start, days)
+            day = Simulation(self.community, Path(file).parent, start, days, out=out)
         while day.advance():
             pass
         if not isinstance(day.exchange, Exchange) or not isinstance(day.node, EmbeddedChain):

@@ -1,0 +1,117 @@
+"""A community's side of trades with another one: posts, corrections, restarts, bills."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from coupling_cases import Pair, pair
+
+from commonwatt.errors import RecordError, SequenceError, SignatureError
+from commonwatt.exchange import rows
+from commonwatt.exchange.bills import proven
+from commonwatt.exchange.coupler import Coupler, Offer
+from commonwatt.exchange.events import Correction
+from commonwatt.exchange.swap import Step
+from commonwatt.member.verify import verify_bill
+from commonwatt.meter import SimulatedMeter
+from commonwatt.study.coupling.sides import Side
+
+
+@pytest.fixture(scope="module")
+def two() -> Iterator[Pair]:
+    with pair() as found:
+        yield found
+
+
+def corrected(side: Side, slot: int, at: int) -> str:
+    return side.exchange.obstacle(Correction(at, slot))
+
+
+def test_nothing_corrects_a_slot_while_its_trade_stands_or_is_final(two: Pair) -> None:
+    wanted, plan = two.begun()
+    for side in (two.a, two.b):
+        assert "traded with another community" in corrected(side, wanted.slot, two.at)
+        assert "traded with another community" in side.coupler.obstacle(wanted.slot, two.at)
+    two.wait_for(plan, Step.REVEAL)
+    two.gateway.go_on(two.at)
+    two.wait_for(plan, Step.APPLY)
+    two.ledgers.go_on(two.at)
+    for side in (two.a, two.b):
+        assert side.coupler.keep(two.at) == [wanted.slot]
+        assert side.coupler.keep(two.at) == []
+        assert rows.is_coupled(side.exchange.store, wanted.slot, 1)
+        assert "traded with another community" in corrected(side, wanted.slot, two.at)
+        assert int(side.coupler.shares_of(wanted.slot).sum()) == wanted.wh
+
+
+def test_when_nothing_came_of_a_trade_the_slot_is_as_before(two: Pair) -> None:
+    wanted, plan = two.begun()
+    free = two.a.exchange.free()[two.a.gateway]
+    assert free < two.a.balances()[two.a.gateway]
+    two.wait_for(plan, Step.NEITHER)
+    two.pass_time(4 * 3600)
+    assert two.a.exchange.free()[two.a.gateway] == two.a.balances()[two.a.gateway]
+    for side in (two.a, two.b):
+        assert side.coupler.keep(two.at) == []
+        assert corrected(side, wanted.slot, two.at) == ""
+    again = two.plan(wanted)
+    two.post(two.b, wanted, again)
+    assert again.lock != plan.lock
+
+
+def test_what_a_community_does_not_post(two: Pair) -> None:
+    wanted = two.bargain(skip=2)
+    plan = two.plan(wanted)
+    good = two.a.offer(wanted.slot, wanted.wh, wanted.price_a, plan.lock, plan.until_a)
+    number = good.reading.record.sequence
+    meter = SimulatedMeter(two.a.keys.meters[two.a.gateway] or two.a.keys.operator, two.a.exchange.domain)
+    stranger = SimulatedMeter(two.a.keys.operator, two.a.exchange.domain)
+    most = two.a.coupler.side(wanted.slot, wanted.price_a).most
+
+    def read(wh_in: int, wh_out: int = 0, number: int = number, by: SimulatedMeter = meter) -> Offer:
+        return replace(good, reading=by.read(wanted.slot, wh_in, wh_out, number))
+
+    refused = [
+        (replace(good, price=two.a.limit(wanted.slot) - 1), RecordError, "the utility is better"),
+        (read(most + 1), RecordError, "cannot be traded"),
+        (read(0, wanted.wh), RecordError, "cannot be traded"),
+        (read(0), RecordError, "cannot be traded"),
+        (read(wanted.wh, number=1), SequenceError, "only a higher number"),
+        (read(wanted.wh, by=stranger), SignatureError, "is signed by"),
+    ]
+    for offer, error, says in refused:
+        with pytest.raises(error, match=says):
+            two.a.coupler.post(offer, two.at)
+    assert two.a.exchange.client.posted(wanted.slot, 1) is None
+
+
+def test_whoever_was_stopped_finds_the_trade_again_and_every_bill_verifies(tmp_path: Path) -> None:
+    with pair(tmp_path) as first:
+        wanted, plan = first.begun()
+        first.wait_for(plan, Step.REVEAL)
+        first.gateway.go_on(first.at)
+    with pair(tmp_path) as second:
+        assert second.b.coupler.shares_of(wanted.slot).sum() == wanted.wh
+        held = second.a.balances()[second.a.gateway] - second.a.exchange.free()[second.a.gateway]
+        assert 0 < held <= wanted.wh * wanted.price_a // 1000
+        second.at = first.at + 1
+        second.ledgers.go_on(second.at)
+    with pair(tmp_path) as third:
+        assert third.ledgers.step(plan, third.at) is Step.BOTH
+        for side in (third.a, third.b):
+            assert rows.revision_of(side.exchange.store, wanted.slot) == 1
+            result = side.day.run()
+            traded = result.trades.filter(result.trades["stage"] == "other community")
+            assert traded["settled_wh"].sum() == wanted.wh
+            bills = list(proven(result.books, result.bills))
+            assert len(bills) == len(side.names)
+            for bill in bills:
+                assert verify_bill(bill, side.exchange.client)
+
+
+def test_two_gateways_do_not_take_each_others_trades(two: Pair) -> None:
+    other = Coupler(two.a.exchange, 0, surplus=True)
+    assert other.keep(two.at) == []
