@@ -205,12 +205,13 @@ def test_a_fault_that_its_makers_keep_back_costs_them_more_than_the_trade(two: P
     two.a.post(offer, two.at, false=True)
     two.wait_for(plan, Step.REVEAL)
     two.gateway.go_on(two.at)
+    client, operator = two.a.exchange.client, two.a.keys.operator.address
+    staked, _ = client.bond_of(operator)
     two.a.object_to(two.at)
     assert two.ledgers.step(plan, two.at) is Step.HALF
-    bond, traded = two.a.exchange.client.terms.bond, wanted.wh * wanted.price_a // 1_000
-    lanes, _ = two.a.exchange.client.bond_of(two.a.keys.operator.address)
-    assert lanes < bond
-    assert traded <= bond // 2
+    left, _ = client.bond_of(operator)
+    assert staked - left == client.terms.bond
+    assert wanted.wh * wanted.price_a // 1_000 <= client.terms.bond // 2
 
 
 def test_keys_are_of_one_trade_alone(two: Pair) -> None:

@@ -30,10 +30,10 @@ class Ledgers:
         """Of a trade that B's operators post with this end [unix s]."""
         return Plan.of(lock, until_b, (self.a.terms.window, self.b.terms.window), self.times)
 
-    def plans(self) -> Iterator[Plan]:
-        """Of every trade that B's chain tells of, oldest first."""
-        for post in self.b.locked():
-            yield self.plan(post.lock, post.until)
+    def open(self, at: int) -> Iterator[Post]:
+        """B's posts of the trades that B's chain tells of and of which something may still come, oldest first."""
+        now = self.b.node.now(at)
+        return (post for post in self.b.locked() if now <= post.until + self.times.margin)
 
     def step(self, plan: Plan, at: int) -> Step:
         """What is due of a trade."""
@@ -49,7 +49,8 @@ class Ledgers:
 
     def go_on(self, at: int) -> None:
         """What anybody does who watches both chains: apply A's posts of which B's chain shows the key."""
-        for plan in self.plans():
+        for post in self.open(at):
+            plan = self.plan(post.lock, post.until)
             if self.step(plan, at) is Step.APPLY:
                 self.apply_a(plan, at)
 
@@ -74,7 +75,7 @@ class Gateway:
     def go_on(self, at: int) -> dict[int, Step]:
         """Do what is due of its trades. Returns by slot what was due of those that have not ended."""
         due = {}
-        for post in self.ledgers.b.locked():
+        for post in self.ledgers.open(at):
             key, plan = self.key_of(post.slot, post.until), self.ledgers.plan(post.lock, post.until)
             if keccak(key) != post.lock:
                 continue
