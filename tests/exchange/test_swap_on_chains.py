@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -212,6 +213,28 @@ def test_a_fault_that_its_makers_keep_back_costs_them_more_than_the_trade(two: P
     left, _ = client.bond_of(operator)
     assert staked - left == client.terms.bond
     assert wanted.wh * wanted.price_a // 1_000 <= client.terms.bond // 2
+
+
+def test_the_gateway_shows_no_key_for_less_than_it_pays(two: Pair) -> None:
+    wanted = two.bargain()
+    two_prices = replace(wanted, price_b=wanted.price_a - 1_000)
+    plan = two.plan(wanted)
+    two.post(two.b, two_prices, plan)
+    two.post(two.a, two_prices, plan)
+    two.wait_for(plan, Step.REVEAL)
+    assert two.gateway.go_on(two.at) == {wanted.slot: Step.WAIT}
+    two.wait_for(plan, Step.NEITHER)
+
+
+def test_the_gateway_shows_no_key_that_opens_more_than_one_trade(two: Pair) -> None:
+    wanted, other = two.bargain(), two.bargain(skip=1)
+    plan = two.plan(wanted)
+    two.post(two.b, wanted, plan)
+    two.post(two.a, wanted, plan)
+    two.post(two.a, other, plan)
+    two.wait_for(plan, Step.REVEAL)
+    assert two.gateway.go_on(two.at)[wanted.slot] is Step.WAIT
+    two.wait_for(plan, Step.NEITHER)
 
 
 def test_keys_are_of_one_trade_alone(two: Pair) -> None:

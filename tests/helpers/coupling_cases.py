@@ -48,7 +48,7 @@ class Pair:
 
     def plan(self, wanted: Bargain, lasts: int = LASTS) -> Plan:
         until = self.at + lasts
-        return self.ledgers.plan(self.gateway.lock_of(wanted.slot, until), until)
+        return self.ledgers.plan(wanted.slot, self.gateway.lock_of(wanted.slot, until), until)
 
     def post(self, side: Side, wanted: Bargain, plan: Plan) -> None:
         price, until = (wanted.price_a, plan.until_a) if side is self.a else (wanted.price_b, plan.until_b)

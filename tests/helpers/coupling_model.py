@@ -126,7 +126,7 @@ class Model:
                 done = replace(state, sent=None)
                 yield self._applied(done, "b") if self._can_apply(state, "b") else done
             return
-        plan = Plan(LOCK, self.until("a"), UNTIL_B, WINDOW, WINDOW)
+        plan = Plan(0, LOCK, self.until("a"), UNTIL_B, WINDOW, WINDOW)
         a, b = (self._standing(state, side) for side in "ab")
         if not state.shown and next_step(plan, a, b, state.t, TIMES, self.without) is Step.REVEAL:
             for delay in range(TIMES.delay + 1):

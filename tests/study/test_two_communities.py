@@ -41,7 +41,7 @@ def test_both_or_neither_and_as_the_scenario_has_it(study: Study) -> None:
 
 def test_only_what_is_final_moves_money_and_the_gateways_goes_from_a_to_b(study: Study) -> None:
     told = as_json(study)
-    at_a, at_b = told["gateway_a"], told["gateway_b"]
+    at_a, at_b = told["paid_in_a"], told["paid_in_b"]
     for each in told["runs"]:
         for moved in (each["moved_a"], each["moved_b"]):
             assert sum(moved.values()) == 0
@@ -55,8 +55,8 @@ def test_only_what_is_final_moves_money_and_the_gateways_goes_from_a_to_b(study:
             assert had > paid
             assert each["saved_a"] > 0
             assert each["saved_b"] > 0
-    assert at_a < told["gateway_a"]
-    assert at_b > told["gateway_b"]
+    assert at_a < told["paid_in_a"]
+    assert at_b > told["paid_in_b"]
 
 
 def test_the_command_tells_it(said: Shell) -> None:

@@ -16,6 +16,7 @@ from commonwatt.ledger.client.locks import is_demanded, key_of, lacks_the_key_al
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.proof import Key, hash_struct, keccak
 from commonwatt.records import Post
+from commonwatt.records.deltas import unpack_deltas
 
 
 @dataclass(frozen=True)
@@ -26,18 +27,20 @@ class Ledgers:
     b: LedgerClient
     times: Times
 
-    def plan(self, lock: bytes, until_b: int) -> Plan:
+    def plan(self, slot: int, lock: bytes, until_b: int) -> Plan:
         """Of a trade that B's operators post with this end [unix s]."""
-        return Plan.of(lock, until_b, (self.a.terms.window, self.b.terms.window), self.times)
+        return Plan.of(slot, lock, until_b, (self.a.terms.window, self.b.terms.window), self.times)
 
-    def open(self, at: int) -> Iterator[Post]:
-        """B's posts of the trades that B's chain tells of and of which something may still come, oldest first."""
+    def open(self, at: int) -> Iterator[Plan]:
+        """Of the trades that B's chain tells of and of which something may still come, oldest first."""
         now = self.b.node.now(at)
-        return (post for post in self.b.locked() if now <= post.until + self.times.margin)
+        for post in self.b.locked():
+            if now <= post.until + self.times.margin:
+                yield self.plan(post.slot, post.lock, post.until)
 
     def step(self, plan: Plan, at: int) -> Step:
         """What is due of a trade."""
-        a, b = _standing(self.a, plan.lock, at), _standing(self.b, plan.lock, at)
+        a, b = _standing(self.a, plan, at), _standing(self.b, plan, at)
         return next_step(plan, a, b, self.b.node.now(at), self.times)
 
     def apply_a(self, plan: Plan, at: int) -> None:
@@ -45,12 +48,11 @@ class Ledgers:
         key = key_of(self.b, plan.lock)
         if key is None:
             raise LedgerError("B's chain shows no key for this lock yet: A's post can be applied when B's is.")
-        _apply(self.a, plan.lock, key, at)
+        _apply(self.a, plan, key, at)
 
     def go_on(self, at: int) -> None:
         """What anybody does who watches both chains: apply A's posts of which B's chain shows the key."""
-        for post in self.open(at):
-            plan = self.plan(post.lock, post.until)
+        for plan in self.open(at):
             if self.step(plan, at) is Step.APPLY:
                 self.apply_a(plan, at)
 
@@ -75,27 +77,38 @@ class Gateway:
     def go_on(self, at: int) -> dict[int, Step]:
         """Do what is due of its trades. Returns by slot what was due of those that have not ended."""
         due = {}
-        for post in self.ledgers.open(at):
-            key, plan = self.key_of(post.slot, post.until), self.ledgers.plan(post.lock, post.until)
-            if keccak(key) != post.lock:
+        for plan in self.ledgers.open(at):
+            key, step = self.key_of(plan.slot, plan.until_b), self.ledgers.step(plan, at)
+            if keccak(key) != plan.lock or step in ENDED:
                 continue
-            step = self.ledgers.step(plan, at)
-            if step not in ENDED:
-                due[post.slot] = step
+            if step is Step.REVEAL and not self._as_agreed(plan):
+                step = Step.WAIT
+            due[plan.slot] = step
             if step is Step.REVEAL:
-                _apply(self.ledgers.b, plan.lock, key, at)
+                _apply(self.ledgers.b, plan, key, at)
             elif step is Step.APPLY:
                 self.ledgers.apply_a(plan, at)
         return due
 
+    def _as_agreed(self, plan: Plan) -> bool:
+        """Whether the key opens one post on either ledger, and the gateway has no less in B than it pays in A."""
+        moved = 0
+        for client in (self.ledgers.a, self.ledgers.b):
+            opened = [post for post in client.locked() if post.lock == plan.lock]
+            deltas = [client.posted_deltas(post.slot, post.revision) for post in opened]
+            if len(opened) != 1 or deltas[0] is None:
+                return False
+            moved += int(unpack_deltas(deltas[0])[client.member_of(client.key.address)])
+        return moved >= 0
 
-def _found(client: LedgerClient, lock: bytes) -> Post | None:
-    return next((post for post in client.locked() if post.lock == lock), None)
+
+def _found(client: LedgerClient, plan: Plan) -> Post | None:
+    return next((post for post in client.locked() if (post.slot, post.lock) == (plan.slot, plan.lock)), None)
 
 
-def _standing(client: LedgerClient, lock: bytes, at: int) -> Standing | None:
-    """The post with this lock, unless it was struck, or expired and was cleared away."""
-    post = _found(client, lock)
+def _standing(client: LedgerClient, plan: Plan, at: int) -> Standing | None:
+    """The post of the trade, unless it was struck, or expired and was cleared away."""
+    post = _found(client, plan)
     posting = client.posted(post.slot, post.revision) if post else None
     if post is None or posting is None or posting.digest != client.domain.digest(hash_struct(post)):
         return None
@@ -103,16 +116,16 @@ def _standing(client: LedgerClient, lock: bytes, at: int) -> Standing | None:
     first = max(posting.posted_at + terms.window, posting.held_until)
     last = min(first + terms.grace, post.until or first + terms.grace)
     deltas = client.posted_deltas(post.slot, post.revision)
-    found = Standing(lock, client.node.now(at), first, last, covered=False, final=posting.final)
+    found = Standing(post.lock, client.node.now(at), first, last, covered=False, final=posting.final)
     if posting.final or deltas is None or not found.due:
         return found
     covered = lacks_the_key_alone(client, post, deltas)
     return replace(found, covered=covered, demanded=is_demanded(client, post, posting))
 
 
-def _apply(client: LedgerClient, lock: bytes, key: bytes, at: int) -> None:
+def _apply(client: LedgerClient, plan: Plan, key: bytes, at: int) -> None:
     """Apply the locked post; somebody else may have done it a moment ago."""
-    post = _found(client, lock)
+    post = _found(client, plan)
     deltas = client.posted_deltas(post.slot, post.revision) if post else None
     if post is None or deltas is None:
         raise LedgerError("The chain does not show the post that this lock keeps.")

@@ -29,10 +29,12 @@ class Times:
 class Plan:
     """The locked posts of one trade.
 
+    slot : the same on both ledgers [start, unix s]
     lock : keccak of the gateway's key; until_a, until_b : what the posts say [unix s]
     window_a, window_b : the ledgers' times for objections [s]
     """
 
+    slot: int
     lock: bytes
     until_a: int
     until_b: int
@@ -40,9 +42,9 @@ class Plan:
     window_b: int
 
     @classmethod
-    def of(cls, lock: bytes, until_b: int, windows: tuple[int, int], times: Times) -> Plan:
+    def of(cls, slot: int, lock: bytes, until_b: int, windows: tuple[int, int], times: Times) -> Plan:
         """A's post can be applied for the margin longer than B's. windows : A's and B's"""
-        return cls(lock, until_b + times.margin, until_b, *windows)
+        return cls(slot, lock, until_b + times.margin, until_b, *windows)
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,7 @@ class Trade:
         """The gateway offers the trade to both communities, once."""
         if self._plan is None:
             until = at + LASTS
-            self._plan = gateway.ledgers.plan(gateway.lock_of(self.bargain.slot, until), until)
+            self._plan = gateway.ledgers.plan(self.bargain.slot, gateway.lock_of(self.bargain.slot, until), until)
 
     def _operators(self, step: Step, at: int) -> None:
         """Whose turn it is posts what was offered."""
