@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from coupling_cases import Pair, pair
 
-from commonwatt.errors import RecordError, SequenceError, SignatureError
+from commonwatt.errors import LedgerError, RecordError, SequenceError, SignatureError
 from commonwatt.exchange import rows
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.coupler import Coupler, Offer
@@ -45,6 +45,13 @@ def test_nothing_corrects_a_slot_while_its_trade_stands_or_is_final(two: Pair) -
         assert rows.is_coupled(side.exchange.store, wanted.slot, 1)
         assert "traded with another community" in corrected(side, wanted.slot, two.at)
         assert int(side.coupler.shares_of(wanted.slot).sum()) == wanted.wh
+
+
+def test_bills_wait_for_what_may_still_be_traded(two: Pair) -> None:
+    wanted, plan = two.begun()
+    with pytest.raises(LedgerError, match=f"Slot {wanted.slot} may still be traded"):
+        two.a.exchange.anchor(bytes(31) + b"1")
+    two.wait_for(plan, Step.NEITHER)
 
 
 def test_when_nothing_came_of_a_trade_the_slot_is_as_before(two: Pair) -> None:

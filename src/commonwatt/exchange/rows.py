@@ -216,6 +216,12 @@ def is_coupled(store: Store, slot: int, revision: int) -> bool:
     return bool(store.columns(tables.trades, ("number",), slot=slot, revision=revision, stage=OF_COUPLING))
 
 
+def read_coupled(store: Store, slots: Slots) -> list[tuple[int, int]]:
+    """Slot and revision of each trade with another community that the ledger was told and the store does not have."""
+    told = store.columns(tables.couplings, ("slot", "revision"), slots)
+    return [(slot, revision) for slot, revision in told if revision > (revision_of(store, slot) or 0)]
+
+
 def read_declared(store: Store, slot: int) -> Declared:
     """The orders of a slot as they came to its gate; of those that were refused nothing."""
     rows = store.rows(tables.orders, slot=slot)
