@@ -82,6 +82,8 @@ def test_what_a_community_does_not_post(two: Pair) -> None:
         return replace(good, reading=by.read(wanted.slot, wh_in, wh_out, number))
 
     refused = [
+        (replace(good, lock=bytes(32)), RecordError, "a lock and an end"),
+        (replace(good, until=0), RecordError, "a lock and an end"),
         (replace(good, price=two.a.limit(wanted.slot) - 1), RecordError, "the utility is better"),
         (read(most + 1), RecordError, "cannot be traded"),
         (read(0, wanted.wh), RecordError, "cannot be traded"),

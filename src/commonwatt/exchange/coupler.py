@@ -99,12 +99,12 @@ class Coupler:
         posted, shared = self.posted(offer)
         record = offer.reading.record
         with exchange.store.transaction() as connection:
-            numbers = (at, self.gateway, self.surplus, offer.price, record.sequence, offer.until)
+            numbers = (at, self.gateway, int(self.surplus), offer.price, record.sequence, offer.until)
             blobs = (record.meter, offer.reading.hash, offer.reading.signature, shared.tobytes(), offer.lock)
             row = (posted.post.slot, posted.post.revision, *numbers, *blobs)
             put(connection, tables.couplings, row)
         message = outgoing(posted, exchange.domain, outbox.quorum)
-        outbox.locked.append(message)
+        outbox.locked = [*outbox.waiting(), message]
         outbox.stake(at)
         exchange.client.post(message.post, message.trades, message.deltas, message.signatures, at=at)
         return posted
@@ -136,8 +136,8 @@ class Coupler:
 
     def _open(self) -> Iterator[Posted]:
         """The coupled revisions that the store does not have as such, as they were posted."""
-        for row in self.exchange.store.rows(tables.couplings):
-            if row.revision > (rows.revision_of(self.exchange.store, row.slot) or 0) and row.gateway == self.gateway:
+        for row in rows.read_coupled(self.exchange.store):
+            if row.gateway == self.gateway:
                 shared = np.frombuffer(row.shares, dtype=np.int64)
                 yield self.posted(_offer(row, int(shared.sum())), shared)[0]
 

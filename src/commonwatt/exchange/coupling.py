@@ -21,7 +21,7 @@ from commonwatt.exchange import steps
 from commonwatt.exchange.states import OF_COUPLING, Account, Delivered, Posted, Settled
 from commonwatt.market import Frame, Limits
 from commonwatt.market.agreements import joined
-from commonwatt.records import Mandate, Signed, Trades
+from commonwatt.records import ZERO_HASH, Mandate, Signed, Trades
 from commonwatt.units import MAX_ORDER_WH, WH_PER_KWH, IntArray, largest_remainder
 
 
@@ -157,6 +157,11 @@ def couple(side: Side, read: Delivered, shared: IntArray) -> Settled:
 
 
 def locked(coupled: Settled, mandates: Sequence[Signed[Mandate]], lock: bytes, until: int) -> Posted:
-    """What the operators sign of it. lock : keccak of the gateway's key; until : its last second [unix s]"""
+    """What the operators sign of it. lock : keccak of the gateway's key; until : its last second [unix s]
+
+    Raises RecordError without either: then one side could become final alone.
+    """
+    if lock == ZERO_HASH or not until:
+        raise RecordError("A trade with another community needs a lock and an end.")
     posted = steps.post(coupled, mandates)
     return replace(posted, post=replace(posted.post, lock=lock, until=until))

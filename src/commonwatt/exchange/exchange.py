@@ -114,9 +114,9 @@ class Exchange(Laboratory):
             when = f"{datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M:%S} UTC"
             raise LedgerError(f"A post can be objected to until {when}; bills are anchored when all posts are final.")
         slots = slots or self.rules.period
-        for slot, revision in rows.read_coupled(self.store, slots):
-            if self.outbox.stands(slot, revision, self.now):
-                raise LedgerError(f"Slot {slot} may still be traded with another community; bills are anchored then.")
+        for trade in rows.read_coupled(self.store):
+            if slots.start <= trade.slot < slots.end and self.outbox.stands(trade.slot, trade.revision, self.now):
+                raise LedgerError(f"Slot {trade.slot} may still be traded with another community; bills wait for that.")
         with self.store.transaction() as connection:  # first, so that nothing of it is corrected any more
             put(connection, tables.anchors, (slots.start, slots.end, bills))
         self.outbox.anchor(Anchor(slots.start, slots.end, bills), self.now + 2)

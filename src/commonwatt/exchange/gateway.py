@@ -8,6 +8,7 @@ stopped goes on from there. `at` is the time of the block on chains whose time i
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from commonwatt.errors import LedgerError, Reverted
@@ -54,7 +55,8 @@ class Ledgers:
         """What anybody does who watches both chains: apply A's posts of which B's chain shows the key."""
         for plan in self.open(at):
             if self.step(plan, at) is Step.APPLY:
-                self.apply_a(plan, at)
+                with suppress(Reverted):  # somebody else was first, or what stands now is looked at the next time
+                    self.apply_a(plan, at)
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,11 @@ class Gateway:
             if step is Step.REVEAL and not self._as_agreed(plan):
                 step = Step.WAIT
             due[plan.slot] = step
-            if step is Step.REVEAL:
-                _apply(self.ledgers.b, plan, key, at)
-            elif step is Step.APPLY:
-                self.ledgers.apply_a(plan, at)
+            with suppress(Reverted):  # as above: one trade keeps back no other
+                if step is Step.REVEAL:
+                    _apply(self.ledgers.b, plan, key, at)
+                elif step is Step.APPLY:
+                    self.ledgers.apply_a(plan, at)
         return due
 
     def _as_agreed(self, plan: Plan) -> bool:
@@ -124,13 +127,9 @@ def _standing(client: LedgerClient, plan: Plan, at: int) -> Standing | None:
 
 
 def _apply(client: LedgerClient, plan: Plan, key: bytes, at: int) -> None:
-    """Apply the locked post; somebody else may have done it a moment ago."""
+    """Apply the locked post. Raises Reverted where the contract does not."""
     post = _found(client, plan)
     deltas = client.posted_deltas(post.slot, post.revision) if post else None
     if post is None or deltas is None:
         raise LedgerError("The chain does not show the post that this lock keeps.")
-    try:
-        client.finalise(post, deltas, at=at, key=key)
-    except Reverted as refused:
-        if refused.name != "AlreadyFinal":
-            raise
+    client.finalise(post, deltas, at=at, key=key)

@@ -85,12 +85,12 @@ class Outbox:
     def free(self) -> IntArray:
         """What each member's orders may cost, shape (members,) [lane unit]: free balance less pending debits."""
         free = self.client.free_balances()
-        for waiting in [*self.pending, *self._locked()]:
+        for waiting in [*self.pending, *self.waiting()]:
             credit = waiting.credit  # of those who were members then
             free[: len(credit)] += np.minimum(credit, 0)
         return np.maximum(free, 0)
 
-    def _locked(self) -> Iterator[Outgoing]:
+    def waiting(self) -> Iterator[Outgoing]:
         """Locked posts that wait for their key; what is final is in the balances."""
         now = self.client.node.head.timestamp
         for message in self.locked:

@@ -216,10 +216,11 @@ def is_coupled(store: Store, slot: int, revision: int) -> bool:
     return bool(store.columns(tables.trades, ("number",), slot=slot, revision=revision, stage=OF_COUPLING))
 
 
-def read_coupled(store: Store, slots: Slots) -> list[tuple[int, int]]:
-    """Slot and revision of each trade with another community that the ledger was told and the store does not have."""
-    told = store.columns(tables.couplings, ("slot", "revision"), slots)
-    return [(slot, revision) for slot, revision in told if revision > (revision_of(store, slot) or 0)]
+def read_coupled(store: Store) -> list[Any]:
+    """The trades with another community that the ledger may have been told and the store does not have as revisions."""
+    told, settled = tables.couplings, tables.settled
+    later = (told.c.slot == settled.c.slot) & (told.c.revision > settled.c.revision)
+    return store.ask(select(told).join(settled, later).order_by(told.c.slot))
 
 
 def read_declared(store: Store, slot: int) -> Declared:

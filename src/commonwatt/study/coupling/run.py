@@ -189,7 +189,9 @@ class Trade:
 
     def _told(self, before_a: IntArray, before_b: IntArray) -> Run:
         a, b = self.a, self.b
-        final_a, final_b = (bool(side.coupler.keep(side.chain.head.timestamp)) for side in (a, b))
+        final_a, final_b = a.is_final(self.bargain.slot), b.is_final(self.bargain.slot)
+        for side in (a, b):
+            side.coupler.keep(side.chain.head.timestamp)
         moved_a, moved_b = a.balances() - before_a, b.balances() - before_b
         wanted = self.bargain
         return Run(

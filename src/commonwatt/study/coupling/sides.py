@@ -10,6 +10,7 @@ from typing import Final
 
 from commonwatt.community.calendar import Slots
 from commonwatt.errors import LedgerError, RecordError
+from commonwatt.exchange import rows
 from commonwatt.exchange.answers import answers
 from commonwatt.exchange.checking import load
 from commonwatt.exchange.coupler import Coupler, Offer
@@ -85,6 +86,12 @@ class Side:
     def balances(self) -> IntArray:
         """What each member has, shape (members,) [lane unit]."""
         return self.exchange.client.balances()
+
+    def is_final(self, slot: int) -> bool:
+        """Whether the chain has applied a trade of the slot, whoever posted what."""
+        revision = 1 + (rows.revision_of(self.exchange.store, slot) or 0)
+        posting = self.exchange.client.posted(slot, revision)
+        return posting is not None and posting.final
 
     # What happens here
 
