@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from coupling_cases import Pair, pair
 
@@ -14,6 +15,7 @@ from commonwatt.exchange import rows
 from commonwatt.exchange.bills import proven
 from commonwatt.exchange.coupler import Coupler, Offer
 from commonwatt.exchange.events import Correction
+from commonwatt.exchange.states import Readings
 from commonwatt.exchange.swap import Step
 from commonwatt.member.verify import verify_bill
 from commonwatt.meter import SimulatedMeter
@@ -45,6 +47,31 @@ def test_nothing_corrects_a_slot_while_its_trade_stands_or_is_final(two: Pair) -
         assert rows.is_coupled(side.exchange.store, wanted.slot, 1)
         assert "traded with another community" in corrected(side, wanted.slot, two.at)
         assert int(side.coupler.shares_of(wanted.slot).sum()) == wanted.wh
+
+
+def test_a_correction_comes_first_and_the_trade_is_the_revision_after_it(two: Pair) -> None:
+    slot, side = two.bargain().slot, two.a
+    exchange, meter = side.exchange, side.keys.meters[0]
+    assert meter is not None
+    before = rows.read_delivered(exchange.store, slot, exchange.meters_of(slot), 0).net
+    net = np.where(np.arange(len(before)) == 0, before - 40, 0)
+    reading = SimulatedMeter(meter, exchange.domain).read(slot, 0, int(-net[0]), 10_000)
+    others = (None,) * (len(before) - 1)
+    late = Readings(net, (reading, *others), frozenset(range(1, len(before))))
+    assert exchange.correct(Correction(two.at, slot), late)
+    assert "when it is final" in side.coupler.obstacle(slot, two.at)
+    two.pass_time(exchange.client.terms.window + 2)
+
+    wanted, plan = two.begun()
+    assert wanted.slot == slot
+    for due in (Step.REVEAL, Step.APPLY):
+        two.wait_for(plan, due)
+        two.gateway.go_on(two.at)
+    assert [each.coupler.keep(two.at) for each in (two.a, two.b)] == [[slot], [slot]]
+    assert [rows.revision_of(each.exchange.store, slot) for each in (two.a, two.b)] == [2, 1]
+    assert exchange.recalled(slot, 2).post == exchange.client.announced(slot, 2)
+    with pytest.raises(RecordError, match="traded with another community"):
+        exchange.correct(Correction(two.at, slot), late)
 
 
 def test_bills_wait_for_what_may_still_be_traded(two: Pair) -> None:

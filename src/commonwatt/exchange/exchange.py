@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -272,6 +273,8 @@ class Exchange(Laboratory):
             raise StoreError(
                 f"The store's accounts of slot {slot}, revision {revision}, are not those that were posted."
             )
+        for lock, until in self.store.columns(tables.couplings, ("lock", "until"), slot=slot, revision=revision):
+            return replace(found, post=replace(found.post, lock=lock, until=until))
         return found
 
     def tell(self, event: Event | Correction, message: Outgoing | None) -> None:
