@@ -17,6 +17,7 @@ from services import Postgres
 from commonwatt.community.calendar import Slots
 from commonwatt.errors import StoreError
 from commonwatt.exchange import tables
+from commonwatt.exchange.rows import read_coupled
 from commonwatt.exchange.store import VERSION, Store, add, drop, note, put, set_values
 
 Target = Path | str
@@ -303,3 +304,16 @@ def test_a_store_that_is_not_there_is_not_made_by_a_reader(target: Target) -> No
     assert said.startswith("There is no store at ") or said.endswith("is not an exchange's store.")
     Store(target).close()
     Store(target, read_only=True).close()
+
+
+def test_a_trade_with_another_community_is_read_until_it_is_a_revision(store: Store) -> None:
+    def trade(slot: int, revision: int) -> tuple[object, ...]:
+        return (slot, revision, 5, 4, True, 200_000, 9, 6000, b"m", b"h", b"s", b"w", b"l")
+
+    with store.transaction() as connection:
+        add(connection, tables.settled, [(900, 0), (1800, 1), (2700, 0)])
+        for row in (trade(1800, 1), trade(900, 1), trade(3600, 1)):
+            put(connection, tables.couplings, row)
+    (found,) = read_coupled(store)
+    assert tuple(found) == trade(900, 1)
+    assert (found.surplus, found.lock) == (1, b"l")

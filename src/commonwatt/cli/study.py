@@ -104,3 +104,33 @@ def cheat(*, json_path: JsonPath = None) -> None:
         write_json({**asdict(found), **figures}, json_path)
     if json_path != "-":
         print(summary(found))
+
+
+@app.command
+@seldom_collected()
+def coupling(*, runs: Whole = 24, seed: Whole = 7, json_path: JsonPath = None) -> None:
+    """Two communities on two chains: one buys what the other has to spare, while posts are false and processes killed.
+
+    Example: commonwatt study coupling --runs 24
+
+    Parameters
+    ----------
+    runs
+        Trades, each of another slot, from 1 to 200.
+    seed
+        Of the order in which things go wrong.
+    """
+    from commonwatt.study.coupling.study import run
+    from commonwatt.study.coupling.told import as_json, render
+
+    with progress(quiet=json_path == "-", task="trades") as report:
+        study = run(runs, seed, report)
+    if json_path:
+        write_json(as_json(study), json_path)
+    if json_path != "-":
+        from rich.console import Console
+
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+        console.print(render(study))
+    if study.halves:
+        sys.exit(1)

@@ -89,8 +89,8 @@ class Enrolled:
     def file(self, signed: Signed[Mandate], since: int) -> None:
         """Keep a mandate that holds from the slot `since` [unix s] on, in the place of the member's earlier one.
 
-        Raises SignatureError or RecordError when it is not its member's own, cannot hold from then on, or is the last of
-        too many for one gate; SequenceError when it is not newer.
+        Raises SignatureError or RecordError when it is not its member's own, cannot hold from then on, or is one too
+        many for one gate; SequenceError when it is not newer.
         """
         filed([signed], self.community, self.client.domain)
         present = self.at(since)

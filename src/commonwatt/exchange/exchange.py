@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -118,6 +119,9 @@ class Exchange(Laboratory):
         if until := self.outbox.open_until(slots):
             when = f"{datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M:%S} UTC"
             raise LedgerError(f"A post can be objected to until {when}; bills are anchored when all posts are final.")
+        for trade in rows.read_coupled(self.store):
+            if slots.start <= trade.slot < slots.end and self.outbox.stands(trade.slot, trade.revision, self.now):
+                raise LedgerError(f"Slot {trade.slot} may still be traded with another community; bills wait for that.")
         with self.store.transaction() as connection:  # first, so that nothing of it is corrected any more
             put(connection, tables.anchors, (slots.start, slots.end, bills))
         self.outbox.anchor(Anchor(slots.start, slots.end, bills), self.now + 2)
@@ -145,6 +149,8 @@ class Exchange(Laboratory):
         if rows.is_missed(self.store, slot):
             return ""
         revision = rows.revision_of(self.store, slot) or 0
+        if rows.is_coupled(self.store, slot, revision) or self.outbox.stands(slot, revision + 1, correction.at):
+            return f"Slot {slot} is traded with another community, which is its last revision."
         final = self.outbox.final_at(slot, revision)
         return "" if final is not None and final <= correction.at else f"Slot {slot} can be corrected when it is final."
 
@@ -294,6 +300,8 @@ class Exchange(Laboratory):
             raise StoreError(
                 f"The store's accounts of slot {slot}, revision {revision}, are not those that were posted."
             )
+        for lock, until in self.store.columns(tables.couplings, ("lock", "until"), slot=slot, revision=revision):
+            return replace(found, post=replace(found.post, lock=lock, until=until))
         return found
 
     def tell(self, event: Event | Correction, message: Outgoing | None) -> None:

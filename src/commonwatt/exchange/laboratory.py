@@ -115,7 +115,7 @@ class Laboratory:
             declared = self.admitted(closure, wishes)
         with self.watch("clear"):
             cleared = steps.clear(
-                rules.charter_at(closure.slots.start).ahead, self._frame(closure.ahead), declared, wishes.agreed
+                rules.charter_at(closure.slots.start).ahead, self.frame_of(closure.ahead), declared, wishes.agreed
             )
         with self.watch("check the grid"):
             cleared = steps.check(cleared, rules.wires, wishes.planned)
@@ -186,14 +186,15 @@ class Laboratory:
     def _settled(self, delivered: Delivered, slot: int) -> Settled:
         with self.watch("settle"):
             rules, after, limits = self.rules, self._after(slot), self.limits_of(slot)
-            frame = self._frame(Slots(slot, 1, rules.period.seconds))
+            frame = self.frame_of(Slots(slot, 1, rules.period.seconds))
             free = self.free()[: frame.members]
             if rules.registers:
                 delivered = replace(delivered, kept=self._kept(slot))
                 return share(delivered, after, frame, limits, free, rules.registers)
             return steps.settle(delivered, after, frame, limits, free, rules.plants)
 
-    def _frame(self, slots: Slots) -> Frame:
+    def frame_of(self, slots: Slots) -> Frame:
+        """The market's surroundings in these slots."""
         return replace(self.rules.frame_of(slots), members=self.members_of(slots.start))
 
     def _kept(self, slot: int) -> IntArray:

@@ -71,11 +71,13 @@ class Outbox:
 
     quorum : keys of as many operators as must sign
     pending : posts that are not final yet, oldest first, but for those that a demand holds
+    locked : posts that become final with a key alone, which whoever has it brings
     """
 
     def __init__(self, client: LedgerClient, quorum: Sequence[Key], pending: Sequence[Outgoing] = ()) -> None:
         self.client, self.quorum = client, tuple(quorum)
         self.pending = list(pending)
+        self.locked: list[Outgoing] = []
         self._held: list[tuple[Outgoing, int]] | None = None
         """Posts that are sent together later, each with its time; None while each is sent at once."""
         self._first_due = 0
@@ -84,10 +86,22 @@ class Outbox:
     def free(self) -> IntArray:
         """What each member's orders may cost, shape (members,) [lane unit]: free balance less pending debits."""
         free = self.client.free_balances()
-        for waiting in self.pending:
+        for waiting in [*self.pending, *self.waiting()]:
             credit = waiting.credit  # of those who were members then
             free[: len(credit)] += np.minimum(credit, 0)
         return np.maximum(free, 0)
+
+    def waiting(self) -> Iterator[Outgoing]:
+        """Locked posts that wait for their key; what is final is in the balances."""
+        now = self.client.node.head.timestamp
+        for message in self.locked:
+            posting = self.client.posted(message.post.slot, message.post.revision)
+            waits = posting and not posting.final and posting.digest == self._digest(message)
+            if waits and now <= message.post.until:
+                yield message
+
+    def _digest(self, message: Outgoing) -> bytes:
+        return self.client.domain.digest(hash_struct(message.post))
 
     def commit(self, first_slot: int, orders: Sequence[bytes], trades: Sequence[bytes], at: int) -> None:
         """Bind the exchange to the day's orders and trades. Raises LedgerError when others are committed."""
@@ -141,7 +155,7 @@ class Outbox:
             posting = self.client.posted(message.post.slot, message.post.revision)
             if posting is None or self._expired(posting, at):
                 missing.append(message)
-            elif posting.digest != self.client.domain.digest(hash_struct(message.post)):
+            elif posting.digest != self._digest(message):
                 raise LedgerError(f"The chain holds another post of slot {message.post.slot} than the exchange's file.")
             elif posting.final:
                 continue
@@ -221,6 +235,11 @@ class Outbox:
         """From when a post could be applied, if it was [unix s]; None when it is not final."""
         posting = self.client.posted(slot, revision)
         return self._due(posting) if posting and posting.final else None
+
+    def stands(self, slot: int, revision: int, at: int) -> bool:
+        """Whether a post of the revision is final or may still become so at `at` [unix s]."""
+        posting = self.client.posted(slot, revision)
+        return posting is not None and not self._expired(posting, at)
 
     def open_until(self, slots: Slots) -> int:
         """When the last window of these slots' posts that wait has passed [unix s]; 0 when none can become final any

@@ -16,7 +16,17 @@ from commonwatt.community.calendar import Slots
 from commonwatt.errors import StoreError
 from commonwatt.exchange import tables
 from commonwatt.exchange.outbox import Outgoing
-from commonwatt.exchange.states import Accepted, Account, Cleared, Committed, Declared, Delivered, Missed, Settled
+from commonwatt.exchange.states import (
+    OF_COUPLING,
+    Accepted,
+    Account,
+    Cleared,
+    Committed,
+    Declared,
+    Delivered,
+    Missed,
+    Settled,
+)
 from commonwatt.exchange.store import Store, arrays
 from commonwatt.exchange.tables import WAITING
 from commonwatt.market import Orders
@@ -233,6 +243,18 @@ def revision_of(store: Store, slot: int) -> int | None:
     return int(rows[0].revision) if rows else None
 
 
+def is_coupled(store: Store, slot: int, revision: int) -> bool:
+    """Whether a revision of a slot trades with another community."""
+    return bool(store.columns(tables.trades, ("number",), slot=slot, revision=revision, stage=OF_COUPLING))
+
+
+def read_coupled(store: Store) -> list[Any]:
+    """The trades with another community that the ledger may have been told and the store does not have as revisions."""
+    told, settled = tables.couplings, tables.settled
+    later = (told.c.slot == settled.c.slot) & (told.c.revision > settled.c.revision)
+    return store.ask(select(told).join(settled, later).order_by(told.c.slot))
+
+
 def read_declared(store: Store, slot: int) -> Declared:
     """The orders of a slot as they came to its gate; of those that were refused nothing."""
     rows = store.rows(tables.orders, slot=slot)
@@ -337,9 +359,11 @@ def read_commitments(store: Store, slots: Slots) -> list[tuple[bytes, bytes]]:
 def read_posts(store: Store) -> Iterator[tuple[int, Outgoing]]:
     """All posts with the time of each [unix s], from the one that the ledger was told last back to the first."""
     number = store.most(tables.posts, "number")
+    locks = {(row.slot, row.revision): (row.lock, row.until) for row in store.rows(tables.couplings)}
     while number is not None and number >= 0:
         for row in store.rows(tables.posts, number=number):
-            post = Post(row.slot, row.revision, row.orders, row.statements, keccak(row.deltas))
+            locked = locks.get((row.slot, row.revision), ())
+            post = Post(row.slot, row.revision, row.orders, row.statements, keccak(row.deltas), *locked)
             signatures = tuple(row.signatures[first : first + 65] for first in range(0, len(row.signatures), 65))
             yield row.posted_at, Outgoing(post, row.trades, row.deltas, signatures)
         number -= 1

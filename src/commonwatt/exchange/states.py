@@ -21,6 +21,8 @@ from commonwatt.units import IntArray
 
 OF_PLANTS: Final = -1
 """In the place of a stage's number: what owners took of their plants."""
+OF_COUPLING: Final = -2
+"""The same: what was traded with another community."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ class Account:
     """The money of one slot, netted per member.
 
     trades : all trades, day-ahead first, then those of owners with their plants
-    stage : which stage of the market day made each, or OF_PLANTS, shape (trades,)
+    stage : which stage of the market day made each, OF_PLANTS or OF_COUPLING, shape (trades,)
     settled : Wh of each that the ledger settles, shape (trades,)
     local : settled local energy, shape (members,) [Wh], positive = bought
     grid : what is left to the utility, shape (members,) [Wh], positive = import

@@ -274,10 +274,10 @@ def settle(
         # First cut what an owner cannot pay for, so that it takes of its share instead. The cut below spares it then.
         paid = netting.affordable(trades, free - delivered.moved)
         cut, trades = trades.buyer[paid < trades.wh], replace(trades, wh=paid)
-        own = taken(plants, delivered.net, _deviations(delivered.net, trades, bounds, frame).net)
+        own = taken(plants, delivered.net, deviations(delivered.net, trades, bounds, frame).net)
         trades, bounds = joined(trades, own), _in_pools(bounds, plants, int(frame.floor[0]), cut)
     for stage in stages:
-        (pool,) = stage.clear(frame, (_deviations(delivered.net, trades, bounds, frame),))
+        (pool,) = stage.clear(frame, (deviations(delivered.net, trades, bounds, frame),))
         pools.append(pool)
         trades = joined(trades, pool.trades)
     made_by = _made_by(stages, [pool.trades for pool in pools])
@@ -309,7 +309,7 @@ def _in_pools(bounds: Limits, plants: Sequence[Plant], price: int, cut: IntArray
     return replace(bounds, min_sell=min_sell, buy_wh=buy_wh)
 
 
-def _deviations(net: IntArray, settled: Trades, bounds: Limits, frame: Frame) -> Positions:
+def deviations(net: IntArray, settled: Trades, bounds: Limits, frame: Frame) -> Positions:
     """Metered minus settled energy, as far as the mandates' energy limits leave room."""
     position = settled.position(frame.members)
     room_to_buy = np.maximum(bounds.buy_wh - np.maximum(position, 0), 0)

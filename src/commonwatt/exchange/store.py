@@ -23,7 +23,7 @@ from commonwatt.exchange.database import Memory, opened
 from commonwatt.exchange.statements import copying, insertion, selection, selection_of_last
 from commonwatt.units import IntArray
 
-VERSION: Final = "8"
+VERSION: Final = "9"
 
 
 class Store:

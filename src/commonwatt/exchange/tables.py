@@ -106,6 +106,14 @@ posts = _table(
     ["posted_at", "number"],
     ["orders", "trades", "statements", "deltas", "signatures", "leaves"],
 )
+# Revisions that trade with another community, from before the ledger is told them: the gateway, whether it buys here,
+# at which price, what its meter counted and each member's share of that [Wh], and what makes the post final.
+couplings = _table(
+    "couplings",
+    ["slot", "revision"],
+    ["at", "gateway", "surplus", "price", "sequence", "until"],
+    ["meter", "hash", "signature", "shares", "lock"],
+)
 anchors = _table("anchors", ["start", "until"], [], ["bills"])
 caps = _table("caps", ["slot"], [], ["feed_in"])
 Index("posts_by_number", posts.c.number, unique=True)

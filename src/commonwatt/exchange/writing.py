@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, func, select, update
 from commonwatt.community.calendar import Slots
 from commonwatt.exchange import tables
 from commonwatt.exchange.outbox import Outgoing
-from commonwatt.exchange.states import Accepted, Committed, Declared, Missed, Posted, Settled, Witnessed
+from commonwatt.exchange.states import OF_COUPLING, Accepted, Committed, Declared, Missed, Posted, Settled, Witnessed
 from commonwatt.exchange.store import add, drop, following, note, put
 from commonwatt.market.proving import CLEARED
 from commonwatt.market.stage import ActiveStage
@@ -152,6 +152,8 @@ def write_correction(
     slot = _slot(settled)
     for stage in after:
         drop(connection, tables.clearings, slot=slot, stage=stage.number)
+    if OF_COUPLING not in settled.account.stage:  # then nothing became of a trade with another community
+        drop(connection, tables.couplings, slot=slot, revision=settled.delivered.revision)
     _write_settled(connection, at, settled, message, after, first=0)
     told = {"revision": settled.delivered.revision, "missing": len(settled.delivered.missing), **_told(settled)}
     note(connection, at, [("slot corrected", told), *_uncleared(settled.after)])

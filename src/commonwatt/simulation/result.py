@@ -28,6 +28,8 @@ from commonwatt.units import IntArray, payments
 
 OWN_PLANTS: Final = "own plants"
 """In the place of a stage's name: what owners took of their plants."""
+OTHER_COMMUNITY: Final = "other community"
+"""The same: what was traded with another community."""
 
 FLOWS = ("load", "generation", "charge", "discharge", "curtailed", "net", "ahead", "after", "grid")
 MET: Final = {"bought_wh": "bought", "sold_wh": "sold", "import_wh": "imported", "export_wh": "exported"}
@@ -162,17 +164,20 @@ class Result:
     @cached_property
     def trades(self) -> pl.DataFrame:
         """One row per trade: slot, phase ("ahead" of delivery or "after"), name of the stage, number, seller, buyer,
-        wh agreed, settled_wh, price, payment. What owners took of their plants has the stage "own plants".
+        wh agreed, settled_wh, price, payment. What owners took of their plants has the stage "own plants", what was
+        traded with another community "other community".
         """
         names = ("slot", "stage", "number", "seller", "buyer", "wh", "settled", "price")
         rows = self.exchange.store.last(tables.trades, names, self.rules.period)
         columns = np.array(rows, dtype=np.int64).reshape(-1, len(names)).T
         slot, stage, number, seller, buyer, wh, settled, price = columns
         ids = np.array([member.id for member in self.community.members], dtype=object)
-        # OF_PLANTS, -1, is the last place.
-        stages = np.array([*(stage.name for stage in self.rules.market), OWN_PLANTS], dtype=object)
+        # OF_PLANTS, -1, is the last place, and OF_COUPLING, -2, the one before.
+        own = [stage.name for stage in self.rules.market]
+        stages = np.array([*own, OTHER_COMMUNITY, OWN_PLANTS], dtype=object)
         per_currency = self.community.per_currency
-        phases = np.array([*("ahead" if stage.gate else "after" for stage in self.rules.market), "after"], dtype=object)
+        gated = ["ahead" if stage.gate else "after" for stage in self.rules.market]
+        phases = np.array([*gated, "after", "after"], dtype=object)
         frame = pl.DataFrame(
             {
                 "slot": slot,

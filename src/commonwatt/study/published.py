@@ -32,4 +32,9 @@ STUDIES: Final = (
         "Informatics 2021",
     ),
     Study("cheat", "a day with a dishonest operator, and every attack that was thought of"),
+    Study(
+        "coupling",
+        "two communities on two chains trade what one has to spare: both posts become final or neither",
+        "A. Salian, S. Shah, J. Shah, K. Samdani, Review of Blockchain Enabled Decentralized Energy Trading Mechanisms",
+    ),
 )

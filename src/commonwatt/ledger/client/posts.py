@@ -9,7 +9,7 @@ from typing import Final
 from commonwatt.ledger.client.abi import Event, decode_event
 from commonwatt.ledger.node import Node
 from commonwatt.proof import keccak
-from commonwatt.records import Post
+from commonwatt.records import ZERO_HASH, Post
 from commonwatt.records.schema import schema
 
 _POSTED: Final = keccak(b"Posted(uint64,uint32,bytes32,bytes32,bytes32)")
@@ -36,6 +36,11 @@ class Posts:
         """The latest post of a revision; None when there was none."""
         post, _ = self._latest(slot, revision)
         return post
+
+    def locked(self) -> list[Post]:
+        """The latest post of each revision, where it has a lock."""
+        self._latest(0, 0)
+        return [post for post, _ in self._told.values() if post.lock != ZERO_HASH]
 
     def deltas(self, slot: int, revision: int) -> bytes | None:
         """The packed deltas of the latest post of a revision, expired or not.
