@@ -48,7 +48,15 @@ def folder(tmp_path: Path) -> Path:
     (out / "broker").mkdir()
     (out / "broker" / "mosquitto.db").write_text("sessions")
     (out / "tls").mkdir()
-    for name in ("operator.key", "tls/server.key", "tls/server.pem", "broker.secret", "community.toml", "broker.log"):
+    for name in (
+        "operator.key",
+        "tls/server.key",
+        "tls/server.pem",
+        "broker.secret",
+        "community.toml",
+        "broker.log",
+        "ports.json",
+    ):
         (out / name).write_text(f"{name} of this exchange")
         (out / name).chmod(0o600)
     (out / "link.pem").symlink_to("/etc/passwd")

@@ -35,7 +35,7 @@ def backup(folder: Path, *, to: Path, with_keys: bool = False, json_path: JsonPa
     made = save(folder, to, int(time.time()), with_keys=with_keys)
     _tell(f"{folder} is saved in {to}", made, json_path)
     if made.missing and json_path != "-":
-        say(f"Keys are not in it: {', '.join(made.missing)}. Keep them elsewhere; nothing goes on without them.")
+        say(f"Keys are not in it: {', '.join(made.missing)}. Keep them elsewhere.")
 
 
 def restore(file: Path, *, folder: Annotated[Path, Parameter(name="--dir")], json_path: JsonPath = None) -> None:
