@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -30,9 +31,10 @@ NOW = datetime(2026, 6, 15, tzinfo=UTC)
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Of an exchange that has begun and is stopped, all of it well."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of an exchange that has begun and is stopped, all of it well, on a disk with room."""
     program("mosquitto")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: _usage(10**12))
     with short_days():
         begin(tmp_path).close()
     out = tmp_path / "out"
@@ -42,6 +44,10 @@ def folder(tmp_path: Path) -> Path:
     told += 'certificate = "tls/server.pem"\nkey = "tls/server.key"\n'
     (out / "community.toml").write_text(COMMUNITY + told)
     return out
+
+
+def _usage(free: int) -> Any:
+    return shutil._ntuple_diskusage(2 * 10**12, 0, free)
 
 
 def found(place: Path, now: datetime = NOW, *, synchronised: bool | None = True) -> list[Check]:
@@ -172,8 +178,7 @@ def test_clock_and_disk_are_a_care_before_they_are_a_fault(folder: Path, monkeyp
     states = {known: found(folder, synchronised=known)[2].state for known in (True, False, None)}
     assert states == {True: State.GOOD, False: State.CARE, None: State.CARE}
     for free, state in ((10**12, State.GOOD), (10**9, State.CARE), (10**8, State.BAD)):
-        usage = shutil._ntuple_diskusage(2 * 10**12, 0, free)
-        monkeypatch.setattr(shutil, "disk_usage", lambda _, usage=usage: usage)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: _usage(free))
         assert found(folder)[1].state == state
 
 

@@ -13,7 +13,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -73,13 +74,22 @@ def test_what_is_made_is_whole_and_secret_where_it_must_be(folder: Path) -> None
 def test_the_second_time_nothing_is_changed_and_what_is_missing_is_made(folder: Path) -> None:
     begin(folder, WANTED, NOW)
     before = contents(folder)
-    again = begin(folder, WANTED, NOW)
+    again = begin(folder, replace(WANTED, name="Other", host="other.local"), NOW)
     assert (again.made, len(again.left), contents(folder)) == ((), 9, before)
     (folder / "community.toml").unlink()
     (folder / "commonwatt.service").write_text("mine")
     third = begin(folder, WANTED, NOW)
     assert [path.name for path in third.made] == ["community.toml"]
     assert contents(folder) == {**before, "commonwatt.service": b"mine"}
+
+
+def test_once_more_a_certificate_that_ends_soon_is_renewed_and_nothing_else(folder: Path) -> None:
+    first = begin(folder, WANTED, NOW)
+    before = contents(folder)
+    again = begin(folder, WANTED, NOW + timedelta(days=300))
+    changed = {name for name, content in contents(folder).items() if content != before[name]}
+    assert changed == {"tls/server.pem", "tls/server.key"}
+    assert (again.qr, again.certificates.renewed) == (first.qr, True)
 
 
 def test_systemd_takes_the_unit_and_finds_it_hardened(folder: Path) -> None:

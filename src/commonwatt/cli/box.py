@@ -69,7 +69,7 @@ def init(
 ) -> None:
     """Make the folder of a box: a community's file to edit, keys, certificates, and files for Mosquitto and systemd.
 
-    It asks nothing, and changes no file that is there.
+    It asks nothing, and changes no file that is there; but a certificate that ends soon is renewed.
 
     Example: commonwatt init village --name "Sun Street" --host box.local
 

@@ -36,7 +36,7 @@ _MANIFEST: Final = "backup.json"
 _KEYS: Final = (".key", ".secret", ".token")
 """Whoever has files with such names can sign, or let meters in."""
 _LEFT: Final = (".lock", ".log", ".pid", ".written", "-wal", "-shm", "-journal", "ports.json")
-"""What belongs to the processes that work there; with its ports another folder's exchange would ask this one's chain."""
+"""What belongs to the processes that work there: by the same ports a restored exchange would ask the other's chain."""
 _BROKER: Final = "broker"
 """The broker's folder is made again from its secret and the members."""
 _TRIES: Final = 50

@@ -168,9 +168,10 @@ def _certificate(community: Loaded, folder: Path, now: datetime) -> Check:
         reason = getattr(error, "strerror", None) or error
         return Check(name, State.BAD, f"{file} cannot be used with {key}: {reason}.", "Put both in their places.")
     said = f"{file} is valid until {until:%Y-%m-%d}."
+    renew = f"Renew it, one of the box's own authority by: commonwatt init {folder}"
     if until <= now:
-        return Check(name, State.BAD, f"{file} ended on {until:%Y-%m-%d}.", "Renew it.")
-    return Check(name, State.CARE, said, "Renew it.") if until < now + _SOON else Check(name, State.GOOD, said)
+        return Check(name, State.BAD, f"{file} ended on {until:%Y-%m-%d}.", renew)
+    return Check(name, State.CARE, said, renew) if until < now + _SOON else Check(name, State.GOOD, said)
 
 
 def _store(community: Loaded, folder: Path) -> Check:

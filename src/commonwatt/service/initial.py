@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from commonwatt.community.living import endpoint
 from commonwatt.errors import ConfigError, Finding, OutputError
 from commonwatt.exchange.loading import load
 from commonwatt.ledger.keyfile import create, new_key, read_key, write_key
@@ -150,7 +151,7 @@ class Begun:
 
 
 def begin(folder: Path, wanted: Wanted, now: datetime) -> Begun:
-    """Make what is missing in a folder of one's own. now : with its zone
+    """Make what is missing in a folder of one's own, and renew a certificate that ends soon. now : with its zone
 
     Raises ConfigError for names that cannot be, OutputError where something cannot be written. What was made by then
     stays, and is left as it is the next time.
@@ -166,16 +167,17 @@ def begin(folder: Path, wanted: Wanted, now: datetime) -> Begun:
     _make(folder / KEY_FILE, lambda path: write_key(path, operator))
     community = _community(folder, wanted, operator.address)
     _make(folder / COMMUNITY_FILE, lambda path: _write(path, community, 0o600))
-    load(folder / COMMUNITY_FILE)
-    tls = folder / _TLS
-    certificates = ensure(tls, wanted.name, [wanted.host], now)
+    # The file has the last word, so that another certificate comes of other names there alone.
+    found = load(folder / COMMUNITY_FILE)
+    hosts = found.live.names or (wanted.host,)
+    certificates = ensure(folder / _TLS, found.name, hosts, now)
     unit = _SYSTEMD.format(
         name=wanted.name, program=wanted.program, folder=folder, file=COMMUNITY_FILE, user=wanted.user
     )
     _make(folder / UNIT, lambda path: _write(path, unit, 0o644))
     without = _broker(folder, certificates)
     made = tuple(path for path in _files(folder) if path.exists() and path not in before)
-    qr = qr_content(certificates, f"https://{wanted.host}:{_PORT}/")
+    qr = qr_content(certificates, f"https://{hosts[0]}:{endpoint(found.live.address)[1]}/")
     return Begun(made, tuple(sorted(before)), operator.address, certificates, qr, without)
 
 
