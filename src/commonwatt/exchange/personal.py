@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, or_, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Select, Table, delete, func, or_, select, tuple_
 
 from commonwatt.accounts.document import hex_text, signed_json
 from commonwatt.accounts.orders import order_json
@@ -102,10 +102,15 @@ def _behind(table: Table, key: tuple[str, str], member: int, after: Place, limit
     slot, number = (table.c[name] for name in key)
     return (
         select(table)
-        .where(table.c.member == member, tuple_(slot, number) > tuple_(*after))
+        .where(table.c.member == member, _greater([slot, number], after))
         .order_by(slot, number)
         .limit(limit)
     )
+
+
+def _greater(key: Sequence[Column[Any]], values: Sequence[int]) -> ColumnElement[bool]:
+    """Whether a row comes later in the order of these columns; as large integers, which a server tells apart."""
+    return tuple_(*key) > tuple_(*values, types=[column.type for column in key])
 
 
 def _page(found: list[Any], limit: int, entries: list[dict[str, Any]], number: str) -> Page:
@@ -137,7 +142,7 @@ def _whole(store: Store, table: Table, mine: ColumnElement[bool]) -> Iterator[tu
     key = list(table.primary_key.columns)
     query, after = select(table).where(mine).order_by(*key).limit(_AT_ONCE), None
     while True:
-        rest = query if after is None else query.where(tuple_(*key) > tuple_(*after))
+        rest = query if after is None else query.where(_greater(key, after))
         found = store.ask(rest)
         yield table.name, [_plain(row) for row in found]
         if len(found) < _AT_ONCE:
