@@ -91,6 +91,7 @@ def test_a_name_goes_at_once_and_is_asked_again_after_a_restart(doors: Doors) ->
         assert "Family Roof" in (await ask("/v1/me/data", 1)).text
         assert (await ask.json("/v1/me/data", 1, method="DELETE"))["name"] is True
         assert (await ask.json("/v1/me/data", 1, method="DELETE"))["name"] is False
+        assert doors.live.roster.members[1].bus == "Bus 7"
         assert "Family Roof" not in (await ask("/v1/me/data", 1)).text + (await ask("/v1/me", 1)).text
 
     async def again(ask: Asker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -163,6 +164,17 @@ def test_excerpts_and_sheets_are_those_of_the_exchange(passed: Doors) -> None:
             await ask(f"/v1/me/sheets/{day_}", 0, status=404)
         for no_day in ("yesterday", "0", "20260615"):
             await ask(f"/v1/me/sheets/{no_day}", 0, status=422)
+
+    passed.ask(test)
+
+
+def test_a_member_has_one_sheet_made_at_a_time_and_holds_up_nobody(passed: Doors) -> None:
+    async def test(ask: Asker) -> None:
+        headers = await ask.headers(0)
+        asked = [ask.client.get(f"/v1/me/sheets/{DAY}", headers=headers) for _ in range(4)]
+        answers = await asyncio.gather(*asked, ask(f"/v1/me/sheets/{DAY}", 1))
+        assert sorted(each.status_code for each in answers) == [200, 200, 429, 429, 429]
+        await ask(f"/v1/me/sheets/{DAY}", 0)
 
     passed.ask(test)
 

@@ -112,9 +112,19 @@ def test_members_are_named_by_operators_each_otherwise(doors: Doors) -> None:
         roster = (await ask.json("/v1/operators/roster", "operator"))["members"]
         assert [each["number"] for each in roster] == list(range(5))
         assert (roster[1]["name"], roster[1]["bus"]) == ("The roof", "Bus 7")
+        assert doors.live.roster.members[1].load == doors.exchange.rules.community.members[1].load
         assert (await ask.json("/v1/me", 1))["name"] == "The roof"
         await ask(place, "operator", status=204, method="PUT", json={"name": "The roof"})
-        for body in ({"name": "sun"}, {"name": ""}, {"name": "a\nb"}, {"name": "x", "more": 1}, {}):
+        newcomer = "/v1/operators/members/0x" + "11" * 20
+        await ask(newcomer, "operator", status=204, method="PUT", json={"name": "Newcomer"})
+        for body in (
+            {"name": "sun"},
+            {"name": "Newcomer"},
+            {"name": ""},
+            {"name": "a\nb"},
+            {"name": "x", "more": 1},
+            {},
+        ):
             await ask(place, "operator", status=422, method="PUT", json=body)
         await ask("/v1/operators/members/me", "operator", status=422, method="PUT", json={"name": "x"})
         assert (await ask.json("/v1/me", 1))["name"] == "The roof"

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from commonwatt.accounts.document import no_mandate
 from commonwatt.community.model import Community, Member
@@ -41,7 +42,8 @@ _FOLLOWED: Final = "followed_block"
 class Enrolled:
     """See `roster.Roster`.
 
-    community : as its file has it; members of the ledger that it does not name have the names they were enrolled with
+    community : as its file has it; its members, and those of the ledger that it does not have, are called as they were
+        enrolled, or are told apart by their number
     """
 
     def __init__(self, store: Store, client: LedgerClient, community: Community) -> None:
@@ -79,12 +81,12 @@ class Enrolled:
         self._known = _Known(self.store, self.client, self.community)
 
     def forget(self, account: bytes) -> bool:
-        """Erase what a member is called and where it is connected. Returns whether that was kept."""
-        kept = bool(self.store.ask(select(tables.names).where(tables.names.c.account == account.hex())))
-        with self.store.transaction() as connection:
-            connection.execute(delete(tables.names).where(tables.names.c.account == account.hex()))
-        self._known = _Known(self.store, self.client, self.community)
-        return kept
+        """Erase what a member is called; where it is connected the grid check needs. Returns whether that was kept."""
+        c = tables.names.c
+        known = self.store.ask(select(tables.names).where(c.account == account.hex(), c.id != ""))
+        for row in known:
+            self.name(account, "", row.bus)
+        return bool(known)
 
     def file(self, signed: Signed[Mandate], since: int) -> None:
         """Keep a mandate that holds from the slot `since` [unix s] on, in the place of the member's earlier one.
@@ -199,11 +201,13 @@ class _Known:
         found = []
         for number, row in sorted(first.items()):
             name, files = names.get(row.account), self.community.members
-            if number < len(files) and name is None:
-                found.append(files[number])
+            id_, bus = (name.id, name.bus or None) if name else ("", None)
+            if number < len(files):
+                its = files[number]
+                found.append(replace(its, id=id_ or its.id, bus=bus or its.bus))
                 continue
             role, meter = Role(row.role), next((each.meter for each in self._service if each.member == number), None)
-            id_, bus = (name.id, name.bus or None) if name else (f"member-{number}", None)
+            id_ = id_ or f"member-{number}"
             found.append(Member(number, id_, None, bus=bus, wallet=row.account, meter=meter, role=role))
         return tuple(found)
 

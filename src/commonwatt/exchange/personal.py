@@ -6,11 +6,11 @@ corrected nor are still to be billed. The rest proves to others what they were b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, or_, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Select, Table, delete, func, or_, select, tuple_
 
 from commonwatt.accounts.document import hex_text, signed_json
 from commonwatt.accounts.orders import order_json
@@ -42,43 +42,47 @@ class Page:
 
 def orders(exchange: Exchange, member: int, after: Place, limit: int) -> Page:
     """A member's orders, by slot and place in it, with what became of each."""
-    table = tables.orders
-    found = exchange.store.ask(_behind(table, ("slot", "position"), member, after, limit))
-    traded = _traded(exchange.store, member, {row.slot for row in found})
-    return _page(found, limit, [_order(row, exchange, traded.get(row.hash)) for row in found], "position")
+    store = exchange.store
+    found = store.ask(_behind(tables.orders, ("slot", "position"), member, after, limit))
+    settled = tables.settled
+    revisions = {row.slot: row.revision for row in store.ask(select(settled).where(settled.c.slot.in_(_slots(found))))}
+    traded = _traded(store, member, found, revisions)
+    return _page(found, limit, [_order(row, exchange, revisions, traded) for row in found], "position")
 
 
-def _order(row: Any, exchange: Exchange, traded: tuple[int, int] | None) -> dict[str, Any]:
-    """traded : agreed and settled [Wh]; None where nothing is decided"""
-    is_open = exchange.open_at(row.slot)
-    agreed, settled = traded or (0, 0)
-    over = rows.revision_of(exchange.store, row.slot) is not None
-    state = "open" if is_open else "void" if not row.counts else "settled" if over else "closed"
+def _order(
+    row: Any, exchange: Exchange, revisions: Mapping[int, int], traded: Mapping[bytes, tuple[int, int]]
+) -> dict[str, Any]:
+    is_open, is_settled = exchange.open_at(row.slot), row.slot in revisions
+    agreed, settled = traded.get(row.hash, (0, 0))
     return {
         "hash": hex_text(row.hash),
         "order": order_json(rows.order_of_row(row)),
         "position": row.position,
         "acceptedAt": row.at,
-        "state": state,
+        "state": "open" if is_open else "void" if not row.counts else "settled" if is_settled else "closed",
         "agreedWh": None if is_open else agreed,
-        "settledWh": settled if over else None,
+        "settledWh": settled if is_settled else None,
     }
 
 
-def _traded(store: Store, member: int, slots: set[int]) -> dict[bytes, tuple[int, int]]:
-    """By the struct hash of the member's order: what was agreed of it before delivery, and what of it is settled [Wh].
-
-    Of a slot that is not settled the second is what was agreed, too.
-    """
-    c, found = tables.trades.c, dict[bytes, tuple[int, int]]()
+def _traded(
+    store: Store, member: int, found: Sequence[Any], revisions: Mapping[int, int]
+) -> dict[bytes, tuple[int, int]]:
+    """By the struct hash of the member's order: what was agreed of it before delivery, and what the last revision of
+    its slot settles of that [Wh]."""
+    c, traded = tables.trades.c, dict[bytes, tuple[int, int]]()
     mine = or_(c.buyer == member, c.seller == member)
-    last = {slot: rows.revision_of(store, slot) or 0 for slot in slots}
-    for row in store.ask(select(tables.trades).where(c.slot.in_(slots), mine)):
+    for row in store.ask(select(tables.trades).where(c.slot.in_(_slots(found)), mine)):
         own = row.buy_order if row.buyer == member else row.sell_order
-        agreed, settled = found.get(own, (0, 0))
-        first, counts = row.revision == 0, row.revision == last[row.slot]
-        found[own] = agreed + first * row.wh, settled + counts * row.settled
-    return found
+        agreed, settled = traded.get(own, (0, 0))
+        first, last = row.revision == 0, row.revision == revisions.get(row.slot)
+        traded[own] = agreed + first * row.wh, settled + last * row.settled
+    return traded
+
+
+def _slots(found: Sequence[Any]) -> set[int]:
+    return {row.slot for row in found}
 
 
 def readings(store: Store, member: int, after: Place, limit: int) -> Page:
@@ -98,10 +102,15 @@ def _behind(table: Table, key: tuple[str, str], member: int, after: Place, limit
     slot, number = (table.c[name] for name in key)
     return (
         select(table)
-        .where(table.c.member == member, tuple_(slot, number) > tuple_(*after))
+        .where(table.c.member == member, _greater([slot, number], after))
         .order_by(slot, number)
         .limit(limit)
     )
+
+
+def _greater(key: Sequence[Column[Any]], values: Sequence[int]) -> ColumnElement[bool]:
+    """Whether a row comes later in the order of these columns; as large integers, which a server tells apart."""
+    return tuple_(*key) > tuple_(*values, types=[column.type for column in key])
 
 
 def _page(found: list[Any], limit: int, entries: list[dict[str, Any]], number: str) -> Page:
@@ -133,7 +142,7 @@ def _whole(store: Store, table: Table, mine: ColumnElement[bool]) -> Iterator[tu
     key = list(table.primary_key.columns)
     query, after = select(table).where(mine).order_by(*key).limit(_AT_ONCE), None
     while True:
-        rest = query if after is None else query.where(tuple_(*key) > tuple_(*after))
+        rest = query if after is None else query.where(_greater(key, after))
         found = store.ask(rest)
         yield table.name, [_plain(row) for row in found]
         if len(found) < _AT_ONCE:

@@ -21,6 +21,7 @@ from commonwatt.exchange.live import Live
 from commonwatt.exchange.sheets import ascii_json, day_files
 from commonwatt.service.api.answers import as_json, tagged
 from commonwatt.service.api.callers import Caller, signed_in
+from commonwatt.service.api.limits import too_often
 from commonwatt.service.api.members import own_number
 from commonwatt.service.api.models import Months
 from commonwatt.service.api.problems import problem, responses
@@ -39,6 +40,7 @@ class Absent(Exception):
 
 def add(app: FastAPI, running: Running, bills: Path | None) -> None:
     """Add the routes. bills : the folder that has a folder of bills for each month; None = there is none"""
+    making = set[int]()  # for whom a sheet is being made, which takes a while: nobody has others wait by many
 
     @app.exception_handler(Absent)
     async def absent(_: Request, error: Exception) -> Response:
@@ -66,8 +68,15 @@ def add(app: FastAPI, running: Running, bills: Path | None) -> None:
         caller: Annotated[Caller, Depends(signed_in)],
         day: Annotated[str, InPath(pattern=_DAY, description="Such as 2026-06-15.")],
     ) -> Response:
-        """As in its bill, once all slots of the day are settled; a correction makes another sheet."""
-        return tagged(request, await running.read(day_sheet, running.live, own_number(caller), day))
+        """As in its bill, once all slots of the day are settled; a correction makes another sheet. One at a time."""
+        number = own_number(caller)
+        if number in making:
+            raise too_often(1)
+        making.add(number)
+        try:
+            return tagged(request, await running.read(day_sheet, running.live, number, day))
+        finally:
+            making.discard(number)
 
     @app.get(
         "/v1/me/bills", tags=["member"], response_model=Months, responses=responses(401, 403, 503),

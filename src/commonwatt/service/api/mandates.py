@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from commonwatt.accounts.document import hex_text
 from commonwatt.errors import RecordError
 from commonwatt.exchange.live import Live
-from commonwatt.proof import hash_struct
+from commonwatt.proof import hash_struct, verify
 from commonwatt.records import Mandate, Signed
 from commonwatt.records.schema import from_json, to_bytes
 from commonwatt.service.api.answers import as_json
@@ -69,6 +69,7 @@ def mandate_of(given: Any) -> Signed[Mandate]:
 
 def _filed(live: Live, signed: Signed[Mandate], now: int) -> int:
     """From which slot on the mandate holds, once it is kept."""
+    verify(live.exchange.domain, signed, signed.record.member)  # before anything is said of the member
     known = live.roster.kept(signed)
     if known is not None:
         return known

@@ -26,6 +26,7 @@ _STAYS = (
     "Orders, mandates, trades and accounts stay: bills of others lead to them.",
     "Readings stay until the slot cannot be corrected any more and its bill is anchored: they prove both.",
     "What the community's chain has, account, meter and balance, nobody can erase.",
+    "Where the home is connected stays, as the grid is checked by it, and so does a name in the community's file.",
     "Bills that were made stay in the operators' files, as they have to keep them.",
 )
 

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from commonwatt.accounts.document import hex_text
 from commonwatt.errors import RecordError
-from commonwatt.exchange import tables
+from commonwatt.exchange import rows, tables
 from commonwatt.exchange.founding import NO_METER
 from commonwatt.exchange.live import Live
 from commonwatt.exchange.silence import Silence, open_silences, settled_silences
@@ -67,7 +67,7 @@ def add(app: FastAPI, running: Running) -> None:
         named: Named,
     ) -> Response:
         """Best before the ledger has its account: the grid check goes by it, and so do bills."""
-        await running.ask(_name, running.live, to_bytes(account.lower(), 20), named)
+        await running.ask(_name, running.live, to_bytes(account.lower(), 20), named, running.now())
         return Response(status_code=204)
 
     @app.get(
@@ -121,7 +121,8 @@ def _roster(live: Live, now: int) -> list[dict[str, Any]]:
 
 
 def _meters(live: Live, refusals: Refusals) -> list[dict[str, Any]]:
-    last = {meter: (slot, at) for meter, slot, at in live.store.ask(_LAST_OF_METERS)}
+    since = rows.last_ended(live.store) - live.slots.corrections
+    last = {meter: (slot, at) for meter, slot, at in live.store.ask(_LAST_OF_METERS.where(since <= _READ.slot))}
     found = []
     for row in live.store.rows(tables.service):
         slot, at = last.get(row.meter, (None, None))
@@ -131,10 +132,12 @@ def _meters(live: Live, refusals: Refusals) -> list[dict[str, Any]]:
     return found
 
 
-def _name(live: Live, account: bytes, named: Named) -> None:
+def _name(live: Live, account: bytes, named: Named, now: int) -> None:
     """Raises RecordError for a name that another member has, or a bus that the grid has not."""
-    others = (each for each in live.roster.members if each.wallet != account)
-    if any(each.id == named.name for each in others):
+    own = live.roster.number_of(account, now)
+    others = {each.id for each in live.roster.members if each.index != own}
+    others |= {row.id for row in live.store.rows(tables.names) if row.account != account.hex()}
+    if named.name in others:
         raise RecordError(f"Another member is called {named.name}.")
     wires = live.exchange.rules.wires
     if named.bus and wires and named.bus not in wires.network.buses:

@@ -32,7 +32,8 @@ class Meter(Told):
     """A meter in service of a member.
 
     since, until : for slots that start then [unix s]; until null = still
-    last_slot : the last of which it has reported [start, unix s]; arrived_at : when it reported last [unix s]
+    last_slot, arrived_at : the last slot of which it has reported, and when it reported last [unix s]; both null where
+        that is so long ago that it can be corrected no more
     refused : how many of its readings were refused since the exchange's start
     """
 

@@ -1,0 +1,54 @@
+"""A member fetches its bills, whatever it is called by now, and nobody else's."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+from asking_cases import Asker, Doors
+
+from commonwatt.accounts.document import anchored
+from commonwatt.exchange.bill_files import bill_name, write_bills
+from commonwatt.exchange.bills import bills
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_member_has_the_very_bill_that_was_made(tmp_path: Path, *, packed: bool) -> None:
+    folder = tmp_path / "bills"
+    doors = Doors(tmp_path / "box", bills=folder)
+    doors.whole_day()
+    for month in ("2026-05", "2026-06"):
+        write_bills(doors.exchange.books, anchored(bills(doors.exchange.books)), folder / month, packed=packed)
+    (folder / "2026-07").mkdir()
+    (folder / "2026-07" / "flat.json.part").write_bytes(b'{"content":{"member":{"index":2,')
+    (folder / "notes").mkdir()
+    doors.village.roster.name(doors.members[2].address, "Called otherwise")
+
+    async def test(ask: Asker) -> None:
+        for member, id_ in ((2, "flat"), (3, "shop")):
+            assert (await ask.json("/v1/me/bills", member))["months"] == ["2026-05", "2026-06"]
+            found = await ask("/v1/me/bills/2026-06", member)
+            file = folder / "2026-06" / (bill_name(member, id_) + ".gz" * packed)
+            assert found.content == file.read_bytes()
+            whole = gzip.decompress(found.content) if packed else found.content
+            assert b'"member":{"index":%d,' % member in whole
+            assert found.headers["content-type"] == ("application/gzip" if packed else "application/json")
+            known = {"If-None-Match": found.headers["etag"]}
+            await ask("/v1/me/bills/2026-06", member, status=304, headers=known)
+        for month, status in (("2026-07", 404), ("2025-01", 404), ("notes", 422), ("2026-6", 422)):
+            await ask(f"/v1/me/bills/{month}", 2, status=status)
+
+    doors.ask(test)
+    doors.close()
+
+
+def test_where_no_bills_are_made_there_are_none(tmp_path: Path) -> None:
+    doors = Doors(tmp_path, bills=tmp_path / "nowhere")
+
+    async def test(ask: Asker) -> None:
+        assert (await ask.json("/v1/me/bills", 1))["months"] == []
+        await ask("/v1/me/bills/2026-06", 1, status=404)
+
+    doors.ask(test)
+    doors.close()
