@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from changing_cases import BILL_AFTER, MONTH, Changing
@@ -16,12 +17,14 @@ from commonwatt.service.running import Running
 
 
 async def billed(changing: Changing, now: int) -> None:
-    running = Running(changing.live, lambda: now, speed=1_000, months=changing.months)
+    clock = count(now, 60)
+    running = Running(changing.live, lambda: next(clock), speed=1_000, months=changing.months)
     keeping = asyncio.create_task(running.keep_time())
     meter = SimulatedMeter(changing.homes.meters[0].key, changing.client.domain)
-    while not changing.store.rows(tables.anchors):
-        (judged,) = await running.readings([meter.read(changing.start - 30 * 86_400, 1, 0, 1)])
-        assert judged.status == REFUSED
+    async with asyncio.timeout(120):
+        while not changing.store.rows(tables.anchors):
+            (judged,) = await running.readings([meter.read(changing.start - 30 * 86_400, 1, 0, 1)])
+            assert judged.status == REFUSED
     keeping.cancel()
     with suppress(asyncio.CancelledError):
         await keeping
