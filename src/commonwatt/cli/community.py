@@ -258,6 +258,31 @@ def revoke_device(device: str, *, sent: Sent) -> None:
     done(f"{device} takes part no longer", receipt, sent.json_path)
 
 
+@app.command
+def tables(bills: Path, *, out: Path, json_path: JsonPath = None) -> None:
+    """Write the bills of a month as tables: charges.csv, and readings.csv, what each meter counted in each slot.
+
+    Example: commonwatt community tables bills/2026-06 --out tables
+
+    Parameters
+    ----------
+    bills
+        The folder with the bills of all members.
+    out
+        The folder for the tables.
+    """
+    from commonwatt.billing.bill_tables import write_tables
+
+    try:
+        count = write_tables(bills, out)
+    except OSError as error:
+        raise OutputError(f"{error.filename or out} cannot be written: {error.strerror}.") from None
+    if json_path:
+        write_json({"bills": count}, json_path)
+    if json_path != "-":
+        say(f"The charges and readings of {many(count, 'bill')} are in {out}.")
+
+
 for of_box in (backup, restore):
     app.command(of_box)
 app.command(recover)

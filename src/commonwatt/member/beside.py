@@ -35,12 +35,13 @@ def bills_near(file: Path) -> list[Path]:
     """Bills that belong to a file or a folder that is none: of the same name if there is one, else all of its run."""
     found = file.resolve()
     folders = (found, found / "bills", found.parent, found.parent / "bills", found.parent.parent / "bills")
-    near = [_in(folder) for folder in folders if folder.is_dir() and folder.name == "bills"]
+    near = [bills_in(folder) for folder in folders if folder.is_dir() and folder.name == "bills"]
     every = next((bills for bills in near if bills), [])
     return [bill for bill in every if _stem(bill) == _stem(found)] or every
 
 
-def _in(folder: Path) -> list[Path]:
+def bills_in(folder: Path) -> list[Path]:
+    """The bills in a folder, packed or not."""
     return sorted([*folder.glob("*.json"), *folder.glob("*.json.gz")])
 
 
