@@ -20,6 +20,9 @@ KEEPALIVE = 15
 ANSWER_SECONDS = 5.0
 """How long the broker may take to confirm something: aiomqtt waits so long even when the connection has ended."""
 
+_UNSPECIFIED = "Unspecified error"
+"""What paho says when the broker has gone."""
+
 
 @dataclass(frozen=True)
 class Connection:
@@ -76,4 +79,4 @@ class Connection:
 
 def _told(error: BaseException) -> str:
     told = re.sub(r"\[code:\d+\] ?", "", str(error.__cause__ or error)).strip().rstrip(".")
-    return told or "the connection ended"
+    return "the connection ended" if told in ("", _UNSPECIFIED) else told

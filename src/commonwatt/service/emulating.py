@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -173,10 +174,14 @@ def _to_exchange(setting: Setting, homes: EmulatedHomes, asking: _Asking, log: L
 
 
 class _Asking:
-    """Asks the exchange until it answers, and says when it is away."""
+    """Asks the exchange until it answers, and says when it is away.
+
+    back : called when it answers again
+    """
 
     def __init__(self, client: ExchangeClient, log: Log) -> None:
         self.client, self._log, self._away = client, log, False
+        self.back: Callable[[], None] = lambda: None
 
     async def insist(self, ask: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """What a question of the client is answered. Raises Refused."""
@@ -189,7 +194,9 @@ class _Asking:
                 self._away = True
                 await asyncio.sleep(_PAUSE)
             else:
-                self._away = False
+                if self._away:
+                    self._away = False
+                    self.back()
                 return found
 
 
@@ -203,6 +210,7 @@ class Emulation:
         self.homes, self._asking, self._readings, self._log = homes, asking, readings, log
         self.counts = Counts()
         self._letters = asyncio.Event()
+        asking.back = partial(readings.say_again, homes.meters)
         self._now, self._speed, self._asked_at = 0, 1.0, time.monotonic()
 
     async def run(self) -> Counts:

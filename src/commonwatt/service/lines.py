@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -30,7 +30,9 @@ Log = Callable[[str], None]
 
 # What the library has to say of a lost connection is said here, once and as a sentence.
 logging.getLogger("mqtt").setLevel(logging.CRITICAL)
-_RECONNECT_SECONDS: Final = 5.0
+_RECONNECT_SECONDS: Final = 1.0
+_EARLY_SECONDS: Final = 1.0
+"""After the exchange said that a slot is not over, as one does whose clock begins again."""
 _LOOK_SECONDS: Final = 0.5
 """Between two looks whether a reading has to be said again."""
 _LONGEST_PLAN: Final = 100_000
@@ -60,6 +62,12 @@ class Lines:
                 tasks.create_task(self._stay_connected(home, connection))
             tasks.create_task(self._say_readings())
 
+    def say_again(self, homes: Iterable[int]) -> None:
+        """Say at once what the exchange has not acknowledged of these homes."""
+        for home in homes:
+            self.homes.outboxes[home] = self.homes.outboxes[home].connected()
+        self.wake.set()
+
     async def _stay_connected(self, home: int, connection: Connection) -> None:
         import aiomqtt
 
@@ -80,8 +88,7 @@ class Lines:
         meter = self.homes.meters[home]
         await client.subscribe([(topic(meter, ACK), 1), (topic(meter, PLAN), 1)])
         self._clients[home], self._told_of = client, ""
-        self.homes.outboxes[home] = self.homes.outboxes[home].connected()
-        self.wake.set()
+        self.say_again([home])
         async for message in client.messages:
             with suppress(RecordError):  # a broker that says nonsense is heard no further
                 self._hear(home, message.topic.value, bytes(message.payload or b""))
@@ -130,6 +137,7 @@ class Lines:
         for home, answer in answers:
             outbox = left.get(home, self.homes.outboxes[home])
             if self.homes.begins_again(outbox.waiting, answer):
+                asyncio.get_running_loop().call_later(_EARLY_SECONDS, self.say_again, [home])
                 continue
             with suppress(RecordError):  # to a number that was never used here
                 left[home] = outbox.acknowledged(answer)
@@ -158,6 +166,9 @@ class Posts:
             while any(outbox.waiting for outbox in self.homes.outboxes.values()):
                 if not await self._bring():
                     await asyncio.sleep(_LOOK_SECONDS)
+
+    def say_again(self, _: Iterable[int]) -> None:
+        """It is said until it is answered."""
 
     async def _bring(self) -> int:
         """What waits, as far as one list takes it. Returns how many readings need not be said again."""
