@@ -18,7 +18,7 @@ from commonwatt.service.running import Running
 
 async def billed(changing: Changing, now: int) -> None:
     clock = count(now, 60)
-    running = Running(changing.live, lambda: next(clock), speed=1_000, months=changing.months)
+    running = Running(changing.live, lambda: next(clock), speed=1_000, chores=[changing.months.advance])
     keeping = asyncio.create_task(running.keep_time())
     meter = SimulatedMeter(changing.homes.meters[0].key, changing.client.domain)
     async with asyncio.timeout(120):

@@ -25,6 +25,7 @@ from fastapi import FastAPI
 
 from commonwatt.community.living import OFF, endpoint
 from commonwatt.errors import BrokerError, ConfigError
+from commonwatt.exchange import tables
 from commonwatt.exchange.folder import write_private
 from commonwatt.exchange.kept import keep_day
 from commonwatt.exchange.live import Live
@@ -37,6 +38,7 @@ from commonwatt.proof import checksum_address
 from commonwatt.service import metrics
 from commonwatt.service.access import Access
 from commonwatt.service.api.app import application
+from commonwatt.service.api.connections import HttpProtocol
 from commonwatt.service.api.limits import Allowance
 from commonwatt.service.api.settings import Settings
 from commonwatt.service.broker import SECRET, Broker, Listener
@@ -90,7 +92,7 @@ async def serve(setting: Setting, log: Callable[[str], None], started: Callable[
             passwords = Passwords.kept(setting.out / SECRET)
             app = application(running, _settings(setting, listener), setting.out / "bills", passwords)
             metrics.add(app, metrics.Metrics(running, setting.out, gateway, children))
-            server = _Server(app, setting)
+            server = _Server(app, setting, running.feed.close)
             stack.enter_context(_signals(server))
             await stack.enter_async_context(_kept_up([running.keep_time(), running.figures.watch_loop()], server.stop))
             started(_url(setting, listener))
@@ -152,7 +154,9 @@ async def _running(
         live = await asyncio.to_thread(open_live, planned, founders, setting.out, url, token, demo=demo is not None)
         stack.callback(live.exchange.client.node.close)  # type: ignore[attr-defined]
         if demo:
-            begin = max(planned.begin, live.exchange.now, live.exchange.client.node.head.timestamp)
+            # What was said before does not come too early afterwards.
+            heard = live.store.most(tables.readings, "at") or 0
+            begin = max(planned.begin, live.exchange.now, live.exchange.client.node.head.timestamp, heard)
             clock = DemoClock(begin, demo.speed)
             if demo.waits:
                 clock.hold(begin)
@@ -293,22 +297,24 @@ async def _kept_up(
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to who runs it."""
+    """Leaves signals to who runs it. ending : called before connections are waited for"""
 
-    def __init__(self, app: FastAPI, setting: Setting) -> None:
+    def __init__(self, app: FastAPI, setting: Setting, ending: Callable[[], None]) -> None:
+        self._ending = ending
         live, folder = setting.loaded.live, setting.file.parent
         files: dict[str, Any] = {}
         if live.certificate and live.key:
             files = {"ssl_certfile": folder / live.certificate, "ssl_keyfile": folder / live.key}
         super().__init__(
             uvicorn.Config(
-                app, log_config=None, log_level="error", access_log=False, lifespan="off", server_header=False,
-                timeout_graceful_shutdown=3, **files,
+                app, http=HttpProtocol, log_config=None, log_level="error", access_log=False, lifespan="off",
+                server_header=False, timeout_graceful_shutdown=3, **files,
             )
         )  # fmt: skip
 
     def stop(self) -> None:
         """End in order."""
+        self._ending()
         self.should_exit = True
 
     @contextmanager
