@@ -29,7 +29,7 @@ def doors(tmp_path: Path) -> Iterator[Doors]:
 
 def renewed(doors: Doors, number: int, /, key: Key | None = None, **changes: Any) -> Signed[Mandate]:
     """The next mandate of a member, by its number."""
-    before = doors.live.roster.at(2**40).mandates[number].record
+    before = doors.live.roster.at(doors.starts[-1]).mandates[number].record
     record = replace(before, agent=AGENT.address, nonce=before.nonce + 1, **changes)
     community = doors.exchange.rules.community
     words = community.currency, community.timezone, community.slot_seconds, community.unit

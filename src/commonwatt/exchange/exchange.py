@@ -318,7 +318,8 @@ class Exchange(Laboratory):
         """Commit what a gate decided. Slots that began before the ledger could be told of it are missed."""
         ahead = closure.ahead
         if ahead.count and self.client.commitment(ahead.start) is None:
-            left = _not_begun(ahead, self.client.node.now(closure.at + 1))
+            node = self.client.node
+            left = _not_begun(ahead, max(node.now(closure.at + 1), node.head.timestamp))
             if left.count < ahead.count:
                 self._miss(ahead.starts[: ahead.count - left.count].tolist(), left, closure.at)
             ahead = left
