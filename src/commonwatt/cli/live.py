@@ -49,7 +49,7 @@ def serve(
     key
         File with an operator's key, one of each operator in the file's order; operator.key in --dir unless told.
     start
-        First local day that is traded; tomorrow unless told.
+        First local day that is traded; today unless told.
     demo_clock
         Play the days from --start on with a simulation's keys, so many seconds of the market in one.
     days
@@ -63,6 +63,7 @@ def serve(
 
     from commonwatt.community.living import endpoint
     from commonwatt.exchange.loading import load
+    from commonwatt.proof import checksum_address
     from commonwatt.service.logs import set_up
     from commonwatt.service.opening import Demo
     from commonwatt.service.serving import Setting, serve
@@ -90,7 +91,12 @@ def serve(
 
     set_up()
     log = logging.getLogger("commonwatt.service").info
-    asyncio.run(serve(setting, log, lambda url: print(f"{plain(loaded.name)} is served at {url}", flush=True)))
+
+    def started(url: str, chain: str, contract: bytes) -> None:
+        print(f"{plain(loaded.name)} is served at {url}", flush=True)
+        print(f"Its chain is at {chain}, with the contract {checksum_address(contract)}", flush=True)
+
+    asyncio.run(serve(setting, log, started))
 
 
 @app.command

@@ -8,9 +8,9 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from commonwatt.cli.options import JsonPath, Whole, local_day, write_json
+from commonwatt.cli.options import JsonPath, Whole, instant, local_day, one_address, write_json
 from commonwatt.cli.solo import LAST_PORT
-from commonwatt.errors import ConfigError, Finding
+from commonwatt.errors import ConfigError, Finding, RecordError
 from commonwatt.plain import plain
 
 app = App(name="meter", help="Meters of a living exchange.")
@@ -80,6 +80,81 @@ def emulate(
             f"The period is over: {counts['slots']} slots delivered, {counts['orders']} orders and "
             f"{counts['readings']} readings answered."
         )
+
+
+@app.command
+def login(folder: Path, meter: str, *, json_path: JsonPath = None) -> None:
+    """Show with which user and password a meter comes to the exchange's broker.
+
+    Example: commonwatt meter login village 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed
+
+    Parameters
+    ----------
+    folder
+        The exchange's folder.
+    meter
+        Address of the meter.
+    """
+    from commonwatt.service.broker import SECRET
+    from commonwatt.service.logins import Passwords
+    from commonwatt.service.topics import name, topic
+
+    if not (folder / SECRET).is_file():
+        raise ConfigError("The request", [Finding("folder", f"is an exchange's, with {SECRET}, not {folder}")])
+    address = one_address("meter", meter)
+    user = name(address)
+    password = Passwords.kept(folder / SECRET).of(user)
+    if json_path:
+        write_json({"user": user, "password": password, "topic": topic(address, "reading")}, json_path)
+    if json_path != "-":
+        print(f"User {user}\nPassword {password}\nIt reports on {topic(address, 'reading')}")
+
+
+@app.command
+def report(
+    url: str,
+    *,
+    key: Path,
+    wh_in: Whole,
+    wh_out: Whole = 0,
+    slot: str | None = None,
+    number: Whole | None = None,
+    authority: Path | None = None,
+    json_path: JsonPath = None,
+) -> None:
+    """Sign and bring one reading, to try the way from a meter to the exchange.
+
+    Example: commonwatt meter report http://localhost:8080 --key meter.key --wh-in 120
+
+    Parameters
+    ----------
+    url
+        Where the exchange is served.
+    key
+        File with the meter's key.
+    wh_in
+        What went into the home in the slot [Wh].
+    wh_out
+        What came out of it [Wh].
+    slot
+        When the slot began, such as 2026-07-01T12:00+02:00; the last one that is over unless told.
+    number
+        Of the reading; each one of a meter has a higher one than those before. That of the slot unless told.
+    authority
+        Certificate of the authority that certified the exchange.
+    """
+    from commonwatt.ledger.keyfile import read_key
+    from commonwatt.service.reporting import report as bring
+
+    at = instant("slot", slot) if slot else None
+    told = bring(url, read_key(key), (wh_in, wh_out), at, number, authority)
+    if json_path:
+        write_json(told, json_path)
+    if json_path != "-":
+        why = f": {told['why']}" if told.get("why") else "."
+        print(plain(f"The reading of {told['start']} is {told['status']}{why}"))
+    if told["status"] == "refused":
+        raise SystemExit(RecordError.exit_code)
 
 
 def _place(text: str) -> tuple[str, int]:

@@ -42,7 +42,7 @@ class Refused(Exception):
 class Announced:
     """What an exchange says of itself.
 
-    name : of the community; seconds : of a slot
+    name : of the community; seconds : of a slot; offset : slots begin so much after a multiple of that [s]
     now : its time [unix s]; speed : how many seconds of that pass in one
     """
 
@@ -51,6 +51,7 @@ class Announced:
     seconds: int
     now: int
     speed: float
+    offset: int = 0
 
 
 class ExchangeClient:
@@ -88,7 +89,8 @@ class ExchangeClient:
                 int(given["chainId"]), to_bytes(given["settlement"], 20), str(given["name"]), str(given["version"])
             )
             seconds, speed = int(given["slotSeconds"]), float(given.get("speed", 1))
-            return Announced(str(given["community"]), domain, seconds, int(given["now"]), max(speed, 0.001))
+            now, offset = int(given["now"]), int(given.get("slotOffset", 0))
+            return Announced(str(given["community"]), domain, seconds, now, max(speed, 0.001), offset)
         except (KeyError, TypeError, ValueError, RecordError):
             raise self._strange() from None
 

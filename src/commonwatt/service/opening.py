@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -13,6 +13,7 @@ from commonwatt.community.model import Community
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.exchange import rows
 from commonwatt.exchange.enrolled import Enrolled
+from commonwatt.exchange.events import TO_COMMIT, gate_time
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.folder import open_store
 from commonwatt.exchange.founding import NO_METER, Party, begins, claim_living, enter, open_ledger
@@ -29,6 +30,7 @@ from commonwatt.simulation.simulation import parties
 OWN: Final = "own"
 """What the store calls a chain that the service runs itself."""
 KEY_FILE: Final = "operator.key"
+_LEAD: Final = 2 * TO_COMMIT
 _LONG: Final = 3650 * 86_400
 """How long simulated members' mandates hold [s]."""
 
@@ -95,11 +97,11 @@ class Founders:
 
 
 def first_day(store: Store, community: Community, now: int, asked: date | None) -> date:
-    """The exchange's first local day: as the store has it, else as asked for, else tomorrow."""
+    """The exchange's first local day: as the store has it, else as asked for, else today."""
     held = store.values().get("start")
     if held:
         return date.fromisoformat(held)
-    return asked or datetime.fromtimestamp(now, ZoneInfo(community.timezone)).date() + timedelta(days=1)
+    return asked or datetime.fromtimestamp(now, ZoneInfo(community.timezone)).date()
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def plan(community: Community, folder: Path, out: Path, now: int, asked: date | 
     """Open the store, and read what is needed of the first days.
 
     folder : of the community's file; out : of the exchange; now [unix s]
-    asked : the first local day, where the store does not have it yet; None = tomorrow
+    asked : the first local day, where the store does not have it yet; None = today
     """
     _refuse(community, demo)
     store = open_store(out, fresh=False)
@@ -150,6 +152,9 @@ def _refuse(community: Community, demo: Demo | None) -> None:
         findings.append(Finding("ledger.kind", 'must be "embedded" for a demo, whose chain has the demo\'s time'))
     if community.ledger.generator_meters:
         findings.append(Finding("ledger.generator_meters", "is for simulations alone"))
+    if isinstance(gate := gate_time(community), int) and gate < _LEAD:
+        message = f"needs a gate {_LEAD} s or more before its slot, for the ledger to hear of it in time"
+        findings.append(Finding("market", message))
     if findings:
         raise ConfigError("The community's file", findings)
 

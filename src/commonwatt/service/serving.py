@@ -33,7 +33,7 @@ from commonwatt.exchange.loading import Loaded
 from commonwatt.exchange.months import Months
 from commonwatt.exchange.rules import Rules
 from commonwatt.ledger.network.server import listening
-from commonwatt.ledger.network.solo_process import operator_token, operator_url
+from commonwatt.ledger.network.solo_process import OPERATOR, operator_token, operator_url
 from commonwatt.proof import checksum_address
 from commonwatt.service import metrics
 from commonwatt.service.access import Access
@@ -66,7 +66,7 @@ class Setting:
     file : of the community; loaded : what it says; out : folder of the exchange
     host, port : where it answers; port 0 lets the system choose
     keys : files of the operators' keys, by operator; of a demo none
-    start : the first local day that is traded; None = tomorrow, or as the folder has it
+    start : the first local day that is traded; None = today, or as the folder has it
     """
 
     file: Path
@@ -79,8 +79,10 @@ class Setting:
     demo: Demo | None = None
 
 
-async def serve(setting: Setting, log: Callable[[str], None], started: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT. started : told the URL once it answers.
+async def serve(setting: Setting, log: Callable[[str], None], started: Callable[[str, str, bytes], None]) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    started : told once it answers: its URL, that of the chain for wallets, and the contract Settlement
 
     Raises CommonwattError for what somebody has to do something about before it can be served.
     """
@@ -95,7 +97,7 @@ async def serve(setting: Setting, log: Callable[[str], None], started: Callable[
             server = _Server(app, setting, running.feed.close)
             stack.enter_context(_signals(server))
             await stack.enter_async_context(_kept_up([running.keep_time(), running.figures.watch_loop()], server.stop))
-            started(_url(setting, listener))
+            started(_url(setting, listener), _chain_url(running), running.live.exchange.domain.contract)
             await server.serve(sockets=[listener])
 
 
@@ -110,6 +112,12 @@ def _url(setting: Setting, listener: socket.socket) -> str:
     scheme = "https" if setting.loaded.live.certificate else "http"
     host = f"[{setting.host}]" if ":" in setting.host else setting.host
     return f"{scheme}://{host}:{listener.getsockname()[1]}"
+
+
+def _chain_url(running: Running) -> str:
+    """Where wallets reach the chain."""
+    url: str = running.live.exchange.client.node.url  # type: ignore[attr-defined]
+    return url.removesuffix(OPERATOR)
 
 
 def _settings(setting: Setting, listener: socket.socket) -> Settings:

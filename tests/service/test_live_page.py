@@ -1,0 +1,117 @@
+"""docs/live.md as an installer goes through it: each command that it shows is run, on this machine's own name."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from exchange_cases import SOURCE
+from node_processes import free_port
+from services import program
+
+PAGE = Path(__file__).parents[2] / "docs" / "live.md"
+PAUSE, PATIENCE = 1.0, 400.0
+
+
+class Terminal:
+    """A folder in which the page's commands are run, with the values that the page says to write down."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.log, self.written = folder, folder / "serve.log", dict[str, str]()
+        self.port, self.broker = free_port(), free_port()
+        binary = folder / "bin"
+        binary.mkdir()
+        script = binary / "commonwatt"
+        script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m commonwatt.cli "$@"\n', "ascii")
+        script.chmod(0o755)
+        self.environment = {**os.environ, "PYTHONPATH": SOURCE, "PATH": f"{binary}:{os.environ['PATH']}"}
+
+    def run(self, command: str, *, good: bool = True) -> str:
+        told = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", self.mine(command)], cwd=self.folder, check=False,
+            env={**self.environment, **self.written}, capture_output=True, text=True, timeout=600,
+        )  # fmt: skip
+        assert not good or told.returncode == 0, f"{command}\n{told.stdout}{told.stderr}"
+        return told.stdout + told.stderr
+
+    def mine(self, command: str) -> str:
+        """The same on this machine."""
+        return command.replace("box.local", "localhost").replace("8443", str(self.port))
+
+    @contextmanager
+    def serving(self, command: str) -> Iterator[None]:
+        with (
+            self.log.open("wb") as said,
+            subprocess.Popen(
+                shlex.split(self.mine(command)), cwd=self.folder, env=self.environment, stdout=said, stderr=said
+            ) as process,
+        ):
+            try:
+                self.until(lambda: "Its chain is at" in self.log.read_text("utf-8") or process.poll() is not None)
+                assert process.poll() is None, self.log.read_text("utf-8")
+                yield
+            finally:
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(120) == 0
+
+    @staticmethod
+    def until(true: Callable[[], object]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not true():
+            assert time.monotonic() < deadline
+            time.sleep(PAUSE)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    program("mosquitto")
+    program("curl")
+    # Not among pytest's folders, which are root's alone, for the broker gives up root.
+    folder = Path(tempfile.mkdtemp(prefix="cw-"))
+    folder.chmod(0o755)
+    yield Terminal(folder)
+    shutil.rmtree(folder)
+
+
+def test_each_step_of_the_page_leads_to_the_next(terminal: Terminal) -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    # The demo has a test of its own, and what is installed here is what is tested.
+    demo, install, *steps = (block.strip() for block in blocks)
+    assert demo.startswith("commonwatt live demo")
+    assert 'pip install "commonwatt[live]"' in install
+    made, looked, serve, healthy, keys, register, login, report, slots = steps
+    terminal.run(made)
+    _edited(terminal)
+    terminal.run(looked)
+    with terminal.serving(serve):
+        said = terminal.log.read_text("utf-8")
+        found = re.search(r"Its chain is at (\S+), with the contract (0x\w{40})", said)
+        assert found
+        terminal.written |= {"CHAIN": found[1], "CONTRACT": found[2]}
+        assert terminal.run(healthy) == '{"status":"ok"}'
+        anna, meter = re.findall(r"0x[0-9a-fA-F]{40}", terminal.run(keys))
+        terminal.written |= {"ANNA": anna, "METER": meter}
+        terminal.run(register)
+        assert f"User {meter.lower()}" in terminal.run(login)
+        terminal.until(lambda: "is stored" in terminal.run(report, good=False))
+        terminal.until(lambda: '"posted"' in terminal.run(slots) or '"final"' in terminal.run(slots))
+
+
+def _edited(terminal: Terminal) -> None:
+    """What the installer edits: slots of a minute, and ports that are free here."""
+    file = terminal.folder / "village" / "community.toml"
+    text = file.read_text("utf-8")
+    assert text.count('slot = "15min"') == text.count("8883") == 1
+    text = text.replace('slot = "15min"', 'slot = "1min"').replace("8443", str(terminal.port))
+    file.write_text(text.replace("8883", str(terminal.broker)), "utf-8")
