@@ -37,11 +37,11 @@ MOST: Final = 20
 
 @dataclass(frozen=True)
 class Attack:
-    """One attack on one ledger. Shares of entries by seed, shape (seeds,).
+    """One attack on one ledger.
 
     ledger : "energy" = what went through each home's meter; "balances" = what each balance was moved by, as on ours
     known : days on which the attacker knew who is who; None = it knows one entry
-    found : with one day known, the mean over the days that it may be
+    found : share of entries by seed; with one day known, the mean over the days that it may be
     """
 
     ledger: str
@@ -118,7 +118,7 @@ def _redrawn(simulation: Simulation, folder: Path, seed: int) -> world.World:
     """The world with each home's load from another week, under the same sun.
 
     The village's homes share five profiles. Those of one profile begin in different weeks of it, so that none does what
-    another one does.
+    another one does at the time.
     """
     rules, minds = simulation.rules, simulation.minds
     profiles = [tuple(each.profile for each in member.loads) for member in rules.community.members]
