@@ -134,3 +134,29 @@ def coupling(*, runs: Whole = 24, seed: Whole = 7, json_path: JsonPath = None) -
         console.print(render(study))
     if study.halves:
         sys.exit(1)
+
+
+@app.command
+@seldom_collected()
+def linkage(*, seeds: Whole = 5, json_path: JsonPath = None) -> None:
+    """Pseudonyms on a ledger: how well the amounts of quarter hours betray whose they are, by how long keys are used.
+
+    Example: commonwatt study linkage --seeds 5
+
+    Parameters
+    ----------
+    seeds
+        Villages, each with other weeks of its homes' load profiles, from 1 to 20.
+    """
+    from commonwatt.study.linkage.study import run
+    from commonwatt.study.linkage.told import as_json, render
+
+    with progress(quiet=json_path == "-", task="villages") as report:
+        study = run(seeds, report)
+    if json_path:
+        write_json(as_json(study), json_path)
+    if json_path != "-":
+        from rich.console import Console
+
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+        console.print(render(study))

@@ -37,4 +37,9 @@ STUDIES: Final = (
         "two communities on two chains trade what one has to spare: both posts become final or neither",
         "A. Salian, S. Shah, J. Shah, K. Samdani, Review of Blockchain Enabled Decentralized Energy Trading Mechanisms",
     ),
+    Study(
+        "linkage",
+        "pseudonyms on a ledger: how well the amounts of quarter hours betray whose they are",
+        "SET, IJRASET 11(IV), 2023",
+    ),
 )
