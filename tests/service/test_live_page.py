@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -104,8 +105,13 @@ def test_each_step_of_the_page_leads_to_the_next(terminal: Terminal) -> None:
         terminal.written |= {"ANNA": anna, "METER": meter}
         terminal.run(register)
         assert f"User {meter.lower()}" in terminal.run(login)
-        terminal.until(lambda: "is stored" in terminal.run(report, good=False))
-        terminal.until(lambda: '"posted"' in terminal.run(slots) or '"final"' in terminal.run(slots))
+        said = ""
+        while not (stored := re.search(r"of slot (\d+) .* is stored", said)):
+            said = terminal.run(report, good=False)
+            assert "is stored" in said or "in service since" in said
+            time.sleep(PAUSE)
+        terminal.written["SLOT"] = stored[1]
+        terminal.until(lambda: json.loads(terminal.run(slots))["state"] in ("posted", "final"))
 
 
 def _edited(terminal: Terminal) -> None:

@@ -152,7 +152,7 @@ def report(
         write_json(told, json_path)
     if json_path != "-":
         why = f": {told['why']}" if told.get("why") else "."
-        print(plain(f"The reading of {told['start']} is {told['status']}{why}"))
+        print(plain(f"The reading of slot {told['slot']} ({told['start']}) is {told['status']}{why}"))
     if told["status"] == "refused":
         raise SystemExit(RecordError.exit_code)
 
