@@ -161,7 +161,10 @@ class Running:
             await asyncio.sleep(0 if more else max(_PAUSE / self.speed, _SHORTEST))
 
     async def _advance(self) -> None:
+        before = self.live.behind
         done = await self.ask(self.live.advance, self.now())
+        if self.live.behind and self.live.behind != before:
+            _LOGGER.error("%s It is tried again.", self.live.behind)
         if self._waits:
             until = await self.ask(self.live.awaited)
             self._waits.hold(self.now() if self.live.behind else math.inf if until is None else until)

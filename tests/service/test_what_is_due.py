@@ -1,0 +1,50 @@
+"""What is due and cannot be done is told in the log, once for as long as it stays so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from asking_cases import Doors
+
+from commonwatt.errors import NodeError
+
+
+@pytest.fixture
+def doors(tmp_path: Path) -> Iterator[Doors]:
+    found = Doors(tmp_path)
+    yield found
+    found.close()
+
+
+def test_a_ledger_that_is_away_is_told_in_the_log_once(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    away, outbox = True, doors.exchange.outbox
+    usual = outbox.finalise_due
+
+    def finalise_due(at: int | None = None) -> None:
+        if away:
+            raise NodeError("the chain", "The node does not answer.")
+        usual(at)
+
+    monkeypatch.setattr(outbox, "finalise_due", finalise_due)
+
+    def told() -> int:
+        return [each.getMessage() for each in caplog.records].count("The node does not answer. It is tried again.")
+
+    async def main() -> None:
+        nonlocal away
+        for _ in range(3):
+            await doors.running._advance()
+        assert (told(), doors.live.behind) == (1, "The node does not answer.")
+        away = False
+        await doors.running._advance()
+        assert doors.live.behind == ""
+        away = True
+        await doors.running._advance()
+        assert told() == 2
+
+    asyncio.run(main())
