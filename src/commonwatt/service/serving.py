@@ -11,6 +11,7 @@ import json
 import logging
 import signal
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -45,6 +46,7 @@ from commonwatt.service.broker import SECRET, Broker, Listener
 from commonwatt.service.certificates import AUTHORITY
 from commonwatt.service.children import Child, Program, chain, free_port
 from commonwatt.service.clock import DemoClock
+from commonwatt.service.connection import Connection
 from commonwatt.service.logins import Passwords
 from commonwatt.service.mqtt import Gateway
 from commonwatt.service.opening import Demo, Founders, Plan, open_live, plan
@@ -194,7 +196,7 @@ async def _meters(
     await asyncio.to_thread(broker.prepare, await running.ask(_in_service, running))
     connection, access = broker.connection(authority=authority), Access(broker.control(authority), broker.passwords)
     connection.require_packages()
-    answers = _connects(connection.host, connection.port)
+    answers = connects(connection)
     child = Child(Program("broker", broker.command(), answers, pid_file=broker.pid_file), log)
     children.append(child)
     async with _kept_up([child.run()]):
@@ -241,10 +243,15 @@ async def _let_in(access: Access, running: Running) -> None:
         await asyncio.sleep(_ROSTER_SECONDS)
 
 
-def _connects(host: str, port: int) -> Callable[[], Awaitable[bool]]:
+def connects(connection: Connection) -> Callable[[], Awaitable[bool]]:
+    """A question to a broker: whether it takes connections, of which it logs nothing."""
+    trust = connection.trust()
+    if trust is not None:  # who answers does not matter here
+        trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
+
     async def ask() -> bool:
         try:
-            _, writer = await asyncio.open_connection(host, port)
+            _, writer = await asyncio.open_connection(connection.host, connection.port, ssl=trust)
         except OSError:
             return False
         writer.close()
