@@ -172,8 +172,8 @@ class Running:
             await self._tell(event)
 
     async def _tell(self, event: Event | Correction) -> None:
-        """Tell whoever listens what was done."""
-        self.feed.own(*await self.read(news, self.live.store, event))
+        """Tell whoever listens what was done. Not beside the engine: what is due waits for nobody who reads."""
+        self.feed.own(*await self.ask(news, self.live.store, event))
         self.feed.changed(event.slots.starts.tolist() if isinstance(event, GateClosure) else [event.slot])
 
     async def _take_readings(self, signed: list[Signed[Reading]]) -> list[Judgement]:
