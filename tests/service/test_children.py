@@ -88,6 +88,16 @@ def test_a_child_that_is_killed_is_started_again_and_answers_at_the_same_place()
     assert sum("server: begins at" in line for line in log) == 4
 
 
+def test_what_a_terminal_tells_its_own_programs_no_child_hears() -> None:
+    async def main() -> None:
+        async with kept(server(free_port()), []) as child:
+            await child.ready()
+            assert child.pid
+            assert os.getpgid(child.pid) != os.getpgid(0)
+
+    asyncio.run(main())
+
+
 def test_a_child_that_hangs_is_killed_and_started_again() -> None:
     log: Log = []
 

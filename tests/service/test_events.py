@@ -18,7 +18,7 @@ from visitor_cases import DOMAIN
 
 from commonwatt.accounts.orders import order_json
 from commonwatt.exchange import tables
-from commonwatt.ledger.rpc import patience
+from commonwatt.ledger.network import connections
 from commonwatt.meter.protocol import signed_json
 from commonwatt.service import feed
 from commonwatt.service.api import events
@@ -237,7 +237,7 @@ def test_what_everybody_hears_is_written_once_however_many_listen_and_changes_co
 
 
 def test_who_does_not_read_is_let_go_and_nobody_waits_for_it(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "PATIENCE", 1.0)
+    monkeypatch.setattr(connections, "PATIENCE", 1.0)
 
     async def test(ask: Asker) -> None:
         address = ask.client.base_url
@@ -294,3 +294,28 @@ def test_more_than_can_listen_are_told_to_come_later(doors: Doors) -> None:
         await ask("/v1/events", status=401, headers={"Authorization": "Bearer made-up"})
 
     run(doors, test)
+
+
+def test_half_requests_take_no_room_of_whole_ones_and_none_in_the_log(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(HttpProtocol, "most", 20)
+    monkeypatch.setattr(connections, "PATIENCE", 2.0)
+    half = f"POST /v1/orders HTTP/1.1\r\nHost: {DOMAIN}\r\nContent-Length: 100\r\n\r\n[".encode()
+
+    async def test(ask: Asker) -> None:
+        address = ask.client.base_url
+        async with listening(ask, 1) as page:
+            opened = [await asyncio.open_connection(str(address.host), address.port) for _ in range(60)]
+            for _, writer in opened:
+                writer.write(half)
+            await ask("/v1/community")
+            for reader, writer in opened:
+                with suppress(ConnectionError):
+                    assert not await asyncio.wait_for(reader.read(), LONG)
+                writer.close()
+            await order(ask)
+            assert (await page.until("order"))[0] == "order"
+
+    run(doors, test)
+    assert not [each for each in caplog.records if each.exc_info]

@@ -33,6 +33,7 @@ from commonwatt.service.certificates import (
     qr_svg,
     qr_text,
 )  # fmt: skip
+from commonwatt.service.serving import connects
 from commonwatt.service.topics import topic
 
 HOSTS = ("box.local", "192.168.1.5")
@@ -227,6 +228,21 @@ def test_the_broker_speaks_to_who_believes_the_authority_and_in_secret_only(
     with pytest.raises(BrokerError, match="cannot be used by control"):
         asyncio.run(running.access.meters())
     gc.collect()
+
+
+def test_a_broker_is_asked_whether_it_answers_without_a_line_in_its_log(secured: tuple[Running, Certificates]) -> None:
+    running, _ = secured
+    log = next(running.broker.folder.glob("*.log"))
+
+    def lines() -> int:
+        assert asyncio.run(running.access.meters()) == (ALICE,)  # whatever came before is in the log by then
+        return len(log.read_text("utf-8").splitlines())
+
+    before = lines()
+    assert asyncio.run(connects(running.exchange)())
+    assert lines() == before
+    running.broker.stop()
+    assert not asyncio.run(connects(running.exchange)())
 
 
 def test_a_renewed_certificate_is_shown_without_a_restart(secured: tuple[Running, Certificates]) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from commonwatt.ledger.remote import RemoteNode
 
 _OPERATOR_WEI: Final = 10**24
-_RESTARTS: Final = 120.0
+_RESTARTS: Final = 5.0
 """How long a node of the exchange's own is waited for, which somebody starts anew when it has ended [s]."""
 _ETHER: Final = ("ETH", "ETHER")
 _HEAD_START: Final = 3600

@@ -102,8 +102,9 @@ class Child:
         """One life of the process. Returns the pause before the next one [s]."""
         name = self.program.name
         try:
+            # Not of a terminal's own group, whose Ctrl-C would end it before whoever still needs it.
             process = await asyncio.create_subprocess_exec(
-                *self.program.command, stdin=PIPE, stdout=PIPE, stderr=STDOUT
+                *self.program.command, stdin=PIPE, stdout=PIPE, stderr=STDOUT, start_new_session=True
             )
         except OSError as error:
             self._words.append(f"{self.program.command[0]} cannot be started: {error.strerror}")

@@ -161,7 +161,10 @@ class Running:
             await asyncio.sleep(0 if more else max(_PAUSE / self.speed, _SHORTEST))
 
     async def _advance(self) -> None:
+        before = self.live.behind
         done = await self.ask(self.live.advance, self.now())
+        if self.live.behind and self.live.behind != before:
+            _LOGGER.error("%s It is tried again.", self.live.behind)
         if self._waits:
             until = await self.ask(self.live.awaited)
             self._waits.hold(self.now() if self.live.behind else math.inf if until is None else until)
@@ -169,8 +172,8 @@ class Running:
             await self._tell(event)
 
     async def _tell(self, event: Event | Correction) -> None:
-        """Tell whoever listens what was done."""
-        self.feed.own(*await self.read(news, self.live.store, event))
+        """Tell whoever listens what was done. Not beside the engine: what is due waits for nobody who reads."""
+        self.feed.own(*await self.ask(news, self.live.store, event))
         self.feed.changed(event.slots.starts.tolist() if isinstance(event, GateClosure) else [event.slot])
 
     async def _take_readings(self, signed: list[Signed[Reading]]) -> list[Judgement]:

@@ -204,7 +204,7 @@ async def _meters(
     await asyncio.to_thread(broker.prepare, await running.ask(_in_service, running))
     connection, access = broker.connection(authority=authority), Access(broker.control(authority), broker.passwords)
     connection.require_packages()
-    answers = _connects(connection)
+    answers = connects(connection)
     child = Child(Program("broker", broker.command(), answers, pid_file=broker.pid_file), log)
     children.append(child)
     async with _kept_up([child.run()]):
@@ -251,15 +251,15 @@ async def _let_in(access: Access, running: Running) -> None:
         await asyncio.sleep(_ROSTER_SECONDS)
 
 
-def _connects(broker: Connection) -> Callable[[], Awaitable[bool]]:
-    """A question to the broker: whether it answers; whom its certificate names is not asked."""
-    trust = broker.trust()
-    if trust:
+def connects(connection: Connection) -> Callable[[], Awaitable[bool]]:
+    """A question to a broker: whether it takes connections, of which it logs nothing."""
+    trust = connection.trust()
+    if trust is not None:  # who answers does not matter here
         trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
 
     async def ask() -> bool:
         try:
-            _, writer = await asyncio.open_connection(broker.host, broker.port, ssl=trust)
+            _, writer = await asyncio.open_connection(connection.host, connection.port, ssl=trust)
         except OSError:
             return False
         writer.close()

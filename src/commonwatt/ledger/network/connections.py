@@ -25,6 +25,8 @@ MOST_UNREAD = 256 << 20
 class Connection(H11Protocol):
     """One client's."""
 
+    most = MOST
+    """Connections of the server that are held at a time."""
     since = 0.0
     """When it began to wait for its client, on the loop's clock."""
     _unread: int | None = None
@@ -47,7 +49,7 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         self._wait()
         self._timer = self.loop.call_at(self.since + PATIENCE, self._look)
-        if len(self.connections) > MOST:
+        if len(self.connections) > self.most:
             self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:

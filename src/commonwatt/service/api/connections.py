@@ -1,11 +1,14 @@
-"""uvicorn's protocol of HTTP, which lets go of those who do not read, such as pages that hear events and sleep."""
+"""uvicorn's protocol of HTTP, which lets go of those who do not send, or do not read, such as pages that sleep."""
 
 from __future__ import annotations
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
-
-from commonwatt.ledger.rpc.patience import Patient
+from commonwatt.ledger.network.connections import Connection
 
 
-class HttpProtocol(Patient, H11Protocol):
-    """Ends a connection whose buffer has been full for too long."""
+class HttpProtocol(Connection):
+    """One client's, as at a node; there is room for all pages that may listen, and for others beside them.
+
+    With its files the process stays below its usual 1 024.
+    """
+
+    most = 768

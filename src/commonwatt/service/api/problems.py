@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from commonwatt.errors import CommonwattError, LedgerError, RecordError, StoreError
 from commonwatt.plain import plain
@@ -79,10 +80,14 @@ def handle(app: FastAPI) -> None:
         )
         return problem(status, str(error))
 
+    async def gone(_: Request, __: Exception) -> JSONResponse:
+        return problem(408, "The request has not arrived as a whole.")
+
     async def unforeseen(_: Request, __: Exception) -> JSONResponse:
         return problem(500, "Something went wrong that nobody foresaw; the exchange's log has it.")
 
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(CommonwattError, ours)
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(Exception, unforeseen)
