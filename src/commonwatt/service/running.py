@@ -172,8 +172,12 @@ class Running:
         if self._vouching and word == LIVE and (said := time_said(payload)) is not None:
             self._vouching.heard(meter, said)
 
-    def _look(self, clock: VouchedClock) -> None:
+    async def look(self) -> None:
         """Ask who vouches for the clock, where nobody does."""
+        if self._vouching:
+            await self.ask(self._look, self._vouching)
+
+    def _look(self, clock: VouchedClock) -> None:
         if clock() is not None:
             return
         try:
@@ -199,8 +203,7 @@ class Running:
         while True:
             more = False
             try:
-                if self._vouching:
-                    await self.ask(self._look, self._vouching)
+                await self.look()
                 if self.vouched:
                     await self._advance()
                     more = any([await self.ask(chore, self.now()) for chore in self._chores])

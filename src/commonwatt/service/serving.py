@@ -181,6 +181,7 @@ async def _running(
             machine = VouchedClock(word_at_start(trusted=setting.trust_clock), vouching)
             running = Running(live, machine, chores=_chores(setting, live), vouching=machine)
         stack.callback(running.close)
+        await running.look()
         yield running
 
 
