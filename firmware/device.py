@@ -139,9 +139,9 @@ class Device:
     def live(self):
         """What is measured now, unsigned: V, I and W of the home, its power the mean since the last time; Wh.
 
-        Power and current are positive into the home; what the sensor does not give is None.
+        Power and current are positive into the home; time is unix [s]; what the sensor does not give is None.
         """
-        now, mv = self.clock.ms(), self.figures[0]
+        now, mv, unix = self.clock.ms(), self.figures[0], self.clock.unix_ms()
         (before, old), net = self._shown, self._registers[0] - self._registers[1]
         self._shown = now, net
         watts = (net - old) * 3600 // (now - before) if now > before else 0
@@ -151,6 +151,7 @@ class Device:
             "W": watts,
             "whIn": self._registers[0] // 1000,
             "whOut": self._registers[1] // 1000,
+            "time": None if unix is None else unix // 1000,
         }
 
     def status(self):

@@ -303,3 +303,4 @@ def test_the_clock_goes_on_when_its_ticks_wrap_and_small_differences_leave_it_al
         assert meter.ask("@time.unix_ms") == NOW * 1000 + meter.ask("@time.ms")
     meter.ask("@time.set", second + 30)
     assert meter.ask("@time.unix_ms") == (second + 30) * 1000
+    assert json.loads(meter.ask("live_of", "@device"))["time"] == second + 30

@@ -23,7 +23,7 @@ from shell import Shell
 
 from commonwatt.ledger.keyfile import new_key, write_key
 from commonwatt.ledger.network.server import config, listening
-from commonwatt.service import doctor
+from commonwatt.service import clock, doctor
 from commonwatt.service.certificates import ensure
 from commonwatt.service.doctor import Check, State, examine
 
@@ -182,10 +182,6 @@ def test_clock_and_disk_are_a_care_before_they_are_a_fault(folder: Path, monkeyp
         assert found(folder)[1].state == state
 
 
-def test_the_system_is_asked_for_its_clock() -> None:
-    assert doctor.ntp_synchronised() in (True, False, None)
-
-
 def test_without_packages_the_rest_is_not_looked_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "find_spec", lambda name: None if name == "gmqtt" else name)
     assert amiss(folder) == [
@@ -204,7 +200,7 @@ def test_without_mosquitto_it_says_where_it_comes_from(folder: Path, monkeypatch
 
 
 def test_the_command_ends_as_it_found_things(folder: Path, said: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "ntp_synchronised", lambda: True)
+    monkeypatch.setattr(clock, "ntp_synchronised", lambda: True)
     _edit("certificate", "")(folder)
     _edit("key", "")(folder)
     well = said("doctor", folder)

@@ -112,6 +112,7 @@ WALK = {
     "GET /v1/operators/silence": "401 403 403 403 200 403",
     "GET /v1/operators/quarantine": "401 403 403 403 200 403",
     "GET /v1/operators/health": "401 403 403 403 200 403",
+    "POST /v1/operators/clock": "401 403 403 403 422 403",
 }
 """What each is answered, in the order of `WHO`, to a request with an empty body or a list of an empty record, that asks
 for what is of the first member."""

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,26 @@ from hypothesis import settings
 from live_cases import RICH
 from node_processes import free_port
 from services import program
+from visitor_cases import signed
 
 from commonwatt.exchange.folder import EXCHANGE_FILE
 from commonwatt.exchange.store import Store
-from commonwatt.ledger.keyfile import new_key, write_key
-from commonwatt.proof import checksum_address
+from commonwatt.ledger.keyfile import new_key, read_key, write_key
+from commonwatt.proof import Key, checksum_address
+from commonwatt.proof.siwe import SignIn
 from commonwatt.service.serving import ports
 
 RUN = [sys.executable, "-W", "error", "-m", "commonwatt.cli"]
+_NOTHING = """
+from pathlib import Path
+from commonwatt.cli import main
+from commonwatt.service import clock, serving
+serving.vouching = lambda now: ""
+clock._SYNCHRONISED = Path("nowhere")
+main()
+"""
+UNSURE = [sys.executable, "-W", "error", "-c", _NOTHING]
+"""The same on a machine whose time nothing vouches for."""
 ENVIRONMENT = {**os.environ, "PYTHONPATH": SOURCE}
 HILL = """
 [community]
@@ -59,10 +71,12 @@ def ran(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def served(log: Path, *arguments: object, end: int = signal.SIGTERM) -> Iterator[httpx.Client]:
+def served(
+    log: Path, *arguments: object, end: int = signal.SIGTERM, run: Sequence[str] = RUN, clock: str = "--trust-clock"
+) -> Iterator[httpx.Client]:
     """A client of an exchange that is served meanwhile."""
     port = free_port()
-    command = [*RUN, "serve", *map(str, arguments), "--port", str(port)]
+    command = [*run, "serve", *map(str, arguments), "--port", str(port), *clock.split()]
     with log.open("ab") as said, subprocess.Popen(command, env=ENVIRONMENT, stdout=said, stderr=said) as process:
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=120) as client:
@@ -80,7 +94,7 @@ def _wait(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> 
         assert process.poll() is None, log.read_text("utf-8")
         assert time.monotonic() < deadline
         try:
-            assert client.get("/healthz").json() == {"status": "ok"}
+            assert client.get("/healthz").status_code in (200, 503)
         except httpx.ConnectError:
             time.sleep(0.05)
         else:
@@ -153,6 +167,43 @@ def _until(true: Any) -> None:
         time.sleep(0.05)
 
 
+def test_on_a_machine_whose_time_nothing_vouches_for_an_operator_does(hill: Path) -> None:
+    arguments = hill / "hill.toml", "--dir", hill / "box"
+    told = subprocess.run(
+        [*UNSURE, "serve", *map(str, arguments), "--port", "0"], env=ENVIRONMENT, capture_output=True, text=True,
+        timeout=240, check=False,
+    )  # fmt: skip
+    assert told.returncode == 2
+    assert "clock: is vouched for by nothing" in told.stderr
+    with served(hill / "log", *arguments, run=UNSURE):
+        pass
+    with served(hill / "log", *arguments, run=UNSURE, clock="") as client:
+        waits = client.get("/healthz")
+        assert waits.status_code == 503
+        assert "Nothing vouches for the clock" in waits.json()["detail"]
+        assert client.get("/v1/community").json()["behind"] == waits.json()["detail"]
+        token = _signed_in(client, read_key(hill / "box" / "operator.key"))
+        said = client.post(
+            "/v1/operators/clock", json={"time": int(time.time())}, headers={"Authorization": f"Bearer {token}"}
+        )
+        assert said.status_code == 204, said.text
+        _until(lambda: client.get("/healthz").is_success)
+    assert "vouched for by operator 0x" in (hill / "log").read_text("utf-8")
+
+
+def _signed_in(client: httpx.Client, key: Key) -> str:
+    told = client.post("/v1/session/nonce").json()
+    place = client.base_url.netloc.decode()
+    message = SignIn(
+        place, key.address, f"http://{place}", told["chainId"], told["nonce"], told["issuedAt"],
+        statement="Sign in to Commonwatt.", expiration_time=told["expirationTime"],
+    )  # fmt: skip
+    answer = client.post(
+        "/v1/session", json={"message": str(message), "signature": signed(message, key), "use": "token"}
+    )
+    return str(answer.json()["token"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -166,7 +217,7 @@ def _until(true: Any) -> None:
 )
 def test_what_cannot_be_served_is_one_sentence(hill: Path, arguments: list[str], reason: str) -> None:
     given = arguments if "--port" in arguments else [*arguments, "--port", "0"]
-    told = ran("serve", hill / "hill.toml", "--dir", hill / "box", *given)
+    told = ran("serve", hill / "hill.toml", "--dir", hill / "box", "--trust-clock", *given)
     assert told.returncode not in (0, 1)
     assert reason in told.stderr
     assert "Traceback" not in told.stderr
@@ -183,5 +234,5 @@ def test_a_folder_that_another_process_serves_is_left_alone(hill: Path) -> None:
 
 def test_members_need_a_wallet_where_no_simulation_signs_for_them(hill: Path) -> None:
     (hill / "hill.toml").write_text(HILL + '\n[members]\nanna = { load = "simbench:H0-A" }\n', "utf-8")
-    told = ran("serve", hill / "hill.toml", "--dir", hill / "box", "--port", "0")
+    told = ran("serve", hill / "hill.toml", "--dir", hill / "box", "--trust-clock", "--port", "0")
     assert "members.anna: needs its wallet" in told.stderr

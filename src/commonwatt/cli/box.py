@@ -151,7 +151,8 @@ def doctor(place: Path, *, json_path: JsonPath = None) -> None:
     """
     from datetime import UTC, datetime
 
-    from commonwatt.service.doctor import State, examine, ntp_synchronised
+    from commonwatt.service.clock import ntp_synchronised
+    from commonwatt.service.doctor import State, examine
 
     checks = []
     for check in examine(place, datetime.now(UTC), ntp_synchronised):

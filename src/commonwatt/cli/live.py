@@ -31,6 +31,7 @@ def serve(
     demo_clock: float | None = None,
     days: Whole | None = None,
     wait_for_homes: bool = False,
+    trust_clock: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Serve a community: meters report, orders come in, slots clear, settle and are billed.
 
@@ -56,6 +57,8 @@ def serve(
         Of a demo: how many local days.
     wait_for_homes
         Of a demo: time stands until all homes have said what they have to.
+    trust_clock
+        Say that this machine's clock is right, where neither NTP nor a hardware clock vouches for it.
     """
     needs_http()
     import asyncio
@@ -86,8 +89,9 @@ def serve(
     loaded = load(file)
     usual_host, usual_port = endpoint(loaded.live.address)
     setting = Setting(
-        file, loaded, out, host or usual_host, usual_port if port is None else port, tuple(key or ()), first, demo
-    )
+        file, loaded, out, host or usual_host, usual_port if port is None else port, tuple(key or ()), first, demo,
+        trust_clock,
+    )  # fmt: skip
 
     set_up()
     log = logging.getLogger("commonwatt.service").info

@@ -170,7 +170,7 @@ class Acknowledgement:
 
     upto : the device need not keep readings up to this number; 0 acknowledges none
     refused : (number, sentence) of those that will never be taken, which it need not keep either
-    time : of the exchange [unix s]
+    time : of the exchange [unix s]; 0 while nothing vouches for it
     """
 
     upto: int
@@ -221,6 +221,16 @@ def acknowledge(judged: Sequence[tuple[Reading, Judgement]], now: int) -> Acknow
     upto = max((sequence for sequence, _ in own if sequence < first_again), default=0)
     never = [(sequence, each.why) for sequence, each in own if each.status == REFUSED and not each.again]
     return Acknowledgement(upto, tuple(never), now)
+
+
+def time_said(payload: bytes) -> int | None:
+    """The time that a meter says it is, in a message of what it measures now [unix s]; None where it says none."""
+    try:
+        given = loads(payload, _LONGEST_READING, fractions=True)
+    except ValueError:
+        return None
+    said = given.get("time") if isinstance(given, dict) else None
+    return said if _counts(said) else None
 
 
 def signed_json(signed: Signed[Reading]) -> dict[str, int | str]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import shutil
 import socket
 import ssl
 import stat
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -43,8 +41,6 @@ _MEGABYTE: Final = 1 << 20
 _LITTLE, _TENTH = 200 * _MEGABYTE, 10
 """Disk that has to be free for the market to go on [bytes]; the share of which a tenth should be free."""
 _SECONDS: Final = 5.0
-_UNSYNCHRONISED: Final = 5
-"""TIME_ERROR of adjtimex(2)."""
 
 
 class State(StrEnum):
@@ -137,18 +133,6 @@ def _clock(synchronised: Callable[[], bool | None]) -> Check:
     return Check(
         "clock", State.CARE, said, "Run: timedatectl set-ntp true; without internet, fit a clock with a battery."
     )
-
-
-def ntp_synchronised() -> bool | None:
-    """Whether the system says that its clock is synchronised; None where it cannot be asked."""
-    if sys.platform != "linux":
-        return None
-    try:
-        # struct timex, with `modes` = 0: nothing is set.
-        state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(1024))
-    except (OSError, AttributeError):
-        return None
-    return None if state < 0 else bool(state != _UNSYNCHRONISED)
 
 
 def _certificate(community: Loaded, folder: Path, now: datetime) -> Check:

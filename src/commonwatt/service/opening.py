@@ -117,15 +117,22 @@ class Plan:
     at: Callable[[int], Rules]
 
 
-def plan(community: Community, folder: Path, out: Path, now: int, asked: date | None, demo: Demo | None) -> Plan:
+def plan(community: Community, folder: Path, out: Path, now: int | None, asked: date | None, demo: Demo | None) -> Plan:
     """Open the store, and read what is needed of the first days.
 
-    folder : of the community's file; out : of the exchange; now [unix s]
+    folder : of the community's file; out : of the exchange
+    now : [unix s]; None while nothing vouches for it: then the exchange goes on from what it did last
     asked : the first local day, where the store does not have it yet; None = today
+
+    Raises ConfigError also where a community would be founded at a time that nothing vouches for.
     """
     _refuse(community, demo)
     store = open_store(out, fresh=False)
     try:
+        if now is None:
+            _require_founded(store)
+        last = rows.last_time(store)
+        now = last if demo or now is None else max(now, last)
         start = first_day(store, community, now, asked)
         if demo and demo.days is not None:
             fixed = Rules.of(community, folder, start, demo.days)
@@ -137,10 +144,19 @@ def plan(community: Community, folder: Path, out: Path, now: int, asked: date | 
         first = Rules.of(community, folder, start, 1)
         genesis = begins(first) if demo else min(now, begins(first))
         begin = int(store.values().get("genesis", genesis))
-        return Plan(store, begin, at(max(now, begin) if not demo else max(begin, rows.last_time(store))), at)
+        return Plan(store, begin, at(max(begin, now)), at)
     except BaseException:
         store.close()
         raise
+
+
+def _require_founded(store: Store) -> None:
+    if "settlement" not in store.values():
+        message = (
+            "is vouched for by nothing, and the time at which a community is founded stays for good; let NTP keep it, "
+            "or say that it is right with --trust-clock"
+        )
+        raise ConfigError("The machine", [Finding("clock", message)])
 
 
 def _refuse(community: Community, demo: Demo | None) -> None:

@@ -16,18 +16,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final, Generic, ParamSpec, TypeVar
 
-from commonwatt.errors import CommonwattError, RecordError
+from commonwatt.errors import CommonwattError, LedgerError, RecordError
 from commonwatt.exchange.events import Correction, Event, GateClosure
 from commonwatt.exchange.live import Live
 from commonwatt.exchange.news import ORDER, news, ordered
-from commonwatt.meter.protocol import REFUSED, Acknowledgement, Judgement, acknowledge, readings_of
+from commonwatt.meter.protocol import REFUSED, Acknowledgement, Judgement, acknowledge, readings_of, time_said
 from commonwatt.records import Order, Reading, Receipt, Signed
 from commonwatt.service.board import Board
-from commonwatt.service.clock import DemoClock
+from commonwatt.service.clock import UNVOUCHED, DemoClock, VouchedClock
 from commonwatt.service.feed import Feed
 from commonwatt.service.figures import Figures
 from commonwatt.service.mqtt import Messages
 from commonwatt.service.refusals import Refusals
+from commonwatt.service.topics import LIVE
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -97,6 +98,7 @@ class Running:
 
     clock : the community's time [unix s]; None while nothing vouches for it: then readings are taken, by the last time
         that was known, and nothing is due
+    vouching : the same clock, where somebody has to vouch for it
     speed : how many of its seconds pass in one
     waits : of a day that is played: it goes no further before all homes have spoken
     chores : done when nothing else is due, each told the time [unix s]; it returns whether there is more to do at once
@@ -110,7 +112,9 @@ class Running:
         speed: float = 1.0,
         waits: DemoClock | None = None,
         chores: Sequence[Callable[[int], bool]] = (),
+        vouching: VouchedClock | None = None,
     ) -> None:
+        self._vouching = vouching
         self.live, self._clock, self.speed, self._waits, self._chores = live, clock, speed, waits, chores
         self.figures = Figures()
         self._thread, self._readers = ThreadPoolExecutor(1, "exchange"), ThreadPoolExecutor(_READERS, "readers")
@@ -138,10 +142,58 @@ class Running:
         self._last = self._last if now is None else max(self._last, int(now))
         return self._last
 
+    def known(self) -> int | None:
+        """The community's time [unix s]; None while nothing vouches for it."""
+        return self.now() if self.vouched else None
+
     @property
     def vouched(self) -> bool:
         """Whether something vouches for the clock."""
         return self._clock() is not None
+
+    @property
+    def doubt(self) -> str:
+        """Why nothing vouches for the clock; empty when something does."""
+        if self.vouched:
+            return ""
+        return self._vouching.doubt if self._vouching else UNVOUCHED
+
+    async def vouch(self, said: int, who: str) -> None:
+        """Take somebody's word that the clock is right; said : the time by another one [unix s].
+
+        Raises RecordError where it cannot be right, or where the clock is none that needs a word.
+        """
+        if self._vouching is None:
+            raise RecordError("This exchange goes by a clock of its own, which needs nobody's word.")
+        await self.ask(lambda clock: clock.vouch(said, who, self._past()), self._vouching)
+
+    def notice(self, meter: bytes, word: str, payload: bytes) -> None:
+        """Hear what a meter says unsigned: the time, by its own clock."""
+        if self._vouching and word == LIVE and (said := time_said(payload)) is not None:
+            self._vouching.heard(meter, said)
+
+    async def look(self) -> None:
+        """Ask who vouches for the clock, where nobody does."""
+        if self._vouching:
+            await self.ask(self._look, self._vouching)
+
+    def _look(self, clock: VouchedClock) -> None:
+        if clock() is not None:
+            return
+        try:
+            past = self._past()
+        except LedgerError as error:
+            clock.doubted(str(error))
+        else:
+            clock.look(past, self.live.roster.in_service(self.live.exchange.now))
+
+    def _past(self) -> dict[str, float]:
+        """Times before which it cannot be [unix s]. Raises LedgerError while the chain cannot be asked."""
+        exchange = self.live.exchange
+        return {
+            "what the exchange did last": exchange.now,
+            "the chain's last block": exchange.client.node.head.timestamp,
+        }
 
     async def keep_time(self) -> None:
         """Bring every event when it is due, until this is cancelled.
@@ -150,14 +202,15 @@ class Running:
         """
         while True:
             more = False
-            if self.vouched:
-                try:
+            try:
+                await self.look()
+                if self.vouched:
                     await self._advance()
                     more = any([await self.ask(chore, self.now()) for chore in self._chores])
-                except CommonwattError as error:
-                    _LOGGER.error("%s", error)
-                except Exception:  # nothing may end the market for good
-                    _LOGGER.exception("What was due could not be done.")
+            except CommonwattError as error:
+                _LOGGER.error("%s", error)
+            except Exception:  # nothing may end the market for good
+                _LOGGER.exception("What was due could not be done.")
             await asyncio.sleep(0 if more else max(_PAUSE / self.speed, _SHORTEST))
 
     async def _advance(self) -> None:
@@ -212,7 +265,7 @@ class Running:
         judged = iter(await self.readings([each for _, readings in read for each in readings]))
         answers: Messages = []
         for meter, readings in read:
-            answer = acknowledge([(each.record, next(judged)) for each in readings], self.now())
+            answer = acknowledge([(each.record, next(judged)) for each in readings], self.known() or 0)
             if answer:
                 answers.append((meter, _payload(answer)))
         return answers

@@ -45,7 +45,7 @@ from commonwatt.service.api.settings import Settings
 from commonwatt.service.broker import SECRET, Broker, Listener
 from commonwatt.service.certificates import AUTHORITY
 from commonwatt.service.children import Child, Program, chain, free_port
-from commonwatt.service.clock import DemoClock
+from commonwatt.service.clock import DemoClock, VouchedClock, vouching, word_at_start
 from commonwatt.service.connection import Connection
 from commonwatt.service.logins import Passwords
 from commonwatt.service.mqtt import Gateway
@@ -69,6 +69,7 @@ class Setting:
     host, port : where it answers; port 0 lets the system choose
     keys : files of the operators' keys, by operator; of a demo none
     start : the first local day that is traded; None = today, or as the folder has it
+    trust_clock : an operator says that this machine's clock is right
     """
 
     file: Path
@@ -79,6 +80,7 @@ class Setting:
     keys: tuple[Path, ...] = ()
     start: date | None = None
     demo: Demo | None = None
+    trust_clock: bool = False
 
 
 async def serve(setting: Setting, log: Callable[[str], None], started: Callable[[str, str, bytes], None]) -> None:
@@ -136,7 +138,10 @@ def _settings(setting: Setting, listener: socket.socket) -> Settings:
 
 @contextmanager
 def _planned(setting: Setting) -> Iterator[Plan]:
-    planned = plan(setting.loaded, setting.file.parent, setting.out, int(time.time()), setting.start, setting.demo)
+    now = int(time.time())
+    sure = setting.demo or word_at_start(trusted=setting.trust_clock) or vouching(now)
+    community, folder = setting.loaded, setting.file.parent
+    planned = plan(community, folder, setting.out, now if sure else None, setting.start, setting.demo)
     with contextlib.closing(planned.store):
         yield planned
 
@@ -173,8 +178,10 @@ async def _running(
             chores = () if demo.days else _chores(setting, live)
             running = Running(live, clock, demo.speed, clock if demo.waits else None, chores)
         else:
-            running = Running(live, time.time, chores=_chores(setting, live))
+            machine = VouchedClock(word_at_start(trusted=setting.trust_clock), vouching)
+            running = Running(live, machine, chores=_chores(setting, live), vouching=machine)
         stack.callback(running.close)
+        await running.look()
         yield running
 
 
@@ -209,7 +216,7 @@ async def _meters(
     children.append(child)
     async with _kept_up([child.run()]):
         await child.ready()
-        gateway = Gateway(connection, running.take, running.now)
+        gateway = Gateway(connection, running.take, running.known, running.notice)
         async with _kept_up([_let_in(access, running), gateway.run(), Plans(running, gateway).run()]):
             yield gateway
 

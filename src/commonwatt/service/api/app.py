@@ -13,7 +13,6 @@ from pydantic_core import to_json
 from commonwatt.accounts.document import hex_text, signed_json
 from commonwatt.accounts.orders import order_of
 from commonwatt.errors import RecordError
-from commonwatt.exchange.live import Live
 from commonwatt.meter.protocol import REFUSED, signed_reading
 from commonwatt.records import Receipt, Signed
 from commonwatt.service.api import documents, events, mandates, market, members, operators
@@ -60,13 +59,14 @@ def application(
         responses=errors,
     )
     async def healthz() -> Response:
-        """503 with the reason while nothing is due, such as without a ledger; the engine is not asked."""
-        why = running.live.behind
+        """503 with the reason while nothing is due, such as without a ledger, or a clock that somebody vouches for;
+        the engine is not asked."""
+        why = running.doubt or running.live.behind
         return problem(503, why) if why else JSONResponse({"status": "ok"})
 
     @app.get("/v1/community", tags=["market"], summary="What whoever signs for this exchange has to know.")
     async def community() -> Community:
-        return await running.ask(_community, running.live, running.now(), running.speed)
+        return await running.ask(_community, running)
 
     @app.post(
         "/v1/readings",
@@ -104,7 +104,8 @@ def application(
     return app
 
 
-def _community(live: Live, now: int, speed: float) -> Community:
+def _community(running: Running) -> Community:
+    live = running.live
     exchange, gate = live.exchange, live.exchange.next_gate
     return Community(
         community=exchange.rules.community.name,
@@ -114,9 +115,9 @@ def _community(live: Live, now: int, speed: float) -> Community:
         version=exchange.domain.version,
         slot_seconds=live.slots.seconds,
         slot_offset=live.slots.offset,
-        now=now,
-        speed=speed,
-        behind=live.behind or live.trouble,
+        now=running.now(),
+        speed=running.speed,
+        behind=running.doubt or live.behind or live.trouble,
         next_gate=Gate(at=gate.at, first_slot=gate.slots.start, slots=gate.slots.count) if gate else None,
     )
 

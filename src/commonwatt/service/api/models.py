@@ -76,7 +76,8 @@ class Community(Told):
     slot_seconds, slot_offset : slots begin where the unix time is so much more than a multiple of their length
     now : the exchange's time [unix s]
     speed : how many seconds of that pass in one; 1 but for a day that is played
-    behind : why nothing is due, such as a ledger that is gone; empty when all is well
+    behind : why nothing is due, such as a ledger that is gone or a clock that nobody vouches for; empty when all is
+        well
     next_gate : which gate closes next [unix s], and the first of its slots; null where no prices are known
     """
 

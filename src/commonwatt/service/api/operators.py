@@ -16,6 +16,7 @@ from commonwatt.exchange import rows, tables
 from commonwatt.exchange.founding import NO_METER
 from commonwatt.exchange.live import Live
 from commonwatt.exchange.silence import Silence, open_silences, settled_silences
+from commonwatt.proof import checksum_address
 from commonwatt.records.schema import to_bytes
 from commonwatt.service.api.answers import as_json
 from commonwatt.service.api.callers import Caller, operator
@@ -36,6 +37,13 @@ class Named(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
     name: str = Field(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")
     bus: str = Field(default="", max_length=60, pattern=r"^[^\x00-\x1f\x7f]*$")
+
+
+class Clock(BaseModel):
+    """An operator's word that the exchange's clock is right. time : by another clock [unix s]"""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    time: int = Field(ge=0, le=2**53 - 1)
 
 
 def add(app: FastAPI, running: Running) -> None:
@@ -98,6 +106,16 @@ def add(app: FastAPI, running: Running) -> None:
     async def health(_: Operator) -> Response:
         """See `/healthz` for whether it is at work at all."""
         return as_json(await running.ask(_health, running))
+
+    @app.post(
+        "/v1/operators/clock", tags=["operators"], status_code=204, responses=_REFUSED,
+        summary="Say that the exchange's clock is right.",
+    )  # fmt: skip
+    async def clock(who: Operator, said: Clock) -> Response:
+        """Gates close again, until the exchange is started anew or its clock is set. The time is another clock's, and
+        may differ by 30 seconds."""
+        await running.vouch(said.time, f"operator {checksum_address(who.account)}")
+        return Response(status_code=204)
 
 
 def _roster(live: Live, now: int) -> list[dict[str, Any]]:
@@ -174,7 +192,7 @@ def _health(running: Running) -> dict[str, Any]:
     due = live.exchange.next
     return {
         "now": now,
-        "timeKnown": running.vouched,
+        "doubt": running.doubt or None,
         "behind": live.behind or None,
         "trouble": live.trouble or None,
         "nextDue": due.at if due else None,

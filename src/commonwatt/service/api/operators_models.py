@@ -107,7 +107,7 @@ class Quarantine(Told):
 class Health(Told):
     """How the exchange is.
 
-    now : its time [unix s]; vouched : whether something vouches for it
+    now : its time [unix s]; doubt : why nothing vouches for it, null when something does
     behind : why the ledger cannot be told; trouble : why the days that come have no rules; null when all is well
     next_due : when the next gate or end of a slot is due [unix s]
     posts_not_final : how many wait for their window or were struck
@@ -116,7 +116,7 @@ class Health(Told):
     """
 
     now: int
-    vouched: bool
+    doubt: str | None
     behind: str | None
     trouble: str | None
     next_due: int | None
