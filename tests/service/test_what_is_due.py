@@ -60,7 +60,8 @@ def test_what_is_due_waits_for_nobody_who_reads(doors: Doors) -> None:
         keeping = asyncio.create_task(running.keep_time())
         try:
             async with asyncio.timeout(30):
-                for doors.now in (*gates, doors.starts[-1] + 3 * HOUR):
+                for now in (*gates, doors.starts[-1] + 3 * HOUR):
+                    doors.now = now
                     while (due := doors.exchange.next) is not None and due.at <= doors.now:
                         await asyncio.sleep(0.01)
         finally:
