@@ -238,11 +238,14 @@ def test_a_broker_is_asked_whether_it_answers_without_a_line_in_its_log(secured:
         assert asyncio.run(running.access.meters()) == (ALICE,)  # whatever came before is in the log by then
         return len(log.read_text("utf-8").splitlines())
 
+    async def answers() -> bool:
+        return await connects(running.exchange)()
+
     before = lines()
-    assert asyncio.run(connects(running.exchange)())
+    assert asyncio.run(answers())
     assert lines() == before
     running.broker.stop()
-    assert not asyncio.run(connects(running.exchange)())
+    assert not asyncio.run(answers())
 
 
 def test_a_renewed_certificate_is_shown_without_a_restart(secured: tuple[Running, Certificates]) -> None:

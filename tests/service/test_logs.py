@@ -36,7 +36,9 @@ def _restored() -> Iterator[None]:
 
 
 @pytest.fixture
-def said() -> io.StringIO:
+def said(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    # A server with its usual settings, in the same process, keeps what it says to itself.
+    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)
     stream = io.StringIO()
     set_up(stream, logging.DEBUG)
     return stream

@@ -88,9 +88,8 @@ def claim(store: Store, rules: Rules, ledger: str, out: Path | None, head_start:
         "days": str(rules.days),
         "ledger": ledger,
     }
-    if out and ledger == "embedded":
-        refuse_half_a_run(out / LEDGER_FILE, store.values())
-    _claim(store, rules, wanted, f"{out}", begins(rules) - head_start)
+    file = out / LEDGER_FILE if out and ledger == "embedded" else None
+    _claim(store, rules, wanted, f"{out}", begins(rules) - head_start, file)
 
 
 def claim_living(store: Store, rules: Rules, ledger: str, out: Path, begin: int) -> None:
@@ -108,7 +107,9 @@ def begins(rules: Rules) -> int:
     return rules.events[0].at - _HEAD_START
 
 
-def _claim(store: Store, rules: Rules, wanted: Mapping[str, str], where: str, begin: int) -> None:
+def _claim(
+    store: Store, rules: Rules, wanted: Mapping[str, str], where: str, begin: int, embedded: Path | None = None
+) -> None:
     values = store.values()
     held = {key: values.get(key) for key in wanted}
     begun = "settlement" in values or rows.last_closed(store) >= 0
@@ -118,6 +119,8 @@ def _claim(store: Store, rules: Rules, wanted: Mapping[str, str], where: str, be
             f"{where} holds another run ({held['start']}, {days}ledger {held['ledger']}, or an earlier version of the "
             "community's file); choose another folder or start it afresh."
         )
+    if embedded:
+        refuse_half_a_run(embedded, values)
     stages = {rows.STAGES_AHEAD: " ".join(str(stage.number) for stage in rules.ahead)}
     if begun and values.items() >= stages.items():
         return
