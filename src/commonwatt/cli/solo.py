@@ -28,6 +28,7 @@ def run(
     name: Annotated[list[str] | None, Parameter(negative="")] = None,
     origin: Annotated[list[str] | None, Parameter(negative="")] = None,
     attached: Annotated[bool, Parameter(show=False)] = False,
+    new: Annotated[str, Parameter(show=False)] = "",
 ) -> None:
     """Run a community's own chain on one machine: a block when transactions wait, none when nothing does.
 
@@ -54,6 +55,8 @@ def run(
         A page that may ask from a browser, such as https://example.org; repeatable.
     attached
         End with the program that holds the other end of the standard input.
+    new
+        What the community's file would say: the chain's number, and what its operator has at first, NUMBER:WEI.
     """
     needs_http()
     from commonwatt.ledger.network import solo_process
@@ -61,9 +64,9 @@ def run(
 
     if not 0 <= port <= LAST_PORT:
         raise ConfigError("The request", [Finding("port", f"is from 0 to {LAST_PORT}, not {port}")])
-    if (community is None) != (not operator):
+    if (community is None and not new) != (not operator):
         raise ConfigError("The request", [Finding("community", "and operator belong together: both, or neither")])
-    genesis = None if community is None else _genesis(folder, community, operator, begin)
+    genesis = _genesis(folder, community, new, operator, begin) if operator else None
     solo_process.run(
         solo_process.Solo(
             folder / LEDGER_FILE, port, genesis, settable=settable, attached=attached, names=tuple(name or ()),
@@ -73,15 +76,21 @@ def run(
     )  # fmt: skip
 
 
-def _genesis(folder: Path, community: Path, operator: str, begin: int | None) -> Genesis:
+def _genesis(folder: Path, community: Path | None, new: str, operator: str, begin: int | None) -> Genesis:
     """What the community's chain begins with; the folder is made for it."""
     import time
 
-    from commonwatt.exchange.founding import genesis_of
-    from commonwatt.exchange.loading import load
+    from commonwatt.ledger.chain.evm import Genesis
 
-    since = int(time.time()) if begin is None else begin
-    genesis = genesis_of(load(community), one_address("operator", operator), since)
+    since, account = int(time.time()) if begin is None else begin, one_address("operator", operator)
+    if community is None:
+        number, wei = map(int, new.split(":"))
+        genesis = Genesis(number, {account: wei}, since)
+    else:
+        from commonwatt.exchange.founding import genesis_of
+        from commonwatt.exchange.loading import load
+
+        genesis = genesis_of(load(community), account, since)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

@@ -219,11 +219,17 @@ def open_chain(path: Path | None, community: Community, operator: bytes, genesis
     return EmbeddedChain(path, genesis_of(community, operator, genesis_time))
 
 
+def beginning(community: Community) -> tuple[int, int]:
+    """The number of the community's own chain, and what its operator has there at first [wei]."""
+    return chain_id(community), _needed_wei(community)
+
+
 def genesis_of(community: Community, operator: bytes, time: int) -> Genesis:
     """What the community's own chain begins with: all ether is the operator's [address]. time : of block 0 [unix s]"""
     from commonwatt.ledger.chain.embedded import Genesis
 
-    return Genesis(chain_id(community), {operator: _needed_wei(community)}, time)
+    number, wei = beginning(community)
+    return Genesis(number, {operator: wei}, time)
 
 
 def _remote(

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import logging
-import signal
+import re
 import socket
 import ssl
 import time
@@ -18,45 +18,35 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
-
-import uvicorn
-from fastapi import FastAPI
+from typing import TYPE_CHECKING, Any, Final
 
 from commonwatt.community.living import OFF, endpoint
-from commonwatt.errors import BrokerError, ConfigError
+from commonwatt.errors import BrokerError, ConfigError, Finding
 from commonwatt.exchange import tables
 from commonwatt.exchange.folder import write_private
-from commonwatt.exchange.kept import keep_day
+from commonwatt.exchange.founding import beginning
 from commonwatt.exchange.live import Live
 from commonwatt.exchange.loading import Loaded
-from commonwatt.exchange.months import Months
 from commonwatt.exchange.rules import Rules
-from commonwatt.ledger.network.server import listening
-from commonwatt.ledger.network.solo_process import OPERATOR, operator_token, operator_url
 from commonwatt.proof import checksum_address
-from commonwatt.service import metrics
-from commonwatt.service.access import Access
-from commonwatt.service.api.app import application
-from commonwatt.service.api.connections import HttpProtocol
-from commonwatt.service.api.limits import Allowance
-from commonwatt.service.api.settings import Settings
 from commonwatt.service.broker import SECRET, Broker, Listener
 from commonwatt.service.certificates import AUTHORITY
 from commonwatt.service.children import Child, Program, chain, free_port
 from commonwatt.service.clock import DemoClock, VouchedClock, vouching, word_at_start
 from commonwatt.service.connection import Connection
 from commonwatt.service.logins import Passwords
-from commonwatt.service.mqtt import Gateway
 from commonwatt.service.opening import Demo, Founders, Plan, open_live, plan
-from commonwatt.service.plans import Plans
-from commonwatt.service.running import Running
+
+if TYPE_CHECKING:
+    from commonwatt.service.access import Access
+    from commonwatt.service.mqtt import Gateway
+    from commonwatt.service.running import Running
 
 PORTS_FILE: Final = "ports.json"
 CHAIN: Final = "chain"
 _LOGGER: Final = logging.getLogger(__name__)
-_DEMO: Final = Allowance(rate=10_000, burst=100_000)
 _ROSTER_SECONDS: Final = 2.0
 """Between two looks at whether a meter has joined or left [s]."""
 
@@ -95,11 +85,16 @@ async def serve(setting: Setting, log: Callable[[str], None], started: Callable[
         async with AsyncExitStack() as stack:
             running = await stack.enter_async_context(_running(setting, planned, log, children))
             gateway = await stack.enter_async_context(_meters(setting, running, log, children))
+            from commonwatt.service import answering, metrics
+            from commonwatt.service.api.app import application
+
             passwords = Passwords.kept(setting.out / SECRET)
-            app = application(running, _settings(setting, listener), setting.out / "bills", passwords)
+            live, port = setting.loaded.live, listener.getsockname()[1]
+            known = answering.settings(live, setting.host, port, demo=setting.demo is not None)
+            app = application(running, known, setting.out / "bills", passwords)
             metrics.add(app, metrics.Metrics(running, setting.out, gateway, children))
-            server = _Server(app, setting, running.feed.close)
-            stack.enter_context(_signals(server))
+            server = answering.Server(app, live, setting.file.parent, running.feed.close)
+            stack.enter_context(server.ended_by_signals())
             await stack.enter_async_context(_kept_up([running.keep_time(), running.figures.watch_loop()], server.stop))
             started(_url(setting, listener), _chain_url(running), running.live.exchange.domain.contract)
             await server.serve(sockets=[listener])
@@ -108,7 +103,14 @@ async def serve(setting: Setting, log: Callable[[str], None], started: Callable[
 @contextmanager
 def _answering(setting: Setting) -> Iterator[socket.socket]:
     """Where it answers; whoever asks before it is ready waits."""
-    with contextlib.closing(listening(setting.host, setting.port)) as listener:
+    host, port = setting.host, setting.port
+    try:
+        bound = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        reason = re.sub(r"^\[Errno [^]]*\] | \(while .*", "", str(error))
+        raise ConfigError("The request", [Finding("", f"cannot listen at {host}:{port}: {reason}")]) from None
+    # With the protocol's number asyncio sends at once; without, an answer may wait 40 ms for an acknowledgement.
+    with socket.socket(bound.family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=bound.detach()) as listener:
         yield listener
 
 
@@ -120,20 +122,10 @@ def _url(setting: Setting, listener: socket.socket) -> str:
 
 def _chain_url(running: Running) -> str:
     """Where wallets reach the chain."""
+    from commonwatt.ledger.network.solo_process import OPERATOR
+
     url: str = running.live.exchange.client.node.url  # type: ignore[attr-defined]
     return url.removesuffix(OPERATOR)
-
-
-def _settings(setting: Setting, listener: socket.socket) -> Settings:
-    """How the interface is reached: where it listens, and by the names that the file has."""
-    live, port = setting.loaded.live, listener.getsockname()[1]
-    secure = live.certificate is not None
-    usual = 443 if secure else 80
-    hosts = [*live.names, *(name for name in ("localhost", setting.host) if name not in live.names)]
-    domains = tuple(dict.fromkeys(host if port == usual else f"{host}:{port}" for host in hosts))
-    if setting.demo:  # all homes of a day that is played fast ask from one address
-        return Settings((*domains, *live.names), secure, per_address=_DEMO)
-    return Settings((*domains, *live.names), secure)
 
 
 @contextmanager
@@ -158,14 +150,20 @@ async def _running(
         if url == "embedded":
             port = _port(setting.out, CHAIN)
             operator = checksum_address(founders.quorum[0].address)
-            options = ["--community", str(setting.file), "--operator", operator, "--begin", str(planned.begin)]
+            number, wei = beginning(community)
+            options = ["--new", f"{number}:{wei}", "--operator", operator, "--begin", str(planned.begin)]
             options += ["--settable"] if demo else []
             child = Child(chain(setting.out / CHAIN, port, options), log)
             children.append(child)
             await stack.enter_async_context(_kept_up([child.run()]))
-            await child.ready()
+            # The chain takes some seconds to start, and so do these.
+            await asyncio.gather(child.ready(), asyncio.to_thread(_import))
+            from commonwatt.ledger.network.solo_process import operator_token, operator_url
+
             url = operator_url(port) if demo else f"http://127.0.0.1:{port}"
             token = operator_token(setting.out / CHAIN) if demo else ""
+        from commonwatt.service.running import Running
+
         live = await asyncio.to_thread(open_live, planned, founders, setting.out, url, token, demo=demo is not None)
         stack.callback(live.exchange.client.node.close)  # type: ignore[attr-defined]
         if demo:
@@ -185,8 +183,23 @@ async def _running(
         yield running
 
 
+def _import() -> None:
+    """What is needed once the chain answers."""
+    for name in (
+        "service.api.app",
+        "service.metrics",
+        "service.answering",
+        "service.plans",
+        "ledger.network.solo_process",
+    ):
+        import_module(f"commonwatt.{name}")
+
+
 def _chores(setting: Setting, live: Live) -> list[Callable[[int], bool]]:
     """Bills of months that are over, and old days out of the database."""
+    from commonwatt.exchange.kept import keep_day
+    from commonwatt.exchange.months import Months
+
     community, folder = setting.loaded, setting.file.parent
     months = Months(
         live.exchange, live.roster, partial(Rules.of, community, folder), setting.out / "bills",
@@ -207,6 +220,10 @@ async def _meters(
     if broker is None:
         yield None
         return
+    from commonwatt.service.access import Access
+    from commonwatt.service.mqtt import Gateway
+    from commonwatt.service.plans import Plans
+
     await asyncio.to_thread(broker.end_stray)
     await asyncio.to_thread(broker.prepare, await running.ask(_in_service, running))
     connection, access = broker.connection(authority=authority), Access(broker.control(authority), broker.passwords)
@@ -316,42 +333,3 @@ async def _kept_up(
     for each in ended:
         if isinstance(each, Exception):
             raise each
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to who runs it. ending : called before connections are waited for"""
-
-    def __init__(self, app: FastAPI, setting: Setting, ending: Callable[[], None]) -> None:
-        self._ending = ending
-        live, folder = setting.loaded.live, setting.file.parent
-        files: dict[str, Any] = {}
-        if live.certificate and live.key:
-            files = {"ssl_certfile": folder / live.certificate, "ssl_keyfile": folder / live.key}
-        super().__init__(
-            uvicorn.Config(
-                app, http=HttpProtocol, log_config=None, log_level="error", access_log=False, lifespan="off",
-                server_header=False, timeout_graceful_shutdown=3, **files,
-            )
-        )  # fmt: skip
-
-    def stop(self) -> None:
-        """End in order."""
-        self._ending()
-        self.should_exit = True
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """None."""
-        yield
-
-
-@contextmanager
-def _signals(server: _Server) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, server.stop)
-    try:
-        yield
-    finally:
-        for each in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(each)
