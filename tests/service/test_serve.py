@@ -94,7 +94,8 @@ def _wait(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> 
         assert process.poll() is None, log.read_text("utf-8")
         assert time.monotonic() < deadline
         try:
-            assert client.get("/healthz").status_code in (200, 503)
+            assert client.get("/healthz").json()["status"] in ("starting", "ok", 503)
+            assert client.get("/v1/community").status_code == 200  # answered once it has begun
         except httpx.ConnectError:
             time.sleep(0.05)
         else:

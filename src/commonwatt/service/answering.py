@@ -7,53 +7,73 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from commonwatt.community.living import LiveChoice
 from commonwatt.service.api.connections import HttpProtocol
-from commonwatt.service.api.limits import Allowance
-from commonwatt.service.api.settings import Settings
 
-_DEMO: Final = Allowance(rate=10_000, burst=100_000)
-"""All homes of a day that is played fast ask from one address."""
+if TYPE_CHECKING:
+    from commonwatt.service.api.settings import Settings
 
 
 def settings(live: LiveChoice, host: str, port: int, *, demo: bool) -> Settings:
     """How the interface is reached: where it listens, and by the names that the file has."""
+    from commonwatt.service.api.limits import Allowance
+    from commonwatt.service.api.settings import Settings
+
     secure = live.certificate is not None
     usual = 443 if secure else 80
     hosts = dict.fromkeys((*live.names, "localhost", host))
     domains = tuple(each if port == usual else f"{each}:{port}" for each in hosts)
     # At a proxy before it there may be another port.
     known = tuple(dict.fromkeys((*domains, *live.names)))
-    return Settings(known, secure, per_address=_DEMO) if demo else Settings(known, secure)
+    if demo:  # all homes of a day that is played fast ask from one address
+        return Settings(known, secure, per_address=Allowance(rate=10_000, burst=100_000))
+    return Settings(known, secure)
 
 
 class Server(uvicorn.Server):
-    """Leaves signals to who runs it.
+    """Answers from the first moment on: `/healthz` that the exchange starts, and everything else once it has begun.
 
-    folder : of the files that `live` names; ending : called before connections are waited for
+    Signals are for who runs it. folder : of the files that `live` names
     """
 
-    def __init__(self, app: FastAPI, live: LiveChoice, folder: Path, ending: Callable[[], None]) -> None:
-        self._ending = ending
+    def __init__(self, live: LiveChoice, folder: Path) -> None:
+        self._app: ASGIApp | None = None
+        self._begun, self._ending = asyncio.Event(), list[Callable[[], None]]()
         files: dict[str, Any] = {}
         if live.certificate and live.key:
             files = {"ssl_certfile": folder / live.certificate, "ssl_keyfile": folder / live.key}
         super().__init__(
             uvicorn.Config(
-                app, http=HttpProtocol, log_config=None, log_level="error", access_log=False, lifespan="off",
-                server_header=False, timeout_graceful_shutdown=3, **files,
+                self._answer, interface="asgi3", http=HttpProtocol, log_config=None, log_level="error",
+                access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=3, **files,
             )
         )  # fmt: skip
 
+    def begin(self, app: ASGIApp, ending: Callable[[], None]) -> None:
+        """The exchange is at work, and the application answers. ending : called before connections are waited for"""
+        self._app = app
+        self._ending.append(ending)
+        self._begun.set()
+
     def stop(self) -> None:
         """End in order."""
-        self._ending()
+        for each in self._ending:
+            each()
         self.should_exit = True
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._app is None and scope["path"] == "/healthz":
+            await JSONResponse({"status": "starting"})(scope, receive, send)
+            return
+        await self._begun.wait()
+        assert self._app  # noqa: S101 (it has begun)
+        await self._app(scope, receive, send)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

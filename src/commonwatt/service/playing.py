@@ -99,7 +99,7 @@ async def play(setting: Setting, log: Callable[[str], None], progress: Callable[
     period = ["--start", setting.start.isoformat(), "--days", str(setting.days)]
     command = [sys.executable, "-m", "commonwatt.cli", "serve", str(setting.file), *options, *period]
     pid_file = setting.out / "exchange.pid"
-    program = Program("exchange", [*command, "--wait-for-homes"], healthy(f"{url}/healthz"), pid_file=pid_file)
+    program = Program("exchange", [*command, "--wait-for-homes"], healthy(f"{url}/v1/community"), pid_file=pid_file)
     child = Child(program, log)
     async with asyncio.TaskGroup() as tasks:
         exchange = tasks.create_task(child.run())

@@ -31,6 +31,7 @@ from commonwatt.exchange.live import Live
 from commonwatt.exchange.loading import Loaded
 from commonwatt.exchange.rules import Rules
 from commonwatt.proof import checksum_address
+from commonwatt.service.answering import Server, settings
 from commonwatt.service.broker import SECRET, Broker, Listener
 from commonwatt.service.certificates import AUTHORITY
 from commonwatt.service.children import Child, Program, chain, free_port
@@ -80,29 +81,50 @@ async def serve(setting: Setting, log: Callable[[str], None], started: Callable[
 
     Raises CommonwattError for what somebody has to do something about before it can be served.
     """
-    with _answering(setting) as listener, _planned(setting) as planned:
-        children = list[Child]()
+    server = Server(setting.loaded.live, setting.file.parent)
+    with _answering(setting) as listener, server.ended_by_signals():
+        answering = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            async with AsyncExitStack() as stack:
+                begins = asyncio.create_task(stack.enter_async_context(_at_work(setting, listener, server, log)))
+                await asyncio.wait([answering, begins], return_when=asyncio.FIRST_COMPLETED)
+                if not begins.done():  # nobody wants it any more, or nobody can be answered
+                    begins.cancel()
+                    await asyncio.wait([begins])
+                    return
+                running = begins.result()
+                started(_url(setting, listener), _chain_url(running), running.live.exchange.domain.contract)
+                await asyncio.wait([answering])
+        finally:
+            server.stop()
+            await answering
+
+
+@asynccontextmanager
+async def _at_work(
+    setting: Setting, listener: socket.socket, server: Server, log: Callable[[str], None]
+) -> AsyncIterator[Running]:
+    """The exchange with its chain, its broker and its doors; from then on `server` answers for it."""
+    children = list[Child]()
+    with _planned(setting) as planned:
         async with AsyncExitStack() as stack:
             running = await stack.enter_async_context(_running(setting, planned, log, children))
             gateway = await stack.enter_async_context(_meters(setting, running, log, children))
-            from commonwatt.service import answering, metrics
+            from commonwatt.service import metrics
             from commonwatt.service.api.app import application
 
-            passwords = Passwords.kept(setting.out / SECRET)
             live, port = setting.loaded.live, listener.getsockname()[1]
-            known = answering.settings(live, setting.host, port, demo=setting.demo is not None)
-            app = application(running, known, setting.out / "bills", passwords)
+            known = settings(live, setting.host, port, demo=setting.demo is not None)
+            app = application(running, known, setting.out / "bills", Passwords.kept(setting.out / SECRET))
             metrics.add(app, metrics.Metrics(running, setting.out, gateway, children))
-            server = answering.Server(app, live, setting.file.parent, running.feed.close)
-            stack.enter_context(server.ended_by_signals())
             await stack.enter_async_context(_kept_up([running.keep_time(), running.figures.watch_loop()], server.stop))
-            started(_url(setting, listener), _chain_url(running), running.live.exchange.domain.contract)
-            await server.serve(sockets=[listener])
+            server.begin(app, running.feed.close)
+            yield running
 
 
 @contextmanager
 def _answering(setting: Setting) -> Iterator[socket.socket]:
-    """Where it answers; whoever asks before it is ready waits."""
+    """Where it answers."""
     host, port = setting.host, setting.port
     try:
         bound = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)

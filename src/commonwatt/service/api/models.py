@@ -56,9 +56,9 @@ class Answers(Told):
 
 
 class Health(Told):
-    """It is at work."""
+    """It is at work, or about to be: then everything else is answered once it is."""
 
-    status: Literal["ok"]
+    status: Literal["ok", "starting"]
 
 
 class Gate(Told):
