@@ -294,6 +294,26 @@ def test_nothing_is_corrected_while_its_bills_are_made_and_a_post_that_is_not_fi
     village.close()
 
 
+def test_after_what_nobody_thought_of_it_is_tried_again_and_not_at_once(
+    files: dict[str, bytes], ended: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = Changing(shutil.copytree(ended, tmp_path / "again"))
+    now = again.end + BILL_AFTER
+
+    def wrong(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bill_files, "_add", wrong)
+        with pytest.raises(ZeroDivisionError):
+            again.bill(now)
+    assert again.months.advance(now + HOUR - 1) is False
+    assert all(name.endswith(".part") for name in written(again))
+    again.bill(now + HOUR)
+    assert written(again) == files
+    again.close()
+
+
 def test_bills_whose_folder_cannot_be_written_are_made_when_it_can(tmp_path: Path) -> None:
     village = Changing(tmp_path)
     village.run(village.end)

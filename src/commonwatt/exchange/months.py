@@ -84,6 +84,9 @@ class Months:
         except (CommonwattError, OSError) as error:
             self._making, self.trouble = None, str(error)
             return False
+        except BaseException:
+            self._making = None  # it begins anew, after the same pause
+            raise
         return True
 
     def _due(self, now: int) -> Slots | None:
