@@ -37,8 +37,9 @@ def _restored() -> Iterator[None]:
 
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    # A server with its usual settings, in the same process, keeps what it says to itself.
+    # A server of another test, in the same process, may keep what it says to itself.
     monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)
+    logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
     stream = io.StringIO()
     set_up(stream, logging.DEBUG)
     return stream

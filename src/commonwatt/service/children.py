@@ -166,15 +166,14 @@ class Child:
 
     async def _end(self, process: Process) -> None:
         """Tell it to end, and kill it when it does not."""
+        ending = asyncio.create_task(process.wait())
         with suppress(ProcessLookupError):
             process.terminate()
-        try:
-            async with asyncio.timeout(self.program.patience.stop):
-                await process.wait()
-        except TimeoutError:
+        await asyncio.wait([ending], timeout=self.program.patience.stop)
+        if not ending.done():
             with suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
+        await ending
 
 
 def _how(code: int) -> str:
