@@ -296,6 +296,15 @@ def test_more_than_can_listen_are_told_to_come_later(doors: Doors) -> None:
     run(doors, test)
 
 
+async def answered(ask: Asker) -> None:
+    """Somebody is answered, by another connection where the one that was kept has made room too."""
+    for _ in range(50):
+        with suppress(httpx.TransportError):
+            await ask("/v1/community")
+            return
+    raise AssertionError
+
+
 def test_half_requests_take_no_room_of_whole_ones_and_none_in_the_log(
     doors: Doors, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -309,11 +318,12 @@ def test_half_requests_take_no_room_of_whole_ones_and_none_in_the_log(
             opened = [await asyncio.open_connection(str(address.host), address.port) for _ in range(60)]
             for _, writer in opened:
                 writer.write(half)
-            await ask("/v1/community")
+            await answered(ask)
             for reader, writer in opened:
                 with suppress(ConnectionError):
                     assert not await asyncio.wait_for(reader.read(), LONG)
                 writer.close()
+            await answered(ask)
             await order(ask)
             assert (await page.until("order"))[0] == "order"
 
