@@ -213,7 +213,6 @@ def test_a_broker_that_does_not_start_says_why(running: Running) -> None:
         running.broker.start()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives its files to another user")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's broker changes its user")
 def test_a_folder_that_its_user_cannot_enter_is_used_for_this_machine_alone(running: Running) -> None:
     closed = running.home / "closed"
