@@ -45,7 +45,7 @@ def test_its_extras_are_those_of_the_package() -> None:
     extras = re.search(r'"\.\[([\w,]+)\]"', DOCKERFILE)
     assert extras
     known = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
-    assert {"live", "node"} <= set(extras[1].split(",")) <= set(known)
+    assert {"live"} <= set(extras[1].split(",")) <= set(known)
 
 
 def test_ports_are_those_of_a_box_that_init_made(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from shell import Shell
 
 from commonwatt.ledger.keyfile import new_key, write_key
 from commonwatt.ledger.network.server import config, listening
-from commonwatt.service import clock, doctor
+from commonwatt.service import clock, packages
 from commonwatt.service.certificates import ensure
 from commonwatt.service.doctor import Check, State, examine
 
@@ -183,9 +183,9 @@ def test_clock_and_disk_are_a_care_before_they_are_a_fault(folder: Path, monkeyp
 
 
 def test_without_packages_the_rest_is_not_looked_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name == "gmqtt" else name)
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "gmqtt" else name)
     assert amiss(folder) == [
-        ("packages", State.BAD, 'Packages are missing: gmqtt. Install them: pip install "commonwatt[live,node]"')
+        ("packages", State.BAD, 'Packages are missing: gmqtt. Install them: pip install "commonwatt[live]"')
     ]
     assert found(folder)[-1].name == "community"
 

@@ -10,9 +10,10 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from commonwatt.cli.options import JsonPath, Whole, local_day, progress, write_json
-from commonwatt.cli.solo import LAST_PORT, needs_http
+from commonwatt.cli.solo import LAST_PORT
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.plain import plain
+from commonwatt.service.packages import require
 
 app = App(name="live", help="A living exchange, played.")
 _FASTEST = 10_000.0
@@ -60,7 +61,7 @@ def serve(
     trust_clock
         Say that this machine's clock is right, where neither NTP nor a hardware clock vouches for it.
     """
-    needs_http()
+    require()
     import asyncio
     import logging
 
@@ -138,7 +139,7 @@ def demo(
     out
         Folder for all files; what was begun there goes on.
     """
-    needs_http()
+    require()
     import asyncio
 
     from commonwatt.exchange.loading import load

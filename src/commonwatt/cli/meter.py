@@ -12,6 +12,7 @@ from commonwatt.cli.options import JsonPath, Whole, instant, local_day, one_addr
 from commonwatt.cli.solo import LAST_PORT
 from commonwatt.errors import ConfigError, Finding, RecordError
 from commonwatt.plain import plain
+from commonwatt.service.packages import require
 
 app = App(name="meter", help="Meters of a living exchange.")
 
@@ -57,6 +58,7 @@ def emulate(
     authority
         Certificate of the authority that certified exchange and broker; without, the broker is spoken to without TLS.
     """
+    require()
     from commonwatt.service.emulating import Setting, emulate
     from commonwatt.service.logins import Passwords
 
@@ -143,6 +145,7 @@ def report(
     authority
         Certificate of the authority that certified the exchange.
     """
+    require()
     from commonwatt.ledger.keyfile import read_key
     from commonwatt.service.reporting import report as bring
 

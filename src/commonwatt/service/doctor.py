@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -22,19 +21,10 @@ from commonwatt.exchange.loading import Loaded, load
 from commonwatt.exchange.store import VERSION, Store
 from commonwatt.ledger.keyfile import read_key
 from commonwatt.ledger.opening import LEDGER_FILE, open_to_read
+from commonwatt.service import packages
 
 COMMUNITY_FILE: Final = "community.toml"
 KEY_FILE: Final = "operator.key"
-_PACKAGES: Final = (
-    "aiomqtt",
-    "cryptography",
-    "fastapi",
-    "gmqtt",
-    "httpx",
-    "prometheus_client",
-    "uvicorn",
-    "websockets",
-)
 _SECRET: Final = ("*.key", "*.secret", "*.token")
 _SOON: Final = timedelta(days=30)
 _MEGABYTE: Final = 1 << 20
@@ -93,10 +83,9 @@ def examine(place: Path, now: datetime, synchronised: Callable[[], bool | None])
 
 
 def _packages() -> Check:
-    missing = [name for name in _PACKAGES if find_spec(name) is None]
-    if missing:
-        install = 'Install them: pip install "commonwatt[live,node]"'
-        return Check("packages", State.BAD, f"Packages are missing: {', '.join(missing)}.", install)
+    if missing := packages.missing():
+        told = f"Packages are missing: {', '.join(missing)}."
+        return Check("packages", State.BAD, told, f"Install them: {packages.INSTALL}")
     return Check("packages", State.GOOD, "All packages of the service are installed.")
 
 
