@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from exchange_cases import SOURCE, START, written
+from exchange_cases import AHEAD, BILATERAL, SOURCE, START, written
 from hypothesis import settings
 from live_cases import RICH
 from node_processes import free_port
@@ -237,3 +237,25 @@ def test_members_need_a_wallet_where_no_simulation_signs_for_them(hill: Path) ->
     (hill / "hill.toml").write_text(HILL + '\n[members]\nanna = { load = "simbench:H0-A" }\n', "utf-8")
     told = ran("serve", hill / "hill.toml", "--dir", hill / "box", "--trust-clock", "--port", "0")
     assert "members.anna: needs its wallet" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (AHEAD, BILATERAL, "market: has a mechanism by which homes agree over the whole day"),
+        ('gate = "12:00"', 'gate = "1min"', "market: needs a gate 120 s or more before its slot"),
+        ("[members]", "[ledger]\ngenerator_meters = true\n\n[members]", "ledger.generator_meters: gives generators"),
+    ],
+)
+@pytest.mark.parametrize("command", ["serve", "live demo"])
+def test_what_a_living_exchange_cannot_do_is_told_before_anything_begins(
+    tmp_path: Path, command: str, old: str, new: str, reason: str
+) -> None:
+    assert RICH.count(old) == 1
+    file = written(tmp_path, RICH.replace(old, new))
+    of_serve = ["--demo-clock", "60", "--port", "0"] if command == "serve" else []
+    told = ran(*command.split(), file, "--start", START, "--dir", tmp_path / "box", *of_serve)
+    assert told.returncode == 2
+    assert reason in told.stderr
+    assert "Traceback" not in told.stderr
+    assert not (tmp_path / "box" / "chain").exists()

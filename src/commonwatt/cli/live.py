@@ -140,8 +140,6 @@ def demo(
         Folder for all files; what was begun there goes on.
     """
     require()
-    import asyncio
-
     from commonwatt.exchange.loading import load
     from commonwatt.report.screen import render, summary
     from commonwatt.report.trace import trace
@@ -158,7 +156,7 @@ def demo(
         raise ConfigError("The request", findings)
     setting = Setting(file, load(file), out, local_day("start", start), days, clock, kill, seed)
     with progress(quiet=json_path == "-") as report:
-        played = asyncio.run(play(setting, _log, report))
+        played = play(setting, _log, report)
     result = outcome(setting)
     figures = {**summary(result), "kills": played.kills, "killed": dict(played.killed)}
     if json_path:

@@ -15,6 +15,9 @@ from commonwatt.exchange.store import Store
 from commonwatt.ledger.opening import LEDGER_FILE
 
 EXCHANGE_FILE: Final = "exchange.sqlite"
+CHAIN: Final = "chain"
+"""Folder of the chain that a living exchange runs itself."""
+KEY_FILE: Final = "operator.key"
 _LOCK_FILE: Final = "run.lock"
 
 

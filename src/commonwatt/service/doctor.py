@@ -16,7 +16,7 @@ from typing import Final
 
 from commonwatt.community.living import OFF, endpoint
 from commonwatt.errors import CommonwattError
-from commonwatt.exchange.folder import EXCHANGE_FILE
+from commonwatt.exchange.folder import CHAIN, EXCHANGE_FILE, KEY_FILE
 from commonwatt.exchange.loading import Loaded, load
 from commonwatt.exchange.store import VERSION, Store
 from commonwatt.ledger.keyfile import read_key
@@ -24,7 +24,6 @@ from commonwatt.ledger.opening import LEDGER_FILE, open_to_read
 from commonwatt.service import packages
 
 COMMUNITY_FILE: Final = "community.toml"
-KEY_FILE: Final = "operator.key"
 _SECRET: Final = ("*.key", "*.secret", "*.token")
 _SOON: Final = timedelta(days=30)
 _MEGABYTE: Final = 1 << 20
@@ -163,7 +162,7 @@ def _chain(community: Loaded, folder: Path) -> Check:
     kind = community.ledger.kind
     if kind == "none":
         return Check("chain", State.BAD, "The community has no ledger.", 'Write ledger = "embedded", or a node\'s URL.')
-    places = [folder / "chain" / LEDGER_FILE, folder / LEDGER_FILE]
+    places = [folder / CHAIN / LEDGER_FILE, folder / LEDGER_FILE]
     place = kind if kind != "embedded" else next((str(each) for each in places if each.exists()), None)
     if place is None:
         return Check("chain", State.GOOD, "There is none yet; the exchange begins it when it starts.")

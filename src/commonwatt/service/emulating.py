@@ -94,7 +94,7 @@ def emulate(setting: Setting, log: Log) -> dict[str, int]:
         truth = world.build(rules, folder, history(rules, minds))
         counts = asyncio.run(_emulate(setting, rules, minds, truth, log))
     except BaseExceptionGroup as group:
-        raise _first(group) from None
+        raise first_of(group) from None
     finally:
         minds.close()
     return asdict(counts)
@@ -321,7 +321,7 @@ def _once(log: Log) -> Log:
     return say
 
 
-def _first(group: BaseExceptionGroup[Any]) -> BaseException:
+def first_of(group: BaseExceptionGroup[Any]) -> BaseException:
     """The error for a person among those with which tasks ended, or another one where there is none."""
     found: list[BaseException] = list(group.exceptions)
     while any(isinstance(each, BaseExceptionGroup) for each in found):

@@ -12,12 +12,13 @@ from typing import Final
 
 from commonwatt.community.living import endpoint
 from commonwatt.errors import ConfigError, Finding, OutputError
+from commonwatt.exchange.folder import KEY_FILE
 from commonwatt.exchange.loading import load
 from commonwatt.ledger.keyfile import create, new_key, read_key, write_key
 from commonwatt.proof import checksum_address
 from commonwatt.service.broker import CONFIGURATION, SECRET, Broker, Listener
 from commonwatt.service.certificates import AUTHORITY, CERTIFICATE, KEY, Certificates, ensure, qr_content
-from commonwatt.service.doctor import COMMUNITY_FILE, KEY_FILE
+from commonwatt.service.doctor import COMMUNITY_FILE
 
 UNIT: Final = "commonwatt.service"
 _TLS: Final = "tls"

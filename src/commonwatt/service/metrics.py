@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 
 from commonwatt.errors import CommonwattError
 from commonwatt.exchange import rows
-from commonwatt.exchange.folder import EXCHANGE_FILE
+from commonwatt.exchange.folder import CHAIN, EXCHANGE_FILE
 from commonwatt.ledger.node import Block
 from commonwatt.ledger.opening import LEDGER_FILE
 from commonwatt.service.api.problems import problem
@@ -140,7 +140,7 @@ class Metrics(Collector):
 
     def _disk(self) -> Iterator[Metric]:
         yield _gauge("store_size_bytes", "Of the store's file with its log.", _size(self._folder, EXCHANGE_FILE))
-        chain = _size(self._folder, LEDGER_FILE) or _size(self._folder / "chain", LEDGER_FILE)
+        chain = _size(self._folder, LEDGER_FILE) or _size(self._folder / CHAIN, LEDGER_FILE)
         yield _gauge("chain_size_bytes", "Of the chain's file with its log.", chain)
         usage = shutil.disk_usage(self._folder)
         yield _gauge("disk_size_bytes", "Of the disk with the folder.", usage.total)

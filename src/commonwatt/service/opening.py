@@ -13,9 +13,8 @@ from commonwatt.community.model import Community
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.exchange import rows
 from commonwatt.exchange.enrolled import Enrolled
-from commonwatt.exchange.events import TO_COMMIT, gate_time
 from commonwatt.exchange.exchange import Exchange
-from commonwatt.exchange.folder import open_store
+from commonwatt.exchange.folder import KEY_FILE, open_store
 from commonwatt.exchange.founding import NO_METER, Party, begins, claim_living, enter, open_ledger
 from commonwatt.exchange.live import Live
 from commonwatt.exchange.rules import Rules
@@ -24,13 +23,13 @@ from commonwatt.exchange.window import around
 from commonwatt.ledger.keyfile import read_key
 from commonwatt.proof import Domain, Key
 from commonwatt.records import Mandate, Signed
+from commonwatt.service.playable import require_servable
 from commonwatt.simulation.keys import mandates, simulated_keys
 from commonwatt.simulation.simulation import parties
 
 OWN: Final = "own"
 """What the store calls a chain that the service runs itself."""
-KEY_FILE: Final = "operator.key"
-_LEAD: Final = 2 * TO_COMMIT
+_FILE: Final = "The community's file"
 _LONG: Final = 3650 * 86_400
 """How long simulated members' mandates hold [s]."""
 
@@ -91,7 +90,7 @@ class Founders:
             if member.wallet is None
         ]
         if findings:
-            raise ConfigError("The community's file", findings)
+            raise ConfigError(_FILE, findings)
         found = tuple(Party(member.wallet or b"", member.meter or NO_METER) for member in community.members)
         return cls(keys[: ledger.threshold], tuple(key.address for key in keys), found)
 
@@ -126,7 +125,9 @@ def plan(community: Community, folder: Path, out: Path, now: int | None, asked: 
 
     Raises ConfigError also where a community would be founded at a time that nothing vouches for.
     """
-    _refuse(community, demo)
+    if demo and community.ledger.kind not in ("embedded", "none"):
+        message = 'must be "embedded" for a demo, whose chain has the demo\'s time'
+        raise ConfigError(_FILE, [Finding("ledger.kind", message)])
     store = open_store(out, fresh=False)
     try:
         if now is None:
@@ -136,12 +137,14 @@ def plan(community: Community, folder: Path, out: Path, now: int | None, asked: 
         start = first_day(store, community, now, asked)
         if demo and demo.days is not None:
             fixed = Rules.of(community, folder, start, demo.days)
+            require_servable(_FILE, fixed)
             return Plan(store, begins(fixed), fixed, lambda _: fixed)
 
         def at(now: int) -> Rules:
             return around(community, folder, store, now, start)
 
         first = Rules.of(community, folder, start, 1)
+        require_servable(_FILE, first)
         genesis = begins(first) if demo else min(now, begins(first))
         begin = int(store.values().get("genesis", genesis))
         return Plan(store, begin, at(max(begin, now)), at)
@@ -157,22 +160,6 @@ def _require_founded(store: Store) -> None:
             "or say that it is right with --trust-clock"
         )
         raise ConfigError("The machine", [Finding("clock", message)])
-
-
-def _refuse(community: Community, demo: Demo | None) -> None:
-    """What a living exchange cannot do."""
-    findings = list[Finding]()
-    if community.ledger.kind == "none" or community.ledger.collateral == "none":
-        findings.append(Finding("ledger", "must be a chain with deposits, which a living exchange settles on"))
-    if demo and community.ledger.kind not in ("embedded", "none"):
-        findings.append(Finding("ledger.kind", 'must be "embedded" for a demo, whose chain has the demo\'s time'))
-    if community.ledger.generator_meters:
-        findings.append(Finding("ledger.generator_meters", "is for simulations alone"))
-    if isinstance(gate := gate_time(community), int) and gate < _LEAD:
-        message = f"needs a gate {_LEAD} s or more before its slot, for the ledger to hear of it in time"
-        findings.append(Finding("market", message))
-    if findings:
-        raise ConfigError("The community's file", findings)
 
 
 def open_live(plan: Plan, founders: Founders, out: Path, url: str, token: str, *, demo: bool) -> Live:

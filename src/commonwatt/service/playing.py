@@ -13,7 +13,7 @@ import sys
 from asyncio.subprocess import PIPE, STDOUT
 from collections import Counter, deque
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -25,7 +25,7 @@ from commonwatt.errors import ChildError
 from commonwatt.exchange import rows
 from commonwatt.exchange.enrolled import Enrolled
 from commonwatt.exchange.exchange import Exchange
-from commonwatt.exchange.folder import EXCHANGE_FILE, open_store
+from commonwatt.exchange.folder import CHAIN, EXCHANGE_FILE, open_store
 from commonwatt.exchange.loading import Loaded
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.store import Store
@@ -35,8 +35,9 @@ from commonwatt.ledger.opening import LEDGER_FILE
 from commonwatt.plain import plain
 from commonwatt.service.broker import SECRET
 from commonwatt.service.children import Child, Program, free_port, healthy
-from commonwatt.service.emulating import HOMES_FILE
-from commonwatt.service.serving import CHAIN, ports
+from commonwatt.service.emulating import HOMES_FILE, first_of
+from commonwatt.service.playable import require_playable
+from commonwatt.service.serving import ports
 from commonwatt.simulation import world
 from commonwatt.simulation.homes import SigningHomes
 from commonwatt.simulation.keys import simulated_keys
@@ -86,12 +87,25 @@ class Played:
         return sum(self.killed.values())
 
 
-async def play(setting: Setting, log: Callable[[str], None], progress: Callable[[int, int], None]) -> Played:
+def play(setting: Setting, log: Callable[[str], None], progress: Callable[[int, int], None]) -> Played:
     """Let the period pass. progress : told the number of slots that are settled, and of all.
 
-    Raises ChildError when homes end otherwise than they should, or a process does not come back.
+    Raises ConfigError for what cannot be played, ChildError when homes end otherwise than they should, or a process
+    does not come back.
     """
-    rules, played = setting.rules, Played()
+    rules = setting.rules
+    with closing(Minds.of(setting.loaded, setting.file.parent)) as minds:
+        require_playable(str(setting.file), rules, minds)
+    try:
+        return asyncio.run(_played(setting, rules, log, progress))
+    except BaseExceptionGroup as group:
+        raise first_of(group) from None
+
+
+async def _played(
+    setting: Setting, rules: Rules, log: Callable[[str], None], progress: Callable[[int, int], None]
+) -> Played:
+    played = Played()
     setting.out.mkdir(mode=0o700, parents=True, exist_ok=True)
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -152,9 +166,12 @@ async def _kill(setting: Setting, rules: Rules, url: str, played: Played, log: C
             target = TARGETS[number % len(TARGETS)] if number < len(TARGETS) else chance.choice(TARGETS)
             while await _now(client, url) < at:
                 await asyncio.sleep(_LOOK)
-            async with asyncio.timeout(_PATIENCE):
-                while not _killed(setting.out, target):
-                    await asyncio.sleep(_LOOK)
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    while not _killed(setting.out, target):
+                        await asyncio.sleep(_LOOK)
+            except TimeoutError:
+                raise ChildError(target, f"The {target} did not come back within {_PATIENCE:.0f} seconds.") from None
             played.killed[target] += 1
             log(f"killed the {target}, {played.kills} of {setting.kills}")
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 from commonwatt.community.living import OFF, endpoint
 from commonwatt.errors import BrokerError, ConfigError, Finding
 from commonwatt.exchange import tables
-from commonwatt.exchange.folder import write_private
+from commonwatt.exchange.folder import CHAIN, write_private
 from commonwatt.exchange.founding import beginning
 from commonwatt.exchange.live import Live
 from commonwatt.exchange.loading import Loaded
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from commonwatt.service.running import Running
 
 PORTS_FILE: Final = "ports.json"
-CHAIN: Final = "chain"
 _LOGGER: Final = logging.getLogger(__name__)
 _ROSTER_SECONDS: Final = 2.0
 """Between two looks at whether a meter has joined or left [s]."""
