@@ -226,7 +226,14 @@ def _chores(setting: Setting, live: Live) -> list[Callable[[int], bool]]:
         live.exchange, live.roster, partial(Rules.of, community, folder), setting.out / "bills",
         community.live.bill_after,
     )  # fmt: skip
-    return [months.advance, partial(keep_day, live.exchange, setting.out / "kept", community.live.keep)]
+
+    def bill(now: int) -> bool:
+        before, more = months.trouble, months.advance(now)
+        if months.trouble not in ("", before):
+            _LOGGER.error("A month that is over cannot be billed: %s", months.trouble)
+        return more
+
+    return [bill, partial(keep_day, live.exchange, setting.out / "kept", community.live.keep)]
 
 
 @asynccontextmanager
