@@ -159,7 +159,7 @@ UNPLAYABLE = {
     "come late or never": COMMUNITY + '\n[simulation]\nlate = "5 %"\n',
     "looks into what the exchange keeps": COMMUNITY.replace("flat = { ", 'flat = { agent = "zip", '),
     "belongs to several owners": plant_owners.TEXT,
-    "has a generator with a meter": COMMUNITY + "\n[ledger]\ngenerator_meters = true\n",
+    "gives generators meters of their own": COMMUNITY + "\n[ledger]\ngenerator_meters = true\n",
 }
 
 

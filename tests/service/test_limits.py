@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from visitor_cases import ENDLESS, Visited
 
@@ -32,6 +32,7 @@ def test_in_any_time_no_more_is_taken_than_the_burst_and_what_has_flowed_in(
 
 
 @given(GAPS, st.floats(0.1, 20), st.integers(1, 10))
+@example([(4.411233159009419, 1), (0.15, 1), (2.2226186475836633, 1), (0.0, 1)], 0.1, 1)
 def test_whoever_waits_as_long_as_was_said_is_let_in(asked: list[tuple[float, int]], rate: float, burst: int) -> None:
     buckets, now = Buckets(Allowance(rate, burst)), 0.0
     for gap, cost in asked:

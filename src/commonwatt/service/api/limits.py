@@ -16,6 +16,8 @@ from commonwatt.service.api.problems import answer
 
 _MOST_KEPT: Final = 10_000
 """Of whom it is kept how often they asked; the one who has not asked for longest is forgotten."""
+_ROUNDING: Final = 1e-6
+"""So much of a request may be missing: whoever waited exactly as long as was said is let in."""
 _UNIT: Final = 20_000
 """So many bytes cost as much as another request."""
 _ORDINARY: Final = 16_384
@@ -42,8 +44,8 @@ class Buckets:
         rate, burst = self._allowance.rate, self._allowance.burst
         left, since = self._kept.pop(who, (float(burst), now))
         left, cost = min(burst, left + (now - since) * rate), min(cost, burst)
-        enough = left >= cost
-        self._kept[who] = (left - cost if enough else left), now
+        enough = left >= cost - _ROUNDING
+        self._kept[who] = (max(left - cost, 0.0) if enough else left), now
         if len(self._kept) > _MOST_KEPT:
             self._kept.pop(next(iter(self._kept)))
         return 0 if enough else max(1, math.ceil((cost - left) / rate))
