@@ -239,8 +239,8 @@ def read_settled(store: Store, slot: int, meters: Sequence[bytes], revision: int
 
 def revision_of(store: Store, slot: int) -> int | None:
     """The last revision of a slot; None when it is not settled."""
-    rows = store.rows(tables.settled, slot=slot)
-    return int(rows[0].revision) if rows else None
+    rows = store.columns(tables.settled, ("revision",), slot=slot)
+    return int(rows[0][0]) if rows else None
 
 
 def is_coupled(store: Store, slot: int, revision: int) -> bool:

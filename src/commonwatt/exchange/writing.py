@@ -214,9 +214,11 @@ def _count_readings(
     connection: Connection, slot: int, readings: Sequence[Signed[Reading] | None], revision: int, at: int
 ) -> None:
     """From this revision on these readings count, by member, where they do not yet; those that waited for it, too."""
+    came = [(member, signed) for member, signed in enumerate(readings) if signed]
+    if not came:
+        return
     table = tables.readings
     known = {row.hash: row.revision for row in connection.execute(select(table).where(table.c.slot == slot))}
-    came = [(member, signed) for member, signed in enumerate(readings) if signed]
     add(connection, table, _reading_rows([each for each in came if each[1].hash not in known], revision, at))
     waited = [(member, signed) for member, signed in came if known.get(signed.hash) == tables.WAITING]
     if waited:
