@@ -29,6 +29,7 @@ from commonwatt.service.feed import Feed
 from commonwatt.service.figures import Figures
 from commonwatt.service.mqtt import Messages
 from commonwatt.service.refusals import Refusals
+from commonwatt.service.relays import Relays
 from commonwatt.service.topics import LIVE
 
 P = ParamSpec("P")
@@ -121,6 +122,7 @@ class Running:
         self._thread, self._readers = ThreadPoolExecutor(1, "exchange"), ThreadPoolExecutor(_READERS, "readers")
         self._last = live.exchange.now
         self.demands = Demands(live.exchange)
+        self.relays = Relays(self)
         self.board = Board(self)
         self.feed = Feed(self.board.told)
         self.refusals = Refusals()
@@ -170,7 +172,8 @@ class Running:
         await self.ask(lambda clock: clock.vouch(said, who, self._past()), self._vouching)
 
     def notice(self, meter: bytes, word: str, payload: bytes) -> None:
-        """Hear what a meter says unsigned: the time, by its own clock."""
+        """Hear what a meter says unsigned: of its relay, and the time, by its own clock."""
+        self.relays.hear(meter, word, payload)
         if self._vouching and word == LIVE and (said := time_said(payload)) is not None:
             self._vouching.heard(meter, said)
 
