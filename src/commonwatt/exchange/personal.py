@@ -174,6 +174,7 @@ def erase(exchange: Exchange, member: int, now: int) -> Erased:
     planned = tables.planned.c
     with exchange.store.transaction() as connection:
         plans = _gone(connection, tables.planned, planned.member == member, planned.slot <= closed)
+        _gone(connection, tables.deliveries, tables.deliveries.c.member == member, tables.deliveries.c.until <= now)
         read = sum(_billed_gone(connection, table, member, until) for table in (tables.readings, tables.generators))
     return Erased(plans, read, until)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence, Set
 from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from commonwatt.errors import RecordError
 from commonwatt.exchange import tables
@@ -24,7 +24,7 @@ from commonwatt.records import Signed
 from commonwatt.units import MAX_ORDER_WH
 
 LONGEST: Final = 86_400
-"""How far ahead a demand of an owner may end [s]; what is over for so long is forgotten."""
+"""How far ahead a demand of an owner may end [s]."""
 _OWNER: Final = 0
 """In the place of the slot whose trades a demand is for."""
 
@@ -102,8 +102,10 @@ def _demanded(
         signed.append(sign(exchange.domain, Delivery(meter, number, wh * 1000, until), key))
         rows.append((number, member, slot, wh * 1000, until, meter, signed[-1].signature))
     if rows:
-        over = tables.deliveries.c.until < now - LONGEST
+        # Whose place they take: all of the meter's but what was bought for the slot that runs, which is demanded once.
+        c = tables.deliveries.c
+        done = c.meter.in_([each.record.meter for each in signed]), or_(c.slot == _OWNER, c.until <= now)
         with store.transaction() as connection:
-            connection.execute(tables.deliveries.delete().where(over))
+            connection.execute(tables.deliveries.delete().where(*done))
             add(connection, tables.deliveries, rows)
     return signed

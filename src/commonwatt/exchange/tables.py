@@ -119,7 +119,7 @@ couplings = _table(
 demands = _table("demands", ["number"], ["slot", "revision", "member", "until", "state"], ["hash"])
 NOBODY: Final = -1
 OPEN, ANSWERED, VOID = 0, 1, 2
-# What relays are demanded to let through, of their newest days. `slot` is the one whose trades it is for, 0 where the
+# What relays are demanded to let through, as far as it may count. `slot` is the one whose trades it is for, 0 where the
 # relay's owner wants it. And whose relay follows the trades.
 deliveries = _table("deliveries", ["number"], ["member", "slot", "mwh", "until"], ["meter", "signature"])
 relays = _table("relays", ["member"], ["trades"])
