@@ -1,4 +1,4 @@
-"""What a meter signs and what it obeys: EIP-712 digests of `Reading` and `Demand`.
+"""What a meter signs and what it obeys: EIP-712 digests of `Reading` and `Delivery`.
 
 Both are records of the project, and their type hashes are those of `commonwatt.records` and `commonwatt.meter`;
 `tests/meter/` compares the bytes. Source: EIP-712, https://eips.ethereum.org/EIPS/eip-712.
@@ -11,7 +11,7 @@ from secp256k1 import nothing, recover, sign
 
 # keccak of the types' text: they are constants, and each would cost a permutation for each signature.
 READING = unhexlify("83f4976a3ea09eb14b6754ed9da942e8355cf4db301a2d5c3c3ed8048049a5a8")
-DEMAND = unhexlify("fa4c01b9ebff445415c3fec5a67e94dbb0db84a9688d78612a1b72056bf6f139")
+DELIVERY = unhexlify("b31b7721d026bfffbea6a2e547d18274928efc38b0f37cec7d1f98888906aae6")
 
 
 def sign_reading(secret, separator, meter, slot, wh_in, wh_out, sequence, pause=nothing):
@@ -30,7 +30,7 @@ def demanded_by(separator, meter, number, mwh, until, signature, pause=nothing):
 
     Raises ValueError when the signature is nobody's.
     """
-    return recover(digest(separator, DEMAND, meter, (number, mwh, until)), signature, pause)
+    return recover(digest(separator, DELIVERY, meter, (number, mwh, until)), signature, pause)
 
 
 def digest(separator, type_hash, meter, numbers):

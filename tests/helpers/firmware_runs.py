@@ -14,7 +14,7 @@ from typing import Any
 import aiomqtt
 from firmware_cases import MICROPYTHON
 
-from commonwatt.meter.demand import Demand
+from commonwatt.meter.delivery import Delivery
 from commonwatt.proof import Domain, Key, sign, verify
 from commonwatt.records import Reading, Signed
 from commonwatt.records.schema import as_json, from_json, to_bytes
@@ -111,7 +111,7 @@ class Exchange:
 
     async def demand(self, number: int, mwh: int, key: Key = OPERATOR) -> None:
         """Demand energy within the next hour."""
-        signed = sign(DOMAIN, Demand(METER.address, number, mwh, int(time.time()) + 3600), key)
+        signed = sign(DOMAIN, Delivery(METER.address, number, mwh, int(time.time()) + 3600), key)
         text = json.dumps({**as_json(signed.record), "signature": "0x" + signed.signature.hex()})
         await self.send("demand", text)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-from live_cases import Village
+from live_cases import RICH, Village
 
 from commonwatt.exchange.outbox import signatures
 from commonwatt.ledger.client.community import CommunityClient
@@ -29,8 +29,8 @@ class Visited:
     wall : what wallets go by [unix s]; ticks : seconds that only go forward
     """
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
-        self.village = Village(folder)
+    def __init__(self, folder: Path, text: str = RICH, **settings: Any) -> None:
+        self.village = Village(folder, text)
         self.now: float = self.village.exchange.rules.period.start + 3600
         self.wall, self.ticks = instant("2026-06-20T12:00:00Z"), 1_000.0
         usual = Settings(

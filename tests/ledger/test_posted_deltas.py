@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +26,7 @@ from commonwatt.ledger.client.abi import contract
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.ledger.node import Node
 from commonwatt.ledger.wallet import created_address, sign_transaction
-from commonwatt.proof import Key, hash_struct, keccak, recover
+from commonwatt.proof import Key, hash_struct, keccak, recover, sign
 from commonwatt.records import Post
 from commonwatt.records.deltas import pack_deltas
 
@@ -167,3 +168,29 @@ def execute(client: LedgerClient, key: Key, to: bytes, data: bytes, *, at: int) 
     )  # fmt: skip
     (receipt,) = chain.confirm([chain.submit(raw)], at)
     assert receipt.success
+
+
+def test_blocks_before_a_slot_are_not_read_for_it_and_none_is_read_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = community()
+    first, deltas = posted(client, [-4, 0, 0, 0, 1, 2, 1])
+    node, slots, blocks = client.node, [SLOT + 1800 * number for number in range(20)], [client.node.head.number]
+    for slot in slots[1:]:
+        commit(client, slot, at=slot - 100)
+        post = replace(first, slot=slot)
+        client.post(
+            post, TRADES, deltas, [sign(client.domain, post, key).signature for key in OPERATORS[:2]], at=slot + 901
+        )
+        blocks.append(node.head.number)
+    read, logs = list[int](), node.logs
+
+    def noted(first: int, last: int, address: bytes | None = None, topic: bytes | None = None) -> Any:
+        read.extend(range(first, last + 1))
+        return logs(first, last, address, topic)
+
+    monkeypatch.setattr(node, "logs", noted)
+    fresh = LedgerClient(node, MEMBERS[0], client.addresses)
+    for place, before in ((19, 18), (10, 9), (15, 9), (0, -1)):
+        assert fresh.announced(slots[place], 0) == replace(first, slot=slots[place])
+        assert before < 0 or min(read) > blocks[before]
+        # For two events each.
+        assert max(Counter(read).values()) == 2

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from firmware_cases import Errands, needs_micropython
 
-from commonwatt.meter.demand import Demand
+from commonwatt.meter.delivery import Delivery
 from commonwatt.proof import Domain, Key, sign, verify
 from commonwatt.records import Reading, Signed
 from commonwatt.records.schema import as_json, from_json, to_bytes
@@ -30,7 +30,7 @@ CONFIG = {
 
 def demand(number: int, mwh: int, until: int, key: Key = OPERATOR, meter: bytes = METER.address) -> dict[str, Any]:
     """A signed demand as it comes over the wire."""
-    signed = sign(DOMAIN, Demand(meter, number, mwh, until), key)
+    signed = sign(DOMAIN, Delivery(meter, number, mwh, until), key)
     return {**as_json(signed.record), "signature": "0x" + signed.signature.hex()}
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from profiles import dear
 
 from commonwatt.errors import SignatureError
-from commonwatt.meter.demand import Demand
+from commonwatt.meter.delivery import Delivery
 from commonwatt.proof import Domain, Key, keccak, recover, sign, type_hash
 from commonwatt.records import Reading
 from commonwatt.records.schema import MAX_SIGNED
@@ -73,7 +73,7 @@ def test_a_reading_is_signed_within_15_milliseconds(errands: Errands) -> None:
 @dear(2)
 def test_a_demand_is_known_by_who_signed_it(errands: Errands, secret: bytes, number: int, mwh: int, until: int) -> None:
     key, domain, meter = Key(secret), Domain(9, b"\x09" * 20), b"\x05" * 20
-    signed = sign(domain, Demand(meter, number, mwh, until), key)
+    signed = sign(domain, Delivery(meter, number, mwh, until), key)
     asked = ("readings.demanded_by", domain.separator, meter, number, mwh, until, signed.signature)
     assert unhex(errands.ask(*asked)) == key.address
 
@@ -128,5 +128,5 @@ def test_hmac_is_that_of_the_standard_library(errands: Errands, key: bytes, mess
 
 
 def test_type_hashes_are_those_of_the_records(errands: Errands) -> None:
-    for name, record in (("READING", Reading), ("DEMAND", Demand)):
+    for name, record in (("READING", Reading), ("DELIVERY", Delivery)):
         assert unhex(errands.ask("bytes_of", f"readings.{name}")) == type_hash(record)

@@ -9,7 +9,8 @@ import pytest
 from asking_cases import HOUR, Doors
 from services import Postgres
 
-from commonwatt.exchange import personal, tables
+from commonwatt.exchange import personal, relays, tables
+from commonwatt.exchange.demands import Demands, read_last, read_open
 from commonwatt.exchange.personal import Place
 from commonwatt.exchange.public import last_posts, public_slots, starts_after
 from commonwatt.exchange.silence import settled_silences
@@ -30,6 +31,13 @@ def answers(doors: Doors) -> list[Any]:
             found, after = [*found, page.entries], page.following
         found.append(personal.readings(exchange.store, member, Place(2**40, 2**40), 5))
         found.append(list(personal.everything(exchange.store, member, doors.members[member].address)))
+    relays.follow(exchange.store, 1, trades=True)
+    found += [relays.demand(exchange, 1, wh, exchange.now + 60, exchange.now).record for wh in (5, 6)]
+    found += [relays.follows(exchange.store, 1), relays.standing(exchange.store, exchange.now)]
+    with exchange.store.transaction() as connection:
+        add(connection, tables.demands, [(7, starts[0], 0, 1, exchange.now, tables.OPEN, b"")])
+    assert not Demands(exchange).advance(exchange.now)
+    found += [read_open(exchange.store, exchange.now), read_last(exchange.store, 5)]
     period = exchange.rules.period
     with exchange.store.transaction() as connection:
         put(connection, tables.anchors, (period.start, period.end, bytes(32)))

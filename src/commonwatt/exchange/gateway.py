@@ -35,7 +35,7 @@ class Ledgers:
     def open(self, at: int) -> Iterator[Plan]:
         """Of the trades that B's chain tells of and of which something may still come, oldest first."""
         now = self.b.node.now(at)
-        for post in self.b.locked():
+        for post in self.b.locked(_earliest(self.b, now - self.times.margin)):
             if now <= post.until + self.times.margin:
                 yield self.plan(post.slot, post.lock, post.until)
 
@@ -97,7 +97,8 @@ class Gateway:
         """Whether the key opens one post on either ledger, and the gateway has no less in B than it pays in A."""
         moved = 0
         for client in (self.ledgers.a, self.ledgers.b):
-            opened = [post for post in client.locked() if post.lock == plan.lock]
+            waiting = client.locked(_earliest(client, client.node.head.timestamp))
+            opened = [post for post in waiting if post.lock == plan.lock]
             deltas = [client.posted_deltas(post.slot, post.revision) for post in opened]
             if len(opened) != 1 or deltas[0] is None:
                 return False
@@ -105,8 +106,14 @@ class Gateway:
         return moved >= 0
 
 
+def _earliest(client: LedgerClient, now: int) -> int:
+    """The first slot [unix s] of which a post may still be applied at `now`."""
+    terms = client.terms
+    return now - (terms.slot_seconds + terms.corrections + 2 * terms.window + terms.answer_time + terms.grace)
+
+
 def _found(client: LedgerClient, plan: Plan) -> Post | None:
-    return next((post for post in client.locked() if (post.slot, post.lock) == (plan.slot, plan.lock)), None)
+    return next((post for post in client.locked(plan.slot) if (post.slot, post.lock) == (plan.slot, plan.lock)), None)
 
 
 def _standing(client: LedgerClient, plan: Plan, at: int) -> Standing | None:

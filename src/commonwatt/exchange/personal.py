@@ -122,6 +122,7 @@ def _page(found: list[Any], limit: int, entries: list[dict[str, Any]], number: s
 
 _OF_A_MEMBER: Final = (
     "standing", "service", "mandates", "orders", "planned", "refusals", "readings", "generators", "accounts",
+    "deliveries", "relays",
 )  # fmt: skip
 
 
@@ -173,6 +174,7 @@ def erase(exchange: Exchange, member: int, now: int) -> Erased:
     planned = tables.planned.c
     with exchange.store.transaction() as connection:
         plans = _gone(connection, tables.planned, planned.member == member, planned.slot <= closed)
+        _gone(connection, tables.deliveries, tables.deliveries.c.member == member, tables.deliveries.c.until <= now)
         read = sum(_billed_gone(connection, table, member, until) for table in (tables.readings, tables.generators))
     return Erased(plans, read, until)
 

@@ -114,6 +114,15 @@ couplings = _table(
     ["at", "gateway", "surplus", "price", "sequence", "until"],
     ["meter", "hash", "signature", "shares", "lock"],
 )
+# What was demanded of posts on the ledger: a member's lines, or where the order with this hash stands; then the member
+# is NOBODY.
+demands = _table("demands", ["number"], ["slot", "revision", "member", "until", "state"], ["hash"])
+NOBODY: Final = -1
+OPEN, ANSWERED, VOID = 0, 1, 2
+# What relays are demanded to let through, as far as it may count. `slot` is the one whose trades it is for, 0 where the
+# relay's owner wants it. And whose relay follows the trades.
+deliveries = _table("deliveries", ["number"], ["member", "slot", "mwh", "until"], ["meter", "signature"])
+relays = _table("relays", ["member"], ["trades"])
 anchors = _table("anchors", ["start", "until"], [], ["bills"])
 caps = _table("caps", ["slot"], [], ["feed_in"])
 Index("posts_by_number", posts.c.number, unique=True)

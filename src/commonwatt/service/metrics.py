@@ -100,6 +100,7 @@ class Metrics(Collector):
         running, live = self._running, self._running.live
         yield _gauge("behind", "Whether the ledger cannot be told, or what was due failed.", bool(live.behind))
         yield _gauge("without_rules", "Whether there are no prices for the days that come.", bool(live.trouble))
+        yield _gauge("demands_open", "Demands on the chain without an answer.", len(running.demands.open))
         yield _gauge("clock_vouched", "Whether something vouches for the clock.", running.vouched)
         queues = GaugeMetricFamily("commonwatt_queue_length", "Records that wait for the engine.", labels=["door"])
         queues.add_metric(["readings"], running.readings.waiting)

@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Final, Generic, ParamSpec, TypeVar
 
 from commonwatt.errors import CommonwattError, LedgerError, RecordError
+from commonwatt.exchange.demands import Demands
 from commonwatt.exchange.events import Correction, Event, GateClosure
 from commonwatt.exchange.live import Live
 from commonwatt.exchange.news import ORDER, news, ordered
@@ -28,6 +29,7 @@ from commonwatt.service.feed import Feed
 from commonwatt.service.figures import Figures
 from commonwatt.service.mqtt import Messages
 from commonwatt.service.refusals import Refusals
+from commonwatt.service.relays import Relays
 from commonwatt.service.topics import LIVE
 
 P = ParamSpec("P")
@@ -119,6 +121,8 @@ class Running:
         self.figures = Figures()
         self._thread, self._readers = ThreadPoolExecutor(1, "exchange"), ThreadPoolExecutor(_READERS, "readers")
         self._last = live.exchange.now
+        self.demands = Demands(live.exchange)
+        self.relays = Relays(self)
         self.board = Board(self)
         self.feed = Feed(self.board.told)
         self.refusals = Refusals()
@@ -168,7 +172,8 @@ class Running:
         await self.ask(lambda clock: clock.vouch(said, who, self._past()), self._vouching)
 
     def notice(self, meter: bytes, word: str, payload: bytes) -> None:
-        """Hear what a meter says unsigned: the time, by its own clock."""
+        """Hear what a meter says unsigned: of its relay, and the time, by its own clock."""
+        self.relays.hear(meter, word, payload)
         if self._vouching and word == LIVE and (said := time_said(payload)) is not None:
             self._vouching.heard(meter, said)
 
@@ -201,17 +206,35 @@ class Running:
         What goes wrong with one event, such as a store or a chain that is out of reach, is logged, and tried again.
         """
         while True:
-            more = False
-            try:
-                await self.look()
-                if self.vouched:
-                    await self._advance()
-                    more = any([await self.ask(chore, self.now()) for chore in self._chores])
-            except CommonwattError as error:
-                _LOGGER.error("%s", error)
-            except Exception:  # nothing may end the market for good
-                _LOGGER.exception("What was due could not be done.")
+            more = await self._tried(self._bring_due())
+            # Demands end by the chain's clock, whoever vouches for this one.
+            more |= await self._tried(self._answer())
             await asyncio.sleep(0 if more else max(_PAUSE / self.speed, _SHORTEST))
+
+    async def _tried(self, work: Awaitable[bool]) -> bool:
+        """Whether there is more to do at once; not where the work failed."""
+        try:
+            return await work
+        except CommonwattError as error:
+            _LOGGER.error("%s", error)
+        except Exception:  # nothing may end the market for good
+            _LOGGER.exception("What was due could not be done.")
+        return False
+
+    async def _bring_due(self) -> bool:
+        await self.look()
+        if not self.vouched:
+            return False
+        await self._advance()
+        return any([await self.ask(chore, self.now()) for chore in self._chores])
+
+    async def _answer(self) -> bool:
+        before = dict(self.demands.why)
+        more = await self.ask(self.demands.advance, self.now())
+        for each in self.demands.open:
+            if (why := self.demands.why.get(each.number)) and before.get(each.number) != why:
+                _LOGGER.error("A demand for %s cannot be answered: %s It is tried again.", each.name, why)
+        return more
 
     async def _advance(self) -> None:
         before = self.live.behind

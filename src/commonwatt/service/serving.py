@@ -262,7 +262,9 @@ async def _meters(
     async with _kept_up([child.run()]):
         await child.ready()
         gateway = Gateway(connection, running.take, running.known, running.notice)
-        async with _kept_up([_let_in(access, running), gateway.run(), Plans(running, gateway).run()]):
+        async with _kept_up(
+            [_let_in(access, running), gateway.run(), Plans(running, gateway).run(), running.relays.run(gateway)]
+        ):
             yield gateway
 
 

@@ -19,7 +19,7 @@ from commonwatt.ledger.client.sending import Call
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.ledger.node import ZERO_ADDRESS
 from commonwatt.ledger.node import Receipt as Receipted
-from commonwatt.proof import Key, keccak
+from commonwatt.proof import Key, hash_struct, keccak
 from commonwatt.records import Line, Mandate, Order, Post, Reading, Receipt, Signed, Statement, Trade
 from commonwatt.records.schema import Record, schema
 
@@ -146,12 +146,19 @@ class DemandsClient:
         """Every demand there was: slot, revision, member, and until when it could be answered [unix s]."""
         return [dict(event.arguments) for event in self._told(_DEMANDED)]
 
-    def demand_of(self, post: Post, index: int) -> Demand | None:
-        """What a member, or who watches for it, demanded of the post as it stands; None when nothing was."""
+    def told(self, first: int, last: int) -> list[Event]:
+        """What was demanded and answered in the blocks `first` to `last`, both included, oldest first."""
+        logs = self.ledger.node.logs(first, last, self.address)
+        return [event for log in logs if (event := decode_event(log))]
+
+    def demand_of(self, post: Post, subject: int | Receipt) -> Demand | None:
+        """What a member, by its number, or who watches for it demanded of the post as it stands, or who holds receipts
+        for an order; None when nothing was."""
         posting = self.ledger.posted(post.slot, post.revision)
         if posting is None:
             return None
-        key = self._view("keyOf", posting.digest, posting.posted_at, index.to_bytes(32, "big"))[0]
+        place = subject.to_bytes(32, "big") if isinstance(subject, int) else hash_struct(subject)
+        key = self._view("keyOf", posting.digest, posting.posted_at, place)[0]
         demand = Demand(*self._view("demands", key))
         return demand if demand.by != ZERO_ADDRESS else None
 

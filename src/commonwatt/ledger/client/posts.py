@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
@@ -10,14 +11,24 @@ from commonwatt.ledger.client.abi import Event, decode_event
 from commonwatt.ledger.node import Node
 from commonwatt.proof import keccak
 from commonwatt.records import ZERO_HASH, Post
-from commonwatt.records.schema import schema
+from commonwatt.records.schema import MAX_SIGNED, schema
 
 _POSTED: Final = keccak(b"Posted(uint64,uint32,bytes32,bytes32,bytes32)")
 _LOCKED: Final = keccak(b"Locked(uint64,uint32,bytes32,uint64)")
 
 
+def block_since(node: Node, time: int, before: int) -> int:
+    """The number of the first block of a time not before `time` [unix s], of those after the genesis and before the
+    number `before`; that one where all of them are older."""
+    return bisect_left(range(before), time, lo=1, key=lambda number: node.block(number).timestamp)
+
+
 class Posts:
-    """The posts of one settlement [address]; every block is looked at once, until a reorganisation takes it away."""
+    """The posts of one settlement [address].
+
+    Every block is looked at once, until a reorganisation takes it away, and none that is older than the first slot that
+    was asked for: a slot is posted when it is over.
+    """
 
     def __init__(self, node: Node, settlement: bytes) -> None:
         self._node, self._settlement = node, settlement
@@ -27,6 +38,8 @@ class Posts:
         """Nothing is known of any block."""
         self._seen, self._hash = 0, b""
         """The last block that was looked at."""
+        self._first, self._since = 0, MAX_SIGNED
+        """The first one, and the slot [start, unix s] from which on all posts are known."""
         self._told: dict[tuple[int, int], tuple[Post, bytes]] = {}
         """By slot and revision: the latest post, and the transaction in which it came."""
         self._read = b"", b""
@@ -37,10 +50,10 @@ class Posts:
         post, _ = self._latest(slot, revision)
         return post
 
-    def locked(self) -> list[Post]:
-        """The latest post of each revision, where it has a lock."""
-        self._latest(0, 0)
-        return [post for post, _ in self._told.values() if post.lock != ZERO_HASH]
+    def locked(self, since: int) -> list[Post]:
+        """The latest post of each revision of the slots from `since` [unix s] on, where it has a lock."""
+        self._latest(since, 0)
+        return [post for post, _ in self._told.values() if post.lock != ZERO_HASH and post.slot >= since]
 
     def deltas(self, slot: int, revision: int) -> bytes | None:
         """The packed deltas of the latest post of a revision, expired or not.
@@ -64,25 +77,34 @@ class Posts:
         if head.hash != self._hash:
             if head.number <= self._seen or (self._seen and self._node.block(self._seen).hash != self._hash):
                 self._begin()
-            self._look(head.number)
+            if self._hash:
+                self._told |= self._look(self._seen + 1, head.number)
+            else:
+                self._first = head.number + 1
             self._seen, self._hash = head.number, head.hash
+        if slot < self._since:
+            first = block_since(self._node, slot, self._first)
+            self._told = self._look(first, self._first - 1) | self._told
+            self._first, self._since = first, slot
         return self._told.get((slot, revision), (None, b""))
 
-    def _look(self, head: int) -> None:
-        """Take what the blocks up to number `head` tell."""
-        for event in self._events(_POSTED, head):
+    def _look(self, first: int, last: int) -> dict[tuple[int, int], tuple[Post, bytes]]:
+        """What the blocks from number `first` to `last` tell."""
+        told: dict[tuple[int, int], tuple[Post, bytes]] = {}
+        for event in self._events(_POSTED, first, last):
             place = event.arguments["slot"], event.arguments["revision"]
             roots = (event.arguments[name] for name in ("orders", "statements", "deltas"))
-            self._told[place] = Post(*place, *roots), event.log.transaction
-        for event in self._events(_LOCKED, head):
+            told[place] = Post(*place, *roots), event.log.transaction
+        for event in self._events(_LOCKED, first, last):
             place = event.arguments["slot"], event.arguments["revision"]
-            post, transaction = self._told.get(place, (None, b""))
+            post, transaction = told.get(place, (None, b""))
             if post and transaction == event.log.transaction:
                 lock, until = event.arguments["lock"], event.arguments["until"]
-                self._told[place] = replace(post, lock=lock, until=until), transaction
+                told[place] = replace(post, lock=lock, until=until), transaction
+        return told
 
-    def _events(self, topic: bytes, head: int) -> Iterator[Event]:
-        logs = self._node.logs(self._seen + 1, head, self._settlement, topic)
+    def _events(self, topic: bytes, first: int, last: int) -> Iterator[Event]:
+        logs = self._node.logs(first, last, self._settlement, topic) if first <= last else []
         return (event for log in logs if (event := decode_event(log)))
 
 

@@ -324,9 +324,9 @@ class LedgerClient:
         """The latest post of a revision as its event tells it; None when there was none."""
         return self._posts.announced(slot, revision)
 
-    def locked(self) -> list[Post]:
-        """The latest post of each revision, where it has a lock."""
-        return self._posts.locked()
+    def locked(self, since: int = 0) -> list[Post]:
+        """The latest post of each revision of the slots from `since` [unix s] on, where it has a lock."""
+        return self._posts.locked(since)
 
     def bond_of(self, operator: bytes) -> tuple[int, int]:
         """What an operator [address] has staked [lane units], and how many of its posts are open."""

@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from commonwatt.accounts.document import hex_text
 from commonwatt.errors import RecordError
 from commonwatt.exchange import rows, tables
+from commonwatt.exchange.demands import read_last
 from commonwatt.exchange.founding import NO_METER
 from commonwatt.exchange.live import Live
 from commonwatt.exchange.silence import Silence, open_silences, settled_silences
@@ -20,12 +21,14 @@ from commonwatt.proof import checksum_address
 from commonwatt.records.schema import to_bytes
 from commonwatt.service.api.answers import as_json
 from commonwatt.service.api.callers import Caller, operator
-from commonwatt.service.api.operators_models import Health, Meters, Quarantine, Roster, Silences
+from commonwatt.service.api.operators_models import Demands, Health, Meters, Quarantine, Roster, Silences
 from commonwatt.service.api.problems import responses
 from commonwatt.service.refusals import Refusals
 from commonwatt.service.running import Running
 
 _REFUSED = responses(401, 403, 422, 503)
+_MOST_DEMANDS = 500
+_STATES = {tables.OPEN: "open", tables.ANSWERED: "answered", tables.VOID: "void"}
 _READ = tables.readings.c
 _LAST_OF_METERS = select(_READ.meter, func.max(_READ.slot), func.max(_READ.at)).group_by(_READ.meter)
 Operator = Annotated[Caller, Depends(operator)]
@@ -98,6 +101,14 @@ def add(app: FastAPI, running: Running) -> None:
     async def quarantine(_: Operator) -> Response:
         """Of each meter the last ones that it signed, with the reason."""
         return as_json(_refused(running.refusals))
+
+    @app.get(
+        "/v1/operators/demands", tags=["operators"], response_model=Demands, responses=_REFUSED,
+        summary="What was demanded of posts on the ledger, and whether it is answered.",
+    )  # fmt: skip
+    async def demands(_: Operator) -> Response:
+        """The last 500, the newest first. The exchange answers by itself; what it cannot answer it tries again."""
+        return as_json(await running.read(_demands, running))
 
     @app.get(
         "/v1/operators/health", tags=["operators"], response_model=Health, responses=_REFUSED,
@@ -185,6 +196,23 @@ def _refused(refusals: Refusals) -> dict[str, Any]:
         for meter, own in refusals.meters.items()
     ]
     return {"strangers": refusals.strangers, "meters": meters}
+
+
+def _demands(running: Running) -> dict[str, Any]:
+    now, why = running.now(), running.demands.why
+    told = [
+        {
+            "slot": each.slot,
+            "revision": each.revision,
+            "member": None if each.member == tables.NOBODY else each.member,
+            "order": hex_text(each.order) if each.order else None,
+            "until": each.until,
+            "state": _STATES[each.state] if each.state != tables.OPEN or now <= each.until else "late",
+            "why": why.get(each.number),
+        }
+        for each in read_last(running.live.store, _MOST_DEMANDS)
+    ]
+    return {"now": now, "demands": told}
 
 
 def _health(running: Running) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from commonwatt.service.api.models import Told
 
 
@@ -102,6 +104,33 @@ class Quarantine(Told):
 
     strangers: int
     meters: list[RefusedOf]
+
+
+class Demand(Told):
+    """A demand on the ledger, of a post.
+
+    slot : start [unix s]
+    member : whose lines are demanded, by number; null where it is where an order stands
+    order : its struct hash; null where it is a member's lines
+    until : last second for the answer [unix s]
+    state : open, answered, void where the post was struck before, late where the time has passed
+    why : why it cannot be answered; null where nothing stands in the way
+    """
+
+    slot: int
+    revision: int
+    member: int | None
+    order: str | None
+    until: int
+    state: Literal["open", "answered", "void", "late"]
+    why: str | None
+
+
+class Demands(Told):
+    """now : the exchange's time [unix s]"""
+
+    now: int
+    demands: list[Demand]
 
 
 class Health(Told):
