@@ -20,7 +20,7 @@ from commonwatt.errors import ChildError
 from commonwatt.exchange.agreement import Agreement
 from commonwatt.plain import plain
 
-_NICE: Final = 10
+_NICE: Final = 5
 """Whoever takes readings and orders comes first."""
 
 
