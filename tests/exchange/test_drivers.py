@@ -71,7 +71,7 @@ class Service:
                 self._accept(order, event.at - 1)
             signed = tuple(() for _ in signed)
         brought = Wishes((), signed, wishes.planned, ())
-        self.exchange.close_gate(event, brought, partial(self.homes.keep_plans, event))
+        self.exchange.close_gate(event, brought, partial(self.homes.keep_plans, event.slots))
 
     def _accept(self, order: Signed[Order], at: int) -> None:
         try:

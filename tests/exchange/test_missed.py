@@ -44,7 +44,7 @@ def close_late(simulation: Simulation, missed: int) -> None:
     late = replace(event, at=int(event.slots.starts[missed - 1]) - 30)
     homes = homes_of(simulation)
     wishes = homes.declare(late, all_told(simulation.exchange.committed))
-    simulation.exchange.close_gate(late, wishes, partial(homes.keep_plans, late))
+    simulation.exchange.close_gate(late, wishes, partial(homes.keep_plans, late.slots))
 
 
 @pytest.fixture

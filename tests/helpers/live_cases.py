@@ -8,10 +8,12 @@ from pathlib import Path
 
 from exchange_cases import COMMUNITY, begin, exchange_of, homes_of, short_days
 
+from commonwatt.exchange.agreement import HomeForecast, plan_of
 from commonwatt.exchange.enrolled import Enrolled
 from commonwatt.exchange.events import Correction, Event, GateClosure
 from commonwatt.exchange.exchange import Exchange
-from commonwatt.exchange.live import Live
+from commonwatt.exchange.live import Live, Said
+from commonwatt.exchange.states import Wishes
 from commonwatt.exchange.told import all_told, told
 from commonwatt.meter.protocol import DUPLICATE, STORED
 from commonwatt.records import Reading, Signed
@@ -61,14 +63,31 @@ class Village:
             self._deliver(now, delay)
 
     def _declare(self, gate: GateClosure, now: int) -> None:
-        wishes = self.homes.declare(gate, all_told(self.exchange.committed))
+        wishes = self._agreed(gate, now) or self.homes.declare(gate, all_told(self.exchange.committed))
         orders = [order for slot in wishes.signed for order in slot]
         self.chance.shuffle(orders)
         assert all(isinstance(each, tuple) for each in self.live.orders(orders, now))
         for member, nets in enumerate(wishes.planned.tolist()):
             self.live.plan(member, dict(zip(gate.ahead.starts.tolist(), nets, strict=True)))
         with self.exchange.store.transaction() as connection:
-            self.homes.keep_plans(gate, connection)
+            self.homes.keep_plans(gate.slots, connection)
+
+    def _agreed(self, gate: GateClosure, now: int) -> Wishes | None:
+        """What homes wish when they have agreed at the exchange; None where they do not."""
+        if not self.exchange.rules.charter_at(gate.slots.start).horizon:
+            return None
+        outlook, _ = self.homes.outlook(gate, all_told(self.exchange.committed))
+        said = [
+            Said(meter.key.address, gate.slots.start, HomeForecast.of(outlook, home))
+            for home, meter in self.homes.meters.items()
+        ]
+        self.chance.shuffle(said)
+        assert not any(self.live.outlooks(said))
+        agreement = self.live.horizon.due(now)
+        assert agreement
+        self.live.horizon.agreed(agreement, agreement.plan())
+        proposals = {home: self.live.proposal(meter.key.address) for home, meter in self.homes.meters.items()}
+        return self.homes.wishes(gate.slots, plan_of(proposals, len(outlook.soc), gate.slots.count))
 
     def _deliver(self, now: int, delay: Callable[[int, int], int]) -> None:
         """What happened behind the meters of the slots that are over, and is on its way now."""

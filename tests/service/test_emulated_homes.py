@@ -11,7 +11,7 @@ from pathlib import Path
 import plant_owners
 import pytest
 from emulator_cases import HOUR, Served
-from exchange_cases import AFTER, BILATERAL, COMMUNITY, HEAD, MEMBERS, START, TARIFF, begin, short_days, written
+from exchange_cases import COMMUNITY, START, begin, short_days, written
 from exchange_cases import exchange_of as exchange
 from live_cases import RICH
 
@@ -155,7 +155,6 @@ def test_a_file_holds_the_homes_of_one_run(street: Street) -> None:
 
 
 UNPLAYABLE = {
-    "agree over the whole day": HEAD + TARIFF + BILATERAL + AFTER + MEMBERS,
     "come late or never": COMMUNITY + '\n[simulation]\nlate = "5 %"\n',
     "looks into what the exchange keeps": COMMUNITY.replace("flat = { ", 'flat = { agent = "zip", '),
     "belongs to several owners": plant_owners.TEXT,

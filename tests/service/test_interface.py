@@ -93,6 +93,8 @@ WALK = {
     "DELETE /v1/session": "401 204 204 204 204 204",
     "GET /v1/meters/{address}/plan": "401 401 401 401 401 401",
     "PUT /v1/meters/{address}/outlook": "401 401 401 401 401 401",
+    "PUT /v1/meters/{address}/forecast": "401 401 401 401 401 401",
+    "GET /v1/meters/{address}/proposal": "401 401 401 401 401 401",
     "GET /v1/slots": "200 200 200 200 200 200",
     "GET /v1/slots/{start}": "200 200 200 200 200 200",
     "POST /v1/mandates": "422 422 422 422 422 422",

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from exchange_cases import AHEAD, BILATERAL, SOURCE, START, written
+from exchange_cases import SOURCE, START, written
 from hypothesis import settings
 from live_cases import RICH
 from node_processes import free_port
@@ -242,7 +242,6 @@ def test_members_need_a_wallet_where_no_simulation_signs_for_them(hill: Path) ->
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        (AHEAD, BILATERAL, "market: has a mechanism by which homes agree over the whole day"),
         ('gate = "12:00"', 'gate = "1min"', "market: needs a gate 120 s or more before its slot"),
         ("[members]", "[ledger]\ngenerator_meters = true\n\n[members]", "ledger.generator_meters: gives generators"),
     ],

@@ -7,18 +7,22 @@ killed goes on where it was. What is still open it finds in the store, and nothi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import numpy as np
+from sqlalchemy import Connection
 
 from commonwatt.community.calendar import Slots
 from commonwatt.errors import CommonwattError, DataError, LedgerError, MarketError, NodeError, RecordError
 from commonwatt.exchange import rows, tables, writing
+from commonwatt.exchange.agreement import HomeForecast, Proposal
 from commonwatt.exchange.enrolled import Enrolled
 from commonwatt.exchange.events import Correction, Event, GateClosure, SlotEnd
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.founding import NO_METER
+from commonwatt.exchange.horizon import Horizon
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.states import Readings, Wishes
 from commonwatt.exchange.told import MeterPlan, by_meter, plan_of, told
@@ -33,6 +37,19 @@ _MOST_SLOTS: Final = 200
 """Slots of which it stays in memory what has come for them; a day's backlog and more."""
 _RETRY: Final = 60
 """Between two looks for what has no rules yet [s]."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a home says before a gate through its meter [address], of consecutive slots from `first` [start, unix s] on.
+
+    outlook : what it plans to take through the meter in each, traded or not [Wh], positive = into the home; or what it
+        forecasts, where homes agree over the horizon
+    """
+
+    meter: bytes
+    first: int
+    outlook: tuple[int, ...] | HomeForecast
 
 
 class Live:
@@ -51,6 +68,7 @@ class Live:
         self.behind, self._retry = "", 0
         seconds, corrections = rules.period.seconds, rules.community.ledger.corrections
         self.slots = SlotRules(seconds, rules.period.start % seconds, corrections)
+        self.horizon = Horizon(exchange, roster)
         self._came: dict[int, dict[int, list[Known]]] = {}
         exchange.under(rules.with_members(roster.members))
         self._late = set(rows.slots_waiting(self.store, exchange.now - seconds - corrections))
@@ -67,6 +85,10 @@ class Live:
         Raises RecordError when that is more than a slot can count, or when a slot's gate has closed; then nothing of it
         is kept.
         """
+        with self.store.transaction() as connection:
+            self._plan(connection, member, nets)
+
+    def _plan(self, connection: Connection, member: int, nets: Mapping[int, int]) -> None:
         for slot, net in nets.items():
             if abs(net) > MAX_ORDER_WH:
                 raise RecordError(
@@ -74,15 +96,36 @@ class Live:
                 )
             if not self.exchange.open_at(slot):
                 raise RecordError(f"No gate is open for slot {slot}.")
-        with self.store.transaction() as connection:
-            writing.write_planned(connection, member, nets)
+        writing.write_planned(connection, member, nets)
 
-    def outlook(self, meter: bytes, nets: Mapping[int, int]) -> None:
-        """As `plan`, of the member whose meter [address] it is. Raises RecordError also where it counts for none."""
-        member, service = self._in_service(meter)
-        if any(slot < service.since or (service.until and slot >= service.until) for slot in nets):
-            raise RecordError(f"The meter {checksum_address(meter)} does not count for all of these slots.")
-        self.plan(member, nets)
+    def outlooks(self, said: Iterable[Said]) -> list[RecordError | None]:
+        """What homes say through their meters before a gate; of each why nothing of it is kept, or None.
+
+        The reasons are those of `plan` and `Horizon.forecast`, or that the meter does not count for all of the slots.
+        What is kept is in the store by then.
+        """
+        answers = list[RecordError | None]()
+        with self.store.transaction() as connection:
+            for each in said:
+                try:
+                    self._keep(connection, each)
+                except RecordError as error:
+                    answers.append(error)
+                else:
+                    answers.append(None)
+        return answers
+
+    def _keep(self, connection: Connection, said: Said) -> None:
+        member, service = self._in_service(said.meter)
+        outlook, seconds = said.outlook, self.slots.seconds
+        count = len(outlook.load if isinstance(outlook, HomeForecast) else outlook)
+        slots = range(said.first, said.first + count * seconds, seconds)
+        if any(slot < service.since or (service.until and slot >= service.until) for slot in slots):
+            raise RecordError(f"The meter {checksum_address(said.meter)} does not count for all of these slots.")
+        if isinstance(outlook, HomeForecast):
+            self.horizon.forecast(connection, member, said.first, outlook)
+        else:
+            self._plan(connection, member, dict(zip(slots, outlook, strict=True)))
 
     def readings(self, signed: Sequence[Signed[Reading]], now: int) -> list[Judgement]:
         """Readings that arrive at `now` [unix s], in any order: what becomes of each.
@@ -149,6 +192,12 @@ class Live:
         member, service = self._in_service(meter)
         first = max(self._ended_before if since is None else since, service.since)
         return plan_of(rows.read_told(self.store, member, first, service.until or MAX_SIGNED, _MOST_SLOTS), first)
+
+    def proposal(self, meter: bytes) -> Proposal:
+        """What a meter's home [address] is proposed for the slots of the next gate. Raises RecordError when there is no
+        such meter."""
+        member, _ = self._in_service(meter)
+        return self.horizon.proposal(member)
 
     def _in_service(self, meter: bytes) -> tuple[int, InService]:
         if (found := self.roster.service(meter)) is None:
@@ -226,11 +275,14 @@ class Live:
     def awaited(self) -> int | None:
         """The time [unix s] beyond which nothing may be before something is done; None where nothing is to be done.
 
-        That is a gate, once all with a meter have said what they plan for its first slot, or the end of a slot, once
-        all readings are there: whoever plays a day faster than homes can speak lets time stand until then.
+        That is a gate, once all with a meter have said what they plan for its first slot and before that have agreed
+        where they do, or the end of a slot, once all readings are there: whoever plays a day faster than homes can
+        speak lets time stand until then.
         """
         gate, end, until = self.exchange.next_gate, self.exchange.next_end, list[int]()
-        if gate:
+        if gate and (agreeing := self.horizon.awaited(gate)) is not None:
+            until.append(agreeing)
+        elif gate:
             until.append(gate.at - bool(gate.ahead.count and self._silent(gate.ahead.start)))
         if end:
             until.append(end.at)
@@ -244,8 +296,9 @@ class Live:
 
     def _close(self, closure: GateClosure) -> None:
         slots = closure.ahead
-        none = tuple(() for _ in range(slots.count))
-        self.exchange.close_gate(closure, Wishes((), none, self._planned(slots), ()))
+        none, planned = tuple(() for _ in range(slots.count)), self._planned(slots)
+        wishes = Wishes((), none, planned, self.horizon.clearings(closure, planned))
+        self.exchange.close_gate(closure, wishes, partial(writing.drop_forecasts, first=closure.slots.start))
 
     def _planned(self, slots: Slots) -> IntArray:
         """What goes through the meters, as members said, else as they ordered, shape (members, slots) [Wh]."""

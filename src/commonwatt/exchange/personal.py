@@ -121,8 +121,8 @@ def _page(found: list[Any], limit: int, entries: list[dict[str, Any]], number: s
 # All of it
 
 _OF_A_MEMBER: Final = (
-    "standing", "service", "mandates", "orders", "planned", "refusals", "readings", "generators", "accounts",
-    "deliveries", "relays",
+    "standing", "service", "mandates", "orders", "planned", "forecasts", "refusals", "readings", "generators",
+    "accounts", "deliveries", "relays",
 )  # fmt: skip
 
 

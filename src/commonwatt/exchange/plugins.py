@@ -42,9 +42,14 @@ LOADING_TIME: Final = 60.0
 
 @dataclass(frozen=True)
 class OwnMechanism(Mechanism[Any]):
-    """A mechanism from the file `path`. Whatever its code raises, sys.exit too, is a MarketError with the reason."""
+    """What the file `path` calls `attribute`. Whatever that raises, sys.exit too, is a MarketError with the reason."""
 
     path: Path = Path()
+    attribute: str = ""
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str, Path]]:
+        """Another process takes it from the file anew."""
+        return resolve, (f"{self.path.name}:{self.attribute}", self.path.parent)
 
     def problems(self, parameters: Mapping[str, object], unit: int = 1) -> list[tuple[str, str]]:
         """See `Mechanism`. Raises MarketError."""
@@ -81,7 +86,7 @@ def resolve(name: str, folder: Path) -> Mechanism[Any]:
     found = _loaded(path, attribute)
     if not isinstance(found, Mechanism):
         raise MarketError(f"{path} has no Mechanism called '{attribute}'.")
-    return OwnMechanism(**{**vars(found), "path": path, "rule": _usable(path, found.rule)})
+    return OwnMechanism(**{**vars(found), "path": path, "attribute": attribute, "rule": _usable(path, found.rule)})
 
 
 def with_files(community: Community, folder: Path) -> Community:

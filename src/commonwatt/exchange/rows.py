@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -15,6 +16,7 @@ from commonwatt.accounts.registers import Shares
 from commonwatt.community.calendar import Slots
 from commonwatt.errors import StoreError
 from commonwatt.exchange import tables
+from commonwatt.exchange.agreement import HomeForecast
 from commonwatt.exchange.outbox import Outgoing
 from commonwatt.exchange.states import (
     OF_COUPLING,
@@ -286,6 +288,17 @@ def read_planned(store: Store, slots: Slots, members: int) -> tuple[IntArray, In
     ]
     found = arrays([row for row in said if row[1] < members], ("net", "said"), members, slots)
     return found["net"], found["said"]
+
+
+def members_forecasting(store: Store, first: int) -> set[int]:
+    """The members of whom there are forecasts, as `read_forecasts` has them."""
+    return {member for (member,) in store.columns(tables.forecasts, ("member",), slot=first)}
+
+
+def read_forecasts(store: Store, first: int) -> dict[int, HomeForecast]:
+    """What members forecast of the slots of the gate whose first one is `first` [start, unix s], by member."""
+    said = store.columns(tables.forecasts, ("member", "said"), slot=first)
+    return {member: HomeForecast.from_json(json.loads(each)) for member, each in said}
 
 
 def read_told(store: Store, member: int, since: int, until: int, most: int) -> list[tuple[int, int, int, int]]:

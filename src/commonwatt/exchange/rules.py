@@ -52,6 +52,11 @@ class Charter:
     ahead: tuple[ActiveStage, ...]
     after: tuple[ActiveStage, ...]
 
+    @property
+    def horizon(self) -> ActiveStage | None:
+        """The first stage, where homes agree over the whole horizon before they order."""
+        return self.ahead[0] if self.ahead and self.ahead[0].over_horizon else None
+
 
 @dataclass(frozen=True, eq=False)
 class Part:

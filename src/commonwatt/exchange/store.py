@@ -149,7 +149,13 @@ def add(connection: Connection, table: Table, rows: Iterable[Sequence[object]]) 
 
 def put(connection: Connection, table: Table, row: Sequence[object]) -> None:
     """Write a row, in the order of the table's columns, in place of the one with its key."""
-    connection.exec_driver_sql(insertion(table, connection.dialect.name, replacing=True), tuple(row))
+    put_all(connection, table, [row])
+
+
+def put_all(connection: Connection, table: Table, rows: Iterable[Sequence[object]]) -> None:
+    """The same for rows that have different keys."""
+    if given := [tuple(row) for row in rows]:
+        connection.exec_driver_sql(insertion(table, connection.dialect.name, replacing=True), given)
 
 
 def drop(connection: Connection, table: Table, **equal: int) -> None:

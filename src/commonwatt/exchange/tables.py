@@ -78,6 +78,8 @@ orders = _table(
 )
 # What homes said before the gate that would go through their meters, traded or not, positive = into the home.
 planned = _table("planned", ["slot", "member"], ["net"])
+# What a home forecasts of the slots of a gate from the first one on, where homes agree before it; until it closes.
+forecasts = _table("forecasts", ["slot", "member"], [], [], ["said"])
 refusals = _table("refusals", ["slot", "number"], ["member"], [], ["reason"])
 clearings = _table("clearings", ["slot", "stage"], [], [], ["mechanism", "prices", "proof", "diagnostics"])
 trades = _table(

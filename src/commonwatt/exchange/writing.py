@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Final
 
 import numpy as np
@@ -11,9 +12,10 @@ from sqlalchemy import Connection, bindparam, func, select, update
 
 from commonwatt.community.calendar import Slots
 from commonwatt.exchange import tables
+from commonwatt.exchange.agreement import HomeForecast
 from commonwatt.exchange.outbox import Outgoing
 from commonwatt.exchange.states import OF_COUPLING, Accepted, Committed, Declared, Missed, Posted, Settled, Witnessed
-from commonwatt.exchange.store import add, drop, following, note, put
+from commonwatt.exchange.store import add, drop, following, note, put, put_all
 from commonwatt.market.proving import CLEARED
 from commonwatt.market.stage import ActiveStage
 from commonwatt.proof import hash_struct
@@ -235,8 +237,17 @@ def write_readings(connection: Connection, readings: Iterable[tuple[int, Signed[
 
 def write_planned(connection: Connection, member: int, nets: Mapping[int, int]) -> None:
     """What a member plans to take through its meter, by slot [Wh], positive = into the home."""
-    for slot, net in nets.items():
-        put(connection, tables.planned, (slot, member, net))
+    put_all(connection, tables.planned, [(slot, member, net) for slot, net in nets.items()])
+
+
+def write_forecast(connection: Connection, member: int, first: int, said: HomeForecast) -> None:
+    """What a member forecasts of the slots of the gate whose first one is `first` [start, unix s]."""
+    put(connection, tables.forecasts, (first, member, json.dumps(asdict(said))))
+
+
+def drop_forecasts(connection: Connection, first: int) -> None:
+    """Forget what members forecast of these slots, whose gate has closed."""
+    drop(connection, tables.forecasts, slot=first)
 
 
 def _write_witnessed(

@@ -8,16 +8,18 @@ say the same again, and decide nothing twice.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import numpy as np
-from pydantic_core import to_json
-from sqlalchemy import MetaData
+from pydantic_core import from_json, to_json
+from sqlalchemy import Connection, MetaData
 
 from commonwatt.accounts.orders import order_json
+from commonwatt.community.calendar import Slots
 from commonwatt.errors import StoreError
+from commonwatt.exchange.agreement import HomeForecast, Proposal, plan_of
 from commonwatt.exchange.events import GateClosure, SlotEnd
 from commonwatt.exchange.states import Wishes
 from commonwatt.exchange.store import Store, add, drop, set_values
@@ -30,6 +32,8 @@ from commonwatt.units import MAX_ORDER_WH, IntArray
 
 ORDERS: Final = -1
 """In the place of a home's index: a list of orders of any homes."""
+FORECASTS: Final = -2
+"""The same: what all homes forecast of the slots of a gate before which they agree."""
 _RUN: Final = "emulated"
 """Value of the homes' file: of which community, period and contract they are."""
 
@@ -53,7 +57,7 @@ def claim(store: Store, run: str) -> None:
 
 @dataclass(frozen=True)
 class Letter:
-    """What homes say before a gate: a home's outlook, or so many orders (home is ORDERS). body : JSON"""
+    """What homes say before a gate: a home's outlook, so many orders (home is ORDERS), or FORECASTS. body : JSON"""
 
     number: int
     home: int
@@ -138,17 +142,58 @@ class EmulatedHomes:
 
     def decide(self, closure: GateClosure) -> Wishes:
         """What homes wish at the next gate. It is kept, with what has to be said of it."""
-        known = {slot: Told(slot, *heard) for slot, heard in dict(self._heard).items() if (heard >= 0).all()}
-        wishes = self.homes.declare(closure, known)
-        last = max((letter.number for letter in self.letters), default=-1)
-        letters = [Letter(last + 1 + place, *said) for place, said in enumerate(self._said(closure, wishes))]
+        wishes = self.homes.declare(closure, self._known())
         with self.store.transaction() as connection:
-            self.homes.keep_plans(closure, connection)
+            self.homes.keep_plans(closure.slots, connection)
             add(connection, _decisions, [(closure.slots.start,)])
-            add(connection, _letters, [(each.number, each.home, each.orders, each.body) for each in letters])
+            letters = self._write(connection, self._said(closure.slots, wishes))
         self.letters += letters
         self._events.pop(0)
         return wishes
+
+    def agree_before(self, closure: GateClosure) -> bool:
+        """Whether homes agree over the slots of a gate before they order."""
+        return self.homes.rules.charter_at(closure.slots.start).horizon is not None
+
+    def forecast(self, closure: GateClosure) -> None:
+        """What homes expect of the slots of the next gate, before which they agree. It is kept until it is said."""
+        outlook, _ = self.homes.outlook(closure, self._known())
+        said = {home: asdict(HomeForecast.of(outlook, home)) for home in self.meters}
+        body = to_json({"first": closure.slots.start, "count": closure.slots.count, "forecasts": said})
+        with self.store.transaction() as connection:
+            self.homes.keep_plans(closure.slots, connection)
+            add(connection, _decisions, [(closure.slots.start,)])
+            letters = self._write(connection, [(FORECASTS, 0, body)])
+        self.letters += letters
+        self._events.pop(0)
+
+    def forecasts(self, letter: Letter) -> tuple[int, dict[int, bytes]]:
+        """The first slot [start, unix s] of FORECASTS, and what each home says of itself, as JSON."""
+        given = from_json(letter.body)
+        first: int = given["first"]
+        return first, {int(home): to_json({"first": first, **said}) for home, said in given["forecasts"].items()}
+
+    def agree(self, letter: Letter, proposals: Mapping[int, Proposal]) -> None:
+        """Homes order and plan what they are proposed, by home, in answer to their FORECASTS. It is kept, as by
+        `decide`."""
+        given, rules = from_json(letter.body), self.homes.rules
+        slots = Slots(given["first"], given["count"], rules.period.seconds)
+        wishes = self.homes.wishes(slots, plan_of(proposals, rules.members, slots.count))
+        with self.store.transaction() as connection:
+            self.homes.keep_plans(slots, connection)
+            letters = self._write(connection, self._said(slots, wishes))
+            drop(connection, _letters, number=letter.number)
+        self.letters = [each for each in self.letters if each != letter] + letters
+
+    def _known(self) -> dict[int, Told]:
+        """What all homes have been told, by slot."""
+        return {slot: Told(slot, *heard) for slot, heard in dict(self._heard).items() if (heard >= 0).all()}
+
+    def _write(self, connection: Connection, said: Iterable[tuple[int, int, bytes]]) -> list[Letter]:
+        last = max((letter.number for letter in self.letters), default=-1)
+        letters = [Letter(last + 1 + place, *each) for place, each in enumerate(said)]
+        add(connection, _letters, [(each.number, each.home, each.orders, each.body) for each in letters])
+        return letters
 
     def pass_over(self, closure: GateClosure) -> None:
         """A gate has closed before homes came to decide: they wish nothing at it."""
@@ -156,14 +201,14 @@ class EmulatedHomes:
             add(connection, _decisions, [(closure.slots.start,)])
         self._events.pop(0)
 
-    def _said(self, closure: GateClosure, wishes: Wishes) -> Iterator[tuple[int, int, bytes]]:
+    def _said(self, slots: Slots, wishes: Wishes) -> Iterator[tuple[int, int, bytes]]:
         """Orders come first: with the last outlook, homes have said all that they have to before the gate."""
         orders = [order_json(order) for slot in wishes.signed for order in slot]
         for first in range(0, len(orders), self._most):
             said = orders[first : first + self._most]
             yield ORDERS, len(said), to_json(said)
         for home in self.meters:
-            yield home, 0, to_json({"first": closure.slots.start, "net": wishes.planned[home].tolist()})
+            yield home, 0, to_json({"first": slots.start, "net": wishes.planned[home].tolist()})
 
     def _report(self, signed: Sequence[Signed[Reading] | None]) -> None:
         for home, reading in enumerate(signed):

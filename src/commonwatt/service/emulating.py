@@ -12,10 +12,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
 from commonwatt.errors import CommonwattError, ConfigError, Finding, StoreError
+from commonwatt.exchange.agreement import Proposal
 from commonwatt.exchange.events import GateClosure, SlotEnd
 from commonwatt.exchange.files import private
 from commonwatt.exchange.loading import load
@@ -25,7 +27,7 @@ from commonwatt.meter.protocol import REFUSED, Judgement
 from commonwatt.records import Reading, Signed
 from commonwatt.service.api.records import MOST
 from commonwatt.service.connection import Connection
-from commonwatt.service.emulated import ORDERS, EmulatedHomes, Letter, claim
+from commonwatt.service.emulated import FORECASTS, ORDERS, EmulatedHomes, Letter, claim
 from commonwatt.service.exchange_client import Announced, Away, ExchangeClient, Refused
 from commonwatt.service.lines import Lines, Log, Posts
 from commonwatt.service.logins import Passwords
@@ -243,7 +245,8 @@ class Emulation:
             self._log(f"The gate of {when} had closed before the homes decided; they order nothing at it.")
             self.homes.pass_over(event)
         else:
-            await asyncio.to_thread(self.homes.decide, event)
+            decide = self.homes.forecast if self.homes.agree_before(event) else self.homes.decide
+            await asyncio.to_thread(decide, event)
             self.counts.gates += 1
             self._letters.set()
 
@@ -282,15 +285,38 @@ class Emulation:
                 await asyncio.sleep(_LONGEST)
 
     async def _say_letters(self) -> None:
-        """Orders, one list after the other so that they arrive as they were made, and then outlooks."""
+        """Forecasts; then orders, one list after the other so that they arrive as they were made; and then outlooks."""
         while True:
             await self._letters.wait()
             self._letters.clear()
             while letters := self.homes.letters:
-                orders = [letter for letter in letters if letter.home == ORDERS][:1]
-                said = orders or letters[:_AT_ONCE]
+                first = letters[0]
+                if first.home == FORECASTS:
+                    await self._agree(first)
+                    continue
+                outlooks = takewhile(lambda letter: letter.home >= 0, letters[:_AT_ONCE])
+                said = [first] if first.home == ORDERS else list(outlooks)
                 await asyncio.gather(*map(self._say, said))
                 self.homes.answered(said)
+
+    async def _agree(self, letter: Letter) -> None:
+        """Say what homes forecast, and hear what each is proposed once they have agreed."""
+        client, (first, forecasts) = self._asking.client, self.homes.forecasts(letter)
+        proposals: dict[int, Proposal] = {}
+        for home, body in forecasts.items():
+            try:
+                await self._asking.insist(client.forecast, self.homes.meters[home], body)
+            except Refused as error:  # said before this was killed, it is agreed on already
+                self._log(str(error))
+        for home in forecasts:
+            while not (proposal := await self._insist(client.proposal, self.homes.meters[home])).net:
+                if proposal.first != first:
+                    self._log("The gate had closed before the homes agreed; they order nothing at it.")
+                    self.homes.answered([letter])
+                    return
+                await asyncio.sleep(_PAUSE)
+            proposals[home] = proposal
+        self.homes.agree(letter, proposals)
 
     async def _say(self, letter: Letter) -> None:
         client = self._asking.client

@@ -12,13 +12,14 @@ from typing import Any, Final, Self
 from pydantic_core import from_json, to_json
 
 from commonwatt.errors import ConfigError, Finding, RecordError
+from commonwatt.exchange.agreement import Proposal
 from commonwatt.exchange.told import MeterPlan
 from commonwatt.meter.protocol import REFUSED, Judgement, signed_json
 from commonwatt.proof import Domain
 from commonwatt.records import Reading, Signed
 from commonwatt.records.schema import to_bytes
 from commonwatt.service.logins import Passwords
-from commonwatt.service.plans import plan_told
+from commonwatt.service.plans import plan_told, proposal_told
 from commonwatt.service.topics import name
 
 _SECONDS: Final = 30.0
@@ -106,6 +107,18 @@ class ExchangeClient:
     async def outlook(self, meter: bytes, body: bytes) -> None:
         """Say what a meter's home plans."""
         await self._ask("PUT", f"/v1/meters/{name(meter)}/outlook", content=body, auth=self._login(meter))
+
+    async def forecast(self, meter: bytes, body: bytes) -> None:
+        """Say what a meter's home forecasts, where homes agree before they order."""
+        await self._ask("PUT", f"/v1/meters/{name(meter)}/forecast", content=body, auth=self._login(meter))
+
+    async def proposal(self, meter: bytes) -> Proposal:
+        """What a meter's home is proposed."""
+        given = await self._ask("GET", f"/v1/meters/{name(meter)}/proposal", auth=self._login(meter))
+        try:
+            return proposal_told(given)
+        except RecordError as error:
+            raise Away(f"{self.url} tells a proposal that cannot be read: {error}") from None
 
     async def orders(self, body: bytes) -> list[str]:
         """Bring a list of orders; the reasons why some are refused."""

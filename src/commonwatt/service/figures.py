@@ -38,7 +38,7 @@ class Figures:
             self.readings.labels(result)
         for result in ("accepted", "refused"):
             self.orders.labels(result)
-        for door in ("readings", "orders"):
+        for door in ("readings", "orders", "outlooks"):
             self.batches.labels(door)
 
     async def watch_loop(self) -> None:

@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from dataclasses import fields
 from typing import Any, Final
 
 from commonwatt.errors import BrokerError, CommonwattError, RecordError
+from commonwatt.exchange.agreement import Proposal
 from commonwatt.exchange.live import Live
 from commonwatt.exchange.states import Missed
 from commonwatt.exchange.told import MeterPlan
 from commonwatt.service.mqtt import Gateway
 from commonwatt.service.running import Running
 from commonwatt.service.topics import PLAN
-from commonwatt.units import MAX_ORDER_WH
+from commonwatt.units import MAX_ORDER_WH, MAX_PRICE
 
 _LOGGER: Final = logging.getLogger(__name__)
 _PAUSE: Final = 0.1
@@ -48,6 +50,22 @@ def plan_told(given: Any, seconds: int) -> MeterPlan:
     if not all(type(value) is int and 0 <= value <= MAX_ORDER_WH for column in columns for value in column):
         raise RecordError(f"A plan has whole numbers from 0 to {MAX_ORDER_WH}.")
     return MeterPlan(given["first"], *map(tuple, columns))
+
+
+def proposal_told(given: Any) -> Proposal:
+    """The proposal that its fields, as JSON has them, make. Raises RecordError."""
+    names = [column.name for column in fields(Proposal)]
+    if not isinstance(given, dict) or sorted(given) != sorted(names) or type(given["first"]) is not int:
+        raise RecordError(f"A proposal has {', '.join(names)}.")
+    first, *columns = (given[name] for name in names)
+    if not all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
+        raise RecordError("A proposal has lists of the same length.")
+    least = (-MAX_ORDER_WH, -MAX_ORDER_WH, 0, 0, 0, 0)
+    most = (MAX_ORDER_WH, MAX_ORDER_WH, MAX_ORDER_WH, MAX_PRICE, MAX_ORDER_WH, MAX_PRICE)
+    for low, high, column in zip(least, most, columns, strict=True):
+        if not all(type(value) is int and low <= value <= high for value in column):
+            raise RecordError(f"A proposal has whole numbers of at most {MAX_ORDER_WH} Wh.")
+    return Proposal(first, *map(tuple, columns))
 
 
 class Plans:

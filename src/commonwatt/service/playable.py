@@ -30,8 +30,6 @@ def _unservable(rules: Rules) -> Iterator[Finding]:
     community = rules.community
     if community.ledger.kind == "none" or community.ledger.collateral == "none":
         yield Finding("ledger", "must be a chain with deposits, which a living exchange settles on")
-    if any(stage.over_horizon for stage in rules.ahead):
-        yield Finding("market", f"has a mechanism by which homes agree over the whole day among themselves; {_ONLY}")
     if isinstance(gate := gate_time(community), int) and gate < _LEAD:
         yield Finding("market", f"needs a gate {_LEAD} s or more before its slot, for the ledger to hear of it in time")
     if community.by == "registers":

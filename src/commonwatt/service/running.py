@@ -16,13 +16,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final, Generic, ParamSpec, TypeVar
 
-from commonwatt.errors import CommonwattError, LedgerError, RecordError
+from commonwatt.errors import ChildError, CommonwattError, LedgerError, RecordError
+from commonwatt.exchange.agreement import Agreement
 from commonwatt.exchange.demands import Demands
 from commonwatt.exchange.events import Correction, Event, GateClosure
-from commonwatt.exchange.live import Live
+from commonwatt.exchange.live import Live, Said
 from commonwatt.exchange.news import ORDER, news, ordered
 from commonwatt.meter.protocol import REFUSED, Acknowledgement, Judgement, acknowledge, readings_of, time_said
 from commonwatt.records import Order, Reading, Receipt, Signed
+from commonwatt.service.agreeing import agreed_apart
 from commonwatt.service.board import Board
 from commonwatt.service.clock import UNVOUCHED, DemoClock, VouchedClock
 from commonwatt.service.feed import Feed
@@ -130,6 +132,9 @@ class Running:
         """What becomes of readings, once those that are stored are stored for good."""
         self.orders = _Together(self._take_orders, self.figures.batches.labels("orders").observe)
         """The operators' receipts for orders, once they are stored for good, or why they are refused."""
+        self.outlooks = _Together(self._take_outlooks, self.figures.batches.labels("outlooks").observe)
+        """Why what homes say of their plans is not kept, or None once it is stored for good."""
+        self._agreeing: asyncio.Task[None] | None = None
 
     async def ask(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What a function of the engine says; it runs in the engine's thread, after those that were asked before."""
@@ -205,11 +210,16 @@ class Running:
 
         What goes wrong with one event, such as a store or a chain that is out of reach, is logged, and tried again.
         """
-        while True:
-            more = await self._tried(self._bring_due())
-            # Demands end by the chain's clock, whoever vouches for this one.
-            more |= await self._tried(self._answer())
-            await asyncio.sleep(0 if more else max(_PAUSE / self.speed, _SHORTEST))
+        try:
+            while True:
+                more = await self._tried(self._bring_due())
+                # Demands end by the chain's clock, whoever vouches for this one.
+                more |= await self._tried(self._answer())
+                await asyncio.sleep(0 if more else max(_PAUSE / self.speed, _SHORTEST))
+        finally:
+            if self._agreeing:
+                self._agreeing.cancel()
+                await asyncio.wait([self._agreeing])
 
     async def _tried(self, work: Awaitable[bool]) -> bool:
         """Whether there is more to do at once; not where the work failed."""
@@ -241,11 +251,26 @@ class Running:
         done = await self.ask(self.live.advance, self.now())
         if self.live.behind and self.live.behind != before:
             _LOGGER.error("%s It is tried again.", self.live.behind)
+        if (self._agreeing is None or self._agreeing.done()) and (
+            agreement := await self.ask(self.live.horizon.due, self.now())
+        ):
+            self._agreeing = asyncio.create_task(self._agree(agreement))
         if self._waits:
             until = await self.ask(self.live.awaited)
             self._waits.hold(self.now() if self.live.behind else math.inf if until is None else until)
         for event in done:
             await self._tell(event)
+
+    async def _agree(self, agreement: Agreement) -> None:
+        """Have homes agree, beside everything else."""
+        try:
+            plan = await agreed_apart(agreement)
+        except (ChildError, OSError) as error:
+            _LOGGER.error("The homes could not agree, and try it again until the gate closes: %s", error)
+        except Exception:  # nothing may end the market for good
+            _LOGGER.exception("The homes could not agree, and try it again until the gate closes.")
+        else:
+            await self.ask(self.live.horizon.agreed, agreement, plan)
 
     async def _tell(self, event: Event | Correction) -> None:
         """Tell whoever listens what was done. Not beside the engine: what is due waits for nobody who reads."""
@@ -263,6 +288,9 @@ class Running:
             return judged
         # Whether a slot is over nobody can say now: what is refused may come again.
         return [replace(each, again=True) if each.status == REFUSED else each for each in judged]
+
+    async def _take_outlooks(self, said: list[Said]) -> list[RecordError | None]:
+        return await self.ask(self.live.outlooks, said)
 
     async def _take_orders(self, signed: list[Signed[Order]]) -> list[tuple[Signed[Receipt], ...] | RecordError]:
         answers: list[tuple[Signed[Receipt], ...] | RecordError]

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, MetaData
 
 from commonwatt.agents.planning import Outlook, Plan, agree, beside, declare, expected_charge, held
 from commonwatt.agents.strategy import ordered_by
+from commonwatt.community.calendar import Slots
 from commonwatt.community.points import present
 from commonwatt.devices import Fleet, curtail, step
 from commonwatt.exchange.events import GateClosure
@@ -100,19 +101,42 @@ class Homes:
 
         told : what the exchange has told of slots before them, by start
         """
-        slots, community = closure.ahead, self.rules.community
+        slots = closure.ahead
         if not slots.count:
             return Wishes((), (), np.zeros((self.rules.members, 0), dtype=np.int64), ())
+        outlook, idle = self.outlook(closure, told)
+        return self.wishes(slots, self._plan(self.rules.frame_of(slots), outlook, idle))
+
+    def outlook(self, closure: GateClosure, told: Mapping[int, Told]) -> tuple[Outlook, Set[int]]:
+        """What homes expect of the slots of a gate, of which there are some; and the homes of whose day nothing is
+        known, or that are no member on it: they order nothing, and nobody plans their batteries either."""
+        slots, community = closure.ahead, self.rules.community
         # The world of homes that know no history may begin after the gate.
         now = max(self.world.place(decided(closure)), 0)
         lead = self.world.place(slots.start) - now
         expected, failed = expect(self.minds, self.world, now, lead + slots.count, community)
         there: NDArray[np.bool_] = np.any(present(community.members, slots, community.timezone), axis=1)
         self.ordering.begin(closure.at, {home: why for home, why in failed.items() if there[home]})
-        idle = {*failed, *np.flatnonzero(~there).tolist()}
-        plan = self._plan(self.rules.frame_of(slots), expected, lead, told, idle)
+        today, day = expected.parted(lead)
+        frame, idle = self.rules.frame_of(slots), {*failed, *np.flatnonzero(~there).tolist()}
+        outlook = Outlook(
+            day,
+            replace(self.fleet, power=self.fleet.power * self._active(idle)),
+            self._charge(slots.start, today, told),
+            frame.ceiling,
+            frame.floor,
+            frame.hours,
+            feed_in=frame.feed_in,
+            curtails=self.curtails,
+        )
+        if wires := self.rules.wires:
+            outlook = replace(outlook, network=wires.network, at=wires.at)
+        return outlook, idle
+
+    def wishes(self, slots: Slots, plan: Plan) -> Wishes:
+        """What homes bring to the gate of some slots by what they plan, or have agreed."""
         starts = slots.starts.tolist()
-        if plan.agreed:
+        if self.rules.charter_at(slots.start).horizon:
             self._beyond |= dict(zip(starts, plan.grid.T, strict=True))
         return Wishes(plan.orders, self.signed(starts, plan.orders), plan.net, plan.agreed)
 
@@ -120,40 +144,23 @@ class Homes:
         """The orders of the slots that begin at `starts`, signed by agents; none where nobody asks for signatures."""
         return tuple(() for _ in orders)
 
-    def _plan(self, frame: Frame, expected: Forecast, lead: int, told: Mapping[int, Told], idle: Set[int]) -> Plan:
-        """What agents wish or agree for the slots of `frame`, the last ones of `expected`.
-
-        idle : homes of whose day nothing is known, or that are no member on it: they order nothing, and nobody plans
-            their batteries either
-        """
-        rules, bounds = self.rules, self.rules.limits
-        today, day = expected.parted(lead)
-        soc = self._charge(int(frame.starts[0]), today, told)
-        outlook = Outlook(
-            day,
-            self.fleet,
-            soc,
-            frame.ceiling,
-            frame.floor,
-            frame.hours,
-            feed_in=frame.feed_in,
-            curtails=self.curtails,
-        )
-        if idle:
-            active = ~np.isin(np.arange(rules.members), list(idle))
-            outlook = replace(outlook, fleet=replace(self.fleet, power=self.fleet.power * active))
-            bounds = replace(bounds, buy_wh=bounds.buy_wh * active, sell_wh=bounds.sell_wh * active)
-        if rules.wires:
-            outlook = replace(outlook, network=rules.wires.network, at=rules.wires.at)
-        ahead = rules.charter_at(int(frame.starts[0])).ahead
-        if ahead and ahead[0].over_horizon:
-            more = len(ahead) > 1
-            return agree(ahead[0], frame, outlook, bounds, rules.plants, more=more, firm=self.firm)
+    def _plan(self, frame: Frame, outlook: Outlook, idle: Set[int]) -> Plan:
+        """What agents wish or agree for the slots of `frame`. outlook, idle : as `outlook` says"""
+        rules, bounds, active = self.rules, self.rules.limits, self._active(idle)
+        bounds = replace(bounds, buy_wh=bounds.buy_wh * active, sell_wh=bounds.sell_wh * active)
+        charter = rules.charter_at(int(frame.starts[0]))
+        if charter.horizon:
+            more = len(charter.ahead) > 1
+            return agree(charter.horizon, frame, outlook, bounds, rules.plants, more=more, firm=self.firm)
         plan = declare(outlook, bounds, rules.plants)
-        if not ahead:
+        if not charter.ahead:
             return plan
         quoted = self.ordering.quotes(frame, outlook, beside(rules.plants, plan.net), idle)
         return replace(plan, orders=ordered_by(plan.orders, quoted))
+
+    def _active(self, idle: Set[int]) -> NDArray[np.bool_]:
+        """Which homes are not idle, shape (homes,)."""
+        return ~np.isin(np.arange(self.rules.members), list(idle))
 
     def _charge(self, slot: int, today: Forecast, told: Mapping[int, Told]) -> FloatArray:
         """State of charge that agents expect at the beginning of a slot, shape (homes,) [Wh].
@@ -258,10 +265,10 @@ class Homes:
 
     # In the file
 
-    def keep_plans(self, closure: GateClosure, connection: Connection) -> None:
-        """Write what a gate brought, so that a killed run goes on with the same plans and the same memories."""
+    def keep_plans(self, slots: Slots, connection: Connection) -> None:
+        """Write what the gate of these slots brought, so that a killed run goes on with the same plans and memories."""
         self.ordering.keep(connection)
-        starts = closure.slots.starts.tolist()
+        starts = slots.starts.tolist()
         add(connection, plans, [(slot, self._beyond[slot].tobytes()) for slot in starts if slot in self._beyond])
 
     def keep_flows(self, slot: int, delivered: Mapping[str, IntArray], connection: Connection) -> None:

@@ -154,7 +154,7 @@ class Simulation:
         if isinstance(event, GateClosure):
             with watch("forecast, plan, sign orders"):
                 wishes = homes.declare(event, all_told(exchange.committed))
-            exchange.close_gate(event, wishes, partial(homes.keep_plans, event))
+            exchange.close_gate(event, wishes, partial(homes.keep_plans, event.slots))
             return True
         slot = event.slot
         with watch("deliver"):

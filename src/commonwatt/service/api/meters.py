@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hmac
-from typing import Annotated, Final
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Annotated, Any, Final, ParamSpec, TypeVar
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from commonwatt.errors import RecordError
-from commonwatt.exchange.live import Live
-from commonwatt.exchange.told import MeterPlan
+from commonwatt.exchange.agreement import HomeForecast
+from commonwatt.exchange.live import Said
 from commonwatt.proof import checksum_address
 from commonwatt.records.schema import MAX_SIGNED
 from commonwatt.service.api.problems import responses
@@ -22,6 +24,10 @@ from commonwatt.service.plans import plan_json
 from commonwatt.service.running import Running
 from commonwatt.service.topics import name, named
 from commonwatt.units import MAX_ORDER_WH
+
+M = TypeVar("M", bound=BaseModel)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _MOST: Final = 1_500
 """Slots of an outlook: a day of the shortest ones."""
@@ -43,6 +49,9 @@ _BASIC: Final = _Basic(
 Time = Annotated[int, Field(ge=0, le=MAX_SIGNED)]
 Credentials = Annotated[HTTPBasicCredentials | None, Depends(_BASIC)]
 Since = Annotated[int | None, Query(ge=0, le=MAX_SIGNED, description="The first slot that is asked for [unix s].")]
+Held = Annotated[float, Field(ge=0, le=MAX_ORDER_WH, allow_inf_nan=False)]
+Efficiency = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+Series = Annotated[list[Annotated[int, Field(ge=0, le=MAX_ORDER_WH)]], Field(min_length=1, max_length=_MOST)]
 
 
 class Plan(BaseModel):
@@ -73,6 +82,61 @@ class Outlook(BaseModel):
     ]
 
 
+class Battery(BaseModel):
+    """A home's battery [Wh].
+
+    charge : expected at the first slot; low, high : what it may hold
+    power : most energy in or out in a slot, at the terminals; charging, discharging : efficiencies
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    charge: Held
+    low: Held
+    high: Held
+    power: Annotated[int, Field(ge=0, le=MAX_ORDER_WH)]
+    charging: Efficiency
+    discharging: Efficiency
+
+
+_WITHIN: Final = WithJsonSchema({"anyOf": [Battery.model_json_schema(), {"type": "null"}]})
+"""The description of a body refers to nothing outside it."""
+
+
+class Forecast(BaseModel):
+    """What a home expects of the slots of the next gate, and what it can do.
+
+    first : start of the first one [unix s]; load, generation : in each [Wh]
+    battery : null = it has none; curtails : whether it holds generation back for its price
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    first: Time
+    load: Series
+    generation: Series
+    battery: Annotated[Battery | None, _WITHIN] = None
+    curtails: bool = False
+
+
+class Proposal(BaseModel):
+    """What a home is proposed of consecutive slots by what homes have agreed; before that there are none [Wh].
+
+    first : start of the first one [unix s]
+    net : what would go through the meter, positive = into the home; grid : at what the battery would hold the meter
+        beside the trades
+    buy, sell : what the home's agent would order; dearest, cheapest : the limits of these orders [unit/kWh]
+    """
+
+    first: int
+    net: list[int]
+    grid: list[int]
+    buy: list[int]
+    dearest: list[int]
+    sell: list[int]
+    cheapest: list[int]
+
+
 def add_meters(app: FastAPI, running: Running, passwords: Passwords) -> None:
     """Add what meters ask to an application. passwords : of the broker's users"""
 
@@ -99,7 +163,7 @@ def add_meters(app: FastAPI, running: Running, passwords: Passwords) -> None:
     async def plan(address: str, given: Credentials, since: Since = None) -> dict[str, object]:
         """Of the slots between their gate and their end; with `since`, of at most 200 slots from then on, ended or
         not."""
-        found = await running.ask(_plan, running.live, own(address, given), since)
+        found = await running.ask(_of_meter, running.live.plan_since, own(address, given), since)
         return plan_json(found, running.live.slots.seconds)
 
     @app.put(
@@ -107,35 +171,64 @@ def add_meters(app: FastAPI, running: Running, passwords: Passwords) -> None:
         tags=["meters"],
         status_code=204,
         responses=responses(401, 403, 404, 409, 413, 422, 503),
-        openapi_extra={
-            "requestBody": {"required": True, "content": {"application/json": {"schema": Outlook.model_json_schema()}}}
-        },
+        openapi_extra=_body(Outlook),
         summary="Say what a meter's home plans.",
     )
     async def outlook(address: str, given: Credentials, request: Request) -> Response:
         """Of slots whose gate is open, for the wires to be checked by. What is said later takes the place of it."""
-        meter = own(address, given)
-        try:
-            said = Outlook.model_validate_json(await request.body())
-        except ValidationError as error:
-            raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from None
-        seconds = running.live.slots.seconds
-        nets = {said.first + place * seconds: net for place, net in enumerate(said.net)}
-        await running.ask(_keep, running.live, meter, nets)
-        return Response(status_code=204)
+        meter, said = own(address, given), _read(Outlook, await request.body())
+        return await _kept(running, Said(meter, said.first, tuple(said.net)))
+
+    @app.put(
+        "/v1/meters/{address}/forecast",
+        tags=["meters"],
+        status_code=204,
+        responses=responses(401, 403, 404, 409, 413, 422, 503),
+        openapi_extra=_body(Forecast),
+        summary="Say what a meter's home forecasts, where homes agree before they order.",
+    )
+    async def forecast(address: str, given: Credentials, request: Request) -> Response:
+        """Of all slots of the next gate, until homes agree. What is said later takes the place of it."""
+        meter, said = own(address, given), _read(Forecast, await request.body())
+        return await _kept(running, Said(meter, said.first, HomeForecast.from_json(said.model_dump())))
+
+    @app.get(
+        "/v1/meters/{address}/proposal",
+        tags=["meters"],
+        response_model=Proposal,
+        responses=responses(401, 403, 404, 422, 503),
+        summary="What a meter's home is proposed, once homes have agreed.",
+    )
+    async def proposal(address: str, given: Credentials) -> dict[str, object]:
+        """Of the slots of the next gate. It binds nobody: what the home's agent orders does."""
+        return asdict(await running.ask(_of_meter, running.live.proposal, own(address, given)))
 
 
-def _plan(live: Live, meter: bytes, since: int | None) -> MeterPlan:
+def _body(model: type[BaseModel]) -> dict[str, Any]:
+    """What an operation that reads its body itself documents of it."""
+    content = {"application/json": {"schema": model.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _read(model: type[M], body: bytes) -> M:
     try:
-        return live.plan_since(meter, since)
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from None
+
+
+def _of_meter(ask: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What there is of a meter, which has to be enrolled."""
+    try:
+        return ask(*args, **kwargs)
     except RecordError as error:
         raise HTTPException(404, str(error)) from None
 
 
-def _keep(live: Live, meter: bytes, nets: dict[int, int]) -> None:
-    if live.roster.service(meter) is None:
-        raise HTTPException(404, f"The meter {checksum_address(meter)} is not enrolled here.")
-    try:
-        live.outlook(meter, nets)
-    except RecordError as error:
-        raise HTTPException(409, str(error)) from None
+async def _kept(running: Running, said: Said) -> Response:
+    if running.live.roster.service(said.meter) is None:
+        raise HTTPException(404, f"The meter {checksum_address(said.meter)} is not enrolled here.")
+    (why,) = await running.outlooks([said])
+    if why:
+        raise HTTPException(409, str(why))
+    return Response(status_code=204)
