@@ -15,10 +15,13 @@ from pypdf import PdfReader
 from commonwatt.accounts.document import anchored
 from commonwatt.exchange.bill_files import bill_name, write_bills
 from commonwatt.exchange.bills import bills
+from commonwatt.service.api import documents
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_member_has_the_very_bill_that_was_made(tmp_path: Path, *, packed: bool) -> None:
+def test_a_member_has_the_very_bill_that_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, packed: bool
+) -> None:
     folder = tmp_path / "bills"
     doors = Doors(tmp_path / "box", bills=folder)
     doors.whole_day()
@@ -51,6 +54,16 @@ def test_a_member_has_the_very_bill_that_was_made(tmp_path: Path, *, packed: boo
             await ask(f"/v1/me/bills/{month}", 2, status=status)
 
     doors.ask(test)
+
+    def opened(_bill: Path) -> bytes:
+        raise AssertionError("whose bills these are was known")
+
+    async def again(ask: Asker) -> None:
+        assert (await ask.json("/v1/me/bills", 2))["months"] == ["2026-05", "2026-06"]
+        await ask("/v1/me/bills/2026-06", 3)
+
+    monkeypatch.setattr(documents, "_head", opened)
+    doors.ask(again)
     doors.close()
 
 
