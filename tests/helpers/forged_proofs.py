@@ -137,8 +137,8 @@ PROOFS: dict[str, tuple[Change, str]] = {
     "other lines": (_said_otherwise("lines", 1, 2, said=7), "not all of the lines are shown"),
     "no lines": (_said_otherwise("lines", said=[]), "not all of the lines are shown"),
     "lines that are none": (_said_otherwise("lines", said=7), "a list is missing"),
-    "line that is too short": (_said_otherwise("lines", 0, said=[1, 2]), "A Line is a list of 5 values"),
-    "sums that are too many": (_said_otherwise("sums", said=[0] * 6), "A Statement is a list of 6 values"),
+    "line that is too short": (_said_otherwise("lines", 0, said=[1, 2]), "The record Line is a list of 5 values"),
+    "sums that are too many": (_said_otherwise("sums", said=[0] * 6), "The record Statement is a list of 6 values"),
     "proof of the second format": (
         _of_a_busy_slot(_of_second_format),
         "the proof is not a table of revision, salt, siblings",

@@ -81,7 +81,7 @@ FALSE: dict[str, tuple[Change, str]] = {
     "with half a sibling": (_basket("siblings", lambda it: [it[0][:34], *it[1:]]), "is not 0x and 64 digits"),
     "with a place of text": (_basket("position", str), "A basket is shown as no table of first, count, position"),
     "with more of its basket": (_more, "A basket is shown as no table of first, count, position, siblings"),
-    "with more than it has": (_more_of_an_order, "A Order has other fields"),
+    "with more than it has": (_more_of_an_order, "The record Order has exactly these fields: member, "),
     "without its basket": (_no_basket, "The Order is signed by"),
     "with another signature": (_other_signature, f"{FOREIGN}|belongs to no key"),
     "of another slot": (_of_another_slot, "the statement does not lead to the posted ones"),

@@ -63,7 +63,9 @@ def test_a_trade_of_nothing_does_not_divide_what_a_mandate_allows(settled: list[
     ids=repr,
 )
 def test_a_record_has_its_fields_and_no_others(given: Any) -> None:
-    with pytest.raises(RecordError, match="A Reading has other fields"):
+    with pytest.raises(
+        RecordError, match="The record Reading has exactly these fields: meter, slot, whIn, whOut, sequence"
+    ):
         from_json(Reading, given)
 
 

@@ -144,8 +144,8 @@ def test_signed_grants_that_cannot_be(place: Place, tmp_path: Path) -> None:
         (document | {"signature": "0x12"}, 4, f"{no}'0x12' is not 0x and 130 digits"),
         (document | {"signature": f"0x{'00' * 65}"}, 4, "v 27 or 28"),
         (document | {"signature": other["signature"]}, 4, "The Grant is signed by "),
-        (document | {"grant": {}}, 4, f"{no}A Grant has other fields"),
-        (document | {"grant": 5}, 4, f"{no}A Grant has other fields"),
+        (document | {"grant": {}}, 4, f"{no}The record Grant has exactly these fields"),
+        (document | {"grant": 5}, 4, f"{no}The record Grant has exactly these fields"),
     ]
     for change, code, sentence in (
         ({"until": document["grant"]["until"] + 1}, 4, f"not by {place.account(3)}."),

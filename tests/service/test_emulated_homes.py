@@ -14,6 +14,7 @@ from emulator_cases import HOUR, Served
 from exchange_cases import COMMUNITY, START, begin, short_days, written
 from exchange_cases import exchange_of as exchange
 from live_cases import RICH
+from shell import Shell
 
 from commonwatt.errors import ConfigError, StoreError
 from commonwatt.exchange.checking import load
@@ -22,7 +23,7 @@ from commonwatt.exchange.store import Store
 from commonwatt.exchange.told import MeterPlan
 from commonwatt.meter.protocol import Acknowledgement
 from commonwatt.service.emulated import ORDERS, EmulatedHomes, claim
-from commonwatt.service.emulating import Setting, emulate
+from commonwatt.service.emulating import Counts, Setting, emulate
 from commonwatt.service.logins import Passwords
 from commonwatt.simulation.homes import SigningHomes
 from commonwatt.simulation.simulation import Simulation
@@ -190,3 +191,21 @@ def test_another_exchange_or_another_secret_is_told(tmp_path: Path) -> None:
             emulate(replace(right, start=date(2026, 6, 16)), said.append)
         assert said == []
         assert exchange(served.simulation).next_gate == served.gate
+
+
+def test_orders_that_were_refused_are_told_at_the_end_with_the_first_reason() -> None:
+    well = Counts(slots=24, orders=70, readings=120)
+    assert str(well) == "The period is over: 24 slots delivered, 70 orders and 120 readings answered."
+    poor = replace(well, refused_orders=70, why="it may cost 0.02 EUR, but only 0 EUR of collateral is free")
+    assert str(poor).endswith(
+        "; 70 of the orders were refused, the first because it may cost 0.02 EUR, but only 0 EUR of collateral is free."
+    )
+
+
+def test_whoever_has_no_secret_yet_is_told_who_makes_it(tmp_path: Path, said: Shell) -> None:
+    asked = ("meter", "emulate", "village.toml", "http://localhost:1", "--start", START, "--dir", tmp_path)
+    told = said(*asked, "--secret", tmp_path / "broker.secret")
+    assert told.code == ConfigError.exit_code
+    assert (
+        "broker.secret in the exchange's folder, made by `commonwatt init` or the first `commonwatt serve`" in told.err
+    )

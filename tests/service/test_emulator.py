@@ -36,7 +36,7 @@ def test_a_day_of_emulated_homes_is_that_of_the_simulation(
     assert (code, said) == (0, "")
     assert figures == {
         "gates": 1, "slots": 24, "orders": orders, "outlooks": 5, "refused_orders": 0,
-        "readings": 120, "refused_readings": 0,
+        "readings": 120, "refused_readings": 0, "why": "",
     }  # fmt: skip
 
 

@@ -105,6 +105,7 @@ WALK = {
     "GET /v1/me/sheets/{day}": "401 403 404 404 403 404",
     "GET /v1/me/bills": "401 403 200 200 403 200",
     "GET /v1/me/bills/{month}": "401 403 404 404 403 404",
+    "GET /v1/me/bills/{month}.{form}": "401 403 404 404 403 404",
     "GET /v1/me/data": "401 403 200 200 403 200",
     "DELETE /v1/me/data": "401 403 200 200 403 200",
     "GET /v1/members/{number}/readings": "401 403 200 403 403 403",
@@ -126,6 +127,7 @@ PLACES = {
     "address": "0x" + "22" * 20,
     "day": "2026-06-15",
     "month": "2026-06",
+    "form": "pdf",
     "number": "0",
     "account": "0x" + "11" * 20,
 }

@@ -35,7 +35,7 @@ async def everything(ask: Asker, member: int) -> dict[str, str]:
     doors, found = ask.doors, dict[str, str]()
     described = (await ask.json("/v1/openapi.json"))["paths"]
     slot = doors.starts[3]
-    values = {"start": str(slot), "day": DAY, "month": "2026-06", "number": str(member)}
+    values = {"start": str(slot), "day": DAY, "month": "2026-06", "form": "pdf", "number": str(member)}
     for path, operations in described.items():
         others = path in ("/healthz", "/v1/events") or path.startswith(("/v1/operators/", "/v1/meters/"))
         if "get" in operations and not others:
@@ -75,7 +75,7 @@ def test_a_member_is_shown_its_own_and_nothing_of_others_by_any_operation(passed
 def test_who_is_no_member_is_shown_nothing_of_anybody(passed: Doors) -> None:
     async def test(ask: Asker) -> None:
         described = (await ask.json("/v1/openapi.json"))["paths"]
-        values = {"start": str(passed.starts[3]), "day": DAY, "month": "2026-06", "number": "1"}
+        values = {"start": str(passed.starts[3]), "day": DAY, "month": "2026-06", "form": "pdf", "number": "1"}
         for path, operations in described.items():
             for method in operations:
                 if "/me/" in f"{path}/" or "/members/" in path:

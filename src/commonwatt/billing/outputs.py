@@ -19,7 +19,7 @@ from commonwatt.data.times import local
 from commonwatt.errors import OutputError
 from commonwatt.exchange.bill_files import bill_name
 from commonwatt.exchange.bills import anchor_of
-from commonwatt.exchange.files import private
+from commonwatt.exchange.files import write_whole
 from commonwatt.exchange.folder import write_private
 
 _MONTH: Final = "month.txt"
@@ -160,9 +160,4 @@ def _csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _written(file: Path, content: str | bytes) -> Path:
-    """Written whole or not at all."""
-    part = file.with_name(f"{file.name}.part")
-    part.unlink(missing_ok=True)
-    private(part).write_bytes(content.encode() if isinstance(content, str) else content)
-    part.replace(file)
-    return file
+    return write_whole(file, content.encode() if isinstance(content, str) else content)

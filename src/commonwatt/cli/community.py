@@ -259,28 +259,40 @@ def revoke_device(device: str, *, sent: Sent) -> None:
 
 
 @app.command
-def tables(bills: Path, *, out: Path, json_path: JsonPath = None) -> None:
-    """Write the bills of a month as tables: charges.csv, and readings.csv, what each meter counted in each slot.
+def tables(
+    bills: Path,
+    *,
+    out: Path,
+    pdf: Annotated[bool, Parameter(negative="")] = False,
+    json_path: JsonPath = None,
+) -> None:
+    """Write a month of a living exchange for its members, its accountant and its grid company, beside the exchange.
 
-    Example: commonwatt community tables bills/2026-06 --out tables
+    Each bill becomes a page to print, bills/NAME.html. charges.csv has what is owed, readings.csv what each meter
+    counted in each slot, energy.csv what of it was shared and what met the utility, and grid-company.csv the same in
+    the form of an Austrian energy community's report.
+
+    Example: commonwatt community tables village/bills/2026-06 --out june --pdf
 
     Parameters
     ----------
     bills
         The folder with the bills of all members.
     out
-        The folder for the tables.
+        The folder for what is written.
+    pdf
+        Make each bill a PDF too.
     """
     from commonwatt.billing.bill_tables import write_tables
 
     try:
-        count = write_tables(bills, out)
+        count = write_tables(bills, out, pdf=pdf)
     except OSError as error:
         raise OutputError(f"{error.filename or out} cannot be written: {error.strerror}.") from None
     if json_path:
         write_json({"bills": count}, json_path)
     if json_path != "-":
-        say(f"The charges and readings of {many(count, 'bill')} are in {out}.")
+        say(f"{many(count, 'bill')} as pages, with all charges, readings and energy, are in {out}.")
 
 
 for of_box in (backup, restore):

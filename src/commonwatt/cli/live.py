@@ -166,6 +166,7 @@ def demo(
 
         Console(highlight=False).print(render(result, trace(result)))
         killed = ", ".join(f"{name} {count}" for name, count in sorted(played.killed.items()))
+        print(played.homes)
         print(f"Killed on the way: {killed or 'nothing'}.")
     result.close()
 

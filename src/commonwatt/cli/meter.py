@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -68,7 +69,8 @@ def emulate(
     if not 1 <= days <= 366:
         findings.append(Finding("days", f"is from 1 to 366, not {days}"))
     if not secret.is_file():
-        findings.append(Finding("secret", f"is a file, broker.secret in the exchange's folder, not '{secret}'"))
+        told = "it is broker.secret in the exchange's folder, made by `commonwatt init` or the first `commonwatt serve`"
+        findings.append(Finding("secret", f"names no file, '{secret}': {told}"))
     if findings:
         raise ConfigError("The request", findings)
     place = _place(broker) if broker is not None else None
@@ -76,12 +78,9 @@ def emulate(
     setting = Setting(file, url, first, days, out, Passwords.kept(secret), place, authority)
     counts = emulate(setting, lambda line: print(plain(line), file=sys.stderr, flush=True))
     if json_path:
-        write_json(counts, json_path)
+        write_json(asdict(counts), json_path)
     if json_path != "-":
-        print(
-            f"The period is over: {counts['slots']} slots delivered, {counts['orders']} orders and "
-            f"{counts['readings']} readings answered."
-        )
+        print(plain(str(counts)))
 
 
 @app.command

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -38,6 +38,7 @@ class Books:
     """The accounts of slots that have ended, whole local days as a rule.
 
     some : which of the period's slots; None = all
+    only : the member [index] whose sheets alone are made of them; None = everybody's
     roster : says whose mandates hold; with `client` they prove bills. Neither of the two in the laboratory.
     """
 
@@ -46,6 +47,12 @@ class Books:
     roster: Roster | None = None
     client: LedgerClient | None = None
     some: Slots | None = None
+    only: int | None = None
+
+    @property
+    def whose(self) -> Sequence[int]:
+        """The members [index] whose sheets are made."""
+        return range(self.rules.members) if self.only is None else (self.only,)
 
     @property
     def period(self) -> Slots:

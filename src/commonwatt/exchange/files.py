@@ -18,6 +18,14 @@ def private(file: Path) -> Path:
     return file
 
 
+def write_whole(file: Path, content: bytes) -> Path:
+    """Write a file that only its owner can read, whole or not at all."""
+    part = file.with_name(f"{file.name}.part")
+    part.unlink(missing_ok=True)  # others may be able to read what is there
+    private(part).write_bytes(content)
+    return part.replace(file)
+
+
 def lock(file: Path, wait: float = 0) -> sqlite3.Connection | None:
     """Hold this lock until what is returned is closed; None where somebody else has it for longer than `wait` [s].
 

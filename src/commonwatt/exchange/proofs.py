@@ -11,7 +11,7 @@ from commonwatt.accounts.orders import order_json
 from commonwatt.accounts.statements import Booked, by_member, empty_place, lines_of, salt_of, statement_of
 from commonwatt.errors import StoreError
 from commonwatt.exchange import tables
-from commonwatt.exchange.rows import any_replaced, counting, read_declared, read_trades
+from commonwatt.exchange.rows import any_replaced, counting, read_declared, read_trades, stages_ahead
 from commonwatt.exchange.states import Declared, Posted
 from commonwatt.exchange.steps import read_by
 from commonwatt.exchange.store import Store
@@ -57,11 +57,17 @@ class SlotProof:
 
     @classmethod
     def stored(
-        cls, store: Store, slot: int, mandates: Sequence[Signed[Mandate]], revision: int | None = None
+        cls,
+        store: Store,
+        slot: int,
+        mandates: Sequence[Signed[Mandate]],
+        revision: int | None = None,
+        only: int | None = None,
     ) -> SlotProof:
         """A revision of the slot, as it is kept; None = the last. Raises StoreError when it is not posted.
 
         mandates : by member index; of those who joined later, too, who have no statement here
+        only : the member that it proves the slot to, so that little of others is read; None = to everybody
         """
         rows = [row for row in store.rows(tables.posts, slot=slot) if revision in (None, row.revision)]
         if not rows:
@@ -70,16 +76,19 @@ class SlotProof:
         row = rows[-1]
         post = Post(slot, row.revision, row.orders, row.statements, keccak(row.deltas))
         tree = Tree.over(tuple(row.leaves[at : at + 32] for at in range(0, len(row.leaves), 32)))
-        kept = counting(store.rows(tables.readings, slot=slot), row.revision)
+        of = {} if only is None else {"member": only}
+        kept = counting(store.rows(tables.readings, slot=slot, **of), row.revision)
         found = {each.member: (each.hash, each.signature) for each in kept}
         read = [
             _salted(found.get(member, (ZERO_HASH, mandate.signature)), slot, row.revision)
             for member, mandate in enumerate(mandates[: len(tree.levels[0]) - 1])
         ]
-        trades, records, agreed = read_trades(store, slot, row.revision)
-        committed = Tree.of([trade.hash for trade in trades[:agreed]])
+        hashes = store.columns(tables.trades, ("stage", "hash"), slot=slot, revision=row.revision)
+        ahead = stages_ahead(store)
+        committed = Tree.of([each for stage, each in hashes if stage in ahead])
+        trades, records, _ = read_trades(store, slot, row.revision, only)
         booked = [Booked(record, trade.hash, trade.settled) for record, trade in zip(records, trades, strict=True)]
-        declared = read_declared(store, slot) if any_replaced(store, slot) else None
+        declared = read_declared(store, slot) if any_replaced(store, slot, **of) else None
         return cls(post, tree, read, committed, booked, declared)
 
     def lines(self, member: int) -> tuple[Line, ...]:

@@ -106,9 +106,14 @@ def trade_of(values: Sequence[Any], *, agreed: bool) -> Trade:
     return Trade(slot, 0 if agreed else revision, *rest)
 
 
-def read_trades(store: Store, slot: int, revision: int) -> tuple[list[Any], list[Trade], int]:
-    """The rows of a revision's trades, their records, and how many of them, the first, were agreed before delivery."""
-    rows, ahead = store.rows(tables.trades, slot=slot, revision=revision), stages_ahead(store)
+def read_trades(store: Store, slot: int, revision: int, only: int | None = None) -> tuple[list[Any], list[Trade], int]:
+    """The rows of a revision's trades, their records, and how many of them, the first, were agreed before delivery.
+
+    only : the member [index] that bought or sold; None = whoever did
+    """
+    c, ahead = tables.trades.c, stages_ahead(store)
+    party = [] if only is None else [(c.buyer == only) | (c.seller == only)]
+    rows = store.ask(select(tables.trades).where(c.slot == slot, c.revision == revision, *party).order_by(c.number))
     records = [trade_of([getattr(row, name) for name in TRADE_COLUMNS], agreed=row.stage in ahead) for row in rows]
     return rows, records, sum(row.stage in ahead for row in rows)
 
@@ -322,9 +327,10 @@ def read_told(store: Store, member: int, since: int, until: int, most: int) -> l
     return [(slot, bought[slot], sold[slot], cap) for slot, cap in there.items()]
 
 
-def any_replaced(store: Store, slot: int) -> bool:
-    """Whether an order of the slot does not count, as each that a later one replaced or cancelled."""
-    return bool(store.columns(tables.orders, ["position"], slot=slot, counts=False))
+def any_replaced(store: Store, slot: int, **of: int) -> bool:
+    """Whether an order of the slot, or of those where the columns `of` have these values, does not count, as each that
+    a later one replaced or cancelled."""
+    return bool(store.columns(tables.orders, ["position"], None, slot=slot, counts=False, **of))
 
 
 def read_committed(store: Store, slot: int) -> Committed:

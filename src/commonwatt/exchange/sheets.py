@@ -6,7 +6,7 @@ memory. Between what a slot adds to it, a sheet is its hash, or the end of a fil
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -28,37 +28,39 @@ if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
 
 
-def sheets(day: date, books: Books, baskets: Sequence[Baskets]) -> list[dict[str, Any]]:
-    """The sheet of every member for a day, by member index, but for its slots. books : of that day
+def sheets(day: date, books: Books, baskets: Mapping[int, Baskets]) -> list[dict[str, Any]]:
+    """The sheet of each of `books.whose` for a day, but for its slots. books : of that day
 
     baskets : as of `shown_baskets`
     """
     ((_, figures),) = books.figures
     (part,) = books.parts
     tariff, held = tariff_terms(part.charter.community.tariff), _mandates(books)
+    members = books.rules.community.members
     return [
         {
             **common(FORMAT, books),
             "day": day.isoformat(),
             "tariff": tariff,
-            "member": whose(books, member),
-            **held[member.index],
-            **owning(books, member),
-            "baskets": baskets[member.index].as_json(),
-            "sums": figures.of(member.index),
+            "member": whose(books, members[index]),
+            **held[index],
+            **owning(books, members[index]),
+            "baskets": baskets[index].as_json(),
+            "sums": figures.of(index),
         }
-        for member in books.rules.community.members
+        for index in books.whose
     ]
 
 
-def _mandates(books: Books) -> list[dict[str, Any]]:
-    """What the sheet of each member says of its mandates."""
-    found: list[list[tuple[int, Signed[Mandate]]]] = [[] for _ in range(books.rules.members)]
+def _mandates(books: Books) -> dict[int, dict[str, Any]]:
+    """What the sheet of each of `books.whose` says of its mandates."""
+    found: dict[int, list[tuple[int, Signed[Mandate]]]] = {member: [] for member in books.whose}
     for slot in books.period.starts.tolist() if books.roster else ():
-        for own, signed in zip(found, books.mandates_at(slot), strict=True):
-            if not own or own[-1][1] is not signed:
-                own.append((slot, signed))
-    return [mandates((slot, mandate_json(signed)) for slot, signed in own) for own in found]
+        present = books.mandates_at(slot)
+        for member, own in found.items():
+            if not own or own[-1][1] is not present[member]:
+                own.append((slot, present[member]))
+    return {member: mandates((slot, mandate_json(signed)) for slot, signed in own) for member, own in found.items()}
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,10 @@ def closed(day: date, books: Books) -> list[Closed]:
 
 
 def day_files(day: date, books: Books) -> Iterator[list[bytes]]:
-    """Each member's sheet of a day with its proofs as it is written, part after part. books : of that day"""
+    """The sheet of each of `books.whose` of a day with its proofs as it is written, part after part.
+
+    books : of that day
+    """
     baskets = shown_baskets(books)
     parts = [around(sheet, ascii_json) for sheet in sheets(day, books, baskets)]
     yield [b'{"sheet":' + before for before, _ in parts]
@@ -99,7 +104,7 @@ def day_files(day: date, books: Books) -> Iterator[list[bytes]]:
     yield [behind + b',"proofs":{' for _, behind in parts]
     before = b""
     for slot, shown in slot_proofs(books):
-        proofs = (shown.of(member) if shown else None for member in range(len(parts)))
+        proofs = (shown.of(member) if shown else None for member in books.whose)
         yield [b'%b"%d":%b' % (before, slot, ascii_json(proof)) for proof in proofs]
         before = b","
     yield [b"}}"] * len(parts)
@@ -129,7 +134,10 @@ def slot_proofs(books: Books) -> Iterator[tuple[int, SlotProof | None]]:
     """Each slot with what proves it to its members; None for one that was missed."""
     posted = {slot for (slot,) in books.store.columns(tables.posts, ["slot"], books.period)}
     for slot in books.period.starts.tolist():
-        yield slot, SlotProof.stored(books.store, slot, books.mandates_at(slot)) if slot in posted else None
+        shown = (
+            SlotProof.stored(books.store, slot, books.mandates_at(slot), only=books.only) if slot in posted else None
+        )
+        yield slot, shown
 
 
 def common(form: str, books: Books) -> dict[str, Any]:

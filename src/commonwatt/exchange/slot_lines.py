@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -12,7 +12,6 @@ from commonwatt.accounts.baskets import Baskets
 from commonwatt.accounts.document import MEASURED, SIDES, grid_amount, hex_text
 from commonwatt.accounts.orders import under_orders
 from commonwatt.accounts.statements import place_of
-from commonwatt.community.calendar import Slots
 from commonwatt.exchange import tables
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.rows import ORDER_COLUMNS, TRADE_COLUMNS, OrderRow, order_of_row, stages_ahead, trade_of
@@ -21,26 +20,26 @@ from commonwatt.records.schema import as_json
 from commonwatt.units import payment
 
 
-def slot_lines(books: Books, baskets: Sequence[Baskets]) -> Iterator[list[dict[str, Any]]]:
-    """For each slot, the line of every member, as sheets have it. baskets : as of `shown_baskets`"""
+def slot_lines(books: Books, baskets: Mapping[int, Baskets]) -> Iterator[list[dict[str, Any]]]:
+    """For each slot, the line of each of `books.whose`, as sheets have it. baskets : as of `shown_baskets`"""
     prices, store, period = books.prices, books.store, books.period
     names: Sequence[str] = ("slot", "member", "revision", "meter", "wh_in", "wh_out", "sequence", "signature")
-    kept = store.columns(tables.readings, names, period)
+    kept = store.columns(tables.readings, names, period, **_of_member(books))
     readings = {(slot, member): row for slot, member, since, *row in kept if since > tables.WAITING}
     names = ("slot", "settled", "stage", *(name for name in TRADE_COLUMNS if name != "slot"))
-    trades = _by_slot(store.last(tables.trades, names, period))
+    trades = _by_slot(store.last(tables.trades, names, period, **_party(books)))
     ahead, metered = stages_ahead(store), books.metered
     met, registers, shares = _met_the_utility(books), _registers(books), _shares(books)
     for place, slot in enumerate(period.starts.tolist()):
-        own: list[list[tuple[Any, dict[str, Any]]]] = [[] for _ in range(books.rules.members)]
+        own: dict[int, list[tuple[Any, dict[str, Any]]]] = {member: [] for member in books.whose}
         mandates = books.mandates_at(slot)
         for settled, stage, *values in trades.get(slot, ()):
             record = trade_of((slot, *values), agreed=stage in ahead)
             line = {**as_json(record), "settledWh": settled, "payment": payment(settled, record.price)}
-            for member in (record.buyer, record.seller):
+            for member in own.keys() & {record.buyer, record.seller}:
                 own[member].append((place_of(record, member), line))
         retail, feed_in = int(prices.retail[place]), int(prices.feed_in[place])
-        orders = _orders(books, slot, {consent for lines in own for (consent, *_), _ in lines})
+        orders = _orders(books, slot, {consent for lines in own.values() for (consent, *_), _ in lines})
         yield [
             {
                 "slot": slot,
@@ -58,7 +57,7 @@ def slot_lines(books: Books, baskets: Sequence[Baskets]) -> Iterator[list[dict[s
                 **registers(member, place),
                 **shares(member, place),
             }
-            for member in range(books.rules.members)
+            for member in own
         ]
 
 
@@ -125,17 +124,18 @@ def _shares(books: Books) -> Callable[[int, int], dict[str, Any]]:
     return lambda member, place: {"shares": found[member, place]} if (member, place) in found else {}
 
 
-def shown_baskets(books: Books) -> list[Baskets]:
-    """Of each member, the baskets of the orders that its lines name."""
-    found = [Baskets() for _ in range(books.rules.members)]
+def shown_baskets(books: Books) -> dict[int, Baskets]:
+    """Of each of `books.whose`, the baskets of the orders that its lines name."""
+    found = {member: Baskets() for member in books.whose}
     if books.roster is None:
         return found
     named: dict[int, dict[bytes, set[int]]] = {}
     names = ("slot", "buyer", "buy_order", "seller", "sell_order")
-    for slot, buyer, buys, seller, sells in books.store.last(tables.trades, names, books.period):
+    for slot, buyer, buys, seller, sells in books.store.last(tables.trades, names, books.period, **_party(books)):
         of_slot = named.setdefault(slot, {})
-        of_slot.setdefault(buys, set()).add(buyer)
-        of_slot.setdefault(sells, set()).add(seller)
+        for order_hash, member in ((buys, buyer), (sells, seller)):
+            if member in found:
+                of_slot.setdefault(order_hash, set()).add(member)
     for slot, consents in named.items():
         for order_hash, order in _orders(books, slot, consents).items():
             for member in consents[order_hash]:
@@ -144,10 +144,20 @@ def shown_baskets(books: Books) -> list[Baskets]:
 
 
 def _orders(books: Books, slot: int, named: Container[bytes]) -> dict[bytes, Signed[Order]]:
-    """The slot's signed orders with these struct hashes."""
-    rows = books.store.columns(tables.orders, ORDER_COLUMNS, Slots(slot, 1, books.period.seconds))
+    """The slot's signed orders with these struct hashes, which are of `books.whose`."""
+    rows = books.store.columns(tables.orders, ORDER_COLUMNS, None, slot=slot, **_of_member(books))
     orders = (OrderRow(*row) for row in rows if row[0] and row[0] in named)
     return {row.hash: order_of_row(row) for row in orders}
+
+
+def _of_member(books: Books) -> dict[str, int]:
+    """Which rows of a table are of whose sheets are made: all, or those of one member."""
+    return {} if books.only is None else {"member": books.only}
+
+
+def _party(books: Books) -> dict[str, int]:
+    """The same of trades."""
+    return {} if books.only is None else {"buyer": books.only, "seller": books.only}
 
 
 def _reading(slot: int, row: Sequence[Any] | None) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from sqlalchemy import ColumnElement, Select, Table, bindparam, select
+from sqlalchemy import ColumnElement, Select, Table, bindparam, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import Dialect
@@ -58,12 +58,13 @@ def selection(table: Table, names: tuple[str, ...], equal: tuple[str, ...], dial
 
 
 @lru_cache(maxsize=256)
-def selection_of_last(table: Table, names: tuple[str, ...], dialect: str) -> str:
+def selection_of_last(table: Table, names: tuple[str, ...], either: tuple[str, ...], dialect: str) -> str:
     """These columns of a table that is kept by slot and revision: of each settled slot from the first value marked and
-    before the second, its last revision's."""
+    before the second, its last revision's, where one of the columns `either` has the value marked for it."""
     settled = tables.settled
     is_last = (settled.c.slot == table.c.slot) & (settled.c.revision == table.c.revision)
-    return _text(_ordered(table, names).join_from(settled, table, is_last).where(*_within(settled)), dialect)
+    query = _ordered(table, names).join_from(settled, table, is_last).where(*_within(settled))
+    return _text(query.where(or_(*(table.c[name] == bindparam(name) for name in either))) if either else query, dialect)
 
 
 def _ordered(table: Table, names: tuple[str, ...]) -> Select[tuple[object, ...]]:

@@ -91,11 +91,12 @@ class Store:
             query = selection(table, tuple(names), tuple(equal), connection.dialect.name, within=slots is not None)
             return _tuples(connection, query, values)
 
-    def last(self, table: Table, names: Sequence[str], slots: Slots) -> list[tuple[Any, ...]]:
-        """These columns of a table that is kept by slot and revision: of each settled slot, its last revision's."""
+    def last(self, table: Table, names: Sequence[str], slots: Slots, **either: int) -> list[tuple[Any, ...]]:
+        """These columns of a table that is kept by slot and revision: of each settled slot, its last revision's, all
+        rows or those in which one of the columns `either` has its value."""
         with self._reading() as connection:
-            query = selection_of_last(table, tuple(names), connection.dialect.name)
-            return _tuples(connection, query, _ends(slots))
+            query = selection_of_last(table, tuple(names), tuple(either), connection.dialect.name)
+            return _tuples(connection, query, (*_ends(slots), *map(int, either.values())))
 
     def most(self, table: Table, column: str) -> int | None:
         """The largest value of a column; None where there is no row."""

@@ -341,7 +341,9 @@ def _placed(given: Any, mandate: Mandate, domain: Domain, post: Post) -> Placed:
 
 
 def _parts(kind: type[R], given: Any) -> tuple[R, bytes]:
-    require(isinstance(given, dict) and "signature" in given, f"a {kind.__name__} is shown without its signature.")
+    require(
+        isinstance(given, dict) and "signature" in given, f"the record {kind.__name__} is shown without its signature."
+    )
     record = from_json(kind, {name: value for name, value in given.items() if name != "signature"})
     return record, to_bytes(given["signature"], 65)
 

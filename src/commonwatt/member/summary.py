@@ -179,6 +179,11 @@ def summary(file: Path) -> Summary:
         if told := mistaken(file):
             raise VerificationError(told) from None
         raise
+    return summary_of(document, file)
+
+
+def summary_of(document: Mapping[str, Any], file: Path) -> Summary:
+    """The same of a document that `read_whole` has read. file : it is from, for sentences"""
     what = "a day's sheet" if "sheet" in document else "an excerpt of one"
     require("anchor" in document, f"{file} is no bill but {what}: there are no charges in it.")
     try:

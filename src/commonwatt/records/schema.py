@@ -106,7 +106,8 @@ def from_json(kind: type[R], given: Mapping[str, Any]) -> R:
     """
     columns, labels = _read(kind)
     if not isinstance(given, Mapping) or given.keys() != labels:
-        raise RecordError(f"A {kind.__name__} has other fields.")
+        named = ", ".join(column.label for column in schema(kind))
+        raise RecordError(f"The record {kind.__name__} has exactly these fields: {named}.")
     return kind(*[to_bytes(given[label], size) if size else given[label] for label, size in columns])
 
 
@@ -121,7 +122,7 @@ def from_list(kind: type[R], given: Any) -> R:
     """The record that `as_list` made this of; see `from_json`. Raises RecordError."""
     columns = schema(kind)
     if not isinstance(given, list) or len(given) != len(columns):
-        raise RecordError(f"A {kind.__name__} is a list of {len(columns)} values.")
+        raise RecordError(f"The record {kind.__name__} is a list of {len(columns)} values.")
     return kind(*map(_value, columns, given))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
 from itertools import takewhile
@@ -71,7 +71,10 @@ class Setting:
 @dataclass
 class Counts:
     """What homes did since they were started: gates they decided at, slots they delivered; orders and outlooks that
-    were answered, and orders and readings that were refused."""
+    were answered, and orders and readings that were refused.
+
+    why : the reason for which the first of the orders was refused
+    """
 
     gates: int = 0
     slots: int = 0
@@ -80,9 +83,15 @@ class Counts:
     refused_orders: int = 0
     readings: int = 0
     refused_readings: int = 0
+    why: str = ""
+
+    def __str__(self) -> str:
+        done = f"{self.slots} slots delivered, {self.orders} orders and {self.readings} readings answered"
+        refused = f"; {self.refused_orders} of the orders were refused, the first because {self.why.rstrip('.')}"
+        return f"The period is over: {done}{refused if self.refused_orders else ''}."
 
 
-def emulate(setting: Setting, log: Log) -> dict[str, int]:
+def emulate(setting: Setting, log: Log) -> Counts:
     """Play the homes of a community until the period is over and all readings are acknowledged. Returns the counts.
 
     Raises ConfigError for what cannot be played, and for another community, or another's passwords, than the
@@ -99,7 +108,7 @@ def emulate(setting: Setting, log: Log) -> dict[str, int]:
         raise first_of(group) from None
     finally:
         minds.close()
-    return asdict(counts)
+    return counts
 
 
 async def _emulate(setting: Setting, rules: Rules, minds: Minds, truth: world.World, log: Log) -> Counts:
@@ -326,6 +335,7 @@ class Emulation:
                 self.counts.orders += letter.orders
                 self.counts.refused_orders += len(refused)
                 if refused:
+                    self.counts.why = self.counts.why or refused[0]
                     self._log(f"{len(refused)} of {letter.orders} orders are refused, the first because: {refused[0]}")
             else:
                 await self._asking.insist(client.outlook, self.homes.meters[letter.home], letter.body)

@@ -77,9 +77,10 @@ class Setting:
 
 @dataclass
 class Played:
-    """What was done on the way. killed : by the process"""
+    """What was done on the way. killed : by the process; homes : what these said when they were done"""
 
     killed: Counter[str] = field(default_factory=Counter)
+    homes: str = ""
 
     @property
     def kills(self) -> int:
@@ -119,7 +120,7 @@ async def _played(
         exchange = tasks.create_task(child.run())
         try:
             await child.ready(_PATIENCE)
-            homes = tasks.create_task(_homes(setting, url, period, log))
+            homes = tasks.create_task(_homes(setting, url, period, played, log))
             killing = tasks.create_task(_kill(setting, rules, url, played, log))
             await _until_over(setting, rules, homes, progress)
             await killing
@@ -128,7 +129,7 @@ async def _played(
     return played
 
 
-async def _homes(setting: Setting, url: str, period: list[str], log: Callable[[str], None]) -> None:
+async def _homes(setting: Setting, url: str, period: list[str], played: Played, log: Callable[[str], None]) -> None:
     """The homes, until they have said everything; whenever they are killed they are started again."""
     broker = ports(setting.out).get("broker")
     places = ["--broker", f"127.0.0.1:{broker}"] if broker and (setting.out / "broker").exists() else []
@@ -149,6 +150,7 @@ async def _homes(setting: Setting, url: str, period: list[str], log: Callable[[s
                 process.kill()
                 await process.wait()
         if code == 0:
+            played.homes = words[-1]
             return
         if code != -signal.SIGKILL:
             raise ChildError(
