@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -25,6 +26,18 @@ T = TypeVar("T")
 def clocks() -> tuple[float, float]:
     """Wall clock and this process's processor time [s]."""
     return time.perf_counter(), time.process_time()
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds that a process has computed for."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_of(pid: int) -> int:
+    """What a process holds in memory [MB]."""
+    lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) // 1024
 
 
 def median(run: Callable[[], object], repeat: int = REPEAT) -> dict[str, float]:

@@ -8,7 +8,6 @@ posted and becomes final by two transactions, in which every member's balance ch
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
-from _measure import show
+from _measure import cpu_of, memory_of, show
 
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
 from commonwatt.ledger.client.quorum import gate_of
@@ -30,20 +29,7 @@ from commonwatt.records.deltas import pack_deltas
 from commonwatt.service.children import free_port
 
 _KEYS = [Key.derive(b"benchmark", f"operator {number}") for number in range(2)]
-_TICKS = os.sysconf("SC_CLK_TCK")
 _ROOTS = keccak(b"orders"), keccak(b"trades")
-
-
-def _cpu(pid: int) -> float:
-    """Seconds that a process has computed for."""
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-def _memory(pid: int) -> int:
-    """What a process holds in memory [MB]."""
-    lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) // 1024
 
 
 @contextmanager
@@ -65,9 +51,9 @@ def _running(folder: Path) -> Iterator[tuple[RemoteNode, int]]:
 
 def _taken(pid: int, work: Callable[[], object]) -> dict[str, float]:
     """Seconds of the chain, of this client, and on the wall."""
-    begun = _cpu(pid), time.process_time(), time.monotonic()
+    begun = cpu_of(pid), time.process_time(), time.monotonic()
     work()
-    ended = _cpu(pid), time.process_time(), time.monotonic()
+    ended = cpu_of(pid), time.process_time(), time.monotonic()
     chain, client, wall = (round(after - before, 2) for before, after in zip(begun, ended, strict=True))
     return {"chain_cpu": chain, "client_cpu": client, "wall": wall}
 
@@ -76,11 +62,11 @@ def idle(folder: Path, seconds: float = 60.0) -> dict[str, float]:
     """What a chain takes to which nobody adds."""
     with _running(folder) as (_, pid):
         time.sleep(2)
-        begun, size = _cpu(pid), (folder / "ledger.sqlite").stat().st_size
+        begun, size = cpu_of(pid), (folder / "ledger.sqlite").stat().st_size
         time.sleep(seconds)
-        used = _cpu(pid) - begun
+        used = cpu_of(pid) - begun
         grown = (folder / "ledger.sqlite").stat().st_size - size
-        return {"percent_of_a_core": round(100 * used / seconds, 2), "memory_mb": _memory(pid), "bytes_grown": grown}
+        return {"percent_of_a_core": round(100 * used / seconds, 2), "memory_mb": memory_of(pid), "bytes_grown": grown}
 
 
 def settling(folder: Path, members: int, slots: int = 8) -> dict[str, object]:
@@ -129,7 +115,7 @@ def settling(folder: Path, members: int, slots: int = 8) -> dict[str, object]:
             "founding": founding,
             "posted_and_final": {name: round(taken / slots, 3) for name, taken in single.items()},
             "posted_and_final_in_a_backlog": {name: round(taken / slots, 3) for name, taken in together.items()},
-            "memory_mb": _memory(pid),
+            "memory_mb": memory_of(pid),
         }
 
 

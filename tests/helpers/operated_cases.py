@@ -13,7 +13,7 @@ import uvicorn
 from live_cases import RICH, Village
 from node_processes import free_port
 
-from commonwatt.ledger.network.server import config, listening
+from commonwatt.ledger.network.listening import config, listening
 from commonwatt.records import Reading, Signed
 from commonwatt.service import metrics
 from commonwatt.service.api.app import application

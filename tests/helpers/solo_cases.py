@@ -16,7 +16,7 @@ from node_processes import free_port
 from starlette.applications import Starlette
 
 from commonwatt.ledger.chain.embedded import EmbeddedChain
-from commonwatt.ledger.network.server import config, listening
+from commonwatt.ledger.network.listening import config, listening
 from commonwatt.ledger.network.solo import SoloNode
 from commonwatt.ledger.network.solo_process import Process
 from commonwatt.ledger.node import Block

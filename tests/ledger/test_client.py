@@ -86,6 +86,25 @@ def test_balances_read_from_storage_are_the_contract_s_own() -> None:
     assert client.requested().tolist() == [4, 0, 0, 0, 0, 0, 0]
 
 
+def test_free_balances_are_read_once_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = community()
+    read, asked = client.node.storage, list[bytes]()
+
+    def storage(address: bytes, places: Sequence[int]) -> list[int]:
+        asked.append(address)
+        return read(address, places)
+
+    monkeypatch.setattr(client.node, "storage", storage)
+    known = client.free_balances()
+    known[:] = 0
+    count = len(asked)
+    assert client.free_balances().tolist() == [10] * 7
+    assert len(asked) == count > 0
+    deposit(client, [1], [5], at=START + 3)
+    assert client.free_balances().tolist() == [10, 15, 10, 10, 10, 10, 10]
+    assert len(asked) > count
+
+
 @pytest.mark.parametrize("terms", [TOKEN_TERMS, ETHER_TERMS])
 def test_a_member_withdraws(terms: Terms) -> None:
     client = community(terms)

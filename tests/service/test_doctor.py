@@ -22,7 +22,7 @@ from services import program
 from shell import Shell
 
 from commonwatt.ledger.keyfile import new_key, write_key
-from commonwatt.ledger.network.server import config, listening
+from commonwatt.ledger.network.listening import config, listening
 from commonwatt.service import clock, packages
 from commonwatt.service.certificates import ensure
 from commonwatt.service.doctor import Check, State, examine

@@ -14,11 +14,11 @@ import numpy as np
 from commonwatt.community.model import Community
 from commonwatt.community.wording import check_order, signer_of
 from commonwatt.errors import RecordError, SignatureError
-from commonwatt.exchange.states import Accepted, Declared
+from commonwatt.exchange.states import Accepted, Declared, collateral
 from commonwatt.market import Limits, Orders
 from commonwatt.proof import Domain, verify_order
 from commonwatt.records import BUY, SELL, Mandate, Order, Signed
-from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, WH_PER_KWH, IntArray
+from commonwatt.units import MAX_ORDER_WH, MAX_PRICE, IntArray
 
 MOST_ORDERS: Final = 100
 """Orders of a member for one slot that replace others."""
@@ -78,7 +78,7 @@ class Open:
         _succeeds(order, before)
         if before and self.members.count(index) >= MOST_ORDERS:
             raise RecordError(f"the member has ordered {MOST_ORDERS} times for this slot; no more are taken")
-        cost, freed = _bound(order), _bound(before) if before else 0
+        cost, freed = collateral(order), collateral(before) if before else 0
         spare = max(int(self.free[index]), 0) + freed
         if cost > spare:
             told = community.told
@@ -143,8 +143,7 @@ def bound(accepted: Iterable[Accepted], members: int) -> IntArray:
     """Collateral that the last orders of these slots bind, shape (members,) [unit]."""
     found = np.zeros(members, dtype=np.int64)
     for slot in accepted:
-        for (member, _), place in slot.last.items():
-            found[member] += _bound(slot.signed[place].record)
+        np.add.at(found, *slot.bound)
     return found
 
 
@@ -208,11 +207,6 @@ def _succeeds(order: Order, before: Order | None) -> None:
         raise RecordError(f"its nonce {order.nonce} is not above {before.nonce}, that of the order before it")
     if not order.wh and not (before and before.wh):
         raise RecordError("it is for 0 Wh, and there is no order for this slot and side to cancel")
-
-
-def _bound(order: Order) -> int:
-    """What the order may cost [unit]."""
-    return order.limit * order.wh // WH_PER_KWH if order.side == BUY else 0
 
 
 def _refuse_limit(limit: int, why: str, community: Community) -> None:

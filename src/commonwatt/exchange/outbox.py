@@ -93,7 +93,7 @@ class Outbox:
 
     def waiting(self) -> Iterator[Outgoing]:
         """Locked posts that wait for their key; what is final is in the balances."""
-        now = self.client.node.head.timestamp
+        now = self.client.node.head.timestamp if self.locked else 0
         for message in self.locked:
             posting = self.client.posted(message.post.slot, message.post.revision)
             waits = posting and not posting.final and posting.digest == self._digest(message)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -16,8 +17,8 @@ import numpy as np
 from commonwatt.accounts.registers import Shares
 from commonwatt.market import Orders
 from commonwatt.proof import Tree
-from commonwatt.records import Clearing, Line, Order, Post, Reading, Signed, Statement, Trade, Trades
-from commonwatt.units import IntArray
+from commonwatt.records import BUY, Clearing, Line, Order, Post, Reading, Signed, Statement, Trade, Trades
+from commonwatt.units import WH_PER_KWH, IntArray
 
 OF_PLANTS: Final = -1
 """In the place of a stage's number: what owners took of their plants."""
@@ -82,6 +83,17 @@ class Accepted:
     signed: tuple[Signed[Order], ...] = ()
     members: tuple[int, ...] = ()
     last: Mapping[tuple[int, int], int] = field(default_factory=dict)
+
+    @cached_property
+    def bound(self) -> IntArray:
+        """The collateral that its last orders bind, shape (2, orders): member index, and how much [unit]."""
+        bound = [(member, collateral(self.signed[place].record)) for (member, _), place in self.last.items()]
+        return np.array(bound, dtype=np.int64).reshape(-1, 2).T
+
+
+def collateral(order: Order) -> int:
+    """What an order may cost [unit]."""
+    return order.limit * order.wh // WH_PER_KWH if order.side == BUY else 0
 
 
 @dataclass(frozen=True)

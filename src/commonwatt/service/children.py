@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from commonwatt.errors import ChildError
+from commonwatt.ledger.certificates import needed
 from commonwatt.plain import plain
 from commonwatt.service.health import Health, Patience, State, Told
 
@@ -203,7 +204,7 @@ def healthy(url: str) -> Callable[[], Awaitable[bool]]:
     async def ask() -> bool:
         import httpx
 
-        async with httpx.AsyncClient(trust_env=False, timeout=_QUESTION) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=_QUESTION, verify=needed(url)) as client:
             try:
                 return (await client.get(url)).is_success
             except httpx.HTTPError:

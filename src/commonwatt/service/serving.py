@@ -143,7 +143,7 @@ def _url(setting: Setting, listener: socket.socket) -> str:
 
 def _chain_url(running: Running) -> str:
     """Where wallets reach the chain."""
-    from commonwatt.ledger.network.solo_process import OPERATOR
+    from commonwatt.ledger.network.operator_door import OPERATOR
 
     url: str = running.live.exchange.client.node.url  # type: ignore[attr-defined]
     return url.removesuffix(OPERATOR)
@@ -179,7 +179,7 @@ async def _running(
             await stack.enter_async_context(_kept_up([child.run()]))
             # The chain takes some seconds to start, and so do these.
             await asyncio.gather(child.ready(), asyncio.to_thread(_import))
-            from commonwatt.ledger.network.solo_process import operator_token, operator_url
+            from commonwatt.ledger.network.operator_door import operator_token, operator_url
 
             url = operator_url(port) if demo else f"http://127.0.0.1:{port}"
             token = operator_token(setting.out / CHAIN) if demo else ""
@@ -206,13 +206,7 @@ async def _running(
 
 def _import() -> None:
     """What is needed once the chain answers."""
-    for name in (
-        "service.api.app",
-        "service.metrics",
-        "service.answering",
-        "service.plans",
-        "ledger.network.solo_process",
-    ):
+    for name in ("service.api.app", "service.metrics", "service.plans", "ledger.remote", "exchange.months"):
         import_module(f"commonwatt.{name}")
 
 

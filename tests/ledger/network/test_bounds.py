@@ -15,12 +15,12 @@ from commonwatt.ledger.chain.evm import Queued, decode
 from commonwatt.ledger.network import machine as machines
 from commonwatt.ledger.network import tree as trees
 from commonwatt.ledger.network.block import MAX_BLOCK_BYTES, decode_block
+from commonwatt.ledger.network.log import entry
 from commonwatt.ledger.network.machine import Machine
 from commonwatt.ledger.network.messages import Blocks, GetBlocks, NewBlock, Transactions, encode
 from commonwatt.ledger.network.messages import decode as decode_message
 from commonwatt.ledger.network.outbox import Outgoing
 from commonwatt.ledger.network.pool import Limits, Pool
-from commonwatt.ledger.network.running import entry
 from commonwatt.ledger.network.tree import FAR, MAX_DRIFT
 from commonwatt.ledger.network.wire import WINDOW
 from commonwatt.proof import Key

@@ -26,7 +26,7 @@ from web3 import Web3
 from commonwatt.errors import LedgerError, NodeError
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.sending import Call, Sender
-from commonwatt.ledger.network.solo_process import operator_token, operator_url
+from commonwatt.ledger.network.operator_door import operator_token, operator_url
 from commonwatt.ledger.remote import RemoteNode
 from commonwatt.ledger.wallet import sign_transaction
 from commonwatt.proof.keys import checksum_address

@@ -51,6 +51,7 @@ class LedgerClient:
         """What the operators' signatures of a Post or Anchor, and the members' of their orders, are bound to."""
         self.token_domain = Domain(node.chain_id, addresses.token)
         """What the operators' signatures of a Mint are bound to."""
+        self._free: tuple[bytes, IntArray] | None = None
         self._requested: IntArray | None = None
         self._requested_at = 0
         self._posts = Posts(node, addresses.settlement)
@@ -298,9 +299,11 @@ class LedgerClient:
         return self._requested.copy()
 
     def free_balances(self) -> IntArray:
-        """What every member's orders may cost, shape (members,) [lane units]."""
-        free: IntArray = np.maximum(self.balances() - self.requested(), 0)
-        return free
+        """What every member's orders may cost, shape (members,) [lane units]; read anew once there is another block."""
+        head = self.node.head.hash
+        if self._free is None or self._free[0] != head:
+            self._free = head, np.maximum(self.balances() - self.requested(), 0)
+        return self._free[1].copy()
 
     def commitment(self, slot: int) -> bytes | None:
         """What is committed for a slot, keccak(orders ‖ trades); None when nothing is."""

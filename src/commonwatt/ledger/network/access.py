@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-_LOOPBACK = {"127.0.0.1", "::1"}
+HOST: Final = "127.0.0.1"
+"""Where programs on the same machine ask."""
+_LOOPBACK = {HOST, "::1"}
 _POLICY = 1008
 
 

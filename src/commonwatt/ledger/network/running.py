@@ -19,6 +19,7 @@ from commonwatt.ledger.network.backend import NodeBackend
 from commonwatt.ledger.network.circle import Circle
 from commonwatt.ledger.network.driver import Driver
 from commonwatt.ledger.network.genesis import read
+from commonwatt.ledger.network.log import entry
 from commonwatt.ledger.network.machine import Machine
 from commonwatt.ledger.network.sealing import CATCH_UP
 from commonwatt.ledger.network.server import serve
@@ -28,7 +29,6 @@ from commonwatt.ledger.network.wire import Wire
 from commonwatt.ledger.readers import HEADER, Readers, signed_header
 from commonwatt.ledger.rpc.app import LOCAL, Access, routes
 from commonwatt.ledger.rpc.service import Service
-from commonwatt.plain import plain
 from commonwatt.proof.keys import Key, checksum_address
 from commonwatt.records import strict_json
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 Rpc = Literal["local", "readers", "members", "open", "off"]
 Senders = Literal["all", "members"]
-_LINE = 500
 _ANSWER = 1 << 20
 
 
@@ -117,11 +116,6 @@ def run(setting: Setting, say: Callable[[str], None]) -> None:
 
     serve(driver, setting.host, setting.port, _rpc(driver, setting, circle), started)
     log("stopped")
-
-
-def entry(line: str, at: datetime) -> str:
-    """A line of the log. What others wrote may stand in it, and must not look like a line of its own."""
-    return f"{at:%H:%M:%S} {plain(line, _LINE)}"
 
 
 def _rpc(driver: Driver, setting: Setting, circle: Circle | None) -> list[BaseRoute]:

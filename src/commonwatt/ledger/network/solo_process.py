@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import secrets
 import signal
 import sys
 import time
@@ -29,18 +27,15 @@ from commonwatt.errors import LedgerError
 from commonwatt.ledger.chain.embedded import EmbeddedChain, Genesis
 from commonwatt.ledger.chain.evm import GENESIS_KEY
 from commonwatt.ledger.chain.store import Store
-from commonwatt.ledger.keyfile import create
-from commonwatt.ledger.network.access import LocalOnly
-from commonwatt.ledger.network.finished import HOST, status
-from commonwatt.ledger.network.running import entry
-from commonwatt.ledger.network.server import config, listening
+from commonwatt.ledger.network.access import HOST, LocalOnly
+from commonwatt.ledger.network.finished import status
+from commonwatt.ledger.network.listening import config, listening
+from commonwatt.ledger.network.log import entry
+from commonwatt.ledger.network.operator_door import OPERATOR, operator_token
 from commonwatt.ledger.network.solo import SoloNode, operator_methods
 from commonwatt.ledger.rpc.app import LOCAL, Access, asking, routes
 from commonwatt.ledger.rpc.service import Service
 
-OPERATOR: Final = "/operator"
-"""The path of the operator's door."""
-_TOKEN_FILE: Final = "operator.token"  # noqa: S105 (its name)
 _GATHER: Final = 0.05
 """Seconds without a further transaction after which a block is made of those that came."""
 _LONGEST: Final = 1.0
@@ -111,26 +106,6 @@ def _begun(file: Path) -> bool:
         return store.get(GENESIS_KEY) is not None
     finally:
         store.close()
-
-
-def operator_url(port: int) -> str:
-    """Where the operator's door of a settable node is."""
-    return f"http://{HOST}:{port}{OPERATOR}"
-
-
-def operator_token(folder: Path) -> str:
-    """What opens the operator's door: only who may read the folder's files has it. Raises LedgerError."""
-    file = folder / _TOKEN_FILE
-    try:
-        with suppress(FileExistsError):
-            create(file, secrets.token_hex(32), 0o600)
-        token = file.read_text("ascii").strip()
-        if not re.fullmatch(r"[0-9a-f]{64}", token):
-            raise ValueError
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not 64 digits; remove it for another one"
-        raise LedgerError(f"The token in {file} cannot be used: {reason}.") from None
-    return token
 
 
 def _doors(node: SoloNode, setting: Solo) -> list[BaseRoute]:
