@@ -25,10 +25,10 @@ NET = (700, -900, 400, -1_200, 300, 650, -250, 800)
 class Hosts(Doors):
     """As `Doors`, an hour before the gate; homes have reported nothing yet."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: Any) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(founding, "_HEAD_START", 9 * DAY)
-            super().__init__(folder)
+            super().__init__(folder, **settings)
         gate = self.exchange.next_gate
         assert gate
         self.gate = gate.at

@@ -140,6 +140,19 @@ def test_it_orders_nothing_and_says_why(hosts: Hosts, case: str) -> None:
     hosts.ask(test)
 
 
+def test_a_member_without_a_mandate_takes_part_and_may_have_an_agent(hosts: Hosts) -> None:
+    async def test(ask: Asker) -> None:
+        over = hosts.mandate(HOME, Key.derive(b"hosted", "another").address, valid_until=hosts.starts[0] + 1)
+        await ask("/v1/mandates", method="POST", json=signed_json(over))
+        hosts.live.advance(hosts.gate)
+        hosts.now = hosts.starts[1]
+        assert (await ask.json("/v1/me", HOME))["mandate"] is None
+        assert (await ask.json("/v1/session", HOME))["active"]
+        assert (await ask(ME, HOME, method="PUT", json={})).json()["active"]
+
+    hosts.ask(test)
+
+
 def test_slots_without_a_reading_of_a_week_before_are_told_and_left_out(hosts: Hosts) -> None:
     async def test(ask: Asker) -> None:
         gaps = {hosts.starts[2] - 7 * DAY, hosts.starts[5] - 7 * DAY}

@@ -210,6 +210,11 @@ class Hosted:
         if gate is None or not gate.ahead.count:
             raise RecordError("No gate is open, as no prices are known.")
         starts = gate.ahead.starts.tolist()
+        ahead = exchange.rules.charter_at(starts[0]).ahead
+        if not ahead:
+            raise RecordError("This market clears after delivery, under the mandate alone; it needs no orders.")
+        if ahead[0].over_horizon:
+            raise RecordError("In this market homes agree over the whole day, which no agent on the box does.")
         number, key = roster.number_of(account, starts[0]), self.key(account)
         if number is None:
             raise RecordError("This account is no member's.")
@@ -218,7 +223,7 @@ class Hosted:
         if not any(named):
             raise RecordError(f"No mandate of the member names the agent 0x{key.address.hex()} for these slots.")
         mandate = given[named.index(True)]
-        if all(account not in roster.at(slot).filed for slot in starts):
+        if number in roster.at(starts[0]).suspended:
             raise RecordError("The member is suspended.")
         free = [
             each == mandate and account in roster.at(slot).filed and not self._ordered(slot, number)
@@ -247,8 +252,9 @@ class Hosted:
         starts = task.frame.starts
         slots = Slots(int(starts[0]), len(starts), self.live.slots.seconds)
         _, planned = rows.read_planned(self.live.store, slots, task.number + 1)
-        unsaid = {slot for slot, told in zip(starts.tolist(), planned[task.number].tolist(), strict=True) if not told}
-        self.live.plan(task.number, {slot: net for slot, net in said.net.items() if slot in unsaid})
+        told = dict(zip(starts.tolist(), planned[task.number].tolist(), strict=True))
+        is_open = self.live.exchange.open_at
+        self.live.plan(task.number, {slot: net for slot, net in said.net.items() if not told[slot] and is_open(slot)})
 
 
 def history(store: Store, number: int, slots: Slots) -> History:
