@@ -45,6 +45,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
         ["live", "demo", "examples/village.toml", "--start", "2026-06-15", "--dir", "nowhere"],
         ["meter", "emulate", "a.toml", "http://box", "--start", "2026-06-15", "--dir", "nowhere", "--secret", "none"],
         ["meter", "report", "http://box", "--key", "none", "--wh-in", "1"],
+        ["agent", "show", "http://box", "--key", "none"],
     ],
     ids=" ".join,
 )

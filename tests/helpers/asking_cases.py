@@ -13,6 +13,7 @@ from visitor_cases import STRANGER, Visited
 
 from commonwatt.proof import Key
 from commonwatt.service.api.app import application
+from commonwatt.service.hosted import FOLDER, Hosted
 from commonwatt.service.running import Running
 
 HOUR = 3600
@@ -32,7 +33,8 @@ class Doors(Visited):
         self.exchange, self.live = self.village.exchange, self.village.live
         self.starts = self.exchange.rules.period.starts.tolist()
         self.running = Running(self.live, lambda: self.now, speed=20)
-        self.app = application(self.running, self.settings, self.bills)
+        self.hosted = Hosted(self.live, self.village.folder / FOLDER)
+        self.app = application(self.running, self.settings, self.bills, hosted=self.hosted)
 
     def whole_day(self, delay: Callable[[int, int], int] = lambda _slot, _home: 0) -> None:
         """Let the day pass. delay : how late a reading of a slot and home is [s]"""

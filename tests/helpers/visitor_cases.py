@@ -16,6 +16,7 @@ from commonwatt.proof.siwe import SignIn, instant
 from commonwatt.service.api.app import application
 from commonwatt.service.api.limits import Allowance
 from commonwatt.service.api.settings import Settings
+from commonwatt.service.hosted import FOLDER, Hosted
 from commonwatt.service.running import Running
 
 DOMAIN: Final = "grid.local"
@@ -49,7 +50,8 @@ class Visited:
     def open(self) -> None:
         """Put the exchange behind an application, as at a start."""
         self.running = Running(self.village.live, lambda: self.now)
-        self.app = application(self.running, self.settings)
+        self.hosted = Hosted(self.village.live, self.village.folder / FOLDER)
+        self.app = application(self.running, self.settings, hosted=self.hosted)
 
     def restart(self) -> None:
         """End the exchange, and open it again from what it has stored."""

@@ -91,7 +91,7 @@ def test_each_step_of_the_page_leads_to_the_next(terminal: Terminal) -> None:
     demo, install, *steps = (block.strip() for block in blocks)
     assert demo.startswith("commonwatt live demo")
     assert 'pip install "commonwatt[live]"' in install
-    made, looked, serve, healthy, keys, register, login, report, slots = steps
+    made, looked, serve, healthy, keys, register, login, report, slots, begin, end = steps
     terminal.run(made)
     _edited(terminal)
     terminal.run(looked)
@@ -107,6 +107,12 @@ def test_each_step_of_the_page_leads_to_the_next(terminal: Terminal) -> None:
         terminal.run(register)
         assert f"User {meter.lower()}" in terminal.run(login)
         terminal.until(lambda: _settled(terminal, report, slots))
+        agent = terminal.run(begin)
+        assert "You signed: Buy at most 2 000 Wh per 1 minute at up to 0.25 EUR/kWh." in agent
+        assert "but not yet. This market clears after delivery" in agent
+        shown = terminal.run(end)
+        assert re.findall("0x[0-9a-f]{40}", shown) == re.findall("The agent (0x[0-9a-f]{40})", agent)
+        assert "The box has no agent for you any more." in shown
 
 
 def _settled(terminal: Terminal, report: str, slots: str) -> bool:

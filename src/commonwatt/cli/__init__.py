@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from commonwatt.cli.agent import app as agent_app
 from commonwatt.cli.box import doctor, init
 from commonwatt.cli.card import card, forget, key
 from commonwatt.cli.chain import app as chain_app
@@ -44,6 +45,7 @@ app.command(bench_app)
 app.command(chain_app)
 app.command(community_app)
 app.command(meter_app)
+app.command(agent_app)
 for own in (
     *(show, verify, card, forget, key),
     *(challenge, deposit, withdraw, grant, access, propose, vote, resign, offer, buy, fetch),

@@ -26,12 +26,14 @@ class Present:
     mandates : signed by their wallets; meters : addresses, `founding.NO_METER` where none measures a home
     filed : the mandates by the member's address: (its number, mandate)
     limits : of the mandates; nothing for a member that is suspended
+    suspended : who takes no part, by number
     """
 
     mandates: tuple[Signed[Mandate], ...]
     meters: tuple[bytes, ...]
     filed: Mapping[bytes, tuple[int, Mandate]]
     limits: Limits
+    suspended: frozenset[int] = frozenset()
 
     @classmethod
     def of(
@@ -50,7 +52,7 @@ class Present:
         found = [np.array([getattr(record, name) for record in records], dtype=np.int64) for name in columns]
         limits = Limits(found[0], found[1], found[2] * active, found[3] * active)
         allowed = {account: entry for account, entry in known.items() if entry[0] not in suspended}
-        return cls(tuple(mandates), tuple(meters), allowed, limits)
+        return cls(tuple(mandates), tuple(meters), allowed, limits, suspended)
 
 
 class Roster(Protocol):

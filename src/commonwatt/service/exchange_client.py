@@ -15,7 +15,8 @@ from commonwatt.errors import ConfigError, Finding, RecordError
 from commonwatt.exchange.agreement import Proposal
 from commonwatt.exchange.told import MeterPlan
 from commonwatt.meter.protocol import REFUSED, Judgement, signed_json
-from commonwatt.proof import Domain
+from commonwatt.proof import Domain, Key
+from commonwatt.proof.siwe import SignIn, digest
 from commonwatt.records import Reading, Signed
 from commonwatt.records.schema import to_bytes
 from commonwatt.service.logins import Passwords
@@ -75,6 +76,7 @@ class ExchangeClient:
             raise ConfigError("The request", [Finding("authority", f"holds no certificate: {authority}")]) from None
         self.url, self._passwords = url.rstrip("/"), passwords
         self._client = httpx.AsyncClient(base_url=self.url, verify=trust, timeout=_SECONDS, trust_env=False)
+        self._token = ""
 
     async def __aenter__(self) -> Self:
         return self
@@ -94,6 +96,28 @@ class ExchangeClient:
             return Announced(str(given["community"]), domain, seconds, now, max(speed, 0.001), offset)
         except (KeyError, TypeError, ValueError, RecordError):
             raise self._strange() from None
+
+    async def sign_in(self, key: Key) -> None:
+        """Sign in with a wallet's key (ERC-4361); from then on whoever has it asks."""
+        given = await self._ask("POST", "/v1/session/nonce")
+        scheme, _, domain = self.url.partition("://")
+        try:
+            message = str(
+                SignIn(
+                    domain, key.address, f"{scheme}://{domain}", int(given["chainId"]), str(given["nonce"]),
+                    str(given["issuedAt"]), statement="Sign in to Commonwatt.",
+                    expiration_time=str(given["expirationTime"]),
+                )
+            )  # fmt: skip
+            signature = key.sign_digest(digest(message))
+            body = {"message": message, "signature": f"0x{signature.hex()}", "use": "token"}
+            self._token = str((await self._ask("POST", "/v1/session", json=body))["token"])
+        except (KeyError, TypeError, ValueError):
+            raise self._strange() from None
+
+    async def own(self, method: str, path: str, **options: Any) -> Any:
+        """What whoever has signed in asks of its own."""
+        return await self._ask(method, path, headers={"Authorization": f"Bearer {self._token}"}, **options)
 
     async def plan(self, meter: bytes, since: int, seconds: int) -> MeterPlan:
         """What a meter's home is told of slots of `seconds` from `since` [unix s] on."""

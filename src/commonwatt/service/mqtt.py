@@ -11,13 +11,13 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from commonwatt.errors import BrokerError, CommonwattError
 from commonwatt.service.connection import ANSWER_SECONDS, KEEPALIVE, Connection
-from commonwatt.service.topics import ACK, FROM_METER, LIVE, READING, TIME, said_by, topic
+from commonwatt.service.topics import ACK, AUTO, FROM_METER, LIVE, READING, TIME, said_by, topic
 
 if TYPE_CHECKING:
     from gmqtt import Subscription
@@ -64,7 +64,7 @@ class Gateway:
     take : is handed messages of readings, whatever is there and at most 1 000, and returns acknowledgements (meter,
         payload), once what they name is stored for good. What it raises leaves its messages unanswered
     clock : the exchange's time [unix s], or None while nothing vouches for it; meters are told every 10 s
-    notice : is handed what meters say on `status` and `live` (meter, word, payload), and must not wait
+    notice : is handed what meters say on `status`, `live` and `auto` (meter, word, payload), and must not wait
     """
 
     def __init__(
@@ -255,7 +255,9 @@ class _Session:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._client.disconnect()
 
-    def _heard(self, _client: object, where: str, payload: bytes, _qos: int, _properties: object) -> int:
+    def _heard(self, _client: object, where: str, payload: bytes, _qos: int, properties: Mapping[str, object]) -> int:
+        if properties["retain"] and where.endswith(f"/{AUTO}"):
+            return 0  # a switch that the broker kept would be thrown again with each connection
         if self._incoming.qsize() < _MOST_WAITING:
             self._incoming.put_nowait((where, payload))
         else:

@@ -42,6 +42,7 @@ from commonwatt.service.opening import Demo, Founders, Plan, open_live, plan
 
 if TYPE_CHECKING:
     from commonwatt.service.access import Access
+    from commonwatt.service.hosting import Hosting
     from commonwatt.service.mqtt import Gateway
     from commonwatt.service.running import Running
 
@@ -108,15 +109,21 @@ async def _at_work(
     with _planned(setting) as planned:
         async with AsyncExitStack() as stack:
             running = await stack.enter_async_context(_running(setting, planned, log, children))
-            gateway = await stack.enter_async_context(_meters(setting, running, log, children))
+            from commonwatt.service.hosted import FOLDER, Hosted
+            from commonwatt.service.hosting import Hosting
+
+            hosted = await running.ask(Hosted, running.live, setting.out / FOLDER)
+            hosting = Hosting(running, hosted)
+            gateway = await stack.enter_async_context(_meters(setting, running, hosting, log, children))
             from commonwatt.service import metrics
             from commonwatt.service.api.app import application
 
             live, port = setting.loaded.live, listener.getsockname()[1]
             known = settings(live, setting.host, port, demo=setting.demo is not None)
-            app = application(running, known, setting.out / "bills", Passwords.kept(setting.out / SECRET))
+            app = application(running, known, setting.out / "bills", Passwords.kept(setting.out / SECRET), hosted)
             metrics.add(app, metrics.Metrics(running, setting.out, gateway, children))
-            await stack.enter_async_context(_kept_up([running.keep_time(), running.figures.watch_loop()], server.stop))
+            works = [running.keep_time(), running.figures.watch_loop(), hosting.trade()]
+            await stack.enter_async_context(_kept_up(works, server.stop))
             server.begin(app, running.feed.close)
             yield running
 
@@ -232,7 +239,7 @@ def _chores(setting: Setting, live: Live) -> list[Callable[[int], bool]]:
 
 @asynccontextmanager
 async def _meters(
-    setting: Setting, running: Running, log: Callable[[str], None], children: list[Child]
+    setting: Setting, running: Running, hosting: Hosting, log: Callable[[str], None], children: list[Child]
 ) -> AsyncIterator[Gateway | None]:
     """The broker, which lets in the meters in service, and what listens to it; without one, meters speak HTTP.
 
@@ -255,10 +262,12 @@ async def _meters(
     children.append(child)
     async with _kept_up([child.run()]):
         await child.ready()
-        gateway = Gateway(connection, running.take, running.known, running.notice)
-        async with _kept_up(
-            [_let_in(access, running), gateway.run(), Plans(running, gateway).run(), running.relays.run(gateway)]
-        ):
+        gateway = Gateway(connection, running.take, running.known, hosting.notice)
+        works = [
+            _let_in(access, running), gateway.run(), Plans(running, gateway).run(), running.relays.run(gateway),
+            hosting.switches(gateway),
+        ]  # fmt: skip
+        async with _kept_up(works):
             yield gateway
 
 

@@ -1,6 +1,7 @@
 """Topics between meters and exchange: `cw/<address>/<word>`, the address as 0x and 40 small hexadecimal digits.
 
-A meter says `reading`, `live` and `status`; the exchange says `ack`, `plan` and `demand`, and to all of them `cw/time`.
+A meter says `reading`, `live` and `status`, and `auto` to switch automatic trade; the exchange says `ack`, `plan`,
+`demand` and `auto/state`, and to all of them `cw/time`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from typing import Final
 READING: Final = "reading"
 LIVE: Final = "live"
 STATUS: Final = "status"
-FROM_METER: Final = (READING, LIVE, STATUS)
+AUTO: Final = "auto"
+FROM_METER: Final = (READING, LIVE, STATUS, AUTO)
 ACK: Final = "ack"
 PLAN: Final = "plan"
 DEMAND: Final = "demand"
-TO_METER: Final = (ACK, PLAN, DEMAND)
+AUTO_STATE: Final = "auto/state"
+TO_METER: Final = (ACK, PLAN, DEMAND, AUTO_STATE)
 TIME: Final = "cw/time"
 
 _NAME: Final = re.compile("0x[0-9a-f]{40}")

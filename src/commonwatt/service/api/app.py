@@ -15,7 +15,7 @@ from commonwatt.accounts.orders import order_of
 from commonwatt.errors import RecordError
 from commonwatt.meter.protocol import REFUSED, signed_reading
 from commonwatt.records import Receipt, Signed
-from commonwatt.service.api import documents, events, mandates, market, members, operators, relays
+from commonwatt.service.api import agents, documents, events, mandates, market, members, operators, relays
 from commonwatt.service.api.callers import Entry
 from commonwatt.service.api.description import complete
 from commonwatt.service.api.limits import Limits
@@ -25,6 +25,7 @@ from commonwatt.service.api.problems import handle, problem, responses
 from commonwatt.service.api.records import LONGEST, ORDER, READING, listed, records
 from commonwatt.service.api.settings import Settings
 from commonwatt.service.api.signin import add_signing_in
+from commonwatt.service.hosted import Hosted
 from commonwatt.service.logins import Passwords
 from commonwatt.service.running import Running, refusal
 
@@ -34,12 +35,17 @@ _USUAL: Final = Settings()
 
 
 def application(
-    running: Running, settings: Settings = _USUAL, bills: Path | None = None, passwords: Passwords | None = None
+    running: Running,
+    settings: Settings = _USUAL,
+    bills: Path | None = None,
+    passwords: Passwords | None = None,
+    hosted: Hosted | None = None,
 ) -> FastAPI:
     """The application of a living exchange.
 
     bills : the folder that has a folder of bills for each month, if any
     passwords : of the broker's users, which are those of meters here; without, no meter has one
+    hosted : the agents that it has for members; without, it has none
     """
     app = FastAPI(title="Commonwatt", version="1", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
     app.state.entry = Entry(running, settings)
@@ -98,7 +104,11 @@ def application(
         answered = iter(await running.orders([each for each in given if not isinstance(each, RecordError)]))
         return _results([_told(each if isinstance(each, RecordError) else next(answered)) for each in given])
 
-    for each in (market, mandates, members, relays, operators, events):
+    for each in (market, mandates):
+        each.add(app, running)
+    for own in (members, agents):
+        own.add(app, running, hosted)
+    for each in (relays, operators, events):
         each.add(app, running)
     documents.add(app, running, bills)
     return app

@@ -65,11 +65,9 @@ class Entry:
         """What ledger and roster say of an account now."""
         live = self.running.live
         present, is_operator = live.roster.at(self.running.now()), self._is_operator(live, account)
-        if account in present.filed:
-            return Caller(account, present.filed[account][0], is_operator)
         accounts = (each.record.member for each in present.mandates)
         number = next((number for number, own in enumerate(accounts) if own == account), None)
-        return Caller(account, number, is_operator, active=number is None)
+        return Caller(account, number, is_operator, active=number not in present.suspended)
 
     def called(self, token: str) -> tuple[Session, Caller] | None:
         """Whose token it is; None when it is no session's."""

@@ -19,6 +19,7 @@ from commonwatt.service.api.answers import After, Limit, as_json, paged, place_o
 from commonwatt.service.api.callers import Caller, Entry, entry, signed_in
 from commonwatt.service.api.models import Erasure, Me, Orders, Readings, Receipts
 from commonwatt.service.api.problems import responses
+from commonwatt.service.hosted import Hosted
 from commonwatt.service.running import Running
 
 _REFUSED = responses(401, 403, 422, 503)
@@ -38,7 +39,7 @@ def own_number(caller: Caller) -> int:
     return caller.member
 
 
-def add(app: FastAPI, running: Running) -> None:
+def add(app: FastAPI, running: Running, hosted: Hosted | None) -> None:
     """Add the routes."""
 
     @app.get("/v1/me", tags=["member"], response_model=Me, responses=_REFUSED, summary="Who the asker is here.")
@@ -98,7 +99,8 @@ def add(app: FastAPI, running: Running) -> None:
         number = own_number(caller)
         kept = personal.everything(running.live.store, number, caller.account)
         sessions = [{"until": each.until} for each in await running.ask(here.sessions.held, caller.account)]
-        begin = b'{"number":%d,"sessions":%b' % (number, to_json(sessions))
+        agent = await running.ask(hosted.of, caller.account) if hosted else None
+        begin = b'{"number":%d,"sessions":%b,"agent":%b' % (number, to_json(sessions), to_json(agent))
         headers = {"Cache-Control": "no-store", "Content-Disposition": 'attachment; filename="my-data.json"'}
         return StreamingResponse(_written(running, begin, kept), media_type="application/json", headers=headers)
 
