@@ -26,7 +26,7 @@ def test_nobody_but_an_operator_is_answered(doors: Doors) -> None:
     async def test(ask: Asker) -> None:
         described = (await ask.json("/v1/openapi.json"))["paths"]
         paths = {path: operations for path, operations in described.items() if "/operators/" in path}
-        assert len(paths) == 7
+        assert len(paths) == 8
         for path, operations in paths.items():
             for method in operations:
                 place = path.format(account="0x" + "11" * 20)
