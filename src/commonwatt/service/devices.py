@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from contextlib import closing, suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +18,12 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from commonwatt.community.living import endpoint
-from commonwatt.errors import CommonwattError, ConfigError, Finding, OutputError
+from commonwatt.errors import CommonwattError, ConfigError, DataError, Finding, OutputError
+from commonwatt.exchange import tables
+from commonwatt.exchange.folder import EXCHANGE_FILE
+from commonwatt.exchange.store import Store
 from commonwatt.ledger.keyfile import new_key, read_key, write_key
+from commonwatt.meter.device import Kept
 from commonwatt.meter.slots import REGISTERS, Rules
 from commonwatt.meter.telegrams import Driver, Settings, driver
 from commonwatt.meter.telegrams.shelly import Shelly
@@ -201,6 +206,28 @@ def begin_anew(folder: Path, meter: bytes, now: int) -> Device:
 def one(folder: Path, meter: bytes) -> Device:
     """The device of this meter [address]. Raises ConfigError for one that is not there, or cannot be used."""
     return _read(_require(folder, meter))[0]
+
+
+def find(folder: Path, meter: bytes) -> Device | None:
+    """The device of this meter [address]; None where the box reads none such. Raises ConfigError as `one`."""
+    return one(folder, meter) if _file(folder, meter).is_file() else None
+
+
+def known(target: Path | str) -> dict[bytes, Kept]:
+    """What an exchange keeps of each device, by its meter's address. target : its folder, or the URL of its store
+
+    Raises StoreError for a store that cannot be read.
+    """
+    place = target / EXCHANGE_FILE if isinstance(target, Path) else target
+    if isinstance(place, Path) and not place.exists():
+        return {}
+    with closing(Store(place, read_only=True)) as store:
+        rows = store.rows(tables.devices) if store.has(tables.devices) else []
+    found = dict[bytes, Kept]()
+    for row in rows:
+        with suppress(DataError):  # it begins anew
+            found[bytes.fromhex(row.meter.removeprefix("0x"))] = Kept.from_text(row.kept)
+    return found
 
 
 def _file(folder: Path, meter: bytes) -> Path:
