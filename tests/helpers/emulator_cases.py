@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -69,11 +69,16 @@ class Served:
         self._loop, beside = asyncio.get_running_loop(), list[asyncio.Task[None]]()
         if self.broker:
             gateway = Gateway(self.broker.exchange, self.running.take, lambda: self.clock)
-            beside = [self._loop.create_task(each.run()) for each in (gateway, Plans(self.running, gateway))]
+            works = [gateway.run(), Plans(self.running, gateway).run(), *self.beside()]
+            beside = [self._loop.create_task(each) for each in works]
         await self._server.serve()
         for each in beside:
             each.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
+
+    def beside(self) -> list[Coroutine[Any, Any, None]]:
+        """What else runs with the broker."""
+        return []
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -13,6 +13,7 @@ from commonwatt.meter.telegrams.dsmr import crc16
 NOON = 1_781_524_800_000
 """2026-06-15 12:00 UTC [unix ms]."""
 ID = "shellypro3em-0123456789ab"
+KEYS = [f"{phase}_total_act{way}_energy" for phase in "abc" for way in ("", "_ret")]
 
 
 def heard(driver: Driver[Any], messages: Iterable[tuple[str, bytes, int]]) -> tuple[Any, list[Sample], list[str]]:
@@ -49,6 +50,12 @@ def notified(params: Mapping[str, object], method: str = "NotifyStatus") -> byte
 def answered(result: Mapping[str, object]) -> bytes:
     """A Shelly's answer to a request."""
     return json.dumps({"id": 1, "src": ID, "dst": f"commonwatt/{ID}", "result": result}).encode()
+
+
+def minutes(start: int, brought: list[float], taken: list[float]) -> dict[str, object]:
+    """Records of one block from `start` [unix s], shared among the phases."""
+    rows = [[come, out, 0, 0, 0, 0] for come, out in zip(brought, taken, strict=True)]
+    return {"keys": KEYS, "data": [{"ts": start, "period": 60, "values": rows}]}
 
 
 def model(number: int, length: int, words: Mapping[int, int | Sequence[int]]) -> list[int]:

@@ -121,6 +121,7 @@ WALK = {
     "GET /v1/operators/silence": "401 403 403 403 200 403",
     "GET /v1/operators/quarantine": "401 403 403 403 200 403",
     "GET /v1/operators/demands": "401 403 403 403 200 403",
+    "GET /v1/operators/devices": "401 403 403 403 200 403",
     "GET /v1/operators/health": "401 403 403 403 200 403",
     "POST /v1/operators/clock": "401 403 403 403 422 403",
 }

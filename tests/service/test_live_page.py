@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import shlex
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import aiomqtt
 import pytest
 from exchange_cases import SOURCE
 from node_processes import free_port
@@ -66,6 +70,36 @@ class Terminal:
                 process.send_signal(signal.SIGTERM)
                 assert process.wait(120) == 0
 
+    @contextmanager
+    def plug(self, user: str, password: str) -> Iterator[None]:
+        """A device that says at the broker each second what it counted, and comes in as soon as it may."""
+        over = threading.Event()
+        trust = ssl.create_default_context(cafile=self.folder / "village" / "tls" / "authority.pem")
+
+        async def say() -> None:
+            client = aiomqtt.Client(
+                "localhost", self.broker, username=user, password=password, identifier=user, tls_context=trust
+            )
+            async with client:
+                while not over.is_set():
+                    energy = {"Total": round(time.time() % 10**6 / 1000, 6), "ExportActive": 0}
+                    await client.publish("tele/cellar/SENSOR", json.dumps({"ENERGY": energy}), qos=1)
+                    await asyncio.sleep(1)
+
+        def go_on() -> None:
+            while not over.is_set():
+                with suppress(aiomqtt.MqttError):
+                    asyncio.run(say())
+                over.wait(1)
+
+        thread = threading.Thread(target=go_on)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
     @staticmethod
     def until(true: Callable[[], object]) -> None:
         deadline = time.monotonic() + PATIENCE
@@ -91,7 +125,7 @@ def test_each_step_of_the_page_leads_to_the_next(terminal: Terminal) -> None:
     demo, install, *steps = (block.strip() for block in blocks)
     assert demo.startswith("commonwatt live demo")
     assert 'pip install "commonwatt[live]"' in install
-    made, looked, serve, healthy, keys, register, login, report, slots, begin, end = steps
+    made, looked, serve, healthy, keys, register, login, report, add, preview, slots, begin, end = steps
     terminal.run(made)
     _edited(terminal)
     terminal.run(looked)
@@ -106,7 +140,14 @@ def test_each_step_of_the_page_leads_to_the_next(terminal: Terminal) -> None:
         terminal.written |= {"ANNA": anna, "METER": meter}
         terminal.run(register)
         assert f"User {meter.lower()}" in terminal.run(login)
-        terminal.until(lambda: _settled(terminal, report, slots))
+        told = dict(re.findall(r"(Meter|User|Password) (\S+)", terminal.run(add)))
+        terminal.written["CELLAR"] = told["Meter"]
+        with terminal.plug(told["User"], told["Password"]):
+            understood = terminal.run(preview.replace("120", "20"))
+            assert "from ENERGY.Total" in understood
+            assert "Missing" not in understood
+            terminal.until(lambda: _settled(terminal, report, slots))
+            terminal.until(lambda: "tasmota cellar: heard 20" in terminal.run("commonwatt meter list village"))
         agent = terminal.run(begin)
         assert "You signed: Buy at most 2 000 Wh per 1 minute at up to 0.25 EUR/kWh." in agent
         assert "but not yet. This market clears after delivery" in agent

@@ -14,8 +14,11 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from telegram_cases import NOON, device, halves, meter_203, model
 
 from commonwatt.errors import ConfigError, MeterError
-from commonwatt.meter.telegrams import Settings, driver
+from commonwatt.meter.telegrams import Settings, driver, preview
+from commonwatt.service import listening
+from commonwatt.service.devices import Device
 from commonwatt.service.modbus import SunSpecReader
+from commonwatt.service.previewing import listen
 
 READER = driver("sunspec", Settings())
 COMMON = model(1, 66, {})
@@ -205,3 +208,22 @@ def test_without_pymodbus_the_person_is_told_what_to_install(monkeypatch: pytest
     with pytest.raises(ConfigError) as refused:
         SunSpecReader(HOST)
     assert 'pip install "commonwatt[sunspec]"' in str(refused.value)
+
+
+def test_a_device_is_polled_and_what_it_said_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "_POLL_SECONDS", 0.02)
+
+    async def day() -> None:
+        async with serving(device(COMMON, meter_203(70_000, 66_000, -500))) as port:
+            messages, trouble = await listen(Device(b"", "sunspec", place=f"{HOST}:{port}"), None, 2)
+            assert trouble == ""
+            assert len(messages) > 1
+            last = preview(READER, messages).last
+            assert last is not None
+            assert (last.import_mwh, last.export_mwh, last.power_mw) == (70_000_000, 66_000_000, -500_000)
+        async with serving([7] * 200) as port:
+            messages, trouble = await listen(Device(b"", "sunspec", place=f"{HOST}:{port}"), None, 1)
+            assert messages == []
+            assert "does not speak SunSpec" in trouble
+
+    asyncio.run(day())

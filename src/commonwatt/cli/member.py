@@ -160,6 +160,11 @@ def verify(
             f"In {many(found.without_mandate, 'slot')} the member had given no mandate, as the operators say: nothing "
             "was traded or shared for it there."
         )
+    if found.box_signs:
+        say(
+            f"The operators' box signed for a meter that cannot sign: {', '.join(found.box_signs)}. What such a meter "
+            "counted is their word; compare its registers with the bill."
+        )
     if found.day:
         say("It is no bill: nothing of it is anchored yet, and what is owed is rounded once for all days of a bill.")
     say(trust)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from commonwatt.cli.devices import add, anew, list_, preview, remove, show_login
 from commonwatt.cli.options import JsonPath, Whole, instant, local_day, one_address, write_json
 from commonwatt.cli.solo import LAST_PORT
 from commonwatt.errors import ConfigError, Finding, RecordError
@@ -16,6 +17,9 @@ from commonwatt.plain import plain
 from commonwatt.service.packages import require
 
 app = App(name="meter", help="Meters of a living exchange.")
+app.command(list_, name="list")
+for own in (add, preview, anew, remove):
+    app.command(own)
 
 
 @app.command
@@ -96,19 +100,7 @@ def login(folder: Path, meter: str, *, json_path: JsonPath = None) -> None:
     meter
         Address of the meter.
     """
-    from commonwatt.service.broker import SECRET
-    from commonwatt.service.logins import Passwords
-    from commonwatt.service.topics import name, topic
-
-    if not (folder / SECRET).is_file():
-        raise ConfigError("The request", [Finding("folder", f"is an exchange's, with {SECRET}, not {folder}")])
-    address = one_address("meter", meter)
-    user = name(address)
-    password = Passwords.kept(folder / SECRET).of(user)
-    if json_path:
-        write_json({"user": user, "password": password, "topic": topic(address, "reading")}, json_path)
-    if json_path != "-":
-        print(f"User {user}\nPassword {password}\nIt reports on {topic(address, 'reading')}")
+    show_login(folder, one_address("meter", meter), json_path)
 
 
 @app.command

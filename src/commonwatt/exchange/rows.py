@@ -86,6 +86,23 @@ def mandate_of(row: Any) -> Signed[Mandate]:
     return Signed(Mandate(row.account, row.agent, row.text, *numbers), row.hash, row.signature)
 
 
+def box_meters(store: Store) -> frozenset[bytes]:
+    """The meters [addresses] whose key the operators' box has, as it signs for devices that cannot."""
+    found = store.rows(tables.devices) if store.has(tables.devices) else []
+    return frozenset(bytes.fromhex(row.meter.removeprefix("0x")) for row in found)
+
+
+def box_signed(store: Store, slots: Slots) -> dict[int, list[bytes]]:
+    """By member, the meters whose readings of these slots the operators' box signed, in order."""
+    found = dict[int, list[bytes]]()
+    if meters := box_meters(store):
+        c = tables.readings.c
+        within = (c.slot >= slots.start, c.slot < slots.end, c.revision != WAITING, c.meter.in_(meters))
+        for member, meter in store.ask(select(c.member, c.meter).where(*within).distinct().order_by(c.member, c.meter)):
+            found.setdefault(member, []).append(meter)
+    return found
+
+
 def last_standing(connection: Connection, member: int) -> Any:
     """What the ledger told last of a member."""
     c = tables.standing.c

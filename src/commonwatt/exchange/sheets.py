@@ -20,6 +20,7 @@ from commonwatt.community.model import Member
 from commonwatt.exchange import tables
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.proofs import SlotProof
+from commonwatt.exchange.rows import box_signed
 from commonwatt.exchange.slot_lines import shown_baskets, slot_lines
 from commonwatt.proof import Keccak
 from commonwatt.records import Mandate, Signed
@@ -36,7 +37,7 @@ def sheets(day: date, books: Books, baskets: Mapping[int, Baskets]) -> list[dict
     ((_, figures),) = books.figures
     (part,) = books.parts
     tariff, held = tariff_terms(part.charter.community.tariff), _mandates(books)
-    members = books.rules.community.members
+    members, signed = books.rules.community.members, box_signed(books.store, books.period)
     return [
         {
             **common(FORMAT, books),
@@ -45,6 +46,7 @@ def sheets(day: date, books: Books, baskets: Mapping[int, Baskets]) -> list[dict
             "member": whose(books, members[index]),
             **held[index],
             **owning(books, members[index]),
+            **({"boxSigns": [hex_text(each) for each in own]} if (own := signed.get(index)) else {}),
             "baskets": baskets[index].as_json(),
             "sums": figures.of(index),
         }

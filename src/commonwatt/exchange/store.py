@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Select, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, inspect, select
 
 from commonwatt.community.calendar import Slots
 from commonwatt.errors import StoreError
@@ -103,6 +103,11 @@ class Store:
         with self._reading() as connection:
             found: int | None = connection.execute(select(func.max(table.c[column]))).scalar_one()
             return found
+
+    def has(self, table: Table) -> bool:
+        """Whether the table is there; one that an earlier version wrote, and that is only read, may be without it."""
+        with self._reading() as connection:
+            return inspect(connection).has_table(table.name)
 
     def ask(self, query: Select[Any]) -> list[Any]:
         """The rows that a query finds."""

@@ -66,6 +66,16 @@ names = Table(
     Column("bus", Text, nullable=False),
     sqlite_strict=True,
 )
+# Meters whose key the operators' box has, as it signs for a device that cannot: since when [unix s], and what it keeps
+# of the device (`meter.device`). A row stays when the device goes, for sheets of its days say who signed.
+devices = Table(
+    "devices",
+    metadata,
+    Column("meter", Text, primary_key=True),
+    Column("since", INTEGER, nullable=False),
+    Column("kept", Text, nullable=False),
+    sqlite_strict=True,
+)
 # By arrival, at `at` [unix s]; `counts` is 0 where another order replaced this one, or it cancels one, or it was void
 # at the gate. Where the signature is that of a basket, this has `count` orders; of one that was signed alone, or not at
 # all, it has 0.

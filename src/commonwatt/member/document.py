@@ -171,7 +171,8 @@ def _whole_day(given: Any) -> Mapping[str, Any]:
     known = isinstance(sheet, dict) and sheet.get("format") == sheets.FORMAT
     require(known, f"the format of a sheet is not {sheets.FORMAT}.")
     several = "mandates" in sheet
-    table(sheet, (*_SHEET, "mandates" if several else "mandate", *_more(sheet)), "the sheet")
+    more = [*_more(sheet), *(["boxSigns"] if "boxSigns" in sheet else [])]
+    table(sheet, (*_SHEET, "mandates" if several else "mandate", *more), "the sheet")
     _whole_member(sheet)
     _whole_slots(sheet, is_bill=True)
     _whole_terms(sheet)
@@ -183,7 +184,22 @@ def _whole_day(given: Any) -> Mapping[str, Any]:
     require(all(isinstance(each, list) for each in lists), "baskets and orders are no lists.")
     require(isinstance(sheet["day"], str), "a sheet's day is no text.")
     require(isinstance(day["proofs"], dict), "the proofs are no table.")
+    _whole_box(sheet)
     return day
+
+
+def _whole_box(sheet: Mapping[str, Any]) -> None:
+    """Meters for which the operators' box signed, each of which has a reading in the sheet."""
+    named = sheet.get("boxSigns", [])
+    readings = [line["reading"] for line in sheet["slots"] if isinstance(line["reading"], dict)]
+    own = sorted({str(each["meter"]) for each in readings if each.get("meter") in named}) if named else []
+    require("boxSigns" not in sheet or (bool(named) and named == own), "boxSigns names a meter without a reading.")
+
+
+def box_signed(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """The meters for which the operators' box signed, as a sheet or the sheets of a bill say."""
+    days = [document] if "sheet" in document else document.get("days", [])
+    return tuple(sorted({meter for day in days for meter in day["sheet"].get("boxSigns", [])}))
 
 
 def _whole_member(content: Mapping[str, Any], *, is_bill: bool = True) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ from commonwatt.accounts.document import CORRECTED, MEASURED, NOT_MEASURED, met,
 from commonwatt.community.tariff import NETWORK_FEE
 from commonwatt.errors import VerificationError
 from commonwatt.member.day_sheets import shown
-from commonwatt.member.document import CHANGED, leads_to_its_root, named, read_whole, slotwise
+from commonwatt.member.document import CHANGED, box_signed, leads_to_its_root, named, read_whole, slotwise
 from commonwatt.member.mistaken import mistaken
 from commonwatt.member.on_account import is_on_account
 from commonwatt.member.page import require
@@ -130,6 +130,7 @@ class Summary:
         they are what the slots come to
     on_account : settled after the fact: `total` is the community's bill alone, and `alone` what its energy would have
         come to with the utility; marked : how many values were not measured, by what they are instead
+    box_signs : meters that cannot sign, for which the operators' box did
     total, alone : what the member owes, and what it would owe with the utility alone
     """
 
@@ -152,6 +153,7 @@ class Summary:
     proof: Proof
     on_account: bool = False
     marked: tuple[tuple[str, int], ...] = ()
+    box_signs: tuple[str, ...] = ()
 
     @property
     def saved(self) -> int:
@@ -196,7 +198,7 @@ def summary_of(document: Mapping[str, Any], file: Path) -> Summary:
         require(
             whole, "the bill is without its sheets, which say what happened; `commonwatt verify` takes it as it is."
         )
-        return _summary(slotwise(document)["content"], proof)
+        return replace(_summary(slotwise(document)["content"], proof), box_signs=box_signed(document))
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
         raise VerificationError(f"{file} is not a complete bill: {type(error).__name__} {error}.") from None
     except VerificationError as error:

@@ -25,7 +25,7 @@ from commonwatt.ledger.client.charters import held as held_charters
 from commonwatt.member import amounts, on_account
 from commonwatt.member.amounts import require_last_page, require_priced, require_sane
 from commonwatt.member.day_sheets import Shown, by_tariff, shown, summed_parts
-from commonwatt.member.document import CHANGED, leads_to_its_root, named, read_whole, slotwise, whole
+from commonwatt.member.document import CHANGED, box_signed, leads_to_its_root, named, read_whole, slotwise, whole
 from commonwatt.member.known import Known, Remembered, name_of
 from commonwatt.member.mandates import Held, held, mandate_at, require_agreed
 from commonwatt.member.page import require
@@ -62,6 +62,7 @@ class Verified:
     day : of a sheet alone, its local day: then nothing is owed yet
     unseen : how many sheets of the bill were not shown, so that nothing but their sums was looked at
     without_mandate : in how many slots, from when the member joined, it had given none, as the operators say
+    box_signs : meters that cannot sign, for which the operators' box did, as the sheets say
     """
 
     member: str
@@ -78,6 +79,7 @@ class Verified:
     day: str = ""
     unseen: int = 0
     without_mandate: int = 0
+    box_signs: tuple[str, ...] = ()
 
 
 def open_and_verify(
@@ -184,6 +186,7 @@ def _verified(
     return Verified(
         member["id"], member["account"], *counted, total, alone, content["currency"], under, name_of(content)[0],
         plants, day="" if is_bill else content["day"], unseen=0 if counted[0] else len(content["sheets"]),
+        box_signs=box_signed(bill),
     )  # fmt: skip
 
 

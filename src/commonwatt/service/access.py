@@ -70,18 +70,20 @@ class Access:
         clients, _ = await self._listed()
         return tuple(sorted(meter for user in clients if (meter := named(user)) is not None))
 
-    async def reconcile(self, roster: Collection[bytes]) -> Changes:
+    async def reconcile(self, roster: Collection[bytes], others: Collection[Role] = ()) -> Changes:
         """Let in whom the broker lacks, put right who may do something else, take out whom it has too much.
 
-        Who is right stays connected. Users that are neither meters nor the exchange are left alone.
+        others : roles beside those of meters that sign; one that is called as such a meter takes its place
+        Who is right stays connected. Users that are neither meters nor among these are left alone.
         """
         clients, roles = await self._listed()
-        needed = {meter: self._towards(meter_role(meter), clients, roles) for meter in sorted(roster)}
-        wrong = [meter for meter, commands in needed.items() if commands]
-        listed = (named(text) for text in (*clients, *roles))
-        surplus = sorted({meter for meter in listed if meter is not None} - set(roster))
-        await self._do_all([self._towards(EXCHANGE, clients, roles), *needed.values()], _EXISTS)
+        wanted = {role.name: role for role in (EXCHANGE, *map(meter_role, sorted(roster)), *others)}
+        needed = {user: self._towards(role, clients, roles) for user, role in wanted.items()}
+        known = {meter for user in (*clients, *roles) if (meter := named(user)) is not None and user not in wanted}
+        surplus = sorted(known)
+        await self._do_all([*needed.values()], _EXISTS)
         await self._do_all([_out(name(meter)) for meter in surplus], _GONE)
+        wrong = [meter for user, commands in needed.items() if commands and (meter := named(user)) is not None]
         joined = tuple(meter for meter in wrong if name(meter) not in clients)
         mended = tuple(meter for meter in wrong if name(meter) in clients)
         return Changes(joined, mended, tuple(surplus))

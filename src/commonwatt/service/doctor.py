@@ -30,6 +30,8 @@ _MEGABYTE: Final = 1 << 20
 _LITTLE, _TENTH = 200 * _MEGABYTE, 10
 """Disk that has to be free for the market to go on [bytes]; the share of which a tenth should be free."""
 _SECONDS: Final = 5.0
+_QUIET: Final = timedelta(minutes=10)
+"""Without a word for so long a device is silent: it should report each minute."""
 
 
 class State(StrEnum):
@@ -78,6 +80,7 @@ def examine(place: Path, now: datetime, synchronised: Callable[[], bool | None])
     yield _store(community, folder)
     yield _chain(community, folder)
     yield _broker(community)
+    yield from _devices(community, folder, now)
     yield from _doors(community)
 
 
@@ -185,6 +188,34 @@ def _broker(community: Loaded) -> Check:
     except CommonwattError as error:
         return Check("broker", State.BAD, str(error), 'Install it, or write broker = "none" in [live].')
     return Check("broker", State.GOOD, f"{program} is there, with its plugin for logins.")
+
+
+def _devices(community: Loaded, folder: Path, now: datetime) -> Iterator[Check]:
+    """Meters that the box signs for: each was heard some minutes ago."""
+    from commonwatt.service import devices
+    from commonwatt.service.topics import name
+
+    found = devices.read(folder)
+    for sentence in found.troubles:
+        yield Check(
+            "device", State.BAD, f"{sentence}.", "Mend the file, or remove it; docs/meters.md says what it has."
+        )
+    try:
+        kept = devices.known(community.live.database or folder) if found.devices else {}
+    except CommonwattError:
+        return  # said of the store
+    for device, _ in found.devices:
+        own, who = kept.get(device.meter), f"Meter {name(device.meter)} ({device.driver} {device.where})"
+        heard = datetime.fromtimestamp(own.heard / 1000, UTC) if own and own.heard else None
+        if heard is None or heard + _QUIET < now:
+            since = f"has been silent since {heard:%Y-%m-%d %H:%M:%S} UTC" if heard else "has not been heard yet"
+            todo = "Look at its power, its network and its settings; an inverter sleeps at night."
+            yield Check("device", State.CARE, f"{who} {since}.", todo)
+        elif own and own.refused:
+            todo = "Look at /v1/operators/quarantine; after a replacement: commonwatt meter anew"
+            yield Check("device", State.CARE, f"{who} said {own.refused} values that are not believed.", todo)
+        else:
+            yield Check("device", State.GOOD, f"{who} was heard at {heard:%Y-%m-%d %H:%M:%S} UTC.")
 
 
 def _doors(community: Loaded) -> Iterator[Check]:

@@ -1,4 +1,5 @@
-"""Who may do what at the broker, and with which password: one role for each meter, one for the exchange.
+"""Who may do what at the broker, and with which password: one role for each meter, one for the exchange, one for
+whoever listens to devices that cannot sign.
 
 The forms are those of Mosquitto's dynamic-security plugin (https://mosquitto.org/documentation/dynamic-security/).
 All passwords follow from one secret, so that a broker which lost its files is given the same again, and no device has
@@ -23,6 +24,8 @@ from commonwatt.service.topics import FROM_METER, TIME, TO_METER, name, topic
 
 COMMANDS: Final = "$CONTROL/dynamic-security/v1"
 RESPONSES: Final = f"{COMMANDS}/response"
+LISTENER: Final = "devices"
+PREVIEW: Final = "preview"
 _SALT, _ITERATIONS, _HASH = 12, 101, 64
 """Of the plugin. So few iterations are enough for what nobody can guess: 256 bits of a hash."""
 
@@ -68,6 +71,17 @@ def meter_role(meter: bytes) -> Role:
     """What a meter may: say what it counted under its own address only, and hear all that is said there."""
     publish = tuple(topic(meter, word) for word in FROM_METER)
     return Role(name(meter), publish=publish, subscribe=(TIME,), below=(topic(meter, "#"),))
+
+
+def device_role(meter: bytes, says: Iterable[str], hears: Iterable[str]) -> Role:
+    """What a device may whose readings the box signs as `meter`: write to its own topics, and be asked there."""
+    return Role(name(meter), publish=tuple(says), subscribe=tuple(hears))
+
+
+def listening_roles(says: Iterable[str], hears: Iterable[str]) -> tuple[Role, Role]:
+    """Who listens to all such devices, and asks them; and who looks at what they say before it counts."""
+    topics = tuple(says)
+    return Role(LISTENER, publish=tuple(hears), subscribe=topics), Role(PREVIEW, subscribe=topics)
 
 
 class Passwords:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Final, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, ParamSpec, TypeVar
 
 from commonwatt.errors import ChildError, CommonwattError, LedgerError, RecordError
 from commonwatt.exchange.agreement import Agreement
@@ -33,6 +33,9 @@ from commonwatt.service.mqtt import Messages
 from commonwatt.service.refusals import Refusals
 from commonwatt.service.relays import Relays
 from commonwatt.service.topics import LIVE
+
+if TYPE_CHECKING:
+    from commonwatt.service.signing import Watch
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -128,6 +131,8 @@ class Running:
         self.board = Board(self)
         self.feed = Feed(self.board.told)
         self.refusals = Refusals()
+        self.watches: dict[bytes, Watch] = {}
+        """Devices that the exchange signs for, by their meter's address."""
         self.readings = _Together(self._take_readings, self.figures.batches.labels("readings").observe)
         """What becomes of readings, once those that are stored are stored for good."""
         self.orders = _Together(self._take_orders, self.figures.batches.labels("orders").observe)
@@ -154,6 +159,10 @@ class Running:
     def known(self) -> int | None:
         """The community's time [unix s]; None while nothing vouches for it."""
         return self.now() if self.vouched else None
+
+    def exactly(self) -> float | None:
+        """The community's time [unix s], not rounded; None while nothing vouches for it."""
+        return self._clock()
 
     @property
     def vouched(self) -> bool:

@@ -22,7 +22,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from commonwatt.community.living import OFF, endpoint
+from commonwatt.community.living import OFF, LiveChoice, endpoint
 from commonwatt.errors import BrokerError, ConfigError, Finding
 from commonwatt.exchange import tables
 from commonwatt.exchange.folder import CHAIN, write_private
@@ -37,7 +37,7 @@ from commonwatt.service.certificates import AUTHORITY
 from commonwatt.service.children import Child, Program, chain, free_port
 from commonwatt.service.clock import DemoClock, VouchedClock, vouching, word_at_start
 from commonwatt.service.connection import Connection
-from commonwatt.service.logins import Passwords
+from commonwatt.service.logins import LISTENER, Passwords
 from commonwatt.service.opening import Demo, Founders, Plan, open_live, plan
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from commonwatt.service.hosting import Hosting
     from commonwatt.service.mqtt import Gateway
     from commonwatt.service.running import Running
+    from commonwatt.service.signing import Signing
 
 PORTS_FILE: Final = "ports.json"
 _LOGGER: Final = logging.getLogger(__name__)
@@ -213,7 +214,14 @@ async def _running(
 
 def _import() -> None:
     """What is needed once the chain answers."""
-    for name in ("service.api.app", "service.metrics", "service.plans", "ledger.remote", "exchange.months"):
+    for name in (
+        "service.api.app",
+        "service.metrics",
+        "service.plans",
+        "service.signing",
+        "ledger.remote",
+        "exchange.months",
+    ):
         import_module(f"commonwatt.{name}")
 
 
@@ -245,13 +253,18 @@ async def _meters(
 
     `children` has the broker's process, too.
     """
-    broker, authority = _broker(setting, log)
-    if broker is None:
-        yield None
-        return
     from commonwatt.service.access import Access
     from commonwatt.service.mqtt import Gateway
     from commonwatt.service.plans import Plans
+    from commonwatt.service.signing import Signing
+
+    broker, authority = _broker(setting, log)
+    listener = broker.connection(LISTENER, authority) if broker else None
+    signing = Signing(running, setting.out, listener)
+    if broker is None:
+        async with _kept_up([signing.run()]):
+            yield None
+        return
 
     await asyncio.to_thread(broker.end_stray)
     await asyncio.to_thread(broker.prepare, await running.ask(_in_service, running))
@@ -264,8 +277,8 @@ async def _meters(
         await child.ready()
         gateway = Gateway(connection, running.take, running.known, hosting.notice)
         works = [
-            _let_in(access, running), gateway.run(), Plans(running, gateway).run(), running.relays.run(gateway),
-            hosting.switches(gateway),
+            _let_in(access, running, signing), gateway.run(), Plans(running, gateway).run(),
+            running.relays.run(gateway), hosting.switches(gateway), signing.run(),
         ]  # fmt: skip
         async with _kept_up(works):
             yield gateway
@@ -273,16 +286,9 @@ async def _meters(
 
 def _broker(setting: Setting, log: Callable[[str], None]) -> tuple[Broker | None, Path | None]:
     """The exchange's own broker, and the file of who certified it."""
-    live, folder = setting.loaded.live, setting.file.parent
-    if live.broker == OFF:
-        return None, None
-    host, port = ("127.0.0.1", _port(setting.out, "broker")) if setting.demo else endpoint(live.broker)
-    certificate, key = (folder / name if name else None for name in (live.certificate, live.key))
-    # A box's own authority is beside its certificate; one without is its own.
-    beside = certificate.with_name(AUTHORITY) if certificate else None
-    authority = beside if beside and beside.exists() else certificate
+    place = ("127.0.0.1", _port(setting.out, "broker")) if setting.demo else None
     try:
-        return Broker(setting.out / "broker", Listener(host, port, certificate, key)), authority
+        return own_broker(setting.loaded.live, setting.file.parent, setting.out, place)
     except ConfigError as error:
         if not setting.demo:
             raise
@@ -290,19 +296,36 @@ def _broker(setting: Setting, log: Callable[[str], None]) -> tuple[Broker | None
         return None, None
 
 
+def own_broker(
+    live: LiveChoice, folder: Path, out: Path, place: tuple[str, int] | None = None
+) -> tuple[Broker | None, Path | None]:
+    """The broker of the exchange in `out`, and the file of who certified it; None where the community wants none.
+
+    folder : of the community's file; place : where it listens; as [live] says unless told
+    Raises ConfigError, as `Broker`.
+    """
+    if live.broker == OFF:
+        return None, None
+    certificate, key = (folder / name if name else None for name in (live.certificate, live.key))
+    # A box's own authority is beside its certificate; one without is its own.
+    beside = certificate.with_name(AUTHORITY) if certificate else None
+    authority = beside if beside and beside.exists() else certificate
+    return Broker(out / "broker", Listener(*(place or endpoint(live.broker)), certificate, key)), authority
+
+
 def _in_service(running: Running) -> list[bytes]:
     return running.live.roster.in_service(running.now())
 
 
-async def _let_in(access: Access, running: Running) -> None:
-    """Whoever has a meter in service comes to the broker, and nobody else."""
-    known: list[bytes] | None = None
+async def _let_in(access: Access, running: Running, signing: Signing) -> None:
+    """Whoever has a meter in service comes to the broker, and devices that the exchange reads; nobody else."""
+    known: object = None
     while True:
-        meters = await running.ask(_in_service, running)
-        if meters != known:
+        meters, roles = await running.ask(_in_service, running), signing.roles
+        if (meters, roles) != known:
             try:
-                await access.reconcile(meters)
-                known = meters
+                await access.reconcile(meters, roles)
+                known = (meters, roles)
             except BrokerError as error:
                 _LOGGER.warning("%s", error)
         await asyncio.sleep(_ROSTER_SECONDS)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from telegram_cases import ID, NOON, answered, heard, notified
+from telegram_cases import ID, KEYS, NOON, answered, heard, minutes, notified
 
 from commonwatt.errors import ConfigError
 from commonwatt.meter.telegrams import Sample, Settings, driver
@@ -18,7 +18,6 @@ RPC = f"{ID}/events/rpc"
 ANSWER = f"commonwatt/{ID}/rpc"
 READER = Shelly(Settings(topic=ID))
 SECOND = NOON // 1000
-KEYS = [f"{phase}_total_act{way}_energy" for phase in "abc" for way in ("", "_ret")]
 
 
 def notify(at: int = NOON, **components: dict[str, object]) -> tuple[str, bytes, int]:
@@ -28,12 +27,6 @@ def notify(at: int = NOON, **components: dict[str, object]) -> tuple[str, bytes,
 
 def register(at: int, brought: float, taken: float) -> tuple[str, bytes, int]:
     return notify(at, emdata={"total_act": brought, "total_act_ret": taken})
-
-
-def minutes(start: int, brought: list[float], taken: list[float]) -> dict[str, object]:
-    """Records of one block from `start` [unix s], shared among the phases."""
-    rows = [[come, out, 0, 0, 0, 0] for come, out in zip(brought, taken, strict=True)]
-    return {"keys": KEYS, "data": [{"ts": start, "period": 60, "values": rows}]}
 
 
 def test_what_a_notification_leaves_out_is_as_it_was() -> None:

@@ -79,6 +79,20 @@ class Shelly:
         """Nothing is known of the device."""
         return Overlay()
 
+    def resumed(self, last: Sample) -> Overlay:
+        """The state of a device of which nothing is known but its last sample: what it counted since is missing."""
+        return Overlay(known=minutes.Known(last))
+
+    @property
+    def keeps_records(self) -> bool:
+        """Whether the component can be asked for its minutes."""
+        return self._component.partition(":")[0] in minutes.METHODS
+
+    @property
+    def asked_at(self) -> tuple[str, ...]:
+        """The topics on which the device is asked."""
+        return (f"{self.settings.topic}/rpc",) if self.keeps_records else ()
+
     def read(self, state: Overlay, topic: str, payload: bytes, at: int) -> Heard[Overlay]:
         """Samples of a notification, of a full status, or, of an answer, those of the past."""
         given = self.settings.topic
@@ -113,7 +127,7 @@ class Shelly:
         the request's own. Raises ConfigError for components that keep no records.
         """
         kind, _, component = self._component.partition(":")
-        if kind not in minutes.METHODS:
+        if not self.keeps_records:
             self.settings.refuse("channel", f"has to be one of {', '.join(minutes.METHODS)} for records of the past")
         return f"{self.settings.topic}/rpc", minutes.request(kind, number, self._caller, int(component), since, until)
 

@@ -120,7 +120,12 @@ def parts(large: Large, most: int = 3) -> str:
 
 
 def measured(bill: Summary) -> str:
-    """Which slots were not measured in time."""
+    """Which slots were not measured in time, and whether the operators' box signed for the meter."""
+    told = _measured(bill)
+    return f"{told} The operators' box signed for the meter, which cannot sign." if bill.box_signs else told
+
+
+def _measured(bill: Summary) -> str:
     if bill.on_account and bill.marked:
         marked = ", ".join(f"{count} values {name(word)}" for word, count in bill.marked)
         return f"Of {span(bill, len(bill.moved))}: {marked}."

@@ -150,3 +150,6 @@ async def anyone(
     """Whoever has signed in, and None for who did not try."""
     tried = bearer or request.cookies.get(entry(request).settings.cookie)
     return (await visit(request, cookie, bearer)).caller if tried else None
+
+
+Operator = Annotated[Caller, Depends(operator)]

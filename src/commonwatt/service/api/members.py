@@ -15,6 +15,7 @@ from commonwatt.exchange.access import may_read
 from commonwatt.exchange.answers import receipt
 from commonwatt.exchange.founding import NO_METER
 from commonwatt.exchange.live import Live
+from commonwatt.exchange.rows import box_meters
 from commonwatt.service.api.answers import After, Limit, as_json, paged, place_of
 from commonwatt.service.api.callers import Caller, Entry, entry, signed_in
 from commonwatt.service.api.models import Erasure, Me, Orders, Readings, Receipts
@@ -124,6 +125,7 @@ def _me(live: Live, number: int, now: int) -> dict[str, Any]:
         "role": member.role.word,
         "active": bool(standing[-1].active),
         "meter": None if meter == NO_METER else hex_text(meter),
+        "boxSigns": meter in box_meters(live.store),
         "mandate": signed_json(mandate) if mandate.signature else None,
         "balance": str(exchange.client.balances()[number]),
         "freeCollateral": str(max(int(exchange.unbound()[number]), 0)),

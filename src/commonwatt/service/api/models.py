@@ -98,6 +98,7 @@ class Me(Told):
     """A member, to itself.
 
     name : as the operators call it; meter : in service, null where none measures the home
+    box_signs : the meter cannot sign, and the operators' box has its key and signs what it reads of it
     mandate : with its signature, null where it gave none
     balance : on the ledger; free_collateral : what its next order may cost; both whole units, as text
     """
@@ -108,6 +109,7 @@ class Me(Told):
     role: str
     active: bool
     meter: str | None
+    box_signs: bool
     mandate: dict[str, Any] | None
     balance: str
     free_collateral: str

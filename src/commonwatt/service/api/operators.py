@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Path
+from fastapi import FastAPI, Path
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
@@ -20,7 +20,8 @@ from commonwatt.exchange.silence import Silence, open_silences, settled_silences
 from commonwatt.proof import checksum_address
 from commonwatt.records.schema import to_bytes
 from commonwatt.service.api.answers import as_json
-from commonwatt.service.api.callers import Caller, operator
+from commonwatt.service.api.callers import Operator
+from commonwatt.service.api.devices import aside
 from commonwatt.service.api.operators_models import Demands, Health, Meters, Quarantine, Roster, Silences
 from commonwatt.service.api.problems import responses
 from commonwatt.service.refusals import Refusals
@@ -31,7 +32,6 @@ _MOST_DEMANDS = 500
 _STATES = {tables.OPEN: "open", tables.ANSWERED: "answered", tables.VOID: "void"}
 _READ = tables.readings.c
 _LAST_OF_METERS = select(_READ.meter, func.max(_READ.slot), func.max(_READ.at)).group_by(_READ.meter)
-Operator = Annotated[Caller, Depends(operator)]
 
 
 class Named(BaseModel):
@@ -96,11 +96,12 @@ def add(app: FastAPI, running: Running) -> None:
 
     @app.get(
         "/v1/operators/quarantine", tags=["operators"], response_model=Quarantine, responses=_REFUSED,
-        summary="Readings that were refused since the start.",
+        summary="Readings that were refused since the start, and values of registers that were set aside.",
     )  # fmt: skip
     async def quarantine(_: Operator) -> Response:
-        """Of each meter the last ones that it signed, with the reason."""
-        return as_json(_refused(running.refusals))
+        """Of each meter the last ones that it signed, with the reason; of each device that cannot sign, the last values
+        that are not believed."""
+        return as_json({**_refused(running.refusals), "devices": aside(running)})
 
     @app.get(
         "/v1/operators/demands", tags=["operators"], response_model=Demands, responses=_REFUSED,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from commonwatt.service.api.models import Told
 
 
@@ -99,11 +101,77 @@ class RefusedOf(Told):
     last: list[Refused]
 
 
+class Aside(Told):
+    """A register's value that is not believed.
+
+    at : of the sample [unix ms]; register : import or export; value : [mWh], as text; why : goes on after "which"
+    """
+
+    at: int
+    register_: str = Field(alias="register")
+    value: str
+    why: str
+
+
+class AsideOf(Told):
+    """What was set aside of one device. refused : how many values, since it counts; last : the newest last"""
+
+    meter: str
+    refused: int
+    last: list[Aside]
+
+
 class Quarantine(Told):
     """strangers : how many readings came of meters that never were in service"""
 
     strangers: int
     meters: list[RefusedOf]
+    devices: list[AsideOf]
+
+
+class Sample(Told):
+    """The last value of each register [mWh] and of power [mW], positive = into the home; at : [unix ms]"""
+
+    at: int
+    import_mwh: int | None
+    export_mwh: int | None
+    power_mw: int | None
+
+
+class Device(Told):
+    """A device that cannot sign, and the address with which the box signs for it.
+
+    since : when the box began to read it; heard_at : when its last sample came [unix s], null before the first
+    trouble : why it is not listened to; not_understood : the last message that was not; null when all is well
+    slots_due : slots that are counted and not stored yet, such as before the meter is registered
+    import_from, export_from, power_from, unit : which figure of the device is which
+    sign : import, export or unknown: the way energy flows while power is positive; it should be import
+    seconds : between two samples; last : of the last messages; missing, warnings : sentences
+    """
+
+    meter: str
+    driver: str
+    where: str
+    since: int
+    heard_at: int | None
+    trouble: str | None
+    not_understood: str | None
+    slots_due: int
+    import_from: str
+    export_from: str
+    power_from: str
+    unit: str
+    sign: str
+    seconds: int | None
+    last: Sample | None
+    missing: list[str]
+    warnings: list[str]
+
+
+class DevicesTold(Told):
+    """All devices that the box reads."""
+
+    devices: list[Device]
 
 
 class Demand(Told):
