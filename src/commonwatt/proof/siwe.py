@@ -111,10 +111,15 @@ def instant(time: str) -> float:
     return datetime.fromisoformat(time.upper()).timestamp()
 
 
+def digest(text: str) -> bytes:
+    """What a wallet signs of a text (`personal_sign`), 32 bytes."""
+    said = text.encode()
+    return keccak(b"\x19Ethereum Signed Message:\n%d" % len(said) + said)
+
+
 def signer(text: str, signature: bytes) -> bytes:
     """The account whose wallet signed this text (`personal_sign`) [address]. Raises SignatureError."""
-    said = text.encode()
-    return recover(keccak(b"\x19Ethereum Signed Message:\n%d" % len(said) + said), signature)
+    return recover(digest(text), signature)
 
 
 def read(text: str) -> SignIn:
