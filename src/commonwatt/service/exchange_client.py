@@ -14,7 +14,8 @@ from pydantic_core import from_json, to_json
 from commonwatt.errors import ConfigError, Finding, RecordError
 from commonwatt.exchange.told import MeterPlan
 from commonwatt.meter.protocol import REFUSED, Judgement, signed_json
-from commonwatt.proof import Domain
+from commonwatt.proof import Domain, Key
+from commonwatt.proof.siwe import SignIn, digest
 from commonwatt.records import Reading, Signed
 from commonwatt.records.schema import to_bytes
 from commonwatt.service.logins import Passwords
@@ -74,6 +75,7 @@ class ExchangeClient:
             raise ConfigError("The request", [Finding("authority", f"holds no certificate: {authority}")]) from None
         self.url, self._passwords = url.rstrip("/"), passwords
         self._client = httpx.AsyncClient(base_url=self.url, verify=trust, timeout=_SECONDS, trust_env=False)
+        self._token = ""
 
     async def __aenter__(self) -> Self:
         return self
@@ -93,6 +95,30 @@ class ExchangeClient:
             return Announced(str(given["community"]), domain, seconds, now, max(speed, 0.001), offset)
         except (KeyError, TypeError, ValueError, RecordError):
             raise self._strange() from None
+
+    async def sign_in(self, key: Key) -> None:
+        """Sign in with a wallet's key (ERC-4361); from then on whoever has it asks."""
+        given = await self._ask("POST", "/v1/session/nonce")
+        scheme, _, domain = self.url.partition("://")
+        try:
+            message = str(
+                SignIn(
+                    domain, key.address, f"{scheme}://{domain}", int(given["chainId"]), str(given["nonce"]),
+                    str(given["issuedAt"]), statement="Sign in to Commonwatt.",
+                    expiration_time=str(given["expirationTime"]),
+                )
+            )  # fmt: skip
+            signature = key.sign_digest(digest(message))
+            body = {"message": message, "signature": f"0x{signature.hex()}", "use": "token"}
+            self._token = str((await self._ask("POST", "/v1/session", json=body))["token"])
+        except (KeyError, TypeError, ValueError):
+            raise self._strange() from None
+
+    async def cosigned(self, path: str, **options: Any) -> Any:
+        """What an operator that signs elsewhere is shown, or brings with `json`."""
+        method = "POST" if "json" in options else "GET"
+        options |= {"headers": {"Authorization": f"Bearer {self._token}"}}
+        return await self._ask(method, f"/v1/operators/cosign{path}", **options)
 
     async def plan(self, meter: bytes, since: int, seconds: int) -> MeterPlan:
         """What a meter's home is told of slots of `seconds` from `since` [unix s] on."""

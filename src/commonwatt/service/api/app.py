@@ -15,7 +15,7 @@ from commonwatt.accounts.orders import order_of
 from commonwatt.errors import RecordError
 from commonwatt.meter.protocol import REFUSED, signed_reading
 from commonwatt.records import Receipt, Signed
-from commonwatt.service.api import documents, events, mandates, market, members, operators
+from commonwatt.service.api import cosigning, documents, events, mandates, market, members, operators
 from commonwatt.service.api.callers import Entry
 from commonwatt.service.api.description import complete
 from commonwatt.service.api.limits import Limits
@@ -98,7 +98,7 @@ def application(
         answered = iter(await running.orders([each for each in given if not isinstance(each, RecordError)]))
         return _results([_told(each if isinstance(each, RecordError) else next(answered)) for each in given])
 
-    for each in (market, mandates, members, operators, events):
+    for each in (market, mandates, members, operators, cosigning, events):
         each.add(app, running)
     documents.add(app, running, bills)
     return app
