@@ -23,16 +23,20 @@ RICH = COMMUNITY.replace('collateral = "0.05"', 'collateral = "20"')
 
 
 class Village:
-    """Homes that bring a living exchange what they would bring a simulation, over a line that doubles and delays."""
+    """Homes that bring a living exchange what they would bring a simulation, over a line that doubles and delays.
 
-    def __init__(self, folder: Path, text: str = RICH, seed: int = 1) -> None:
+    slots : of the day
+    """
+
+    def __init__(self, folder: Path, text: str = RICH, seed: int = 1, slots: int = 8) -> None:
+        self.slots, self.now = slots, 0
         self.folder, self.text, self.chance = folder, text, random.Random(seed)  # noqa: S311
         self.said: list[Event | Correction] = []
         self.on_the_way: list[tuple[int, Signed[Reading]]] = []
         self.open()
 
     def open(self) -> None:
-        with short_days():
+        with short_days(slots=self.slots):
             self.simulation = begin(self.folder, self.text)
         founded = exchange_of(self.simulation)
         self.homes = homes_of(self.simulation)
@@ -43,12 +47,19 @@ class Village:
         )
         self.live = Live(self.exchange, self.roster, lambda _: founded.rules, WAIT)
 
-    def run(self, delay: Callable[[int, int], int], kill: Callable[[], bool] = lambda: False, since: int = 0) -> None:
-        """delay : how late a reading of a slot and home is [s]; since : when it goes on [unix s]"""
+    def run(
+        self,
+        delay: Callable[[int, int], int],
+        kill: Callable[[], bool] = lambda: False,
+        since: int = 0,
+        until: int | None = None,
+    ) -> None:
+        """delay : how late a reading of a slot and home is [s]; since, until : when it goes on and rests [unix s]"""
         rules = self.exchange.rules
         first, last = rules.events[0].at, rules.period.end + 10 * 3600
         declared: GateClosure | None = None
-        for now in range(max(first - 7200, since), last, STEP):
+        for now in range(max(first - 7200, since), last if until is None else until, STEP):
+            self.now = now
             gate = self.exchange.next_gate
             if gate and gate != declared and gate.at - rules.period.seconds <= now:
                 self._declare(gate, now)

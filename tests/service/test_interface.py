@@ -124,6 +124,14 @@ WALK = {
     "GET /v1/operators/devices": "401 403 403 403 200 403",
     "GET /v1/operators/health": "401 403 403 403 200 403",
     "POST /v1/operators/clock": "401 403 403 403 422 403",
+    "GET /v1/operators/cosign": "401 403 403 403 200 403",
+    "GET /v1/operators/cosign/roster": "401 403 403 403 200 403",
+    "GET /v1/operators/cosign/orders": "401 403 403 403 200 403",
+    "POST /v1/operators/cosign/receipts": "401 403 403 403 422 403",
+    "GET /v1/operators/cosign/slots": "401 403 403 403 200 403",
+    "GET /v1/operators/cosign/gates/{slot}": "401 403 403 403 422 403",
+    "GET /v1/operators/cosign/posts/{slot}/{revision}": "401 403 403 403 422 403",
+    "POST /v1/operators/cosign/signatures": "401 403 403 403 422 403",
 }
 """What each is answered, in the order of `WHO`, to a request with an empty body or a list of an empty record, that asks
 for what is of the first member."""
@@ -134,6 +142,12 @@ PLACES = {
     "form": "pdf",
     "number": "0",
     "account": "0x" + "11" * 20,
+    "slot": "0",
+    "revision": "0",
+}
+QUESTIONS = {
+    "/v1/me/receipts": {"slot": "0"},
+    "/v1/operators/cosign/slots": {"start": "0", "until": "0"},
 }
 PUBLIC = {operation for operation, told in WALK.items() if "401" not in told}
 
@@ -161,7 +175,7 @@ def test_each_operation_lets_in_whom_it_says(visited: Visited) -> None:
                 async with visited.client(**headers) as client:
                     answer = await client.request(
                         method, path.format(start=start, **PLACES), json=body if method != "GET" else None,
-                        params={"slot": start} if path == "/v1/me/receipts" else None,
+                        params=QUESTIONS.get(path),
                     )  # fmt: skip
                 found.setdefault(operation, []).append(str(answer.status_code))
         return {operation: " ".join(statuses) for operation, statuses in found.items()}

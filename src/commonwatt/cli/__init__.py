@@ -14,6 +14,7 @@ from commonwatt.cli.card import card, forget, key
 from commonwatt.cli.chain import app as chain_app
 from commonwatt.cli.checking import check
 from commonwatt.cli.community import app as community_app
+from commonwatt.cli.cosigning import cosign
 from commonwatt.cli.data import fill
 from commonwatt.cli.dealing import buy, fetch, offer
 from commonwatt.cli.live import app as live_app
@@ -54,6 +55,7 @@ for own in (
 app.command(accept_meter, name="accept-meter")
 app.command(settle)
 app.command(serve)
+app.command(cosign)
 
 
 DEMO_START = "2026-06-15"

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from commonwatt.cli.options import JsonPath, Whole, local_day, progress, write_json
+from commonwatt.cli.options import JsonPath, Whole, addresses, local_day, progress, write_json
 from commonwatt.cli.solo import LAST_PORT
 from commonwatt.errors import ConfigError, Finding
 from commonwatt.plain import plain
@@ -28,6 +28,7 @@ def serve(
     host: str | None = None,
     port: Whole | None = None,
     key: Annotated[list[Path] | None, Parameter(negative="")] = None,
+    operator: Annotated[list[str] | None, Parameter(negative="")] = None,
     start: str | None = None,
     demo_clock: float | None = None,
     days: Whole | None = None,
@@ -50,6 +51,8 @@ def serve(
         Port where they are; 0 lets the system choose.
     key
         File with an operator's key, one of each operator in the file's order; operator.key in --dir unless told.
+    operator
+        Address of an operator whose key is elsewhere, and who signs there with `commonwatt cosign`; repeatable.
     start
         First local day that is traded; today unless told.
     demo_clock
@@ -90,8 +93,8 @@ def serve(
     loaded = load(file)
     usual_host, usual_port = endpoint(loaded.live.address)
     setting = Setting(
-        file, loaded, out, host or usual_host, usual_port if port is None else port, tuple(key or ()), first, demo,
-        trust_clock,
+        file, loaded, out, host or usual_host, usual_port if port is None else port, tuple(key or ()),
+        addresses("operator", operator or ()), first, demo, trust_clock,
     )  # fmt: skip
 
     set_up()

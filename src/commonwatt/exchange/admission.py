@@ -147,6 +147,16 @@ def bound(accepted: Iterable[Accepted], members: int) -> IntArray:
     return found
 
 
+def ordered(slots: Sequence[Accepted], members: int) -> IntArray:
+    """What the last orders of slots take through the meters, shape (members, slots) [Wh], positive = into the home."""
+    found = np.zeros((members, len(slots)), dtype=np.int64)
+    for place, slot in enumerate(slots):
+        for (member, side), which in slot.last.items():
+            wh = slot.signed[which].record.wh
+            found[member, place] += wh if side == BUY else -wh
+    return found
+
+
 def counting(slot: int, members: Sequence[int], signed: Sequence[Signed[Order]], places: Sequence[int]) -> Declared:
     """The slot whose orders at these places count; the other ones only stand in its tree."""
     records = [signed[place].record for place in places]

@@ -25,6 +25,7 @@ from commonwatt.exchange.parties import filed
 from commonwatt.exchange.roster import Present
 from commonwatt.exchange.store import Store, add, following, put, set_values
 from commonwatt.meter.protocol import InService
+from commonwatt.proof import checksum_address
 from commonwatt.records import Mandate, Signed
 
 if TYPE_CHECKING:
@@ -112,6 +113,26 @@ class Enrolled:
         # What was settled or ordered under the one before stays under that.
         if since <= (last := max(rows.last_ended(self.store), rows.last_ordered(self.store, signed.record.member))):
             raise RecordError(f"The mandate can hold from slots after {last} on: until then the member has traded.")
+        with self.store.transaction() as connection:
+            writing.write_mandate(connection, index, signed, since)
+        self._known = _Known(self.store, self.client, self.community)
+
+    def adopt(self, signed: Signed[Mandate], since: int) -> None:
+        """Keep a mandate that another exchange of the community keeps and that holds there from the slot `since`
+        [unix s] on; nothing that is settled here may come under it.
+
+        Raises SignatureError or RecordError when it is not a member's own, or comes too late; SequenceError when it is
+        not newer than those that are kept.
+        """
+        filed([signed], self.community, self.client.domain)
+        account = signed.record.member
+        index = next((row.member for row in self.store.rows(tables.standing) if row.account == account), None)
+        if index is None:
+            raise RecordError(f"{checksum_address(account)} has a mandate there, and is no member on the ledger.")
+        if signed.record.nonce <= self._known.nonce(account):
+            raise SequenceError(f"The mandate of {checksum_address(account)} is older than one that is kept.")
+        if since <= rows.last_ended(self.store):
+            raise RecordError(f"A mandate of {checksum_address(account)} comes after slot {since} was settled here.")
         with self.store.transaction() as connection:
             writing.write_mandate(connection, index, signed, since)
         self._known = _Known(self.store, self.client, self.community)

@@ -13,6 +13,8 @@ from commonwatt.community.model import Community
 DEFAULT_GATE: Final = time(12)
 TO_COMMIT: Final = 60
 """How long before a slot its gate has to close [s]: its commitment must be in a block before it begins."""
+_TO_SEND: Final = 5
+"""How long a commitment may be on its way to a block [s]."""
 
 
 @dataclass(frozen=True)
@@ -96,3 +98,9 @@ def gate_of(community: Community, day: date) -> int:
     zone = ZoneInfo(community.timezone)
     before = datetime.fromtimestamp(midnight - 1, zone).date()
     return int(datetime.combine(before, gate, zone).timestamp())
+
+
+def not_begun(slots: Slots, now: int) -> Slots:
+    """Those of the slots that begin after the next block, at `now` [unix s] or a little later."""
+    begun = min(max(-(-(now + _TO_SEND + 1 - slots.start) // slots.seconds), 0), slots.count)
+    return Slots(slots.start + begun * slots.seconds, slots.count - begun, slots.seconds)

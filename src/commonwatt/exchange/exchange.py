@@ -14,9 +14,8 @@ from commonwatt.community.calendar import Slots
 from commonwatt.errors import LedgerError, RecordError, SignatureError, StoreError
 from commonwatt.exchange import admission, rows, steps, tables, writing
 from commonwatt.exchange.adopted import require_adopted
-from commonwatt.exchange.answers import receipt
 from commonwatt.exchange.books import Books
-from commonwatt.exchange.events import Correction, Event, GateClosure, SlotEnd
+from commonwatt.exchange.events import Correction, Event, GateClosure, SlotEnd, not_begun
 from commonwatt.exchange.laboratory import Beside, Laboratory, nothing
 from commonwatt.exchange.outbox import Outbox, Outgoing, outgoing
 from commonwatt.exchange.roster import Roster
@@ -45,14 +44,15 @@ if TYPE_CHECKING:
     from commonwatt.ledger.client.settlement import LedgerClient
 
 
-_TO_SEND: Final = 5
-"""How long a commitment may be on its way to a block [s]."""
+_UNSIGNED_GATES: Final = 2 * 86_400
+"""How long ago the gate of a slot that is still ahead may have closed [s]."""
 
 
 class Exchange(Laboratory):
     """The market with signatures and a ledger: it believes what is signed, as far as mandates and money go.
 
-    client : of the community's contracts; quorum : keys of as many operators as must sign
+    client : of the community's contracts
+    quorum, threshold : as of `Outbox`: the keys that are here, and how many must sign where some sign elsewhere
     roster : of members
     generators : addresses of the meters of those that have one, by member index
     accepted : orders that came before their slot's gate, by the slot's start
@@ -68,11 +68,15 @@ class Exchange(Laboratory):
         roster: Roster,
         watch: Stopwatch | None = None,
         generators: Mapping[int, bytes] | None = None,
+        *,
+        threshold: int = 0,
     ) -> None:
         super().__init__(rules, store, watch)
         self.generators = dict(generators or {})
-        self.client, self.outbox, self.domain = client, Outbox(client, quorum), client.domain
-        self.roster = roster
+        self.client, self.outbox = client, Outbox(client, quorum, threshold=threshold)
+        self.domain, self.roster = client.domain, roster
+        self.unsigned: dict[int, GateClosure] = {}
+        """Gates that too few operators have signed, by their first slot that can still be committed."""
         self.billing: Slots | None = None
         """Slots whose bills are being made, of which nothing is corrected meanwhile."""
         require_adopted(client, rules, rules.period)
@@ -235,7 +239,7 @@ class Exchange(Laboratory):
                 raise
             place = known_place
         opened[slot] = taking
-        return receipt(slot, place, struct_hash, self.domain, self.outbox.quorum)
+        return self.outbox.receipts(slot, place, struct_hash)
 
     def close_gate(self, closure: GateClosure, wishes: Wishes, beside: Beside = nothing) -> None:
         """See `Laboratory`; behind the orders that were accepted before come those of `wishes`."""
@@ -309,22 +313,35 @@ class Exchange(Laboratory):
         with self.watch("ledger"):
             self.outbox.finalise_due(event.at)
             if isinstance(event, GateClosure):
-                self._commit(event)
+                self._commit(event, event.at)
             elif message:
                 self.outbox.post(message, event.at + 1)
                 self.outbox.finalise_due(event.at + 1)
 
-    def _commit(self, closure: GateClosure) -> None:
-        """Commit what a gate decided. Slots that began before the ledger could be told of it are missed."""
+    def _commit(self, closure: GateClosure, at: int) -> None:
+        """Commit at `at` [unix s] what a gate decided. Slots that began before enough operators had signed, or before
+        the ledger could be told, are missed."""
+        self.unsigned.pop(closure.slots.start, None)
         ahead = closure.ahead
         if ahead.count and self.client.commitment(ahead.start) is None:
             node = self.client.node
-            left = _not_begun(ahead, max(node.now(closure.at + 1), node.head.timestamp))
+            left = not_begun(ahead, max(node.now(at + 1), node.head.timestamp))
             if left.count < ahead.count:
                 self._miss(ahead.starts[: ahead.count - left.count].tolist(), left, closure.at)
             ahead = left
         if roots := rows.read_commitments(self.store, ahead):
-            self.outbox.commit(ahead.start, [r[0] for r in roots], [r[1] for r in roots], closure.at + 1)
+            told = self.outbox.commit(ahead.start, [r[0] for r in roots], [r[1] for r in roots], at + 1)
+            if not told:
+                self.unsigned[ahead.start] = GateClosure(closure.at, ahead)
+
+    def tell_signed(self, now: int) -> None:
+        """Tell the ledger at `now` [unix s] what enough operators have signed meanwhile."""
+        for closure in list(self.unsigned.values()):
+            self._commit(closure, max(now, closure.at))
+        for message in self.outbox.completed():
+            self.outbox.post(message, now)
+            with self.store.transaction() as connection:
+                writing.write_signatures(connection, message.post, message.signatures)
 
     def _miss(self, begun: Sequence[int], left: Slots, at: int) -> None:
         """Take back what was decided of these slots; `left` are those of their gate that can still be committed."""
@@ -344,12 +361,16 @@ class Exchange(Laboratory):
             kind = Correction if post.post.revision else SlotEnd
             told.append((kind(at, post.post.slot), post))
         seconds = self.rules.period.seconds
+        since = min(since, self.now - _UNSIGNED_GATES) if self.outbox.threshold else since
         gates = rows.read_gates(self.store, since)
         told += [(GateClosure(at, Slots(first, count, seconds)), None) for at, first, count in gates]
         # Blocks of times that are named come out as before; else the backlog comes into one, as it is late already.
         with nullcontext() if self.client.node.settable else self.outbox.together():
             for event, message in sorted(told, key=lambda each: (each[0].at, isinstance(each[0], GateClosure))):
                 self.tell(event, message)
+        corrected = self.now - self.rules.period.seconds - self.rules.community.ledger.corrections
+        for at, message in rows.read_unsigned(self.store, self.outbox.threshold, corrected):
+            self.outbox.post(message, at + 1)
 
     def _untold(self) -> tuple[list[tuple[int, Outgoing]], int]:
         """The posts since the last one that is final, or since one before it that a demand still holds, with the time
@@ -373,9 +394,3 @@ def _by_agent(accepted: Accepted, member: int) -> bool:
     """Whether the last order of a member for a side of a slot is one that its agent signed."""
     places = (place for (owner, _), place in accepted.last.items() if owner == member)
     return any(accepted.signed[place].record.wh and not accepted.signed[place].record.text for place in places)
-
-
-def _not_begun(slots: Slots, now: int) -> Slots:
-    """Those of the slots that begin after the next block, at `now` [unix s] or a little later."""
-    begun = min(max(-(-(now + _TO_SEND + 1 - slots.start) // slots.seconds), 0), slots.count)
-    return Slots(slots.start + begun * slots.seconds, slots.count - begun, slots.seconds)

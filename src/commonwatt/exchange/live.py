@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from commonwatt.community.calendar import Slots
 from commonwatt.errors import CommonwattError, DataError, LedgerError, MarketError, NodeError, RecordError
-from commonwatt.exchange import rows, tables, writing
+from commonwatt.exchange import admission, rows, tables, writing
 from commonwatt.exchange.agreement import HomeForecast, Proposal
 from commonwatt.exchange.enrolled import Enrolled
 from commonwatt.exchange.events import Correction, Event, GateClosure, SlotEnd
@@ -24,11 +24,11 @@ from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.founding import NO_METER
 from commonwatt.exchange.horizon import Horizon
 from commonwatt.exchange.rules import Rules
-from commonwatt.exchange.states import Readings, Wishes
+from commonwatt.exchange.states import Accepted, Readings, Wishes
 from commonwatt.exchange.told import MeterPlan, by_meter, plan_of, told
 from commonwatt.meter.protocol import STORED, InService, Judgement, Known, SlotRules, judge
 from commonwatt.proof import checksum_address, hash_struct
-from commonwatt.records import BUY, Order, Reading, Receipt, Signed
+from commonwatt.records import Order, Reading, Receipt, Signed
 from commonwatt.records.schema import MAX_SIGNED
 from commonwatt.units import MAX_ORDER_WH, IntArray
 
@@ -218,6 +218,7 @@ class Live:
                 self.exchange.tell_again()
                 self.behind = ""
             self.exchange.outbox.finalise_due(now)
+            self.exchange.tell_signed(now)
             joined, ends = self.roster.follow(), self.exchange.rules.period.end - _DAY
             if joined or ((now >= ends or self.trouble) and now >= self._retry):
                 self._roll(now)
@@ -303,12 +304,8 @@ class Live:
     def _planned(self, slots: Slots) -> IntArray:
         """What goes through the meters, as members said, else as they ordered, shape (members, slots) [Wh]."""
         members = self.exchange.members_of(slots.start) if slots.count else 0
-        ordered = np.zeros((members, slots.count), dtype=np.int64)
-        for place, slot in enumerate(slots.starts.tolist()):
-            accepted = self.exchange.accepted.get(slot)
-            for (member, side), which in accepted.last.items() if accepted else ():
-                wh = accepted.signed[which].record.wh if accepted else 0
-                ordered[member, place] += wh if side == BUY else -wh
+        known = self.exchange.accepted
+        ordered = admission.ordered([known.get(slot, Accepted(slot)) for slot in slots.starts.tolist()], members)
         net, said = rows.read_planned(self.store, slots, members)
         return np.where(said > 0, net, ordered)
 

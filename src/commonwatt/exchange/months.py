@@ -111,7 +111,7 @@ class Months:
 
     def _made(self, month: Slots) -> Iterator[None]:
         """Sheets, bills, files and anchor of a month, in steps."""
-        exchange, books = self.exchange, self._books(month)
+        exchange, books = self.exchange, self.books(month)
         books.require_settled()
         exchange.billing = month
         try:
@@ -130,7 +130,7 @@ class Months:
         finally:
             exchange.billing = None
 
-    def _books(self, month: Slots) -> Books:
+    def books(self, month: Slots) -> Books:
         """Of a month, with those who were members by its end."""
         exchange = self.exchange
         first = datetime.fromtimestamp(month.start, ZoneInfo(exchange.rules.community.timezone)).date()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,8 +18,8 @@ from commonwatt.community.calendar import Slots
 from commonwatt.errors import LedgerError, Reverted
 from commonwatt.exchange.states import Posted
 from commonwatt.ledger.node import ZERO_ADDRESS
-from commonwatt.proof import Domain, Key, hash_struct, keccak
-from commonwatt.records import Anchor, Post
+from commonwatt.proof import Domain, Key, hash_struct, keccak, recover
+from commonwatt.records import Anchor, Post, Receipt, Signed
 from commonwatt.records.deltas import unpack_deltas
 from commonwatt.records.schema import Record
 from commonwatt.units import IntArray
@@ -69,14 +69,29 @@ def minted(client: LedgerClient, lanes: int, quorum: Sequence[Key]) -> tuple[byt
 class Outbox:
     """The exchange's side of the ledger.
 
-    quorum : keys of as many operators as must sign
+    quorum : keys of as many operators as must sign, or of those among them that are here
+    threshold : how many must sign, where some of them sign elsewhere; 0 = the keys here are enough
     pending : posts that are not final yet, oldest first, but for those that a demand holds
+    unsigned : those of them that the ledger is not told yet, since too few operators have signed
     locked : posts that become final with a key alone, which whoever has it brings
     """
 
-    def __init__(self, client: LedgerClient, quorum: Sequence[Key], pending: Sequence[Outgoing] = ()) -> None:
-        self.client, self.quorum = client, tuple(quorum)
+    def __init__(
+        self,
+        client: LedgerClient,
+        quorum: Sequence[Key],
+        pending: Sequence[Outgoing] = (),
+        threshold: int = 0,
+    ) -> None:
+        self.client, self.quorum, self.threshold = client, tuple(quorum), threshold
         self.pending = list(pending)
+        self.unsigned: list[Outgoing] = []
+        self._brought: dict[bytes, dict[bytes, bytes]] = {}
+        """Signatures of operators elsewhere, by digest and signer."""
+        self.receipted: dict[int, dict[bytes, list[bytes]]] = {}
+        """Their receipts for the orders of a slot, by operator, in the orders' places."""
+        self.unanchored: Anchor | None = None
+        """A period whose root of bills too few operators have signed."""
         self.locked: list[Outgoing] = []
         self._held: list[tuple[Outgoing, int]] | None = None
         """Posts that are sent together later, each with its time; None while each is sent at once."""
@@ -103,19 +118,60 @@ class Outbox:
     def _digest(self, message: Outgoing) -> bytes:
         return self.client.domain.digest(hash_struct(message.post))
 
-    def commit(self, first_slot: int, orders: Sequence[bytes], trades: Sequence[bytes], at: int) -> None:
-        """Bind the exchange to the day's orders and trades. Raises LedgerError when others are committed."""
+    def signers(self, record: Record, own: Sequence[bytes] | None = None) -> dict[bytes, bytes]:
+        """Who has signed a record so far: signatures by the operator's address. own : made here; None = they are now"""
+        digest = self.client.domain.digest(hash_struct(record))
+        made = [operator.sign_digest(digest) for operator in self.quorum] if own is None else own
+        return {recover(digest, each): each for each in made} | self._brought.get(digest, {})
+
+    def bring(self, record: Record, signature: bytes) -> None:
+        """Take an operator's signature [65 bytes] that was made elsewhere."""
+        digest = self.client.domain.digest(hash_struct(record))
+        self._brought.setdefault(digest, {})[recover(digest, signature)] = signature
+
+    def signed(self, record: Record, own: Sequence[bytes] | None = None) -> tuple[bytes, ...] | None:
+        """The signatures of as many operators as must sign; None while too few have signed. own : as for `signers`"""
+        if not self.threshold:
+            return signatures(self.client.domain, record, self.quorum) if own is None else tuple(own)
+        found = tuple(self.signers(record, own).values())
+        return found[: self.threshold] if len(found) >= self.threshold else None
+
+    def receipts(self, slot: int, position: int, order: bytes) -> tuple[Signed[Receipt], ...]:
+        """The operators' receipts for an order [struct hash] in its place; of those elsewhere, as far as they came."""
+        record = Receipt(order, slot, position)
+        given = (each[position] for each in self.receipted.get(slot, {}).values() if position < len(each))
+        signed = (*signatures(self.client.domain, record, self.quorum), *given)
+        return tuple(Signed(record, hash_struct(record), each) for each in signed)
+
+    def completed(self) -> list[Outgoing]:
+        """Posts that too few had signed, and enough have by now, with all these signatures."""
+        found = list[Outgoing]()
+        for each in self.unsigned:
+            if signed := self.signed(each.post, each.signatures):
+                found.append(replace(each, signatures=signed))
+                self.pending = [found[-1] if one is each else one for one in self.pending]
+        return found
+
+    def commit(self, first_slot: int, orders: Sequence[bytes], trades: Sequence[bytes], at: int) -> bool:
+        """Bind the exchange to the day's orders and trades. Returns whether it is bound: not while too few operators
+        have signed.
+
+        Raises LedgerError when others are committed.
+        """
         committed = self.client.commitment(first_slot)
         if committed is None:
             from commonwatt.ledger.client.quorum import gate_of
 
-            signed = signatures(self.client.domain, gate_of(first_slot, orders, trades), self.quorum)
+            signed = self.signed(gate_of(first_slot, orders, trades))
+            if signed is None:
+                return False
             self.client.commit(first_slot, orders, trades, signed, at=at)
         elif committed != keccak(orders[0] + trades[0]):
             raise LedgerError(f"The chain holds another commitment for slot {first_slot} than the exchange's file.")
+        return True
 
     def post(self, message: Outgoing, at: int) -> None:
-        """Publish a settled slot, once more if the post has expired.
+        """Publish a settled slot, once more if the post has expired; while too few operators have signed, it waits.
 
         Raises LedgerError when the chain holds another post under its key.
         """
@@ -206,6 +262,8 @@ class Outbox:
                 self.pending.pop(0)
             elif self._expired(posting, due):
                 self._send([message], due)
+                if message in self.unsigned:  # it comes again when it is signed once more
+                    self.pending.pop(0)
             else:
                 self._finalise(due, due if at is None else min(at, due + self.client.terms.grace))
 
@@ -248,6 +306,11 @@ class Outbox:
         return max(map(self._waits, waiting), default=0)
 
     def _send(self, messages: Sequence[Outgoing], at: int) -> None:
+        self.unsigned = [each for each in self.unsigned if each not in messages]
+        self.unsigned += [each for each in messages if self.signed(each.post, each.signatures) is None]
+        messages = [each for each in messages if each not in self.unsigned]
+        if not messages:
+            return
         self.stake(at, len(messages))
         posts = [(each.post, each.trades, each.deltas, each.signatures) for each in messages]
         if len(posts) == 1:
@@ -278,9 +341,14 @@ class Outbox:
         return not posting.final and next_block > self._due(posting) + self.client.terms.grace
 
     def anchor(self, period: Anchor, at: int) -> None:
-        """Fix the root of a period's bills. Raises LedgerError when the chain holds other bills of the period."""
+        """Fix the root of a period's bills. Raises LedgerError when the chain holds other bills of the period, or while
+        too few operators have signed."""
         held = self.client.anchored(period.start, period.until)
         if held is None:
-            self.client.anchor(period, signatures(self.client.domain, period, self.quorum), at=at)
+            if (signed := self.signed(period)) is None:
+                self.unanchored = period
+                raise LedgerError("Too few operators have signed the root of the bills; the others are waited for.")
+            self.unanchored = None
+            self.client.anchor(period, signed, at=at)
         elif held != period.bills:
             raise LedgerError("The chain holds other bills of this period than the exchange's file.")

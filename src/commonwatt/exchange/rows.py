@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
@@ -43,6 +43,8 @@ STAGES_AHEAD: Final = "stages_ahead"
 KEPT_UNTIL: Final = "kept_until"
 """Value of the run: the first slot [start, unix s] behind those whose rows went into files, as `kept` says."""
 
+_SIGNATURE: Final = 65
+"""Bytes of one."""
 TRADE_COLUMNS: Final = ("slot", "revision", "number", "buyer", "seller", "wh", "price", "buy_order", "sell_order")
 """Of the table of trades, what their records say."""
 
@@ -192,7 +194,7 @@ def read_delivered(store: Store, slot: int, meters: Sequence[bytes], revision: i
     accounts = store.rows(tables.accounts, slot=slot, revision=revision)
     readings: list[Signed[Reading] | None] = [None] * len(meters)
     for row in counting(store.rows(tables.readings, slot=slot), revision):
-        readings[row.member] = _reading(row)
+        readings[row.member] = reading_of_row(row)
     net = np.array([row.net for row in accounts], dtype=np.int64)
     missing = frozenset(row.member for row in accounts if not row.measured)
     moved = read_credit(store, slot, revision - 1) if revision else np.zeros(1, dtype=np.int64)
@@ -212,7 +214,7 @@ def read_waiting(store: Store, slot: int, meters: Sequence[bytes]) -> dict[int, 
     """
     counts = [row for row in store.rows(tables.readings, slot=slot) if row.meter == _nth(meters, row.member)]
     found: dict[int, Any] = {row.member: row for row in counts}
-    return {member: _reading(row) for member, row in found.items() if row.revision == WAITING}
+    return {member: reading_of_row(row) for member, row in found.items() if row.revision == WAITING}
 
 
 def _nth(meters: Sequence[bytes], member: int) -> bytes:
@@ -226,7 +228,8 @@ def slots_waiting(store: Store, since: int) -> list[int]:
     return [slot for (slot,) in store.ask(query.order_by(c.slot))]
 
 
-def _reading(row: Any) -> Signed[Reading]:
+def reading_of_row(row: Any) -> Signed[Reading]:
+    """A signed reading from its row."""
     return Signed(Reading(row.meter, row.slot, row.wh_in, row.wh_out, row.sequence), row.hash, row.signature)
 
 
@@ -265,6 +268,13 @@ def revision_of(store: Store, slot: int) -> int | None:
     """The last revision of a slot; None when it is not settled."""
     rows = store.columns(tables.settled, ("revision",), slot=slot)
     return int(rows[0][0]) if rows else None
+
+
+def settled_between(store: Store, start: int, until: int, most: int) -> list[tuple[int, int]]:
+    """The first `most` slots from `start` until before `until` [unix s] that are settled, with their last revisions."""
+    c = tables.settled.c
+    query = select(c.slot, c.revision).where(c.slot >= start, c.slot < until).order_by(c.slot).limit(most)
+    return [(slot, revision) for slot, revision in store.ask(query)]
 
 
 def is_coupled(store: Store, slot: int, revision: int) -> bool:
@@ -394,12 +404,29 @@ def read_commitments(store: Store, slots: Slots) -> list[tuple[bytes, bytes]]:
 
 def read_posts(store: Store) -> Iterator[tuple[int, Outgoing]]:
     """All posts with the time of each [unix s], from the one that the ledger was told last back to the first."""
-    number = store.most(tables.posts, "number")
-    locks = {(row.slot, row.revision): (row.lock, row.until) for row in store.rows(tables.couplings)}
+    number, locks = store.most(tables.posts, "number"), _locks(store)
     while number is not None and number >= 0:
         for row in store.rows(tables.posts, number=number):
-            locked = locks.get((row.slot, row.revision), ())
-            post = Post(row.slot, row.revision, row.orders, row.statements, keccak(row.deltas), *locked)
-            signatures = tuple(row.signatures[first : first + 65] for first in range(0, len(row.signatures), 65))
-            yield row.posted_at, Outgoing(post, row.trades, row.deltas, signatures)
+            yield row.posted_at, outgoing_of_row(row, locks)
         number -= 1
+
+
+def read_unsigned(store: Store, threshold: int, since: int) -> list[tuple[int, Outgoing]]:
+    """The posts of slots from `since` [unix s] on that fewer than `threshold` operators have signed, with the time of
+    each [unix s], in the order in which they were made."""
+    c = tables.posts.c
+    few = select(tables.posts).where(c.slot >= since, func.length(c.signatures) < _SIGNATURE * threshold)
+    locks = _locks(store)
+    return [(row.posted_at, outgoing_of_row(row, locks)) for row in store.ask(few.order_by(c.number))]
+
+
+def _locks(store: Store) -> dict[tuple[int, int], tuple[bytes, int]]:
+    return {(row.slot, row.revision): (row.lock, row.until) for row in store.rows(tables.couplings)}
+
+
+def outgoing_of_row(row: Any, locks: Mapping[tuple[int, int], tuple[bytes, int]] | None = None) -> Outgoing:
+    """A post from its row. locks : by slot and revision, of those that have one: the lock, and its last second"""
+    locked = (locks or {}).get((row.slot, row.revision), ())
+    post = Post(row.slot, row.revision, row.orders, row.statements, keccak(row.deltas), *locked)
+    parts = range(0, len(row.signatures), _SIGNATURE)
+    return Outgoing(post, row.trades, row.deltas, tuple(row.signatures[at : at + _SIGNATURE] for at in parts))

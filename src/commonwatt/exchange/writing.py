@@ -19,7 +19,7 @@ from commonwatt.exchange.store import add, drop, following, note, put, put_all
 from commonwatt.market.proving import CLEARED
 from commonwatt.market.stage import ActiveStage
 from commonwatt.proof import hash_struct
-from commonwatt.records import ZERO_HASH, Clearing, Mandate, Order, Reading, Signed, Trade, Trades, Within
+from commonwatt.records import ZERO_HASH, Clearing, Mandate, Order, Post, Reading, Signed, Trade, Trades, Within
 from commonwatt.units import IntArray
 
 _ALONE: Final = Within(0, 0, 0, ())
@@ -227,6 +227,12 @@ def _count_readings(
         its = (table.c.slot == slot, table.c.member == bindparam("whose"), table.c.sequence == bindparam("numbered"))
         places = [{"whose": member, "numbered": signed.record.sequence} for member, signed in waited]
         connection.execute(update(table).where(*its).values(revision=revision), places)
+
+
+def write_signatures(connection: Connection, post: Post, signatures: Sequence[bytes]) -> None:
+    """All that operators signed of a post which the ledger was told."""
+    its = (tables.posts.c.slot == post.slot, tables.posts.c.revision == post.revision)
+    connection.execute(update(tables.posts).where(*its).values(signatures=b"".join(signatures)))
 
 
 def write_readings(connection: Connection, readings: Iterable[tuple[int, Signed[Reading]]], at: int) -> None:

@@ -119,6 +119,10 @@ class ExchangeClient:
         """What whoever has signed in asks of its own."""
         return await self._ask(method, path, headers={"Authorization": f"Bearer {self._token}"}, **options)
 
+    async def cosigned(self, path: str, **options: Any) -> Any:
+        """What an operator that signs elsewhere is shown, or brings with `json`."""
+        return await self.own("POST" if "json" in options else "GET", f"/v1/operators/cosign{path}", **options)
+
     async def plan(self, meter: bytes, since: int, seconds: int) -> MeterPlan:
         """What a meter's home is told of slots of `seconds` from `since` [unix s] on."""
         path = f"/v1/meters/{name(meter)}/plan"

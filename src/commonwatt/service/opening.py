@@ -15,7 +15,7 @@ from commonwatt.exchange import rows
 from commonwatt.exchange.enrolled import Enrolled
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.folder import KEY_FILE, open_store
-from commonwatt.exchange.founding import NO_METER, Party, begins, claim_living, enter, open_ledger
+from commonwatt.exchange.founding import NO_METER, Party, begins, claim_living, enter, is_ether, open_ledger
 from commonwatt.exchange.live import Live
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.store import Store
@@ -53,7 +53,8 @@ class Demo:
 class Founders:
     """Who founds a community.
 
-    quorum : keys of as many operators as must sign; operators : addresses of all; parties : by member index
+    quorum : keys of as many operators as must sign, or of those among them that are here
+    operators : addresses of all; parties : by member index
     mandates : what members sign for the domain of the community's contract, and until when nothing of it is asked
     """
 
@@ -74,15 +75,31 @@ class Founders:
         return cls(keys.operators[: community.ledger.threshold], operators, tuple(parties(keys)), signed)
 
     @classmethod
-    def named(cls, community: Community, files: Sequence[Path], out: Path) -> Founders:
+    def named(
+        cls,
+        community: Community,
+        files: Sequence[Path],
+        out: Path,
+        elsewhere: Sequence[bytes] = (),
+        *,
+        founded: bool = False,
+    ) -> Founders:
         """The operators whose key files are given, and the members that the file names with their wallets.
 
-        Raises ConfigError for those without one, LedgerError for a key file that cannot be used.
+        elsewhere : addresses of the other operators, who sign with `commonwatt cosign`
+        founded : the community is, so that nothing need be paid in for its members
+        Raises ConfigError for those without one, and for what too few keys cannot found; LedgerError for a key file
+        that cannot be used.
         """
         names, ledger = community.ledger.operators, community.ledger
         keys = tuple(read_key(path) for path in (files or [out / KEY_FILE]))
-        if len(keys) != len(names):
-            message = f"are {len(names)}, and {len(keys)} key files are given; name one of each with --key"
+        operators = [*(key.address for key in keys), *elsewhere]
+        if len(set(operators)) != len(operators) or len(operators) != len(names):
+            told = f"{len(keys)} key files and {len(elsewhere)} addresses" if elsewhere else f"{len(keys)} key files"
+            message = (
+                f"are {len(names)}, and {told} are given; name the key file of each with --key, or with --operator the "
+                "address of one who signs elsewhere"
+            )
             raise ConfigError("The request", [Finding("ledger.operators", message)])
         findings = [
             Finding(member.path, "needs its wallet, an address; members without one join later")
@@ -91,8 +108,25 @@ class Founders:
         ]
         if findings:
             raise ConfigError(_FILE, findings)
+        if len(keys) < ledger.threshold:
+            _require_unpaid(community, founded=founded)
         found = tuple(Party(member.wallet or b"", member.meter or NO_METER) for member in community.members)
-        return cls(keys[: ledger.threshold], tuple(key.address for key in keys), found)
+        return cls(keys[: ledger.threshold], tuple(operators), found)
+
+
+def _require_unpaid(community: Community, *, founded: bool) -> None:
+    """Raise ConfigError for tokens that operators elsewhere would have to sign for, who are asked for nothing of it."""
+    if is_ether(community):
+        return
+    message = "cannot be paid in before operators elsewhere sign; leave it out, and pay in for members afterwards"
+    paying = () if founded else (each for each in community.members if each.collateral)
+    findings = [Finding(f"{each.path}.collateral", message) for each in paying]
+    if community.ledger.bond:
+        findings.append(
+            Finding("ledger.bond", "needs the keys of as many operators as must sign, or ether as currency")
+        )
+    if findings:
+        raise ConfigError(_FILE, findings)
 
 
 def first_day(store: Store, community: Community, now: int, asked: date | None) -> date:
@@ -182,5 +216,7 @@ def open_live(plan: Plan, founders: Founders, out: Path, url: str, token: str, *
         enter(store, founded, founders.mandates(client.domain, rules))
     roster = Enrolled(store, client, community)
     roster.follow()
-    exchange = Exchange(rules, store, client, founders.quorum, roster)
+    (threshold,) = client.view("Community", "threshold")
+    elsewhere = threshold > len(founders.quorum)
+    exchange = Exchange(rules, store, client, founders.quorum, roster, threshold=threshold if elsewhere else 0)
     return Live(exchange, roster, plan.at, community.live.readings_wait)

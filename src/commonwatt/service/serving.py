@@ -60,6 +60,7 @@ class Setting:
     file : of the community; loaded : what it says; out : folder of the exchange
     host, port : where it answers; port 0 lets the system choose
     keys : files of the operators' keys, by operator; of a demo none
+    operators : addresses of operators who sign elsewhere
     start : the first local day that is traded; None = today, or as the folder has it
     trust_clock : an operator says that this machine's clock is right
     """
@@ -70,6 +71,7 @@ class Setting:
     host: str
     port: int
     keys: tuple[Path, ...] = ()
+    operators: tuple[bytes, ...] = ()
     start: date | None = None
     demo: Demo | None = None
     trust_clock: bool = False
@@ -173,7 +175,7 @@ async def _running(
 ) -> AsyncIterator[Running]:
     """The exchange at work, on its chain; `children` has the process of that, too."""
     community, demo = setting.loaded, setting.demo
-    founders = Founders.simulated(community) if demo else Founders.named(community, setting.keys, setting.out)
+    founders = Founders.simulated(community) if demo else _founders(setting, planned)
     async with AsyncExitStack() as stack:
         url, token = community.ledger.kind, ""
         if url == "embedded":
@@ -210,6 +212,11 @@ async def _running(
         stack.callback(running.close)
         await running.look()
         yield running
+
+
+def _founders(setting: Setting, planned: Plan) -> Founders:
+    founded = "settlement" in planned.store.values()
+    return Founders.named(setting.loaded, setting.keys, setting.out, setting.operators, founded=founded)
 
 
 def _import() -> None:

@@ -15,7 +15,18 @@ from commonwatt.accounts.orders import order_of
 from commonwatt.errors import RecordError
 from commonwatt.meter.protocol import REFUSED, signed_reading
 from commonwatt.records import Receipt, Signed
-from commonwatt.service.api import agents, devices, documents, events, mandates, market, members, operators, relays
+from commonwatt.service.api import (
+    agents,
+    cosigning,
+    devices,
+    documents,
+    events,
+    mandates,
+    market,
+    members,
+    operators,
+    relays,
+)
 from commonwatt.service.api.callers import Entry
 from commonwatt.service.api.description import complete
 from commonwatt.service.api.limits import Limits
@@ -108,7 +119,7 @@ def application(
         each.add(app, running)
     for own in (members, agents):
         own.add(app, running, hosted)
-    for each in (relays, operators, devices, events):
+    for each in (relays, operators, cosigning, devices, events):
         each.add(app, running)
     documents.add(app, running, bills)
     return app

@@ -12,7 +12,6 @@ from pydantic_core import to_json
 from commonwatt.accounts.document import hex_text, signed_json
 from commonwatt.exchange import personal, tables
 from commonwatt.exchange.access import may_read
-from commonwatt.exchange.answers import receipt
 from commonwatt.exchange.founding import NO_METER
 from commonwatt.exchange.live import Live
 from commonwatt.exchange.rows import box_meters
@@ -135,7 +134,7 @@ def _me(live: Live, number: int, now: int) -> dict[str, Any]:
 def _receipts(live: Live, number: int, slot: int) -> list[dict[str, Any]]:
     exchange = live.exchange
     kept = live.store.columns(tables.orders, ("position", "hash"), slot=slot, member=number)
-    given = (receipt(slot, place, order, exchange.domain, exchange.outbox.quorum) for place, order in kept)
+    given = (exchange.outbox.receipts(slot, place, order) for place, order in kept)
     return [signed_json(each) for of_order in given for each in of_order]
 
 
