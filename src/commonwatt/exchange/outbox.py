@@ -115,10 +115,12 @@ class Outbox:
             raise LedgerError(f"The chain holds another commitment for slot {first_slot} than the exchange's file.")
 
     def post(self, message: Outgoing, at: int) -> None:
-        """Publish a settled slot, once more if the post has expired.
+        """Publish a settled slot, once more if the post has expired; none where there are no members.
 
         Raises LedgerError when the chain holds another post under its key.
         """
+        if not message.deltas:
+            return
         if self._held is None:
             self._wait_for(self._publish([message], at))
         else:

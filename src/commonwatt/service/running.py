@@ -102,6 +102,7 @@ class Running:
     speed : how many of its seconds pass in one
     waits : of a day that is played: it goes no further before all homes have spoken
     chores : done when nothing else is due, each told the time [unix s]; it returns whether there is more to do at once
+    vouched_for : told whether somebody vouches for the clock, whenever that changes
     figures : what is counted of its work
     """
 
@@ -113,8 +114,10 @@ class Running:
         waits: DemoClock | None = None,
         chores: Sequence[Callable[[int], bool]] = (),
         vouching: VouchedClock | None = None,
+        vouched_for: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        self._vouching = vouching
+        self._vouching, self._vouched_for = vouching, vouched_for
+        self._said: bool | None = None
         self.live, self._clock, self.speed, self._waits, self._chores = live, clock, speed, waits, chores
         self.figures = Figures()
         self._thread, self._readers = ThreadPoolExecutor(1, "exchange"), ThreadPoolExecutor(_READERS, "readers")
@@ -176,6 +179,9 @@ class Running:
         """Ask who vouches for the clock, where nobody does."""
         if self._vouching:
             await self.ask(self._look, self._vouching)
+        if self._said != (said := self.vouched):
+            self._said = said
+            self._vouched_for(said)
 
     def _look(self, clock: VouchedClock) -> None:
         if clock() is not None:
@@ -199,18 +205,24 @@ class Running:
         """Bring every event when it is due, until this is cancelled.
 
         What goes wrong with one event, such as a store or a chain that is out of reach, is logged, and tried again.
+        Raises StoreError where the store has to be opened again: what became of the last event is then found in it.
         """
+        told = ""
         while True:
-            more = False
+            await self.ask(self.live.store.require_session)
+            more, wrong = False, ""
             try:
                 await self.look()
                 if self.vouched:
                     await self._advance()
                     more = any([await self.ask(chore, self.now()) for chore in self._chores])
             except CommonwattError as error:
-                _LOGGER.error("%s", error)
+                wrong = str(error)
+                if wrong != told:
+                    _LOGGER.error("%s", wrong)
             except Exception:  # nothing may end the market for good
                 _LOGGER.exception("What was due could not be done.")
+            told = wrong
             await asyncio.sleep(0 if more else max(_PAUSE / self.speed, _SHORTEST))
 
     async def _advance(self) -> None:

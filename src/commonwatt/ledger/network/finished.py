@@ -20,12 +20,11 @@ from commonwatt.ledger.chain.evm import Queued
 from commonwatt.ledger.chain.reader import Reader
 from commonwatt.ledger.chain.store import Store
 from commonwatt.ledger.network.access import LocalOnly
+from commonwatt.ledger.network.operator import HOST
 from commonwatt.ledger.network.server import config, listening
 from commonwatt.ledger.node import Block
 from commonwatt.ledger.rpc.app import Access, routes
 from commonwatt.ledger.rpc.service import Service
-
-HOST = "127.0.0.1"
 
 
 class Finished:
