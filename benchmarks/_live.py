@@ -25,7 +25,7 @@ from commonwatt.exchange.founding import beginning
 from commonwatt.exchange.loading import Loaded, load
 from commonwatt.exchange.store import Store
 from commonwatt.exchange.told import told
-from commonwatt.ledger.network.operator_door import operator_token, operator_url
+from commonwatt.ledger.network.operator import operator_token, operator_url
 from commonwatt.ledger.remote import RemoteNode
 from commonwatt.meter.protocol import STORED
 from commonwatt.proof import checksum_address

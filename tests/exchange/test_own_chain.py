@@ -28,7 +28,7 @@ from commonwatt.exchange.founding import genesis_of
 from commonwatt.exchange.loading import load
 from commonwatt.exchange.states import Missed
 from commonwatt.ledger.chain.embedded import EmbeddedChain
-from commonwatt.ledger.network.operator_door import operator_token, operator_url
+from commonwatt.ledger.network.operator import operator_token, operator_url
 from commonwatt.ledger.remote import RemoteNode
 from commonwatt.member.verify import open_and_verify
 from commonwatt.proof import checksum_address, keccak

@@ -15,7 +15,7 @@ import pytest
 from exchange_cases import COMMUNITY, SOURCE, written
 from ledger_cases import ALICE
 
-from commonwatt.errors import ChildError
+from commonwatt.errors import ChildError, NodeError
 from commonwatt.exchange.founding import genesis_of
 from commonwatt.exchange.loading import load
 from commonwatt.ledger.chain.embedded import EmbeddedChain
@@ -161,12 +161,26 @@ def test_the_chain_goes_on_after_it_was_killed_and_ends_with_who_started_it(tmp_
                 os.kill(child.pid, signal.SIGKILL)
                 assert await asyncio.to_thread(pay, node, 1) == 2
                 assert child.told.starts == 2
+                node.there = lambda: child.told.state is not State.SILENT
+                os.kill(child.pid, signal.SIGSTOP)
+                await until(lambda: child.told.state is State.SILENT)
+                with pytest.raises(NodeError, match="runs and does not answer"):
+                    _ = node.head  # at once, so nobody waits for it
+                os.kill(child.pid, signal.SIGCONT)
+                await child.ready()
+                await until(lambda: child.told.state is State.RUNNING)
+                assert await asyncio.to_thread(pay, node, 2) == 3
+                asking = asyncio.create_task(asyncio.to_thread(pay, node, 4))  # which no block can take
+                await until(lambda: node.nonce(ALICE.address) == 3)
+                node.close()
+                with pytest.raises(NodeError):
+                    await asking
         assert child.told.code == 0
 
     asyncio.run(scene())
     assert any("stopped" in line for line in log)
     with EmbeddedChain(folder / "ledger.sqlite", read_only=True) as left:
-        assert left.head.number == 2
+        assert left.head.number == 3
 
 
 ORPHANED = """

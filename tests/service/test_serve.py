@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -102,18 +103,32 @@ def _wait(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> 
             return
 
 
-def test_a_day_that_is_lived_by_processes_is_that_of_the_simulation_whoever_is_killed(tmp_path: Path) -> None:
+@pytest.fixture
+def entered() -> Iterator[Path]:
+    """A folder that users without rights can enter, as those of the services."""
+    with TemporaryDirectory(prefix="cw-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_a_day_that_is_lived_by_processes_is_that_of_the_simulation_whoever_is_killed(
+    entered: Path, tmp_path: Path
+) -> None:
     program("mosquitto")
+    program("postgres", sorted(Path("/usr/lib/postgresql").glob("*/bin")))
     file, lived, simulated = written(tmp_path, RICH), tmp_path / "lived.json", tmp_path / "simulated.json"
-    kills = 20 if settings().max_examples > 100 else 4
+    kills = 20 if settings().max_examples > 100 else len(KINDS)
     told = ran(
-        "live", "demo", file, "--start", START, "--clock", 10_000, "--kill", kills, "--seed", 7, "--dir",
-        tmp_path / "lived", "--json", lived,
+        "live", "demo", file, "--start", START, "--clock", 10_000, "--kill", kills, "--seed", 7, "--database", "--dir",
+        entered / "lived", "--json", lived,
     )  # fmt: skip
     assert told.returncode == 0, told.stderr
     assert ran("simulate", file, "--start", START, "--json", simulated).returncode == 0
     found, wanted = (json.loads(each.read_text("utf-8")) for each in (lived, simulated))
-    assert found.pop("kills") == sum(found.pop("killed").values()) == kills
+    killed, memory = found.pop("killed"), found.pop("memory")
+    assert killed.keys() == memory.keys() == KINDS
+    assert found.pop("kills") == sum(killed.values()) == kills
+    assert all(each["peak"] > 1 << 20 for each in memory.values())
     same = [name for name in wanted if name not in ("cpu_seconds", "ledger")]
     assert {name: found[name] for name in same} == {name: wanted[name] for name in same}
     assert {name: found["ledger"][name] for name in MONEY} == {name: wanted["ledger"][name] for name in MONEY}
@@ -121,6 +136,7 @@ def test_a_day_that_is_lived_by_processes_is_that_of_the_simulation_whoever_is_k
 
 
 MONEY = ("balances", "deposits", "trades")
+KINDS = {"exchange", "chain", "broker", "homes", "database"}
 
 
 @pytest.fixture

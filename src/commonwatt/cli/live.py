@@ -29,6 +29,7 @@ def serve(
     port: Whole | None = None,
     key: Annotated[list[Path] | None, Parameter(negative="")] = None,
     operator: Annotated[list[str] | None, Parameter(negative="")] = None,
+    database: str | None = None,
     start: str | None = None,
     demo_clock: float | None = None,
     days: Whole | None = None,
@@ -53,6 +54,8 @@ def serve(
         File with an operator's key, one of each operator in the file's order; operator.key in --dir unless told.
     operator
         Address of an operator whose key is elsewhere, and who signs there with `commonwatt cosign`; repeatable.
+    database
+        PostgreSQL server that has the store, postgresql://USER:PASSWORD@HOST/DATABASE; what [live] says unless told.
     start
         First local day that is traded; today unless told.
     demo_clock
@@ -91,6 +94,8 @@ def serve(
     first: date | None = local_day("start", start) if start else None
     demo = Demo(first, demo_clock, days, wait_for_homes) if demo_clock is not None and first else None
     loaded = load(file)
+    if database is not None:
+        loaded = loaded.with_({"live.database": database})
     usual_host, usual_port = endpoint(loaded.live.address)
     setting = Setting(
         file, loaded, out, host or usual_host, usual_port if port is None else port, tuple(key or ()),
@@ -116,6 +121,7 @@ def demo(
     clock: float = 900.0,
     kill: Whole = 0,
     seed: Whole = 0,
+    database: Annotated[bool, Parameter(negative="")] = False,
     out: Annotated[Path, Parameter(name="--dir")],
     json_path: JsonPath = None,
 ) -> None:
@@ -136,9 +142,11 @@ def demo(
     clock
         Seconds of the market in one; time stands while homes have something to say.
     kill
-        How many processes are killed on the way: exchange, chain, broker and homes, without a word.
+        How many processes are killed on the way: exchange, chain, broker, homes and database, without a word.
     seed
         Says when, and which.
+    database
+        The store is on a PostgreSQL server of its own, which is started for it; otherwise it is a file.
     out
         Folder for all files; what was begun there goes on.
     """
@@ -146,7 +154,7 @@ def demo(
     from commonwatt.exchange.loading import load
     from commonwatt.report.screen import render, summary
     from commonwatt.report.trace import trace
-    from commonwatt.service.playing import Setting, outcome, play
+    from commonwatt.service.playing import Setting, play
 
     findings = []
     if not 1 <= clock <= _FASTEST:
@@ -157,11 +165,12 @@ def demo(
         findings.append(Finding("kill", f"is from 0 to {_MOST_KILLS}, not {kill}"))
     if findings:
         raise ConfigError("The request", findings)
-    setting = Setting(file, load(file), out, local_day("start", start), days, clock, kill, seed)
+    setting = Setting(file, load(file), out, local_day("start", start), days, clock, kill, seed, database=database)
     with progress(quiet=json_path == "-") as report:
         played = play(setting, _log, report)
-    result = outcome(setting)
-    figures = {**summary(result), "kills": played.kills, "killed": dict(played.killed)}
+    result = played.result
+    memory = played.memory.figures()
+    figures = {**summary(result), "kills": played.kills, "killed": dict(played.killed), "memory": memory}
     if json_path:
         write_json(figures, json_path)
     if json_path != "-":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,8 @@ from commonwatt.exchange.files import lock
 # Marks a file as a store of ours (PRAGMA application_id, "CWex"), and on a server the lock as that of a store.
 _APPLICATION: Final = 0x43576578
 _WAIT: Final = 1.0
-"""How long one waits for a file that somebody else is just writing to [s]."""
+"""How long one waits for a store that somebody else is just writing to [s]."""
+_PAUSE: Final = 0.05
 
 _open_here: set[tuple[int, str]] = set()
 """What stores of this process write to, by the process: a forked one inherits what is no longer true of it."""
@@ -59,6 +61,9 @@ class Database(ABC):
     def _refuse_another(self, connection: Connection) -> None:
         """Raise StoreError when what is there is no store of ours."""
 
+    def require_session(self) -> None:  # noqa: B027 (only a server has any)
+        """Raise an error where what writes to it has ended, so that it has to be opened again."""
+
     @abstractmethod
     def into_memory(self) -> Memory:
         """All that is here now, in memory."""
@@ -66,7 +71,7 @@ class Database(ABC):
     def explain(self, error: Exception) -> StoreError:
         """What the database reports, as one sentence."""
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-        said = " ".join(str(cause).split()).rstrip(".")
+        said = " ".join(str(cause).partition("\n")[0].split()).rstrip(".")  # what follows are hints
         return StoreError(f"{self.name} cannot be used as an exchange's store: {said}.")
 
     def close(self) -> None:
@@ -177,11 +182,18 @@ class Server(Database):
         connection.execute("SET synchronous_commit = on")
         connection.execute("SET idle_session_timeout = 0")
         question = "SELECT pg_try_advisory_lock(%s, current_schema()::regnamespace::oid::integer)"
-        (alone,) = connection.execute(question, (_APPLICATION,)).fetchone()
-        if not alone:
-            raise StoreError(in_use(self.name, self.name))
+        deadline = time.monotonic() + _WAIT  # a process that was killed is let go of a moment later
+        while connection.execute(question, (_APPLICATION,)).fetchone() == (False,):
+            if time.monotonic() > deadline:
+                raise StoreError(in_use(self.name, self.name))
+            time.sleep(_PAUSE)
         self._begun = self._holds = True
         _open_here.add((os.getpid(), self.name))
+
+    def require_session(self) -> None:
+        if self.writes:
+            with self.writes.connect() as connection:
+                connection.exec_driver_sql("SELECT 1")
 
     def _refuse_another(self, connection: Connection) -> None:
         found = inspect(connection)

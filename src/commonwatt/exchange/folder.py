@@ -21,10 +21,11 @@ KEY_FILE: Final = "operator.key"
 _LOCK_FILE: Final = "run.lock"
 
 
-def open_store(out: Path, *, fresh: bool) -> Store:
+def open_store(out: Path, *, fresh: bool, database: str | None = None) -> Store:
     """The store of the run in the folder `out`, both made where they are missing; only their owner can read them.
 
     fresh : drop the run that the folder holds, first
+    database : the server postgresql://… that has the store; None = a file in the folder
     Raises StoreError when the folder cannot be used or another process works on its run; nothing is dropped then.
     """
     try:
@@ -32,7 +33,7 @@ def open_store(out: Path, *, fresh: bool) -> Store:
         with alone(out):
             if fresh:
                 _drop(out / EXCHANGE_FILE, out / LEDGER_FILE)
-            return Store(private(out / EXCHANGE_FILE))
+            return Store(database or private(out / EXCHANGE_FILE))
     except OSError as error:
         raise StoreError(f"{out} cannot be used as a folder for the run: {error.strerror}.") from None
 

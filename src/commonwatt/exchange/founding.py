@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _OPERATOR_WEI: Final = 10**24
 _RESTARTS: Final = 5.0
 """How long a node of the exchange's own is waited for, which somebody starts anew when it has ended [s]."""
+_SOON: Final = 5.0
+"""How long an answer of one's own node may take, which answers also while it seals [s]."""
 _ETHER: Final = ("ETH", "ETHER")
 _HEAD_START: Final = 3600
 """Between genesis and the first gate [s]: the community is created then."""
@@ -149,7 +151,8 @@ def open_ledger(
     quorum : keys of as many operators as must sign; the first one sends
     operators : addresses of all; parties : by member index
     live : the driver goes by the clock that the node goes by, so that no time has to be set there
-    token : opens the operator's door of a node whose time is set
+    token : what a node of one's own shares with its operator: it opens the door of one whose time is set; another one
+        proves its answers with it
     """
     from commonwatt.ledger.client.settlement import Addresses, LedgerClient
 
@@ -238,8 +241,9 @@ def _remote(
     """A node whose clock is set to the simulated one, or whose clock the driver goes by."""
     from commonwatt.ledger.remote import RemoteNode
 
+    own = {"secret": token, "timeout": _SOON} if live and token else {"token": token}
     restarts = _RESTARTS if live or token else 0.0
-    node = RemoteNode(url, depth=community.ledger.confirmations, token=token, restarts=restarts)
+    node = RemoteNode(url, depth=community.ledger.confirmations, restarts=restarts, **own)
     try:
         if not node.settable and not live:
             raise LedgerError(

@@ -171,10 +171,13 @@ class Outbox:
         return True
 
     def post(self, message: Outgoing, at: int) -> None:
-        """Publish a settled slot, once more if the post has expired; while too few operators have signed, it waits.
+        """Publish a settled slot, once more if the post has expired; none where there are no members. While too few
+        operators have signed, it waits.
 
         Raises LedgerError when the chain holds another post under its key.
         """
+        if not message.deltas:
+            return
         if self._held is None:
             self._wait_for(self._publish([message], at))
         else:

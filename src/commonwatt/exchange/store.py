@@ -70,6 +70,11 @@ class Store:
         with self._usable(), writes.begin() as connection:
             yield connection
 
+    def require_session(self) -> None:
+        """Raise StoreError where nothing can be written any more before the store is opened again."""
+        with self._usable():
+            self._database.require_session()
+
     def values(self) -> dict[str, str]:
         """What the run is about: key and value."""
         with self._reading() as connection:

@@ -54,6 +54,7 @@ class RemoteNode:
     timeout : of one request [s]
     reader : signs each request, for a node that answers those only whom it knows
     token : opens the operator's door of a node whose time is set
+    secret : what a node of one's own proves its answers with
     restarts : how long a node that does not answer is tried again, as one's own that is started anew [s]
     sleep : how the time between two looks is spent, `time.sleep` unless told otherwise
     """
@@ -67,11 +68,14 @@ class RemoteNode:
         timeout: float = 10.0,
         reader: Key | None = None,
         token: str = "",
+        secret: str = "",
         restarts: float = 0.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.url, self.patience, self.depth, self._sleep = url, patience, depth, sleep
-        self._asking = Asking(url, timeout, reader, token, restarts, sleep)
+        self.there: Callable[[], bool] = lambda: True
+        """Whether it is worth asking: who watches over a node knows that it is silent before anybody waits for it."""
+        self._asking = Asking(url, timeout, reader, token, secret, restarts, sleep)
         # A signature is taken once: no two requests of a key are the same, not those of two processes either.
         self._ids = itertools.count(time.time_ns() // 1000)
         self._sent: dict[bytes, bytes] = {}
@@ -322,6 +326,8 @@ class RemoteNode:
         """One request, and the answers in the order of the calls."""
         import httpx
 
+        if not self.there():
+            raise NodeError(self.url, f"The node at {self.url} runs and does not answer.")
         asked = [
             {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(parameters)}
             for method, parameters in calls

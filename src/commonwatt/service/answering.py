@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from commonwatt.community.living import LiveChoice
-from commonwatt.service.api.connections import HttpProtocol
+from commonwatt.service.api.connections import Handshake, HttpProtocol
 
 if TYPE_CHECKING:
     from commonwatt.service.api.settings import Settings
@@ -45,15 +47,33 @@ class Server(uvicorn.Server):
     def __init__(self, live: LiveChoice, folder: Path) -> None:
         self._app: ASGIApp | None = None
         self._begun, self._ending = asyncio.Event(), list[Callable[[], None]]()
+        self._tls: ssl.SSLContext | None = None
+        self._handshakes = list[Handshake]()
         files: dict[str, Any] = {}
         if live.certificate and live.key:
             files = {"ssl_certfile": folder / live.certificate, "ssl_keyfile": folder / live.key}
         super().__init__(
             uvicorn.Config(
-                self._answer, interface="asgi3", http=HttpProtocol, log_config=None, log_level="error",
-                access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=3, **files,
+                self._answer, interface="asgi3", http=cast("type[asyncio.Protocol]", self._protocol), log_config=None,
+                log_level="error", access_log=False, lifespan="off", server_header=False,
+                timeout_graceful_shutdown=3, **files,
             )
         )  # fmt: skip
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen. Handshakes are made here, for asyncio holds any number of those that do not end."""
+        self._tls, self.config.ssl = self.config.ssl, None
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End all connections."""
+        for each in list(self._handshakes):
+            each.let_go()
+        await super().shutdown(sockets)
+
+    def _protocol(self, **known: Any) -> asyncio.Protocol:
+        protocol = HttpProtocol(**known)
+        return Handshake(protocol, self._tls, self._handshakes) if self._tls else protocol
 
     def begin(self, app: ASGIApp, ending: Callable[[], None]) -> None:
         """The exchange is at work, and the application answers. ending : called before connections are waited for"""

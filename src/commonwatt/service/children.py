@@ -23,7 +23,7 @@ from commonwatt.ledger.certificates import needed
 from commonwatt.plain import plain
 from commonwatt.service.health import Health, Patience, State, Told
 
-_OFTEN, _SELDOM = 0.1, 10.0
+_OFTEN, _SELDOM = 0.1, 5.0
 """Seconds between two questions: until a child answers, and then."""
 _QUESTION: Final = 5.0
 """Seconds that an answer may take."""
@@ -67,6 +67,7 @@ class Child:
         self._words: deque[str] = deque(maxlen=_LAST_WORDS)
         self._process: Process | None = None
         self._code: int | None = None
+        self._word = b""
 
     @property
     def told(self) -> Told:
@@ -77,6 +78,12 @@ class Child:
     def pid(self) -> int | None:
         """The number of the process; None while there is none."""
         return self._process.pid if self._process else None
+
+    def say(self, word: bytes) -> None:
+        """Say a line on its standard input, to each process of it from now on."""
+        self._word = word
+        if self._process and self._process.stdin:
+            self._process.stdin.write(word)
 
     async def ready(self, seconds: float | None = None) -> None:
         """Wait until it answers. Raises ChildError when it does not in so many seconds, as long as it may take to start
@@ -113,6 +120,7 @@ class Child:
             self._health.started(self._clock())
             return self._health.ended(self._clock(), os.EX_UNAVAILABLE)
         self._process = process
+        self.say(self._word)
         if self.program.pid_file:
             self.program.pid_file.write_text(f"{process.pid}\n", "ascii")
         self._health.started(self._clock())

@@ -162,7 +162,7 @@ def plan(community: Community, folder: Path, out: Path, now: int | None, asked: 
     if demo and community.ledger.kind not in ("embedded", "none"):
         message = 'must be "embedded" for a demo, whose chain has the demo\'s time'
         raise ConfigError(_FILE, [Finding("ledger.kind", message)])
-    store = open_store(out, fresh=False)
+    store = open_store(out, fresh=False, database=community.live.database)
     try:
         if now is None:
             _require_founded(store)
@@ -199,7 +199,7 @@ def _require_founded(store: Store) -> None:
 def open_live(plan: Plan, founders: Founders, out: Path, url: str, token: str, *, demo: bool) -> Live:
     """The exchange on a chain that answers at `url`.
 
-    token : opens the operator's door of a demo's chain, whose time is set
+    token : what the service's own chain shares with it, as for `open_ledger`
     """
     rules, store = plan.rules, plan.store
     community = rules.community

@@ -109,6 +109,7 @@ class Running:
     speed : how many of its seconds pass in one
     waits : of a day that is played: it goes no further before all homes have spoken
     chores : done when nothing else is due, each told the time [unix s]; it returns whether there is more to do at once
+    vouched_for : told whether somebody vouches for the clock, whenever that changes
     figures : what is counted of its work
     """
 
@@ -120,8 +121,10 @@ class Running:
         waits: DemoClock | None = None,
         chores: Sequence[Callable[[int], bool]] = (),
         vouching: VouchedClock | None = None,
+        vouched_for: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        self._vouching = vouching
+        self._vouching, self._vouched_for = vouching, vouched_for
+        self._said: bool | None = None
         self.live, self._clock, self.speed, self._waits, self._chores = live, clock, speed, waits, chores
         self.figures = Figures()
         self._thread, self._readers = ThreadPoolExecutor(1, "exchange"), ThreadPoolExecutor(_READERS, "readers")
@@ -195,6 +198,9 @@ class Running:
         """Ask who vouches for the clock, where nobody does."""
         if self._vouching:
             await self.ask(self._look, self._vouching)
+        if self._said != (said := self.vouched):
+            self._said = said
+            self._vouched_for(said)
 
     def _look(self, clock: VouchedClock) -> None:
         if clock() is not None:
@@ -218,27 +224,33 @@ class Running:
         """Bring every event when it is due, until this is cancelled.
 
         What goes wrong with one event, such as a store or a chain that is out of reach, is logged, and tried again.
+        Raises StoreError where the store has to be opened again: what became of the last event is then found in it.
         """
+        told: tuple[str, ...] = ()
         try:
             while True:
-                more = await self._tried(self._bring_due())
+                await self.ask(self.live.store.require_session)
+                more, wrong = await self._tried(self._bring_due(), told)
                 # Demands end by the chain's clock, whoever vouches for this one.
-                more |= await self._tried(self._answer())
-                await asyncio.sleep(0 if more else max(_PAUSE / self.speed, _SHORTEST))
+                answered, unanswered = await self._tried(self._answer(), told)
+                told = wrong, unanswered
+                await asyncio.sleep(0 if more or answered else max(_PAUSE / self.speed, _SHORTEST))
         finally:
             if self._agreeing:
                 self._agreeing.cancel()
                 await asyncio.wait([self._agreeing])
 
-    async def _tried(self, work: Awaitable[bool]) -> bool:
-        """Whether there is more to do at once; not where the work failed."""
+    async def _tried(self, work: Awaitable[bool], told: Sequence[str]) -> tuple[bool, str]:
+        """Whether there is more to do at once, and what went wrong, which is logged unless it was `told` last."""
         try:
-            return await work
+            return await work, ""
         except CommonwattError as error:
-            _LOGGER.error("%s", error)
+            if str(error) not in told:
+                _LOGGER.error("%s", error)
+            return False, str(error)
         except Exception:  # nothing may end the market for good
             _LOGGER.exception("What was due could not be done.")
-        return False
+            return False, ""
 
     async def _bring_due(self) -> bool:
         await self.look()

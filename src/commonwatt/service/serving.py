@@ -30,6 +30,7 @@ from commonwatt.exchange.founding import beginning
 from commonwatt.exchange.live import Live
 from commonwatt.exchange.loading import Loaded
 from commonwatt.exchange.rules import Rules
+from commonwatt.ledger.network.operator import HOLD, OPERATOR, SEAL, operator_token, operator_url
 from commonwatt.proof import checksum_address
 from commonwatt.service.answering import Server, settings
 from commonwatt.service.broker import SECRET, Broker, Listener
@@ -37,10 +38,12 @@ from commonwatt.service.certificates import AUTHORITY
 from commonwatt.service.children import Child, Program, chain, free_port
 from commonwatt.service.clock import DemoClock, VouchedClock, vouching, word_at_start
 from commonwatt.service.connection import Connection
+from commonwatt.service.health import State
 from commonwatt.service.logins import LISTENER, Passwords
 from commonwatt.service.opening import Demo, Founders, Plan, open_live, plan
 
 if TYPE_CHECKING:
+    from commonwatt.ledger.remote import RemoteNode
     from commonwatt.service.access import Access
     from commonwatt.service.hosting import Hosting
     from commonwatt.service.mqtt import Gateway
@@ -153,8 +156,6 @@ def _url(setting: Setting, listener: socket.socket) -> str:
 
 def _chain_url(running: Running) -> str:
     """Where wallets reach the chain."""
-    from commonwatt.ledger.network.operator_door import OPERATOR
-
     url: str = running.live.exchange.client.node.url  # type: ignore[attr-defined]
     return url.removesuffix(OPERATOR)
 
@@ -177,7 +178,7 @@ async def _running(
     community, demo = setting.loaded, setting.demo
     founders = Founders.simulated(community) if demo else _founders(setting, planned)
     async with AsyncExitStack() as stack:
-        url, token = community.ledger.kind, ""
+        url, token, child = community.ledger.kind, "", None
         if url == "embedded":
             port = _port(setting.out, CHAIN)
             operator = checksum_address(founders.quorum[0].address)
@@ -186,17 +187,19 @@ async def _running(
             options += ["--settable"] if demo else []
             child = Child(chain(setting.out / CHAIN, port, options), log)
             children.append(child)
+            if "settlement" in planned.store.values():  # else it is founded now, by a time that was vouched for
+                child.say(HOLD)
             await stack.enter_async_context(_kept_up([child.run()]))
             # The chain takes some seconds to start, and so do these.
             await asyncio.gather(child.ready(), asyncio.to_thread(_import))
-            from commonwatt.ledger.network.operator_door import operator_token, operator_url
-
             url = operator_url(port) if demo else f"http://127.0.0.1:{port}"
-            token = operator_token(setting.out / CHAIN) if demo else ""
+            token = operator_token(setting.out / CHAIN)
         from commonwatt.service.running import Running
 
         live = await asyncio.to_thread(open_live, planned, founders, setting.out, url, token, demo=demo is not None)
-        stack.callback(live.exchange.client.node.close)  # type: ignore[attr-defined]
+        node: RemoteNode = live.exchange.client.node  # type: ignore[assignment]
+        if child:
+            node.there = lambda: child.told.state is not State.SILENT
         if demo:
             # What was said before does not come too early afterwards.
             heard = live.store.most(tables.readings, "at") or 0
@@ -208,8 +211,11 @@ async def _running(
             running = Running(live, clock, demo.speed, clock if demo.waits else None, chores)
         else:
             machine = VouchedClock(word_at_start(trusted=setting.trust_clock), vouching)
-            running = Running(live, machine, chores=_chores(setting, live), vouching=machine)
+            running = Running(
+                live, machine, chores=_chores(setting, live), vouching=machine, vouched_for=partial(_seal, child)
+            )
         stack.callback(running.close)
+        stack.callback(node.close)  # before, so that nobody waits for it
         await running.look()
         yield running
 
@@ -217,6 +223,12 @@ async def _running(
 def _founders(setting: Setting, planned: Plan) -> Founders:
     founded = "settlement" in planned.store.values()
     return Founders.named(setting.loaded, setting.keys, setting.out, setting.operators, founded=founded)
+
+
+def _seal(chain: Child | None, vouched: bool) -> None:
+    """Have the service's own chain make blocks only while somebody vouches for the clock that they have."""
+    if chain:
+        chain.say(SEAL if vouched else HOLD)
 
 
 def _import() -> None:

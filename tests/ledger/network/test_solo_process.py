@@ -10,8 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -20,13 +20,15 @@ from commands import Commands
 from exchange_cases import COMMUNITY, SOURCE, until, written
 from ledger_cases import ALICE, SOAK
 from node_processes import free_port
-from solo_cases import answers, running
+from solo_cases import Clock, answers, running, sealing
 from web3 import Web3
 
 from commonwatt.errors import LedgerError, NodeError
+from commonwatt.exchange.founding import genesis_of
+from commonwatt.exchange.loading import load
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.client.sending import Call, Sender
-from commonwatt.ledger.network.operator_door import operator_token, operator_url
+from commonwatt.ledger.network.operator import HOLD, SEAL, operator_token, operator_url
 from commonwatt.ledger.remote import RemoteNode
 from commonwatt.ledger.wallet import sign_transaction
 from commonwatt.proof.keys import checksum_address
@@ -183,6 +185,57 @@ def test_the_operator_s_door_opens_with_its_token_alone(tmp_path: Path, begun: l
         operator_token(folder)
 
 
+def test_who_answers_in_its_place_is_not_believed(tmp_path: Path, begun: list[str]) -> None:
+    own, port, secret = tmp_path / "own", free_port(), "5" * 64
+    own.mkdir()
+    (own / "operator.token").write_text(secret)
+    with attached(own, port, *begun), closing(RemoteNode(f"http://127.0.0.1:{port}", secret=secret)) as node:
+        assert node.balance(ALICE.address)
+        with closing(RemoteNode(node.url, secret="6" * 64)) as another, pytest.raises(NodeError):
+            _ = another.head
+    community = load(written(tmp_path, COMMUNITY))
+    with EmbeddedChain(None, genesis_of(community, ALICE.address, 1)) as false, sealing(false, Clock(1)) as url:
+        assert httpx.get(f"{url}/healthz").is_success
+        with closing(RemoteNode(url, secret=secret)) as node, pytest.raises(NodeError, match="another program answers"):
+            _ = node.head
+
+
+def test_no_block_is_made_while_its_holder_says_so(tmp_path: Path, begun: list[str]) -> None:
+    own, port = tmp_path / "own", free_port()
+    with attached(own, port, *begun) as process, closing(RemoteNode(f"http://127.0.0.1:{port}")) as node:
+        assert process.stdin
+        raw = [
+            sign_transaction(ALICE, chain_id=node.chain_id, nonce=nonce, to=b"\x11" * 20, gas=21_000, value=1)
+            for nonce in range(2)
+        ]
+        assert node.confirm([node.submit(raw[0])], 0)[0].block == 1
+        process.stdin.write(HOLD)
+        process.stdin.flush()
+        hash_ = node.submit(raw[1])
+        time.sleep(1)  # more than it would gather for
+        assert (node.head.number, node.nonce(ALICE.address)) == (1, 2)
+        process.stdin.write(SEAL)
+        process.stdin.flush()
+        assert node.confirm([hash_], 0)[0].block == 2
+
+
+@contextmanager
+def attached(folder: Path, port: int, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A node that answers and ends with this process's hold on it."""
+    command = [sys.executable, "-W", "error", "-m", "commonwatt.cli", "chain", "run", str(folder), *options]
+    environment = {**os.environ, "PYTHONPATH": SOURCE}
+    with subprocess.Popen(
+        [*command, "--port", str(port), "--attached"], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        until(lambda: answers(port), 120)
+        yield process
+        assert process.stdin
+        process.stdin.close()
+        assert process.wait(60) == 0
+        assert process.stdout
+        assert process.stdout.read().endswith(b"stopped\n")
+
+
 def test_pages_and_foreign_names_are_not_answered(tmp_path: Path, begun: list[str], commands: Commands) -> None:
     asked = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
     names = ["--origin", "http://localhost:5100", "--name", "box.local"]
@@ -197,21 +250,8 @@ def test_pages_and_foreign_names_are_not_answered(tmp_path: Path, begun: list[st
 
 
 def test_it_ends_with_the_program_that_holds_its_input(tmp_path: Path, begun: list[str]) -> None:
-    port = free_port()
-    command = [sys.executable, "-W", "error", "-m", "commonwatt.cli", "chain", "run", str(tmp_path / "own"), *begun]
-    with subprocess.Popen(
-        [*command, "--port", str(port), "--attached"],
-        env={**os.environ, "PYTHONPATH": SOURCE},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        until(lambda: answers(port), 120)
-        assert process.stdin
-        process.stdin.close()
-        assert process.wait(60) == 0
-        assert process.stdout
-        assert process.stdout.read().endswith("stopped\n")
+    with attached(tmp_path / "own", free_port(), *begun) as process:
+        assert process.poll() is None
 
 
 def test_what_cannot_be_run_is_said_in_one_sentence(

@@ -26,6 +26,7 @@ class SoloNode:
     clock : unix seconds. A block has its time, or one second more than its parent where that is later
     settable : blocks come when `seal` is called by whoever may, at the time that `set_time` was given
     arrived : called when a transaction came
+    held : no block is made, and what comes waits, as while nobody vouches for the clock
     """
 
     peers = 0
@@ -35,6 +36,7 @@ class SoloNode:
         self.reader = chain
         self.settable = settable
         self.arrived: Callable[[], None] = lambda: None
+        self.held = False
         self.arrivals = 0
         """How many transactions came."""
         self._clock = clock
@@ -77,7 +79,7 @@ class SoloNode:
     @property
     def ready(self) -> bool:
         """Whether a transaction waits that a block can take now."""
-        return next(self._pool.best(self.reader.next_base_fee, set()), None) is not None
+        return not self.held and next(self._pool.best(self.reader.next_base_fee, set()), None) is not None
 
     @property
     def early(self) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hmac import compare_digest
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from starlette.applications import Starlette
@@ -20,7 +20,7 @@ from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from commonwatt.errors import LedgerError
@@ -31,8 +31,9 @@ from commonwatt.ledger.network.access import HOST, LocalOnly
 from commonwatt.ledger.network.finished import status
 from commonwatt.ledger.network.listening import config, listening
 from commonwatt.ledger.network.log import entry
-from commonwatt.ledger.network.operator_door import OPERATOR, operator_token
+from commonwatt.ledger.network.operator import HOLD, OPERATOR, operator_token
 from commonwatt.ledger.network.solo import SoloNode, operator_methods
+from commonwatt.ledger.proving import CHALLENGE, PROOF, proof
 from commonwatt.ledger.rpc.app import LOCAL, Access, asking, routes
 from commonwatt.ledger.rpc.service import Service
 
@@ -76,6 +77,8 @@ def run(setting: Solo, say: Callable[[str], None]) -> None:
         middleware = [Middleware(LocalOnly)]
         if setting.settable:
             middleware.append(Middleware(_TokenOnly, token=operator_token(setting.file.parent)))
+        elif setting.attached:
+            middleware.append(Middleware(_Proving, secret=operator_token(setting.file.parent)))
         app = Starlette(routes=_doors(node, setting), lifespan=process.running, middleware=middleware)
         server = uvicorn.Server(config(app))
         process.server = server
@@ -131,6 +134,31 @@ class _TokenOnly:
             await PlainTextResponse("The operator's door opens with its token alone", 401)(scope, receive, send)
 
 
+class _Proving:
+    """An application whose answers, where that is asked for, prove that they come from who has the secret."""
+
+    def __init__(self, app: ASGIApp, secret: str) -> None:
+        self._app, self._secret = app, secret
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        challenge = Headers(scope=scope).get(CHALLENGE) if scope["type"] == "http" else None
+        if challenge is None:
+            await self._app(scope, receive, send)
+            return
+        begin, body = dict[str, Any](), bytearray()
+
+        async def prove(message: Message) -> None:
+            """Pass the answer on as a whole."""
+            begin.update(message if message["type"] == "http.response.start" else {})
+            body.extend(message.get("body", b""))
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                header = (PROOF.encode(), proof(self._secret, challenge, bytes(body)).encode())
+                await send({**begin, "headers": [*begin["headers"], header]})
+                await send({"type": "http.response.body", "body": bytes(body)})
+
+        await self._app(scope, receive, prove)
+
+
 class Process:
     """What goes on beside the answers: sealing, and the watch over the parent."""
 
@@ -158,11 +186,12 @@ class Process:
             self.server.should_exit = True
 
     async def _watches(self) -> None:
-        """Stop when the other end of the standard input is closed, as it is when its holder is killed."""
+        """Hear the holder of the other end of the standard input; stop when that is closed, as when it is killed."""
         reader = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        while await reader.read(1 << 12):
-            pass
+        while word := await reader.readline():
+            self._node.held = word == HOLD
+            self._node.arrived()
         self.stop()
 
     async def _seals(self) -> None:
@@ -174,6 +203,8 @@ class Process:
             came.clear()
             while node.ready:
                 await self._gather()
+                if self._node.held:
+                    break
                 try:
                     await self._seal()
                 except Exception as error:  # whatever it is, a node that seals nothing must not look as if it did

@@ -1,4 +1,4 @@
-"""The operator's door of a node that seals when it is told to: where it is, and what opens it.
+"""The operator's door of a chain that its service runs, and what opens it.
 
 Nothing of a node is here, for whoever knocks need not load one.
 """
@@ -16,7 +16,9 @@ from commonwatt.ledger.keyfile import create
 from commonwatt.ledger.network.access import HOST
 
 OPERATOR: Final = "/operator"
-"""The path of the operator's door."""
+"""The door's path."""
+SEAL, HOLD = b"seal\n", b"hold\n"
+"""What is said on the standard input of an attached chain: to make blocks, or none until it is told to again."""
 _TOKEN_FILE: Final = "operator.token"  # noqa: S105 (its name)
 
 
