@@ -32,7 +32,7 @@ from commonwatt.proof.siwe import SignIn
 from commonwatt.records.schema import to_bytes
 from commonwatt.service.broker import SECRET
 from commonwatt.service.logins import Passwords
-from commonwatt.service.serving import ports
+from commonwatt.service.ports import ports
 from commonwatt.service.topics import name
 from commonwatt.simulation.keys import simulated_keys
 

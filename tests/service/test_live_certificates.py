@@ -33,7 +33,7 @@ from commonwatt.service.certificates import (
     qr_svg,
     qr_text,
 )  # fmt: skip
-from commonwatt.service.serving import connects
+from commonwatt.service.connection import connects
 from commonwatt.service.topics import topic
 
 HOSTS = ("box.local", "192.168.1.5")

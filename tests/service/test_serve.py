@@ -28,7 +28,7 @@ from commonwatt.exchange.store import Store
 from commonwatt.ledger.keyfile import new_key, read_key, write_key
 from commonwatt.proof import Key, checksum_address
 from commonwatt.proof.siwe import SignIn
-from commonwatt.service.serving import ports
+from commonwatt.service.ports import ports
 
 RUN = [sys.executable, "-W", "error", "-m", "commonwatt.cli"]
 _NOTHING = """

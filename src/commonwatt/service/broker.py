@@ -22,8 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from commonwatt.community.living import OFF, LiveChoice, endpoint
 from commonwatt.errors import BrokerError, ConfigError, Finding, OutputError
 from commonwatt.ledger.keyfile import create
+from commonwatt.service.certificates import AUTHORITY
 from commonwatt.service.connection import Connection
 from commonwatt.service.logins import CONTROL, EXCHANGE, Passwords, access_file
 
@@ -342,3 +344,20 @@ def _plugin() -> Path:
             if path.is_file():
                 return path
     raise _wrong(f"needs Mosquitto's plugin {_PLUGIN}, which is not in {', '.join(_LIBRARIES)}")
+
+
+def own_broker(
+    live: LiveChoice, folder: Path, out: Path, place: tuple[str, int] | None = None
+) -> tuple[Broker | None, Path | None]:
+    """The broker of the exchange in `out`, and the file of who certified it; None where the community wants none.
+
+    folder : of the community's file; place : where it listens; as [live] says unless told
+    Raises ConfigError, as `Broker`.
+    """
+    if live.broker == OFF:
+        return None, None
+    certificate, key = (folder / name if name else None for name in (live.certificate, live.key))
+    # A box's own authority is beside its certificate; one without is its own.
+    beside = certificate.with_name(AUTHORITY) if certificate else None
+    authority = beside if beside and beside.exists() else certificate
+    return Broker(out / "broker", Listener(*(place or endpoint(live.broker)), certificate, key)), authority

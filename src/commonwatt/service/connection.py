@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -80,3 +83,22 @@ class Connection:
 def _told(error: BaseException) -> str:
     told = re.sub(r"\[code:\d+\] ?", "", str(error.__cause__ or error)).strip().rstrip(".")
     return "the connection ended" if told in ("", _UNSPECIFIED) else told
+
+
+def connects(connection: Connection) -> Callable[[], Awaitable[bool]]:
+    """A question to a broker: whether it takes connections, of which it logs nothing."""
+    trust = connection.trust()
+    if trust is not None:  # who answers does not matter here
+        trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
+
+    async def ask() -> bool:
+        try:
+            _, writer = await asyncio.open_connection(connection.host, connection.port, ssl=trust)
+        except OSError:
+            return False
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        return True
+
+    return ask

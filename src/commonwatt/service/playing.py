@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
@@ -43,7 +43,7 @@ from commonwatt.service.emulating import HOMES_FILE, first_of
 from commonwatt.service.health import Patience
 from commonwatt.service.memory import Memory
 from commonwatt.service.playable import require_playable
-from commonwatt.service.serving import ports
+from commonwatt.service.ports import ports
 from commonwatt.simulation import world
 from commonwatt.simulation.homes import SigningHomes
 from commonwatt.simulation.keys import simulated_keys
@@ -254,7 +254,7 @@ def _killed(out: Path, target: str) -> bool:
 
 
 async def _until_over(
-    store: Store, rules: Rules, tasks: Iterable[asyncio.Task[None]], progress: Callable[[int, int], None]
+    store: Store, rules: Rules, tasks: Iterable[asyncio.Task[Any]], progress: Callable[[int, int], None]
 ) -> None:
     """Return when all is done that goes on, such as homes that say everything, and all slots are settled.
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from commonwatt.errors import ConfigError, Finding, MeterError
 from commonwatt.exchange.loading import Loaded
 from commonwatt.meter.telegrams import Message, Preview, preview
+from commonwatt.service.broker import own_broker
 from commonwatt.service.connection import Connection
 from commonwatt.service.devices import Device
 from commonwatt.service.listening import sources
 from commonwatt.service.logins import PREVIEW
-from commonwatt.service.serving import own_broker
 
 
 def look(device: Device, community: Loaded, folder: Path, out: Path, seconds: float) -> Preview:

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import re
 import socket
-import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -22,10 +20,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from commonwatt.community.living import OFF, LiveChoice, endpoint
 from commonwatt.errors import BrokerError, ConfigError, Finding
 from commonwatt.exchange import tables
-from commonwatt.exchange.folder import CHAIN, write_private
+from commonwatt.exchange.folder import CHAIN
 from commonwatt.exchange.founding import beginning
 from commonwatt.exchange.live import Live
 from commonwatt.exchange.loading import Loaded
@@ -33,14 +30,14 @@ from commonwatt.exchange.rules import Rules
 from commonwatt.ledger.network.operator import HOLD, OPERATOR, SEAL, operator_token, operator_url
 from commonwatt.proof import checksum_address
 from commonwatt.service.answering import Server, settings
-from commonwatt.service.broker import SECRET, Broker, Listener
-from commonwatt.service.certificates import AUTHORITY
-from commonwatt.service.children import Child, Program, chain, free_port
+from commonwatt.service.broker import SECRET, Broker, own_broker
+from commonwatt.service.children import Child, Program, chain
 from commonwatt.service.clock import DemoClock, VouchedClock, vouching, word_at_start
-from commonwatt.service.connection import Connection
+from commonwatt.service.connection import connects
 from commonwatt.service.health import State
 from commonwatt.service.logins import LISTENER, Passwords
 from commonwatt.service.opening import Demo, Founders, Plan, open_live, plan
+from commonwatt.service.ports import port_of
 
 if TYPE_CHECKING:
     from commonwatt.ledger.remote import RemoteNode
@@ -50,7 +47,6 @@ if TYPE_CHECKING:
     from commonwatt.service.running import Running
     from commonwatt.service.signing import Signing
 
-PORTS_FILE: Final = "ports.json"
 _LOGGER: Final = logging.getLogger(__name__)
 _ROSTER_SECONDS: Final = 2.0
 """Between two looks at whether a meter has joined or left [s]."""
@@ -180,7 +176,7 @@ async def _running(
     async with AsyncExitStack() as stack:
         url, token, child = community.ledger.kind, "", None
         if url == "embedded":
-            port = _port(setting.out, CHAIN)
+            port = port_of(setting.out, CHAIN)
             operator = checksum_address(founders.quorum[0].address)
             number, wei = beginning(community)
             options = ["--new", f"{number}:{wei}", "--operator", operator, "--begin", str(planned.begin)]
@@ -305,7 +301,7 @@ async def _meters(
 
 def _broker(setting: Setting, log: Callable[[str], None]) -> tuple[Broker | None, Path | None]:
     """The exchange's own broker, and the file of who certified it."""
-    place = ("127.0.0.1", _port(setting.out, "broker")) if setting.demo else None
+    place = ("127.0.0.1", port_of(setting.out, "broker")) if setting.demo else None
     try:
         return own_broker(setting.loaded.live, setting.file.parent, setting.out, place)
     except ConfigError as error:
@@ -313,23 +309,6 @@ def _broker(setting: Setting, log: Callable[[str], None]) -> tuple[Broker | None
             raise
         log(f"Meters can speak HTTP alone. {error}")
         return None, None
-
-
-def own_broker(
-    live: LiveChoice, folder: Path, out: Path, place: tuple[str, int] | None = None
-) -> tuple[Broker | None, Path | None]:
-    """The broker of the exchange in `out`, and the file of who certified it; None where the community wants none.
-
-    folder : of the community's file; place : where it listens; as [live] says unless told
-    Raises ConfigError, as `Broker`.
-    """
-    if live.broker == OFF:
-        return None, None
-    certificate, key = (folder / name if name else None for name in (live.certificate, live.key))
-    # A box's own authority is beside its certificate; one without is its own.
-    beside = certificate.with_name(AUTHORITY) if certificate else None
-    authority = beside if beside and beside.exists() else certificate
-    return Broker(out / "broker", Listener(*(place or endpoint(live.broker)), certificate, key)), authority
 
 
 def _in_service(running: Running) -> list[bytes]:
@@ -348,44 +327,6 @@ async def _let_in(access: Access, running: Running, signing: Signing) -> None:
             except BrokerError as error:
                 _LOGGER.warning("%s", error)
         await asyncio.sleep(_ROSTER_SECONDS)
-
-
-def connects(connection: Connection) -> Callable[[], Awaitable[bool]]:
-    """A question to a broker: whether it takes connections, of which it logs nothing."""
-    trust = connection.trust()
-    if trust is not None:  # who answers does not matter here
-        trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
-
-    async def ask() -> bool:
-        try:
-            _, writer = await asyncio.open_connection(connection.host, connection.port, ssl=trust)
-        except OSError:
-            return False
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-        return True
-
-    return ask
-
-
-def ports(out: Path) -> dict[str, int]:
-    """The ports that processes of the exchange in a folder have, whenever they are started."""
-    try:
-        known = json.loads((out / PORTS_FILE).read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    named = known.items() if isinstance(known, dict) else ()
-    return {name: port for name, port in named if isinstance(port, int)}
-
-
-def _port(out: Path, name: str) -> int:
-    """The one of a process; chosen where it has none."""
-    known = ports(out)
-    if name not in known:
-        known[name] = free_port()
-        write_private(out / PORTS_FILE, json.dumps(known) + "\n")
-    return known[name]
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from commonwatt.ledger.network import connections, server
+from commonwatt.ledger.network.listening import config
 
 LONG = 24 << 20
 LATE = 60.0
@@ -43,7 +44,7 @@ class Served:
             routes=[Route("/", _echo, methods=["GET", "POST"]), Route("/long", _long)],
             middleware=[Middleware(server._OneLength)],
         )
-        self._server = uvicorn.Server(server.config(app))
+        self._server = uvicorn.Server(config(app))
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(listener.getsockname()[1])
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]})

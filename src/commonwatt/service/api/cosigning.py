@@ -173,7 +173,7 @@ def add(app: FastAPI, running: Running) -> None:
 
 
 def _unsigned(live: Live) -> dict[str, Any]:
-    from commonwatt.ledger.network.solo_process import OPERATOR
+    from commonwatt.ledger.network.operator import OPERATOR
 
     client = live.exchange.client
     url: str | None = getattr(client.node, "url", None)
