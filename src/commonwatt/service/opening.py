@@ -118,7 +118,7 @@ def _require_unpaid(community: Community, *, founded: bool) -> None:
     """Raise ConfigError for tokens that operators elsewhere would have to sign for, who are asked for nothing of it."""
     if is_ether(community):
         return
-    message = "cannot be paid in before operators elsewhere sign; leave it out, and pay in for members afterwards"
+    message = "is issued as many operators sign: found the community with their keys, and take all but one away then"
     paying = () if founded else (each for each in community.members if each.collateral)
     findings = [Finding(f"{each.path}.collateral", message) for each in paying]
     if community.ledger.bond:

@@ -226,6 +226,7 @@ def _health(running: Running) -> dict[str, Any]:
         "trouble": live.trouble or None,
         "nextDue": due.at if due else None,
         "postsNotFinal": len(live.exchange.outbox.pending),
+        "unsigned": len(live.exchange.unsigned) + len(live.exchange.outbox.unsigned),
         "readingsWaiting": running.readings.waiting,
         "ordersWaiting": running.orders.waiting,
         "listeners": running.feed.listeners,

@@ -207,7 +207,8 @@ class Health(Told):
     now : its time [unix s]; doubt : why nothing vouches for it, null when something does
     behind : why the ledger cannot be told; trouble : why the days that come have no rules; null when all is well
     next_due : when the next gate or end of a slot is due [unix s]
-    posts_not_final : how many wait for their window or were struck
+    posts_not_final : how many wait for their window, for signatures, or were struck
+    unsigned : gates and posts that too few operators have signed
     readings_waiting, orders_waiting : that came while the engine was busy
     listeners : open streams of events
     """
@@ -218,6 +219,7 @@ class Health(Told):
     trouble: str | None
     next_due: int | None
     posts_not_final: int
+    unsigned: int
     readings_waiting: int
     orders_waiting: int
     listeners: int
