@@ -310,22 +310,34 @@ class Emulation:
 
     async def _agree(self, letter: Letter) -> None:
         """Say what homes forecast, and hear what each is proposed once they have agreed."""
-        client, (first, forecasts) = self._asking.client, self.homes.forecasts(letter)
+        first, forecasts = self.homes.forecasts(letter)
+        said = list(forecasts.items())
+        for place in range(0, len(said), _AT_ONCE):
+            await asyncio.gather(*(self._say_forecast(*each) for each in said[place : place + _AT_ONCE]))
         proposals: dict[int, Proposal] = {}
-        for home, body in forecasts.items():
-            try:
-                await self._asking.insist(client.forecast, self.homes.meters[home], body)
-            except Refused as error:  # said before this was killed, it is agreed on already
-                self._log(str(error))
         for home in forecasts:
-            while not (proposal := await self._insist(client.proposal, self.homes.meters[home])).net:
-                if proposal.first != first:
-                    self._log("The gate had closed before the homes agreed; they order nothing at it.")
-                    self.homes.answered([letter])
-                    return
-                await asyncio.sleep(_PAUSE)
+            if (proposal := await self._proposed(home, first)) is None:
+                self._log("The gate had closed before the homes agreed; they order nothing at it.")
+                self.homes.answered([letter])
+                return
             proposals[home] = proposal
-        self.homes.agree(letter, proposals)
+        await asyncio.to_thread(self.homes.agree, letter, proposals)
+
+    async def _say_forecast(self, home: int, body: bytes) -> None:
+        try:
+            await self._asking.insist(self._asking.client.forecast, self.homes.meters[home], body)
+        except Refused as error:  # said before this was killed, it is agreed on already
+            self._log(str(error))
+
+    async def _proposed(self, home: int, first: int) -> Proposal | None:
+        """What a home is proposed for the slots from `first` [start, unix s] on; None once their gate has closed."""
+        while True:
+            proposal = await self._insist(self._asking.client.proposal, self.homes.meters[home])
+            if proposal.first > first:
+                return None
+            if proposal.first == first and proposal.net:
+                return proposal
+            await asyncio.sleep(_PAUSE)
 
     async def _say(self, letter: Letter) -> None:
         client = self._asking.client

@@ -140,13 +140,15 @@ def test_homes_agree_beside_everything_else_and_what_fails_is_tried_again(
 
 
 def test_nonsense_is_answered_in_a_sentence_and_nothing_of_it_is_kept(street: Street) -> None:
-    good, none = street.said(0), {"load": [], "generation": []}
+    good = street.said(0)
     assert good["battery"]
-    bad: list[tuple[int, object]] = [(422, each) for each in (b"", b"[]", b"{}", {**good, "more": 1}, {**good, **none})]
-    for key, values in {
+    empty = {**good, "load": [], "generation": []}
+    bad: list[tuple[int, object]] = [(422, each) for each in (b"", b"[]", b"{}", {**good, "more": 1}, empty)]
+    wrong: dict[str, tuple[object, ...]] = {
         "first": (-1, 1.0), "load": ([1.5] * 8, [-1] * 8, [MAX_ORDER_WH + 1] * 8, [0] * 1_501), "curtails": (1,),
         "battery": (7, {}),
-    }.items():  # fmt: skip
+    }  # fmt: skip
+    for key, values in wrong.items():
         bad += [(422, {**good, key: value}) for value in values]
     for key, value in (("charging", 0), ("charging", 1.1), ("power", 1.5), ("low", -1), ("high", MAX_ORDER_WH + 1.0)):
         bad.append((422, {**good, "battery": {**good["battery"], key: value}}))
