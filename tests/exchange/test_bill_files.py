@@ -102,7 +102,7 @@ def test_each_slot_is_read_once(run: Result, tmp_path: Path, monkeypatch: pytest
     read: list[int] = []
     right = SlotProof.stored.__func__  # type: ignore[attr-defined]
 
-    def stored(cls: type[SlotProof], store: object, slot: int, mandates: object, **more: object) -> SlotProof:
+    def stored(cls: type[SlotProof], /, store: object, slot: int, mandates: object, **more: object) -> SlotProof:
         read.append(slot)
         return right(cls, store, slot, mandates, **more)  # type: ignore[no-any-return]
 

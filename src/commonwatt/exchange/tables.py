@@ -24,8 +24,13 @@ def table(
     integers: Sequence[str],
     blobs: Sequence[str] = (),
     texts: Sequence[str] = (),
+    *,
+    long: bool = False,
 ) -> Table:
-    """A table with these columns, none of them empty; its key are the integers `keys`."""
+    """A table with these columns, none of them empty; its key are the integers `keys`.
+
+    long : its rows have a kilobyte and more; SQLite would give the end of each a page of its own, were they kept by key
+    """
     return Table(
         name,
         within,
@@ -33,7 +38,7 @@ def table(
         *(Column(column, INTEGER, nullable=False) for column in integers),
         *(Column(column, LargeBinary, nullable=False) for column in blobs),
         *(Column(column, Text, nullable=False) for column in texts),
-        sqlite_with_rowid=False,
+        sqlite_with_rowid=long,
         sqlite_strict=True,
     )
 
@@ -109,7 +114,7 @@ generators = _table("generators", ["slot", "member"], ["wh_in", "wh_out", "seque
 settled = _table("settled", ["slot"], ["revision"])
 accounts = _table("accounts", ["slot", "revision", "member"], ["measured", "net", "ahead", "after", "grid", "credit"])
 # Where registers are shared: arrays of int64, as in `accounts.registers.Shares`.
-registers = _table("registers", ["slot", "revision"], [], ["counted", "shared", "worth", "kept"])
+registers = _table("registers", ["slot", "revision"], [], ["counted", "shared", "worth", "kept"], long=True)
 # `first` is the first slot of those that were committed together.
 commitments = _table("commitments", ["slot"], ["gate", "first"], ["orders", "trades"])
 posts = _table(
@@ -117,6 +122,7 @@ posts = _table(
     ["slot", "revision"],
     ["posted_at", "number"],
     ["orders", "trades", "statements", "deltas", "signatures", "leaves"],
+    long=True,
 )
 # Revisions that trade with another community, from before the ledger is told them: the gateway, whether it buys here,
 # at which price, what its meter counted and each member's share of that [Wh], and what makes the post final.
