@@ -82,7 +82,9 @@ def begin(
         span("valid", valid),
     )
     told = have(_box(url, key, contract, authority), file, terms, strategy)
-    _shown(told, json_path, f"You signed: {told['text']}\n")
+    if json_path != "-":
+        say(f"You signed: {told['text']}")
+    _shown(told, json_path)
 
 
 @app.command
@@ -144,14 +146,14 @@ def _price(name: str, text: str | None, unit: int) -> int:
     return price
 
 
-def _shown(told: dict[str, Any], json_path: str | None, before: str = "") -> None:
+def _shown(told: dict[str, Any], json_path: str | None) -> None:
     if json_path:
         write_json(told, json_path)
     if json_path == "-":
         return
     who = f"The agent {told['agent']} orders at each gate" if told["agent"] else "The box has no agent for you"
     why = f", but not yet. {told['why']}" if told["agent"] and told["why"] else "."
-    say(f"{before}{who}{why}")
+    say(f"{who}{why}")
     if last := told["last"]:
         reason = f" {last['why']}" if last["why"] else ""
         say(f"At its last gate it placed {last['accepted']} orders, and {last['refused']} were refused.{reason}")
