@@ -8,6 +8,9 @@ PROFILE ?= plain
 SEED ?=
 # For `make cover`: percent of the lines that tests have to run.
 COVERAGE ?= 95
+# For `make soak`: the day that processes live while they are killed.
+SOAK_HOMES ?= 1000
+SOAK_KILLS ?= 200
 # For `make bench`: those that are run.
 BENCHMARKS ?= $(filter-out benchmarks/against.py,$(wildcard benchmarks/[a-z]*.py))
 # For `make against`: another commit; OPTIONS=--rounds=5 runs both five times.
@@ -68,7 +71,8 @@ cover: $(DEV) ## Measure which lines the tests run, and fail where they are too 
 
 soak: $(DEV) $(NODE) ## Test for longer, with other random examples each time
 	FOUNDRY_PROFILE=soak npm test --prefix contracts
-	COMMONWATT_SOAK=1 $(PYTEST) --hypothesis-profile=soak
+	COMMONWATT_SOAK=1 COMMONWATT_SOAK_HOMES=$(SOAK_HOMES) COMMONWATT_SOAK_KILLS=$(SOAK_KILLS) \
+	$(PYTEST) --hypothesis-profile=soak
 
 audit: $(NODE) ## Look for known weaknesses of the contracts with slither, which has to be installed
 	rm -rf contracts/out contracts/cache

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,19 @@ def test_a_child_that_hangs_is_killed_and_started_again() -> None:
     assert "server: does not answer, and is killed" in log
 
 
+def test_a_child_that_is_silent_is_not_waited_for_at_the_end() -> None:
+    async def scene() -> Child:
+        patience = replace(PATIENCE, silence=600, stop=600)
+        async with kept(server(free_port(), patience=patience), []) as child:
+            await child.ready()
+            assert child.pid
+            os.kill(child.pid, signal.SIGSTOP)
+            await until(lambda: child.told.state is State.SILENT)
+        return child
+
+    assert asyncio.run(scene()).told.code == -signal.SIGKILL
+
+
 def test_a_child_that_does_not_end_when_it_is_told_is_killed() -> None:
     log: Log = []
 
@@ -161,6 +175,7 @@ def test_the_chain_goes_on_after_it_was_killed_and_ends_with_who_started_it(tmp_
                 os.kill(child.pid, signal.SIGKILL)
                 assert await asyncio.to_thread(pay, node, 1) == 2
                 assert child.told.starts == 2
+                await child.ready()
                 node.there = lambda: child.told.state is not State.SILENT
                 os.kill(child.pid, signal.SIGSTOP)
                 await until(lambda: child.told.state is State.SILENT)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,16 +9,16 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 import pytest
-from exchange_cases import SOURCE, START, written
+from exchange_cases import START, written
 from hypothesis import settings
 from live_cases import RICH
+from lived_cases import ENVIRONMENT, KINDS, RUN, ran, require_lived_as_simulated
+from lived_cases import entered as entered
 from node_processes import free_port
-from services import program
 from visitor_cases import signed
 
 from commonwatt.exchange.folder import EXCHANGE_FILE
@@ -30,7 +28,6 @@ from commonwatt.proof import Key, checksum_address
 from commonwatt.proof.siwe import SignIn
 from commonwatt.service.ports import ports
 
-RUN = [sys.executable, "-W", "error", "-m", "commonwatt.cli"]
 _NOTHING = """
 from pathlib import Path
 from commonwatt.cli import main
@@ -41,7 +38,6 @@ main()
 """
 UNSURE = [sys.executable, "-W", "error", "-c", _NOTHING]
 """The same on a machine whose time nothing vouches for."""
-ENVIRONMENT = {**os.environ, "PYTHONPATH": SOURCE}
 HILL = """
 [community]
 name = "Hill"
@@ -63,12 +59,6 @@ mechanism = "sdr"
 [live]
 broker = "none"
 """
-
-
-def ran(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*RUN, *map(str, arguments)], env=ENVIRONMENT, capture_output=True, text=True, timeout=1_500, check=False
-    )
 
 
 @contextmanager
@@ -103,40 +93,10 @@ def _wait(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> 
             return
 
 
-@pytest.fixture
-def entered() -> Iterator[Path]:
-    """A folder that users without rights can enter, as those of the services."""
-    with TemporaryDirectory(prefix="cw-") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
-
-
-def test_a_day_that_is_lived_by_processes_is_that_of_the_simulation_whoever_is_killed(
-    entered: Path, tmp_path: Path
-) -> None:
-    program("mosquitto")
-    program("postgres", sorted(Path("/usr/lib/postgresql").glob("*/bin")))
-    file, lived, simulated = written(tmp_path, RICH), tmp_path / "lived.json", tmp_path / "simulated.json"
+def test_a_day_that_is_lived_by_processes_is_that_of_the_simulation_whoever_is_killed(entered: Path) -> None:
     kills = 20 if settings().max_examples > 100 else len(KINDS)
-    told = ran(
-        "live", "demo", file, "--start", START, "--clock", 10_000, "--kill", kills, "--seed", 7, "--database", "--dir",
-        entered / "lived", "--json", lived,
-    )  # fmt: skip
-    assert told.returncode == 0, told.stderr
-    assert ran("simulate", file, "--start", START, "--json", simulated).returncode == 0
-    found, wanted = (json.loads(each.read_text("utf-8")) for each in (lived, simulated))
-    killed, memory = found.pop("killed"), found.pop("memory")
-    assert killed.keys() == memory.keys() == KINDS
-    assert found.pop("kills") == sum(killed.values()) == kills
+    memory = require_lived_as_simulated(written(entered, RICH), entered, 10_000, kills)
     assert all(each["peak"] > 1 << 20 for each in memory.values())
-    same = [name for name in wanted if name not in ("cpu_seconds", "ledger")]
-    assert {name: found[name] for name in same} == {name: wanted[name] for name in same}
-    assert {name: found["ledger"][name] for name in MONEY} == {name: wanted["ledger"][name] for name in MONEY}
-    assert found.keys() == wanted.keys()
-
-
-MONEY = ("balances", "deposits", "trades")
-KINDS = {"exchange", "chain", "broker", "homes", "database"}
 
 
 @pytest.fixture

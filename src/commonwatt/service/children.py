@@ -174,10 +174,13 @@ class Child:
         return False
 
     async def _end(self, process: Process) -> None:
-        """Tell it to end, and kill it when it does not."""
+        """Tell it to end, and kill it when it does not, or hears nothing."""
         ending = asyncio.create_task(process.wait())
         with suppress(ProcessLookupError):
-            process.terminate()
+            if self.told.state is State.SILENT:
+                process.kill()
+            else:
+                process.terminate()
         await asyncio.wait([ending], timeout=self.program.patience.stop)
         if not ending.done():
             with suppress(ProcessLookupError):
