@@ -9,7 +9,7 @@ from by_slot import proven, verify_bill
 from exchange_cases import COMMUNITY, START, begin, exchange_of, homes_of, short_days, snapshot, written
 
 from commonwatt.errors import LedgerError
-from commonwatt.exchange import rows
+from commonwatt.exchange import ledger_rows
 from commonwatt.ledger.client.abi import SETTLEMENT
 from commonwatt.ledger.client.governance import governance
 from commonwatt.proof import Key, hash_struct, recover
@@ -29,7 +29,7 @@ def test_a_quorum_of_them_settles_a_day(tmp_path: Path) -> None:
     # Each of them can send, should the first one be gone.
     assert all(exchange.client.node.balance(key.address) > 0 for key in keys.operators)
     quorum = {key.address for key in keys.operators[:3]}
-    posts = [post for _, post in rows.read_posts(result.exchange.store)]
+    posts = [post for _, post in ledger_rows.read_posts(result.exchange.store)]
     assert len(posts) == 8
     for message in posts:
         digest = exchange.domain.digest(hash_struct(message.post))

@@ -22,7 +22,7 @@ from node_processes import free_port
 from solo_cases import Clock, running, sealing
 
 from commonwatt.errors import LedgerError, NodeError
-from commonwatt.exchange import founding, rows, tables
+from commonwatt.exchange import founding, ledger_rows, tables
 from commonwatt.exchange.events import GateClosure, SlotEnd
 from commonwatt.exchange.founding import genesis_of
 from commonwatt.exchange.loading import load
@@ -58,7 +58,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def told(result: Result) -> dict[str, Any]:
     """What a day comes to, but for what names the chain that it is on."""
     exchange = exchange_of(result)
-    posts = [(at, each.post.slot, each.post.revision, each.deltas) for at, each in rows.read_posts(exchange.store)]
+    posts = [
+        (at, each.post.slot, each.post.revision, each.deltas) for at, each in ledger_rows.read_posts(exchange.store)
+    ]
     bills = [[each[name] for name in ("charges", "total", "withoutMarket")] for each in result.bills.contents]
     return {"balances": exchange.client.balances().tolist(), "posts": posts, "bills": bills}
 

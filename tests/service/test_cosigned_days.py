@@ -14,7 +14,7 @@ from live_cases import Village
 
 from commonwatt.accounts.document import anchored
 from commonwatt.errors import LedgerError, RecordError
-from commonwatt.exchange import cosigned, rows, tables
+from commonwatt.exchange import cosigned, ledger_rows, rows, tables
 from commonwatt.exchange.bills import bills_of, closed_days
 from commonwatt.exchange.events import GateClosure
 from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Readings, Wishes
@@ -38,7 +38,7 @@ def other(apart: Apart, tmp_path: Path) -> Iterator[Elsewhere]:
 
 
 def posted(village: Village) -> list[Any]:
-    return [message.post for _, message in rows.read_posts(village.exchange.store)]
+    return [message.post for _, message in ledger_rows.read_posts(village.exchange.store)]
 
 
 def missed(apart: Apart) -> int:
@@ -134,7 +134,7 @@ def test_both_ends_are_killed_and_posts_wait_and_nothing_is_lost(apart: Apart, o
     assert missed(apart) == 0
     assert len(posted(apart)) == 3
     assert not apart.exchange.outbox.pending
-    assert all(len(message.signatures) == 2 for _, message in rows.read_posts(apart.exchange.store))
+    assert all(len(message.signatures) == 2 for _, message in ledger_rows.read_posts(apart.exchange.store))
 
 
 # What a dishonest exchange does, its own key signs

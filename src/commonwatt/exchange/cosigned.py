@@ -15,7 +15,7 @@ from sqlalchemy import select
 from commonwatt.accounts.document import hex_text, signed_json
 from commonwatt.accounts.orders import order_json, order_of
 from commonwatt.errors import RecordError
-from commonwatt.exchange import rows, tables
+from commonwatt.exchange import ledger_rows, rows, tables
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.store import Store
 from commonwatt.ledger.client.abi import COMMUNITY
@@ -252,7 +252,7 @@ def _record(exchange: Exchange, kind: str, slot: int, revision: int) -> Record:
     """What operators sign of what waits."""
     outbox, bills = exchange.outbox, exchange.outbox.unanchored
     if kind == GATE and slot in exchange.unsigned:
-        roots = rows.read_commitments(exchange.store, exchange.unsigned[slot].slots)
+        roots = ledger_rows.read_commitments(exchange.store, exchange.unsigned[slot].slots)
         return gate_of(slot, [orders for orders, _ in roots], [trades for _, trades in roots])
     posts = [each.post for each in outbox.unsigned if (each.post.slot, each.post.revision) == (slot, revision)]
     if kind == POST and posts:

@@ -12,7 +12,7 @@ import numpy as np
 
 from commonwatt.community.calendar import Slots
 from commonwatt.errors import LedgerError, RecordError, SignatureError, StoreError
-from commonwatt.exchange import admission, rows, steps, tables, writing
+from commonwatt.exchange import admission, ledger_rows, rows, steps, tables, writing
 from commonwatt.exchange.adopted import require_adopted
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.events import Correction, Event, GateClosure, SlotEnd, not_begun
@@ -329,7 +329,7 @@ class Exchange(Laboratory):
             if left.count < ahead.count:
                 self._miss(ahead.starts[: ahead.count - left.count].tolist(), left, closure.at)
             ahead = left
-        if roots := rows.read_commitments(self.store, ahead):
+        if roots := ledger_rows.read_commitments(self.store, ahead):
             told = self.outbox.commit(ahead.start, [r[0] for r in roots], [r[1] for r in roots], at + 1)
             if not told:
                 self.unsigned[ahead.start] = GateClosure(closure.at, ahead)
@@ -362,14 +362,14 @@ class Exchange(Laboratory):
             told.append((kind(at, post.post.slot), post))
         seconds = self.rules.period.seconds
         since = min(since, self.now - _UNSIGNED_GATES) if self.outbox.threshold else since
-        gates = rows.read_gates(self.store, since)
+        gates = ledger_rows.read_gates(self.store, since)
         told += [(GateClosure(at, Slots(first, count, seconds)), None) for at, first, count in gates]
         # Blocks of times that are named come out as before; else the backlog comes into one, as it is late already.
         with nullcontext() if self.client.node.settable else self.outbox.together():
             for event, message in sorted(told, key=lambda each: (each[0].at, isinstance(each[0], GateClosure))):
                 self.tell(event, message)
         corrected = self.now - self.rules.period.seconds - self.rules.community.ledger.corrections
-        for at, message in rows.read_unsigned(self.store, self.outbox.threshold, corrected):
+        for at, message in ledger_rows.read_unsigned(self.store, self.outbox.threshold, corrected):
             self.outbox.post(message, at + 1)
 
     def _untold(self) -> tuple[list[tuple[int, Outgoing]], int]:
@@ -377,7 +377,7 @@ class Exchange(Laboratory):
         of each; and since when a gate may be untold [unix s]."""
         terms, seen, first, since = self.client.terms, list[tuple[int, Outgoing]](), 0, None
         long_ago = self.client.node.head.timestamp - (2 * terms.window + terms.answer_time + terms.grace)
-        for at, message in rows.read_posts(self.store):
+        for at, message in ledger_rows.read_posts(self.store):
             seen.append((at, message))
             posting = self.client.posted(message.post.slot, message.post.revision)
             if posting and posting.final:

@@ -16,7 +16,7 @@ import numpy as np
 from commonwatt.accounts.document import anchored
 from commonwatt.community.calendar import Slots
 from commonwatt.errors import RecordError, VerificationError
-from commonwatt.exchange import admission, rows, steps, tables, writing
+from commonwatt.exchange import admission, ledger_rows, rows, steps, tables, writing
 from commonwatt.exchange.bills import bills_of, closed_days
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.cosigned import ShownGate, ShownOrders, ShownPost, ShownRoster, ShownSlot
@@ -126,7 +126,7 @@ class Replica(Exchange):
             raise VerificationError(
                 f"The gate of slot {slots.start} is shown with slots that do not follow each other."
             )
-        if not rows.read_commitments(self.store, slots):
+        if not ledger_rows.read_commitments(self.store, slots):
             self._require_ruled(slots)
             self._require_in_time(shown, now)
             accepted = [self._whole(each, shown.at) for each in shown.slots]
@@ -140,7 +140,7 @@ class Replica(Exchange):
                 raise
             finally:
                 self._gate = None
-        self._require_same(shown, rows.read_commitments(self.store, slots))
+        self._require_same(shown, ledger_rows.read_commitments(self.store, slots))
         record = gate_of(slots.start, *([each.roots[place] for each in shown.slots] for place in (0, 1)))
         return signatures(self.domain, record, self.outbox.quorum)[0]
 
@@ -155,7 +155,7 @@ class Replica(Exchange):
             if posts or not shown.missed:
                 raise VerificationError(f"Slot {shown.slot} is missed for one of the two, and posted for the other.")
             return b""
-        message = rows.outgoing_of_row(posts[0])
+        message = ledger_rows.outgoing_of_row(posts[0])
         self._require_equal(shown, (message.post.orders, message.post.statements, message.post.deltas))
         return message.signatures[0]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
@@ -17,7 +17,6 @@ from commonwatt.community.calendar import Slots
 from commonwatt.errors import StoreError
 from commonwatt.exchange import tables
 from commonwatt.exchange.agreement import HomeForecast
-from commonwatt.exchange.outbox import Outgoing
 from commonwatt.exchange.states import (
     OF_COUPLING,
     Accepted,
@@ -32,8 +31,8 @@ from commonwatt.exchange.states import (
 from commonwatt.exchange.store import Store, arrays
 from commonwatt.exchange.tables import WAITING
 from commonwatt.market import Orders
-from commonwatt.proof import Tree, hash_struct, keccak
-from commonwatt.records import Mandate, Order, Post, Reading, Signed, Trade, Trades, Within
+from commonwatt.proof import Tree, hash_struct
+from commonwatt.records import Mandate, Order, Reading, Signed, Trade, Trades, Within
 from commonwatt.units import IntArray
 
 STAGES_AHEAD: Final = "stages_ahead"
@@ -43,8 +42,6 @@ STAGES_AHEAD: Final = "stages_ahead"
 KEPT_UNTIL: Final = "kept_until"
 """Value of the run: the first slot [start, unix s] behind those whose rows went into files, as `kept` says."""
 
-_SIGNATURE: Final = 65
-"""Bytes of one."""
 TRADE_COLUMNS: Final = ("slot", "revision", "number", "buyer", "seller", "wh", "price", "buy_order", "sell_order")
 """Of the table of trades, what their records say."""
 
@@ -387,46 +384,3 @@ def count_slots(store: Store) -> tuple[int, int, int]:
     ((count, corrections),) = store.ask(select(func.count(), func.coalesce(func.sum(settled.revision), 0)))
     ((none,),) = store.ask(select(func.count()).where(missed.orders == b""))
     return int(count), int(corrections), int(none)
-
-
-def read_gates(store: Store, since: int) -> list[tuple[int, int, int]]:
-    """What was committed at `since` [unix s] or later, in the order of time: when each gate closed, the first slot that
-    was committed with it, and how many were."""
-    c = tables.commitments.c
-    query = select(c.gate, c.first, func.count()).where(c.gate >= since, c.orders != b"").group_by(c.gate, c.first)
-    return [tuple(row) for row in store.ask(query.order_by(c.gate, c.first))]
-
-
-def read_commitments(store: Store, slots: Slots) -> list[tuple[bytes, bytes]]:
-    """Roots of orders and trades of each of these slots."""
-    return [(orders, trades) for orders, trades in store.columns(tables.commitments, ("orders", "trades"), slots)]
-
-
-def read_posts(store: Store) -> Iterator[tuple[int, Outgoing]]:
-    """All posts with the time of each [unix s], from the one that the ledger was told last back to the first."""
-    number, locks = store.most(tables.posts, "number"), _locks(store)
-    while number is not None and number >= 0:
-        for row in store.rows(tables.posts, number=number):
-            yield row.posted_at, outgoing_of_row(row, locks)
-        number -= 1
-
-
-def read_unsigned(store: Store, threshold: int, since: int) -> list[tuple[int, Outgoing]]:
-    """The posts of slots from `since` [unix s] on that fewer than `threshold` operators have signed, with the time of
-    each [unix s], in the order in which they were made."""
-    c = tables.posts.c
-    few = select(tables.posts).where(c.slot >= since, func.length(c.signatures) < _SIGNATURE * threshold)
-    locks = _locks(store)
-    return [(row.posted_at, outgoing_of_row(row, locks)) for row in store.ask(few.order_by(c.number))]
-
-
-def _locks(store: Store) -> dict[tuple[int, int], tuple[bytes, int]]:
-    return {(row.slot, row.revision): (row.lock, row.until) for row in store.rows(tables.couplings)}
-
-
-def outgoing_of_row(row: Any, locks: Mapping[tuple[int, int], tuple[bytes, int]] | None = None) -> Outgoing:
-    """A post from its row. locks : by slot and revision, of those that have one: the lock, and its last second"""
-    locked = (locks or {}).get((row.slot, row.revision), ())
-    post = Post(row.slot, row.revision, row.orders, row.statements, keccak(row.deltas), *locked)
-    parts = range(0, len(row.signatures), _SIGNATURE)
-    return Outgoing(post, row.trades, row.deltas, tuple(row.signatures[at : at + _SIGNATURE] for at in parts))

@@ -28,7 +28,7 @@ from commonwatt.errors import (
     RecordError,
     VerificationError,
 )
-from commonwatt.exchange import cosigned, rows
+from commonwatt.exchange import cosigned, ledger_rows, rows
 from commonwatt.exchange.enrolled import Enrolled
 from commonwatt.exchange.folder import open_store
 from commonwatt.exchange.founding import Founded, claim_living, enter
@@ -197,9 +197,9 @@ class Cosigner:
     async def _committed(self, slot: int, now: int) -> None:
         """See to it that the gate of a slot is known, as the ledger has it."""
         one = Slots(slot, 1, self.replica.rules.period.seconds)
-        if not rows.read_commitments(self.store, one):
+        if not ledger_rows.read_commitments(self.store, one):
             self.replica.gate(await self._gate(slot), now)
-        ((orders, trades),) = rows.read_commitments(self.store, one)
+        ((orders, trades),) = ledger_rows.read_commitments(self.store, one)
         if self.replica.client.commitment(slot) != keccak(orders + trades):
             raise VerificationError(f"Slot {slot}: the ledger has another commitment than this operator comes to.")
 
