@@ -14,8 +14,7 @@ from by_slot import anchored, contents, proven
 from exchange_cases import exchange_of
 
 from commonwatt.accounts.document import Anchored
-from commonwatt.exchange import rows as persist
-from commonwatt.exchange import tables
+from commonwatt.exchange import ledger_rows, tables
 from commonwatt.exchange.events import GateClosure
 from commonwatt.exchange.outbox import Outbox
 from commonwatt.exchange.proofs import SlotProof
@@ -166,11 +165,11 @@ class Dishonest:
         """The whole day as the store has it, with the operator's signature to every post, but for some slots."""
         outbox = self.exchange.outbox
         seconds = self.exchange.rules.period.seconds
-        messages = {message.post.slot: message for _, message in persist.read_posts(self.store)}
+        messages = {message.post.slot: message for _, message in ledger_rows.read_posts(self.store)}
         for event in self.exchange.rules.events:
             outbox.finalise_due(event.at)
             if isinstance(event, GateClosure):
-                roots = persist.read_commitments(self.store, event.slots)
+                roots = ledger_rows.read_commitments(self.store, event.slots)
                 if self.client.commitment(event.slots.start) is None:
                     outbox.commit(event.slots.start, [r[0] for r in roots], [r[1] for r in roots], event.at + 1)
                 continue

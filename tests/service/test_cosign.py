@@ -27,7 +27,7 @@ from commonwatt.proof import Key, checksum_address
 from commonwatt.records.schema import to_bytes
 from commonwatt.service.cosigning import Setting, cosign
 from commonwatt.service.opening import Founders
-from commonwatt.service.serving import ports
+from commonwatt.service.ports import ports
 
 RUN = [sys.executable, "-W", "error", "-m", "commonwatt.cli"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": SOURCE}

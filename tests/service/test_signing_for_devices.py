@@ -202,7 +202,7 @@ def test_the_minutes_of_a_silence_are_asked_for_and_its_slots_filled(boxed: Boxe
             await client.publish(NOTIFY, clamp(back, 1006.0 + 6 * (back - slot) / 60), qos=1)
             first = back
             while first > slot + 60:
-                asked = json.loads((await anext(client.messages)).payload)  # type: ignore[arg-type]
+                asked = json.loads((await anext(client.messages)).payload)
                 first, last = asked["params"]["ts"], asked["params"]["end_ts"]
                 assert asked["method"] == "EMData.GetData"
                 counts = [6.0] * ((last - first) // 60)
@@ -242,7 +242,7 @@ def test_operators_see_how_each_device_is_understood(boxed: Boxed) -> None:
     for at in range(0, 61, 30):
         boxed.counts(0, slot + at, SENSOR, plug(30 + at / 1000))
     boxed.say(0, slot + 70, SENSOR, b"no JSON")
-    until(lambda: boxed.watch(0).watched.complaint)
+    until(lambda: bool(boxed.watch(0).watched.complaint))
     told = _asked(boxed, _operator(boxed), "/v1/operators/devices")["devices"]
     own = next(each for each in told if each["meter"] == name(boxed.keys[0].address))
     assert (own["driver"], own["where"], own["heardAt"], own["trouble"]) == ("tasmota", PLUG, slot + 60, None)
