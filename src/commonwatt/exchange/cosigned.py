@@ -28,7 +28,6 @@ from commonwatt.records.schema import Record, from_json, to_bytes
 GATE: Final = "gate"
 POST: Final = "post"
 BILLS: Final = "bills"
-KINDS: Final = (GATE, POST, BILLS)
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,8 @@ class Outbox:
         """The signatures of as many operators as must sign; None while too few have signed. own : as for `signers`"""
         if not self.threshold:
             return signatures(self.client.domain, record, self.quorum) if own is None else tuple(own)
-        found = tuple(self.signers(record, own).values())
+        signers = self.signers(record, own).items()
+        found = tuple(signature for each, signature in signers if self.client.view("Community", "isOperator", each)[0])
         return found[: self.threshold] if len(found) >= self.threshold else None
 
     def receipts(self, slot: int, position: int, order: bytes) -> tuple[Signed[Receipt], ...]:
