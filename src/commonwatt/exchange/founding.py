@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -94,13 +94,12 @@ def claim(store: Store, rules: Rules, ledger: str, out: Path | None, head_start:
     _claim(store, rules, wanted, f"{out}", begins(rules) - head_start, file)
 
 
-def claim_living(store: Store, rules: Rules, ledger: str, out: Path, begin: int) -> None:
-    """The same for an exchange that goes on: its community's file may change, and its members.
+def claim_living(store: Store, rules: Rules, ledger: str, out: Path, begin: int, start: date) -> None:
+    """The same for an exchange that goes on: its community's file may change, its members, and the days of the rules.
 
-    ledger : "own", or the URL of a node; begin : of the chain [unix s]
+    ledger : "own", or the URL of a node; begin : of the chain [unix s]; start : the exchange's first local day
     """
-    community = rules.community
-    wanted = {"community": community.name, "start": rules.start.isoformat(), "days": "", "ledger": ledger}
+    wanted = {"community": rules.community.name, "start": start.isoformat(), "days": "", "ledger": ledger}
     _claim(store, rules, wanted, f"{out}", begin)
 
 

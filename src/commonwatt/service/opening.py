@@ -141,10 +141,12 @@ def first_day(store: Store, community: Community, now: int, asked: date | None) 
 class Plan:
     """What is known before the chain runs.
 
-    store : of the exchange; begin : of the chain [unix s]; rules : of its first days; at : of a time [unix s]
+    store : of the exchange; start : its first local day; begin : of the chain [unix s]
+    rules : of the days around now; at : of a time [unix s]
     """
 
     store: Store
+    start: date
     begin: int
     rules: Rules
     at: Callable[[int], Rules]
@@ -172,7 +174,7 @@ def plan(community: Community, folder: Path, out: Path, now: int | None, asked: 
         if demo and demo.days is not None:
             fixed = Rules.of(community, folder, start, demo.days)
             require_servable(_FILE, fixed)
-            return Plan(store, begins(fixed), fixed, lambda _: fixed)
+            return Plan(store, start, begins(fixed), fixed, lambda _: fixed)
 
         def at(now: int) -> Rules:
             return around(community, folder, store, now, start)
@@ -181,7 +183,7 @@ def plan(community: Community, folder: Path, out: Path, now: int | None, asked: 
         require_servable(_FILE, first)
         genesis = begins(first) if demo else min(now, begins(first))
         begin = int(store.values().get("genesis", genesis))
-        return Plan(store, begin, at(max(begin, now)), at)
+        return Plan(store, start, begin, at(max(begin, now)), at)
     except BaseException:
         store.close()
         raise
@@ -204,7 +206,7 @@ def open_live(plan: Plan, founders: Founders, out: Path, url: str, token: str, *
     rules, store = plan.rules, plan.store
     community = rules.community
     ledger = OWN if community.ledger.kind == "embedded" else url
-    claim_living(store, rules, ledger, out, plan.begin)
+    claim_living(store, rules, ledger, out, plan.begin, plan.start)
     founded = open_ledger(
         store, rules, url, out, founders.quorum, founders.operators, founders.parties, live=not demo, token=token
     )
