@@ -20,6 +20,7 @@ from commonwatt.exchange import tables
 from commonwatt.exchange.personal import Place, readings
 from commonwatt.exchange.rows import box_signed
 from commonwatt.ledger.keyfile import write_key
+from commonwatt.meter.protocol import signed_json
 from commonwatt.meter.slots import RESET
 from commonwatt.meter.telegrams import Settings
 from commonwatt.proof import sign
@@ -168,12 +169,26 @@ def test_a_device_writes_to_its_own_topics_alone_and_what_the_broker_kept_does_n
     slot = slot_of(boxed, 2)
     boxed.counts(0, slot, SENSOR, plug(7.0))
     boxed.say(1, slot + 30, SENSOR, plug(7.5))  # another's topic
-    boxed.say(0, slot + 30, topic(boxed.keys[0].address, "reading"), b"[]")
-    boxed.say(0, slot + 30, SENSOR, plug(7.25), retain=True)
+    boxed.counts(0, slot + 40, SENSOR, plug(7.01))
+    assert 7.5 not in _totals(boxed)
+    boxed.say(0, slot + 50, SENSOR, plug(7.02), retain=True)
     boxed.restart()  # to whom listens anew the broker says what it kept
-    boxed.counts(0, slot + 60, SENSOR, plug(7.01))
-    heard = [json.loads(each.payload)["ENERGY"]["Total"] for each in boxed.watch(0).shown if each.topic == SENSOR]
-    assert heard == [7.01]
+    boxed.counts(0, slot + 60, SENSOR, plug(7.03))
+    assert _totals(boxed) == [7.03]
+
+
+def test_a_device_brings_no_readings_itself(boxed: Boxed) -> None:
+    slot = slot_of(boxed, 3)
+    own = boxed.homes.meters[0].read(slot_of(boxed, 0), 1, 0, 10**9)  # which would be a correction
+    before = boxed.ask(boxed.exchange.store.rows, tables.readings)
+    boxed.say(0, slot + 60, topic(boxed.keys[0].address, "reading"), json.dumps(signed_json(own)).encode())
+    boxed.counts(0, slot + 70, SENSOR, plug(7.1))
+    assert boxed.ask(boxed.exchange.store.rows, tables.readings) == before
+
+
+def _totals(boxed: Boxed) -> list[float]:
+    """What of the plug was heard."""
+    return [json.loads(each.payload)["ENERGY"]["Total"] for each in boxed.watch(0).shown if each.topic == SENSOR]
 
 
 def test_a_restart_in_mid_slot_loses_nothing(boxed: Boxed) -> None:
@@ -217,6 +232,7 @@ def test_the_minutes_of_a_silence_are_asked_for_and_its_slots_filled(boxed: Boxe
 
 def test_registers_that_were_set_back_are_told_and_count_again_when_an_operator_says_so(boxed: Boxed) -> None:
     slot, token = slot_of(boxed, 10), _operator(boxed)
+    assert boxed.watch(0).kept.aside == ()
     boxed.counts(0, slot, SENSOR, plug(20.0))
     for at in (60, 90):
         boxed.counts(0, slot + at, SENSOR, plug(0.1 + at / 10_000))

@@ -159,7 +159,7 @@ def anew(folder: Folder, meter: Meter, *, json_path: JsonPath = None) -> None:
 
 
 def remove(folder: Folder, meter: Meter, *, json_path: JsonPath = None) -> None:
-    """Read a meter that cannot sign no more; its device may not come to the broker either. Its key stays.
+    """Read a meter that cannot sign no more: what its device writes is not heard any more. Its key stays.
 
     Example: commonwatt meter remove village 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed
     """

@@ -113,8 +113,9 @@ class Watched:
     def of(cls, kept: Kept, driver: Driver[Any]) -> Watched:
         """A device of which this was kept."""
         last = _last(kept.state)
-        resumes = isinstance(driver, Shelly) and driver.keeps_records and last is not None
-        return cls(kept, driver.resumed(last) if resumes else driver.begin())  # type: ignore[attr-defined]
+        if isinstance(driver, Shelly) and driver.keeps_records and last is not None:
+            return cls(kept, driver.resumed(last))
+        return cls(kept, driver.begin())
 
 
 def hear(

@@ -43,7 +43,9 @@ def sources(
     """
     found = [_of_place(device, hear, trouble) for device in devices if device.place]
     at_broker = [device for device in devices if device.says]
-    if at_broker and connection:
+    if at_broker and connection is None:
+        trouble(None, "The exchange has no broker of its own, where the device could be heard.")
+    elif at_broker and connection:
         found.append(at_the_broker(at_broker, connection, hear, trouble, asks))
     return found
 

@@ -125,7 +125,7 @@ class Signing:
                     await self._work()
                 except CommonwattError as error:
                     _LOGGER.error("Devices: %s It is tried again.", error)
-                except Exception:  # one device that nobody thought of holds up no market
+                except Exception:  # nothing may end it for good
                     _LOGGER.exception("Devices could not be read.")
                 await asyncio.sleep(_PAUSE)
         finally:
@@ -199,7 +199,10 @@ class Signing:
         if now is None:
             return
         for watch in self.watches.values():
-            self._count(watch, now)
+            try:
+                self._count(watch, now)
+            except Exception:  # one device with something that nobody thought of holds up no other
+                _LOGGER.exception("What %s says cannot be counted.", watch.device.where)
         due = any(watch.news for watch in self.watches.values())
         if due or self._monotonic() - self._saved_at > _SAVE_SECONDS:
             await self._save()
