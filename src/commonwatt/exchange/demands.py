@@ -107,8 +107,7 @@ class Demands:
         self._followed = last
 
     def _try(self, demand: Demanded, ledger: DemandsClient, now: int) -> None:
-        # Also for what nobody thought of: the others are answered meanwhile.
-        self._retry[demand.number], self.why[demand.number] = now + _RETRY, "The log says why."
+        self._retry[demand.number] = now + _RETRY
         try:
             self._answer(demand, ledger, now)
         except NodeError:
@@ -116,8 +115,12 @@ class Demands:
             raise
         except CommonwattError as error:
             self.why[demand.number] = str(error)
+        except BaseException:  # what nobody thought of keeps the others from no answer
+            self.why[demand.number] = "The log says why."
+            raise
         else:
-            del self._retry[demand.number], self.why[demand.number]
+            del self._retry[demand.number]
+            self.why.pop(demand.number, None)
 
     def _answer(self, demand: Demanded, ledger: DemandsClient, now: int) -> None:
         exchange, client = self._exchange, self._exchange.client

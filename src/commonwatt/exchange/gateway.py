@@ -46,7 +46,7 @@ class Ledgers:
 
     def apply_a(self, plan: Plan, at: int) -> None:
         """Apply A's post with the key that B's chain shows. Anybody may. Raises LedgerError where it shows none."""
-        key = key_of(self.b, plan.lock)
+        key = key_of(self.b, plan.lock, plan.slot)
         if key is None:
             raise LedgerError("B's chain shows no key for this lock yet: A's post can be applied when B's is.")
         _apply(self.a, plan, key, at)

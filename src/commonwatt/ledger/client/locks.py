@@ -8,6 +8,7 @@ from typing import Final
 from commonwatt.errors import Reverted
 from commonwatt.ledger.client.abi import decode_event, revert
 from commonwatt.ledger.client.finalising import alone
+from commonwatt.ledger.client.posts import block_since
 from commonwatt.ledger.client.settlement import LedgerClient
 from commonwatt.ledger.client.terms import Posting
 from commonwatt.ledger.node import CallReverted
@@ -25,10 +26,10 @@ _DEMANDS: Final = {
 """Events of a demand and its answer: the subject's name, and whether it asks."""
 
 
-def key_of(client: LedgerClient, lock: bytes) -> bytes | None:
-    """The key of a lock, once a post that it locked was applied; None before."""
-    node = client.node
-    logs = node.logs(1, node.head.number, client.addresses.settlement, _UNLOCKED)
+def key_of(client: LedgerClient, lock: bytes, since: int = 0) -> bytes | None:
+    """The key of a lock, once a post that it locked was applied; None before. since : the post's slot [unix s]"""
+    node, last = client.node, client.node.head.number
+    logs = node.logs(block_since(node, since, last + 1), last, client.addresses.settlement, _UNLOCKED)
     keys = [bytes(event.arguments["key"]) for log in logs if (event := decode_event(log))]
     return next((key for key in keys if keccak(key) == lock), None)
 
@@ -54,9 +55,10 @@ def is_demanded(client: LedgerClient, post: Post, posting: Posting) -> bool:
     """Whether something was demanded of a post, and not answered so far: it can be deleted as long as it is pending."""
     if not posting.held_until:
         return False
-    node, told = client.node, []
+    node, last, told = client.node, client.node.head.number, []
+    first = block_since(node, posting.posted_at, last + 1)
     for topic, (subject, asks) in _DEMANDS.items():
-        for log in node.logs(1, node.head.number, client.demands, topic):
+        for log in node.logs(first, last, client.demands, topic):
             event = decode_event(log)
             if event and (event.arguments["slot"], event.arguments["revision"]) == (post.slot, post.revision):
                 # What was asked of an earlier post of this revision deletes this one no more.
