@@ -182,7 +182,13 @@ async def mqtt(box: Box, meters: Meters, broker: Broker, together: int) -> dict[
     task = asyncio.create_task(gateway.run())
     try:
         await gateway.wait_connected()
-        return await _case(box, readings, _by_mqtt, senders)
+        connections = gateway.counts.connections
+        case = asyncio.create_task(_case(box, readings, _by_mqtt, senders))
+        while not case.done():
+            await asyncio.wait([case], timeout=1)
+            if gateway.counts.connections > connections:  # what was on its way these meters do not send again
+                raise SystemExit("The connection with the broker was lost; measure again.")
+        return case.result()
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
