@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import multiprocessing
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -219,10 +220,15 @@ async def a_day(folder: Path) -> dict[str, int]:
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    """Of the exchange's store and of its chain, with what is still in their journals [bytes]."""
-    stores = {"exchange": folder, "chain": folder / "chain"}
-    names = {"exchange": "exchange.sqlite", "chain": "ledger.sqlite"}
-    return {name: sum(each.stat().st_size for each in stores[name].glob(f"{names[name]}*")) for name in stores}
+    """Of the exchange's store and of its chain, without what their journals keep room for [bytes]."""
+    files = {"exchange": folder / "exchange.sqlite", "chain": folder / "chain" / "ledger.sqlite"}
+    return {name: _size(file) for name, file in files.items()}
+
+
+def _size(file: Path) -> int:
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
+        ((pages,),), ((size,),) = (database.execute(f"PRAGMA page_{what}") for what in ("count", "size"))
+        return int(pages * size)
 
 
 def idle(folder: Path) -> dict[str, Any]:
