@@ -123,7 +123,7 @@ class Elsewhere:
         store = open_store(self.folder, fresh=False)
         client = LedgerClient(exchange.client.node, self.key, exchange.client.addresses)
         rules = exchange.rules
-        replica = replica_of(rules, store, client, self.key, self.folder)
+        replica = replica_of(rules, store, client, self.key, self.folder, rules.start)
         client_of_exchange = Within(self.apart, self.forge)
         asyncio.run(client_of_exchange.sign_in(self.key))
         self.cosigner = Cosigner(

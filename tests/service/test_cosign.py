@@ -10,15 +10,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import date
 from pathlib import Path
 
 import httpx
 import pytest
-from exchange_cases import SOURCE
+from exchange_cases import BILATERAL, HEAD, MEMBERS, SOURCE, START, TARIFF, written
 from node_processes import free_port
 
 from commonwatt.errors import CommonwattError, ConfigError, NodeError, NotAdopted
 from commonwatt.exchange.loading import load
+from commonwatt.exchange.rules import Rules
 from commonwatt.ledger.client.settlement import Addresses, LedgerClient
 from commonwatt.ledger.keyfile import new_key, write_key
 from commonwatt.ledger.node import ZERO_ADDRESS
@@ -27,6 +29,7 @@ from commonwatt.proof import Key, checksum_address
 from commonwatt.records.schema import to_bytes
 from commonwatt.service.cosigning import Setting, cosign
 from commonwatt.service.opening import Founders
+from commonwatt.service.playable import require_cosignable
 from commonwatt.service.ports import ports
 
 RUN = [sys.executable, "-W", "error", "-m", "commonwatt.cli"]
@@ -148,3 +151,10 @@ def test_what_cannot_be_founded_with_one_key_is_told(
     with pytest.raises(ConfigError) as refused:
         Founders.named(load(tmp_path / "hill.toml"), (), tmp_path / "box", elsewhere)
     assert reason in str(refused.value)
+
+
+def test_homes_that_agree_over_the_day_are_not_signed_for_elsewhere(tmp_path: Path) -> None:
+    file = written(tmp_path, HEAD + TARIFF + BILATERAL + MEMBERS)
+    rules = Rules.of(load(file), tmp_path, date.fromisoformat(START), 1)
+    with pytest.raises(ConfigError, match="market: has a mechanism by which homes agree over the whole day"):
+        require_cosignable(f"{file}", rules)

@@ -45,6 +45,7 @@ from commonwatt.ledger.remote import RemoteNode
 from commonwatt.proof import Domain, Key, checksum_address, keccak
 from commonwatt.service.exchange_client import Away, ExchangeClient, Refused
 from commonwatt.service.logins import Passwords
+from commonwatt.service.playable import require_cosignable
 
 _LOGGER: Final = logging.getLogger(__name__)
 _PAUSE: Final = 1.0
@@ -289,12 +290,16 @@ def opened(setting: Setting, domain: Domain, start: date, url: str) -> Iterator[
         folder = setting.file.parent
         rules_at = partial(_around, setting.loaded, folder, store, start)
         rules = rules_at(int(time.time()))
-        yield replica_of(rules, store, client, setting.key, setting.out), rules_at
+        require_cosignable(f"{setting.file}", rules)
+        yield replica_of(rules, store, client, setting.key, setting.out, start), rules_at
 
 
-def replica_of(rules: Rules, store: Store, client: LedgerClient, key: Key, out: Path) -> Replica:
-    """An operator's own exchange. Raises StoreError where the folder is another exchange's."""
-    claim_living(store, rules, hex_text(client.addresses.settlement), out, 0)
+def replica_of(rules: Rules, store: Store, client: LedgerClient, key: Key, out: Path, start: date) -> Replica:
+    """An operator's own exchange, of the one that begins on the local day `start`.
+
+    Raises StoreError where the folder is another exchange's.
+    """
+    claim_living(store, rules, hex_text(client.addresses.settlement), out, 0, start)
     if "settlement" not in store.values():
         enter(store, Founded(client.node, client, 0), ())  # type: ignore[arg-type]
     roster = Enrolled(store, client, rules.community)

@@ -26,6 +26,16 @@ def require_playable(source: str, rules: Rules, minds: Minds) -> None:
         raise ConfigError(source, findings)
 
 
+def require_cosignable(source: str, rules: Rules) -> None:
+    """Raise ConfigError for what operators elsewhere cannot come to once more."""
+    if any(stage.over_horizon for stage in rules.ahead):
+        message = (
+            "has a mechanism by which homes agree over the whole day, which operators elsewhere are not shown; give "
+            "serve the key files of as many operators as must sign"
+        )
+        raise ConfigError(source, [Finding("market", message)])
+
+
 def _unservable(rules: Rules) -> Iterator[Finding]:
     community = rules.community
     if community.ledger.kind == "none" or community.ledger.collateral == "none":

@@ -37,6 +37,7 @@ from commonwatt.service.connection import connects
 from commonwatt.service.health import State
 from commonwatt.service.logins import LISTENER, Passwords
 from commonwatt.service.opening import Demo, Founders, Plan, open_live, plan
+from commonwatt.service.playable import require_cosignable
 from commonwatt.service.ports import port_of
 
 if TYPE_CHECKING:
@@ -218,7 +219,10 @@ async def _running(
 
 def _founders(setting: Setting, planned: Plan) -> Founders:
     founded = "settlement" in planned.store.values()
-    return Founders.named(setting.loaded, setting.keys, setting.out, setting.operators, founded=founded)
+    founders = Founders.named(setting.loaded, setting.keys, setting.out, setting.operators, founded=founded)
+    if len(founders.quorum) < setting.loaded.ledger.threshold:
+        require_cosignable(f"{setting.file}", planned.rules)
+    return founders
 
 
 def _seal(chain: Child | None, vouched: bool) -> None:
