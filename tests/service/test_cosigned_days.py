@@ -19,6 +19,7 @@ from commonwatt.exchange.bills import bills_of, closed_days
 from commonwatt.exchange.events import GateClosure
 from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Readings, Wishes
 from commonwatt.exchange.store import drop
+from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.meter import SimulatedMeter
 from commonwatt.proof import keccak, recover
 
@@ -58,6 +59,7 @@ def test_a_day_that_two_of_three_sign_apart_is_that_of_one_who_has_all_keys(
     assert [post.revision for post in posted(apart)].count(1) == 1
     assert posted(apart) == posted(alone)
     assert not apart.exchange.outbox.pending
+    assert not apart.exchange.outbox.unsigned
     assert apart.exchange.client.balances().tolist() == alone.exchange.client.balances().tolist()
     alone.simulation.close()
     _members_have_receipts_of_both(apart, other)
@@ -135,6 +137,32 @@ def test_both_ends_are_killed_and_posts_wait_and_nothing_is_lost(apart: Apart, o
     assert len(posted(apart)) == 3
     assert not apart.exchange.outbox.pending
     assert all(len(message.signatures) == 2 for _, message in ledger_rows.read_posts(apart.exchange.store))
+
+
+def test_a_post_that_expired_is_shown_again_and_its_debits_count_meanwhile(apart: Apart, other: Elsewhere) -> None:
+    def look() -> bool:
+        return bool(apart.now % LOOKS == 0 and not other.step() and False)
+
+    first, outbox = apart.exchange.rules.period.end, apart.exchange.outbox
+    apart.run(lambda _slot, _home: 0, look, until=first)
+    (last,) = outbox.pending
+    assert not outbox.unsigned
+    # One of those who signed is an operator no more, and nobody was there before it expired.
+    outbox.pending = [replace(last, signatures=last.signatures[:1])]
+    outbox._brought.clear()
+    chain = apart.exchange.client.node
+    assert isinstance(chain, EmbeddedChain)
+    chain.seal(first + 3 * 3600)
+    free, apart.now = outbox.free().tolist(), first + 3 * 3600
+    outbox.finalise_due(apart.now)
+    assert outbox.pending == outbox.unsigned
+    assert outbox.pending
+    assert outbox.free().tolist() == free
+    assert (last.post.slot, False) in [(each.slot, each.enough) for each in cosigned.waiting(apart.exchange)]
+    apart.run(lambda _slot, _home: 0, look, since=apart.now, until=apart.now + 3 * 3600)
+    assert len(posted(apart)) == 3
+    assert not outbox.unsigned
+    assert not outbox.pending
 
 
 # What a dishonest exchange does, its own key signs

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 _AT_ONCE: Final = 50
 """Posts that are sent together; a node's pool holds no more than 64 transactions of one sender."""
 
+_BROUGHT: Final = 2_000
+"""Records of which it is remembered what operators elsewhere have signed, some days of a community's."""
+
 
 @dataclass(frozen=True)
 class Outgoing:
@@ -128,6 +131,8 @@ class Outbox:
         """Take an operator's signature [65 bytes] that was made elsewhere."""
         digest = self.client.domain.digest(hash_struct(record))
         self._brought.setdefault(digest, {})[recover(digest, signature)] = signature
+        while len(self._brought) > _BROUGHT:
+            del self._brought[next(iter(self._brought))]
 
     def signed(self, record: Record, own: Sequence[bytes] | None = None) -> tuple[bytes, ...] | None:
         """The signatures of as many operators as must sign; None while too few have signed. own : as for `signers`"""
@@ -150,7 +155,7 @@ class Outbox:
         for each in self.unsigned:
             if signed := self.signed(each.post, each.signatures):
                 found.append(replace(each, signatures=signed))
-                self.pending = [found[-1] if one is each else one for one in self.pending]
+                self.pending = [found[-1] if one.post == each.post else one for one in self.pending]
         return found
 
     def commit(self, first_slot: int, orders: Sequence[bytes], trades: Sequence[bytes], at: int) -> bool:
@@ -211,6 +216,7 @@ class Outbox:
     def _publish(self, messages: Sequence[Outgoing], at: int) -> list[Outgoing]:
         """Send those of the posts that are not there; returns those that are not final."""
         missing, waiting = list[Outgoing](), list[Outgoing]()
+        self._untell(messages)
         for message in messages:
             posting = self.client.posted(message.post.slot, message.post.revision)
             if posting is None or self._expired(posting, at):
@@ -246,8 +252,8 @@ class Outbox:
         while self.pending and (at is None or self._first_due <= at):
             message = self.pending[0]
             posting = self.client.posted(message.post.slot, message.post.revision)
-            if posting is None:
-                # Struck, or cleared away after it expired: those that are there do not wait for it.
+            if posting is None or message in self.unsigned:
+                # Struck, cleared away after it expired, or to be signed once more: the others do not wait for it.
                 self.pending.sort(key=lambda each: not self._waits(each))
                 if self.pending[0] is message:
                     return
@@ -266,8 +272,6 @@ class Outbox:
                 self.pending.pop(0)
             elif self._expired(posting, due):
                 self._send([message], due)
-                if message in self.unsigned:  # it comes again when it is signed once more
-                    self.pending.pop(0)
             else:
                 self._finalise(due, due if at is None else min(at, due + self.client.terms.grace))
 
@@ -310,7 +314,7 @@ class Outbox:
         return max(map(self._waits, waiting), default=0)
 
     def _send(self, messages: Sequence[Outgoing], at: int) -> None:
-        self.unsigned = [each for each in self.unsigned if each not in messages]
+        self._untell(messages)
         self.unsigned += [each for each in messages if self.signed(each.post, each.signatures) is None]
         messages = [each for each in messages if each not in self.unsigned]
         if not messages:
@@ -329,14 +333,19 @@ class Outbox:
                 if posting is None or self._expired(posting, at):
                     self._send([message], at)
 
+    def _untell(self, messages: Sequence[Outgoing]) -> None:
+        """Whether enough have signed these is looked at anew; by now they may have more signatures."""
+        posts = [each.post for each in messages]
+        self.unsigned = [each for each in self.unsigned if each.post not in posts]
+
     def _due(self, posting: Posting) -> int:
         """From when a post can be applied [unix s]."""
         return max(posting.posted_at + self.client.terms.window, posting.held_until)
 
     def _waits(self, message: Outgoing) -> int:
-        """From when a post that waits can be applied [unix s]; 0 when it is not there."""
+        """From when a post that waits can be applied [unix s]; 0 when it is not there, or waits for signatures."""
         posting = self.client.posted(message.post.slot, message.post.revision)
-        return self._due(posting) if posting else 0
+        return self._due(posting) if posting and message not in self.unsigned else 0
 
     def _expired(self, posting: Posting, at: int) -> bool:
         """Whether the block that comes next, at `at` [unix s] or later, is too late to apply a post."""
