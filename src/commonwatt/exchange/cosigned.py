@@ -115,16 +115,18 @@ class ShownRoster:
     """What the ledger does not know of members.
 
     names : (account, what it is called, bus); mandates : each with the first slot for which it holds [unix s]
+    box : the meters [addresses] for which the exchange's box signs, as sheets say
     """
 
     names: tuple[tuple[bytes, str, str], ...]
     mandates: tuple[tuple[int, Signed[Mandate]], ...]
+    box: frozenset[bytes] = frozenset()
 
     def as_json(self) -> dict[str, Any]:
         """As an operator is shown it."""
         names = [{"account": hex_text(account), "name": name, "bus": bus} for account, name, bus in self.names]
         mandates = [{"since": since, "mandate": signed_json(signed)} for since, signed in self.mandates]
-        return {"names": names, "mandates": mandates}
+        return {"names": names, "mandates": mandates, "boxSigns": sorted(map(hex_text, self.box))}
 
 
 @dataclass(frozen=True)
@@ -191,9 +193,10 @@ def post_shown(store: Store, slot: int, revision: int) -> ShownPost:
 
 
 def roster_shown(store: Store) -> ShownRoster:
-    """All names and mandates."""
+    """All names and mandates, and all meters that the box signs for."""
     names = tuple((bytes.fromhex(row.account), row.id, row.bus) for row in store.rows(tables.names))
-    return ShownRoster(names, tuple((row.since, rows.mandate_of(row)) for row in store.rows(tables.mandates)))
+    mandates = tuple((row.since, rows.mandate_of(row)) for row in store.rows(tables.mandates))
+    return ShownRoster(names, mandates, rows.box_meters(store))
 
 
 def waiting(exchange: Exchange) -> list[Waiting]:
@@ -315,7 +318,7 @@ def roster_of_json(given: Any) -> ShownRoster:
     mandates = tuple(
         (each.number("since"), _mandate(each["mandate"])) for each in map(_Reader, read.listed("mandates"))
     )
-    return ShownRoster(names, mandates)
+    return ShownRoster(names, mandates, frozenset(to_bytes(each, 20) for each in read.listed("boxSigns")))
 
 
 def waiting_of_json(given: Any) -> list[Waiting]:

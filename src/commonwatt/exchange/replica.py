@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from commonwatt.accounts.document import anchored
+from commonwatt.accounts.document import anchored, hex_text
 from commonwatt.community.calendar import Slots
 from commonwatt.errors import RecordError, VerificationError
 from commonwatt.exchange import admission, ledger_rows, rows, steps, tables, writing
@@ -26,7 +26,7 @@ from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.outbox import Outbox, Outgoing, signatures
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.states import Accepted, Committed, Delivered, Readings, Settled, Wishes
-from commonwatt.exchange.store import Store, put
+from commonwatt.exchange.store import Store, add, put
 from commonwatt.ledger.client.quorum import gate_of
 from commonwatt.proof import Key
 from commonwatt.records import Anchor, Order, Reading, Receipt, Signed
@@ -87,7 +87,10 @@ class Replica(Exchange):
         self._views = [*self._views[1 - _MOST_VIEWS :], _View(free)]
 
     def know(self, shown: ShownRoster) -> None:
-        """Keep names and mandates. Raises RecordError for a mandate that is not its member's, or comes too late."""
+        """Keep names, mandates, and which meters the box signs for.
+
+        Raises RecordError for a mandate that is not its member's, or comes too late.
+        """
         known = {row.account: (row.id, row.bus) for row in self.store.rows(tables.names)}
         for account, name, bus in shown.names:
             if known.get(account.hex()) != (name, bus):
@@ -95,6 +98,9 @@ class Replica(Exchange):
         for since, signed in shown.mandates:
             if self.roster.kept(signed) is None:
                 self.roster.adopt(signed, since)
+        if new := shown.box - rows.box_meters(self.store):
+            with self.store.transaction() as connection:
+                add(connection, tables.devices, [(hex_text(meter), 0, "") for meter in sorted(new)])
 
     def receipts(self, shown: ShownOrders, now: int) -> list[bytes]:
         """This operator's receipts for orders that were shown at `now` [unix s]; none once their gate has closed. From
