@@ -14,7 +14,7 @@ from live_cases import Village
 
 from commonwatt.accounts.document import anchored, hex_text
 from commonwatt.errors import LedgerError, RecordError
-from commonwatt.exchange import cosigned, ledger_rows, rows, tables
+from commonwatt.exchange import cosigned, ledger_rows, personal, rows, tables
 from commonwatt.exchange.bills import bills_of, closed_days
 from commonwatt.exchange.events import GateClosure
 from commonwatt.exchange.states import Cleared, Committed, Declared, Delivered, Readings, Wishes
@@ -22,6 +22,7 @@ from commonwatt.exchange.store import drop, put
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.meter import SimulatedMeter
 from commonwatt.proof import keccak, recover
+from commonwatt.service.api.members import _erase
 
 
 @pytest.fixture
@@ -77,18 +78,27 @@ def _members_have_receipts_of_both(apart: Apart, other: Elsewhere) -> None:
 
 def _bills_are_anchored_when_both_have_signed(apart: Apart, other: Elsewhere) -> None:
     exchange, period = apart.exchange, apart.exchange.rules.period
+    apart.live.roster.name(apart.live.roster.at(apart.now).mandates[2].record.member, "Ada")
+    exchange.under(exchange.rules.with_members(apart.live.roster.members))
     with exchange.store.transaction() as connection:  # of one member's meter the box has the key
         put(connection, tables.devices, (hex_text(apart.homes.meters[1].key.address), 0, ""))
     root = anchored(bills_of(exchange.books, list(closed_days(exchange.books)))).tree.root
     for bills in (keccak(b"others"), root):
         with pytest.raises(LedgerError, match="Too few operators have signed the root of the bills"):
             exchange.anchor(bills, period)
+        assert not _erased(apart, 2)["name"]
         assert other.step() == (bills == root)
         with exchange.store.transaction() as connection:
             drop(connection, tables.anchors, start=period.start)
         apart.now += 60
     exchange.anchor(root, period)
     assert exchange.client.anchored(period.start, period.end) == root
+    assert _erased(apart, 2)["name"]
+
+
+def _erased(apart: Apart, member: int) -> dict[str, Any]:
+    account = apart.live.roster.at(apart.now).mandates[member].record.member
+    return _erase(apart.live, member, account, apart.now)
 
 
 def test_without_enough_signatures_slots_are_missed_and_readings_are_taken(apart: Apart) -> None:
@@ -165,6 +175,18 @@ def test_a_post_that_expired_is_shown_again_and_its_debits_count_meanwhile(apart
     assert len(posted(apart)) == 3
     assert not outbox.unsigned
     assert not outbox.pending
+
+
+def test_no_member_erases_what_others_check_a_gate_by(apart: Apart, other: Elsewhere) -> None:
+    exchange, home = apart.exchange, 1
+    apart.run(lambda _slot, _home: 0, until=exchange.rules.events[0].at + 600)  # the gate waits
+    planned = exchange.store.rows(tables.planned, member=home)
+    assert planned
+    assert personal.erase(exchange, home, apart.now).plans == 0
+    assert exchange.store.rows(tables.planned, member=home) == planned
+    assert other.step() == 1
+    late = planned[-1].slot + exchange.rules.period.seconds + exchange.rules.community.ledger.corrections + 1
+    assert personal.erase(exchange, home, late).plans == len(planned)
 
 
 # What a dishonest exchange does, its own key signs

@@ -139,9 +139,11 @@ def _receipts(live: Live, number: int, slot: int) -> list[dict[str, Any]]:
 
 
 def _erase(live: Live, number: int, account: bytes, now: int) -> dict[str, Any]:
-    erased = personal.erase(live.exchange, number, now)
+    erased, exchange = personal.erase(live.exchange, number, now), live.exchange
+    # Bills that are made, or wait for operators' signatures, have the names that they began with.
+    named = exchange.billing is not None or exchange.outbox.unanchored is not None
     return {
-        "name": live.roster.forget(account),
+        "name": not named and live.roster.forget(account),
         "plans": erased.plans,
         "readings": erased.readings,
         "until": erased.until,
