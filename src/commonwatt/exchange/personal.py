@@ -122,7 +122,7 @@ def _page(found: list[Any], limit: int, entries: list[dict[str, Any]], number: s
 
 _OF_A_MEMBER: Final = (
     "standing", "service", "mandates", "orders", "planned", "forecasts", "refusals", "readings", "generators",
-    "accounts", "deliveries", "relays",
+    "accounts", "demands", "deliveries", "relays",
 )  # fmt: skip
 
 
