@@ -201,6 +201,35 @@ def test_a_process_that_fails_is_told_and_one_that_nobody_waits_for_is_ended(
     asyncio.run(test())
 
 
+def test_homes_that_never_come_to_an_end_are_waited_for_until_the_gate_alone(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def endless(_: Agreement) -> Plan:
+        begun.set()
+        try:
+            return await asyncio.Future[Plan]()
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(running_module, "agreed_apart", endless)
+    street.now = street.gate.at - 1
+
+    async def test() -> None:
+        keeping = asyncio.create_task(street.running.keep_time())
+        async with asyncio.timeout(60):
+            await begun.wait()
+            street.now = street.gate.at
+            await ended.wait()
+        assert not keeping.done()
+        keeping.cancel()
+        await asyncio.wait([keeping])
+        await street.client.aclose()
+
+    asyncio.run(test())
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -143,6 +143,8 @@ class Running:
         self.outlooks = _Together(self._take_outlooks, self.figures.batches.labels("outlooks").observe)
         """Why what homes say of their plans is not kept, or None once it is stored for good."""
         self._agreeing: asyncio.Task[None] | None = None
+        self._agrees_for: int | None = None
+        """The first slot [start, unix s] of the gate before which homes agree."""
 
     async def ask(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What a function of the engine says; it runs in the engine's thread, after those that were asked before."""
@@ -272,10 +274,13 @@ class Running:
         done = await self.ask(self.live.advance, self.now())
         if self.live.behind and self.live.behind != before:
             _LOGGER.error("%s It is tried again.", self.live.behind)
+        gate = self.live.exchange.next_gate
+        if self._agreeing and self._agrees_for != (gate and gate.slots.start):
+            self._agreeing.cancel()  # whatever a home has forecast, the next gate's homes wait for no other one
         if (self._agreeing is None or self._agreeing.done()) and (
             agreement := await self.ask(self.live.horizon.due, self.now())
         ):
-            self._agreeing = asyncio.create_task(self._agree(agreement))
+            self._agreeing, self._agrees_for = asyncio.create_task(self._agree(agreement)), agreement.first
         if self._waits:
             until = await self.ask(self.live.awaited)
             self._waits.hold(self.now() if self.live.behind else math.inf if until is None else until)
