@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import stat
 import tarfile
 from collections.abc import Iterator
@@ -19,13 +20,13 @@ from hosted_cases import DAY, NET, Hosts
 from commonwatt.accounts.document import hex_text, signed_json
 from commonwatt.accounts.orders import order_json
 from commonwatt.community.wording import order_text
-from commonwatt.errors import StoreError
+from commonwatt.errors import OutputError, StoreError
 from commonwatt.exchange import backup, rows, tables
 from commonwatt.ledger.keyfile import read_key
 from commonwatt.proof import Key, sign
 from commonwatt.records import BUY, SELL, Order
 from commonwatt.service.hosted import FOLDER, orders
-from commonwatt.service.mqtt import Gateway
+from commonwatt.service.mqtt import Counts, Gateway, Messages
 from commonwatt.service.topics import AUTO, AUTO_STATE, STATUS, topic
 
 HOME, OTHER = 1, 2
@@ -299,6 +300,53 @@ def test_what_goes_wrong_is_logged_once_and_tried_again(
         ]
 
     hosts.ask(test)
+
+
+class Quiet(Gateway):
+    """A gateway that is connected and keeps what meters are told."""
+
+    def __init__(self) -> None:
+        self.counts, self.said = Counts(connections=1), list[tuple[bytes, bytes]]()
+
+    async def wait_connected(self) -> None:
+        """See `Gateway`."""
+
+    async def tell_all(self, messages: Messages, word: str, *, retain: bool = False) -> None:
+        """See `Gateway`."""
+        self.said += messages if retain and word == AUTO_STATE else []
+
+
+def test_an_agent_whose_key_cannot_be_kept_says_so_and_holds_up_no_other(
+    hosts: Hosts, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, meters = hosts.village.folder / FOLDER, [hosts.village.homes.meters[home].key.address for home in (1, 2)]
+    key = hosts.hosted.key
+
+    def full(account: bytes) -> Key:
+        if account == hosts.members[HOME].address:
+            raise OutputError("The disk is full.")
+        return key(account)
+
+    async def test(ask: Asker) -> None:
+        await ask(ME, HOME, method="PUT", json={})
+        shutil.rmtree(folder)
+        folder.write_bytes(b"")
+        hosts.now = hosts.gate - HOUR
+        await decide(hosts)
+        folder.unlink()
+        assert "cannot be written" in (await looked(ask))["last"]["why"]
+        monkeypatch.setattr(hosts.hosted, "key", full)
+        hosts.hosting.notice(meters[0], AUTO, b"OFF")
+        hosts.hosting.notice(meters[1], AUTO, b"ON")
+        gateway = Quiet()
+        switching = asyncio.create_task(hosts.hosting.switches(gateway))
+        async with asyncio.timeout(60):
+            while (meters[1], b"ON") not in gateway.said:
+                await asyncio.sleep(0.02)
+        switching.cancel()
+
+    hosts.ask(test)
+    assert "cannot be thrown: The disk is full." in caplog.text
 
 
 def test_a_switch_at_the_meter_has_an_agent_begin_stop_and_go_on(hosts: Hosts) -> None:

@@ -22,7 +22,7 @@ from commonwatt.agents.hosted import HOSTED, History, lookback, wish
 from commonwatt.agents.strategies.truthful import TRUTHFUL
 from commonwatt.agents.strategy import Quotes, ordered_by
 from commonwatt.community.calendar import Slots
-from commonwatt.errors import CommonwattError, RecordError
+from commonwatt.errors import CommonwattError, OutputError, RecordError
 from commonwatt.exchange import rows, tables
 from commonwatt.exchange.founding import NO_METER
 from commonwatt.exchange.live import Live
@@ -157,11 +157,14 @@ class Hosted:
         return {meter: bool(agent and agent.active) for meter, agent in found if meter != NO_METER}
 
     def key(self, account: bytes) -> Key:
-        """The agent's, made where there is none."""
+        """The agent's, made where there is none. Raises as `host`."""
         file = self._file(account)
-        if not file.exists():
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_key(file, new_key())
+        try:
+            if not file.exists():
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                write_key(file, new_key())
+        except OSError as error:
+            raise OutputError(f"{file} cannot be written: {error.strerror}.") from None
         return read_key(file)
 
     def _file(self, account: bytes) -> Path:

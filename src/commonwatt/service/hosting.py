@@ -14,7 +14,7 @@ from commonwatt.meter.telegrams.discovery import OFF, ON
 from commonwatt.service.hosted import Hosted, Task, orders
 from commonwatt.service.mqtt import Gateway
 from commonwatt.service.running import Running
-from commonwatt.service.topics import AUTO, AUTO_STATE
+from commonwatt.service.topics import AUTO, AUTO_STATE, name
 
 _LOGGER: Final = logging.getLogger(__name__)
 _PAUSE: Final = 1.0
@@ -78,9 +78,12 @@ class Hosting:
         while True:
             await gateway.wait_connected()
             now, said, self._said = self._running.now(), self._said, {}
-            try:
-                for meter, active in said.items():
+            for meter, active in said.items():
+                try:
                     await self._running.ask(self._hosted.switch, meter, now, active=active)
+                except CommonwattError as error:  # nobody's switch may keep another one from being thrown
+                    _LOGGER.error("The switch of meter %s cannot be thrown: %s", name(meter), error)
+            try:
                 if gateway.counts.connections != connections:
                     told, connections = {}, gateway.counts.connections
                 found = await self._running.ask(self._hosted.switches, now)

@@ -102,6 +102,9 @@ class Relays:
                 except CommonwattError as error:
                     self._seen, pause = None, _RETRY
                     _LOGGER.error("Relays cannot be told what to let through: %s", error)
+                except Exception:  # nothing may leave relays untold for good
+                    self._seen, pause = None, _RETRY
+                    _LOGGER.exception("Relays cannot be told what to let through.")
             await asyncio.sleep(pause)
 
 

@@ -20,7 +20,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from commonwatt.errors import BrokerError, ConfigError, Finding
+from commonwatt.errors import BrokerError, CommonwattError, ConfigError, Finding
 from commonwatt.exchange import tables
 from commonwatt.exchange.folder import CHAIN
 from commonwatt.exchange.founding import beginning
@@ -339,17 +339,24 @@ async def _kept_up(
 ) -> AsyncIterator[None]:
     """Work that goes on meanwhile, and ends with this.
 
-    failed : told when some of it ends by itself, which it never should
+    failed : told when some of it ends by itself, which it never should; the log has why
     """
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            unforeseen = None if isinstance(error, CommonwattError) else error
+            _LOGGER.error("Some of the work has ended: %s", error, exc_info=unforeseen)
+        failed()
+
     tasks = [asyncio.create_task(work) for work in works]
     for task in tasks:
-        task.add_done_callback(lambda _: failed())
+        task.add_done_callback(ended)
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
-        ended = await asyncio.gather(*tasks, return_exceptions=True)
-    for each in ended:
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+    for each in found:
         if isinstance(each, Exception):
             raise each
