@@ -109,7 +109,8 @@ class Running:
     speed : how many of its seconds pass in one
     waits : of a day that is played: it goes no further before all homes have spoken
     chores : done when nothing else is due, each told the time [unix s]; it returns whether there is more to do at once
-    vouched_for : told whether somebody vouches for the clock, whenever that changes
+    vouched_for : told whether somebody vouches for the clock, whenever that changes, as a chain of the exchange's own,
+        which makes no block while nobody does; None where there is none
     figures : what is counted of its work
     """
 
@@ -121,7 +122,7 @@ class Running:
         waits: DemoClock | None = None,
         chores: Sequence[Callable[[int], bool]] = (),
         vouching: VouchedClock | None = None,
-        vouched_for: Callable[[bool], None] = lambda _: None,
+        vouched_for: Callable[[bool], None] | None = None,
     ) -> None:
         self._vouching, self._vouched_for = vouching, vouched_for
         self._said: bool | None = None
@@ -202,7 +203,8 @@ class Running:
             await self.ask(self._look, self._vouching)
         if self._said != (said := self.vouched):
             self._said = said
-            self._vouched_for(said)
+            if self._vouched_for:
+                self._vouched_for(said)
 
     def _look(self, clock: VouchedClock) -> None:
         if clock() is not None:
@@ -233,7 +235,6 @@ class Running:
             while True:
                 await self.ask(self.live.store.require_session)
                 more, wrong = await self._tried(self._bring_due(), told)
-                # Demands end by the chain's clock, whoever vouches for this one.
                 answered, unanswered = await self._tried(self._answer(), told)
                 told = wrong, unanswered
                 await asyncio.sleep(0 if more or answered else max(_PAUSE / self.speed, _SHORTEST))
@@ -262,6 +263,9 @@ class Running:
         return any([await self.ask(chore, self.now()) for chore in self._chores])
 
     async def _answer(self) -> bool:
+        # Demands end by the chain's clock, whoever vouches for this one; a chain that makes no block takes no answer.
+        if self._vouched_for and not self.vouched:
+            return False
         before = dict(self.demands.why)
         more = await self.ask(self.demands.advance, self.now())
         for each in self.demands.open:

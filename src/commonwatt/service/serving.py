@@ -208,9 +208,8 @@ async def _running(
             running = Running(live, clock, demo.speed, clock if demo.waits else None, chores)
         else:
             machine = VouchedClock(word_at_start(trusted=setting.trust_clock), vouching)
-            running = Running(
-                live, machine, chores=_chores(setting, live), vouching=machine, vouched_for=partial(_seal, child)
-            )
+            told = partial(_seal, child) if child else None
+            running = Running(live, machine, chores=_chores(setting, live), vouching=machine, vouched_for=told)
         stack.callback(running.close)
         stack.callback(node.close)  # before, so that nobody waits for it
         await running.look()
@@ -225,10 +224,9 @@ def _founders(setting: Setting, planned: Plan) -> Founders:
     return founders
 
 
-def _seal(chain: Child | None, vouched: bool) -> None:
+def _seal(chain: Child, vouched: bool) -> None:
     """Have the service's own chain make blocks only while somebody vouches for the clock that they have."""
-    if chain:
-        chain.say(SEAL if vouched else HOLD)
+    chain.say(SEAL if vouched else HOLD)
 
 
 def _import() -> None:
