@@ -103,6 +103,18 @@ def test_posts_that_a_reorganisation_took_away_are_told_no_more(more: int) -> No
     assert watching.posted_deltas(SLOT, 1) is None
 
 
+def test_whoever_looks_for_locks_of_late_sees_that_of_a_slot_of_long_ago() -> None:
+    client, lock = community(), keccak(b"lock")
+    commit(client, SLOT, at=START + 2)
+    plain, deltas, _ = slot_post(client, [-4, 4])
+    post = replace(plain, lock=lock, until=990_000)
+    digest = client.domain.digest(hash_struct(post))
+    client.post(post, TRADES, deltas, [each.sign_digest(digest) for each in OPERATORS[:2]], at=900_000)
+    fresh = LedgerClient(client.node, MEMBERS[0], client.addresses)
+    assert fresh.locked(890_000) == [post]
+    assert LedgerClient(client.node, MEMBERS[0], client.addresses).locked(910_000) == []
+
+
 def test_a_locked_post_is_told_whole_and_opened_by_its_key() -> None:
     client, key = community(), keccak(b"key")
     commit(client, SLOT, at=START + 2)

@@ -107,7 +107,7 @@ class Gateway:
 
 
 def _earliest(client: LedgerClient, now: int) -> int:
-    """The first slot [unix s] of which a post may still be applied at `now`."""
+    """Since when [unix s] posts came that may still be applied at `now`, of slots of then or of any before."""
     terms = client.terms
     return now - (terms.slot_seconds + terms.corrections + 2 * terms.window + terms.answer_time + terms.grace)
 

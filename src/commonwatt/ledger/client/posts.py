@@ -51,9 +51,12 @@ class Posts:
         return post
 
     def locked(self, since: int) -> list[Post]:
-        """The latest post of each revision of the slots from `since` [unix s] on, where it has a lock."""
+        """The latest post of each revision, where it has a lock, of those that came since then [unix s] at least.
+
+        Of whichever slot: one that was never posted can be, however long ago it was.
+        """
         self._latest(since, 0)
-        return [post for post, _ in self._told.values() if post.lock != ZERO_HASH and post.slot >= since]
+        return [post for post, _ in self._told.values() if post.lock != ZERO_HASH]
 
     def deltas(self, slot: int, revision: int) -> bytes | None:
         """The packed deltas of the latest post of a revision, expired or not.

@@ -328,7 +328,8 @@ class LedgerClient:
         return self._posts.announced(slot, revision)
 
     def locked(self, since: int = 0) -> list[Post]:
-        """The latest post of each revision of the slots from `since` [unix s] on, where it has a lock."""
+        """The latest post of each revision, where it has a lock, of those that came since then [unix s] at least, of
+        whichever slot."""
         return self._posts.locked(since)
 
     def bond_of(self, operator: bytes) -> tuple[int, int]:
