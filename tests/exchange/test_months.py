@@ -309,6 +309,9 @@ def test_after_what_nobody_thought_of_it_is_tried_again_and_not_at_once(
             again.bill(now)
     assert again.months.advance(now + HOUR - 1) is False
     assert all(name.endswith(".part") for name in written(again))
+    # Under a name that a member had when its bill was made before.
+    (part, *_) = (tmp_path / "again" / "bills").rglob("*.part")
+    part.with_name("called-before.json.gz").write_bytes(b"")
     again.bill(now + HOUR)
     assert written(again) == files
     again.close()

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from commonwatt.accounts.document import anchored
+from commonwatt.accounts.document import Anchored, anchored
 from commonwatt.community.calendar import Slots, local_midnight
 from commonwatt.errors import CommonwattError
 from commonwatt.exchange import rows, tables
-from commonwatt.exchange.bill_files import written_days
+from commonwatt.exchange.bill_files import bill_name, written_days
 from commonwatt.exchange.bills import Day, bills_of, closed_days
 from commonwatt.exchange.books import Books
 from commonwatt.exchange.enrolled import Enrolled
@@ -39,6 +39,14 @@ def month_from(start: int, timezone: str, seconds: int) -> Slots:
     first = datetime.fromtimestamp(start, ZoneInfo(timezone)).date()
     end = local_midnight(_next_month(first), timezone)
     return Slots(start, (end - start) // seconds, seconds)
+
+
+def _keep_only(folder: Path, bundle: Anchored) -> None:
+    """Take away bills of a month that were made before under names that members have no more."""
+    names = {f"{bill_name(each['member']['index'], each['member']['id'])}.gz" for each in bundle.contents}
+    for file in folder.glob("*.json.gz"):
+        if file.name not in names:
+            file.unlink()
 
 
 def _next_month(day: date) -> date:
@@ -126,6 +134,7 @@ class Months:
             folder = self.folder / f"{books.rules.start:%Y-%m}"
             for _ in written_days(books, bundle, folder, packed=True):
                 yield
+            _keep_only(folder, bundle)
             exchange.anchor(bundle.tree.root, month)
         finally:
             exchange.billing = None

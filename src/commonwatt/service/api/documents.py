@@ -222,12 +222,16 @@ def _fetched(month: str, file: Path) -> str:
 
 def _bills_in(folder: Path) -> Mapping[int, Path]:
     """The bills of a month by member."""
-    return _by_member(tuple(bills_in(folder)))
+    changed = folder.stat().st_mtime_ns if folder.is_dir() else 0
+    return _by_member(tuple(bills_in(folder)), changed)
 
 
 @lru_cache(_FOLDERS)
-def _by_member(bills: Sequence[Path]) -> Mapping[int, Path]:
-    """Whose bills these are, by what they say, as a member may be called otherwise since then; that never changes."""
+def _by_member(bills: Sequence[Path], _changed: int) -> Mapping[int, Path]:
+    """Whose bills these are, by what they say, as a member may be called otherwise since then.
+
+    _changed : when one of them came last [unix ns], as another member's may take its name until they are anchored
+    """
     heads = ((_WHOSE.search(_head(bill)), bill) for bill in bills)
     return {int(found[1]): bill for found, bill in heads if found}
 
