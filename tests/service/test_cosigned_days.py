@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,6 +24,7 @@ from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.meter import SimulatedMeter
 from commonwatt.proof import keccak, recover
 from commonwatt.service.api.members import _erase
+from commonwatt.service.exchange_client import Refused
 
 
 @pytest.fixture
@@ -282,6 +284,12 @@ def test_nobody_signs_two_versions(apart: Apart, tmp_path: Path, caplog: pytest.
     assert before
     assert not apart.exchange.outbox._brought
     operator.close()
+
+
+def test_so_many_receipts_as_orders_are_shown_can_be_brought_at_once(apart: Apart, other: Elsewhere) -> None:
+    given = {"slot": apart.exchange.rules.period.start, "first": 0, "signatures": ["0x" + "11" * 65] * 500}
+    with pytest.raises(Refused, match="wait for these receipts"):
+        asyncio.run(other.cosigner.client.cosigned("/receipts", json=given))
 
 
 def test_only_an_operators_own_signature_of_what_waits_is_taken(apart: Apart, other: Elsewhere) -> None:

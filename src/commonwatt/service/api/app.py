@@ -40,7 +40,9 @@ from commonwatt.service.hosted import Hosted
 from commonwatt.service.logins import Passwords
 from commonwatt.service.running import Running, refusal
 
-_LISTS: Final = {"/v1/readings": LONGEST, "/v1/orders": LONGEST}
+_LISTS: Final = {
+    "/v1/readings": LONGEST, "/v1/orders": LONGEST, "/v1/operators/cosign/receipts": cosigning.LONGEST,
+}  # fmt: skip
 """The paths to which lists of records come, and how long these may be [bytes]."""
 _USUAL: Final = Settings()
 

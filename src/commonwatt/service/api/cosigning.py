@@ -22,6 +22,8 @@ _MOST: Final = 2**53 - 1
 _MOST_SLOTS: Final = 3_000
 _MOST_ORDERS: Final = 500
 """In one answer, and receipts in one request."""
+LONGEST: Final = 1_000 + 150 * _MOST_ORDERS
+"""Bytes of so many receipts."""
 Operator = Annotated[Caller, Depends(operator)]
 Start = Annotated[int, Path(ge=0, le=_MOST, description="Start of a slot [unix s].")]
 
