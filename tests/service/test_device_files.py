@@ -16,12 +16,13 @@ from commonwatt.exchange.folder import EXCHANGE_FILE
 from commonwatt.exchange.loading import load
 from commonwatt.exchange.store import Store, put
 from commonwatt.ledger.keyfile import new_key, write_key
-from commonwatt.meter.device import Kept
+from commonwatt.meter.device import Kept, Watched
 from commonwatt.meter.slots import Rules, State
 from commonwatt.meter.telegrams import Settings
 from commonwatt.service import devices, doctor
 from commonwatt.service.devices import Device, add, begin_anew, read, remove
 from commonwatt.service.logins import LISTENER, PREVIEW, Passwords
+from commonwatt.service.signing import Watch
 from commonwatt.service.topics import name
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -190,3 +191,17 @@ def test_commands_add_list_and_remove_a_device(tmp_path: Path, said: Shell) -> N
         assert refused.code == 2
         assert "meter: is none that this box reads" in refused.err
     assert "place: or topic" in said("meter", "add", folder, "--driver", "sunspec").err
+
+
+def test_of_what_a_device_says_while_nothing_is_counted_the_last_megabytes_wait() -> None:
+    device = plug()
+    rules = device.rules(900, 0)
+    watch = Watch(device, new_key(), rules, Watched.of(Kept(State.of(rules)), device.reader), 0)
+    for number in range(200):
+        watch.hear("tele/cellar/SENSOR", bytes([number]) * 100_000, None, float(number))
+    assert 8_000_000 < watch.size == sum(len(payload) for _, payload, *_ in watch.waiting) <= 8 << 20
+    assert watch.waiting[-1][1][0] == 199
+    for number in range(20_000):
+        watch.hear("tele/cellar/SENSOR", b"{}", None, float(number))
+    assert len(watch.waiting) == 10_000
+    assert watch.size == 20_000

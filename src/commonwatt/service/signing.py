@@ -42,6 +42,8 @@ _RETRY_SECONDS: Final = 30.0
 _UNREGISTERED: Final = 8
 """Slots of a meter that nobody registered yet that are kept."""
 _MOST_WAITING: Final = 10_000
+_MOST_BYTES: Final = 8 << 20
+"""Messages of a device that wait, and what they have together: the oldest are let go of."""
 _SHOWN: Final = 30
 """Messages of a device that an operator is shown, understood."""
 
@@ -52,6 +54,7 @@ class Watch:
 
     since : when the box began to sign for it [unix s]
     waiting : messages with the time of their arrival [unix ms, None = not known yet] and the monotonic one [s]
+    size : of what they say [bytes]
     shown : the last messages; trouble : why it cannot be heard; "" = it is listened to
     saved : what is in the store
     """
@@ -62,7 +65,8 @@ class Watch:
     watched: Watched
     since: int
     saved: Kept | None = None
-    waiting: deque[tuple[str, bytes, int | None, float]] = field(default_factory=lambda: deque(maxlen=_MOST_WAITING))
+    waiting: deque[tuple[str, bytes, int | None, float]] = field(default_factory=deque)
+    size: int = 0
     shown: deque[Message] = field(default_factory=lambda: deque(maxlen=_SHOWN))
     trouble: str = "It is not listened to yet."
     told: dict[str, str] = field(default_factory=dict)
@@ -76,6 +80,13 @@ class Watch:
     def news(self) -> bool:
         """Whether there are slots that are not kept yet."""
         return bool(self.kept.due) and (self.saved is None or self.kept.due != self.saved.due)
+
+    def hear(self, topic: str, payload: bytes, at: int | None, monotonic: float) -> None:
+        """Keep a message until it is counted; times as of `waiting`."""
+        self.waiting.append((topic, payload, at, monotonic))
+        self.size += len(payload)
+        while len(self.waiting) > _MOST_WAITING or self.size > _MOST_BYTES:
+            self.size -= len(self.waiting.popleft()[1])
 
     def forget(self, slots: Sequence[Metered]) -> None:
         """These are not due any more."""
@@ -180,7 +191,7 @@ class Signing:
     def _hear(self, device: Device, topic: str, payload: bytes) -> None:
         watch = self.watches.get(device.meter)
         if watch is not None:
-            watch.waiting.append((topic, payload, self._now(), self._monotonic()))
+            watch.hear(topic, payload, self._now(), self._monotonic())
 
     def _troubled(self, device: Device | None, why: str) -> None:
         for watch in self.watches.values():
@@ -213,6 +224,7 @@ class Signing:
         passed, messages = self._monotonic(), list[Message]()
         while watch.waiting:
             topic, payload, at, heard = watch.waiting.popleft()
+            watch.size -= len(payload)
             messages.append(Message(topic, payload, now - int((passed - heard) * 1000) if at is None else at))
         watch.shown.extend(messages)
         before = watch.kept
