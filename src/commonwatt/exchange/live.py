@@ -27,7 +27,7 @@ from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.states import Accepted, Readings, Wishes
 from commonwatt.exchange.told import MeterPlan, by_meter, plan_of, told
 from commonwatt.meter.protocol import STORED, InService, Judgement, Known, SlotRules, judge
-from commonwatt.proof import checksum_address, hash_struct
+from commonwatt.proof import checksum_address
 from commonwatt.records import Order, Reading, Receipt, Signed
 from commonwatt.records.schema import MAX_SIGNED
 from commonwatt.units import MAX_ORDER_WH, IntArray
@@ -143,9 +143,8 @@ class Live:
             found = judge(self.exchange.domain, known, each, now, service, self.slots)
             judgements.append(found)
             if found.status == STORED:
-                own = replace(each, hash=hash_struct(each.record))
-                self._known(each.record.slot).setdefault(member, []).append(Known(own.record.sequence, own.hash))
-                believed.append((member, own))
+                self._known(each.record.slot).setdefault(member, []).append(Known(each.record.sequence, found.hash))
+                believed.append((member, each if each.hash == found.hash else replace(each, hash=found.hash)))
         try:
             with self.store.transaction() as connection:
                 writing.write_readings(connection, believed, now)
