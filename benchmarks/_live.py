@@ -48,9 +48,9 @@ _TOGETHER = 500
 class Turned(Running):
     """A running exchange to which nothing is due before it is told so."""
 
-    async def bring(self) -> None:
-        """All that is due now."""
-        await self._advance()
+    async def bring(self) -> bool:
+        """All that is due now. Returns whether there may be more to do at once."""
+        return await self._advance()
 
 
 @dataclass
@@ -125,11 +125,12 @@ class Box:
             if refused := [each for each in judged if each.status != STORED]:
                 raise SystemExit(f"{len(refused)} readings are not stored: {refused[0]}")
 
-    async def bring(self) -> None:
-        """All that is due now, which has to succeed."""
-        await self.running.bring()
+    async def bring(self) -> bool:
+        """All that is due now, which has to succeed. Returns whether there may be more to do at once."""
+        more = await self.running.bring()
         if self.live.behind:
             raise SystemExit(self.live.behind)
+        return more
 
 
 @asynccontextmanager

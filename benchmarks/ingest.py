@@ -263,10 +263,11 @@ async def backlog(folder: Path) -> dict[str, Any]:
 
             async def keep_time() -> None:
                 while True:
-                    await box.bring()
+                    box.clock = period.end + int(time.monotonic() - begun)
+                    more = await box.bring()
                     if not settled and rows.last_ended(box.store) == last:
                         settled.append(time.monotonic() - begun)
-                    await asyncio.sleep(1)
+                    await asyncio.sleep(0 if more else 1)
 
             timing = asyncio.create_task(keep_time())
             with box.spending() as spent:

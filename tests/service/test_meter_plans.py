@@ -17,7 +17,7 @@ import pytest
 from live_cases import Village
 from pydantic_core import to_json
 
-from commonwatt.errors import RecordError
+from commonwatt.errors import RecordError, StoreError
 from commonwatt.exchange import rows
 from commonwatt.exchange.founding import NO_METER
 from commonwatt.exchange.told import MeterPlan, Told, by_meter, told
@@ -236,3 +236,35 @@ def test_the_broker_keeps_what_a_meter_is_told_and_is_told_again_when_it_lost_it
         run(door, test)
     finally:
         broker.remove()
+
+
+def test_a_store_that_is_away_is_told_in_the_log_once(
+    door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    away, plans, looks = ["The store is away.", "The store is full."], door.live.plans, list[str]()
+    broker = broker_cases.Running(door.meters)
+
+    def failing() -> Any:
+        looks.append(away[len(looks) > 2])
+        if len(looks) > 5:
+            return plans()
+        raise StoreError(looks[-1])
+
+    def told() -> list[str]:
+        own = [each.getMessage() for each in caplog.records if each.name == "commonwatt.service.plans"]
+        return [each.removeprefix("Meters cannot be told what is agreed for them: ") for each in own]
+
+    async def test() -> None:
+        async with broker_cases.serving(Gateway(broker.exchange, door.running.take, lambda: door.gate.at)) as gateway:
+            telling = asyncio.create_task(Plans(door.running, gateway).run())
+            async with asyncio.timeout(60):
+                while len(looks) < 6:
+                    await asyncio.sleep(0.01)
+            telling.cancel()
+
+    monkeypatch.setattr(door.live, "plans", failing)
+    try:
+        run(door, test)
+    finally:
+        broker.remove()
+    assert told() == away

@@ -10,6 +10,7 @@ import pytest
 from asking_cases import HOUR, Asker, Doors
 from live_cases import WAIT
 
+from commonwatt.exchange.late import QUIET
 from commonwatt.meter import SimulatedMeter
 from commonwatt.meter.protocol import signed_json
 from commonwatt.proof import Key
@@ -72,7 +73,7 @@ def test_silence_says_who_is_missing_and_when_a_slot_settles_all_the_same(doors:
     live.advance(int(doors.now))
     doors.ask(settled)
     live.readings([meters[2].read(first, 300, 0, 1)], int(doors.now))
-    live.advance(int(doors.now) + 2)
+    live.advance(int(doors.now) + QUIET)
     doors.ask(corrected)
 
 

@@ -23,11 +23,12 @@ from commonwatt.exchange.events import Correction, Event, GateClosure, SlotEnd
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.founding import NO_METER
 from commonwatt.exchange.horizon import Horizon
+from commonwatt.exchange.late import Late
 from commonwatt.exchange.rules import Rules
 from commonwatt.exchange.states import Accepted, Readings, Wishes
 from commonwatt.exchange.told import MeterPlan, by_meter, plan_of, told
 from commonwatt.meter.protocol import STORED, InService, Judgement, Known, SlotRules, judge
-from commonwatt.proof import checksum_address, hash_struct
+from commonwatt.proof import checksum_address
 from commonwatt.records import Order, Reading, Receipt, Signed
 from commonwatt.records.schema import MAX_SIGNED
 from commonwatt.units import MAX_ORDER_WH, IntArray
@@ -71,7 +72,9 @@ class Live:
         self.horizon = Horizon(exchange, roster)
         self._came: dict[int, dict[int, list[Known]]] = {}
         exchange.under(rules.with_members(roster.members))
-        self._late = set(rows.slots_waiting(self.store, exchange.now - seconds - corrections))
+        self._late = Late(self.slots)
+        for slot, at in rows.slots_waiting(self.store, exchange.now - seconds - corrections):
+            self._late.came(slot, at)
 
     # What comes in
 
@@ -143,9 +146,8 @@ class Live:
             found = judge(self.exchange.domain, known, each, now, service, self.slots)
             judgements.append(found)
             if found.status == STORED:
-                own = replace(each, hash=hash_struct(each.record))
-                self._known(each.record.slot).setdefault(member, []).append(Known(own.record.sequence, own.hash))
-                believed.append((member, own))
+                self._known(each.record.slot).setdefault(member, []).append(Known(each.record.sequence, found.hash))
+                believed.append((member, each if each.hash == found.hash else replace(each, hash=found.hash)))
         try:
             with self.store.transaction() as connection:
                 writing.write_readings(connection, believed, now)
@@ -153,7 +155,8 @@ class Live:
             self._came.clear()  # nothing of them is stored
             raise
         ended = self._ended_before
-        self._late |= {each.record.slot for _, each in believed if each.record.slot < ended}
+        for slot in {each.record.slot for _, each in believed if each.record.slot < ended}:
+            self._late.came(slot, now)
         return judgements
 
     @property
@@ -210,7 +213,8 @@ class Live:
         """Everything that is due at `now` [unix s], in the order of time. Returns what was done.
 
         While the ledger cannot be told nothing else is: what it was not told of is told first. Of what fails otherwise,
-        gates do not wait for ends of slots, nor these for gates.
+        gates do not wait for ends of slots, nor these for gates. At most one slot is settled anew: where one was, there
+        may be more to do at once.
         """
         done, failed = list[Event | Correction](), set[type]()
         try:
@@ -324,27 +328,23 @@ class Live:
         end = self.exchange.next_end
         return end.slot if end else self.exchange.rules.period.end
 
-    def _correct(self, now: int) -> list[Event | Correction]:
-        """Settle anew what can be, with the readings that came after its end."""
-        done: list[Event | Correction] = []
-        for slot in sorted(self._late):
-            correction = Correction(now, slot)
-            if now > slot + self.slots.seconds + self.slots.corrections:
-                self._late.discard(slot)
-            else:
-                try:
-                    done += self._corrected(correction)
-                except CommonwattError as error:
-                    self.behind = str(error)
-        return done
+    def _correct(self, now: int) -> list[Correction]:
+        """Settle anew one slot of those that are due, with the readings that came after its end.
 
-    def _corrected(self, correction: Correction) -> list[Correction]:
-        """The correction, where it could be made; none while it has to wait, or where nothing new has come."""
-        if self.exchange.obstacle(correction):
-            return []
-        readings = self._readings(correction.slot)
-        made = any(readings.signed)
-        if made and not self.exchange.correct(correction, readings):
-            return []
-        self._late.discard(correction.slot)
-        return [correction] if made else []
+        One alone, so that whoever orders or reports meanwhile does not wait for a whole backlog.
+        """
+        for slot in self._late.due(now):
+            correction = Correction(now, slot)
+            try:
+                if self.exchange.obstacle(correction):
+                    continue
+                readings = self._readings(slot)
+                made = any(readings.signed)
+                if not made or self.exchange.correct(correction, readings):
+                    self._late.settled(slot)
+                    return [correction] if made else []
+            except CommonwattError as error:
+                self.behind = str(error)
+            self._late.put_off(slot, now)
+            break
+        return []

@@ -218,11 +218,12 @@ def _nth(meters: Sequence[bytes], member: int) -> bytes:
     return meters[member] if member < len(meters) else b""
 
 
-def slots_waiting(store: Store, since: int) -> list[int]:
-    """The settled slots from `since` [unix s] on, of which a reading has come that does not count yet."""
+def slots_waiting(store: Store, since: int) -> list[tuple[int, int]]:
+    """The settled slots from `since` [unix s] on of which readings have come that do not count yet, and when the last
+    of these came [unix s]."""
     c = tables.readings.c
-    query = select(c.slot).where(c.revision == WAITING, c.slot >= since, c.slot <= last_ended(store)).distinct()
-    return [slot for (slot,) in store.ask(query.order_by(c.slot))]
+    query = select(c.slot, func.max(c.at)).where(c.revision == WAITING, c.slot >= since, c.slot <= last_ended(store))
+    return [(slot, at) for slot, at in store.ask(query.group_by(c.slot).order_by(c.slot))]
 
 
 def reading_of_row(row: Any) -> Signed[Reading]:

@@ -11,7 +11,7 @@ does not jump. A signed reading in JSON is that of bills: the record's fields an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pydantic_core
@@ -77,6 +77,7 @@ class Judgement:
     correction : stored in the place of an earlier one, which no longer counts
     genuine : the meter signed it, so the meter may be told that it need not come again
     again : refused for now only; it may come again
+    hash : of one that is stored, its struct hash, 32 bytes
     """
 
     status: str
@@ -84,6 +85,7 @@ class Judgement:
     correction: bool = False
     genuine: bool = True
     again: bool = False
+    hash: bytes = field(default=b"", compare=False)
 
     def as_json(self) -> dict[str, str]:
         """As it stands in the exchange's `results`."""
@@ -124,11 +126,7 @@ def judge(
         require_possible(reading)
     except RecordError as error:
         return Judgement(REFUSED, str(error))
-    return Judgement(STORED, correction=True) if known else _STORED
-
-
-# Nearly every reading is one of these, and they come by the thousand.
-_STORED: Final = Judgement(STORED)
+    return Judgement(STORED, correction=bool(known), hash=struct_hash)
 
 
 def _name(reading: Reading) -> str:

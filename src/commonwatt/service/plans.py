@@ -77,6 +77,7 @@ class Plans:
     async def run(self) -> None:
         """Go on until this is cancelled."""
         said: tuple[object, ...] = ()
+        wrong = ""
         while True:
             await self._gateway.wait_connected()
             try:
@@ -84,10 +85,13 @@ class Plans:
                 if known != said:
                     await self._tell()
                     said = known
+                wrong = ""
             except BrokerError:
                 pass  # the gateway says so, and a further connection is a reason to tell everything again
             except CommonwattError as error:
-                _LOGGER.error("Meters cannot be told what is agreed for them: %s", error)
+                if str(error) != wrong:
+                    wrong = str(error)
+                    _LOGGER.error("Meters cannot be told what is agreed for them: %s", wrong)
             await asyncio.sleep(_PAUSE)
 
     async def _tell(self) -> None:

@@ -259,7 +259,8 @@ class Running:
         await self.look()
         if not self.vouched:
             return False
-        await self._advance()
+        if await self._advance():
+            return True
         return any([await self.ask(chore, self.now()) for chore in self._chores])
 
     async def _answer(self) -> bool:
@@ -273,7 +274,8 @@ class Running:
                 _LOGGER.error("A demand for %s cannot be answered: %s It is tried again.", each.name, why)
         return more
 
-    async def _advance(self) -> None:
+    async def _advance(self) -> bool:
+        """Bring what is due. Returns whether there may be more to do at once."""
         before = self.live.behind
         done = await self.ask(self.live.advance, self.now())
         if self.live.behind and self.live.behind != before:
@@ -290,6 +292,7 @@ class Running:
             self._waits.hold(self.now() if self.live.behind else math.inf if until is None else until)
         for event in done:
             await self._tell(event)
+        return any(isinstance(event, Correction) for event in done)
 
     async def _agree(self, agreement: Agreement) -> None:
         """Have homes agree, beside everything else."""
