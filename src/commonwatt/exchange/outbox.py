@@ -145,7 +145,8 @@ class Outbox:
     def receipts(self, slot: int, position: int, order: bytes) -> tuple[Signed[Receipt], ...]:
         """The operators' receipts for an order [struct hash] in its place; of those elsewhere, as far as they came."""
         record = Receipt(order, slot, position)
-        given = (each[position] for each in self.receipted.get(slot, {}).values() if position < len(each))
+        others = list(self.receipted.get(slot, {}).values())  # at once, as whoever reads is beside the engine
+        given = (each[position] for each in others if position < len(each))
         signed = (*signatures(self.client.domain, record, self.quorum), *given)
         return tuple(Signed(record, hash_struct(record), each) for each in signed)
 
