@@ -11,7 +11,7 @@ import logging
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -279,7 +279,7 @@ async def _meters(
     listener = broker.connection(LISTENER, authority) if broker else None
     signing = Signing(running, setting.out, listener)
     if broker is None:
-        async with _kept_up([signing.run()]):
+        async with _kept_up([again(signing.run)]):
             yield None
         return
 
@@ -293,11 +293,11 @@ async def _meters(
     async with _kept_up([child.run()]):
         await child.ready()
         gateway = Gateway(connection, running.take, running.known, hosting.notice)
-        works = [
-            _let_in(access, running, signing), gateway.run(), Plans(running, gateway).run(),
-            running.relays.run(gateway), hosting.switches(gateway), signing.run(),
+        works: list[Callable[[], Awaitable[None]]] = [
+            partial(_let_in, access, running, signing), gateway.run, Plans(running, gateway).run,
+            partial(running.relays.run, gateway), partial(hosting.switches, gateway), signing.run,
         ]  # fmt: skip
-        async with _kept_up(works):
+        async with _kept_up([again(each) for each in works]):
             yield gateway
 
 
@@ -328,6 +328,16 @@ async def _let_in(access: Access, running: Running, signing: Signing) -> None:
                 known = (meters, roles)
             except BrokerError as error:
                 _LOGGER.warning("%s", error)
+        await asyncio.sleep(_ROSTER_SECONDS)
+
+
+async def again(work: Callable[[], Awaitable[None]]) -> None:
+    """Work on the meters' side, which begins anew when what nobody foresaw ends it: no message may do so for all."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            _LOGGER.exception("Some of the work has ended, and begins again.")
         await asyncio.sleep(_ROSTER_SECONDS)
 
 
