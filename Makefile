@@ -42,7 +42,8 @@ demo: $(CORE) ## Run a day of a village: trade, settle on its chain, prove a bil
 	@$(BIN)/commonwatt demo
 
 # A file's tests share their dear fixtures, so one process runs them, in the order of their rooms: the shortest come last.
-SHARED := --numprocesses auto --dist loadfile --no-loadscope-reorder
+# There is one process more than cores, because many tests wait for processes of their own.
+SHARED := --numprocesses $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadfile --no-loadscope-reorder
 PYTEST := $(BIN)/pytest $(SHARED)
 
 # The contracts' tests use one core for long, so they run beside the others.

@@ -16,7 +16,7 @@ _ALWAYS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], 
 def register() -> None:
     """Make the profiles known; `--hypothesis-profile` chooses another than plain."""
     settings.register_profile("plain", _ALWAYS, max_examples=100, derandomize=True)
-    settings.register_profile("ci", _ALWAYS, max_examples=150, derandomize=False)
+    settings.register_profile("ci", _ALWAYS, max_examples=100, derandomize=False)
     settings.register_profile("soak", _ALWAYS, max_examples=5000, derandomize=False)
     settings.load_profile("plain")
 

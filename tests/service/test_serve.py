@@ -94,7 +94,7 @@ def _wait(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> 
 
 
 def test_a_day_that_is_lived_by_processes_is_that_of_the_simulation_whoever_is_killed(entered: Path) -> None:
-    kills = 20 if settings().max_examples > 100 else len(KINDS)
+    kills = len(KINDS) if settings.get_current_profile_name() == "plain" else 20
     memory = require_lived_as_simulated(written(entered, RICH), entered, 10_000, kills)
     assert all(each["peak"] > 1 << 20 for each in memory.values())
 
