@@ -20,6 +20,20 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": SOURCE}
 KINDS = {"exchange", "chain", "broker", "homes", "database"}
 """What is killed."""
 MONEY = ("balances", "deposits", "trades")
+HILL = """
+[community]
+name = "Hill"
+currency = "EUR"
+timezone = "Europe/Berlin"
+
+[tariff]
+retail = "0.27"
+feed_in = "0.08"
+
+[live]
+broker = "none"
+"""
+"""Nobody's yet; each test has its market."""
 
 
 def ran(*arguments: object, seconds: float = 1_500) -> subprocess.CompletedProcess[str]:

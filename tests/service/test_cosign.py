@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -15,7 +13,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from exchange_cases import BILATERAL, HEAD, MEMBERS, SOURCE, START, TARIFF, written
+from exchange_cases import BILATERAL, HEAD, MEMBERS, START, TARIFF, written
+from lived_cases import ENVIRONMENT, HILL, RUN
 from node_processes import free_port
 
 from commonwatt.errors import CommonwattError, ConfigError, NodeError, NotAdopted
@@ -32,18 +31,9 @@ from commonwatt.service.opening import Founders
 from commonwatt.service.playable import require_cosignable
 from commonwatt.service.ports import ports
 
-RUN = [sys.executable, "-W", "error", "-m", "commonwatt.cli"]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": SOURCE}
-HILL = """
-[community]
-name = "Hill"
-currency = "EUR"
-timezone = "Europe/Berlin"
-
-[tariff]
-retail = "0.27"
-feed_in = "0.08"
-
+COMMUNITY = (
+    HILL
+    + """
 [market.day_ahead]
 mechanism = "fixed"
 gate = "2h"
@@ -52,10 +42,8 @@ price = "0.19"
 [ledger]
 operators = ["co-op", "grid", "town"]
 threshold = 2
-
-[live]
-broker = "none"
 """
+)
 
 
 @contextmanager
@@ -84,7 +72,7 @@ def until(true: Callable[[], bool], process: subprocess.Popen[bytes], log: Path)
 @pytest.fixture
 def keys(tmp_path: Path) -> list[Key]:
     """Of the operators; the first one's is on the box."""
-    (tmp_path / "hill.toml").write_text(HILL, "utf-8")
+    (tmp_path / "hill.toml").write_text(COMMUNITY, "utf-8")
     (tmp_path / "box").mkdir()
     found = [new_key() for _ in range(3)]
     for key, place in zip(found, ("box/operator.key", "grid.key", "town.key"), strict=True):
@@ -128,7 +116,7 @@ def _whoever_may_not_sign_is_told_why(folder: Path, url: str, keys: list[Key]) -
         return str(error.value)
 
     hill, dearer = folder / "hill.toml", folder / "dearer.toml"
-    dearer.write_text(HILL.replace('"0.19"', '"0.20"'), "utf-8")
+    dearer.write_text(COMMUNITY.replace('"0.19"', '"0.20"'), "utf-8")
     assert "Only an operator" in refused(new_key(), hill, "stranger", NodeError)
     assert "adopted the charter" in refused(keys[2], dearer, "town", NotAdopted)
     assert "cannot be asked" in refused(keys[2], hill, "nowhere", NodeError, f"http://127.0.0.1:{free_port()}")
@@ -145,7 +133,7 @@ def _whoever_may_not_sign_is_told_why(folder: Path, url: str, keys: list[Key]) -
 def test_what_cannot_be_founded_with_one_key_is_told(
     tmp_path: Path, keys: list[Key], more: str, given: int, reason: str
 ) -> None:
-    text = HILL.replace("threshold = 2\n", f"threshold = 2\n{more}")
+    text = COMMUNITY.replace("threshold = 2\n", f"threshold = 2\n{more}")
     (tmp_path / "hill.toml").write_text(text, "utf-8")
     elsewhere = [key.address for key in keys[1:]][:given]
     with pytest.raises(ConfigError) as refused:

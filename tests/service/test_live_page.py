@@ -26,7 +26,7 @@ from node_processes import free_port
 from services import program
 
 PAGE = Path(__file__).parents[2] / "docs" / "live.md"
-PAUSE, PATIENCE = 1.0, 400.0
+PAUSE, PATIENCE = 5.0, 400.0
 
 
 class Terminal:

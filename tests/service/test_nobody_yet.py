@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
 
+from lived_cases import HILL
 from solo_cases import Clock, sealing
 
 from commonwatt.exchange import rows
@@ -20,22 +21,13 @@ from commonwatt.service.opening import Founders, open_live, plan
 NOW = 1_781_510_460
 """A minute after 2026-06-15 08:00 UTC."""
 SLOT = 900
-HILL = """
-[community]
-name = "Hill"
-currency = "EUR"
-timezone = "Europe/Berlin"
-
-[tariff]
-retail = "0.27"
-feed_in = "0.08"
-
+COMMUNITY = (
+    HILL
+    + """
 [market.real_time]
 mechanism = "sdr"
-
-[live]
-broker = "none"
 """
+)
 
 
 @contextmanager
@@ -49,7 +41,7 @@ def opened(folder: Path, url: str, now: int) -> Iterator[Live]:
 
 
 def test_slots_of_a_community_without_members_end_also_after_a_restart(tmp_path: Path) -> None:
-    (tmp_path / "hill.toml").write_text(HILL, "utf-8")
+    (tmp_path / "hill.toml").write_text(COMMUNITY, "utf-8")
     (tmp_path / "box").mkdir()
     key, clock = new_key(), Clock(NOW)
     write_key(tmp_path / "box" / "operator.key", key)

@@ -16,7 +16,7 @@ import pytest
 from exchange_cases import START, written
 from hypothesis import settings
 from live_cases import RICH
-from lived_cases import ENVIRONMENT, KINDS, RUN, ran, require_lived_as_simulated
+from lived_cases import ENVIRONMENT, HILL, KINDS, RUN, ran, require_lived_as_simulated
 from lived_cases import entered as entered
 from node_processes import free_port
 from visitor_cases import signed
@@ -38,16 +38,9 @@ main()
 """
 UNSURE = [sys.executable, "-W", "error", "-c", _NOTHING]
 """The same on a machine whose time nothing vouches for."""
-HILL = """
-[community]
-name = "Hill"
-currency = "EUR"
-timezone = "Europe/Berlin"
-
-[tariff]
-retail = "0.27"
-feed_in = "0.08"
-
+COMMUNITY = (
+    HILL
+    + """
 [market.day_ahead]
 mechanism = "fixed"
 gate = "15min"
@@ -55,10 +48,8 @@ price = "0.19"
 
 [market.real_time]
 mechanism = "sdr"
-
-[live]
-broker = "none"
 """
+)
 
 
 @contextmanager
@@ -101,7 +92,7 @@ def test_a_day_that_is_lived_by_processes_is_that_of_the_simulation_whoever_is_k
 
 @pytest.fixture
 def hill(tmp_path: Path) -> Path:
-    (tmp_path / "hill.toml").write_text(HILL, "utf-8")
+    (tmp_path / "hill.toml").write_text(COMMUNITY, "utf-8")
     (tmp_path / "box").mkdir()
     write_key(tmp_path / "box" / "operator.key", new_key())
     return tmp_path
@@ -210,7 +201,7 @@ def test_a_folder_that_another_process_serves_is_left_alone(hill: Path) -> None:
 
 
 def test_members_need_a_wallet_where_no_simulation_signs_for_them(hill: Path) -> None:
-    (hill / "hill.toml").write_text(HILL + '\n[members]\nanna = { load = "simbench:H0-A" }\n', "utf-8")
+    (hill / "hill.toml").write_text(COMMUNITY + '\n[members]\nanna = { load = "simbench:H0-A" }\n', "utf-8")
     told = ran("serve", hill / "hill.toml", "--dir", hill / "box", "--trust-clock", "--port", "0")
     assert "members.anna: needs its wallet" in told.stderr
 
