@@ -63,7 +63,7 @@ def require_lived_as_simulated(
         folder / "lived", "--json", lived, seconds=seconds,
     )  # fmt: skip
     assert told.returncode == 0, told.stderr
-    assert "Traceback" not in told.stderr
+    assert "Traceback" not in told.stderr, told.stderr
     wanted = ran("simulate", file, "--start", START, "--json", simulated, seconds=seconds)
     assert wanted.returncode == 0, wanted.stderr
     found, expected = (json.loads(each.read_text("utf-8")) for each in (lived, simulated))

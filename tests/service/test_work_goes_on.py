@@ -1,4 +1,4 @@
-"""What nobody foresaw ends no work of the meters' side for good."""
+"""What ends work of the meters' side ends it for no longer than until it begins again."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ import asyncio
 
 import pytest
 
+from commonwatt.errors import StoreError
 from commonwatt.service import serving
 
 
-def test_work_that_ends_by_what_nobody_foresaw_is_logged_and_begins_again(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("error", "said", "traced"),
+    [
+        (KeyError("strange"), "KeyError: 'strange'", True),
+        (StoreError("The store is away."), "begins again: The store is away.", False),
+    ],
+)
+def test_work_that_ends_is_logged_and_begins_again(
+    error: Exception, said: str, traced: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(serving, "_ROSTER_SECONDS", 0.01)
     begun, goes_on = list[int](), asyncio.Event()
@@ -18,7 +26,7 @@ def test_work_that_ends_by_what_nobody_foresaw_is_logged_and_begins_again(
     async def work() -> None:
         begun.append(len(begun))
         if len(begun) == 1:
-            raise KeyError("strange")
+            raise error
         goes_on.set()
         await asyncio.Event().wait()
 
@@ -31,4 +39,5 @@ def test_work_that_ends_by_what_nobody_foresaw_is_logged_and_begins_again(
 
     asyncio.run(test())
     assert begun == [0, 1]
-    assert "KeyError: 'strange'" in caplog.text
+    assert said in caplog.text
+    assert ("Traceback" in caplog.text) == traced

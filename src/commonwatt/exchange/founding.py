@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _OPERATOR_WEI: Final = 10**24
 _RESTARTS: Final = 5.0
 """How long a node of the exchange's own is waited for, which somebody starts anew when it has ended [s]."""
+_SET_RESTARTS: Final = 60.0
+"""The same for one whose clock is set: nobody waits for this run but who began it [s]."""
 _SOON: Final = 5.0
 """How long an answer of one's own node may take, which answers also while it seals [s]."""
 _ETHER: Final = ("ETH", "ETHER")
@@ -241,7 +243,7 @@ def _remote(
     from commonwatt.ledger.remote import RemoteNode
 
     own = {"secret": token, "timeout": _SOON} if live and token else {"token": token}
-    restarts = _RESTARTS if live or token else 0.0
+    restarts = _RESTARTS if live else _SET_RESTARTS if token else 0.0
     node = RemoteNode(url, depth=community.ledger.confirmations, restarts=restarts, **own)
     try:
         if not node.settable and not live:

@@ -12,6 +12,7 @@ from typing import Final
 from commonwatt.errors import BrokerError, CommonwattError
 from commonwatt.meter.telegrams.discovery import OFF, ON
 from commonwatt.service.hosted import Hosted, Task, orders
+from commonwatt.service.logs import tell
 from commonwatt.service.mqtt import Gateway
 from commonwatt.service.running import Running
 from commonwatt.service.topics import AUTO, AUTO_STATE, name
@@ -62,8 +63,7 @@ class Hosting:
     def _log(self, what: str, error: Exception) -> None:
         if self._trouble.get(what) != str(error):
             self._trouble[what] = str(error)
-            unforeseen = None if isinstance(error, CommonwattError) else error
-            _LOGGER.error("%s: %s", what, error, exc_info=unforeseen)
+            tell(_LOGGER, what, error)
 
     def notice(self, meter: bytes, word: str, payload: bytes) -> None:
         """Hear what a meter says unsigned. Of what one says of its switch between two looks, the last counts."""

@@ -13,6 +13,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
+from commonwatt.errors import CommonwattError
 from commonwatt.plain import plain
 
 _HIDDEN: Final = "***"
@@ -71,6 +72,12 @@ class Text(logging.Formatter):
         if record.exc_info and record.exc_info[0]:
             line += "\n" + "\n".join(map(plain, hidden(self.formatException(record.exc_info)).splitlines()))
         return line
+
+
+def tell(logger: logging.Logger, what: str, error: BaseException) -> None:
+    """Log what has failed: an error of the house is one sentence, one that nobody foresaw has its traceback."""
+    unforeseen = None if isinstance(error, CommonwattError) else error
+    logger.error("%s: %s", what, error, exc_info=unforeseen)
 
 
 def hidden(text: str) -> str:

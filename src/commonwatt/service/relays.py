@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from commonwatt.accounts.document import signed_json
-from commonwatt.errors import BrokerError, CommonwattError
+from commonwatt.errors import BrokerError
 from commonwatt.exchange.exchange import Exchange
 from commonwatt.exchange.relays import demand_bought, standing
 from commonwatt.meter.delivery import Delivery, Flow, RelayStatus, flow_said, status_said
 from commonwatt.records import Signed
+from commonwatt.service.logs import tell
 from commonwatt.service.mqtt import Gateway
 from commonwatt.service.topics import DEMAND, LIVE, STATUS
 
@@ -99,12 +100,9 @@ class Relays:
                 try:
                     self._seen = seen
                     await self.tell(await self._running.ask(_standing, self._running.live.exchange, self._ready(), now))
-                except CommonwattError as error:
+                except Exception as error:  # nothing may leave relays untold for good
                     self._seen, pause = None, _RETRY
-                    _LOGGER.error("Relays cannot be told what to let through: %s", error)
-                except Exception:  # nothing may leave relays untold for good
-                    self._seen, pause = None, _RETRY
-                    _LOGGER.exception("Relays cannot be told what to let through.")
+                    tell(_LOGGER, "Relays cannot be told what to let through", error)
             await asyncio.sleep(pause)
 
 

@@ -20,7 +20,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from commonwatt.errors import BrokerError, CommonwattError, ConfigError, Finding
+from commonwatt.errors import BrokerError, ConfigError, Finding
 from commonwatt.exchange import tables
 from commonwatt.exchange.folder import CHAIN
 from commonwatt.exchange.founding import beginning
@@ -36,6 +36,7 @@ from commonwatt.service.clock import DemoClock, VouchedClock, vouching, word_at_
 from commonwatt.service.connection import connects
 from commonwatt.service.health import State
 from commonwatt.service.logins import LISTENER, Passwords
+from commonwatt.service.logs import tell
 from commonwatt.service.opening import Demo, Founders, Plan, open_live, plan
 from commonwatt.service.playable import require_cosignable
 from commonwatt.service.ports import port_of
@@ -336,8 +337,8 @@ async def again(work: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await work()
-        except Exception:
-            _LOGGER.exception("Some of the work has ended, and begins again.")
+        except Exception as error:
+            tell(_LOGGER, "Some of the work has ended, and begins again", error)
         await asyncio.sleep(_ROSTER_SECONDS)
 
 
@@ -352,8 +353,7 @@ async def _kept_up(
 
     def ended(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):
-            unforeseen = None if isinstance(error, CommonwattError) else error
-            _LOGGER.error("Some of the work has ended: %s", error, exc_info=unforeseen)
+            tell(_LOGGER, "Some of the work has ended", error)
         failed()
 
     tasks = [asyncio.create_task(work) for work in works]
