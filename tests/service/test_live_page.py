@@ -70,17 +70,28 @@ class Terminal:
                 process.send_signal(signal.SIGTERM)
                 assert process.wait(120) == 0
 
+    def client(self, user: str, password: str) -> aiomqtt.Client:
+        """Of the box's broker."""
+        trust = ssl.create_default_context(cafile=self.folder / "village" / "tls" / "authority.pem")
+        return aiomqtt.Client(
+            "localhost", self.broker, username=user, password=password, identifier=user, tls_context=trust
+        )
+
+    async def kept(self, user: str, password: str, topic: str) -> bytes:
+        """What the broker keeps there."""
+        async with asyncio.timeout(PATIENCE), self.client(user, password) as client:
+            await client.subscribe(topic, qos=1)
+            payload = (await anext(aiter(client.messages))).payload
+            assert isinstance(payload, bytes)
+            return payload
+
     @contextmanager
     def plug(self, user: str, password: str) -> Iterator[None]:
         """A device that says at the broker each second what it counted, and comes in as soon as it may."""
         over = threading.Event()
-        trust = ssl.create_default_context(cafile=self.folder / "village" / "tls" / "authority.pem")
 
         async def say() -> None:
-            client = aiomqtt.Client(
-                "localhost", self.broker, username=user, password=password, identifier=user, tls_context=trust
-            )
-            async with client:
+            async with self.client(user, password) as client:
                 while not over.is_set():
                     energy = {"Total": round(time.time() % 10**6 / 1000, 6), "ExportActive": 0}
                     await client.publish("tele/cellar/SENSOR", json.dumps({"ENERGY": energy}), qos=1)
@@ -139,7 +150,8 @@ def test_each_step_of_the_page_leads_to_the_next(terminal: Terminal) -> None:
         anna, meter = re.findall(r"0x[0-9a-fA-F]{40}", terminal.run(keys))
         terminal.written |= {"ANNA": anna, "METER": meter}
         terminal.run(register)
-        assert f"User {meter.lower()}" in terminal.run(login)
+        own = dict(re.findall(r"(User|Password) (\S+)", terminal.run(login)))
+        assert own["User"] == meter.lower()
         told = dict(re.findall(r"(Meter|User|Password) (\S+)", terminal.run(add)))
         terminal.written["CELLAR"] = told["Meter"]
         with terminal.plug(told["User"], told["Password"]):
@@ -148,6 +160,8 @@ def test_each_step_of_the_page_leads_to_the_next(terminal: Terminal) -> None:
             assert "Missing" not in understood
             terminal.until(lambda: _settled(terminal, report, slots))
             terminal.until(lambda: "tasmota cellar: heard 20" in terminal.run("commonwatt meter list village"))
+        for topic in ("homeassistant/device/+/config", "total/import"):
+            assert asyncio.run(terminal.kept(own["User"], own["Password"], f"cw/{own['User']}/{topic}"))
         agent = terminal.run(begin)
         assert "You signed: Buy at most 2 000 Wh per 1 minute at up to 0.25 EUR/kWh." in agent
         assert "but not yet. This market clears after delivery" in agent

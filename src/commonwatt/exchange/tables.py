@@ -142,6 +142,8 @@ OPEN, ANSWERED, VOID = 0, 1, 2
 deliveries = _table("deliveries", ["number"], ["member", "slot", "mwh", "until"], ["meter", "signature"])
 relays = _table("relays", ["member"], ["trades"])
 anchors = _table("anchors", ["start", "until"], [], ["bills"])
+# What was counted of a home up to some post, and the most that this ever was [Wh], as `counters.Totals` has them.
+counters = _table("counters", ["member", "counter"], ["wh", "most"])
 caps = _table("caps", ["slot"], [], ["feed_in"])
 Index("posts_by_number", posts.c.number, unique=True)
 Index("commitments_by_gate", commitments.c.gate)

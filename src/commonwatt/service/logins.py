@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from commonwatt.errors import ConfigError, Finding, OutputError
 from commonwatt.ledger.keyfile import create
-from commonwatt.service.topics import FROM_METER, TIME, TO_METER, name, topic
+from commonwatt.service.topics import AUTO, FROM_METER, TIME, TO_METER, name, topic
 
 COMMANDS: Final = "$CONTROL/dynamic-security/v1"
 RESPONSES: Final = f"{COMMANDS}/response"
@@ -74,8 +74,10 @@ def meter_role(meter: bytes) -> Role:
 
 
 def device_role(meter: bytes, says: Iterable[str], hears: Iterable[str]) -> Role:
-    """What a device may whose readings the box signs as `meter`: write to its own topics, and be asked there."""
-    return Role(name(meter), publish=tuple(says), subscribe=tuple(hears))
+    """What a device may whose readings the box signs as `meter`: write to its own topics and be asked there, throw the
+    home's switch and hear what the home is told."""
+    publish = (*says, topic(meter, AUTO))
+    return Role(name(meter), publish=publish, subscribe=tuple(hears), below=(topic(meter, "#"),))
 
 
 def listening_roles(says: Iterable[str], hears: Iterable[str]) -> tuple[Role, Role]:

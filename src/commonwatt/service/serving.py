@@ -271,6 +271,7 @@ async def _meters(
 
     `children` has the broker's process, too.
     """
+    from commonwatt.service import home_assistant
     from commonwatt.service.access import Access
     from commonwatt.service.mqtt import Gateway
     from commonwatt.service.plans import Plans
@@ -297,6 +298,7 @@ async def _meters(
         works: list[Callable[[], Awaitable[None]]] = [
             partial(_let_in, access, running, signing), gateway.run, Plans(running, gateway).run,
             partial(running.relays.run, gateway), partial(hosting.switches, gateway), signing.run,
+            partial(home_assistant.run, running, gateway),
         ]  # fmt: skip
         async with _kept_up([again(each) for each in works]):
             yield gateway

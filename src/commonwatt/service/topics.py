@@ -1,7 +1,7 @@
 """Topics between meters and exchange: `cw/<address>/<word>`, the address as 0x and 40 small hexadecimal digits.
 
 A meter says `reading`, `live` and `status`, and `auto` to switch automatic trade; the exchange says `ack`, `plan`,
-`demand` and `auto/state`, and to all of them `cw/time`.
+`demand`, `auto/state`, and below `total` and `homeassistant` what Home Assistant is told; to all of them `cw/time`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ ACK: Final = "ack"
 PLAN: Final = "plan"
 DEMAND: Final = "demand"
 AUTO_STATE: Final = "auto/state"
-TO_METER: Final = (ACK, PLAN, DEMAND, AUTO_STATE)
+TOTAL: Final = "total"
+DISCOVERY: Final = "homeassistant"
+TO_METER: Final = (ACK, PLAN, DEMAND, AUTO_STATE, f"{TOTAL}/+", f"{DISCOVERY}/#")
 TIME: Final = "cw/time"
 
 _NAME: Final = re.compile("0x[0-9a-f]{40}")
