@@ -159,3 +159,17 @@ def test_a_member_orders_so_often_for_a_slot_and_no_more(growing: Growing) -> No
     said = growing.live.orders(given, first - 60)
     assert [isinstance(each, RecordError) for each in said] == [False] * MOST_ORDERS + [True] * 5
     assert "no more are taken" in str(said[-1])
+
+
+def test_after_an_outage_what_is_due_is_brought_little_by_little(tmp_path: Path) -> None:
+    village = Village(tmp_path)
+    exchange, live = village.exchange, village.live
+    gate, slots = exchange.rules.events[0].at, exchange.rules.period.starts.tolist()
+    live.advance(gate)
+    later, parts = slots[-1] + 2 * HOUR, list[list[Any]]()
+    while done := live.advance(later):
+        parts.append(done)
+    assert [event.slot for part in parts for event in part if isinstance(event, SlotEnd)] == slots
+    assert max(map(len, parts)) <= 8
+    assert (live.behind, rows.last_ended(exchange.store)) == ("", slots[-1])
+    village.simulation.close()

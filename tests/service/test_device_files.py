@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import stat
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shell import Shell
@@ -16,10 +18,10 @@ from commonwatt.exchange.folder import EXCHANGE_FILE
 from commonwatt.exchange.loading import load
 from commonwatt.exchange.store import Store, put
 from commonwatt.ledger.keyfile import new_key, write_key
-from commonwatt.meter.device import Kept, Watched
+from commonwatt.meter.device import Kept, Watched, hear
 from commonwatt.meter.slots import Rules, State
-from commonwatt.meter.telegrams import Settings
-from commonwatt.service import devices, doctor
+from commonwatt.meter.telegrams import Message, Settings
+from commonwatt.service import devices, doctor, signing
 from commonwatt.service.devices import Device, add, begin_anew, read, remove
 from commonwatt.service.logins import LISTENER, PREVIEW, Passwords
 from commonwatt.service.signing import Watch
@@ -205,3 +207,29 @@ def test_of_what_a_device_says_while_nothing_is_counted_the_last_megabytes_wait(
         watch.hear("tele/cellar/SENSOR", b"{}", None, float(number))
     assert len(watch.waiting) == 10_000
     assert watch.size == 20_000
+
+
+def test_a_message_that_nobody_thought_of_is_left_out_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    device = plug()
+    rules = device.rules(900, 0)
+    watches = [Watch(device, new_key(), rules, Watched.of(Kept(State.of(rules)), device.reader), 0) for _ in range(2)]
+    now = int(NOW.timestamp() * 1000)
+    good = [
+        Message("tele/cellar/SENSOR", json.dumps({"ENERGY": {"Total": wh / 1000}}).encode(), now - 10_000 * (9 - wh))
+        for wh in range(9)
+    ]
+    strange = Message("tele/cellar/SENSOR", b"strange", now)
+
+    def strangely(watched: Any, driver: Any, rules: Any, messages: Sequence[Message], now: int) -> Any:
+        if strange in messages:
+            raise KeyError("of nobody")
+        return hear(watched, driver, rules, messages, now)
+
+    monkeypatch.setattr(signing, "hear", strangely)
+    signing._heard(watches[0], good, now)
+    signing._heard(watches[1], [*good[:4], strange, *good[4:]], now)
+    assert watches[1].watched == watches[0].watched
+    assert watches[1].kept.heard == good[-1].at
+    assert caplog.text.count("KeyError: 'of nobody'") == 1

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from asking_cases import HOUR, Asker, Doors
 
+from commonwatt.accounts.document import hex_text
 from commonwatt.exchange import tables
+from commonwatt.exchange.counters import count
 from commonwatt.exchange.store import put
 
 DAY = "2026-06-15"
@@ -103,6 +105,12 @@ def test_a_name_goes_at_once_and_is_asked_again_after_a_restart(doors: Doors) ->
 
 
 def test_what_is_handed_out_is_all_that_the_store_has(doors: Doors) -> None:
+    meters = doors.live.roster.at(int(doors.now)).meters
+    with doors.exchange.store.transaction() as connection:
+        for meter in meters[:2]:
+            put(connection, tables.devices, (hex_text(meter), 0, '{"of": "its device"}'))
+    assert count(doors.exchange.store)
+
     async def test(ask: Asker) -> None:
         for member in range(5):
             told = await ask.json("/v1/me/data", member)
@@ -110,6 +118,9 @@ def test_what_is_handed_out_is_all_that_the_store_has(doors: Doors) -> None:
             for table in tables.metadata.sorted_tables:
                 if "member" in table.columns:
                     assert len(told[table.name]) == len(store.rows(table, member=member)), table.name
+            assert [row["meter"] for row in told["devices"]] == [
+                hex_text(each) for each in meters[:2][member : member + 1]
+            ]
             ends = [{row.buyer, row.seller} for row in store.rows(tables.trades)]
             assert len(told["trades"]) == sum(member in each for each in ends)
 

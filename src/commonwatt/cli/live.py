@@ -55,7 +55,8 @@ def serve(
     operator
         Address of an operator whose key is elsewhere, and who signs there with `commonwatt cosign`; repeatable.
     database
-        PostgreSQL server that has the store, postgresql://USER:PASSWORD@HOST/DATABASE; what [live] says unless told.
+        PostgreSQL server that has the store, postgresql://USER@HOST/DATABASE; what [live] says unless told. Its
+        password belongs in ~/.pgpass: all on this machine can read what commands are given.
     start
         First local day that is traded; today unless told.
     demo_clock

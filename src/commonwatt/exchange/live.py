@@ -36,6 +36,8 @@ from commonwatt.units import MAX_ORDER_WH, IntArray
 _DAY: Final = 86_400
 _MOST_SLOTS: Final = 200
 """Slots of which it stays in memory what has come for them; a day's backlog and more."""
+_AT_ONCE: Final = 8
+"""Gates and ends of slots that are brought in one go."""
 _RETRY: Final = 60
 """Between two looks for what has no rules yet [s]."""
 
@@ -210,11 +212,11 @@ class Live:
     # As time goes on
 
     def advance(self, now: int) -> list[Event | Correction]:
-        """Everything that is due at `now` [unix s], in the order of time. Returns what was done.
+        """What is due at `now` [unix s], in the order of time, little at once after an outage: whoever has readings or
+        orders waits for no more than that. Returns what was done; where that is nothing, no more is due.
 
         While the ledger cannot be told nothing else is: what it was not told of is told first. Of what fails otherwise,
-        gates do not wait for ends of slots, nor these for gates. At most one slot is settled anew: where one was, there
-        may be more to do at once.
+        gates do not wait for ends of slots, nor these for gates. At most one slot is settled anew.
         """
         done, failed = list[Event | Correction](), set[type]()
         try:
@@ -229,7 +231,7 @@ class Live:
         except LedgerError as error:
             self.behind = str(error)
             return done
-        while (event := self._due(now, failed)) is not None:
+        while len(done) < _AT_ONCE and (event := self._due(now, failed)) is not None:
             try:
                 self._bring(event)
             except CommonwattError as error:

@@ -133,6 +133,9 @@ def everything(store: Store, member: int, account: bytes) -> Iterator[tuple[str,
     """
     own = tables.names
     yield own.name, [_plain(row) for row in store.ask(select(own).where(own.c.account == account.hex()))]
+    meters = [hex_text(row.meter) for row in store.rows(tables.service, member=member)]
+    devices = select(tables.devices).where(tables.devices.c.meter.in_(meters))
+    yield tables.devices.name, [_plain(row) for row in store.ask(devices)]
     for table in (tables.metadata.tables[name] for name in _OF_A_MEMBER):
         yield from _whole(store, table, table.c.member == member)
     trades = tables.trades

@@ -164,7 +164,8 @@ class Hosted:
                 self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 write_key(file, new_key())
         except OSError as error:
-            raise OutputError(f"{file} cannot be written: {error.strerror}.") from None
+            # Members are told this, and where the box keeps things is not theirs.
+            raise OutputError(f"The agent's key cannot be written: {error.strerror}.") from None
         return read_key(file)
 
     def _file(self, account: bytes) -> Path:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Generic, ParamSpec, TypeVar
 
-from commonwatt.errors import ChildError, CommonwattError, LedgerError, RecordError
+from commonwatt.errors import CommonwattError, LedgerError, RecordError
 from commonwatt.exchange.agreement import Agreement
 from commonwatt.exchange.demands import Demands
 from commonwatt.exchange.events import Correction, Event, GateClosure
@@ -29,6 +29,7 @@ from commonwatt.service.board import Board
 from commonwatt.service.clock import UNVOUCHED, DemoClock, VouchedClock
 from commonwatt.service.feed import Feed
 from commonwatt.service.figures import Figures
+from commonwatt.service.logs import tell
 from commonwatt.service.mqtt import Messages
 from commonwatt.service.refusals import Refusals
 from commonwatt.service.relays import Relays
@@ -145,6 +146,8 @@ class Running:
         """Why what homes say of their plans is not kept, or None once it is stored for good."""
         self._agreeing: asyncio.Task[None] | None = None
         self._agrees_for: int | None = None
+        self._disagreed = ""
+        """Why homes could not agree when they tried last."""
         """The first slot [start, unix s] of the gate before which homes agree."""
 
     async def ask(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -292,18 +295,16 @@ class Running:
             self._waits.hold(self.now() if self.live.behind else math.inf if until is None else until)
         for event in done:
             await self._tell(event)
-        return any(isinstance(event, Correction) for event in done)
+        return bool(done)
 
     async def _agree(self, agreement: Agreement) -> None:
         """Have homes agree, beside everything else."""
         try:
-            plan = await agreed_apart(agreement)
-        except (ChildError, OSError) as error:
-            _LOGGER.error("The homes could not agree, and try it again until the gate closes: %s", error)
-        except Exception:  # nothing may end the market for good
-            _LOGGER.exception("The homes could not agree, and try it again until the gate closes.")
-        else:
-            await self.ask(self.live.horizon.agreed, agreement, plan)
+            await self.ask(self.live.horizon.agreed, agreement, await agreed_apart(agreement))
+        except Exception as error:  # nothing may end the market for good
+            if str(error) != self._disagreed:
+                tell(_LOGGER, "The homes could not agree, and try it again until the gate closes", error)
+            self._disagreed = str(error)
 
     async def _tell(self, event: Event | Correction) -> None:
         """Tell whoever listens what was done. Not beside the engine: what is due waits for nobody who reads."""

@@ -210,10 +210,7 @@ class Signing:
         if now is None:
             return
         for watch in self.watches.values():
-            try:
-                self._count(watch, now)
-            except Exception:  # one device with something that nobody thought of holds up no other
-                _LOGGER.exception("What %s says cannot be counted.", watch.device.where)
+            self._count(watch, now)
         due = any(watch.news for watch in self.watches.values())
         if due or self._monotonic() - self._saved_at > _SAVE_SECONDS:
             await self._save()
@@ -228,8 +225,7 @@ class Signing:
             messages.append(Message(topic, payload, now - int((passed - heard) * 1000) if at is None else at))
         watch.shown.extend(messages)
         before = watch.kept
-        watch.watched, asks = hear(watch.watched, watch.device.reader, watch.rules, messages, now)
-        for ask in asks:
+        for ask in _heard(watch, messages, now):
             self._asks.put_nowait(ask)
         if watch.kept.refused > before.refused:
             watch.say("aside", _set_aside(watch.kept.aside[-1]))
@@ -283,6 +279,19 @@ def _write(store: Store, kept: Mapping[bytes, tuple[int, Kept]]) -> None:
 def _reading(domain: Domain, key: Key, slot: Metered, seconds: int) -> Signed[Reading]:
     """The same each time, so that whatever is brought twice is stored once."""
     return sign(domain, Reading(key.address, slot.slot, slot.wh_in, slot.wh_out, slot.slot // seconds), key)
+
+
+def _heard(watch: Watch, messages: Sequence[Message], now: int) -> Sequence[Ask]:
+    """What to ask a device that has said this. One message with something that nobody thought of holds up no other, and
+    no other device."""
+    try:
+        watch.watched, asks = hear(watch.watched, watch.device.reader, watch.rules, messages, now)
+        return asks
+    except Exception:
+        if len(messages) <= 1:
+            _LOGGER.exception("What %s says cannot be counted.", watch.device.where)
+            return ()
+    return [ask for message in messages for ask in _heard(watch, [message], now)]
 
 
 def _set_aside(each: Quarantined) -> str:
