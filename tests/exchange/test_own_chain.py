@@ -21,12 +21,13 @@ from ledger_cases import SOAK
 from node_processes import free_port
 from solo_cases import Clock, running, sealing
 
-from commonwatt.errors import LedgerError, NodeError
+from commonwatt.errors import LedgerError, NodeError, StoreError
 from commonwatt.exchange import founding, ledger_rows, tables
 from commonwatt.exchange.events import GateClosure, SlotEnd
 from commonwatt.exchange.founding import genesis_of
 from commonwatt.exchange.loading import load
 from commonwatt.exchange.states import Missed
+from commonwatt.exchange.store import Store, set_values
 from commonwatt.ledger.chain.embedded import EmbeddedChain
 from commonwatt.ledger.network.operator import operator_token, operator_url
 from commonwatt.ledger.remote import RemoteNode
@@ -38,7 +39,7 @@ from commonwatt.service.health import Patience
 from commonwatt.simulation.api import simulate
 from commonwatt.simulation.keys import simulated_keys
 from commonwatt.simulation.result import Result
-from commonwatt.simulation.simulation import Simulation
+from commonwatt.simulation.simulation import Simulation, parties
 
 BEFORE = 3600
 SOAK_KILLS = 20
@@ -209,6 +210,29 @@ def test_a_day_on_a_chain_that_goes_by_its_own_clock_ends_with_the_same_balances
     with closing(live.begin()) as day:
         assert not exchange_of(day).client.node.settable
         assert live.end(day) == exchange_of(run).client.balances().tolist()
+
+
+def test_an_empty_store_founds_no_second_community_on_a_chain_with_settled_slots(live: Live) -> None:
+    with closing(live.begin()) as day, closing(Store(None)) as store:
+        exchange = exchange_of(day)
+        while not isinstance(exchange.next, SlotEnd):
+            live.advance(day)
+        live.advance(day)
+        keys, blocks = simulated_keys(exchange.rules.community), live.chain.head.number
+        with store.transaction() as connection:
+            set_values(connection, {"genesis": str(live.clock.now)})
+        with pytest.raises(StoreError, match="restore a backup"):
+            founding.open_ledger(
+                store,
+                exchange.rules,
+                live.url,
+                None,
+                [keys.operator],
+                [keys.operator.address],
+                parties(keys),
+                live=True,
+            )
+        assert live.chain.head.number == blocks
 
 
 class Killed(Exception):

@@ -175,6 +175,17 @@ def open_ledger(
         raise
 
 
+def _require_unused(node: Node, community: Community) -> None:
+    """Raise StoreError where a chain of the community's own has slots that no store beside it knows of."""
+    from commonwatt.ledger.client.posts import POSTED
+
+    if node.chain_id == chain_id(community) and node.logs(1, node.head.number, topic=POSTED):
+        raise StoreError(
+            "The community's chain has settled slots, and the exchange's store is empty; restore a backup of it, or "
+            "begin anew with another --dir."
+        )
+
+
 def enter(store: Store, founded: Founded, mandates: Sequence[Signed[Mandate]]) -> None:
     """Keep in the store where the community's contracts are, and its members' mandates. Once: later ones are read."""
     addresses = founded.client.addresses
@@ -256,7 +267,9 @@ def _remote(
             if not node.code(settlement):
                 raise LedgerError(f"{url} does not hold this run's contracts; is it another chain, or begun anew?")
         else:
-            if not live and (now := node.head.timestamp) > genesis + _FOUNDING:
+            if live:
+                _require_unused(node, community)
+            elif (now := node.head.timestamp) > genesis + _FOUNDING:
                 raise LedgerError(
                     f"The last block at {url} is of {datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M} UTC, after "
                     f"this run begins; start the node anew: anvil --no-mining --timestamp {genesis}"

@@ -13,7 +13,8 @@ from commonwatt.proof import keccak
 from commonwatt.records import ZERO_HASH, Post
 from commonwatt.records.schema import MAX_SIGNED, schema
 
-_POSTED: Final = keccak(b"Posted(uint64,uint32,bytes32,bytes32,bytes32)")
+POSTED: Final = keccak(b"Posted(uint64,uint32,bytes32,bytes32,bytes32)")
+"""The topic of what a settlement tells of a post."""
 _LOCKED: Final = keccak(b"Locked(uint64,uint32,bytes32,uint64)")
 
 
@@ -94,7 +95,7 @@ class Posts:
     def _look(self, first: int, last: int) -> dict[tuple[int, int], tuple[Post, bytes]]:
         """What the blocks from number `first` to `last` tell."""
         told: dict[tuple[int, int], tuple[Post, bytes]] = {}
-        for event in self._events(_POSTED, first, last):
+        for event in self._events(POSTED, first, last):
             place = event.arguments["slot"], event.arguments["revision"]
             roots = (event.arguments[name] for name in ("orders", "statements", "deltas"))
             told[place] = Post(*place, *roots), event.log.transaction
