@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 _OPERATOR_WEI: Final = 10**24
 _RESTARTS: Final = 5.0
 """How long a node of the exchange's own is waited for, which somebody starts anew when it has ended [s]."""
-_SET_RESTARTS: Final = 60.0
-"""The same for one whose clock is set: nobody waits for this run but who began it [s]."""
+_PATIENT: Final = 60.0
+"""The same, and how long an answer may take, of one whose clock is set: a block of it may hold a whole community, and
+nobody waits but who began this run [s]."""
 _SOON: Final = 5.0
 """How long an answer of one's own node may take, which answers also while it seals [s]."""
 _ETHER: Final = ("ETH", "ETHER")
@@ -253,9 +254,13 @@ def _remote(
     """A node whose clock is set to the simulated one, or whose clock the driver goes by."""
     from commonwatt.ledger.remote import RemoteNode
 
-    own = {"secret": token, "timeout": _SOON} if live and token else {"token": token}
-    restarts = _RESTARTS if live else _SET_RESTARTS if token else 0.0
-    node = RemoteNode(url, depth=community.ledger.confirmations, restarts=restarts, **own)
+    depth = community.ledger.confirmations
+    if live and token:
+        node = RemoteNode(url, depth=depth, restarts=_RESTARTS, secret=token, timeout=_SOON)
+    elif live:
+        node = RemoteNode(url, depth=depth, restarts=_RESTARTS)
+    else:
+        node = RemoteNode(url, depth=depth, restarts=_PATIENT if token else 0.0, token=token, timeout=_PATIENT)
     try:
         if not node.settable and not live:
             raise LedgerError(
