@@ -30,7 +30,7 @@ from commonwatt.ledger.remote import RemoteNode
 from commonwatt.meter.protocol import STORED
 from commonwatt.proof import checksum_address
 from commonwatt.records import Order, Reading, Signed
-from commonwatt.service.answering import Server, settings
+from commonwatt.service.answering import Server, settings, take_turns
 from commonwatt.service.api.app import application
 from commonwatt.service.children import chain, free_port
 from commonwatt.service.opening import Demo, Founders, Plan, open_live, plan
@@ -136,6 +136,7 @@ class Box:
 @asynccontextmanager
 async def living(folder: Path, text: str, days: int = 1) -> AsyncIterator[Box]:
     """A box in a new folder. text : of the community's file"""
+    take_turns()
     folder.mkdir()
     # A broker gives up root and then has to reach its folder below this one.
     folder.chmod(0o755)

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,11 @@ def settings(live: LiveChoice, host: str, port: int, *, demo: bool) -> Settings:
     if demo:  # all homes of a day that is played fast ask from one address
         return Settings(known, secure, per_address=Allowance(rate=10_000, burst=100_000))
     return Settings(known, secure)
+
+
+def take_turns() -> None:
+    """Have pages wait no longer than a millisecond for the engine, which computes in a thread beside the doors."""
+    sys.setswitchinterval(0.001)
 
 
 class Server(uvicorn.Server):

@@ -13,6 +13,7 @@ from commonwatt.errors import BrokerError, CommonwattError
 from commonwatt.exchange.counters import count, totals
 from commonwatt.exchange.founding import NO_METER
 from commonwatt.exchange.live import Live
+from commonwatt.exchange.roster import Present
 from commonwatt.meter.telegrams.discovery import COUNTERS, Home, discovery
 from commonwatt.service.mqtt import Gateway
 from commonwatt.service.running import Running
@@ -21,55 +22,57 @@ from commonwatt.service.topics import DISCOVERY, TOTAL, name
 _LOGGER: Final = logging.getLogger(__name__)
 _PAUSE: Final = 1.0
 """Between two looks whether something was counted [s]."""
+_Totals = dict[tuple[bytes, str], int]
+"""By meter [address] and counter [Wh]."""
 
 
 async def run(running: Running, gateway: Gateway) -> None:
     """Go on until this is cancelled."""
-    homes, told, connections = dict[bytes, Home](), dict[tuple[bytes, str], int](), 0
-    wrong = ""
+    software, wrong = version("commonwatt"), ""
+    homes, told, present, connections = dict[bytes, Home](), _Totals(), None, 0
     while True:
         await gateway.wait_connected()
         try:
             if gateway.counts.connections != connections:
-                homes, told, connections = {}, {}, gateway.counts.connections
+                homes, told, present, connections = {}, {}, None, gateway.counts.connections
             while await running.ask(count, running.live.store):
-                pass
-            found, counted = await running.ask(_look, running.live, running.now())
-            for meter, home in found.items():
-                if homes.get(meter) != home:
-                    word = f"{DISCOVERY}/{home.place}"
-                    await gateway.tell(meter, word, json.dumps(discovery(home)).encode(), retain=True)
-            for counter in COUNTERS:
-                # None that is zero is told: Home Assistant would take it for a meter that begins.
-                news = [
-                    (meter, str(wh).encode())
-                    for (meter, each), wh in counted.items()
-                    if each == counter and wh > told.get((meter, each), 0)
-                ]
-                await gateway.tell_all(news, f"{TOTAL}/{counter}", retain=True)
-            homes, told, wrong = found, counted, ""
+                present = None
+            now = await running.ask(running.live.roster.at, running.now())
+            if now is not present:
+                found, counted = await running.ask(_look, running.live, now, software)
+                await _tell(gateway, {meter: home for meter, home in found.items() if homes.get(meter) != home})
+                await _count(gateway, {each: wh for each, wh in counted.items() if wh > told.get(each, 0)})
+                homes, told, present = found, counted, now
+            wrong = ""
         except BrokerError:
-            pass  # the gateway says so, and a further connection is a reason to tell everything again
+            present = None  # the gateway says so, and a further connection is a reason to tell everything again
         except CommonwattError as error:
+            present = None
             if str(error) != wrong:
                 wrong = str(error)
                 _LOGGER.error("Home Assistant cannot be told what is counted: %s", wrong)
         await asyncio.sleep(_PAUSE)
 
 
-def _look(live: Live, now: int) -> tuple[dict[bytes, Home], dict[tuple[bytes, str], int]]:
-    """The homes whose meters are in service, by meter [address], and each one's totals, by meter and counter."""
-    community, meters = live.exchange.rules.community, live.roster.at(now).meters
-    members, counted = live.roster.members, totals(live.store)
-    found = {
-        meter: (member, Home(name(meter), f"{community.name}: {members[member].id}", version("commonwatt")))
-        for member, meter in enumerate(meters)
-        if meter != NO_METER
-    }
-    by_counter = {
-        (meter, counter): wh
-        for meter, (member, _) in found.items()
-        if member in counted
-        for counter, wh in zip(COUNTERS, counted[member], strict=True)
-    }
-    return {meter: home for meter, (_, home) in found.items()}, by_counter
+def _look(live: Live, present: Present, software: str) -> tuple[dict[bytes, Home], _Totals]:
+    """The homes whose meters are in service, by meter [address], and their totals."""
+    community, members, counted = live.exchange.rules.community, live.roster.members, totals(live.store)
+    found, by_counter = dict[bytes, Home](), _Totals()
+    for member, meter in enumerate(present.meters):
+        if meter != NO_METER:
+            found[meter] = Home(name(meter), f"{community.name}: {members[member].id}", software)
+            for counter, wh in zip(COUNTERS, counted.get(member, ()), strict=False):
+                by_counter[meter, counter] = wh
+    return found, by_counter
+
+
+async def _tell(gateway: Gateway, homes: dict[bytes, Home]) -> None:
+    for meter, home in homes.items():
+        await gateway.tell(meter, f"{DISCOVERY}/{home.place}", json.dumps(discovery(home)).encode(), retain=True)
+
+
+async def _count(gateway: Gateway, grown: _Totals) -> None:
+    # None that is zero is told: Home Assistant would take it for a meter that begins.
+    for counter in COUNTERS:
+        news = [(meter, str(wh).encode()) for (meter, each), wh in grown.items() if each == counter]
+        await gateway.tell_all(news, f"{TOTAL}/{counter}", retain=True)

@@ -23,8 +23,10 @@ from commonwatt.service.topics import PLAN
 from commonwatt.units import MAX_ORDER_WH, MAX_PRICE
 
 _LOGGER: Final = logging.getLogger(__name__)
-_PAUSE: Final = 0.1
-"""Between two looks whether a gate has closed [s]."""
+_PAUSE: Final = 1.0
+"""Between two looks whether a gate has closed, in seconds of the community's clock."""
+_SHORTEST: Final = 0.1
+"""The same, however fast that goes [s]."""
 
 
 def plan_json(plan: MeterPlan, seconds: int) -> dict[str, Any]:
@@ -92,7 +94,7 @@ class Plans:
                 if str(error) != wrong:
                     wrong = str(error)
                     _LOGGER.error("Meters cannot be told what is agreed for them: %s", wrong)
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(max(_PAUSE / self._running.speed, _SHORTEST))
 
     async def _tell(self) -> None:
         live = self._running.live

@@ -51,6 +51,8 @@ _MOST_TOGETHER: Final = 2_000
 """Of one transaction."""
 _PAUSE: Final = 1.0
 """Between two looks at what is due, in seconds of the community's clock."""
+_DEMANDED: Final = 10
+"""Between two looks for demands on the ledger, in seconds of the community's clock: an answer has hours."""
 _SHORTEST: Final = 0.02
 """The same, however fast that goes [s]."""
 
@@ -144,6 +146,8 @@ class Running:
         """The operators' receipts for orders, once they are stored for good, or why they are refused."""
         self.outlooks = _Together(self._take_outlooks, self.figures.batches.labels("outlooks").observe)
         """Why what homes say of their plans is not kept, or None once it is stored for good."""
+        self._answers = 0
+        """When demands are looked for again [unix s]."""
         self._agreeing: asyncio.Task[None] | None = None
         self._agrees_for: int | None = None
         self._disagreed = ""
@@ -268,10 +272,11 @@ class Running:
 
     async def _answer(self) -> bool:
         # Demands end by the chain's clock, whoever vouches for this one; a chain that makes no block takes no answer.
-        if self._vouched_for and not self.vouched:
+        if (self._vouched_for and not self.vouched) or self.now() < self._answers:
             return False
         before = dict(self.demands.why)
-        more = await self.ask(self.demands.advance, self.now())
+        if not (more := await self.ask(self.demands.advance, self.now())):
+            self._answers = self.now() + _DEMANDED
         for each in self.demands.open:
             if (why := self.demands.why.get(each.number)) and before.get(each.number) != why:
                 _LOGGER.error("A demand for %s cannot be answered: %s It is tried again.", each.name, why)

@@ -29,7 +29,7 @@ from commonwatt.exchange.loading import Loaded
 from commonwatt.exchange.rules import Rules
 from commonwatt.ledger.network.operator import HOLD, OPERATOR, SEAL, operator_token, operator_url
 from commonwatt.proof import checksum_address
-from commonwatt.service.answering import Server, settings
+from commonwatt.service.answering import Server, settings, take_turns
 from commonwatt.service.broker import SECRET, Broker, own_broker
 from commonwatt.service.children import Child, Program, chain
 from commonwatt.service.clock import DemoClock, VouchedClock, vouching, word_at_start
@@ -85,6 +85,7 @@ async def serve(setting: Setting, log: Callable[[str], None], started: Callable[
 
     Raises CommonwattError for what somebody has to do something about before it can be served.
     """
+    take_turns()
     server = Server(setting.loaded.live, setting.file.parent)
     with _answering(setting) as listener, server.ended_by_signals():
         answering = asyncio.create_task(server.serve(sockets=[listener]))
