@@ -25,7 +25,7 @@ from commonwatt.service import devices, doctor, signing
 from commonwatt.service.devices import Device, add, begin_anew, read, remove
 from commonwatt.service.logins import LISTENER, PREVIEW, Passwords
 from commonwatt.service.signing import Watch
-from commonwatt.service.topics import name
+from commonwatt.service.topics import AUTO, name, topic
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 SHELLY = "shellypro3em-0123456789ab"
@@ -119,9 +119,11 @@ def test_each_may_write_to_its_own_topics_and_be_asked_where_it_has_to_be(tmp_pa
     roles = {role.name: role for role in read(tmp_path).roles()}
     assert set(roles) == {LISTENER, PREVIEW, *(name(each.meter) for each in made)}
     of_plug, of_clamp = (roles[name(each.meter)] for each in made)
-    assert (of_plug.publish, of_plug.subscribe) == (("tele/cellar/SENSOR", "tele/cellar/LWT"), ())
+    switches = [topic(each.meter, AUTO) for each in made]
+    assert (of_plug.publish, of_plug.subscribe) == (("tele/cellar/SENSOR", "tele/cellar/LWT", switches[0]), ())
     assert of_clamp.subscribe == roles[LISTENER].publish == (f"{SHELLY}/rpc",)
-    assert sorted(roles[LISTENER].subscribe) == sorted((*of_plug.publish, *of_clamp.publish))
+    assert sorted((*roles[LISTENER].subscribe, *switches)) == sorted((*of_plug.publish, *of_clamp.publish))
+    assert [of_plug.below, of_clamp.below] == [(topic(each.meter, "#"),) for each in made]
     assert roles[PREVIEW].publish == ()
 
 

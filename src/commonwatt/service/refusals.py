@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from commonwatt.meter.protocol import REFUSED, Judgement
+from commonwatt.meter.protocol import Judgement
 from commonwatt.records import Reading, Signed
 
 _LAST: Final = 20
@@ -47,9 +47,7 @@ class Refusals:
         self.strangers = 0
 
     def note(self, signed: Signed[Reading], judged: Judgement, now: int, *, enrolled: bool) -> None:
-        """Remember what became of a reading at `now` [unix s], if it was refused."""
-        if judged.status != REFUSED:
-            return
+        """Remember that a reading was refused at `now` [unix s]."""
         if not enrolled:
             self.strangers += 1
             return

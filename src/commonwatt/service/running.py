@@ -11,9 +11,11 @@ import asyncio
 import logging
 import math
 import time
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Generic, ParamSpec, TypeVar
 
 from commonwatt.errors import CommonwattError, LedgerError, RecordError
@@ -66,31 +68,33 @@ class _Together(Generic[G, A]):
 
     def __init__(self, take: Callable[[list[G]], Awaitable[list[A]]], took: Callable[[float], None]) -> None:
         self._take, self._took = take, took
-        self._waiting: list[tuple[G, asyncio.Future[A]]] = []
+        self._waiting: deque[tuple[Sequence[G], asyncio.Future[list[A]]]] = deque()
         self._taking: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
         """How many wait that are not being taken yet."""
-        return len(self._waiting)
+        return sum(len(given) for given, _ in self._waiting)
 
     async def __call__(self, given: Sequence[G]) -> list[A]:
-        if not given:
-            return []
-        loop = asyncio.get_running_loop()
-        answers: list[asyncio.Future[A]] = [loop.create_future() for _ in given]
-        self._waiting += zip(given, answers, strict=True)
-        if self._taking is None or self._taking.done():
+        loop, answers = asyncio.get_running_loop(), list[asyncio.Future[list[A]]]()
+        for first in range(0, len(given), _MOST_TOGETHER):
+            answers.append(loop.create_future())
+            self._waiting.append((given[first : first + _MOST_TOGETHER], answers[-1]))
+        if answers and (self._taking is None or self._taking.done()):
             self._taking = loop.create_task(self._take_waiting())
-        return list(await asyncio.gather(*answers))
+        return [answer for part in await asyncio.gather(*answers) for answer in part]
 
     async def _take_waiting(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting[:_MOST_TOGETHER], self._waiting[_MOST_TOGETHER:]
-            answers: list[A] = []
+            batch = [self._waiting.popleft()]
+            together = list(batch[0][0])
+            while self._waiting and len(together) + len(self._waiting[0][0]) <= _MOST_TOGETHER:
+                batch.append(self._waiting.popleft())
+                together += batch[-1][0]
             begun = time.perf_counter()
             try:
-                answers = await self._take([each for each, _ in batch])
+                answers = iter(await self._take(together))
             except Exception as error:  # whoever waits has to hear of it, whatever it is
                 for _, waiting in batch:
                     if not waiting.done():
@@ -98,9 +102,10 @@ class _Together(Generic[G, A]):
                 continue
             finally:
                 self._took(time.perf_counter() - begun)
-            for (_, waiting), answer in zip(batch, answers, strict=True):
+            for given, waiting in batch:
+                own = list(islice(answers, len(given)))
                 if not waiting.done():
-                    waiting.set_result(answer)
+                    waiting.set_result(own)
 
 
 class Running:
@@ -320,9 +325,11 @@ class Running:
         now = self.now()
         judged = await self.ask(self.live.readings, signed, now)
         for reading, each in zip(signed, judged, strict=True):
-            enrolled = self.live.roster.service(reading.record.meter) is not None
-            self.refusals.note(reading, each, now, enrolled=enrolled)
-            self.figures.readings.labels(each.status).inc()
+            if each.status == REFUSED:
+                enrolled = self.live.roster.service(reading.record.meter) is not None
+                self.refusals.note(reading, each, now, enrolled=enrolled)
+        for status, number in Counter(each.status for each in judged).items():
+            self.figures.readings.labels(status).inc(number)
         if self.vouched:
             return judged
         # Whether a slot is over nobody can say now: what is refused may come again.
