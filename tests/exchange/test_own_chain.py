@@ -215,23 +215,25 @@ def test_a_day_on_a_chain_that_goes_by_its_own_clock_ends_with_the_same_balances
 def test_an_empty_store_founds_no_second_community_on_a_chain_with_settled_slots(live: Live) -> None:
     with closing(live.begin()) as day, closing(Store(None)) as store:
         exchange = exchange_of(day)
+        keys = simulated_keys(exchange.rules.community)
+        with store.transaction() as connection:
+            set_values(connection, {"genesis": str(live.clock.now)})
+
+        def found() -> None:
+            operators = [keys.operator.address]
+            again = founding.open_ledger(
+                store, exchange.rules, live.url, None, [keys.operator], operators, parties(keys), live=True
+            )
+            assert again.client.domain.contract != exchange.client.domain.contract
+            again.node.close()
+
+        found()  # as where one that was killed left no word of it in the store
         while not isinstance(exchange.next, SlotEnd):
             live.advance(day)
         live.advance(day)
-        keys, blocks = simulated_keys(exchange.rules.community), live.chain.head.number
-        with store.transaction() as connection:
-            set_values(connection, {"genesis": str(live.clock.now)})
+        blocks = live.chain.head.number
         with pytest.raises(StoreError, match="restore a backup"):
-            founding.open_ledger(
-                store,
-                exchange.rules,
-                live.url,
-                None,
-                [keys.operator],
-                [keys.operator.address],
-                parties(keys),
-                live=True,
-            )
+            found()
         assert live.chain.head.number == blocks
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from commonwatt.accounts import document, sheets
@@ -28,6 +29,8 @@ from commonwatt.member.verify import Verified
 
 Bill = dict[str, Any]
 _COMMON = ("community", "currency", "unit", "timezone", "ledger", "member", "mandate")
+_MOST_DAYS = 40
+"""Sheets of a bill, of whatever period it says that it is."""
 _WRONG = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, VerificationError)
 
 
@@ -47,7 +50,7 @@ def by_day(bill: Any) -> Any:
     listed = content["slots"] if isinstance(content["slots"], list) else []
     try:
         period = content["period"]
-        spans = list(days_between(period["from"], period["until"], content["timezone"]))
+        spans = list(islice(days_between(period["from"], period["until"], content["timezone"]), _MOST_DAYS))
         first = [(str(day), since, until) for day, since, until in spans]
     except _WRONG:
         first = [("2026-06-15", 0, 1 << 62)]

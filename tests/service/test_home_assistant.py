@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from services import Mosquitto
 
 from commonwatt.exchange import counters, tables
 from commonwatt.exchange.counters import Totals, count, totals
+from commonwatt.exchange.founding import NO_METER
 from commonwatt.exchange.store import Store
 from commonwatt.service import home_assistant
-from commonwatt.service.mqtt import Gateway
+from commonwatt.service.mqtt import Counts, Gateway, Messages
 from commonwatt.service.topics import AUTO, name, topic
 
 PAGE = Path(__file__).parents[2] / "docs" / "meters.md"
@@ -82,6 +84,7 @@ def test_totals_are_those_of_the_last_revisions_and_what_is_told_never_falls(
 
 def test_home_assistant_finds_its_home_and_no_other(doors: Doors) -> None:
     doors.whole_day()
+    assert count(doors.exchange.store)
     meters = doors.live.roster.at(int(doors.now)).meters
     own, other = meters[HOME], meters[OTHER]
     broker = broker_cases.Running([own, other])
@@ -113,6 +116,7 @@ def test_home_assistant_finds_its_home_and_no_other(doors: Doors) -> None:
 
 def test_a_broker_of_the_home_s_own_fetches_it_with_the_lines_of_the_page(doors: Doors) -> None:
     doors.whole_day()
+    assert count(doors.exchange.store)
     meter = doors.live.roster.at(int(doors.now)).meters[HOME]
     said: list[bytes] = []
     box = broker_cases.Running([meter])
@@ -164,3 +168,45 @@ def counters_of(doors: Doors, home: int) -> dict[str, int]:
     """What is not zero of a home's totals."""
     names: Any = ("import", "export", "bought", "sold")
     return {each: wh for each, wh in zip(names, expected(doors.exchange.store)[home], strict=True) if wh}
+
+
+class Kept(Gateway):
+    """A gateway whose broker keeps what it is told to."""
+
+    def __init__(self) -> None:
+        self.counts, self.kept = Counts(connections=1), dict[tuple[bytes, str], bytes]()
+
+    async def wait_connected(self) -> None:
+        """See `Gateway`."""
+
+    async def tell_all(self, messages: Messages, word: str, *, retain: bool = False) -> None:
+        """See `Gateway`."""
+        for meter, payload in messages:
+            assert retain
+            self.kept[meter, word] = payload
+
+
+def test_the_broker_keeps_nothing_of_a_meter_that_has_left(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    doors.whole_day()
+    assert count(doors.exchange.store)
+    present = doors.live.roster.at(int(doors.now))
+    gone, stays = present.meters[HOME], present.meters[OTHER]
+    left = replace(present, meters=tuple(NO_METER if each == gone else each for each in present.meters))
+    gateway = Kept()
+
+    async def kept(true: Any) -> None:
+        async with asyncio.timeout(60):
+            while not true():
+                await asyncio.sleep(0.02)
+
+    async def test(_: Asker) -> None:
+        monkeypatch.setattr(home_assistant, "_PAUSE", 0.01)
+        telling = asyncio.create_task(home_assistant.run(doors.running, gateway))
+        await kept(lambda: len(gateway.kept) > 5)
+        assert all(gateway.kept.values())
+        monkeypatch.setattr(doors.live.roster, "at", lambda _: left)
+        await kept(lambda: not any(payload for (meter, _), payload in gateway.kept.items() if meter == gone))
+        assert all(payload for (meter, _), payload in gateway.kept.items() if meter == stays)
+        telling.cancel()
+
+    doors.ask(test)

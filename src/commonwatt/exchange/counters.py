@@ -1,4 +1,4 @@
-"""What each home has taken and given, and bought from and sold to neighbours, since the community began [Wh].
+"""What each home has taken and given, and bought from and sold to neighbours, in all posts that were counted [Wh].
 
 Totals follow the posts: each revision adds what it says more than the one before, so a correction is counted once, and
 rows that leave the store take nothing with them.
@@ -55,6 +55,11 @@ def count(store: Store) -> bool:
         put_all(connection, tables.counters, _rows(known, more))
         set_values(connection, {_COUNTED: str(found[-1].number)})
     return True
+
+
+def counted(store: Store) -> str:
+    """What changes when something else was counted."""
+    return store.values().get(_COUNTED, "")
 
 
 def totals(store: Store) -> dict[int, Totals]:

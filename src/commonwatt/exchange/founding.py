@@ -180,7 +180,7 @@ def _require_unused(node: Node, community: Community) -> None:
     """Raise StoreError where a chain of the community's own has slots that no store beside it knows of."""
     from commonwatt.ledger.client.posts import POSTED
 
-    if node.chain_id == chain_id(community) and node.logs(1, node.head.number, topic=POSTED):
+    if community.ledger.kind == "embedded" and node.logs(1, node.head.number, topic=POSTED):
         raise StoreError(
             "The community's chain has settled slots, and the exchange's store is empty; restore a backup of it, or "
             "begin anew with another --dir."
@@ -257,10 +257,10 @@ def _remote(
     depth = community.ledger.confirmations
     if live and token:
         node = RemoteNode(url, depth=depth, restarts=_RESTARTS, secret=token, timeout=_SOON)
-    elif live:
-        node = RemoteNode(url, depth=depth, restarts=_RESTARTS)
+    elif token:
+        node = RemoteNode(url, depth=depth, restarts=_PATIENT, token=token, timeout=_PATIENT)
     else:
-        node = RemoteNode(url, depth=depth, restarts=_PATIENT if token else 0.0, token=token, timeout=_PATIENT)
+        node = RemoteNode(url, depth=depth, restarts=_RESTARTS if live else 0.0)
     try:
         if not node.settable and not live:
             raise LedgerError(
@@ -287,8 +287,9 @@ def _remote(
 
 
 def _fund(node: RemoteNode, operator: bytes, wei: int) -> None:
-    """See to it that the operator [address] has what it needs to begin."""
-    if node.balance(operator) >= wei:
+    """See to it that the operator [address] has what it needs to begin, also where a founding that was killed has spent
+    some of it."""
+    if node.balance(operator) >= wei - _OPERATOR_WEI // 2:
         return
     try:
         node.fund(operator, wei)

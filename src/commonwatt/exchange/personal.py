@@ -1,7 +1,7 @@
 """What the exchange keeps of one member: shown to whom it is, page by page, handed out whole, and erased.
 
-Erased is what nobody needs any more: the name, totals, plans of slots whose gate has closed, and readings that can
-neither be corrected nor are still to be billed. The rest proves to others what they were billed.
+Erased is what nobody needs any more: the name, plans of slots whose gate has closed, and readings that can neither be
+corrected nor are still to be billed. The rest proves to others what they were billed.
 """
 
 from __future__ import annotations
@@ -178,7 +178,6 @@ def erase(exchange: Exchange, member: int, now: int) -> Erased:
     closed = until - 1 if exchange.outbox.threshold else rows.last_closed(exchange.store)
     with exchange.store.transaction() as connection:
         plans = _gone(connection, tables.planned, planned.member == member, planned.slot <= closed)
-        _gone(connection, tables.counters, tables.counters.c.member == member)
         _gone(connection, tables.deliveries, tables.deliveries.c.member == member, tables.deliveries.c.until <= now)
         read = sum(_billed_gone(connection, table, member, until) for table in (tables.readings, tables.generators))
     return Erased(plans, read, until)

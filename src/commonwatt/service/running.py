@@ -54,7 +54,7 @@ _MOST_TOGETHER: Final = 2_000
 _PAUSE: Final = 1.0
 """Between two looks at what is due, in seconds of the community's clock."""
 _DEMANDED: Final = 10
-"""Between two looks for demands on the ledger, in seconds of the community's clock: an answer has hours."""
+"""Between two looks for demands on the ledger at most, in seconds of the community's clock."""
 _SHORTEST: Final = 0.02
 """The same, however fast that goes [s]."""
 
@@ -155,9 +155,9 @@ class Running:
         """When demands are looked for again [unix s]."""
         self._agreeing: asyncio.Task[None] | None = None
         self._agrees_for: int | None = None
-        self._disagreed = ""
-        """Why homes could not agree when they tried last."""
         """The first slot [start, unix s] of the gate before which homes agree."""
+        self._disagreed = ""
+        """Why homes could not agree when they tried last; "" = they could."""
 
     async def ask(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What a function of the engine says; it runs in the engine's thread, after those that were asked before."""
@@ -281,7 +281,9 @@ class Running:
             return False
         before = dict(self.demands.why)
         if not (more := await self.ask(self.demands.advance, self.now())):
-            self._answers = self.now() + _DEMANDED
+            ledger = self.live.exchange.rules.community.ledger
+            # Of the time that an answer has, most is for the answer.
+            self._answers = self.now() + min(_DEMANDED, (ledger.answer or ledger.window) // 4)
         for each in self.demands.open:
             if (why := self.demands.why.get(each.number)) and before.get(each.number) != why:
                 _LOGGER.error("A demand for %s cannot be answered: %s It is tried again.", each.name, why)
@@ -315,6 +317,8 @@ class Running:
             if str(error) != self._disagreed:
                 tell(_LOGGER, "The homes could not agree, and try it again until the gate closes", error)
             self._disagreed = str(error)
+        else:
+            self._disagreed = ""
 
     async def _tell(self, event: Event | Correction) -> None:
         """Tell whoever listens what was done. Not beside the engine: what is due waits for nobody who reads."""

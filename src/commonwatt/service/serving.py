@@ -245,7 +245,8 @@ def _import() -> None:
 
 
 def _chores(setting: Setting, live: Live) -> list[Callable[[int], bool]]:
-    """Bills of months that are over, and old days out of the database."""
+    """Bills of months that are over, homes' totals, and old days out of the database."""
+    from commonwatt.exchange.counters import count
     from commonwatt.exchange.kept import keep_day
     from commonwatt.exchange.months import Months
 
@@ -261,7 +262,11 @@ def _chores(setting: Setting, live: Live) -> list[Callable[[int], bool]]:
             _LOGGER.error("A month that is over cannot be billed: %s", months.trouble)
         return more
 
-    return [bill, partial(keep_day, live.exchange, setting.out / "kept", community.live.keep)]
+    def keep(now: int) -> bool:
+        # What goes has been counted.
+        return count(live.store) or keep_day(live.exchange, setting.out / "kept", community.live.keep, now)
+
+    return [bill, keep]
 
 
 @asynccontextmanager

@@ -284,14 +284,19 @@ def _reading(domain: Domain, key: Key, slot: Metered, seconds: int) -> Signed[Re
 def _heard(watch: Watch, messages: Sequence[Message], now: int) -> Sequence[Ask]:
     """What to ask a device that has said this. One message with something that nobody thought of holds up no other, and
     no other device."""
-    try:
-        watch.watched, asks = hear(watch.watched, watch.device.reader, watch.rules, messages, now)
-        return asks
-    except Exception:
-        if len(messages) <= 1:
-            _LOGGER.exception("What %s says cannot be counted.", watch.device.where)
-            return ()
-    return [ask for message in messages for ask in _heard(watch, [message], now)]
+    asks, parts, told = list[Ask](), [messages], False
+    while parts:
+        part = parts.pop(0)
+        try:
+            watch.watched, more = hear(watch.watched, watch.device.reader, watch.rules, part, now)
+            asks += more
+        except Exception:
+            if len(part) > 1:
+                parts = [[message] for message in part]
+            elif not told:
+                told = True
+                _LOGGER.exception("What %s says cannot be counted.", watch.device.where)
+    return asks
 
 
 def _set_aside(each: Quarantined) -> str:
