@@ -57,9 +57,9 @@ def large(live: Figures) -> list[tuple[str, str]]:
     """A box for a thousand homes."""
     gate, slot, orders = live["gate"], live["slot"], live["orders"]
     return [
-        (f"{live['homes']:,} homes, processor seconds".replace(",", " "), ""),
+        (f"{grouped(live['homes'])} homes, processor seconds", ""),
         (
-            f"the day's {orders['count']:,} orders, admitted as they come".replace(",", " "),
+            f"the day's {grouped(orders['count'])} orders, admitted as they come",
             f"{orders['exchange_cpu']:.1f}",
         ),
         (f"a gate of {gate['slots']} slots: exchange", f"{gate['exchange_cpu']:.2f}"),
@@ -80,10 +80,10 @@ def readings(ingest: Figures) -> list[tuple[str, str]]:
         ("http_15", "HTTP, fifteen in a request"),
     ):
         found = ingest[name]
-        rows.append((what, f"{found['per_cpu_second']:,} ({found['share_of_bare']:.2f})".replace(",", " ")))
+        rows.append((what, f"{grouped(found['per_cpu_second'])} ({found['share_of_bare']:.2f})"))
     backlog = ingest["backlog"]
     rows += [
-        (f"a day's backlog of {backlog['homes']:,} homes is taken in, s".replace(",", " "), f"{backlog['wall']:.0f}"),
+        (f"a day's backlog of {grouped(backlog['homes'])} homes is taken in, s", f"{backlog['wall']:.0f}"),
         ("the running slot is settled after, s", f"{backlog['running_slot_settled_after']:.0f}"),
         ("all of them are settled anew after, s", f"{backlog['all_settled_anew_after']:.0f}"),
     ]
@@ -101,6 +101,11 @@ def soon(pages: Figures, demand: Figures) -> list[tuple[str, str]]:
         ]
     close = demand["close"]
     return [*rows, ("demand to relay, ms: median, p99", f"{close['p50']:.0f}, {close['p99']:.0f}")]
+
+
+def grouped(number: int) -> str:
+    """With a space before each three digits."""
+    return f"{number:,}".replace(",", " ")
 
 
 def table(rows: list[tuple[str, str]]) -> str:
